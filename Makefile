@@ -1,0 +1,52 @@
+# `make run` and `make test` set up whatever is missing; `make help` lists the rest.
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-all check lint types imports format lock data shell golden docs-pages clean
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: .venv/ready ## The environment: .venv, and a Debian 13 root on hosts with an older glibc
+.venv/ready: requirements.lock setup.py docker/setup docker/debian-root
+	@docker/setup
+
+run: data ## The taxi pipeline, from raw data to a pushed model
+	@bin/taxiway run chicago_taxi
+
+data: data/chicago_taxi/data.csv ## The Chicago taxi trips, as data.dvc describes them
+data/chicago_taxi/data.csv: | .venv/ready
+	@bin/python -m taxiway.taxi_data
+
+test: data ## The tests (under ten minutes on two cores)
+	@bin/python -m pytest -m "not slow" $(ARGS)
+
+test-all: data ## All tests, the long ones too
+	@bin/python -m pytest $(ARGS)
+
+check: lint types imports test ## Everything that CI runs but the long tests
+
+lint: .venv/ready ## Format and lint
+	@bin/inside ruff format --check .
+	@bin/inside ruff check .
+
+types: .venv/ready ## Types
+	@bin/inside mypy
+
+imports: .venv/ready ## Who may import whom
+	@bin/inside lint-imports
+
+format: .venv/ready ## Format the code
+	@bin/inside ruff format .
+	@bin/inside ruff check --fix .
+
+lock: .venv/ready ## Resolve setup.py's ranges anew into requirements.lock
+	@bin/inside uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev \
+	    --no-header --no-annotate --no-emit-index-url --upgrade setup.py --output-file requirements.lock
+
+golden: .venv/ready ## Compile the pipelines and components into their golden files
+	@bin/python -m tests.golden
+
+shell: .venv/ready ## A shell inside the environment
+	@bin/inside $${SHELL:-bash}
+
+clean: ## Remove runs, artifacts and pushed models; the environment and the data stay
+	rm -rf .taxiway served

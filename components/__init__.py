@@ -1,0 +1,3 @@
+"""What runs inside a container: one folder a stage, and the contract they share."""
+
+__version__ = "0.1.0"

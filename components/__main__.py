@@ -1,0 +1,52 @@
+"""The container's command: `python -m components <stage> --executor-input '<ExecutorInput JSON>'`.
+
+Exit status: 0 done; 1 the machine or a service failed, or a defect; 2 the input, a setting or the user's code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from components import stages
+from components.errors import TaxiwayError
+from components.executor import execute
+
+TERMINATION_LOG = Path("/dev/termination-log")
+"""Where Kubernetes looks for a container's last words."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one stage and returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m components", description=__doc__)
+    parser.add_argument("stage", help=f"one of {', '.join(stages.STAGES)}")
+    parser.add_argument("--executor-input", required=True, metavar="JSON", help="the ExecutorInput document")
+    options = parser.parse_args(arguments)
+    # The user's modules are imported from where the pipeline was started, as `python -m` would.
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        execute(stages.load(options.stage), json.loads(options.executor_input))
+    except TaxiwayError as error:
+        _last_words(str(error))
+        return error.exit_status
+    except Exception as error:
+        traceback.print_exc()
+        _last_words(f"{type(error).__name__}: {error}")
+        return 1
+    return 0
+
+
+def _last_words(text: str) -> None:
+    print(f"error: {text}", file=sys.stderr, flush=True)
+    if TERMINATION_LOG.exists() and os.access(TERMINATION_LOG, os.W_OK):
+        TERMINATION_LOG.write_text(text[-4096:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""The artifacts that stages pass on: TFX's types and layouts, as plain paths with metadata.
+
+A stage declares them in its signature, `examples: Input[Examples]`, and receives an `Artifact`.
+The layouts are those of tfx 1.21 (`tfx/types/standard_artifacts.py`), so that TFX's tools read them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeVar
+
+TFX_VERSION = "1.21.0"
+"""Written as `tfx_version` on every artifact: without it TFX reads an older layout."""
+
+
+@dataclass
+class Artifact:
+    """A folder (or file) with metadata.
+
+    Attributes:
+        path: Where it lies on this machine.
+        metadata: JSON values; TFX's properties under TFX's names.
+        uri: Where the orchestrator keeps it; the path itself on one machine.
+    """
+
+    path: Path
+    metadata: dict[str, Any] = field(default_factory=dict)
+    uri: str = ""
+    # Kubeflow accepts artifact types of its own namespace only; ours is the class's name beside it.
+    schema_title: ClassVar[str] = "system.Artifact"
+
+    def __post_init__(self) -> None:
+        self.path = Path(self.path)
+        self.uri = self.uri or str(self.path)
+
+    @property
+    def type_name(self) -> str:
+        """TFX's name of the type."""
+        return type(self).__name__
+
+
+class Examples(Artifact):
+    """`Split-<name>/data_parquet-*.parquet` or `Split-<name>/data_tfrecord-*.gz`."""
+
+    schema_title = "system.Dataset"
+
+
+class ExampleStatistics(Artifact):
+    """`Split-<name>/FeatureStats.pb`, a DatasetFeatureStatisticsList."""
+
+
+class Schema(Artifact):
+    """`schema.pbtxt`."""
+
+
+class ExampleAnomalies(Artifact):
+    """`Split-<name>/SchemaDiff.pb`; metadata `blessed`: 1 or 0 by split."""
+
+
+class TransformGraph(Artifact):
+    """`transform_fn/`, `transformed_metadata/`, `metadata/` and statistics before and after."""
+
+
+class Model(Artifact):
+    """`Format-Serving/`, a SavedModel; `Format-TFMA/` where the trainer wrote one."""
+
+    schema_title = "system.Model"
+
+
+class ModelRun(Artifact):
+    """What training logged: TensorBoard event files."""
+
+
+class HyperParameters(Artifact):
+    """`best_hyperparameters.txt`, JSON."""
+
+
+class ModelEvaluation(Artifact):
+    """TFMA's `eval_config.json`, `metrics-*.tfrecord`, `plots-*`, `validations.tfrecord`."""
+
+    schema_title = "system.Metrics"
+
+
+class ModelBlessing(Artifact):
+    """An empty file, `BLESSED` or `NOT_BLESSED`."""
+
+
+class PushedModel(Artifact):
+    """What was pushed and where: metadata `pushed`, `pushed_destination`, `pushed_version`."""
+
+    schema_title = "system.Model"
+
+
+TYPES: dict[str, type[Artifact]] = {
+    kind.__name__: kind
+    for kind in (
+        Examples,
+        ExampleStatistics,
+        Schema,
+        ExampleAnomalies,
+        TransformGraph,
+        Model,
+        ModelRun,
+        HyperParameters,
+        ModelEvaluation,
+        ModelBlessing,
+        PushedModel,
+    )
+}
+
+_Kind = TypeVar("_Kind", bound=Artifact)
+Input = Annotated[_Kind, "input"]
+"""Marks a parameter of a stage that receives an artifact."""
+Output = Annotated[_Kind, "output"]
+"""Marks a parameter of a stage that names an artifact to write; its parent folder exists, it does not."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a string parameter names, so that runners and checks can look at it without knowing the stage.
+
+    Attributes:
+        name: `Data` (files or a DVC-tracked path), `File` (one file), `Module` (Python source) or
+            `Destination` (where a stage writes outside its artifacts).
+        function: The function that a module has to define.
+    """
+
+    name: str
+    function: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.function}" if self.function else self.name
+
+
+DataPath = Annotated[str, Role("Data")]
+FilePath = Annotated[str, Role("File")]
+Destination = Annotated[str, Role("Destination")]
+PreprocessingModule = Annotated[str, Role("Module", "preprocessing_fn")]
+TrainerModule = Annotated[str, Role("Module", "run_fn")]
+
+
+def split_names(artifact: Artifact) -> list[str]:
+    """The names of an artifact's splits: its `split_names`, else its `Split-*` folders, sorted."""
+    declared = artifact.metadata.get("split_names")
+    if declared:
+        return list(json.loads(declared)) if isinstance(declared, str) else list(declared)
+    return sorted(folder.name.removeprefix("Split-") for folder in artifact.path.glob("Split-*"))
+
+
+def split_path(artifact: Artifact, split: str) -> Path:
+    """The folder of one split."""
+    return artifact.path / f"Split-{split}"

@@ -1,0 +1,1 @@
+"""Statistics become a schema."""

@@ -1,0 +1,1 @@
+"""The call of a run_fn."""

@@ -1,0 +1,1 @@
+"""The analysis and application of a preprocessing_fn."""

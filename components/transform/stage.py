@@ -1,0 +1,39 @@
+"""Transform: a preprocessing_fn is analysed over the data, and its graph written and applied."""
+
+from __future__ import annotations
+
+from components.artifacts import Examples, Input, Output, PreprocessingModule, Schema, TransformGraph
+
+
+def transform(
+    examples: Input[Examples],
+    schema: Input[Schema],
+    transform_graph: Output[TransformGraph],
+    transformed_examples: Output[Examples],
+    module: PreprocessingModule,
+    analyze_splits: list = ["train"],
+    transform_splits: list = [],
+    custom_config: dict = {},
+    payload_format: str = "",
+    disable_statistics: bool = False,
+    force_beam: bool = False,
+) -> None:
+    """Runs a TFX `preprocessing_fn`: analyses the data, saves the transform graph, applies it to every split.
+
+    The analysis is evaluated directly, without a Beam pipeline; a preprocessing_fn that needs what the direct way
+    does not do goes to Beam by itself, and the log says so.
+
+    Args:
+        examples: The rows.
+        schema: Their schema.
+        transform_graph: TFT's saved transform with its metadata, and statistics before and after.
+        transformed_examples: The rows after the transform.
+        module: The module with `preprocessing_fn`, by import path or file.
+        analyze_splits: The splits that vocabularies, means and other analyses are computed over.
+        transform_splits: The splits to transform; all by default.
+        custom_config: Handed to a preprocessing_fn that takes `custom_config`.
+        payload_format: Of the transformed examples: `parquet`, `tf_example`, or as the input where empty.
+        disable_statistics: Skip the statistics before and after the transform.
+        force_beam: Analyse on Beam even where the direct way could.
+    """
+    raise NotImplementedError

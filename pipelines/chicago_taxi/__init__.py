@@ -1,0 +1,1 @@
+"""Will the passenger tip? The Chicago taxi trips, after TFX's example."""

@@ -1,0 +1,57 @@
+"""Taxiway's packages, the ranges of what they need, and the extras. `requirements.lock` pins all of it with hashes."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+version = re.search(r'__version__ = "(.+)"', (here / "components/__init__.py").read_text()).group(1)
+
+setup(
+    name="taxiway",
+    version=version,
+    description="From raw data to a served TensorFlow model: TFX's stages as Kubeflow Pipelines v2 components",
+    long_description=(here / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.14",
+    packages=find_packages(include=["components*", "pipelines*", "taxiway*"]),
+    package_data={"taxiway": ["py.typed"], "components": ["py.typed"]},
+    install_requires=[
+        "apache-beam>=2.70,<3",
+        "dvc[s3]>=3.67,<4",
+        "gcsfs",
+        "google-crc32c>=1.5,<2",
+        "kfp>=2.17,<2.18",
+        "kfp-kubernetes>=2.17,<2.18",
+        "ml-metadata>=1.21,<1.22",
+        "pyarrow>=18",
+        "pyyaml>=6",
+        "rich>=14",
+        "tensorboard>=2.20,<3",
+        "tensorflow>=2.21,<2.22",
+        "tensorflow-data-validation>=1.21,<1.22",
+        "tensorflow-model-analysis>=0.52,<0.53",
+        "tensorflow-serving-api>=2.19,<3",
+        # TFT's private modules are used for the analysis without Beam: pinned, and compared with Beam in the tests.
+        "tensorflow-transform==1.21.0",
+        "tfx>=1.21,<1.22",
+        "typer>=0.16,<1",
+    ],
+    extras_require={
+        "dev": [
+            "hypothesis>=6",
+            "import-linter>=2",
+            "moto[s3,server]>=5",
+            "mypy>=1.15",
+            "pytest>=8",
+            "pytest-timeout>=2",
+            "ruff>=0.12",
+            "setuptools>=77",
+            "types-PyYAML",
+            "uv>=0.9",
+        ],
+    },
+    entry_points={"console_scripts": ["taxiway=taxiway.cli:main"]},
+)
