@@ -1,0 +1,89 @@
+"""What tests share: the real taxi trips, and a call of a stage through its container contract."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components import stages
+from components.artifacts import TYPES, Artifact
+from components.executor import execute
+from components.signature import ports
+
+StageRun = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def taxi_csv() -> Path:
+    """15,002 Chicago taxi trips, from the tfx wheel."""
+    spec = importlib.util.find_spec("tfx")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "examples/chicago_taxi_pipeline/data/simple/data.csv"
+
+
+def run_stage_in(
+    stage_name: str,
+    folder: Path,
+    inputs: Mapping[str, Artifact] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Calls a stage through an ExecutorInput, as its container would, and returns its outputs by name."""
+    stage = stages.load(stage_name)
+    outputs = [port for port in ports(stage) if port.direction == "output"]
+    folder.mkdir(parents=True, exist_ok=True)
+    output_file = folder / "executor_output.json"
+    runtime = {name: _runtime(artifact) for name, artifact in (inputs or {}).items()}
+    executor_input = {
+        "inputs": {"parameterValues": dict(parameters or {}), "artifacts": runtime},
+        "outputs": {
+            "artifacts": {
+                p.name: {"artifacts": [{"name": p.name, "uri": str(folder / p.name), "metadata": {}}]}
+                for p in outputs
+                if p.kind
+            },
+            "parameters": {p.name: {"outputFile": str(folder / f"{p.name}.txt")} for p in outputs if not p.kind},
+            "outputFile": str(output_file),
+        },
+    }
+    execute(stage, json.loads(json.dumps(executor_input)))
+    written = json.loads(output_file.read_text())
+    artifacts = {name: _artifact(found["artifacts"][0]) for name, found in written["artifacts"].items()}
+    return {**artifacts, **written["parameterValues"]}
+
+
+def _runtime(artifact: Artifact) -> dict[str, Any]:
+    return {
+        "artifacts": [
+            {
+                "name": artifact.type_name,
+                "uri": str(artifact.path),
+                "metadata": {"tfx_type": artifact.type_name, **artifact.metadata},
+            }
+        ]
+    }
+
+
+def _artifact(runtime: Mapping[str, Any]) -> Artifact:
+    kind = TYPES[runtime["metadata"]["tfx_type"]]
+    return kind(Path(runtime["uri"]), runtime["metadata"])
+
+
+@pytest.fixture
+def run_stage(tmp_path: Path) -> StageRun:
+    """`run_stage(stage_name, inputs={}, parameters={}, folder=...)`: the stage's outputs by name."""
+
+    def run(
+        stage_name: str,
+        inputs: Mapping[str, Artifact] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        folder: Path | None = None,
+    ) -> dict[str, Any]:
+        return run_stage_in(stage_name, folder or tmp_path / stage_name, inputs, parameters)
+
+    return run
