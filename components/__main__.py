@@ -11,9 +11,10 @@ import os
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 from components import stages
-from components.errors import TaxiwayError
+from components.errors import TaxiwayError, UserError
 from components.executor import execute
 
 TERMINATION_LOG = Path("/dev/termination-log")
@@ -31,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        execute(stages.load(options.stage), json.loads(options.executor_input))
+        execute(stages.load(options.stage), _document(options.executor_input))
     except TaxiwayError as error:
         _last_words(str(error))
         return error.exit_status
@@ -40,6 +41,16 @@ def main(arguments: list[str] | None = None) -> int:
         _last_words(f"{type(error).__name__}: {error}")
         return 1
     return 0
+
+
+def _document(text: str) -> dict[str, Any]:
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"--executor-input is not JSON: {error}", mend="pass an ExecutorInput document") from error
+    if not isinstance(document, dict):
+        raise UserError(f"--executor-input is no JSON object: {text[:80]}", mend="pass an ExecutorInput document")
+    return document
 
 
 def _last_words(text: str) -> None:

@@ -7,6 +7,9 @@ The layouts are those of tfx 1.21 (`tfx/types/standard_artifacts.py`), so that T
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -30,6 +33,8 @@ class Artifact:
     uri: str = ""
     # Kubeflow accepts artifact types of its own namespace only; ours is the class's name beside it.
     schema_title: ClassVar[str] = "system.Artifact"
+    # Whether a `provenance.json` may lie in the folder.
+    takes_files: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         self.path = Path(self.path)
@@ -52,7 +57,9 @@ class ExampleStatistics(Artifact):
 
 
 class Schema(Artifact):
-    """`schema.pbtxt`."""
+    """`schema.pbtxt`, and nothing beside it: TFX opens the only file of the folder."""
+
+    takes_files = False
 
 
 class ExampleAnomalies(Artifact):
@@ -74,7 +81,9 @@ class ModelRun(Artifact):
 
 
 class HyperParameters(Artifact):
-    """`best_hyperparameters.txt`, JSON."""
+    """`best_hyperparameters.txt`, JSON, and nothing beside it, as for a schema."""
+
+    takes_files = False
 
 
 class ModelEvaluation(Artifact):
@@ -152,3 +161,16 @@ def split_names(artifact: Artifact) -> list[str]:
 def split_path(artifact: Artifact, split: str) -> Path:
     """The folder of one split."""
     return artifact.path / f"Split-{split}"
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A folder to write in, beside `path`, which gets that name when the block ends; it goes where the block fails."""
+    partial = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -10,10 +10,11 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import docstring_parser
-from kfp import dsl
+from kfp import compiler, dsl
 from kfp.dsl.container_component_class import ContainerComponent
 
 from components import __version__
@@ -86,3 +87,24 @@ Trainer = container_component(trainer)
 Baseline = container_component(baseline)
 Evaluator = container_component(evaluator)
 Pusher = container_component(pusher)
+
+
+def write_component_files() -> None:
+    """Writes `components/<stage>/component.yaml` for every stage: what other projects load."""
+    for component in all_components():
+        compiler.Compiler().compile(component, str(component_file(component)))
+
+
+def component_file(component: ContainerComponent) -> Path:
+    """Where a stage's compiled component lies."""
+    stage: str = component.component_spec.name.replace("-", "_")
+    return Path(__file__).parent / stage / "component.yaml"
+
+
+def all_components() -> list[ContainerComponent]:
+    """Every stage's component."""
+    return [value for value in globals().values() if isinstance(value, ContainerComponent)]
+
+
+if __name__ == "__main__":
+    write_component_files()

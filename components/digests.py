@@ -3,41 +3,67 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 PROVENANCE_FILE = "provenance.json"
 """In every artifact's folder: the records of the artifact and of all that it was made from."""
+
+MISSING = "missing"
+"""Stands for the digest of what cannot be read as a file, such as a link that leads nowhere."""
 
 FileDigest = Callable[[Path], str]
 
 
 def text_digest(text: str) -> str:
     """SHA-256 of a text, as `sha256:<hex>`."""
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    # File names need not be UTF-8; Python holds their other bytes as surrogates.
+    return "sha256:" + hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+
+def stream_digest(file: Any) -> str:
+    """SHA-256 of an open binary file, from where it stands, as `sha256:<hex>`."""
+    return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's content, as `sha256:<hex>`."""
     with path.open("rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+        return stream_digest(file)
+
+
+def files_digest(digests: Mapping[str, str]) -> str:
+    """Digest of a folder, from the digests of its files by relative name; see `tree_digest`."""
+    lines = [f"{name}\0{digest}\n" for name, digest in sorted(digests.items()) if name != PROVENANCE_FILE]
+    return text_digest("".join(lines))
+
+
+def file_digests(folder: Path, digest_file: FileDigest = file_digest) -> dict[str, str]:
+    """The digest of every file of a folder, by name relative to it; `MISSING` where there is none to read."""
+    return {
+        path.relative_to(folder).as_posix(): digest_file(path) if path.is_file() else MISSING for path in _files(folder)
+    }
 
 
 def tree_digest(path: Path, digest_file: FileDigest = file_digest) -> str:
-    """Digest of a file or of a folder with all it holds: names, contents, and empty folders.
+    """Digest of a file or of a folder: the names and contents of all files in it.
 
-    A `provenance.json` at the top is left out: it tells of the content and is not part of it.
+    Folders count by their files only: object stores know no empty ones, and an artifact that went through one is
+    still the same. A `provenance.json` at the top is left out: it tells of the content and is not part of it.
 
     Args:
         path: A file or folder. Links are followed; what matters is what a reader would get.
         digest_file: Digests one file; a caller that remembers digests passes its own.
+
+    Raises:
+        FileNotFoundError: There is nothing at the path.
     """
-    if path.is_file():
-        return digest_file(path)
-    children = sorted(child.relative_to(path).as_posix() for child in path.rglob("*"))
-    lines = [
-        f"{name}\0{digest_file(path / name) if (path / name).is_file() else 'folder'}\n"
-        for name in children
-        if name != PROVENANCE_FILE
-    ]
-    return text_digest("".join(lines))
+    if path.is_dir():
+        return files_digest(file_digests(path, digest_file))
+    return digest_file(path)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [Path(parent, name) for parent, _, names in os.walk(folder, followlinks=True) for name in names]

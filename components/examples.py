@@ -7,13 +7,13 @@ take such batches as they are.
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -31,6 +31,11 @@ PAYLOAD_FORMATS = {PARQUET: "FORMAT_PARQUET", TF_EXAMPLE: "FORMAT_TF_EXAMPLE"}
 BATCH_ROWS = 10_000
 """Rows a batch: large enough that the work is in the libraries, small enough that memory stays flat."""
 
+BATCH_BYTES = 64 << 20
+"""Rows that are long (images, texts) make batches of fewer rows."""
+
+_ROW_GROUP_ROWS = 128_000
+
 
 def payload_format(examples: Artifact) -> str:
     """`parquet` or `tf_example`: from TFX's property, else from the files."""
@@ -41,6 +46,16 @@ def payload_format(examples: Artifact) -> str:
         if named == tfx:
             return ours
     raise UserError(f"{examples.path} holds {named}", mend=f"use one of {', '.join(PAYLOAD_FORMATS.values())}")
+
+
+def require_payload_format(name: str) -> None:
+    """Refuses a setting that names no payload format.
+
+    Raises:
+        UserError: It is none of `PAYLOAD_FORMATS`.
+    """
+    if name not in PAYLOAD_FORMATS:
+        raise UserError(f"payload_format is {name!r}", mend=f"take one of {', '.join(PAYLOAD_FORMATS)}")
 
 
 def require_splits(examples: Artifact, wanted: list[str]) -> list[str]:
@@ -97,54 +112,87 @@ def read_batches(
     """
     for file in split_files(examples, split):
         if payload_format(examples) == PARQUET:
-            yield from _read_parquet(file, columns, batch_rows)
+            yield from map(to_tfxio_form, read_parquet(file, columns, batch_rows))
         else:
-            yield from _read_tf_examples(file, columns, batch_rows, schema)
+            yield from read_tf_examples(file, columns, batch_rows, schema)
 
 
-def _read_parquet(file: Path, columns: list[str] | None, batch_rows: int) -> Iterator[pa.RecordBatch]:
+def read_parquet(
+    file: Path, columns: list[str] | None = None, batch_rows: int = BATCH_ROWS
+) -> Iterator[pa.RecordBatch]:
+    """Streams a Parquet file's rows with the types that they have there.
+
+    Raises:
+        DataError: The file is damaged.
+    """
     try:
         with pq.ParquetFile(file) as opened:
             names = opened.schema_arrow.names
             kept = names if columns is None else [name for name in columns if name in names]
-            for batch in opened.iter_batches(batch_rows, columns=kept):
-                yield to_tfxio_form(batch)
+            yield from opened.iter_batches(_batch_rows(opened.metadata, batch_rows), columns=kept)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{file} is not a readable Parquet file: {error}", mend="write the file again") from error
 
 
-def _read_tf_examples(
-    file: Path, columns: list[str] | None, batch_rows: int, schema: bytes | None
+def _batch_rows(file: pq.FileMetaData, wanted: int) -> int:
+    held: int = sum(file.row_group(number).total_byte_size for number in range(file.num_row_groups))
+    rows: int = file.num_rows
+    return max(1, min(wanted, BATCH_BYTES * rows // max(held, 1)))
+
+
+def read_tf_examples(
+    file: Path, columns: list[str] | None = None, batch_rows: int = BATCH_ROWS, schema: bytes | None = None
 ) -> Iterator[pa.RecordBatch]:
+    """Streams a TFRecord file of tf.Example in TFXIO's form.
+
+    Without a schema a batch has the features that its own records have; one with no value in them has Arrow's null
+    type.
+
+    Raises:
+        DataError: The file is damaged, a record is no tf.Example, or a feature changes its type within a batch.
+    """
     from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
     decoder = ExamplesToRecordBatchDecoder(schema)
+    first = 1
     for records in _chunks(tfrecord.read_records(file), batch_rows):
-        batch = decoder.DecodeBatch(records)
+        try:
+            batch = decoder.DecodeBatch(records)
+        except RuntimeError as error:
+            raise DataError(
+                f"{file}, records {first} to {first + len(records) - 1}: {error}",
+                mend="write every record as a tf.Example, and each feature with one type",
+            ) from error
         yield batch if columns is None else batch.select([c for c in columns if c in batch.schema.names])
+        first += len(records)
 
 
 def _chunks(records: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
     chunk: list[bytes] = []
+    held = 0
     for record in records:
         chunk.append(record)
-        if len(chunk) == size:
+        held += len(record)
+        if len(chunk) == size or held > BATCH_BYTES:
             yield chunk
-            chunk = []
+            chunk, held = [], 0
     if chunk:
         yield chunk
 
 
 def to_tfxio_form(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Turns flat columns (one value a row) and narrower types into TFXIO's lists; leaves the others as they are."""
-    return pa.RecordBatch.from_arrays([_as_lists(column) for column in batch.columns], names=batch.schema.names)
+    return pa.RecordBatch.from_arrays([as_lists(column) for column in batch.columns], names=batch.schema.names)
 
 
-def _as_lists(column: pa.Array) -> pa.Array:
+def as_lists(column: pa.Array) -> pa.Array:
+    """One column in TFXIO's form: integers, booleans, floats, texts, or lists of them."""
     kind = column.type
     if pa.types.is_null(kind):
         return column
-    if pa.types.is_large_list(kind) and kind.value_type in (pa.int64(), pa.float32(), pa.large_binary()):
+    settled = pa.types.is_large_list(kind) and kind.value_type in (pa.int64(), pa.float32(), pa.large_binary())
+    # Parquet calls a list's values "element"; some of tfx_bsl's code compares the name too.
+    if settled and kind.value_field.name == "item":
         return column
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return column.cast(pa.large_list(_value_type(kind.value_type)))
@@ -165,6 +213,43 @@ def _value_type(kind: pa.DataType) -> pa.DataType:
     return pa.large_binary()
 
 
+def encode_tf_examples(batch: pa.RecordBatch) -> list[bytes]:
+    """Serializes rows in TFXIO's form as tf.Examples, as protobuf does it deterministically: features by name.
+
+    tfx_bsl's encoder writes the features of a row in any order. Given one column at a time it writes a map entry a
+    row, and a tf.Example is the length of its entries and the entries.
+    """
+    from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
+
+    encoder = RecordBatchToExamplesEncoder()
+    names = sorted(batch.schema.names, key=str.encode)
+    columns = [encoder.encode(pa.RecordBatch.from_arrays([_encodable(batch.column(n))], [n])) for n in names]
+    bodies = (b"".join(map(_without_length, entries)) for entries in zip(*columns, strict=True))
+    return [_FEATURES_TAG + _varint(len(body)) + body for body in bodies]
+
+
+_FEATURES_TAG = b"\n"
+"""Field 1 of tf.Example, length-delimited."""
+
+
+def _encodable(column: pa.Array) -> pa.Array:
+    # The encoder takes lists only. Of a null it makes a feature of no kind, whatever the type.
+    return column.cast(pa.large_list(pa.int64())) if pa.types.is_null(column.type) else column
+
+
+def _without_length(record: bytes) -> bytes:
+    start = 1
+    while record[start] & 0x80:
+        start += 1
+    return record[start + 1 :]
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _varint(number: int) -> bytes:
+    low, rest = number & 0x7F, number >> 7
+    return bytes([low | 0x80]) + _varint(rest) if rest else bytes([low])
+
+
 class SplitWriter:
     """Writes one split of an Examples artifact as a single shard; a context manager.
 
@@ -173,15 +258,13 @@ class SplitWriter:
 
     def __init__(self, examples: Artifact, split: str, payload_format: str = PARQUET) -> None:
         self.rows = 0
-        self._format = payload_format
         self._folder = split_path(examples, split)
         name = "data_parquet-00000-of-00001.parquet" if payload_format == PARQUET else "data_tfrecord-00000-of-00001.gz"
         self._target = self._folder / name
         # Readers pass over names that start with a dot.
         self._partial = self._folder / f".{name}.partial"
-        self._parquet: pq.ParquetWriter | None = None
-        self._records: IO[bytes] | None = None
-        self._encoder: Any = None
+        shard = _ParquetShard if payload_format == PARQUET else _TfExampleShard
+        self._shard: _ParquetShard | _TfExampleShard = shard(self._partial)
 
     def __enter__(self) -> SplitWriter:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -190,34 +273,64 @@ class SplitWriter:
     def write(self, batch: pa.RecordBatch) -> None:
         """Appends rows in TFXIO's form; every batch has the same columns and types."""
         self.rows += batch.num_rows
-        if self._format == PARQUET:
-            self._write_parquet(batch)
-        else:
-            self._write_tf_examples(batch)
+        self._shard.write(batch)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        for file in (self._parquet, self._records):
-            if file is not None:
-                file.close()
-        if kind is None and self._partial.exists():
-            os.replace(self._partial, self._target)
-        else:
+        try:
+            self._shard.close(whole=kind is None)
+            if kind is None and self._partial.exists():
+                os.replace(self._partial, self._target)
+        finally:
             self._partial.unlink(missing_ok=True)
 
-    def _write_parquet(self, batch: pa.RecordBatch) -> None:
-        if self._parquet is None:
-            self._parquet = pq.ParquetWriter(self._partial, batch.schema, compression="zstd")
-        self._parquet.write_batch(batch)
 
-    def _write_tf_examples(self, batch: pa.RecordBatch) -> None:
-        if self._records is None:
-            from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
+class _ParquetShard:
+    """Gathers batches into row groups: a group for each small batch would make a large file that is slow to read."""
 
-            self._encoder = RecordBatchToExamplesEncoder()
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: pq.ParquetWriter | None = None
+        self._waiting: list[pa.RecordBatch] = []
+        self._rows = self._bytes = 0
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        self._waiting.append(batch)
+        self._rows += batch.num_rows
+        self._bytes += batch.nbytes
+        if self._rows >= _ROW_GROUP_ROWS or self._bytes >= BATCH_BYTES:
+            self._write_group()
+
+    def close(self, *, whole: bool) -> None:
+        try:
+            if whole and self._waiting:
+                self._write_group()
+        finally:
+            if self._file is not None:
+                self._file.close()
+
+    def _write_group(self) -> None:
+        table = pa.Table.from_batches(self._waiting)
+        self._waiting = []
+        self._rows = self._bytes = 0
+        if self._file is None:
+            self._file = pq.ParquetWriter(self._path, table.schema, compression="zstd")
+        self._file.write_table(table)
+
+
+class _TfExampleShard:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: gzip.GzipFile | None = None
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        if self._file is None:
             # No time of writing in the header: equal rows make equal files.
-            self._records = gzip.GzipFile(self._partial, "wb", compresslevel=6, mtime=0)  # type: ignore[assignment]
-        assert self._records
-        tfrecord.write_records(self._records, self._encoder.encode(batch))
+            self._file = gzip.GzipFile(self._path, "wb", compresslevel=6, mtime=0)
+        tfrecord.write_records(self._file, encode_tf_examples(batch))
+
+    def close(self, *, whole: bool) -> None:
+        if self._file is not None:
+            self._file.close()
 
 
 def describe(examples: Artifact, splits: list[str], payload_format: str) -> None:

@@ -32,9 +32,11 @@ def execute(stage: Callable[..., Any], executor_input: Mapping[str, Any]) -> Non
     """Calls a stage with what an ExecutorInput names, and writes the ExecutorOutput where it asks for it.
 
     Raises:
-        UserError: An input that the stage requires is missing, or a parameter has the wrong type.
+        UserError: An input that the stage requires is missing, one is given that it does not have, or a parameter has
+            the wrong type.
     """
     interface = ports(stage)
+    _require_known(stage, interface, executor_input)
     arguments = {p.name: value for p in interface if (value := _argument(p, executor_input)) is not _ABSENT}
     outputs = {p.name: arguments[p.name] for p in interface if p.direction == "output" and p.kind}
     for artifact in outputs.values():
@@ -49,6 +51,17 @@ def execute(stage: Callable[..., Any], executor_input: Mapping[str, Any]) -> Non
 _ABSENT = object()
 
 
+def _require_known(stage: Callable[..., Any], interface: list[Port], executor_input: Mapping[str, Any]) -> None:
+    known = {port.name for port in interface if port.direction == "input"}
+    inputs = executor_input.get("inputs", {})
+    for name in [*inputs.get("parameterValues", {}), *inputs.get("artifacts", {})]:
+        if name not in known:
+            raise UserError(
+                f"the stage {stage.__name__} has no input {name!r}",
+                mend=f"compile the pipeline with this version of Taxiway; the inputs are {', '.join(sorted(known))}",
+            )
+
+
 def _argument(port: Port, executor_input: Mapping[str, Any]) -> Any:
     side = executor_input.get(f"{port.direction}s", {})
     if port.kind:
@@ -58,8 +71,9 @@ def _argument(port: Port, executor_input: Mapping[str, Any]) -> Any:
             return _artifact(port.kind, runtime[0])
     elif port.direction == "output":
         return _ABSENT
-    elif port.name in (parameters := side.get("parameterValues", {})):
-        return _coerced(port, parameters[port.name])
+    # An optional input that a pipeline leaves open comes as null.
+    elif (value := side.get("parameterValues", {}).get(port.name)) is not None:
+        return _coerced(port, value)
     if port.required:
         raise UserError(f"the {port.direction} {port.name!r} is missing from the ExecutorInput")
     return _ABSENT
@@ -95,7 +109,7 @@ def _stamp(
             raise RuntimeError(f"the stage {stage.__name__} did not write its output {name!r} to {artifact.path}")
         artifact.metadata["tfx_version"] = TFX_VERSION
         artifact.metadata["tfx_type"] = artifact.type_name
-        provenance.stamp(artifact, name, made_by, inputs)
+    provenance.stamp_all(outputs, made_by, inputs)
 
 
 def _is_input_artifact(port: Port, arguments: Mapping[str, Any]) -> bool:

@@ -1,7 +1,8 @@
 """What an artifact was made from: a record that travels with it, with no database.
 
-The artifact's own record is in its metadata (`provenance`, JSON); the records of all its ancestors lie beside it in
-`provenance.json`, own record first. A record:
+The artifact's own record is in its metadata (`provenance`, JSON); the records of all its ancestors, and of what the
+same call made with it, lie beside it in `provenance.json`, own record first; where no file may lie beside it, in its
+metadata (`provenance_chain`). A record:
 
     {"digest": content digest, "type": TFX type, "output": name, "stage": name, "stage_version": digest of its code,
      "parameters": {...}, "code": {"commit": ..., "modified": bool, "modules": {parameter: {name, function, digest}}},
@@ -13,6 +14,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -27,15 +29,30 @@ Record = dict[str, Any]
 
 COMMIT_VARIABLE = "TAXIWAY_COMMIT"
 IMAGE_VARIABLE = "TAXIWAY_IMAGE"
+CHAIN_PROPERTY = "provenance_chain"
+_KEYS = {"digest", "type", "output", "stage", "parameters", "inputs", "created"}
 _LONG = 1000  # characters: metadata ride on command lines, which Linux bounds at 128 KiB an argument
 
 
 @functools.cache
 def stage_version(stage: str) -> str:
-    """Digest of the code of a stage: its own folder, and what all stages share."""
+    """Digest of the code of a stage: its own folder, those of the stages that it calls, and what all stages share."""
     here = Path(__file__).parent
-    files = sorted([*here.glob("*.py"), *(here / stage).rglob("*.py")])
+    files = sorted(
+        [*here.glob("*.py"), *(file for name in _called(here, stage) for file in (here / name).rglob("*.py"))]
+    )
     return text_digest("".join(f"{file.relative_to(here)}\0{file.read_text()}\0" for file in files))
+
+
+def _called(here: Path, stage: str) -> set[str]:
+    """A stage and the stages whose modules its own import, as their text names them."""
+    called, waiting = set[str](), {stage}
+    while waiting:
+        name = waiting.pop()
+        called.add(name)
+        text = "".join(file.read_text() for file in (here / name).rglob("*.py"))
+        waiting |= {found for found in re.findall(r"\bcomponents\.(\w+)", text) if (here / found).is_dir()} - called
+    return called
 
 
 @functools.cache
@@ -76,14 +93,40 @@ def activity(
 
 
 def stamp(artifact: Artifact, output: str, made_by: Record, inputs: Mapping[str, Artifact]) -> None:
-    """Gives an artifact its digest and its record, and writes the chain beside it."""
-    digest = tree_digest(artifact.path)
+    """Gives one artifact its digest and record, and writes its chain beside it; see `stamp_all`."""
+    stamp_all({output: artifact}, made_by, inputs)
+
+
+def stamp_all(outputs: Mapping[str, Artifact], made_by: Record, inputs: Mapping[str, Artifact]) -> None:
+    """Gives what one call of a stage made its digests and records, and writes its chain beside each artifact.
+
+    A chain holds the own record, those of the other outputs of the call (a blessing names its evaluation), those of
+    all inputs, and those that the stage itself left in the artifact's `provenance.json`: what it fetched from
+    elsewhere has a history there. The first of these is the record's input `source`.
+    """
+    brought = {name: _written_chain(artifact) for name, artifact in outputs.items()}
+    records = {name: _output_record(name, artifact, made_by, brought[name]) for name, artifact in outputs.items()}
+    older = ancestors(inputs.values())
+    for name, artifact in outputs.items():
+        artifact.metadata["digest"] = records[name]["digest"]
+        artifact.metadata["provenance"] = json.dumps(_shortened(records[name]))
+        chained = distinct([records[name], *records.values(), *older, *brought[name]])
+        if artifact.takes_files and artifact.path.is_dir():
+            write_chain(artifact.path, chained)
+        else:
+            artifact.metadata[CHAIN_PROPERTY] = json.dumps(chained)
+
+
+def record(digest: str, kind: str, output: str, made_by: Record, **more: Any) -> Record:
+    """The record of one output of a call of a stage, `made_by` from `activity`."""
+    return {"digest": digest, "type": kind, "output": output, **made_by, "data": None, **more}
+
+
+def _output_record(name: str, artifact: Artifact, made_by: Record, brought: list[Record]) -> Record:
     data = json.loads(artifact.metadata.pop("data_version", "null"))
-    record = {"digest": digest, "type": artifact.type_name, "output": output, **made_by, "data": data}
-    artifact.metadata["digest"] = digest
-    artifact.metadata["provenance"] = json.dumps(_shortened(record))
-    if artifact.path.is_dir():
-        write_chain(artifact.path, [record, *ancestors(inputs.values())])
+    sources = {"source": brought[0]["digest"]} if brought else {}
+    inputs = {**made_by["inputs"], **sources}
+    return record(tree_digest(artifact.path), artifact.type_name, name, made_by, data=data, inputs=inputs)
 
 
 def write_chain(folder: Path, records: list[Record]) -> None:
@@ -93,20 +136,63 @@ def write_chain(folder: Path, records: list[Record]) -> None:
 
 def chain(artifact: Artifact) -> list[Record]:
     """The records of an artifact and of its ancestors, its own first; empty for one that no stage made."""
-    file = artifact.path / PROVENANCE_FILE
-    if file.is_file():
-        return list(json.loads(file.read_text()))
     own = artifact.metadata.get("provenance")
-    return [json.loads(own)] if own else []
+    return _written_chain(artifact) or ([json.loads(own)] if own else [])
 
 
 def ancestors(artifacts: Iterable[Artifact]) -> list[Record]:
-    """The records of several artifacts and of all their ancestors, each digest and output once."""
-    found: dict[tuple[str, str, str], Record] = {}
-    for artifact in artifacts:
-        for record in chain(artifact):
-            found.setdefault((record["digest"], record["stage"], record["output"]), record)
+    """The records of several artifacts and of all their ancestors, each once."""
+    return distinct(record for artifact in artifacts for record in chain(artifact))
+
+
+def distinct(records: Iterable[Record]) -> list[Record]:
+    """Each record once, whenever it was made; the first of equal ones stays.
+
+    A digest alone does not tell two records apart: every blessing is the same empty file.
+    """
+    found: dict[str, Record] = {}
+    for each in records:
+        found.setdefault(json.dumps({**each, "created": ""}, sort_keys=True), each)
     return list(found.values())
+
+
+def without_sources(records: list[Record]) -> list[Record]:
+    """The records that the first one leads back to, but not those behind a `source`.
+
+    What was fetched keeps its own history where it was fetched from; without this cut every push would carry those
+    of all pushes before it.
+    """
+    nearest = {each["digest"]: each for each in reversed(records)}
+    kept: list[Record] = []
+    waiting = records[:1]
+    while waiting:
+        each = waiting.pop()
+        if each not in kept:
+            kept.append(each)
+            behind = [digest for name, digest in each["inputs"].items() if name != "source"]
+            waiting += [nearest[digest] for digest in behind if digest in nearest]
+            waiting += [other for other in records if _are_of_one_call(other, each)]
+    return [each for each in records if each in kept]
+
+
+def _are_of_one_call(one: Record, other: Record) -> bool:
+    same = all(one[key] == other[key] for key in ("stage", "inputs", "parameters", "created"))
+    return same and one["output"] != other["output"]
+
+
+def parse_chain(text: str | bytes) -> list[Record]:
+    """The records that a `provenance.json` holds; none where the file is another program's."""
+    try:
+        records = json.loads(text)
+    except ValueError:
+        return []
+    ours = isinstance(records, list) and all(isinstance(each, dict) and each.keys() >= _KEYS for each in records)
+    return records if ours else []
+
+
+def _written_chain(artifact: Artifact) -> list[Record]:
+    file = artifact.path / PROVENANCE_FILE
+    return parse_chain(file.read_bytes() if file.is_file() else artifact.metadata.get(CHAIN_PROPERTY, "[]"))
 
 
 def _shortened(record: Record) -> Record:

@@ -39,7 +39,7 @@ def read_records(path: Path) -> Iterator[bytes]:
             raise DataError(f"{path} is damaged at record {number}: {error}", mend="write the file again") from error
 
 
-def write_records(file: IO[bytes], records: Iterable[bytes]) -> None:
+def write_records(file: IO[bytes] | gzip.GzipFile, records: Iterable[bytes]) -> None:
     """Appends records to an open file."""
     for data in records:
         length = struct.pack("<Q", len(data))

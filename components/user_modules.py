@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import inspect
 import sys
 import sysconfig
 import traceback
@@ -13,12 +14,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from components.digests import text_digest
+from components import module_syntax
+from components.digests import file_digest, text_digest
 from components.errors import UserError
 
-_LIBRARIES = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib"))
-# Where one of these is used, a name may be reached that no syntax shows: the whole file counts then.
-_DYNAMIC = {"globals", "eval", "exec", "vars", "getattr", "__import__", "importlib", "locals"}
+_STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
+_INSTALLED = {"site-packages", "dist-packages"}
+_OURS = Path(__file__).parent
+# Functions that a stage calls, where a module has them, beside the one that it is named for.
+_BESIDE = {"preprocessing_fn": {"stats_options_updater_fn"}}
 
 
 def source_file(module: str) -> Path:
@@ -43,28 +47,29 @@ def source_file(module: str) -> Path:
 def describe(module: str, function: str) -> dict[str, str]:
     """What the lineage says of a function in a user's module: `name`, `function`, `file_digest` and `digest`.
 
-    `digest` covers the function and what it uses: the definitions in its module that it reaches, every import there,
-    and the whole source of the modules beside it that are imported. So a change to `run_fn` alone leaves the digest
-    of `preprocessing_fn` in the same file as it was.
+    `digest` covers the function and what it uses: the definitions in its module that it reaches, whatever runs when
+    the module is imported, and the whole source of the user's modules that are imported. So a change to `run_fn`
+    alone leaves the digest of `preprocessing_fn` in the same file as it was.
+
+    Raises:
+        UserError: There is no such module, or a source has a syntax error.
     """
     path = source_file(module)
-    source = _read(path)
     return {
         "name": module,
         "function": function,
-        "file_digest": text_digest(source),
-        "digest": text_digest("\0".join(_reached_sources(path, source, function))),
+        "file_digest": file_digest(path),
+        "digest": text_digest("\0".join(_sources(path, function))),
     }
 
 
 def functions(module: str) -> set[str]:
-    """The names that a module defines at its top level, read from its source.
+    """The names that a module binds at its top level, read from its source.
 
     Raises:
         UserError: There is no such module, or its source has a syntax error.
     """
-    path = source_file(module)
-    return {name for node in _parse(path, _read(path)).body for name in _defined(node)}
+    return _bound_names(source_file(module), set())
 
 
 def load(module: str, function: str) -> Callable[..., Any]:
@@ -74,8 +79,8 @@ def load(module: str, function: str) -> Callable[..., Any]:
         UserError: The module is missing, cannot be imported, or has no such function.
     """
     path = source_file(module)
-    imported = _calling(path, _import, module, path)
-    if not hasattr(imported, function):
+    imported = load_module(module)
+    if not callable(getattr(imported, function, None)):
         defined = sorted(name for name, value in vars(imported).items() if callable(value) and not name.startswith("_"))
         raise UserError(
             f"{path} defines no {function}",
@@ -84,26 +89,39 @@ def load(module: str, function: str) -> Callable[..., Any]:
     return getattr(imported, function)  # type: ignore[no-any-return]
 
 
-def call(function: Callable[..., Any], *arguments: Any) -> Any:
+def load_module(module: str) -> ModuleType:
+    """Imports a module by import path or file; what it raises becomes a `UserError`."""
+    path = source_file(module)
+    imported: ModuleType = _calling(path, _import, module, path)
+    return imported
+
+
+def call(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
     """Calls a user's function; what it raises becomes a `UserError` whose traceback ends in the user's line."""
-    return _calling(Path(function.__code__.co_filename), function, *arguments)
+    return _calling(_file_of(function), function, *arguments, **named)
 
 
-def _calling(path: Path, function: Callable[..., Any], *arguments: Any) -> Any:
+def _file_of(function: Callable[..., Any]) -> Path:
+    """Where a function was written; its module's file for a callable object."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    module = sys.modules.get(getattr(function, "__module__", ""))
+    return Path(code.co_filename if code else getattr(module, "__file__", None) or "the module")
+
+
+def _calling(path: Path, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
     try:
-        return function(*arguments)
+        return function(*arguments, **named)
     except UserError:
         raise
-    except Exception as error:
+    # A module that ends the process would pass for a stage that is done.
+    except (Exception, SystemExit) as error:
         raise UserError(_short_traceback(path, error)) from error
 
 
-def _short_traceback(path: Path, error: Exception) -> str:
+def _short_traceback(path: Path, error: BaseException) -> str:
     """The frames of the user's own files, then the error: libraries in between say little to the user."""
     frames = traceback.extract_tb(error.__traceback__)
-    folder = path.parent
-    own = [f for f in frames if Path(f.filename).is_relative_to(folder) and not _is_library(Path(f.filename))]
-    own = own or [f for f in frames if f.filename == str(path)]
+    own = [f for f in frames if f.filename == str(path) or _is_users(Path(f.filename))]
     lines = [f'  File "{f.filename}", line {f.lineno}, in {f.name}\n    {f.line}' for f in own]
     said = "".join(traceback.format_exception_only(error)).strip()
     return "\n".join([f"{path.name} raised {said}", *lines])
@@ -111,6 +129,7 @@ def _short_traceback(path: Path, error: Exception) -> str:
 
 def _import(module: str, path: Path) -> ModuleType:
     if not module.endswith(".py"):
+        _claim_package(module, path)
         return importlib.import_module(module)
     # Modules beside a file can be imported by it, as when Python runs a script.
     if str(path.parent) not in sys.path:
@@ -120,98 +139,81 @@ def _import(module: str, path: Path) -> ModuleType:
     assert spec.loader is not None
     imported = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = imported
-    spec.loader.exec_module(imported)
+    try:
+        spec.loader.exec_module(imported)
+    except BaseException:
+        del sys.modules[path.stem]
+        raise
     return imported
+
+
+def _claim_package(module: str, path: Path) -> None:
+    """Lets a folder without `__init__.py` win over an installed package of its name, as a file found first should."""
+    name, *inner = module.split(".")
+    folder = path.parents[len(inner) - (path.name != "__init__.py")] if inner else path.parent
+    if inner and not (folder / "__init__.py").exists():
+        package = ModuleType(name)
+        package.__path__ = [str(folder)]
+        sys.modules[name] = package
 
 
 def _find(module: str) -> Path | None:
     """Finds a module's file on the path by folders alone; `importlib.util.find_spec` would run its parents."""
-    parts = Path(*module.split("."))
-    for root in [Path.cwd(), *map(Path, sys.path)]:
-        for candidate in (root / parts.with_suffix(".py"), root / parts / "__init__.py"):
-            if candidate.is_file():
-                return candidate
-    return None
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8: {error}", mend="save it as UTF-8") from error
-
-
-def _parse(path: Path, source: str) -> ast.Module:
-    try:
-        return ast.parse(source)
-    except SyntaxError as error:
-        raise UserError(f'syntax error: {error.msg}\n  File "{path}", line {error.lineno}\n    {error.text}') from error
-
-
-def _reached_sources(path: Path, source: str, function: str, seen: set[Path] | None = None) -> Iterator[str]:
-    """The text of what a function uses in its module, then the whole text of the modules beside it, each once."""
-    tree = _parse(path, source)
-    yield "\n".join(ast.unparse(node) for node in _reached(tree, function))
-    seen = {path} if seen is None else seen
-    for imported in _imported_files(path, tree):
-        if imported not in seen:
-            seen.add(imported)
-            yield from _reached_sources(imported, _read(imported), "", seen)
-
-
-def _reached(tree: ast.Module, function: str) -> list[ast.stmt]:
-    """The statements of a module that count for a function; all of them where that cannot be told."""
-    definitions = {name: node for node in tree.body for name in _defined(node)}
-    if function not in definitions or _DYNAMIC & {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}:
-        return tree.body
-    named = {id(node) for node in definitions.values()}
-    reached = [node for node in tree.body if id(node) not in named]
-    waiting = [definitions[function], *reached]
-    kept = set(map(id, waiting))
-    while waiting:
-        used = {n.id for n in ast.walk(waiting.pop()) if isinstance(n, ast.Name)}
-        for node in (definitions[name] for name in used & definitions.keys()):
-            if id(node) not in kept:
-                kept.add(id(node))
-                waiting.append(node)
-    return [node for node in tree.body if id(node) in kept]
-
-
-def _defined(node: ast.stmt) -> list[str]:
-    """The names that a definition or a plain assignment binds; every other statement always counts."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return [node.name]
-    if isinstance(node, ast.Assign) and all(isinstance(target, ast.Name) for target in node.targets):
-        return [target.id for target in node.targets if isinstance(target, ast.Name)]
-    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-        return [node.target.id]
-    return []
-
-
-def _imported_files(path: Path, tree: ast.Module) -> list[Path]:
-    """The files that a module imports and that belong to the user: not the standard library, not site-packages."""
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {(0, alias.name) for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            names |= {(node.level, base)} | {(node.level, f"{base}.{alias.name}".strip(".")) for alias in node.names}
-    found = {_beside(path, level, name) for level, name in names if name}
-    return sorted(file for file in found if file and not _is_library(file))
-
-
-def _beside(path: Path, level: int, name: str) -> Path | None:
-    if level == 0:
-        return _file_in(path.parent, name) or _find(name)
-    return _file_in(path.parents[level - 1], name)
+    roots = [Path.cwd(), *map(Path, sys.path)]
+    return next((file for root in roots if (file := _file_in(root, module))), None)
 
 
 def _file_in(folder: Path, name: str) -> Path | None:
-    parts = Path(*name.split("."))
-    candidates = (folder / parts.with_suffix(".py"), folder / parts / "__init__.py")
-    return next((file for file in candidates if file.is_file()), None)
+    """The file of a module in a folder; a package's goes before a module's, as for Python."""
+    inner = folder.joinpath(*filter(None, name.split(".")))
+    candidates = (inner / "__init__.py", inner.with_name(inner.name + ".py"))
+    return next((file.resolve() for file in candidates if file.is_file()), None)
 
 
-def _is_library(path: Path) -> bool:
-    return any(path.is_relative_to(folder) for folder in _LIBRARIES)
+def _sources(path: Path, function: str) -> Iterator[str]:
+    """The text of what a function uses in its module, then that of the user's modules behind it, each once."""
+    tree = module_syntax.parse(path)
+    beside = _BESIDE.get(function, set()) & module_syntax.bound_names(tree)
+    yield _text(module_syntax.reached(tree, {function} | beside))
+    seen, waiting = {path}, _imported_files(path, tree)
+    while waiting:
+        imported = waiting.pop(0)
+        if imported not in seen:
+            seen.add(imported)
+            tree = module_syntax.parse(imported)
+            yield _text(tree.body)
+            waiting += _imported_files(imported, tree)
+
+
+def _text(statements: list[ast.stmt]) -> str:
+    """Source without comments and layout: they change nothing."""
+    return "\n".join(map(ast.unparse, statements))
+
+
+def _imported_files(path: Path, tree: ast.Module) -> list[Path]:
+    """The user's files that a module imports."""
+    found = {file for level, name in module_syntax.imports(tree) for file in _candidates(path, level, name)}
+    return sorted(filter(_is_users, found))
+
+
+def _candidates(path: Path, level: int, name: str) -> list[Path]:
+    """The files that an import may mean; one without dots means a file beside where the module is run as a file."""
+    if level:
+        found = [_file_in(folder, name) for folder in path.parents[level - 1 : level]]
+    else:
+        found = [_file_in(path.parent, name), _find(name)]
+    return [file for file in found if file]
+
+
+def _bound_names(path: Path, seen: set[Path]) -> set[str]:
+    tree = module_syntax.parse(path)
+    seen.add(path)
+    stars = [file for level, name in module_syntax.star_imports(tree) for file in _candidates(path, level, name)]
+    return module_syntax.bound_names(tree).union(*(_bound_names(file, seen) for file in stars if file not in seen))
+
+
+def _is_users(path: Path) -> bool:
+    """Whether a file is the user's: not Python's, not installed, not a stage's, not TensorFlow's rewriting of one."""
+    library = path.is_relative_to(_STANDARD_LIBRARY) or _INSTALLED & set(path.parts)
+    generated = not path.is_absolute() or path.name.startswith("__autograph_generated")
+    return not (generated or library or path.is_relative_to(_OURS))
