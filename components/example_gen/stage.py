@@ -1,15 +1,42 @@
-"""ExampleGen: raw files become Examples."""
+"""ExampleGen: raw files become Examples.
+
+## What it reads
+
+- CSV with a header, UTF-8, plain or gzip. Files may have their columns in any order, but all have the same ones.
+- Parquet with flat columns or lists of them. Booleans become int64, timestamps and dates int64 seconds since 1970
+  (UTC), decimals float32; a null is a missing value.
+- TFRecords of tf.Example, plain or gzip. A feature that some records lack is missing there.
+
+By `auto` the names decide: `.csv`, `.csv.gz`, `.parquet`, `.pq`, or `tfrecord` somewhere in the name. All files of one
+call have one format. [Data](../data.md) says what an `input_path` may be, and how its version is found.
+
+A CSV column that turns from numbers to text is bytes, as in TFX; the log names file, row and cell. Declared in
+`column_types`, it is an error.
+
+## What it refuses
+
+It ends with exit status 2, and leaves no artifact, on: an empty file; a header and no rows; a row with too few or too
+many cells; text that is not UTF-8; a header with an empty name or the same one twice; a cell that does not fit its
+declared type; files with different columns; a truncated or damaged file; a split without rows; a time or key of
+`split_bounds` that does not fit its column; data that differ from their .dvc file. The message names file, line and
+column.
+"""
 
 from __future__ import annotations
 
+import json
+
 from components.artifacts import DataPath, Examples, Output
+from components.errors import UserError
 
 
 def example_gen(
     examples: Output[Examples],
     input_path: DataPath,
     input_format: str = "auto",
+    column_types: dict = {},
     splits: dict = {"train": 2, "eval": 1},
+    split_hash: str = "values",
     split_patterns: dict = {},
     split_column: str = "",
     split_bounds: dict = {},
@@ -25,14 +52,40 @@ def example_gen(
         examples: The rows, a folder a split.
         input_path: A file, a folder, a glob, or a DVC-tracked path at a Git revision: `data/chicago_taxi@v1`.
         input_format: `csv`, `parquet`, `tfrecord`, or `auto` (by the files' names).
-        splits: Shares by split name; a row goes to a split by the hash of its values, as in TFX.
-        split_patterns: Globs by split name, relative to input_path; takes the place of shares.
+        column_types: `int`, `float` or `bytes` by CSV column; a cell that does not fit is an error. The others are
+            settled over all rows as in TFX: int64, else float, else bytes; an empty cell is a missing value.
+        splits: Shares by split name; a row goes to a split by the hash of its values, equal rows to the same one.
+        split_hash: `values`, which is fast; or `tfx`, which gives each row of CSV the split that TFX gives it.
+        split_patterns: Globs by split name, relative to input_path; takes the place of shares. Files that none
+            matches are not read.
         split_column: A column that decides the split, by split_bounds.
-        split_bounds: By split name, its values: `{"from": inclusive, "to": exclusive}`, or a list of keys.
+        split_bounds: By split name, its values: `{"from": inclusive, "to": exclusive}`, numbers or ISO 8601 times
+            (seconds since 1970 in a column of numbers, UTC where no zone is named); or a list of keys. Rows outside
+            are left out, and counted in the artifact's metadata `rows_outside_splits`.
         payload_format: `parquet` or `tf_example`.
         allow_unversioned: Take data that differ from their .dvc file or have none; the lineage says so.
         data_repo: The Git repository that input_path lies in, a path or URL; the working folder's by default.
         span: TFX's span number, recorded on the artifact.
         version: TFX's version number within the span, recorded on the artifact.
     """
-    raise NotImplementedError
+    from components import data_versions
+    from components.example_gen import generate, sources
+    from components.example_gen.splits import make_splits
+    from components.examples import describe, require_payload_format
+
+    require_payload_format(payload_format)
+    with data_versions.resolve(input_path, repo=data_repo, allow_unversioned=allow_unversioned) as data:
+        rule = make_splits(data.path, data.files, splits, split_hash, split_patterns, split_column, split_bounds)
+        format_name = sources.input_format(rule.files) if input_format == "auto" else input_format
+        if split_hash == "tfx" and format_name != "csv":
+            raise UserError(f"split_hash 'tfx' is for CSV, and the files are {format_name}", mend="leave it out")
+        source = sources.open_source(rule.files, format_name, column_types)
+        rows = generate.write_examples(examples, source, rule, payload_format)
+    describe(examples, rule.names, payload_format)
+    examples.metadata |= {
+        "span": span,
+        "version": version,
+        "data_version": json.dumps(data.record),
+        "rows_outside_splits": rows.pop(""),
+        "rows": json.dumps(rows),
+    }

@@ -1,0 +1,115 @@
+"""Where a CSV file is wrong: a slow, exact reading, done once a fast one has failed."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from components.errors import DataError
+
+RECORD_BYTES = 4 << 20
+"""The longest record that is read."""
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+def is_gzip(path: Path) -> bool:
+    """Whether the content is gzip, whatever the name."""
+    with path.open("rb") as file:
+        return file.read(2) == _GZIP_MAGIC
+
+
+def header(path: Path) -> list[str]:
+    """The names of a file's columns.
+
+    Raises:
+        DataError: There is no header, it is not UTF-8, or a name is missing or there twice.
+    """
+    try:
+        line, names = next(_records(path), (0, []))
+    except (EOFError, OSError, zlib.error) as error:
+        raise DataError(f"{path} is damaged in its header: {error}", mend="write the file again") from error
+    if not names:
+        raise DataError(f"{path} is empty", mend="remove it, or write the file again")
+    for number, name in enumerate(names, start=1):
+        fault = _name_fault(name, names)
+        if fault:
+            raise DataError(f"{path}, line {line}: the header's column {number} {fault}", mend="mend the header")
+    return names
+
+
+def explain(path: Path, names: list[str], error: Exception | None = None) -> DataError | None:
+    """What is wrong with a file's rows, and on which line; None where nothing is found and there was no error."""
+    line = 1
+    try:
+        records = _records(path)
+        next(records, None)
+        for line, cells in records:
+            if fault := _row_fault(cells, names):
+                return DataError(f"{path}, line {line}{fault[0]}", mend=fault[1])
+    except DataError as found:
+        return found
+    except (EOFError, OSError, zlib.error) as found:
+        return DataError(f"{path} is damaged after line {line}: {found}", mend="write the file again")
+    if line == 1:
+        return DataError(f"{path} has a header and no rows", mend="remove it, or write the file again")
+    return DataError(f"{path}: {error}", mend=f"see that no record has over {RECORD_BYTES:,} bytes") if error else None
+
+
+def line_of(path: Path, column: str, cell: str) -> int:
+    """The line of the first row with this cell in a column; 0 where there is none."""
+    records = _records(path)
+    position = next(records)[1].index(column)
+    return next((line for line, cells in records if cells[position] == cell), 0)
+
+
+def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The records that are not blank, each with its first line's number; what is not UTF-8 comes as surrogates."""
+    csv.field_size_limit(max(RECORD_BYTES, csv.field_size_limit()))
+    with _opened(path) as raw, io.TextIOWrapper(raw, "utf-8-sig", errors="surrogateescape", newline="") as text:
+        reader = csv.reader(text, strict=True)
+        before = 0
+        try:
+            for cells in reader:
+                if cells:
+                    yield before + 1, cells
+                before = reader.line_num
+        except csv.Error as error:
+            raise DataError(
+                f"{path}, line {before + 1}: {error}",
+                mend=f"close every quote, double a quote in quotes; a record may have {RECORD_BYTES:,} bytes",
+            ) from error
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return gzip.open(path) if is_gzip(path) else path.open("rb")  # type: ignore[return-value]
+
+
+def _name_fault(name: str, names: list[str]) -> str:
+    if not name.strip():
+        return "has no name"
+    if not _is_utf8(name):
+        return f"is not UTF-8: {_as_bytes(name)!r}"
+    return f"is there twice: {name!r}" if names.count(name) > 1 else ""
+
+
+def _row_fault(cells: list[str], names: list[str]) -> tuple[str, str] | None:
+    if len(cells) != len(names):
+        return f": {len(cells)} cells, and {len(names)} columns", "mend the line; a cell with a comma needs quotes"
+    for name, cell in zip(names, cells, strict=True):
+        if not _is_utf8(cell):
+            return f", column {name!r}: not UTF-8: {_as_bytes(cell)!r}", "save the file as UTF-8"
+    return None
+
+
+def _is_utf8(text: str) -> bool:
+    return not any("\udc80" <= character <= "\udcff" for character in text)
+
+
+def _as_bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")[:80]

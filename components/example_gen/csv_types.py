@@ -1,0 +1,132 @@
+"""The types of CSV columns, settled over all rows by the rule of TFX's CsvExampleGen.
+
+An int64 column holds only whole numbers in range, a float column numbers, a bytes column anything else; whole numbers
+beyond int64 make bytes. The rule is what Python's `int` and `float` accept (tfx_bsl, `coders/csv_decoder.py`), so
+"+5", " 5", "007" and "1_000" are integers and "1e5" and "nan" are floats. Arrow's own parsers decide most columns at
+once; the few values that they refuse, or would take otherwise, go through Python, each distinct one once a batch.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_INT64 = range(-(2**63), 2**63)
+
+
+class Level(IntEnum):
+    """A column's type, each able to hold the ones before it."""
+
+    EMPTY = 0
+    INT = 1
+    FLOAT = 2
+    BYTES = 3
+
+
+NAMES = {"int": Level.INT, "float": Level.FLOAT, "bytes": Level.BYTES}
+"""The types by the names that settings use."""
+
+_ARROW_TYPES = {
+    Level.INT: pa.int64(),
+    Level.FLOAT: pa.float64(),
+    Level.BYTES: pa.large_binary(),
+    Level.EMPTY: pa.null(),
+}
+_SETTLED_TYPES = {
+    Level.INT: pa.large_list(pa.int64()),
+    Level.FLOAT: pa.large_list(pa.float32()),
+    Level.BYTES: pa.large_list(pa.large_binary()),
+    Level.EMPTY: pa.null(),
+}
+
+
+def level_of(cell: str) -> Level:
+    """The type that one cell asks for."""
+    if not cell:
+        return Level.EMPTY
+    # TFX asks the cell's bytes: digits of other scripts, which `int` reads in a str, are text.
+    data = cell.encode()
+    try:
+        return Level.INT if int(data) in _INT64 else Level.BYTES
+    except ValueError:
+        try:
+            float(data)
+        except ValueError:
+            return Level.BYTES
+        return Level.FLOAT
+
+
+class ColumnType:
+    """One column's type as its cells come in.
+
+    Attributes:
+        level: The type so far.
+        turned: The first cell that does not fit the declared type or, with none declared, made numbers text.
+    """
+
+    def __init__(self, declared: Level | None = None) -> None:
+        self.level = declared or Level.EMPTY
+        self.turned: str | None = None
+        self._limit = declared or Level.FLOAT
+        self._foreign = False  # Arrow reads some of its numbers otherwise than Python, or not at all
+
+    @property
+    def settled(self) -> pa.DataType:
+        """The column's type in an Examples artifact."""
+        return _SETTLED_TYPES[self.level]
+
+    @property
+    def parsed(self) -> pa.DataType:
+        """The type for Arrow's CSV reader; `finish` makes values of it."""
+        # A float32 comes by way of float64, as in TFX: parsed at once it may round another way.
+        return pa.string() if self._foreign and self.level < Level.BYTES else _ARROW_TYPES[self.level]
+
+    def add(self, cells: pa.StringArray) -> None:
+        """Takes the next cells into account; a null is an empty cell."""
+        if self.level is Level.BYTES or cells.null_count == len(cells):
+            return
+        if self.level < Level.FLOAT and _parse(cells, pa.int64()) is not None:
+            self.level = Level.INT
+        elif not (self.level is Level.FLOAT and _are_floats(cells)):
+            self._add_each(cells)
+
+    def finish(self, column: pa.Array) -> pa.Array:
+        """Makes a parsed column one of int64, float32 or large_binary values."""
+        if pa.types.is_string(column.type):
+            convert = int if self.level is Level.INT else float
+            column = _map_distinct(column, convert, _ARROW_TYPES[self.level])
+        return column.cast(pa.float32()) if self.level is Level.FLOAT else column
+
+    def _add_each(self, cells: pa.StringArray) -> None:
+        for cell in cells.unique().drop_null().to_pylist():
+            asked = level_of(cell)
+            if asked > self._limit:
+                self.turned = cell if self.level else None
+                self.level = asked
+                return
+            self.level = max(self.level, asked)
+        self._foreign |= _parse(cells, _ARROW_TYPES[self.level]) is None
+
+
+def _parse(cells: pa.StringArray, kind: pa.DataType) -> pa.Array | None:
+    # Arrow takes "0x1F" for an integer and "nan(1)" for a float; Python does not.
+    text = cells.buffers()[2].to_pybytes()
+    if any(mark in text for mark in (b"x", b"X", b"(")):
+        return None
+    try:
+        return cells.cast(kind)
+    except pa.ArrowInvalid:
+        return None
+
+
+def _are_floats(cells: pa.StringArray) -> bool:
+    values = _parse(cells, pa.float64())
+    # A larger one may be written as an integer beyond int64.
+    return values is not None and (pc.max(pc.abs(values)).as_py() or 0) < 2**63
+
+
+def _map_distinct(column: pa.StringArray, convert: type[int] | type[float], kind: pa.DataType) -> pa.Array:
+    encoded = column.dictionary_encode()
+    return pa.array(map(convert, encoded.dictionary.to_pylist()), kind).take(encoded.indices)

@@ -1,0 +1,61 @@
+"""The rows of a source, split and written as an Examples artifact that appears whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from components.artifacts import Examples, whole_folder
+from components.errors import DataError, ServiceError
+from components.example_gen.source import Source
+from components.example_gen.splits import NO_SPLIT, Splits
+from components.examples import SplitWriter
+
+
+def write_examples(examples: Examples, source: Source, splits: Splits, payload_format: str) -> dict[str, int]:
+    """Writes every split, and returns its number of rows by name; rows in no split under the empty name.
+
+    Raises:
+        DataError: A split has no rows, or the data are damaged.
+        ServiceError: The machine cannot write, as on a full disk.
+    """
+    with _writing(examples.path), whole_folder(examples.path) as folder:
+        counts = _write_splits(Examples(folder), source, splits, payload_format)
+        for name in splits.names:
+            if counts[name] == 0:
+                raise DataError(
+                    f"the split {name!r} has no rows ({sum(counts.values()):,} were read)",
+                    mend="change the splits' shares or bounds, or bring more data",
+                )
+    return counts
+
+
+def _write_splits(examples: Examples, source: Source, splits: Splits, payload_format: str) -> dict[str, int]:
+    outside = 0
+    with ExitStack() as stack:
+        writers = {name: stack.enter_context(SplitWriter(examples, name, payload_format)) for name in splits.names}
+        for file in splits.files:
+            for batch in source.read(file):
+                numbers = splits.assign(file, batch)
+                outside += int((numbers == NO_SPLIT).sum())
+                for number, writer in enumerate(writers.values()):
+                    writer.write(_part(batch, numbers == number))
+    return {name: writer.rows for name, writer in writers.items()} | {"": outside}
+
+
+def _part(batch: pa.RecordBatch, chosen: np.ndarray) -> pa.RecordBatch:
+    return batch if chosen.all() else batch.filter(pa.array(chosen))
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ServiceError(
+            f"{path} cannot be written: {error.strerror or error}", mend="make room on the disk, then run again"
+        ) from error

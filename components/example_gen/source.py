@@ -1,0 +1,39 @@
+"""What example_gen reads: files of one format, whose columns and types are settled over all their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+
+from components.errors import DataError
+
+
+class Source(Protocol):
+    """Files that were looked through once."""
+
+    def read(self, file: Path) -> Iterator[pa.RecordBatch]:
+        """Streams the rows of one of the files, in TFXIO's form, with the source's columns and types.
+
+        Raises:
+            DataError: The file is damaged.
+        """
+        ...
+
+
+def require_same_columns(file: Path, names: Sequence[str], first: Path, wanted: Sequence[str]) -> None:
+    """Refuses a file whose columns are not those of the first; their order does not matter.
+
+    Raises:
+        DataError: Names the columns.
+    """
+    lacking, extra = sorted(set(wanted) - set(names)), sorted(set(names) - set(wanted))
+    if lacking or extra:
+        faults = [f"lacks {', '.join(map(repr, lacking))}"] * bool(lacking)
+        faults += [f"has {', '.join(map(repr, extra))} besides"] * bool(extra)
+        raise DataError(
+            f"{file} {' and '.join(faults)}, compared with the columns of {first}",
+            mend="give every file the same columns; a column may be empty",
+        )

@@ -1,0 +1,61 @@
+"""Which reader a file needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from components.errors import DataError, UserError
+from components.example_gen.csv_source import CsvSource
+from components.example_gen.parquet_source import ParquetSource
+from components.example_gen.source import Source
+from components.example_gen.tfrecord_source import TfrecordSource
+
+FORMATS = {"csv": r"\.csv(\.gz)?$", "parquet": r"\.(parquet|pq)$", "tfrecord": r"tf_?records?\b"}
+"""The formats, and what a file's name has to hold for it."""
+
+
+def input_format(files: Sequence[Path]) -> str:
+    """The format of files, by their names.
+
+    Raises:
+        DataError: A name tells no format, or there are two.
+    """
+    formats = {file: _format(file) for file in files}
+    first = formats[files[0]]
+    for file, found in formats.items():
+        if found != first:
+            raise DataError(f"{files[0]} is {first} and {file} is {found}", mend="give input_path files of one format")
+    return first
+
+
+def _format(file: Path) -> str:
+    for name, pattern in FORMATS.items():
+        if re.search(pattern, file.name, re.IGNORECASE):
+            return name
+    raise DataError(f"the name of {file} tells no format", mend=f"set input_format to one of {', '.join(FORMATS)}")
+
+
+def open_source(files: Sequence[Path], format_name: str, column_types: Mapping[str, str]) -> Source:
+    """Looks through files and settles their columns and types.
+
+    Args:
+        files: Files of one format.
+        format_name: One of `FORMATS`.
+        column_types: Declared types of CSV columns.
+
+    Raises:
+        UserError: There is no such format, or declared types do not fit it.
+        DataError: Names file, line and column of what is wrong.
+    """
+    if column_types and format_name != "csv":
+        raise UserError(f"column_types is for CSV, and the files are {format_name}", mend="leave column_types out")
+    readers: dict[str, Callable[[], Source]] = {
+        "csv": lambda: CsvSource(files, column_types),
+        "parquet": lambda: ParquetSource(files),
+        "tfrecord": lambda: TfrecordSource(files),
+    }
+    if format_name not in readers:
+        raise UserError(f"input_format is {format_name!r}", mend=f"take one of auto, {', '.join(readers)}")
+    return readers[format_name]()
