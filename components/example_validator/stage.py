@@ -1,4 +1,23 @@
-"""ExampleValidator: statistics are held against the schema, earlier statistics and another set."""
+"""ExampleValidator: statistics are held against the schema, earlier statistics and another set.
+
+TFX's own ExampleValidator never runs the drift and skew comparators of a schema; this one does, where it is given the
+statistics to compare with. The log has each measured distance beside its threshold, and says which comparators had
+nothing to compare with.
+
+Custom validations are SQL conditions on the fields of TFDV's FeatureNameStatistics, evaluated by SQLite:
+
+    feature_validations {
+      feature_path { step: "fare" }
+      validations {
+        sql_expression: "feature.num_stats.num_zeros < 300"
+        description: "free rides are rare"
+        severity: ERROR
+      }
+    }
+
+For a pair of features the names are `feature_test` and `feature_base`. TFDV 1.21 itself has no custom validations any
+more; lists and subqueries, which GoogleSQL had there, are not available.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +44,12 @@ def example_validator(
         previous_statistics: Earlier statistics, compared by the schema's drift comparators.
         serving_statistics: Another set's statistics, compared by the schema's skew comparators.
         environment: The schema environment to validate in.
-        custom_validations: A file with TFDV's CustomValidationConfig (text proto).
+        custom_validations: A file with TFDV's CustomValidationConfig (text proto); pairs compare with
+            previous_statistics, or with serving_statistics where there are none.
         splits: The splits to validate; all by default.
-        fail_on_anomalies: Fail, naming feature, reason and value; else only record them.
+        fail_on_anomalies: Fail, naming feature, reason and value, unless all are warnings; else only record them.
     """
-    raise NotImplementedError
+    from components.example_validator.validate import Expectations, validate
+
+    expected = Expectations(schema, previous_statistics, serving_statistics, environment, custom_validations)
+    validate(statistics, expected, anomalies, splits, fail_on_anomalies)

@@ -1,0 +1,27 @@
+"""A schema that somebody wrote or edited, taken byte for byte."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from components.artifacts import Artifact
+from components.errors import DataError
+from components.protos import SCHEMA_FILE, parse_text
+
+
+def take(file: Path, output: Artifact) -> None:
+    """Copies a schema file as it is, comments and environments included, once it has been read as a schema.
+
+    Raises:
+        DataError: It is not a text proto of a Schema (names the line), or it has no features.
+    """
+    schema = parse_text(file, schema_pb2.Schema())
+    if not schema.feature:
+        raise DataError(f"{file} has no features", mend="name a schema file with features, or leave schema_file out")
+    output.path.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(file, output.path / SCHEMA_FILE)
+    environments = ", ".join(schema.default_environment) or "none"
+    print(f"schema: {len(schema.feature)} features from {file}, environments: {environments}", flush=True)
