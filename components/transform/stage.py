@@ -36,4 +36,9 @@ def transform(
         disable_statistics: Skip the statistics before and after the transform.
         force_beam: Analyse on Beam even where the direct way could.
     """
-    raise NotImplementedError
+    from components.transform.run import Settings, run
+
+    settings = Settings(
+        module, analyze_splits, transform_splits, custom_config, payload_format, disable_statistics, force_beam
+    )
+    run(examples, schema, transform_graph, transformed_examples, settings)

@@ -1,0 +1,199 @@
+"""The rows that a preprocessing_fn sees: Examples as Arrow batches of exactly the schema's types, and as tensors."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import tensorflow as tf
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx_bsl.coders import example_coder
+from tfx_bsl.tfxio import tensor_representation_util
+from tfx_bsl.tfxio.tensor_adapter import TensorAdapter, TensorAdapterConfig
+
+from components.artifacts import Artifact
+from components.errors import DataError, UserError
+from components.examples import read_batches
+
+Representations = Mapping[str, schema_pb2.TensorRepresentation]
+
+BATCH_ROWS = 30_000
+"""Rows a batch: a call of TensorFlow costs the same for few rows as for many; beyond this only memory grows."""
+
+_TYPE_NAMES = {pa.int64(): "INT", pa.float32(): "FLOAT", pa.large_binary(): "BYTES"}
+
+
+def read_schema(artifact: Artifact) -> schema_pb2.Schema:
+    """The schema of a Schema artifact.
+
+    Raises:
+        UserError: It is not a schema in text form; names the line.
+    """
+    path = artifact.path / "schema.pbtxt"
+    try:
+        return text_format.Parse(path.read_text(), schema_pb2.Schema())
+    except text_format.ParseError as error:
+        raise UserError(f"{path} is not a schema: {error}", mend="write it as TFDV does (write_schema_text)") from error
+
+
+@dataclass(frozen=True)
+class TensorBatch:
+    """Tensors by name, and where their rows lie, for errors."""
+
+    tensors: Mapping[str, Any]
+    where: str
+
+
+@dataclass(frozen=True)
+class RawExamples:
+    """An Examples artifact and its schema.
+
+    Attributes:
+        examples: The rows, of either payload format.
+        schema: What the features are: types, shapes, sparse and ragged tensors.
+        tensors: The tensors to read; all by default. Only the columns under them are read.
+    """
+
+    examples: Artifact
+    schema: schema_pb2.Schema
+    tensors: tuple[str, ...] | None = None
+
+    def of(self, tensors: Collection[str]) -> RawExamples:
+        """The same rows with these tensors only."""
+        return RawExamples(self.examples, self.schema, tuple(sorted(tensors)))
+
+    @functools.cached_property
+    def specs(self) -> Mapping[str, tf.TypeSpec]:
+        """The type of every tensor of the schema, read or not: the signature of the transform graph.
+
+        Raises:
+            UserError: The schema describes tensors that cannot be made from its features.
+        """
+        try:
+            return TensorAdapter(_adapter_config(self.schema, self._representations)).TypeSpecs()  # type: ignore[no-any-return]
+        except ValueError as error:
+            raise UserError(f"the schema does not describe tensors: {error}", mend="correct schema.pbtxt") from error
+
+    @property
+    def read_specs(self) -> Mapping[str, tf.TypeSpec]:
+        """The types of the tensors that are read."""
+        return {name: self.specs[name] for name in self.adapter_config.tensor_representations}
+
+    @functools.cached_property
+    def adapter_config(self) -> TensorAdapterConfig:
+        """How batches become tensors, as TFT on Beam takes it."""
+        config = _adapter_config(self._read_schema, self._read_representations)
+        return TensorAdapterConfig(config.arrow_schema, config.tensor_representations, dict(self.specs))
+
+    @functools.cached_property
+    def _adapter(self) -> TensorAdapter:
+        return TensorAdapter(self.adapter_config)
+
+    @functools.cached_property
+    def _representations(self) -> Representations:
+        found: Representations = tensor_representation_util.InferTensorRepresentationsFromMixedSchema(self.schema)
+        return found
+
+    @functools.cached_property
+    def _read_representations(self) -> Representations:
+        wanted = self._representations if self.tensors is None else self.tensors
+        return {name: self._representations[name] for name in wanted}
+
+    @functools.cached_property
+    def _read_schema(self) -> schema_pb2.Schema:
+        """The features that the read tensors are made from, in the schema's order."""
+        columns = {
+            path.initial_step()
+            for representation in self._read_representations.values()
+            for path in tensor_representation_util.GetSourceColumnsFromTensorRepresentation(representation)
+        }
+        return schema_pb2.Schema(feature=[feature for feature in self.schema.feature if feature.name in columns])
+
+    def batches(self, split: str) -> Iterator[pa.RecordBatch]:
+        """Streams a split; every batch has the schema's columns, a missing one as nulls.
+
+        Raises:
+            DataError: A column has another type than the schema says.
+        """
+        arrow_schema = self.adapter_config.arrow_schema
+        serialized = self._read_schema.SerializeToString()
+        batches = read_batches(
+            self.examples, split, columns=arrow_schema.names, batch_rows=BATCH_ROWS, schema=serialized
+        )
+        for batch in batches:
+            yield _conformed(batch, arrow_schema, f"split {split!r} of {self.examples.path}")
+
+    def tensor_batches(self, splits: Iterable[str]) -> Iterator[TensorBatch]:
+        """Streams splits as tensors.
+
+        Raises:
+            DataError: Rows do not have the shape that the schema says.
+        """
+        for split in splits:
+            first_row = 1
+            for batch in self.batches(split):
+                yield self._to_tensors(batch, split, first_row)
+                first_row += batch.num_rows
+
+    def _to_tensors(self, batch: pa.RecordBatch, split: str, first_row: int) -> TensorBatch:
+        source = f"split {split!r} of {self.examples.path}"
+        try:
+            tensors = self._adapter.ToBatchTensors(batch)
+        except ValueError as error:
+            raise self._shape_error(batch, source, first_row, error) from error
+        return TensorBatch(tensors, f"rows {first_row} to {first_row + batch.num_rows - 1} of {source}")
+
+    def _shape_error(self, batch: pa.RecordBatch, source: str, first_row: int, error: ValueError) -> DataError:
+        for name, representation in self.adapter_config.tensor_representations.items():
+            if representation.HasField("dense_tensor"):
+                size = math.prod(dim.size for dim in representation.dense_tensor.shape.dim)
+                row, found = _first_of_other_length(batch.column(representation.dense_tensor.column_name), size)
+                if row >= 0:
+                    return DataError(
+                        f"row {first_row + row} of {source}: {name!r} has {found} values, the schema says {size}",
+                        mend="fill the gap, or give the feature no fixed shape in the schema "
+                        "(schema_gen: infer_feature_shape=false)",
+                    )
+        rows = f"rows {first_row} to {first_row + batch.num_rows - 1} of {source}"
+        return DataError(f"{rows}: {error}: {error.__cause__}", mend="correct the data or the schema")
+
+
+def _adapter_config(schema: schema_pb2.Schema, representations: Representations) -> TensorAdapterConfig:
+    decoder = example_coder.ExamplesToRecordBatchDecoder(schema.SerializeToString())
+    return TensorAdapterConfig(decoder.ArrowSchema(), dict(representations))
+
+
+def _conformed(batch: pa.RecordBatch, arrow_schema: pa.Schema, where: str) -> pa.RecordBatch:
+    columns = [_column(batch, field, where) for field in arrow_schema]
+    return pa.RecordBatch.from_arrays(columns, schema=arrow_schema)
+
+
+def _column(batch: pa.RecordBatch, field: pa.Field, where: str) -> pa.Array:
+    index = batch.schema.get_field_index(field.name)
+    if index < 0 or pa.types.is_null(batch.column(index).type):
+        return pa.nulls(batch.num_rows, field.type)
+    column = batch.column(index)
+    if column.type != field.type:
+        raise DataError(
+            f"the column {field.name!r} in {where} is {_type_name(column.type)}, "
+            f"the schema says {_type_name(field.type)}",
+            mend="correct the schema, or the column in the raw data",
+        )
+    return column
+
+
+def _type_name(kind: pa.DataType) -> str:
+    return _TYPE_NAMES.get(getattr(kind, "value_type", kind), str(kind))
+
+
+def _first_of_other_length(column: pa.Array, size: int) -> tuple[int, int]:
+    """The first row that has not this many values, and how many it has; row -1 where there is none."""
+    lengths = pc.fill_null(pc.list_value_length(column), 0)
+    row = pc.index(pc.not_equal(lengths, size), True).as_py()
+    return row, lengths[row].as_py() if row >= 0 else size
