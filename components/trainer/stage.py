@@ -32,6 +32,9 @@ def trainer(
 ) -> None:
     """Calls a TFX `run_fn(FnArgs)` and keeps the model that it saves.
 
+    Trains on the GPUs that TensorFlow finds. A module that reads its examples through `fn_args.data_accessor` takes
+    either payload format; one that opens TFRecords itself needs `payload_format="tf_example"` in the stages before.
+
     Args:
         examples: The rows to train on, transformed or raw.
         model: `Format-Serving/`, a SavedModel, and `Format-TFMA/` where the module writes one.
@@ -39,7 +42,7 @@ def trainer(
         module: The module with `run_fn`, by import path or file.
         transform_graph: The transform that made the examples.
         schema: The schema of the examples.
-        base_model: A model to start from.
+        base_model: A model to start from; an empty one counts as none.
         hyperparameters: The best hyperparameters of a tuner.
         train_steps: Training steps; 0 leaves it to the module.
         eval_steps: Evaluation steps; 0 leaves it to the module.
@@ -47,4 +50,21 @@ def trainer(
         eval_splits: The splits to evaluate on while training.
         custom_config: Handed to `run_fn` as `custom_config`.
     """
-    raise NotImplementedError
+    from components.trainer.arguments import fn_args
+    from components.trainer.training import train
+
+    arguments = fn_args(
+        examples=examples,
+        model=model,
+        model_run=model_run,
+        transform_graph=transform_graph,
+        schema=schema,
+        base_model=base_model,
+        hyperparameters=hyperparameters,
+        train_steps=train_steps,
+        eval_steps=eval_steps,
+        train_splits=train_splits,
+        eval_splits=eval_splits,
+        custom_config=custom_config,
+    )
+    train(module, arguments, [model.path, model_run.path])

@@ -1,0 +1,81 @@
+"""The stage's inputs as TFX's trainer hands them to `run_fn`.
+
+Source: tfx 1.21, `tfx/components/trainer/executor.py` and `fn_args_utils.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from components.artifacts import Artifact, split_path
+from components.errors import UserError
+from components.examples import payload_format, require_splits
+from components.trainer.data_accessor import data_accessor
+from components.trainer.fn_args import FnArgs
+
+SERVING_DIR = "Format-Serving"
+EVAL_DIR = "Format-TFMA"
+
+
+def _patterns(examples: Artifact, splits: list[str]) -> list[str]:
+    return [str(split_path(examples, split) / "*") for split in require_splits(examples, splits)]
+
+
+def _saved_model(model: Artifact | None) -> str | None:
+    """The SavedModel of an artifact; none in an empty one, as the baseline step leaves it before the first push."""
+    folder = model and model.path / SERVING_DIR
+    return str(folder) if folder and folder.is_dir() else None
+
+
+def _read_hyperparameters(hyperparameters: Artifact | None) -> dict[str, Any] | None:
+    if hyperparameters is None:
+        return None
+    path = hyperparameters.path / "best_hyperparameters.txt"
+    try:
+        return json.loads(path.read_text())  # type: ignore[no-any-return]
+    except FileNotFoundError as error:
+        raise UserError(f"there is no {path}", mend="give the output of a tuner") from error
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} is not JSON: {error}", mend="write the hyperparameters as one JSON object") from error
+
+
+def fn_args(
+    *,
+    examples: Artifact,
+    model: Artifact,
+    model_run: Artifact,
+    transform_graph: Artifact | None,
+    schema: Artifact | None,
+    base_model: Artifact | None,
+    hyperparameters: Artifact | None,
+    train_steps: int,
+    eval_steps: int,
+    train_splits: list[str],
+    eval_splits: list[str],
+    custom_config: dict[str, Any],
+) -> FnArgs:
+    """Fills in the FnArgs.
+
+    Raises:
+        UserError: The examples lack a split, or the hyperparameters are missing or not JSON.
+    """
+    schema_path = str(schema.path / "schema.pbtxt") if schema else None
+    transform_path = str(transform_graph.path) if transform_graph else None
+    return FnArgs(
+        train_files=_patterns(examples, train_splits or ["train"]),
+        eval_files=_patterns(examples, eval_splits or ["eval"]),
+        train_steps=train_steps or None,
+        eval_steps=eval_steps or None,
+        schema_path=schema_path,
+        schema_file=schema_path,
+        transform_graph_path=transform_path,
+        transform_output=transform_path,
+        data_accessor=data_accessor(payload_format(examples)),
+        serving_model_dir=str(model.path / SERVING_DIR),
+        eval_model_dir=str(model.path / EVAL_DIR),
+        model_run_dir=str(model_run.path),
+        base_model=_saved_model(base_model),
+        hyperparameters=_read_hyperparameters(hyperparameters),
+        custom_config=custom_config or None,
+    )

@@ -1,0 +1,36 @@
+"""`FnArgs.data_accessor` for each payload format: Parquet by our own reader, tf.Examples by TFX's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from components.examples import PARQUET
+from components.trainer import parquet_dataset
+from components.trainer.fn_args import DataAccessor
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import tensorflow as tf
+
+
+def _reader(file_pattern: str | list[str], schema: Any) -> Any:
+    # Beam comes in with it, so it is imported where tf.Examples are read.
+    from tfx_bsl.tfxio.tf_example_record import TFExampleRecord
+
+    return TFExampleRecord(file_pattern, schema=schema, telemetry_descriptors=["Trainer"])
+
+
+def _tf_example_dataset(file_pattern: str | list[str], options: Any, schema: Any) -> tf.data.Dataset:
+    return _reader(file_pattern, schema).TensorFlowDataset(options)
+
+
+def _tf_example_batches(file_pattern: str | list[str], options: Any, schema: Any) -> Iterator[pa.RecordBatch]:
+    yield from _reader(file_pattern, schema).RecordBatches(options)
+
+
+def data_accessor(payload_format: str) -> DataAccessor:
+    """The factories that read files of a payload format; a `data_view_decode_fn` belongs to neither of the two."""
+    if payload_format == PARQUET:
+        return DataAccessor(parquet_dataset.tf_dataset, parquet_dataset.record_batches)
+    return DataAccessor(_tf_example_dataset, _tf_example_batches)

@@ -1,0 +1,160 @@
+"""The taxi model through the stages `transform` and `trainer`, on the real trips."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+import tensorflow as tf
+import tensorflow_data_validation as tfdv
+from tensorflow_data_validation.statistics.stats_impl import generate_statistics_in_memory
+from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
+
+from components.artifacts import Artifact, Examples, Model, Schema
+from components.examples import PARQUET, SplitWriter, describe, to_tfxio_form
+from pipelines.chicago_taxi.eval_config import EVAL_CONFIG
+from tests.conftest import run_stage_in
+
+OURS = "pipelines.chicago_taxi.model"
+TFX = "tfx.examples.chicago_taxi_pipeline.taxi_utils_native_keras"
+
+Inputs = dict[str, Artifact]
+
+
+@pytest.fixture(scope="module")
+def trips(taxi_csv: Path) -> pa.RecordBatch:
+    return to_tfxio_form(pyarrow.csv.read_csv(taxi_csv).combine_chunks().to_batches()[0])
+
+
+@pytest.fixture(scope="module")
+def raw(trips: pa.RecordBatch, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    """The trips in two splits, and the schema that TFDV infers."""
+    folder = tmp_path_factory.mktemp("raw")
+    examples = Examples(folder / "examples")
+    for split, start, stop in (("train", 0, 10_000), ("eval", 10_000, trips.num_rows)):
+        with SplitWriter(examples, split) as writer:
+            writer.write(trips.take(np.arange(start, stop)))
+    describe(examples, ["train", "eval"], PARQUET)
+    schema = tfdv.infer_schema(generate_statistics_in_memory(trips), infer_feature_shape=True)
+    (folder / "schema").mkdir()
+    tfdv.write_schema_text(schema, str(folder / "schema" / "schema.pbtxt"))
+    return {"examples": examples, "schema": Schema(folder / "schema")}
+
+
+def transformed(raw: Inputs, module: str, folder: Path) -> Inputs:
+    outputs = run_stage_in("transform", folder, raw, {"module": module, "disable_statistics": True})
+    return {"examples": outputs["transformed_examples"], "transform_graph": outputs["transform_graph"]}
+
+
+def trained(inputs: Inputs, module: str, folder: Path, **parameters: Any) -> dict[str, Any]:
+    return run_stage_in("trainer", folder, inputs, {"module": module, **parameters})
+
+
+def load(model: Artifact) -> Any:
+    return tf.saved_model.load(str(model.path / "Format-Serving"))
+
+
+def evaluate(model: Artifact, trips: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and predicted probabilities, by the model's signatures alone."""
+    serialized = tf.constant(RecordBatchToExamplesEncoder().encode(trips))
+    signatures = load(model).signatures
+    (predicted,) = signatures["serving_default"](serialized).values()
+    return signatures["transform_features"](serialized)["tips_xf"].numpy().ravel(), predicted.numpy().ravel()
+
+
+def auc(labels: np.ndarray, predicted: np.ndarray) -> float:
+    metric = tf.keras.metrics.AUC()
+    metric.update_state(labels, predicted)
+    return float(metric.result())
+
+
+@pytest.fixture(scope="module")
+def inputs(raw: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    return transformed(raw, OURS, tmp_path_factory.mktemp("transform"))
+
+
+@pytest.fixture(scope="module")
+def outputs(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return trained(inputs, OURS, tmp_path_factory.mktemp("trainer"))
+
+
+@pytest.fixture(scope="module")
+def held_out(trips: pa.RecordBatch) -> pa.RecordBatch:
+    return trips.take(np.arange(10_000, trips.num_rows))
+
+
+def test_it_predicts_big_tips(outputs: dict[str, Any], held_out: pa.RecordBatch) -> None:
+    labels, predicted = evaluate(outputs["model"], held_out)
+    tips, fare = (pa.compute.list_flatten(held_out[name]).to_numpy() for name in ("tips", "fare"))
+    np.testing.assert_array_equal(labels, tips > 0.2 * fare.astype(np.float32))
+    assert auc(labels, predicted) > 0.94
+    assert np.mean((predicted > 0.5) == labels) > 0.88
+
+
+def test_plain_columns_are_predicted_as_tf_examples_are(outputs: dict[str, Any], held_out: pa.RecordBatch) -> None:
+    rows = held_out.slice(0, 100)
+    columns = {}
+    for name in set(rows.schema.names) - {"tips"}:
+        empty = b"" if rows.schema.field(name).type.value_type == pa.large_binary() else 0
+        columns[name] = tf.constant([row[0] if row else empty for row in rows[name].to_pylist()])
+    predict = load(outputs["model"]).signatures["predict_columns"]
+    by_columns = predict(
+        **{name: tf.cast(columns[name], spec.dtype) for name, spec in predict.structured_input_signature[1].items()}
+    )
+    np.testing.assert_allclose(
+        by_columns["probability"].numpy().ravel(), evaluate(outputs["model"], rows)[1], rtol=1e-5
+    )
+
+
+def test_training_logs_for_tensorboard(outputs: dict[str, Any]) -> None:
+    logged = {path.parent.name for path in outputs["model_run"].path.rglob("events.out.tfevents.*")}
+    assert {"train", "validation"} <= logged
+
+
+def weights(model: Artifact) -> list[np.ndarray]:
+    return [variable.numpy() for variable in load(model).model.trainable_variables]
+
+
+def test_the_same_data_make_the_same_weights(inputs: Inputs, tmp_path: Path) -> None:
+    one, same = (
+        weights(trained(inputs, OURS, tmp_path / name, train_steps=20, eval_steps=1)["model"])
+        for name in ("one", "same")
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(one, same, strict=True))
+
+
+def test_warm_start(inputs: Inputs, outputs: dict[str, Any], held_out: pa.RecordBatch, tmp_path: Path) -> None:
+    warm = {**inputs, "base_model": outputs["model"]}
+    hardly = {"train_steps": 1, "eval_steps": 1, "custom_config": {"learning_rate": 1e-9}}
+    assert auc(*evaluate(trained(warm, OURS, tmp_path, **hardly)["model"], held_out)) > 0.94
+
+
+@pytest.mark.filterwarnings("ignore:Exception encountered when calling layer|Input dict contained keys:UserWarning")
+def test_tfx_own_module_runs_in_its_place_unmodified(raw: Inputs, held_out: pa.RecordBatch, tmp_path: Path) -> None:
+    spec = importlib.util.find_spec(TFX)
+    assert spec
+    module = str(spec.origin)
+    inputs = {**transformed(raw, module, tmp_path / "transform"), "schema": raw["schema"]}
+    outputs = trained(inputs, module, tmp_path / "trainer", train_steps=200, eval_steps=10)
+    assert auc(*evaluate(outputs["model"], held_out)) > 0.8
+    assert list(outputs["model_run"].path.rglob("events.out.tfevents.*"))
+
+
+def test_evaluation_settings_are_an_eval_config() -> None:
+    from google.protobuf import json_format
+    from tensorflow_model_analysis.proto import config_pb2
+
+    config = json_format.ParseDict(EVAL_CONFIG, config_pb2.EvalConfig())
+    assert config.model_specs[0].label_key == "tips_xf"
+    accuracy = next(m for m in config.metrics_specs[0].metrics if m.class_name == "BinaryAccuracy")
+    assert accuracy.per_slice_thresholds[0].threshold.value_threshold.lower_bound.value == 0.6
+
+
+def test_model_artifact_is_a_saved_model(outputs: dict[str, Any]) -> None:
+    assert isinstance(outputs["model"], Model)
+    assert set(load(outputs["model"]).signatures) == {"serving_default", "predict_columns", "transform_features"}
