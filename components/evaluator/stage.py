@@ -12,7 +12,7 @@ from components.artifacts import (
     ModelEvaluation,
     Output,
     Schema,
-    TransformGraph,
+    whole_folder,
 )
 
 
@@ -30,7 +30,6 @@ def evaluator(
     eval_config: dict,
     baseline_model: Input[Model] | None = None,
     schema: Input[Schema] | None = None,
-    transform_graph: Input[TransformGraph] | None = None,
     splits: list = ["eval"],
     force_beam: bool = False,
 ) -> Blessed:
@@ -44,8 +43,20 @@ def evaluator(
         eval_config: TFMA's EvalConfig as JSON.
         baseline_model: The model to compare with, for change thresholds; an empty one counts as none.
         schema: The schema of the rows.
-        transform_graph: The transform, where the EvalConfig names preprocessing functions that need it.
         splits: The splits to evaluate on.
         force_beam: Evaluate through TFMA on Beam even where the direct way could.
+        blessed: Whether every threshold of the EvalConfig holds.
     """
-    raise NotImplementedError
+    from components.evaluator.evaluation import Evaluation, judge
+    from components.evaluator.results import overall
+
+    work = Evaluation(eval_config, model, baseline_model, examples, splits, schema)
+    with whole_folder(evaluation.path) as results, whole_folder(blessing.path) as verdict:
+        work.write(results, force_beam=force_beam)
+        blessed = judge(work, results)
+        (verdict / ("BLESSED" if blessed else "NOT_BLESSED")).touch()
+        evaluation.metadata.update(overall(results))
+    blessing.metadata.update(blessed=int(blessed), current_model=model.uri)
+    if work.baseline:
+        blessing.metadata["baseline_model"] = work.baseline.uri
+    return Blessed(blessed)

@@ -1,0 +1,147 @@
+"""An evaluation from end to end: settings, models, metrics, validation, blessing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx_bsl.tfxio import tensor_representation_util
+
+from components.artifacts import Artifact
+from components.errors import DataError, UserError
+from components.evaluator import direct, models, results, settings
+from components.evaluator.rows import IndirectError, Inference, Representations, Rows
+from components.evaluator.slices import Slicer
+from components.examples import PARQUET, payload_format, read_batches, require_splits
+
+_BATCH_ROWS = 1 << 15
+"""Enough for the cost of a call of the model to vanish, and few enough to hold serialized."""
+
+
+class Evaluation:
+    """A candidate, perhaps a baseline, the rows and the settings; `write` evaluates.
+
+    Raises:
+        UserError: The settings or a model are wrong.
+    """
+
+    def __init__(
+        self,
+        eval_config: Mapping[str, Any],
+        candidate: Artifact,
+        baseline: Artifact | None,
+        examples: Artifact,
+        splits: list[str],
+        schema: Artifact | None,
+    ) -> None:
+        self.baseline = baseline if models.exists(baseline) else None
+        self.config = settings.eval_config(eval_config, has_baseline=self.baseline is not None)
+        self._examples = examples
+        self._splits = require_splits(examples, splits)
+        self._schema = _read_schema(schema)
+        self._models = models.shared_models(self.config, candidate, self.baseline)
+        self._inference = Inference(self.config, self._models, self._representations)
+
+    def write(self, folder: Path, *, force_beam: bool = False) -> None:
+        """Evaluates, and writes TFMA's result files into a folder.
+
+        Raises:
+            UserError: A label, a slice's column or a model's input is not there.
+            DataError: A split has no rows, or rows lack a label.
+        """
+        try:
+            if force_beam:
+                raise IndirectError("force_beam")
+            self._write_directly(folder)
+        except IndirectError as reason:
+            print(f"evaluator: {reason} needs Beam; TFMA evaluates there", flush=True)
+            self._write_on_beam(folder)
+
+    def _write_directly(self, folder: Path) -> None:
+        plan = direct.plan(self.config, self._models, self._schema)
+        slicer = Slicer(self.config.slicing_specs)
+        sliced = direct.evaluate(plan, self._rows(slicer.columns), slicer)
+        locations = {model.model_name: model.model_path for model in self._models}
+        results.write(folder, sliced, self.config, locations)
+
+    def _write_on_beam(self, folder: Path) -> None:
+        from components.evaluator import on_beam
+
+        # What is wrong with columns or signatures shows in the first rows, with a clearer error than Beam's.
+        next(self._rows(Slicer(self.config.slicing_specs).columns, batch_rows=100))
+        on_beam.evaluate(
+            self.config,
+            self._models,
+            self._examples,
+            self._splits,
+            folder,
+            schema=self._serialized_schema,
+            representations=self._representations,
+        )
+
+    def _rows(self, slice_columns: set[str], batch_rows: int = _BATCH_ROWS) -> Iterator[Rows]:
+        seen: set[str] = set()
+        for rows in self._inference.rows(self._batches(batch_rows)):
+            seen |= rows.column_names
+            # Every batch of a Parquet file has all its columns, one of tf.Examples only those that occur in it.
+            if payload_format(self._examples) == PARQUET:
+                _require_columns(slice_columns, seen)
+            yield rows
+        _require_columns(slice_columns, seen)
+
+    def _batches(self, batch_rows: int) -> Iterator[pa.RecordBatch]:
+        for split in self._splits:
+            count = 0
+            for batch in read_batches(self._examples, split, batch_rows=batch_rows, schema=self._serialized_schema):
+                count += batch.num_rows
+                if batch.num_rows:
+                    yield batch
+            if not count:
+                raise DataError(
+                    f"the split {split!r} of {self._examples.path} has no rows to evaluate on",
+                    mend="give it rows, or leave it out of `splits`",
+                )
+
+    @property
+    def _serialized_schema(self) -> bytes | None:
+        return None if self._schema is None else self._schema.SerializeToString()
+
+    @property
+    def _representations(self) -> Representations:
+        if self._schema is None:
+            return {}
+        inferred: Representations = tensor_representation_util.InferTensorRepresentationsFromMixedSchema(self._schema)
+        return inferred
+
+
+def _read_schema(schema: Artifact | None) -> schema_pb2.Schema | None:
+    if schema is None:
+        return None
+    return text_format.Parse((schema.path / "schema.pbtxt").read_text(), schema_pb2.Schema())
+
+
+def _require_columns(wanted: set[str], seen: set[str]) -> None:
+    if missing := sorted(wanted - seen):
+        raise UserError(
+            f"eval_config.slicing_specs: there is no column {missing[0]!r} to slice by",
+            mend=settings.near(missing[0], seen, "the columns there are:"),
+        )
+
+
+def judge(evaluation: Evaluation, folder: Path) -> bool:
+    """Whether the results in a folder bless the candidate; the log says why if they do not.
+
+    As in TFX, a config without a threshold blesses nothing.
+    """
+    if not results.has_thresholds(evaluation.config):
+        found = "no change threshold counts, as there is no baseline" if evaluation.baseline is None else "none is set"
+        print(f"evaluator: not blessed: there is no threshold to hold the metrics against ({found})", flush=True)
+        return False
+    failures = results.failures(folder)
+    for line in failures or []:
+        print(f"evaluator: not blessed: {line}", flush=True)
+    return failures is None

@@ -1,0 +1,72 @@
+"""The models under evaluation, loaded as TFMA loads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.proto import config_pb2
+from tensorflow_model_analysis.utils import model_util
+
+from components.artifacts import Artifact
+from components.errors import UserError
+
+_SAVED_MODEL = ("saved_model.pb", "saved_model.pbtxt")
+
+
+def serving_path(model: Artifact) -> Path:
+    """Where a Model artifact has its SavedModel."""
+    return model.path / "Format-Serving"
+
+
+def exists(model: Artifact | None) -> bool:
+    """Whether there is a model at all: the baseline's artifact is empty before the first push."""
+    if model is None or str(model.metadata.get("found", True)).lower() in ("false", "0", "0.0"):
+        return False
+    return any((serving_path(model) / name).is_file() for name in _SAVED_MODEL)
+
+
+def shared_models(
+    config: config_pb2.EvalConfig, candidate: Artifact, baseline: Artifact | None
+) -> list[tfma.EvalSharedModel]:
+    """TFMA's handles of the models, one a model spec; loads them and looks for the signatures they have to have.
+
+    Raises:
+        UserError: There is no model, it does not load, or it lacks a signature that the config names.
+    """
+    found = []
+    for spec in config.model_specs:
+        path = serving_path(baseline if spec.is_baseline and baseline else candidate)
+        if not any((path / name).is_file() for name in _SAVED_MODEL):
+            raise UserError(f"there is no SavedModel in {path}", mend="let the trainer save one there")
+        shared = _loadable(path, spec.name, config)
+        # TFMA names a single model ''.
+        found.append(shared._replace(model_name=spec.name if len(config.model_specs) > 1 else ""))
+        _require_signatures(shared.model_loader.load(), spec, path)
+    return found
+
+
+def _loadable(path: Path, name: str, config: config_pb2.EvalConfig) -> tfma.EvalSharedModel:
+    try:
+        shared = tfma.default_eval_shared_model(str(path), model_name=name, eval_config=config)
+        shared.model_loader.load()
+    except Exception as error:
+        raise UserError(f"the model in {path} does not load: {error}", mend="train it again") from error
+    return shared
+
+
+def _require_signatures(model: Any, spec: config_pb2.ModelSpec, path: Path) -> None:
+    for name in [spec.signature_name, *spec.preprocessing_function_names]:
+        # name@feature is one of TFMA's own preprocessing functions.
+        if "@" not in name and not _has(model, name):
+            there = ", ".join(sorted(getattr(model, "signatures", {}))) or "none"
+            asked = f"no signature {name!r}" if name else "no default signature"
+            raise UserError(f"the model in {path} has {asked}", mend=f"its signatures: {there}")
+
+
+def _has(model: Any, name: str) -> bool:
+    try:
+        return model_util.get_callable(model, name) is not None
+    except (ValueError, KeyError):
+        return False
