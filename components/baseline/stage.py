@@ -21,9 +21,16 @@ def baseline(
 ) -> Found:
     """Copies the latest pushed model that is not the candidate itself, so that an evaluator can compare with it.
 
+    A version without a SavedModel, or whose content is not what its own record says, is passed over.
+
     Args:
         candidate: The model about to be judged; a pushed copy of it is passed over.
-        model: The pushed model, or an empty folder with `found` false where none was pushed yet.
+        model: The pushed model; where there is none, a file `NO_BASELINE` and the metadata `found` 0.
         destination: Where models are pushed to, a folder or an fsspec URL.
+        found: Whether there is a baseline.
+        version: Its version; empty where there is none.
     """
-    raise NotImplementedError
+    from components.baseline.fetch import fetch
+
+    found = fetch(candidate, model, destination)
+    return Found(found is not None, found.name if found else "")

@@ -14,11 +14,20 @@ def pusher(
 ) -> None:
     """Pushes a blessed model whole or not at all to `<destination>/<version>/`, with its provenance beside it.
 
+    A model that was not blessed is not pushed, which is no error: `pushed` is 0 then, and `NOT_PUSHED` says why.
+    A version that is there is never written over. One that holds this very model already is left as it is and counts
+    as pushed; so does the latest one where no version is named.
+
+    In a folder, a version appears by one rename. Object stores have none: there `saved_model.pb` is uploaded last,
+    and until then a server that looks finds no SavedModel in the version.
+
     Args:
         model: The model.
-        pushed_model: What was pushed and where.
+        pushed_model: The SavedModel as pushed; `pushed`, `pushed_destination`, `pushed_version`, `pushed_digest`.
         destination: A folder or an fsspec URL (`s3://`, `gs://`).
         blessing: The evaluator's blessing; without one the model is pushed unjudged, and the lineage says so.
-        version: The version number; the time in seconds by default.
+        version: The version number; by default the time in seconds, or one above the latest where that is higher.
     """
-    raise NotImplementedError
+    from components.pusher.push import push
+
+    push(model, blessing, pushed_model, destination, version)

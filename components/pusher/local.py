@@ -1,0 +1,93 @@
+"""Versions in a folder: written under a name that servers pass over, then renamed."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from components.digests import PROVENANCE_FILE
+from components.pushed_models import Destination, Version
+
+_STAGING = ".pushing-"
+_LOCK = ".pushing.lock"
+
+
+@contextmanager
+def opened(destination: Destination) -> Iterator[None]:
+    """Makes the folder, and keeps other pushers out of it while the block runs.
+
+    The kernel lets go of the lock when its holder dies. So what lies under a staging name now is of a push that was
+    killed, and is removed.
+    """
+    folder = Path(destination.path)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        _wait_for(lock, destination.url)
+        for leftover in folder.glob(f"{_STAGING}[0-9]*"):
+            shutil.rmtree(leftover)
+        yield
+    finally:
+        os.close(lock)
+
+
+def copy_files(source: Path, names: list[str], target: Path) -> None:
+    """Copies files, in this order, and waits until they are on the disk."""
+    for name in names:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        # Contents only: who may read them is up to the place they come to.
+        shutil.copyfile(source / name, target / name)
+        _settle(target / name)
+
+
+def write(version: Version, source: Path, names: list[str], provenance: str) -> None:
+    """Copies files and provenance into a new version, which appears whole or not at all.
+
+    Raises:
+        FileExistsError: The version is there.
+    """
+    folder = Path(version.path)
+    if os.path.lexists(folder):
+        raise FileExistsError(folder)
+    staging = folder.with_name(f"{_STAGING}{version.name}")
+    try:
+        staging.mkdir()
+        _write(staging / PROVENANCE_FILE, provenance)
+        copy_files(source, names, staging)
+        _settle_folders(staging)
+        staging.rename(folder)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    _settle(folder.parent)
+
+
+def _wait_for(lock: int, url: str) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"waiting for another push to {url}", flush=True)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+def _write(target: Path, text: str) -> None:
+    target.write_text(text)
+    _settle(target)
+
+
+def _settle_folders(top: Path) -> None:
+    for folder, _, _ in os.walk(top):
+        _settle(Path(folder))
+
+
+def _settle(path: Path) -> None:
+    """Waits until a file or folder is on the disk: a rename must not outlive a power cut that the files do not."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,53 @@
+"""Versions in an object store, which has no rename: claimed first, `saved_model.pb` last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from components.digests import PROVENANCE_FILE
+from components.pushed_models import Destination, Version, versions
+
+ABANDONED_AFTER = timedelta(days=1)
+"""How old the claim of an unfinished version is when its pusher counts as dead: nothing shows whether it lives."""
+
+
+@contextmanager
+def opened(destination: Destination, abandoned_after: timedelta = ABANDONED_AFTER) -> Iterator[None]:
+    """Removes versions that a push began long ago and never finished."""
+    for version in list(versions(destination)):
+        if not version.is_whole() and _was_claimed_before(version, datetime.now(UTC) - abandoned_after):
+            print(f"removing {version.url}: its push never finished", flush=True)
+            destination.file_system.rm(version.path, recursive=True)
+    yield
+
+
+def write(version: Version, source: Path, names: list[str], provenance: str) -> None:
+    """Uploads files and provenance as a new version, `saved_model.pb` last.
+
+    The provenance goes first and only where there is none: of two pushers of one version, one gets it.
+
+    Raises:
+        FileExistsError: The version is there, or another pusher is writing it.
+    """
+    store = version.destination.file_system
+    if store.exists(version.path):
+        raise FileExistsError(version.url)
+    store.pipe_file(f"{version.path}/{PROVENANCE_FILE}", provenance.encode(), mode="create")
+    try:
+        for name in names:
+            store.put_file(str(source / name), f"{version.path}/{name}")
+    except BaseException:
+        with suppress(Exception):
+            store.rm(version.path, recursive=True)
+        raise
+
+
+def _was_claimed_before(version: Version, moment: datetime) -> bool:
+    try:
+        claimed: datetime = version.destination.file_system.modified(f"{version.path}/{PROVENANCE_FILE}")
+    except (FileNotFoundError, NotImplementedError):
+        return False
+    return claimed < moment

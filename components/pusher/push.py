@@ -1,0 +1,153 @@
+"""The push: which version the model becomes, and what went wrong where it does not."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+from components.artifacts import Model, ModelBlessing, PushedModel
+from components.errors import ServiceError, TaxiwayError, UserError
+from components.pushed_models import Destination, Version, open_destination, versions
+from components.pusher import cargo, local, object_store
+from components.pusher.blessing import is_blessed, require_same_model
+from components.pusher.cargo import Cargo
+
+_HIGHEST = 2**63 - 1  # TF Serving reads version numbers as int64
+
+
+def _require_number(version: int) -> None:
+    if not 0 <= version <= _HIGHEST:
+        raise UserError(
+            f"the version {version} is not a positive integer that TF Serving reads",
+            mend=f"give one from 1 to {_HIGHEST}, or 0 for the time in seconds",
+        )
+
+
+def _withhold(pushed_model: PushedModel, reason: str) -> None:
+    print(f"not pushed: {reason}", flush=True)
+    pushed_model.path.mkdir(parents=True)
+    (pushed_model.path / "NOT_PUSHED").write_text(reason + "\n")
+    pushed_model.metadata["pushed"] = 0
+
+
+@contextmanager
+def _explained(url: str) -> Iterator[None]:
+    """Says what went wrong at the destination, and what mends it."""
+    try:
+        yield
+    except TaxiwayError:
+        raise
+    except OSError as error:
+        raise _explanation(url, error) from error
+    except Exception as error:
+        # A driver's own errors come from libraries that only it imports.
+        raise ServiceError(
+            f"the push to {url} failed: {type(error).__name__}: {error}",
+            mend="check the URL, the credentials and the network, and run again",
+        ) from error
+
+
+def _explanation(url: str, error: OSError) -> TaxiwayError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ServiceError(f"no space is left at {url}, nothing was pushed: {error}", mend="free some and run again")
+    wrong_place = (PermissionError, NotADirectoryError, FileNotFoundError, FileExistsError)
+    if isinstance(error, wrong_place) or error.errno == errno.EROFS:
+        return UserError(
+            f"the destination {url} is not writable, nothing was pushed: {error}",
+            mend="make it a folder or bucket that this user may write to, or name another",
+        )
+    return ServiceError(f"the push to {url} failed: {error}", mend="check the disk or the network, and run again")
+
+
+def _already_there(destination: Destination, version: int, digest: str) -> Version | None:
+    """The version that holds this very content: the one asked for, else the latest."""
+    there = (each for each in versions(destination) if version in (0, each.number))
+    found = next(there, None)
+    return found if found and found.recorded_digest() == digest and found.is_intact(digest) else None
+
+
+def _free_numbers(destination: Destination, version: int) -> Iterable[int]:
+    """The version asked for where it is free, else numbers above all there are: servers take the highest for latest."""
+    taken = {each.number for each in versions(destination)}
+    if version:
+        return {version} - taken
+    return itertools.count(max([int(time.time()), *(number + 1 for number in taken)]))
+
+
+def _write(store: ModuleType, destination: Destination, version: int, load: Cargo) -> Version:
+    for number in _free_numbers(destination, version):
+        new = Version(destination, str(number))
+        try:
+            store.write(new, load.folder, load.names(), load.provenance(new))
+            return new
+        except FileExistsError:
+            print(f"another pusher took {new.url}", flush=True)
+    raise UserError(
+        f"{Version(destination, str(version)).url} exists already with other content; a version is never written over",
+        mend="name another version, or 0 for the time in seconds",
+    )
+
+
+def _deliver(destination: Destination, version: int, load: Cargo) -> Version:
+    store = local if destination.is_local else object_store
+    with _explained(destination.url), store.opened(destination):
+        if there := _already_there(destination, version, load.digest):
+            print(f"{there.url} holds this very model already", flush=True)
+            return there
+        pushed = _write(store, destination, version, load)
+        print(f"pushed to {pushed.url}", flush=True)
+        return pushed
+
+
+@contextmanager
+def _copied(load: Cargo, target: Path) -> Iterator[None]:
+    """Copies the SavedModel, and gives the copy its name when the block ends without an error."""
+    partial = target.with_name(target.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        with _explained(str(target)):
+            local.copy_files(load.folder, load.names(), partial)
+        yield
+        partial.rename(target)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def push(
+    model: Model, blessing: ModelBlessing | None, pushed_model: PushedModel, destination_url: str, version: int
+) -> None:
+    """Pushes a model unless it was judged and not blessed; see the stage.
+
+    Raises:
+        UserError: The version exists with another content or is no version number; the destination's URL has no
+            driver, or it cannot be written to; the blessing is of another model.
+        DataError: The model has no SavedModel.
+        ServiceError: The destination is full, or its service failed.
+    """
+    _require_number(version)
+    destination = open_destination(destination_url)
+    if blessing is None:
+        print("no blessing was given: the model is pushed unjudged", flush=True)
+    elif is_blessed(blessing):
+        require_same_model(blessing, model)
+    else:
+        _withhold(pushed_model, "the evaluator did not bless the model")
+        return
+    load = cargo.load(model, blessing, destination_url, version)
+    # TFX's copy in the artifact comes first: once a version is visible, little is left that can fail.
+    with _copied(load, pushed_model.path):
+        pushed = _deliver(destination, version, load)
+    pushed_model.metadata |= {
+        "pushed": 1,
+        "pushed_destination": pushed.url,
+        "pushed_version": pushed.name,
+        "pushed_digest": load.digest,
+        "judged": int(blessing is not None),
+    }

@@ -1,0 +1,560 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.artifacts import Model, ModelBlessing
+from components.digests import file_digests, tree_digest
+from components.errors import DataError, UserError
+from components.pushed_models import Version, open_destination, versions
+from components.pusher import object_store
+from tests.components.models import (
+    DATA_VERSION,
+    make_blessing,
+    make_history,
+    make_model,
+    push_in_process,
+    pusher_command,
+)
+
+Push = Callable[..., Any]
+
+
+@pytest.fixture
+def push(run_stage: Callable[..., dict[str, Any]], tmp_path: Path) -> Push:
+    """`push(model, destination, ...)`: the PushedModel; each call in a folder of its own."""
+    count = iter(range(1000))
+
+    def run(model: Model, destination: Any, blessing: ModelBlessing | None = None, version: int = 0) -> Any:
+        inputs = {"model": model} | ({"blessing": blessing} if blessing else {})
+        parameters = {"destination": str(destination), "version": version}
+        return run_stage("pusher", inputs, parameters, folder=tmp_path / "push" / str(next(count)))["pushed_model"]
+
+    return run
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def visible(folder: Path) -> list[str]:
+    """What a server looks at: the integer names."""
+    return [name for name in names(folder) if name.isdigit()]
+
+
+def test_a_blessed_model_becomes_a_version_with_the_saved_model_at_its_top(push: Push, tmp_path: Path) -> None:
+    model, blessing = make_history(tmp_path / "history")
+    before = int(time.time())
+    pushed = push(model, tmp_path / "served", blessing)
+    [version] = visible(tmp_path / "served")
+    assert before <= int(version) <= time.time()
+    folder, serving = tmp_path / "served" / version, model.path / "Format-Serving"
+    assert tree_digest(folder) == tree_digest(serving) == pushed.metadata["pushed_digest"]
+    assert pushed.metadata["pushed"] == 1
+    assert pushed.metadata["pushed_version"] == version
+    assert pushed.metadata["pushed_destination"] == str(folder)
+    assert pushed.metadata["judged"] == 1
+    # TFX keeps a copy at the top of the artifact.
+    assert (pushed.path / "saved_model.pb").is_file()
+    assert pushed.metadata["digest"] == pushed.metadata["pushed_digest"]
+
+
+def test_the_chain_lies_beside_the_pushed_model(push: Push, tmp_path: Path) -> None:
+    model, blessing = make_history(tmp_path / "history")
+    pushed = push(model, tmp_path / "served", blessing)
+    version = Path(pushed.metadata["pushed_destination"])
+    for folder in (version, pushed.path):
+        records = json.loads((folder / "provenance.json").read_text())
+        stages = [(record["stage"], record["output"]) for record in records]
+        assert stages[0] == ("pusher", "pushed_model")
+        assert set(stages[1:]) == {
+            ("trainer", "model"),
+            ("transform", "transform_graph"),
+            ("schema_gen", "schema"),
+            ("statistics_gen", "statistics"),
+            ("example_gen", "examples"),
+            ("evaluator", "blessing"),
+            ("evaluator", "evaluation"),
+        }
+        assert records[0]["inputs"] == {"model": model.metadata["digest"], "blessing": blessing.metadata["digest"]}
+        assert [record["data"] for record in records if record["stage"] == "example_gen"] == [DATA_VERSION]
+    record = json.loads((version / "provenance.json").read_text())[0]
+    assert record["files"] == file_digests(model.path / "Format-Serving")
+    assert record["pushed_version"] == version.name
+    assert record["judged"] is True
+
+
+@pytest.mark.parametrize(
+    ("file", "metadata"),
+    [
+        ("NOT_BLESSED", {"blessed": 0}),
+        ("NOT_BLESSED", {}),
+        ("NOT_BLESSED", {"blessed": 1}),
+        ("BLESSED", {"blessed": 0.0}),
+    ],
+)
+def test_a_model_that_is_not_blessed_stays(
+    push: Push, tmp_path: Path, file: str, metadata: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    blessing = make_blessing(tmp_path / "blessing", file == "BLESSED")
+    blessing.metadata = metadata
+    pushed = push(make_model(tmp_path / "model"), tmp_path / "served", blessing)
+    assert names(tmp_path / "served") == []
+    assert pushed.metadata["pushed"] == 0
+    assert (pushed.path / "NOT_PUSHED").read_text() == "the evaluator did not bless the model\n"
+    assert "not pushed: the evaluator did not bless the model" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("metadata", [{"blessed": 1.0}, {}])
+def test_kubeflows_doubles_and_bare_files_bless_too(push: Push, tmp_path: Path, metadata: dict[str, Any]) -> None:
+    blessing = make_blessing(tmp_path / "blessing")
+    blessing.metadata = metadata
+    assert push(make_model(tmp_path / "model"), tmp_path / "served", blessing).metadata["pushed"] == 1
+
+
+def test_a_push_without_a_blessing_says_so(push: Push, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pushed = push(make_model(tmp_path / "model"), tmp_path / "served")
+    assert pushed.metadata["judged"] == 0
+    assert "pushed unjudged" in capsys.readouterr().out
+
+
+def test_the_blessing_of_another_model_is_refused(push: Push, tmp_path: Path) -> None:
+    _, blessing = make_history(tmp_path / "one", seed=1)
+    model, _ = make_history(tmp_path / "two", seed=2)
+    with pytest.raises(UserError, match=r"(?s)the blessing is of the model sha256:.*pass the pusher the model"):
+        push(model, tmp_path / "served", blessing)
+    assert names(tmp_path / "served") == []
+
+
+def test_a_version_is_never_written_over(push: Push, tmp_path: Path) -> None:
+    push(make_model(tmp_path / "one", 1), tmp_path / "served", version=7)
+    before = tree_digest(tmp_path / "served" / "7")
+    with pytest.raises(UserError, match=r"(?s)served/7 exists already with other content.*name another version"):
+        push(make_model(tmp_path / "two", 2), tmp_path / "served", version=7)
+    assert tree_digest(tmp_path / "served" / "7") == before
+    assert names(tmp_path / "served") == [".pushing.lock", "7"]
+
+
+@pytest.mark.parametrize("name", ["7", "0007"])
+def test_an_empty_folder_or_a_padded_name_is_a_version_too(push: Push, tmp_path: Path, name: str) -> None:
+    (tmp_path / "served" / name).mkdir(parents=True)
+    with pytest.raises(UserError, match="exists already"):
+        push(make_model(tmp_path / "model"), tmp_path / "served", version=7)
+    assert names(tmp_path / "served" / name) == []
+
+
+@pytest.mark.parametrize("version", [0, 7])
+def test_the_same_model_again_is_the_same_version(push: Push, tmp_path: Path, version: int) -> None:
+    model = make_model(tmp_path / "model")
+    first = push(model, tmp_path / "served", version=version)
+    again = push(model, tmp_path / "served", version=version)
+    assert again.metadata["pushed_version"] == first.metadata["pushed_version"]
+    assert len(visible(tmp_path / "served")) == 1
+
+
+def test_a_damaged_version_does_not_count_as_the_same(push: Push, tmp_path: Path) -> None:
+    model = make_model(tmp_path / "model")
+    first = push(model, tmp_path / "served")
+    damaged = Path(first.metadata["pushed_destination"], "variables/variables.data-00001")
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    [version] = versions(open_destination(str(tmp_path / "served")))
+    assert not version.is_intact(first.metadata["pushed_digest"])
+    again = push(model, tmp_path / "served")
+    assert int(again.metadata["pushed_version"]) > int(first.metadata["pushed_version"])
+
+
+def test_an_older_model_can_be_pushed_again(push: Push, tmp_path: Path) -> None:
+    one, two = make_model(tmp_path / "one", 1), make_model(tmp_path / "two", 2)
+    numbers = [int(push(model, tmp_path / "served").metadata["pushed_version"]) for model in (one, two, one)]
+    assert numbers == sorted(set(numbers))
+
+
+def test_the_default_version_is_above_all_that_are_there(push: Push, tmp_path: Path) -> None:
+    (tmp_path / "served" / "9999999999999").mkdir(parents=True)
+    assert push(make_model(tmp_path / "model"), tmp_path / "served").metadata["pushed_version"] == "10000000000000"
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        (-1, "the version -1 is not a positive integer"),
+        (2**63, f"the version {2**63} is not a positive integer"),
+        (1.5, "the parameter 'version' takes int, not 1.5"),
+        ("v7", "the parameter 'version' takes int, not 'v7'"),
+        (True, "the parameter 'version' takes int, not True"),
+    ],
+)
+def test_a_version_that_is_no_positive_integer(push: Push, tmp_path: Path, version: Any, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        push(make_model(tmp_path / "model"), tmp_path / "served", version=version)
+    assert names(tmp_path / "served") == []
+
+
+@pytest.mark.parametrize(
+    ("destination", "said"),
+    [
+        ("", "the destination is empty"),
+        ("nosuch://bucket/models", "'nosuch://bucket/models' cannot be reached: Protocol not known: nosuch.*fsspec"),
+        ("oss://bucket/models", "'oss://bucket/models' cannot be reached: Install ossfs"),
+    ],
+)
+def test_a_destination_without_a_driver(push: Push, tmp_path: Path, destination: str, said: str) -> None:
+    with pytest.raises(UserError, match=f"(?s){said}"):
+        push(make_model(tmp_path / "model"), destination)
+
+
+def test_a_destination_that_is_not_writable(push: Push, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for destination in (tmp_path / "file", tmp_path / "file" / "models", Path("/sys/models")):
+        with pytest.raises(UserError, match=f"(?s)the destination {destination} is not writable.*name another"):
+            push(make_model(tmp_path / f"model{time.monotonic_ns()}"), destination)
+    assert not list(tmp_path.glob("push/*/*")), "no artifact, not even a partial one"
+
+
+def test_a_model_without_a_saved_model(push: Push, tmp_path: Path) -> None:
+    model = make_model(tmp_path / "model")
+    (model.path / "Format-Serving" / "saved_model.pb").unlink()
+    with pytest.raises(DataError, match=r"Format-Serving holds no saved_model.pb"):
+        push(model, tmp_path / "served")
+
+
+def test_a_link_that_leads_nowhere_is_named(push: Push, tmp_path: Path) -> None:
+    model = make_model(tmp_path / "model")
+    (model.path / "Format-Serving" / "variables" / "gone").symlink_to("nowhere")
+    with pytest.raises(DataError, match="variables/gone is a link that leads nowhere"):
+        push(model, tmp_path / "served")
+    assert names(tmp_path / "served") == []
+
+
+def test_a_file_url_and_home_are_folders(push: Push, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    push(make_model(tmp_path / "one", 1), f"file://{tmp_path}/served")
+    push(make_model(tmp_path / "two", 2), "~/served")
+    assert len(visible(tmp_path / "served")) == 2
+
+
+def test_a_pushed_folder_can_be_read_by_others(push: Push, tmp_path: Path) -> None:
+    pushed = push(make_model(tmp_path / "model"), tmp_path / "served")
+    folder = Path(pushed.metadata["pushed_destination"])
+    usual = tmp_path / "usual"
+    usual.mkdir()
+    assert folder.stat().st_mode == usual.stat().st_mode
+
+
+def test_a_real_model_loads_from_where_it_was_pushed(push: Push, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    class Twice(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+        def serve(self, x: Any) -> dict[str, Any]:
+            return {"y": self.factor * x}
+
+    module = Twice()
+    module.factor = tf.Variable(2.0)
+    serving = tmp_path / "model" / "Format-Serving"
+    tf.saved_model.save(module, str(serving), signatures={"serving_default": module.serve})
+    pushed = push(Model(tmp_path / "model"), tmp_path / "served")
+    for folder in (pushed.metadata["pushed_destination"], pushed.path):
+        loaded = tf.saved_model.load(str(folder)).signatures["serving_default"]
+        assert loaded(x=tf.constant([3.0]))["y"].numpy().tolist() == [6.0]
+
+
+def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
+    served = tmp_path / "served"
+    served.mkdir()
+    model = make_model(tmp_path / "model", size=100_000)
+    script = (
+        'mount -t tmpfs -o size=128k tmpfs "$1" || exit 99; shift; folder=$1; shift; "$@"; echo $?; ls -A "$folder"'
+    )
+    command = pusher_command(model, str(served), tmp_path / "push")
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script, "sh", str(served), str(served), *command],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 99 or "unshare" in done.stderr:
+        pytest.skip(f"no small file system can be mounted here: {done.stderr}")
+    assert done.stdout.split()[-2:] == ["1", ".pushing.lock"]
+    assert f"error: no space is left at {served}, nothing was pushed" in done.stderr
+    assert "mend: free some and run again" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert names(tmp_path / "push") == []
+
+
+def _pushers(destination: Path, folder: Path, models: list[Model], version: int) -> list[subprocess.Popen[str]]:
+    return [
+        subprocess.Popen(
+            pusher_command(model, str(destination), folder / str(number), version),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for number, model in enumerate(models)
+    ]
+
+
+def test_pushers_at_once_make_a_version_each(tmp_path: Path) -> None:
+    models = [make_model(tmp_path / f"model{seed}", seed, files=20) for seed in range(4)]
+    for process in _pushers(tmp_path / "served", tmp_path / "push", models, 0):
+        assert process.communicate()[0].count("pushed to") == 1
+        assert process.returncode == 0
+    pushed = {tree_digest(tmp_path / "served" / name) for name in visible(tmp_path / "served")}
+    assert pushed == {tree_digest(model.path / "Format-Serving") for model in models}
+
+
+def test_pushers_at_once_of_one_version_leave_it_to_one(tmp_path: Path) -> None:
+    models = [make_model(tmp_path / f"model{seed}", seed, files=20) for seed in range(4)]
+    processes = _pushers(tmp_path / "served", tmp_path / "push", models, 5)
+    said = [process.communicate()[0] for process in processes]
+    assert sorted(process.returncode for process in processes) == [0, 2, 2, 2]
+    assert sum("5 exists already with other content" in text for text in said) == 3
+    winner = next(model for model, process in zip(models, processes, strict=True) if process.returncode == 0)
+    assert tree_digest(tmp_path / "served" / "5") == tree_digest(winner.path / "Format-Serving")
+
+
+def _until(condition: Callable[[], Any], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def test_a_live_pushers_files_are_left_alone_and_a_dead_ones_removed(push: Push, tmp_path: Path) -> None:
+    served = tmp_path / "served"
+    models = [make_model(tmp_path / f"model{seed}", seed, files=500) for seed in range(2)]
+    [first] = _pushers(served, tmp_path / "first", models[:1], 1)
+    _until(lambda: list(served.glob(".pushing-1/variables/*")))
+    first.send_signal(signal.SIGSTOP)
+    staged = len(list((served / ".pushing-1" / "variables").iterdir()))
+    assert staged < 500
+    [second] = _pushers(served, tmp_path / "second", models[1:], 2)
+    assert second.stdout
+    assert second.stdout.readline() == "no blessing was given: the model is pushed unjudged\n"
+    assert second.stdout.readline() == f"waiting for another push to {served}\n"
+    assert len(list((served / ".pushing-1" / "variables").iterdir())) >= staged
+    assert visible(served) == []
+    first.kill()
+    first.communicate()
+    second.communicate()
+    assert second.returncode == 0
+    assert names(served) == [".pushing.lock", "2"]
+
+
+class Server(threading.Thread):
+    """Looks at versions as they appear, as TF Serving would, and notes those that are not whole."""
+
+    def __init__(self, served: Path) -> None:
+        super().__init__()
+        self.served, self.seen, self.partial = served, set[str](), list[str]()
+        self._stopped = threading.Event()
+
+    def __enter__(self) -> Server:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self.join()
+
+    def run(self) -> None:
+        while not self._stopped.wait(0.002):
+            self.look()
+
+    def look(self) -> None:
+        for name in set(visible(self.served)) - self.seen:
+            self.seen.add(name)
+            provenance = self.served / name / "provenance.json"
+            if not provenance.is_file() or json.loads(provenance.read_text())[0]["digest"] != tree_digest(
+                self.served / name
+            ):
+                self.partial.append(name)
+
+
+def _kill_pushers(tmp_path: Path, times: int) -> None:
+    """Kills a pusher when so many of its files lie under the staging name, anew for each at random."""
+    processes = multiprocessing.get_context("forkserver")
+    served, files, moments = tmp_path / "served", 100, random.Random(8)
+    caught = finished = 0
+    with Server(served) as server:
+        for number in range(times):
+            folder, wanted = tmp_path / "push" / str(number), moments.randint(0, files + 1)
+            process = processes.Process(target=push_in_process, args=(number, files, str(served), folder))
+            process.start()
+            while process.is_alive() and _staged(served) < wanted:
+                time.sleep(0.001)
+            process.kill()
+            process.join()
+            finished += process.exitcode == 0
+            caught += _staged(served) > 0
+            shutil.rmtree(folder, ignore_errors=True)
+        push_in_process(times, files, str(served), tmp_path / "last")
+        server.look()
+    assert server.partial == []
+    assert caught > times / 4
+    assert finished <= len(server.seen) <= times + 1
+    assert set(names(served)) == {".pushing.lock", *server.seen}
+
+
+def _staged(served: Path) -> int:
+    return len(list(served.glob(".pushing-[0-9]*/**/*.*")))
+
+
+def test_a_killed_pusher_never_shows_a_partial_version(tmp_path: Path) -> None:
+    _kill_pushers(tmp_path, 20)
+
+
+@pytest.mark.slow
+def test_two_hundred_killed_pushers_never_show_a_partial_version(tmp_path: Path) -> None:
+    _kill_pushers(tmp_path, 200)
+
+
+@pytest.fixture(scope="module")
+def s3_server() -> Iterator[str]:
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A new bucket, as boto3 sees it; the stages find the server by AWS's own variables."""
+    import boto3
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    made = boto3.resource("s3").create_bucket(Bucket=f"models-{time.monotonic_ns()}")
+    yield made
+    made.objects.delete()
+    made.delete()
+
+
+def keys(bucket: Any) -> list[str]:
+    return [found.key for found in bucket.objects.all()]
+
+
+def test_a_push_to_s3(push: Push, tmp_path: Path, bucket: Any) -> None:
+    model, blessing = make_history(tmp_path / "history")
+    pushed = push(model, f"s3://{bucket.name}/taxi", blessing, version=3)
+    assert keys(bucket) == [
+        "taxi/3/provenance.json",
+        "taxi/3/saved_model.pb",
+        "taxi/3/variables/variables.data-00000",
+        "taxi/3/variables/variables.data-00001",
+    ]
+    assert pushed.metadata["pushed_destination"] == f"s3://{bucket.name}/taxi/3"
+    [version] = versions(open_destination(f"s3://{bucket.name}/taxi"))
+    assert version.is_intact(pushed.metadata["pushed_digest"])
+    assert version.records()[0]["stage"] == "pusher"
+    assert push(model, f"s3://{bucket.name}/taxi", blessing, version=3).metadata["pushed_version"] == "3"
+
+
+def test_a_version_in_s3_is_never_written_over(push: Push, tmp_path: Path, bucket: Any) -> None:
+    push(make_model(tmp_path / "one", 1), f"s3://{bucket.name}/taxi", version=3)
+    before = keys(bucket)
+    with pytest.raises(UserError, match="taxi/3 exists already with other content"):
+        push(make_model(tmp_path / "two", 2, files=9), f"s3://{bucket.name}/taxi", version=3)
+    assert keys(bucket) == before
+
+
+def test_pushers_at_once_to_s3(tmp_path: Path, bucket: Any) -> None:
+    models = [make_model(tmp_path / f"model{seed}", seed, files=3) for seed in range(3)]
+    processes = _pushers(f"s3://{bucket.name}/taxi", tmp_path / "push", models, 4)  # type: ignore[arg-type]
+    said = [process.communicate()[0] for process in processes]
+    assert sorted(process.returncode for process in processes) == [0, 2, 2], said
+    [version] = versions(open_destination(f"s3://{bucket.name}/taxi"))
+    assert version.is_intact(version.recorded_digest())
+
+
+def test_a_pusher_to_s3_that_is_killed_leaves_no_saved_model(push: Push, tmp_path: Path, bucket: Any) -> None:
+    url = f"s3://{bucket.name}/taxi"
+    model = make_model(tmp_path / "model", files=100)
+    [process] = _pushers(url, tmp_path / "killed", [model], 0)  # type: ignore[arg-type]
+    _until(lambda: len(keys(bucket)) > 3)
+    process.kill()
+    process.communicate()
+    assert 3 < len(keys(bucket)) < 100
+    assert not [key for key in keys(bucket) if key.endswith("saved_model.pb")]
+    [abandoned] = versions(open_destination(url))
+    assert not abandoned.is_whole()
+
+    pushed = push(model, url)
+    assert [version.is_whole() for version in versions(open_destination(url))] == [True, False], "it may be alive yet"
+    assert int(pushed.metadata["pushed_version"]) > abandoned.number
+    with object_store.opened(open_destination(url), abandoned_after=timedelta(0)):
+        assert [version.is_whole() for version in versions(open_destination(url))] == [True]
+
+
+def test_folders_in_s3_that_are_not_ours_are_not_removed(bucket: Any) -> None:
+    bucket.put_object(Key="taxi/12/notes.txt", Body=b"kept")
+    with object_store.opened(open_destination(f"s3://{bucket.name}/taxi"), abandoned_after=timedelta(0)):
+        assert keys(bucket) == ["taxi/12/notes.txt"]
+
+
+def test_a_bucket_that_is_not_there(push: Push, tmp_path: Path, bucket: Any) -> None:
+    with pytest.raises(UserError, match=r"the destination s3://no-such-bucket/taxi is not writable"):
+        push(make_model(tmp_path / "model"), "s3://no-such-bucket/taxi")
+
+
+def test_a_service_that_does_not_answer(
+    push: Push, tmp_path: Path, bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    command = pusher_command(make_model(tmp_path / "model"), "s3://models/taxi", tmp_path / "push")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "error: the push to s3://models/taxi failed" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_upload_that_fails_is_taken_back(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").touch()
+    destination = open_destination("memory://failed/taxi")
+    with pytest.raises(FileNotFoundError):
+        object_store.write(Version(destination, "5"), tmp_path, ["saved_model.pb", "gone"], "[]")
+    assert not list(versions(destination))
+
+
+def test_an_upload_never_takes_what_another_pusher_began(tmp_path: Path) -> None:
+    destination = open_destination("memory://claimed/taxi")
+    destination.file_system.pipe_file("/claimed/taxi/5/provenance.json", b"[]")
+    with pytest.raises(FileExistsError):
+        object_store.write(Version(destination, "5"), tmp_path, [], "[]")
+    assert destination.file_system.find("/claimed/taxi") == ["/claimed/taxi/5/provenance.json"]
+
+
+def test_another_fsspec_driver(push: Push, tmp_path: Path) -> None:
+    pushed = push(make_model(tmp_path / "model"), "memory://other/taxi")
+    [version] = versions(open_destination("memory://other/taxi"))
+    assert version.is_intact(pushed.metadata["pushed_digest"])
+
+
+def test_tensorflow_is_not_loaded(tmp_path: Path) -> None:
+    code = "import sys, runpy\ntry: runpy.run_module('components', run_name='__main__')\nexcept SystemExit as end:\n"
+    code += "    print(end.code, [m for m in ('tensorflow', 'pyarrow', 'kfp', 'pandas', 's3fs') if m in sys.modules])"
+    command = pusher_command(make_model(tmp_path / "model"), str(tmp_path / "served"), tmp_path / "push")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command[3:]], capture_output=True, text=True, check=True, env={**os.environ}
+    )
+    assert done.stdout.splitlines()[-1] == "0 []"
