@@ -1,0 +1,83 @@
+"""Follows an artifact back to the data, the commit and the modules that it was made from.
+
+The answer comes from the lineage store where that knows the artifact, else from the `provenance.json` that lies beside
+every artifact and pushed model; it is the same either way.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.console import RenderableType
+
+from components.provenance import Record
+from taxiway.lineage.lookup import look_up
+from taxiway.lineage.records import in_order
+from taxiway.lineage.tree import drawn
+
+if TYPE_CHECKING:
+    from taxiway.lineage.store import LineageStore
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What something was made from.
+
+    Attributes:
+        target: What was asked for.
+        records: The records of `components.provenance`: the target's own first, each before what it was made from.
+    """
+
+    target: str
+    records: list[Record]
+
+    @property
+    def data(self) -> list[dict[str, Any]]:
+        """The data versions that it goes back to: DVC path, hash and revision."""
+        return _distinct(record["data"] for record in self.records if record.get("data"))
+
+    @property
+    def code(self) -> list[dict[str, Any]]:
+        """The Git commits of the code that took part: `commit` and `modified`."""
+        codes = (record.get("code", {}) for record in self.records)
+        return _distinct({key: code[key] for key in ("commit", "modified")} for code in codes if code.get("commit"))
+
+    @property
+    def modules(self) -> list[dict[str, str]]:
+        """The user's modules that took part: `name`, `function` and `digest`."""
+        used = (module for r in self.records for module in r.get("code", {}).get("modules", {}).values())
+        return _distinct(used)
+
+
+def to_json(chain: Chain) -> str:
+    """The chain for programs: `target`, `data`, `code`, `modules` and `records`."""
+    names = ("target", "data", "code", "modules", "records")
+    return json.dumps({name: getattr(chain, name) for name in names}, indent=1)
+
+
+def render(chain: Chain) -> RenderableType:
+    """The chain for terminals: what the target goes back to, at a glance, then a tree from it to its sources."""
+    return drawn(chain)
+
+
+def trace(target: str, *, store: LineageStore | None = None) -> Chain:
+    """Finds what something was made from.
+
+    Args:
+        target: A pushed version's folder or URL, an artifact's path or URI, or a digest (`sha256:...`; the first eight
+            hex digits or more are enough where no two artifacts share them).
+        store: The lineage store; without one the target's own files tell.
+
+    Raises:
+        UserError: Nothing is known of the target; names the nearest that is known.
+    """
+    # A pushed version's record lists its files; that is for whoever verifies them.
+    records = [{k: v for k, v in record.items() if k != "files"} for record in look_up(target, store)]
+    return Chain(target, in_order(records))
+
+
+def _distinct(values: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return list({json.dumps(value, sort_keys=True): value for value in values}.values())

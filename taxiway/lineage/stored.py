@@ -1,0 +1,66 @@
+"""What a lineage store gives back: runs and artifacts as plain values."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from components.provenance import Record
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a pipeline.
+
+    Attributes:
+        id: The run's id.
+        pipeline: The pipeline's name.
+        state: As its runner recorded it, or `RUNNING`.
+        started: When it began.
+        seconds: How long it took, or has been running.
+        tasks: How many tasks are in each state.
+        pushed: Where its models were pushed to.
+        blessed: Whether a model was blessed; None where none was judged.
+        error: Why it failed, where that is known.
+    """
+
+    id: str
+    pipeline: str
+    state: str
+    started: datetime
+    seconds: float
+    tasks: dict[str, int]
+    pushed: list[str]
+    blessed: bool | None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class StoredArtifact:
+    """An artifact as the store has it."""
+
+    id: int
+    type_name: str
+    uri: str
+    metadata: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """The digest of its content; empty where it was recorded without."""
+        return str(self.metadata.get("digest", ""))
+
+    @property
+    def records(self) -> list[Record]:
+        """Its own record, and those of sources outside the store; empty for what no stage made."""
+        own = self.metadata.get("provenance")
+        return [json.loads(own), *json.loads(self.metadata.get("source_provenance", "[]"))] if own else []
+
+    @property
+    def pushed_to(self) -> str:
+        """The version folder that a PushedModel was pushed to; empty for any other artifact."""
+        destination = str(self.metadata.get("pushed_destination", "")).rstrip("/")
+        version = str(self.metadata.get("pushed_version", ""))
+        ends_there = not version or destination.endswith(f"/{version}")
+        return destination if ends_there else f"{destination}/{version}"

@@ -1,0 +1,129 @@
+"""A chain as a terminal shows it: what it goes back to, at a glance, then how."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from components.provenance import Record
+from taxiway.lineage.lookup import displayed
+from taxiway.lineage.records import sources
+
+if TYPE_CHECKING:
+    from taxiway.lineage.chain import Chain
+
+_DIGITS = 12
+_LONG = 60  # characters of a parameter's value
+
+
+def drawn(chain: Chain) -> RenderableType:
+    """The origins, then a tree from the target to its sources."""
+    return Group(Text(chain.target, style="bold"), _origins(chain), Text(), *_trees(chain))
+
+
+def _origins(chain: Chain) -> Table:
+    table = Table.grid(padding=(0, 2))
+    rows = {
+        "data": [_data(data) for data in chain.data],
+        "commit": [_commit(code) for code in chain.code],
+        "modules": [_module(module) for module in chain.modules],
+        "images": sorted({record["image"] for record in chain.records if record.get("image")}),
+    }
+    for name, lines in rows.items():
+        if lines:
+            table.add_row(Text(name, style="dim"), Text("\n".join(lines), overflow="fold"))
+    return table
+
+
+def _trees(chain: Chain) -> Iterable[Tree]:
+    """The target's tree, then one for each record that is not behind it."""
+    shown: list[Record] = []
+    for record in chain.records:
+        if record not in shown:
+            yield _tree(record, chain.records, shown, "")
+
+
+def _tree(record: Record, records: list[Record], shown: list[Record], port: str) -> Tree:
+    tree = Tree(_headline(record, port), guide_style="dim")
+    if record in shown:
+        tree.label = Text.assemble(_headline(record, port), ("  as above", "dim"))
+        return tree
+    siblings = [each for each in records if each not in shown and _same_call(each, record) and each is not record]
+    shown += [record, *siblings]
+    for line in [*_details(record), *map(_beside, siblings)]:
+        tree.add(Text(line, style="dim", overflow="fold"))
+    found = sources(record, records)
+    for name, digest in record["inputs"].items():
+        if name in found:
+            tree.children.append(_tree(found[name], records, shown, name))
+        else:
+            tree.add(Text(f"{name}: {_short(digest)}  made outside the pipeline"))
+    return tree
+
+
+def _beside(record: Record) -> str:
+    return f"beside it, {record['output']}: {record['type']} {_short(record['digest'])}"
+
+
+def _same_call(record: Record, other: Record) -> bool:
+    return all(record.get(key) == other.get(key) for key in ("stage", "inputs", "parameters"))
+
+
+def _headline(record: Record, port: str) -> Text:
+    return Text.assemble(
+        (f"{port}: " if port else ""),
+        (record["type"], "bold"),
+        f" {_short(record['digest'])}",
+        (f"  {record['stage']}, {record.get('created', '')}", "dim"),
+    )
+
+
+def _details(record: Record) -> Iterable[str]:
+    if record.get("pushed_destination"):
+        yield f"pushed to {displayed(record['pushed_destination'])}{'' if record.get('judged') else ', unjudged'}"
+    if record.get("data"):
+        yield _data(record["data"])
+    code = record.get("code", {})
+    for module in code.get("modules", {}).values():
+        yield _module(module)
+    for name, digest in code.get("files", {}).items():
+        yield f"{name}: {_short(digest)}"
+    # Defaults are the stage's to know; what is empty or off was not asked for.
+    given = {name: value for name, value in record.get("parameters", {}).items() if value}
+    if given:
+        yield ", ".join(f"{name}={_brief(value)}" for name, value in given.items())
+
+
+def _data(data: dict[str, Any]) -> str:
+    """A data version on one line; see `components.data_versions` for its keys."""
+    name = "@".join(filter(None, (data.get("path"), data.get("revision"))))
+    facts = [
+        data.get("dvc_hash") and f"DVC {data['dvc_hash']} in {data.get('dvc_file')}",
+        data.get("commit") and f"commit {data['commit'][:_DIGITS]}",
+        data.get("repo"),
+        None if data.get("versioned", True) else "not as versioned" if data.get("difference") else "not versioned",
+    ]
+    return ", ".join([name, *filter(None, facts)])
+
+
+def _module(module: dict[str, str]) -> str:
+    return f"{displayed(module['name'])}:{module['function']}  {_short(module['digest'])}"
+
+
+def _commit(code: dict[str, Any]) -> str:
+    return str(code["commit"]) + (" with uncommitted changes" if code.get("modified") else "")
+
+
+def _short(digest: str) -> str:
+    return digest[: len("sha256:") + _DIGITS]
+
+
+def _brief(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= _LONG else f"{text[: _LONG - 1]}…"

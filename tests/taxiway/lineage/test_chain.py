@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from components.artifacts import Examples, Model
+from components.errors import UserError
+from taxiway.lineage.chain import Chain, to_json, trace
+from taxiway.lineage.records import sources
+from tests.taxiway.lineage.conftest import DATA, Flow, Task
+
+
+def _stages(chain: Chain) -> list[str]:
+    return [record["stage"] for record in chain.records]
+
+
+def _comparable(chain: Chain) -> dict[str, Any]:
+    """Without the second of the push, which the version and the artifact each note for themselves."""
+    found = json.loads(to_json(chain))
+    for record in found["records"]:
+        if record["stage"] == "pusher":
+            record.pop("created")
+    return found
+
+
+def test_a_pushed_version_goes_back_to_data_code_and_modules(flow, tmp_path):
+    chain = trace(str(tmp_path / "served" / "7"))
+    assert _stages(chain)[0] == "pusher"
+    assert set(_stages(chain)) == {task.stage for task in flow.tasks}
+    assert chain.records[0]["pushed_destination"] == str(tmp_path / "served" / "7")
+    assert chain.data == [DATA]
+    assert [module["function"] for module in chain.modules] == ["run_fn"]
+    assert chain.modules[0]["digest"].startswith("sha256:")
+    assert [set(code) for code in chain.code] == [{"commit", "modified"}]
+
+
+@pytest.mark.parametrize("what", ["pushed version", "model", "pushed_model", "blessing", "examples"])
+def test_the_store_and_the_files_give_the_same_answer(flow, store, tmp_path, what):
+    flow.record(store, "r1")
+    flow.record(store, "r2", cached=True)
+    target = str(tmp_path / "served" / "7" if what == "pushed version" else flow.artifact(what).path)
+    assert _comparable(trace(target, store=store)) == _comparable(trace(target))
+
+
+def test_the_store_answers_where_the_files_are_gone(flow, store, tmp_path):
+    flow.record(store, "r1")
+    before = trace(str(flow.artifact("model").path)).records
+    shutil.rmtree(flow.folder)
+    shutil.rmtree(tmp_path / "served")
+    assert trace(str(flow.artifact("model").path), store=store).records == before
+    assert trace(str(tmp_path / "served" / "7"), store=store).data == [DATA]
+
+
+def test_the_files_answer_what_the_store_does_not_know(flow, store):
+    assert trace(str(flow.artifact("model").path), store=store).data == [DATA]
+
+
+def test_a_digest_or_the_beginning_of_one_is_looked_up(flow, store):
+    flow.record(store, "r1")
+    model = flow.artifact("model")
+    whole = trace(str(model.path), store=store).records
+    digest = model.metadata["digest"]
+    for target in (digest, digest[:15], digest.removeprefix("sha256:")[:8]):
+        assert trace(target, store=store).records == whole
+
+
+def test_paths_may_be_relative_and_end_in_a_slash(flow, store, tmp_path, monkeypatch):
+    flow.record(store, "r1")
+    monkeypatch.chdir(tmp_path)
+    assert trace("served/7/").records[0]["stage"] == "pusher"
+    assert trace("served/7/", store=store).records[0]["stage"] == "pusher"
+
+
+def test_a_version_at_a_url_is_read_through_fsspec(flow, tmp_path):
+    memory = fsspec.filesystem("memory")
+    memory.put(str(tmp_path / "served"), "/models", recursive=True)
+    assert trace("memory://models/7").records == trace(str(tmp_path / "served" / "7")).records
+    memory.rm("/models", recursive=True)
+
+
+def test_what_came_from_elsewhere_keeps_its_history(flow, store, run_stage, tmp_path):
+    """A baseline is fetched from a destination, and an imported artifact from another store."""
+    candidate = Model(tmp_path / "candidate", {"digest": "sha256:" + "c" * 64})
+    (candidate.path / "Format-Serving").mkdir(parents=True)
+    (candidate.path / "Format-Serving" / "saved_model.pb").write_text("another")
+    inputs = {"candidate": candidate}
+    parameters = {"destination": str(tmp_path / "served")}
+    fetched = {"model": run_stage("baseline", inputs, parameters)["model"]}
+    imported = {"examples": flow.artifact("examples")}
+    later = Flow(tmp_path / "later", [Task("baseline", "baseline", parameters, inputs, fetched)])
+    later.make("evaluator", {"blessing": "ModelBlessing"}, {**fetched, **imported})
+    later.record(store, "r")
+    target = str(later.artifact("blessing").path)
+    chain = trace(target, store=store)
+    assert {"evaluator", "baseline", "pusher", "trainer", "example_gen"} <= set(_stages(chain))
+    assert chain.records == trace(target).records
+
+
+def test_an_imported_artifact_keeps_its_history(flow, store, tmp_path):
+    importer = Task("importer", "importer", {}, {}, {"artifact": flow.artifact("model")})
+    later = Flow(tmp_path / "later", [importer])
+    later.make("evaluator", {"blessing": "ModelBlessing"}, {"model": flow.artifact("model")})
+    later.record(store, "r")
+    target = str(later.artifact("blessing").path)
+    assert trace(target, store=store).data == [DATA]
+    assert trace(target, store=store).records == trace(target).records
+
+
+def test_a_blessing_is_told_from_others_by_the_model_it_judged():
+    def record(stage: str, digest: str, inputs: dict[str, str]) -> dict[str, Any]:
+        return {"stage": stage, "digest": digest, "inputs": inputs}
+
+    old, new = record("evaluator", "empty", {"model": "m1"}), record("evaluator", "empty", {"model": "m2"})
+    pushed = record("pusher", "p", {"model": "m2", "blessing": "empty"})
+    assert sources(pushed, [pushed, old, new])["blessing"] is new
+
+
+def test_an_unknown_digest_names_the_nearest(flow, store):
+    flow.record(store, "r1")
+    digest = flow.artifact("model").metadata["digest"]
+    wrong = digest[:-8] + "00000000"
+    with pytest.raises(UserError) as raised:
+        trace(wrong, store=store)
+    assert f"no artifact with the digest {wrong} is known to {store.connection}" in str(raised.value)
+    assert f"did you mean {digest}?" in str(raised.value)
+
+
+def test_a_bare_version_number_is_taken_for_a_digest_and_told_from_one(flow, store, run_stage, tmp_path):
+    inputs = {"model": flow.artifact("model")}
+    parameters = {"destination": str(tmp_path / "more"), "version": 1700000000}
+    outputs = run_stage("pusher", inputs, parameters, tmp_path / "again")
+    flow.tasks.append(Task("pusher-2", "pusher", parameters, inputs, outputs))
+    flow.record(store, "r")
+    with pytest.raises(UserError, match=rf"did you mean {tmp_path}/more/1700000000\?"):
+        trace("1700000000", store=store)
+
+
+def test_a_version_that_was_replaced_is_traced_to_what_lies_there_now(flow, store, run_stage, tmp_path):
+    flow.record(store, "r1")
+    shutil.rmtree(tmp_path / "served")
+    flow.folder = tmp_path / "second"
+    flow.make("trainer", {"retrained": "Model"})
+    inputs = {"model": flow.artifact("retrained")}
+    parameters = {"destination": str(tmp_path / "served"), "version": 7}
+    outputs = run_stage("pusher", inputs, parameters, tmp_path / "again")
+    flow.tasks = [flow.tasks[-1], Task("pusher", "pusher", parameters, inputs, outputs)]
+    flow.record(store, "r2")
+    chain = trace(str(tmp_path / "served" / "7"), store=store)
+    assert [record["output"] for record in chain.records] == ["pushed_model", "retrained"]
+    assert _comparable(chain) == _comparable(trace(str(tmp_path / "served" / "7")))
+
+
+def test_a_digest_needs_a_store():
+    with pytest.raises(UserError, match="there is no lineage store to look deadbeef up in\n  mend: give the folder"):
+        trace("deadbeef")
+
+
+def test_an_ambiguous_beginning_lists_what_it_may_be(store, tmp_path):
+    store.start_run("r", "p", {}, datetime.now(UTC))
+    store.start_task("r", "t", "t", {})
+    digests = ["sha256:" + "ab" * 6 + tail * 52 for tail in "01"]
+    inputs = {f"m{i}": Model(tmp_path / str(i), {"digest": digest}) for i, digest in enumerate(digests)}
+    store.finish_task("r", "t", state="COMPLETE", inputs=inputs, outputs={})
+    with pytest.raises(UserError, match="is the beginning of 2 digests") as raised:
+        trace("abababab", store=store)
+    assert all(digest in str(raised.value) for digest in digests)
+
+
+def test_an_unknown_path_names_the_nearest(flow, store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for known in (None, store):
+        with pytest.raises(UserError) as raised:
+            trace("served", store=known)
+        assert "nothing is known of served: no provenance.json lies there" in str(raised.value)
+        assert "did you mean served/7?" in str(raised.value)
+    flow.record(store, "r1")
+    with pytest.raises(UserError, match=r"did you mean artifacts/trainer/model\?"):
+        trace("artifacts/trainer/modle", store=store)
+
+
+def test_an_input_that_no_stage_made_has_no_chain(store, tmp_path):
+    store.start_run("r", "p", {}, datetime.now(UTC))
+    store.start_task("r", "t", "t", {})
+    raw = Examples(tmp_path / "raw", {"digest": "sha256:" + "d" * 64})
+    store.finish_task("r", "t", state="COMPLETE", inputs={"examples": raw}, outputs={})
+    with pytest.raises(UserError, match="was made outside the pipelines"):
+        trace("dddddddd", store=store)
+
+
+@pytest.mark.parametrize("content", ["{", "[{}]", "3", '[{"digest": "x"}]'])
+def test_a_damaged_provenance_file_is_named(tmp_path: Path, content):
+    (tmp_path / "provenance.json").write_text(content)
+    with pytest.raises(UserError, match=r"provenance\.json is damaged: "):
+        trace(str(tmp_path))

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from rich.console import Console
+
+from components.provenance import code_commit
+from taxiway.lineage.chain import render, trace
+
+
+def _text(renderable: Any, width: int = 160) -> str:
+    console = Console(file=io.StringIO(), width=width, no_color=True)
+    console.print(renderable)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_pushed_model_reads_from_the_version_back_to_the_data(flow, tmp_path):
+    target = str(tmp_path / "served" / "7")
+    text = _text(render(trace(target)))
+    head, tree = text.split("\n\n", 1)
+    assert head.startswith(target)
+    assert "data/trips@v1, DVC 0f343b0931126a20f133d67c2b018a3b.dir in data.dvc, commit 0123456789ab" in head
+    assert code_commit()["commit"] in head
+    assert "model.py:run_fn  sha256:" in head
+    lines = [line.lstrip(" │├└─") for line in tree.splitlines()]
+    starts = [line.split(" sha256:")[0] for line in lines if " sha256:" in line and ":run_fn" not in line]
+    assert starts[:4] == ["PushedModel", "model: Model", "beside it, model_run: ModelRun", "examples: Examples"]
+    assert f"pushed to {target}" in tree
+    assert "train_steps=100" in tree
+    assert "as above" in tree
+
+
+def test_inputs_that_no_stage_made_say_so(flow):
+    chain = trace(str(flow.artifact("model").path))
+    chain.records[0]["inputs"]["curated"] = "sha256:" + "e" * 64
+    assert "curated: sha256:eeeeeeeeeeee  made outside the pipeline" in _text(render(chain))
