@@ -1,6 +1,6 @@
 # `make run` and `make test` set up whatever is missing; `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all check lint types imports format lock data shell golden docs-pages clean
+.PHONY: help setup run test test-all check lint types imports format bench lock data shell golden docs-pages clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -38,12 +38,20 @@ format: .venv/ready ## Format the code
 	@bin/inside ruff format .
 	@bin/inside ruff check --fix .
 
+bench: .venv/ready ## Taxiway beside TFX; ROWS=15002,150020 chooses sizes
+	@bin/python -m benchmarks.bench $(if $(ROWS),--rows $(ROWS)) $(ARGS)
+
 lock: .venv/ready ## Resolve setup.py's ranges anew into requirements.lock
 	@bin/inside uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev \
 	    --no-header --no-annotate --no-emit-index-url --upgrade setup.py --output-file requirements.lock
 
-golden: .venv/ready ## Compile the pipelines and components into their golden files
-	@bin/python -m tests.golden
+golden: .venv/ready ## Compile pipelines and components into the YAML files that are committed
+	@bin/python -m components.definitions
+	@for file in pipelines/*/pipeline.py; do \
+	    name=$$(basename $$(dirname $$file)); bin/taxiway compile $$name -o pipelines/$$name/pipeline.yaml; done
+
+docs-pages: .venv/ready ## Write docs/stages/ from the stages' docstrings
+	@bin/python docs/stage_pages.py
 
 shell: .venv/ready ## A shell inside the environment
 	@bin/inside $${SHELL:-bash}

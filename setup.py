@@ -17,7 +17,11 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["components*", "pipelines*", "taxiway*"]),
-    package_data={"taxiway": ["py.typed"], "components": ["py.typed"]},
+    package_data={
+        "taxiway": ["py.typed"],
+        "components": ["py.typed", "*/component.yaml"],
+        "pipelines": ["py.typed", "*/pipeline.yaml"],
+    },
     install_requires=[
         "apache-beam>=2.70,<3",
         "dvc[s3]>=3.67,<4",

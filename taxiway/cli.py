@@ -1,0 +1,149 @@
+"""The command line: `taxiway run`, `compile`, `check`, `lineage`, `runs`.
+
+Exit status: 0 done; 1 the machine or a service failed; 2 the input, a setting or the user's code has to change;
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from components.errors import TaxiwayError, UserError
+
+app = typer.Typer(
+    help="From raw data to a judged, pushed TensorFlow model.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="markdown",
+)
+
+PipelineName = Annotated[
+    str, typer.Argument(metavar="PIPELINE", help="A folder of pipelines/, a Python file, or a compiled YAML file.")
+]
+Parameters = Annotated[
+    list[str], typer.Option("--param", "-p", metavar="NAME=VALUE", help="A pipeline parameter; lists and maps as JSON.")
+]
+
+
+@app.command("run")
+def run_command(
+    pipeline: PipelineName,
+    param: Parameters = [],  # noqa: B006 (typer reads it)
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every task, whatever earlier runs made.")] = False,
+    jobs: Annotated[int, typer.Option(help="Tasks at once; as many as processors by default.")] = 0,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the run's record to standard output.")] = False,
+) -> None:
+    """Run a pipeline on this machine: stages as processes, in parallel, cached by content."""
+    from taxiway import progress, session
+
+    command = shlex.join([progress.command_name(), *sys.argv[1:]])
+    try:
+        run = session.run(
+            pipeline, use_cache=not no_cache, jobs=jobs or None, command=command, **parsed_parameters(param)
+        )
+    except session.RunFailedError as error:
+        # The summary has said why.
+        run = error.run
+    if json_output:
+        print((run.folder / "run.json").read_text())
+    raise typer.Exit(run.exit_status)
+
+
+@app.command("compile")
+def compile_command(
+    pipeline: PipelineName,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The YAML file to write.")],
+) -> None:
+    """Compile a pipeline to the IR that open-source Kubeflow accepts (2.1.0)."""
+    from taxiway import loading
+
+    loading.compile_to(loading.function(pipeline), output)
+    print(f"wrote {output}")
+
+
+@app.command("check")
+def check_command(pipeline: PipelineName, param: Parameters = []) -> None:  # noqa: B006 (typer reads it)
+    """Look for what would fail later: modules, artifact types, splits, data. Nothing runs."""
+    from taxiway import check, loading
+
+    found = check.findings(loading.load(pipeline), parsed_parameters(param))
+    for finding in found:
+        print(finding)
+    if found:
+        raise typer.Exit(2)
+    print(f"{pipeline}: nothing wrong found")
+
+
+@app.command("lineage")
+def lineage_command(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A pushed version, an artifact's path, or a digest.")],
+    json_output: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show what an artifact was made from, back to the data's version and the code's commit."""
+    from taxiway.home import Home
+    from taxiway.lineage import chain
+    from taxiway.lineage.store import LineageStore
+
+    found = chain.trace(target, store=LineageStore.open_existing(Home.default().lineage))
+    if json_output:
+        print(chain.to_json(found))
+    else:
+        Console().print(chain.render(found))
+
+
+@app.command("runs")
+def runs_command(
+    limit: Annotated[int, typer.Option(help="The most runs to list.")] = 20,
+    json_output: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """List the latest runs."""
+    from taxiway.home import Home
+    from taxiway.lineage import listing
+    from taxiway.lineage.store import LineageStore
+
+    store = LineageStore.open_existing(Home.default().lineage)
+    runs = store.runs(limit) if store else []
+    if json_output:
+        print(json.dumps([listing.to_json(run) for run in runs], indent=1))
+    else:
+        Console().print(listing.render(runs))
+
+
+def parsed_parameters(given: list[str]) -> dict[str, Any]:
+    """`NAME=VALUE` texts as a map.
+
+    Raises:
+        UserError: One has no `=`, or a name comes twice.
+    """
+    found: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UserError(f"the parameter {text!r} is no NAME=VALUE", mend=f"write --param {name or 'NAME'}=VALUE")
+        if name in found:
+            raise UserError(f"the parameter {name!r} is given twice")
+        found[name] = value
+    return found
+
+
+def main() -> None:
+    """The `taxiway` command."""
+    try:
+        app()
+    except TaxiwayError as error:
+        Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

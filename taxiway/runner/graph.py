@@ -1,0 +1,323 @@
+"""Walks a compiled pipeline: what depends on what, conditions, loops, sub-pipelines, exit handlers.
+
+Every task waits in a thread of its own for the tasks that it depends on. A condition that does not hold, and every
+task after it, is skipped. When a task fails, those that run go on to their end and no new one starts, but for exit
+handlers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from components.errors import TaxiwayError, UserError
+from taxiway import conditions, placeholders, spec
+from taxiway.spec import Json, Pipeline
+
+
+class State(StrEnum):
+    """How a task ended."""
+
+    SUCCEEDED = "SUCCEEDED"
+    CACHED = "CACHED"
+    SKIPPED = "SKIPPED"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+
+
+DONE = (State.SUCCEEDED, State.CACHED)
+
+
+@dataclass(frozen=True)
+class Values:
+    """Parameters by name, and artifacts by name as Kubeflow's RuntimeArtifact documents, a list each."""
+
+    parameters: Json = field(default_factory=dict)
+    artifacts: dict[str, list[Json]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a task ended.
+
+    Attributes:
+        state: See `State`.
+        outputs: What it gave.
+        error: Why it failed.
+        exit_status: 2 for a failure that the user can mend, 1 for any other.
+        cpu_seconds: What its process used.
+        peak_mb: The most memory that it held, in MB.
+    """
+
+    state: State
+    outputs: Values = field(default_factory=Values)
+    error: str = ""
+    exit_status: int = 0
+    cpu_seconds: float = 0.0
+    peak_mb: float = 0.0
+
+
+@dataclass(frozen=True)
+class Call:
+    """One container or importer to carry out.
+
+    Attributes:
+        name: Unique in the run: `transform`, `sub/transform`, `trainer[2]`.
+        component: Its component in the compiled pipeline.
+        executor: Its executor there: a `container` or an `importer`.
+        inputs: Its parameters, defaults included, and artifacts.
+        task: The task in the compiled pipeline: caching and retries.
+    """
+
+    name: str
+    component: Json
+    executor: Json
+    inputs: Values
+    task: Json
+
+
+Carry = Callable[[Call], Result]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A pipeline being run.
+
+    Attributes:
+        pipeline: The compiled pipeline.
+        carry: Carries out one container or importer; called from several threads at once.
+        facts: Placeholders of the run: `.pipeline_job_name` and the like.
+        stopping: Set when a task failed or the user interrupts; no task starts after.
+    """
+
+    pipeline: Pipeline
+    carry: Carry
+    facts: Mapping[str, str]
+    stopping: threading.Event
+
+    def run(self, parameters: Json) -> Result:
+        """Runs the whole pipeline and returns its outputs."""
+        return self.run_dag(self.pipeline.root, Values(parameters), "")
+
+    def run_dag(self, component: Json, inputs: Values, prefix: str) -> Result:
+        """Runs the tasks of a DAG, each as soon as it can, and returns when all have ended."""
+        return _Dag(self, component["dag"], inputs, prefix).run()
+
+
+class _Dag:
+    """One DAG with its inputs, while it runs."""
+
+    def __init__(self, graph: Graph, dag: Json, inputs: Values, prefix: str) -> None:
+        self._graph = graph
+        self._dag = dag
+        self._inputs = inputs
+        self._prefix = prefix
+        self._results: dict[str, Future[Result]] = {name: Future() for name in dag["tasks"]}
+
+    def run(self) -> Result:
+        for name, task in self._dag["tasks"].items():
+            threading.Thread(target=self._settle, args=(name, task), daemon=True).start()
+        results = {name: future.result() for name, future in self._results.items()}
+        for state in (State.FAILED, State.CANCELED):
+            if first := next((r for r in results.values() if r.state == state), None):
+                return Result(state, error=first.error, exit_status=first.exit_status)
+        return Result(State.SUCCEEDED, self._outputs(results))
+
+    def _settle(self, name: str, task: Json) -> None:
+        """Sets a task's result, whatever happens: others wait for it."""
+        try:
+            result = self._result(name, task)
+        except TaxiwayError as error:
+            result = Result(State.FAILED, error=f"{self._prefix}{name}: {error}", exit_status=error.exit_status)
+        except Exception as error:
+            # A defect of ours, or a spec that no compiler writes: others wait for a result all the same.
+            result = Result(State.FAILED, error=f"{self._prefix}{name}: {type(error).__name__}: {error}", exit_status=1)
+        if result.state == State.FAILED:
+            self._graph.stopping.set()
+        self._results[name].set_result(result)
+
+    def _result(self, name: str, task: Json) -> Result:
+        before = {other: self._results[other].result() for other in spec.dependencies(task)}
+        if not _runs_after_failures(task):
+            if self._graph.stopping.is_set() or any(r.state in (State.FAILED, State.CANCELED) for r in before.values()):
+                return Result(State.CANCELED)
+            if any(result.state == State.SKIPPED for result in before.values()):
+                return Result(State.SKIPPED)
+        if "artifactIterator" in task or "parameterIterator" in task:
+            return self._loop(name, task, before)
+        inputs = self._resolved(task, before)
+        condition = task.get("triggerPolicy", {}).get("condition")
+        if condition and not conditions.holds(condition, inputs.parameters):
+            return Result(State.SKIPPED)
+        return self._run_component(name, task, inputs)
+
+    def _run_component(self, name: str, task: Json, inputs: Values, index: int | None = None) -> Result:
+        component = self._graph.pipeline.component(task)
+        inputs = Values(spec.with_defaults(component, inputs.parameters), inputs.artifacts)
+        if "dag" in component:
+            return self._graph.run_dag(component, inputs, spec.child_name(self._prefix, name, task, index))
+        executor = self._graph.pipeline.executor(component)
+        return self._graph.carry(Call(self._call_name(name), component, executor, inputs, task))
+
+    def _call_name(self, name: str) -> str:
+        """`sub/name`, or `name[2]` where the prefix is a loop's index."""
+        loop = re.fullmatch(r"(?P<outer>.*?)(?P<index>(?:\[\d+\])+)/", self._prefix)
+        return f"{loop['outer']}{'/' if loop['outer'] else ''}{name}{loop['index']}" if loop else self._prefix + name
+
+    def _loop(self, name: str, task: Json, before: Mapping[str, Result]) -> Result:
+        inputs = self._resolved(task, before)
+        kind, iterator = next((k, task[k]) for k in ("parameterIterator", "artifactIterator") if k in task)
+        items = self._items(iterator, inputs)
+        at_once = threading.Semaphore(int(task.get("iteratorPolicy", {}).get("parallelismLimit", 0)) or len(items) or 1)
+        results: list[Future[Result]] = [Future() for _ in items]
+
+        def iterate(index: int, item: Any) -> None:
+            with at_once:
+                results[index].set_result(self._iteration(name, task, index, _with_item(inputs, kind, iterator, item)))
+
+        for index, item in enumerate(items):
+            threading.Thread(target=iterate, args=(index, item), daemon=True).start()
+        return _collected(self._graph.pipeline.component(task), [future.result() for future in results])
+
+    def _iteration(self, name: str, task: Json, index: int, inputs: Values) -> Result:
+        try:
+            return self._run_component(name, task, inputs, index)
+        except TaxiwayError as error:
+            return Result(State.FAILED, error=str(error), exit_status=error.exit_status)
+
+    @staticmethod
+    def _items(iterator: Json, inputs: Values) -> list[Any]:
+        source = iterator["items"]
+        if "inputArtifact" in source:
+            return inputs.artifacts[source["inputArtifact"]]
+        items = json.loads(source["raw"]) if "raw" in source else inputs.parameters[source["inputParameter"]]
+        items = json.loads(items) if isinstance(items, str) else items
+        if not isinstance(items, list):
+            raise UserError(f"a loop runs over a list, not over {items!r}")
+        return items
+
+    def _resolved(self, task: Json, before: Mapping[str, Result]) -> Values:
+        sources = task.get("inputs", {})
+        component = self._graph.pipeline.component(task)
+        definitions = component.get("inputDefinitions", {}).get("parameters", {})
+        parameters = {
+            name: spec.coerced(definitions.get(name, {}), value)
+            for name, source in sources.get("parameters", {}).items()
+            if (value := self._parameter(source, before)) is not None
+        }
+        # Constants may be templates over the parameters beside them.
+        for name, source in sources.get("parameters", {}).items():
+            if isinstance(source.get("runtimeValue", {}).get("constant"), str):
+                parameters[name] = placeholders.fill(parameters[name], lambda body: self._fact(body, parameters))
+        artifacts = {
+            name: found
+            for name, source in sources.get("artifacts", {}).items()
+            if (found := self._artifacts(source, before)) is not None
+        }
+        return Values(parameters, artifacts)
+
+    def _fact(self, body: str, parameters: Json) -> str:
+        if match := re.fullmatch(r"\.inputs\.parameters\[['\"](?P<name>[^'\"]+)['\"]\]", body):
+            value = parameters[match["name"]]
+            return value if isinstance(value, str) else json.dumps(value)
+        if body not in self._graph.facts:
+            raise UserError(f"the placeholder {{{{${body}}}}} is not known")
+        return self._graph.facts[body]
+
+    def _parameter(self, source: Json, before: Mapping[str, Result]) -> Any:
+        if "runtimeValue" in source:
+            value = source["runtimeValue"]["constant"]
+        elif "componentInputParameter" in source:
+            value = self._inputs.parameters.get(source["componentInputParameter"])
+        elif "taskFinalStatus" in source:
+            return _final_status(source["taskFinalStatus"]["producerTask"], before, self._graph.facts)
+        else:
+            wanted = source["taskOutputParameter"]
+            value = before[wanted["producerTask"]].outputs.parameters.get(wanted["outputParameterKey"])
+        return _selected(source.get("parameterExpressionSelector"), value)
+
+    def _artifacts(self, source: Json, before: Mapping[str, Result]) -> list[Json] | None:
+        if "componentInputArtifact" in source:
+            return self._inputs.artifacts.get(source["componentInputArtifact"])
+        wanted = source["taskOutputArtifact"]
+        return before[wanted["producerTask"]].outputs.artifacts.get(wanted["outputArtifactKey"])
+
+    def _outputs(self, results: Mapping[str, Result]) -> Values:
+        wanted = self._dag.get("outputs", {})
+        parameters, artifacts = {}, {}
+        for name, source in wanted.get("parameters", {}).items():
+            for choice in _choices(source):
+                outputs = results[choice["producerSubtask"]].outputs.parameters
+                if choice["outputParameterKey"] in outputs:
+                    parameters[name] = outputs[choice["outputParameterKey"]]
+        for name, source in wanted.get("artifacts", {}).items():
+            found = [
+                results[choice["producerSubtask"]].outputs.artifacts.get(choice["outputArtifactKey"], [])
+                for choice in source["artifactSelectors"]
+            ]
+            artifacts[name] = [artifact for several in found for artifact in several]
+        return Values(parameters, artifacts)
+
+
+def _runs_after_failures(task: Json) -> bool:
+    return bool(task.get("triggerPolicy", {}).get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED")
+
+
+def _with_item(inputs: Values, kind: str, iterator: Json, item: Any) -> Values:
+    if kind == "artifactIterator":
+        return Values(inputs.parameters, {**inputs.artifacts, iterator["itemInput"]: [item]})
+    return Values({**inputs.parameters, iterator["itemInput"]: item}, inputs.artifacts)
+
+
+def _collected(component: Json, results: list[Result]) -> Result:
+    """A loop's outputs: a list over its iterations."""
+    for state in (State.FAILED, State.CANCELED):
+        if first := next((result for result in results if result.state == state), None):
+            return first
+    definitions = component.get("outputDefinitions", {})
+    parameters = {
+        name: [result.outputs.parameters.get(name) for result in results] for name in definitions.get("parameters", {})
+    }
+    artifacts = {
+        name: [artifact for result in results for artifact in result.outputs.artifacts.get(name, [])]
+        for name in definitions.get("artifacts", {})
+    }
+    return Result(State.SUCCEEDED, Values(parameters, artifacts))
+
+
+def _choices(source: Json) -> list[Json]:
+    if "valueFromOneof" in source:
+        return list(source["valueFromOneof"]["parameterSelectors"])
+    return [source["valueFromParameter"]]
+
+
+_SELECTOR = re.compile(r"parseJson\(string_value\)(?P<keys>(?:\[(?:\"[^\"]*\"|'[^']*'|\d+)\])+)")
+
+
+def _selected(selector: str | None, value: Any) -> Any:
+    """The part of a value that the compiler's one kind of selector names: `parseJson(string_value)["key"]`."""
+    if selector is None:
+        return value
+    match = _SELECTOR.fullmatch(selector)
+    if not match:
+        raise UserError(f"the selector {selector!r} cannot be read")
+    value = json.loads(value) if isinstance(value, str) else value
+    for key in re.findall(r"\[(\"[^\"]*\"|'[^']*'|\d+)\]", match["keys"]):
+        value = value[int(key)] if key.isdigit() else value[key[1:-1]]
+    return value
+
+
+def _final_status(producer: str, before: Mapping[str, Result], facts: Mapping[str, str]) -> Json:
+    result = before[producer]
+    return {
+        "state": "SUCCEEDED" if result.state in DONE else str(result.state),
+        "error": {"message": result.error, "code": 1} if result.error else {},
+        "pipelineJobResourceName": facts[".pipeline_job_resource_name"],
+        "pipelineTaskName": producer,
+    }

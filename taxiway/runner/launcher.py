@@ -1,0 +1,76 @@
+"""What a runner needs of a place to run containers in; `local` starts processes."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Job:
+    """One container to run.
+
+    Attributes:
+        name: The task's name in the run.
+        stage: The stage that it runs; empty for any other container.
+        image: The image in the compiled pipeline.
+        command: The whole command line, placeholders filled.
+        environment: Variables beside those of the runner.
+        folder: Where it writes; the only place that it has to be able to write to.
+        log: The file that takes its standard output and error.
+    """
+
+    name: str
+    stage: str
+    image: str
+    command: list[str]
+    folder: Path
+    log: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a container ended.
+
+    Attributes:
+        status: Its exit status; negative for a signal.
+        cpu_seconds: User and system time of its process and those it waited for.
+        peak_mb: The most memory that one of its processes held, in MB; a forked stage shares what was loaded before.
+    """
+
+    status: int
+    cpu_seconds: float = 0.0
+    peak_mb: float = 0.0
+
+
+def ended(status: int, usage: resource.struct_rusage) -> Ended:
+    """How a process ended that `os.wait4` reports."""
+    # Linux counts in KiB, macOS in bytes.
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    seconds = usage.ru_utime + usage.ru_stime
+    return Ended(os.waitstatus_to_exitcode(status), round(seconds, 3), round(usage.ru_maxrss / unit, 1))
+
+
+class Launcher(Protocol):
+    """Starts containers, several at once, and ends them."""
+
+    def identity(self, stage: str, image: str) -> str:
+        """What the code in a container is: equal identities mean equal code and environment."""
+
+    def expect(self, stages: list[str]) -> None:
+        """Says which stages are about to be launched, so that what takes time can begin."""
+
+    def launch(self, job: Job) -> Ended:
+        """Runs a container to its end."""
+
+    def stop(self) -> None:
+        """Ends every container that runs, and makes their `launch` return."""
+
+    def close(self) -> None:
+        """Frees what the launcher holds; no container runs any more."""

@@ -1,0 +1,319 @@
+"""One task of a run: found in the cache, or carried out in a staging folder and moved to its place when it is whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import signal
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from components import data_versions, provenance, user_modules
+from components.artifacts import TYPES, Artifact
+from components.digests import text_digest
+from components.errors import UserError
+from components.executor import local_path
+from taxiway import cache, spec
+from taxiway.cache import Manifest
+from taxiway.digest_store import DigestStore
+from taxiway.home import Home
+from taxiway.placeholders import fill_command
+from taxiway.runner.graph import Call, Result, State, Values
+from taxiway.runner.launcher import Ended, Job, Launcher
+from taxiway.spec import Json
+
+USER_ERROR = 2  # the exit status of a stage whose input has to change; see components/__main__.py
+_LAST_LINES = 20
+
+
+@dataclass(frozen=True)
+class TaskRunner:
+    """Carries out the calls of one run.
+
+    Attributes:
+        run_id: The run's name.
+        pipeline: The pipeline's name.
+        home: Where things are kept.
+        launcher: Starts containers.
+        digests: Remembered digests.
+        use_cache: Whether earlier outputs may be used.
+        launched: Called with what was not found in the cache and is about to run.
+    """
+
+    run_id: str
+    pipeline: str
+    home: Home
+    launcher: Launcher
+    digests: DigestStore
+    use_cache: bool = True
+    launched: Callable[[Call], None] = field(default=lambda call: None)
+
+    def carry(self, call: Call) -> Result:
+        """Finds or makes the outputs of a call.
+
+        Raises:
+            UserError: An input that the call names is missing or cannot be read.
+        """
+        if "importer" in call.executor:
+            return self._import(call)
+        parts = self._key_parts(call)
+        cacheable = self.use_cache and call.task.get("cachingOptions", {}).get("enableCache", False)
+        if not cacheable:
+            # Its own folder: what other runs made stays theirs.
+            parts["run"] = self.run_id
+        key = text_digest(json.dumps(parts, sort_keys=True))
+        folder = self.home.artifacts / self.pipeline / _file_name(re.sub(r"\[\d+\]", "", call.name)) / key[7:23]
+        with cache.locked(folder):
+            manifest = cache.find(folder, key, self.digests)
+            if manifest:
+                return Result(State.CACHED, _outputs(manifest))
+            return self._make(call, parts, key, folder)
+
+    def log(self, name: str) -> Path:
+        """The log file of a task."""
+        return self.home.runs / self.run_id / "logs" / f"{_file_name(name)}.log"
+
+    def _key_parts(self, call: Call) -> Json:
+        """Everything that the outputs depend on, readable."""
+        container = call.executor["container"]
+        stage = spec.stage_name(call.executor)
+        return {
+            "container": {name: container.get(name) for name in ("command", "args", "env")},
+            "code": self.launcher.identity(stage, container["image"]),
+            "parameters": call.inputs.parameters,
+            "named": self._named(call),
+            "inputs": {name: [_digest(a) for a in found] for name, found in call.inputs.artifacts.items()},
+            "outputs": call.component.get("outputDefinitions", {}),
+        }
+
+    def _named(self, call: Call) -> Json:
+        """What the call's parameters name: the state of the data, files and modules behind them, and the places."""
+        definitions = call.component.get("inputDefinitions", {}).get("parameters", {})
+        found = {}
+        for name, value in call.inputs.parameters.items():
+            role, detail = spec.mark(definitions.get(name, {}))
+            if value and role == "Module":
+                found[name] = user_modules.describe(value, detail)["digest"]
+            elif value and role == "File":
+                found[name] = self.digests.tree(_existing(name, value))
+            elif value and role == "Data":
+                found[name] = self._data(call.inputs.parameters, value)
+            elif value and role == "Destination":
+                # The same name is another place in another working folder.
+                found[name] = value if "://" in value else str(Path(value).absolute())
+        return found
+
+    def _data(self, parameters: Json, path: str) -> Any:
+        record = data_versions.describe(
+            path,
+            repo=parameters.get("data_repo", ""),
+            allow_unversioned=parameters.get("allow_unversioned", False),
+            hash_file=self.digests.file,
+        )
+        # The commit of the moment is a fact about a run; data that did not change with it are the same data.
+        return {name: value for name, value in record.items() if name != "commit"}
+
+    def _make(self, call: Call, parts: Json, key: str, folder: Path) -> Result:
+        began = time.monotonic()
+        attempts = 1 + int(call.task.get("retryPolicy", {}).get("maxRetryCount", 0))
+        for attempt in range(attempts):
+            staged = self.home.work / self.run_id / uuid.uuid4().hex
+            staged.mkdir(parents=True)
+            try:
+                ended, executor_input = self._launch(call, staged)
+                status = ended.status
+                if status == 0:
+                    manifest = self._manifest(call, parts, key, staged, folder, executor_input)
+                    manifest.parameters.update(_written_parameters(call, executor_input, manifest.parameters))
+                    result = self._keep(manifest, staged, folder, time.monotonic() - began)
+                    return replace(result, cpu_seconds=ended.cpu_seconds, peak_mb=ended.peak_mb)
+                if status == USER_ERROR or attempt == attempts - 1 or status < 0:
+                    return Result(
+                        _state_of(status),
+                        error=self._error(call, status),
+                        exit_status=USER_ERROR if status == USER_ERROR else 1,
+                    )
+            finally:
+                shutil.rmtree(staged, ignore_errors=True)
+        raise AssertionError("unreachable: the last attempt returns")
+
+    def _launch(self, call: Call, staged: Path) -> tuple[Ended, Json]:
+        executor_input = _executor_input(call, staged)
+        container = call.executor["container"]
+        environment = {variable["name"]: variable["value"] for variable in container.get("env", [])}
+        commit = provenance.code_commit()
+        environment[provenance.COMMIT_VARIABLE] = commit["commit"] + "+" * commit["modified"]
+        for name in ("outputs", "parameters", "tmp"):
+            (staged / name).mkdir()
+        # What a killed stage leaves goes with the staging folder.
+        environment["TMPDIR"] = str(staged / "tmp")
+        log = self.log(call.name)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self.launched(call)
+        job = Job(
+            name=call.name,
+            stage=spec.stage_name(call.executor),
+            image=container["image"],
+            command=fill_command([*container.get("command", []), *container.get("args", [])], executor_input),
+            folder=staged,
+            log=log,
+            environment=environment,
+        )
+        return self.launcher.launch(job), executor_input
+
+    def _keep(self, manifest: Manifest, staged: Path, folder: Path, seconds: float) -> Result:
+        manifest = Manifest(**{**manifest.__dict__, "seconds": round(seconds, 3)})
+        kept = cache.keep(staged / "outputs", folder, manifest, self.digests)
+        return Result(State.SUCCEEDED, _outputs(kept))
+
+    def _manifest(
+        self, call: Call, parts: Json, key: str, staged: Path, folder: Path, executor_input: Json
+    ) -> Manifest:
+        """Reads the ExecutorOutput, if any, and says where the artifacts will lie."""
+        output_file = Path(executor_input["outputs"]["outputFile"])
+        output = json.loads(output_file.read_text()) if output_file.is_file() else {}
+        artifacts = {}
+        for name, declared in executor_input["outputs"]["artifacts"].items():
+            written = output.get("artifacts", {}).get(name, {}).get("artifacts") or declared["artifacts"]
+            merged = [_merged(declared["artifacts"][0], artifact) for artifact in written]
+            for artifact in merged:
+                self._stamp(call, name, artifact)
+                artifact["uri"] = artifact["uri"].replace(str(staged / "outputs"), str(folder))
+            artifacts[name] = merged
+        return Manifest(key, parts, dict(output.get("parameterValues", {})), artifacts)
+
+    def _stamp(self, call: Call, name: str, artifact: Json) -> None:
+        """Gives provenance to what a container that is no stage of ours wrote, so that no chain breaks there."""
+        path = local_path(artifact["uri"])
+        if "provenance" in artifact["metadata"] or not path.exists():
+            return
+        inputs = {port: _artifact(found[0]) for port, found in call.inputs.artifacts.items() if found}
+        made_by = {
+            **provenance.activity(call.name, call.inputs.parameters, {}, inputs),
+            "stage_version": text_digest(json.dumps(call.executor, sort_keys=True)),
+        }
+        stamped = _artifact(artifact)
+        provenance.stamp(stamped, name, made_by, inputs)
+        artifact["metadata"] = stamped.metadata
+
+    def _error(self, call: Call, status: int) -> str:
+        """Why a container failed: what the stage said last, or the last lines of its log."""
+        log = self.log(call.name)
+        lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
+        said = [index for index, line in enumerate(lines) if line.startswith("error: ")]
+        if said:
+            return "\n".join(lines[said[-1] :]).removeprefix("error: ")
+        how = f"was killed by signal {-status}" if status < 0 else f"ended with exit status {status}"
+        return "\n".join([f"{call.name} {how}; its log ends:", *(f"  {line}" for line in lines[-_LAST_LINES:])])
+
+    def _import(self, call: Call) -> Result:
+        """An importer's artifact: it stays where it is, and its digest goes into the lineage."""
+        importer = call.executor["importer"]
+        source = importer["artifactUri"]
+        uri = source.get("constant") or call.inputs.parameters[source["runtimeParameter"]]
+        path = local_path(str(uri).removeprefix("file://"))
+        if not path.exists():
+            raise UserError(
+                f"{call.name} imports {uri}, which is not there", mend="name a file or folder of this machine"
+            )
+        metadata = {**importer.get("metadata", {}), "digest": self.digests.tree(path)}
+        artifact = {
+            "name": call.name,
+            "uri": str(path.absolute()),
+            "type": importer["typeSchema"],
+            "metadata": metadata,
+        }
+        return Result(State.SUCCEEDED, Values(artifacts={"artifact": [artifact]}))
+
+
+def artifact_of(runtime: Mapping[str, Any]) -> Artifact:
+    """A RuntimeArtifact document as an artifact of its TFX type, or of none."""
+    return _artifact(runtime)
+
+
+def _artifact(runtime: Mapping[str, Any]) -> Artifact:
+    kind = TYPES.get(runtime.get("metadata", {}).get("tfx_type", ""), Artifact)
+    return kind(local_path(runtime["uri"]), dict(runtime.get("metadata", {})), runtime["uri"])
+
+
+def _executor_input(call: Call, staged: Path) -> Json:
+    """The ExecutorInput as Kubeflow's launcher writes it, with outputs in the staging folder."""
+    definitions = call.component.get("outputDefinitions", {})
+    return {
+        "inputs": {
+            "parameterValues": call.inputs.parameters,
+            "artifacts": {name: {"artifacts": found} for name, found in call.inputs.artifacts.items()},
+        },
+        "outputs": {
+            "parameters": {
+                name: {"outputFile": str(staged / "parameters" / name)} for name in definitions.get("parameters", {})
+            },
+            "artifacts": {
+                name: {"artifacts": [_declared(name, definition, staged)]}
+                for name, definition in definitions.get("artifacts", {}).items()
+            },
+            "outputFile": str(staged / "executor_output.json"),
+        },
+    }
+
+
+def _declared(name: str, definition: Json, staged: Path) -> Json:
+    return {"name": name, "uri": str(staged / "outputs" / name), "type": definition["artifactType"], "metadata": {}}
+
+
+def _merged(declared: Json, written: Json) -> Json:
+    return {**declared, **written, "metadata": {**declared["metadata"], **written.get("metadata", {})}}
+
+
+def _written_parameters(call: Call, executor_input: Json, known: Json) -> Json:
+    """Output parameters that a container wrote to their files only."""
+    definitions = call.component.get("outputDefinitions", {}).get("parameters", {})
+    found = {}
+    for name, where in executor_input["outputs"]["parameters"].items():
+        path = Path(where["outputFile"])
+        if name not in known:
+            if not path.is_file():
+                raise UserError(f"{call.name} wrote no value for its output {name!r}")
+            found[name] = _parsed(name, definitions[name], path.read_text())
+    return found
+
+
+def _parsed(name: str, definition: Json, text: str) -> Any:
+    if definition["parameterType"] == "STRING":
+        return text
+    try:
+        return spec.coerced(definition, json.loads(text))
+    except json.JSONDecodeError as error:
+        kind = definition["parameterType"].lower()
+        raise UserError(f"the output {name!r} takes a {kind}, not {text[:100]!r}") from error
+
+
+def _outputs(manifest: Manifest) -> Values:
+    return Values(manifest.parameters, manifest.artifacts)
+
+
+def _digest(artifact: Json) -> str:
+    digest = artifact.get("metadata", {}).get("digest")
+    return str(digest) if digest else hashlib.sha256(json.dumps(artifact, sort_keys=True).encode()).hexdigest()
+
+
+def _existing(name: str, value: str) -> Path:
+    path = Path(value)
+    if not path.exists():
+        raise UserError(f"the parameter {name!r} names {value}, which is not there")
+    return path
+
+
+def _state_of(status: int) -> State:
+    """SIGTERM is what `stop` sends; any other end is the task's own."""
+    return State.CANCELED if status == -signal.SIGTERM else State.FAILED
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", name).strip("-")

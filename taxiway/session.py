@@ -1,0 +1,415 @@
+"""A run of a pipeline on this machine, and what it gives back."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from components.artifacts import Artifact
+from components.errors import ServiceError, TaxiwayError
+from taxiway import loading, spec
+from taxiway.digest_store import DigestStore
+from taxiway.home import Home
+from taxiway.lineage.store import LineageStore
+from taxiway.progress import Observer, observer_for
+from taxiway.runner.graph import Call, Graph, Result, State, Values
+from taxiway.runner.launcher import Launcher
+from taxiway.runner.local import LocalLauncher
+from taxiway.runner.task import TaskRunner, artifact_of
+from taxiway.spec import Pipeline
+
+_LINEAGE_STATES = {
+    State.SUCCEEDED: "COMPLETE",
+    State.FAILED: "FAILED",
+    State.CANCELED: "CANCELED",
+}
+
+LauncherFactory = Callable[[Path], Launcher]
+
+
+class RunFailedError(TaxiwayError):
+    """A task failed; `run` tells which, and what the others gave."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run.error)
+        self.exit_status = run.exit_status
+        self.run = run
+
+
+@dataclass
+class Task:
+    """How one task of a run ended.
+
+    Attributes:
+        state: How it ended.
+        outputs: Its artifacts by output name; of a list the first.
+        parameters: Its output parameters.
+        seconds: Wall time; near 0 where it was cached.
+        cpu_seconds: Processor time.
+        peak_mb: The most memory that it held, in MB.
+        error: Why it failed.
+        log: Its log file.
+    """
+
+    state: State
+    outputs: dict[str, Artifact] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_mb: float = 0.0
+    error: str = ""
+    log: Path = Path()
+
+
+@dataclass
+class Run:
+    """A run of a pipeline.
+
+    Attributes:
+        id: Its name: `<pipeline>-<UTC time>-<suffix>`.
+        pipeline: The pipeline's name.
+        folder: Its logs, its `run.json` and the pipeline that was run.
+        state: How it ended.
+        tasks: Its tasks by name, in the order in which they ended.
+        seconds: Wall time.
+        command: The command that starts it again, where it came from the command line.
+        error: Why it failed.
+        exit_status: 0; 2 where the input, a setting or the user's code has to change; else 1.
+    """
+
+    id: str
+    pipeline: str
+    folder: Path
+    state: State = State.SUCCEEDED
+    tasks: dict[str, Task] = field(default_factory=dict)
+    seconds: float = 0.0
+    command: str = ""
+    error: str = ""
+    exit_status: int = 0
+
+    @property
+    def artifacts(self) -> dict[str, Artifact]:
+        """All artifacts by output name; where two tasks share a name, as `<task>.<output>`."""
+        several = [name for task in self.tasks.values() for name in task.outputs]
+        return {
+            name if several.count(name) == 1 else f"{task_name}.{name}": artifact
+            for task_name, task in self.tasks.items()
+            for name, artifact in task.outputs.items()
+        }
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The overall metrics of the run's evaluations."""
+        evaluations = [a for a in self.artifacts.values() if a.type_name == "ModelEvaluation"]
+        return {
+            name: value
+            for evaluation in evaluations
+            for name, value in evaluation.metadata.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+
+    @property
+    def failures(self) -> list[str]:
+        """The names of the tasks that failed."""
+        return [name for name, task in self.tasks.items() if task.state == State.FAILED]
+
+
+def run(
+    pipeline: Any,
+    *,
+    home: Path | str | None = None,
+    use_cache: bool = True,
+    jobs: int | None = None,
+    observer: Observer | None = None,
+    launcher: LauncherFactory = LocalLauncher,
+    command: str = "",
+    **parameters: Any,
+) -> Run:
+    """Runs a pipeline on this machine.
+
+    Args:
+        pipeline: Its name, a compiled YAML file, a compiled `Pipeline`, or a function decorated with `@dsl.pipeline`.
+        home: Where artifacts and runs are kept; `.taxiway` in the working folder by default.
+        use_cache: Whether outputs of earlier runs may be used.
+        jobs: How many tasks run at once; as many as there are processors by default.
+        observer: Told what happens; a live table in a terminal, plain lines elsewhere.
+        launcher: Makes the launcher, given the file for its log.
+        command: The command line that the run came from, to show how to resume it.
+        parameters: The pipeline's parameters.
+
+    Returns:
+        The run, with its artifacts and metrics.
+
+    Raises:
+        RunFailedError: A task failed.
+        UserError: The pipeline or a parameter is wrong; nothing was run.
+    """
+    compiled = _compiled(pipeline)
+    values = spec.pipeline_parameters(compiled, parameters)
+    where = Home(Path(home).absolute()) if home else Home.default()
+    with _started(compiled, where) as (record, digests):
+        record.command = command
+        session = _Session(compiled, record, where, digests, values, observer or observer_for())
+        session.carry_out(launcher, use_cache, jobs or os.cpu_count() or 1)
+    if record.state == State.FAILED:
+        raise RunFailedError(record)
+    return record
+
+
+def _compiled(pipeline: Any) -> Pipeline:
+    if isinstance(pipeline, Pipeline):
+        return pipeline
+    return loading.load(str(pipeline)) if isinstance(pipeline, str | Path) else loading.compiled(pipeline)
+
+
+@contextmanager
+def _started(pipeline: Pipeline, home: Home) -> Iterator[tuple[Run, DigestStore]]:
+    """A run's folder and lock; the lock goes with the process, however it ends, and tells others that it lives."""
+    now = datetime.now(UTC)
+    run_id = f"{pipeline.name}-{now:%Y%m%d-%H%M%S}-{os.urandom(2).hex()}"
+    try:
+        folder = home.runs / run_id
+        (folder / "logs").mkdir(parents=True)
+        (home.work / run_id).mkdir(parents=True)
+    except OSError as error:
+        mend = "name another folder with TAXIWAY_HOME"
+        raise ServiceError(f"{home.root} cannot be written: {error}", mend=mend) from error
+    digests = DigestStore(home.digests)
+    with _lock(folder):
+        try:
+            yield Run(run_id, pipeline.name, folder), digests
+        finally:
+            digests.close()
+            shutil.rmtree(home.work / run_id, ignore_errors=True)
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[IO[str]]:
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield lock
+
+
+def is_alive(folder: Path) -> bool:
+    """Whether the process of a run still runs."""
+    try:
+        with (folder / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+class _Session:
+    """One run while it goes on: passes what happens to the observer, the lineage and the run's record."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        record: Run,
+        home: Home,
+        digests: DigestStore,
+        parameters: Mapping[str, Any],
+        observer: Observer,
+    ) -> None:
+        self._pipeline = pipeline
+        self._record = record
+        self._home = home
+        self._digests = digests
+        self._parameters = dict(parameters)
+        self._observer = observer
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._began: dict[str, float] = {}
+        self._leaves = spec.leaves(pipeline)
+
+    def carry_out(self, make_launcher: LauncherFactory, use_cache: bool, jobs: int) -> None:
+        self._forget_the_dead()
+        # JSON is YAML too, and quicker to write.
+        (self._record.folder / "pipeline.yaml").write_text(json.dumps(self._pipeline.spec, indent=1))
+        self._write_record()
+        launcher = make_launcher(self._record.folder / "logs" / "launcher.log")
+        self._slots = threading.Semaphore(jobs)
+        self._lineage = LineageStore.open(self._home.lineage)
+        self._lineage.close_abandoned(self._living())
+        self._lineage.start_run(self._record.id, self._record.pipeline, self._parameters, datetime.now(UTC))
+        self._tasks = TaskRunner(
+            self._record.id,
+            self._record.pipeline,
+            self._home,
+            launcher,
+            self._digests,
+            use_cache,
+            launched=lambda call: self._launched(launcher, call),
+        )
+        began = time.monotonic()
+        self._observer.run_started(self._record, [leaf.name for leaf in self._leaves])
+        try:
+            result = self._walk(launcher)
+            self._record.state, self._record.error = result.state, result.error
+            self._record.exit_status = result.exit_status
+        finally:
+            launcher.close()
+            self._record.seconds = time.monotonic() - began
+            self._lineage.finish_run(self._record.id, _LINEAGE_STATES[self._record.state], self._record.error)
+            self._write_record()
+            self._observer.run_finished(self._record)
+
+    def _walk(self, launcher: Launcher) -> Result:
+        facts = {
+            ".pipeline_job_name": self._record.id,
+            ".pipeline_job_resource_name": self._record.id,
+            ".pipeline_job_uuid": self._record.id,
+            ".pipeline_root": str(self._home.artifacts),
+            ".pipeline_job_create_time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        graph = Graph(self._pipeline, self._carry, facts, self._stopping)
+        outcome: list[Result] = []
+        walker = threading.Thread(target=lambda: outcome.append(graph.run(self._parameters)), daemon=True)
+        with _terminates_as_interrupt():
+            try:
+                walker.start()
+                walker.join()
+            except KeyboardInterrupt:
+                self._record.state = State.CANCELED
+                self._stopping.set()
+                launcher.stop()
+                walker.join()
+                raise
+        return outcome[0]
+
+    def _carry(self, call: Call) -> Result:
+        with self._slots:
+            if self._stopping.is_set() and not _is_exit_task(call):
+                return Result(State.CANCELED)
+            self._begin(call)
+            try:
+                result = self._tasks.carry(call)
+            except TaxiwayError as error:
+                result = Result(State.FAILED, error=str(error), exit_status=error.exit_status)
+            except OSError as error:
+                where = error.filename or self._home.root
+                result = Result(State.FAILED, error=f"{error.strerror or error}: {where}", exit_status=1)
+            self._end(call, result)
+        return result
+
+    def _begin(self, call: Call) -> None:
+        with self._lock:
+            self._began[call.name] = time.monotonic()
+        self._observer.task_started(call.name)
+
+    def _launched(self, launcher: Launcher, call: Call) -> None:
+        """The first task that changed makes the launcher load what the stages after it will need."""
+        # One that runs every time says nothing of the others.
+        changed = call.task.get("cachingOptions", {}).get("enableCache", False)
+        with self._lock:
+            self._lineage.start_task(self._record.id, call.name, _stage(call), call.inputs.parameters)
+            ahead = [leaf for leaf in self._leaves if leaf.name not in self._record.tasks]
+            self._leaves = [] if changed else self._leaves
+        if changed and ahead:
+            launcher.expect([spec.stage_name(self._pipeline.executor(leaf.component)) for leaf in ahead])
+        self._observer.task_launched(call.name)
+
+    def _end(self, call: Call, result: Result) -> None:
+        with self._lock:
+            task = Task(
+                state=result.state,
+                outputs=_artifacts(result.outputs),
+                parameters=result.outputs.parameters,
+                seconds=time.monotonic() - self._began[call.name],
+                cpu_seconds=result.cpu_seconds,
+                peak_mb=result.peak_mb,
+                error=result.error,
+                log=self._tasks.log(call.name),
+            )
+            self._record.tasks[call.name] = task
+            self._record_task(call, task)
+            self._write_record()
+        self._observer.task_finished(call.name, task)
+
+    def _record_task(self, call: Call, task: Task) -> None:
+        known = (self._record.id, call.name)
+        inputs, parameters = _artifacts(call.inputs), call.inputs.parameters
+        if task.state == State.CACHED:
+            self._lineage.cached_task(*known, _stage(call), parameters, inputs=inputs, outputs=task.outputs)
+            return
+        # One that failed before it was launched is not there yet; otherwise this does nothing.
+        self._lineage.start_task(*known, _stage(call), parameters)
+        state = _LINEAGE_STATES[task.state]
+        self._lineage.finish_task(*known, state=state, inputs=inputs, outputs=task.outputs, error=task.error)
+
+    def _write_record(self) -> None:
+        """`run.json`, whole at any moment."""
+        document = {
+            "run": self._record.id,
+            "pipeline": self._record.pipeline,
+            "parameters": self._parameters,
+            "state": str(self._record.state) if self._record.seconds else "RUNNING",
+            "seconds": round(self._record.seconds, 3),
+            "tasks": {
+                name: {
+                    "state": str(task.state),
+                    "seconds": round(task.seconds, 3),
+                    "cpu_seconds": task.cpu_seconds,
+                    "peak_mb": task.peak_mb,
+                    "outputs": {output: artifact.uri for output, artifact in task.outputs.items()},
+                    "parameters": task.parameters,
+                    "error": task.error,
+                }
+                for name, task in self._record.tasks.items()
+            },
+        }
+        partial = self._record.folder / "run.json.partial"
+        partial.write_text(json.dumps(document, indent=1))
+        partial.replace(self._record.folder / "run.json")
+
+    def _living(self) -> set[str]:
+        return {folder.name for folder in self._home.runs.iterdir() if is_alive(folder)}
+
+    def _forget_the_dead(self) -> None:
+        """Removes what killed runs were writing."""
+        for folder in self._home.work.iterdir():
+            if not is_alive(self._home.runs / folder.name):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _artifacts(values: Values) -> dict[str, Artifact]:
+    return {name: artifact_of(found[0]) for name, found in values.artifacts.items() if found}
+
+
+def _stage(call: Call) -> str:
+    return spec.stage_name(call.executor) or call.name
+
+
+def _is_exit_task(call: Call) -> bool:
+    return bool(call.task.get("triggerPolicy", {}).get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED")
+
+
+@contextmanager
+def _terminates_as_interrupt() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does, children and all. Only a main thread may say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,243 @@
+"""The graph: order, parallelism, conditions, loops, sub-pipelines, exit handlers, failures."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from kfp import dsl
+
+from components.errors import UserError
+from taxiway import loading, spec
+from taxiway.runner.graph import Call, Graph, Result, State, Values
+
+FACTS = {".pipeline_job_name": "run-1", ".pipeline_job_resource_name": "run-1"}
+
+
+@dsl.container_component
+def make(out: dsl.Output[dsl.Dataset], n: dsl.OutputPath(int), text: str = "t"):  # type: ignore[valid-type]
+    return dsl.ContainerSpec(image="x", command=["make"])
+
+
+@dsl.container_component
+def use(data: dsl.Input[dsl.Dataset], out: dsl.Output[dsl.Artifact], k: int = 1):
+    return dsl.ContainerSpec(image="x", command=["use"])
+
+
+@dsl.container_component
+def note(value: str = "", status: dict = {}):
+    return dsl.ContainerSpec(image="x", command=["note"])
+
+
+@dsl.container_component
+def lists(items: dsl.OutputPath(list)):  # type: ignore[valid-type]
+    return dsl.ContainerSpec(image="x", command=["lists"])
+
+
+class Recorder:
+    """Carries out calls: outputs named after the task, `n` = 7; keeps what it was asked for, and when."""
+
+    def __init__(self, act: Callable[[Call], None] = lambda call: None) -> None:
+        self.calls: dict[str, Call] = {}
+        self.spans: dict[str, tuple[float, float]] = {}
+        self._act = act
+        self._lock = threading.Lock()
+
+    def __call__(self, call: Call) -> Result:
+        began = time.monotonic()
+        with self._lock:
+            assert call.name not in self.calls
+            self.calls[call.name] = call
+        self._act(call)
+        self.spans[call.name] = (began, time.monotonic())
+        definitions = call.component.get("outputDefinitions", {})
+        artifacts = {name: [{"name": f"{call.name}.{name}"}] for name in definitions.get("artifacts", {})}
+        return Result(State.SUCCEEDED, Values(dict.fromkeys(definitions.get("parameters", {}), 7), artifacts))
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(self.calls)
+
+
+def _run(pipeline: Any, recorder: Recorder, **parameters: Any) -> Result:
+    compiled = loading.compiled(pipeline)
+    graph = Graph(compiled, recorder, FACTS, threading.Event())
+    return graph.run(spec.pipeline_parameters(compiled, parameters))
+
+
+def test_independent_tasks_overlap_and_dependent_ones_wait() -> None:
+    @dsl.pipeline
+    def diamond() -> None:
+        top = make()
+        left = use(data=top.outputs["out"], k=2)
+        right = use(data=top.outputs["out"], k=3)
+        make(text="last").after(left, right)
+
+    recorder = Recorder(lambda call: time.sleep(0.1))
+    assert _run(diamond, recorder).state == State.SUCCEEDED
+    spans = recorder.spans
+    assert spans["make"][1] <= min(spans["use"][0], spans["use-2"][0])
+    assert max(spans["use"][0], spans["use-2"][0]) < min(spans["use"][1], spans["use-2"][1])
+    assert max(spans["use"][1], spans["use-2"][1]) <= spans["make-2"][0]
+    assert recorder.calls["use-2"].inputs == Values({"k": 3}, {"data": [{"name": "make.out"}]})
+
+
+def test_conditions_run_one_branch_and_skip_what_follows_the_others() -> None:
+    @dsl.pipeline
+    def branches(k: int = 1) -> None:
+        top = make()
+        with dsl.If(top.outputs["n"] > 5):
+            use(data=top.outputs["out"], k=k)
+        with dsl.Else():
+            use(data=top.outputs["out"], k=100)
+        with dsl.If(k == 2):
+            inner = make(text="two")
+            use(data=inner.outputs["out"])
+
+    recorder = Recorder()
+    assert _run(branches, recorder).state == State.SUCCEEDED
+    assert recorder.names == ["make", "use"]
+    recorder = Recorder()
+    _run(branches, recorder, k=2)
+    assert recorder.names == ["make", "make-2", "use", "use-3"]
+
+
+def test_loops_run_each_item_and_collect() -> None:
+    @dsl.pipeline
+    def loops(items: list = [{"k": 1, "t": "a"}, {"k": 2, "t": "b"}]) -> None:
+        top = make()
+        with dsl.ParallelFor(items) as item:
+            made = make(text=item.t)
+            use(data=top.outputs["out"], k=item.k)
+        collect(numbers=dsl.Collected(made.outputs["n"]), datas=dsl.Collected(made.outputs["out"]))
+
+    recorder = Recorder()
+    assert _run(loops, recorder).state == State.SUCCEEDED
+    assert recorder.names == ["collect", "make", "make-2[0]", "make-2[1]", "use[0]", "use[1]"]
+    assert recorder.calls["use[1]"].inputs.parameters == {"k": 2}
+    assert recorder.calls["make-2[0]"].inputs.parameters == {"text": "a"}
+    collected = recorder.calls["collect"].inputs
+    assert collected.parameters == {"numbers": [7, 7]}
+    assert [artifact["name"] for artifact in collected.artifacts["datas"]] == ["make-2[0].out", "make-2[1].out"]
+
+
+@dsl.component(base_image="python:3.13")
+def collect(numbers: list, datas: dsl.Input[list[dsl.Dataset]]) -> None:
+    pass
+
+
+def test_a_loop_keeps_its_parallelism() -> None:
+    @dsl.pipeline
+    def narrow() -> None:
+        top = make()
+        with dsl.ParallelFor([1, 2, 3, 4, 5], parallelism=2) as n:
+            use(data=top.outputs["out"], k=n)
+
+    now, most, lock = 0, 0, threading.Lock()
+
+    def count(call: Call) -> None:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.05)
+        with lock:
+            now -= 1
+
+    assert _run(narrow, Recorder(count)).state == State.SUCCEEDED
+    assert most == 2
+
+
+def test_sub_pipelines_take_and_give() -> None:
+    @dsl.pipeline
+    def inner(data: dsl.Input[dsl.Dataset], k: int) -> dsl.Artifact:
+        used = use(data=data, k=k)
+        return used.outputs["out"]
+
+    @dsl.pipeline
+    def outer() -> None:
+        top = make()
+        nested = inner(data=top.outputs["out"], k=5)
+        note(value="done").after(nested)
+
+    recorder = Recorder()
+    assert _run(outer, recorder).state == State.SUCCEEDED
+    assert recorder.names == ["inner/use", "make", "note"]
+    assert recorder.calls["inner/use"].inputs == Values({"k": 5}, {"data": [{"name": "make.out"}]})
+
+
+def test_a_text_may_hold_parameters_and_facts_of_the_run() -> None:
+    @dsl.pipeline
+    def texts(who: str = "{{$.inputs.parameters['who']}}") -> None:
+        top = make()
+        note(value=f"{who}: {top.outputs['n']} in {dsl.PIPELINE_JOB_NAME_PLACEHOLDER}")
+
+    recorder = Recorder()
+    assert _run(texts, recorder).state == State.SUCCEEDED
+    assert recorder.calls["note"].inputs.parameters["value"] == "{{$.inputs.parameters['who']}}: 7 in run-1"
+
+
+def test_a_failure_stops_what_follows_and_the_exit_handler_hears_of_it() -> None:
+    @dsl.pipeline
+    def fails() -> None:
+        farewell = note(value="bye")
+        with dsl.ExitHandler(farewell):
+            top = make()
+            use(data=top.outputs["out"])
+
+    def fail(call: Call) -> None:
+        if call.name == "make":
+            raise UserError("it broke", mend="glue")
+
+    recorder = Recorder(fail)
+    result = _run(fails, recorder)
+    assert (result.state, result.exit_status) == (State.FAILED, 2)
+    assert result.error == "make: it broke\n  mend: glue"
+    assert recorder.names == ["make", "note"]
+
+
+def test_the_final_status_reaches_the_exit_handler() -> None:
+    @dsl.component(base_image="python:3.13")
+    def farewell(status: dsl.PipelineTaskFinalStatus) -> None:
+        pass
+
+    @dsl.pipeline
+    def fails() -> None:
+        with dsl.ExitHandler(farewell()):
+            make()
+
+    def fail(call: Call) -> None:
+        if call.name == "make":
+            raise UserError("it broke")
+
+    recorder = Recorder(fail)
+    _run(fails, recorder)
+    status = recorder.calls["farewell"].inputs.parameters["status"]
+    assert status["state"] == "FAILED"
+    assert "it broke" in status["error"]["message"]
+
+
+def test_one_of_takes_the_branch_that_ran() -> None:
+    @dsl.pipeline
+    def chosen(k: int = 1) -> None:
+        with dsl.If(k == 1):
+            one = make(text="one")
+        with dsl.Else():
+            two = make(text="two")
+        use(data=dsl.OneOf(one.outputs["out"], two.outputs["out"]))
+
+    for k, name in ((1, "make"), (2, "make-2")):
+        recorder = Recorder()
+        assert _run(chosen, recorder, k=k).state == State.SUCCEEDED
+        assert recorder.calls["use"].inputs.artifacts["data"] == [{"name": f"{name}.out"}]
+
+
+def test_a_loop_over_no_list_is_an_error() -> None:
+    @dsl.pipeline
+    def loop() -> None:
+        with dsl.ParallelFor(lists().outputs["items"]) as item:
+            note(value=item)
+
+    result = _run(loop, Recorder())
+    assert result.state == State.FAILED
+    assert "a loop runs over a list" in result.error
