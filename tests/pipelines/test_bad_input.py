@@ -1,0 +1,180 @@
+"""What is wrong with a user's data, settings or code, through the command line on the taxi pipeline.
+
+Each ends with exit status 2 and a text that names the place and what mends it, and leaves nothing half-written.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from pipelines.chicago_taxi.eval_config import EVAL_CONFIG
+from taxiway.home import Home
+from tests.pipelines.conftest import STEPS, Taxi
+from tests.pipelines.project import DATA_STAGES, EARLY, Done, Project
+
+MODEL = "pipelines/chicago_taxi/model.py"
+TRIPS = "data/chicago_taxi/data.csv"
+CACHED = f"train_steps={STEPS}"
+QUICK = "train_steps=5"
+
+
+def refused(project: Project, *arguments: str) -> Done:
+    """A command that the user has to change something for; it leaves nothing half-written."""
+    pushed = set(project.folder.glob("served/*/*"))
+    done = project.taxiway(*arguments, status=2)
+    assert project.half_written() == []
+    assert set(project.folder.glob("served/*/*")) == pushed
+    assert "Traceback" not in done.shown
+    return done
+
+
+def run(project: Project, *parameters: str, pipeline: str = "chicago_taxi") -> Done:
+    """A run that fails; it shares what the taxi run left in the cache."""
+    options = [f"--param={parameter}" for parameter in parameters]
+    done = refused(project, "run", "--json", pipeline, *options)
+    assert f"resume    taxiway run --json {pipeline}" in done.shown
+    return done
+
+
+def failed(done: Done) -> str:
+    """The only task that failed."""
+    (task,) = (name for name, state in done.states.items() if state == "FAILED")
+    assert f"\n{task} failed\n" in done.shown
+    assert f"log: .taxiway/runs/{done.record['run']}/logs/{task}.log" in done.shown or "log: /" in done.shown
+    return task
+
+
+# Before anything runs
+
+
+def test_an_unknown_pipeline_has_its_nearest(copy: Project) -> None:
+    shown = refused(copy, "run", "chicago_taxy").shown
+    assert (
+        f"there is no pipeline 'chicago_taxy' in {copy.folder}/pipelines\n  mend: did you mean 'chicago_taxi'?" in shown
+    )
+
+
+def test_an_unknown_parameter_has_its_nearest(copy: Project) -> None:
+    shown = refused(copy, "run", "chicago_taxi", "--param=train_step=5").shown
+    assert "chicago-taxi has no parameter 'train_step'\n  mend: did you mean 'train_steps'?" in shown
+
+
+def test_a_parameter_of_the_wrong_type(copy: Project) -> None:
+    shown = refused(copy, "run", "chicago_taxi", "--param=train_steps=many").shown
+    assert "the parameter 'train_steps' takes a number_integer, not 'many'" in shown
+
+
+def test_a_damaged_lineage_store(taxi: Taxi, tmp_path: Path) -> None:
+    project = taxi.project.copy(tmp_path / "project", home=tmp_path / "home")
+    project.home.mkdir()
+    (project.home / "lineage.db").write_text("not a database, and long enough to have a header\n" * 100)
+    shown = refused(project, "run", "chicago_taxi").shown
+    store = Home(project.home).lineage
+    assert f"the lineage store {store} is damaged or is no SQLite file" in shown
+    assert f"mend: move it away: mv {store} {store}.damaged" in shown
+    assert not list(project.home.glob("artifacts/*/*/*"))
+
+
+# Data
+
+
+def test_data_that_differ_from_their_dvc_file(copy: Project) -> None:
+    copy.edit(TRIPS, "Cash", "Crash")
+    done = run(copy)
+    assert failed(done) == "example-gen"
+    assert re.search(
+        r"data differs from data\.dvc: expected 30df3fd1676e2609cb19a36213cbc1d7\.dir, found [0-9a-f]{32}\.dir\n"
+        r" +mend: `dvc checkout data\.dvc` restores the tracked data, `dvc add data` accepts the present; "
+        r"or take the data as they are, unversioned: .*--param allow_unversioned=true",
+        done.shown,
+    )
+    assert list(done.states) == ["example-gen"]
+
+
+def test_check_finds_data_that_differ_as_well(copy: Project) -> None:
+    copy.edit(TRIPS, "Cash", "Crash")
+    found = refused(copy, "check", "chicago_taxi").printed
+    assert found.startswith("example-gen: data differs from data.dvc: expected 30df3fd")
+
+
+def test_a_ragged_row_is_named_by_file_and_line(copy: Project) -> None:
+    lines = (copy.folder / TRIPS).read_text().splitlines()
+    (copy.folder / TRIPS).unlink()
+    (copy.folder / TRIPS).write_text("\n".join([*lines[:7], lines[7] + ",1", *lines[8:]]))
+    done = run(copy, "allow_unversioned=true")
+    assert failed(done) == "example-gen"
+    assert re.search(rf"{TRIPS}\D+line 8\D", done.shown)
+
+
+def test_an_anomaly_names_feature_reason_and_value(taxi: Taxi, copy: Project) -> None:
+    text = (taxi.run.path("schema-gen", "schema") / "schema.pbtxt").read_text()
+    assert 'value: "Cash"' in text
+    (copy.folder / "schema.pbtxt").write_text(re.sub(r' *value: "Cash"\n', "", text))
+    done = run(copy, "schema_file=schema.pbtxt", pipeline=EARLY)
+    assert failed(done) == "example-validator"
+    for split in ("train", "eval"):
+        assert re.search(rf"{split}: payment_type: Unexpected string values: .* schema: Cash \(~\d\d%\)", done.shown)
+    assert "mend: correct the data, or widen the schema" in done.shown
+    assert "anomalies" not in json.dumps(done.record["tasks"]["example-validator"]["outputs"])
+
+
+# Modules
+
+
+def test_a_module_without_run_fn(copy: Project) -> None:
+    copy.edit(MODEL, "def run_fn", "def run_function")
+    found = refused(copy, "check", "chicago_taxi").printed
+    assert found == f"trainer: {copy.folder / MODEL} defines no run_fn; did you mean run_function?\n"
+    done = run(copy, QUICK)
+    assert failed(done) == "trainer"
+    assert f"{copy.folder / MODEL} defines no run_fn\n" in done.shown
+    assert "mend: define run_fn there (it has " in done.shown
+    # What does not depend on run_fn is as it was.
+    assert {done.states[task] for task in DATA_STAGES} == {"CACHED"}
+
+
+def test_a_module_that_raises_ends_in_the_users_line(copy: Project) -> None:
+    line = '    raise KeyError("no such column: tip")'
+    copy.edit(MODEL, "    settings = SETTINGS |", f"{line}\n    settings = SETTINGS |")
+    number = (copy.folder / MODEL).read_text().splitlines().index(line) + 1
+    done = run(copy, QUICK)
+    assert failed(done) == "trainer"
+    assert (
+        "  model.py raised KeyError: 'no such column: tip'\n"
+        f'    File "{copy.folder / MODEL}", line {number}, in run_fn\n'
+        f"      {line.strip()}\n"
+        "  log: "
+    ) in done.shown
+
+
+def test_a_loss_that_becomes_nan(copy: Project) -> None:
+    copy.edit(MODEL, '"learning_rate": 0.002', '"learning_rate": float("nan")')
+    done = run(copy, QUICK)
+    assert failed(done) == "trainer"
+    assert re.search(r"the loss became NaN: \d+ of the trained model's variables hold NaN", done.shown)
+    assert "mend: lower the learning rate" in done.shown
+
+
+def test_a_label_that_is_missing_at_the_evaluation(copy: Project) -> None:
+    config = json.dumps(EVAL_CONFIG).replace('"tips_xf"', '"big_tip"')
+    done = run(copy, CACHED, f"eval_config={config}")
+    assert failed(done) == "evaluator"
+    assert re.search(r"label.*'big_tip'", done.shown)
+    assert "mend: " in done.shown
+
+
+# Where the model goes
+
+
+@pytest.mark.parametrize("destination", ["notes.txt/models", "/proc/models"])
+def test_a_destination_that_cannot_be_written(copy: Project, destination: str) -> None:
+    (copy.folder / "notes.txt").write_text("a file\n")
+    done = run(copy, CACHED, f"destination={destination}")
+    assert failed(done) in {"baseline", "pusher"}
+    assert destination in done.shown
+    assert "mend: " in done.shown
+    assert (copy.folder / "notes.txt").read_text() == "a file\n"

@@ -1,0 +1,42 @@
+"""Compiled pipelines and components are committed, and are what the code compiles to (`make golden`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from kfp import compiler, components
+from kfp.dsl.container_component_class import ContainerComponent
+
+from components.definitions import all_components, component_file
+from taxiway import loading
+
+ROOT = Path(__file__).parents[1]
+
+
+def _meaning(file: Path) -> list[object]:
+    """The documents of a YAML file; kfp writes maps in its header comment in any order."""
+    return list(yaml.safe_load_all(file.read_text()))
+
+
+@pytest.mark.parametrize("name", loading.names(ROOT))
+def test_a_pipeline_compiles_to_its_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    loading.compile_to(loading.function(name), tmp_path / "pipeline.yaml")
+    golden = ROOT / "pipelines" / name / "pipeline.yaml"
+    assert _meaning(golden) == _meaning(tmp_path / "pipeline.yaml"), "run `make golden` and look at the difference"
+
+
+@pytest.mark.parametrize("component", all_components(), ids=lambda component: component.component_spec.name)
+def test_a_component_compiles_to_its_file_and_can_be_loaded(component: ContainerComponent, tmp_path: Path) -> None:
+    compiler.Compiler().compile(component, str(tmp_path / "component.yaml"))
+    golden = component_file(component)
+    assert _meaning(golden) == _meaning(tmp_path / "component.yaml"), "run `make golden` and look at the difference"
+    loaded = components.load_component_from_file(str(golden))
+    assert loaded.component_spec.inputs.keys() == component.component_spec.inputs.keys()
+
+
+def test_the_ir_is_the_version_that_open_source_kubeflow_accepts() -> None:
+    for file in ROOT.glob("pipelines/*/pipeline.yaml"):
+        assert yaml.safe_load(file.read_text().split("\n---\n")[0])["schemaVersion"] == "2.1.0"
