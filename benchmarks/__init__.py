@@ -1,0 +1,1 @@
+"""Taxiway beside TFX on the same work."""
