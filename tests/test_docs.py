@@ -1,0 +1,266 @@
+"""The documentation tells what is there: its commands run, its output is what they show, its links lead somewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import xml.etree.ElementTree
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import typer.main
+
+from components import stages
+from taxiway import cli
+from tests.pipelines.project import Project, make_project
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES_TO_TYPE = ["docs/quickstart.md", "docs/pipelines.md", "docs/from-tfx.md"]
+"""What a new user goes through after the README, in this order."""
+
+NOT_RUN = {
+    "make run": "it stands with its output further down",
+    "make test": "it runs this test",
+    "make check": "it runs this test",
+    "bin/inside tensorboard --logdir .taxiway/artifacts/chicago-taxi/trainer": "it serves until it is stopped",
+}
+"""The commands of `sh` blocks, and why; those of `console` blocks all run."""
+FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+# Links, pictures, pages
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_relative_link_leads_to_a_file(page: Path) -> None:
+    links = re.findall(r"\]\((?!\w+:)(?P<file>[^)#]*)[^)]*\)", FENCE.sub("", page.read_text()))
+    missing = [link for link in links if link and not (page.parent / link).exists()]
+    assert missing == []
+
+
+def test_pictures_are_well_formed_and_shown() -> None:
+    pictures = list((ROOT / "docs/pictures").glob("*.svg"))
+    assert len(pictures) == 2
+    for picture in pictures:
+        xml.etree.ElementTree.parse(picture)
+        assert f"pictures/{picture.name}" in (ROOT / "docs/concepts.md").read_text()
+
+
+def test_the_stages_pages_are_what_their_docstrings_say() -> None:
+    pages = _stage_pages()
+    written = {path.name: path.read_text() for path in (ROOT / "docs/stages").iterdir()}
+    expected = {"README.md": pages.index()} | {f"{stage}.md": pages.page(stage) for stage in stages.STAGES}
+    assert written == expected, "run `make docs-pages` and look at the difference"
+
+
+def _stage_pages() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("stage_pages", ROOT / "docs/stage_pages.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# Commands, options, settings, make targets
+
+
+def test_the_readme_lists_every_command_with_every_option_and_no_other() -> None:
+    group: Any = typer.main.get_command(cli.app)
+    rows = re.findall(r"^\| `(\w+) ?[A-Z]*` \| (.*?) \|", _readme(), re.MULTILINE)
+    listed = {name: set(re.findall(r"(?<!\w)--?[a-z][a-z-]*", options)) for name, options in rows}
+    assert listed == {
+        name: {option for parameter in command.params for option in parameter.opts if option.startswith("-")}
+        for name, command in group.commands.items()
+    }
+
+
+def test_every_environment_variable_is_documented() -> None:
+    sources = [
+        path
+        for folder in ("components", "taxiway", "docker", "bin")
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and path.suffix in (".py", "")
+    ]
+    used = {name for path in sources for name in re.findall(r"\bTAXIWAY_[A-Z_]+\b", path.read_text())}
+    # Between our own scripts.
+    assert used - {"TAXIWAY_SETUP", "TAXIWAY_INSIDE"} == set(
+        re.findall(r"TAXIWAY_[A-Z_]+", (ROOT / "docs/concepts.md").read_text())
+    )
+
+
+def test_the_readme_names_every_make_target() -> None:
+    named = set(re.findall(r"`([a-z-]+)`", _readme().partition("## Working on Taxiway")[2].partition("##")[0]))
+    assert named >= set(_make_targets()) - {"help"}
+
+
+def _readme() -> str:
+    return (ROOT / "README.md").read_text()
+
+
+def _make_targets() -> dict[str, str]:
+    """The recipes of the Makefile's documented targets."""
+    found = re.findall(r"^([a-z-]+):.*##.*\n((?:\t.*\n)*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    return {name: recipe.replace("\t@", "").strip() for name, recipe in found}
+
+
+# Snippets
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """A fenced block: where it stands, its language, its text."""
+
+    place: str
+    language: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of a `console` block, and the lines that are shown below it."""
+
+    place: str
+    line: str
+    shown: list[str]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "pages", [["README.md"], pytest.param(PAGES_TO_TYPE, marks=pytest.mark.slow)], ids=["readme", "pages"]
+)
+def test_what_a_reader_types_does_what_the_documentation_shows(pages: list[str], project: Project) -> None:
+    """In one project: later snippets find in the cache what earlier ones made."""
+    for page in pages:
+        for snippet in _snippets(page):
+            _follow(project, snippet)
+
+
+@pytest.fixture
+def project(tmp_path: Path, taxi_csv: Path) -> Project:
+    """The checkout as a reader has it: pipelines, data, and the commands in bin/."""
+    project = make_project(tmp_path, taxi_csv)
+    (project.folder / "bin").symlink_to(ROOT / "bin")
+    for component in (ROOT / "components").glob("*/component.yaml"):
+        copy = project.folder / "components" / component.parent.name / component.name
+        copy.parent.mkdir(parents=True)
+        copy.write_bytes(component.read_bytes())
+    return project
+
+
+def _snippets(page: str) -> Iterator[Snippet]:
+    text = (ROOT / page).read_text()
+    for match in FENCE.finditer(text):
+        line = text.count("\n", 0, match.start()) + 1
+        yield Snippet(f"{page}:{line}", match["language"], match["text"])
+
+
+def _follow(project: Project, snippet: Snippet) -> None:
+    if snippet.language == "python":
+        _python(project, snippet)
+    elif snippet.language == "console":
+        for command in _commands(snippet):
+            _carry_out(project, command)
+    elif snippet.language == "sh":
+        for line in snippet.text.splitlines():
+            assert _recipe(re.sub(r" +# .*", "", line)) in map(_recipe, NOT_RUN), f"{snippet.place}: {line}"
+    else:
+        # A sketch, which nobody takes for something to type.
+        assert snippet.language == "", f"{snippet.place}: {snippet.language} is not run"
+
+
+def _python(project: Project, snippet: Snippet) -> None:
+    """Code that begins with a path is that file; other code runs."""
+    if file := re.match(r"# (?P<path>\S+\.py)\n", snippet.text):
+        path = project.folder / file["path"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(snippet.text)
+    else:
+        status, shown = _run(project, ["bin/python", "-c", snippet.text])
+        assert status == 0, f"{snippet.place}\n{_end(shown)}"
+
+
+def _commands(snippet: Snippet) -> list[Command]:
+    found: list[Command] = []
+    for line in snippet.text.replace("\\\n", "").splitlines():
+        if line.startswith("$ "):
+            found.append(Command(snippet.place, line[2:], []))
+        else:
+            found[-1].shown.append(line)
+    return found
+
+
+def _carry_out(project: Project, command: Command) -> None:
+    line = _with_latest_version(project, _recipe(command.line))
+    status, shown = _run(project, ["bash", "-c", line])
+    assert status == (2 if _shows_error(command) else 0), f"{command.place}: {line}\n{_end(shown)}"
+    _assert_shown(command, shown)
+
+
+def _recipe(line: str) -> str:
+    """What `make` would run once all is set up: in the Debian root there is no `make`."""
+    return _make_targets()[line.removeprefix("make ")] if line.startswith("make ") else line
+
+
+def _run(project: Project, command: list[str]) -> tuple[int, str]:
+    """Runs a command in the project, with the display that a terminal gets."""
+    own = {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "120"}
+    environment = {name: value for name, value in project.variables().items() if name != "TAXIWAY_HOME"} | own
+    done = subprocess.run(
+        command,
+        cwd=project.folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.returncode, _as_read(done.stdout)
+
+
+def _as_read(shown: str) -> str:
+    """Terminal output as plain lines: one that is drawn over another stands below it."""
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", re.sub(r"\x1b\[\d*[AK]|\r", "\n", shown)).splitlines()
+    return "\n".join(filter(None, lines))
+
+
+def _with_latest_version(project: Project, line: str) -> str:
+    """The command with the version that was pushed here last, where it names one."""
+    if not re.search(r"served/chicago_taxi/\d+", line):
+        return line
+    versions = [path.name for path in (project.folder / "served/chicago_taxi").glob("[0-9]*")]
+    return re.sub(r"(?<=served/chicago_taxi/)\d+", max(versions, key=int), line)
+
+
+def _shows_error(command: Command) -> bool:
+    return any(line.startswith("  mend: ") for line in command.shown)
+
+
+def _assert_shown(command: Command, shown: str) -> None:
+    """Each line of the documentation was shown, but for numbers, hashes and folders; `...` leaves something out."""
+    actual = [_comparable(line) for line in shown.splitlines()]
+    for line in filter(None, map(_comparable, command.shown)):
+        beginning = line.removesuffix("...")
+        found = any(other == line or (beginning != line and other.startswith(beginning)) for other in actual)
+        assert found, f"{command.place}: `{command.line}` does not show {line!r}\n{_end(shown)}"
+
+
+def _end(shown: str) -> str:
+    return "\n".join(shown.splitlines()[-40:])
+
+
+def _comparable(line: str) -> str:
+    line = re.sub(r"-\d{8}-\d{6}-[0-9a-f]{4}\b", "-RUN", line)
+    line = re.sub(r"\b[0-9a-f]{8,}\b", "HEX", line)
+    line = re.sub(r"(\d+ min )?\d+(\.\d+)? s\b", "TIME", line)
+    line = re.sub(r"\d{4}-\d\d-\d\dT[\d:]+\+00:00", "TIME", line)
+    line = re.sub(r"/\S+/(taxiway|project)\b", "FOLDER", line)
+    line = re.sub(r"\d+\.\d+", "NUMBER", line)
+    return " ".join(line.split())
