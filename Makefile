@@ -1,5 +1,7 @@
 # `make run` and `make test` set up whatever is missing; `make help` lists the rest.
 .DEFAULT_GOAL := help
+# Two files of tests at a time; within a file they share what is slow to make.
+WORKERS = -n 2 --dist loadfile
 .PHONY: help setup run test test-all check lint types imports format bench lock data shell golden docs-pages clean
 
 help: ## This list
@@ -17,10 +19,10 @@ data/chicago_taxi/data.csv: | .venv/ready
 	@bin/python -m taxiway.taxi_data
 
 test: data ## The tests (under ten minutes on two cores)
-	@bin/python -m pytest -m "not slow" $(ARGS)
+	@bin/python -m pytest -m "not slow" $(WORKERS) $(ARGS)
 
 test-all: data ## All tests, the long ones too
-	@bin/python -m pytest $(ARGS)
+	@bin/python -m pytest $(WORKERS) $(ARGS)
 
 check: lint types imports test ## Everything that CI runs but the long tests
 

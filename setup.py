@@ -51,6 +51,7 @@ setup(
             "mypy>=1.15",
             "pytest>=8",
             "pytest-timeout>=2",
+            "pytest-xdist>=3",
             "ruff>=0.12",
             "setuptools>=77",
             "types-PyYAML",
