@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from components import user_modules
+from components import preload, user_modules
 from components.errors import UserError
 from taxiway import spec
 from taxiway.spec import Pipeline
@@ -56,6 +57,16 @@ def compile_to(pipeline: Any, path: Path) -> None:
 def function(target: str) -> Any:
     """The function decorated with `@dsl.pipeline` of a pipeline by name or Python file."""
     return _pipeline_function(_module(target))
+
+
+def stages_named_in(target: str) -> list[str]:
+    """The stages whose names occur in a pipeline's source: a guess at what it runs, for what is done ahead."""
+    path = Path(target) if target.endswith((".py", ".yaml", ".yml")) else Path("pipelines", target, "pipeline.py")
+    try:
+        words = set(re.findall(r"[a-z_]+", path.read_text()))
+    except (OSError, UnicodeDecodeError):
+        return []
+    return [stage for layer in (*preload.LIGHT, *preload.HEAVY) for stage in layer.stages if stage in words]
 
 
 def names(folder: Path) -> list[str]:

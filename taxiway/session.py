@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -35,7 +36,7 @@ _LINEAGE_STATES = {
     State.CANCELED: "CANCELED",
 }
 
-LauncherFactory = Callable[[Path], Launcher]
+LauncherFactory = Callable[[], Launcher]
 
 
 class RunFailedError(TaxiwayError):
@@ -144,7 +145,7 @@ def run(
         use_cache: Whether outputs of earlier runs may be used.
         jobs: How many tasks run at once; as many as there are processors by default.
         observer: Told what happens; a live table in a terminal, plain lines elsewhere.
-        launcher: Makes the launcher, given the file for its log.
+        launcher: Makes what starts the containers.
         command: The command line that the run came from, to show how to resume it.
         parameters: The pipeline's parameters.
 
@@ -155,13 +156,17 @@ def run(
         RunFailedError: A task failed.
         UserError: The pipeline or a parameter is wrong; nothing was run.
     """
-    compiled = _compiled(pipeline)
-    values = spec.pipeline_parameters(compiled, parameters)
     where = Home(Path(home).absolute()) if home else Home.default()
-    with _started(compiled, where) as (record, digests):
-        record.command = command
-        session = _Session(compiled, record, where, digests, values, observer or observer_for())
-        session.carry_out(launcher, use_cache, jobs or os.cpu_count() or 1)
+    with contextlib.closing(launcher()) as started:
+        if isinstance(pipeline, str | Path):
+            # While kfp is imported and compiles.
+            started.expect(loading.stages_named_in(str(pipeline)))
+        compiled = _compiled(pipeline)
+        values = spec.pipeline_parameters(compiled, parameters)
+        with _started(compiled, where) as (record, digests):
+            record.command = command
+            session = _Session(compiled, record, where, digests, values, observer or observer_for())
+            session.carry_out(started, use_cache, jobs or os.cpu_count() or 1)
     if record.state == State.FAILED:
         raise RunFailedError(record)
     return record
@@ -236,12 +241,12 @@ class _Session:
         self._began: dict[str, float] = {}
         self._leaves = spec.leaves(pipeline)
 
-    def carry_out(self, make_launcher: LauncherFactory, use_cache: bool, jobs: int) -> None:
+    def carry_out(self, launcher: Launcher, use_cache: bool, jobs: int) -> None:
         self._forget_the_dead()
         # JSON is YAML too, and quicker to write.
         (self._record.folder / "pipeline.yaml").write_text(json.dumps(self._pipeline.spec, indent=1))
         self._write_record()
-        launcher = make_launcher(self._record.folder / "logs" / "launcher.log")
+        launcher.open(self._record.folder / "logs" / "launcher.log")
         self._slots = threading.Semaphore(jobs)
         self._lineage = LineageStore.open(self._home.lineage)
         self._lineage.close_abandoned(self._living())
@@ -262,7 +267,6 @@ class _Session:
             self._record.state, self._record.error = result.state, result.error
             self._record.exit_status = result.exit_status
         finally:
-            launcher.close()
             self._record.seconds = time.monotonic() - began
             self._lineage.finish_run(self._record.id, _LINEAGE_STATES[self._record.state], self._record.error)
             self._write_record()

@@ -1,12 +1,15 @@
-"""A process that loads the heavy libraries once and forks every stage from there.
+"""Processes that load the heavy libraries once and fork every stage from there.
 
-It reads requests from standard input, one JSON line each, and answers on standard output:
+A chain of them: each loads one layer of libraries, forks the next, which goes on loading, and from then on forks the
+stages that need no more than it has. So a stage starts as soon as what it imports is there, while the libraries of
+later stages are being loaded on another processor, and all share one copy in memory.
+
+The first reads requests from standard input, one JSON line each, hands on what a later layer has to do, and each
+answers on standard output:
 
     {"job": 1, "stage": "transform", "argv": [...], "log": path, "environment": {...}}  ->  {"job": 1, "status": 0, ...}
-    {"preload": ["trainer", ...]}
     {"stop": true}                                                                     ends all stages
 
-A stage starts as soon as what it imports is there; libraries that only later stages need are loaded while it runs.
 The end of standard input is the end of the runner, however it came: then all stages are killed.
 
 The standard library's forkserver would do, but that it imports the caller's main module in every child: a notebook
@@ -22,16 +25,16 @@ import importlib
 import json
 import os
 import runpy
-import select
 import signal
 import sys
+import tempfile
 import traceback
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NoReturn
 
-from components.preload import PRELOAD
+from components import preload
+from components.preload import Layer
 from taxiway.runner.launcher import Ended, ended
 
 _PR_SET_PDEATHSIG = 1
@@ -40,92 +43,80 @@ _PR_SET_PDEATHSIG = 1
 class Server:
     """Requests in, forked stages out; one thread, so that a fork copies a quiet process."""
 
-    def __init__(self, requests: int, answers: int) -> None:
+    def __init__(self, layers: Sequence[Layer], requests: int, answers: int) -> None:
+        self._layer, *self._later = layers
         self._requests = requests
         self._answers = answers
         self._buffer = b""
-        self._ready: set[str] = set()
-        self._wanted: deque[str] = deque()
-        self._waiting: deque[dict[str, Any]] = deque()
+        self._next: int | None = None  # where the next layer takes its requests
+        self._next_pid = 0
         self._running: dict[int, int] = {}
         self._ended: dict[int, Ended] = {}
-        self._expected: list[str] = []
-        # A handler, so that the runner hears of an end while libraries are being loaded.
-        signal.signal(signal.SIGCHLD, lambda *_: self._reap())
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def serve(self) -> None:
-        """Answers requests until the runner is gone."""
-        while self._read_requests(wait=not self._wanted):
-            self._start_ready()
-            if self._wanted:
-                self._load(self._wanted.popleft())
-                self._start_ready()
+        """Loads this layer's libraries, starts the next layer, and answers requests until the runner is gone."""
+        for module in self._layer.modules:
+            _load(module)
+        # A handler, so that the runner hears of an end at once.
+        signal.signal(signal.SIGCHLD, lambda *_: self._reap())
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if self._later:
+            self._start_next()
+        while chunk := os.read(self._requests, 1 << 20):
+            self._buffer += chunk
+            for line in self._lines():
+                self._take(line)
         self._kill(signal.SIGKILL)
 
-    def _read_requests(self, wait: bool) -> bool:
-        """Takes what has come in; False at the end of the input."""
-        ready, _, _ = select.select([self._requests], [], [], None if wait else 0)
-        if not ready:
-            return True
-        chunk = os.read(self._requests, 1 << 20)
-        self._buffer += chunk
-        for request in self._lines():
-            self._take(request)
-        return bool(chunk)
-
-    def _lines(self) -> Iterator[dict[str, Any]]:
+    def _lines(self) -> Iterator[bytes]:
         *lines, self._buffer = self._buffer.split(b"\n")
-        return (json.loads(line) for line in lines)
+        return iter(lines)
 
-    def _take(self, request: dict[str, Any]) -> None:
+    def _take(self, line: bytes) -> None:
+        request = json.loads(line)
         if "stop" in request:
-            self._waiting.clear()
             self._kill(signal.SIGTERM)
-        elif "preload" in request:
-            self._expected += [module for stage in request["preload"] for module in PRELOAD.get(stage, ())]
+            self._hand_on(line)
+        elif self._is_later(request["stage"]):
+            self._hand_on(line)
         else:
-            self._waiting.append(request)
-            self._want([*PRELOAD.get(request["stage"], ()), *self._wanted])
+            self._start(request)
 
-    def _want(self, modules: list[str]) -> None:
-        """Sets what to load next, in this order."""
-        self._wanted = deque(module for module in dict.fromkeys(modules) if module not in self._ready)
+    def _is_later(self, stage: str) -> bool:
+        return any(stage in layer.stages for layer in self._later)
 
-    def _load(self, module: str) -> None:
-        try:
-            importlib.import_module(module)
-        except Exception:
-            # The stage that needs it says so in its own log.
-            traceback.print_exc()
-        self._ready.add(module)
-        # Children share the pages of what is loaded; the collector would touch them all.
-        gc.freeze()
+    def _start_next(self) -> None:
+        requests, self._next = os.pipe()
+        server = os.getpid()
+        self._next_pid = os.fork()
+        if self._next_pid:
+            os.close(requests)
+        else:
+            _serve_next(Server(self._later, requests, self._answers), server, (self._requests, self._next))
 
-    def _start_ready(self) -> None:
-        for _ in range(len(self._waiting)):
-            job = self._waiting.popleft()
-            if self._ready.issuperset(PRELOAD.get(job["stage"], ())):
-                self._start(job)
-            else:
-                self._waiting.append(job)
+    def _hand_on(self, line: bytes) -> None:
+        if self._next is not None:
+            os.write(self._next, line + b"\n")
 
     def _start(self, job: dict[str, Any]) -> None:
+        server = os.getpid()
         pid = os.fork()
         if pid == 0:
-            # Only the server talks to the runner, which takes the end of the answers for the end of the server.
-            os.close(self._requests)
-            os.close(self._answers)
-            _become_stage(job, os.getppid())
+            # Only servers talk to the runner and to each other: the end of a pipe is the end of who writes to it.
+            for mine in (self._requests, self._answers, self._next):
+                if mine is not None:
+                    os.close(mine)
+            _become_stage(job, server)
         self._running[pid] = job["job"]
         self._answer()
-        # Only now: a first stage that needs little must not wait for what later ones need.
-        self._want([*self._wanted, *self._expected])
-        self._expected = []
 
     def _reap(self) -> None:
         try:
             while (end := os.wait4(-1, os.WNOHANG))[0]:
+                if end[0] == self._next_pid:
+                    # Half a chain would wait for ever; the runner says that the server is gone.
+                    self._kill(signal.SIGKILL)
+                    os._exit(1)
                 self._ended[end[0]] = ended(*end[1:])
         except ChildProcessError:
             pass
@@ -148,7 +139,31 @@ class Server:
                     kill(pid, how)
 
 
-def _become_stage(job: dict[str, Any], server: int) -> None:
+def _load(module: str) -> None:
+    try:
+        importlib.import_module(module)
+    except Exception:
+        # The stage that needs it says so in its own log.
+        traceback.print_exc()
+    # Children share the pages of what is loaded; the collector would touch them all.
+    gc.freeze()
+
+
+def _serve_next(server: Server, parent: int, foreign: tuple[int, int]) -> NoReturn:
+    """Serves as the next layer in a forked child, and never returns."""
+    try:
+        _die_with_parent(parent)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for descriptor in foreign:
+            os.close(descriptor)
+        server.serve()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(0)
+
+
+def _become_stage(job: dict[str, Any], server: int) -> NoReturn:
     """Runs a stage in a forked child, and never returns."""
     status = 1
     try:
@@ -161,6 +176,8 @@ def _become_stage(job: dict[str, Any], server: int) -> None:
         for source, target in ((null, 0), (log, 1), (log, 2)):
             os.dup2(source, target)
         os.environ.update(job["environment"])
+        # Whatever has asked for the temporary folder before the fork was told the server's.
+        tempfile.tempdir = None
         sys.argv = ["python -m components", *job["argv"]]
         runpy.run_module("components", run_name="__main__", alter_sys=True)
         status = 0
@@ -182,12 +199,12 @@ def _die_with_parent(parent: int) -> None:
             os._exit(1)
 
 
-def main() -> None:
+def main(chain: str) -> None:
     """Serves on standard input and output; what libraries print goes to standard error."""
     answers = os.dup(1)
     os.dup2(2, 1)
-    Server(requests=os.dup(0), answers=answers).serve()
+    Server(getattr(preload, chain), requests=os.dup(0), answers=answers).serve()
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -60,6 +60,9 @@ def ended(status: int, usage: resource.struct_rusage) -> Ended:
 class Launcher(Protocol):
     """Starts containers, several at once, and ends them."""
 
+    def open(self, log: Path) -> None:
+        """Begins a run; what the launcher itself has to say goes into the file."""
+
     def identity(self, stage: str, image: str) -> str:
         """What the code in a container is: equal identities mean equal code and environment."""
 

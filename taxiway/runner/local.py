@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import threading
 from concurrent.futures import Future
 from functools import cached_property
@@ -18,6 +20,7 @@ from pathlib import Path
 from components import provenance
 from components.digests import text_digest
 from components.errors import ServiceError
+from components.preload import is_heavy
 from taxiway.runner.launcher import Ended, Job, ended
 
 STOPPED = Ended(-signal.SIGTERM)
@@ -26,12 +29,16 @@ STOPPED = Ended(-signal.SIGTERM)
 class LocalLauncher:
     """Containers as processes of this machine; a `Launcher`."""
 
-    def __init__(self, log: Path) -> None:
-        self._log = log
+    def __init__(self) -> None:
+        self._log = Path(os.devnull)
         self._lock = threading.Lock()
-        self._server: _Server | None = None
+        self._servers: dict[str, _Server] = {}
         self._processes: set[subprocess.Popen[bytes]] = set()
         self._stopped = False
+
+    def open(self, log: Path) -> None:
+        """Says where the servers' own words go."""
+        self._log = log
 
     def identity(self, stage: str, image: str) -> str:
         """The stage's code and the installed packages; the image does not matter to processes."""
@@ -39,28 +46,37 @@ class LocalLauncher:
 
     def expect(self, stages: list[str]) -> None:
         """Starts to load what these stages import."""
-        if any(stages):
-            self._served().preload([stage for stage in stages if stage])
+        for chain in {_chain(stage) for stage in stages if stage}:
+            self._serving(chain)
 
     def launch(self, job: Job) -> Ended:
         """Runs a process to its end."""
         if self._stopped:
             return STOPPED
-        return self._served().run(job) if job.stage else self._run_command(job)
+        if not job.stage:
+            return self._run_command(job)
+        try:
+            return self._serving(_chain(job.stage)).run(job)
+        except BrokenPipeError as error:
+            self._save_words()
+            raise ServiceError(f"the process that starts stages ended; its last words are in {self._log}") from error
 
     def stop(self) -> None:
         """Ends all processes: SIGTERM to each one's group."""
         with self._lock:
             self._stopped = True
-            if self._server:
-                self._server.stop()
+            for server in self._servers.values():
+                server.stop()
             for process in self._processes:
                 os.killpg(process.pid, signal.SIGTERM)
 
     def close(self) -> None:
-        """Ends the server."""
-        if self._server:
-            self._server.close()
+        """Ends the servers, and keeps what they said."""
+        for server in self._servers.values():
+            server.end()
+        self._save_words()
+        for server in self._servers.values():
+            server.forget_words()
 
     @cached_property
     def _environment(self) -> str:
@@ -68,11 +84,16 @@ class LocalLauncher:
         packages = sorted(entry.name for entry in Path(sysconfig.get_path("purelib")).glob("*.dist-info"))
         return text_digest(" ".join([sys.version, *packages]))
 
-    def _served(self) -> _Server:
+    def _serving(self, chain: str) -> _Server:
         with self._lock:
-            if self._server is None:
-                self._server = _Server(self._log)
-            return self._server
+            if chain not in self._servers:
+                self._servers[chain] = _Server(chain)
+            return self._servers[chain]
+
+    def _save_words(self) -> None:
+        words = "".join(server.words() for server in self._servers.values())
+        if words:
+            self._log.write_text(words)
 
     def _run_command(self, job: Job) -> Ended:
         environment = {**os.environ, **job.environment}
@@ -99,30 +120,36 @@ class LocalLauncher:
                     self._processes.discard(process)
 
 
-class _Server:
-    """The runner's end of a `taxiway.runner.forkserver` process."""
+def _chain(stage: str) -> str:
+    return "HEAVY" if is_heavy(stage) else "LIGHT"
 
-    def __init__(self, log: Path) -> None:
-        with log.open("ab") as stderr:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "taxiway.runner.forkserver"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                # Ctrl-C is for the runner to pass on.
-                start_new_session=True,
-            )
-        self._log = log
+
+class _Server:
+    """The runner's end of a chain of `taxiway.runner.forkserver` processes."""
+
+    def __init__(self, chain: str) -> None:
+        # A file without a name: the run that it belongs to has no folder yet when libraries are loaded ahead.
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the server)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "taxiway.runner.forkserver", chain],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._words,
+            # Ctrl-C is for the runner to pass on.
+            start_new_session=True,
+        )
         self._lock = threading.Lock()
         self._numbers = count()
         self._jobs: dict[int, Future[Ended]] = {}
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
-    def preload(self, stages: list[str]) -> None:
-        self._send({"preload": stages})
-
     def run(self, job: Job) -> Ended:
+        """Forks a stage and waits for its end.
+
+        Raises:
+            BrokenPipeError: The server is gone.
+        """
         number, answer = next(self._numbers), Future[Ended]()
         with self._lock:
             self._jobs[number] = answer
@@ -138,28 +165,36 @@ class _Server:
         return answer.result()
 
     def stop(self) -> None:
-        self._send({"stop": True})
+        """Ends all stages."""
+        with contextlib.suppress(BrokenPipeError):
+            self._send({"stop": True})
         with self._lock:
             for job in self._jobs.values():
                 job.set_result(STOPPED)
             self._jobs.clear()
 
-    def close(self) -> None:
+    def end(self) -> None:
+        """Ends the server; it may be in the middle of an import that nobody waits for any more."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        # It may be in the middle of an import that nobody waits for any more.
         self._process.kill()
         self._process.wait()
         self._listener.join(timeout=5)
 
+    def forget_words(self) -> None:
+        """Frees the file of what was printed."""
+        self._words.close()
+
+    def words(self) -> str:
+        """What the server and its libraries printed."""
+        self._words.seek(0)
+        return self._words.read().decode(errors="replace")
+
     def _send(self, request: dict[str, object]) -> None:
         assert self._process.stdin is not None
-        try:
-            with self._lock:
-                self._process.stdin.write(json.dumps(request).encode() + b"\n")
-                self._process.stdin.flush()
-        except (BrokenPipeError, ValueError) as error:
-            raise ServiceError(f"the process that starts stages ended; its last words are in {self._log}") from error
+        with self._lock:
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
@@ -172,5 +207,5 @@ class _Server:
                     job.set_result(Ended(**answer))
         with self._lock:
             for job in self._jobs.values():
-                job.set_exception(ServiceError(f"the process that starts stages was killed; see {self._log}"))
+                job.set_exception(BrokenPipeError("the server ended"))
             self._jobs.clear()
