@@ -1,15 +1,23 @@
 """Taxiway beside TFX 1.21's LocalDagRunner: same machine, data, modules and settings, in turn, whole processes.
 
-    python -m benchmarks.bench [--rows 15002,150020,1500200] [--distinct] [--no-tfx]
+    python -m benchmarks.bench [--rows 15002,150020,1500200] [--distinct] [--all-runs] [--no-tfx]
 
-Prints a table and writes the figures to `benchmarks/out/latest.json`: a list of objects with system, rows, data, run
-(`cold`, `again`, `run_fn changed`), stage or `whole`, wall_s, cpu_s, peak_mb. The peak is that of the largest single
-process. TFX runs all components in one process, so its stages have a wall time only.
+Prints a table and writes the figures to `benchmarks/out/latest.json`: a list of objects with system, rows, data, run,
+stage or `whole`, wall_s, cpu_s, peak_mb. The runs, the first size's all four, the other sizes' the first alone:
+
+    cold            nothing is there
+    again           nothing changed; TFX evaluates and pushes again, because by now there is a blessed model
+    cached          nothing changed, and nothing is left to do in either system
+    run_fn changed  one statement more in the module's run_fn
+
+`run_fn` is the user's own code, whoever calls it; `outside run_fn` is the rest of the whole. The peak is that of the
+largest single process; TFX runs all components in one, so a stage's peak there is the highest until its end.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import re
@@ -19,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +38,7 @@ from benchmarks import settings
 from benchmarks.data import write_trips
 
 OUTPUT = Path(__file__).parent / "out"
+RUNS = ("cold", "again", "cached", "run_fn changed")
 Figure = dict[str, Any]
 
 
@@ -37,36 +47,58 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", default="15002,150020,1500200", help="sizes, with commas between")
     parser.add_argument("--distinct", action="store_true", help="trips with many distinct values")
+    parser.add_argument("--all-runs", action="store_true", help="all four runs at every size")
     parser.add_argument("--no-tfx", action="store_true", help="Taxiway alone")
     options = parser.parse_args()
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="taxiway-bench-", dir=OUTPUT.parent) as work:
-        for rows in map(int, options.rows.split(",")):
-            figures += _compared(Path(work), rows, options.distinct, tfx=not options.no_tfx)
+        for number, rows in enumerate(map(int, options.rows.split(","))):
+            runs = RUNS if options.all_runs or number == 0 else RUNS[:1]
+            figures += _compared(Path(work), rows, options.distinct, runs, tfx=not options.no_tfx)
             shutil.rmtree(Path(work) / str(rows))
             OUTPUT.mkdir(exist_ok=True)
             (OUTPUT / "latest.json").write_text(json.dumps(figures, indent=1))
     Console(width=120).print(_table(figures))
 
 
-def _compared(work: Path, rows: int, distinct: bool, *, tfx: bool) -> list[Figure]:
-    """Both systems at one size, cold and again, in turn."""
-    data = write_trips(work / str(rows) / "data", rows, distinct=distinct)
+def _compared(work: Path, rows: int, distinct: bool, runs: Sequence[str], *, tfx: bool) -> list[Figure]:
+    """Both systems at one size, in turn."""
+    folder = work / str(rows)
+    data = write_trips(folder / "data", rows, distinct=distinct)
+    module = _write_module(folder / "taxi_module.py")
     known = {"rows": rows, "data": "distinct" if distinct else "repeated"}
     figures = []
-    for run in ("cold", "again"):
+    for run in runs:
+        if run == "run_fn changed":
+            _change_run_fn(module)
         systems = {"taxiway": _taxiway} | ({"tfx": _tfx} if tfx else {})
         for system, measure in systems.items():
-            found = measure(data, work / str(rows) / system)
-            figures += [{"system": system, "run": run, **known, **figure} for figure in found]
+            found = measure(data, module, folder / system)
+            figures += [{"system": system, "run": run, **known, **figure} for figure in [*found, *_outside(found)]]
             print(f"{system} {run} {rows} rows: {found[0]['wall_s']:.1f} s", flush=True)
     return figures
 
 
-def _taxiway(data: Path, root: Path) -> list[Figure]:
+def _write_module(path: Path) -> Path:
+    """A copy of the module that TFX's example uses, to be changed later."""
+    spec = importlib.util.find_spec(settings.MODULE)
+    assert spec is not None
+    assert spec.origin is not None
+    shutil.copyfile(spec.origin, path)
+    return path
+
+
+def _change_run_fn(module: Path) -> None:
+    """One statement more at the end of `run_fn`, which does nothing."""
+    text = module.read_text()
+    assert text.rstrip().endswith("signatures=signatures)"), "run_fn is the last function of the example's module"
+    module.write_text(text.rstrip() + "\n  del model\n")
+
+
+def _taxiway(data: Path, module: Path, root: Path) -> list[Figure]:
     parameters = {
         "data": str(data),
-        "module": settings.MODULE,
+        "module": str(module),
         "destination": str(root / "served"),
         "train_steps": settings.TRAIN_STEPS,
         "eval_steps": settings.EVAL_STEPS,
@@ -76,18 +108,20 @@ def _taxiway(data: Path, root: Path) -> list[Figure]:
     options = [word for name, value in parameters.items() for word in ("--param", f"{name}={value}")]
     command = [sys.executable, "-m", "taxiway.cli", "run", "chicago_taxi", "--json", *options]
     whole, printed = _measured(command, root, {"TAXIWAY_HOME": str(root / "home")})
-    tasks = json.loads(printed)["tasks"]
+    record = json.loads(printed)
     stages = [
         {
             "stage": name.replace("-", "_"),
+            "state": task["state"],
             "wall_s": task["seconds"],
             "cpu_s": task["cpu_seconds"],
             "peak_mb": task["peak_mb"],
         }
-        for name, task in tasks.items()
+        for name, task in record["tasks"].items()
     ]
-    run = json.loads(printed)["run"]
-    return [whole, *stages, *_run_fn_of(root / "home" / "runs" / run / "logs" / "trainer.log")]
+    peak = max(whole["peak_mb"], *(stage["peak_mb"] for stage in stages))
+    logs = root / "home" / "runs" / record["run"] / "logs"
+    return [{**whole, "peak_mb": peak}, *stages, *_run_fn_of(logs / "trainer.log")]
 
 
 def _run_fn_of(log: Path) -> list[Figure]:
@@ -96,13 +130,20 @@ def _run_fn_of(log: Path) -> list[Figure]:
     return [{"stage": "run_fn", "wall_s": float(times[-1]), "cpu_s": None, "peak_mb": None}] if times else []
 
 
-def _tfx(data: Path, root: Path) -> list[Figure]:
-    times = root / "times.json"
-    command = [sys.executable, "-m", "benchmarks.tfx_taxi", str(data), str(root), str(times)]
+def _tfx(data: Path, module: Path, root: Path) -> list[Figure]:
+    figures = root / "figures.json"
+    command = [sys.executable, "-m", "benchmarks.tfx_taxi", str(data), str(module), str(root), str(figures)]
     whole, _ = _measured(command, root, {})
-    found = json.loads(times.read_text())
-    stages = {**found["stages"], **({"run_fn": found["run_fn"]} if "run_fn" in found else {})}
-    return [whole, *({"stage": s, "wall_s": round(t, 3), "cpu_s": None, "peak_mb": None} for s, t in stages.items())]
+    return [whole, *json.loads(figures.read_text())]
+
+
+def _outside(found: list[Figure]) -> list[Figure]:
+    """What the whole takes beside the user's own code."""
+    own = next((figure["wall_s"] for figure in found if figure["stage"] == "run_fn"), None)
+    if own is None:
+        return []
+    rest = round(found[0]["wall_s"] - own, 3)
+    return [{"stage": "outside run_fn", "wall_s": rest, "cpu_s": None, "peak_mb": None}]
 
 
 def _measured(command: list[str], root: Path, environment: dict[str, str]) -> tuple[Figure, str]:
@@ -112,7 +153,11 @@ def _measured(command: list[str], root: Path, environment: dict[str, str]) -> tu
     with log.open("a") as stderr:
         began = time.monotonic()
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=stderr, text=True, env={**os.environ, **environment}
+            command,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            env={**os.environ, **settings.ENVIRONMENT, **environment},
         )
         assert process.stdout is not None
         printed = process.stdout.read()

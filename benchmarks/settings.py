@@ -4,6 +4,8 @@ from typing import Any
 
 TRAIN_STEPS = 1000
 EVAL_STEPS = 150
+# Keras 2 in both systems: which one `tf.keras` is depends otherwise on what was imported first.
+ENVIRONMENT = {"TF_USE_LEGACY_KERAS": "1"}
 MODULE = "tfx.examples.chicago_taxi_pipeline.taxi_utils_native_keras"
 EVAL_CONFIG: dict[str, Any] = {
     "model_specs": [

@@ -1,13 +1,15 @@
 """TFX's Chicago taxi pipeline on its LocalDagRunner, with the time of each component and of the user's `run_fn`.
 
-python -m benchmarks.tfx_taxi DATA_FOLDER ROOT TIMES.json
+python -m benchmarks.tfx_taxi DATA_FOLDER MODULE.py ROOT FIGURES.json
 """
 
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,6 @@ import tensorflow_model_analysis as tfma
 from google.protobuf import json_format
 from tfx import v1 as tfx
 from tfx.components.trainer import executor as trainer_executor
-from tfx.examples.chicago_taxi_pipeline import taxi_utils_native_keras
 
 from benchmarks.settings import EVAL_CONFIG, EVAL_STEPS, TRAIN_STEPS
 
@@ -32,9 +33,8 @@ STAGES = {
 }
 
 
-def pipeline(data: Path, root: Path) -> Any:
+def pipeline(data: Path, module: str, root: Path) -> Any:
     """The pipeline of `taxi_pipeline_native_keras.py` in the tfx wheel, on the in-memory DirectRunner."""
-    module = taxi_utils_native_keras.__file__
     examples = tfx.components.CsvExampleGen(input_base=str(data))
     statistics = tfx.components.StatisticsGen(examples=examples.outputs["examples"])
     schema = tfx.components.SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=True)
@@ -83,44 +83,47 @@ def pipeline(data: Path, root: Path) -> Any:
     )
 
 
-def main(data: str, root: str, output: str) -> None:
-    """Runs the pipeline and writes `{"stages": {stage: seconds}, "run_fn": seconds}`."""
-    times: dict[str, Any] = {"stages": {}}
-    _time_run_fn(times)
+def main(data: str, module: str, root: str, output: str) -> None:
+    """Runs the pipeline and writes a list of `{"stage", "wall_s", "cpu_s", "peak_mb"}`."""
+    figures: list[dict[str, Any]] = []
+    _time_run_fn(figures)
     runner = tfx.orchestration.LocalDagRunner()
-    _time_components(times)
+    _time_components(figures)
     Path(root).mkdir(parents=True, exist_ok=True)
-    runner.run(pipeline(Path(data), Path(root)))
-    Path(output).write_text(json.dumps(times))
+    runner.run(pipeline(Path(data), module, Path(root)))
+    Path(output).write_text(json.dumps(figures))
 
 
-def _time_run_fn(times: dict[str, Any]) -> None:
+def _measured(figures: list[dict[str, Any]], name: str, function: Any, *arguments: Any) -> Any:
+    began, cpu = time.monotonic(), time.process_time()
+    result = function(*arguments)
+    figure = {
+        "stage": name,
+        "wall_s": round(time.monotonic() - began, 3),
+        "cpu_s": round(time.process_time() - cpu, 3),
+        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+    }
+    figures.append(figure)
+    return result
+
+
+def _time_run_fn(figures: list[dict[str, Any]]) -> None:
     get_fn = trainer_executor.udf_utils.get_fn
 
-    def timed(*arguments: Any) -> Any:
-        function = get_fn(*arguments)
-
-        def run_fn(*inner: Any) -> Any:
-            began = time.monotonic()
-            result = function(*inner)
-            times["run_fn"] = time.monotonic() - began
-            return result
-
-        return run_fn
+    def timed(properties: Any, name: str, *arguments: Any) -> Any:
+        function = get_fn(properties, name, *arguments)
+        return partial(_measured, figures, name, function) if name == "run_fn" else function
 
     trainer_executor.udf_utils.get_fn = timed
 
 
-def _time_components(times: dict[str, Any]) -> None:
+def _time_components(figures: list[dict[str, Any]]) -> None:
     from tfx.orchestration.portable import launcher
 
     launch = launcher.Launcher.launch
 
     def timed(self: Any) -> Any:
-        began = time.monotonic()
-        result = launch(self)
-        times["stages"][STAGES[self._pipeline_node.node_info.id]] = time.monotonic() - began
-        return result
+        return _measured(figures, STAGES[self._pipeline_node.node_info.id], launch, self)
 
     launcher.Launcher.launch = timed
 

@@ -5,15 +5,27 @@ None of these starts a thread or opens a device on import; TensorFlow is only im
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Layer:
-    """Libraries that are loaded together, and the stages that need these and those of the layers before."""
+    """Libraries that are loaded together.
+
+    Attributes:
+        modules: What to import.
+        stages: The stages that need these modules and those of the layers before, and none of the layers after.
+        wanted: Names that a user's module may import; a stage that runs such a module waits for this layer.
+    """
 
     modules: tuple[str, ...]
     stages: tuple[str, ...]
+    wanted: tuple[str, ...] = ()
+
+    def serves(self, stage: str, imports: Collection[str]) -> bool:
+        """Whether a stage, whose user's module imports these names, starts from this layer or a later one."""
+        return stage in self.stages or any(name in self.wanted for name in imports)
 
 
 LIGHT = (
@@ -25,7 +37,9 @@ HEAVY = (
         ("tensorflow_data_validation", "pyarrow.parquet"),
         ("statistics_gen", "schema_gen", "example_validator"),
     ),
-    Layer(("tensorflow_transform", "keras"), ("transform", "trainer")),
+    Layer(("tensorflow_transform",), ("transform", "trainer")),
+    # What modules written for TFX import first; it takes as long as a whole stage, and both stages would pay it.
+    Layer(("tfx.components",), (), wanted=("tfx",)),
     Layer(("tensorflow_model_analysis",), ("evaluator",)),
 )
 

@@ -72,6 +72,16 @@ def functions(module: str) -> set[str]:
     return _bound_names(source_file(module), set())
 
 
+def imports(module: str) -> set[str]:
+    """The dotted names that a module's own source imports, and the packages above them.
+
+    Raises:
+        UserError: There is no such module, or its source has a syntax error.
+    """
+    tree = module_syntax.parse(source_file(module))
+    return {name for level, name in module_syntax.imports(tree) if not level}
+
+
 def load(module: str, function: str) -> Callable[..., Any]:
     """Imports a module and returns one of its functions, wrapped so that what it raises is a `UserError`.
 

@@ -7,7 +7,8 @@ later stages are being loaded on another processor, and all share one copy in me
 The first reads requests from standard input, one JSON line each, hands on what a later layer has to do, and each
 answers on standard output:
 
-    {"job": 1, "stage": "transform", "argv": [...], "log": path, "environment": {...}}  ->  {"job": 1, "status": 0, ...}
+    {"job": 1, "stage": "transform", "argv": [...], "imports": ["tfx"], "log": path,
+     "environment": {...}}                                        ->               {"job": 1, "status": 0, ...}
     {"stop": true}                                                                     ends all stages
 
 The end of standard input is the end of the runner, however it came: then all stages are killed.
@@ -77,13 +78,10 @@ class Server:
         if "stop" in request:
             self._kill(signal.SIGTERM)
             self._hand_on(line)
-        elif self._is_later(request["stage"]):
+        elif any(layer.serves(request["stage"], request["imports"]) for layer in self._later):
             self._hand_on(line)
         else:
             self._start(request)
-
-    def _is_later(self, stage: str) -> bool:
-        return any(stage in layer.stages for layer in self._later)
 
     def _start_next(self) -> None:
         requests, self._next = os.pipe()

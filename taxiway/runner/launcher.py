@@ -32,6 +32,7 @@ class Job:
     folder: Path
     log: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    imports: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

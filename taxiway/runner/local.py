@@ -158,6 +158,7 @@ class _Server:
                 "job": number,
                 "stage": job.stage,
                 "argv": job.command[3:],
+                "imports": sorted(job.imports),
                 "log": str(job.log),
                 "environment": dict(job.environment),
             }

@@ -164,6 +164,7 @@ class TaskRunner:
             folder=staged,
             log=log,
             environment=environment,
+            imports=_user_imports(call),
         )
         return self.launcher.launch(job), executor_input
 
@@ -292,6 +293,17 @@ def _parsed(name: str, definition: Json, text: str) -> Any:
     except json.JSONDecodeError as error:
         kind = definition["parameterType"].lower()
         raise UserError(f"the output {name!r} takes a {kind}, not {text[:100]!r}") from error
+
+
+def _user_imports(call: Call) -> frozenset[str]:
+    """What the user's modules that a call names import."""
+    definitions = call.component.get("inputDefinitions", {}).get("parameters", {})
+    modules = [
+        value
+        for name, value in call.inputs.parameters.items()
+        if value and spec.mark(definitions.get(name, {}))[0] == "Module"
+    ]
+    return frozenset().union(*map(user_modules.imports, modules))
 
 
 def _outputs(manifest: Manifest) -> Values:

@@ -401,3 +401,11 @@ def test_describing_is_quick_and_loads_nothing(write: Write) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(checkout)}
     )
     assert done.stdout == "[]\n"
+
+
+def test_imports_are_the_dotted_names_of_a_module_and_the_packages_above(tmp_path: Path) -> None:
+    module = tmp_path / "model.py"
+    module.write_text("import numpy as np\nfrom tfx.components.trainer import fn_args_utils\nfrom . import beside\n")
+    found = user_modules.imports(str(module))
+    assert {"numpy", "tfx", "tfx.components", "tfx.components.trainer"} <= found
+    assert "beside" not in found
