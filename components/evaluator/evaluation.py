@@ -75,7 +75,7 @@ class Evaluation:
         next(self._rows(Slicer(self.config.slicing_specs).columns, batch_rows=100))
         on_beam.evaluate(
             self.config,
-            self._models,
+            models.plain(self._models),
             self._examples,
             self._splits,
             folder,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,26 @@ def shared_models(
     return found
 
 
+def plain(models: list[tfma.EvalSharedModel]) -> list[tfma.EvalSharedModel]:
+    """The same models with TFMA's own loaders, which travel to workers."""
+    return [model._replace(model_loader=model.model_loader.plain) for model in models]
+
+
+class _KeptLoader:
+    """Loads a model once. TFMA's loader keeps only the latest: with a baseline, each call of it would load again."""
+
+    def __init__(self, loader: Any) -> None:
+        self.plain = loader
+        self._load = functools.cache(loader.load)
+
+    def load(self, **_: Any) -> Any:
+        return self._load()
+
+
 def _loadable(path: Path, name: str, config: config_pb2.EvalConfig) -> tfma.EvalSharedModel:
     try:
         shared = tfma.default_eval_shared_model(str(path), model_name=name, eval_config=config)
+        shared = shared._replace(model_loader=_KeptLoader(shared.model_loader))
         shared.model_loader.load()
     except Exception as error:
         raise UserError(f"the model in {path} does not load: {error}", mend="train it again") from error
