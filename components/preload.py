@@ -11,39 +11,49 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Layer:
-    """Libraries that are loaded together.
+    """Libraries that are loaded together, by a process that has those of the layers above.
 
     Attributes:
         modules: What to import.
-        stages: The stages that need these modules and those of the layers before, and none of the layers after.
-        wanted: Names that a user's module may import; a stage that runs such a module waits for this layer.
+        stages: The stages that need these modules and those above, and none of the layers below.
+        wanted: Names that a user's module may import; a stage that runs such a module starts from here or from below.
+        below: The layers that load more, each in a process of its own, side by side.
     """
 
     modules: tuple[str, ...]
-    stages: tuple[str, ...]
+    stages: tuple[str, ...] = ()
     wanted: tuple[str, ...] = ()
+    below: tuple[Layer, ...] = ()
 
-    def serves(self, stage: str, imports: Collection[str]) -> bool:
-        """Whether a stage, whose user's module imports these names, starts from this layer or a later one."""
-        return stage in self.stages or any(name in self.wanted for name in imports)
+    def serves(self, stage: str, imports: Collection[str] = ()) -> bool:
+        """Whether a stage, whose user's module imports these names, starts from this layer or one below."""
+        wanted = any(name in self.wanted for name in imports)
+        return stage in self.stages or wanted or any(layer.serves(stage, imports) for layer in self.below)
+
+    def served(self) -> tuple[str, ...]:
+        """The stages that start from this layer or one below."""
+        return (*self.stages, *(stage for layer in self.below for stage in layer.served()))
 
 
-LIGHT = (
-    Layer((), ("baseline", "pusher")),
-    Layer(("pyarrow.csv", "pyarrow.compute", "pyarrow.parquet", "pandas"), ("example_gen",)),
+LIGHT = Layer(
+    (),
+    ("baseline", "pusher"),
+    below=(Layer(("pyarrow.csv", "pyarrow.compute", "pyarrow.parquet", "pandas"), ("example_gen",)),),
 )
-HEAVY = (
-    Layer(
-        ("tensorflow_data_validation", "pyarrow.parquet"),
-        ("statistics_gen", "schema_gen", "example_validator"),
+# What modules written for TFX import first: it takes as long as a whole stage, and transform and trainer would pay it.
+_TFX = Layer(("tfx.components",), wanted=("tfx",), below=(Layer(("tensorflow_model_analysis",), ("evaluator",)),))
+HEAVY = Layer(
+    ("tensorflow",),
+    below=(
+        Layer(
+            ("tensorflow_data_validation", "pyarrow.parquet"),
+            ("statistics_gen", "schema_gen", "example_validator"),
+        ),
+        Layer(
+            # With TFDV, which transform computes statistics by.
+            ("tensorflow_transform", "tensorflow_data_validation", "pyarrow.parquet"),
+            ("transform", "trainer"),
+            below=(_TFX,),
+        ),
     ),
-    Layer(("tensorflow_transform",), ("transform", "trainer")),
-    # What modules written for TFX import first; it takes as long as a whole stage, and both stages would pay it.
-    Layer(("tfx.components",), (), wanted=("tfx",)),
-    Layer(("tensorflow_model_analysis",), ("evaluator",)),
 )
-
-
-def is_heavy(stage: str) -> bool:
-    """Whether a stage needs TensorFlow."""
-    return any(stage in layer.stages for layer in HEAVY)

@@ -66,7 +66,7 @@ def stages_named_in(target: str) -> list[str]:
         words = set(re.findall(r"[a-z_]+", path.read_text()))
     except (OSError, UnicodeDecodeError):
         return []
-    return [stage for layer in (*preload.LIGHT, *preload.HEAVY) for stage in layer.stages if stage in words]
+    return [stage for tree in (preload.LIGHT, preload.HEAVY) for stage in tree.served() if stage in words]
 
 
 def names(folder: Path) -> list[str]:

@@ -182,7 +182,7 @@ def _compiled(pipeline: Any) -> Pipeline:
 def _started(pipeline: Pipeline, home: Home) -> Iterator[tuple[Run, DigestStore]]:
     """A run's folder and lock; the lock goes with the process, however it ends, and tells others that it lives."""
     now = datetime.now(UTC)
-    run_id = f"{pipeline.name}-{now:%Y%m%d-%H%M%S}-{os.urandom(2).hex()}"
+    run_id = f"{pipeline.name}-{now:%Y%m%d-%H%M%S}-{os.urandom(4).hex()}"
     try:
         folder = home.runs / run_id
         (folder / "logs").mkdir(parents=True)

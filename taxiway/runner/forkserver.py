@@ -1,10 +1,10 @@
 """Processes that load the heavy libraries once and fork every stage from there.
 
-A chain of them: each loads one layer of libraries, forks the next, which goes on loading, and from then on forks the
+A tree of them: each loads one layer of libraries, forks those below, which go on loading, and from then on forks the
 stages that need no more than it has. So a stage starts as soon as what it imports is there, while the libraries of
-later stages are being loaded on another processor, and all share one copy in memory.
+other stages are being loaded on another processor, and what is above is shared in memory.
 
-The first reads requests from standard input, one JSON line each, hands on what a later layer has to do, and each
+The first reads requests from standard input, one JSON line each, and hands on what a layer below has to do. Each
 answers on standard output:
 
     {"job": 1, "stage": "transform", "argv": [...], "imports": ["tfx"], "log": path,
@@ -30,7 +30,7 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, NoReturn
 
@@ -44,25 +44,29 @@ _PR_SET_PDEATHSIG = 1
 class Server:
     """Requests in, forked stages out; one thread, so that a fork copies a quiet process."""
 
-    def __init__(self, layers: Sequence[Layer], requests: int, answers: int) -> None:
-        self._layer, *self._later = layers
+    def __init__(self, layer: Layer, requests: int, answers: int) -> None:
+        self._layer = layer
         self._requests = requests
         self._answers = answers
         self._buffer = b""
-        self._next: int | None = None  # where the next layer takes its requests
-        self._next_pid = 0
+        self._below: list[tuple[Layer, int]] = []  # the layers below, and where they take their requests
+        self._servers: set[int] = set()
         self._running: dict[int, int] = {}
         self._ended: dict[int, Ended] = {}
 
     def serve(self) -> None:
-        """Loads this layer's libraries, starts the next layer, and answers requests until the runner is gone."""
+        """Loads this layer's libraries, starts the layers below, and answers requests until the runner is gone."""
+        # Nothing that an import makes is garbage; looking for some takes an eighth of its time.
+        gc.disable()
         for module in self._layer.modules:
             _load(module)
         # A handler, so that the runner hears of an end at once.
         signal.signal(signal.SIGCHLD, lambda *_: self._reap())
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if self._later:
-            self._start_next()
+        # Children share the pages of what is loaded; the collector would touch them all.
+        gc.freeze()
+        for layer in self._layer.below:
+            self._start_server(layer)
         while chunk := os.read(self._requests, 1 << 20):
             self._buffer += chunk
             for line in self._lines():
@@ -77,33 +81,36 @@ class Server:
         request = json.loads(line)
         if "stop" in request:
             self._kill(signal.SIGTERM)
-            self._hand_on(line)
-        elif any(layer.serves(request["stage"], request["imports"]) for layer in self._later):
-            self._hand_on(line)
+            self._hand_on(line, [requests for _, requests in self._below])
+            return
+        below = [requests for layer, requests in self._below if layer.serves(request["stage"], request["imports"])]
+        if below:
+            self._hand_on(line, below[-1:])
         else:
             self._start(request)
 
-    def _start_next(self) -> None:
-        requests, self._next = os.pipe()
-        server = os.getpid()
-        self._next_pid = os.fork()
-        if self._next_pid:
-            os.close(requests)
-        else:
-            _serve_next(Server(self._later, requests, self._answers), server, (self._requests, self._next))
+    def _hand_on(self, line: bytes, below: list[int]) -> None:
+        for requests in below:
+            os.write(requests, line + b"\n")
 
-    def _hand_on(self, line: bytes) -> None:
-        if self._next is not None:
-            os.write(self._next, line + b"\n")
+    def _start_server(self, layer: Layer) -> None:
+        source, target = os.pipe()
+        server = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            foreign = [self._requests, target, *(requests for _, requests in self._below)]
+            _serve_below(Server(layer, source, self._answers), server, foreign)
+        os.close(source)
+        self._below.append((layer, target))
+        self._servers.add(pid)
 
     def _start(self, job: dict[str, Any]) -> None:
         server = os.getpid()
         pid = os.fork()
         if pid == 0:
             # Only servers talk to the runner and to each other: the end of a pipe is the end of who writes to it.
-            for mine in (self._requests, self._answers, self._next):
-                if mine is not None:
-                    os.close(mine)
+            for mine in (self._requests, self._answers, *(requests for _, requests in self._below)):
+                os.close(mine)
             _become_stage(job, server)
         self._running[pid] = job["job"]
         self._answer()
@@ -111,8 +118,8 @@ class Server:
     def _reap(self) -> None:
         try:
             while (end := os.wait4(-1, os.WNOHANG))[0]:
-                if end[0] == self._next_pid:
-                    # Half a chain would wait for ever; the runner says that the server is gone.
+                if end[0] in self._servers:
+                    # Half a tree would wait for ever; the runner says that the server is gone.
                     self._kill(signal.SIGKILL)
                     os._exit(1)
                 self._ended[end[0]] = ended(*end[1:])
@@ -143,12 +150,10 @@ def _load(module: str) -> None:
     except Exception:
         # The stage that needs it says so in its own log.
         traceback.print_exc()
-    # Children share the pages of what is loaded; the collector would touch them all.
-    gc.freeze()
 
 
-def _serve_next(server: Server, parent: int, foreign: tuple[int, int]) -> NoReturn:
-    """Serves as the next layer in a forked child, and never returns."""
+def _serve_below(server: Server, parent: int, foreign: list[int]) -> NoReturn:
+    """Serves as a layer below in a forked child, and never returns."""
     try:
         _die_with_parent(parent)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -164,6 +169,7 @@ def _serve_next(server: Server, parent: int, foreign: tuple[int, int]) -> NoRetu
 def _become_stage(job: dict[str, Any], server: int) -> NoReturn:
     """Runs a stage in a forked child, and never returns."""
     status = 1
+    gc.enable()
     try:
         os.setsid()
         _die_with_parent(server)
@@ -197,11 +203,11 @@ def _die_with_parent(parent: int) -> None:
             os._exit(1)
 
 
-def main(chain: str) -> None:
+def main(tree: str) -> None:
     """Serves on standard input and output; what libraries print goes to standard error."""
     answers = os.dup(1)
     os.dup2(2, 1)
-    Server(getattr(preload, chain), requests=os.dup(0), answers=answers).serve()
+    Server(getattr(preload, tree), requests=os.dup(0), answers=answers).serve()
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from pathlib import Path
 from components import provenance
 from components.digests import text_digest
 from components.errors import ServiceError
-from components.preload import is_heavy
+from components.preload import HEAVY
 from taxiway.runner.launcher import Ended, Job, ended
 
 STOPPED = Ended(-signal.SIGTERM)
@@ -46,8 +46,8 @@ class LocalLauncher:
 
     def expect(self, stages: list[str]) -> None:
         """Starts to load what these stages import."""
-        for chain in {_chain(stage) for stage in stages if stage}:
-            self._serving(chain)
+        for tree in {_tree(stage) for stage in stages if stage}:
+            self._serving(tree)
 
     def launch(self, job: Job) -> Ended:
         """Runs a process to its end."""
@@ -56,7 +56,7 @@ class LocalLauncher:
         if not job.stage:
             return self._run_command(job)
         try:
-            return self._serving(_chain(job.stage)).run(job)
+            return self._serving(_tree(job.stage)).run(job)
         except BrokenPipeError as error:
             self._save_words()
             raise ServiceError(f"the process that starts stages ended; its last words are in {self._log}") from error
@@ -73,7 +73,9 @@ class LocalLauncher:
     def close(self) -> None:
         """Ends the servers, and keeps what they said."""
         for server in self._servers.values():
-            server.end()
+            server.kill()
+        for server in self._servers.values():
+            server.join()
         self._save_words()
         for server in self._servers.values():
             server.forget_words()
@@ -84,11 +86,11 @@ class LocalLauncher:
         packages = sorted(entry.name for entry in Path(sysconfig.get_path("purelib")).glob("*.dist-info"))
         return text_digest(" ".join([sys.version, *packages]))
 
-    def _serving(self, chain: str) -> _Server:
+    def _serving(self, tree: str) -> _Server:
         with self._lock:
-            if chain not in self._servers:
-                self._servers[chain] = _Server(chain)
-            return self._servers[chain]
+            if tree not in self._servers:
+                self._servers[tree] = _Server(tree)
+            return self._servers[tree]
 
     def _save_words(self) -> None:
         words = "".join(server.words() for server in self._servers.values())
@@ -120,18 +122,18 @@ class LocalLauncher:
                     self._processes.discard(process)
 
 
-def _chain(stage: str) -> str:
-    return "HEAVY" if is_heavy(stage) else "LIGHT"
+def _tree(stage: str) -> str:
+    return "HEAVY" if HEAVY.serves(stage) else "LIGHT"
 
 
 class _Server:
-    """The runner's end of a chain of `taxiway.runner.forkserver` processes."""
+    """The runner's end of a tree of `taxiway.runner.forkserver` processes."""
 
-    def __init__(self, chain: str) -> None:
+    def __init__(self, tree: str) -> None:
         # A file without a name: the run that it belongs to has no folder yet when libraries are loaded ahead.
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the server)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "taxiway.runner.forkserver", chain],
+            [sys.executable, "-m", "taxiway.runner.forkserver", tree],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._words,
@@ -174,11 +176,14 @@ class _Server:
                 job.set_result(STOPPED)
             self._jobs.clear()
 
-    def end(self) -> None:
+    def kill(self) -> None:
         """Ends the server; it may be in the middle of an import that nobody waits for any more."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.kill()
+
+    def join(self) -> None:
+        """Waits until the server has ended; gigabytes take their time to be freed."""
         self._process.wait()
         self._listener.join(timeout=5)
 
