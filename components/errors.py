@@ -8,6 +8,10 @@
 Anything else that escapes a stage is a defect of Taxiway and is shown with its traceback (exit status 1).
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 
 class TaxiwayError(Exception):
     """An error whose text says what failed, on which value, and what mends it."""
@@ -21,6 +25,14 @@ class TaxiwayError(Exception):
 
     def __str__(self) -> str:
         return f"{self.what}\n  mend: {self.mend}" if self.mend else self.what
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception travels between processes by its positional arguments alone.
+        return _made, (type(self), self.what, self.mend)
+
+
+def _made(kind: type[TaxiwayError], what: str, mend: str) -> TaxiwayError:
+    return kind(what, mend=mend)
 
 
 class UserError(TaxiwayError):

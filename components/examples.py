@@ -12,6 +12,7 @@ import gzip
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -110,17 +111,56 @@ def read_batches(
     Raises:
         DataError: A file is damaged.
     """
+    parquet = payload_format(examples) == PARQUET
     for file in split_files(examples, split):
-        if payload_format(examples) == PARQUET:
-            yield from map(to_tfxio_form, read_parquet(file, columns, batch_rows))
-        else:
-            yield from read_tf_examples(file, columns, batch_rows, schema)
+        yield from read_piece(Piece(file, parquet), columns=columns, batch_rows=batch_rows, schema=schema)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a split that can be read alone.
+
+    Attributes:
+        file: One of the split's files.
+        parquet: Whether it is Parquet; TFRecords of tf.Example otherwise.
+        row_group: The row group of a Parquet file; all of them by default.
+    """
+
+    file: Path
+    parquet: bool
+    row_group: int | None = None
+
+
+def pieces(examples: Artifact, split: str) -> list[Piece]:
+    """What a split can be divided into for several readers: the row groups of Parquet files, or whole TFRecord files.
+
+    Raises:
+        UserError: There is no such split.
+    """
+    files = split_files(examples, split)
+    if payload_format(examples) != PARQUET:
+        return [Piece(file, parquet=False) for file in files]
+    return [
+        Piece(file, parquet=True, row_group=number)
+        for file in files
+        for number in range(pq.read_metadata(file).num_row_groups)
+    ]
+
+
+def read_piece(
+    piece: Piece, *, columns: list[str] | None = None, batch_rows: int = BATCH_ROWS, schema: bytes | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Streams a piece's rows in TFXIO's form; for the arguments see `read_batches`."""
+    if piece.parquet:
+        yield from map(to_tfxio_form, read_parquet(piece.file, columns, batch_rows, piece.row_group))
+    else:
+        yield from read_tf_examples(piece.file, columns, batch_rows, schema)
 
 
 def read_parquet(
-    file: Path, columns: list[str] | None = None, batch_rows: int = BATCH_ROWS
+    file: Path, columns: list[str] | None = None, batch_rows: int = BATCH_ROWS, row_group: int | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """Streams a Parquet file's rows with the types that they have there.
+    """Streams a Parquet file's rows, or those of one row group, with the types that they have there.
 
     Raises:
         DataError: The file is damaged.
@@ -129,7 +169,8 @@ def read_parquet(
         with pq.ParquetFile(file) as opened:
             names = opened.schema_arrow.names
             kept = names if columns is None else [name for name in columns if name in names]
-            yield from opened.iter_batches(_batch_rows(opened.metadata, batch_rows), columns=kept)
+            groups = None if row_group is None else [row_group]
+            yield from opened.iter_batches(_batch_rows(opened.metadata, batch_rows), groups, kept)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{file} is not a readable Parquet file: {error}", mend="write the file again") from error
 

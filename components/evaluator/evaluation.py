@@ -46,20 +46,21 @@ class Evaluation:
         self._models = models.shared_models(self.config, candidate, self.baseline)
         self._inference = Inference(self.config, self._models, self._representations)
 
-    def write(self, folder: Path, *, force_beam: bool = False) -> None:
-        """Evaluates, and writes TFMA's result files into a folder.
+    def write(self, folder: Path, beam_pipeline_args: list[str] | None = None) -> None:
+        """Evaluates, and writes TFMA's result files into a folder; on Beam where options of a pipeline are given.
 
         Raises:
             UserError: A label, a slice's column or a model's input is not there.
             DataError: A split has no rows, or rows lack a label.
         """
+        if beam_pipeline_args is not None:
+            self._write_on_beam(folder, beam_pipeline_args)
+            return
         try:
-            if force_beam:
-                raise IndirectError("force_beam")
             self._write_directly(folder)
         except IndirectError as reason:
             print(f"evaluator: {reason} needs Beam; TFMA evaluates there", flush=True)
-            self._write_on_beam(folder)
+            self._write_on_beam(folder, [])
 
     def _write_directly(self, folder: Path) -> None:
         plan = direct.plan(self.config, self._models, self._schema)
@@ -68,7 +69,7 @@ class Evaluation:
         locations = {model.model_name: model.model_path for model in self._models}
         results.write(folder, sliced, self.config, locations)
 
-    def _write_on_beam(self, folder: Path) -> None:
+    def _write_on_beam(self, folder: Path, beam_pipeline_args: list[str]) -> None:
         from components.evaluator import on_beam
 
         # What is wrong with columns or signatures shows in the first rows, with a clearer error than Beam's.
@@ -81,6 +82,7 @@ class Evaluation:
             folder,
             schema=self._serialized_schema,
             representations=self._representations,
+            beam_pipeline_args=beam_pipeline_args,
         )
 
     def _rows(self, slice_columns: set[str], batch_rows: int = _BATCH_ROWS) -> Iterator[Rows]:

@@ -1,23 +1,23 @@
-"""TFMA itself, on Beam's in-process runner: for what the direct way does not do."""
+"""TFMA itself, on Beam: for what the direct way does not do, and for data that one machine does not hold."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
 import tensorflow_model_analysis as tfma
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.proto import config_pb2
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 from tfx_bsl.tfxio import tensor_adapter
 
+from components import beam_examples
 from components.artifacts import Artifact
 from components.evaluator.rows import Representations
-from components.examples import read_batches
+from components.examples import Piece, pieces, read_piece
 
 _BATCH_ROWS = 1000
 
@@ -31,14 +31,18 @@ def evaluate(
     *,
     schema: bytes | None,
     representations: Representations,
+    beam_pipeline_args: Sequence[str] = (),
 ) -> None:
     """Runs TFMA's ExtractEvaluateAndWriteResults, which writes its files into `output`."""
-    # A transform that reads, instead of a beam.Create of batches, which would put the data into the pipeline.
-    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        (
-            pipeline
-            | "Splits" >> beam.Create(splits)
-            | "Read" >> beam.FlatMap(_batches, examples, schema).with_output_types(pa.RecordBatch)
+
+    def build(begin: beam.Pipeline) -> None:
+        rows = [
+            begin | f"Read {split}" >> beam_examples.Read(examples, split, _piece_batches, schema=schema)
+            for split in splits
+        ]
+        _ = (
+            rows
+            | "Splits" >> beam.Flatten()
             | "Evaluate"
             >> tfma.ExtractEvaluateAndWriteResults(
                 eval_shared_model=models[0] if len(models) == 1 else models,
@@ -48,11 +52,13 @@ def evaluate(
             )
         )
 
+    beam_examples.run(build, beam_pipeline_args, "TFMA")
 
-def _batches(split: str, examples: Artifact, schema: bytes | None) -> Iterator[pa.RecordBatch]:
+
+def _piece_batches(piece: Piece, schema: bytes | None) -> Iterator[pa.RecordBatch]:
     """The rows with their serialized tf.Examples beside them, as TFMA's sources give them."""
     encoder = RecordBatchToExamplesEncoder()
-    for batch in read_batches(examples, split, batch_rows=_BATCH_ROWS, schema=schema):
+    for batch in read_piece(piece, batch_rows=_BATCH_ROWS, schema=schema):
         typed = batch.select([field.name for field in batch.schema if not pa.types.is_null(field.type)])
         serialized = pa.array([[example] for example in encoder.encode(typed)], pa.large_list(pa.large_binary()))
         yield pa.RecordBatch.from_arrays(
@@ -63,5 +69,5 @@ def _batches(split: str, examples: Artifact, schema: bytes | None) -> Iterator[p
 def _adapter(examples: Artifact, split: str, schema: bytes | None, representations: Representations) -> Any:
     if not representations:
         return None
-    first = next(_batches(split, examples, schema))
+    first = next(_piece_batches(pieces(examples, split)[0], schema))
     return tensor_adapter.TensorAdapterConfig(arrow_schema=first.schema, tensor_representations=dict(representations))

@@ -31,7 +31,8 @@ def evaluator(
     baseline_model: Input[Model] | None = None,
     schema: Input[Schema] | None = None,
     splits: list = ["eval"],
-    force_beam: bool = False,
+    engine: str = "direct",
+    beam_pipeline_args: list = [],
 ) -> Blessed:
     """Computes TFMA's metrics by slice, holds them against the thresholds, and blesses the model or not.
 
@@ -44,15 +45,19 @@ def evaluator(
         baseline_model: The model to compare with, for change thresholds; an empty one counts as none.
         schema: The schema of the rows.
         splits: The splits to evaluate on.
-        force_beam: Evaluate through TFMA on Beam even where the direct way could.
+        engine: `direct`, in this process; or `beam`, for data that one machine does not hold.
+        beam_pipeline_args: Beam's pipeline options for `beam`, such as `["--runner=FlinkRunner", ...]`; the
+            DirectRunner by default.
         blessed: Whether every threshold of the EvalConfig holds.
     """
+    from components.beam_engine import uses_beam
     from components.evaluator.evaluation import Evaluation, judge
     from components.evaluator.results import overall
 
+    on_beam = uses_beam(engine, beam_pipeline_args)
     work = Evaluation(eval_config, model, baseline_model, examples, splits, schema)
     with whole_folder(evaluation.path) as results, whole_folder(blessing.path) as verdict:
-        work.write(results, force_beam=force_beam)
+        work.write(results, beam_pipeline_args if on_beam else None)
         blessed = judge(work, results)
         (verdict / ("BLESSED" if blessed else "NOT_BLESSED")).touch()
         evaluation.metadata.update(overall(results))

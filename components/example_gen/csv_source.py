@@ -22,32 +22,48 @@ class CsvSource:
     Args:
         files: They have the same columns, in any order.
         declared: Types by column name, `int`, `float` or `bytes`; the others are settled as TFX does.
+        settled: The types of each file, where they have been settled elsewhere, as `settled_types` of sources of
+            one file; then the rows are not looked through again.
 
     Raises:
         DataError: Names file, line and column of what is wrong.
         UserError: A declared type or its column does not exist.
     """
 
-    def __init__(self, files: Sequence[Path], declared: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        files: Sequence[Path],
+        declared: Mapping[str, str],
+        settled: Sequence[Mapping[str, ColumnType]] | None = None,
+    ) -> None:
         self._names = csv_faults.header(files[0])
         for file in files[1:]:
             require_same_columns(file, csv_faults.header(file), files[0], self._names)
         self._declared = declared
         _require_known(declared, self._names)
-        self._types = {name: ColumnType(csv_types.NAMES.get(declared.get(name, ""))) for name in self._names}
-        for file in files:
-            self._settle(file)
+        self.settled_types = {name: ColumnType(csv_types.NAMES.get(declared.get(name, ""))) for name in self._names}
+        for types in settled or ():
+            for name, column in self.settled_types.items():
+                column.join(types[name])
+        if settled is None:
+            for file in files:
+                self._settle(file)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns and types of every batch."""
+        return pa.schema([(name, column.settled) for name, column in self.settled_types.items()])
 
     def read(self, file: Path) -> Iterator[pa.RecordBatch]:
         """Streams the rows of one of the files."""
-        for batch in self._stream(file, {name: column.parsed for name, column in self._types.items()}):
-            values = [column.finish(batch.column(name)) for name, column in self._types.items()]
+        for batch in self._stream(file, {name: column.parsed for name, column in self.settled_types.items()}):
+            values = [column.finish(batch.column(name)) for name, column in self.settled_types.items()]
             yield examples.to_tfxio_form(pa.RecordBatch.from_arrays(values, names=self._names))
 
     def _settle(self, file: Path) -> None:
         before = 0
         for batch in self._stream(file, dict.fromkeys(self._names, pa.string())):
-            for name, column in self._types.items():
+            for name, column in self.settled_types.items():
                 column.add(batch.column(name))
                 if column.turned is not None:
                     row = before + batch.column(name).index(column.turned).as_py()

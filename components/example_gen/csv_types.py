@@ -92,6 +92,11 @@ class ColumnType:
         elif not (self.level is Level.FLOAT and _are_floats(cells)):
             self._add_each(cells)
 
+    def join(self, other: ColumnType) -> None:
+        """Takes into account what another one has settled over other rows of the same column."""
+        self.level = max(self.level, other.level)
+        self._foreign |= other._foreign
+
     def finish(self, column: pa.Array) -> pa.Array:
         """Makes a parsed column one of int64, float32 or large_binary values."""
         if pa.types.is_string(column.type):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -15,16 +15,27 @@ from components.example_gen.source import Source
 from components.example_gen.splits import NO_SPLIT, Splits
 from components.examples import SplitWriter
 
+WriteSplits = Callable[[Examples, Source, Splits, str], dict[str, int]]
 
-def write_examples(examples: Examples, source: Source, splits: Splits, payload_format: str) -> dict[str, int]:
+
+def write_examples(
+    examples: Examples, source: Source, splits: Splits, payload_format: str, write: WriteSplits
+) -> dict[str, int]:
     """Writes every split, and returns its number of rows by name; rows in no split under the empty name.
+
+    Args:
+        examples: The artifact.
+        source: The rows.
+        splits: Which split each row goes to.
+        payload_format: How rows are written.
+        write: `write_splits`, or its like on Beam.
 
     Raises:
         DataError: A split has no rows, or the data are damaged.
         ServiceError: The machine cannot write, as on a full disk.
     """
     with _writing(examples.path), whole_folder(examples.path) as folder:
-        counts = _write_splits(Examples(folder), source, splits, payload_format)
+        counts = write(Examples(folder), source, splits, payload_format)
         for name in splits.names:
             if counts[name] == 0:
                 raise DataError(
@@ -34,7 +45,8 @@ def write_examples(examples: Examples, source: Source, splits: Splits, payload_f
     return counts
 
 
-def _write_splits(examples: Examples, source: Source, splits: Splits, payload_format: str) -> dict[str, int]:
+def write_splits(examples: Examples, source: Source, splits: Splits, payload_format: str) -> dict[str, int]:
+    """Streams the rows through this process into a writer a split; returns the number of rows by split."""
     outside = 0
     with ExitStack() as stack:
         writers = {name: stack.enter_context(SplitWriter(examples, name, payload_format)) for name in splits.names}
@@ -43,11 +55,12 @@ def _write_splits(examples: Examples, source: Source, splits: Splits, payload_fo
                 numbers = splits.assign(file, batch)
                 outside += int((numbers == NO_SPLIT).sum())
                 for number, writer in enumerate(writers.values()):
-                    writer.write(_part(batch, numbers == number))
+                    writer.write(part(batch, numbers == number))
     return {name: writer.rows for name, writer in writers.items()} | {"": outside}
 
 
-def _part(batch: pa.RecordBatch, chosen: np.ndarray) -> pa.RecordBatch:
+def part(batch: pa.RecordBatch, chosen: np.ndarray) -> pa.RecordBatch:
+    """The chosen rows of a batch."""
     return batch if chosen.all() else batch.filter(pa.array(chosen))
 
 

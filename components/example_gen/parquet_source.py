@@ -44,6 +44,11 @@ class ParquetSource:
             for field in schema:
                 self._types[field.name] = _settled(file, field, self._types[field.name])
 
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns and types of every batch."""
+        return pa.schema(list(self._types.items()))
+
     def read(self, file: Path) -> Iterator[pa.RecordBatch]:
         """Streams the rows of one of the files."""
         for batch in examples.read_parquet(file, list(self._types)):

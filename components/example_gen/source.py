@@ -14,6 +14,11 @@ from components.errors import DataError
 class Source(Protocol):
     """Files that were looked through once."""
 
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns and types of every batch."""
+        ...
+
     def read(self, file: Path) -> Iterator[pa.RecordBatch]:
         """Streams the rows of one of the files, in TFXIO's form, with the source's columns and types.
 

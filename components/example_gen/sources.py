@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from components.errors import DataError, UserError
 from components.example_gen.csv_source import CsvSource
@@ -37,13 +38,16 @@ def _format(file: Path) -> str:
     raise DataError(f"the name of {file} tells no format", mend=f"set input_format to one of {', '.join(FORMATS)}")
 
 
-def open_source(files: Sequence[Path], format_name: str, column_types: Mapping[str, str]) -> Source:
+def open_source(
+    files: Sequence[Path], format_name: str, column_types: Mapping[str, str], settled: Sequence[Any] | None = None
+) -> Source:
     """Looks through files and settles their columns and types.
 
     Args:
         files: Files of one format.
         format_name: One of `FORMATS`.
         column_types: Declared types of CSV columns.
+        settled: The types of each file, where they have been settled elsewhere (CSV and TFRecord).
 
     Raises:
         UserError: There is no such format, or declared types do not fit it.
@@ -52,9 +56,9 @@ def open_source(files: Sequence[Path], format_name: str, column_types: Mapping[s
     if column_types and format_name != "csv":
         raise UserError(f"column_types is for CSV, and the files are {format_name}", mend="leave column_types out")
     readers: dict[str, Callable[[], Source]] = {
-        "csv": lambda: CsvSource(files, column_types),
+        "csv": lambda: CsvSource(files, column_types, settled),
         "parquet": lambda: ParquetSource(files),
-        "tfrecord": lambda: TfrecordSource(files),
+        "tfrecord": lambda: TfrecordSource(files, settled),
     }
     if format_name not in readers:
         raise UserError(f"input_format is {format_name!r}", mend=f"take one of auto, {', '.join(readers)}")

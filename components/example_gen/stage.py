@@ -25,6 +25,7 @@ column.
 from __future__ import annotations
 
 import json
+from functools import partial
 
 from components.artifacts import DataPath, Examples, Output
 from components.errors import UserError
@@ -45,6 +46,8 @@ def example_gen(
     data_repo: str = "",
     span: int = 0,
     version: int = 0,
+    engine: str = "direct",
+    beam_pipeline_args: list = [],
 ) -> None:
     """Reads CSV, Parquet or TFRecord files, splits their rows and writes them as Examples.
 
@@ -67,20 +70,32 @@ def example_gen(
         data_repo: The Git repository that input_path lies in, a path or URL; the working folder's by default.
         span: TFX's span number, recorded on the artifact.
         version: TFX's version number within the span, recorded on the artifact.
+        engine: `direct`, in this process; or `beam`, for data that one machine does not hold.
+        beam_pipeline_args: Beam's pipeline options for `beam`, such as `["--runner=FlinkRunner", ...]`; the
+            DirectRunner by default.
     """
     from components import data_versions
+    from components.beam_engine import uses_beam
     from components.example_gen import generate, sources
     from components.example_gen.splits import make_splits
     from components.examples import describe, require_payload_format
 
     require_payload_format(payload_format)
+    on_beam = uses_beam(engine, beam_pipeline_args)
     with data_versions.resolve(input_path, repo=data_repo, allow_unversioned=allow_unversioned) as data:
         rule = make_splits(data.path, data.files, splits, split_hash, split_patterns, split_column, split_bounds)
         format_name = sources.input_format(rule.files) if input_format == "auto" else input_format
         if split_hash == "tfx" and format_name != "csv":
             raise UserError(f"split_hash 'tfx' is for CSV, and the files are {format_name}", mend="leave it out")
-        source = sources.open_source(rule.files, format_name, column_types)
-        rows = generate.write_examples(examples, source, rule, payload_format)
+        if on_beam:
+            from components.example_gen import beam
+
+            source = beam.open_source(rule.files, format_name, column_types, beam_pipeline_args, examples.path)
+            write: generate.WriteSplits = partial(beam.write_splits, beam_pipeline_args=beam_pipeline_args)
+        else:
+            source = sources.open_source(rule.files, format_name, column_types)
+            write = generate.write_splits
+        rows = generate.write_examples(examples, source, rule, payload_format, write)
     describe(examples, rule.names, payload_format)
     examples.metadata |= {
         "span": span,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,16 +14,29 @@ from components.errors import DataError
 class TfrecordSource:
     """TFRecord files, plain or gzip; a feature that some records lack is missing there.
 
+    Args:
+        files: The files.
+        settled: The types of each file's features, where they have been settled elsewhere, as `settled_types` of
+            sources of one file; then the records are not looked through again.
+
     Raises:
         DataError: Names the file and the records, or the feature, that are wrong.
     """
 
-    def __init__(self, files: Sequence[Path]) -> None:
+    def __init__(self, files: Sequence[Path], settled: Sequence[Mapping[str, pa.DataType]] | None = None) -> None:
         types: dict[str, pa.DataType] = {}
-        for file in files:
-            _settle(file, types)
+        for number, file in enumerate(files):
+            if settled is None:
+                _settle(file, types)
+            else:
+                _join(file, types, settled[number])
         # A tf.Example has no order of its own.
-        self._types = dict(sorted(types.items()))
+        self.settled_types = dict(sorted(types.items()))
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns and types of every batch."""
+        return pa.schema(list(self.settled_types.items()))
 
     def read(self, file: Path) -> Iterator[pa.RecordBatch]:
         """Streams the rows of one of the files."""
@@ -33,24 +46,27 @@ class TfrecordSource:
         there = dict(zip(batch.schema.names, batch.columns, strict=True))
         columns = [
             there[name].cast(kind) if name in there else pa.nulls(batch.num_rows, kind)
-            for name, kind in self._types.items()
+            for name, kind in self.settled_types.items()
         ]
-        return pa.RecordBatch.from_arrays(columns, names=list(self._types))
+        return pa.RecordBatch.from_arrays(columns, names=list(self.settled_types))
 
 
 def _settle(file: Path, types: dict[str, pa.DataType]) -> None:
     empty = True
     for batch in examples.read_tf_examples(file):
         empty = False
-        for field in batch.schema:
-            known = types.setdefault(field.name, field.type)
-            if pa.types.is_null(known):
-                types[field.name] = field.type
-            elif field.type not in (known, pa.null()):
-                raise DataError(
-                    f"{file}: the feature {field.name!r} is {field.type.value_type}, and {known.value_type} in records "
-                    "before",
-                    mend="write every feature with one type",
-                )
+        _join(file, types, dict(zip(batch.schema.names, batch.schema.types, strict=True)))
     if empty:
         raise DataError(f"{file} is empty", mend="remove it, or write the file again")
+
+
+def _join(file: Path, types: dict[str, pa.DataType], others: Mapping[str, pa.DataType]) -> None:
+    for name, kind in others.items():
+        known = types.setdefault(name, kind)
+        if pa.types.is_null(known):
+            types[name] = kind
+        elif kind not in (known, pa.null()):
+            raise DataError(
+                f"{file}: the feature {name!r} is {kind.value_type}, and {known.value_type} in records before",
+                mend="write every feature with one type",
+            )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import apache_beam as beam
@@ -12,6 +12,35 @@ import pyarrow as pa
 import tensorflow_data_validation as tfdv
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from tensorflow_metadata.proto.v0 import statistics_pb2
+
+from components import beam_examples
+from components.artifacts import Artifact
+
+
+def of_split(
+    examples: Artifact, split: str, options: tfdv.StatsOptions, beam_pipeline_args: Sequence[str], beside: Path
+) -> statistics_pb2.DatasetFeatureStatisticsList:
+    """Runs `tfdv.GenerateStatistics` over a split that the workers read themselves.
+
+    Args:
+        examples: The rows.
+        split: The split's name.
+        options: TFDV's options.
+        beam_pipeline_args: Beam's pipeline options.
+        beside: A path beside which the workers may write.
+    """
+    columns = list(options.feature_allowlist) if options.feature_allowlist else None
+
+    def build(begin: beam.Pipeline) -> beam.PCollection:
+        rows = begin | "Read" >> beam_examples.Read(examples, split, columns=columns)
+        return (
+            rows
+            | "Statistics" >> tfdv.GenerateStatistics(options)
+            | "Merge" >> tfdv.MergeDatasetFeatureStatisticsList()
+        )
+
+    (result,) = beam_examples.collect(build, beam_pipeline_args, f"the statistics of {split}", beside)
+    return result  # type: ignore[no-any-return]
 
 
 def statistics(

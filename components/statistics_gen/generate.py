@@ -20,9 +20,16 @@ from components.statistics_gen.options import columns_named, stats_options, unkn
 
 
 def generate(
-    examples: Artifact, output: Artifact, schema: Artifact | None, splits: list[str], options: dict[str, Any]
+    examples: Artifact,
+    output: Artifact,
+    schema: Artifact | None,
+    splits: list[str],
+    options: dict[str, Any],
+    beam_pipeline_args: list[str] | None = None,
 ) -> None:
     """Writes `Split-<name>/FeatureStats.pb` of the wanted splits; nothing unless all succeed.
+
+    With Beam's pipeline options, TFDV computes in a Beam pipeline.
 
     Raises:
         UserError: A split, an option or a column that an option names does not exist.
@@ -30,7 +37,10 @@ def generate(
     """
     tfdv_options = stats_options(options, read_schema(schema) if schema else None)
     wanted = require_splits(examples, splits)
-    made = {split: _of_split(examples, split, tfdv_options) for split in wanted}
+    if beam_pipeline_args is None:
+        made = {split: _of_split(examples, split, tfdv_options) for split in wanted}
+    else:
+        made = {split: _on_beam(examples, split, tfdv_options, beam_pipeline_args, output.path) for split in wanted}
     for split, result in made.items():
         _write(split_path(output, split) / STATISTICS_FILE, result)
     output.metadata["split_names"] = json.dumps(wanted)
@@ -47,6 +57,20 @@ def _of_split(
     result = statistics(_watched(batches, seen, options), options)
     if seen and (missing := columns_named(options) - seen):
         raise unknown_column(min(missing), _all_columns(examples, split))
+    _report(split, result, time.monotonic() - began)
+    return result
+
+
+def _on_beam(
+    examples: Artifact, split: str, options: tfdv.StatsOptions, beam_pipeline_args: list[str], beside: Path
+) -> statistics_pb2.DatasetFeatureStatisticsList:
+    from components.statistics_gen import beam
+
+    began = time.monotonic()
+    columns = _all_columns(examples, split)
+    if missing := columns_named(options) - set(columns):
+        raise unknown_column(min(missing), columns)
+    result = beam.of_split(examples, split, options, beam_pipeline_args, beside)
     _report(split, result, time.monotonic() - began)
     return result
 

@@ -18,6 +18,8 @@ def statistics_gen(
     schema: Input[Schema] | None = None,
     splits: list = [],
     options: dict = {},
+    engine: str = "direct",
+    beam_pipeline_args: list = [],
 ) -> None:
     """Computes TFDV statistics of every split.
 
@@ -29,7 +31,12 @@ def statistics_gen(
         options: TFDV's StatsOptions by name, such as `weight_feature`, `num_quantiles_histogram_buckets`,
             `feature_allowlist`, `sample_rate` or `slicing_config` (TFDV's SlicingConfig as JSON); and
             `slicing_columns`, a list of columns to slice by, each on its own.
+        engine: `direct`, in this process; or `beam`, for data that one machine does not hold.
+        beam_pipeline_args: Beam's pipeline options for `beam`, such as `["--runner=FlinkRunner", ...]`; the
+            DirectRunner by default.
     """
+    from components.beam_engine import uses_beam
     from components.statistics_gen.generate import generate
 
-    generate(examples, statistics, schema, splits, options)
+    on_beam = uses_beam(engine, beam_pipeline_args)
+    generate(examples, statistics, schema, splits, options, beam_pipeline_args if on_beam else None)

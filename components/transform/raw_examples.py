@@ -19,7 +19,7 @@ from tfx_bsl.tfxio.tensor_adapter import TensorAdapter, TensorAdapterConfig
 
 from components.artifacts import Artifact
 from components.errors import DataError, UserError
-from components.examples import read_batches
+from components.examples import Piece, read_batches, read_piece
 
 Representations = Mapping[str, schema_pb2.TensorRepresentation]
 
@@ -76,9 +76,11 @@ class RawExamples:
             UserError: The schema describes tensors that cannot be made from its features.
         """
         try:
-            return TensorAdapter(_adapter_config(self.schema, self._representations)).TypeSpecs()  # type: ignore[no-any-return]
+            specs = TensorAdapter(_adapter_config(self.schema, self._representations)).TypeSpecs()
         except ValueError as error:
             raise UserError(f"the schema does not describe tensors: {error}", mend="correct schema.pbtxt") from error
+        # Representations come from a map of a proto, which has no order.
+        return dict(sorted(specs.items()))
 
     @property
     def read_specs(self) -> Mapping[str, tf.TypeSpec]:
@@ -121,13 +123,33 @@ class RawExamples:
         Raises:
             DataError: A column has another type than the schema says.
         """
+        for batch in read_batches(self.examples, split, **self._reading):
+            yield self._conformed(batch, f"split {split!r} of {self.examples.path}")
+
+    def piece_batches(self, piece: Piece) -> Iterator[pa.RecordBatch]:
+        """Streams a part of a split as `batches` does, for a reader that makes tensors elsewhere.
+
+        Raises:
+            DataError: A column has another type, or a row another length, than the schema says.
+        """
+        group = "" if piece.row_group is None else f"row group {piece.row_group} of "
+        source, first_row = f"{group}{piece.file}", 1
+        for batch in read_piece(piece, **self._reading):
+            conformed = self._conformed(batch, source)
+            if error := self._length_error(conformed, source, first_row):
+                raise error
+            yield conformed
+            first_row += batch.num_rows
+
+    @property
+    def _reading(self) -> dict[str, Any]:
+        columns = self.adapter_config.arrow_schema.names
+        return {"columns": columns, "batch_rows": BATCH_ROWS, "schema": self._read_schema.SerializeToString()}
+
+    def _conformed(self, batch: pa.RecordBatch, where: str) -> pa.RecordBatch:
         arrow_schema = self.adapter_config.arrow_schema
-        serialized = self._read_schema.SerializeToString()
-        batches = read_batches(
-            self.examples, split, columns=arrow_schema.names, batch_rows=BATCH_ROWS, schema=serialized
-        )
-        for batch in batches:
-            yield _conformed(batch, arrow_schema, f"split {split!r} of {self.examples.path}")
+        columns = [_column(batch, field, where) for field in arrow_schema]
+        return pa.RecordBatch.from_arrays(columns, schema=arrow_schema)
 
     def tensor_batches(self, splits: Iterable[str]) -> Iterator[TensorBatch]:
         """Streams splits as tensors.
@@ -146,10 +168,13 @@ class RawExamples:
         try:
             tensors = self._adapter.ToBatchTensors(batch)
         except ValueError as error:
-            raise self._shape_error(batch, source, first_row, error) from error
+            rows = f"rows {first_row} to {first_row + batch.num_rows - 1} of {source}"
+            other = DataError(f"{rows}: {error}: {error.__cause__}", mend="correct the data or the schema")
+            raise self._length_error(batch, source, first_row) or other from error
         return TensorBatch(tensors, f"rows {first_row} to {first_row + batch.num_rows - 1} of {source}")
 
-    def _shape_error(self, batch: pa.RecordBatch, source: str, first_row: int, error: ValueError) -> DataError:
+    def _length_error(self, batch: pa.RecordBatch, source: str, first_row: int) -> DataError | None:
+        """Names the first row whose number of values is not that of its dense tensor."""
         for name, representation in self.adapter_config.tensor_representations.items():
             if representation.HasField("dense_tensor"):
                 size = math.prod(dim.size for dim in representation.dense_tensor.shape.dim)
@@ -160,18 +185,12 @@ class RawExamples:
                         mend="fill the gap, or give the feature no fixed shape in the schema "
                         "(schema_gen: infer_feature_shape=false)",
                     )
-        rows = f"rows {first_row} to {first_row + batch.num_rows - 1} of {source}"
-        return DataError(f"{rows}: {error}: {error.__cause__}", mend="correct the data or the schema")
+        return None
 
 
 def _adapter_config(schema: schema_pb2.Schema, representations: Representations) -> TensorAdapterConfig:
     decoder = example_coder.ExamplesToRecordBatchDecoder(schema.SerializeToString())
     return TensorAdapterConfig(decoder.ArrowSchema(), dict(representations))
-
-
-def _conformed(batch: pa.RecordBatch, arrow_schema: pa.Schema, where: str) -> pa.RecordBatch:
-    columns = [_column(batch, field, where) for field in arrow_schema]
-    return pa.RecordBatch.from_arrays(columns, schema=arrow_schema)
 
 
 def _column(batch: pa.RecordBatch, field: pa.Field, where: str) -> pa.Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import itertools
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import tensorflow_transform as tft
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 
 from components.artifacts import Artifact, Examples, whole_folder
+from components.beam_engine import uses_beam
 from components.errors import UserError
 from components.examples import PAYLOAD_FORMATS, SplitWriter, describe, payload_format, require_splits
 from components.transform import analysis
@@ -22,6 +23,7 @@ from components.transform.analyzers import NotDirectError
 from components.transform.application import Transform
 from components.transform.preprocessing import PreprocessingFn, load_preprocessing_fn
 from components.transform.raw_examples import RawExamples, read_schema
+from components.transform.reproducible import make_reproducible
 from components.transform.tracing import Trace, trace
 
 
@@ -35,7 +37,35 @@ class Settings:
     custom_config: Mapping[str, Any]
     payload_format: str
     disable_statistics: bool
-    force_beam: bool
+    engine: str
+    beam_pipeline_args: list[str]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What to do with which rows, and the folders to write in.
+
+    Attributes:
+        preprocessing_fn: The user's function.
+        first: Its first trace.
+        rows: The rows, with the features that it looks at.
+        analyzed: The splits to analyse.
+        transformed: The splits to transform.
+        graph: The folder of the TransformGraph.
+        target: Where the transformed rows go.
+        written_format: Their payload format.
+        scratch: For temporary files.
+    """
+
+    preprocessing_fn: PreprocessingFn
+    first: Trace
+    rows: RawExamples
+    analyzed: list[str]
+    transformed: list[str]
+    graph: Path
+    target: Examples
+    written_format: str
+    scratch: Path
 
 
 def run(
@@ -47,19 +77,32 @@ def run(
         UserError: A setting, the schema or the preprocessing_fn has to change.
         DataError: The rows do not fit the schema, or make the preprocessing_fn fail.
     """
+    on_beam = uses_beam(settings.engine, settings.beam_pipeline_args)
     analyzed = _analyzed_splits(examples, settings.analyze_splits)
     splits = require_splits(examples, settings.transform_splits)
     written_format = _written_format(examples, settings.payload_format)
     raw = RawExamples(examples, read_schema(schema))
     preprocessing_fn = load_preprocessing_fn(settings.module, settings.custom_config)
-    with whole_folder(transform_graph.path) as graph, whole_folder(transformed_examples.path) as rows:
-        used, way = _analyze(preprocessing_fn, raw, analyzed, graph, settings.force_beam)
-        transformed = _written(used, graph, Examples(rows), splits, written_format)
-        if settings.disable_statistics:
-            collections.deque(transformed, maxlen=0)
-        else:
-            _write_statistics(used, analyzed, transformed, graph, settings)
-    transform_graph.metadata["analysis"] = way
+    # Workers on other machines see where the outputs go, but not this one's temporary folder.
+    shared = {"dir": transform_graph.path.parent, "prefix": ".transform-"} if on_beam else {"prefix": "transform-"}
+    with (
+        tempfile.TemporaryDirectory(**shared) as scratch,
+        whole_folder(transform_graph.path) as graph,
+        whole_folder(transformed_examples.path) as target,
+    ):
+        first = trace(preprocessing_fn, raw.specs, Path(scratch))
+        task = _Task(
+            preprocessing_fn,
+            first,
+            raw.of(first.used_inputs()),
+            analyzed,
+            splits,
+            graph,
+            Examples(target),
+            written_format,
+            Path(scratch),
+        )
+        transform_graph.metadata["analysis"] = _on_beam(task, settings) if on_beam else _directly(task, settings)
     describe(transformed_examples, splits, written_format)
 
 
@@ -75,66 +118,82 @@ def _written_format(examples: Artifact, wanted: str) -> str:
     return wanted or payload_format(examples)
 
 
-def _analyze(
-    preprocessing_fn: PreprocessingFn, raw: RawExamples, splits: list[str], graph: Path, force_beam: bool
-) -> tuple[RawExamples, str]:
-    """Writes the graph; returns the rows with the features that it looks at, and which way was taken."""
-    with tempfile.TemporaryDirectory(prefix="transform-") as folder:
-        scratch = Path(folder)
-        first = trace(preprocessing_fn, raw.specs, scratch)
-        used = raw.of(first.used_inputs())
-        way = _analyze_some_way(preprocessing_fn, first, used, splits, graph, scratch, force_beam)
-    metadata = dataset_metadata.DatasetMetadata(raw.schema)
-    metadata_io.write_metadata(metadata, str(graph / tft.TFTransformOutput.RAW_METADATA_DIR))
-    return used, way
+def _complete_graph(task: _Task) -> None:
+    make_reproducible(task.graph / tft.TFTransformOutput.TRANSFORM_FN_DIR, task.scratch)
+    metadata = dataset_metadata.DatasetMetadata(task.rows.schema)
+    metadata_io.write_metadata(metadata, str(task.graph / tft.TFTransformOutput.RAW_METADATA_DIR))
 
 
-def _analyze_some_way(
-    preprocessing_fn: PreprocessingFn,
-    first: Trace,
-    used: RawExamples,
-    splits: list[str],
-    graph: Path,
-    scratch: Path,
-    force_beam: bool,
-) -> str:
-    reason = "force_beam is set"
-    if not force_beam:
-        try:
-            analysis.analyze(preprocessing_fn, first, used, splits, graph, scratch)
-        except NotDirectError as node:
-            reason = f"{node} is not evaluated directly"
-        else:
-            print("transform: analysed directly, without Beam", flush=True)
-            return "direct"
+def _directly(task: _Task, settings: Settings) -> str:
+    """Does the work batch by batch in this process; returns how the analysis was done."""
+    way = _analyze(task)
+    _complete_graph(task)
+    transformed = _written(task)
+    if settings.disable_statistics:
+        collections.deque(transformed, maxlen=0)
+    else:
+        _write_statistics(task, transformed, settings)
+    return way
+
+
+def _analyze(task: _Task) -> str:
+    try:
+        analysis.analyze(task.preprocessing_fn, task.first, task.rows, task.analyzed, task.graph, task.scratch)
+    except NotDirectError as node:
+        reason = f"{node} is not evaluated directly"
+    else:
+        print("transform: analysed directly, without Beam", flush=True)
+        return "direct"
     # Beam takes seconds to import.
     from components.transform import beam_analysis
 
     print(f"transform: analysed by TFT on Beam, because {reason}", flush=True)
-    beam_analysis.analyze(preprocessing_fn, used, splits, graph, scratch)
+    beam_analysis.analyze(task.preprocessing_fn, task.rows, task.analyzed, task.graph, task.scratch)
     return "beam"
 
 
-def _written(
-    used: RawExamples, graph: Path, target: Examples, splits: list[str], written_format: str
-) -> Iterator[pa.RecordBatch]:
+def _written(task: _Task) -> Iterator[pa.RecordBatch]:
     """Transforms splits, writes them, and passes the rows on."""
-    transform = Transform(graph, used)
-    for split in splits:
-        with SplitWriter(target, split, written_format) as writer:
-            for batch in used.tensor_batches([split]):
+    transform = Transform(task.graph, task.rows)
+    for split in task.transformed:
+        with SplitWriter(task.target, split, task.written_format) as writer:
+            for batch in task.rows.tensor_batches([split]):
                 after = transform(batch)
                 writer.write(transform.as_features(after))
                 yield after
 
 
-def _write_statistics(
-    used: RawExamples, analyzed: list[str], transformed: Iterable[pa.RecordBatch], graph: Path, settings: Settings
-) -> None:
+def _write_statistics(task: _Task, transformed: Iterator[pa.RecordBatch], settings: Settings) -> None:
     # TFDV loads Beam.
+    from components.statistics_gen.compute import statistics as computed
     from components.transform import statistics
 
     update = statistics.load_options_updater(settings.module, settings.custom_config)
-    before = itertools.chain.from_iterable(map(used.batches, analyzed))
-    statistics.write_before(before, used.schema, graph, update)
-    statistics.write_after(transformed, graph, update)
+    before = itertools.chain.from_iterable(map(task.rows.batches, task.analyzed))
+    options = statistics.options_before(task.rows.schema, update)
+    statistics.write_before(computed(before, options), options, task.graph)
+    options = statistics.options_after(task.graph, update)
+    statistics.write_after(computed(transformed, options), options, task.graph)
+
+
+def _on_beam(task: _Task, settings: Settings) -> str:
+    """Does the work in two pipelines: one up to the graph, and one that applies it."""
+    from components.transform import beam_analysis, beam_application, statistics
+
+    counted = not settings.disable_statistics
+    arguments = settings.beam_pipeline_args
+    update = statistics.load_options_updater(settings.module, settings.custom_config)
+    options = statistics.options_before(task.rows.schema, update) if counted else None
+    before = beam_analysis.analyze(
+        task.preprocessing_fn, task.rows, task.analyzed, task.graph, task.scratch, arguments, options
+    )
+    _complete_graph(task)
+    if before:
+        statistics.write_before(before, options, task.graph)
+    options = statistics.options_after(task.graph, update) if counted else None
+    after = beam_application.transform(
+        task.rows, task.graph, task.target, task.transformed, task.written_format, task.scratch, arguments, options
+    )
+    if after:
+        statistics.write_after(after, options, task.graph)
+    return "beam"

@@ -16,12 +16,14 @@ def transform(
     custom_config: dict = {},
     payload_format: str = "",
     disable_statistics: bool = False,
-    force_beam: bool = False,
+    engine: str = "direct",
+    beam_pipeline_args: list = [],
 ) -> None:
     """Runs a TFX `preprocessing_fn`: analyses the data, saves the transform graph, applies it to every split.
 
     The analysis is evaluated directly, without a Beam pipeline; a preprocessing_fn that needs what the direct way
-    does not do goes to Beam by itself, and the log says so.
+    does not do goes to Beam in this process by itself, and the log says so. With `engine="beam"` the analysis, the
+    transform and the statistics run as Beam pipelines, whose workers read and write the artifacts' files themselves.
 
     Args:
         examples: The rows.
@@ -34,11 +36,20 @@ def transform(
         custom_config: Handed to a preprocessing_fn that takes `custom_config`.
         payload_format: Of the transformed examples: `parquet`, `tf_example`, or as the input where empty.
         disable_statistics: Skip the statistics before and after the transform.
-        force_beam: Analyse on Beam even where the direct way could.
+        engine: `direct`, in this process; or `beam`, for data that one machine does not hold.
+        beam_pipeline_args: Beam's pipeline options for `beam`, such as `["--runner=FlinkRunner", ...]`; the
+            DirectRunner by default.
     """
     from components.transform.run import Settings, run
 
     settings = Settings(
-        module, analyze_splits, transform_splits, custom_config, payload_format, disable_statistics, force_beam
+        module,
+        analyze_splits,
+        transform_splits,
+        custom_config,
+        payload_format,
+        disable_statistics,
+        engine,
+        beam_pipeline_args,
     )
     run(examples, schema, transform_graph, transformed_examples, settings)

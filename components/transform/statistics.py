@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-import pyarrow as pa
 import tensorflow as tf
 import tensorflow_data_validation as tfdv
 import tensorflow_transform as tft
 from google.protobuf import text_format
-from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from components import user_modules
-from components.statistics_gen.compute import statistics
 from components.transform.preprocessing import config_arguments
 
-_UPDATER = "stats_options_updater_fn"
+Statistics: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
 UpdateOptions = Callable[[str, tfdv.StatsOptions], tfdv.StatsOptions]
+_UPDATER = "stats_options_updater_fn"
 
 
 def load_options_updater(module: str, custom_config: Mapping[str, Any]) -> UpdateOptions:
@@ -34,27 +33,19 @@ def load_options_updater(module: str, custom_config: Mapping[str, Any]) -> Updat
     return lambda kind, options: user_modules.call(function, StatsType[kind], options, **config)
 
 
-def write_before(
-    batches: Iterable[pa.RecordBatch], schema: schema_pb2.Schema, graph: Path, update: UpdateOptions
-) -> None:
-    """Writes `pre_transform_feature_stats`: the statistics of the analysed rows, by the raw schema."""
-    options = update("PRE_TRANSFORM", tfdv.StatsOptions(schema=schema, experimental_use_sketch_based_topk_uniques=True))
-    _write(batches, options, graph / tft.TFTransformOutput.PRE_TRANSFORM_FEATURE_STATS_PATH)
+def options_before(schema: schema_pb2.Schema, update: UpdateOptions) -> tfdv.StatsOptions:
+    """TFDV's options for the analysed rows, by the raw schema."""
+    return update("PRE_TRANSFORM", tfdv.StatsOptions(schema=schema, experimental_use_sketch_based_topk_uniques=True))
 
 
-def write_after(batches: Iterable[pa.RecordBatch], graph: Path, update: UpdateOptions) -> None:
-    """Writes `post_transform_feature_stats`: the transformed rows' statistics, and what is odd about them."""
+def options_after(graph: Path, update: UpdateOptions) -> tfdv.StatsOptions:
+    """TFDV's options for the transformed rows, by the schema and the vocabularies of a TransformGraph's folder."""
     options = tfdv.StatsOptions(
         schema=tft.TFTransformOutput(str(graph)).transformed_metadata.schema,
         vocab_paths=_vocabulary_paths(graph),
         experimental_use_sketch_based_topk_uniques=True,
     )
-    options = update("POST_TRANSFORM", options)
-    path = graph / tft.TFTransformOutput.POST_TRANSFORM_FEATURE_STATS_PATH
-    computed = _write(batches, options, path)
-    if options.schema is not None:
-        anomalies = tfdv.validate_statistics(computed, options.schema)
-        (path.parent / "SchemaDiff.pb").write_bytes(anomalies.SerializeToString())
+    return update("POST_TRANSFORM", options)
 
 
 def _vocabulary_paths(graph: Path) -> dict[str, str]:
@@ -64,10 +55,22 @@ def _vocabulary_paths(graph: Path) -> dict[str, str]:
     return {key: str(assets / name) for key, name in names.items()}
 
 
-def _write(batches: Iterable[pa.RecordBatch], options: tfdv.StatsOptions, path: Path) -> Any:
-    computed = statistics(batches, options)
+def write_before(computed: Statistics, options: tfdv.StatsOptions, graph: Path) -> None:
+    """Writes `pre_transform_feature_stats`."""
+    _write(computed, options, graph / tft.TFTransformOutput.PRE_TRANSFORM_FEATURE_STATS_PATH)
+
+
+def write_after(computed: Statistics, options: tfdv.StatsOptions, graph: Path) -> None:
+    """Writes `post_transform_feature_stats`, and what is odd about the transformed rows."""
+    path = graph / tft.TFTransformOutput.POST_TRANSFORM_FEATURE_STATS_PATH
+    _write(computed, options, path)
+    if options.schema is not None:
+        anomalies = tfdv.validate_statistics(computed, options.schema)
+        (path.parent / "SchemaDiff.pb").write_bytes(anomalies.SerializeToString(deterministic=True))
+
+
+def _write(computed: Statistics, options: tfdv.StatsOptions, path: Path) -> None:
     path.parent.mkdir()
-    path.write_bytes(computed.SerializeToString())
+    path.write_bytes(computed.SerializeToString(deterministic=True))
     if options.schema is not None:
         (path.parent / "schema.pbtxt").write_text(text_format.MessageToString(options.schema))
-    return computed

@@ -56,14 +56,23 @@ class Trace:
         return list(self.graph.get_collection(analyzer_nodes.TENSOR_REPLACEMENTS))
 
     def used_inputs(self) -> list[str]:
-        """The features that the analysis or the transform looks at."""
+        """The features that the analysis or the transform looks at.
+
+        Raises:
+            UserError: An analyzer stands where TFT cannot follow it.
+        """
         visitor = graph_tools.SourcedTensorsVisitor()
         for sink in self.sinks:
             nodes.Traverser(visitor).visit_value_node(sink.future)
         flat_outputs = tf.nest.flatten(self.outputs, expand_composites=True)
         _, effects = tf2_utils.strip_and_get_tensors_and_control_dependencies(flat_outputs)
         needed = [*visitor.sourced_tensors, *effects, *self.outputs.values()]
-        return list(graph_tools.get_dependent_inputs(self.graph, self.inputs, needed))
+        try:
+            return list(graph_tools.get_dependent_inputs(self.graph, self.inputs, needed))
+        except ValueError as error:
+            raise UserError(
+                f"preprocessing_fn: {error}", mend="call analyzers outside of tf.cond, tf.while_loop and tf.function"
+            ) from error
 
 
 def trace(preprocessing_fn: PreprocessingFn, specs: Specs, scratch: Path, known: Tensors | None = None) -> Trace:

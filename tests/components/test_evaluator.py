@@ -453,14 +453,26 @@ def test_change_thresholds_alone_bless_nothing_without_a_baseline(
     assert compared["blessed"]
 
 
-def test_beam_gives_the_same_and_says_why_it_ran(
-    world: World, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    config = {**simple(metric("AUC"), metric("ExampleCount")), "slicing_specs": SLICES[:2]}
-    direct = evaluate(tmp_path / "direct", config, world.model("binary"), world.parquet)
-    forced = evaluate(tmp_path / "forced", config, world.model("binary"), world.parquet, force_beam=True)
-    assert "force_beam needs Beam" in capfd.readouterr().out
-    assert_equal_results(direct["evaluation"].path, forced["evaluation"].path)
+@pytest.mark.parametrize("payload", ["parquet", "records"])
+def test_the_engine_beam_gives_the_same_verdict_and_metrics(world: World, tmp_path: Path, payload: str) -> None:
+    config = simple({**metric("AUC"), "threshold": {"change_threshold": CHANGE}}, metric("ExampleCount"))
+    config["slicing_specs"] = SLICES[:2]
+    examples = getattr(world, payload)
+    done = {
+        engine: evaluate(
+            tmp_path / engine, config, world.model("binary"), examples, world.model("baseline"), engine=engine
+        )
+        for engine in ("direct", "beam")
+    }
+    assert done["direct"]["blessed"] == done["beam"]["blessed"]
+    assert_equal_results(done["direct"]["evaluation"].path, done["beam"]["evaluation"].path)
+    validated = tfma.load_validation_result(str(done["beam"]["evaluation"].path))
+    assert validated.validation_ok == done["beam"]["blessed"]
+
+
+def test_beams_options_are_for_the_engine_beam(world: World, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"beam_pipeline_args .* are given, but the engine is 'direct'"):
+        evaluate(tmp_path, BINARY, world.model("binary"), world.parquet, beam_pipeline_args=["--runner=FlinkRunner"])
 
 
 @pytest.mark.parametrize(
@@ -504,8 +516,8 @@ def test_a_schema_says_how_columns_become_tensors(world: World, tmp_path: Path) 
     (tmp_path / "schema" / "schema.pbtxt").write_text(str(schema))
     config = {**simple(metric("MeanSquaredError"), label_key="amount")}
     inputs = {"examples": world.parquet, "model": world.model("plain"), "schema": Schema(tmp_path / "schema")}
-    for folder, forced in (("direct", False), ("beam", True)):
-        run_stage_in("evaluator", tmp_path / folder, inputs, {"eval_config": config, "force_beam": forced})
+    for engine in ("direct", "beam"):
+        run_stage_in("evaluator", tmp_path / engine, inputs, {"eval_config": config, "engine": engine})
     assert_equal_results(tmp_path / "direct" / "evaluation", tmp_path / "beam" / "evaluation")
 
 

@@ -26,7 +26,7 @@ from components.errors import DataError, ServiceError, UserError
 from components.example_gen import csv_faults
 from components.example_gen.csv_source import CsvSource
 from components.example_gen.csv_types import Level, level_of
-from components.example_gen.generate import write_examples
+from components.example_gen.generate import write_examples, write_splits
 from components.example_gen.splits import HashSplits, row_hashes
 from components.examples import encode_tf_examples, read_batches, to_tfxio_form
 
@@ -415,7 +415,7 @@ def test_a_full_disk_leaves_nothing(taxi_csv: Path, tmp_path: Path, payload: str
     source, splits = CsvSource([taxi_csv], {}), HashSplits([taxi_csv], {"train": 2, "eval": 1}, "values")
     examples = Examples(tmp_path / "refused/examples")
     with largest_file(10_000), pytest.raises(ServiceError, match=f"{examples.path} cannot be written: ") as raised:
-        write_examples(examples, source, splits, payload)
+        write_examples(examples, source, splits, payload, write_splits)
     assert "make room on the disk" in str(raised.value)
     assert list((tmp_path / "refused").iterdir()) == []
 
@@ -758,3 +758,63 @@ def test_an_examples_artifact_is_read_again(generate: Generate, taxi_csv: Path) 
     first = generate(taxi_csv, folder="first", payload_format="tf_example")
     again = generate(f"{first.path}/*/*", folder="again")
     assert rows(again) == rows(first)
+
+
+@pytest.mark.parametrize("payload_format", ["parquet", "tf_example"])
+def test_the_engine_beam_makes_the_same_rows_types_and_splits(
+    generate: Generate, taxi_csv: Path, tmp_path: Path, payload_format: str
+) -> None:
+    lines = taxi_csv.read_text().splitlines()
+    for number, part in enumerate((lines[1:5000], lines[5000:9000])):
+        write_file(tmp_path / "trips" / f"{number}.csv", "\n".join([lines[0], *part]) + "\n")
+    direct, beam = (
+        generate(tmp_path / "trips", folder=engine, engine=engine, payload_format=payload_format)
+        for engine in ("direct", "beam")
+    )
+    for split in ("train", "eval"):
+        assert rows(direct, [split]) == rows(beam, [split])
+    assert types(direct) == types(beam)
+    assert direct.metadata["rows"] == beam.metadata["rows"]
+
+
+def test_on_beam_types_are_settled_over_all_files(generate: Generate, tmp_path: Path) -> None:
+    write_file(tmp_path / "in" / "a.csv", "x,y\n1,\n2,\n")
+    write_file(tmp_path / "in" / "b.csv", "y,x\n,1_0.5\n,3\n")
+    examples = generate(tmp_path / "in", one_split=True, engine="beam")
+    assert Counter(values(examples)["x"]) == Counter([1.0, 2.0, 10.5, 3.0])
+    assert types(examples)["x"] == FLOAT
+
+
+def test_on_beam_records_keep_their_split_by_column(generate: Generate, taxi_csv: Path) -> None:
+    whole = generate(taxi_csv, one_split=True, payload_format="tf_example", folder="whole")
+    bounds = {"early": {"to": "2014-01-01"}, "late": {"from": "2015-01-01"}}
+    made = [
+        generate(
+            whole.path / "Split-train",
+            input_format="tfrecord",
+            split_column="trip_start_timestamp",
+            split_bounds=bounds,
+            engine=engine,
+            folder=engine,
+        )
+        for engine in ("direct", "beam")
+    ]
+    assert made[0].metadata["rows"] == made[1].metadata["rows"]
+    assert made[0].metadata["rows_outside_splits"] == made[1].metadata["rows_outside_splits"] > 0
+    assert rows(made[0], ["early", "late"]) == rows(made[1], ["early", "late"])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("a,b\n1,2\n3\n", "line 3"),
+        ("a,b\n", "no rows"),
+        ("a,b\n1,2\n", "the split 'eval' has no rows"),
+    ],
+)
+def test_bad_csv_is_refused_on_beam_as_well(
+    refused: Callable[..., str], tmp_path: Path, content: str, said: str
+) -> None:
+    write_file(tmp_path / "in" / "good.csv", "a,b\n1,2\n")
+    text = refused(write_file(tmp_path / "in" / "data.csv", content).parent, engine="beam")
+    assert said in text

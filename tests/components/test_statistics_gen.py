@@ -17,12 +17,11 @@ from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from components.artifacts import Examples, Schema
 from components.errors import DataError, UserError
-from components.examples import SplitWriter, describe, to_tfxio_form
+from components.examples import SplitWriter, as_lists, describe, to_tfxio_form
 from components.statistics_gen import beam, compute
 from components.statistics_gen.options import stats_options
 from components.statistics_gen.top_values import TopValuesGenerator
-
-EPSILON = 0.01  # TFDV's default: the error of a quantile's rank
+from tests.components.equal_statistics import AS_DECLARED, EPSILON, assert_equal, assert_leaves, features, flat
 
 CATEGORICAL = text_format.Parse(
     """
@@ -83,65 +82,6 @@ def _lists(values: list[Any], lengths: np.ndarray | None, kind: pa.DataType) -> 
     return pa.array(rows, pa.large_list(kind))
 
 
-APPROXIMATE = {"histograms", "median", "num_values_histogram", "num_values_standard_histogram"}
-
-
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
-    """A JSON value as {path: leaf}, without what TFDV itself only estimates."""
-    if isinstance(value, dict):
-        pairs = {f"{name}.{key}": item for key, item in value.items() if key not in APPROXIMATE}
-    elif isinstance(value, list):
-        pairs = {f"{name}[{number}]": item for number, item in enumerate(value)}
-    else:
-        return {name: float(value) if isinstance(value, int) or _is_number(value) else value}
-    return {leaf: found for key, item in pairs.items() for leaf, found in _flat(item, key).items()}
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, float) or (isinstance(value, str) and value.lstrip("-").isdigit())
-
-
-def _features(dataset: statistics_pb2.DatasetFeatureStatistics) -> dict[str, statistics_pb2.FeatureNameStatistics]:
-    return {".".join(feature.path.step): feature for feature in dataset.features}
-
-
-def assert_equal(
-    ours: statistics_pb2.DatasetFeatureStatisticsList, theirs: statistics_pb2.DatasetFeatureStatisticsList
-) -> None:
-    """Counts, means, deviations, top values: equal. Quantiles and histograms: within twice TFDV's own error."""
-    mine, beams = ({dataset.name: dataset for dataset in found.datasets} for found in (ours, theirs))
-    assert mine.keys() == beams.keys()
-    for name, dataset in mine.items():
-        assert dataset.num_examples == beams[name].num_examples
-        assert dataset.weighted_num_examples == pytest.approx(beams[name].weighted_num_examples, rel=1e-6)
-        features, expected = _features(dataset), _features(beams[name])
-        assert features.keys() == expected.keys()
-        for path, feature in features.items():
-            _assert_leaves(*(_flat(json_format.MessageToDict(f, **_AS_DECLARED)) for f in (feature, expected[path])))
-            _assert_histograms(feature.num_stats, expected[path].num_stats)
-
-
-_AS_DECLARED: Any = {"preserving_proto_field_name": True}
-
-
-def _assert_leaves(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
-    assert ours.keys() == theirs.keys()
-    for name, value in theirs.items():
-        assert ours[name] == (pytest.approx(value, rel=1e-6, abs=1e-9) if isinstance(value, float) else value), name
-
-
-def _assert_histograms(ours: statistics_pb2.NumericStatistics, theirs: statistics_pb2.NumericStatistics) -> None:
-    assert len(ours.histograms) == len(theirs.histograms)
-    for mine, beams in zip(ours.histograms, theirs.histograms, strict=True):
-        assert (mine.type, mine.num_nan, mine.num_undefined) == (beams.type, beams.num_nan, beams.num_undefined)
-        total = sum(bucket.sample_count for bucket in beams.buckets)
-        assert sum(bucket.sample_count for bucket in mine.buckets) == pytest.approx(total, rel=1e-6)
-        if mine.type == statistics_pb2.Histogram.STANDARD:
-            for bucket, other in zip(mine.buckets, beams.buckets, strict=True):
-                assert (bucket.low_value, bucket.high_value) == pytest.approx((other.low_value, other.high_value))
-                assert bucket.sample_count == pytest.approx(other.sample_count, abs=2 * EPSILON * total)
-
-
 def both(
     batches: list[pa.RecordBatch], options: dict[str, Any], schema: schema_pb2.Schema | None = None
 ) -> tuple[statistics_pb2.DatasetFeatureStatisticsList, statistics_pb2.DatasetFeatureStatisticsList]:
@@ -171,7 +111,7 @@ def test_taxi_trips_with_a_schema_as_on_beam(taxi: list[pa.RecordBatch]) -> None
     tfdv.get_feature(schema, "trip_start_hour").int_domain.is_categorical = True
     ours, theirs = both(taxi, {}, schema)
     assert_equal(ours, theirs)
-    assert _features(ours.datasets[0])["trip_start_hour"].string_stats.unique == 24
+    assert features(ours.datasets[0])["trip_start_hour"].string_stats.unique == 24
 
 
 WEIGHTED = {"weight_feature": "weight", "frequency_threshold": 2, "weighted_frequency_threshold": 0.5}
@@ -205,7 +145,7 @@ def test_infinite_values() -> None:
 
 
 def test_quantiles_within_tfdvs_error(taxi: list[pa.RecordBatch]) -> None:
-    found = _features(compute.statistics(taxi, tfdv.StatsOptions()).datasets[0])
+    found = features(compute.statistics(taxi, tfdv.StatsOptions()).datasets[0])
     for column in ("fare", "trip_miles", "trip_start_timestamp"):
         values = np.sort(np.concatenate([batch.column(column).flatten().to_numpy() for batch in taxi]))
         stats = found[column].num_stats
@@ -240,7 +180,7 @@ def test_top_values_merge(awkward: list[pa.RecordBatch]) -> None:
     expected = generator.extract_output(whole)
     assert [feature.path for feature in merged.features] == [feature.path for feature in expected.features]
     for feature, other in zip(merged.features, expected.features, strict=True):
-        _assert_leaves(*(_flat(json_format.MessageToDict(f, **_AS_DECLARED)) for f in (feature, other)))
+        assert_leaves(*(flat(json_format.MessageToDict(f, **AS_DECLARED)) for f in (feature, other)))
 
 
 def test_a_sample_takes_rows_and_the_same_ones_each_time(taxi: list[pa.RecordBatch]) -> None:
@@ -271,7 +211,7 @@ def test_what_only_beam_can_do_goes_there(
     direct = compute.statistics(awkward[:2], stats_options({}, CATEGORICAL))
     assert len(found.datasets) == 1
     assert found.datasets[0].num_examples == direct.datasets[0].num_examples == 3_000
-    assert _features(found.datasets[0]).keys() == _features(direct.datasets[0]).keys()
+    assert features(found.datasets[0]).keys() == features(direct.datasets[0]).keys()
 
 
 @pytest.fixture
@@ -339,9 +279,65 @@ def test_options_and_schema_reach_tfdv(tmp_path: Path, examples: Examples, run_s
     )["statistics"]
     assert sorted(path.name for path in made.path.glob("Split-*")) == ["Split-eval"]
     (dataset,) = tfdv.load_stats_binary(str(made.path / "Split-eval/FeatureStats.pb")).datasets
-    hour = _features(dataset)["trip_start_hour"].string_stats
+    hour = features(dataset)["trip_start_hour"].string_stats
     assert len(dataset.features) == 2
     assert len(hour.top_values) == len(hour.weighted_string_stats.top_values) == 2
+
+
+@pytest.mark.parametrize("payload_format", ["parquet", "tf_example"])
+def test_the_engine_beam_makes_the_same(
+    tmp_path: Path, taxi: list[pa.RecordBatch], run_stage: Any, payload_format: str
+) -> None:
+    examples = _examples(tmp_path / "examples", {"train": taxi[:2], "eval": taxi[2:]}, payload_format)
+    options = {"slicing_columns": ["payment_type"], "weight_feature": "trip_start_hour"}
+    made = {
+        engine: run_stage(
+            "statistics_gen", {"examples": examples}, {"options": options, "engine": engine}, tmp_path / engine
+        )["statistics"]
+        for engine in ("direct", "beam")
+    }
+    for split in ("train", "eval"):
+        found = [tfdv.load_stats_binary(str(made[e].path / f"Split-{split}/FeatureStats.pb")) for e in made]
+        assert_equal(*found)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"engine": "spark"}, 'engine \'spark\' is unknown\n  mend: write engine="direct" or engine="beam"'),
+        ({"beam_pipeline_args": ["--runner=FlinkRunner"]}, "are given, but the engine is 'direct'"),
+        (
+            {"engine": "beam", "beam_pipeline_args": ["--direct_num_worker=2"]},
+            "Beam has no option --direct_num_worker\n  mend: did you mean --direct_num_workers?",
+        ),
+        (
+            {"engine": "beam", "options": {"weight_feature": "trip_mile"}},
+            "name 'trip_mile', which is no column\n  mend: did you mean 'trip_miles'?",
+        ),
+    ],
+)
+def test_wrong_engines(
+    examples: Examples, run_stage: Any, tmp_path: Path, parameters: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UserError) as error:
+        run_stage("statistics_gen", {"examples": examples}, parameters)
+    assert said in str(error.value)
+    assert not (tmp_path / "statistics_gen" / "statistics").exists()
+
+
+def test_many_distinct_values_as_on_beam() -> None:
+    random = np.random.default_rng(7)
+    names = np.array([f"company {number}".encode() for number in range(20_000)], object)
+    batches = [
+        pa.RecordBatch.from_pydict(
+            {
+                "company": as_lists(pa.array(names[random.integers(0, len(names), 10_000)])),
+                "fare": as_lists(pa.array(random.gamma(2, 8, 10_000))),
+            }
+        )
+        for _ in range(5)
+    ]
+    assert_equal(*both(batches, {}))
 
 
 @pytest.mark.parametrize(

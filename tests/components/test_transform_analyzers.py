@@ -45,6 +45,8 @@ feature { name: "text" type: BYTES presence { min_fraction: 1 } shape {} }
 feature { name: "tags" type: BYTES }
 feature { name: "floats" type: FLOAT }
 feature { name: "ints" type: INT }
+feature { name: "blank" type: BYTES presence { min_fraction: 1 } shape {} }
+feature { name: "many" type: BYTES presence { min_fraction: 1 } shape {} }
 feature { name: "absent" type: BYTES }
 feature { name: "absent_float" type: FLOAT }
 feature { name: "empty" type: BYTES }
@@ -179,7 +181,17 @@ def numeric_ragged(inputs: Inputs) -> Outputs:
 @case("numbers")
 def numeric_sparse(inputs: Inputs) -> Outputs:
     x = inputs["sparse"]
-    return rows_of(inputs, mean=tft.mean(x), sum=tft.sum(x), max=tft.max(x), size=tft.size(x))
+    return rows_of(
+        inputs,
+        mean=tft.mean(x),
+        var=tft.var(x),
+        min=tft.min(x),
+        sum=tft.sum(x),
+        max=tft.max(x),
+        size=tft.size(x),
+        elementwise=tft.mean(x, reduce_instance_dims=False),
+        words=tft.histogram(inputs["tags"], categorical=True)[0],
+    )
 
 
 @case("numbers")
@@ -273,6 +285,56 @@ def scale_per_key(inputs: Inputs) -> Outputs:
         "scale_to_z_score_per_key": tft.scale_to_z_score_per_key(x, key),
         "scale_to_0_1_per_key_file": tft.scale_to_0_1_per_key(x, key, key_vocabulary_filename="min_max_by_key"),
         "scale_to_z_score_per_key_file": tft.scale_to_z_score_per_key(x, key, key_vocabulary_filename="mean_by_key"),
+    }
+
+
+@case("keys")
+def keys_of_sparse_and_ragged(inputs: Inputs) -> Outputs:
+    sparse, ragged = inputs["sparse"], inputs["ragged"]
+    of_sparse = sparse.with_values(tf.gather(inputs["key"], sparse.indices[:, 0]))
+    of_ragged = ragged.with_values(tf.gather(inputs["key"], ragged.value_rowids()))
+    keys, counts = tft.count_per_key(inputs["tags"])
+    return {
+        "sparse_z_score": tft.scale_to_z_score_per_key(sparse, of_sparse),
+        "sparse_min_max": tft.scale_by_min_max_per_key(sparse, of_sparse, 0, 3),
+        "ragged_z_score": tft.scale_to_z_score_per_key(ragged, of_ragged),
+        "ragged_min_max": tft.scale_to_0_1_per_key(ragged, of_ragged),
+        **rows_of(inputs, keys=keys, counts=counts),
+    }
+
+
+@case("keys")
+def empty_keys(inputs: Inputs) -> Outputs:
+    keys, counts = tft.count_per_key(inputs["blank"])
+    return {
+        "scaled": tft.scale_to_z_score_per_key(inputs["x"], inputs["blank"]),
+        "buckets": tft.bucketize_per_key(inputs["x"], inputs["blank"], 3),
+        **rows_of(inputs, keys=keys, counts=counts),
+    }
+
+
+@case("many keys")
+def many_keys(inputs: Inputs) -> Outputs:
+    x, many = inputs["x"], inputs["many"]
+    keys, counts = tft.count_per_key(many)
+    return {
+        "z_score": tft.scale_to_z_score_per_key(x, many),
+        "min_max": tft.scale_by_min_max_per_key(x, many, 0, 5),
+        "buckets": tft.bucketize_per_key(x, many, 2),
+        **rows_of(inputs, keys=tf.size(keys, tf.int64), counts=tf.reduce_sum(counts)),
+    }
+
+
+@case("many keys")
+def many_words(inputs: Inputs) -> Outputs:
+    many = inputs["many"]
+    tft.vocabulary(many, vocab_filename="all", store_frequency=True)
+    tft.vocabulary(many, vocab_filename="weighed", weights=inputs["weight"], store_frequency=True)
+    tft.vocabulary(many, vocab_filename="informed", labels=inputs["label"], store_frequency=True)
+    tft.vocabulary(many, vocab_filename="shuffled", fingerprint_shuffle=True)
+    return {
+        "top": tft.compute_and_apply_vocabulary(many, top_k=300),
+        "frequent": tft.compute_and_apply_vocabulary(many, frequency_threshold=2, num_oov_buckets=5),
     }
 
 
@@ -391,6 +453,15 @@ def compute_and_apply_vocabulary(inputs: Inputs) -> Outputs:
         "varlen": tft.compute_and_apply_vocabulary(inputs["tags"], default_value=-2),
         "ragged_deep": tft.compute_and_apply_vocabulary(inputs["ragged_deep"]),
     }
+
+
+@case("vocabularies")
+def vocabulary_of_blanks(inputs: Inputs) -> Outputs:
+    blank = inputs["blank"]
+    tft.vocabulary(blank, vocab_filename="blanks", store_frequency=True)
+    tft.vocabulary(blank, vocab_filename="blanks_weighed", weights=inputs["weight"])
+    tft.vocabulary(blank, vocab_filename="blanks_in_records", file_format="tfrecord_gzip")
+    return {"applied": tft.compute_and_apply_vocabulary(blank, num_oov_buckets=1)}
 
 
 @case("more vocabularies")
@@ -559,6 +630,8 @@ def table() -> pa.Table:
             "number": scalars(rng.integers(-4, 12, ROWS), pa.int64()),
             "label": scalars(rng.integers(0, 2, ROWS), pa.int64()),
             "word": scalars(words, pa.large_binary()),
+            "blank": scalars(rng.choice(["", " ", "a", "a b", "\u00fc"], ROWS), pa.large_binary()),
+            "many": scalars([f"m{int(n)}" for n in rng.integers(0, 4 * ROWS, ROWS)], pa.large_binary()),
             "key": scalars([f"k{int(n)}" for n in rng.integers(0, 5, ROWS)], pa.large_binary()),
             "text": scalars([text(rng) for _ in range(ROWS)], pa.large_binary()),
             "tags": lists([tags(rng, int(n)) for n in lengths], pa.large_binary()),

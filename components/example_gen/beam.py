@@ -1,0 +1,95 @@
+"""ExampleGen on Beam: files are read, split and written by the workers, by the same rules as in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam import pvalue
+
+from components import beam_examples
+from components.artifacts import Examples
+from components.errors import TaxiwayError
+from components.example_gen import sources
+from components.example_gen.generate import part
+from components.example_gen.source import Source
+from components.example_gen.splits import NO_SPLIT, Splits
+
+_COUNTS = "rows by split"
+
+
+def open_source(
+    files: Sequence[Path],
+    format_name: str,
+    column_types: Mapping[str, str],
+    beam_pipeline_args: Sequence[str],
+    beside: Path,
+) -> Source:
+    """Settles columns and types as `sources.open_source` does, a file a worker.
+
+    Raises:
+        UserError, DataError: As `sources.open_source`, by the first file that is wrong.
+    """
+    if format_name not in ("csv", "tfrecord"):
+        # The footers of Parquet files tell all, and a wrong name is refused.
+        return sources.open_source(files, format_name, column_types)
+    found = dict(
+        beam_examples.collect(
+            lambda begin: (
+                begin
+                | "Files" >> beam.Create(files)
+                | "Spread" >> beam.Reshuffle()
+                | "Settle" >> beam.Map(_settled, format_name, column_types)
+            ),
+            beam_pipeline_args,
+            "example_gen: settling the types",
+            beside,
+        )
+    )
+    for file in files:
+        if isinstance(found[file], TaxiwayError):
+            raise found[file]
+    return sources.open_source(files, format_name, column_types, [found[file] for file in files])
+
+
+def write_splits(
+    examples: Examples, source: Source, splits: Splits, payload_format: str, *, beam_pipeline_args: Sequence[str]
+) -> dict[str, int]:
+    """Writes every split; returns the number of rows by split, rows in no split under the empty name."""
+
+    def build(begin: beam.Pipeline) -> beam.PCollection:
+        assigned = (
+            begin
+            | "Files" >> beam.Create(splits.files)
+            | "Spread" >> beam.Reshuffle()
+            | "Split" >> beam.FlatMap(_assigned, source, splits).with_outputs(_COUNTS, *splits.names)
+        )
+        for name in splits.names:
+            rows = assigned[name] | f"Rows of {name}" >> beam.Reshuffle()
+            _ = rows | f"Write {name}" >> beam_examples.Write(examples, name, payload_format, source.schema)
+        return assigned[_COUNTS] | "Count" >> beam.CombinePerKey(sum)
+
+    counted = beam_examples.collect(build, beam_pipeline_args, "example_gen", examples.path / "rows")
+    return dict.fromkeys([*splits.names, ""], 0) | dict(counted)
+
+
+def _settled(file: Path, format_name: str, column_types: Mapping[str, str]) -> tuple[Path, Any]:
+    """The types of a file, or the error that it raises: an exception would come through as a text of Beam's."""
+    try:
+        source: Any = sources.open_source([file], format_name, column_types)
+    except TaxiwayError as error:
+        return file, error
+    return file, source.settled_types
+
+
+def _assigned(file: Path, source: Source, splits: Splits) -> Iterator[Any]:
+    for batch in source.read(file):
+        numbers = splits.assign(file, batch)
+        for number, name in [*enumerate(splits.names), (NO_SPLIT, "")]:
+            rows: pa.RecordBatch = part(batch, numbers == number)
+            yield pvalue.TaggedOutput(_COUNTS, (name, rows.num_rows))
+            if name and rows.num_rows:
+                yield pvalue.TaggedOutput(name, rows)
