@@ -1,6 +1,6 @@
 """Taxiway beside TFX 1.21's LocalDagRunner: same machine, data, modules and settings, in turn, whole processes.
 
-    python -m benchmarks.bench [--rows 15002,150020,1500200] [--distinct] [--all-runs] [--no-tfx]
+    python -m benchmarks.bench [--rows 15002,150020,1500200] [--distinct] [--runs cold,...] [--no-tfx]
 
 Prints a table and writes the figures to `benchmarks/out/latest.json`: a list of objects with system, rows, data, run,
 stage or `whole`, wall_s, cpu_s, peak_mb. The runs, the first size's all four, the other sizes' the first alone:
@@ -47,13 +47,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", default="15002,150020,1500200", help="sizes, with commas between")
     parser.add_argument("--distinct", action="store_true", help="trips with many distinct values")
-    parser.add_argument("--all-runs", action="store_true", help="all four runs at every size")
+    parser.add_argument("--runs", help=f"which runs at every size, with commas between: {', '.join(RUNS)}")
     parser.add_argument("--no-tfx", action="store_true", help="Taxiway alone")
     options = parser.parse_args()
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="taxiway-bench-", dir=OUTPUT.parent) as work:
         for number, rows in enumerate(map(int, options.rows.split(","))):
-            runs = RUNS if options.all_runs or number == 0 else RUNS[:1]
+            runs = options.runs.split(",") if options.runs else RUNS if number == 0 else RUNS[:1]
             figures += _compared(Path(work), rows, options.distinct, runs, tfx=not options.no_tfx)
             shutil.rmtree(Path(work) / str(rows))
             OUTPUT.mkdir(exist_ok=True)
@@ -65,13 +65,13 @@ def _compared(work: Path, rows: int, distinct: bool, runs: Sequence[str], *, tfx
     """Both systems at one size, in turn."""
     folder = work / str(rows)
     data = write_trips(folder / "data", rows, distinct=distinct)
-    module = _write_module(folder / "taxi_module.py")
+    module = write_module(folder / "taxi_module.py")
     known = {"rows": rows, "data": "distinct" if distinct else "repeated"}
     figures = []
     for run in runs:
         if run == "run_fn changed":
             _change_run_fn(module)
-        systems = {"taxiway": _taxiway} | ({"tfx": _tfx} if tfx else {})
+        systems = {"taxiway": taxiway} | ({"tfx": _tfx} if tfx else {})
         for system, measure in systems.items():
             found = measure(data, module, folder / system)
             figures += [{"system": system, "run": run, **known, **figure} for figure in [*found, *_outside(found)]]
@@ -79,7 +79,7 @@ def _compared(work: Path, rows: int, distinct: bool, runs: Sequence[str], *, tfx
     return figures
 
 
-def _write_module(path: Path) -> Path:
+def write_module(path: Path) -> Path:
     """A copy of the module that TFX's example uses, to be changed later."""
     spec = importlib.util.find_spec(settings.MODULE)
     assert spec is not None
@@ -95,7 +95,8 @@ def _change_run_fn(module: Path) -> None:
     module.write_text(text.rstrip() + "\n  del model\n")
 
 
-def _taxiway(data: Path, module: Path, root: Path) -> list[Figure]:
+def taxiway(data: Path, module: Path, root: Path) -> list[Figure]:
+    """Runs the taxi pipeline with TFX's module, and returns the figures of the whole, the stages and `run_fn`."""
     parameters = {
         "data": str(data),
         "module": str(module),
