@@ -96,6 +96,10 @@ class ModelBlessing(Artifact):
     """An empty file, `BLESSED` or `NOT_BLESSED`."""
 
 
+class InfraBlessing(Artifact):
+    """`INFRA_BLESSED` or `INFRA_NOT_BLESSED`, `report.json`; `stamped_model/`, the model with warm-up requests."""
+
+
 class PushedModel(Artifact):
     """What was pushed and where: metadata `pushed`, `pushed_destination`, `pushed_version`."""
 
@@ -115,6 +119,7 @@ TYPES: dict[str, type[Artifact]] = {
         HyperParameters,
         ModelEvaluation,
         ModelBlessing,
+        InfraBlessing,
         PushedModel,
     )
 }

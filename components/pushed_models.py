@@ -10,7 +10,7 @@ A version is whole once `saved_model.pb` is there, which is written last.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -23,6 +23,18 @@ from components.provenance import Record, parse_chain
 SAVED_MODEL = "saved_model.pb"
 SERVING_FOLDER = "Format-Serving"
 """Where a Model artifact has the SavedModel that is served."""
+
+STAMPED_MODEL = "stamped_model"
+"""Where an InfraBlessing has the SavedModel with its warm-up requests."""
+
+RETIRED = ".retired"
+"""Ends the name of a version that was taken back: servers, which look for integer names, pass over it."""
+
+PUSH_LOCK = ".pushing.lock"
+"""In a destination that is a folder: held by whoever changes which versions are there."""
+
+WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
+"""In a SavedModel: what a server asks itself before it takes requests."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +67,12 @@ class Version:
     @property
     def number(self) -> int:
         """The version number."""
-        return int(self.name)
+        return int(self.name.removesuffix(RETIRED))
+
+    @property
+    def is_retired(self) -> bool:
+        """Whether it was taken back, so that no server looks at it."""
+        return self.name.endswith(RETIRED)
 
     @property
     def url(self) -> str:
@@ -127,6 +144,11 @@ def serving_model(model: Model) -> Path:
     return folder
 
 
+def unstamped_digest(files: Mapping[str, str]) -> str:
+    """The digest of a SavedModel without its warm-up requests, from the digests of its files: what was trained."""
+    return files_digest({name: digest for name, digest in files.items() if name != WARMUP_FILE})
+
+
 def open_destination(url: str) -> Destination:
     """The destination that a path or URL names; nothing is read or made.
 
@@ -153,18 +175,29 @@ def versions(destination: Destination) -> Iterator[Version]:
     Raises:
         UserError: A file stands where the destination's folder, or one above it, would have to be.
     """
+    names = _names(destination)
+    for name in sorted(filter(_is_number, names), key=int, reverse=True):
+        yield Version(destination, name)
+
+
+def retired_versions(destination: Destination) -> Iterator[Version]:
+    """The versions that were taken back, the latest first; raises as `versions`."""
+    numbers = {name.removesuffix(RETIRED) for name in _names(destination) if name.endswith(RETIRED)}
+    for number in sorted(filter(_is_number, numbers), key=int, reverse=True):
+        yield Version(destination, number + RETIRED)
+
+
+def _names(destination: Destination) -> set[str]:
     destination.file_system.invalidate_cache()
     try:
         listed = destination.file_system.ls(destination.path, detail=False)
     except FileNotFoundError:
-        return
+        return set()
     except NotADirectoryError as error:
         raise UserError(
             f"the destination {destination.url} is not writable: a file lies above it", mend="name another folder"
         ) from error
-    names = {PurePosixPath(path).name for path in listed}
-    for name in sorted(filter(_is_number, names), key=int, reverse=True):
-        yield Version(destination, name)
+    return {PurePosixPath(path).name for path in listed}
 
 
 def _is_number(name: str) -> bool:

@@ -103,8 +103,13 @@ def _push_is_intact(metadata: Mapping[str, Any], digests: DigestStore) -> bool:
     if not metadata.get("pushed_destination") or not metadata.get("pushed"):
         return True
     place = str(metadata["pushed_destination"])
+    # A rollback takes versions back; pushing one again would undo that.
     if "://" in place:
         # What it holds is not read: that would fetch the whole model in every run.
         folder, _, name = place.rpartition("/")
-        return pushed_models.Version(pushed_models.open_destination(folder), name).is_whole()
-    return Path(place).is_dir() and metadata.get("pushed_digest") == digests.tree(Path(place))
+        destination = pushed_models.open_destination(folder)
+        names = (name, name + pushed_models.RETIRED)
+        return any(pushed_models.Version(destination, each).is_whole() for each in names)
+    retired = Path(place + pushed_models.RETIRED)
+    there = retired if retired.is_dir() else Path(place)
+    return there.is_dir() and metadata.get("pushed_digest") == digests.tree(there)

@@ -16,6 +16,9 @@ import typer
 from rich.console import Console
 
 from components.errors import TaxiwayError, UserError
+from taxiway.prediction.command import predict_command
+from taxiway.routing.command import route_command
+from taxiway.versions.command import rollback_command, versions_command
 
 app = typer.Typer(
     help="From raw data to a judged, pushed TensorFlow model.",
@@ -115,6 +118,12 @@ def runs_command(
         print(json.dumps([listing.to_json(run) for run in runs], indent=1))
     else:
         Console().print(listing.render(runs))
+
+
+app.command("predict")(predict_command)
+app.command("route")(route_command)
+app.command("versions")(versions_command)
+app.command("rollback")(rollback_command)
 
 
 def parsed_parameters(given: list[str]) -> dict[str, Any]:

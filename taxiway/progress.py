@@ -217,6 +217,8 @@ def _findings(run: Run) -> list[tuple[str, str]]:
             found.append(("blessing", "blessed" if metadata.get("blessed") else "not blessed"))
         if artifact.type_name == "PushedModel" and metadata.get("pushed"):
             found.append(("pushed", _relative(Path(str(metadata["pushed_destination"])))))
+        if artifact.type_name == "PushedModel" and metadata.get("not_pushed"):
+            found.append(("pushed", f"no: {str(metadata['not_pushed']).splitlines()[0]}"))
     return found
 
 

@@ -9,9 +9,16 @@ from pathlib import Path
 
 from components import provenance
 from components.artifacts import Model
-from components.digests import PROVENANCE_FILE, tree_digest
+from components.digests import PROVENANCE_FILE, file_digests, files_digest
 from components.errors import ServiceError, TaxiwayError
-from components.pushed_models import SERVING_FOLDER, Version, open_destination, serving_model, versions
+from components.pushed_models import (
+    SERVING_FOLDER,
+    Version,
+    open_destination,
+    serving_model,
+    unstamped_digest,
+    versions,
+)
 
 # An object store keeps no empty folder, and its text is always the same: so is the digest.
 _NO_BASELINE = "NO_BASELINE"
@@ -32,17 +39,17 @@ def _explained(url: str) -> Iterator[None]:
 
 
 def _is_baseline(version: Version, folder: Path, candidate: str) -> bool:
-    """Fetches a version and looks whether it is as it was pushed, and not the candidate."""
-    recorded = version.recorded_digest()
-    if recorded == candidate:
+    """Fetches a version and looks whether it is as it was pushed, and not the candidate, stamped or not."""
+    record = next(iter(version.records()), {})
+    if unstamped_digest(record.get("files", {})) == candidate:
         return False
     shutil.rmtree(folder, ignore_errors=True)
     version.fetch(folder)
-    fetched = tree_digest(folder)
-    if recorded and fetched != recorded:
-        print(f"passing over {version.url}: it holds {fetched}, but {recorded} was pushed", flush=True)
+    files = file_digests(folder)
+    if record and (found := files_digest(files)) != record["digest"]:
+        print(f"passing over {version.url}: it holds {found}, but {record['digest']} was pushed", flush=True)
         return False
-    return fetched != candidate
+    return unstamped_digest(files) != candidate
 
 
 def _latest(url: str, folder: Path, candidate: str) -> Version | None:
@@ -74,7 +81,7 @@ def fetch(candidate: Model, model: Model, destination: str) -> Version | None:
         UserError: No driver for the destination's URL is installed, or a file lies where its folder would have to.
         ServiceError: The destination cannot be read.
     """
-    own = tree_digest(serving_model(candidate))
+    own = unstamped_digest(file_digests(serving_model(candidate)))
     partial = model.path.with_name(model.path.name + ".partial")
     try:
         version = _latest(destination, partial / SERVING_FOLDER, own)

@@ -1,19 +1,38 @@
-"""What a blessing says of the model to push."""
+"""What the blessings say of the model to push."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from components import provenance
-from components.artifacts import Model, ModelBlessing
-from components.errors import UserError
+from components.artifacts import InfraBlessing, Model, ModelBlessing
+from components.digests import file_digests
+from components.errors import DataError, UserError
+from components.pushed_models import SAVED_MODEL, STAMPED_MODEL, serving_model, unstamped_digest
+
+Blessing = ModelBlessing | InfraBlessing
+_MARKERS = {ModelBlessing: ("BLESSED", "NOT_BLESSED"), InfraBlessing: ("INFRA_BLESSED", "INFRA_NOT_BLESSED")}
 
 
-def is_blessed(blessing: ModelBlessing) -> bool:
+def is_blessed(blessing: Blessing) -> bool:
     """Whether the metadata and the files both say so; Kubeflow hands every number over as a double."""
-    says = blessing.metadata.get("blessed", (blessing.path / "BLESSED").is_file())
-    return int(says) == 1 and not (blessing.path / "NOT_BLESSED").exists()
+    marker, other = _MARKERS[type(blessing)]
+    says = blessing.metadata.get("blessed", (blessing.path / marker).is_file())
+    return int(says) == 1 and not (blessing.path / other).exists()
 
 
-def require_same_model(blessing: ModelBlessing, model: Model) -> None:
+def objection(blessing: Blessing) -> str:
+    """Why a model was not blessed."""
+    if isinstance(blessing, ModelBlessing):
+        return "the evaluator did not bless the model"
+    report = blessing.path / "report.json"
+    told = json.loads(report.read_text()) if report.is_file() else {}
+    why = f": {told['step']}: {told['message']}" if told.get("step") else ""
+    return f"infra_validator did not bless the model{why}"
+
+
+def require_same_model(blessing: Blessing, model: Model) -> None:
     """Refuses a blessing whose record names another model than this one.
 
     Raises:
@@ -25,5 +44,26 @@ def require_same_model(blessing: ModelBlessing, model: Model) -> None:
     if judged and digest and judged != digest:
         raise UserError(
             f"the blessing is of the model {judged}, not of the one to push, {digest}",
-            mend="pass the pusher the model that the evaluator judged",
+            mend="pass the pusher the model that was judged",
         )
+
+
+def model_to_push(model: Model, infra_blessing: InfraBlessing | None) -> Path:
+    """The SavedModel to push: the stamped one where there is one.
+
+    Raises:
+        DataError: There is none, or the stamped one differs from the model in more than its warm-up requests.
+    """
+    folder = serving_model(model)
+    if infra_blessing is None or not _has_model(infra_blessing):
+        return folder
+    stamped = infra_blessing.path / STAMPED_MODEL
+    if not (stamped / SAVED_MODEL).is_file():
+        raise DataError(f"{stamped} holds no {SAVED_MODEL}", mend="run infra_validator again")
+    if unstamped_digest(file_digests(stamped)) != unstamped_digest(file_digests(folder)):
+        raise DataError(f"{stamped} is not a copy of {folder}", mend="run infra_validator on this model")
+    return stamped
+
+
+def _has_model(infra_blessing: InfraBlessing) -> bool:
+    return int(infra_blessing.metadata.get("has_model", (infra_blessing.path / STAMPED_MODEL).is_dir())) == 1

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components import provenance
-from components.artifacts import Model, ModelBlessing, PushedModel
+from components.artifacts import InfraBlessing, Model, ModelBlessing, PushedModel
 from components.digests import MISSING, file_digests, files_digest
 from components.errors import DataError
 from components.provenance import Record
-from components.pushed_models import SAVED_MODEL, Version, serving_model
+from components.pushed_models import SAVED_MODEL, Version
+from components.pusher.blessing import model_to_push
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Cargo:
         files: The digest of each of its files, by name.
         digest: The digest of all of it.
         record: The record of the push, as far as it does not depend on the version.
-        older: The records of the model, of the blessing, and of all that they were made from.
+        older: The records of the model, of the blessings, and of all that they were made from.
     """
 
     folder: Path
@@ -50,14 +51,17 @@ def _readable(folder: Path) -> dict[str, str]:
     return files
 
 
-def load(model: Model, blessing: ModelBlessing | None, destination: str, version: int) -> Cargo:
-    """Digests a model's SavedModel and gathers the provenance of its push.
+def load(
+    model: Model, blessing: ModelBlessing | None, infra_blessing: InfraBlessing | None, destination: str, version: int
+) -> Cargo:
+    """Digests the SavedModel to push and gathers the provenance of its push.
 
     Raises:
-        DataError: There is no SavedModel in the model, or a file of it cannot be read.
+        DataError: There is no SavedModel in the model, the stamped one is of another model, or a file cannot be read.
     """
-    folder = serving_model(model)
-    inputs = {"model": model} | ({"blessing": blessing} if blessing else {})
+    folder = model_to_push(model, infra_blessing)
+    given = {"model": model, "blessing": blessing, "infra_blessing": infra_blessing}
+    inputs = {name: artifact for name, artifact in given.items() if artifact}
     made_by = provenance.activity("pusher", {"destination": destination, "version": version}, {}, inputs)
     files = _readable(folder)
     digest = files_digest(files)

@@ -10,10 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from components.digests import PROVENANCE_FILE
-from components.pushed_models import Destination, Version
+from components.pushed_models import PUSH_LOCK, Destination, Version
 
 _STAGING = ".pushing-"
-_LOCK = ".pushing.lock"
 
 
 @contextmanager
@@ -25,7 +24,7 @@ def opened(destination: Destination) -> Iterator[None]:
     """
     folder = Path(destination.path)
     folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    lock = os.open(folder / PUSH_LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         _wait_for(lock, destination.url)
         for leftover in folder.glob(f"{_STAGING}[0-9]*"):

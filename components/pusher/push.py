@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-from components.artifacts import Model, ModelBlessing, PushedModel
+from components.artifacts import InfraBlessing, Model, ModelBlessing, PushedModel
 from components.errors import ServiceError, TaxiwayError, UserError
-from components.pushed_models import Destination, Version, open_destination, versions
+from components.pushed_models import Destination, Version, open_destination, retired_versions, versions
 from components.pusher import cargo, local, object_store
-from components.pusher.blessing import is_blessed, require_same_model
+from components.pusher.blessing import is_blessed, objection, require_same_model
 from components.pusher.cargo import Cargo
 
 _HIGHEST = 2**63 - 1  # TF Serving reads version numbers as int64
@@ -33,7 +33,7 @@ def _withhold(pushed_model: PushedModel, reason: str) -> None:
     print(f"not pushed: {reason}", flush=True)
     pushed_model.path.mkdir(parents=True)
     (pushed_model.path / "NOT_PUSHED").write_text(reason + "\n")
-    pushed_model.metadata["pushed"] = 0
+    pushed_model.metadata |= {"pushed": 0, "not_pushed": reason}
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def _already_there(destination: Destination, version: int, digest: str) -> Versi
 
 def _free_numbers(destination: Destination, version: int) -> Iterable[int]:
     """The version asked for where it is free, else numbers above all there are: servers take the highest for latest."""
-    taken = {each.number for each in versions(destination)}
+    taken = {each.number for each in (*versions(destination), *retired_versions(destination))}
     if version:
         return {version} - taken
     return itertools.count(max([int(time.time()), *(number + 1 for number in taken)]))
@@ -121,26 +121,33 @@ def _copied(load: Cargo, target: Path) -> Iterator[None]:
 
 
 def push(
-    model: Model, blessing: ModelBlessing | None, pushed_model: PushedModel, destination_url: str, version: int
+    model: Model,
+    blessing: ModelBlessing | None,
+    infra_blessing: InfraBlessing | None,
+    pushed_model: PushedModel,
+    destination_url: str,
+    version: int,
 ) -> None:
-    """Pushes a model unless it was judged and not blessed; see the stage.
+    """Pushes a model unless a blessing denies it; see the stage.
 
     Raises:
         UserError: The version exists with another content or is no version number; the destination's URL has no
             driver, or it cannot be written to; the blessing is of another model.
-        DataError: The model has no SavedModel.
+        DataError: The model has no SavedModel, or the stamped one is of another model.
         ServiceError: The destination is full, or its service failed.
     """
     _require_number(version)
     destination = open_destination(destination_url)
+    for given in (blessing, infra_blessing):
+        if given is None:
+            continue
+        if not is_blessed(given):
+            _withhold(pushed_model, objection(given))
+            return
+        require_same_model(given, model)
     if blessing is None:
         print("no blessing was given: the model is pushed unjudged", flush=True)
-    elif is_blessed(blessing):
-        require_same_model(blessing, model)
-    else:
-        _withhold(pushed_model, "the evaluator did not bless the model")
-        return
-    load = cargo.load(model, blessing, destination_url, version)
+    load = cargo.load(model, blessing, infra_blessing, destination_url, version)
     # TFX's copy in the artifact comes first: once a version is visible, little is left that can fail.
     with _copied(load, pushed_model.path):
         pushed = _deliver(destination, version, load)
@@ -150,4 +157,5 @@ def push(
         "pushed_version": pushed.name,
         "pushed_digest": load.digest,
         "judged": int(blessing is not None),
+        "infra_validated": int(infra_blessing is not None),
     }

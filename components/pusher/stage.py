@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.artifacts import Destination, Input, Model, ModelBlessing, Output, PushedModel
+from components.artifacts import Destination, InfraBlessing, Input, Model, ModelBlessing, Output, PushedModel
 
 
 def pusher(
@@ -10,11 +10,13 @@ def pusher(
     pushed_model: Output[PushedModel],
     destination: Destination,
     blessing: Input[ModelBlessing] | None = None,
+    infra_blessing: Input[InfraBlessing] | None = None,
     version: int = 0,
 ) -> None:
     """Pushes a blessed model whole or not at all to `<destination>/<version>/`, with its provenance beside it.
 
-    A model that was not blessed is not pushed, which is no error: `pushed` is 0 then, and `NOT_PUSHED` says why.
+    A model that was not blessed is not pushed, which is no error: `pushed` is 0 then, and `not_pushed` says why, as
+    does the file `NOT_PUSHED`. Where infra_validator has stamped the model with warm-up requests, that copy is pushed.
     A version that is there is never written over. One that holds this very model already is left as it is and counts
     as pushed; so does the latest one where no version is named.
 
@@ -26,8 +28,9 @@ def pusher(
         pushed_model: The SavedModel as pushed; `pushed`, `pushed_destination`, `pushed_version`, `pushed_digest`.
         destination: A folder or an fsspec URL (`s3://`, `gs://`).
         blessing: The evaluator's blessing; without one the model is pushed unjudged, and the lineage says so.
+        infra_blessing: Infra_validator's blessing, perhaps with the stamped model.
         version: The version number; by default the time in seconds, or one above the latest where that is higher.
     """
     from components.pusher.push import push
 
-    push(model, blessing, pushed_model, destination, version)
+    push(model, blessing, infra_blessing, pushed_model, destination, version)

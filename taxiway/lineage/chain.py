@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
 
 from components.provenance import Record
+from taxiway.lineage import rollbacks
 from taxiway.lineage.lookup import look_up
 from taxiway.lineage.records import in_order
 from taxiway.lineage.tree import drawn
 
 if TYPE_CHECKING:
+    from taxiway.lineage.rollbacks import Rollback
     from taxiway.lineage.store import LineageStore
 
 
@@ -29,10 +31,12 @@ class Chain:
     Attributes:
         target: What was asked for.
         records: The records of `components.provenance`: the target's own first, each before what it was made from.
+        rollbacks: Those from or to the target, latest last; the store alone knows them.
     """
 
     target: str
     records: list[Record]
+    rollbacks: list[Rollback] = field(default_factory=list)
 
     @property
     def data(self) -> list[dict[str, Any]]:
@@ -53,9 +57,10 @@ class Chain:
 
 
 def to_json(chain: Chain) -> str:
-    """The chain for programs: `target`, `data`, `code`, `modules` and `records`."""
+    """The chain for programs: `target`, `data`, `code`, `modules`, `records` and `rollbacks`."""
     names = ("target", "data", "code", "modules", "records")
-    return json.dumps({name: getattr(chain, name) for name in names}, indent=1)
+    found = {name: getattr(chain, name) for name in names}
+    return json.dumps({**found, "rollbacks": [asdict(each) for each in chain.rollbacks]}, indent=1)
 
 
 def render(chain: Chain) -> RenderableType:
@@ -76,7 +81,7 @@ def trace(target: str, *, store: LineageStore | None = None) -> Chain:
     """
     # A pushed version's record lists its files; that is for whoever verifies them.
     records = [{k: v for k, v in record.items() if k != "files"} for record in look_up(target, store)]
-    return Chain(target, in_order(records))
+    return Chain(target, in_order(records), rollbacks.all_of(store, target) if store else [])
 
 
 def _distinct(values: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -73,7 +73,7 @@ def _nearest_digest(digits: str, artifacts: Sequence[StoredArtifact]) -> str:
 
 
 def _at_place(target: str, store: LineageStore | None) -> list[Record]:
-    place = _place(target)
+    place = place_of(target)
     records = _stored_at(place, store) if store else []
     records = records or _beside(place)
     if not records:
@@ -88,14 +88,14 @@ def _at_place(target: str, store: LineageStore | None) -> list[Record]:
     return records
 
 
-def _place(target: str) -> str:
+def place_of(target: str) -> str:
     """A place as the records have it: a URL, or an absolute path."""
     return target.rstrip("/") if "://" in target else str(Path(target).absolute())
 
 
 def _stored_at(place: str, store: LineageStore) -> list[Record]:
     models = store.artifacts(type_name="PushedModel")
-    pushed = [a for a in models if a.records and a.pushed_to and _place(a.pushed_to) == place]
+    pushed = [a for a in models if a.records and a.pushed_to and place_of(a.pushed_to) == place]
     if not pushed:
         return _from_store(store.artifacts(uri=place)[-1:], store)
     # The first push of what lies there now wrote it; later ones found it there.

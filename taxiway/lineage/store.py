@@ -26,7 +26,7 @@ from components.artifacts import Artifact
 from taxiway.lineage import messages
 from taxiway.lineage.connection import connect
 from taxiway.lineage.retries import DELAYS, retry
-from taxiway.lineage.stored import Run, StoredArtifact
+from taxiway.lineage.stored import Run, StoredArtifact, StoredTask
 
 _PIPELINE, _RUN, _NODE = "pipeline", "pipeline_run", "node"
 _RUNNING = "RUNNING"
@@ -173,6 +173,12 @@ class LineageStore:
     def runs(self, limit: int | None = None) -> list[Run]:
         """The runs, latest first."""
         return [self._run(context) for context in self._run_contexts()[:limit]]
+
+    @_retried
+    def tasks(self, stage: str) -> list[StoredTask]:
+        """The tasks of a stage, latest last."""
+        found = self._store.get_executions_by_type(stage)
+        return sorted(map(_stored_task, found), key=lambda task: (task.started, task.name))
 
     @_retried
     def artifacts(self, *, uri: str = "", type_name: str = "") -> list[StoredArtifact]:
@@ -353,6 +359,15 @@ def _close(execution: pb.Execution, state: str, error: str) -> None:
 def _stored(artifact: pb.Artifact) -> StoredArtifact:
     metadata = messages.plain(artifact.properties) | messages.plain(artifact.custom_properties)
     return StoredArtifact(artifact.id, artifact.type, artifact.uri, metadata)
+
+
+def _stored_task(execution: pb.Execution) -> StoredTask:
+    return StoredTask(
+        name=execution.name,
+        state=pb.Execution.State.Name(execution.last_known_state),
+        parameters=json.loads(messages.plain(execution.custom_properties).get("parameters", "{}")),
+        started=datetime.fromtimestamp(execution.create_time_since_epoch / 1000, UTC),
+    )
 
 
 def _property(context: pb.Context, key: str, default: Any = "") -> Any:

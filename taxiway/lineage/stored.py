@@ -64,3 +64,20 @@ class StoredArtifact:
         version = str(self.metadata.get("pushed_version", ""))
         ends_there = not version or destination.endswith(f"/{version}")
         return destination if ends_there else f"{destination}/{version}"
+
+
+@dataclass(frozen=True)
+class StoredTask:
+    """A task as the store has it: an execution of a stage.
+
+    Attributes:
+        name: `<run>/<task>`.
+        state: `RUNNING`, `COMPLETE`, `CACHED`, `FAILED` or `CANCELED`.
+        parameters: What it was given.
+        started: When it began.
+    """
+
+    name: str
+    state: str
+    parameters: dict[str, Any]
+    started: datetime

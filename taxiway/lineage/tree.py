@@ -33,6 +33,7 @@ def _origins(chain: Chain) -> Table:
         "data": [_data(data) for data in chain.data],
         "commit": [_commit(code) for code in chain.code],
         "modules": [_module(module) for module in chain.modules],
+        "rollback": [str(rollback) for rollback in chain.rollbacks],
         "images": sorted({record["image"] for record in chain.records if record.get("image")}),
     }
     for name, lines in rows.items():

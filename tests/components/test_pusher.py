@@ -17,10 +17,11 @@ from typing import Any
 
 import pytest
 
-from components.artifacts import Model, ModelBlessing
+from components import provenance
+from components.artifacts import InfraBlessing, Model, ModelBlessing
 from components.digests import file_digests, tree_digest
 from components.errors import DataError, UserError
-from components.pushed_models import Version, open_destination, versions
+from components.pushed_models import WARMUP_FILE, Version, open_destination, versions
 from components.pusher import object_store
 from tests.components.models import (
     DATA_VERSION,
@@ -30,6 +31,7 @@ from tests.components.models import (
     push_in_process,
     pusher_command,
 )
+from tests.conftest import run_stage_in
 
 Push = Callable[..., Any]
 
@@ -39,8 +41,15 @@ def push(run_stage: Callable[..., dict[str, Any]], tmp_path: Path) -> Push:
     """`push(model, destination, ...)`: the PushedModel; each call in a folder of its own."""
     count = iter(range(1000))
 
-    def run(model: Model, destination: Any, blessing: ModelBlessing | None = None, version: int = 0) -> Any:
-        inputs = {"model": model} | ({"blessing": blessing} if blessing else {})
+    def run(
+        model: Model,
+        destination: Any,
+        blessing: ModelBlessing | None = None,
+        version: int = 0,
+        infra_blessing: InfraBlessing | None = None,
+    ) -> Any:
+        given = {"model": model, "blessing": blessing, "infra_blessing": infra_blessing}
+        inputs = {name: artifact for name, artifact in given.items() if artifact}
         parameters = {"destination": str(destination), "version": version}
         return run_stage("pusher", inputs, parameters, folder=tmp_path / "push" / str(next(count)))["pushed_model"]
 
@@ -117,6 +126,91 @@ def test_a_model_that_is_not_blessed_stays(
     assert pushed.metadata["pushed"] == 0
     assert (pushed.path / "NOT_PUSHED").read_text() == "the evaluator did not bless the model\n"
     assert "not pushed: the evaluator did not bless the model" in capsys.readouterr().out
+
+
+# Infra_validator's blessing
+
+
+def make_infra_blessing(folder: Path, model: Model, blessed: bool = True) -> InfraBlessing:
+    """A blessing as infra_validator writes it, with the stamped model where the model passed."""
+    found = InfraBlessing(folder, {"blessed": int(blessed), "has_model": int(blessed)})
+    folder.mkdir(parents=True)
+    (folder / ("INFRA_BLESSED" if blessed else "INFRA_NOT_BLESSED")).touch()
+    if blessed:
+        shutil.copytree(model.path / "Format-Serving", folder / "stamped_model")
+        (folder / "stamped_model" / WARMUP_FILE).parent.mkdir()
+        (folder / "stamped_model" / WARMUP_FILE).write_bytes(b"requests")
+    else:
+        (folder / "report.json").write_text(json.dumps({"step": "load", "message": "op type not registered 'Tip'"}))
+    inputs = {"model": model}
+    provenance.stamp_all({"blessing": found}, provenance.activity("infra_validator", {}, {}, inputs), inputs)
+    return found
+
+
+def test_the_stamped_model_is_pushed(push: Push, tmp_path: Path) -> None:
+    model, blessing = make_history(tmp_path / "history")
+    infra_blessing = make_infra_blessing(tmp_path / "infra", model)
+    pushed = push(model, tmp_path / "served", blessing, infra_blessing=infra_blessing)
+    folder = Path(pushed.metadata["pushed_destination"])
+    for place in (folder, pushed.path):
+        assert (place / WARMUP_FILE).read_bytes() == b"requests"
+    assert tree_digest(folder) == tree_digest(infra_blessing.path / "stamped_model") == pushed.metadata["pushed_digest"]
+    assert (pushed.metadata["judged"], pushed.metadata["infra_validated"]) == (1, 1)
+    record, *older = json.loads((folder / "provenance.json").read_text())
+    assert record["files"] == file_digests(infra_blessing.path / "stamped_model")
+    assert record["inputs"] == {
+        "model": model.metadata["digest"],
+        "blessing": blessing.metadata["digest"],
+        "infra_blessing": infra_blessing.metadata["digest"],
+    }
+    assert ("infra_validator", "blessing") in {(each["stage"], each["output"]) for each in older}
+    # The next run's evaluator must not hold the model against itself.
+    inputs, parameters = {"candidate": model}, {"destination": str(tmp_path / "served")}
+    assert run_stage_in("baseline", tmp_path / "baseline", inputs, parameters)["found"] is False
+
+
+def test_without_a_stamped_model_the_model_itself_is_pushed(push: Push, tmp_path: Path) -> None:
+    model = make_model(tmp_path / "model")
+    infra_blessing = make_infra_blessing(tmp_path / "infra", model)
+    shutil.rmtree(infra_blessing.path / "stamped_model")
+    infra_blessing.metadata["has_model"] = 0.0
+    pushed = push(model, tmp_path / "served", infra_blessing=infra_blessing)
+    assert pushed.metadata["pushed_digest"] == tree_digest(model.path / "Format-Serving")
+
+
+def test_a_model_that_does_not_serve_stays(push: Push, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, blessing = make_history(tmp_path / "history")
+    infra_blessing = make_infra_blessing(tmp_path / "infra", model, blessed=False)
+    pushed = push(model, tmp_path / "served", blessing, infra_blessing=infra_blessing)
+    reason = "infra_validator did not bless the model: load: op type not registered 'Tip'"
+    assert names(tmp_path / "served") == []
+    assert (pushed.metadata["pushed"], pushed.metadata["not_pushed"]) == (0, reason)
+    assert (pushed.path / "NOT_PUSHED").read_text() == f"{reason}\n"
+    assert f"not pushed: {reason}" in capsys.readouterr().out
+
+
+def test_tfxs_infra_blessing_holds_a_model_back_too(push: Push, tmp_path: Path) -> None:
+    (tmp_path / "infra").mkdir()
+    (tmp_path / "infra/INFRA_NOT_BLESSED").touch()
+    model = make_model(tmp_path / "model")
+    pushed = push(model, tmp_path / "served", infra_blessing=InfraBlessing(tmp_path / "infra"))
+    assert pushed.metadata["not_pushed"] == "infra_validator did not bless the model"
+
+
+def test_an_infra_blessing_of_another_model_is_refused(push: Push, tmp_path: Path) -> None:
+    one, _ = make_history(tmp_path / "one", seed=1)
+    two, _ = make_history(tmp_path / "two", seed=2)
+    infra_blessing = make_infra_blessing(tmp_path / "infra", one)
+    with pytest.raises(UserError, match=r"(?s)the blessing is of the model sha256:.*pass the pusher the model"):
+        push(two, tmp_path / "served", infra_blessing=infra_blessing)
+    # A copy that was changed since is no copy.
+    (infra_blessing.path / "stamped_model/saved_model.pb").write_bytes(b"another graph")
+    with pytest.raises(DataError, match=r"(?s)stamped_model is not a copy of .*run infra_validator on this model"):
+        push(one, tmp_path / "served", infra_blessing=infra_blessing)
+    (infra_blessing.path / "stamped_model/saved_model.pb").unlink()
+    with pytest.raises(DataError, match=r"(?s)stamped_model holds no saved_model.pb.*run infra_validator again"):
+        push(one, tmp_path / "served", infra_blessing=infra_blessing)
+    assert names(tmp_path / "served") == []
 
 
 @pytest.mark.parametrize("metadata", [{"blessed": 1.0}, {}])

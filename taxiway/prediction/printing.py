@@ -1,0 +1,71 @@
+"""Predictions on standard output: a table, JSON lines, or CSV; batch after batch."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from taxiway.prediction.command import OutputFormat
+
+_DIGITS = 6
+
+
+def rows_of(outputs: dict[str, Any], count: int) -> list[dict[str, Any]]:
+    """A dictionary a row; an output that has no row an example is the same in each."""
+    columns = {
+        name: array.tolist() if array.ndim and len(array) == count else [array.tolist()] * count
+        for name, array in outputs.items()
+    }
+    return [{name: values[row] for name, values in columns.items()} for row in range(count)]
+
+
+def _plain(value: Any) -> Any:
+    """A value for JSON: texts as texts, other bytes as TF Serving writes them."""
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return {"b64": base64.b64encode(value).decode()}
+    return value
+
+
+def _cell(value: Any) -> str:
+    plain = _plain(value)
+    return plain if isinstance(plain, str) else json.dumps(plain)
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_short(each) for each in value]
+    return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
+
+
+def printed(batches: Iterable[list[dict[str, Any]]], how: OutputFormat) -> int:
+    """Prints rows as they come, a table once all are there; returns their number."""
+    count, table, writer = 0, Table("row", box=None, pad_edge=False), csv.writer(sys.stdout, lineterminator="\n")
+    for batch in batches:
+        for row in batch:
+            count += 1
+            if how == OutputFormat.JSON:
+                print(json.dumps({name: _plain(value) for name, value in row.items()}))
+            elif how == OutputFormat.CSV:
+                if count == 1:
+                    writer.writerow(row)
+                writer.writerow(map(_cell, row.values()))
+            else:
+                if count == 1:
+                    for name in row:
+                        table.add_column(name)
+                table.add_row(str(count), *(_cell(_short(value)) for value in row.values()))
+    if how == OutputFormat.TABLE:
+        Console(width=None if sys.stdout.isatty() else 1_000_000).print(table)
+    return count

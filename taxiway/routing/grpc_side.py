@@ -1,0 +1,189 @@
+"""The proxy's gRPC API: requests and answers pass as the bytes that they are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from taxiway.routing import messages
+from taxiway.routing.record import Entry, Record
+from taxiway.routing.router import Route, Router
+from taxiway.routing.settings import Backend, Settings, StickyKey, Tls
+from taxiway.routing.shadow import SECONDS, Shadow
+
+_PREDICTION = "/tensorflow.serving.PredictionService/"
+_METHODS = {
+    **{f"{_PREDICTION}{name}": name for name in (*messages.SPLIT, "GetModelMetadata")},
+    **{f"/tensorflow.serving.ModelService/{name}": name for name in ("GetModelStatus", "HandleReloadConfigRequest")},
+}
+# gRPC makes these itself for every call.
+_OWN_METADATA = ("user-agent", "content-type", "te")
+_DETAILS = "grpc-status-details-bin"
+_UNREACHABLE = ("failed to connect", "connections to all backends failing", "Socket closed", "recvmsg:", "DNS")
+_ANSWER_CHARACTERS = 2000
+
+Metadata = tuple[tuple[str, Any], ...]
+
+
+def _passed_on(metadata: Iterable[tuple[str, Any]] | None) -> Metadata:
+    return tuple(
+        (key, value)
+        for key, value in metadata or ()
+        if key == _DETAILS or not (key in _OWN_METADATA or key.startswith((":", "grpc-")))
+    )
+
+
+def _read(file: str) -> bytes | None:
+    return Path(file).read_bytes() if file else None
+
+
+def _options(settings: Settings) -> list[tuple[str, int]]:
+    size = settings.max_megabytes << 20
+    return [("grpc.max_receive_message_length", size), ("grpc.max_send_message_length", size)]
+
+
+class Backends:
+    """A channel to each backend."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._channels = {name: _channel(backend, settings) for name, backend in settings.backends.items()}
+
+    def call(self, backend: str, path: str) -> Any:
+        """The callable of a method, of bytes to bytes."""
+        return self._channels[backend].unary_unary(path)
+
+    async def close(self) -> None:
+        """Ends all channels."""
+        for channel in self._channels.values():
+            await channel.close()
+
+
+def _channel(backend: Backend, settings: Settings) -> Any:
+    # A backend that comes back is found at once; a proxy that the environment names is for web pages.
+    backoff = [(f"grpc.{which}_reconnect_backoff_ms", 500) for which in ("initial", "min", "max")]
+    options = [*_options(settings), *backoff, ("grpc.enable_http_proxy", 0)]
+    if backend.tls is None:
+        return grpc.aio.insecure_channel(backend.grpc, options)
+    tls = backend.tls
+    credentials = grpc.ssl_channel_credentials(_read(tls.ca), _read(tls.key), _read(tls.cert))
+    return grpc.aio.secure_channel(backend.grpc, credentials, options)
+
+
+class Passing(grpc.GenericRpcHandler):
+    """Passes the calls of TF Serving's services on."""
+
+    def __init__(self, router: Router, backends: Backends, shadow: Shadow, record: Record) -> None:
+        self._router, self._backends, self._shadow, self._record = router, backends, shadow, record
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        """The handler of a method; None for one that TF Serving does not have."""
+        path = handler_call_details.method
+        if path not in _METHODS:
+            return None
+
+        async def handle(request: bytes, context: Any) -> bytes:
+            return await self._passed(path, request, context)
+
+        return grpc.unary_unary_rpc_method_handler(handle)
+
+    async def _passed(self, path: str, request: bytes, context: Any) -> bytes:
+        method, began = _METHODS[path], time.perf_counter()
+        metadata = _passed_on(context.invocation_metadata())
+        model, route = self._route(method, request, metadata)
+        sent = messages.labelled(method, request, route.label) if route.label else request
+        call = self._backends.call(route.backend, path)(sent, metadata=metadata, timeout=context.time_remaining())
+        response, code = b"", grpc.StatusCode.OK
+        try:
+            response = await call
+            await context.send_initial_metadata(_passed_on(await call.initial_metadata()))
+            context.set_trailing_metadata(_passed_on(await call.trailing_metadata()))
+        except grpc.aio.AioRpcError as error:
+            code = error.code()
+            await context.send_initial_metadata(_passed_on(error.initial_metadata()))
+            await context.abort(code, self._said(route, error), _passed_on(error.trailing_metadata()))
+        except BaseException:
+            code = grpc.StatusCode.CANCELLED
+            raise
+        finally:
+            self._tell("request", method, model, route, response, code, began)
+            if route.shadow:
+                self._copy(path, request, metadata, model, route.shadow, response)
+        return response
+
+    def _route(self, method: str, request: bytes, metadata: Metadata) -> tuple[str, Route]:
+        asked = messages.asked(method, request)
+        if asked is None:
+            return "", self._router.untouched("")
+        if asked.is_pinned:
+            return asked.model, self._router.untouched(asked.model, asked.label)
+        if method == "GetModelMetadata":
+            return asked.model, self._router.main(asked.model)
+        if method not in messages.SPLIT:
+            return asked.model, self._router.untouched(asked.model)
+
+        def read_key(key: StickyKey) -> bytes | None:
+            if key.kind == "feature":
+                return messages.feature_of_grpc(method, request, key.name)
+            value = dict(metadata).get(key.name)
+            return value.encode() if isinstance(value, str) else value
+
+        return asked.model, self._router.split(asked.model, read_key)
+
+    def _said(self, route: Route, error: grpc.aio.AioRpcError) -> str:
+        """The backend's own words; ours where there was none."""
+        said = error.details() or ""
+        if error.code() == grpc.StatusCode.UNAVAILABLE and any(words in said for words in _UNREACHABLE):
+            return (
+                f"the backend {route.backend} at {self._router.settings.backends[route.backend].grpc} does not answer"
+            )
+        return said
+
+    def _tell(
+        self, event: str, method: str, model: str, route: Route, response: bytes, code: Any, began: float, **more: Any
+    ) -> None:
+        version = messages.answered_version(method, response) if response and method in messages.SPLIT else None
+        ms = round((time.perf_counter() - began) * 1000, 2)
+        self._record.write(
+            Entry(
+                event, "grpc", method, model, route.target, route.label, route.backend, version, code.name, ms, **more
+            )
+        )
+
+    def _copy(self, path: str, request: bytes, metadata: Metadata, model: str, route: Route, real: bytes) -> None:
+        method = _METHODS[path]
+
+        async def copy() -> None:
+            began, response, code, same, answer = time.perf_counter(), b"", grpc.StatusCode.OK, None, None
+            sent = messages.labelled(method, request, route.label) if route.label else request
+            try:
+                response = await self._backends.call(route.backend, path)(sent, metadata=metadata, timeout=SECONDS)
+                found = messages.content(method, response)
+                same = found == messages.content(method, real) if real else None
+                answer = str(found)[:_ANSWER_CHARACTERS]
+            except grpc.aio.AioRpcError as error:
+                code, answer = error.code(), self._said(route, error)
+            self._tell("shadow", method, model, route, response, code, began, same=same, answer=answer)
+
+        self._shadow.put(copy, model, len(request) + len(real))
+
+
+def listen(settings: Settings, handlers: list[Any]) -> tuple[Any, int]:
+    """A gRPC server that is not started yet, and its port.
+
+    Raises:
+        RuntimeError: The port is taken.
+    """
+    server = grpc.aio.server(handlers=handlers, options=[*_options(settings), ("grpc.so_reuseport", 0)])
+    address = f"{settings.host}:{settings.port}"
+    if settings.tls is None:
+        return server, server.add_insecure_port(address)
+    return server, server.add_secure_port(address, _server_credentials(settings.tls))
+
+
+def _server_credentials(tls: Tls) -> Any:
+    pair = (Path(tls.key).read_bytes(), Path(tls.cert).read_bytes())
+    return grpc.ssl_server_credentials([pair], _read(tls.ca), require_client_auth=bool(tls.ca))

@@ -1,0 +1,144 @@
+"""The proxy: its listeners, and what makes it read its file anew."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from components.errors import ServiceError, TaxiwayError
+from taxiway.routing import grpc_side, rest_side, settings
+from taxiway.routing.record import Record
+from taxiway.routing.router import Router
+from taxiway.routing.settings import Settings
+from taxiway.routing.shadow import Shadow
+
+_LOOPBACK = "127.0.0.1"
+_POLL_SECONDS = 1.0
+_GRACE_SECONDS = 10
+
+
+def _taken(host: str, port: int, error: Exception) -> ServiceError:
+    return ServiceError(
+        f"port {port} of {host} cannot be listened at: {error}", mend="name another, or 0 for a free one"
+    )
+
+
+async def _web(stack: AsyncExitStack, app: web.Application, host: str, port: int, tls: settings.Tls | None) -> int:
+    # Bodies pass as they are, compressed ones too; a client that goes away ends its request.
+    runner = web.AppRunner(app, handler_cancellation=True, auto_decompress=False, access_log=None)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    context = rest_side.server_context(tls) if tls else None
+    try:
+        await web.TCPSite(runner, host, port, ssl_context=context, shutdown_timeout=_GRACE_SECONDS).start()
+    except OSError as error:
+        raise _taken(host, port, error) from error
+    return int(runner.addresses[0][1])
+
+
+async def _grpc(stack: AsyncExitStack, given: Settings, passing: grpc_side.Passing) -> int:
+    try:
+        server, port = grpc_side.listen(given, [passing])
+    except RuntimeError as error:
+        raise _taken(given.host, given.port, error) from error
+    servicer = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    await servicer.set("", health_pb2.HealthCheckResponse.SERVING)
+    await server.start()
+    stack.push_async_callback(server.stop, _GRACE_SECONDS)
+    return port
+
+
+def _fingerprint(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+async def _watch(file: Path, told: asyncio.Event, router: Router, record: Record) -> None:
+    """Reads the file anew when it changes, or when somebody says so; one that is wrong changes nothing."""
+    known = _fingerprint(file)
+    while True:
+        try:
+            async with asyncio.timeout(_POLL_SECONDS):
+                await told.wait()
+        except TimeoutError:
+            if _fingerprint(file) == known:
+                continue
+        told.clear()
+        known = _fingerprint(file)
+        try:
+            router.take_over(settings.load(file))
+        except TaxiwayError as error:
+            record.say(event="reload", error=error.what, mend=error.mend)
+
+
+def _on(signals: tuple[signal.Signals, ...], act: Callable[[], None]) -> None:
+    for each in signals:
+        asyncio.get_running_loop().add_signal_handler(each, act)
+
+
+async def _run(given: Settings, file: Path | None, started: Callable[[list[str]], None]) -> None:
+    stopped, told = asyncio.Event(), asyncio.Event()
+    _on((signal.SIGTERM, signal.SIGINT), stopped.set)
+    _on((signal.SIGHUP,), told.set)
+    record = Record(set(given.models))
+    router = Router(given, record)
+    async with AsyncExitStack() as stack:
+        shadow = Shadow(given.shadow_queue, record)
+        stack.push_async_callback(shadow.stop)
+        backends = grpc_side.Backends(given)
+        stack.push_async_callback(backends.close)
+        connector = aiohttp.TCPConnector(limit=0)
+        # Whoever asks sets the limit of time, and goes away after it.
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(
+                connector=connector,
+                auto_decompress=False,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+            )
+        )
+        passing = rest_side.Passing(router, session, shadow, record, given)
+        rest = rest_side.application(passing, router, record, given)
+        admin_port = await _web(stack, rest_side.admin(router), _LOOPBACK, given.admin_port, None)
+        rest_port = await _web(stack, rest, given.host, given.rest_port, given.tls)
+        port = await _grpc(stack, given, grpc_side.Passing(router, backends, shadow, record))
+        started([f"{given.host}:{port}", f"{given.host}:{rest_port}", f"{_LOOPBACK}:{admin_port}"])
+        record.say(event="start", grpc=port, rest=rest_port, admin=admin_port)
+        watching = asyncio.create_task(_watch(file, told, router, record)) if file else None
+        await stopped.wait()
+        if watching:
+            watching.cancel()
+    record.say(event="stop")
+
+
+def run(given: Settings, file: Path | None = None, address_file: Path | None = None) -> None:
+    """Runs a proxy until it gets SIGTERM or SIGINT; requests that are under way get some seconds.
+
+    Args:
+        given: Its settings.
+        file: The route.yaml that they are from, which is read anew when it changes.
+        address_file: A file to write the addresses to once they are known: gRPC, REST, admin, a line each.
+
+    Raises:
+        ServiceError: A port is taken.
+    """
+
+    def started(addresses: list[str]) -> None:
+        if address_file:
+            partial = address_file.with_name(f".{address_file.name}.partial")
+            partial.write_text("".join(f"{address}\n" for address in addresses))
+            partial.replace(address_file)
+
+    asyncio.run(_run(given, file, started))

@@ -1,0 +1,252 @@
+"""The proxy's REST API, its health and its metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import ssl
+import time
+from typing import Any
+from urllib.parse import quote, unquote
+
+import aiohttp
+from aiohttp import web
+
+from components.errors import UserError
+from taxiway.routing import messages
+from taxiway.routing.record import Entry, Record
+from taxiway.routing.router import Route, Router
+from taxiway.routing.settings import Backend, Settings, StickyKey, Tls
+from taxiway.routing.shadow import SECONDS, Shadow
+
+_PATH = re.compile(
+    r"(?P<model>/v1/models/(?P<name>[^/:]+))"
+    r"(?P<pinned>/versions/[^/:]+|/labels/(?P<label>[^/:]+))?(?P<verb>:predict|:classify|:regress|/metadata)?"
+)
+# RFC 9110, 7.6.1; and what each side sets for its own connection.
+_HOP_BY_HOP = {
+    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
+    "upgrade", "host", "content-length",
+}  # fmt: skip
+_CONNECT_SECONDS = 5
+_ANSWER_CHARACTERS = 2000
+
+
+class _BackendError(Exception):
+    """That a backend gave no answer to pass on."""
+
+    def __init__(self, what: str, status: int = 503) -> None:
+        super().__init__(what)
+        self.status = status
+
+
+class Passing:
+    """Passes the requests of TF Serving's REST API on."""
+
+    def __init__(
+        self, router: Router, session: aiohttp.ClientSession, shadow: Shadow, record: Record, settings: Settings
+    ) -> None:
+        self._router, self._session, self._shadow, self._record = router, session, shadow, record
+        self._contexts = {n: client_context(b.tls) if b.tls else None for n, b in settings.backends.items()}
+        self._size = settings.max_megabytes << 20
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """Passes one request on."""
+        began, body = time.perf_counter(), await request.read()
+        found = _PATH.fullmatch(request.rel_url.raw_path)
+        model = unquote(found["name"]) if found else ""
+        route = self._route(found, model, request, body)
+        verb = found["verb"].strip(":/") if found and found["verb"] else "status"
+        status, content = 499, b""  # of a client that went away
+        try:
+            status, headers, content = await self._asked(route, found, request, body)
+            return web.Response(status=status, headers=headers, body=content)
+        except _BackendError as error:
+            status = error.status
+            return web.json_response({"error": str(error)}, status=status)
+        finally:
+            self._tell("request", verb, model, route, status, began)
+            if route.shadow and found:
+                self._copy(route.shadow, found, request, body, verb, model, content if status == 200 else b"")
+
+    def _route(self, found: re.Match[str] | None, model: str, request: web.Request, body: bytes) -> Route:
+        if found is None or found["pinned"]:
+            return self._router.untouched(model, unquote(found["label"] or "") if found else "")
+        if found["verb"] == "/metadata":
+            return self._router.main(model)
+        if not found["verb"]:
+            return self._router.untouched(model)
+
+        def read_key(key: StickyKey) -> bytes | None:
+            if key.kind == "feature":
+                return messages.feature_of_rest(body, key.name)
+            value = request.headers.get(key.name)
+            return value.encode() if value is not None else None
+
+        return self._router.split(model, read_key)
+
+    async def _asked(
+        self, route: Route, found: re.Match[str] | None, request: web.Request, body: bytes
+    ) -> tuple[int, Any, bytes]:
+        """Status, headers and content of a backend's answer."""
+        url = self._url(route, found, request)
+        headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP]
+        try:
+            async with self._session.request(
+                request.method,
+                url,
+                data=body or None,
+                headers=headers,
+                ssl=self._contexts[route.backend] or True,
+                allow_redirects=False,
+                skip_auto_headers=("User-Agent", "Content-Type", "Accept", "Accept-Encoding"),
+            ) as response:
+                content = await self._bounded(response, route)
+                sent = [(n, v) for n, v in response.headers.items() if n.lower() not in _HOP_BY_HOP]
+                return response.status, _multidict(sent), content
+        except (aiohttp.ClientError, OSError) as error:
+            raise _BackendError(f"the backend {route.backend} at {_address(url)} does not answer") from error
+
+    def _url(self, route: Route, found: re.Match[str] | None, request: web.Request) -> Any:
+        from yarl import URL
+
+        backend = self._router.settings.backends[route.backend]
+        if not backend.rest:
+            raise _BackendError(f"the backend {route.backend} has no REST address")
+        path = request.rel_url.raw_path
+        if route.label and found:
+            path = f"{found['model']}/labels/{quote(route.label, safe='')}{found['verb'] or ''}"
+        query = f"?{request.rel_url.raw_query_string}" if request.rel_url.raw_query_string else ""
+        return URL(f"{'https' if backend.tls else 'http'}://{backend.rest}{path}{query}", encoded=True)
+
+    async def _bounded(self, response: aiohttp.ClientResponse, route: Route) -> bytes:
+        chunks, size = [], 0
+        async for chunk in response.content.iter_any():
+            size += len(chunk)
+            if size > self._size:
+                raise _BackendError(f"the answer of the backend {route.backend} exceeds {self._size} bytes", 502)
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    def _tell(self, event: str, verb: str, model: str, route: Route, status: int, began: float, **more: Any) -> None:
+        ms = round((time.perf_counter() - began) * 1000, 2)
+        entry = Entry(
+            event, "rest", verb, model, route.target, route.label, route.backend, None, str(status), ms, **more
+        )
+        self._record.write(entry)
+
+    def _copy(
+        self, route: Route, found: re.Match[str], request: web.Request, body: bytes, verb: str, model: str, real: bytes
+    ) -> None:
+        async def copy() -> None:
+            began, status, content = time.perf_counter(), 504, b""
+            try:
+                async with asyncio.timeout(SECONDS):
+                    status, _, content = await self._asked(route, found, request, body)
+            except _BackendError as error:
+                status, content = error.status, str(error).encode()
+            except TimeoutError:
+                content = b"no answer in time"
+            same = content == real if real and status == 200 else None
+            answer = content.decode(errors="replace")[:_ANSWER_CHARACTERS]
+            self._tell("shadow", verb, model, route, status, began, same=same, answer=answer)
+
+        self._shadow.put(copy, model, len(body) + len(real))
+
+
+def _multidict(pairs: list[tuple[str, str]]) -> Any:
+    from multidict import CIMultiDict
+
+    return CIMultiDict(pairs)
+
+
+def _address(url: Any) -> str:
+    return f"{url.host}:{url.port}"
+
+
+def client_context(tls: Tls) -> ssl.SSLContext:
+    """How the proxy reaches a backend."""
+    context = ssl.create_default_context(cafile=tls.ca or None)
+    if tls.cert:
+        context.load_cert_chain(tls.cert, tls.key)
+    return context
+
+
+def server_context(tls: Tls) -> ssl.SSLContext:
+    """How clients reach the proxy."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tls.ca or None)
+    context.load_cert_chain(tls.cert, tls.key)
+    if tls.ca:
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+async def _is_reachable(backend: Backend) -> bool:
+    host, _, port = backend.grpc.rpartition(":")
+    try:
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+@web.middleware
+async def _errors_as_json(request: web.Request, handler: Any) -> Any:
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        return web.json_response({"error": f"{error.reason}: {request.method} {request.path}"}, status=error.status)
+
+
+def application(passing: Passing, router: Router, record: Record, settings: Settings) -> web.Application:
+    """The REST API: TF Serving's paths, `/healthz`, `/readyz` and `/metrics`."""
+
+    async def healthz(request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(request: web.Request) -> web.Response:
+        """Whether every backend that has a share of some model can be reached."""
+        needed = {
+            router.settings.models[model].targets[name].backend
+            for model, weights in router.weights().items()
+            for name, weight in weights.items()
+            if weight
+        }
+        for name in sorted(needed):
+            if not await _is_reachable(settings.backends[name]):
+                return web.Response(status=503, text=f"the backend {name} cannot be reached\n")
+        return web.Response(text="ok\n")
+
+    async def metrics(request: web.Request) -> web.Response:
+        return web.Response(body=record.metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    app = web.Application(client_max_size=settings.max_megabytes << 20, middlewares=[_errors_as_json])
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", metrics)
+    app.router.add_route("*", "/v1/{path:.*}", passing.handle)
+    return app
+
+
+def admin(router: Router) -> web.Application:
+    """`GET` and `PUT /weights`."""
+
+    async def show(request: web.Request) -> web.Response:
+        return web.json_response(router.weights())
+
+    async def change(request: web.Request) -> web.Response:
+        try:
+            router.set_weights(json.loads(await request.read()))
+        except UserError as error:
+            return web.json_response({"error": error.what, "mend": error.mend}, status=400)
+        except (ValueError, RecursionError) as error:
+            return web.json_response({"error": f"the body is no JSON: {error}"}, status=400)
+        return web.json_response(router.weights())
+
+    app = web.Application(client_max_size=1 << 20, middlewares=[_errors_as_json])
+    app.router.add_get("/weights", show)
+    app.router.add_put("/weights", change)
+    return app

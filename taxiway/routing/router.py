@@ -1,0 +1,109 @@
+"""Where each request goes, and how that is changed while the proxy runs."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from components.errors import UserError
+from taxiway.routing import choice
+from taxiway.routing.record import Record
+from taxiway.routing.settings import Model, Settings, StickyKey, Weights, require_weights, with_weights
+
+ReadKey = Callable[[StickyKey], bytes | None]
+"""Reads a request's sticky key; None where it has none."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where one request goes.
+
+    Attributes:
+        backend: The backend's name.
+        target: The target's name; empty where the request is not split.
+        label: The label to set; empty for none.
+        shadow: Where a copy goes; None for nowhere.
+    """
+
+    backend: str
+    target: str = ""
+    label: str = ""
+    shadow: Route | None = None
+
+
+class Router:
+    """The routes of all models, and their weights."""
+
+    def __init__(self, settings: Settings, record: Record) -> None:
+        self.settings = settings
+        self._record = record
+        self._random = random.Random()
+        self._models = dict(settings.models)
+        self._tell(self._models)
+
+    def split(self, model: str, read_key: ReadKey) -> Route:
+        """The route of a request that leaves it to the proxy who answers."""
+        known = self._models.get(model)
+        if known is None:
+            return self.untouched(model)
+        key = read_key(known.sticky_key) if known.sticky_key else None
+        weights = known.weights
+        name = choice.by_weight(weights, self._random) if key is None else choice.by_key(key, weights)
+        shadow = _route(known, known.shadow) if known.shadow not in ("", name) else None
+        return replace(_route(known, name), shadow=shadow)
+
+    def main(self, model: str) -> Route:
+        """The route of a request that is not split, to the model's heaviest target."""
+        known = self._models.get(model)
+        return _route(known, known.main) if known else self.untouched(model)
+
+    def untouched(self, model: str, label: str = "") -> Route:
+        """The route of a request that names a version or label: to the backend that has the label, else the main's."""
+        known = self._models.get(model)
+        if known is None:
+            return Route(next(iter(self.settings.backends)))
+        with_label = [target.backend for target in known.targets.values() if label and target.label == label]
+        return Route((with_label or [known.targets[known.main].backend])[0])
+
+    def weights(self) -> dict[str, Weights]:
+        """The weights of every model's targets."""
+        return {name: model.weights for name, model in self._models.items()}
+
+    def set_weights(self, given: Any) -> None:
+        """Sets the weights of the models that are named, all or none.
+
+        Raises:
+            UserError: They are no map of maps of numbers, or name what is not there; see `require_weights`.
+        """
+        if not isinstance(given, Mapping) or not given or not all(isinstance(w, Mapping) for w in given.values()):
+            raise UserError("weights have to be a map of models", mend='send {"MODEL": {"TARGET": WEIGHT, ...}}')
+        changed = {}
+        for name, weights in given.items():
+            if name not in self._models:
+                raise UserError(f"there is no model {name!r}", mend=f"there are {', '.join(self._models)}")
+            model = self._models[name]
+            changed[name] = with_weights(model, require_weights(weights, model.targets, name))
+        self._models |= changed
+        self._tell(changed)
+
+    def take_over(self, settings: Settings) -> None:
+        """Takes the models of settings that were read anew.
+
+        Raises:
+            UserError: More than the models has changed, which needs a new start.
+        """
+        if replace(settings, models=self.settings.models) != self.settings:
+            raise UserError("more than models has changed", mend="start the proxy again for backends, ports and TLS")
+        self.settings, self._models = settings, dict(settings.models)
+        self._tell(self._models)
+
+    def _tell(self, models: Mapping[str, Model]) -> None:
+        for name, model in models.items():
+            self._record.set_weights(name, model.weights)
+
+
+def _route(model: Model, name: str) -> Route:
+    target = model.targets[name]
+    return Route(target.backend, name, target.label)

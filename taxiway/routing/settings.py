@@ -1,0 +1,342 @@
+"""What a proxy is told: route.yaml, or its flags."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from components.errors import UserError
+from taxiway.certificates import require_loadable
+
+_ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s/:]+):(\d{1,5})")
+_KEY = re.compile(r"(header|feature):(.+)")
+_Kind = TypeVar("_Kind")
+
+Weights = dict[str, float]
+"""By the name of the target."""
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Certificate files, PEM.
+
+    Attributes:
+        cert: The own certificate; of a listener, or of the proxy as a backend's client.
+        key: The key of that certificate.
+        ca: The authority that the other side is known by; a listener with one refuses clients without a certificate.
+    """
+
+    cert: str = ""
+    key: str = ""
+    ca: str = ""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A model server.
+
+    Attributes:
+        grpc: `host:port` of its gRPC API.
+        rest: `host:port` of its REST API; without it, REST requests to it are refused.
+        tls: How it is reached; None for plain text.
+    """
+
+    grpc: str
+    rest: str = ""
+    tls: Tls | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a share of a model's requests goes.
+
+    Attributes:
+        backend: The name of the backend.
+        label: The version label that is set on its requests; empty for none.
+        weight: Its share, in proportion to the others'.
+    """
+
+    backend: str
+    label: str = ""
+    weight: float = 0.0
+
+
+@dataclass(frozen=True)
+class StickyKey:
+    """What keeps a user on one target: a metadata header, or a feature of the request's first example."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """How the requests of one model are split.
+
+    Attributes:
+        targets: By name; the heaviest also answers what is not split (metadata, status).
+        sticky_key: What keeps a user on one target.
+        shadow: The target that gets a copy of every request, and whose answers nobody gets; empty for none.
+    """
+
+    targets: dict[str, Target]
+    sticky_key: StickyKey | None = None
+    shadow: str = ""
+
+    @property
+    def weights(self) -> Weights:
+        """The targets' weights."""
+        return {name: target.weight for name, target in self.targets.items()}
+
+    @property
+    def main(self) -> str:
+        """The heaviest target."""
+        return max(self.targets, key=lambda name: self.targets[name].weight)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A proxy's settings.
+
+    Attributes:
+        backends: By name; the first answers for models that are not named here.
+        models: By name.
+        host: Where it listens.
+        port: Of its gRPC API; 0 for any free one.
+        rest_port: Of its REST API.
+        admin_port: Of `/weights`, always on loopback.
+        tls: Of its gRPC and REST APIs; None for plain text.
+        max_megabytes: The largest request and answer that it passes on.
+        shadow_queue: How many requests wait for the shadow before more are dropped.
+    """
+
+    backends: dict[str, Backend]
+    models: dict[str, Model]
+    host: str = "127.0.0.1"
+    port: int = 8600
+    rest_port: int = 8601
+    admin_port: int = 8602
+    tls: Tls | None = None
+    max_megabytes: int = 64
+    shadow_queue: int = 1000
+
+
+def _only_known(given: Any, kind: type, where: str) -> dict[str, Any]:
+    if not isinstance(given, Mapping):
+        raise UserError(f"{where} has to be a map, not {given!r}")
+    names = [each.name for each in fields(kind)]
+    for name in given:
+        if name not in names:
+            near = difflib.get_close_matches(str(name), names, n=1)
+            raise UserError(
+                f"{where} has no setting {name!r}", mend=f"did you mean {near[0]!r}?" if near else f"there are {names}"
+            )
+    for each in fields(kind):
+        if each.default is MISSING and each.default_factory is MISSING and each.name not in given:
+            raise UserError(f"{where}.{each.name} is missing", mend=f"add {each.name}: ...")
+    return dict(given)
+
+
+def _each(given: Any, where: str, parse: Any) -> dict[str, Any]:
+    if not isinstance(given, Mapping) or not given:
+        raise UserError(f"{where} has to be a map of names, not {given!r}", mend="name at least one")
+    return {str(name): parse(value, f"{where}.{name}") for name, value in given.items()}
+
+
+def _typed(found: Mapping[str, Any], kind: type[_Kind], where: str) -> _Kind:
+    """A dataclass of texts and numbers."""
+    for each in fields(kind):  # type: ignore[arg-type]
+        value = found.get(each.name)
+        wanted: Any = {"str": str, "int": int, "float": (int, float)}.get(str(each.type))
+        if value is not None and wanted and (not isinstance(value, wanted) or isinstance(value, bool)):
+            raise UserError(f"{where}.{each.name} is {value!r}", mend=f"write a value of type {each.type}")
+    return kind(**found)
+
+
+def _tls(given: Any, where: str, *, listener: bool = False) -> Tls | None:
+    if given is None:
+        return None
+    tls = _typed(_only_known(given, Tls, where), Tls, where)
+    if listener and not tls.cert:
+        raise UserError(f"{where}.cert is missing", mend="name the proxy's own certificate")
+    cert, key, ca = (Path(file) if file else None for file in (tls.cert, tls.key, tls.ca))
+    require_loadable(cert, key, ca, where)
+    return tls
+
+
+def require_address(text: Any, where: str) -> str:
+    """A `host:port`.
+
+    Raises:
+        UserError: It is none.
+    """
+    if not isinstance(text, str) or not (found := _ADDRESS.fullmatch(text)) or int(found[2]) > 65535:
+        raise UserError(f"{where} is {text!r}", mend="write host:port")
+    return text
+
+
+def _backend(given: Any, where: str) -> Backend:
+    found = _only_known(given, Backend, where)
+    for name in ("grpc", "rest"):
+        if name in found:
+            require_address(found[name], f"{where}.{name}")
+    return Backend(**{**found, "tls": _tls(found.get("tls"), f"{where}.tls")})
+
+
+def sticky_key(text: str, where: str) -> StickyKey:
+    """A sticky key as it is written: `header:NAME` or `feature:NAME`.
+
+    Raises:
+        UserError: It is written otherwise.
+    """
+    found = _KEY.fullmatch(text) if isinstance(text, str) else None
+    if not found:
+        raise UserError(f"{where} is {text!r}", mend="write header:NAME or feature:NAME")
+    # gRPC's metadata have lower-case names; HTTP's do not care.
+    return StickyKey(found[1], found[2].lower() if found[1] == "header" else found[2])
+
+
+def require_weights(weights: Mapping[str, Any], targets: Mapping[str, Any], where: str) -> Weights:
+    """Checked weights; targets that are not named get none.
+
+    Raises:
+        UserError: One is of no target, is no number from 0 up, or all are 0.
+    """
+    for name, weight in weights.items():
+        if name not in targets:
+            raise UserError(f"{where} has no target {name!r}", mend=f"it has {', '.join(targets)}")
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight) or weight < 0:
+            raise UserError(f"{where}: the weight of {name!r} is {weight!r}", mend="give a number from 0 up")
+    found = {name: float(weights.get(name, 0)) for name in targets}
+    if not any(found.values()):
+        raise UserError(f"{where}: all weights are 0", mend="give one target a weight")
+    return found
+
+
+def with_weights(model: Model, weights: Weights) -> Model:
+    """The model with other weights."""
+    return replace(model, targets={n: replace(t, weight=weights[n]) for n, t in model.targets.items()})
+
+
+def _target(given: Any, where: str) -> Target:
+    return _typed(_only_known(given, Target, where), Target, where)
+
+
+def _model(given: Any, where: str, backends: Mapping[str, Backend]) -> Model:
+    found = _only_known(given, Model, where)
+    targets = _each(found["targets"], f"{where}.targets", _target)
+    for name, target in targets.items():
+        if target.backend not in backends:
+            raise UserError(
+                f"{where}.targets.{name}.backend is {target.backend!r}", mend=f"there are {', '.join(backends)}"
+            )
+    shadow = found.get("shadow", "")
+    if shadow and shadow not in targets:
+        raise UserError(f"{where}.shadow is {shadow!r}", mend=f"name a target: {', '.join(targets)}")
+    key = sticky_key(found["sticky_key"], f"{where}.sticky_key") if found.get("sticky_key") else None
+    model = Model(targets, key, shadow)
+    require_weights(model.weights, targets, where)
+    return model
+
+
+def parse(given: Any, where: str) -> Settings:
+    """Settings from what a YAML file holds.
+
+    Raises:
+        UserError: A setting is unknown, missing, or of the wrong type or value; names it.
+    """
+    found = _only_known(given, Settings, where)
+    backends = _each(found["backends"], f"{where}: backends", _backend)
+    models = _each(found["models"], f"{where}: models", lambda value, at: _model(value, at, backends))
+    tls = _tls(found.get("tls"), f"{where}: tls", listener=True)
+    settings = _typed({**found, "backends": backends, "models": models, "tls": tls}, Settings, where)
+    for name in ("port", "rest_port", "admin_port"):
+        if not 0 <= getattr(settings, name) <= 65535:
+            raise UserError(f"{where}: {name} is {getattr(settings, name)}", mend="give a port from 0 to 65535")
+    for name in ("max_megabytes", "shadow_queue"):
+        if getattr(settings, name) < 1:
+            raise UserError(f"{where}: {name} is {getattr(settings, name)}", mend="give 1 or more")
+    return settings
+
+
+def load(file: Path) -> Settings:
+    """Settings from a route.yaml; raises as `parse`, and where the file cannot be read."""
+    try:
+        given = yaml.safe_load(file.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} cannot be read: {error}", mend="name a route.yaml with --config") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{file} is no YAML: {error}", mend="correct it") from error
+    return parse(given, str(file))
+
+
+@dataclass(frozen=True)
+class Flags:
+    """The settings of a proxy for one model, as its flags give them.
+
+    Attributes:
+        model: The model's name.
+        backends: `host:port`, or `NAME=host:port` each.
+        rest_backends: The same for REST.
+        split: `NAME=WEIGHT,...`: of labels where there is one backend, else of backends.
+        sticky_key: `header:NAME` or `feature:NAME`.
+        shadow: A label, or a backend.
+    """
+
+    model: str
+    backends: list[str]
+    rest_backends: list[str] = field(default_factory=list)
+    split: str = ""
+    sticky_key: str = ""
+    shadow: str = ""
+
+
+def _named(addresses: list[str], option: str) -> dict[str, str]:
+    pairs = [text.rpartition("=")[::2] for text in addresses]
+    found = {name or "default": require_address(address, option) for name, address in pairs}
+    if len(found) < len(addresses):
+        raise UserError(f"{option} has two backends of one name", mend=f"write {option} NAME=host:port for each")
+    return found
+
+
+def _shares(split: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for text in filter(None, split.split(",")):
+        name, _, weight = text.partition("=")
+        try:
+            found[name.strip()] = float(weight)
+        except ValueError:
+            raise UserError(f"--split has {text!r}", mend="write NAME=WEIGHT,NAME=WEIGHT") from None
+    return found
+
+
+def from_flags(flags: Flags, **others: Any) -> Settings:
+    """Settings from flags; the others are those of `Settings`. Raises as `parse`."""
+    if not (flags.model and flags.backends and flags.split):
+        raise UserError("nothing says what to route", mend="give --config, or --model, --backend and --split")
+    grpc, rest = _named(flags.backends, "--backend"), _named(flags.rest_backends, "--rest-backend")
+    unknown = next((name for name in rest if name not in grpc), None)
+    if unknown is not None:
+        raise UserError(f"--rest-backend names {unknown!r}", mend=f"there is --backend {', '.join(grpc)}")
+    shares = _shares(flags.split)
+    if flags.shadow:
+        shares.setdefault(flags.shadow, 0.0)
+    by_backend = len(grpc) > 1
+    [only, *_] = grpc
+    targets = {
+        name: {"backend": name if by_backend else only, "label": "" if by_backend else name, "weight": weight}
+        for name, weight in shares.items()
+    }
+    model = {"targets": targets, "sticky_key": flags.sticky_key, "shadow": flags.shadow}
+    tls = others.pop("backend_tls", None)
+    backends = {
+        name: {"grpc": at, **({"rest": rest[name]} if name in rest else {}), "tls": tls} for name, at in grpc.items()
+    }
+    return parse({"backends": backends, "models": {flags.model: model}, **others}, "the flags")

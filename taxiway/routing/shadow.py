@@ -1,0 +1,54 @@
+"""Copies of requests for a shadow: sent after the real answer, from a queue that drops what it cannot hold."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+from taxiway.routing.record import Record
+
+_WORKERS = 16
+SECONDS = 30.0
+"""How long a shadow may take."""
+
+_MAX_BYTES = 64 << 20  # of waiting requests and answers
+
+Copy = Callable[[], Awaitable[None]]
+"""Sends one copy, and tells of its answer."""
+
+
+class Shadow:
+    """The queue, and the tasks that empty it."""
+
+    def __init__(self, size: int, record: Record) -> None:
+        self._queue: asyncio.Queue[tuple[Copy, str, int]] = asyncio.Queue(size)
+        self._bytes = 0
+        self._record = record
+        self._workers = [asyncio.create_task(self._work()) for _ in range(_WORKERS)]
+
+    def put(self, copy: Copy, model: str, size: int) -> None:
+        """Adds a copy, of so many bytes; a full queue drops it."""
+        if self._queue.full() or self._bytes + size > _MAX_BYTES:
+            self._record.dropped(model)
+            return
+        self._bytes += size
+        self._queue.put_nowait((copy, model, size))
+
+    async def stop(self) -> None:
+        """Ends; what waits is dropped."""
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+
+    async def _work(self) -> None:
+        while True:
+            copy, model, size = await self._queue.get()
+            try:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(copy(), SECONDS + 1)
+            except Exception as error:
+                # One that cannot be copied must not end the worker.
+                self._record.say(event="shadow", model=model, error=f"{type(error).__name__}: {error}")
+            finally:
+                self._bytes -= size

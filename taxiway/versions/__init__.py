@@ -1,0 +1,1 @@
+"""Pushed versions: which are served, and the way back to an earlier one."""

@@ -1,0 +1,122 @@
+"""TF Serving's models.config: which versions of a model it loads, and which version a label names."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.errors import UserError
+from components.pushed_models import Destination
+from taxiway.lineage.lookup import place_of
+
+CONFIG_NAME = "models.config"
+STABLE = "stable"
+
+
+@dataclass(frozen=True)
+class ModelLabels:
+    """One model of a models.config.
+
+    Attributes:
+        file: The models.config.
+        text: What is in it.
+        name: The model's name there.
+    """
+
+    file: Path
+    text: str
+    name: str
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """The version that each label names."""
+        return dict(self._model(_parsed(self.text)).version_labels)
+
+    def loaded(self, there: Collection[int]) -> set[int]:
+        """The versions that a server loads of those that are there."""
+        policy = self._model(_parsed(self.text)).model_version_policy
+        kind = policy.WhichOneof("policy_choice")
+        if kind == "all":
+            return set(there)
+        if kind == "specific":
+            return set(policy.specific.versions) & set(there)
+        return set(sorted(there)[-(policy.latest.num_versions or 1) :])
+
+    def moved(self, label: str, version: int) -> str:
+        """The file's text with a label on another version; all else, comments too, stays as it is."""
+        wanted = _parsed(self.text)
+        self._model(wanted).version_labels[label] = version
+        return next((text for text in self._candidates(label, version) if _parsed(text) == wanted), _written(wanted))
+
+    def _candidates(self, label: str, version: int) -> Iterator[str]:
+        """The text with one occurrence of the label's number replaced, one after the other."""
+        for found in re.finditer(rf"\b{self.labels[label]}\b", self.text):
+            yield f"{self.text[: found.start()]}{version}{self.text[found.end() :]}"
+
+    def _model(self, config: Any) -> Any:
+        return next(each for each in config.model_config_list.config if each.name == self.name)
+
+
+def _parsed(text: str) -> Any:
+    from google.protobuf import text_format
+
+    from taxiway.serving_stubs import model_server_config_pb2
+
+    return text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+
+
+def _written(config: Any) -> str:
+    from google.protobuf import text_format
+
+    return str(text_format.MessageToString(config))
+
+
+def find(destination: Destination) -> Path | None:
+    """The models.config in a destination's folder, or in the one above it; None where there is none."""
+    if not destination.is_local:
+        return None
+    folder = Path(destination.path)
+    return next((file for at in (folder, folder.parent) if (file := at / CONFIG_NAME).is_file()), None)
+
+
+def load(file: Path, destination: Destination) -> ModelLabels | None:
+    """What a models.config says of the model at a destination; None where it says nothing of it.
+
+    The model is the one with that base path, else the one that is named as the destination's folder: in a container,
+    models lie elsewhere.
+
+    Raises:
+        UserError: The file cannot be read, or is no ModelServerConfig.
+    """
+    from google.protobuf import text_format
+
+    try:
+        text = file.read_text()
+        models = _parsed(text).model_config_list.config
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} cannot be read: {error}", mend="name TF Serving's model config file") from error
+    except text_format.ParseError as error:
+        raise UserError(f"{file}: {error}", mend="write it as TF Serving's ModelServerConfig in text format") from error
+    place, name = place_of(destination.url), destination.path.rstrip("/").rpartition("/")[2]
+    by_path = [model.name for model in models if model.base_path and place_of(model.base_path) == place]
+    by_name = [model.name for model in models if model.name == name]
+    return next((ModelLabels(file, text, found) for found in (*by_path, *by_name)), None)
+
+
+def write(file: Path, text: str) -> None:
+    """Replaces a file's content in one step: a reader gets the old or the new one."""
+    target = file.resolve()
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        with partial.open("w") as opened:
+            opened.write(text)
+            opened.flush()
+            os.fsync(opened.fileno())
+        partial.chmod(target.stat().st_mode)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)

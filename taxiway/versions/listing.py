@@ -1,0 +1,179 @@
+"""The versions at a destination: state, labels, blessing, metrics, and what they were made from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from components.errors import ServiceError, TaxiwayError, UserError
+from components.provenance import Record
+from components.pushed_models import Destination, Version, open_destination, retired_versions, versions
+from taxiway.lineage import rollbacks
+from taxiway.lineage.rollbacks import Rollback
+from taxiway.versions import labels
+
+if TYPE_CHECKING:
+    from taxiway.lineage.store import LineageStore
+
+SERVED, RETIRED, INCOMPLETE = "served", "retired", "incomplete"
+_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class PushedVersion:
+    """A version, as its own files and the lineage store tell.
+
+    Attributes:
+        version: Its number.
+        state: `served`: where servers look; `retired`: taken back; `incomplete`: without its SavedModel.
+        labels: The labels that name it in the models.config.
+        blessed: Whether an evaluator blessed it; None where none judged it, or nothing tells.
+        metrics: The overall metrics of its evaluation; the lineage store knows them.
+        pushed: When, ISO 8601; empty for one that Taxiway did not push.
+        data: The data version that it goes back to; see `components.data_versions`.
+        commit: The Git commit of the code that trained it.
+        digest: Its content's.
+        url: Where it lies.
+    """
+
+    version: int
+    state: str
+    labels: list[str]
+    blessed: bool | None
+    metrics: dict[str, float]
+    pushed: str
+    data: dict[str, Any] | None
+    commit: str
+    digest: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What is at a destination: versions, the latest first; and what was rolled back there, the latest last."""
+
+    destination: str
+    versions: list[PushedVersion]
+    rollbacks: list[Rollback]
+
+
+def to_json(listing: Listing) -> str:
+    """The listing for programs."""
+    return json.dumps(dataclasses.asdict(listing), indent=1)
+
+
+def render(listing: Listing) -> RenderableType:
+    """The listing for terminals."""
+    table = Table("version", "state", "blessed", "metrics", "pushed", "data", "commit", box=None, pad_edge=False)
+    table.columns[0].no_wrap = True
+    for each in listing.versions:
+        table.add_row(
+            str(each.version),
+            Text(", ".join([each.state, *each.labels]), "green" if each.state == SERVED else "dim"),
+            {True: "yes", False: "no", None: "-"}[each.blessed],
+            ", ".join(f"{name} {value:.4g}" for name, value in sorted(each.metrics.items())) or "-",
+            each.pushed or "-",
+            _data(each.data),
+            each.commit[:_DIGITS] or "-",
+        )
+    lines = [Text(f"rollback  {each}", overflow="fold") for each in listing.rollbacks]
+    return Group(table, *([Text(), *lines] if lines else []))
+
+
+def _data(data: dict[str, Any] | None) -> str:
+    if not data:
+        return "-"
+    return "@".join(filter(None, (str(data.get("path", "")), str(data.get("revision") or ""))))
+
+
+def _described(version: Version, named: dict[str, int], store: LineageStore | None) -> PushedVersion:
+    records = version.records()
+    own = records[0] if records else {}
+    codes = [record.get("code", {}) for record in records if record["type"] == "Model"]
+    return PushedVersion(
+        version=version.number,
+        state=RETIRED if version.is_retired else SERVED if version.is_whole() else INCOMPLETE,
+        labels=sorted(label for label, number in named.items() if number == version.number),
+        # The pusher pushes what was blessed, or what nobody judged.
+        blessed=True if own.get("judged") else None,
+        metrics=_metrics(records, store),
+        pushed=str(own.get("created", "")),
+        data=next((record["data"] for record in records if record.get("data")), None),
+        commit=next((str(code["commit"]) for code in codes if code.get("commit")), ""),
+        digest=str(own.get("digest", "")),
+        url=version.url,
+    )
+
+
+def _metrics(records: list[Record], store: LineageStore | None) -> dict[str, float]:
+    digests = {record["digest"] for record in records if record["type"] == "ModelEvaluation"}
+    stored = store.artifacts(type_name="ModelEvaluation") if store and digests else []
+    return {
+        name: value
+        for artifact in stored
+        if artifact.digest in digests
+        for name, value in artifact.metadata.items()
+        if isinstance(value, int | float)
+    }
+
+
+def _each_once(found: Iterable[Version]) -> list[Version]:
+    """A version that a killed rollback left under both names counts as the one of them that is whole."""
+    known: dict[int, Version] = {}
+    for version in found:
+        if version.number not in known or not known[version.number].is_whole():
+            known[version.number] = version
+    return sorted(known.values(), key=lambda version: version.number, reverse=True)
+
+
+def at(destination: Destination) -> list[Version]:
+    """The versions at a destination, served or retired, the latest first.
+
+    Raises:
+        UserError: There is none.
+        ServiceError: The destination cannot be read.
+    """
+    try:
+        found = _each_once([*versions(destination), *retired_versions(destination)])
+    except TaxiwayError:
+        raise
+    except Exception as error:
+        # A driver's own errors come from libraries that only it imports.
+        raise ServiceError(
+            f"the versions at {destination.url} cannot be read: {type(error).__name__}: {error}",
+            mend="check the URL, the permissions and the network, and run again",
+        ) from error
+    if not found:
+        raise UserError(
+            f"there is no version at {destination.url}",
+            mend="name the folder or URL that models are pushed to, the one above the versions",
+        )
+    return found
+
+
+def versions_at(url: str, config: Path | None = None, store: LineageStore | None = None) -> Listing:
+    """What is at a destination.
+
+    Args:
+        url: A folder or an fsspec URL.
+        config: A models.config; the one in the destination or above it by default.
+        store: The lineage store, for metrics and rollbacks.
+
+    Raises:
+        UserError: There is no version, or the models.config cannot be read.
+        ServiceError: The destination cannot be read.
+    """
+    destination = open_destination(url)
+    found: Sequence[Version] = at(destination)
+    file = config or labels.find(destination)
+    model = labels.load(file, destination) if file else None
+    named = model.labels if model else {}
+    return Listing(url, [_described(each, named, store) for each in found], rollbacks.all_of(store, url))

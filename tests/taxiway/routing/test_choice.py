@@ -1,0 +1,44 @@
+"""Weights and keys."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taxiway.routing.choice import by_key, by_weight
+
+KEYS = [f"user {number}".encode() for number in range(20_000)]
+
+
+def test_keys_spread_in_proportion_to_the_weights() -> None:
+    weights = {"a": 70.0, "b": 25.0, "c": 5.0, "d": 0.0}
+    counts = Counter(by_key(key, weights) for key in KEYS)
+    for name, weight in weights.items():
+        share = weight / 100
+        assert abs(counts[name] - 20_000 * share) <= 4 * (20_000 * share * (1 - share)) ** 0.5
+
+
+def test_new_weights_move_no_more_keys_than_they_have_to() -> None:
+    before, after = {"a": 90.0, "b": 10.0}, {"a": 80.0, "b": 20.0}
+    moves = Counter((by_key(key, before), by_key(key, after)) for key in KEYS)
+    assert moves["b", "a"] == 0
+    assert abs(moves["a", "b"] - 2000) < 200
+    # A common factor moves nothing.
+    assert all(by_key(key, before) == by_key(key, {"a": 9.0, "b": 1.0}) for key in KEYS[:2000])
+
+
+@given(st.binary(max_size=40), st.dictionaries(st.text(min_size=1, max_size=9), st.floats(0.01, 1e6), min_size=1))
+def test_a_key_has_one_target_whatever_it_is(key: bytes, weights: dict[str, float]) -> None:
+    found = by_key(key, weights)
+    assert found in weights
+    assert by_key(key, dict(reversed(weights.items()))) == found
+    assert by_key(key, {**weights, found: weights[found] * 2}) == found
+
+
+def test_a_target_without_weight_gets_nothing() -> None:
+    weights = {"a": 0.0, "b": 1.0}
+    assert {by_key(key, weights) for key in KEYS[:500]} == {"b"}
+    assert {by_weight(weights, random.Random(1)) for _ in range(500)} == {"b"}
