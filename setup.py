@@ -34,6 +34,7 @@ setup(
         "kfp-kubernetes>=2.17,<2.18",
         "ml-metadata>=1.21,<1.22",
         "model-signing>=1,<2",
+        "orjson>=3.10",
         "prometheus-client>=0.20",
         "pyarrow>=18",
         "pyopenssl>=24",

@@ -257,7 +257,7 @@ def _end(shown: str) -> str:
 
 
 def _comparable(line: str) -> str:
-    line = re.sub(r"-\d{8}-\d{6}-[0-9a-f]{4}\b", "-RUN", line)
+    line = re.sub(r"-\d{8}-\d{6}-[0-9a-f]{8}\b", "-RUN", line)
     line = re.sub(r"\b[0-9a-f]{8,}\b", "HEX", line)
     line = re.sub(r"(\d+ min )?\d+(\.\d+)? s\b", "TIME", line)
     line = re.sub(r"\d{4}-\d\d-\d\dT[\d:]+\+00:00", "TIME", line)

@@ -1,0 +1,123 @@
+"""The page at `/`: the models that are served, for people who open the server in a browser."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+from urllib.parse import quote
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+
+_STYLE = """
+:root { color-scheme: light dark; --line: #8883; --soft: #8881; --good: #1a7f4b; --bad: #c0392b; --wait: #a8650c; }
+@media (prefers-color-scheme: dark) { :root { --good: #4cc38a; --bad: #ff7b6b; --wait: #e0a458; } }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 54rem; margin: 3rem auto; padding: 0 1.25rem; }
+h1 { font-size: 1.5rem; margin: 0; }
+h2 { font-size: 1.15rem; margin: 0 0 .75rem; overflow-wrap: anywhere; }
+section { border: 1px solid var(--line); border-radius: .6rem; padding: 1.1rem 1.25rem; margin: 1.25rem 0; }
+table { border-collapse: collapse; width: 100%; table-layout: fixed; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; vertical-align: top; padding: .35rem 1rem .35rem 0; border-top: 1px solid var(--line); }
+th { font-weight: 600; font-size: .85rem; opacity: .7; border-top: 0; }
+.why td { border-top: 0; padding-top: 0; overflow-wrap: anywhere; font-size: .9rem; }
+pre { background: var(--soft); border-radius: .4rem; padding: .7rem .9rem; margin: .9rem 0 0;
+  white-space: pre-wrap; overflow-wrap: anywhere; font: .85rem/1.5 ui-monospace, monospace; }
+.AVAILABLE { color: var(--good); font-weight: 600; }
+.START, .LOADING, .UNLOADING { color: var(--wait); font-weight: 600; }
+.failed { color: var(--bad); font-weight: 600; }
+.label { background: var(--soft); border: 1px solid var(--line); border-radius: 1rem; padding: .05rem .6rem;
+  font-size: .85rem; white-space: nowrap; }
+footer, .about { opacity: .75; }
+footer a { margin-right: 1rem; }
+"""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a model: its state as TF Serving names it, what went wrong, and the labels that point at it."""
+
+    number: int
+    state: str
+    message: str = ""
+    labels: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model, its versions, and the body of a request that its default signature takes, or "" if that is unknown."""
+
+    name: str
+    versions: Sequence[Version] = field(default_factory=list)
+    example: str = ""
+
+
+_VALUES: Mapping[str, Any] = {"b": False, "i": 0, "u": 0, "f": 0.5, "O": "text"}
+
+
+def _value(kind: str, shape: Sequence[int | None]) -> Any:
+    if not shape:
+        return _VALUES.get(kind, 0)
+    return [_value(kind, shape[1:])] * min(shape[0] or 1, 4) if shape[0] != 0 else []
+
+
+def example_body(inputs: Mapping[str, tuple[str, Sequence[int | None] | None]]) -> str:
+    """A request in column format with one row.
+
+    Args:
+        inputs: By name, the kind of the NumPy type and the shape: None where the rank or a size is not known.
+    """
+    values = {name: _value(kind, [None] if shape is None else shape) for name, (kind, shape) in inputs.items()}
+    return json.dumps({"inputs": values})
+
+
+def _row(version: Version) -> str:
+    labels = " ".join(f'<span class="label">{escape(label)}</span>' for label in version.labels)
+    kind = "failed" if version.message else escape(version.state)
+    row = f'<tr><td>{version.number}</td><td class="{kind}">{escape(version.state)}</td><td>{labels}</td></tr>'
+    return row + (f'<tr class="why"><td colspan="3">{escape(version.message)}</td></tr>' if version.message else "")
+
+
+def _table(versions: Sequence[Version]) -> str:
+    if not versions:
+        return "<p>No version was found yet.</p>"
+    rows = "\n".join(map(_row, versions))
+    return f"<table><tr><th>Version</th><th>State</th><th>Labels</th></tr>\n{rows}</table>"
+
+
+def _curl(model: Model, origin: str) -> str:
+    url = f"{origin}/v1/models/{quote(model.name, safe='')}"
+    lines = [f"curl {shlex.quote(url)}"]
+    if model.example:
+        lines.append(f"curl -d {shlex.quote(model.example)} {shlex.quote(url + ':predict')}")
+    return escape("\n".join(lines))
+
+
+def _section(model: Model, origin: str) -> str:
+    return (
+        f"<section><h2>{escape(model.name)}</h2>\n{_table(model.versions)}\n<pre>{_curl(model, origin)}</pre></section>"
+    )
+
+
+def page(models: Sequence[Model], origin: str) -> str:
+    """The HTML page; every name in it is escaped, and it loads nothing.
+
+    Args:
+        models: What is served.
+        origin: `http://host:port`, for the commands.
+    """
+    sections = "\n".join(_section(model, origin) for model in models) or "<p>No model is served.</p>"
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Model server</title><style>{_STYLE}</style></head>
+<body><h1>Model server</h1>
+<p class="about">This server answers TF Serving's REST API. These are its models.</p>
+{sections}
+<footer><a href="/openapi.json">OpenAPI document</a> <a href="/metrics">Metrics</a>
+<a href="/readyz">Ready?</a></footer></body></html>
+"""
