@@ -21,6 +21,7 @@ import tensorflow as tf
 from tensorflow_transform import analyzer_nodes, analyzers, nodes, tf_utils
 
 from components import tfrecord
+from components.errors import DataError
 
 Batch = tuple[np.ndarray, ...]
 Deferred = Callable[[], Any]
@@ -263,6 +264,10 @@ def _format_large(_: nodes.OperationDef, results: dict[Any, Sequence[Any]]) -> t
 
 
 def _join_boundaries(_: nodes.OperationDef, boundaries: np.ndarray) -> tuple[np.ndarray, ...]:
+    if not len(boundaries):
+        raise DataError(
+            "tft.bucketize_per_key finds no buckets: there are no rows", mend="analyze a split that has rows"
+        )
     joined: tuple[np.ndarray, ...] = _beam_impls()._join_boundary_rows(boundaries)
     return joined
 
@@ -275,6 +280,8 @@ def _merge_vocabulary(operation: analyzer_nodes.VocabularyMerge, tokens: dict[An
 
 
 def _informed_entries(operation: analyzer_nodes.VocabularyMerge, means: dict[Any, Any]) -> list[Entry]:
+    if not means:
+        return []
     combiner = _means(operation.vocab_ordering_type == _Ordering.WEIGHTED_MUTUAL_INFORMATION)
     means = {token: _extract(combiner, mean) for token, mean in means.items()}
     sentinels = (tf_utils.GLOBAL_Y_COUNT_SENTINEL_STRING, tf_utils.GLOBAL_Y_COUNT_SENTINEL_INT)

@@ -22,6 +22,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.artifacts import Examples, split_path
+from components.errors import DataError
 from components.transform import analysis, beam_analysis
 from components.transform.application import Transform
 from components.transform.raw_examples import RawExamples
@@ -87,7 +88,7 @@ Inputs = Mapping[str, Any]
 Outputs = dict[str, Any]
 Case = Callable[[Inputs], Outputs]
 GROUPS: dict[str, dict[str, Case]] = {}
-SLOW = {"more numbers", "more vocabularies"}
+SLOW = {"more numbers", "more vocabularies", "many keys"}
 
 
 def case(group: str) -> Callable[[Case], Case]:
@@ -189,7 +190,6 @@ def numeric_sparse(inputs: Inputs) -> Outputs:
         sum=tft.sum(x),
         max=tft.max(x),
         size=tft.size(x),
-        elementwise=tft.mean(x, reduce_instance_dims=False),
         words=tft.histogram(inputs["tags"], categorical=True)[0],
     )
 
@@ -668,12 +668,29 @@ def lists(values: list[Any], kind: pa.DataType) -> pa.Array:
 
 
 def analyzed_both_ways(function: Callable[..., Any], raw: RawExamples, folder: Path) -> Both:
-    direct, direct_rows = analyzed(function, raw, folder, directly=True)
-    beam, beam_rows = analyzed(function, raw, folder, directly=False)
-    return Both(direct, beam, direct_rows, beam_rows)
+    return both_analyzed(function, raw, raw, folder)
+
+
+def both_analyzed(function: Callable[..., Any], raw: RawExamples, applied_to: RawExamples, folder: Path) -> Both:
+    direct, used = analyzed_rows(function, raw, folder, directly=True)
+    beam, _ = analyzed_rows(function, raw, folder, directly=False)
+    rows = applied_to.of(used.tensors or ())
+    return Both(direct, beam, applied(direct, rows), applied(beam, rows))
 
 
 def analyzed(function: Callable[..., Any], raw: RawExamples, folder: Path, *, directly: bool) -> tuple[Path, pa.Table]:
+    graph, used = analyzed_rows(function, raw, folder, directly=directly)
+    return graph, applied(graph, used)
+
+
+def applied(graph: Path, rows: RawExamples) -> pa.Table:
+    transform = Transform(graph, rows)
+    return pa.Table.from_batches(map(transform, rows.tensor_batches(["train"])))
+
+
+def analyzed_rows(
+    function: Callable[..., Any], raw: RawExamples, folder: Path, *, directly: bool
+) -> tuple[Path, RawExamples]:
     graph = folder / ("direct" if directly else "beam")
     scratch = folder / f"{graph.name}-scratch"
     graph.mkdir()
@@ -684,8 +701,7 @@ def analyzed(function: Callable[..., Any], raw: RawExamples, folder: Path, *, di
         analysis.analyze(function, first, used, ["train"], graph, scratch)
     else:
         beam_analysis.analyze(function, used, ["train"], graph, scratch)
-    transform = Transform(graph, used)
-    return graph, pa.Table.from_batches(map(transform, used.tensor_batches(["train"])))
+    return graph, used
 
 
 def metadata(graph: Path) -> dict[str, bytes]:
@@ -726,6 +742,34 @@ def test_rows_after_the_transform_are_equal(both_ways: Callable[[str], Both], gr
     both = both_ways(group)
     columns = [column for column in both.beam_rows.column_names if column.startswith(f"{name}.")]
     assert_equal_rows(both.direct_rows.select(columns), both.beam_rows.select(columns))
+
+
+@pytest.mark.slow
+def test_data_without_rows(raw: RawExamples, tmp_path: Path) -> None:
+    nothing = Examples(tmp_path / "nothing")
+    write_shards(nothing, table().slice(0, 0))
+    cases = {name: function for group in ("numbers", "vocabularies") for name, function in GROUPS[group].items()}
+
+    def preprocessing_fn(inputs: Inputs) -> Outputs:
+        found = {name: function(dict(inputs)) for name, function in cases.items()}
+        return {"x": inputs["x"], **{f"{name}.{key}": found[name][key] for name in found for key in found[name]}}
+
+    both = both_analyzed(preprocessing_fn, RawExamples(nothing, raw.schema), raw, tmp_path)
+    assert metadata(both.direct) == metadata(both.beam)
+    assert vocabularies(both.direct) == vocabularies(both.beam)
+    assert_equal_rows(both.direct_rows, both.beam_rows)
+
+
+def test_buckets_per_key_need_rows(raw: RawExamples, tmp_path: Path) -> None:
+    def preprocessing_fn(inputs: Inputs) -> Outputs:
+        return {"x": tft.bucketize_per_key(inputs["x"], inputs["key"], 3)}
+
+    nothing = Examples(tmp_path / "nothing")
+    write_shards(nothing, table().slice(0, 0))
+    with pytest.raises(DataError) as error:
+        analyzed(preprocessing_fn, RawExamples(nothing, raw.schema), tmp_path, directly=True)
+    assert "tft.bucketize_per_key finds no buckets: there are no rows" in str(error.value)
+    assert "analyze a split that has rows" in str(error.value)
 
 
 def test_an_approximate_vocabulary_keeps_its_reserved_tokens(raw: RawExamples, tmp_path: Path) -> None:
