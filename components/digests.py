@@ -11,8 +11,13 @@ from typing import Any
 PROVENANCE_FILE = "provenance.json"
 """In every artifact's folder: the records of the artifact and of all that it was made from."""
 
+SIGNATURE_FILE = "model.sig"
+"""In a pushed version that was signed: what the model-signing package writes."""
+
 MISSING = "missing"
 """Stands for the digest of what cannot be read as a file, such as a link that leads nowhere."""
+
+_BESIDE = (PROVENANCE_FILE, SIGNATURE_FILE)
 
 FileDigest = Callable[[Path], str]
 
@@ -36,7 +41,7 @@ def file_digest(path: Path) -> str:
 
 def files_digest(digests: Mapping[str, str]) -> str:
     """Digest of a folder, from the digests of its files by relative name; see `tree_digest`."""
-    lines = [f"{name}\0{digest}\n" for name, digest in sorted(digests.items()) if name != PROVENANCE_FILE]
+    lines = [f"{name}\0{digest}\n" for name, digest in sorted(digests.items()) if name not in _BESIDE]
     return text_digest("".join(lines))
 
 
@@ -51,7 +56,8 @@ def tree_digest(path: Path, digest_file: FileDigest = file_digest) -> str:
     """Digest of a file or of a folder: the names and contents of all files in it.
 
     Folders count by their files only: object stores know no empty ones, and an artifact that went through one is
-    still the same. A `provenance.json` at the top is left out: it tells of the content and is not part of it.
+    still the same. `provenance.json` and `model.sig` at the top are left out: they tell of the content and are not part
+    of it.
 
     Args:
         path: A file or folder. Links are followed; what matters is what a reader would get.

@@ -1,4 +1,4 @@
-"""The command line: `taxiway run`, `compile`, `check`, `lineage`, `runs`.
+"""The command line: what runs pipelines, tells of them, and serves what they made.
 
 Exit status: 0 done; 1 the machine or a service failed; 2 the input, a setting or the user's code has to change;
 130 interrupted.
@@ -18,6 +18,7 @@ from rich.console import Console
 from components.errors import TaxiwayError, UserError
 from taxiway.prediction.command import predict_command
 from taxiway.routing.command import route_command
+from taxiway.serving.command import serve_command
 from taxiway.versions.command import rollback_command, versions_command
 
 app = typer.Typer(
@@ -120,6 +121,7 @@ def runs_command(
         Console().print(listing.render(runs))
 
 
+app.command("serve")(serve_command)
 app.command("predict")(predict_command)
 app.command("route")(route_command)
 app.command("versions")(versions_command)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from operator import attrgetter
@@ -71,6 +72,9 @@ class Operations(Protocol):
     def names(self) -> Sequence[str]:
         """The models that are configured."""
 
+    def known_name(self, name: str) -> str:
+        """The name, where a model has it; "" else."""
+
     def labels(self, name: str) -> Mapping[str, int]:
         """A model's labels and the versions they point at."""
 
@@ -102,6 +106,9 @@ HTTP_STATUS = {
     _CODE.UNAUTHENTICATED: 401,
 }
 """HTTP's status for gRPC's codes, as TF Serving's http_server.cc has it."""
+
+_CODE_NAMES = {status: code.name for code, status in reversed(HTTP_STATUS.items())}
+"""The code that most often stands behind a status."""
 
 
 def _json(body: bytes, status: int = 200) -> web.Response:
@@ -198,6 +205,12 @@ class _Rest:
 
     async def answer(self, request: web.Request) -> web.Response:
         """The answer to any request: an error is a JSON object with the key "error"."""
+        began = time.perf_counter()
+        response = await self._answered(request)
+        self._count(request, response.status, time.perf_counter() - began)
+        return response
+
+    async def _answered(self, request: web.Request) -> web.Response:
         try:
             return await compressed(await self._routed(request), request)
         except RefusedError as refused:
@@ -210,6 +223,15 @@ class _Rest:
         if not request.content.is_eof():
             response.force_close()  # the rest of the body is not waited for
         return response
+
+    def _count(self, request: web.Request, status: int, seconds: float) -> None:
+        """Counts the requests that a model answers, by gRPC's codes as TF Serving does."""
+        for route, parts in matching(_target(request)):
+            if route.method == request.method == "POST":
+                name = self._operations.known_name(parts["name"])
+                self._operations.metrics.request(
+                    name, route.action, "REST", _CODE_NAMES.get(status, "UNKNOWN"), seconds
+                )
 
     async def _routed(self, request: web.Request) -> web.Response:
         target = _target(request)

@@ -13,8 +13,6 @@ import numpy as np
 import pytest
 import requests
 
-from tests.taxiway.serving import rest_server
-
 HALF = "/v1/models/half_plus_two"
 MIXED = "/v1/models/mixed"
 
@@ -38,13 +36,6 @@ def raw(rest: str, request: bytes) -> bytes:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
         return b"".join(iter(lambda: connection.recv(65536), b""))
-
-
-@pytest.fixture(scope="module")
-def rest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the REST side of a server with TF Serving's `half_plus_two`, and `mixed`."""
-    with rest_server.running(tmp_path_factory.mktemp("models")) as address:
-        yield address
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +89,7 @@ def test_status_and_metadata(rest: str) -> None:
         assert status == 200
         assert (body["model_spec"]["name"], body["model_spec"]["version"]) == ("half_plus_two", "123")
         signature = body["metadata"]["signature_def"]["signature_def"]["serving_default"]
-        assert signature["inputs"]["x"]["name"] == "x"
+        assert signature["inputs"]["x"]["name"] == "serving_default_x:0"
         assert signature["method_name"] == "tensorflow/serving/predict"
 
 

@@ -19,8 +19,6 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.taxiway.serving import rest_server
-
 METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE"]
 URLS = [
     "/", "//", "/v1", "/v1/", "/v1/models", "/v1/models/", "/v1/models/half_plus_two",
@@ -35,13 +33,6 @@ BODIES = [b"", b'{"instances": [1.0]}', b"\x00\xff" * 100, b"[" * 50_000]
 _UPWARD = ["../", "..%2f", "%2e%2e/", "%2e%2e%2f", "..%5c", "..%252f", "..%c0%af", "....//", "%00../", "/"]
 _TARGETS = ["etc/passwd", "proc/self/environ", "secret.txt", "half_plus_two/123/saved_model.pb", "%7Eroot/.ssh/id_rsa"]
 ESCAPES = [f"{up * 8}{target}" for up, target in itertools.product(_UPWARD, _TARGETS)]
-
-
-@pytest.fixture(scope="module")
-def rest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the REST side of a server with TF Serving's `half_plus_two`, and `mixed`."""
-    with rest_server.running(tmp_path_factory.mktemp("models")) as address:
-        yield address
 
 
 @pytest.fixture(autouse=True)

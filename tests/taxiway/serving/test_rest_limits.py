@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 
 from taxiway.serving import rest
+from taxiway.serving.metrics import Metrics
 
 LIMIT = 1000
 PATIENCE = 0.5
@@ -43,7 +44,10 @@ class _Slow:
 
 class _Operations:
     def __init__(self) -> None:
-        self.model = _Slow()
+        self.model, self.metrics = _Slow(), Metrics()
+
+    def known_name(self, name: str) -> str:
+        return name
 
     @asynccontextmanager
     async def lease(self, _spec: Any) -> AsyncIterator[_Slow]:

@@ -1,0 +1,121 @@
+"""`taxiway serve`."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from components.errors import UserError
+
+if TYPE_CHECKING:
+    from taxiway.serving.batching import Batching
+    from taxiway.serving.model_config import ModelSettings
+    from taxiway.serving.server import Tls
+
+
+def serve_command(
+    base_path: Annotated[
+        Path | None, typer.Argument(metavar="FOLDER", help="A pushed model: its sub-folders are versions.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="TF Serving's model config; read anew when it changes."),
+    ] = None,
+    model_name: Annotated[str, typer.Option(metavar="NAME", help="The model's name; the folder's by default.")] = "",
+    port: Annotated[int, typer.Option(help="The gRPC port; 0 for any free one.")] = 8500,
+    rest_port: Annotated[int, typer.Option(help="The REST port; 0 for any free one.")] = 8501,
+    host: Annotated[str, typer.Option(help="Where to listen; other machines reach 0.0.0.0.")] = "127.0.0.1",
+    enable_batching: Annotated[
+        bool, typer.Option("--enable-batching", help="Requests share calls of the model.")
+    ] = False,
+    batching_parameters_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TF Serving's batching parameters.")
+    ] = None,
+    verify: Annotated[
+        bool | None,
+        typer.Option(
+            "--verify/--no-verify",
+            help="Load only what has the content of its provenance.json; by default, what has none is loaded too.",
+        ),
+    ] = None,
+    public_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Load only what the holder of this key's other half has signed.")
+    ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="The server's certificate.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key.")] = None,
+    tls_client_ca: Annotated[Path | None, typer.Option(metavar="FILE", help="Who signs clients' certificates.")] = None,
+    poll_seconds: Annotated[float, typer.Option(help="How often versions are looked for.", min=0.01)] = 1.0,
+    max_request_mb: Annotated[int, typer.Option(help="The largest request, in MiB.", min=1, max=2047)] = 64,
+    max_waiting: Annotated[int, typer.Option(help="The most requests of a version that wait for it.", min=1)] = 1000,
+    address_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to write the addresses: gRPC, then REST.")
+    ] = None,
+) -> None:
+    """Serve pushed models over TF Serving's gRPC and REST APIs."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(message)s")
+    tls = _tls(tls_cert, tls_key, tls_client_ca)
+    if public_key and not public_key.is_file():
+        raise UserError(f"there is no file {public_key}", mend="name a public key in PEM form")
+    models = _models(base_path, config, model_name)
+
+    from taxiway.serving import server
+    from taxiway.serving.verification import Verification
+
+    settings = server.Settings(
+        models=tuple(models),
+        config=config,
+        host=host,
+        port=port,
+        rest_port=rest_port,
+        tls=tls,
+        batching=_batching(enable_batching, batching_parameters_file),
+        verification=Verification({None: "recorded", True: "always", False: "never"}[verify], public_key),  # type: ignore[arg-type]
+        poll_seconds=poll_seconds,
+        max_request_bytes=max_request_mb << 20,
+        max_waiting=max_waiting,
+    )
+    server.run(settings, address_file)
+
+
+def _models(base_path: Path | None, config: Path | None, name: str) -> list[ModelSettings]:
+    if (base_path is None) == (config is None):
+        raise UserError("what is to be served?", mend="name the folder of a pushed model, or --config FILE")
+    from taxiway.serving import model_config
+
+    if config:
+        if name:
+            raise UserError(f"both {config} and --model-name name the model", mend="leave one out")
+        return model_config.load(config)
+    assert base_path is not None
+    folder = base_path.resolve()
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {base_path}", mend="name the folder that a run pushed to")
+    if (folder / "saved_model.pb").is_file():
+        raise UserError(
+            f"{base_path} is a version, not the folder of versions",
+            mend=f"serve the folder above it, {folder.parent}",
+        )
+    return [model_config.ModelSettings(name or folder.name, folder)]
+
+
+def _batching(enabled: bool, file: Path | None) -> Batching | None:
+    if not enabled and not file:
+        return None
+    from taxiway.serving import batching, model_config
+
+    return model_config.load_batching(file) if file else batching.Batching()
+
+
+def _tls(cert: Path | None, key: Path | None, client_ca: Path | None) -> Tls | None:
+    if not (cert or key or client_ca):
+        return None
+    from taxiway.certificates import require_loadable
+    from taxiway.serving.server import Tls
+
+    require_loadable(cert, key, client_ca, "serve")
+    if not (cert and key):
+        raise UserError("--tls-client-ca is given, but no certificate", mend="add --tls-cert and --tls-key")
+    return Tls(cert, key, client_ca)

@@ -1,0 +1,120 @@
+"""Brings versions into memory, and lets them go; in a thread, so that others are answered meanwhile."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc
+
+from taxiway.serving import warmup
+from taxiway.serving.batching import Batcher, Batching, OneByOne, Runner
+from taxiway.serving.errors import ServingError
+from taxiway.serving.metrics import Metrics
+from taxiway.serving.verification import Verification
+
+if TYPE_CHECKING:
+    from taxiway.serving.saved_model import SavedModel
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How versions are loaded and run.
+
+    Attributes:
+        verification: What a version has to show before it is loaded.
+        batching: None where each request is a call of its own.
+        max_waiting: How many requests of a version may wait for the model where they are not batched.
+        threads: Run the models.
+        metrics: Count the loads.
+    """
+
+    verification: Verification
+    batching: Batching | None
+    max_waiting: int
+    threads: ThreadPoolExecutor
+    metrics: Metrics
+
+    def load(self, name: str, folder: Path) -> SavedModel:
+        """Verifies, loads and warms a version.
+
+        Raises:
+            ServingError: It does not load; in TensorFlow's words, or those of the step before.
+        """
+        from taxiway.serving.saved_model import SavedModel
+
+        began, status = time.perf_counter(), grpc.StatusCode.OK
+        try:
+            self.verification.require(folder)
+            model = SavedModel(folder)
+            try:
+                asked = warmup.warm_up(model, folder)
+            except BaseException:
+                model.close()
+                raise
+        except ServingError as error:
+            status = error.code
+            raise
+        except Exception as error:  # a defect, or a machine without memory: the last good version goes on
+            status = grpc.StatusCode.UNKNOWN
+            _log.exception("%s: %s", name, folder)
+            raise ServingError(status, f"{type(error).__name__}: {error}") from error
+        finally:
+            seconds = time.perf_counter() - began
+            self.metrics.load(str(folder), status.name, seconds)
+        _log.info("%s: loaded %s in %.2f s, %d warm-up requests answered", name, folder.name, seconds, asked)
+        return model
+
+    def runner(self, model: SavedModel) -> Runner:
+        """What runs a version's requests."""
+        if self.batching:
+            return Batcher(model.run, self.threads, self.batching)
+        return OneByOne(model.run, self.threads, self.max_waiting)
+
+    def let_go(self, model: SavedModel) -> None:
+        """Gives a version's memory back."""
+        model.close()
+        # A graph is held in circles, which a server that allocates little would keep for long.
+        gc.collect()
+
+
+def model_threads(batching: Batching | None) -> ThreadPoolExecutor:
+    """The threads that run models: as many as batches run at a time, or twice the cores."""
+    count = batching.num_batch_threads if batching else 2 * (os.cpu_count() or 1)
+    return ThreadPoolExecutor(count, thread_name_prefix="model")
+
+
+def versions_in(base_path: Path) -> dict[int, Path]:
+    """The folders in a base path whose names are integers, which is what TF Serving takes for versions.
+
+    Raises:
+        OSError: The base path cannot be read.
+    """
+    found: dict[int, Path] = {}
+    with os.scandir(base_path) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.name.isascii() and entry.name.isdigit() and len(entry.name) < 20 and entry.is_dir():
+                found.setdefault(int(entry.name), Path(entry.path))
+    return {number: path for number, path in found.items() if number < 1 << 63}
+
+
+def fingerprint(folder: Path) -> frozenset[tuple[str, int, int]]:
+    """What tells whether anything in a folder has changed: names, sizes and times of its files."""
+    found = set()
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = Path(parent, name)
+            try:
+                stat = path.stat()
+            except OSError:
+                continue
+            found.add((str(path), stat.st_size, stat.st_mtime_ns))
+    return frozenset(found)

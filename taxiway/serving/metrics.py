@@ -1,0 +1,124 @@
+"""What the server counts, for Prometheus, under TF Serving's names where it has one for the same thing."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Gauge, Histogram
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+_MICROSECONDS = [10 * 1.8**power for power in range(33)]
+"""TF Serving's buckets of latencies."""
+
+_EXAMPLES = [2**power for power in range(16)]
+
+
+class _Counter(Collector):
+    """A counter whose name does not end in `_total`, as TF Serving's do not; the library's own always do."""
+
+    def __init__(self, name: str, help_text: str, labels: tuple[str, ...], registry: CollectorRegistry) -> None:
+        self._name, self._help, self._labels = name, help_text, labels
+        self._values = Counter[tuple[str, ...]]()
+        self._lock = threading.Lock()
+        registry.register(self)
+
+    def add(self, *labels: str) -> None:
+        """Adds one."""
+        with self._lock:
+            self._values[labels] += 1
+
+    def collect(self) -> Iterator[Metric]:
+        """The values, for the library."""
+        metric = Metric(self._name, self._help, "unknown")
+        with self._lock:
+            for labels, value in self._values.items():
+                metric.add_sample(self._name, dict(zip(self._labels, labels, strict=True)), value)
+        yield metric
+
+    def describe(self) -> list[Metric]:
+        """Nothing that the registry would have to compare."""
+        return []
+
+
+class Metrics:
+    """The server's metrics."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = _Counter(
+            ":tensorflow:serving:request_count",
+            "Requests by model and status.",
+            ("model_name", "status"),
+            registry=self.registry,
+        )
+        self._latency = Histogram(
+            ":tensorflow:serving:request_latency",
+            "Microseconds from a request to its answer.",
+            ("model_name", "API", "entrypoint"),
+            buckets=_MICROSECONDS,
+            registry=self.registry,
+        )
+        self._runtime = Histogram(
+            ":tensorflow:serving:runtime_latency",
+            "Microseconds of a call of TensorFlow.",
+            ("model_name", "API", "runtime"),
+            buckets=_MICROSECONDS,
+            registry=self.registry,
+        )
+        self._examples = Histogram(
+            ":tensorflow:serving:request_example_counts",
+            "Rows of a request.",
+            ("model",),
+            buckets=_EXAMPLES,
+            registry=self.registry,
+        )
+        self._logged = _Counter(
+            ":tensorflow:serving:request_log_count",
+            "Logged requests.",
+            ("model_name", "status"),
+            registry=self.registry,
+        )
+        self._loads = _Counter(
+            ":tensorflow:cc:saved_model:load_attempt_count",
+            "Loads of a version.",
+            ("model_path", "status"),
+            registry=self.registry,
+        )
+        self._load_seconds = Gauge(
+            ":tensorflow:cc:saved_model:load_latency",
+            "Microseconds of the last load.",
+            ("model_path",),
+            registry=self.registry,
+        )
+        self._states = Gauge(
+            "taxiway_model_version_state",
+            "TF Serving's state of a version: 10 START, 20 LOADING, 30 AVAILABLE, 40 UNLOADING, 50 END.",
+            ("model_name", "version"),
+            registry=self.registry,
+        )
+
+    def request(self, model: str, api: str, entrypoint: str, status: str, seconds: float) -> None:
+        """Counts an answered request; the model is one that is configured, or ""."""
+        self._requests.add(model, status)
+        self._latency.labels(model, api, entrypoint).observe(seconds * 1e6)
+
+    def call(self, model: str, rows: int, seconds: float) -> None:
+        """Counts a call of the model."""
+        self._runtime.labels(model, "Predict", "TF1").observe(seconds * 1e6)
+        self._examples.labels(model).observe(rows)
+
+    def logged(self, model: str, status: str) -> None:
+        """Counts a request that was to be logged."""
+        self._logged.add(model, status)
+
+    def load(self, path: str, status: str, seconds: float) -> None:
+        """Counts an attempt to load a version."""
+        self._loads.add(path, status)
+        self._load_seconds.labels(path).set(seconds * 1e6)
+
+    def state(self, model: str, version: int, state: int) -> None:
+        """Keeps a version's state."""
+        self._states.labels(model, str(version)).set(state)

@@ -1,0 +1,213 @@
+"""What the server does for both of its sides, gRPC and REST: its models, and the requests that they answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import grpc
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_pb2,
+)
+
+from components.errors import TaxiwayError
+from taxiway.serving import model_config
+from taxiway.serving.errors import ServingError
+from taxiway.serving.loading import Loading
+from taxiway.serving.metrics import Metrics
+from taxiway.serving.model_config import ModelSettings
+from taxiway.serving.model_version import ModelVersion
+from taxiway.serving.served_model import ServedModel, not_found
+
+_CODE = grpc.StatusCode
+
+_log = logging.getLogger(__name__)
+
+
+class Operations:
+    """The models of a server."""
+
+    def __init__(self, settings: Sequence[ModelSettings], how: Loading, poll_seconds: float) -> None:
+        """Nothing is loaded yet: `follow` does that.
+
+        Args:
+            settings: The models.
+            how: How versions are loaded and run.
+            poll_seconds: How often base paths, and the file with the configuration, are looked at.
+        """
+        self.metrics: Metrics = how.metrics
+        self._how, self._poll_seconds = how, poll_seconds
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        self._models = {each.name: ServedModel(each, how, self._loader) for each in settings}
+        self._roots = {each.base_path.resolve() for each in settings}
+        self._looking = asyncio.Lock()
+        self._fingerprint: object = None
+
+    def lease(self, spec: model_pb2.ModelSpec) -> AbstractAsyncContextManager[ModelVersion]:
+        """The version that a request names, or the latest; it stays loaded while the block runs.
+
+        Raises:
+            ServingError: There is no such model, version or label.
+        """
+        return self._model(spec).lease(spec)
+
+    def status(self, spec: model_pb2.ModelSpec) -> get_model_status_pb2.GetModelStatusResponse:
+        """The states of a model's versions, the latest first, or of the one that is named.
+
+        Raises:
+            ServingError: In TF Serving's words. NOT_FOUND: no such model or version.
+        """
+        found = self._models.get(spec.name)
+        versions = dict(found.versions) if found else {}
+        if not versions:
+            raise ServingError(_CODE.NOT_FOUND, f"Could not find any versions of model {spec.name}")
+        if found and (spec.version_label or spec.HasField("version")):
+            number = found.version(spec).version if spec.version_label else spec.version.value
+            if number not in versions:
+                raise ServingError(_CODE.NOT_FOUND, f"Could not find version {number} of model {spec.name}")
+            versions = {number: versions[number]}
+        answer = get_model_status_pb2.GetModelStatusResponse()
+        for number in sorted(versions, reverse=True):
+            added = answer.model_version_status.add(version=number, state=versions[number].state)
+            if error := versions[number].error:
+                added.status.error_code, added.status.error_message = error.code.value[0], error.message
+            else:
+                added.status.SetInParent()
+        return answer
+
+    def metadata(self, spec: model_pb2.ModelSpec) -> get_model_metadata_pb2.GetModelMetadataResponse:
+        """A version's signatures; raises as `lease`."""
+        version = self._model(spec).version(spec)
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        assert version.loaded is not None
+        for name, signature in version.loaded.model.signature_def.items():
+            signatures.signature_def[name].CopyFrom(signature)
+        answer = get_model_metadata_pb2.GetModelMetadataResponse()
+        answer.model_spec.name = version.name
+        answer.model_spec.version.value = version.version
+        answer.metadata["signature_def"].Pack(signatures)
+        return answer
+
+    def ready(self) -> bool:
+        """Whether every model has a version that is available."""
+        return all(model.available for model in self._models.values())
+
+    def names(self) -> list[str]:
+        """The models that are configured."""
+        return list(self._models)
+
+    def known_name(self, name: str) -> str:
+        """The name, where a model has it; "" else, for what is kept by name may not grow with what clients send."""
+        return name if name in self._models else ""
+
+    def labels(self, name: str) -> Mapping[str, int]:
+        """A model's labels and the versions they point at."""
+        return self._models[name].labels
+
+    async def follow(self, config: Path | None, changed: Callable[[], object]) -> None:
+        """Looks at base paths and configuration for ever, and does what follows.
+
+        Args:
+            config: The file with the models; read anew when it changes.
+            changed: Called after each look.
+        """
+        self._fingerprint = _fingerprint(config)
+        while True:
+            try:
+                if config and self._fingerprint != (now := _fingerprint(config)):
+                    self._fingerprint = now
+                    await self._read(config)
+                await self._look()
+            except Exception:  # what is served goes on whatever is wrong with what is to be served next
+                _log.exception("looking for versions failed")
+            changed()
+            await asyncio.sleep(self._poll_seconds)
+
+    async def reconfigure(self, settings: Sequence[ModelSettings]) -> None:
+        """Serves other models, versions or labels, and waits until they are.
+
+        Raises:
+            ServingError: PERMISSION_DENIED: a base path that the server was not started with, or one in it, is named;
+                nothing is changed. FAILED_PRECONDITION: a label's version is not available; the label stays where it
+                was. Otherwise what a version says that does not load.
+        """
+        for each in settings:
+            place = each.base_path.resolve()
+            if not any(place == root or root in place.parents for root in self._roots):
+                raise ServingError(
+                    _CODE.PERMISSION_DENIED,
+                    f"base_path {each.base_path} of model {each.name} lies in none of the folders that this server was "
+                    "started with",
+                )
+        await self._take_over(settings)
+        for each in settings:
+            model = self._models[each.name]
+            model.require_labels()
+            broken = [version.error for version in model.versions.values() if version.error]
+            if broken and not model.available:
+                raise broken[-1]
+
+    async def stop(self) -> None:
+        """Lets all models go, once their requests are answered."""
+        await asyncio.gather(*(model.stop() for model in self._models.values()))
+        self._loader.shutdown()
+
+    def _model(self, spec: model_pb2.ModelSpec) -> ServedModel:
+        if not spec.name:
+            raise ServingError(_CODE.INVALID_ARGUMENT, "Missing ModelSpec")
+        if spec.name not in self._models:
+            raise not_found(spec.name, spec.version.value if spec.HasField("version") else None)
+        return self._models[spec.name]
+
+    async def _look(self) -> None:
+        async with self._looking:
+            await asyncio.gather(*(model.follow() for model in self._models.values()))
+
+    async def _read(self, config: Path) -> None:
+        """Takes a changed file over; one that is wrong changes nothing."""
+        try:
+            settings = model_config.load(config)
+        except TaxiwayError as error:
+            _log.error("%s; the models stay as they are", error)
+            return
+        # Who may change the file may name new folders in it.
+        self._roots |= {each.base_path.resolve() for each in settings}
+        await self._take_over(settings)
+        for each in settings:
+            try:
+                self._models[each.name].require_labels()
+            except ServingError as error:
+                _log.error("%s", error.message)
+        _log.info("read %s: %s", config, ", ".join(each.name for each in settings) or "no models")
+
+    async def _take_over(self, settings: Sequence[ModelSettings]) -> None:
+        async with self._looking:
+            gone = [model for name, model in self._models.items() if name not in {each.name for each in settings}]
+            moved = [
+                self._models[each.name]
+                for each in settings
+                if each.name in self._models and self._models[each.name].settings.base_path != each.base_path
+            ]
+            kept = {name: model for name, model in self._models.items() if model not in gone and model not in moved}
+            for each in settings:
+                if each.name in kept:
+                    kept[each.name].configure(each)
+                else:
+                    kept[each.name] = ServedModel(each, self._how, self._loader)
+            await asyncio.gather(*(kept[each.name].follow() for each in settings))
+            self._models = {each.name: kept[each.name] for each in settings}
+        await asyncio.gather(*(model.stop() for model in [*gone, *moved]))
+
+
+def _fingerprint(config: Path | None) -> object:
+    try:
+        found = config.stat() if config else None
+    except OSError:
+        return None
+    return found and (found.st_mtime_ns, found.st_size, found.st_ino)

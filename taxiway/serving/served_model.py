@@ -1,0 +1,212 @@
+"""A model and its versions: which are to be served, which are, and how one follows another.
+
+A version that is to be served is loaded before one that is not is let go, so that there is always one that answers
+(TF Serving's availability-preserving policy). One that does not load is tried again when its files change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+from tensorflow_serving.apis import model_pb2
+
+from taxiway.serving import loading
+from taxiway.serving.errors import ServingError
+from taxiway.serving.loading import Loading
+from taxiway.serving.model_config import ModelSettings
+from taxiway.serving.model_version import Loaded, ModelVersion, State
+from taxiway.serving.request_log import RequestLog
+
+_CODE = grpc.StatusCode
+_LIVE = (State.START, State.LOADING, State.AVAILABLE, State.UNLOADING)
+_MOST_ENDED = 100
+
+_log = logging.getLogger(__name__)
+
+
+class ServedModel:
+    """A model that is configured.
+
+    Attributes:
+        settings: As the configuration has them now.
+        versions: Every version that was to be served since the start, by number; the oldest that ended are forgotten.
+        labels: The version that each label names; a label moves only to a version that is available.
+    """
+
+    def __init__(self, settings: ModelSettings, how: Loading, loader: ThreadPoolExecutor) -> None:
+        self.settings = settings
+        self.versions: dict[int, ModelVersion] = {}
+        self.labels: dict[str, int] = {}
+        self.problem = ""
+        self._how, self._loader = how, loader
+        self._failed: dict[int, Any] = {}
+        self._letting_go: set[asyncio.Task[None]] = set()
+        self._log: RequestLog | None = None
+
+    @property
+    def available(self) -> dict[int, ModelVersion]:
+        """The versions that answer."""
+        return {number: each for number, each in self.versions.items() if each.state == State.AVAILABLE}
+
+    def version(self, spec: model_pb2.ModelSpec) -> ModelVersion:
+        """The version that a request names by number or label, or the latest.
+
+        Raises:
+            ServingError: In TF Serving's words. INVALID_ARGUMENT: there is no such label; NOT_FOUND: no such version.
+        """
+        number = None
+        if spec.version_label:
+            if spec.version_label not in self.labels:
+                raise ServingError(_CODE.INVALID_ARGUMENT, f"Unrecognized servable version label: {spec.version_label}")
+            number = self.labels[spec.version_label]
+        elif spec.HasField("version"):
+            number = spec.version.value
+        available = self.available
+        found = available.get(max(available, default=0) if number is None else number)
+        if found is None:
+            raise not_found(spec.name, number)
+        return found
+
+    @asynccontextmanager
+    async def lease(self, spec: model_pb2.ModelSpec) -> AsyncIterator[ModelVersion]:
+        """The version that a request names; it stays loaded while the block runs. Raises as `version`."""
+        found = self.version(spec)
+        found.leases += 1
+        try:
+            yield found
+        finally:
+            found.leases -= 1
+            if not found.leases:
+                found.unused.set()
+
+    async def follow(self) -> None:
+        """One look at the base path, and all that follows from it."""
+        there = await self._there()
+        wanted = self.settings.policy.chosen(there)
+        for number in sorted(wanted):
+            if self._is_to_load(number, there[number]):
+                await self._load(number, there[number])
+        available = self.available
+        if not wanted or wanted & available.keys():
+            for number in available.keys() - wanted:
+                self._let_go(available[number])
+        for number in self._failed.keys() - there.keys():
+            del self._failed[number]
+        self._move_labels()
+
+    def require_labels(self) -> None:
+        """Refuses a configuration whose labels could not be moved.
+
+        Raises:
+            ServingError: FAILED_PRECONDITION, in TF Serving's words.
+        """
+        for label, number in self.settings.labels.items():
+            if self.labels.get(label) != number:
+                raise ServingError(
+                    _CODE.FAILED_PRECONDITION,
+                    f"Request to assign label {label} to version {number} of model {self.settings.name}, "
+                    "which is not currently available for inference",
+                )
+
+    def configure(self, settings: ModelSettings) -> None:
+        """Takes other settings over; `follow` does what they say."""
+        if self._log and settings.logging != self.settings.logging:
+            self._log.close()
+            self._log = None
+        self.settings = settings
+
+    async def stop(self) -> None:
+        """Lets all versions go, once their requests are answered."""
+        for version in self.available.values():
+            self._let_go(version)
+        await asyncio.gather(*self._letting_go)
+        if self._log:
+            await asyncio.to_thread(self._log.close)
+            self._log = None
+
+    def request_log(self) -> RequestLog | None:
+        """The log of its requests; None where there is none."""
+        if self._log is None and self.settings.logging:
+            self._log = RequestLog(self.settings.name, self.settings.logging, self._how.metrics)
+        return self._log
+
+    async def _there(self) -> Mapping[int, Path]:
+        try:
+            there = await asyncio.to_thread(loading.versions_in, self.settings.base_path)
+        except OSError as error:
+            # A disk that is away for a moment takes nothing from memory.
+            self._say(f"{self.settings.base_path} cannot be read: {error.strerror}")
+            return {number: version.folder for number, version in self.available.items()}
+        self._say("" if there else f"there are no versions in {self.settings.base_path}")
+        return there
+
+    def _say(self, problem: str) -> None:
+        if problem and problem != self.problem:
+            _log.warning("%s: %s", self.settings.name, problem)
+        self.problem = problem
+
+    def _is_to_load(self, number: int, folder: Path) -> bool:
+        version = self.versions.get(number)
+        if version and version.state in _LIVE:
+            return False
+        return number not in self._failed or self._failed[number] != loading.fingerprint(folder)
+
+    async def _load(self, number: int, folder: Path) -> None:
+        self.versions.pop(number, None)
+        version = self.versions[number] = ModelVersion(self.settings.name, number, folder, self._how.metrics)
+        version.enter(State.LOADING)
+        before = await asyncio.to_thread(loading.fingerprint, folder)
+        try:
+            model = await asyncio.get_running_loop().run_in_executor(
+                self._loader, self._how.load, self.settings.name, folder
+            )
+        except ServingError as error:
+            version.error = error
+            version.enter(State.END)
+            self._failed[number] = before
+            _log.error("%s: version %d does not load: %s", self.settings.name, number, error.message)
+            return
+        self._failed.pop(number, None)
+        version.loaded = Loaded(model, self._how.runner(model), self.request_log)
+        version.enter(State.AVAILABLE)
+
+    def _let_go(self, version: ModelVersion) -> None:
+        version.enter(State.UNLOADING)
+        task = asyncio.create_task(self._unloaded(version))
+        self._letting_go.add(task)
+        task.add_done_callback(self._letting_go.discard)
+
+    async def _unloaded(self, version: ModelVersion) -> None:
+        while version.leases:
+            version.unused.clear()
+            await version.unused.wait()
+        loaded, version.loaded = version.loaded, None
+        if loaded:
+            await asyncio.get_running_loop().run_in_executor(self._loader, self._how.let_go, loaded.model)
+        version.enter(State.END)
+        _log.info("%s: let version %d go", self.settings.name, version.version)
+        ended = [number for number, each in self.versions.items() if each.state == State.END]
+        for number in ended[:-_MOST_ENDED]:
+            del self.versions[number]
+
+    def _move_labels(self) -> None:
+        """A label goes where the settings say once that version answers; until then it stays where it was."""
+        available = self.available
+        self.labels = {
+            label: number if number in available else self.labels[label]
+            for label, number in self.settings.labels.items()
+            if number in available or label in self.labels
+        }
+
+
+def not_found(name: str, number: int | None) -> ServingError:
+    """TF Serving's words for a model or version that it does not serve; without a number, the latest was asked for."""
+    wanted = f"Latest({name})" if number is None else f"Specific({name}, {number})"
+    return ServingError(_CODE.NOT_FOUND, f"Servable not found for request: {wanted}")

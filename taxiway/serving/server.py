@@ -1,0 +1,234 @@
+"""The model server: its listeners, and its life from the first look at the models to the last answer."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib
+import logging
+import os
+import resource
+import signal
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+from aiohttp import web
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+
+from components.errors import ServiceError
+from taxiway.serving import loading, rest
+from taxiway.serving.batching import Batching
+from taxiway.serving.grpc_services import ModelService, PredictionService
+from taxiway.serving.loading import Loading
+from taxiway.serving.metrics import Metrics
+from taxiway.serving.model_config import ModelSettings
+from taxiway.serving.operations import Operations
+from taxiway.serving.verification import Verification
+
+GRACE_SECONDS = 10.0
+"""How long requests that are under way may take after SIGTERM."""
+
+_SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Tls:
+    """The server's certificate and key, and who signs the certificates that clients must have; PEM files."""
+
+    cert: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A server.
+
+    Attributes:
+        models: What is served.
+        config: The file that the models are from, which is read anew when it changes; None where there is none.
+        host: Where to listen.
+        port: gRPC's port; 0 for any that is free.
+        rest_port: REST's port; 0 for any that is free.
+        tls: None for connections that are not encrypted.
+        batching: None where each request is a call of the model.
+        verification: What a version has to show before it is loaded.
+        poll_seconds: How often versions are looked for.
+        max_request_bytes: Larger requests are refused.
+        max_waiting: How many requests of a version may wait for the model where they are not batched.
+    """
+
+    models: tuple[ModelSettings, ...]
+    config: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = 8500
+    rest_port: int = 8501
+    tls: Tls | None = None
+    batching: Batching | None = None
+    verification: Verification = field(default_factory=Verification)
+    poll_seconds: float = 1.0
+    max_request_bytes: int = rest.MAX_BODY_BYTES
+    max_waiting: int = 1000
+
+
+def run(settings: Settings, address_file: Path | None = None) -> None:
+    """Serves until SIGTERM or SIGINT; requests that are under way get some seconds.
+
+    Args:
+        settings: What is served, and where.
+        address_file: A file to write the addresses to once they are known: gRPC, then REST, a line each.
+
+    Raises:
+        ServiceError: A port is taken.
+    """
+    _allow_many_connections()
+    asyncio.run(_serve(settings, address_file))
+
+
+async def _serve(settings: Settings, address_file: Path | None) -> None:
+    stopped = asyncio.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(each, stopped.set)
+    how = Loading(
+        settings.verification,
+        settings.batching,
+        settings.max_waiting,
+        loading.model_threads(settings.batching),
+        Metrics(),
+    )
+    operations = Operations(settings.models, how, settings.poll_seconds)
+    async with AsyncExitStack() as stack:
+        stack.callback(how.threads.shutdown, wait=False, cancel_futures=True)
+        stack.push_async_callback(operations.stop)
+        rest_port = await _start_rest(stack, settings, operations)
+        port, tell = await _start_grpc(stack, settings, operations)
+        _announce(settings, port, rest_port, address_file)
+        following = asyncio.create_task(operations.follow(settings.config, _Changes(operations, tell)))
+        await stopped.wait()
+        _log.info("stopping; requests under way have %g s", GRACE_SECONDS)
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
+
+
+class _Changes:
+    """Tells health checks whether the models can be asked, and freezes what stays for good once they can."""
+
+    def __init__(self, operations: Operations, tell: Callable[[bool], Awaitable[None]]) -> None:
+        self._operations, self._tell, self._was_ready = operations, tell, False
+        self._telling: asyncio.Task[None] | None = None
+
+    def __call__(self) -> None:
+        ready = self._operations.ready()
+        if ready != self._was_ready:
+            self._was_ready = ready
+            self._telling = asyncio.ensure_future(self._tell(ready))  # type: ignore[arg-type]
+            if ready:
+                # The libraries' objects live as long as the process: no collection need look at them again.
+                gc.collect()
+                gc.freeze()
+
+
+async def _start_rest(stack: AsyncExitStack, settings: Settings, operations: Operations) -> int:
+    app = rest.application(operations, max_body_bytes=settings.max_request_bytes)
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    context = _rest_tls(settings.tls) if settings.tls else None
+    site = web.TCPSite(
+        runner, settings.host, settings.rest_port, ssl_context=context, backlog=1024, shutdown_timeout=GRACE_SECONDS
+    )
+    try:
+        await site.start()
+    except OSError as error:
+        raise _taken(settings.host, settings.rest_port, error) from error
+    return int(runner.addresses[0][1])
+
+
+async def _start_grpc(
+    stack: AsyncExitStack, settings: Settings, operations: Operations
+) -> tuple[int, Callable[[bool], Awaitable[None]]]:
+    options = [
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", settings.max_request_bytes),
+        ("grpc.max_send_message_length", -1),
+    ]
+    server = grpc.aio.server(options=options)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(operations), server)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(operations), server)
+    servicer = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    with suppress(AttributeError):
+        # Its code is too old for the runtime; it describes ModelService to reflection before it fails.
+        importlib.import_module("tensorflow_serving.apis.model_service_pb2")
+    reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+
+    async def tell(ready: bool) -> None:
+        status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
+        for service in ("", *_SERVICES):
+            await servicer.set(service, status)
+
+    await tell(False)
+    address = f"{settings.host}:{settings.port}"
+    try:
+        credentials = _grpc_tls(settings.tls) if settings.tls else None
+        port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise _taken(settings.host, settings.port, error) from error
+    await server.start()
+    stack.push_async_callback(server.stop, GRACE_SECONDS)
+    stack.push_async_callback(servicer.enter_graceful_shutdown)
+    return port, tell
+
+
+def _rest_tls(tls: Tls) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tls.client_ca)
+    context.load_cert_chain(tls.cert, tls.key)
+    context.verify_mode = ssl.CERT_REQUIRED if tls.client_ca else ssl.CERT_NONE
+    return context
+
+
+def _grpc_tls(tls: Tls) -> Any:
+    client_ca = tls.client_ca.read_bytes() if tls.client_ca else None
+    return grpc.ssl_server_credentials(
+        [(tls.key.read_bytes(), tls.cert.read_bytes())], client_ca, require_client_auth=client_ca is not None
+    )
+
+
+def _taken(host: str, port: int, error: Exception) -> ServiceError:
+    return ServiceError(
+        f"port {port} of {host} cannot be listened at: {error}", mend="name another, or 0 for a free one"
+    )
+
+
+def _announce(settings: Settings, port: int, rest_port: int, address_file: Path | None) -> None:
+    scheme = "https" if settings.tls else "http"
+    _log.info(
+        "serving %s: gRPC at %s:%d, REST at %s://%s:%d",
+        ", ".join(each.name for each in settings.models),
+        settings.host,
+        port,
+        scheme,
+        settings.host,
+        rest_port,
+    )
+    if address_file:
+        partial = address_file.with_name(f".{address_file.name}.partial")
+        partial.write_text(f"{settings.host}:{port}\n{settings.host}:{rest_port}\n")
+        os.replace(partial, address_file)
+
+
+def _allow_many_connections() -> None:
+    """Each connection is an open file; the usual limit is a thousand."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,0 +1,121 @@
+"""TensorProto and NumPy arrays: what a client sends is checked before any memory is taken for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from tensorflow.core.framework import tensor_pb2, types_pb2
+
+MAX_TENSOR_BYTES = 1 << 30
+"""The most memory that a tensor may take which names few values and a large shape."""
+
+_KINDS: dict[int, tuple[Any, str]] = {
+    types_pb2.DT_FLOAT: (np.float32, "float_val"),
+    types_pb2.DT_DOUBLE: (np.float64, "double_val"),
+    types_pb2.DT_HALF: (np.float16, "half_val"),
+    types_pb2.DT_BFLOAT16: (ml_dtypes.bfloat16, "half_val"),
+    types_pb2.DT_INT8: (np.int8, "int_val"),
+    types_pb2.DT_INT16: (np.int16, "int_val"),
+    types_pb2.DT_INT32: (np.int32, "int_val"),
+    types_pb2.DT_INT64: (np.int64, "int64_val"),
+    types_pb2.DT_UINT8: (np.uint8, "int_val"),
+    types_pb2.DT_UINT16: (np.uint16, "int_val"),
+    types_pb2.DT_UINT32: (np.uint32, "uint32_val"),
+    types_pb2.DT_UINT64: (np.uint64, "uint64_val"),
+    types_pb2.DT_BOOL: (np.bool_, "bool_val"),
+    types_pb2.DT_COMPLEX64: (np.complex64, "scomplex_val"),
+    types_pb2.DT_COMPLEX128: (np.complex128, "dcomplex_val"),
+    types_pb2.DT_STRING: (np.object_, "string_val"),
+}
+"""The NumPy type of each TensorFlow type, and the field that holds its values where they are not packed as bytes."""
+
+_STORED = {"half_val": np.uint16, "scomplex_val": np.float32, "dcomplex_val": np.float64}
+"""What a field holds where that is not the value itself: bits, or the parts of a complex number in turn."""
+
+
+def dtype_name(dtype: int) -> str:
+    """A type as TensorFlow writes it: `float`, `string`, `int64`."""
+    return types_pb2.DataType.Name(dtype).removeprefix("DT_").lower() if dtype in types_pb2.DataType.values() else "?"
+
+
+def numpy_dtype(dtype: int) -> np.dtype | None:
+    """The NumPy type of a TensorFlow type; None for one that cannot be sent (resources, quantized types)."""
+    return np.dtype(_KINDS[dtype][0]) if dtype in _KINDS else None
+
+
+def from_proto(proto: tensor_pb2.TensorProto) -> Any:
+    """A TensorProto as an array; texts are an array of bytes objects.
+
+    As in TensorFlow, the last value fills the rest of the shape, and zeros do where no value is given.
+
+    Raises:
+        ValueError: Type, shape and values do not fit each other.
+    """
+    if proto.dtype not in _KINDS:
+        raise ValueError(f"tensors of type {dtype_name(proto.dtype)} cannot be sent")
+    if proto.tensor_shape.unknown_rank:
+        raise ValueError("its shape has no rank")
+    shape = [dim.size for dim in proto.tensor_shape.dim]
+    if shape and min(shape) < 0:
+        raise ValueError(f"its shape {_shown(shape)} has a negative size")
+    if len(shape) > 32:
+        raise ValueError(f"its shape has {len(shape)} dimensions")
+    kind, field = _KINDS[proto.dtype]
+    values = _packed(proto, kind) if proto.tensor_content else _unpacked(getattr(proto, field), kind, field)
+    return _filled(values, shape)
+
+
+def to_proto(array: np.ndarray, dtype: int) -> tensor_pb2.TensorProto:
+    """An array as a TensorProto whose values are in the typed field, as TF Serving sends them.
+
+    Args:
+        array: Its values; texts are bytes objects.
+        dtype: The TensorFlow type.
+    """
+    proto = tensor_pb2.TensorProto(dtype=dtype)
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    kind, field = _KINDS[dtype]
+    flat = np.ascontiguousarray(array, kind).reshape(-1)
+    getattr(proto, field).extend(flat.view(_STORED.get(field, kind)).tolist() if field in _STORED else flat.tolist())
+    return proto
+
+
+def _packed(proto: tensor_pb2.TensorProto, kind: Any) -> Any:
+    if kind is np.object_:
+        raise ValueError("texts belong into string_val")
+    if len(proto.tensor_content) % np.dtype(kind).itemsize:
+        raise ValueError(f"its tensor_content of {len(proto.tensor_content)} bytes is no whole number of values")
+    return np.frombuffer(proto.tensor_content, kind)
+
+
+def _unpacked(values: Any, kind: Any, field: str) -> Any:
+    try:
+        stored = np.array(values, _STORED.get(field, kind))
+    except OverflowError as error:
+        raise ValueError(f"a value is too large for {np.dtype(kind).name}") from error
+    if field in _STORED and stored.nbytes % np.dtype(kind).itemsize:
+        raise ValueError("a complex number lacks its imaginary part")
+    return stored.view(kind) if field in _STORED else stored
+
+
+def _filled(values: np.ndarray, shape: list[int]) -> Any:
+    size = 1
+    for each in shape:  # not np.prod, which overflows
+        size *= each
+    if len(values) == size:
+        return values.reshape(shape)
+    if len(values) > size:
+        raise ValueError(f"it has {len(values)} values, its shape {_shown(shape)} takes {size}")
+    if size * values.itemsize > MAX_TENSOR_BYTES:
+        raise ValueError(f"its shape {_shown(shape)} takes more than {MAX_TENSOR_BYTES >> 20} MiB")
+    last = values[-1] if len(values) else b"" if values.dtype == object else 0
+    filled = np.full(size, last, values.dtype)
+    filled[: len(values)] = values
+    return filled.reshape(shape)
+
+
+def _shown(shape: list[int]) -> str:
+    return f"[{','.join(map(str, shape[:8]))}{',...' if len(shape) > 8 else ''}]"

@@ -1,0 +1,131 @@
+"""A real model server as a process, and a client of it that uses the public stubs alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import (
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+CHECKOUT = Path(__file__).parents[3]
+State = get_model_status_pb2.ModelVersionStatus
+
+
+@dataclass
+class Server:
+    """A server that runs."""
+
+    process: subprocess.Popen[bytes]
+    address: str
+    rest: str
+    log: Path
+    channel: grpc.Channel
+
+    @property
+    def predictions(self) -> Any:
+        return prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
+
+    @property
+    def models(self) -> Any:
+        return model_service_pb2_grpc.ModelServiceStub(self.channel)
+
+    def states(self, name: str) -> dict[int, str]:
+        """The states of a model's versions by number."""
+        request = get_model_status_pb2.GetModelStatusRequest()
+        request.model_spec.name = name
+        try:
+            found = self.models.GetModelStatus(request, timeout=20).model_version_status
+        except grpc.RpcError:
+            return {}
+        return {each.version: State.State.Name(each.state) for each in found}
+
+    def error(self, name: str, version: int) -> str:
+        """Why a version was not loaded."""
+        request = get_model_status_pb2.GetModelStatusRequest()
+        request.model_spec.name = name
+        request.model_spec.version.value = version
+        [found] = self.models.GetModelStatus(request, timeout=20).model_version_status
+        return str(found.status.error_message)
+
+    def wait(self, name: str, wanted: dict[int, str], seconds: float = 60) -> None:
+        """Waits until versions have certain states."""
+        deadline = time.monotonic() + seconds
+        while not wanted.items() <= (states := self.states(name)).items():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, f"{states}\n{self.log.read_text()}"
+            time.sleep(0.02)
+
+    def predict(self, name: str, timeout: float = 30, **inputs: Any) -> dict[str, np.ndarray]:
+        """Asks the default signature."""
+        answer = self.predictions.Predict(request(name, **inputs), timeout=timeout)
+        return {key: tf.make_ndarray(value) for key, value in answer.outputs.items()}
+
+    def rss_mb(self) -> float:
+        """Its memory."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    def stop(self) -> int:
+        """Asks it to end, and waits; gives its status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+def request(name: str, signature: str = "", **inputs: Any) -> predict_pb2.PredictRequest:
+    """A request with the inputs as float32, or as they are where they are arrays."""
+    found = predict_pb2.PredictRequest()
+    found.model_spec.name = name
+    found.model_spec.signature_name = signature
+    for key, value in inputs.items():
+        array = value if isinstance(value, np.ndarray) else np.array(value, np.float32)
+        found.inputs[key].CopyFrom(tf.make_tensor_proto(array))
+    return found
+
+
+@contextmanager
+def running(folder: Path, *arguments: str | Path, env: dict[str, str] | None = None) -> Iterator[Server]:
+    """Starts `taxiway serve` with some arguments; it listens when the block begins, and is killed after it.
+
+    Args:
+        folder: For its log and its addresses.
+        arguments: What follows `serve`.
+        env: More of the environment.
+    """
+    addresses, log = folder / "addresses", folder / "server.log"
+    addresses.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "taxiway.cli", "serve", *map(str, arguments)]
+    command += ["--port", "0", "--rest-port", "0", "--address-file", str(addresses), "--poll-seconds", "0.05"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, cwd=CHECKOUT, env={**os.environ, **(env or {})}
+        )
+    try:
+        deadline = time.monotonic() + 60
+        while not addresses.is_file():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.02)
+        address, rest = addresses.read_text().split()
+        # A channel of its own: channels of one process share connections.
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
+        with grpc.insecure_channel(address, options) as channel:
+            yield Server(process, address, f"http://{rest}", log, channel)
+    finally:
+        process.kill()
+        process.wait()

@@ -1,0 +1,216 @@
+"""Batches: what comes together is answered as if it had come alone."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from components.errors import UserError
+from taxiway.serving import model_config
+from taxiway.serving.batching import Batcher, Batching
+from taxiway.serving.errors import ServingError
+from taxiway.serving.saved_model import Signature, TensorInfo
+from tests.taxiway.serving import models, server
+
+FLOATS = TensorInfo("x:0", 1, np.dtype("float32"), (None,))
+DOUBLE = Signature("double", "", {"x": FLOATS}, {"y": FLOATS})
+
+
+class Model:
+    """Doubles its input after a moment, and keeps the sizes of its batches."""
+
+    def __init__(self, seconds: float = 0.02) -> None:
+        self.sizes, self._seconds = list[int](), seconds
+
+    def __call__(self, _: Signature, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        self.sizes.append(len(inputs["x"]))
+        time.sleep(self._seconds)
+        if (inputs["x"] < 0).any():
+            raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, "x is negative")
+        return {"y": inputs["x"] * 2}
+
+
+def asked(model: Any, parameters: Batching, requests: list[np.ndarray], pause: float = 0) -> list[Any]:
+    """The answers to requests that come one after the other without waiting, or the errors."""
+
+    async def ask() -> list[Any]:
+        with ThreadPoolExecutor(parameters.num_batch_threads) as threads:
+            batcher, tasks = Batcher(model, threads, parameters), []
+            for request in requests:
+                tasks.append(asyncio.create_task(batcher.run(DOUBLE, {"x": request})))
+                await asyncio.sleep(pause)
+            return await asyncio.gather(*tasks, return_exceptions=True)
+
+    return asyncio.run(ask())
+
+
+def ones(rows: int) -> np.ndarray:
+    return np.ones(rows, np.float32)
+
+
+def test_what_waits_while_the_model_is_busy_shares_its_next_call() -> None:
+    model = Model()
+    requests = [np.full(n % 3 + 1, n, np.float32) for n in range(40)]
+    answers = asked(model, Batching(num_batch_threads=1), requests)
+    for request, answer in zip(requests, answers, strict=True):
+        np.testing.assert_array_equal(answer["y"], request * 2)
+    assert model.sizes == [1, sum(len(request) for request in requests) - 1]
+
+
+def test_a_batch_has_no_more_rows_than_it_may() -> None:
+    model = Model()
+    asked(model, Batching(max_batch_size=4, num_batch_threads=1), [ones(1), ones(3), ones(3), ones(1), ones(4)])
+    assert model.sizes == [1, 3, 4, 4]
+
+
+def test_a_batch_waits_for_more_as_long_as_it_may() -> None:
+    model = Model(0)
+    asked(model, Batching(batch_timeout_micros=200_000, num_batch_threads=1), [ones(1)] * 5, pause=0.01)
+    assert model.sizes == [5]
+    model, began = Model(0), time.monotonic()
+    asked(model, Batching(3, 30_000_000, num_batch_threads=1), [ones(1)] * 3, pause=0.01)
+    assert model.sizes == [3]
+    assert time.monotonic() - began < 10
+
+
+def test_batches_are_filled_up_to_the_allowed_sizes() -> None:
+    model = Model()
+    parameters = Batching(8, num_batch_threads=1, allowed_batch_sizes=(2, 8))
+    answers = asked(model, parameters, [np.array([n], np.float32) for n in range(6)])
+    assert [answer["y"].tolist() for answer in answers] == [[2.0 * n] for n in range(6)]
+    assert model.sizes == [2, 8]
+
+
+def test_a_request_that_the_model_refuses_is_no_error_of_its_neighbours() -> None:
+    answers = asked(Model(), Batching(num_batch_threads=1), [ones(1), ones(2), -ones(1), ones(3)])
+    assert [len(answer["y"]) for answer in answers if isinstance(answer, dict)] == [1, 2, 3]
+    assert answers[2].message == "x is negative"
+
+
+def test_inputs_of_other_lengths_share_a_batch_where_they_are_padded() -> None:
+    requests = [np.ones((1, size), np.float32) for size in (1, 2, 3, 1)]
+    model = Model()
+    asked(model, Batching(num_batch_threads=1), requests)
+    assert model.sizes == [1, 1, 1, 1]
+    model = Model()
+    answers = asked(model, Batching(num_batch_threads=1, pad_variable_length_inputs=True), requests)
+    assert model.sizes == [1, 3]
+    assert [answer["y"].tolist() for answer in answers[1:]] == [[[2, 2, 0]], [[2, 2, 2]], [[2, 0, 0]]]
+
+
+def test_what_cannot_wait_is_refused_at_once() -> None:
+    answers = asked(Model(0.2), Batching(2, max_enqueued_batches=2, num_batch_threads=1), [ones(2)] * 5)
+    assert [isinstance(answer, dict) for answer in answers] == [True, True, True, False, False]
+    assert answers[-1].code == grpc.StatusCode.UNAVAILABLE
+    assert "max_enqueued_batches is 2" in answers[-1].message
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ({"x": ones(5)}, "Task size 5 is larger than maximum input batch size 4"),
+        ({"x": np.float32(1)}, "input tensors must have at least one dimension"),
+        ({"x": ones(2), "z": ones(3)}, "must have equal 0th-dimension size, not x: 2, z: 3"),
+    ],
+)
+def test_what_cannot_be_batched(inputs: dict[str, np.ndarray], words: str) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        batcher = Batcher(Model(), threads, Batching(max_batch_size=4))
+        with pytest.raises(ServingError, match=words):
+            asyncio.run(batcher.run(DOUBLE, inputs))
+
+
+def test_an_abandoned_request_is_not_run() -> None:
+    model = Model(0.1)
+
+    async def ask() -> None:
+        with ThreadPoolExecutor(1) as threads:
+            batcher = Batcher(model, threads, Batching(num_batch_threads=1))
+            first, second, third = (asyncio.create_task(batcher.run(DOUBLE, {"x": ones(n)})) for n in (1, 2, 4))
+            await asyncio.sleep(0.02)
+            second.cancel()
+            await asyncio.gather(first, third)
+
+    asyncio.run(ask())
+    assert model.sizes == [1, 4]
+
+
+def test_the_parameters_are_read_as_tf_serving_reads_them(tmp_path: Path) -> None:
+    file = tmp_path / "batching.txt"
+    file.write_text(
+        "max_batch_size { value: 128 } batch_timeout_micros { value: 500 } max_enqueued_batches { value: 7 }\n"
+        'num_batch_threads { value: 3 } thread_pool_name { value: "pool" } allowed_batch_sizes: 32\n'
+        "allowed_batch_sizes: 128 pad_variable_length_inputs: true\n"
+    )
+    assert model_config.load_batching(file) == Batching(128, 500, 7, 3, (32, 128), True)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("max_batch_size { value: 0 }", "max_batch_size is 0"),
+        ("batch_timeout_micros { value: -1 }", "batch_timeout_micros is -1"),
+        ("max_batch_size { value: 8 } allowed_batch_sizes: 4", "allowed_batch_sizes are [4], max_batch_size is 8"),
+        ("max_batch: 3", 'has no field named "max_batch"'),
+    ],
+)
+def test_parameters_that_are_wrong(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "batching.txt"
+    file.write_text(text)
+    with pytest.raises(UserError) as error:
+        model_config.load_batching(file)
+    assert words in str(error.value)
+
+
+@pytest.fixture(scope="module")
+def batching(saved: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[server.Server]:
+    folder = tmp_path_factory.mktemp("batching")
+    for name in ("slow", "picky"):
+        models.publish(saved(name), folder / name, 1)
+    (folder / "models.config").write_text(
+        "model_config_list {"
+        + "".join(f' config {{ name: "{name}" base_path: "{name}" }}' for name in ("slow", "picky"))
+        + "}"
+    )
+    (folder / "batching.txt").write_text("num_batch_threads { value: 1 } max_batch_size { value: 64 }")
+    arguments = ["--config", folder / "models.config", "--batching-parameters-file", folder / "batching.txt"]
+    with server.running(folder, *arguments) as running:
+        for name in ("slow", "picky"):
+            running.wait(name, {1: "AVAILABLE"})
+        yield running
+
+
+def test_a_server_batches(batching: server.Server) -> None:
+    calls = [batching.predictions.Predict.future(server.request("slow", x=[[float(n)]]), timeout=60) for n in range(30)]
+    answers = [call.result().outputs for call in calls]
+    assert [answer["y"].float_val[0] for answer in answers] == [float(n) for n in range(30)]
+    assert max(answer["rows"].int_val[0] for answer in answers) > 5
+
+
+def test_one_clients_bad_row_is_no_others_error(batching: server.Server) -> None:
+    failed: list[Any] = []
+
+    def ask(x: float) -> None:
+        for _ in range(20):
+            try:
+                if batching.predict("picky", x=[x])["y"].tolist() != [x**0.5]:
+                    failed.append(x)
+            except grpc.RpcError as error:
+                if x >= 0 or error.code() != grpc.StatusCode.INVALID_ARGUMENT or "x is negative" not in error.details():
+                    failed.append(error)
+
+    threads = [threading.Thread(target=ask, args=[x]) for x in (4.0, 9.0, -1.0, 16.0, -4.0, 25.0)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
