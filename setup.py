@@ -25,6 +25,7 @@ setup(
     install_requires=[
         "aiohttp>=3.10,<4",
         "apache-beam>=2.70,<3",
+        "docker>=7,<8",
         "dvc[s3]>=3.67,<4",
         "gcsfs",
         "google-crc32c>=1.5,<2",
@@ -32,6 +33,8 @@ setup(
         "grpcio-reflection>=1.70",
         "kfp>=2.17,<2.18",
         "kfp-kubernetes>=2.17,<2.18",
+        "kubernetes>=26",
+        "ml-dtypes>=0.5",
         "ml-metadata>=1.21,<1.22",
         "model-signing>=1,<2",
         "orjson>=3.10",

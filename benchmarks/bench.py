@@ -39,6 +39,7 @@ from benchmarks import settings
 from benchmarks.data import write_trips
 
 OUTPUT = Path(__file__).parent / "out"
+PIPELINE = Path(__file__).with_name("taxi_pipeline.py")
 _PR_SET_CHILD_SUBREAPER = 36
 RUNS = ("cold", "again", "cached", "run_fn changed")
 Figure = dict[str, Any]
@@ -118,7 +119,7 @@ def taxiway(data: Path, module: Path, root: Path) -> list[Figure]:
         "allow_unversioned": "true",
     }
     options = [word for name, value in parameters.items() for word in ("--param", f"{name}={value}")]
-    command = [sys.executable, "-m", "taxiway.cli", "run", "chicago_taxi", "--json", *options]
+    command = [sys.executable, "-m", "taxiway.cli", "run", str(PIPELINE), "--json", *options]
     whole, printed = _measured(command, root, {"TAXIWAY_HOME": str(root / "home")})
     record = json.loads(printed)
     stages = [

@@ -133,11 +133,11 @@ Output = Annotated[_Kind, "output"]
 
 @dataclass(frozen=True)
 class Role:
-    """What a string parameter names, so that runners and checks can look at it without knowing the stage.
+    """What a parameter names, so that runners and checks can look at it without knowing the stage.
 
     Attributes:
-        name: `Data` (files or a DVC-tracked path), `File` (one file), `Module` (Python source) or
-            `Destination` (where a stage writes outside its artifacts).
+        name: `Data` (files or a DVC-tracked path), `File` (one file), `Module` (Python source),
+            `Destination` (where a stage writes outside its artifacts) or `Serving` (`components.serving_platforms`).
         function: The function that a module has to define.
     """
 
@@ -151,6 +151,7 @@ class Role:
 DataPath = Annotated[str, Role("Data")]
 FilePath = Annotated[str, Role("File")]
 Destination = Annotated[str, Role("Destination")]
+ServingPlatform = Annotated[dict, Role("Serving")]
 PreprocessingModule = Annotated[str, Role("Module", "preprocessing_fn")]
 TrainerModule = Annotated[str, Role("Module", "run_fn")]
 

@@ -22,6 +22,7 @@ from components.baseline.stage import baseline
 from components.evaluator.stage import evaluator
 from components.example_gen.stage import example_gen
 from components.example_validator.stage import example_validator
+from components.infra_validator.stage import infra_validator
 from components.pusher.stage import pusher
 from components.schema_gen.stage import schema_gen
 from components.signature import Port, ports
@@ -86,6 +87,7 @@ Transform = container_component(transform)
 Trainer = container_component(trainer)
 Baseline = container_component(baseline)
 Evaluator = container_component(evaluator)
+InfraValidator = container_component(infra_validator)
 Pusher = container_component(pusher)
 
 

@@ -47,7 +47,7 @@ HEAVY = Layer(
     below=(
         Layer(
             ("tensorflow_data_validation", "pyarrow.parquet"),
-            ("statistics_gen", "schema_gen", "example_validator"),
+            ("statistics_gen", "schema_gen", "example_validator", "infra_validator"),
         ),
         Layer(
             # With TFDV, which transform computes statistics by.

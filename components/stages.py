@@ -21,6 +21,7 @@ STAGES = (
     "trainer",
     "baseline",
     "evaluator",
+    "infra_validator",
     "pusher",
 )
 

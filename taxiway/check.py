@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from components import data_versions, user_modules
+from components import data_versions, serving_platforms, user_modules
 from components.errors import UserError
 from taxiway import spec
 from taxiway.spec import Json, Leaf, Pipeline
@@ -56,6 +56,8 @@ class _Check:
                     yield from _module(leaf.name, value, detail)
                 elif role == "Data":
                     _data(value, given)
+                elif role == "Serving":
+                    serving_platforms.parse(value)
                 elif role == "File" and value and not Path(value).is_file():
                     yield f"{leaf.name}: {name} names {value}, which is not there"
             except UserError as error:

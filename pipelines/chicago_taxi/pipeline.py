@@ -11,6 +11,7 @@ from components.definitions import (
     Evaluator,
     ExampleGen,
     ExampleValidator,
+    InfraValidator,
     Pusher,
     SchemaGen,
     StatisticsGen,
@@ -28,6 +29,7 @@ def chicago_taxi(
     train_steps: int = 1000,
     eval_steps: int = 100,
     eval_config: dict = EVAL_CONFIG,
+    serving: dict = {"local": {}},
     allow_unversioned: bool = False,
 ):
     """Will the passenger tip more than a fifth of the fare?
@@ -39,6 +41,7 @@ def chicago_taxi(
         train_steps: Training steps of 40 trips each.
         eval_steps: Steps of the evaluation after training.
         eval_config: TFMA's EvalConfig.
+        serving: Where the model has to load and answer before it is pushed.
         allow_unversioned: Take trips that DVC does not know.
     """
     trips = ExampleGen(input_path=data, allow_unversioned=allow_unversioned)
@@ -68,5 +71,11 @@ def chicago_taxi(
         schema=schema,
         eval_config=eval_config,
     )
+    served = InfraValidator(model=model, examples=examples, serving=serving)
     with dsl.If(evaluated.outputs["blessed"] == True, "blessed"):  # noqa: E712 (kfp builds the condition from ==)
-        Pusher(model=model, blessing=evaluated.outputs["blessing"], destination=destination)
+        Pusher(
+            model=model,
+            blessing=evaluated.outputs["blessing"],
+            infra_blessing=served.outputs["blessing"],
+            destination=destination,
+        )

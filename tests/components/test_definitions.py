@@ -23,6 +23,7 @@ NAMES = {
     "trainer": "Trainer",
     "baseline": "Baseline",
     "evaluator": "Evaluator",
+    "infra_validator": "InfraValidator",
     "pusher": "Pusher",
 }
 PARAMETER_TYPES = {

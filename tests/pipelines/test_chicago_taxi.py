@@ -28,16 +28,19 @@ MODEL = "pipelines/chicago_taxi/model.py"
 TFX_MODULE = "tfx.examples.chicago_taxi_pipeline.taxi_utils_native_keras"
 TRIPS = "data/chicago_taxi/data.csv"
 
-AFTER_TRANSFORM = {"trainer", "baseline", "evaluator", "pusher"}
-ORDER = [*DATA_STAGES, "trainer", "baseline", "evaluator", "pusher"]
+AFTER_TRANSFORM = {"trainer", "baseline", "evaluator", "infra-validator", "pusher"}
+ORDER = [*DATA_STAGES, "trainer", "baseline", "evaluator", "infra-validator", "pusher"]
 TASKS = set(ORDER)
+# These run at the same time.
+TOGETHER = {"evaluator", "infra-validator"}
 # It looks at what is pushed, which no cache key covers, and so runs every time.
 ALWAYS = {"baseline"}
 
 
 def test_one_command_leaves_a_blessed_pushed_model(taxi: Taxi) -> None:
     assert taxi.run.states == dict.fromkeys(TASKS, "SUCCEEDED")
-    assert taxi.run.record["tasks"]["evaluator"]["parameters"] == {"blessed": True}
+    for judge in ("evaluator", "infra-validator"):
+        assert taxi.run.record["tasks"][judge]["parameters"] == {"blessed": True}
     pushed = taxi.pushed.relative_to(taxi.project.folder)
     assert re.search(r"metrics +.*auc 0\.\d+, binary_accuracy 0\.\d+", taxi.run.shown)
     for line in (r"blessing +blessed", rf"pushed +{pushed}", rf"next +taxiway lineage {pushed}"):
@@ -215,6 +218,24 @@ def test_a_higher_threshold_is_judged_again_and_keeps_the_model_back(copy: Proje
     assert not list(copy.folder.glob("served/*/*"))
 
 
+def test_a_model_that_does_not_answer_is_kept_back(copy: Project) -> None:
+    copy.edit(
+        MODEL,
+        "        return self._predict({name: self._as_parsed",
+        '        tf.debugging.assert_less(columns["fare"], -1.0, "no fares today")\n'
+        "        return self._predict({name: self._as_parsed",
+    )
+    judged = copy.run(train_steps=20)
+    assert judged.ran >= AFTER_TRANSFORM
+    assert judged.record["tasks"]["infra-validator"]["parameters"] == {"blessed": False}
+    report = json.loads((judged.path("infra-validator", "blessing") / "report.json").read_text())
+    assert report["step"] == "request"
+    assert report["message"].startswith("the signature 'predict_columns' was refused: ")
+    assert "no fares today" in report["message"]
+    assert re.search(r"pushed +no: infra_validator did not bless the model: request: the signature", judged.shown)
+    assert not list(copy.folder.glob("served/*/*"))
+
+
 def test_one_changed_cell_makes_everything_anew_and_the_old_data_hit_again(taxi: Taxi, copy: Project) -> None:
     copy.run(EARLY)
     original = (copy.folder / TRIPS).read_bytes()
@@ -300,12 +321,27 @@ MORE_KILLS = [
     ("evaluator", "interrupt"),
     ("evaluator", "runner"),
 ]
+# Apart from the evaluator's: each of the two goes on to its end where the other is killed.
+KILLS_WHILE_SERVED = [("infra-validator", "stage"), ("infra-validator", "runner")]
 # Until when a task surely still runs, in seconds.
-MOMENTS = {"example-gen": 0.1, "statistics-gen": 0.1, "transform": 0.5, "trainer": 1.0, "evaluator": 0.5}
+MOMENTS = {
+    "example-gen": 0.1,
+    "statistics-gen": 0.1,
+    "transform": 0.5,
+    "trainer": 1.0,
+    "evaluator": 0.5,
+    "infra-validator": 0.5,
+}
 
 
 @pytest.mark.parametrize(
-    "kills", [KILLS, pytest.param(KILLS + MORE_KILLS, marks=pytest.mark.slow)], ids=["few", "many"]
+    "kills",
+    [
+        KILLS,
+        pytest.param(KILLS + MORE_KILLS, marks=pytest.mark.slow),
+        pytest.param(KILLS_WHILE_SERVED, marks=pytest.mark.slow),
+    ],
+    ids=["few", "many", "served"],
 )
 def test_a_run_that_is_killed_again_and_again_ends_as_an_uninterrupted_one(
     taxi: Taxi, tmp_path: Path, kills: list[tuple[str, str]]
@@ -319,10 +355,11 @@ def test_a_run_that_is_killed_again_and_again_ends_as_an_uninterrupted_one(
         assert whom != "stage" or f"{task} was killed by signal 9" in shown
         assert whom == "runner" or f"resume    taxiway run {' '.join(arguments)}" in shown
         finished = set(re.findall(r"^([\w-]+): (?:done|cached)", shown, re.MULTILINE))
-        assert finished - ALWAYS == set(ORDER[: ORDER.index(task)]) - ALWAYS
+        assert finished - ALWAYS - TOGETHER == set(ORDER[: ORDER.index(task)]) - ALWAYS - TOGETHER
         assert project.half_written(after_a_kill=True) == []
     done = project.run(train_steps=20)
-    assert done.ran == set(ORDER[ORDER.index(kills[-1][0]) :]) | ALWAYS
+    assert done.ran - TOGETHER == (set(ORDER[ORDER.index(kills[-1][0]) :]) | ALWAYS) - TOGETHER
+    assert kills[-1][0] in done.ran
     assert _contents(done) == _contents(taxi.run)
     assert project.half_written() == []
     states = [run["state"] for run in json.loads(project.taxiway("runs", "--json").printed)]

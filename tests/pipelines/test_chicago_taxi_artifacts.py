@@ -115,6 +115,7 @@ def test_every_artifact_is_in_ml_metadata_with_its_tfx_type(stored: Stored) -> N
         "baseline.model": "Model",
         "evaluator.evaluation": "ModelEvaluation",
         "evaluator.blessing": "ModelBlessing",
+        "infra-validator.blessing": "InfraBlessing",
         "pusher.pushed_model": "PushedModel",
     }
 
@@ -263,9 +264,30 @@ def test_tfma_reads_the_evaluation(taxi: Taxi, stored: Stored, tables: Tables) -
 
 
 def test_tfxs_pusher_would_push_the_blessed_model(tfx: SimpleNamespace, stored: Stored) -> None:
-    inputs = {"model": [stored["trainer.model"]], "model_blessing": [stored["evaluator.blessing"]]}
-    assert tfx.pusher.CheckBlessing(inputs)
-    assert Path(tfx.pusher.GetModelPath(inputs), "saved_model.pb").is_file()
+    blessings = {
+        "model_blessing": [stored["evaluator.blessing"]],
+        "infra_blessing": [stored["infra-validator.blessing"]],
+    }
+    assert tfx.pusher.CheckBlessing(blessings)
+    assert Path(tfx.pusher.GetModelPath({"model": [stored["trainer.model"]]}), "saved_model.pb").is_file()
+    stamped = tfx.pusher.GetModelPath(blessings)
+    assert Path(stamped, "saved_model.pb").is_file()
+    assert Path(tfx.path_utils.warmup_file_path(stamped)).is_file()
+
+
+def test_tensorflow_reads_the_warm_up_requests_of_the_pushed_model(taxi: Taxi, tfx: SimpleNamespace) -> None:
+    import tensorflow as tf
+    from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+
+    records = tf.data.TFRecordDataset(tfx.path_utils.warmup_file_path(str(taxi.pushed))).as_numpy_iterator()
+    requests = [PredictionLog.FromString(record).predict_log.request for record in records]
+    # One example at a time, and all at once.
+    signatures = ["predict_columns", "serving_default", "transform_features"]
+    assert [request.model_spec.signature_name for request in requests] == [s for s in signatures for _ in range(21)]
+    loaded = tf.saved_model.load(str(taxi.pushed)).signatures
+    for request in requests:
+        inputs = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
+        assert loaded[request.model_spec.signature_name](**inputs)
 
 
 def test_the_pushed_version_is_as_tf_serving_expects_it(taxi: Taxi, stored: Stored) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from kfp import dsl
 
-from components.definitions import Evaluator, ExampleGen, SchemaGen, StatisticsGen, Trainer, Transform
+from components.definitions import Evaluator, ExampleGen, InfraValidator, SchemaGen, StatisticsGen, Trainer, Transform
 from components.errors import UserError
 from taxiway import check, loading
 
@@ -53,6 +53,25 @@ def test_a_missing_function_is_named_with_its_nearest(here: Path) -> None:
     )
     found = _findings(sound)
     assert found == [f"transform: {here / 'module.py'} defines no preprocessing_fn; did you mean preprocesing_fn?"]
+
+
+@dsl.pipeline(name="served")
+def served(serving: dict):
+    model = dsl.importer(artifact_uri="model", artifact_class=dsl.Model, reimport=False).output
+    InfraValidator(model=model, serving=serving, splits=["eval"])
+
+
+@pytest.mark.parametrize(
+    ("serving", "said"),
+    [
+        ({"docker": {"imag": "x"}}, "serving.docker has no 'imag'\n  mend: did you mean 'image'?"),
+        ({"docker": {}}, "serving.docker.image is missing\n  mend: give the image"),
+        ({}, "serving names nothing\n  mend: name one of local, docker, kubernetes"),
+    ],
+)
+def test_a_place_to_serve_that_does_not_exist(serving: dict[str, Any], said: str) -> None:
+    assert _findings(served, serving=serving) == [f"infra-validator: {said}"]
+    assert _findings(served, serving={"local": {}}) == []
 
 
 def test_unreachable_data_are_named() -> None:

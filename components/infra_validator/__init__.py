@@ -1,0 +1,1 @@
+"""A candidate is served and asked before it may be pushed."""

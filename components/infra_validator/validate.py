@@ -1,0 +1,146 @@
+"""The validation from end to end: a copy is served, asked and judged, and becomes the stamped model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.artifacts import Examples, InfraBlessing, Model, whole_folder
+from components.errors import UserError
+from components.infra_validator.failure import FailedError
+from components.infra_validator.linked_copy import link_tree
+from components.infra_validator.servers import MODEL_NAME, Server, started
+from components.pushed_models import STAMPED_MODEL, serving_model
+from components.serving_platforms import Platform
+
+if TYPE_CHECKING:
+    from components.infra_validator.examine import Findings
+
+_LOG_LINES = 20
+_VERSION = "1"
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What is asked of a candidate; see the stage's parameters.
+
+    Raises:
+        UserError: A value makes no sense.
+    """
+
+    splits: list[str]
+    signatures: list[str]
+    num_examples: int
+    max_latency_ms: float
+    max_loading_seconds: float
+    num_tries: int
+    make_warmup: bool
+    must_pass: bool
+
+    def __post_init__(self) -> None:
+        for name in ("num_examples", "num_tries", "max_loading_seconds"):
+            if getattr(self, name) <= 0:
+                raise UserError(f"{name} is {getattr(self, name)}", mend="give a number above 0")
+        if self.max_latency_ms < 0:
+            raise UserError(f"max_latency_ms is {self.max_latency_ms}", mend="give a number above 0, or 0 for any")
+
+
+@dataclass
+class Report:
+    """What `report.json` says."""
+
+    blessed: bool = False
+    step: str = ""
+    message: str = ""
+    log: list[str] = field(default_factory=list)
+    tries: int = 0
+    loading_seconds: float | None = None
+    latency: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def passed(self, findings: Findings) -> None:
+        """Notes that the candidate passed."""
+        self.blessed, self.step, self.message, self.log = True, "", "", []
+        self.loading_seconds, self.latency = findings.loading_seconds, findings.latency
+        print(f"infra_validator: blessed: AVAILABLE after {self.loading_seconds} s {self._latencies()}", flush=True)
+
+    def failed(self, error: FailedError, server: Server) -> None:
+        """Notes a failure, and the last that the server printed."""
+        self.step, self.message, self.log = error.step, error.message, server.log().splitlines()[-_LOG_LINES:]
+        print(f"infra_validator: try {self.tries} failed: {error}", *self.log, sep="\n  ", flush=True)
+
+    def write(self, folder: Path) -> None:
+        """Writes the report and TFX's marker."""
+        (folder / "report.json").write_text(json.dumps(vars(self), indent=1) + "\n")
+        (folder / ("INFRA_BLESSED" if self.blessed else "INFRA_NOT_BLESSED")).touch()
+
+    def _latencies(self) -> str:
+        return "".join(f"; {name} p99 {found['p99_ms']} ms" for name, found in self.latency.items())
+
+
+def _examined(
+    platform: Platform, base: Path, examples: Examples | None, checks: Checks, report: Report
+) -> Findings | None:
+    """One try: what was found where the candidate passed, None where it failed."""
+    with tempfile.TemporaryDirectory() as folder, started(platform, base, Path(folder)) as server:
+        # What asks imports TensorFlow, while the server starts.
+        from components.infra_validator.examine import examine
+
+        report.tries += 1
+        try:
+            findings = examine(
+                server,
+                base / _VERSION,
+                examples,
+                splits=checks.splits,
+                wanted=checks.signatures,
+                num_examples=checks.num_examples,
+                max_latency_ms=checks.max_latency_ms,
+                max_loading_seconds=checks.max_loading_seconds,
+            )
+        except FailedError as error:
+            report.failed(error, server)
+            return None
+        report.passed(findings)
+        return findings
+
+
+def _keep_stamped(base: Path, findings: Findings) -> None:
+    from components.infra_validator.stamp import write_warmup
+
+    write_warmup(base / _VERSION, findings.requests)
+    (base / _VERSION).rename(base.with_name(STAMPED_MODEL))
+
+
+def validate(
+    model: Model, examples: Examples | None, blessing: InfraBlessing, platform: Platform, checks: Checks
+) -> bool:
+    """Serves a candidate, asks it, and writes the blessing; see the stage.
+
+    Raises:
+        UserError: A setting is wrong; or the candidate did not pass, and `must_pass` is set.
+        DataError: There is no SavedModel in the model, or no examples to ask for.
+        ServiceError: There is no place to serve it at.
+    """
+    report = Report()
+    findings = None
+    with whole_folder(blessing.path) as folder:
+        base = folder / MODEL_NAME
+        link_tree(serving_model(model), base / _VERSION)
+        while findings is None and report.tries < checks.num_tries:
+            findings = _examined(platform, base, examples, checks, report)
+        if checks.must_pass and not report.blessed:
+            raise UserError(
+                f"the model failed at the step {report.step!r}: {report.message}",
+                mend="look at the server's last words in the log of this stage",
+            )
+        has_model = bool(checks.make_warmup and findings and findings.requests)
+        if findings and has_model:
+            _keep_stamped(base, findings)
+        shutil.rmtree(base)
+        report.write(folder)
+    blessing.metadata.update(blessed=int(report.blessed), has_model=int(has_model))
+    return report.blessed
