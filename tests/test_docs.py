@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+import shlex
+import signal
 import subprocess
+import time
 import xml.etree.ElementTree
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+import requests
 import typer.main
 
 from components import stages
@@ -136,10 +142,11 @@ class Command:
     "pages", [["README.md"], pytest.param(PAGES_TO_TYPE, marks=pytest.mark.slow)], ids=["readme", "pages"]
 )
 def test_what_a_reader_types_does_what_the_documentation_shows(pages: list[str], project: Project) -> None:
-    """In one project: later snippets find in the cache what earlier ones made."""
-    for page in pages:
-        for snippet in _snippets(page):
-            _follow(project, snippet)
+    """In one project: later snippets find in the cache what earlier ones made, and ask the server that one starts."""
+    with ExitStack() as servers:
+        for page in pages:
+            for snippet in _snippets(page):
+                _follow(project, snippet, servers)
 
 
 @pytest.fixture
@@ -161,7 +168,8 @@ def _snippets(page: str) -> Iterator[Snippet]:
         yield Snippet(f"{page}:{line}", match["language"], match["text"])
 
 
-def _follow(project: Project, snippet: Snippet) -> None:
+def _follow(project: Project, snippet: Snippet, servers: ExitStack) -> None:
+    snippet = replace(snippet, text=_with_addresses(project, snippet.text))
     if snippet.language == "python":
         _python(project, snippet)
     elif snippet.language == "console":
@@ -169,10 +177,51 @@ def _follow(project: Project, snippet: Snippet) -> None:
             _carry_out(project, command)
     elif snippet.language == "sh":
         for line in snippet.text.splitlines():
-            assert _recipe(re.sub(r" +# .*", "", line)) in map(_recipe, NOT_RUN), f"{snippet.place}: {line}"
+            command = _recipe(re.sub(r" +# .*", "", line))
+            if command.startswith("bin/taxiway serve "):
+                servers.enter_context(_serving(project, command))
+            else:
+                assert command in map(_recipe, NOT_RUN), f"{snippet.place}: {line}"
     else:
         # A sketch, which nobody takes for something to type.
         assert snippet.language == "", f"{snippet.place}: {snippet.language} is not run"
+
+
+@contextmanager
+def _serving(project: Project, command: str) -> Iterator[None]:
+    """Runs a server, on ports that are free, while the block does."""
+    addresses = _addresses(project)
+    line = [*shlex.split(command), "--port", "0", "--rest-port", "0", "--address-file", str(addresses)]
+    with subprocess.Popen(line, cwd=project.folder, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+        try:
+            _wait_until_ready(addresses)
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            addresses.unlink(missing_ok=True)
+
+
+def _wait_until_ready(addresses: Path) -> None:
+    deadline = time.monotonic() + 100
+    while time.monotonic() < deadline:
+        if addresses.is_file():
+            _, rest = addresses.read_text().split()
+            if requests.get(f"http://{rest}/readyz", timeout=20).ok:
+                return
+        time.sleep(0.1)
+    raise AssertionError("the server is not ready")
+
+
+def _addresses(project: Project) -> Path:
+    return project.folder / "addresses"
+
+
+def _with_addresses(project: Project, text: str) -> str:
+    """The text with the addresses of the server that runs, in place of the usual ones."""
+    if not _addresses(project).is_file():
+        return text
+    address, rest = _addresses(project).read_text().split()
+    return text.replace("127.0.0.1:8500", address).replace("127.0.0.1:8501", rest)
 
 
 def _python(project: Project, snippet: Snippet) -> None:
@@ -191,6 +240,8 @@ def _commands(snippet: Snippet) -> list[Command]:
     for line in snippet.text.replace("\\\n", "").splitlines():
         if line.startswith("$ "):
             found.append(Command(snippet.place, line[2:], []))
+        elif found[-1].line.count("'") % 2:
+            found[-1] = Command(snippet.place, f"{found[-1].line}\n{line}", [])
         else:
             found[-1].shown.append(line)
     return found
@@ -198,9 +249,17 @@ def _commands(snippet: Snippet) -> list[Command]:
 
 def _carry_out(project: Project, command: Command) -> None:
     line = _with_latest_version(project, _recipe(command.line))
-    status, shown = _run(project, ["bash", "-c", line])
+    status, shown = _curl(line) if line.startswith("curl ") else _run(project, ["bash", "-c", line])
     assert status == (2 if _shows_error(command) else 0), f"{command.place}: {line}\n{_end(shown)}"
     _assert_shown(command, shown)
+
+
+def _curl(line: str) -> tuple[int, str]:
+    """What `curl URL -d DATA` does; the Debian root has no curl."""
+    _, url, option, data = shlex.split(line)
+    assert option == "-d"
+    answer = requests.post(url, data=data, timeout=20)
+    return (0 if answer.ok else 1), answer.text
 
 
 def _recipe(line: str) -> str:
