@@ -57,7 +57,7 @@ setup(
         "dev": [
             "hypothesis>=6",
             "import-linter>=2",
-            "kubernetes-validate>=1.29",
+            "kubernetes-validate>=1.36",
             "moto[s3,server]>=5",
             "mypy>=1.15",
             "pytest>=8",

@@ -1,0 +1,100 @@
+"""`python mirror.py STORE FOLDER MODELS_CONFIG`: keeps the latest versions of a model store in a folder.
+
+For servers that read folders only. A version appears by one rename, after its content was compared with the digest
+that the pusher recorded. One that was taken back in the store goes, once what answers instead is there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from components.errors import DataError
+from components.pushed_models import SAVED_MODEL, Version, open_destination, versions
+
+KEEP = "MIRROR_VERSIONS"
+SECONDS_BETWEEN_LOOKS = "MIRROR_SECONDS"
+_STAGING = ".mirroring-"
+
+
+def models(config: str) -> list[str]:
+    """The folders' names of the models in a models.config, from their base paths."""
+    return [PurePosixPath(path).name for path in re.findall(r"""^\s*base_path:\s*["']([^"']+)["']""", config, re.M)]
+
+
+def _latest(store: str, keep: int) -> Iterator[Version]:
+    return islice((version for version in versions(open_destination(store)) if version.is_whole()), keep)
+
+
+def _fetch(version: Version, folder: Path) -> None:
+    staging = Version(open_destination(str(folder)), f"{_STAGING}{version.name}")
+    shutil.rmtree(staging.path, ignore_errors=True)
+    version.fetch(Path(staging.path))
+    recorded = version.recorded_digest()
+    # A version that something else than Taxiway pushed has no record.
+    if recorded and staging.content_digest() != recorded:
+        shutil.rmtree(staging.path)
+        raise DataError(f"{version.url} is not what was pushed: its digest differs", mend="push the model again")
+    Path(staging.path).rename(folder / version.name)
+    print(f"fetched {version.url}")
+
+
+def _remove(path: Path) -> None:
+    """Out of the server's sight first: it passes over names that are no number."""
+    doomed = path.with_name(f"{_STAGING}{path.name}")
+    shutil.rmtree(doomed, ignore_errors=True)
+    path.rename(doomed)
+    shutil.rmtree(doomed)
+    print(f"removed {path}")
+
+
+def mirror(store: str, folder: Path, keep: int) -> None:
+    """Makes the versions in a model's folder those that the store has latest.
+
+    A store without a whole version changes nothing: what is served goes on.
+
+    Raises:
+        DataError: A version is not what was pushed; the others were dealt with.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = list(_latest(store, keep))
+    damaged: list[DataError] = []
+    for version in wanted:
+        if not (folder / version.name / SAVED_MODEL).is_file():
+            try:
+                _fetch(version, folder)
+            except DataError as error:
+                damaged.append(error)
+    there = {path.name for path in folder.iterdir() if path.name.isdigit()}
+    names = {version.name for version in wanted}
+    if there & names:
+        for name in sorted(there - names):
+            _remove(folder / name)
+    if damaged:
+        raise damaged[0]
+
+
+def main(store: str, folder: str, models_config: str) -> None:
+    """Mirrors every model, again and again, until SIGTERM."""
+    # The first process of a container has no default for it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    keep, seconds = int(os.environ.get(KEEP, "3")), float(os.environ.get(SECONDS_BETWEEN_LOOKS, "10"))
+    while True:
+        for model in models(Path(models_config).read_text()):
+            try:
+                mirror(f"{store.rstrip('/')}/{model}", Path(folder) / model, keep)
+            except Exception as error:
+                # Whatever it is, the versions that are here answer, and the next turn may succeed.
+                print(f"{model}: {type(error).__name__}: {error}", file=sys.stderr)
+        time.sleep(seconds)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

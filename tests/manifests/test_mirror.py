@@ -1,0 +1,199 @@
+"""The copier of the s3 overlay, against a real S3 protocol server."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from components.digests import tree_digest
+from components.errors import DataError
+from components.pushed_models import open_destination, versions
+from taxiway.versions.moves import retire
+from tests.components.models import make_history
+from tests.conftest import run_stage_in
+from tests.manifests.objects import MANIFESTS
+
+MIRROR = MANIFESTS / "components/s3/mirror.py"
+MODEL = "chicago_taxi"
+
+
+@pytest.fixture(scope="module")
+def copier() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("mirror", MIRROR)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def s3_server() -> Iterator[str]:
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    import boto3
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    return boto3.resource("s3").create_bucket(Bucket=f"models-{time.monotonic_ns()}")
+
+
+@pytest.fixture
+def push(bucket: Any, tmp_path: Path) -> Callable[[int], str]:
+    """`push(version)`: pushes another model to the bucket with the real stage; its digest."""
+
+    def run(version: int) -> str:
+        folder = tmp_path / "pushes" / str(version)
+        model, blessing = make_history(folder / "history", seed=version)
+        parameters = {"destination": _store(bucket), "version": version}
+        pushed = run_stage_in("pusher", folder / "push", {"model": model, "blessing": blessing}, parameters)
+        return str(pushed["pushed_model"].metadata["pushed_digest"])
+
+    return run
+
+
+def _store(bucket: Any) -> str:
+    return f"s3://{bucket.name}/served/{MODEL}"
+
+
+def _served(folder: Path) -> list[str]:
+    """What a server looks at."""
+    return sorted(path.name for path in folder.iterdir() if path.name.isdigit())
+
+
+def _leftovers(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if not path.name.isdigit()]
+
+
+def test_versions_appear_whole_and_as_they_were_pushed(
+    copier: ModuleType, bucket: Any, push: Callable[[int], str], tmp_path: Path
+) -> None:
+    digests = {str(version): push(version) for version in (1, 2)}
+    copier.mirror(_store(bucket), tmp_path / MODEL, 3)
+    assert {name: tree_digest(tmp_path / MODEL / name) for name in _served(tmp_path / MODEL)} == digests
+    assert not _leftovers(tmp_path / MODEL)
+
+
+def test_only_the_latest_are_kept(copier: ModuleType, bucket: Any, push: Callable[[int], str], tmp_path: Path) -> None:
+    push(1)
+    copier.mirror(_store(bucket), tmp_path / MODEL, 2)
+    push(2)
+    push(3)
+    copier.mirror(_store(bucket), tmp_path / MODEL, 2)
+    assert _served(tmp_path / MODEL) == ["2", "3"]
+    assert not _leftovers(tmp_path / MODEL)
+
+
+def test_a_version_that_was_taken_back_goes_and_the_one_before_answers(
+    copier: ModuleType, bucket: Any, push: Callable[[int], str], tmp_path: Path
+) -> None:
+    push(1)
+    push(2)
+    copier.mirror(_store(bucket), tmp_path / MODEL, 1)
+    assert _served(tmp_path / MODEL) == ["2"]
+    [latest, _] = versions(open_destination(_store(bucket)))
+    retire(latest)
+    copier.mirror(_store(bucket), tmp_path / MODEL, 1)
+    assert _served(tmp_path / MODEL) == ["1"]
+
+
+def test_a_version_that_was_changed_is_not_served(
+    copier: ModuleType, bucket: Any, push: Callable[[int], str], tmp_path: Path
+) -> None:
+    push(1)
+    push(2)
+    bucket.put_object(Key=f"served/{MODEL}/2/saved_model.pb", Body=b"something else")
+    with pytest.raises(DataError, match=r"served/chicago_taxi/2 is not what was pushed: its digest differs"):
+        copier.mirror(_store(bucket), tmp_path / MODEL, 3)
+    assert _served(tmp_path / MODEL) == ["1"]
+    assert not _leftovers(tmp_path / MODEL)
+
+
+def test_a_version_without_its_last_file_is_not_there_yet(
+    copier: ModuleType, bucket: Any, push: Callable[[int], str], tmp_path: Path
+) -> None:
+    push(1)
+    bucket.put_object(Key=f"served/{MODEL}/2/variables/variables.data", Body=b"half of it")
+    copier.mirror(_store(bucket), tmp_path / MODEL, 3)
+    assert _served(tmp_path / MODEL) == ["1"]
+
+
+def test_an_emptied_store_takes_nothing_away(
+    copier: ModuleType, bucket: Any, push: Callable[[int], str], tmp_path: Path
+) -> None:
+    push(1)
+    copier.mirror(_store(bucket), tmp_path / MODEL, 3)
+    bucket.objects.delete()
+    copier.mirror(_store(bucket), tmp_path / MODEL, 3)
+    assert _served(tmp_path / MODEL) == ["1"]
+
+
+def test_what_a_killed_copier_left_is_cleared_away(
+    copier: ModuleType, bucket: Any, push: Callable[[int], str], tmp_path: Path
+) -> None:
+    digest = push(1)
+    left = tmp_path / MODEL / ".mirroring-1/variables"
+    left.mkdir(parents=True)
+    (left / "other").write_bytes(b"of another version")
+    copier.mirror(_store(bucket), tmp_path / MODEL, 3)
+    assert tree_digest(tmp_path / MODEL / "1") == digest
+    assert not _leftovers(tmp_path / MODEL)
+
+
+def test_models_are_those_of_the_models_config(copier: ModuleType) -> None:
+    assert copier.models((MANIFESTS / "base/config/models.config").read_text()) == [MODEL]
+    two = "config { \n base_path: '/models/a'\n}\n# base_path: '/models/c'\nconfig {\n  base_path: \"/models/b/\"\n}"
+    assert copier.models(two) == ["a", "b"]
+
+
+def _wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_the_container_goes_on_after_errors_and_ends_when_told(
+    bucket: Any, push: Callable[[int], str], tmp_path: Path
+) -> None:
+    """Its command, as the overlay has it."""
+    push(1)
+    config = tmp_path / "models.config"
+    config.write_text("base_path: '/models/none/nowhere'\n base_path: '/models/chicago_taxi'\n")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/nowhere").touch()
+    command = [sys.executable, "-B", str(MIRROR), f"s3://{bucket.name}/served", str(tmp_path / "models"), str(config)]
+    environment = {**os.environ, "MIRROR_SECONDS": "0.2", "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            _wait_for(tmp_path / "models/chicago_taxi/1/saved_model.pb", process)
+            push(2)
+            _wait_for(tmp_path / "models/chicago_taxi/2/saved_model.pb", process)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+        assert process.stderr is not None
+        assert "nowhere: FileExistsError" in process.stderr.read()

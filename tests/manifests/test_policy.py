@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import copy
+import re
+from importlib.metadata import version
+from typing import Any
+
+import pytest
+from google.protobuf import text_format
+
+from components import __version__
+from taxiway.serving_stubs import model_server_config_pb2
+from tests.manifests.objects import (
+    BUILDS,
+    NAMESPACE,
+    SINGLE_NODE,
+    Object,
+    Pod,
+    build,
+    of_kind,
+    one,
+    pods,
+    selects,
+)
+from tests.manifests.restricted import violations
+
+pytestmark = pytest.mark.parametrize("name", BUILDS)
+
+
+def _server(name: str) -> Pod:
+    [pod] = pods(build(name))
+    return pod
+
+
+def _policies(name: str, direction: str) -> list[Object]:
+    return [each for each in of_kind(build(name), "NetworkPolicy") if direction in each["spec"]["policyTypes"]]
+
+
+def _config(name: str, pod: Pod, path: str) -> str:
+    """The text of a file that a ConfigMap brings into the server's container."""
+    folder, _, file = path.rpartition("/")
+    [volume] = [mount["name"] for mount in pod.server["volumeMounts"] if mount["mountPath"] == folder]
+    [source] = [each["configMap"]["name"] for each in pod.spec["volumes"] if each["name"] == volume]
+    return str(one(build(name), "ConfigMap", source)["data"][file])
+
+
+def _models(name: str) -> set[str]:
+    """The models that the server is told to serve."""
+    pod = _server(name)
+    if "model_name" in pod.arguments:
+        return {pod.arguments["model_name"]}
+    text = _config(name, pod, pod.arguments["model_config_file"])
+    config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+    return {model.name for model in config.model_config_list.config}
+
+
+def test_pods_keep_to_the_restricted_standard(name: str) -> None:
+    for pod in pods(build(name)):
+        assert violations(pod.spec) == []
+
+
+def test_a_breach_of_the_restricted_standard_is_seen(name: str) -> None:
+    def broken(change: Any) -> list[str]:
+        spec = copy.deepcopy(dict(_server(name).spec))
+        change(spec)
+        return violations(spec)
+
+    [container] = [each["name"] for each in _server(name).spec["containers"]]
+    assert broken(lambda spec: spec.update(hostNetwork=True)) == ["hostNetwork"]
+    assert broken(lambda spec: spec["volumes"].append({"name": "v", "hostPath": {"path": "/"}})) == ["volume v"]
+    assert f"{container}: runAsUser" in broken(lambda spec: spec["securityContext"].update(runAsUser=0))
+    assert f"{container}: seccompProfile" in broken(lambda spec: spec["securityContext"].pop("seccompProfile"))
+    lost = broken(lambda spec: spec["containers"][0].pop("securityContext"))
+    assert lost == [
+        f"{container}: allowPrivilegeEscalation",
+        f"{container}: readOnlyRootFilesystem",
+        f"{container}: capabilities.drop",
+    ]
+
+
+def test_the_namespace_refuses_pods_that_are_not_restricted(name: str) -> None:
+    labels = one(build(name), "Namespace", NAMESPACE)["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_containers_have_requests_and_limits(name: str) -> None:
+    for container in _server(name).containers:
+        for kind in ("requests", "limits"):
+            assert {"cpu", "memory"} <= set(container["resources"][kind]), (container["name"], kind)
+
+
+def test_images_have_fixed_tags(name: str) -> None:
+    for container in _server(name).containers:
+        assert re.fullmatch(r"[a-z0-9./-]+:[0-9]+\.[0-9]+\.[0-9]+(-gpu)?", container["image"]), container["image"]
+
+
+def test_images_are_of_the_versions_that_are_developed_against(name: str) -> None:
+    for container in _server(name).containers:
+        repository, tag = container["image"].split(":")
+        if repository == "tensorflow/serving":
+            assert tag.split(".")[:2] == version("tensorflow").split(".")[:2]
+        else:
+            assert tag == __version__
+
+
+def test_no_service_account_has_a_role_or_a_token(name: str) -> None:
+    objects, pod = build(name), _server(name)
+    assert not of_kind(objects, "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
+    account = one(objects, "ServiceAccount", pod.spec["serviceAccountName"])
+    assert account["automountServiceAccountToken"] is False
+    assert pod.spec["automountServiceAccountToken"] is False
+
+
+def test_no_secret_is_committed(name: str) -> None:
+    assert not of_kind(build(name), "Secret")
+
+
+def test_what_no_policy_allows_is_denied_both_ways(name: str) -> None:
+    policy = one(build(name), "NetworkPolicy", "default-deny")
+    assert policy["metadata"]["namespace"] == NAMESPACE
+    assert policy["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+def test_ports_of_network_policies_are_ports_of_the_pods_that_they_select(name: str) -> None:
+    pod = _server(name)
+    for policy in _policies(name, "Ingress"):
+        rules = policy["spec"].get("ingress", [])
+        assert not rules or selects(policy["spec"]["podSelector"], pod.labels)
+        for rule in rules:
+            assert {port["port"] for port in rule["ports"]} <= set(pod.ports.values())
+
+
+def test_no_port_is_reachable_from_another_namespace_but_by_prometheus(name: str) -> None:
+    foreign = []
+    for policy in _policies(name, "Ingress"):
+        for rule in policy["spec"].get("ingress", []):
+            assert rule["from"], policy["metadata"]["name"]
+            assert all(peer.get("podSelector", {}).get("matchLabels") for peer in rule["from"])
+            assert not any("ipBlock" in peer for peer in rule["from"])
+            foreign += [peer for peer in rule["from"] if "namespaceSelector" in peer]
+    prometheus = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}},
+        "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}},
+    }
+    assert foreign == ([] if name in SINGLE_NODE else [prometheus])
+
+
+def test_only_a_server_that_fetches_its_models_reaches_out(name: str) -> None:
+    labels = _server(name).labels
+    reaching = [
+        each["metadata"]["name"]
+        for each in _policies(name, "Egress")
+        if each["spec"].get("egress") and selects(each["spec"]["podSelector"], labels)
+    ]
+    assert reaching == (["tf-serving-s3"] if name == "overlays/s3" else [])
+
+
+def test_the_budget_covers_the_servers(name: str) -> None:
+    budget = one(build(name), "PodDisruptionBudget", "tf-serving")
+    assert budget["spec"]["selector"]["matchLabels"]
+    assert selects(budget["spec"]["selector"], _server(name).labels)
+
+
+def test_the_autoscaler_has_a_workload_without_replicas_of_its_own(name: str) -> None:
+    if name == "overlays/kserve":
+        predictor = one(build(name), "InferenceService", "chicago-taxi")["spec"]["predictor"]
+        assert 2 <= predictor["minReplicas"] <= predictor["maxReplicas"]
+        return
+    [scaler] = of_kind(build(name), "HorizontalPodAutoscaler")
+    target = scaler["spec"]["scaleTargetRef"]
+    workload = one(build(name), target["kind"], target["name"])
+    assert workload["apiVersion"] == target["apiVersion"]
+    assert "replicas" not in workload["spec"]
+    assert (1 if name in SINGLE_NODE else 2) <= scaler["spec"]["minReplicas"] <= scaler["spec"]["maxReplicas"]
+
+
+def test_probes_ask_for_the_status_of_a_model_that_is_served(name: str) -> None:
+    pod = _server(name)
+    rest = int(pod.arguments["rest_api_port"])
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        asked = pod.server[probe]["httpGet"]
+        assert asked["path"] in {f"/v1/models/{model}" for model in _models(name)}
+        assert pod.ports.get(asked["port"], asked["port"]) == rest
+
+
+def test_the_server_listens_at_the_ports_that_it_declares(name: str) -> None:
+    pod = _server(name)
+    assert pod.ports == {"grpc": 8500, "rest": 8501}
+    assert {pod.arguments["port"], pod.arguments["rest_api_port"]} == {"8500", "8501"}
+
+
+def test_the_service_leads_to_ports_of_the_pods(name: str) -> None:
+    pod = _server(name)
+    for service in of_kind(build(name), "Service"):
+        assert selects({"matchLabels": service["spec"]["selector"]}, pod.labels)
+        assert {port["port"]: pod.ports[port["targetPort"]] for port in service["spec"]["ports"]} == {
+            8500: 8500,
+            8501: 8501,
+        }
+        assert service["spec"].get("type", "ClusterIP") == "ClusterIP"
+
+
+def test_prometheus_finds_the_metrics_where_the_server_has_them(name: str) -> None:
+    objects, pod = build(name), _server(name)
+    monitoring = _config(name, pod, pod.arguments["monitoring_config_file"])
+    assert "enable: true" in monitoring
+    for monitor in of_kind(objects, "ServiceMonitor"):
+        # KServe gives its Service the labels of the InferenceService, and its ports the names of the container's.
+        [service] = of_kind(objects, "Service", "InferenceService")
+        assert selects(monitor["spec"]["selector"], service["metadata"]["labels"])
+        [endpoint] = monitor["spec"]["endpoints"]
+        assert pod.ports[endpoint["port"]] == int(pod.arguments["rest_api_port"])
+        assert f'path: "{endpoint["path"]}"' in monitoring
+
+
+def test_clusters_without_the_prometheus_operator_get_no_object_of_it(name: str) -> None:
+    assert bool(of_kind(build(name), "ServiceMonitor")) == (name not in SINGLE_NODE)
+
+
+def test_what_pods_refer_to_is_there(name: str) -> None:
+    objects, pod = build(name), _server(name)
+    for volume in pod.spec["volumes"]:
+        if "configMap" in volume:
+            one(objects, "ConfigMap", volume["configMap"]["name"])
+        if "persistentVolumeClaim" in volume:
+            claim = volume["persistentVolumeClaim"]["claimName"]
+            claims = [each for each in of_kind(objects, "PersistentVolumeClaim") if each["metadata"]["name"] == claim]
+            assert NAMESPACE in {each["metadata"]["namespace"] for each in claims}
+    for source in (source for container in pod.containers for source in container.get("envFrom", [])):
+        if "configMapRef" in source:
+            one(objects, "ConfigMap", source["configMapRef"]["name"])
+    volumes = {volume["name"] for volume in pod.spec["volumes"]}
+    assert {mount["name"] for each in pod.containers for mount in each["volumeMounts"]} == volumes
+
+
+def test_files_that_the_server_is_given_are_in_its_config_maps(name: str) -> None:
+    pod = _server(name)
+    for argument in ("batching_parameters_file", "monitoring_config_file"):
+        assert _config(name, pod, pod.arguments[argument])
+
+
+def test_models_can_only_be_read_by_the_server(name: str) -> None:
+    pod = _server(name)
+    [mount] = [each for each in pod.server["volumeMounts"] if each["name"] in ("models", "kserve-pvc-source")]
+    assert mount["readOnly"]
+
+
+def test_tensorflow_uses_as_many_processors_as_it_has(name: str) -> None:
+    pod = _server(name)
+    processors = pod.server["resources"]["limits"]["cpu"]
+    assert pod.arguments["tensorflow_intra_op_parallelism"] == processors
+    assert pod.arguments["tensorflow_inter_op_parallelism"] == processors
+    batching = _config(name, pod, pod.arguments["batching_parameters_file"])
+    assert f"num_batch_threads {{ value: {processors} }}" in batching
