@@ -11,7 +11,7 @@ import itertools
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -27,8 +27,8 @@ Call = Callable[[Signature, Arrays], Outputs]
 
 _CODE = grpc.StatusCode
 _QUICK_SECONDS = 0.001
-_FEW_VALUES = 64
-_SHARE_OF_THE_LAST = 0.05
+_SLOW = 0.005
+_SHARE_OF_THE_LAST = 0.1
 
 
 @dataclass(frozen=True)
@@ -64,40 +64,52 @@ class Runner(Protocol):
         """
 
 
-class OneByOne:
-    """Each request is a call of the model, as in TF Serving without batching.
+class _Pace:
+    """How long a model's calls take, by signature and the size of the inputs.
 
-    A model that answers quicker than a thread would be woken is called by the event loop itself.
+    One that is over before a thread would have been woken is best called by the event loop itself.
     """
 
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._seconds: dict[tuple[str, int], float] = {}
+
+    def is_quick(self, signature: Signature, inputs: Arrays) -> bool:
+        """Whether calls of this size have been quick so far."""
+        return self._seconds.get(_kind(signature, inputs), _SLOW) < _QUICK_SECONDS
+
+    def call(self, signature: Signature, inputs: Arrays) -> Outputs:
+        """Calls the model, and takes the time."""
+        began = time.perf_counter()
+        try:
+            return self._call(signature, inputs)
+        finally:
+            took, kind = time.perf_counter() - began, _kind(signature, inputs)
+            # It rises at once and falls slowly: a model that is slow now and then is not called by the event loop.
+            before = self._seconds.get(kind, took)
+            self._seconds[kind] = max(min(took, _SLOW), before + (took - before) * _SHARE_OF_THE_LAST)
+
+
+def _kind(signature: Signature, inputs: Arrays) -> tuple[str, int]:
+    return signature.name, sum(array.size for array in inputs.values()).bit_length()
+
+
+class OneByOne:
+    """Each request is a call of the model, as in TF Serving without batching."""
+
     def __init__(self, call: Call, threads: ThreadPoolExecutor, max_waiting: int) -> None:
-        self._call, self._threads, self._max_waiting, self._waiting = call, threads, max_waiting, 0
-        self._seconds: dict[str, float] = {}
+        self._pace, self._threads, self._max_waiting, self._waiting = _Pace(call), threads, max_waiting, 0
 
     async def run(self, signature: Signature, inputs: Arrays) -> Outputs:
         """All outputs of a signature; see `Runner`."""
         if self._waiting >= self._max_waiting:
             raise ServingError(_CODE.UNAVAILABLE, f"The server is busy: {self._waiting} requests wait for the model")
-        if self._is_quick(signature, inputs):
-            return self._timed(signature, inputs)
+        if not self._waiting and self._pace.is_quick(signature, inputs):
+            return self._pace.call(signature, inputs)
         self._waiting += 1
-        done = asyncio.get_running_loop().run_in_executor(self._threads, self._timed, signature, inputs)
+        done = asyncio.get_running_loop().run_in_executor(self._threads, self._pace.call, signature, inputs)
         done.add_done_callback(self._count_down)
         return await done
-
-    def _is_quick(self, signature: Signature, inputs: Arrays) -> bool:
-        few = all(array.size <= _FEW_VALUES for array in inputs.values())
-        return few and not self._waiting and self._seconds.get(signature.name, 1) < _QUICK_SECONDS
-
-    def _timed(self, signature: Signature, inputs: Arrays) -> Outputs:
-        began = time.perf_counter()
-        try:
-            return self._call(signature, inputs)
-        finally:
-            took = time.perf_counter() - began
-            before = self._seconds.get(signature.name, took)
-            # Rises at once and falls slowly: a model that is slow now and then is not called by the event loop.
-            self._seconds[signature.name] = max(took, before + (took - before) * _SHARE_OF_THE_LAST)
 
     def _count_down(self, done: asyncio.Future[Outputs]) -> None:
         self._waiting -= 1
@@ -116,22 +128,29 @@ class _Queue(deque[_Task]):
 
     def __init__(self, signature: Signature) -> None:
         super().__init__()
-        self.signature = signature
+        self.signature, self.rows = signature, 0
 
-    @property
-    def rows(self) -> int:
-        return sum(task.rows for task in self)
+    def put(self, task: _Task) -> None:
+        """Adds a request at the end."""
+        self.append(task)
+        self.rows += task.rows
+
+    def pop_first(self) -> _Task:
+        """Takes the request that has waited longest."""
+        task = self.popleft()
+        self.rows -= task.rows
+        return task
 
     def drop_abandoned(self) -> None:
         """Forgets requests whose client has gone, or whose time is over."""
         while self and self[0].result.done():
-            self.popleft()
+            self.pop_first()
 
     def take(self, most: int) -> list[_Task]:
         """The next batch."""
         batch, rows = list[_Task](), 0
         while self and rows + self[0].rows <= most:
-            task = self.popleft()
+            task = self.pop_first()
             if not task.result.done():
                 batch.append(task)
                 rows += task.rows
@@ -145,10 +164,11 @@ class Batcher:
     """
 
     def __init__(self, call: Call, threads: ThreadPoolExecutor, parameters: Batching) -> None:
-        self._call, self._threads, self._parameters = call, threads, parameters
+        self._pace, self._threads, self._parameters = _Pace(call), threads, parameters
         self._free = parameters.num_batch_threads
         self._queues: dict[Hashable, _Queue] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._is_starting = False
 
     async def run(self, signature: Signature, inputs: Arrays) -> Outputs:
         """All outputs of a signature; see `Runner`.
@@ -167,8 +187,13 @@ class Batcher:
         self._require_room(queue, rows)
         loop = asyncio.get_running_loop()
         task = _Task(inputs, rows, loop.create_future(), loop.time())
-        queue.append(task)
-        self._start_batches()
+        queue.put(task)
+        if queue.rows >= self._parameters.max_batch_size:
+            self._start_batches()
+        elif not self._is_starting:
+            # After whatever else has come in at this moment.
+            self._is_starting = True
+            loop.call_soon(self._start_soon)
         return await task.result
 
     def _key(self, signature: Signature, inputs: Arrays) -> Hashable:
@@ -189,11 +214,19 @@ class Batcher:
                 f"The batch scheduling queue to which this task was submitted is full; max_enqueued_batches is {most}",
             )
 
+    def _start_soon(self) -> None:
+        self._is_starting = False
+        self._start_batches()
+
     def _start_batches(self) -> None:
         while self._free and (batch := self._next_batch()):
             signature, tasks = batch
+            inputs = self._joined(signature, tasks)
+            if self._pace.is_quick(signature, inputs):
+                self._answer(tasks, self._answered(signature, tasks, inputs))
+                continue
             self._free -= 1
-            done = asyncio.get_running_loop().run_in_executor(self._threads, self._answered, signature, tasks)
+            done = asyncio.get_running_loop().run_in_executor(self._threads, self._answered, signature, tasks, inputs)
             done.add_done_callback(functools.partial(self._finish, tasks))
 
     def _next_batch(self) -> tuple[Signature, list[_Task]] | None:
@@ -215,48 +248,58 @@ class Batcher:
         self._timer = None
         self._start_batches()
 
-    def _answered(self, signature: Signature, tasks: list[_Task]) -> list[Outputs | Exception]:
-        """The outputs for each task; in a thread."""
-        try:
-            return list(self._together(signature, tasks))
-        except ServingError as error:
-            return [error] if len(tasks) == 1 else [self._alone(signature, task) for task in tasks]
-
-    def _alone(self, signature: Signature, task: _Task) -> Outputs | Exception:
-        try:
-            return next(self._together(signature, [task]))
-        except ServingError as error:
-            return error
-
-    def _together(self, signature: Signature, tasks: Sequence[_Task]) -> Iterator[Outputs]:
+    def _joined(self, signature: Signature, tasks: Sequence[_Task]) -> Arrays:
+        """The inputs of a batch, filled up to a size that is allowed."""
         rows = sum(task.rows for task in tasks)
         size = next((size for size in self._parameters.allowed_batch_sizes if size >= rows), rows)
-        batch = {name: _joined([task.inputs[name] for task in tasks], size - rows) for name in signature.inputs}
-        outputs = self._call(signature, batch)
-        if len(tasks) == 1 and size == rows:
-            return iter([outputs])
-        for name, array in outputs.items():
-            if not array.ndim or len(array) != size:
-                raise ServingError(
-                    _CODE.FAILED_PRECONDITION, f'The output "{name}" has not a row for each of {size} rows of the batch'
-                )
-        ends = list(itertools.accumulate(task.rows for task in tasks))
-        return (
-            {name: array[end - task.rows : end] for name, array in outputs.items()}
-            for task, end in zip(tasks, ends, strict=True)
-        )
+        return {name: _joined([task.inputs[name] for task in tasks], size - rows) for name in signature.inputs}
+
+    def _answered(self, signature: Signature, tasks: list[_Task], inputs: Arrays) -> list[Outputs | Exception]:
+        """The outputs for each task; in a thread, or by the event loop where the model is quick."""
+        try:
+            return _apart(self._pace.call(signature, inputs), tasks, _rows(inputs))
+        except ServingError as error:
+            return [error] if len(tasks) == 1 else [self._alone(signature, task) for task in tasks]
+        except Exception as error:  # a defect: nobody may wait for ever because of it
+            return [error] * len(tasks)
+
+    def _alone(self, signature: Signature, task: _Task) -> Outputs | Exception:
+        [answer] = self._answered(signature, [task], self._joined(signature, [task]))
+        return answer
 
     def _finish(self, tasks: list[_Task], finished: asyncio.Future[list[Outputs | Exception]]) -> None:
         self._free += 1
-        error = finished.exception()
-        for task, answer in zip(tasks, [error] * len(tasks) if error else finished.result(), strict=True):
+        self._answer(tasks, finished.result())
+        self._start_batches()
+
+    def _answer(self, tasks: list[_Task], answers: Sequence[Outputs | BaseException]) -> None:
+        for task, answer in zip(tasks, answers, strict=True):
             if task.result.done():
                 continue
             if isinstance(answer, BaseException):
                 task.result.set_exception(answer)
             else:
                 task.result.set_result(answer)
-        self._start_batches()
+
+
+def _apart(outputs: Outputs, tasks: Sequence[_Task], rows: int) -> list[Outputs | Exception]:
+    """The rows of each task.
+
+    Raises:
+        ServingError: FAILED_PRECONDITION: an output has not a row for each of the batch's.
+    """
+    if len(tasks) == 1 and tasks[0].rows == rows:
+        return [outputs]
+    for name, array in outputs.items():
+        if not array.ndim or len(array) != rows:
+            raise ServingError(
+                _CODE.FAILED_PRECONDITION, f'The output "{name}" has not a row for each of {rows} rows of the batch'
+            )
+    ends = itertools.accumulate(task.rows for task in tasks)
+    return [
+        {name: array[end - task.rows : end] for name, array in outputs.items()}
+        for task, end in zip(tasks, ends, strict=True)
+    ]
 
 
 def _rows(inputs: Arrays) -> int:

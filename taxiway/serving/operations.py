@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import grpc
@@ -22,8 +21,7 @@ from taxiway.serving.errors import ServingError
 from taxiway.serving.loading import Loading
 from taxiway.serving.metrics import Metrics
 from taxiway.serving.model_config import ModelSettings
-from taxiway.serving.model_version import ModelVersion
-from taxiway.serving.served_model import ServedModel, not_found
+from taxiway.serving.served_model import Lease, ServedModel, not_found
 
 _CODE = grpc.StatusCode
 
@@ -49,7 +47,7 @@ class Operations:
         self._looking = asyncio.Lock()
         self._fingerprint: object = None
 
-    def lease(self, spec: model_pb2.ModelSpec) -> AbstractAsyncContextManager[ModelVersion]:
+    def lease(self, spec: model_pb2.ModelSpec) -> Lease:
         """The version that a request names, or the latest; it stays loaded while the block runs.
 
         Raises:

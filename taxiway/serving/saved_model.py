@@ -126,6 +126,9 @@ class SavedModel:
             values = self._calls[signature.name](*(inputs[name] for name in signature.inputs))
         except tf.errors.OpError as error:
             raise ServingError(_CODES.get(error.error_code, grpc.StatusCode.UNKNOWN), str(error.message)) from error
+        except UnicodeDecodeError as error:
+            # TensorFlow's message holds what the client sent, and Python cannot make a text of it.
+            raise ServingError(_INVALID, bytes(error.object).decode(errors="backslashreplace")) from error
         return dict(zip(signature.outputs, values, strict=True))
 
     def close(self) -> None:

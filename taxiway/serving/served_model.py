@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,22 @@ _LIVE = (State.START, State.LOADING, State.AVAILABLE, State.UNLOADING)
 _MOST_ENDED = 100
 
 _log = logging.getLogger(__name__)
+
+
+class Lease:
+    """A version that is in use while the block runs; written out, for every request goes through it."""
+
+    def __init__(self, version: ModelVersion) -> None:
+        self._version = version
+
+    async def __aenter__(self) -> ModelVersion:
+        self._version.leases += 1
+        return self._version
+
+    async def __aexit__(self, *_: object) -> None:
+        self._version.leases -= 1
+        if not self._version.leases:
+            self._version.unused.set()
 
 
 class ServedModel:
@@ -74,17 +89,9 @@ class ServedModel:
             raise not_found(spec.name, number)
         return found
 
-    @asynccontextmanager
-    async def lease(self, spec: model_pb2.ModelSpec) -> AsyncIterator[ModelVersion]:
+    def lease(self, spec: model_pb2.ModelSpec) -> Lease:
         """The version that a request names; it stays loaded while the block runs. Raises as `version`."""
-        found = self.version(spec)
-        found.leases += 1
-        try:
-            yield found
-        finally:
-            found.leases -= 1
-            if not found.leases:
-                found.unused.set()
+        return Lease(self.version(spec))
 
     async def follow(self) -> None:
         """One look at the base path, and all that follows from it."""

@@ -16,7 +16,7 @@ import pytest
 
 from components.errors import UserError
 from taxiway.serving import model_config
-from taxiway.serving.batching import Batcher, Batching
+from taxiway.serving.batching import Batcher, Batching, OneByOne
 from taxiway.serving.errors import ServingError
 from taxiway.serving.saved_model import Signature, TensorInfo
 from tests.taxiway.serving import models, server
@@ -39,12 +39,13 @@ class Model:
         return {"y": inputs["x"] * 2}
 
 
-def asked(model: Any, parameters: Batching, requests: list[np.ndarray], pause: float = 0) -> list[Any]:
+def asked(model: Any, parameters: Batching | None, requests: list[np.ndarray], pause: float = 0) -> list[Any]:
     """The answers to requests that come one after the other without waiting, or the errors."""
 
     async def ask() -> list[Any]:
-        with ThreadPoolExecutor(parameters.num_batch_threads) as threads:
-            batcher, tasks = Batcher(model, threads, parameters), []
+        with ThreadPoolExecutor(1) as threads:
+            batcher = Batcher(model, threads, parameters) if parameters else OneByOne(model, threads, 100)
+            tasks = []
             for request in requests:
                 tasks.append(asyncio.create_task(batcher.run(DOUBLE, {"x": request})))
                 await asyncio.sleep(pause)
@@ -96,6 +97,38 @@ def test_a_request_that_the_model_refuses_is_no_error_of_its_neighbours() -> Non
     assert answers[2].message == "x is negative"
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.01])
+def test_a_defect_of_the_model_leaves_nobody_waiting(seconds: float) -> None:
+    sound = Model(seconds)
+
+    def model(signature: Signature, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if inputs["x"][0] == 7:
+            raise TypeError("a defect")
+        return sound(signature, inputs)
+
+    requests = [ones(1), ones(1), np.full(1, 7, np.float32), ones(1)]
+    answers = asked(model, Batching(num_batch_threads=1), requests, pause=0.03)
+    assert [isinstance(answer, dict) for answer in answers] == [True, True, False, True]
+    assert "a defect" in str(answers[2])
+
+
+def test_a_quick_model_is_called_by_the_event_loop_and_a_slow_one_is_not() -> None:
+    callers = list[bool]()
+
+    def model(_: Signature, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        callers.append(threading.current_thread() is threading.main_thread())
+        time.sleep(float(inputs["x"][0]) / 1000)
+        return {"y": inputs["x"]}
+
+    quick, slow = [np.zeros(1, np.float32)] * 40, [np.full(1, 5, np.float32)] * 2
+    for parameters in (Batching(num_batch_threads=1), None):
+        callers.clear()
+        asked(model, parameters, [*quick, *slow, *quick[:1]], pause=0.01)
+        assert not callers[0]
+        assert any(callers[:40])
+        assert callers[41:] == [False, False]
+
+
 def test_inputs_of_other_lengths_share_a_batch_where_they_are_padded() -> None:
     requests = [np.ones((1, size), np.float32) for size in (1, 2, 3, 1)]
     model = Model()
@@ -135,7 +168,9 @@ def test_an_abandoned_request_is_not_run() -> None:
     async def ask() -> None:
         with ThreadPoolExecutor(1) as threads:
             batcher = Batcher(model, threads, Batching(num_batch_threads=1))
-            first, second, third = (asyncio.create_task(batcher.run(DOUBLE, {"x": ones(n)})) for n in (1, 2, 4))
+            first = asyncio.create_task(batcher.run(DOUBLE, {"x": ones(1)}))
+            await asyncio.sleep(0.02)
+            second, third = (asyncio.create_task(batcher.run(DOUBLE, {"x": ones(n)})) for n in (2, 4))
             await asyncio.sleep(0.02)
             second.cancel()
             await asyncio.gather(first, third)
