@@ -47,7 +47,7 @@ class Artifact:
 
 
 class Examples(Artifact):
-    """`Split-<name>/data_parquet-*.parquet` or `Split-<name>/data_tfrecord-*.gz`."""
+    """`Split-<name>/data_parquet-*.parquet` or `Split-<name>/data_tfrecord-*.gz`; or a server's request logs."""
 
     schema_title = "system.Dataset"
 

@@ -29,7 +29,7 @@ class Read(beam.PTransform):
     """A split's rows as batches in TFXIO's form: its row groups or files are read wherever Beam puts them.
 
     Args:
-        examples: An Examples artifact of either payload format.
+        examples: An Examples artifact of any payload format.
         split: The split's name.
         read: Reads a piece; `components.examples.read_piece` by default, with these settings.
     """

@@ -2,7 +2,7 @@
 
 Every batch has TFXIO's form, in memory and in Parquet alike: a column is `large_list<int64 | float | large_binary>`,
 one list a row; a null is a missing feature, an empty list a feature that is there and empty. TFX, TFDV, TFT and TFMA
-take such batches as they are.
+take such batches as they are. Request logs of a model server are Examples too, to be read only.
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components import tfrecord
+from components import prediction_logs, tfrecord
 from components.artifacts import Artifact, split_names, split_path
 from components.errors import DataError, UserError
 
 PARQUET = "parquet"
 TF_EXAMPLE = "tf_example"
+PREDICTION_LOG = "prediction_log"
 PAYLOAD_FORMATS = {PARQUET: "FORMAT_PARQUET", TF_EXAMPLE: "FORMAT_TF_EXAMPLE"}
 """The values of a stage's `payload_format`, and TFX's names of them."""
+
+_READABLE = {**PAYLOAD_FORMATS, PREDICTION_LOG: "FORMAT_PREDICTION_LOG"}
 
 BATCH_ROWS = 10_000
 """Rows a batch: large enough that the work is in the libraries, small enough that memory stays flat."""
@@ -39,14 +42,28 @@ _ROW_GROUP_ROWS = 128_000
 
 
 def payload_format(examples: Artifact) -> str:
-    """`parquet` or `tf_example`: from TFX's property, else from the files."""
+    """`parquet`, `tf_example` or `prediction_log`: from TFX's property, else from the files."""
     named = examples.metadata.get("payload_format")
     if named in (None, ""):
-        return PARQUET if any(examples.path.glob("Split-*/*.parquet")) else TF_EXAMPLE
-    for ours, tfx in PAYLOAD_FORMATS.items():
+        return _format_of_files(examples)
+    for ours, tfx in _READABLE.items():
         if named == tfx:
             return ours
-    raise UserError(f"{examples.path} holds {named}", mend=f"use one of {', '.join(PAYLOAD_FORMATS.values())}")
+    raise UserError(f"{examples.path} holds {named}", mend=f"use one of {', '.join(_READABLE.values())}")
+
+
+def _format_of_files(examples: Artifact) -> str:
+    if any(examples.path.glob("Split-*/*.parquet")):
+        return PARQUET
+    folders = sorted(folder for folder in examples.path.glob("Split-*") if folder.is_dir())
+    records = (record for folder in folders for file in _data_files(folder) for record in tfrecord.read_records(file))
+    return PREDICTION_LOG if prediction_logs.is_log(next(records, b"")) else TF_EXAMPLE
+
+
+def written_format(examples: Artifact) -> str:
+    """The payload format of what is made from examples where none is asked for: their own, Parquet for logs."""
+    found = payload_format(examples)
+    return found if found in PAYLOAD_FORMATS else PARQUET
 
 
 def require_payload_format(name: str) -> None:
@@ -77,17 +94,27 @@ def split_files(examples: Artifact, split: str) -> list[Path]:
 
     Raises:
         UserError: There is no such split.
+        DataError: It has no folder.
     """
     require_splits(examples, [split])
     folder = split_path(examples, split)
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}", mend=f"put the files of the split {split!r} there")
+    return _data_files(folder)
+
+
+def _data_files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith((".", "_")))
 
 
 def row_count(examples: Artifact, split: str) -> int:
     """The number of rows of a split."""
     files = split_files(examples, split)
-    if payload_format(examples) == PARQUET:
+    found = payload_format(examples)
+    if found == PARQUET:
         return sum(pq.read_metadata(file).num_rows for file in files)
+    if found == PREDICTION_LOG:
+        return sum(1 for _ in prediction_logs.read_rows(files))
     return sum(1 for file in files for _ in tfrecord.read_records(file))
 
 
@@ -102,7 +129,7 @@ def read_batches(
     """Streams a split's rows in TFXIO's form.
 
     Args:
-        examples: An Examples artifact of either payload format, ours or TFX's.
+        examples: An Examples artifact of any payload format, ours or TFX's.
         split: The split's name.
         columns: The features to read; all by default. One that a file lacks is absent from its batches.
         batch_rows: The most rows in a batch.
@@ -111,9 +138,13 @@ def read_batches(
     Raises:
         DataError: A file is damaged.
     """
-    parquet = payload_format(examples) == PARQUET
-    for file in split_files(examples, split):
-        yield from read_piece(Piece(file, parquet), columns=columns, batch_rows=batch_rows, schema=schema)
+    files, found = split_files(examples, split), payload_format(examples)
+    if found == PREDICTION_LOG:
+        # Together: requests come in small files, and a feature keeps its type from one to the next.
+        yield from prediction_logs.read_batches(files, columns, batch_rows, BATCH_BYTES, schema)
+        return
+    for file in files:
+        yield from read_piece(Piece(file, found), columns=columns, batch_rows=batch_rows, schema=schema)
 
 
 @dataclass(frozen=True)
@@ -122,12 +153,12 @@ class Piece:
 
     Attributes:
         file: One of the split's files.
-        parquet: Whether it is Parquet; TFRecords of tf.Example otherwise.
+        payload_format: What it holds.
         row_group: The row group of a Parquet file; all of them by default.
     """
 
     file: Path
-    parquet: bool
+    payload_format: str
     row_group: int | None = None
 
 
@@ -137,11 +168,11 @@ def pieces(examples: Artifact, split: str) -> list[Piece]:
     Raises:
         UserError: There is no such split.
     """
-    files = split_files(examples, split)
-    if payload_format(examples) != PARQUET:
-        return [Piece(file, parquet=False) for file in files]
+    files, found = split_files(examples, split), payload_format(examples)
+    if found != PARQUET:
+        return [Piece(file, found) for file in files]
     return [
-        Piece(file, parquet=True, row_group=number)
+        Piece(file, found, row_group=number)
         for file in files
         for number in range(pq.read_metadata(file).num_row_groups)
     ]
@@ -151,8 +182,10 @@ def read_piece(
     piece: Piece, *, columns: list[str] | None = None, batch_rows: int = BATCH_ROWS, schema: bytes | None = None
 ) -> Iterator[pa.RecordBatch]:
     """Streams a piece's rows in TFXIO's form; for the arguments see `read_batches`."""
-    if piece.parquet:
+    if piece.payload_format == PARQUET:
         yield from map(to_tfxio_form, read_parquet(piece.file, columns, batch_rows, piece.row_group))
+    elif piece.payload_format == PREDICTION_LOG:
+        yield from prediction_logs.read_batches([piece.file], columns, batch_rows, BATCH_BYTES, schema)
     else:
         yield from read_tf_examples(piece.file, columns, batch_rows, schema)
 

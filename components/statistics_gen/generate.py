@@ -68,7 +68,7 @@ def _on_beam(
 
     began = time.monotonic()
     columns = _all_columns(examples, split)
-    if missing := columns_named(options) - set(columns):
+    if columns and (missing := columns_named(options) - set(columns)):
         raise unknown_column(min(missing), columns)
     result = beam.of_split(examples, split, options, beam_pipeline_args, beside)
     _report(split, result, time.monotonic() - began)
@@ -90,7 +90,8 @@ def _watched(batches: Iterable[pa.RecordBatch], seen: set[str], options: tfdv.St
 
 
 def _all_columns(examples: Artifact, split: str) -> list[str]:
-    return next(iter(read_batches(examples, split))).schema.names  # type: ignore[no-any-return]
+    first = next(read_batches(examples, split), None)
+    return [] if first is None else list(first.schema.names)
 
 
 def _write(path: Path, result: statistics_pb2.DatasetFeatureStatisticsList) -> None:

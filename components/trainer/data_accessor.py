@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from components.examples import PARQUET
+from components.errors import UserError
+from components.examples import PARQUET, TF_EXAMPLE
 from components.trainer import parquet_dataset
 from components.trainer.fn_args import DataAccessor
 
@@ -30,7 +31,13 @@ def _tf_example_batches(file_pattern: str | list[str], options: Any, schema: Any
 
 
 def data_accessor(payload_format: str) -> DataAccessor:
-    """The factories that read files of a payload format; a `data_view_decode_fn` belongs to neither of the two."""
+    """The factories that read files of a payload format; a `data_view_decode_fn` belongs to neither of the two.
+
+    Raises:
+        UserError: It is one that is not trained on.
+    """
     if payload_format == PARQUET:
         return DataAccessor(parquet_dataset.tf_dataset, parquet_dataset.record_batches)
+    if payload_format != TF_EXAMPLE:
+        raise UserError(f"nothing is trained on {payload_format} examples", mend="pass them through transform first")
     return DataAccessor(_tf_example_dataset, _tf_example_batches)

@@ -17,7 +17,7 @@ from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 from components.artifacts import Artifact, Examples, whole_folder
 from components.beam_engine import uses_beam
 from components.errors import UserError
-from components.examples import PAYLOAD_FORMATS, SplitWriter, describe, payload_format, require_splits
+from components.examples import PAYLOAD_FORMATS, SplitWriter, describe, require_splits, written_format
 from components.transform import analysis
 from components.transform.analyzers import NotDirectError
 from components.transform.application import Transform
@@ -115,7 +115,7 @@ def _analyzed_splits(examples: Artifact, wanted: list[str]) -> list[str]:
 def _written_format(examples: Artifact, wanted: str) -> str:
     if wanted and wanted not in PAYLOAD_FORMATS:
         raise UserError(f"there is no payload_format {wanted!r}", mend=f"use one of {', '.join(PAYLOAD_FORMATS)}")
-    return wanted or payload_format(examples)
+    return wanted or written_format(examples)
 
 
 def _complete_graph(task: _Task) -> None:

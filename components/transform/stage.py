@@ -34,7 +34,8 @@ def transform(
         analyze_splits: The splits that vocabularies, means and other analyses are computed over.
         transform_splits: The splits to transform; all by default.
         custom_config: Handed to a preprocessing_fn that takes `custom_config`.
-        payload_format: Of the transformed examples: `parquet`, `tf_example`, or as the input where empty.
+        payload_format: Of the transformed examples: `parquet`, `tf_example`, or as the input where empty (Parquet
+            for request logs).
         disable_statistics: Skip the statistics before and after the transform.
         engine: `direct`, in this process; or `beam`, for data that one machine does not hold.
         beam_pipeline_args: Beam's pipeline options for `beam`, such as `["--runner=FlinkRunner", ...]`; the
