@@ -82,7 +82,12 @@ def test_the_readme_lists_every_command_with_every_option_and_no_other() -> None
     rows = re.findall(r"^\| `(\w+) ?[A-Z]*` \| (.*?) \|", _readme(), re.MULTILINE)
     listed = {name: set(re.findall(r"(?<!\w)--?[a-z][a-z-]*", options)) for name, options in rows}
     assert listed == {
-        name: {option for parameter in command.params for option in parameter.opts if option.startswith("-")}
+        name: {
+            option
+            for parameter in command.params
+            for option in (*parameter.opts, *parameter.secondary_opts)
+            if option.startswith("-")
+        }
         for name, command in group.commands.items()
     }
 

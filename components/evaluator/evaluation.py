@@ -18,7 +18,7 @@ from components.evaluator.rows import IndirectError, Inference, Representations,
 from components.evaluator.slices import Slicer
 from components.examples import PARQUET, payload_format, read_batches, require_splits
 
-_BATCH_ROWS = 1 << 15
+_BATCH_ROWS = 1 << 13
 """Enough for the cost of a call of the model to vanish, and few enough to hold serialized."""
 
 
