@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 # Two files of tests at a time; within a file they share what is slow to make.
 WORKERS = -n 2 --dist loadfile
-.PHONY: help setup run test test-all check lint types imports format bench lock data shell golden docs-pages clean
+.PHONY: help setup run test test-all check lint types imports format bench bench-serving lock data shell golden docs-pages clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ format: .venv/ready ## Format the code
 
 bench: .venv/ready ## Taxiway beside TFX; ROWS=15002,150020 chooses sizes
 	@bin/python -m benchmarks.bench $(if $(ROWS),--rows $(ROWS)) $(ARGS)
+
+bench-serving: .venv/ready ## taxiway serve under load, beside a KServe model server; ARGS="--parts latency,rows"
+	@bin/python -m benchmarks.serving $(ARGS)
 
 lock: .venv/ready ## Resolve setup.py's ranges anew into requirements.lock
 	@bin/inside uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev \
