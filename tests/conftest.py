@@ -31,7 +31,7 @@ def _temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 
 @pytest.fixture(scope="module", autouse=True)
 def _own_object_stores() -> Iterator[None]:
-    """fsspec keeps its file systems, and with them the address of a server that another module has stopped."""
+    """File systems are kept by fsspec, with the address of a server that another module has stopped."""
     yield
     if s3fs := sys.modules.get("s3fs"):
         s3fs.S3FileSystem.clear_instance_cache()
