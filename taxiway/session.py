@@ -22,7 +22,6 @@ from components.errors import ServiceError, TaxiwayError
 from taxiway import loading, spec
 from taxiway.digest_store import DigestStore
 from taxiway.home import Home
-from taxiway.lineage.store import LineageStore
 from taxiway.progress import Observer, observer_for
 from taxiway.runner.graph import Call, Graph, Result, State, Values
 from taxiway.runner.launcher import Launcher
@@ -248,6 +247,9 @@ class _Session:
         self._write_record()
         launcher.open(self._record.folder / "logs" / "launcher.log")
         self._slots = threading.Semaphore(jobs)
+        # It brings gRPC, while the stages' libraries are being loaded on another processor.
+        from taxiway.lineage.store import LineageStore
+
         self._lineage = LineageStore.open(self._home.lineage)
         self._lineage.close_abandoned(self._living())
         self._lineage.start_run(self._record.id, self._record.pipeline, self._parameters, datetime.now(UTC))

@@ -74,11 +74,11 @@ class LocalLauncher:
         """Ends the servers, and keeps what they said."""
         for server in self._servers.values():
             server.kill()
-        for server in self._servers.values():
-            server.join()
         self._save_words()
         for server in self._servers.values():
             server.forget_words()
+            # Gigabytes take their time to be freed.
+            threading.Thread(target=server.join, daemon=True).start()
 
     @cached_property
     def _environment(self) -> str:
@@ -183,7 +183,7 @@ class _Server:
         self._process.kill()
 
     def join(self) -> None:
-        """Waits until the server has ended; gigabytes take their time to be freed."""
+        """Waits until the server has ended."""
         self._process.wait()
         self._listener.join(timeout=5)
 

@@ -151,7 +151,7 @@ def test_the_command_takes_under_two_seconds_and_loads_no_tensorflow(here: Path)
     program = (
         "import sys; sys.argv = ['taxiway', 'check', 'sound.yaml']\n"
         "import taxiway.cli\n"
-        "try:\n    taxiway.cli.main()\n"
+        "try:\n    taxiway.cli.app()\n"
         "except SystemExit as end:\n    assert not end.code, end.code\n"
         "heavy = {'tensorflow', 'apache_beam', 'tensorflow_data_validation', 'ml_metadata'} & sys.modules.keys()\n"
         "assert not heavy, heavy\n"
