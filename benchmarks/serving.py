@@ -10,6 +10,7 @@ load itself took of the processor), and one a limit with part, limit, measured, 
     throughput   64 clients, one example, batching: against a server with the same stubs that answers a constant
     rows         256 examples a request: against `signature(**inputs)`
     kserve       64 clients and one, gRPC and REST: beside a KServe Python model server in an environment of its own
+    swaps        100 new versions, one every 3 s, at 50 requests/s
     soak         80 % of the most, a new version every 30 s, malformed requests
     overload     twice the most: what is answered, what is refused how quickly, and when it is over
 
@@ -44,7 +45,7 @@ from benchmarks import settings
 from benchmarks.bench import OUTPUT
 from benchmarks.data import taxi_csv, write_trips
 from benchmarks.serving_bench import Bench, answers
-from benchmarks.serving_endurance import overload, soak
+from benchmarks.serving_endurance import overload, soak, swaps
 from benchmarks.serving_figures import Figure, limit, median_run, tables
 from benchmarks.serving_load import PREDICT
 from benchmarks.serving_servers import BLOCKS, SINGLES
@@ -172,6 +173,7 @@ def _options(parts: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, help="a folder whose sub-folders are versions; else one is trained")
     parser.add_argument("--seconds", type=float, default=10, help="how long each load takes")
+    parser.add_argument("--swaps", type=int, default=100)
     parser.add_argument("--soak-minutes", type=float, default=10)
     parser.add_argument("--overload-seconds", type=float, default=30)
     parser.add_argument("--parts", default=",".join(parts), help="which, with commas between")
@@ -189,6 +191,7 @@ def main() -> None:
         "throughput": throughput,
         "rows": rows,
         "kserve": kserve,
+        "swaps": lambda bench: swaps(bench, options.swaps),
         "soak": lambda bench: soak(bench, options.soak_minutes * 60),
         "overload": lambda bench: overload(bench, options.overload_seconds),
     }

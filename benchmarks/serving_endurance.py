@@ -1,4 +1,4 @@
-"""The serving benchmark's long parts: minutes near the most that the server can do, and twice that."""
+"""The serving benchmark's long parts: swaps in a row, minutes near the most that the server can do, and twice that."""
 
 from __future__ import annotations
 
@@ -36,6 +36,11 @@ _CLIENTS = 64
 _SHARE = 0.8
 """Of the most, for the soak."""
 _SWAP_SECONDS = 30
+_CALM_RATE, _CALM_SECONDS = 50, 20
+"""Requests a second for swaps in a row, and how long none is done before and after them."""
+_QUIET_RATE, _QUIET_CLIENTS = 50, 4
+_SOON_SECONDS = 3
+"""For the part that is about swaps: requests a second, clients, and how often a new version comes."""
 _KEPT = 2
 """Versions that are not deleted."""
 _MALFORMED_A_SECOND = 20
@@ -85,16 +90,42 @@ class _Watch:
             shutil.rmtree(old)
 
 
-def _watched(models: Path, server: Server, load: subprocess.Popen[bytes]) -> _Watch:
-    """Swaps versions and looks at the server's memory for as long as a load goes on."""
+def _watched(models: Path, server: Server, load: subprocess.Popen[bytes], every: float) -> _Watch:
+    """Swaps versions every so many seconds, and looks at the server's memory, for as long as a load goes on."""
     watch, due = _Watch(), time.time() + _SWAP_SECONDS
     while load.poll() is None and server.is_alive():
         watch.rss.append((time.time(), server.rss_mb()))
         if time.time() >= due:
             watch.swap(models, server)
-            due += _SWAP_SECONDS
-        time.sleep(1)
+            due += every
+        time.sleep(0.2)
     return watch
+
+
+def swaps(bench: Bench, count: int) -> Iterator[Figure]:
+    """So many new versions in a row, at few requests a second."""
+    models = bench.new("models") / NAME
+    shutil.copytree(bench.version, models / "1")
+    with servers.taxiway(models, bench.new("taxiway")) as server:
+        seconds = _SWAP_SECONDS + count * _SOON_SECONDS
+        load = bench.request(server, "grpc", bench.single)
+        load = replace(load, seconds=seconds, rate=_QUIET_RATE, clients=_QUIET_CLIENTS)
+        output = bench.new("swaps.npz")
+        with started(load, output) as loading:
+            watch = _watched(models, server, loading, _SOON_SECONDS)
+            if loading.wait():
+                raise SystemExit("the load failed")
+        peak = round(server.peak_mb(), 1)
+    found = Samples.load(output)
+    steady, *swapping = (
+        {"clients": _QUIET_CLIENTS, **figure, "peak_mb": peak} for figure in _by_span(found, watch, seconds)
+    )
+    yield from (steady, *swapping)
+    yield {"system": "swaps", "swaps": len(watch.loading)}
+    yield limit("failed requests", float(np.count_nonzero(found.codes != OK)), 0, at_least=False)
+    for figure in swapping:
+        what = f"p99 when {figure['system'].partition(', ')[2]}, of the steady one"
+        yield limit(what, figure["p99_ms"] / steady["p99_ms"], 2, at_least=False)
 
 
 def soak(bench: Bench, seconds: float) -> Iterator[Figure]:
@@ -112,7 +143,7 @@ def soak(bench: Bench, seconds: float) -> Iterator[Figure]:
         with started(load, output) as loading:
             time.sleep(_LEARNING_SECONDS)
             with servers.process(command, malformed.with_suffix(".log")) as sending:
-                watch = _watched(models, server, loading)
+                watch = _watched(models, server, loading, _SWAP_SECONDS)
                 if loading.wait() or sending.wait():
                     raise SystemExit(f"a load failed; see {malformed.with_suffix('.log')}")
         alive, peak = server.is_alive(), round(server.peak_mb(), 1)

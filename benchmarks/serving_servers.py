@@ -91,18 +91,19 @@ BLOCKS = batching(rows=256, micros=0, threads=2)
 
 
 @contextlib.contextmanager
-def taxiway(folder: Path, work: Path, parameters: str = "") -> Iterator[Server]:
+def taxiway(folder: Path, work: Path, parameters: str = "", *options: str) -> Iterator[Server]:
     """`taxiway serve` on a folder of versions, when the latest is available.
 
     Args:
         folder: The folder; its name is the model's.
         work: Where its log and files go; made if missing.
         parameters: The text of the file with batching parameters; "" for no batching.
+        options: More of `taxiway serve`.
     """
     work.mkdir(parents=True)
     address, log = work / "address", work / "log"
     command = [sys.executable, "-m", "taxiway.cli", "serve", str(folder), "--port", "0", "--rest-port", "0"]
-    command += ["--address-file", str(address)]
+    command += ["--address-file", str(address), *options]
     if parameters:
         (work / "batching").write_text(parameters)
         command += ["--enable-batching", "--batching-parameters-file", str(work / "batching")]

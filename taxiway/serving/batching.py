@@ -26,7 +26,7 @@ Outputs = dict[str, np.ndarray]
 Call = Callable[[Signature, Arrays], Outputs]
 
 _CODE = grpc.StatusCode
-_QUICK_SECONDS = 0.001
+_QUICK_SECONDS = 0.0004
 _SLOW = 0.005
 _SHARE_OF_THE_LAST = 0.1
 

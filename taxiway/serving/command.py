@@ -50,6 +50,9 @@ def serve_command(
     tls_client_ca: Annotated[Path | None, typer.Option(metavar="FILE", help="Who signs clients' certificates.")] = None,
     poll_seconds: Annotated[float, typer.Option(help="How often versions are looked for.", min=0.01)] = 1.0,
     max_request_mb: Annotated[int, typer.Option(help="The largest request, in MiB.", min=1, max=2047)] = 64,
+    tensorflow_intra_op_parallelism: Annotated[
+        int, typer.Option(metavar="N", help="Threads of one operation of a model; 0 for TensorFlow's choice.", min=0)
+    ] = 0,
     max_waiting: Annotated[int, typer.Option(help="The most requests of a version that wait for it.", min=1)] = 1000,
     address_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where to write the addresses: gRPC, then REST.")
@@ -80,6 +83,7 @@ def serve_command(
         poll_seconds=poll_seconds,
         max_request_bytes=max_request_mb << 20,
         max_waiting=max_waiting,
+        intra_op_parallelism=tensorflow_intra_op_parallelism,
     )
     server.run(settings, address_file)
 

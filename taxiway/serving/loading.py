@@ -33,6 +33,7 @@ class Loading:
         verification: What a version has to show before it is loaded.
         batching: None where each request is a call of its own.
         max_waiting: How many requests of a version may wait for the model where they are not batched.
+        intra_op_parallelism: Threads of one operation of a model; 0 for TensorFlow's choice.
         threads: Run the models.
         metrics: Count the loads.
     """
@@ -40,6 +41,7 @@ class Loading:
     verification: Verification
     batching: Batching | None
     max_waiting: int
+    intra_op_parallelism: int
     threads: ThreadPoolExecutor
     metrics: Metrics
 
@@ -54,7 +56,7 @@ class Loading:
         began, status = time.perf_counter(), grpc.StatusCode.OK
         try:
             self.verification.require(folder)
-            model = SavedModel(folder)
+            model = SavedModel(folder, self.intra_op_parallelism)
             try:
                 asked = warmup.warm_up(model, folder)
             except BaseException:

@@ -78,8 +78,12 @@ class Signature:
 class SavedModel:
     """A SavedModel in memory. `run` may be called from several threads."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, intra_op_parallelism: int = 0) -> None:
         """Loads it.
+
+        Args:
+            folder: Where it lies.
+            intra_op_parallelism: Threads of one operation; 0 for TensorFlow's choice.
 
         Raises:
             ServingError: TensorFlow's code and words, where it does not load.
@@ -90,7 +94,9 @@ class SavedModel:
                 f"Could not find SavedModel .pb or .pbtxt at supplied export directory path: {folder}. "
                 "Check that the directory exists and that you have the right permissions for accessing it.",
             )
-        options = config_pb2.ConfigProto(gpu_options=config_pb2.GPUOptions(allow_growth=True))
+        options = config_pb2.ConfigProto(
+            intra_op_parallelism_threads=intra_op_parallelism, gpu_options=config_pb2.GPUOptions(allow_growth=True)
+        )
         self._session = tf.compat.v1.Session(graph=tf.Graph(), config=options)
         try:
             with self._session.graph.as_default():

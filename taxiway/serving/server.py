@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import ssl
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
@@ -34,6 +35,13 @@ from taxiway.serving.verification import Verification
 
 GRACE_SECONDS = 10.0
 """How long requests that are under way may take after SIGTERM."""
+
+_SWITCH_SECONDS = 0.0005
+"""How long the event loop waits until a thread that loads a version gives way; Python's own is ten times that."""
+
+_MOST_PENDING = 20_000
+"""Calls that gRPC may have waiting to be taken up. Its own limit, a thousand, is a third of a second of short requests:
+from there on it cancels calls at random, without a word."""
 
 _SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
 
@@ -65,6 +73,7 @@ class Settings:
         poll_seconds: How often versions are looked for.
         max_request_bytes: Larger requests are refused.
         max_waiting: How many requests of a version may wait for the model where they are not batched.
+        intra_op_parallelism: Threads of one operation of a model; 0 for TensorFlow's choice.
     """
 
     models: tuple[ModelSettings, ...]
@@ -78,6 +87,7 @@ class Settings:
     poll_seconds: float = 1.0
     max_request_bytes: int = rest.MAX_BODY_BYTES
     max_waiting: int = 1000
+    intra_op_parallelism: int = 0
 
 
 def run(settings: Settings, address_file: Path | None = None) -> None:
@@ -95,6 +105,7 @@ def run(settings: Settings, address_file: Path | None = None) -> None:
 
 
 async def _serve(settings: Settings, address_file: Path | None) -> None:
+    sys.setswitchinterval(_SWITCH_SECONDS)
     stopped = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stopped.set)
@@ -102,6 +113,7 @@ async def _serve(settings: Settings, address_file: Path | None) -> None:
         settings.verification,
         settings.batching,
         settings.max_waiting,
+        settings.intra_op_parallelism,
         loading.model_threads(settings.batching),
         Metrics(),
     )
@@ -161,6 +173,8 @@ async def _start_grpc(
         ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", settings.max_request_bytes),
         ("grpc.max_send_message_length", -1),
+        ("grpc.server.max_pending_requests", _MOST_PENDING),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * _MOST_PENDING),
     ]
     server = grpc.aio.server(options=options)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(operations), server)

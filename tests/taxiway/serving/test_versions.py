@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -224,10 +225,18 @@ def labelled(running: server.Server, label: str) -> float:
     return float(call.result().outputs["y"].float_val[0])
 
 
-def reload(running: server.Server, *configs: dict[str, Any], labels: dict[str, int] | None = None) -> str:
+def reload(
+    running: server.Server,
+    *configs: dict[str, Any],
+    labels: dict[str, int] | None = None,
+    versions: Sequence[int] = (),
+) -> str:
+    """Asks for other models, labels or versions; gives why it was refused."""
     request = model_management_pb2.ReloadConfigRequest()
     for each in configs:
         added = request.config.model_config_list.config.add(**each)
+        if versions:
+            added.model_version_policy.specific.versions.extend(versions)
         for label, number in (labels or {}).items():
             added.version_labels[label] = number
     try:
@@ -254,6 +263,21 @@ def test_a_reload_answers_once_the_models_are_there(saved: Saved, base: Path, tm
         assert running.states("inner") == {}
         assert "names the model 'half' twice" in reload(running, half, half)
         assert "half_plus" not in reload(running, {"name": "gone", "base_path": str(base / "nothing")})
+
+
+@pytest.mark.slow
+def test_a_thousand_reloads_by_32_clients(saved: Saved, base: Path, tmp_path: Path) -> None:
+    models.publish(saved("half_plus_two"), base, 1)
+    models.publish(saved("half_plus_three"), base, 2)
+    half = {"name": NAME, "base_path": str(base)}
+    with server.running(tmp_path, base) as running:
+        running.wait(NAME, {2: "AVAILABLE"})
+        with asked(running) as failed, ThreadPoolExecutor(32) as clients:
+            said = list(clients.map(lambda version: reload(running, half, versions=[version]), [1, 2] * 512))
+        assert set(said) == {""}
+        assert failed == []
+        assert running.predict(NAME, x=[2.0])["y"] in (3.0, 4.0)
+        assert requests.get(f"{running.rest}/readyz", timeout=10).status_code == 200
 
 
 def warmed(model: Path, folder: Path, *records: bytes) -> Path:
