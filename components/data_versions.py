@@ -325,7 +325,8 @@ def _list_store(url: str) -> tuple[Any, str, list[str]]:
     fs, target = url_to_fs(url)
     fs.invalidate_cache()
     base, pattern = (target, "") if fs.exists(target) else _split_glob(target)
-    files = _selected(fs.find(base), base, pattern)
+    # S3's driver lists the zero-byte markers of folders as files.
+    files = _selected([name for name in fs.find(base) if not name.endswith("/")], base, pattern)
     if not files:
         raise FileNotFoundError(url)
     return fs, base, files

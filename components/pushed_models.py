@@ -114,7 +114,9 @@ class Version:
         Raises:
             DataError: A name leads out of the version's folder; object stores allow such names.
         """
-        found = sorted(path.removeprefix(f"{self.path}/") for path in self.destination.file_system.find(self.path))
+        paths = self.destination.file_system.find(self.path)
+        # S3's driver lists the zero-byte markers of folders as files.
+        found = sorted(path.removeprefix(f"{self.path}/") for path in paths if not path.endswith("/"))
         for name in found:
             if ".." in PurePosixPath(name).parts or name.startswith("/"):
                 raise DataError(f"the file {name!r} of {self.url} leads out of its folder", mend="remove that version")
