@@ -2,7 +2,9 @@
 .DEFAULT_GOAL := help
 # Two files of tests at a time; within a file they share what is slow to make.
 WORKERS = -n 2 --dist loadfile
-.PHONY: help setup run test test-all check lint types imports format bench bench-serving lock data shell golden docs-pages clean
+.PHONY: help setup run test test-all check lint types imports format bench bench-serving lock data shell golden \
+    docs-pages images sbom clean \
+    kind-up kind-demo kind-down minikube-up minikube-demo minikube-down
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -46,9 +48,32 @@ bench: .venv/ready ## Taxiway beside TFX; ROWS=15002,150020 chooses sizes
 bench-serving: .venv/ready ## taxiway serve under load, beside a KServe model server; ARGS="--parts latency,rows"
 	@bin/python -m benchmarks.serving $(ARGS)
 
-lock: .venv/ready ## Resolve setup.py's ranges anew into requirements.lock
+kind-up: .venv/ready ## A cluster of kind with Kubeflow Pipelines, the images and TF Serving
+	@manifests/cluster kind up
+
+kind-demo: .venv/ready ## The taxi pipeline on that cluster, and predictions of the model that it pushed
+	@manifests/cluster kind demo
+
+kind-down: ## Remove the cluster of kind and all that it has stored
+	@manifests/cluster kind down
+
+minikube-up: .venv/ready ## As kind-up, with minikube
+	@manifests/cluster minikube up
+
+minikube-demo: .venv/ready ## As kind-demo, with minikube
+	@manifests/cluster minikube demo
+
+minikube-down: ## As kind-down, with minikube
+	@manifests/cluster minikube down
+
+lock: .venv/ready ## Resolve setup.py's ranges anew: requirements.lock, and docker/packages/ for the images
 	@bin/inside uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev \
 	    --no-header --no-annotate --no-emit-index-url --upgrade setup.py --output-file requirements.lock
+	@$(MAKE) --no-print-directory setup
+	@bin/python docker/select_packages.py
+	@bin/python docker/select_packages.py cuda | bin/inside uv pip compile --quiet --universal --python-version 3.11 \
+	    --generate-hashes --no-deps --no-header --no-annotate --no-emit-index-url --upgrade - \
+	    --output-file docker/packages/gpu.lock
 
 golden: .venv/ready ## Compile pipelines and components into the YAML files that are committed
 	@bin/python -m components.definitions
@@ -59,6 +84,12 @@ docs-pages: .venv/ready ## Write docs/stages/ from the stages' docstrings
 	@bin/python docs/stage_pages.py
 
 shell: .venv/ready ## A shell inside the environment
+images: data ## The images of the stages, by Docker, Podman or Buildah, and what a run in them needs
+	@docker/images $(ARGS)
+
+sbom: .venv/ready ## What is in each image, and what it was built from, in build/sbom/
+	@bin/python docker/sbom.py
+
 	@bin/inside $${SHELL:-bash}
 
 clean: ## Remove runs, artifacts and pushed models; the environment and the data stay

@@ -42,6 +42,7 @@ setup(
         "pyarrow>=18",
         "pyopenssl>=24",
         "pyyaml>=6",
+        "requests>=2.32",
         "rich>=14",
         "tensorboard>=2.20,<3",
         "tensorflow>=2.21,<2.22",
@@ -52,6 +53,7 @@ setup(
         "tensorflow-transform==1.21.0",
         "tfx>=1.21,<1.22",
         "typer>=0.16,<1",
+        "urllib3>=2",
     ],
     extras_require={
         "dev": [

@@ -30,16 +30,17 @@ from components.statistics_gen.stage import statistics_gen
 from components.trainer.stage import trainer
 from components.transform.stage import transform
 
-IMAGE = os.environ.get("TAXIWAY_STAGE_IMAGE", f"taxiway/components:{__version__}")
+IMAGE = os.environ.get("TAXIWAY_STAGE_IMAGE", f"taxiway-{{kind}}:{__version__}")
+"""The stages' images; `{kind}` stands for `data`, `train` or `serve`: targets in docker/Dockerfile."""
 
 
-def container_component(stage: Callable[..., Any]) -> ContainerComponent:
-    """The Kubeflow component of a stage."""
+def container_component(stage: Callable[..., Any], kind: str) -> ContainerComponent:
+    """The Kubeflow component of a stage, in the image of a kind of work."""
     interface = ports(stage)
 
     def container(*_: Any) -> dsl.ContainerSpec:
         return dsl.ContainerSpec(
-            image=IMAGE,
+            image=IMAGE.replace("{kind}", kind),
             command=["python", "-m", "components", stage.__name__],
             args=["--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER],
         )
@@ -79,16 +80,16 @@ def _described(doc: str, interface: list[Port]) -> str:
     return "\n".join([parsed.short_description or "", "", *lines["input"], "", *lines["output"]])
 
 
-ExampleGen = container_component(example_gen)
-StatisticsGen = container_component(statistics_gen)
-SchemaGen = container_component(schema_gen)
-ExampleValidator = container_component(example_validator)
-Transform = container_component(transform)
-Trainer = container_component(trainer)
-Baseline = container_component(baseline)
-Evaluator = container_component(evaluator)
-InfraValidator = container_component(infra_validator)
-Pusher = container_component(pusher)
+ExampleGen = container_component(example_gen, "data")
+StatisticsGen = container_component(statistics_gen, "data")
+SchemaGen = container_component(schema_gen, "data")
+ExampleValidator = container_component(example_validator, "data")
+Transform = container_component(transform, "train")
+Trainer = container_component(trainer, "train")
+Baseline = container_component(baseline, "serve")
+Evaluator = container_component(evaluator, "train")
+InfraValidator = container_component(infra_validator, "train")
+Pusher = container_component(pusher, "serve")
 
 
 def write_component_files() -> None:

@@ -13,7 +13,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -26,6 +26,9 @@ from taxiway.versions.command import rollback_command, versions_command
 
 app = typer.Typer(
     help="From raw data to a judged, pushed TensorFlow model.",
+if TYPE_CHECKING:
+    from taxiway.session import LauncherFactory
+
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -48,13 +51,21 @@ def run_command(
     jobs: Annotated[int, typer.Option(help="Tasks at once; as many as processors by default.")] = 0,
     json_output: Annotated[bool, typer.Option("--json", help="Print the run's record to standard output.")] = False,
 ) -> None:
-    """Run a pipeline on this machine: stages as processes, in parallel, cached by content."""
+    runner: Annotated[
+        Literal["local", "docker"], typer.Option(help="Stages as processes, or in their images by Docker or Podman.")
+    ] = "local",
+    """Run a pipeline on this machine: stages in parallel, cached by content."""
     from taxiway import progress, session
 
     command = shlex.join([progress.command_name(), *sys.argv[1:]])
     try:
         run = session.run(
-            pipeline, use_cache=not no_cache, jobs=jobs or None, command=command, **parsed_parameters(param)
+            pipeline,
+            use_cache=not no_cache,
+            jobs=jobs or None,
+            launcher=_launcher(runner),
+            command=command,
+            **parsed_parameters(param),
         )
     except session.RunFailedError as error:
         # The summary has said why.
@@ -66,6 +77,16 @@ def run_command(
 
 @app.command("compile")
 def compile_command(
+def _launcher(runner: str) -> LauncherFactory:
+    if runner == "docker":
+        from taxiway.runner.containers import ContainerLauncher
+
+        return ContainerLauncher
+    from taxiway.runner.local import LocalLauncher
+
+    return LocalLauncher
+
+
     pipeline: PipelineName,
     output: Annotated[Path, typer.Option("--output", "-o", help="The YAML file to write.")],
 ) -> None:

@@ -162,6 +162,7 @@ def run(
             started.expect(loading.stages_named_in(str(pipeline)))
         compiled = _compiled(pipeline)
         values = spec.pipeline_parameters(compiled, parameters)
+        started.prepare(spec.images(compiled))
         with _started(compiled, where) as (record, digests):
             record.command = command
             session = _Session(compiled, record, where, digests, values, observer or observer_for())

@@ -96,6 +96,21 @@ def stage_name(executor: Mapping[str, Any]) -> str:
 
 
 def is_group(task: Mapping[str, Any]) -> bool:
+def images(pipeline: Pipeline) -> set[str]:
+    """The images of all containers."""
+    executors = pipeline.spec["deploymentSpec"]["executors"].values()
+    return {executor["container"]["image"] for executor in executors if "container" in executor}
+
+
+def inlined_modules(pipeline: Pipeline) -> set[str]:
+    """The source of the user's modules that stages get as `--modules` (`components.user_modules.packed`)."""
+    found = set()
+    for executor in pipeline.spec["deploymentSpec"]["executors"].values():
+        words = executor.get("container", {}).get("args", [])
+        found |= {text for option, text in itertools.pairwise(words) if option == "--modules" and stage_name(executor)}
+    return found
+
+
     """Whether a task is a condition, a loop or an exit handler: something the user wrote no name for."""
     return bool(_GROUP.fullmatch(task["componentRef"]["name"]))
 

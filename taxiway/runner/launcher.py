@@ -1,11 +1,11 @@
-"""What a runner needs of a place to run containers in; `local` starts processes."""
+"""What a runner needs of a place to run containers in: `local` starts processes, `containers` containers."""
 
 from __future__ import annotations
 
 import os
 import resource
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -19,20 +19,28 @@ class Job:
         name: The task's name in the run.
         stage: The stage that it runs; empty for any other container.
         image: The image in the compiled pipeline.
-        command: The whole command line, placeholders filled.
+        command: What it runs, placeholders filled; empty where the image says what.
+        arguments: What follows the command.
         environment: Variables beside those of the runner.
-        folder: Where it writes; the only place that it has to be able to write to.
         log: The file that takes its standard output and error.
+        paths: Files and folders that it reads or writes, beside those below the working folder.
+        imports: Names that the user's modules import, which a stage of this task loads.
     """
 
     name: str
     stage: str
     image: str
     command: list[str]
-    folder: Path
+    arguments: list[str]
     log: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    paths: tuple[Path, ...] = ()
     imports: frozenset[str] = frozenset()
+
+    @property
+    def words(self) -> list[str]:
+        """The whole command line."""
+        return [*self.command, *self.arguments]
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,16 @@ class Launcher(Protocol):
 
     def open(self, log: Path) -> None:
         """Begins a run; what the launcher itself has to say goes into the file."""
+
+    def prepare(self, images: Collection[str]) -> None:
+        """Has all images of a pipeline at hand before the first container runs.
+
+        Raises:
+            UserError: One is not there, or is none for this machine.
+        """
+
+    def digest(self, image: str) -> str:
+        """The digest of an image, for the lineage; empty where containers run without theirs."""
 
     def identity(self, stage: str, image: str) -> str:
         """What the code in a container is: equal identities mean equal code and environment."""

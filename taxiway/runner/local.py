@@ -12,6 +12,7 @@ import sys
 import sysconfig
 import tempfile
 import threading
+from collections.abc import Collection
 from concurrent.futures import Future
 from functools import cached_property
 from itertools import count
@@ -39,6 +40,13 @@ class LocalLauncher:
     def open(self, log: Path) -> None:
         """Says where the servers' own words go."""
         self._log = log
+
+    def prepare(self, images: Collection[str]) -> None:
+        """Nothing: a process needs no image."""
+
+    def digest(self, image: str) -> str:
+        """None: a process needs no image."""
+        return ""
 
     def identity(self, stage: str, image: str) -> str:
         """The stage's code and the installed packages; the image does not matter to processes."""
@@ -104,7 +112,7 @@ class LocalLauncher:
         guard = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
         with job.log.open("ab") as log:
             process = subprocess.Popen(
-                [*guard, *job.command],
+                [*guard, *job.words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -159,7 +167,7 @@ class _Server:
             {
                 "job": number,
                 "stage": job.stage,
-                "argv": job.command[3:],
+                "argv": job.words[3:],
                 "imports": sorted(job.imports),
                 "log": str(job.log),
                 "environment": dict(job.environment),

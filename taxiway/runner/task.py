@@ -9,7 +9,7 @@ import shutil
 import signal
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from typing import Any
 from components import data_versions, provenance, user_modules
 from components.artifacts import TYPES, Artifact
 from components.digests import text_digest
+from components.dvc_outputs import repository_root
+from components.dvc_revisions import is_url
 from components.errors import UserError
 from components.executor import local_path
 from taxiway import cache, spec
@@ -30,6 +32,7 @@ from taxiway.spec import Json
 
 USER_ERROR = 2  # the exit status of a stage whose input has to change; see components/__main__.py
 _LAST_LINES = 20
+_PATH_ROLES = ("Data", "Destination", "File", "Module")
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,8 @@ class TaskRunner:
         environment = {variable["name"]: variable["value"] for variable in container.get("env", [])}
         commit = provenance.code_commit()
         environment[provenance.COMMIT_VARIABLE] = commit["commit"] + "+" * commit["modified"]
+        if image := self._image(call):
+            environment[provenance.IMAGE_VARIABLE] = image
         for name in ("outputs", "parameters", "tmp"):
             (staged / name).mkdir()
         # What a killed stage leaves goes with the staging folder.
@@ -160,10 +165,11 @@ class TaskRunner:
             name=call.name,
             stage=spec.stage_name(call.executor),
             image=container["image"],
-            command=fill_command([*container.get("command", []), *container.get("args", [])], executor_input),
-            folder=staged,
+            command=fill_command(container.get("command", []), executor_input),
+            arguments=fill_command(container.get("args", []), executor_input),
             log=log,
             environment=environment,
+            paths=(self.home.root, *_named_paths(call)),
             imports=_user_imports(call),
         )
         return self.launcher.launch(job), executor_input
@@ -198,10 +204,17 @@ class TaskRunner:
         made_by = {
             **provenance.activity(call.name, call.inputs.parameters, {}, inputs),
             "stage_version": text_digest(json.dumps(call.executor, sort_keys=True)),
+            "image": self._image(call),
         }
         stamped = _artifact(artifact)
         provenance.stamp(stamped, name, made_by, inputs)
         artifact["metadata"] = stamped.metadata
+
+    def _image(self, call: Call) -> str:
+        """The image that a call runs in, with its digest; empty for a process."""
+        image = call.executor["container"]["image"]
+        digest = self.launcher.digest(image)
+        return f"{image}@{digest}" if digest else ""
 
     def _error(self, call: Call, status: int) -> str:
         """Why a container failed: what the stage said last, or the last lines of its log."""
@@ -211,6 +224,8 @@ class TaskRunner:
         if said:
             return "\n".join(lines[said[-1] :]).removeprefix("error: ")
         how = f"was killed by signal {-status}" if status < 0 else f"ended with exit status {status}"
+        # What an engine knows of memory is that of the container's own limit.
+        how += ", as the kernel does when memory runs out" if status == -signal.SIGKILL else ""
         return "\n".join([f"{call.name} {how}; its log ends:", *(f"  {line}" for line in lines[-_LAST_LINES:])])
 
     def _import(self, call: Call) -> Result:
@@ -304,6 +319,28 @@ def _user_imports(call: Call) -> frozenset[str]:
         if value and spec.mark(definitions.get(name, {}))[0] == "Module"
     ]
     return frozenset().union(*map(user_modules.imports, modules))
+
+
+def _named_paths(call: Call) -> Iterator[Path]:
+    """The files and folders of this machine that a call's parameters and input artifacts name."""
+    definitions = call.component.get("inputDefinitions", {}).get("parameters", {})
+    for name, value in call.inputs.parameters.items():
+        role, _ = spec.mark(definitions.get(name, {}))
+        if value and role in _PATH_ROLES and "://" not in value:
+            path = Path(value).absolute()
+            yield path
+            if role == "Data":
+                yield from _repositories(path, call.inputs.parameters.get("data_repo", ""))
+    uris = [artifact["uri"] for found in call.inputs.artifacts.values() for artifact in found]
+    yield from (Path(uri).absolute() for uri in uris if "://" not in uri)
+
+
+def _repositories(path: Path, repo: str) -> Iterator[Path]:
+    """Where the version of data is known: the repository around them, and the one that they are named in."""
+    if root := repository_root(path, ".git"):
+        yield root
+    if repo and not is_url(repo):
+        yield Path(repo).absolute()
 
 
 def _outputs(manifest: Manifest) -> Values:

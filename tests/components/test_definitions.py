@@ -14,6 +14,8 @@ from kfp import compiler, components, dsl
 from components import __version__, definitions, stages
 from components.signature import Port, ports
 
+WITHOUT_TENSORFLOW = ("baseline", "pusher")
+WITHOUT_USER_CODE = ("example_gen", "statistics_gen", "schema_gen", "example_validator")
 NAMES = {
     "example_gen": "ExampleGen",
     "statistics_gen": "StatisticsGen",
@@ -92,8 +94,9 @@ def test_types_defaults_and_descriptions(compiled: dict[str, Any], stage: str) -
 @pytest.mark.parametrize("stage", NAMES)
 def test_the_container_runs_the_stage(compiled: dict[str, Any], stage: str) -> None:
     [executor] = compiled[stage]["deploymentSpec"]["executors"].values()
+    kind = "serve" if stage in WITHOUT_TENSORFLOW else "data" if stage in WITHOUT_USER_CODE else "train"
     assert executor["container"] == {
-        "image": definitions.IMAGE,
+        "image": f"taxiway-{kind}:{__version__}",
         "command": ["python", "-m", "components", stage],
         "args": ["--executor-input", "{{$}}"],
     }
@@ -122,12 +125,15 @@ def test_other_projects_load_it_and_pipelines_take_it(compiled: dict[str, Any], 
     assert spec["schemaVersion"] == "2.1.0"
 
 
-def test_the_image_can_be_named_from_outside() -> None:
-    code = "from components import definitions; print(definitions.IMAGE)"
-    for given, image in ({}, f"taxiway/components:{__version__}"), ({"TAXIWAY_STAGE_IMAGE": "a/b:1"}, "a/b:1"):
-        environment = {**{k: v for k, v in os.environ.items() if k != "TAXIWAY_STAGE_IMAGE"}, **given}
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-        assert done.stdout.strip() == image
+@pytest.mark.parametrize(
+    ("named", "image"), [("", f"taxiway-serve:{__version__}"), ("a/b:1", "a/b:1"), ("a/{kind}:1", "a/serve:1")]
+)
+def test_the_images_can_be_named_from_outside(named: str, image: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "TAXIWAY_STAGE_IMAGE"}
+    environment |= {"TAXIWAY_STAGE_IMAGE": named} if named else {}
+    code = "from components.definitions import Pusher; print(Pusher.component_spec.implementation.container.image)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == image
 
 
 def test_importing_the_definitions_loads_no_tensorflow() -> None:

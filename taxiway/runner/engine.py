@@ -1,0 +1,101 @@
+"""The container engine of this machine, Docker or Podman, over Docker's API."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import APIError, DockerException, NotFound
+from docker.models.images import Image
+
+from components.errors import ServiceError, UserError
+
+SECONDS = 60.0
+_UNIX = "unix://"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def address() -> str:
+    """DOCKER_HOST; else Docker's socket or one of Podman's, whichever is there; else where Docker's would be."""
+    user = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
+    places = ["/var/run/docker.sock", f"{user}/podman/podman.sock", "/run/podman/podman.sock"]
+    there = [_UNIX + place for place in places if Path(place).exists()]
+    return os.environ.get("DOCKER_HOST") or next(iter(there), _UNIX + places[0])
+
+
+def connect(url: str, seconds: float | None = None) -> docker.DockerClient:
+    """A client of the engine at a URL; DOCKER_TLS_VERIFY and DOCKER_CERT_PATH count.
+
+    Args:
+        url: As in DOCKER_HOST.
+        seconds: How long it waits for an answer; SECONDS by default.
+
+    Raises:
+        ServiceError: None answers there, or it does not let this user in.
+    """
+    try:
+        if url.startswith(_UNIX):
+            # The client would say the same in three errors, one inside of another.
+            with socket.socket(socket.AF_UNIX) as knocking:
+                knocking.connect(url.removeprefix(_UNIX))
+        # It asks for the engine's version at once.
+        client = docker.from_env(timeout=seconds or SECONDS, environment={**os.environ, "DOCKER_HOST": url})
+    except PermissionError as error:
+        raise ServiceError(
+            f"{url} does not let this user in (uid {os.geteuid()})",
+            mend="for Docker join its group: sudo usermod --append --groups docker $USER, and log in again; "
+            "for Podman use your own: systemctl --user start podman.socket",
+        ) from error
+    except (DockerException, OSError) as error:
+        raise ServiceError(
+            f"no container engine answers at {url}: {error}",
+            mend="start one: systemctl start docker, or systemctl start podman.socket, or docker/engine start in the "
+            "checkout; or name its URL in DOCKER_HOST",
+        ) from error
+    return client
+
+
+def architecture(info: Mapping[str, Any]) -> str:
+    """What the engine's machine is, as images call it (`amd64`), from what the engine says of itself."""
+    machine = info.get("Architecture") or platform.machine()
+    return _ARCHITECTURES.get(machine, machine)
+
+
+def image(client: docker.DockerClient, name: str, machine: str) -> Image:
+    """An image for a machine of that architecture; it is pulled where it is not there.
+
+    Raises:
+        UserError: It cannot be pulled, or is made for another architecture.
+    """
+    try:
+        found = client.images.get(name)
+    except NotFound:
+        found = _pulled(client, name)
+    made_for = found.attrs["Architecture"]
+    if made_for != machine:
+        raise UserError(
+            f"the image {name} is made for {made_for}, and this machine is {machine}",
+            mend="build it here (Taxiway's own: make images), or name one for this machine",
+        )
+    return found
+
+
+def _pulled(client: docker.DockerClient, name: str) -> Image:
+    try:
+        client.images.pull(name)
+        return client.images.get(name)
+    except APIError as error:
+        raise UserError(
+            f"the image {name} is not on this machine, and cannot be pulled: {reason(error)}",
+            mend="build it (Taxiway's own: make images), or correct its name",
+        ) from error
+
+
+def reason(error: APIError) -> str:
+    """What an engine said, in one line."""
+    return " ".join(str(error.explanation or error).split())

@@ -1,0 +1,132 @@
+"""The taxi pipeline in real containers: by Taxiway's runner, and by kfp's own with nothing of ours around it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+import yaml
+
+import taxiway
+from components.digests import tree_digest
+from taxiway.progress import Silent
+from taxiway.runner import engine
+from taxiway.runner.containers import ContainerLauncher
+from taxiway.runner.graph import State
+from taxiway.session import Run
+from tests.pipelines.project import DATA_STAGES, Project, make_project
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+STEPS = 150
+IMAGES = {"example-gen": "data", "transform": "train", "trainer": "train", "baseline": "serve", "pusher": "serve"}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, taxi_csv: Path, images: dict[str, str]) -> Project:
+    return make_project(tmp_path_factory.mktemp("taxi"), taxi_csv)
+
+
+def _digests(run: Run) -> dict[str, str]:
+    tasks = {name: task for name, task in run.tasks.items() if name in DATA_STAGES}
+    return {
+        f"{name}.{output}": tree_digest(a.path) for name, task in tasks.items() for output, a in task.outputs.items()
+    }
+
+
+def test_containers_make_what_processes_make(
+    client: docker.DockerClient, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project.folder)
+    options: dict[str, Any] = {"home": project.home, "observer": Silent(), "train_steps": STEPS}
+    processes = taxiway.run("chicago_taxi", **options, destination="served/by_processes")
+    containers = taxiway.run("chicago_taxi", **options, launcher=ContainerLauncher)
+    assert {task.state for task in containers.tasks.values()} == {State.SUCCEEDED}
+    assert containers.tasks.keys() == processes.tasks.keys()
+    assert _digests(containers) == _digests(processes)
+    assert containers.tasks["evaluator"].parameters == {"blessed": True}
+    assert [path.name for path in (project.folder / "served/chicago_taxi").glob("[0-9]*/saved_model.pb")]
+    for name, kind in IMAGES.items():
+        for artifact in containers.tasks[name].outputs.values():
+            assert f'"image": "taxiway-{kind}:' in artifact.metadata["provenance"]
+            assert "@sha256:" in json.loads(artifact.metadata["provenance"])["image"]
+    again = taxiway.run("chicago_taxi", **options, launcher=ContainerLauncher)
+    # It looks at what is pushed, and so runs every time.
+    assert {name for name, task in again.tasks.items() if task.state != State.CACHED} == {"baseline"}
+    assert client.containers.list(all=True, filters={"label": "taxiway.runner"}) == []
+
+
+def test_a_failed_container_fails_the_run_and_says_why(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project.folder)
+    with pytest.raises(taxiway.RunFailedError) as caught:
+        taxiway.run(
+            "chicago_taxi",
+            home=project.home,
+            observer=Silent(),
+            launcher=ContainerLauncher,
+            data="data/chicago_taxi@no-such-revision",
+        )
+    assert caught.value.exit_status == 2
+    assert "no-such-revision" in str(caught.value)
+
+
+KFP = """
+import os
+import sys
+
+from kfp import components, local
+
+root, pipeline, steps = sys.argv[1:]
+local.init(
+    local.DockerRunner(
+        network_mode="host",
+        user=f"{os.getuid()}:{os.getgid()}",
+        read_only=True,
+        tmpfs={"/tmp": "mode=1777"},
+        # Podman answers a request for a log when there is a first line in it. Then kfp asks for the container, which
+        # may be gone by then: so all of them print something at once.
+        environment={"PYTHONPROFILEIMPORTTIME": "1"},
+    ),
+    pipeline_root=root,
+)
+components.load_component_from_file(pipeline)(
+    data=f"{root}/data", allow_unversioned=True, destination=f"{root}/served", train_steps=int(steps)
+)
+"""
+
+
+def test_kfps_own_runner_carries_out_the_same_yaml(images: dict[str, str], taxi_csv: Path, tmp_path: Path) -> None:
+    root, compiled = tmp_path / "root", tmp_path / "pipeline.yaml"
+    (root / "data").mkdir(parents=True)
+    shutil.copy(taxi_csv, root / "data/data.csv")
+    # kfp looks for an image by the very name that the engine lists.
+    named = {"TAXIWAY_STAGE_IMAGE": images["data"].replace("taxiway-data", "taxiway-{kind}")}
+    environment = {**os.environ, **named, "DOCKER_HOST": engine.address()}
+    checkout = Path(__file__).parents[2]
+    command = str(Path(sys.executable).with_name("taxiway"))
+    subprocess.run([command, "compile", "chicago_taxi", "-o", compiled], cwd=checkout, env=environment, check=True)
+    spec = yaml.safe_load(compiled.read_text().split("\n---\n")[0])
+    used = {executor["container"]["image"] for executor in spec["deploymentSpec"]["executors"].values()}
+    assert used == set(images.values())
+    # kfp.local 2.17 takes a condition on a task's named output for false: it looks for a parameter of the pipeline.
+    [branch] = [task for task in spec["root"]["dag"]["tasks"].values() if "triggerPolicy" in task]
+    del branch["triggerPolicy"]
+    compiled.write_text(yaml.safe_dump(spec))
+    done = subprocess.run(
+        [sys.executable, "-c", KFP, root, compiled, str(STEPS)],
+        cwd=tmp_path,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert list((root / "served").glob("[0-9]*/saved_model.pb"))

@@ -1,0 +1,383 @@
+"""Runs in containers, on an engine that runs them as processes; `tests/docker` has real ones."""
+
+import gc
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kfp import dsl
+
+import taxiway
+from components.digests import tree_digest
+from components.errors import ServiceError, UserError
+from taxiway import loading
+from taxiway.progress import Silent
+from taxiway.runner.containers import ContainerLauncher
+from taxiway.runner.graph import State
+from taxiway.runner.local import LocalLauncher
+from taxiway.session import Run, RunFailedError
+from tests.components.engines import until
+from tests.taxiway.chain_pipeline import chain
+from tests.taxiway.runner.process_engine import Containers, image, process_engine
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Containers]:
+    with process_engine() as (containers, url):
+        monkeypatch.setenv("DOCKER_HOST", url)
+        yield containers
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+def _run(pipeline: Any, home: Path, **options: Any) -> Run:
+    compiled = pipeline if isinstance(pipeline, loading.Pipeline) else loading.compiled(pipeline)
+    return taxiway.run(compiled, home=home, observer=Silent(), **{"launcher": ContainerLauncher, **options})
+
+
+def _shell(script: str, **options: Any) -> Any:
+    """A pipeline of one container that runs a script with its output's path as `$0`."""
+
+    @dsl.container_component
+    def shell(out: dsl.Output[dsl.Dataset]):
+        return dsl.ContainerSpec(image="any:1", command=["sh", "-ec", script], args=[out.path])
+
+    @dsl.pipeline(name="shells")
+    def shells() -> None:
+        for name, value in options.items():
+            shell().set_env_variable(name, value)
+        if not options:
+            shell()
+
+    return loading.compiled(shells)
+
+
+def _failure(pipeline: Any, home: Path) -> RunFailedError:
+    with pytest.raises(RunFailedError) as caught:
+        _run(pipeline, home)
+    return caught.value
+
+
+def _states(run: Run) -> set[State]:
+    return {task.state for task in run.tasks.values()}
+
+
+# The same as processes
+
+
+def test_containers_make_what_processes_make(engine: Containers, home: Path, tmp_path: Path) -> None:
+    pipeline = loading.compiled(chain)
+    processes = _run(pipeline, tmp_path / "processes", launcher=LocalLauncher)
+    assert engine.bodies == []
+    containers = _run(pipeline, home)
+    assert len(engine.bodies) == len(containers.tasks) == len(processes.tasks)
+    for name, artifact in processes.artifacts.items():
+        assert tree_digest(containers.artifacts[name].path) == tree_digest(artifact.path)
+    assert _states(_run(pipeline, home)) == {State.CACHED}
+    assert engine.made == {}
+
+
+def test_the_command_line_chooses_containers(engine: Containers, tmp_path: Path) -> None:
+    loading.compile_to(chain, tmp_path / "chain.yaml")
+    command = [sys.executable, "-m", "taxiway.cli", "run", "chain.yaml", "--runner", "docker"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "chain succeeded in" in done.stderr
+    assert "source: running\n" in done.stderr
+    assert len(engine.bodies) == 11
+
+
+def test_containers_run_side_by_side(engine: Containers, home: Path, tmp_path: Path) -> None:
+    @dsl.container_component
+    def meet(mine: str, other: str):
+        script = 'touch "$0"; until [ -e "$1" ]; do sleep 0.02; done'
+        return dsl.ContainerSpec(image="any:1", command=["sh", "-ec", script], args=[mine, other])
+
+    @dsl.pipeline(name="meets")
+    def meets(one: str, two: str) -> None:
+        meet(mine=one, other=two)
+        meet(mine=two, other=one)
+
+    run = _run(meets, home, jobs=2, one=str(tmp_path / "one"), two=str(tmp_path / "two"))
+    assert _states(run) == {State.SUCCEEDED}
+
+
+def test_a_container_is_bounded_to_what_its_task_needs(engine: Containers, home: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-north-1")
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", "/somewhere")
+    monkeypatch.setenv("UNRELATED", "secret")
+    monkeypatch.setenv("SSL_CERT_FILE", __file__)
+    monkeypatch.chdir(home.parent)
+    _run(_shell('echo "$MODE" > "$0"', MODE="fast"), home)
+    [body] = engine.bodies
+    host = body["HostConfig"]
+    assert host["ReadonlyRootfs"]
+    assert host["CapDrop"] == ["ALL"]
+    assert host["SecurityOpt"] == ["no-new-privileges"]
+    assert host["NetworkMode"] == "host"
+    folders = [bind for bind in host["Binds"] if not bind.endswith(":ro")]
+    # The home lies in it.
+    assert folders == [f"{home.parent}:{home.parent}"]
+    assert f"{__file__}:{__file__}:ro" in host["Binds"]
+    assert body["User"] == f"{os.getuid()}:{os.getgid()}"
+    assert body["WorkingDir"] == str(home.parent)
+    variables = dict(pair.split("=", 1) for pair in body["Env"])
+    assert variables["MODE"] == "fast"
+    assert variables["AWS_REGION"] == "eu-north-1"
+    assert variables.keys().isdisjoint({"UNRELATED", "DVC_SITE_CACHE_DIR", "PATH"})
+
+
+def test_arguments_without_a_command_go_to_the_images_own(engine: Containers, home: Path) -> None:
+    @dsl.container_component
+    def own(text: str):
+        return dsl.ContainerSpec(image="any:1", args=["--text", text])
+
+    @dsl.pipeline(name="owns")
+    def owns() -> None:
+        own(text="hello")
+
+    run = _run(owns, home)
+    assert run.tasks["own"].log.read_text() == "the image's own command: --text hello\n"
+
+
+def test_a_container_may_be_silent_for_longer_than_an_engine_takes_to_answer(
+    engine: Containers, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taxiway.runner.engine.SECONDS", 0.5)
+    run = _run(_shell('sleep 1.5; echo done > "$0"'), home)
+    assert _states(run) == {State.SUCCEEDED}
+
+
+# Images
+
+
+def test_an_image_that_changed_under_its_tag_misses_and_its_return_hits(engine: Containers, home: Path) -> None:
+    pipeline = _shell('echo same > "$0"')
+    assert _states(_run(pipeline, home)) == {State.SUCCEEDED}
+    engine.images["any:1"] = image("2")
+    assert _states(_run(pipeline, home)) == {State.SUCCEEDED}
+    engine.images["any:1"] = image("1")
+    assert _states(_run(pipeline, home)) == {State.CACHED}
+
+
+@pytest.mark.parametrize(("known", "expected"), [([], "sha256:1"), (["registry.example/any@sha256:abc"], "sha256:abc")])
+def test_the_lineage_names_the_image_by_its_digest(
+    engine: Containers, home: Path, known: list[str], expected: str
+) -> None:
+    engine.images["any:1"]["RepoDigests"] = known
+    run = _run(_shell('echo "$TAXIWAY_IMAGE" > "$0"'), home)
+    assert run.artifacts["out"].path.read_text() == f"any:1@{expected}\n"
+    assert json.loads(run.artifacts["out"].metadata["provenance"])["image"] == f"any:1@{expected}"
+
+
+def test_a_missing_image_is_said_before_anything_runs(engine: Containers, home: Path) -> None:
+    engine.images["there:1"] = image("2")
+    pipeline = loading.compiled(chain)
+    [*_, last] = pipeline.spec["deploymentSpec"]["executors"].values()
+    last["container"]["image"] = "nowhere:1"
+    with pytest.raises(UserError) as caught:
+        _run(pipeline, home)
+    assert str(caught.value) == (
+        "the image nowhere:1 is not on this machine, and cannot be pulled: pull access denied\n"
+        "  mend: build it (Taxiway's own: make images), or correct its name"
+    )
+    assert engine.bodies == []
+    assert not (home / "runs").exists()
+
+
+def test_an_image_for_another_architecture_is_said_before_anything_runs(engine: Containers, home: Path) -> None:
+    engine.images["any:1"] = image("1", "s390x")
+    with pytest.raises(UserError, match=r"^the image any:1 is made for s390x, and this machine is \w+\n  mend: build"):
+        _run(chain, home)
+    assert engine.bodies == []
+
+
+# Failures
+
+
+def test_a_failed_container_fails_the_run_with_its_last_lines(engine: Containers, home: Path) -> None:
+    failed = _failure(_shell('echo half > "$0"; echo "no such table: trips" >&2; exit 3'), home)
+    assert failed.exit_status == 1
+    assert "shell ended with exit status 3; its log ends:\n  no such table: trips" in str(failed)
+    assert engine.made == {}
+    assert not list((home / "work").glob("*"))
+
+
+def test_a_container_that_refuses_its_input_is_a_user_error(engine: Containers, home: Path) -> None:
+    failed = _failure(_shell('echo "error: no such column: fare"; exit 2'), home)
+    assert failed.exit_status == 2
+    assert str(failed) == "no such column: fare"
+
+
+def test_a_container_that_somebody_stops_has_failed(engine: Containers, home: Path) -> None:
+    failed = _failure(_shell("kill -TERM $$"), home)
+    assert str(failed).startswith("shell ended with exit status 143; its log ends:")
+
+
+@pytest.mark.parametrize(
+    ("out_of_memory", "expected"),
+    [
+        (False, "shell was killed by signal 9, as the kernel does when memory runs out; its log ends:"),
+        (True, "the container was killed: out of memory"),
+    ],
+)
+def test_a_killed_container_says_how(engine: Containers, home: Path, out_of_memory: bool, expected: str) -> None:
+    engine.out_of_memory = out_of_memory
+    assert str(_failure(_shell("kill -KILL $$"), home)).startswith(expected)
+
+
+def test_a_command_that_the_image_does_not_have(engine: Containers, home: Path) -> None:
+    pipeline = _shell("")
+    [executor] = pipeline.spec["deploymentSpec"]["executors"].values()
+    executor["container"]["command"] = ["no-such-program"]
+    failed = _failure(pipeline, home)
+    assert failed.exit_status == 2
+    assert "any:1 does not run no-such-program " in str(failed)
+    assert "exec: no-such-program: not found\n  mend: correct the component's image or command" in str(failed)
+
+
+def test_a_container_that_somebody_removes_has_not_succeeded(engine: Containers, home: Path) -> None:
+    def remove() -> None:
+        until(lambda: engine.processes)
+        [name] = engine.processes
+        engine.remove(name)
+
+    remover = threading.Thread(target=remove)
+    remover.start()
+    failed = _failure(_shell('echo done > "$0"; sleep 30'), home)
+    remover.join()
+    assert "its container was removed while it ran" in str(failed)
+
+
+# Docker's client leaves a socket that did not connect to the collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_engine_that_goes_away_fails_the_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Leaving(ContainerLauncher):
+        def launch(self, job: Any) -> Any:
+            shutil.rmtree(folder)
+            return super().launch(job)
+
+    with process_engine() as (containers, url):
+        folder = containers.folder
+        monkeypatch.setenv("DOCKER_HOST", url)
+        launcher = Leaving()
+        launcher._reaper.reap()
+        with pytest.raises(RunFailedError, match="the container engine failed: "):
+            _run(_shell("true"), home, launcher=lambda: launcher)
+        folder.mkdir()
+    gc.collect()
+
+
+def test_a_container_sees_the_repositories_that_its_data_are_in(
+    engine: Containers, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dsl.container_component
+    def read(input_path: str, data_repo: str):
+        return dsl.ContainerSpec(image="any:1", command=["true"], args=[input_path, data_repo])
+
+    @dsl.pipeline(name="reads")
+    def reads(data: str, repo: str = "") -> None:
+        read(input_path=data, data_repo=repo)
+
+    for folder in ("here", "around/.git", "around/data", "other"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "around/data/rows.csv").write_text("a\n1\n")
+    monkeypatch.chdir(tmp_path / "here")
+    pipeline = loading.compiled(reads)
+    definitions = pipeline.spec["components"]["comp-read"]["inputDefinitions"]["parameters"]
+    definitions["input_path"]["description"] = "[Data] What is read."
+    definitions["allow_unversioned"] = {"defaultValue": True, "parameterType": "BOOLEAN"}
+    _run(pipeline, home, data=str(tmp_path / "around/data"))
+    (tmp_path / "other/rows.csv").write_text("a\n1\n")
+    _run(pipeline, home, data="rows.csv", repo="../other")
+    shown = [{bind.split(":")[0] for bind in body["HostConfig"]["Binds"]} for body in engine.bodies]
+    assert {str(tmp_path / "here"), str(tmp_path / "around")} <= shown[0]
+    assert str(tmp_path / "other") in shown[1]
+
+
+def test_a_place_that_would_hide_the_images_own_is_refused(engine: Containers, home: Path) -> None:
+    @dsl.container_component
+    def copy(data: dsl.Input[dsl.Dataset]):
+        return dsl.ContainerSpec(image="any:1", command=["true"], args=[data.path])
+
+    @dsl.pipeline(name="imports")
+    def imports() -> None:
+        copy(data=dsl.importer(artifact_uri="/etc/hostname", artifact_class=dsl.Dataset).output)
+
+    failed = _failure(imports, home)
+    assert "/etc/hostname cannot be shown to a container: it would hide what the image has in /etc" in str(failed)
+    assert "mend: name a place in another folder, one that is there" in str(failed)
+
+
+# Interrupts
+
+
+def _runner(home: Path) -> subprocess.Popen[bytes]:
+    """A run in a process of its own."""
+    code = (
+        "import sys, taxiway\n"
+        "from taxiway.runner.containers import ContainerLauncher\n"
+        "from tests.taxiway.chain_pipeline import chain\n"
+        "taxiway.run(chain, home=sys.argv[1], launcher=ContainerLauncher, pause='30')"
+    )
+    return subprocess.Popen([sys.executable, "-c", code, str(home)], stderr=subprocess.PIPE)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_container_outlives_its_runner(engine: Containers, home: Path, how: signal.Signals) -> None:
+    runner = _runner(home)
+    until(lambda: engine.processes)
+    runner.send_signal(how)
+    runner.communicate(timeout=20)
+    until(lambda: not engine.made)
+    if how != signal.SIGKILL:
+        [record] = (home / "runs").glob("*/run.json")
+        assert json.loads(record.read_text())["state"] == "CANCELED"
+
+
+# The engine
+
+
+def test_no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: Path) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    began = time.monotonic()
+    with pytest.raises(ServiceError) as caught:
+        _run(chain, home)
+    assert time.monotonic() - began < 5
+    assert str(caught.value) == (
+        f"no container engine answers at unix://{tmp_path}/none.sock: [Errno 2] No such file or directory\n"
+        "  mend: start one: systemctl start docker, or systemctl start podman.socket, or docker/engine start in the "
+        "checkout; or name its URL in DOCKER_HOST"
+    )
+
+
+def test_no_rights_on_the_socket(engine: Containers) -> None:
+    """In a process of its own: root gives up its rights for good."""
+    engine.folder.chmod(0o700)
+    url = os.environ["DOCKER_HOST"]
+    Path(url.removeprefix("unix://")).chmod(0o000)
+    code = (
+        "import os, sys\n"
+        "from taxiway.runner import engine\n"
+        "from components.errors import ServiceError\n"
+        "import docker.transport.unixconn\n"
+        "os.geteuid() or os.seteuid(65534)\n"
+        "try:\n"
+        "    engine.connect(sys.argv[1])\n"
+        "except ServiceError as error:\n"
+        "    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=True)
+    uid = os.geteuid() or 65534
+    assert done.stdout.startswith(f"{url} does not let this user in (uid {uid})\n  mend: for Docker join its group: ")
