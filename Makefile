@@ -79,6 +79,7 @@ golden: .venv/ready ## Compile pipelines and components into the YAML files that
 	@bin/python -m components.definitions
 	@for file in pipelines/*/pipeline.py; do \
 	    name=$$(basename $$(dirname $$file)); bin/taxiway compile $$name -o pipelines/$$name/pipeline.yaml; done
+	@bin/taxiway compile chicago_taxi --profile gpu --profile cluster -o pipelines/chicago_taxi/pipeline.gpu.yaml
 
 docs-pages: .venv/ready ## Write docs/stages/ from the stages' docstrings
 	@bin/python docs/stage_pages.py

@@ -1,4 +1,4 @@
-"""The container's command: `python -m components <stage> --executor-input '<ExecutorInput JSON>'`.
+"""The container's command: `python -m components <stage> --executor-input '<ExecutorInput JSON>' [--modules JSON]`.
 
 Exit status: 0 done; 1 the machine or a service failed, or a defect; 2 the input, a setting or the user's code.
 """
@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from components import stages
+from components import stages, user_modules
 from components.errors import TaxiwayError, UserError
 from components.executor import execute
 
@@ -26,12 +26,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m components", description=__doc__)
     parser.add_argument("stage", help=f"one of {', '.join(stages.STAGES)}")
     parser.add_argument("--executor-input", required=True, metavar="JSON", help="the ExecutorInput document")
+    parser.add_argument("--modules", default="", metavar="JSON", help="the source of the user's modules, by path")
     options = parser.parse_args(arguments)
     # The user's modules are imported from where the pipeline was started, as `python -m` would.
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
+        if options.modules:
+            user_modules.unpack(options.modules)
         execute(stages.load(options.stage), _document(options.executor_input))
     except TaxiwayError as error:
         _last_words(str(error))

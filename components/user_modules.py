@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import ast
+import atexit
+import functools
 import importlib
 import importlib.util
 import inspect
+import json
+import shutil
 import sys
 import sysconfig
+import tempfile
 import traceback
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Any
 
@@ -23,6 +28,10 @@ _INSTALLED = {"site-packages", "dist-packages"}
 _OURS = Path(__file__).parent
 # Functions that a stage calls, where a module has them, beside the one that it is named for.
 _BESIDE = {"preprocessing_fn": {"stats_options_updater_fn"}}
+_INLINE_LIMIT = 100_000  # bytes: Linux bounds an argument at 128 KiB
+_INLINE_AGAIN = "compile the pipeline again with --inline-modules"
+_inlined: list[Path] = []
+"""Folders with source that came in a compiled pipeline; they go before all others."""
 
 
 def source_file(module: str) -> Path:
@@ -34,8 +43,8 @@ def source_file(module: str) -> Path:
         UserError: There is no such module.
     """
     if module.endswith(".py"):
-        if (path := Path(module).resolve()).is_file():
-            return path
+        if files := [file for root in [*_inlined, Path()] if (file := root / module).is_file()]:
+            return files[0].resolve()
     elif all(part.isidentifier() for part in module.split(".")) and (found := _find(module)):
         return found
     raise UserError(
@@ -80,6 +89,92 @@ def imports(module: str) -> set[str]:
     """
     tree = module_syntax.parse(source_file(module))
     return {name for level, name in module_syntax.imports(tree) if not level}
+
+
+def packed(modules: Iterable[str]) -> str:
+    """The source of modules and of the user's modules that they import: JSON, texts by path. Empty where none is his.
+
+    The paths are relative to the folder that the modules are imported from. No `$` and no two braces stand in it,
+    which Kubernetes, Kubeflow and Argo would read as theirs.
+
+    Raises:
+        UserError: There is no such module, a file lies outside that folder, or all of it is too long for an argument.
+    """
+    sources: dict[str, str] = {}
+    for module in modules:
+        path = source_file(module)
+        if _is_users(path):
+            root = _import_root(module, path)
+            sources |= {_name_below(root, file): file.read_bytes().decode() for file in _needed(root, path)}
+    text = json.dumps(dict(sorted(sources.items()))) if sources else ""
+    text = text.replace("$", r"\u0024").replace("{{", r"{\u007b").replace("}}", r"}\u007d")
+    if len(text) > _INLINE_LIMIT:
+        raise UserError(
+            f"the user's modules have {len(text):,} bytes, and {_INLINE_LIMIT:,} fit into a compiled pipeline",
+            mend="build them into the image, and compile without --inline-modules",
+        )
+    return text
+
+
+@functools.cache
+def unpack(text: str) -> None:
+    """Makes what `packed` gave importable, before anything else of the same name.
+
+    Raises:
+        UserError: It is something else, or a path in it leads out of the folder that it is unpacked into.
+    """
+    sources = _texts(text)
+    folder = Path(tempfile.mkdtemp(prefix="taxiway-modules-")).resolve()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for name, source in sources.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(source.encode())
+    _inlined.insert(0, folder)
+    sys.path.insert(0, str(folder))
+
+
+def _texts(text: str) -> dict[str, str]:
+    try:
+        sources = dict[str, str](json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"the inlined modules are no JSON object: {error}", mend=_INLINE_AGAIN) from error
+    for name, source in sources.items():
+        path = PurePosixPath(name)
+        if not isinstance(source, str) or path.is_absolute() or ".." in path.parts or path.suffix != ".py":
+            raise UserError(f"the inlined modules have {name!r}, which is no module of a pipeline", mend=_INLINE_AGAIN)
+    return sources
+
+
+def _import_root(module: str, path: Path) -> Path:
+    """The folder that a module's name, or its file's, counts from."""
+    if module.endswith(".py"):
+        if Path(module).is_absolute():
+            mend = "name it from the working folder, or by import path"
+            raise UserError(f"{module} is a path of this machine alone", mend=mend)
+        return Path.cwd().resolve()
+    return next(root for root in _roots() if _file_in(root, module) == path).resolve()
+
+
+def _name_below(root: Path, file: Path) -> str:
+    if not file.is_relative_to(root):
+        raise UserError(
+            f"{file} lies outside {root}, which the modules are imported from",
+            mend="move it there, or build the modules into the image",
+        )
+    return str(file.relative_to(root))
+
+
+def _needed(root: Path, path: Path) -> set[Path]:
+    """A module's file, the user's files that it imports, and the `__init__.py` of the packages around them."""
+    needed, waiting = set[Path](), {path}
+    while waiting:
+        file = waiting.pop()
+        needed.add(file)
+        found = set(_imported_files(file, module_syntax.parse(file)))
+        above = [folder / "__init__.py" for folder in file.parents if folder != root and folder.is_relative_to(root)]
+        waiting |= (found | {package for package in above if package.is_file()}) - needed
+    return needed
 
 
 def load(module: str, function: str) -> Callable[..., Any]:
@@ -169,8 +264,11 @@ def _claim_package(module: str, path: Path) -> None:
 
 def _find(module: str) -> Path | None:
     """Finds a module's file on the path by folders alone; `importlib.util.find_spec` would run its parents."""
-    roots = [Path.cwd(), *map(Path, sys.path)]
-    return next((file for root in roots if (file := _file_in(root, module))), None)
+    return next((file for root in _roots() if (file := _file_in(root, module))), None)
+
+
+def _roots() -> list[Path]:
+    return [*_inlined, Path.cwd(), *map(Path, sys.path)]
 
 
 def _file_in(folder: Path, name: str) -> Path | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from components import data_versions, serving_platforms, user_modules
+from components.artifacts import Artifact, Examples
 from components.errors import UserError
 from taxiway import spec
 from taxiway.spec import Json, Leaf, Pipeline
@@ -38,7 +39,7 @@ class _Check:
         for name in spec.ordered(dag):
             task = dag["tasks"][name]
             inner = self._pipeline.component(task)
-            given = spec.with_defaults(inner, _known(task, values))
+            given = spec.with_defaults(inner, spec.settled(task, values))
             taken = _types(task, types, made)
             made[name] = self._output_types(inner)
             yield from _mismatches(name, inner, taken)
@@ -86,29 +87,28 @@ class _Check:
 
 
 def _known_splits(pipeline: Pipeline) -> set[str] | None:
-    """The splits that the pipeline's only example_gen makes; None where that cannot be told."""
-    makers = [
-        leaf for leaf in spec.leaves(pipeline) if spec.stage_name(pipeline.executor(leaf.component)) == "example_gen"
-    ]
-    if len(makers) != 1:
+    """The splits that the pipeline's only example_gen makes; None where there may be others, or it cannot be told."""
+    makers = [leaf for leaf in spec.leaves(pipeline) if _brings_examples(pipeline, leaf)]
+    if len(makers) != 1 or _stage(pipeline, makers[0]) != "example_gen":
         return None
-    given = spec.with_defaults(makers[0].component, _known(makers[0].task, {}))
-    unknown = set(makers[0].task.get("inputs", {}).get("parameters", {})) - set(_known(makers[0].task, {}))
+    settled = spec.settled(makers[0].task, {})
+    given = spec.with_defaults(makers[0].component, settled)
+    unknown = set(makers[0].task.get("inputs", {}).get("parameters", {})) - set(settled)
     if unknown & {"splits", "split_patterns", "split_bounds"}:
         return None
     return set(given["split_patterns"] or given["split_bounds"] or given["splits"])
 
 
-def _known(task: Json, values: Json) -> Json:
-    """A task's parameters whose values are settled before the run."""
-    found = {}
-    for name, source in task.get("inputs", {}).get("parameters", {}).items():
-        constant = source.get("runtimeValue", {}).get("constant")
-        if constant is not None and "{{$" not in str(constant):
-            found[name] = constant
-        elif (outer := source.get("componentInputParameter")) in values:
-            found[name] = values[outer]
-    return found
+def _brings_examples(pipeline: Pipeline, leaf: Leaf) -> bool:
+    """Whether a task may bring examples into the pipeline: example_gen, or what is no stage, such as an importer."""
+    stage = _stage(pipeline, leaf)
+    outputs = leaf.component.get("outputDefinitions", {}).get("artifacts", {}).values()
+    titles = {output["artifactType"].get("schemaTitle") for output in outputs}
+    return stage == "example_gen" or (not stage and bool(titles & {Examples.schema_title, Artifact.schema_title}))
+
+
+def _stage(pipeline: Pipeline, leaf: Leaf) -> str:
+    return spec.stage_name(pipeline.executor(leaf.component))
 
 
 def _types(task: Json, outer: Mapping[str, str], made: Mapping[str, Mapping[str, str]]) -> dict[str, str]:

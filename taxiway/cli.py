@@ -24,13 +24,13 @@ from taxiway.routing.command import route_command
 from taxiway.serving.command import serve_command
 from taxiway.versions.command import rollback_command, versions_command
 
-app = typer.Typer(
-    help="From raw data to a judged, pushed TensorFlow model.",
 if TYPE_CHECKING:
     from taxiway.session import LauncherFactory
 
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+app = typer.Typer(
+    help="From raw data to a judged, pushed TensorFlow model.",
     add_completion=False,
     rich_markup_mode="markdown",
 )
@@ -49,13 +49,13 @@ def run_command(
     param: Parameters = [],  # noqa: B006 (typer reads it)
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every task, whatever earlier runs made.")] = False,
     jobs: Annotated[int, typer.Option(help="Tasks at once; as many as processors by default.")] = 0,
-    json_output: Annotated[bool, typer.Option("--json", help="Print the run's record to standard output.")] = False,
-) -> None:
     runner: Annotated[
         Literal["local", "docker"], typer.Option(help="Stages as processes, or in their images by Docker or Podman.")
     ] = "local",
     """Run a pipeline on this machine: stages in parallel, cached by content."""
     from taxiway import progress, session
+    json_output: Annotated[bool, typer.Option("--json", help="Print the run's record to standard output.")] = False,
+) -> None:
 
     command = shlex.join([progress.command_name(), *sys.argv[1:]])
     try:
@@ -75,8 +75,6 @@ def run_command(
     raise typer.Exit(run.exit_status)
 
 
-@app.command("compile")
-def compile_command(
 def _launcher(runner: str) -> LauncherFactory:
     if runner == "docker":
         from taxiway.runner.containers import ContainerLauncher
@@ -89,11 +87,19 @@ def _launcher(runner: str) -> LauncherFactory:
 
     pipeline: PipelineName,
     output: Annotated[Path, typer.Option("--output", "-o", help="The YAML file to write.")],
+@app.command("compile")
+def compile_command(
 ) -> None:
     """Compile a pipeline to the IR that open-source Kubeflow accepts (2.1.0)."""
-    from taxiway import loading
+    profile: Profiles = [],  # noqa: B006
+    inline_modules: InlineModules = False,
+    kubernetes: Annotated[
+        bool, typer.Option("--kubernetes", help="As custom resources for `kubectl apply`: Pipeline, PipelineVersion.")
+    ] = False,
+    from taxiway.kubeflow import compilation
 
-    loading.compile_to(loading.function(pipeline), output)
+    compiled = compilation.compiled(pipeline, profile, inline_modules)
+    compilation.write(compiled, output, kubernetes=kubernetes)
     print(f"wrote {output}")
 
 

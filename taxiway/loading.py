@@ -22,7 +22,10 @@ def load(target: str) -> Pipeline:
         UserError: There is no such pipeline, its module fails, or kfp refuses it.
     """
     if target.endswith((".yaml", ".yml")):
-        return spec.read(Path(target))
+        pipeline = spec.read(Path(target))
+        for text in spec.inlined_modules(pipeline):
+            user_modules.unpack(text)
+        return pipeline
     return compiled(_pipeline_function(_module(target)))
 
 

@@ -6,8 +6,9 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -54,6 +55,12 @@ class Observer(Protocol):
     def run_finished(self, run: Run) -> None:
         """The run ended."""
 
+    def remark(self, text: str) -> None:
+        """Something is to be known while the run goes on."""
+
+    def run_left(self, run: Run) -> None:
+        """Nobody follows the run any more, which goes on elsewhere."""
+
 
 class Silent:
     """Shows nothing."""
@@ -71,6 +78,12 @@ class Silent:
         """See `Observer`."""
 
     def run_finished(self, run: Run) -> None:
+        """See `Observer`."""
+
+    def remark(self, text: str) -> None:
+        """See `Observer`."""
+
+    def run_left(self, run: Run) -> None:
         """See `Observer`."""
 
 
@@ -95,6 +108,10 @@ class Lines(Silent):
     def run_finished(self, run: Run) -> None:
         """Says how the run ended, and what to do next."""
         self._console.print(summary(run), soft_wrap=True)
+
+    def remark(self, text: str) -> None:
+        """Prints it."""
+        self._say(text)
 
     def _say(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -147,6 +164,14 @@ class LiveTable(Silent):
             self._is_over = True
         self._live.stop()
         self._console.print(summary(run), soft_wrap=True)
+
+    def remark(self, text: str) -> None:
+        """Prints it above the table."""
+        self._console.print(text, style="yellow", markup=False, highlight=False)
+
+    def run_left(self, run: Run) -> None:
+        """Leaves the table as it is."""
+        self._live.stop()
 
     def _render(self) -> RenderableType:
         with self._lock:
@@ -216,7 +241,7 @@ def _findings(run: Run) -> list[tuple[str, str]]:
         if artifact.type_name == "ModelBlessing":
             found.append(("blessing", "blessed" if metadata.get("blessed") else "not blessed"))
         if artifact.type_name == "PushedModel" and metadata.get("pushed"):
-            found.append(("pushed", _relative(Path(str(metadata["pushed_destination"])))))
+            found.append(("pushed", _place(metadata)))
         if artifact.type_name == "PushedModel" and metadata.get("not_pushed"):
             found.append(("pushed", f"no: {str(metadata['not_pushed']).splitlines()[0]}"))
     return found
@@ -227,7 +252,7 @@ def _next_step(run: Run) -> tuple[str, str] | None:
         return "resume", resume_command(run)
     pushed = [a for a in run.artifacts.values() if a.type_name == "PushedModel" and a.metadata.get("pushed")]
     if pushed:
-        return "next", f"{command_name()} lineage {_relative(Path(str(pushed[0].metadata['pushed_destination'])))}"
+        return "next", f"{command_name()} lineage {_place(pushed[0].metadata)}"
     return None
 
 
@@ -239,6 +264,12 @@ def resume_command(run: Run) -> str:
 def command_name() -> str:
     """How the user called Taxiway: `bin/taxiway` or the installed command."""
     return os.environ.get("TAXIWAY_COMMAND", "taxiway")
+
+
+def _place(metadata: Mapping[str, Any]) -> str:
+    """Where a model was pushed to, as a user types it: a path would lose one of a URL's slashes."""
+    place = str(metadata["pushed_destination"])
+    return place if "://" in place else _relative(Path(place))
 
 
 def _relative(path: Path) -> str:

@@ -6,6 +6,7 @@ Source: kubeflow/pipelines, api/v2alpha1/pipeline_spec.proto.
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -95,7 +96,6 @@ def stage_name(executor: Mapping[str, Any]) -> str:
     return str(command[3]) if len(command) == 4 and command[1:3] == ["-m", "components"] else ""
 
 
-def is_group(task: Mapping[str, Any]) -> bool:
 def images(pipeline: Pipeline) -> set[str]:
     """The images of all containers."""
     executors = pipeline.spec["deploymentSpec"]["executors"].values()
@@ -111,6 +111,7 @@ def inlined_modules(pipeline: Pipeline) -> set[str]:
     return found
 
 
+def is_group(task: Mapping[str, Any]) -> bool:
     """Whether a task is a condition, a loop or an exit handler: something the user wrote no name for."""
     return bool(_GROUP.fullmatch(task["componentRef"]["name"]))
 
@@ -180,6 +181,18 @@ def with_defaults(component: Mapping[str, Any], given: Mapping[str, Any]) -> Jso
     definitions = component.get("inputDefinitions", {}).get("parameters", {})
     values = {name: d["defaultValue"] for name, d in definitions.items() if "defaultValue" in d} | dict(given)
     return {name: coerced(definitions.get(name, {}), value) for name, value in values.items()}
+
+
+def settled(task: Mapping[str, Any], outer: Mapping[str, Any]) -> Json:
+    """A task's parameters whose values are known before the run, given those of the DAG that it stands in."""
+    found = {}
+    for name, source in task.get("inputs", {}).get("parameters", {}).items():
+        constant = source.get("runtimeValue", {}).get("constant")
+        if constant is not None and "{{$" not in str(constant):
+            found[name] = constant
+        elif (parameter := source.get("componentInputParameter")) in outer:
+            found[name] = outer[parameter]
+    return found
 
 
 def pipeline_parameters(pipeline: Pipeline, given: Mapping[str, Any]) -> Json:

@@ -11,6 +11,7 @@ from kfp.dsl.container_component_class import ContainerComponent
 
 from components.definitions import all_components, component_file
 from taxiway import loading
+from taxiway.kubeflow import compilation
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,6 +27,17 @@ def test_a_pipeline_compiles_to_its_file(name: str, tmp_path: Path, monkeypatch:
     loading.compile_to(loading.function(name), tmp_path / "pipeline.yaml")
     golden = ROOT / "pipelines" / name / "pipeline.yaml"
     assert _meaning(golden) == _meaning(tmp_path / "pipeline.yaml"), "run `make golden` and look at the difference"
+
+
+def test_what_profiles_ask_of_a_cluster_is_in_a_file_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    compilation.write(compilation.compiled("chicago_taxi", ["gpu", "cluster"]), tmp_path / "pipeline.yaml")
+    golden = ROOT / "pipelines/chicago_taxi/pipeline.gpu.yaml"
+    assert _meaning(golden) == _meaning(tmp_path / "pipeline.yaml"), "run `make golden` and look at the difference"
+    for wanted in ("nvidia.com/gpu", "tolerations", "nodeSelector", "pvcMount", "taxiway-train-gpu:"):
+        assert wanted in golden.read_text()
 
 
 @pytest.mark.parametrize("component", all_components(), ids=lambda component: component.component_spec.name)

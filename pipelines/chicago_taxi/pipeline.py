@@ -18,10 +18,13 @@ from components.definitions import (
     Trainer,
     Transform,
 )
+from components.resources import resources
 from pipelines.chicago_taxi.eval_config import EVAL_CONFIG
+from pipelines.chicago_taxi.resources import PROFILES, STAGES
 
 
 @dsl.pipeline(name="chicago-taxi")
+@resources(STAGES, PROFILES)
 def chicago_taxi(
     data: str = "data/chicago_taxi",
     module: str = "pipelines.chicago_taxi.model",

@@ -76,6 +76,50 @@ def test_the_users_modules_are_found_where_the_pipeline_was_started(tmp_path: Pa
     assert done.stdout == "True\n"
 
 
+def test_modules_that_come_with_the_command_go_before_those_of_the_image(tmp_path: Path) -> None:
+    for name in ("image", "image/mine"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "image/mine/__init__.py").write_text("")
+    (tmp_path / "image/mine/model.py").write_text("found = 'in the image'")
+    inlined = {"mine/__init__.py": "", "mine/model.py": "found = 'in the pipeline'"}
+    code = (
+        "import sys; from components.__main__ import main\n"
+        "main(['x', '--executor-input', '{}', '--modules', sys.argv[1]])\n"
+        "from mine import model; print(model.found)"
+    )
+    checkout = str(Path(entrypoint.__file__).parent.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(inlined)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path / "image",
+        env={**os.environ, "PYTHONPATH": checkout, "TMPDIR": str(tmp_path)},
+    )
+    assert done.stdout == "in the pipeline\n"
+    assert list(tmp_path.glob("taxiway-modules-*")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "the inlined modules are no JSON object: "),
+        ("[1]", "the inlined modules are no JSON object: "),
+        *(
+            (json.dumps({name: ""}), f"the inlined modules have {name!r}, which is no module of a pipeline")
+            for name in ("../mine.py", "/etc/mine.py", "mine/../../mine.py", "mine.sh", "")
+        ),
+        ('{"mine.py": 1}', "the inlined modules have 'mine.py', which is no module of a pipeline"),
+    ],
+)
+def test_modules_that_are_none_are_refused(text: str, said: str, tmp_path: Path) -> None:
+    done = run("pusher", "--executor-input", "{}", "--modules", text, env={**os.environ, "TMPDIR": str(tmp_path)})
+    assert done.returncode == 2
+    assert f"error: {said}" in done.stderr
+    assert "  mend: compile the pipeline again with --inline-modules\n" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_last_words_go_where_kubernetes_looks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

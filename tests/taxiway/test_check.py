@@ -116,6 +116,25 @@ def test_unknown_splits_are_named() -> None:
     assert _findings(splits) == ["trainer: eval_splits names 'eval'; the splits are test, train"]
 
 
+def test_splits_that_something_else_brings_are_not_judged() -> None:
+    """Such as a model server's request logs, whose only split is `serving`."""
+
+    @dsl.pipeline
+    def logged():
+        examples = ExampleGen(input_path="data.csv", allow_unversioned=True).outputs["examples"]
+        logs = dsl.importer(artifact_uri="logs", artifact_class=dsl.Dataset, reimport=False).output
+        schema = SchemaGen(statistics=StatisticsGen(examples=examples).outputs["statistics"]).outputs["schema"]
+        Transform(
+            examples=logs,
+            schema=schema,
+            module="module.py",
+            analyze_splits=["serving"],
+            transform_splits=["serving"],
+        )
+
+    assert _findings(logged) == []
+
+
 def test_a_missing_file_is_named() -> None:
     @dsl.pipeline
     def curated():

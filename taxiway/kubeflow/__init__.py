@@ -1,0 +1,1 @@
+"""Compiled pipelines on Kubeflow: submitted, followed, and their results fetched."""

@@ -1,0 +1,119 @@
+"""Pipelines as files for Kubeflow: with profiles, with the user's modules in them, as custom resources."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import json_format
+from kfp.compiler import pipeline_spec_builder
+from kfp.compiler.compiler_utils import KubernetesManifestOptions
+from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PlatformSpec
+
+from components import resources, user_modules
+from components.digests import text_digest
+from components.errors import UserError
+from taxiway import loading, spec
+from taxiway.spec import Json, Pipeline
+
+
+def compiled(
+    target: str, profiles: Iterable[str] = (), inline_modules: bool = False, parameters: Mapping[str, Any] | None = None
+) -> Pipeline:
+    """A pipeline by name, Python file or compiled YAML file.
+
+    Args:
+        target: Which pipeline.
+        profiles: Profiles of its resources.
+        inline_modules: Whether the user's modules travel in it, instead of in the image.
+        parameters: The pipeline's parameters as far as they are known; defaults hold for the others.
+
+    Raises:
+        UserError: There is no such pipeline or profile, or a module cannot travel in it.
+    """
+    profiles = list(profiles)
+    if not target.endswith((".yaml", ".yml")):
+        pipeline = loading.compiled(resources.rebuilt(loading.function(target), profiles))
+    elif profiles:
+        raise UserError(
+            f"{target} is compiled, and has its profiles already", mend="name the pipeline, not the compiled file"
+        )
+    else:
+        pipeline = loading.load(target)
+    return _with_modules(pipeline, parameters or {}) if inline_modules else pipeline
+
+
+def version_name(pipeline: Pipeline) -> str:
+    """A name that equal compiled pipelines have in common; Kubernetes accepts it."""
+    digest = text_digest(json.dumps([pipeline.spec, pipeline.platform], sort_keys=True))
+    return f"{pipeline.name}-{digest.removeprefix('sha256:')[:12]}"
+
+
+def write(pipeline: Pipeline, path: Path, *, kubernetes: bool = False) -> None:
+    """Writes a pipeline into a file, which appears whole or not at all.
+
+    Args:
+        pipeline: A compiled pipeline.
+        path: The YAML file.
+        kubernetes: Whether as custom resources, Pipeline and PipelineVersion, for `kubectl apply`.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    options = KubernetesManifestOptions(pipeline_version_name=version_name(pipeline), include_pipeline_manifest=True)
+    partial = path.with_name(f".{path.stem}.partial.yaml")
+    try:
+        pipeline_spec_builder.write_pipeline_spec_to_file(
+            json_format.ParseDict(pipeline.spec, PipelineSpec()),
+            pipeline.spec["pipelineInfo"].get("description"),
+            json_format.ParseDict(pipeline.platform, PlatformSpec()),
+            str(partial),
+            kubernetes_manifest_options=options,
+            kubernetes_manifest_format=kubernetes,
+        )
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def without_cache(pipeline: Pipeline) -> Pipeline:
+    """The pipeline with caching off for every task."""
+    changed = copy.deepcopy(pipeline)
+    for component in (changed.spec["root"], *changed.spec["components"].values()):
+        for task in component.get("dag", {}).get("tasks", {}).values():
+            task["cachingOptions"] = {}
+    return changed
+
+
+def _with_modules(pipeline: Pipeline, parameters: Mapping[str, Any]) -> Pipeline:
+    """The pipeline with the source of the user's modules as an argument of the stages that call them.
+
+    An argument is part of Kubeflow's cache key; an environment variable is not.
+    """
+    users = list(_module_users(pipeline, pipeline.root, spec.with_defaults(pipeline.root, parameters)))
+    text = user_modules.packed(sorted({module for _, modules in users for module in modules}))
+    changed = copy.deepcopy(pipeline)
+    for label in {label for label, _ in users} if text else ():
+        changed.spec["deploymentSpec"]["executors"][label]["container"]["args"] += ["--modules", text]
+    return changed
+
+
+def _module_users(pipeline: Pipeline, component: Json, values: Json) -> Iterator[tuple[str, list[str]]]:
+    """The executors of stages that call the user's modules, and the modules' names."""
+    for task in component["dag"]["tasks"].values():
+        inner = pipeline.component(task)
+        given = spec.with_defaults(inner, spec.settled(task, values))
+        if "dag" in inner:
+            yield from _module_users(pipeline, inner, given)
+        elif spec.stage_name(pipeline.executor(inner)) and (modules := _modules(inner, given)):
+            yield inner["executorLabel"], modules
+
+
+def _modules(component: Json, given: Json) -> list[str]:
+    definitions = component.get("inputDefinitions", {}).get("parameters", {})
+    return [given[name] for name, d in definitions.items() if spec.mark(d)[0] == "Module" and given.get(name)]

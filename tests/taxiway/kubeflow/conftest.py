@@ -1,0 +1,29 @@
+"""A Kubeflow of our own on loopback, and a small compiled pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from taxiway.kubeflow import compilation
+from taxiway.spec import Pipeline
+from tests.taxiway.kubeflow.stub import Kubeflow, serving
+
+SMALL = str(Path(__file__).with_name("small_pipeline.py"))
+
+
+@pytest.fixture
+def kubeflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kubeflow]:
+    """A Kubeflow that answers; runs are recorded below the test's folder."""
+    monkeypatch.setenv("TAXIWAY_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("TAXIWAY_LINEAGE", raising=False)
+    monkeypatch.setenv("TAXIWAY_COMMIT", "c0ffee")
+    with serving(Kubeflow()) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def small() -> Pipeline:
+    return compilation.compiled(SMALL)

@@ -1,0 +1,115 @@
+"""What Kubeflow's driver and launcher would have written of a run into ML Metadata.
+
+Source: kubeflow/pipelines, backend/src/v2/metadata/client.go.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import struct_pb2
+from ml_metadata.metadata_store import MetadataStore
+from ml_metadata.proto import metadata_store_pb2 as pb
+
+from components import provenance
+from components.artifacts import Artifact, Examples, Model, ModelBlessing, PushedModel
+
+
+def recorded(folder: Path) -> tuple[MetadataStore, Artifact]:
+    """A store with the run `run-0`, and the model that it pushed."""
+    connection = pb.ConnectionConfig()
+    connection.fake_database.SetInParent()
+    store = MetadataStore(connection)
+    examples = _made(Examples(folder / "examples"), "examples", "example_gen", {})
+    model = _made(Model(folder / "model"), "model", "baseline", {"examples": examples})
+    blessing = _made(ModelBlessing(folder / "blessing", {"blessed": 1}), "blessing", "baseline", {"examples": examples})
+    facts = {"pushed": 1, "pushed_destination": "/models/taxi/7", "pushed_version": "7"}
+    pushed = _made(PushedModel(folder / "pushed_model", facts), "pushed_model", "pusher", {"model": model})
+    writer = _Writer(store)
+    root = writer.execution("system.DAGExecution", "", 0, pb.Execution.RUNNING)
+    branch = writer.execution("system.DAGExecution", "condition-1", root, pb.Execution.RUNNING)
+    writer.container("example-gen", root, pb.Execution.CACHED, {}, {"examples": examples})
+    writer.container(
+        "baseline", root, pb.Execution.COMPLETE, {"examples": examples}, {"model": model, "blessing": blessing}
+    )
+    writer.container("pusher", branch, pb.Execution.COMPLETE, {"model": model}, {"pushed_model": pushed})
+    # The driver of a branch that is not taken leaves this.
+    writer.execution("system.DAGExecution", "condition-2", root, pb.Execution.CANCELED)
+    return store, pushed
+
+
+def _made(artifact: Artifact, output: str, stage: str, inputs: dict[str, Artifact]) -> Artifact:
+    artifact.path.mkdir()
+    (artifact.path / "file").write_text(output)
+    artifact.metadata |= {"tfx_type": artifact.type_name, "split_names": ["train", "eval"]}
+    artifact.uri = f"minio://mlpipeline/v2/{output}"
+    provenance.stamp(artifact, output, provenance.activity(stage, {}, {}, inputs), inputs)
+    return artifact
+
+
+class _Writer:
+    def __init__(self, store: MetadataStore) -> None:
+        self._store = store
+        self._stored: dict[str, int] = {}
+        types = {
+            name: store.put_context_type(pb.ContextType(name=f"system.{name}")) for name in ("Pipeline", "PipelineRun")
+        }
+        self._contexts = store.put_contexts(
+            [
+                pb.Context(type_id=types["Pipeline"], name="small"),
+                pb.Context(type_id=types["PipelineRun"], name="run-0"),
+            ]
+        )
+
+    def execution(self, kind: str, task: str, parent: int, state: Any, **events: dict[str, Artifact]) -> int:
+        properties: dict[str, Any] = {
+            "task_name": pb.Value(string_value=task),
+            "display_name": pb.Value(string_value=task),
+        }
+        if parent:
+            properties["parent_dag_id"] = pb.Value(int_value=parent)
+        execution = pb.Execution(
+            type_id=self._store.put_execution_type(pb.ExecutionType(name=kind)),
+            last_known_state=state,
+            custom_properties=properties,
+        )
+        execution.custom_properties["inputs"].struct_value.update({"destination": "/models"})
+        contexts = [pb.Context(id=id_) for id_ in self._contexts]
+        id_, _, _ = self._store.put_execution(execution, [], self._store.get_contexts_by_id([c.id for c in contexts]))
+        return int(id_)
+
+    def container(
+        self, task: str, parent: int, state: Any, inputs: dict[str, Artifact], outputs: dict[str, Artifact]
+    ) -> None:
+        execution = self.execution("system.ContainerExecution", task, parent, state)
+        sides = ((inputs, pb.Event.INPUT), (outputs, pb.Event.OUTPUT))
+        for ports, kind in sides:
+            for port, artifact in ports.items():
+                path = pb.Event.Path(steps=[pb.Event.Path.Step(key=port)])
+                event = pb.Event(execution_id=execution, artifact_id=self._artifact(artifact), type=kind, path=path)
+                self._store.put_events([event])
+
+    def _artifact(self, artifact: Artifact) -> int:
+        if artifact.uri not in self._stored:
+            kind = self._store.put_artifact_type(pb.ArtifactType(name=artifact.schema_title))
+            properties = {name: _value(value) for name, value in artifact.metadata.items()}
+            [id_] = self._store.put_artifacts(
+                [pb.Artifact(type_id=kind, uri=artifact.uri, custom_properties=properties)]
+            )
+            self._store.put_attributions_and_associations(
+                [pb.Attribution(artifact_id=id_, context_id=context) for context in self._contexts], []
+            )
+            self._stored[artifact.uri] = id_
+        return self._stored[artifact.uri]
+
+
+def _value(value: Any) -> pb.Value:
+    """Numbers as doubles, lists in a struct of one key."""
+    if isinstance(value, str):
+        return pb.Value(string_value=value)
+    if isinstance(value, list):
+        wrapped = struct_pb2.Struct()
+        wrapped.update({"list": value})
+        return pb.Value(struct_value=wrapped)
+    return pb.Value(double_value=float(value))

@@ -1,0 +1,276 @@
+"""A Kubeflow Pipelines in one process, as far as its documented REST API goes, with its UI's server before it.
+
+Source: kubeflow/pipelines, backend/api/v2beta1/*.proto and frontend/server/app.ts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import reduce
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import yaml
+from ml_metadata.metadata_store import MetadataStore
+from ml_metadata.proto import metadata_store_service_pb2 as service
+
+Json = dict[str, Any]
+Answer = tuple[int, bytes]
+
+NOT_FOUND = (404, b'{"error": "not found", "code": 5, "message": "not found"}')
+
+
+@dataclass
+class Kubeflow:
+    """What the server knows, what it was asked, and what it answers otherwise than usual.
+
+    Attributes:
+        multi_user: Whether each user has a namespace.
+        token: The only token that it takes; any where empty.
+        overrides: Answers by a pattern of `METHOD /path`, before all others.
+        looks: What a run's details and state are at each look, the last one for ever after.
+        pods: Pods by name.
+        logs: Their logs.
+        metadata: An ML Metadata store, or none.
+        asked: `METHOD /path` of every request, with its body as JSON where it is that.
+    """
+
+    multi_user: bool = False
+    token: str = ""
+    overrides: dict[str, Answer] = field(default_factory=dict)
+    looks: list[Json] = field(default_factory=list)
+    pods: dict[str, Json] = field(default_factory=dict)
+    logs: dict[str, str] = field(default_factory=dict)
+    metadata: MetadataStore | None = None
+    asked: list[tuple[str, Any]] = field(default_factory=list)
+    pipelines: dict[str, Json] = field(default_factory=dict)
+    versions: dict[str, Json] = field(default_factory=dict)
+    experiments: list[Json] = field(default_factory=list)
+    runs: dict[str, Json] = field(default_factory=dict)
+    schedules: list[Json] = field(default_factory=list)
+    url: str = ""
+
+    def requests(self, pattern: str) -> list[Any]:
+        """The bodies of the requests that match."""
+        return [body for request, body in self.asked if re.fullmatch(pattern, request)]
+
+    def answer(self, method: str, path: str, query: Mapping[str, str], body: bytes) -> Answer:
+        """The status and the body of an answer."""
+        self.asked.append((f"{method} {path}", _json(body)))
+        for pattern, answer in self.overrides.items():
+            if re.fullmatch(pattern, f"{method} {path}"):
+                return answer
+        for pattern, handler in _HANDLERS.items():
+            if match := re.fullmatch(pattern, f"{method} {path}"):
+                found = handler(self, {**query, **match.groupdict()}, body)
+                return found if isinstance(found, tuple) else (200, json.dumps(found).encode())
+        return NOT_FOUND
+
+    def make_pipeline(self, asked: Mapping[str, str], body: bytes) -> Json:
+        given = json.loads(body)
+        made = {**given, "pipeline_id": f"pipeline-{len(self.pipelines)}"}
+        self.pipelines[given["display_name"]] = made
+        return made
+
+    def pipeline(self, asked: Mapping[str, str], body: bytes) -> Json | Answer:
+        return self.pipelines.get(asked["name"], NOT_FOUND)
+
+    def list_versions(self, asked: Mapping[str, str], body: bytes) -> Json:
+        wanted = json.loads(asked["filter"])["predicates"][0]["stringValue"]
+        return {"pipeline_versions": [v for v in self.versions.values() if v["display_name"] == wanted]}
+
+    def upload_version(self, asked: Mapping[str, str], body: bytes) -> Json:
+        text = body.split(b"\r\n\r\n", 1)[1].rsplit(b"\r\n--", 1)[0].decode()
+        id_ = f"version-{len(self.versions)}"
+        made = {"pipeline_id": asked["pipelineid"], "pipeline_version_id": id_, "display_name": asked["name"]}
+        self.versions[id_] = {**made, "yaml": text}
+        return made
+
+    def version(self, asked: Mapping[str, str], body: bytes) -> Json:
+        found = self.versions[asked["version"]]
+        if "yaml" not in found:
+            return found
+        spec, *platform = yaml.safe_load_all(found["yaml"])
+        document = {"pipeline_spec": spec, "platform_spec": platform[0]} if platform else spec
+        return {**{key: value for key, value in found.items() if key != "yaml"}, "pipeline_spec": document}
+
+    def list_experiments(self, asked: Mapping[str, str], body: bytes) -> Json:
+        wanted = json.loads(asked["filter"])["predicates"][0]["stringValue"]
+        return {"experiments": [e for e in self.experiments if e["display_name"] == wanted]}
+
+    def make_experiment(self, asked: Mapping[str, str], body: bytes) -> Json:
+        self.experiments.append({**json.loads(body), "experiment_id": f"experiment-{len(self.experiments)}"})
+        return self.experiments[-1]
+
+    def make_run(self, asked: Mapping[str, str], body: bytes) -> Json:
+        run = {**json.loads(body), "run_id": f"run-{len(self.runs)}", "state": "PENDING"}
+        self.runs[run["run_id"]] = run
+        return run
+
+    def run(self, asked: Mapping[str, str], body: bytes) -> Json | Answer:
+        if asked["run"] not in self.runs:
+            return NOT_FOUND
+        look = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        return {**self.runs[asked["run"]], **look}
+
+    def make_schedule(self, asked: Mapping[str, str], body: bytes) -> Json:
+        self.schedules.append({**json.loads(body), "recurring_run_id": f"schedule-{len(self.schedules)}"})
+        return self.schedules[-1]
+
+    def pod(self, asked: Mapping[str, str], body: bytes) -> Json | Answer:
+        return self.pods.get(asked["podname"], (500, b"Could not get pod"))
+
+    def log(self, asked: Mapping[str, str], body: bytes) -> Answer:
+        found = self.logs.get(asked["podname"])
+        return (200, found.encode()) if found is not None else (500, b"Could not get main container logs")
+
+    def ask_metadata(self, asked: Mapping[str, str], body: bytes) -> Answer:
+        """gRPC-Web: a frame with the message, and one with the status."""
+        if self.metadata is None:
+            return NOT_FOUND
+        message = _METADATA[asked["method"]](self.metadata, body[5:]).SerializeToString()
+        trailers = b"grpc-status: 0\r\n"
+        frames = ((b"\x00", message), (b"\x80", trailers))
+        return 200, b"".join(flag + len(data).to_bytes(4, "big") + data for flag, data in frames)
+
+
+_API = r"/apis/v2beta1"
+_HANDLERS: dict[str, Any] = {
+    rf"GET {_API}/healthz": lambda kubeflow, asked, body: {"multi_user": kubeflow.multi_user},
+    r"GET /apis/v1beta1/healthz": lambda *_: {"commit_sha": "0" * 40, "tag_name": "2.18.1"},
+    rf"GET {_API}/pipelines/names/(?P<name>[^/]+)": Kubeflow.pipeline,
+    rf"POST {_API}/pipelines": Kubeflow.make_pipeline,
+    rf"GET {_API}/pipelines/[^/]+/versions": Kubeflow.list_versions,
+    rf"GET {_API}/pipelines/[^/]+/versions/(?P<version>[^/]+)": Kubeflow.version,
+    rf"POST {_API}/pipelines/upload_version": Kubeflow.upload_version,
+    rf"GET {_API}/experiments": Kubeflow.list_experiments,
+    rf"POST {_API}/experiments": Kubeflow.make_experiment,
+    rf"POST {_API}/runs": Kubeflow.make_run,
+    rf"GET {_API}/runs/(?P<run>[^/]+)": Kubeflow.run,
+    rf"POST {_API}/recurringruns": Kubeflow.make_schedule,
+    r"GET /k8s/pod": Kubeflow.pod,
+    r"GET /k8s/pod/logs": Kubeflow.log,
+    r"GET /apis/v1alpha1/runs/[^/]+/nodes/(?P<podname>[^/]+)/log": Kubeflow.log,
+    r"POST /ml_metadata.MetadataStoreService/(?P<method>\w+)": Kubeflow.ask_metadata,
+}
+
+
+def _context(store: MetadataStore, body: bytes) -> Any:
+    asked = service.GetContextByTypeAndNameRequest.FromString(body)
+    found = store.get_context_by_type_and_name(asked.type_name, asked.context_name)
+    return service.GetContextByTypeAndNameResponse(context=found)
+
+
+def _executions(store: MetadataStore, body: bytes) -> Any:
+    asked = service.GetExecutionsByContextRequest.FromString(body)
+    return service.GetExecutionsByContextResponse(executions=store.get_executions_by_context(asked.context_id))
+
+
+def _artifacts(store: MetadataStore, body: bytes) -> Any:
+    asked = service.GetArtifactsByContextRequest.FromString(body)
+    return service.GetArtifactsByContextResponse(artifacts=store.get_artifacts_by_context(asked.context_id))
+
+
+def _events(store: MetadataStore, body: bytes) -> Any:
+    asked = service.GetEventsByExecutionIDsRequest.FromString(body)
+    return service.GetEventsByExecutionIDsResponse(events=store.get_events_by_execution_ids(list(asked.execution_ids)))
+
+
+_METADATA = {
+    "GetContextByTypeAndName": _context,
+    "GetExecutionsByContext": _executions,
+    "GetArtifactsByContext": _artifacts,
+    "GetEventsByExecutionIDs": _events,
+}
+
+
+@contextmanager
+def serving(kubeflow: Kubeflow) -> Iterator[Kubeflow]:
+    """Serves on a free port of loopback."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            parts = urlsplit(self.path)
+            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if kubeflow.token and self.headers.get("Authorization") != f"Bearer {kubeflow.token}":
+                status, answer = 401, b"Jwt is expired"
+            else:
+                status, answer = kubeflow.answer(self.command, parts.path, query, body)
+            self.send_response(status)
+            if 300 <= status < 400:
+                self.send_header("Location", "/dex/auth")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        do_POST = do_GET
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    kubeflow.url = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        yield kubeflow
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body
+
+
+WORKFLOW = "small-x7k2p"
+
+
+def hashed(name: str) -> int:
+    """FNV-1a with 32 bits, as Argo makes its nodes' ids."""
+    return reduce(lambda value, byte: (value ^ byte) * 16777619 % 2**32, name.encode(), 2166136261)
+
+
+def impl_pod(path: str) -> str:
+    """The pod that runs a task's container."""
+    return f"{WORKFLOW}-system-container-impl-{hashed(f'{WORKFLOW}.root.{path}.executor')}"
+
+
+def look(state: str, tasks: Mapping[str, tuple[str, int]], error: str = "") -> Json:
+    """A run's state and its details: of each task, by its path in Argo's graph, the state and the seconds."""
+    details = [_detail(WORKFLOW, state, 59, [f"{WORKFLOW}-{hashed(f'{WORKFLOW}.root')}"])]
+    for path, (task_state, seconds) in tasks.items():
+        child = f"{WORKFLOW}-{hashed(f'{WORKFLOW}.root.{path}.executor')}"
+        is_pod = path.endswith("-driver")
+        details.append(_detail(path.rpartition(".")[2], task_state, seconds, [] if is_pod else [child]))
+        if not is_pod:
+            details.append(_detail("executor", "SKIPPED" if seconds < 2 else task_state, seconds, []))
+    return {
+        "state": state,
+        "created_at": "2026-11-21T03:00:00Z",
+        "finished_at": "2026-11-21T03:01:00Z",
+        "error": {"message": error} if error else None,
+        "run_details": {"task_details": details},
+    }
+
+
+def _detail(name: str, state: str, seconds: int, children: list[str]) -> Json:
+    is_over = state in ("SUCCEEDED", "FAILED", "SKIPPED")
+    return {
+        "display_name": name,
+        "state": state,
+        "start_time": "2026-11-21T03:00:00Z",
+        "end_time": f"2026-11-21T03:00:{seconds:02}Z" if is_over else "0001-01-01T00:00:00Z",
+        "child_tasks": [{"pod_name": child} for child in children],
+    }

@@ -1,0 +1,122 @@
+"""`taxiway submit` as it is typed: what it prints, its exit statuses, Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from taxiway.kubeflow import compilation
+from taxiway.spec import Pipeline
+from tests.taxiway.kubeflow.conftest import SMALL
+from tests.taxiway.kubeflow.stub import Kubeflow, impl_pod, look
+
+TAXIWAY = str(Path(sys.executable).with_name("taxiway"))
+Started = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def submit(kubeflow: Kubeflow, tmp_path: Path) -> Started:
+    """Starts `taxiway submit` with the small pipeline."""
+
+    def start(*options: str) -> subprocess.Popen[str]:
+        command = [TAXIWAY, "submit", SMALL, "--host", kubeflow.url, *options]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "COLUMNS": "200"}, **pipes)
+
+    return start
+
+
+def _ended(process: subprocess.Popen[str], status: int = 0) -> tuple[str, str]:
+    printed, shown = process.communicate(timeout=60)
+    assert process.returncode == status, printed + shown
+    return printed, shown
+
+
+def test_without_waiting_it_says_how_to_follow(kubeflow: Kubeflow, submit: Started) -> None:
+    printed, shown = _ended(submit("--param", "data=/data", "--profile", "gpu", "--no-cache"))
+    lines = printed.splitlines()
+    assert lines[0].startswith("run small-20")
+    assert lines[1:] == [
+        "  id      run-0",
+        f"  page    {kubeflow.url}/#/runs/details/run-0",
+        f"  follow  taxiway submit {SMALL} --host {kubeflow.url} --follow run-0",
+    ]
+    assert shown == ""
+    [version] = kubeflow.versions.values()
+    gpu = compilation.without_cache(compilation.compiled(SMALL, ["gpu"]))
+    assert version["display_name"] == compilation.version_name(gpu)
+    assert kubeflow.experiments[0]["display_name"] == "small"
+
+
+def test_a_run_that_is_waited_for(kubeflow: Kubeflow, submit: Started) -> None:
+    kubeflow.looks = [look("SUCCEEDED", {"example-gen": ("SUCCEEDED", 20)})]
+    _, shown = _ended(submit("-p", "data=/data", "--wait", "--experiment", "tips"))
+    assert "example-gen: done in 20.0 s\n" in shown
+    assert kubeflow.experiments[0]["display_name"] == "tips"
+
+
+def test_a_failed_run_has_the_exit_status_1(kubeflow: Kubeflow, submit: Started) -> None:
+    kubeflow.looks = [look("FAILED", {"baseline": ("FAILED", 8)})]
+    kubeflow.logs[impl_pod("baseline")] = "error: /models cannot be read\n"
+    printed, shown = _ended(submit("-p", "data=/data", "--wait"), status=1)
+    assert "/models cannot be read" in shown
+    # Kubeflow's cache has what was done.
+    assert f"  resume    taxiway submit {SMALL} --host {kubeflow.url} -p data=/data --wait\n" in shown
+    assert printed == f"page {kubeflow.url}/#/runs/details/run-0\n"
+    _, shown = _ended(submit("--follow", "run-0"), status=1)
+    assert f"  resume    Retry at {kubeflow.url}/#/runs/details/run-0\n" in shown
+
+
+def test_ctrl_c_leaves_the_run_going(kubeflow: Kubeflow, submit: Started) -> None:
+    kubeflow.looks = [look("RUNNING", {"example-gen": ("RUNNING", 0)})]
+    process = submit("-p", "data=/data", "--wait")
+    while not kubeflow.requests("GET /apis/v2beta1/runs/run-0"):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, shown = _ended(process, status=130)
+    assert shown.splitlines()[-2].endswith(" goes on; follow it with:")
+    assert shown.splitlines()[-1] == f"  taxiway submit {SMALL} --host {kubeflow.url} --follow run-0"
+    assert kubeflow.requests("POST .*:terminate") == []
+    assert "Traceback" not in shown
+
+
+def test_a_run_of_before_is_followed_with_the_pipeline_that_it_has(
+    kubeflow: Kubeflow, submit: Started, small: Pipeline
+) -> None:
+    versions = {"pipeline_id": "p", "pipeline_version_id": "v"}
+    kubeflow.versions["v"] = {"pipeline_spec": {"pipeline_spec": small.spec, "platform_spec": small.platform}}
+    kubeflow.runs["run-0"] = {"run_id": "run-0", "display_name": "small-1", "pipeline_version_reference": versions}
+    kubeflow.looks = [look("SUCCEEDED", {"baseline": ("SUCCEEDED", 5)})]
+    _, shown = _ended(submit("--follow", "run-0"))
+    assert shown.startswith("run small-1\nbaseline: running\nbaseline: done in 5.0 s\n")
+    assert kubeflow.requests("POST /apis/v2beta1/.*") == []
+
+
+def test_a_schedule(kubeflow: Kubeflow, submit: Started) -> None:
+    printed, _ = _ended(submit("-p", "data=/data", "--schedule", "@daily"))
+    assert printed.startswith("recurring run small-20")
+    assert kubeflow.schedules[0]["trigger"]["cron_schedule"]["cron"] == "@daily"
+    assert kubeflow.runs == {}
+
+
+def test_what_contradicts_itself(kubeflow: Kubeflow, submit: Started) -> None:
+    _, shown = _ended(submit("--wait", "--schedule", "@daily"), status=2)
+    assert "error: more than one of --wait, --follow and --schedule is given" in shown
+    assert kubeflow.asked == []
+
+
+def test_compile_writes_custom_resources_with_a_profile(tmp_path: Path) -> None:
+    options = ["--profile", "gpu", "--kubernetes", "--output", "small.yaml"]
+    command = [TAXIWAY, "compile", SMALL, *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "wrote small.yaml\n"), done.stderr
+    kinds = [document["kind"] for document in yaml.safe_load_all((tmp_path / "small.yaml").read_text())]
+    assert kinds == ["Pipeline", "PipelineVersion"]

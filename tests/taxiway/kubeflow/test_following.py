@@ -1,0 +1,313 @@
+"""What is shown of a run on Kubeflow while it goes on, and what is there when it has ended."""
+
+from __future__ import annotations
+
+import io
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from components.errors import ServiceError, UserError
+from taxiway.home import Home
+from taxiway.kubeflow import compilation, following
+from taxiway.kubeflow.host import Host
+from taxiway.kubeflow.nodes import Node, node_id, nodes
+from taxiway.lineage import chain
+from taxiway.lineage.store import LineageStore
+from taxiway.progress import Lines, LiveTable
+from taxiway.runner.graph import State
+from taxiway.session import Run
+from taxiway.spec import Pipeline
+from tests.taxiway.kubeflow.conftest import SMALL
+from tests.taxiway.kubeflow.metadata import recorded
+from tests.taxiway.kubeflow.stub import WORKFLOW, Kubeflow, hashed, impl_pod, look
+
+SUCCEEDED = {
+    "example-gen": ("SUCCEEDED", 20),
+    "importer": ("SUCCEEDED", 1),
+    "statistics-gen": ("SUCCEEDED", 0),
+    "described.statistics-gen": ("SUCCEEDED", 12),
+    "described.schema-gen": ("SUCCEEDED", 9),
+    "baseline": ("SUCCEEDED", 5),
+}
+
+
+def _follow(kubeflow: Kubeflow, pipeline: Pipeline, *looks: Any, table: bool = False) -> tuple[Run, str]:
+    """Follows a run whose looks are these; returns it and what was shown."""
+    kubeflow.runs["run-0"] = {"run_id": "run-0", "display_name": "small-1"}
+    kubeflow.looks = list(looks)
+    shown = io.StringIO()
+    console = Console(file=shown, width=200, force_terminal=table)
+    observer = LiveTable(console) if table else Lines(console)
+    commands = {"again": "taxiway again", "resume": "taxiway submit"}
+    run = following.follow(Host(kubeflow.url), pipeline, "run-0", "small-1", observer, **commands, seconds=0.01)
+    return run, shown.getvalue()
+
+
+def test_a_run_is_followed_task_by_task(kubeflow: Kubeflow, small: Pipeline) -> None:
+    running = {"example-gen": ("SUCCEEDED", 20), "baseline": ("RUNNING", 0)}
+    run, shown = _follow(kubeflow, small, look("PENDING", {}), look("RUNNING", running), look("SUCCEEDED", SUCCEEDED))
+    lines = shown.splitlines()
+    assert lines[0] == "run small-1"
+    # What the second look says stands before what the third adds.
+    assert set(lines[1:4]) == {"example-gen: running", "example-gen: done in 20.0 s", "baseline: running"}
+    assert "statistics-gen: cached in 0.0 s" in lines
+    assert "described/statistics-gen: done in 12.0 s" in lines
+    assert "small succeeded in 60.0 s (5 done, 1 cached, 1 skipped)" in lines
+    assert (run.state, run.exit_status) == (State.SUCCEEDED, 0)
+    assert run.tasks["pusher"].state == State.SKIPPED
+    assert "pusher: skipped in 0.0 s" in lines
+
+
+def test_tasks_that_share_a_name_are_told_apart(kubeflow: Kubeflow, small: Pipeline) -> None:
+    tasks = {**SUCCEEDED, "for-loop-1.statistics-gen": ("SUCCEEDED", 33)}
+    run, _ = _follow(kubeflow, small, look("SUCCEEDED", tasks))
+    assert run.tasks["statistics-gen"].state == State.CACHED
+    assert run.tasks["described/statistics-gen"].seconds == 12
+
+
+def test_turns_of_a_loop_have_numbers(kubeflow: Kubeflow) -> None:
+    pipeline = compilation.compiled(SMALL)
+    [looped] = [node for node in nodes(pipeline) if node.is_looped and node.label == "schema-gen"]
+    tasks = {f"for-loop-2.{turn}.{looped.label}": ("SUCCEEDED", 4 + turn) for turn in range(2)}
+    run, _ = _follow(kubeflow, pipeline, look("SUCCEEDED", {**SUCCEEDED, **tasks}))
+    assert [name for name in run.tasks if "[" in name] == ["schema-gen[0]", "schema-gen[1]"]
+    # A sub-pipeline's task of the same name is no turn of the loop.
+    assert run.tasks["described/schema-gen"].seconds == 9
+
+
+def test_the_pod_of_a_turn_of_a_loop_is_named(kubeflow: Kubeflow) -> None:
+    pipeline = compilation.compiled(SMALL)
+    [looped] = [node for node in nodes(pipeline) if node.is_looped and node.label == "schema-gen"]
+    turns = [f"for-loop-2.{turn}.{looped.label}" for turn in range(2)]
+    kubeflow.logs[impl_pod(turns[1])] = "error: no rows\n"
+    tasks = {turns[0]: ("SUCCEEDED", 5), turns[1]: ("FAILED", 4)}
+    run, _ = _follow(kubeflow, pipeline, look("FAILED", {**SUCCEEDED, **tasks}))
+    errors = {name: task.error for name, task in run.tasks.items() if task.error}
+    assert list(errors.values()) == [f"the pod {impl_pod(turns[1])} failed\nno rows"]
+
+
+def test_a_failed_pod_is_named_with_its_last_words(kubeflow: Kubeflow, small: Pipeline) -> None:
+    pod = impl_pod("baseline")
+    kubeflow.logs[pod] = (
+        "I1121 03:00:01 1 launcher_v2.go:90] input ComponentSpec\n"
+        "looking for models\n"
+        "error: /models cannot be read\n  mend: mount it\n"
+        "F1121 03:00:02 1 main.go:60] failed to execute component: exit status 2\n"
+    )
+    failed = look("FAILED", {"example-gen": ("SUCCEEDED", 20), "baseline": ("FAILED", 8)}, error="a task failed")
+    run, shown = _follow(kubeflow, small, failed)
+    assert run.tasks["baseline"].error == f"the pod {pod} failed\n/models cannot be read\n  mend: mount it"
+    assert "small failed in 60.0 s (1 done, 1 failed)" in shown
+    assert f"\nbaseline failed\n  the pod {pod} failed\n  /models cannot be read\n" in shown
+    assert "  resume    taxiway submit" in shown
+    assert run.tasks["baseline"].log.read_text() == kubeflow.logs[pod]
+    assert (run.state, run.exit_status, run.error) == (State.FAILED, 1, "a task failed")
+
+
+def test_the_log_of_a_stranger_s_container_ends_with_its_last_lines(kubeflow: Kubeflow, small: Pipeline) -> None:
+    kubeflow.overrides["GET /k8s/.*"] = (404, b"404 page not found")  # as at the API server's own port
+    kubeflow.logs[impl_pod("baseline")] = "".join(f"line {number}\n" for number in range(50))
+    run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
+    assert run.tasks["baseline"].error.splitlines()[1:] == [f"line {number}" for number in range(30, 50)]
+
+
+def test_a_pod_that_used_too_much_memory(kubeflow: Kubeflow, small: Pipeline) -> None:
+    state = {"terminated": {"reason": "OOMKilled", "exitCode": 137}}
+    kubeflow.pods[impl_pod("baseline")] = {"status": {"phase": "Failed", "containerStatuses": [{"state": state}]}}
+    run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
+    assert run.tasks["baseline"].error.splitlines()[1:] == [
+        "OOMKilled: it used more memory than it may",
+        "  mend: give it more in the pipeline's resources (memory_limit)",
+    ]
+
+
+def test_an_image_for_other_processors(kubeflow: Kubeflow, small: Pipeline) -> None:
+    said = "failed to execute component: fork/exec /usr/lib/taxiway/bin/python: exec format error"
+    kubeflow.logs[impl_pod("baseline")] = f"F1121 03:00:02 1 main.go:60] {said}\n"
+    run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
+    *_, last, mend = run.tasks["baseline"].error.splitlines()
+    assert last.endswith("exec format error")
+    assert mend == "  mend: build the image for the nodes' processors, or choose other nodes by node_selector"
+
+
+def test_a_pod_that_is_gone_with_its_log(kubeflow: Kubeflow, small: Pipeline) -> None:
+    run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
+    assert run.tasks["baseline"].error == (
+        "its pod has left no log; look for it with: "
+        "kubectl --namespace kubeflow get pods --selector pipeline/runid=run-0"
+    )
+
+
+def test_the_last_attempt_of_a_retried_task_is_read(kubeflow: Kubeflow, small: Pipeline) -> None:
+    for attempt in range(2):
+        pod = hashed(f"{WORKFLOW}.root.statistics-gen.executor({attempt})")
+        kubeflow.logs[f"{WORKFLOW}-retry-system-container-impl-{pod}"] = f"error: attempt {attempt}\n"
+    run, _ = _follow(kubeflow, small, look("FAILED", {"statistics-gen": ("FAILED", 8)}))
+    assert run.tasks["statistics-gen"].error.endswith("\nattempt 1")
+
+
+def test_a_driver_that_failed_is_read(kubeflow: Kubeflow, small: Pipeline) -> None:
+    pod = f"{WORKFLOW}-system-container-driver-{hashed(f'{WORKFLOW}.root.baseline-driver')}"
+    kubeflow.logs[pod] = "failed to resolve inputs\n"
+    run, _ = _follow(kubeflow, small, look("FAILED", {"baseline-driver": ("FAILED", 2)}))
+    assert run.tasks["baseline"].error == f"the pod {pod} failed\nfailed to resolve inputs"
+
+
+UNSCHEDULABLE = "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector."
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "mend"),
+    [
+        (
+            {"conditions": [{"type": "PodScheduled", "status": "False", "message": UNSCHEDULABLE}]},
+            UNSCHEDULABLE,
+            "no node has what it asks for: add one with a free GPU",
+        ),
+        (
+            {"conditions": [{"type": "PodScheduled", "status": "False", "message": "3 Insufficient nvidia.com/gpu."}]},
+            "3 Insufficient nvidia.com/gpu.",
+            "or compile without the profile",
+        ),
+        (
+            {"conditions": [{"type": "PodScheduled", "status": "False", "message": "1 Insufficient memory."}]},
+            "1 Insufficient memory.",
+            "ask for less memory in the pipeline's resources",
+        ),
+        (
+            {
+                "conditions": [
+                    {
+                        "type": "PodScheduled",
+                        "status": "False",
+                        "message": 'persistentvolumeclaim "models" not found',
+                    }
+                ]
+            },
+            'persistentvolumeclaim "models" not found',
+            "make the claim models in the namespace",
+        ),
+        (
+            {
+                "containerStatuses": [
+                    {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling gpu-image:1"}}}
+                ]
+            },
+            "ImagePullBackOff: Back-off pulling gpu-image:1",
+            "push the image to where the nodes can pull it",
+        ),
+        (
+            {
+                "containerStatuses": [
+                    {
+                        "state": {
+                            "waiting": {"reason": "CreateContainerConfigError", "message": 'secret "bucket" not found'}
+                        }
+                    }
+                ]
+            },
+            'secret "bucket" not found',
+            "make the secret bucket",
+        ),
+    ],
+)
+def test_why_a_pod_waits_is_said_once(kubeflow: Kubeflow, status: Any, said: str, mend: str) -> None:
+    """A pipeline that asks for a GPU where there is none, and the like."""
+    pipeline = compilation.compiled(SMALL, ["gpu"])
+    pod = impl_pod("baseline")
+    kubeflow.pods[pod] = {"status": {"phase": "Pending", **status}}
+    waiting = look("RUNNING", {"baseline": ("RUNNING", 0)})
+    for table in (False, True):
+        _, shown = _follow(kubeflow, pipeline, waiting, waiting, look("FAILED", {}), table=table)
+        assert f"baseline waits: the pod {pod} cannot start: " in shown
+        assert said in shown
+        assert mend in shown
+        assert shown.count("cannot start") == 1
+
+
+def test_a_pod_that_is_starting_is_no_news(kubeflow: Kubeflow, small: Pipeline) -> None:
+    creating = {"containerStatuses": [{"state": {"waiting": {"reason": "ContainerCreating"}}}]}
+    kubeflow.pods[impl_pod("baseline")] = {"status": {"phase": "Pending", **creating}}
+    _, shown = _follow(kubeflow, small, look("RUNNING", {"baseline": ("RUNNING", 0)}), look("FAILED", {}))
+    assert "waits" not in shown
+
+
+def test_results_and_lineage_are_fetched(kubeflow: Kubeflow, small: Pipeline, tmp_path: Path) -> None:
+    kubeflow.metadata, pushed = recorded(tmp_path)
+    tasks = {**SUCCEEDED, "condition-2.pusher": ("SUCCEEDED", 7)}
+    run, shown = _follow(kubeflow, small, look("SUCCEEDED", tasks))
+    assert "  blessing  blessed" in shown
+    assert "  pushed    /models/taxi/7" in shown
+    assert run.tasks["pusher"].outputs["pushed_model"].uri == "minio://mlpipeline/v2/pushed_model"
+    store = LineageStore.open_existing(Home.default().lineage)
+    assert store
+    [stored] = store.runs()
+    assert (stored.id, stored.pipeline, stored.state) == ("small-1", "small", "COMPLETE")
+    assert isinstance(stored.started, datetime)
+    found = chain.trace(pushed.metadata["digest"], store=store)
+    # The blessing was made beside the model.
+    assert [record["type"] for record in found.records] == ["PushedModel", "Model", "Examples", "ModelBlessing"]
+    assert chain.trace("/models/taxi/7", store=store).records[0]["digest"] == pushed.metadata["digest"]
+
+
+def test_a_run_with_results_can_be_followed_twice(kubeflow: Kubeflow, small: Pipeline, tmp_path: Path) -> None:
+    kubeflow.metadata, _ = recorded(tmp_path)
+    for _ in range(2):
+        _follow(kubeflow, small, look("SUCCEEDED", SUCCEEDED))
+    store = LineageStore.open_existing(Home.default().lineage)
+    assert store
+    assert len(store.runs()) == 1
+
+
+def test_a_host_without_metadata_gives_the_states_alone(kubeflow: Kubeflow, small: Pipeline) -> None:
+    kubeflow.overrides["POST /ml_metadata.*"] = (200, b"<!doctype html>")
+    run, _ = _follow(kubeflow, small, look("SUCCEEDED", SUCCEEDED))
+    assert run.tasks["example-gen"].outputs == {}
+    assert LineageStore.open_existing(Home.default().lineage) is None
+
+
+def test_a_token_that_expires_during_the_wait(kubeflow: Kubeflow, small: Pipeline) -> None:
+    kubeflow.overrides["GET /apis/v2beta1/runs/run-0"] = (401, b"Jwt is expired")
+    with pytest.raises(UserError) as raised:
+        _follow(kubeflow, small, look("RUNNING", {}))
+    assert "wants to know who you are (401: Jwt is expired)" in raised.value.what
+    assert raised.value.mend.endswith("; the run goes on: taxiway again")
+
+
+def test_a_short_silence_is_waited_out(kubeflow: Kubeflow, small: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter([(503, b"no healthy upstream")] * 3)
+    answer = Kubeflow.answer
+
+    def answered(self: Kubeflow, method: str, path: str, query: Any, body: bytes) -> Any:
+        down = next(looks, None) if path.endswith("/runs/run-0") else None
+        return down or answer(self, method, path, query, body)
+
+    monkeypatch.setattr(Kubeflow, "answer", answered)
+    run, _ = _follow(kubeflow, small, look("SUCCEEDED", SUCCEEDED))
+    assert run.state == State.SUCCEEDED
+
+
+def test_a_long_silence_ends_the_wait(kubeflow: Kubeflow, small: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "_PATIENCE", 0.05)
+    kubeflow.overrides["GET /apis/v2beta1/runs/run-0"] = (503, b"no healthy upstream")
+    with pytest.raises(ServiceError, match="failed to read the run: 503: no healthy upstream") as raised:
+        _follow(kubeflow, small, look("RUNNING", {}))
+    assert raised.value.mend == "look again later; the run goes on: taxiway again"
+
+
+def test_ids_of_nodes_are_argo_s() -> None:
+    # From a workflow in kubeflow/pipelines' own test data.
+    assert node_id("resubmit-hl9ft", "A") == "resubmit-hl9ft-3929423573"
+
+
+def test_where_the_tasks_stand_in_argo_s_graph(small: Pipeline) -> None:
+    found = {node.name: node for node in nodes(small)}
+    assert found["described/schema-gen"].path == "root.described.schema-gen"
+    assert found["pusher"].path == "root.condition-2.pusher"
+    assert found["statistics-gen"].attempts == 3
+    assert found["importer"].pods("w")[0].startswith("w-system-importer-")
+    assert Node("a", "root.for-loop-1.a", {}, is_looped=True).pods("w") == []

@@ -1,0 +1,129 @@
+"""Whether a URL leads to Kubeflow Pipelines, and what is said where it does not."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from components.errors import ServiceError, UserError
+from taxiway.kubeflow.host import Host
+from tests.taxiway.kubeflow.stub import Kubeflow
+
+HEALTHZ = "GET /apis/v2beta1/healthz"
+DENIED = b'{"error": "...", "code": 7, "message": "User \'ann\' is not authorized with reason: no role binding"}'
+
+
+def _refused(url: str, *, token_file: Path | None = None, namespace: str = "") -> str:
+    with pytest.raises(UserError) as raised:
+        Host(url, namespace, token_file)
+    return str(raised.value)
+
+
+def test_a_url_without_a_scheme_is_refused() -> None:
+    assert _refused("localhost:8080") == (
+        "localhost:8080 is no URL\n  mend: write http://localhost:8080 or https://localhost:8080"
+    )
+
+
+def test_a_host_where_nothing_answers() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(ServiceError) as raised:
+        Host(url)
+    assert f"nothing answers at {url}: " in str(raised.value)
+    assert "kubectl --namespace kubeflow port-forward service/ml-pipeline-ui 8080:80" in raised.value.mend
+
+
+def test_a_host_that_is_not_kubeflow(kubeflow: Kubeflow) -> None:
+    kubeflow.overrides[".*"] = (404, b"<html><style>h1 {}</style><h1>Jenkins</h1></html>")
+    said = _refused(kubeflow.url)
+    assert said.startswith(
+        f"{kubeflow.url} is not Kubeflow Pipelines: {kubeflow.url}/apis/v2beta1/healthz answers 404: Jenkins\n"
+    )
+    assert "behind Kubeflow's dashboard the URL ends in /pipeline" in said
+
+
+def test_a_web_page_in_place_of_an_answer(kubeflow: Kubeflow) -> None:
+    kubeflow.overrides[".*"] = (200, b"<html>Welcome</html>")
+    assert "is not Kubeflow Pipelines" in _refused(kubeflow.url)
+    assert "200: Welcome" in _refused(kubeflow.url)
+
+
+def test_a_kubeflow_that_is_down(kubeflow: Kubeflow) -> None:
+    kubeflow.overrides[HEALTHZ] = (503, b"no healthy upstream")
+    with pytest.raises(ServiceError, match="answers 503: no healthy upstream"):
+        Host(kubeflow.url)
+
+
+def test_a_kubeflow_without_the_second_api(kubeflow: Kubeflow) -> None:
+    kubeflow.overrides[HEALTHZ] = (404, b"Not Found")
+    kubeflow.overrides["GET /apis/v1beta1/healthz"] = (200, b'{"tag_name": "1.8.5"}')
+    said = _refused(kubeflow.url)
+    assert said.startswith(f"Kubeflow Pipelines 1.8.5 at {kubeflow.url} refuses the pipeline (IR 2.1.0, ")
+    assert "mend: upgrade it to 2.18.1" in said
+
+
+def test_a_host_that_wants_a_token(kubeflow: Kubeflow) -> None:
+    kubeflow.token = "fresh"
+    said = _refused(kubeflow.url)
+    assert said.startswith(f"{kubeflow.url} wants to know who you are (401: Jwt is expired)\n  mend: give a token: ")
+
+
+def test_a_login_page_in_the_way(kubeflow: Kubeflow) -> None:
+    kubeflow.overrides[".*"] = (302, b"Found")
+    assert "wants to know who you are (302: Found)" in _refused(kubeflow.url)
+
+
+def test_an_expired_token(kubeflow: Kubeflow, tmp_path: Path) -> None:
+    kubeflow.token = "fresh"
+    file = tmp_path / "token"
+    file.write_text("stale\n")
+    assert _refused(kubeflow.url, token_file=file) == (
+        f"{kubeflow.url} refuses the token in {file}, which may have expired (401: Jwt is expired)\n"
+        f"  mend: write a new one into {file}"
+    )
+
+
+def test_a_token_that_a_gateway_refuses(kubeflow: Kubeflow, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("another's")
+    kubeflow.overrides[HEALTHZ] = (403, b"RBAC: access denied")
+    assert "refuses the token in" in _refused(kubeflow.url, token_file=tmp_path / "token")
+
+
+def test_a_token_file_that_is_missing(kubeflow: Kubeflow, tmp_path: Path) -> None:
+    said = _refused(kubeflow.url, token_file=tmp_path / "token")
+    assert said == f"the token file {tmp_path}/token cannot be read: No such file or directory"
+
+
+def test_a_token_is_read_again_for_every_request(kubeflow: Kubeflow, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    kubeflow.token = "first"
+    file.write_text("first")
+    host = Host(kubeflow.url, token_file=file)
+    kubeflow.token = "second"
+    file.write_text("second\n")
+    with host.explained("list experiments"), pytest.raises(ValueError, match="No experiment is found"):
+        host.client.get_experiment(experiment_name="none")
+
+
+def test_a_kubeflow_of_several_users_wants_a_namespace(kubeflow: Kubeflow) -> None:
+    kubeflow.multi_user = True
+    assert _refused(kubeflow.url) == (
+        f"the Kubeflow at {kubeflow.url} has a namespace for each user, and none is given\n"
+        "  mend: give yours with --namespace"
+    )
+    assert Host(kubeflow.url, "ann").namespace == "ann"
+
+
+def test_a_kubeflow_for_all_has_runs_in_its_own_namespace(kubeflow: Kubeflow) -> None:
+    assert (Host(kubeflow.url).namespace, Host(kubeflow.url).pods) == (None, "kubeflow")
+    # Installed elsewhere than usual; the API itself takes no namespace.
+    assert (Host(kubeflow.url, "ml").namespace, Host(kubeflow.url, "ml").pods) == (None, "ml")
+
+
+def test_an_authority_that_is_missing(kubeflow: Kubeflow, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"there is no file .*authority.pem, which --ca names"):
+        Host(kubeflow.url, ca=tmp_path / "authority.pem")

@@ -1,0 +1,120 @@
+"""What Kubeflow is asked for a run or a schedule, and what is said where it refuses."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from components.errors import ServiceError, UserError
+from taxiway.kubeflow import compilation, submission
+from taxiway.kubeflow.host import Host
+from taxiway.spec import Pipeline
+from tests.taxiway.kubeflow.stub import Kubeflow
+from tests.taxiway.kubeflow.test_host import DENIED
+
+GIVEN = {"data": "/data", "splits": '["eval"]'}
+
+
+def test_a_run_is_started_from_an_uploaded_version(kubeflow: Kubeflow, small: Pipeline) -> None:
+    started = submission.submit(Host(kubeflow.url), small, GIVEN, "tips")
+    assert started.id == "run-0"
+    assert started.name.startswith("small-20")
+    assert started.page == f"{kubeflow.url}/#/runs/details/run-0"
+    [version] = kubeflow.versions.values()
+    assert version["display_name"] == compilation.version_name(small)
+    spec, platform = yaml.safe_load_all(version["yaml"])
+    assert Pipeline(spec, platform) == small
+    [run] = kubeflow.requests("POST /apis/v2beta1/runs")
+    # Those that are not given stay the pipeline's own.
+    assert run["runtime_config"]["parameters"] == {"data": "/data", "splits": ["eval"]}
+    assert run["pipeline_version_reference"] == {"pipeline_id": "pipeline-0", "pipeline_version_id": "version-0"}
+    assert run["experiment_id"] == "experiment-0"
+    assert kubeflow.experiments[0]["display_name"] == "tips"
+    assert not kubeflow.experiments[0]["namespace"]
+
+
+def test_a_version_that_is_there_is_not_uploaded_again(kubeflow: Kubeflow, small: Pipeline) -> None:
+    for _ in range(2):
+        submission.submit(Host(kubeflow.url), small, GIVEN, "tips")
+    submission.submit(Host(kubeflow.url), compilation.without_cache(small), GIVEN, "tips")
+    assert len(kubeflow.requests("POST /apis/v2beta1/pipelines")) == 1
+    assert len(kubeflow.requests("POST /apis/v2beta1/pipelines/upload_version")) == 2
+    assert len(kubeflow.experiments) == 1
+    assert len(kubeflow.runs) == 3
+
+
+def test_a_user_s_own_namespace_holds_all(kubeflow: Kubeflow, small: Pipeline) -> None:
+    kubeflow.multi_user = True
+    submission.submit(Host(kubeflow.url, "ann"), small, GIVEN, "tips")
+    assert kubeflow.pipelines["small"]["namespace"] == "ann"
+    assert kubeflow.experiments[0]["namespace"] == "ann"
+
+
+def test_a_wrong_parameter_is_refused_before_anything_is_uploaded(kubeflow: Kubeflow, small: Pipeline) -> None:
+    host = Host(kubeflow.url)
+    with pytest.raises(UserError, match="the pipeline small has no parameter 'split'"):
+        submission.submit(host, small, {"data": "/data", "split": "x"}, "tips")
+    with pytest.raises(UserError, match="the parameter 'data' has no value"):
+        submission.submit(host, small, {}, "tips")
+    assert kubeflow.requests("POST .*") == []
+
+
+def test_a_kubeflow_that_refuses_the_ir(kubeflow: Kubeflow, small: Pipeline) -> None:
+    said = b'{"error_message": "InvalidInputError: pipeline spec is invalid: unknown field \\"secretNameParameter\\""}'
+    for status in (400, 500):
+        kubeflow.overrides["POST .*/upload_version"] = (status, said)
+        kubeflow.overrides["GET /apis/v1beta1/healthz"] = (200, b'{"tag_name": "2.0.5"}')
+        with pytest.raises(UserError) as raised:
+            submission.submit(Host(kubeflow.url), small, GIVEN, "tips")
+        assert str(raised.value).startswith(
+            f"Kubeflow Pipelines 2.0.5 at {kubeflow.url} refuses the pipeline (IR 2.1.0"
+        )
+        assert 'unknown field "secretNameParameter"' in str(raised.value)
+        assert "mend: upgrade it to 2.18.1" in str(raised.value)
+
+
+def test_a_namespace_without_rights(kubeflow: Kubeflow, small: Pipeline) -> None:
+    kubeflow.multi_user = True
+    kubeflow.overrides["POST /apis/v2beta1/runs"] = (403, DENIED)
+    with pytest.raises(UserError) as raised:
+        submission.submit(Host(kubeflow.url, "bob"), small, GIVEN, "tips")
+    assert str(raised.value) == (
+        "no right to start a run in the namespace bob: User 'ann' is not authorized with reason: no role binding\n"
+        "  mend: ask its owner to make you a contributor (kubeflow-edit in bob), or name another"
+    )
+
+
+def test_a_refusal_and_a_failure_of_kubeflow(kubeflow: Kubeflow, small: Pipeline) -> None:
+    kubeflow.overrides["POST /apis/v2beta1/runs"] = (400, b'{"message": "the run has no experiment"}')
+    with pytest.raises(UserError, match="refuses to start a run: the run has no experiment"):
+        submission.submit(Host(kubeflow.url), small, GIVEN, "tips")
+    kubeflow.overrides["POST /apis/v2beta1/runs"] = (500, b'{"message": "database is locked"}')
+    with pytest.raises(ServiceError, match="failed to start a run: 500: database is locked"):
+        submission.submit(Host(kubeflow.url), small, GIVEN, "tips")
+
+
+def test_a_schedule_makes_a_recurring_run(kubeflow: Kubeflow, small: Pipeline) -> None:
+    made = submission.schedule(Host(kubeflow.url), small, GIVEN, "tips", "0 3 * * *")
+    assert made.page == f"{kubeflow.url}/#/recurringrun/details/schedule-0"
+    [asked] = kubeflow.schedules
+    # Kubeflow's first field is the second: five fields as they are would mean another time.
+    assert asked["trigger"] == {"cron_schedule": {"cron": "0 0 3 * * *"}}
+    assert (asked["mode"], asked["max_concurrency"], asked["no_catchup"]) == ("ENABLE", 1, True)
+    assert asked["runtime_config"]["parameters"] == {"data": "/data", "splits": ["eval"]}
+
+
+@pytest.mark.parametrize("cron", ["", "3", "at three", "0 3 * *", "0 0 0 3 * * *", "0 3 ; * *", "@sometimes"])
+def test_a_schedule_that_is_none(cron: str) -> None:
+    with pytest.raises(UserError, match="has not five fields, nor six") as raised:
+        submission.cron_with_seconds(cron)
+    assert raised.value.mend == "every day at three: '0 3 * * *'"
+
+
+@pytest.mark.parametrize("cron", ["@daily", "@every 1h", "30 0 3 ? * MON-FRI"])
+def test_schedules_in_kubeflow_s_own_form_stay(cron: str) -> None:
+    assert submission.cron_with_seconds(cron) == cron
+
+
+def test_a_run_that_is_not_there(kubeflow: Kubeflow) -> None:
+    with pytest.raises(UserError, match=f"there is no run run-7 at {kubeflow.url}"):
+        submission.started(Host(kubeflow.url), "run-7")
