@@ -19,6 +19,8 @@ import typer
 from rich.console import Console
 
 from components.errors import TaxiwayError, UserError
+from taxiway.doctor.command import doctor_command
+from taxiway.kubeflow.command import InlineModules, Profiles, submit_command
 from taxiway.prediction.command import predict_command
 from taxiway.routing.command import route_command
 from taxiway.serving.command import serve_command
@@ -27,10 +29,10 @@ from taxiway.versions.command import rollback_command, versions_command
 if TYPE_CHECKING:
     from taxiway.session import LauncherFactory
 
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
 app = typer.Typer(
     help="From raw data to a judged, pushed TensorFlow model.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
     add_completion=False,
     rich_markup_mode="markdown",
 )
@@ -52,10 +54,10 @@ def run_command(
     runner: Annotated[
         Literal["local", "docker"], typer.Option(help="Stages as processes, or in their images by Docker or Podman.")
     ] = "local",
-    """Run a pipeline on this machine: stages in parallel, cached by content."""
-    from taxiway import progress, session
     json_output: Annotated[bool, typer.Option("--json", help="Print the run's record to standard output.")] = False,
 ) -> None:
+    """Run a pipeline on this machine: stages in parallel, cached by content."""
+    from taxiway import progress, session
 
     command = shlex.join([progress.command_name(), *sys.argv[1:]])
     try:
@@ -85,17 +87,17 @@ def _launcher(runner: str) -> LauncherFactory:
     return LocalLauncher
 
 
-    pipeline: PipelineName,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The YAML file to write.")],
 @app.command("compile")
 def compile_command(
-) -> None:
-    """Compile a pipeline to the IR that open-source Kubeflow accepts (2.1.0)."""
+    pipeline: PipelineName,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The YAML file to write.")],
     profile: Profiles = [],  # noqa: B006
     inline_modules: InlineModules = False,
     kubernetes: Annotated[
         bool, typer.Option("--kubernetes", help="As custom resources for `kubectl apply`: Pipeline, PipelineVersion.")
     ] = False,
+) -> None:
+    """Compile a pipeline to the IR that open-source Kubeflow accepts (2.1.0)."""
     from taxiway.kubeflow import compilation
 
     compiled = compilation.compiled(pipeline, profile, inline_modules)
@@ -151,6 +153,8 @@ def runs_command(
         Console().print(listing.render(runs))
 
 
+app.command("submit")(submit_command)
+app.command("doctor")(doctor_command)
 app.command("serve")(serve_command)
 app.command("predict")(predict_command)
 app.command("route")(route_command)

@@ -1,0 +1,95 @@
+"""Nodes against what tasks ask of them: resources, labels, taints. Node affinity and what is in use are left out.
+
+Source: https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from taxiway.doctor.asked import Task
+from taxiway.doctor.lines import Line, State
+from taxiway.spec import Json
+
+_REPELLING = ("NoSchedule", "NoExecute")
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """Why a node does not take a task, what mends it, and how far the node is from taking it."""
+
+    reason: str
+    mend: str
+    distance: int = 1
+
+
+def _nowhere(task: Task, nodes: list[Json]) -> Line:
+    """What stands between the task and the nodes that come nearest to what it asks."""
+    refused = [_refusals(task, node) for node in nodes]
+    distances = [sum(refusal.distance for refusal in refusals) for refusals in refused]
+    nearest = [refusals[0] for refusals, far in zip(refused, distances, strict=True) if far == min(distances)]
+    reasons = Counter(refusal.reason for refusal in nearest)
+    found = "; ".join(f"{number} of {len(nodes)} nodes: {reason}" for reason, number in reasons.items())
+    mend = nearest[0].mend if nearest else "kubectl get nodes"
+    return Line(f"nodes for {task.name}", State.MISSING, found or "the cluster has no nodes", mend)
+
+
+def _refusals(task: Task, node: Json) -> list[_Refusal]:
+    """Why a node does not take a task; empty where it does."""
+    return [*_too_little(task, node), *_other_labels(task, node), *_taints(task, node)]
+
+
+def _too_little(task: Task, node: Json) -> Iterator[_Refusal]:
+    from kubernetes.utils.quantity import parse_quantity
+
+    there = node.get("status", {}).get("allocatable", {})
+    for name, wanted in task.requests.items():
+        found = there.get(name, "0")
+        if parse_quantity(found) >= parse_quantity(wanted):
+            continue
+        if "/" in name and found == "0":
+            mend = f"add a node with {name} and its device plugin, or compile the pipeline without it"
+            yield _Refusal(f"no {name}, of which {task.name} asks {wanted}", mend, distance=10)
+        else:
+            reason = f"{found} {name}, of which {task.name} asks {wanted}"
+            yield _Refusal(reason, f"ask for less {name}, or add a larger node")
+
+
+def _other_labels(task: Task, node: Json) -> Iterator[_Refusal]:
+    labels = node.get("metadata", {}).get("labels", {})
+    for name, value in task.node_labels.items():
+        if labels.get(name) != value:
+            yield _Refusal(f"not labelled {name}={value}", f"kubectl label node NODE {name}={value}")
+
+
+def _taints(task: Task, node: Json) -> Iterator[_Refusal]:
+    for taint in node.get("spec", {}).get("taints", []):
+        if taint.get("effect") in _REPELLING and not any(_tolerates(each, taint) for each in task.tolerations):
+            value = f"={taint['value']}" if taint.get("value") else ""
+            reason = f"the taint {taint['key']}{value}:{taint['effect']} is not tolerated"
+            toleration = f"Toleration({taint['key']!r}, effect={taint['effect']!r})"
+            yield _Refusal(
+                reason, f"in the pipeline's resources: {task.name!r}: Resources(tolerations=({toleration},))"
+            )
+
+
+def _tolerates(toleration: Json, taint: Json) -> bool:
+    if toleration.get("effect") not in (None, "", taint["effect"]):
+        return False
+    if not toleration.get("key"):
+        return toleration.get("operator") == "Exists"
+    if toleration["key"] != taint["key"]:
+        return False
+    return toleration.get("operator") == "Exists" or toleration.get("value", "") == taint.get("value", "")
+
+
+def lines(tasks: list[Task], nodes: list[Json]) -> list[Line]:
+    """One line for each task that no node takes, or one for all where every task has a node."""
+    wrong = [_nowhere(task, nodes) for task in tasks if not any(_refusals(task, node) == [] for node in nodes)]
+    if wrong:
+        return wrong
+    wanted = sorted({f"{quantity} {name}" for task in tasks for name, quantity in task.requests.items() if "/" in name})
+    gpus = f" ({', '.join(wanted)} among it)" if wanted else ""
+    return [Line("nodes", State.WELL, f"{len(nodes)}: each of {len(tasks)} tasks finds what it asks for{gpus}")]

@@ -1,0 +1,83 @@
+"""The doctor's page: a table for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from itertools import groupby
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from taxiway.doctor.lines import Line, State
+
+Page = list[tuple[str, Line]]
+
+_MARKS = {
+    State.WELL: ("✓", "green"),
+    State.WARNING: ("!", "yellow"),
+    State.ABSENT: ("–", "dim"),
+    State.MISSING: ("✗", "bold red"),
+    State.UNKNOWN: ("?", "cyan"),
+}
+_GROUPS = ("this machine", "pipeline", "cluster")
+
+
+def is_well(page: Page) -> bool:
+    """Whether nothing is missing that the named use needs."""
+    return all(line.state is not State.MISSING for _, line in page)
+
+
+def to_json(page: Page) -> str:
+    """`{"well": bool, "lines": [{"group", "name", "state", "found", "mend"}]}`."""
+    lines = [
+        {"group": group, "name": line.name, "state": line.state.value, "found": line.found, "mend": line.mend}
+        for group, line in _sorted(page)
+    ]
+    return json.dumps({"well": is_well(page), "lines": lines}, indent=1, ensure_ascii=False)
+
+
+def render(page: Page, not_asked: str) -> RenderableType:
+    """The page as a table a group, and what it comes to.
+
+    Args:
+        page: Groups and their lines.
+        not_asked: How to ask for more; empty where all was asked for.
+    """
+    width = max(len(line.name) for _, line in page)
+    parts: list[RenderableType] = []
+    for group, members in groupby(_sorted(page), key=lambda pair: pair[0]):
+        parts += [Text(group, style="bold"), _table([line for _, line in members], width), Text()]
+    parts.append(_sum(page))
+    if not_asked:
+        parts.append(Text(not_asked, style="dim"))
+    return Group(*parts)
+
+
+def _sorted(page: Page) -> Page:
+    return sorted(page, key=lambda pair: _GROUPS.index(pair[0]))
+
+
+def _table(lines: list[Line], width: int) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=3, justify="right")
+    table.add_column(min_width=width)
+    table.add_column(overflow="fold")
+    for above, line in zip([None, *lines], lines, strict=False):
+        mark, style = _MARKS[line.state]
+        dim = "dim" if line.state is State.ABSENT else ""
+        table.add_row(Text(mark, style=style), Text(line.name, style=dim), Text(line.found, style=dim))
+        if line.mend and line.state is not State.WELL:
+            mend = "as above" if above and above.mend == line.mend else line.mend
+            table.add_row("", "", Text(f"→ {mend}", style="dim" if dim else "cyan"))
+    return table
+
+
+def _sum(page: Page) -> Text:
+    counted = Counter(line.state for _, line in page)
+    others = ", ".join(f"{counted[state]} {state.value}" for state in State if counted[state])
+    if is_well(page):
+        return Text.assemble(("Nothing that is needed is missing", "green"), f" ({others}).")
+    missing = ", ".join(line.name for _, line in page if line.state is State.MISSING)
+    return Text.assemble(("Missing: ", "bold red"), missing, f" ({others}).")

@@ -1,0 +1,118 @@
+"""What `taxiway doctor` asks: a server of given answers, the Kubernetes API in a few lines, and what never answers."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+
+class Server:
+    """Answers by path: a status, and JSON or bytes; for other paths a Status of 404, as Kubernetes has it."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.answers: dict[str, tuple[int, Any]] = {}
+        self.token = ""
+        self.denied: set[str] = set()
+        self.asked: list[tuple[str, dict[str, str]]] = []
+
+    def answer(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, Any]:
+        self.asked.append((path, headers))
+        if self.token and headers.get("authorization") != f"Bearer {self.token}":
+            return 401, {"kind": "Status", "message": "Unauthorized", "code": 401}
+        if path == REVIEWS:
+            asked = json.loads(body)["spec"]["resourceAttributes"]
+            right = "/".join(filter(None, (asked["resource"], asked["subresource"])))
+            return 201, {"status": {"allowed": f"{asked['verb']} {right}" not in self.denied}}
+        return self.answers.get(path, (404, {"kind": "Status", "message": f"{path} not found", "code": 404}))
+
+
+@contextmanager
+def serving() -> Iterator[Server]:
+    """A server on loopback."""
+    served = Server()
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            status, document = served.answer(self.path, {k.lower(): v for k, v in self.headers.items()}, body)
+            content = document if isinstance(document, bytes) else json.dumps(document).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_POST = do_GET
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    served.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield served
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def silence() -> Iterator[str]:
+    """An address that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def refusing() -> str:
+    """An address where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def write_kubeconfig(file: Path, url: str, token: str = "") -> None:
+    """A kubeconfig with the context `here`."""
+    settings = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "here",
+        "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
+        "clusters": [{"name": "here", "cluster": {"server": url}}],
+        "users": [{"name": "me", "user": {"token": token} if token else {}}],
+    }
+    file.write_text(json.dumps(settings))
+
+
+def a_cluster(server: Server) -> None:
+    """Answers of a small cluster: the namespace `ml`, a plain node, and one with two GPUs and a taint."""
+    server.answers |= {
+        "/version": (200, {"gitVersion": "v1.33.1"}),
+        "/api/v1/namespaces/ml": (200, {"metadata": {"name": "ml"}, "status": {"phase": "Active"}}),
+        "/api/v1/nodes": (200, {"items": [node("plain", cpu="4", memory="16Gi"), gpu_node()]}),
+    }
+
+
+def node(name: str, labels: dict[str, str] | None = None, taints: Any = (), **allocatable: str) -> dict[str, Any]:
+    """A node as the API lists it."""
+    return {
+        "metadata": {"name": name, "labels": labels or {}},
+        "spec": {"taints": list(taints)},
+        "status": {"allocatable": {"cpu": "4", "memory": "16Gi", **allocatable}},
+    }
+
+
+def gpu_node(**allocatable: str) -> dict[str, Any]:
+    """A node with two GPUs, labelled and tainted as NVIDIA's device plugin and most clusters do."""
+    taint = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
+    labels = {"nvidia.com/gpu.present": "true"}
+    return node("gpu", labels, [taint], **{"nvidia.com/gpu": "2", "cpu": "7910m", **allocatable})
