@@ -7,7 +7,7 @@ WORKERS = -n 2 --dist loadfile
     kind-up kind-demo kind-down minikube-up minikube-demo minikube-down
 
 help: ## This list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 setup: .venv/ready ## The environment: .venv, and a Debian 13 root on hosts with an older glibc
 .venv/ready: requirements.lock setup.py docker/setup docker/debian-root
@@ -84,13 +84,13 @@ golden: .venv/ready ## Compile pipelines and components into the YAML files that
 docs-pages: .venv/ready ## Write docs/stages/ from the stages' docstrings
 	@bin/python docs/stage_pages.py
 
-shell: .venv/ready ## A shell inside the environment
 images: data ## The images of the stages, by Docker, Podman or Buildah, and what a run in them needs
 	@docker/images $(ARGS)
 
 sbom: .venv/ready ## What is in each image, and what it was built from, in build/sbom/
 	@bin/python docker/sbom.py
 
+shell: .venv/ready ## A shell inside the environment
 	@bin/inside $${SHELL:-bash}
 
 clean: ## Remove runs, artifacts and pushed models; the environment and the data stay

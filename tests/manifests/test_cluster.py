@@ -21,13 +21,13 @@ RECORDER = """#!/bin/sh
 echo "$(basename "$0") $*" >>"$RECORD"
 case "$(basename "$0") $*" in
 'kind get clusters') ;;
-*port-forward*8888*) echo 'Forwarding from 127.0.0.1:40001 -> 8888'; exec sleep 60 ;;
+*port-forward*ml-pipeline-ui*) echo 'Forwarding from 127.0.0.1:40001 -> 3000'; exec sleep 60 ;;
 *port-forward*8500*) echo 'Forwarding from 127.0.0.1:40002 -> 8500'; exec sleep 60 ;;
 'docker image inspect'*) [ -z "${NO_IMAGES:-}" ] ;;
 'docker info') [ -z "${NO_DAEMON:-}" ] ;;
 'docker save'* | 'podman save'*) : >"$3" ;;
 'kind create cluster'*) echo "by ${KIND_EXPERIMENTAL_PROVIDER:-docker}" >>"$RECORD" ;;
-'taxiway compile'*) printf 'image: %s\\n' taxiway-data:0.1.0 registry.example/team/taxiway-train:0.1.0 >"$4" ;;
+'taxiway compile'*) printf 'image: %s\\n' taxiway-data:0.1.0 registry.example/team/taxiway-train:0.1.0 >"$6" ;;
 'kubectl kustomize'*) exec "$KUBECTL" "$@" ;;
 esac
 """
@@ -105,9 +105,8 @@ def test_up_brings_a_cluster_kubeflow_the_images_and_the_manifests(machine: Mach
 def test_images_of_the_pipeline_are_loaded_under_their_full_names(machine: Machine) -> None:
     machine.run("kind", "up")
     calls = machine.calls()
-    assert "docker tag taxiway-data:0.1.0 docker.io/library/taxiway-data:0.1.0" in calls
-    train = "registry.example/team/taxiway-train:0.1.0"
-    assert f"docker tag {train} {train}" in calls
+    saved = [call.rpartition(" ")[2] for call in calls if call.startswith("docker save ")]
+    assert sorted(saved) == ["docker.io/library/taxiway-data:0.1.0", "registry.example/team/taxiway-train:0.1.0"]
     # TF Serving's own image is pulled.
     assert not any("tensorflow" in call for call in calls)
 
@@ -116,7 +115,7 @@ def test_podman_serves_where_there_is_no_docker(machine: Machine) -> None:
     (machine.programs / "docker").rename(machine.programs / "podman")
     done = machine.run("kind", "up")
     assert done.returncode == 0, done.stderr
-    _in_order(machine.calls(), "podman info", "kind create", "by podman", "podman tag taxiway-data:0.1.0 docker.io/")
+    _in_order(machine.calls(), "podman info", "kind create", "by podman", "podman save --output")
 
 
 def test_every_call_of_kubectl_names_the_scripts_own_cluster(machine: Machine) -> None:
@@ -135,7 +134,7 @@ def test_demo_runs_the_pipeline_and_asks_the_model_that_it_pushed(machine: Machi
         calls,
         "make data",
         "docker cp data/chicago_taxi/data.csv taxiway-control-plane:/var/lib/taxiway/data/chicago_taxi/data.csv",
-        "taxiway submit chicago_taxi --host http://127.0.0.1:40001 --wait",
+        "taxiway submit chicago_taxi --host http://127.0.0.1:40001 --profile cluster --wait",
         "rollout status deployment/tf-serving",
         "taxiway predict 127.0.0.1:40002 --model chicago_taxi",
     )

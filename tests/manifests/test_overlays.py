@@ -9,10 +9,11 @@ import yaml
 from tests.manifests.objects import MANIFESTS, NAMESPACE, SINGLE_NODE, build, kustomize, of_kind, one, pods
 
 
-def test_gpu_servers_ask_for_a_gpu_and_go_where_one_is() -> None:
-    [pod] = pods(build("overlays/gpu"))
+@pytest.mark.parametrize("name", ["overlays/gpu", "overlays/gpu-s3"])
+def test_gpu_servers_ask_for_a_gpu_and_go_where_one_is(name: str) -> None:
+    [pod] = pods(build(name))
     assert pod.server["resources"]["limits"]["nvidia.com/gpu"] == 1
-    assert all(container["image"].endswith("-gpu") for container in pod.containers)
+    assert all(each["image"].endswith("-gpu") for each in pod.containers if each["name"] != "mirror")
     assert pod.spec["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
     assert pod.spec["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
     cache = {variable["name"]: variable["value"] for variable in pod.server["env"]}["CUDA_CACHE_PATH"]
@@ -24,8 +25,9 @@ def test_nothing_else_asks_for_a_gpu(name: str) -> None:
     assert "nvidia" not in str(build(name))
 
 
-def test_with_s3_no_volume_is_claimed_and_the_secret_is_the_users() -> None:
-    objects = build("overlays/s3")
+@pytest.mark.parametrize("name", ["overlays/s3", "overlays/gpu-s3"])
+def test_with_s3_no_volume_is_claimed_and_the_secret_is_the_users(name: str) -> None:
+    objects = build(name)
     [pod] = pods(objects)
     assert not of_kind(objects, "PersistentVolumeClaim")
     mirror, await_models = pod.spec["initContainers"]

@@ -152,7 +152,7 @@ def test_only_a_server_that_fetches_its_models_reaches_out(name: str) -> None:
         for each in _policies(name, "Egress")
         if each["spec"].get("egress") and selects(each["spec"]["podSelector"], labels)
     ]
-    assert reaching == (["tf-serving-s3"] if name == "overlays/s3" else [])
+    assert reaching == (["tf-serving-s3"] if name in ("overlays/s3", "overlays/gpu-s3") else [])
 
 
 def test_the_budget_covers_the_servers(name: str) -> None:
