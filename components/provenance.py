@@ -204,8 +204,9 @@ def _shortened(record: Record) -> Record:
 
 
 def _git(*arguments: str) -> str:
+    # A process that is killed is to leave no lock in the user's repository.
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(["git", "--no-optional-locks", *arguments], capture_output=True, text=True, check=False)
     except FileNotFoundError:
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -130,7 +130,8 @@ def _git_names(root: Path, *arguments: str) -> set[Path]:
 
 def _git(folder: Path, *arguments: str) -> str:
     """What a Git command prints; nothing where it fails, as in a folder without a repository or commits."""
-    command = ["git", "--literal-pathspecs", "-C", str(folder), *arguments]
+    # A process that is killed is to leave no lock in the user's repository.
+    command = ["git", "--no-optional-locks", "--literal-pathspecs", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, check=False)
     except FileNotFoundError:

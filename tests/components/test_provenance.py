@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -208,6 +209,16 @@ def test_the_commit_and_whether_it_was_modified(repository: Path) -> None:
     (repository / "tracked").write_text("2")
     provenance.code_commit.cache_clear()
     assert provenance.code_commit() == {**first, "modified": True}
+    provenance.code_commit.cache_clear()
+
+
+def test_the_repository_is_only_read(repository: Path) -> None:
+    index = repository / ".git/index"
+    os.utime(repository / "tracked", ns=(1, 1))  # Git's index knows another time, which `git status` would write anew
+    before = index.read_bytes()
+    provenance.code_commit.cache_clear()
+    assert provenance.code_commit()["modified"] is False
+    assert index.read_bytes() == before
     provenance.code_commit.cache_clear()
 
 
