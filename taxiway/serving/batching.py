@@ -27,6 +27,8 @@ Call = Callable[[Signature, Arrays], Outputs]
 
 _CODE = grpc.StatusCode
 _QUICK_SECONDS = 0.0004
+_QUICK_BATCH_SECONDS = 0.002
+"""Calls that the event loop makes itself. Others wait meanwhile, and share the next call where there are batches."""
 _SLOW = 0.005
 _SHARE_OF_THE_LAST = 0.1
 
@@ -70,13 +72,13 @@ class _Pace:
     One that is over before a thread would have been woken is best called by the event loop itself.
     """
 
-    def __init__(self, call: Call) -> None:
-        self._call = call
+    def __init__(self, call: Call, quick_seconds: float) -> None:
+        self._call, self._quick_seconds = call, quick_seconds
         self._seconds: dict[tuple[str, int], float] = {}
 
     def is_quick(self, signature: Signature, inputs: Arrays) -> bool:
         """Whether calls of this size have been quick so far."""
-        return self._seconds.get(_kind(signature, inputs), _SLOW) < _QUICK_SECONDS
+        return self._seconds.get(_kind(signature, inputs), _SLOW) < self._quick_seconds
 
     def call(self, signature: Signature, inputs: Arrays) -> Outputs:
         """Calls the model, and takes the time."""
@@ -98,7 +100,8 @@ class OneByOne:
     """Each request is a call of the model, as in TF Serving without batching."""
 
     def __init__(self, call: Call, threads: ThreadPoolExecutor, max_waiting: int) -> None:
-        self._pace, self._threads, self._max_waiting, self._waiting = _Pace(call), threads, max_waiting, 0
+        self._pace, self._threads = _Pace(call, _QUICK_SECONDS), threads
+        self._max_waiting, self._waiting = max_waiting, 0
 
     async def run(self, signature: Signature, inputs: Arrays) -> Outputs:
         """All outputs of a signature; see `Runner`."""
@@ -164,7 +167,7 @@ class Batcher:
     """
 
     def __init__(self, call: Call, threads: ThreadPoolExecutor, parameters: Batching) -> None:
-        self._pace, self._threads, self._parameters = _Pace(call), threads, parameters
+        self._pace, self._threads, self._parameters = _Pace(call, _QUICK_BATCH_SECONDS), threads, parameters
         self._free = parameters.num_batch_threads
         self._queues: dict[Hashable, _Queue] = {}
         self._timer: asyncio.TimerHandle | None = None

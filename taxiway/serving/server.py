@@ -39,7 +39,7 @@ GRACE_SECONDS = 10.0
 _SWITCH_SECONDS = 0.0005
 """How long the event loop waits until a thread that loads a version gives way; Python's own is ten times that."""
 
-_MOST_PENDING = 20_000
+_MOST_PENDING = 5_000
 """Calls that gRPC may have waiting to be taken up. Its own limit, a thousand, is a third of a second of short requests:
 from there on it cancels calls at random, without a word."""
 
