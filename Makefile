@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 # Two files of tests at a time; within a file they share what is slow to make.
 WORKERS = -n 2 --dist loadfile
-.PHONY: help setup run test test-all check lint types imports format bench bench-serving lock data shell golden \
+.PHONY: help setup run test test-all test-faults check lint types imports format bench bench-serving lock data shell golden \
     docs-pages images sbom clean \
     kind-up kind-demo kind-down minikube-up minikube-demo minikube-down
 
@@ -21,10 +21,13 @@ data/chicago_taxi/data.csv: | .venv/ready
 	@bin/python -m taxiway.taxi_data
 
 test: data ## The tests (under ten minutes on two cores)
-	@bin/python -m pytest -m "not slow" $(WORKERS) $(ARGS)
+	@bin/python -m pytest -m "not slow and not faults" $(WORKERS) $(ARGS)
 
-test-all: data ## All tests, the long ones too
-	@bin/python -m pytest $(WORKERS) $(ARGS)
+test-all: data ## The long tests too, as CI runs them
+	@bin/python -m pytest -m "not faults" $(WORKERS) $(ARGS)
+
+test-faults: data ## Hundreds of kills, a thousand spoiled files: what the others do a few times
+	@bin/python -m pytest -m faults $(WORKERS) $(ARGS)
 
 check: lint types imports test ## Everything that CI runs but the long tests
 

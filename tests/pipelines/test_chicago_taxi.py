@@ -375,7 +375,7 @@ def _contents(done: Done) -> dict[str, str]:
     return digests | {name: graph[name] for name in graph.keys() - by_chance}
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.timeout(1800)
 def test_kills_at_random_moments(taxi: Taxi, tmp_path: Path) -> None:
     project, chance = taxi.project.copy(tmp_path / "project", home=tmp_path / "home"), random.Random(6)

@@ -94,7 +94,7 @@ def test_a_whole_chain_that_was_evicted_is_made_again(pipeline: Any, home: Path)
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("count", [20, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [20, pytest.param(1000, marks=pytest.mark.faults)])
 def test_a_flipped_or_cut_output_is_noticed_dropped_and_rebuilt(home: Path, count: int) -> None:
     @dsl.pipeline(name="short")
     def short():
@@ -273,7 +273,7 @@ def processes() -> Iterator[Any]:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("count", [10, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [10, pytest.param(200, marks=pytest.mark.faults)])
 def test_kills_at_random_moments_leave_nothing_half(processes: Any, tmp_path: Path, pipeline: Any, count: int) -> None:
     chance = random.Random(3)
     expected = _digests(_run(pipeline, tmp_path / "reference", pause="0.02"))

@@ -372,7 +372,7 @@ def _mark(served: Path) -> tuple[int, int]:
     return len(list(served.glob("*.retired"))), config.stat().st_ino if config.exists() else 0
 
 
-@pytest.mark.parametrize("times", [8, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [8, pytest.param(200, marks=pytest.mark.faults)])
 def test_a_killed_rollback_leaves_versions_that_can_be_served(served, store, times):
     between = []
 
@@ -390,7 +390,7 @@ def test_a_killed_rollback_leaves_versions_that_can_be_served(served, store, tim
     look()
 
 
-@pytest.mark.parametrize("times", [5, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [5, pytest.param(200, marks=pytest.mark.faults)])
 def test_a_killed_rollback_leaves_a_models_config_that_can_be_read(served, store, times):
     config = served.parent / "models.config"
     text = (CONFIG % served).replace("specific { versions: 7 versions: 9 }", "all {}")
