@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shlex
@@ -23,6 +22,7 @@ import typer.main
 
 from components import stages
 from taxiway import cli
+from tests import scripts
 from tests.pipelines.project import Project, make_project
 
 ROOT = Path(__file__).parents[1]
@@ -66,12 +66,7 @@ def test_the_stages_pages_are_what_their_docstrings_say() -> None:
 
 
 def _stage_pages() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("stage_pages", ROOT / "docs/stage_pages.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return scripts.load(ROOT / "docs/stage_pages.py")
 
 
 # Commands, options, settings, make targets

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -179,19 +179,8 @@ def test_a_destination_that_cannot_be_read(baseline: Baseline, tmp_path: Path) -
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    yield boto3.resource("s3").create_bucket(Bucket=f"baselines-{time.monotonic_ns()}")
-    server.stop()
+def bucket(aws: Any) -> Any:
+    return aws.create_bucket(Bucket=f"baselines-{time.monotonic_ns()}")
 
 
 def test_a_baseline_from_s3(tmp_path: Path, bucket: Any) -> None:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -532,36 +533,20 @@ def test_names_that_lead_out_of_the_folder(repository: Path, name: str) -> None:
 # S3
 
 
-@pytest.fixture(scope="module")
-def s3_endpoint() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def bucket(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
-    import boto3
+def bucket(aws: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     import s3fs
 
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     name = f"bucket-{abs(hash(tmp_path))}"
-    boto3.client("s3").create_bucket(Bucket=name)
+    aws.create_bucket(Bucket=name)
     yield name
     s3fs.S3FileSystem.clear_instance_cache()
 
 
-def test_a_push_to_s3_and_back(repository: Path, bucket: str, s3_endpoint: str, tmp_path: Path) -> None:
+def test_a_push_to_s3_and_back(repository: Path, bucket: str, s3_server: str, tmp_path: Path) -> None:
     dvc(repository, "remote", "add", "--default", "s3", f"s3://{bucket}/dvc")
-    dvc(repository, "remote", "modify", "s3", "endpointurl", s3_endpoint)
+    dvc(repository, "remote", "modify", "s3", "endpointurl", s3_server)
     dvc(repository, "push")
     commit(repository, "v3")
     git(tmp_path, "clone", "--quiet", str(repository), "clone")

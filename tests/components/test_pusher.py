@@ -517,27 +517,10 @@ def test_two_hundred_killed_pushers_never_show_a_partial_version(tmp_path: Path)
     _kill_pushers(tmp_path, 200)
 
 
-@pytest.fixture(scope="module")
-def s3_server() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A new bucket, as boto3 sees it; the stages find the server by AWS's own variables."""
-    import boto3
-
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    made = boto3.resource("s3").create_bucket(Bucket=f"models-{time.monotonic_ns()}")
+def bucket(aws: Any) -> Iterator[Any]:
+    """A new bucket."""
+    made = aws.create_bucket(Bucket=f"models-{time.monotonic_ns()}")
     yield made
     made.objects.delete()
     made.delete()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from in_toto_attestation.v1.statement import Statement
 from components import __version__
 from components.digests import file_digest
 from components.provenance import code_commit
+from tests import scripts
 from tests.taxiway.runner.process_engine import Containers, image, process_engine
 
 ROOT = Path(__file__).parents[2]
@@ -28,12 +28,7 @@ IMAGE = "ab" * 32
 
 
 def _sbom() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("sbom", ROOT / "docker/sbom.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return scripts.load(ROOT / "docker/sbom.py")
 
 
 @pytest.fixture

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +18,7 @@ from components.digests import tree_digest
 from components.errors import DataError
 from components.pushed_models import open_destination, versions
 from taxiway.versions.moves import retire
+from tests import scripts
 from tests.components.models import make_history
 from tests.conftest import run_stage_in
 from tests.manifests.objects import MANIFESTS
@@ -29,34 +29,12 @@ MODEL = "chicago_taxi"
 
 @pytest.fixture(scope="module")
 def copier() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("mirror", MIRROR)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def s3_server() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    return scripts.load(MIRROR)
 
 
 @pytest.fixture
-def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    import boto3
-
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    return boto3.resource("s3").create_bucket(Bucket=f"models-{time.monotonic_ns()}")
+def bucket(aws: Any) -> Any:
+    return aws.create_bucket(Bucket=f"models-{time.monotonic_ns()}")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -303,26 +303,10 @@ def test_a_named_models_config_needs_the_label_and_to_be_one(served, store, tmp_
 # Object stores
 
 
-@pytest.fixture(scope="module")
-def s3_server() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-def test_rollback_in_an_object_store(s3_server, store, tmp_path, monkeypatch):
-    import boto3
-
-    names = {"AWS_ENDPOINT_URL": s3_server, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-    for name, value in {**names, "AWS_DEFAULT_REGION": "us-east-1"}.items():
-        monkeypatch.setenv(name, value)
+def test_rollback_in_an_object_store(aws, s3_server, store, tmp_path, monkeypatch):
     # Named so, it is not taken for the server of another test, which fsspec remembers.
     monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": s3_server})
-    bucket = boto3.resource("s3").create_bucket(Bucket="rollback")
+    bucket = aws.create_bucket(Bucket="rollback")
     url = "s3://rollback/taxi"
     for version in (6, 7):
         push(tmp_path, url, version)
