@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from google.protobuf import json_format
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 from ml_metadata.proto import metadata_store_pb2 as pb
 from ml_metadata.proto import metadata_store_service_pb2 as service
 
@@ -44,29 +44,12 @@ class RemoteTask:
 
 def tasks_of(run_id: str, post: Post) -> list[RemoteTask]:
     """The containers of a run that began, in that order; none where the metadata cannot be had."""
-    wanted = service.GetContextByTypeAndNameRequest(type_name="system.PipelineRun", context_name=run_id)
-    run = _ask(post, "GetContextByTypeAndName", wanted, service.GetContextByTypeAndNameResponse)
+    run = _ask(post, "GetContextByTypeAndName", type_name="system.PipelineRun", context_name=run_id)
     if not run.HasField("context"):
         return []
-    by_context = {"context_id": run.context.id}
-    executions = _ask(
-        post,
-        "GetExecutionsByContext",
-        service.GetExecutionsByContextRequest(**by_context),
-        service.GetExecutionsByContextResponse,
-    ).executions
-    artifacts = _ask(
-        post,
-        "GetArtifactsByContext",
-        service.GetArtifactsByContextRequest(**by_context),
-        service.GetArtifactsByContextResponse,
-    ).artifacts
-    events = _ask(
-        post,
-        "GetEventsByExecutionIDs",
-        service.GetEventsByExecutionIDsRequest(execution_ids=[execution.id for execution in executions]),
-        service.GetEventsByExecutionIDsResponse,
-    ).events
+    executions = _ask(post, "GetExecutionsByContext", context_id=run.context.id).executions
+    artifacts = _ask(post, "GetArtifactsByContext", context_id=run.context.id).artifacts
+    events = _ask(post, "GetEventsByExecutionIDs", execution_ids=[execution.id for execution in executions]).events
     return _tasks({e.id: e for e in sorted(executions, key=lambda e: e.id)}, {a.id: a for a in artifacts}, events)
 
 
@@ -93,9 +76,10 @@ class RemoteRun:
     stages: Mapping[str, str]
 
 
-def _ask(post: Post, method: str, request: Message, answer: type[Message]) -> Any:
+def _ask(post: Post, method: str, **fields: Any) -> Any:
     """Calls a method over gRPC-Web; an empty answer where it is not served or fails."""
-    body = request.SerializeToString()
+    answer = getattr(service, f"{method}Response")
+    body = getattr(service, f"{method}Request")(**fields).SerializeToString()
     framed = post(f"{_SERVICE}/{method}", b"\0" + len(body).to_bytes(4, "big") + body)
     length = int.from_bytes(framed[1:5], "big")
     # The first byte of a message is 0, that of the trailers 128; a web page begins with neither.
