@@ -21,7 +21,7 @@ import docker
 from docker.errors import DockerException, ImageNotFound
 from docker.models.images import Image
 
-from components import __version__
+from components import __version__, container_engine
 from components.digests import file_digest
 from components.errors import TaxiwayError, UserError
 from components.provenance import code_commit
@@ -156,7 +156,7 @@ def documents(client: docker.DockerClient) -> dict[str, Json]:
 def main(folder: Path) -> None:
     """Writes them all, or says why not."""
     try:
-        found = documents(engine.connect(engine.address()))
+        found = documents(engine.connect(container_engine.address()))
     except TaxiwayError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_status)

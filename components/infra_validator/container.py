@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from pathlib import Path
 
@@ -10,9 +9,10 @@ import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
 
+from components import container_engine
 from components.errors import ServiceError, UserError
-from components.infra_validator.reaper import Reaper
 from components.infra_validator.servers import GRPC_PORT, MODEL_BASE_PATH, MODEL_NAME
+from components.reaper import Reaper
 from components.serving_platforms import Docker
 
 _PORT = f"{GRPC_PORT}/tcp"
@@ -23,10 +23,10 @@ class ContainerServer:
     """A container with the candidate mounted read-only, and its gRPC port on loopback."""
 
     def __init__(self, settings: Docker, base: Path) -> None:
-        self._socket = settings.socket or _default_socket()
+        self._socket = settings.socket or container_engine.address()
         self._client = _connected(self._socket)
         name = f"taxiway-infra-validator-{uuid.uuid4().hex[:12]}"
-        self._reaper = Reaper("docker", self._socket, name)
+        self._reaper = Reaper(__name__, self._socket, name)
         try:
             self._container = self._run(settings, base, name)
         except BaseException:
@@ -83,13 +83,6 @@ class ContainerServer:
                 f"no container of {settings.image!r} can be started: {error.explanation or error}",
                 mend="look at the settings in serving.docker and at the container engine",
             ) from error
-
-
-def _default_socket() -> str:
-    user = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
-    places = ["/var/run/docker.sock", f"{user}/podman/podman.sock", "/run/podman/podman.sock"]
-    there = [f"unix://{place}" for place in places if Path(place).exists()]
-    return os.environ.get("DOCKER_HOST") or next(iter(there), f"unix://{places[0]}")
 
 
 def _connected(socket: str) -> docker.DockerClient:

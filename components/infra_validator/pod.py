@@ -13,9 +13,9 @@ from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from components.errors import ServiceError, UserError
-from components.infra_validator.reaper import Reaper
 from components.infra_validator.servers import GRPC_PORT, MODEL_NAME
 from components.pushed_models import open_destination
+from components.reaper import Reaper
 from components.serving_platforms import Kubernetes
 
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -37,7 +37,7 @@ class PodServer:
         self._namespace = settings.namespace or _own_namespace()
         self._name = f"taxiway-infra-validator-{uuid.uuid4().hex[:12]}"
         staged = f"{settings.staging.rstrip('/')}/{self._name}"
-        self._reaper = Reaper("kubernetes", self._namespace, self._name, staged)
+        self._reaper = Reaper(__name__, self._namespace, self._name, staged)
         try:
             _copy(base, staged)
             self._create(manifest(settings, self._name, staged))

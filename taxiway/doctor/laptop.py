@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from components import container_engine
 from components.dvc_revisions import without_credentials
 from taxiway.doctor import stores
 from taxiway.doctor.kubeflow import LOCAL_RUNNER_HOLE, MENDED
@@ -188,9 +189,7 @@ def _answer(shown: str, fs: object, path: str, name: str) -> Line:
 
 
 def _engine(bad: State) -> Line:
-    from taxiway.runner import engine
-
-    url = engine.address()
+    url = container_engine.address()
     try:
         if url.startswith("unix://"):
             with socket.socket(socket.AF_UNIX) as probe:

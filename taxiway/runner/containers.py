@@ -21,12 +21,13 @@ from docker.models.containers import Container
 from docker.models.images import Image
 from requests.exceptions import RequestException  # type: ignore[import-untyped]
 
+from components import container_engine
 from components.digests import text_digest
 from components.errors import ServiceError, UserError
+from components.reaper import Reaper
 from taxiway.runner import engine
 from taxiway.runner.launcher import Ended, Job
 from taxiway.runner.local import STOPPED
-from taxiway.runner.reaper import Reaper
 
 _STOP_SECONDS = 1
 _WEEK = 7 * 24 * 3600.0
@@ -51,7 +52,7 @@ class ContainerLauncher:
     """
 
     def __init__(self) -> None:
-        url = engine.address()
+        url = container_engine.address()
         self._client = engine.connect(url)
         # Podman answers a request for a container's log when there is a first line in it.
         self._follower = engine.connect(url, seconds=_WEEK)
@@ -62,7 +63,7 @@ class ContainerLauncher:
         self._is_rootless = "name=rootless" in security
         self._has_selinux = "name=selinux" in security
         self._name = uuid.uuid4().hex
-        self._reaper = Reaper(url, f"taxiway.runner={self._name}")
+        self._reaper = Reaper(engine.__name__, url, f"taxiway.runner={self._name}")
         self._images: dict[str, Image] = {}
         self._lock = threading.Lock()
         self._running: set[Container] = set()

@@ -6,7 +6,6 @@ import os
 import platform
 import socket
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import docker
@@ -18,14 +17,6 @@ from components.errors import ServiceError, UserError
 SECONDS = 60.0
 _UNIX = "unix://"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-
-
-def address() -> str:
-    """DOCKER_HOST; else Docker's socket or one of Podman's, whichever is there; else where Docker's would be."""
-    user = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
-    places = ["/var/run/docker.sock", f"{user}/podman/podman.sock", "/run/podman/podman.sock"]
-    there = [_UNIX + place for place in places if Path(place).exists()]
-    return os.environ.get("DOCKER_HOST") or next(iter(there), _UNIX + places[0])
 
 
 def connect(url: str, seconds: float | None = None) -> docker.DockerClient:
@@ -99,3 +90,19 @@ def _pulled(client: docker.DockerClient, name: str) -> Image:
 def reason(error: APIError) -> str:
     """What an engine said, in one line."""
     return " ".join(str(error.explanation or error).split())
+
+
+def remove(url: str, label: str) -> None:
+    """Removes all containers of a label; an engine that does not answer has none, or is out of reach."""
+    try:
+        client = connect(url)
+    except ServiceError:
+        return
+    for container in client.containers.list(all=True, filters={"label": label}, ignore_removed=True):
+        try:
+            container.remove(force=True, v=True)
+        except APIError as error:
+            # Another may have removed it, or be about to.
+            if error.status_code not in (404, 409):
+                raise
+    client.close()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import docker
 import pytest
 
-from components import __version__
+from components import __version__, container_engine
 from components.errors import ServiceError
 from components.provenance import code_commit
 from taxiway.runner import engine
@@ -20,7 +20,7 @@ Inside = Callable[..., str]
 def client() -> Iterator[docker.DockerClient]:
     """The engine of this machine."""
     try:
-        client = engine.connect(engine.address())
+        client = engine.connect(container_engine.address())
     except ServiceError as error:
         pytest.skip(error.what)
     yield client

@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 import taxiway
+from components import container_engine
 from components.digests import tree_digest
 from taxiway.progress import Silent
-from taxiway.runner import engine
 from taxiway.runner.containers import ContainerLauncher
 from taxiway.runner.graph import State
 from taxiway.session import Run
@@ -108,7 +108,7 @@ def test_kfps_own_runner_carries_out_the_same_yaml(images: dict[str, str], taxi_
     shutil.copy(taxi_csv, root / "data/data.csv")
     # kfp looks for an image by the very name that the engine lists.
     named = {"TAXIWAY_STAGE_IMAGE": images["data"].replace("taxiway-data", "taxiway-{kind}")}
-    environment = {**os.environ, **named, "DOCKER_HOST": engine.address()}
+    environment = {**os.environ, **named, "DOCKER_HOST": container_engine.address()}
     checkout = Path(__file__).parents[2]
     command = str(Path(sys.executable).with_name("taxiway"))
     subprocess.run([command, "compile", "chicago_taxi", "-o", compiled], cwd=checkout, env=environment, check=True)
