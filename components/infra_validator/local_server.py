@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
 import runpy
 import shutil
 import signal
 import sys
 import time
-import traceback
 from pathlib import Path
-from typing import NoReturn
+
+from components import children
 
 COMMAND = "taxiway.cli"
 """The module whose `serve` command is the server; run by name, as any user would."""
 
-_PR_SET_PDEATHSIG = 1
 _STOP_SECONDS = 5
 
 
@@ -77,30 +74,16 @@ def _forked(arguments: list[str], log: Path) -> int:
     sys.stderr.flush()
     pid = os.fork()
     if pid == 0:
-        _become_server(arguments, log, parent)
+        children.leave_after(lambda: _serve(arguments, log, parent))
     return pid
 
 
-def _become_server(arguments: list[str], log: Path, parent: int) -> NoReturn:
-    status = 1
-    try:
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        _redirect(log)
-        sys.argv = [f"python -m {COMMAND}", *arguments]
-        runpy.run_module(COMMAND, run_name="__main__", alter_sys=True)
-        status = 0
-    except SystemExit as ended:
-        status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        with contextlib.suppress(OSError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(status)
+def _serve(arguments: list[str], log: Path, parent: int) -> None:
+    children.die_with(parent)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _redirect(log)
+    sys.argv = [f"python -m {COMMAND}", *arguments]
+    runpy.run_module(COMMAND, run_name="__main__", alter_sys=True)
 
 
 def _redirect(log: Path) -> None:

@@ -20,7 +20,6 @@ or a script that calls `taxiway.run` would run again.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import importlib
 import json
@@ -34,11 +33,9 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, NoReturn
 
-from components import preload
+from components import children, preload
 from components.preload import Layer
 from taxiway.runner.launcher import Ended, ended
-
-_PR_SET_PDEATHSIG = 1
 
 
 class Server:
@@ -111,7 +108,7 @@ class Server:
             # Only servers talk to the runner and to each other: the end of a pipe is the end of who writes to it.
             for mine in (self._requests, self._answers, *(requests for _, requests in self._below)):
                 os.close(mine)
-            _become_stage(job, server)
+            children.leave_after(lambda: _run_stage(job, server))
         self._running[pid] = job["job"]
         self._answer()
 
@@ -155,7 +152,7 @@ def _load(module: str) -> None:
 def _serve_below(server: Server, parent: int, foreign: list[int]) -> NoReturn:
     """Serves as a layer below in a forked child, and never returns."""
     try:
-        _die_with_parent(parent)
+        children.die_with(parent)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for descriptor in foreign:
             os.close(descriptor)
@@ -166,41 +163,22 @@ def _serve_below(server: Server, parent: int, foreign: list[int]) -> NoReturn:
         os._exit(0)
 
 
-def _become_stage(job: dict[str, Any], server: int) -> NoReturn:
-    """Runs a stage in a forked child, and never returns."""
-    status = 1
+def _run_stage(job: dict[str, Any], server: int) -> None:
+    """Runs a stage in a forked child."""
     gc.enable()
-    try:
-        os.setsid()
-        _die_with_parent(server)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        null = os.open(os.devnull, os.O_RDONLY)
-        for source, target in ((null, 0), (log, 1), (log, 2)):
-            os.dup2(source, target)
-        os.environ.update(job["environment"])
-        # Whatever has asked for the temporary folder before the fork was told the server's.
-        tempfile.tempdir = None
-        sys.argv = ["python -m components", *job["argv"]]
-        runpy.run_module("components", run_name="__main__", alter_sys=True)
-        status = 0
-    except SystemExit as ended:
-        status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-
-
-def _die_with_parent(parent: int) -> None:
-    """Asks the kernel to kill this process when its parent dies (Linux; elsewhere the group is killed by stop)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
+    os.setsid()
+    children.die_with(server)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    null = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((null, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+    os.environ.update(job["environment"])
+    # Whatever has asked for the temporary folder before the fork was told the server's.
+    tempfile.tempdir = None
+    sys.argv = ["python -m components", *job["argv"]]
+    runpy.run_module("components", run_name="__main__", alter_sys=True)
 
 
 def main(tree: str) -> None:
