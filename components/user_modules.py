@@ -308,6 +308,9 @@ def _candidates(path: Path, level: int, name: str) -> list[Path]:
     """The files that an import may mean; one without dots means a file beside where the module is run as a file."""
     if level:
         found = [_file_in(folder, name) for folder in path.parents[level - 1 : level]]
+    elif name.partition(".")[0] == _OURS.name:
+        # The package that runs, whatever lies in the working folder under its name: a checkout, in an image.
+        found = []
     else:
         found = [_file_in(path.parent, name), _find(name)]
     return [file for file in found if file]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import re
 import subprocess
@@ -409,3 +410,15 @@ def test_imports_are_the_dotted_names_of_a_module_and_the_packages_above(tmp_pat
     found = user_modules.imports(str(module))
     assert {"numpy", "tfx", "tfx.components", "tfx.components.trainer"} <= found
     assert "beside" not in found
+
+
+def test_a_checkout_in_the_working_folder_is_not_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an image the stages' package lies elsewhere, and the working folder may hold one of the same name."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("from components.trainer.fn_args import FnArgs\n\ndef run_fn(args): ...\n")
+    before = user_modules.describe("mine", "run_fn")
+    (tmp_path / "components/trainer").mkdir(parents=True)
+    for name in ("__init__.py", "trainer/__init__.py", "trainer/fn_args.py"):
+        (tmp_path / "components" / name).write_text("FnArgs = None\n")
+    assert user_modules.describe("mine", "run_fn") == before
+    assert set(json.loads(user_modules.packed(["mine"]))) == {"mine.py"}
