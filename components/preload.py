@@ -40,8 +40,8 @@ LIGHT = Layer(
     ("baseline", "pusher"),
     below=(Layer(("pyarrow.csv", "pyarrow.compute", "pyarrow.parquet", "pandas"), ("example_gen",)),),
 )
-# What modules written for TFX import first: it takes as long as a whole stage, and transform and trainer would pay it.
-_TFX = Layer(("tfx.components",), wanted=("tfx",), below=(Layer(("tensorflow_model_analysis",), ("evaluator",)),))
+# All of TFX takes as long to load as a stage takes to run, and transform and trainer would pay it, each by itself.
+_TFX = Layer(("tfx.components",), wanted=("tfx.v1",), below=(Layer(("tensorflow_model_analysis",), ("evaluator",)),))
 HEAVY = Layer(
     ("tensorflow",),
     below=(
@@ -50,8 +50,8 @@ HEAVY = Layer(
             ("statistics_gen", "schema_gen", "example_validator", "infra_validator"),
         ),
         Layer(
-            # With TFDV, which transform computes statistics by.
-            ("tensorflow_transform", "tensorflow_data_validation", "pyarrow.parquet"),
+            # With TFDV, which transform computes statistics by, and what modules written for TFX import first.
+            ("tensorflow_transform", "tensorflow_data_validation", "pyarrow.parquet", "components.fn_args_apart"),
             ("transform", "trainer"),
             below=(_TFX,),
         ),

@@ -9,7 +9,7 @@ def test_every_stage_starts_from_one_layer() -> None:
 def test_a_module_written_for_tfx_starts_from_the_layer_that_has_loaded_it() -> None:
     validation, transform = preload.HEAVY.below
     assert transform.serves("transform")
-    assert not validation.serves("transform", {"tfx"})
+    assert not validation.serves("transform", {"tfx", "tfx.v1"})
     (tfx,) = transform.below
-    assert tfx.serves("transform", {"tfx", "tfx.components"})
-    assert not tfx.serves("transform", {"tensorflow"})
+    assert tfx.serves("transform", {"tfx", "tfx.v1"})
+    assert not tfx.serves("transform", {"tfx", "tfx.components", "tfx.components.trainer.fn_args_utils"})

@@ -1,0 +1,97 @@
+"""`tfx.components.trainer.fn_args_utils` without the packages around it.
+
+Modules written for TFX import their arguments' class from there. The module itself is small; but the `__init__` of
+`tfx.components`, which Python runs before it, imports every component of TFX, and with them the Kubernetes client, a
+tuner, and all of TFMA: as long as a whole stage takes. Importing this module loads it alone. Whoever asks for anything
+else of these packages gets them whole: their `__init__` runs then.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Collection, Sequence
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from types import ModuleType
+from typing import Any
+
+MODULE = "tfx.components.trainer.fn_args_utils"
+_TFX, _TFMA = "tfx.components", "tensorflow_model_analysis"
+_PACKAGES = (_TFX, _TFMA)
+
+
+class _Loader(SourceFileLoader):
+    """Loads a package as ever, with what of it is there already, and what was, as its attributes."""
+
+    def __init__(self, name: str, path: str, packages: Collection[str]) -> None:
+        super().__init__(name, path)
+        self._packages = packages
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        package = ModuleType(spec.name)
+        for name, module in list(sys.modules.items()):
+            above, _, inner = name.rpartition(".")
+            if above == spec.name:
+                setattr(package, inner, module)
+        return package
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        for name in self._packages:
+            if name.rpartition(".")[0] == module.__name__:
+                importlib.import_module(name)
+        if module.__name__ == _TFMA:
+            # It adds names to TFMA, which others have come to expect.
+            importlib.import_module(_TFX)
+
+
+class _Finder:
+    """Finds the packages for `_Loader`."""
+
+    def __init__(self, packages: Collection[str]) -> None:
+        self._packages = packages
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(name, path) if name in self._packages else None
+        if spec and spec.origin:
+            spec.loader = _Loader(name, spec.origin, self._packages)
+        return spec
+
+
+def _bare(name: str) -> ModuleType:
+    """A package that has its place and nothing in it."""
+    parent = name.rpartition(".")[0]
+    spec = PathFinder.find_spec(name, importlib.import_module(parent).__path__ if parent else None)
+    if spec is None:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    package = ModuleType(name)
+    package.__path__ = list(spec.submodule_search_locations or ())
+    return package
+
+
+def _components(name: str) -> Any:
+    if name == "components":
+        return importlib.import_module(_TFX)
+    raise AttributeError(f"module 'tfx' has no attribute {name!r}")
+
+
+def _load() -> None:
+    before = set(sys.modules)
+    sys.modules.update({name: _bare(name) for name in _PACKAGES})
+    try:
+        importlib.import_module(MODULE)
+    finally:
+        new = [name for name in sys.modules if name.startswith(_PACKAGES) and name not in before]
+        # Inner packages too: an inner module of one that is there would be loaded without the `__init__` above.
+        packages = [name for name in new if hasattr(sys.modules[name], "__path__")]
+        for name in {*packages, f"{_TFMA}.sdk"}:
+            sys.modules.pop(name, None)
+    sys.meta_path.insert(0, _Finder(packages))  # type: ignore[arg-type]
+    # For `import tfx.components.trainer.fn_args_utils`, which finds the module, and then walks to it from `tfx`.
+    sys.modules["tfx"].__getattr__ = _components  # type: ignore[method-assign]
+
+
+if not sys.modules.keys() & set(_PACKAGES):
+    _load()
