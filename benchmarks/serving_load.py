@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import math
 import pickle
 import resource
 import subprocess
@@ -54,7 +55,9 @@ class Load:
         requests: A pickled list of the requests' bytes.
         seconds: How long.
         clients: How many connections.
-        rate: Requests a second, whatever the answers; 0: each client asks anew when it has its answer.
+        rate: Requests a second, of all clients together: each is sent when it is due, or once a client has its last
+            answer. 0: each client asks anew when it has its answer.
+        patient: Whether what could not be sent when it was due counts from then, and is sent at the end all the same.
         warm_seconds: How long requests are sent before any is counted.
     """
 
@@ -65,6 +68,7 @@ class Load:
     seconds: float
     clients: int = 1
     rate: float = 0
+    patient: bool = True
     warm_seconds: float = 1
 
 
@@ -180,11 +184,13 @@ async def _loaded(load: Load, requests: list[bytes]) -> Samples:
 
 
 async def _run(load: Load, calls: list[Call], requests: list[bytes], record: _Record, seconds: float) -> None:
-    sent = itertools.cycle(requests)
+    sent, begin = itertools.cycle(requests), time.perf_counter()
     if load.rate:
-        await _at_rate(load.rate, itertools.cycle(calls), sent, record, seconds)
+        due = iter([begin + number / load.rate for number in range(int(load.rate * seconds))])
+        end = math.inf if load.patient else begin + seconds
+        await asyncio.gather(*(_when_due(call, sent, record, due, end) for call in calls))
     else:
-        await asyncio.gather(*(_one_by_one(call, sent, record, time.perf_counter() + seconds) for call in calls))
+        await asyncio.gather(*(_one_by_one(call, sent, record, begin + seconds) for call in calls))
 
 
 async def _one_by_one(call: Call, sent: Iterator[bytes], record: _Record, end: float) -> None:
@@ -194,23 +200,19 @@ async def _one_by_one(call: Call, sent: Iterator[bytes], record: _Record, end: f
         record.add(request, began, code, response)
 
 
-async def _at_rate(rate: float, calls: Iterator[Call], sent: Iterator[bytes], record: _Record, seconds: float) -> None:
-    """Sends when the time has come; a request that had to wait for that waits in its figures too."""
-
-    async def one(due: float) -> None:
+async def _when_due(call: Call, sent: Iterator[bytes], record: _Record, due: Iterator[float], end: float) -> None:
+    """Sends what is due next, as soon as this client is free; where there is an end, it counts from when it is sent."""
+    for began in due:
+        now = time.perf_counter()
+        if now > end:
+            return
+        if now < began:
+            await asyncio.sleep(began - now)
+        elif end < math.inf:
+            began = now
         request = next(sent)
-        code, response = await next(calls)(request)
-        record.add(request, due, code, response)
-
-    begin = time.perf_counter()
-    async with asyncio.TaskGroup() as group:
-        for number in range(int(rate * seconds)):
-            due = begin + number / rate
-            if (early := due - time.perf_counter()) > 0:
-                await asyncio.sleep(early)
-            elif number % 64 == 0:
-                await asyncio.sleep(0)  # what is late must not keep the answers from being read
-            group.create_task(one(due))
+        code, response = await call(request)
+        record.add(request, began, code, response)
 
 
 def _blocking(load: Load, requests: list[bytes]) -> Samples:

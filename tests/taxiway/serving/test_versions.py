@@ -72,6 +72,17 @@ def test_versions_are_swapped_under_load(saved: Saved, base: Path, tmp_path: Pat
         assert failed == []
 
 
+def test_only_the_thread_that_loads_gives_way(saved: Saved, base: Path, tmp_path: Path) -> None:
+    models.publish(saved("half_plus_two"), base, 1)
+    with server.running(tmp_path, base) as running:
+        running.wait(NAME, {1: "AVAILABLE"})
+        swap(running, saved, base, 1)
+        threads = Path(f"/proc/{running.process.pid}/task").iterdir()
+        nice = [int((thread / "stat").read_text().rpartition(")")[2].split()[16]) for thread in threads]
+        assert sorted(set(nice)) == [0, 10]
+        assert nice.count(10) == 1
+
+
 @pytest.mark.slow
 def test_memory_stays_when_versions_go(saved: Saved, base: Path, tmp_path: Path) -> None:
     models.publish(saved("half_plus_two"), base, 1)
