@@ -88,7 +88,8 @@ def _load() -> None:
         packages = [name for name in new if hasattr(sys.modules[name], "__path__")]
         for name in {*packages, f"{_TFMA}.sdk"}:
             sys.modules.pop(name, None)
-    sys.meta_path.insert(0, _Finder(packages))  # type: ignore[arg-type]
+    # Right before Python's own: whoever watches imports sees these too.
+    sys.meta_path.insert(sys.meta_path.index(PathFinder), _Finder(packages))  # type: ignore[arg-type]
     # For `import tfx.components.trainer.fn_args_utils`, which finds the module, and then walks to it from `tfx`.
     sys.modules["tfx"].__getattr__ = _components  # type: ignore[method-assign]
 
