@@ -37,7 +37,7 @@ _SHARE = 0.8
 """Of the most, for the soak."""
 _SWAP_SECONDS = 30
 _QUIET_RATE, _QUIET_CLIENTS = 50, 4
-_SOON_SECONDS = 5
+_SOON_SECONDS = 3
 """For the part that is about swaps: requests a second, clients, and how often a new version comes."""
 _KEPT = 2
 """Versions that are not deleted."""

@@ -15,6 +15,7 @@ import grpc
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
+from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 
 from components.pushed_models import SAVED_MODEL
 from taxiway.serving import tensors
@@ -22,6 +23,9 @@ from taxiway.serving.errors import ServingError
 
 Arrays = Mapping[str, np.ndarray]
 DEFAULT_SIGNATURE = "serving_default"
+
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+_NO_SHAPES = "_disable_call_shape_inference"
 
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -100,7 +104,7 @@ class SavedModel:
         self._session = tf.compat.v1.Session(graph=tf.Graph(), config=options)
         try:
             with self._session.graph.as_default():
-                meta_graph = tf.compat.v1.saved_model.load(self._session, [tf.saved_model.SERVING], str(folder))
+                meta_graph = _load(self._session, folder)
             self.signature_def: Mapping[str, meta_graph_pb2.SignatureDef] = dict(meta_graph.signature_def)
             self._signatures = _signatures(self.signature_def)
             self._calls = {name: self._call(signature) for name, signature in self._signatures.items()}
@@ -152,6 +156,26 @@ class SavedModel:
         )
         # `Session.make_callable`, the public way, feeds by way of `Session.run`, which takes twice as long.
         return self._session._make_callable_from_options(options)
+
+
+def _load(session: tf.compat.v1.Session, folder: Path) -> meta_graph_pb2.MetaGraphDef:
+    """Does what `tf.compat.v1.saved_model.load` does, but imports the graph without the shapes inside functions.
+
+    TensorFlow holds Python's lock while it imports, two thirds of the time for these shapes, and all requests wait.
+    Nobody asks the graph for them: those of inputs and outputs are in the signatures.
+    """
+    loader, tags = SavedModelLoader(str(folder)), [tf.saved_model.SERVING]
+    meta_graph = loader.get_meta_graph_def_from_tags(tags)
+    calls = [node for node in meta_graph.graph_def.node if node.op in _CALLS]
+    for node in calls:
+        node.attr[_NO_SHAPES].b = True
+    saver, _ = loader.load_graph(session.graph, tags)
+    for node in calls:
+        # TensorFlow's optimizer, which a session runs later and without the lock, is to know the shapes.
+        session.graph.get_operation_by_name(node.name)._clear_attr(_NO_SHAPES)
+    loader.restore_variables(session, saver)
+    loader.run_init_ops(session, tags)
+    return meta_graph
 
 
 def _failed_load(error: Exception) -> ServingError:
