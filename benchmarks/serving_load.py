@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import itertools
 import json
-import math
 import pickle
 import resource
 import subprocess
@@ -184,13 +183,12 @@ async def _loaded(load: Load, requests: list[bytes]) -> Samples:
 
 
 async def _run(load: Load, calls: list[Call], requests: list[bytes], record: _Record, seconds: float) -> None:
-    sent, begin = itertools.cycle(requests), time.perf_counter()
+    sent = itertools.cycle(requests)
     if load.rate:
-        due = iter([begin + number / load.rate for number in range(int(load.rate * seconds))])
-        end = math.inf if load.patient else begin + seconds
-        await asyncio.gather(*(_when_due(call, sent, record, due, end) for call in calls))
+        due = _due(load, seconds)
+        await asyncio.gather(*(_when_due(call, sent, record, due) for call in calls))
     else:
-        await asyncio.gather(*(_one_by_one(call, sent, record, begin + seconds) for call in calls))
+        await asyncio.gather(*(_one_by_one(call, sent, record, time.perf_counter() + seconds) for call in calls))
 
 
 async def _one_by_one(call: Call, sent: Iterator[bytes], record: _Record, end: float) -> None:
@@ -200,16 +198,21 @@ async def _one_by_one(call: Call, sent: Iterator[bytes], record: _Record, end: f
         record.add(request, began, code, response)
 
 
-async def _when_due(call: Call, sent: Iterator[bytes], record: _Record, due: Iterator[float], end: float) -> None:
-    """Sends what is due next, as soon as this client is free; where there is an end, it counts from when it is sent."""
-    for began in due:
-        now = time.perf_counter()
-        if now > end:
+def _due(load: Load, seconds: float) -> Iterator[float]:
+    """When requests are due, asked by a client that is free."""
+    begin = time.perf_counter()
+    for number in range(int(load.rate * seconds)):
+        due, now = begin + number / load.rate, time.perf_counter()
+        if not load.patient and now > begin + seconds:
             return
-        if now < began:
-            await asyncio.sleep(began - now)
-        elif end < math.inf:
-            began = now
+        yield due if load.patient else max(due, now)
+
+
+async def _when_due(call: Call, sent: Iterator[bytes], record: _Record, due: Iterator[float]) -> None:
+    """Sends what is due next, as soon as this client is free."""
+    for began in due:
+        if (early := began - time.perf_counter()) > 0:
+            await asyncio.sleep(early)
         request = next(sent)
         code, response = await call(request)
         record.add(request, began, code, response)

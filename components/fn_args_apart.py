@@ -8,7 +8,7 @@ else of these packages gets them whole: their `__init__` runs then.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import sys
 from collections.abc import Collection, Sequence
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -62,13 +62,10 @@ class _Finder:
 
 def _bare(name: str) -> ModuleType:
     """A package that has its place and nothing in it."""
-    parent = name.rpartition(".")[0]
-    spec = PathFinder.find_spec(name, importlib.import_module(parent).__path__ if parent else None)
+    spec = importlib.util.find_spec(name)
     if spec is None:
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-    package = ModuleType(name)
-    package.__path__ = list(spec.submodule_search_locations or ())
-    return package
+    return importlib.util.module_from_spec(spec)
 
 
 def _components(name: str) -> Any:
@@ -78,14 +75,13 @@ def _components(name: str) -> Any:
 
 
 def _load() -> None:
-    before = set(sys.modules)
     sys.modules.update({name: _bare(name) for name in _PACKAGES})
     try:
         importlib.import_module(MODULE)
     finally:
-        new = [name for name in sys.modules if name.startswith(_PACKAGES) and name not in before]
         # Inner packages too: an inner module of one that is there would be loaded without the `__init__` above.
-        packages = [name for name in new if hasattr(sys.modules[name], "__path__")]
+        inside = {name: module for name, module in sys.modules.items() if name.startswith(_PACKAGES)}
+        packages = [name for name, module in inside.items() if hasattr(module, "__path__")]
         for name in {*packages, f"{_TFMA}.sdk"}:
             sys.modules.pop(name, None)
     # Right before Python's own: whoever watches imports sees these too.

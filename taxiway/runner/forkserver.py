@@ -31,7 +31,7 @@ import tempfile
 import traceback
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any, NoReturn
+from typing import Any
 
 from components import children, preload
 from components.preload import Layer
@@ -96,7 +96,7 @@ class Server:
         pid = os.fork()
         if pid == 0:
             foreign = [self._requests, target, *(requests for _, requests in self._below)]
-            _serve_below(Server(layer, source, self._answers), server, foreign)
+            children.leave_after(lambda: _serve_below(Server(layer, source, self._answers), server, foreign))
         os.close(source)
         self._below.append((layer, target))
         self._servers.add(pid)
@@ -149,18 +149,13 @@ def _load(module: str) -> None:
         traceback.print_exc()
 
 
-def _serve_below(server: Server, parent: int, foreign: list[int]) -> NoReturn:
-    """Serves as a layer below in a forked child, and never returns."""
-    try:
-        children.die_with(parent)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for descriptor in foreign:
-            os.close(descriptor)
-        server.serve()
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(0)
+def _serve_below(server: Server, parent: int, foreign: list[int]) -> None:
+    """Serves as a layer below in a forked child."""
+    children.die_with(parent)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for descriptor in foreign:
+        os.close(descriptor)
+    server.serve()
 
 
 def _run_stage(job: dict[str, Any], server: int) -> None:

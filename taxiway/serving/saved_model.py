@@ -26,6 +26,7 @@ DEFAULT_SIGNATURE = "serving_default"
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _NO_SHAPES = "_disable_call_shape_inference"
+"""The attribute of a call by which TensorFlow does not look into the function for shapes (shape_refiner.cc)."""
 
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
