@@ -81,6 +81,15 @@ def inside(at: np.ndarray, spans: Spans) -> np.ndarray:
     return found
 
 
+def length(spans: Spans) -> float:
+    """The seconds in which any of the spans goes on."""
+    seconds, until = 0.0, 0.0
+    for begin, end in sorted(spans):
+        seconds += max(end - max(begin, until), 0)
+        until = max(until, end)
+    return seconds
+
+
 def summary(samples: Samples, seconds: float, examples: int) -> Figure:
     """The figures of a load.
 

@@ -110,12 +110,17 @@ def taxiway(folder: Path, work: Path, parameters: str = "", *options: str) -> It
     with process(command, log) as started:
         _wait(started, log, address.exists)
         target, rest = address.read_text().splitlines()[:2]
-        _wait(started, log, lambda: bool(available(target)))
+        with status(target) as available:
+            _wait(started, log, lambda: bool(available()))
         yield Server(started, target, rest)
 
 
-def available(target: str) -> list[int]:
-    """The versions of the model that a server answers with."""
+@contextlib.contextmanager
+def status(target: str) -> Iterator[Callable[[], list[int]]]:
+    """A function for the versions of the model that a server answers with.
+
+    It asks over one connection, for to make one takes the server and this machine as long as some requests do.
+    """
     request = get_model_status_pb2.GetModelStatusRequest()
     request.model_spec.name = NAME
     with grpc.insecure_channel(target, [("grpc.enable_http_proxy", 0)]) as channel:
@@ -124,12 +129,16 @@ def available(target: str) -> list[int]:
             request_serializer=get_model_status_pb2.GetModelStatusRequest.SerializeToString,
             response_deserializer=get_model_status_pb2.GetModelStatusResponse.FromString,
         )
-        try:
-            answer: Any = method(request, timeout=5)
-        except grpc.RpcError:
-            return []
-    state = get_model_status_pb2.ModelVersionStatus.AVAILABLE
-    return [each.version for each in answer.model_version_status if each.state == state]
+
+        def available() -> list[int]:
+            try:
+                answer: Any = method(request, timeout=5)
+            except grpc.RpcError:
+                return []
+            state = get_model_status_pb2.ModelVersionStatus.AVAILABLE
+            return [each.version for each in answer.model_version_status if each.state == state]
+
+        yield available
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import logging
 import os
@@ -78,6 +79,7 @@ class Loading:
             seconds = time.perf_counter() - began
             self.metrics.load(str(folder), status.name, seconds)
         _log.info("%s: loaded %s in %.2f s, %d warm-up requests answered", name, folder.name, seconds, asked)
+        _freeze()
         _give_way()
         return model
 
@@ -87,11 +89,15 @@ class Loading:
             return Batcher(model.run, self.threads, self.batching)
         return OneByOne(model.run, self.threads, self.max_waiting)
 
-    def let_go(self, model: SavedModel) -> None:
-        """Gives a version's memory back."""
-        model.close()
-        # A graph is held in circles, which a server that allocates little would keep for long.
-        gc.collect()
+
+@functools.cache
+def _freeze() -> None:
+    """Spares collections what is there after the first load: the libraries' objects live as long as the process.
+
+    It takes some tenths of a second, in which no version answers yet.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _give_way() -> None:

@@ -175,7 +175,8 @@ class ServedModel:
                 self._loader, self._how.load, self.settings.name, folder
             )
         except ServingError as error:
-            version.error = error
+            # Anew: the one that was raised holds all that was there when it was, the graph included.
+            version.error = ServingError(error.code, error.message)
             version.enter(State.END)
             self._failed[number] = before
             _log.error("%s: version %d does not load: %s", self.settings.name, number, error.message)
@@ -196,7 +197,7 @@ class ServedModel:
             await version.unused.wait()
         loaded, version.loaded = version.loaded, None
         if loaded:
-            await asyncio.get_running_loop().run_in_executor(self._loader, self._how.let_go, loaded.model)
+            await asyncio.get_running_loop().run_in_executor(self._loader, loaded.model.close)
         version.enter(State.END)
         _log.info("%s: let version %d go", self.settings.name, version.version)
         ended = [number for number, each in self.versions.items() if each.state == State.END]

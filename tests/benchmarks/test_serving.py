@@ -12,6 +12,7 @@ from benchmarks.serving_figures import (
     Samples,
     growth,
     inside,
+    length,
     limit,
     median_run,
     p99_by_second,
@@ -51,6 +52,10 @@ def test_samples_are_read_as_they_were_written(tmp_path: Path) -> None:
 
 def test_spans_leave_their_end_out() -> None:
     assert inside(np.array([0.0, 1.0, 2.0, 3.0]), [(1, 2), (2.5, 9)]).tolist() == [False, True, False, True]
+
+
+def test_seconds_that_spans_share_count_once() -> None:
+    assert length([(5, 6), (0, 2), (1, 3), (1, 1.5)]) == 4
 
 
 def test_p99_by_second() -> None:

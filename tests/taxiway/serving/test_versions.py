@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from tensorflow_serving.apis import model_management_pb2, prediction_log_pb2
 
 from components import tfrecord
 from components.pushed_models import WARMUP_FILE
+from taxiway.serving.saved_model import SavedModel
 from tests.taxiway.serving import models, server
 
 Saved = Callable[[str], Path]
@@ -81,6 +84,19 @@ def test_only_the_thread_that_loads_gives_way(saved: Saved, base: Path, tmp_path
         nice = [int((thread / "stat").read_text().rpartition(")")[2].split()[16]) for thread in threads]
         assert sorted(set(nice)) == [0, 10]
         assert nice.count(10) == 1
+
+
+def test_a_model_that_is_closed_is_gone_without_a_collection(saved: Saved) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        model = SavedModel(saved("half_plus_two"))
+        graph = weakref.ref(model._session.graph)
+        assert graph() is not None
+        model.close()
+        assert graph() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.slow
