@@ -11,6 +11,9 @@
   candidate: a URL such as `gs://bucket/staging`, or the folder where the claim `volume_claim` is mounted in the stage.
   More settings: `namespace`, `service_account`, `resources`, `args`, `environment`.
 
+The last two are tested against servers that answer as Docker's and Kubernetes' APIs do; with TF Serving's image, and on a
+cluster, they have not been run yet.
+
 ## What is checked, in this order
 
 | step | it fails where |
