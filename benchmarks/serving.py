@@ -12,9 +12,9 @@ load itself took of the processor), and one a limit with part, limit, measured, 
     kserve       64 clients and one, gRPC and REST: beside a KServe Python model server in an environment of its own
     swaps        100 new versions, one every 3 s, at 50 requests/s
     soak         80 % of the most, a new version every 30 s, malformed requests
-    overload     twice the most: what is answered, what is refused how quickly, and when it is over
+    overload     twice the most of a slower model: what is answered, what is refused how quickly, and when it is over
 
-Batching is for many clients: batches of 64 that wait 5 ms for each other, which one client alone pays for. The first
+Batching is for many clients: batches of 16 that wait 2 ms for each other, which one client alone pays for. The first
 four parts take the median of three runs, the systems in turn. What servers print and loads see lies in
 `benchmarks/out/serving` until the next run.
 """

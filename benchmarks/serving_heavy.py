@@ -1,4 +1,4 @@
-"""A model that takes the taxi model's requests, and some hundredths of a second of a core for each call.
+"""A model that takes the taxi model's requests, and a hundredth of a second of a core for each call.
 
     python -m benchmarks.serving_heavy FOLDER
 

@@ -115,8 +115,7 @@ class SavedModel:
                 meta_graph = _load(self._session, folder)
             self.signature_def: Mapping[str, meta_graph_pb2.SignatureDef] = dict(meta_graph.signature_def)
             self._signatures = _signatures(self.signature_def)
-            for name, signature in self._signatures.items():
-                self._calls[name] = self._call(signature)
+            self._calls = {name: self._call(signature) for name, signature in self._signatures.items()}
         except Exception as error:
             self.close()
             raise _failed_load(error) from error
