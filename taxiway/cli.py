@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 from rich.console import Console
 
+from components import __version__
 from components.errors import TaxiwayError, UserError
 from taxiway.doctor.command import doctor_command
 from taxiway.kubeflow.command import InlineModules, Profiles, submit_command
@@ -33,9 +34,24 @@ app = typer.Typer(
     help="From raw data to a judged, pushed TensorFlow model.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     rich_markup_mode="markdown",
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"taxiway {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Only options that stand before a command."""
+
 
 PipelineName = Annotated[
     str, typer.Argument(metavar="PIPELINE", help="A folder of pipelines/, a Python file, or a compiled YAML file.")
@@ -150,7 +166,7 @@ def runs_command(
     if json_output:
         print(json.dumps([listing.to_json(run) for run in runs], indent=1))
     else:
-        Console().print(listing.render(runs))
+        listing.show(runs, Console())
 
 
 app.command("submit")(submit_command)

@@ -187,7 +187,7 @@ def test_both_versions_tell_of_a_rollback(served, store):
     console = Console(width=200)
     with console.capture() as captured:
         console.print(render(chain))
-        console.print(listing.render(listing.versions_at(str(served), store=store)))
+        listing.show(listing.versions_at(str(served), store=store), console)
     assert captured.get().count("from 9 to 7: it was worse") == 2
     assert json.loads(to_json(trace(str(served / "9.retired"), store=store)))["rollbacks"] == [told]
     assert trace(str(served / "6"), store=store).rollbacks == []
