@@ -18,10 +18,9 @@ from functools import cached_property
 from itertools import count
 from pathlib import Path
 
-from components import provenance
+from components import preload, provenance
 from components.digests import text_digest
 from components.errors import ServiceError
-from components.preload import HEAVY
 from taxiway.runner.launcher import Ended, Job, ended
 
 STOPPED = Ended(-signal.SIGTERM)
@@ -131,7 +130,7 @@ class LocalLauncher:
 
 
 def _tree(stage: str) -> str:
-    return "HEAVY" if HEAVY.serves(stage) else "LIGHT"
+    return "HEAVY" if preload.HEAVY.serves(stage) else "LIGHT"
 
 
 class _Server:
@@ -145,6 +144,7 @@ class _Server:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._words,
+            env={**preload.ENVIRONMENT, **os.environ},
             # Ctrl-C is for the runner to pass on.
             start_new_session=True,
         )
