@@ -173,7 +173,8 @@ async def _start_grpc(
         ("grpc.server.max_pending_requests_hard_limit", 2 * _MOST_PENDING),
     ]
     server = grpc.aio.server(options=options)
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(operations), server)
+    prediction = PredictionService(operations, settings.max_request_bytes)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(operations), server)
     servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
