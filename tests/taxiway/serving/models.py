@@ -108,6 +108,55 @@ def _picky(tf: Any) -> tuple[Any, dict[str, Any]]:
     return tf.Module(), {"serving_default": predict}
 
 
+def _half_tf2(tf: Any) -> tuple[Any, dict[str, Any]]:
+    """TF Serving's half_plus_two of TensorFlow 2, whose variables are of a strategy; and an output without an input."""
+    module = tf.Module()
+    with tf.distribute.MirroredStrategy(["/cpu:0"]).scope():
+        module.half = tf.Variable(0.5)
+    spec = {"x": tf.io.FixedLenFeature([1], tf.float32)}
+
+    @tf.function(input_signature=[tf.TensorSpec([1], tf.float32, "x")])
+    def predict(x: Any) -> dict[str, Any]:
+        return {"y": x * module.half + 2.0}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "inputs")])
+    def regress(inputs: Any) -> dict[str, Any]:
+        return {"outputs": tf.io.parse_example(inputs, spec)["x"] * module.half + 2.0}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "inputs")])
+    def classify(inputs: Any) -> dict[str, Any]:
+        return {"scores": tf.io.parse_example(inputs, spec)["x"] * module.half + 2.0}
+
+    @tf.function(input_signature=[tf.TensorSpec(None, tf.float32, "x")])
+    def constant(x: Any) -> dict[str, Any]:
+        return {"y": 2.0}
+
+    signatures = {"serving_default": predict, "regress_x_to_y": regress, "classify_x_to_y": classify}
+    return module, {**signatures, "constant": constant}
+
+
+def _keras(tf: Any) -> tuple[Any, dict[str, Any]]:
+    """A sequential model of Keras, of one float, and one that takes texts of the shape [?,1]."""
+    floats = tf.keras.Sequential(
+        [tf.keras.layers.Input([1], name="x"), tf.keras.layers.Dense(1, kernel_initializer="ones")]
+    )
+    words = tf.keras.Sequential(
+        [tf.keras.layers.Input([1], dtype="string", name="word"), tf.keras.layers.StringLookup(vocabulary=["a", "b"])]
+    )
+    module = tf.Module()
+    module.models = [floats, words]
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 1], tf.float32, "x")])
+    def predict(x: Any) -> dict[str, Any]:
+        return {"y": floats(x)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 1], tf.string, "word")])
+    def look_up(word: Any) -> dict[str, Any]:
+        return {"index": words(word)}
+
+    return module, {"serving_default": predict, "words": look_up}
+
+
 def _shapes(tf: Any) -> tuple[Any, dict[str, Any]]:
     """Signatures of certain shapes, and an input that a request may leave out."""
     two = tf.constant(2.0)
@@ -231,6 +280,8 @@ _BUILDERS: dict[str, Callable[[Any], tuple[Any, dict[str, Any]]]] = {
     "half_plus_three": lambda tf: _half_plus(tf, 3.0),
     "mixed": _mixed,
     "types": _types,
+    "half_tf2": _half_tf2,
+    "keras": _keras,
     "shapes": _shapes,
     "slow": _slow,
     "picky": _picky,

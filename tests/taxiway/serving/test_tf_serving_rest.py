@@ -27,7 +27,13 @@ from tests.taxiway.serving.server import ask
 
 HALF, THREE, SHAPES = "/v1/models/half_plus_two", "/v1/models/half_plus_three", "/v1/models/shapes"
 VERSION, LABEL = f"{HALF}/versions/{models.VERSION}", f"{HALF}/labels/stable"
-_NAMES = {"half_plus_two": "half_graph", "half_plus_three": "bare_graph", "shapes": "shapes", "counter": "counter"}
+_NAMES = {
+    "half_plus_two": "half_graph",
+    "half_plus_three": "bare_graph",
+    "shapes": "shapes",
+    "counter": "counter",
+    "keras": "keras",
+}
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +98,11 @@ def running(saved: Callable[[str], Path], tmp_path_factory: pytest.TempPathFacto
         (f"{THREE}:regress", {"signature_name": "called_float", "examples": [{"x": 1.0}]}, {"results": [3.5]}),
         (f"{THREE}:classify", {"signature_name": "classify", "examples": [{"x": 1.0}]}, {"results": [[["", 3.5]]]}),
         # Fewer dimensions than the signature has, and more.
+        (
+            "/v1/models/keras:predict",
+            {"signature_name": "words", "instances": ["a", "b", "c"]},
+            {"predictions": [1, 2, 0]},
+        ),
         (f"{HALF}:predict", {"inputs": 2.0}, {"outputs": 3.0}),
         (f"{HALF}:predict", {"instances": [[[1.0]], [[2.0]]]}, {"predictions": [[[2.5]], [[3.0]]]}),
         (f"{SHAPES}:predict", {"signature_name": "words", "instances": ["a", "bcd"]}, {"predictions": [1, 3]}),
