@@ -20,7 +20,7 @@ import grpc
 import numpy as np
 
 from taxiway.serving.errors import ServingError
-from taxiway.serving.saved_model import Arrays, Signature
+from taxiway.serving.signatures import Arrays, Signature
 
 Outputs = dict[str, np.ndarray]
 Call = Callable[[Signature, Arrays], Outputs]

@@ -79,6 +79,8 @@ class Loading:
             seconds = time.perf_counter() - began
             self.metrics.load(str(folder), status.name, seconds)
         _log.info("%s: loaded %s in %.2f s, %d warm-up requests answered", name, folder.name, seconds, asked)
+        for signature, reason in model.refused.items():
+            _log.warning("%s: version %s: the signature %r cannot be asked: %s", name, folder.name, signature, reason)
         _freeze()
         _give_way()
         return model

@@ -143,6 +143,8 @@ def _dtypes(model: Model, name: str) -> dict[str, np.dtype]:
     try:
         signature = model.signature(name)
     except ServingError as error:
+        if error.code is not _CODE.FAILED_PRECONDITION:
+            raise
         shown = name or "serving_default"
         raise invalid(f'Serving signature name: "{shown}" not found in signature def') from error
     return {key: np.dtype(info.dtype) for key, info in signature.inputs.items()}

@@ -44,6 +44,7 @@ _MOST_PENDING = 5_000
 from there on it cancels calls at random, without a word."""
 
 _SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
+_SERVICE_FILES = ("tensorflow_serving.apis.prediction_service_pb2", "tensorflow_serving.apis.model_service_pb2")
 
 _log = logging.getLogger(__name__)
 
@@ -173,13 +174,15 @@ async def _start_grpc(
         ("grpc.server.max_pending_requests_hard_limit", 2 * _MOST_PENDING),
     ]
     server = grpc.aio.server(options=options)
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(operations), server)
+    prediction = PredictionService(operations, settings.max_request_bytes)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(operations), server)
     servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    with suppress(AttributeError):
-        # Its code is too old for the runtime; it describes ModelService to reflection before it fails.
-        importlib.import_module("tensorflow_serving.apis.model_service_pb2")
+    for file in _SERVICE_FILES:
+        with suppress(AttributeError):
+            # The code is too old for the runtime; it describes the service to reflection before it fails.
+            importlib.import_module(file)
     reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
 
     async def tell(ready: bool) -> None:

@@ -1,15 +1,23 @@
-"""TensorProto and NumPy arrays: what a client sends is checked before any memory is taken for it."""
+"""TensorProto and NumPy arrays: what a client sends is checked before any memory is taken for it.
+
+The shape is the client's, and nothing else bounds it: TF Serving compares none with the signature.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
-MAX_TENSOR_BYTES = 1 << 30
-"""The most memory that a tensor may take which names few values and a large shape."""
+_MOST_FILLED = 1 << 30
+"""The most bytes that fill up a shape in a model's own files: warm-up requests, defaults."""
+
+_STRING_BYTES = 24
+"""What a text takes in TensorFlow beside its characters; a short one lies in there."""
 
 _KINDS: dict[int, tuple[Any, str]] = {
     types_pb2.DT_FLOAT: (np.float32, "float_val"),
@@ -51,8 +59,38 @@ def from_proto(proto: tensor_pb2.TensorProto) -> Any:
     As in TensorFlow, the last value fills the rest of the shape, and zeros do where no value is given.
 
     Raises:
-        ValueError: Type, shape and values do not fit each other.
+        ValueError: Type, shape and values do not fit each other, or too much is to be filled.
     """
+    return _from_proto(proto, _MOST_FILLED)[0]
+
+
+def from_protos(protos: Mapping[str, tensor_pb2.TensorProto], most: int) -> dict[str, Any]:
+    """The inputs of a request as arrays; see `from_proto`.
+
+    Args:
+        protos: By name.
+        most: The most bytes that they may take together beyond what is sent.
+
+    Raises:
+        ValueError: As `from_proto`; names the input.
+    """
+    found = {}
+    for name, proto in protos.items():
+        try:
+            found[name], filled = _from_proto(proto, most)
+        except ValueError as error:
+            raise ValueError(f'Input "{name}": {error}') from error
+        most -= filled
+    return found
+
+
+def values_in(protos: Mapping[str, tensor_pb2.TensorProto]) -> int:
+    """How many values the shapes of a request have: sent ones, and ones that fill them up."""
+    return sum(prod(dim.size for dim in proto.tensor_shape.dim) for proto in protos.values())
+
+
+def _from_proto(proto: tensor_pb2.TensorProto, most: int) -> tuple[Any, int]:
+    """The array, and how many of its bytes were not sent."""
     if proto.dtype not in _KINDS:
         raise ValueError(f"tensors of type {dtype_name(proto.dtype)} cannot be sent")
     if proto.tensor_shape.unknown_rank:
@@ -64,7 +102,7 @@ def from_proto(proto: tensor_pb2.TensorProto) -> Any:
         raise ValueError(f"its shape has {len(shape)} dimensions")
     kind, field = _KINDS[proto.dtype]
     values = _packed(proto, kind) if proto.tensor_content else _unpacked(getattr(proto, field), kind, field)
-    return _filled(values, shape)
+    return _filled(values, shape, most)
 
 
 def to_proto(array: np.ndarray, dtype: int) -> tensor_pb2.TensorProto:
@@ -101,20 +139,20 @@ def _unpacked(values: Any, kind: Any, field: str) -> Any:
     return stored.view(kind) if field in _STORED else stored
 
 
-def _filled(values: np.ndarray, shape: list[int]) -> Any:
-    size = 1
-    for each in shape:  # not np.prod, which overflows
-        size *= each
-    if len(values) == size:
-        return values.reshape(shape)
+def _filled(values: np.ndarray, shape: list[int], most: int) -> tuple[Any, int]:
+    size = prod(shape)
     if len(values) > size:
         raise ValueError(f"it has {len(values)} values, its shape {_shown(shape)} takes {size}")
-    if size * values.itemsize > MAX_TENSOR_BYTES:
-        raise ValueError(f"its shape {_shown(shape)} takes more than {MAX_TENSOR_BYTES >> 20} MiB")
     last = values[-1] if len(values) else b"" if values.dtype == object else 0
+    each = _STRING_BYTES + len(last) if isinstance(last, bytes) else values.itemsize
+    # Also where a size is 0: a sum over that dimension has the others.
+    if (prod(size or 1 for size in shape) - len(values)) * each > most:
+        raise ValueError(f"its shape {_shown(shape)} takes more than {most >> 20} MiB beyond the values that are sent")
+    if len(values) == size:
+        return values.reshape(shape), 0
     filled = np.full(size, last, values.dtype)
     filled[: len(values)] = values
-    return filled.reshape(shape)
+    return filled.reshape(shape), (size - len(values)) * each
 
 
 def _shown(shape: list[int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+import requests
 import tensorflow as tf
 from tensorflow_serving.apis import (
     get_model_status_pb2,
@@ -96,6 +98,14 @@ def request(name: str, signature: str = "", **inputs: Any) -> predict_pb2.Predic
         array = value if isinstance(value, np.ndarray) else np.array(value, np.float32)
         found.inputs[key].CopyFrom(tf.make_tensor_proto(array))
     return found
+
+
+def ask(url: str, body: Any = None) -> tuple[int, Any]:
+    """Asks the REST side: POST where there is a body, bytes as they are and all else as JSON."""
+    data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+    response = requests.request("GET" if body is None else "POST", url, data=data, timeout=30)
+    assert response.headers["Content-Type"] == "application/json"
+    return response.status_code, response.json()
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from components.errors import UserError
 from taxiway.serving import model_config
 from taxiway.serving.batching import Batcher, Batching, OneByOne
 from taxiway.serving.errors import ServingError
-from taxiway.serving.saved_model import Signature, TensorInfo
+from taxiway.serving.signatures import Signature, TensorInfo
 from tests.taxiway.serving import models, server
 
 FLOATS = TensorInfo("x:0", 1, np.dtype("float32"), (None,))
