@@ -15,15 +15,58 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+def _way_out() -> list[str]:
+    """What runs a command outside the Debian root that these tests run in; nothing where they run in none.
+
+    There `bin/inside` has to make its way in; here it would find that it is in already.
+    """
+    if "TAXIWAY_INSIDE" not in os.environ:
+        return []
+    process, here = os.getppid(), Path("/proc/self/ns/mnt").readlink()
+    try:
+        while Path(f"/proc/{process}/ns/mnt").readlink() == here:
+            process = int(re.findall(r"^PPid:\t(\d+)", Path(f"/proc/{process}/status").read_text(), re.MULTILINE)[0])
+    except OSError:
+        return []
+    leave = ["nsenter", "--target", str(process), "--mount", "env", "--unset=TAXIWAY_INSIDE"]
+    return leave if subprocess.run([*leave, "true"], capture_output=True, check=False).returncode == 0 else []
+
+
+WAY_OUT = _way_out()
+
+
+def _command(command: str, *arguments: str, cwd: Path) -> list[str]:
+    """A command of `bin/`, as a user outside runs it."""
+    return [*WAY_OUT, "sh", "-c", 'cd "$0" && exec "$@"', str(cwd), str(ROOT / "bin" / command), *arguments]
+
+
 def _run(command: str, *arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(ROOT / "bin" / command), *arguments],
-        cwd=cwd,
+        _command(command, *arguments, cwd=cwd),
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def _started(program: str, cwd: Path) -> subprocess.Popen[str]:
+    """A program that runs, in a session of its own; it says so by the file `started`."""
+    process = subprocess.Popen(
+        _command("python", "-c", f"import pathlib, signal, sys, time\n{program}", cwd=cwd),
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    _wait_for(cwd / "started")
+    return process
+
+
+def _wait_for(file: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not file.exists():
+        assert time.monotonic() < deadline, f"there is no {file}"
+        time.sleep(0.02)
 
 
 def test_python_runs_from_any_folder_and_sees_its_files(tmp_path: Path) -> None:
@@ -62,22 +105,72 @@ def test_it_adds_little_time(tmp_path: Path) -> None:
     assert min(times) < 0.5
 
 
+CLEANS_UP = """
+def stop(*_):
+    print("cleaned up", flush=True)
+    sys.exit(7)
+signal.signal(signal.SIGTERM, stop)
+signal.signal(signal.SIGINT, stop)
+pathlib.Path("started").touch()
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_command_takes_the_place_of_what_started_it_and_has_no_children(tmp_path: Path) -> None:
+    program = "import os; print(os.getpid(), open(f'/proc/self/task/{os.getpid()}/children').read())"
+    process = subprocess.Popen(_command("python", "-c", program, cwd=tmp_path), stdout=subprocess.PIPE, text=True)
+    assert process.communicate(timeout=60)[0].split() == [str(process.pid)]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_process_reaches_the_command_and_its_exit_status_comes_back(
+    tmp_path: Path, how: signal.Signals
+) -> None:
+    process = _started(CLEANS_UP, tmp_path)
+    process.send_signal(how)
+    assert process.communicate(timeout=20)[0] == "cleaned up\n"
+    assert process.returncode == 7
+
+
 def test_ctrl_c_reaches_the_command_and_it_may_clean_up(tmp_path: Path) -> None:
     program = (
-        "import time, pathlib\npathlib.Path('started').touch()\n"
+        "pathlib.Path('started').touch()\n"
         "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    time.sleep(0.3)\n    print('cleaned up')\n"
     )
-    process = subprocess.Popen(
-        [str(ROOT / "bin" / "python"), "-c", program],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    while not (tmp_path / "started").exists():
-        time.sleep(0.02)
+    process = _started(program, tmp_path)
     os.killpg(process.pid, signal.SIGINT)
     assert process.communicate(timeout=20)[0] == "cleaned up\n"
+
+
+def test_a_command_that_is_killed_is_gone(tmp_path: Path) -> None:
+    """As by `timeout -s KILL`, or by what runs tests and loses patience; its output ends, so nothing of it goes on."""
+    process = _started(CLEANS_UP, tmp_path)
+    process.kill()
+    assert process.communicate(timeout=20)[0] == ""
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_what_a_script_starts_in_the_background_outlives_the_script(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(f"import pathlib, signal, sys, time{CLEANS_UP}")
+    script = f"{ROOT}/bin/python program.py >log 2>&1 & echo $!"
+    starter = subprocess.Popen(
+        [*WAY_OUT, "sh", "-c", f"cd {tmp_path} && {script}; read -r _"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert starter.stdin and starter.stdout
+    daemon = int(starter.stdout.readline())
+    _wait_for(tmp_path / "started")
+    starter.kill()
+    starter.communicate(timeout=20)
+    # A process that dies with its starter does so before the starter is waited for.
+    os.kill(daemon, signal.SIGTERM)
+    deadline = time.monotonic() + 20
+    while (tmp_path / "log").read_text() != "cleaned up\n":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_a_missing_environment_is_told(tmp_path: Path) -> None:

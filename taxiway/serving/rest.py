@@ -27,6 +27,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from taxiway import http_server
 from taxiway.serving import openapi, rest_examples, rest_page, rest_predict
 from taxiway.serving.errors import ServingError
 from taxiway.serving.rest_bodies import RefusedError, compressed, computed, read
@@ -113,13 +114,6 @@ _CODE_NAMES = {status: code.name for code, status in reversed(HTTP_STATUS.items(
 
 def _json(body: bytes, status: int = 200) -> web.Response:
     return web.Response(body=body, status=status, content_type="application/json")
-
-
-def _error(message: str, status: int, **headers: str) -> web.Response:
-    text = message.encode("utf-8", "replace").decode()  # a path may hold bytes that are no text
-    response = _json(orjson.dumps({"error": text}), status)
-    response.headers.update(headers)
-    return response
 
 
 def _target(request: web.Request) -> str:
@@ -216,12 +210,12 @@ class _Rest:
         try:
             return await compressed(await self._routed(request), request)
         except RefusedError as refused:
-            response = _error(str(refused), refused.status, **refused.headers)
+            response = http_server.error(str(refused), refused.status, **refused.headers)
         except ServingError as error:
-            response = _error(error.message, HTTP_STATUS.get(error.code, 500))
+            response = http_server.error(error.message, HTTP_STATUS.get(error.code, 500))
         except Exception:
             _log.exception("%s %s failed", request.method, request.path)
-            response = _error("Internal error; the server's log says more", 500)
+            response = http_server.error("Internal error; the server's log says more", 500)
         if not request.content.is_eof():
             response.force_close()  # the rest of the body is not waited for
         return response

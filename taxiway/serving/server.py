@@ -18,11 +18,13 @@ from typing import Any
 
 import grpc
 from aiohttp import web
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from components.errors import ServiceError
+from taxiway import grpc_health
+from taxiway.http_server import Runner
 from taxiway.serving import loading, rest
 from taxiway.serving.batching import Batching
 from taxiway.serving.grpc_services import ModelService, PredictionService
@@ -149,7 +151,7 @@ class _Changes:
 
 async def _start_rest(stack: AsyncExitStack, settings: Settings, operations: Operations) -> int:
     app = rest.application(operations, max_body_bytes=settings.max_request_bytes)
-    runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
+    runner = Runner(app)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     context = _rest_tls(settings.tls) if settings.tls else None
@@ -186,9 +188,7 @@ async def _start_grpc(
     reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
 
     async def tell(ready: bool) -> None:
-        status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
-        for service in ("", *_SERVICES):
-            await servicer.set(service, status)
+        await grpc_health.tell(servicer, ready)
 
     await tell(False)
     address = f"{settings.host}:{settings.port}"

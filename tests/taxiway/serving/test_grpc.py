@@ -295,9 +295,18 @@ def test_model_status(both: server.Server) -> None:
     assert refused(both.models.GetModelStatus, empty) == (CODE.INVALID_ARGUMENT, "Missing ModelSpec")
 
 
+HEALTH_NAMES = [
+    "",
+    "PredictionService",
+    "ModelService",
+    "tensorflow.serving.PredictionService",
+    "tensorflow.serving.ModelService",
+]
+
+
 def test_health_and_reflection(both: server.Server) -> None:
     health = health_pb2_grpc.HealthStub(both.channel)
-    for service in ("", "tensorflow.serving.PredictionService"):
+    for service in HEALTH_NAMES:
         answer = health.Check(health_pb2.HealthCheckRequest(service=service), timeout=20)
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
     stub = reflection_pb2_grpc.ServerReflectionStub(both.channel)
