@@ -40,7 +40,7 @@ class TfrecordSource:
 
     def read(self, file: Path) -> Iterator[pa.RecordBatch]:
         """Streams the rows of one of the files."""
-        yield from map(self._conformed, examples.read_tf_examples(file))
+        yield from map(self._conformed, examples.read_tf_examples(file, is_checked=True))
 
     def _conformed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         there = dict(zip(batch.schema.names, batch.columns, strict=True))
