@@ -110,7 +110,8 @@ def _message(*, strict: bool) -> type[Any]:
     _add_field(file.message_type.add(name="Example"), "features", 1, "Features", repeated=not strict)
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("taxiway.Example"))
+    example: type[Any] = message_factory.GetMessageClass(pool.FindMessageTypeByName("taxiway.Example"))
+    return example
 
 
 def _add_field(
