@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from components import prediction_logs, tf_example, tfrecord
 from components.artifacts import Artifact, split_names, split_path
+from components.column_names import require_distinct
 from components.errors import DataError, UserError
 
 PARQUET = "parquet"
@@ -201,6 +202,7 @@ def read_parquet(
     try:
         with pq.ParquetFile(file) as opened:
             names = opened.schema_arrow.names
+            require_distinct(file, names)
             kept = names if columns is None else [name for name in columns if name in names]
             groups = None if row_group is None else [row_group]
             yield from opened.iter_batches(_batch_rows(opened.metadata, batch_rows), groups, kept)

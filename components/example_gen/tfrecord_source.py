@@ -23,6 +23,8 @@ class TfrecordSource:
         DataError: Names the file and the records, or the feature, that are wrong.
     """
 
+    notes: list[str] = []
+
     def __init__(self, files: Sequence[Path], settled: Sequence[Mapping[str, pa.DataType]] | None = None) -> None:
         types: dict[str, pa.DataType] = {}
         for number, file in enumerate(files):
