@@ -40,6 +40,15 @@ class Artifact:
         self.path = Path(self.path)
         self.uri = self.uri or str(self.path)
 
+    def note(self, text: str) -> None:
+        """Says something that is to be known of the artifact: in its metadata, from where a run's summary shows it."""
+        self.metadata["notes"] = "\n".join([*self.notes, text])
+
+    @property
+    def notes(self) -> list[str]:
+        """What there is to know, a line each."""
+        return str(self.metadata.get("notes", "")).splitlines()
+
     @property
     def type_name(self) -> str:
         """TFX's name of the type."""

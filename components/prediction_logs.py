@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 from google.protobuf.message import DecodeError
 
-from components import tfrecord
+from components import tf_example, tfrecord
 from components.errors import DataError
 
 _TYPE_NAMES = {pa.int64(): "INT", pa.float32(): "FLOAT", pa.large_binary(): "BYTES"}
@@ -52,9 +52,7 @@ def is_log(record: bytes) -> bool:
         log = _parsed(record)
     except ValueError:
         return False
-    # Other messages may happen to parse; they do not happen to name a model.
-    asked = (task for request in _requests(log) for task in getattr(request, "tasks", [request]))
-    return any(one.model_spec.name for one in asked)
+    return any(map(_names_a_model, _requests(log)))
 
 
 def read_rows(files: Iterable[Path]) -> Iterator[Row]:
@@ -118,14 +116,19 @@ class _Decoder:
         self._types = _types(self._decoder.ArrowSchema()) if self._has_schema else {}
 
     def decode(self, rows: list[Row]) -> pa.RecordBatch:
+        serialized = [row.example for row in rows]
+        if found := tf_example.first_fault(serialized, merged=True):
+            row, fault = rows[found[0]], found[1]
+            mend = "send tf.Examples, and set apart the logs of requests that sent something else"
+            raise DataError(f"{row.file}, record {row.record}: what was asked {fault}", mend=mend)
         try:
-            batch = self._decoder.DecodeBatch([row.example for row in rows])
+            batch = self._decoder.DecodeBatch(serialized)
         except RuntimeError as error:
             raise self._error(rows, str(error)) from error
-        found = _types(batch.schema)
-        if any(self._types.get(name, kind) != kind for name, kind in found.items()):
+        types = _types(batch.schema)
+        if any(self._types.get(name, kind) != kind for name, kind in types.items()):
             raise self._error(rows, "a feature changes its type")
-        self._types.update(found)
+        self._types.update(types)
         return batch
 
     def _error(self, rows: list[Row], otherwise: str) -> DataError:
@@ -139,13 +142,7 @@ class _Decoder:
         return DataError(f"{where}: {otherwise}", mend=mend)
 
     def _wrong(self, serialized: bytes) -> str:
-        from tensorflow.core.example.example_pb2 import Example
-
-        try:
-            features = Example.FromString(serialized).features.feature
-        except DecodeError:
-            return "what was asked is no tf.Example"
-        kinds = {name: _KINDS[kind] for name in sorted(features) if (kind := features[name].WhichOneof("kind"))}
+        kinds = {name: _KINDS[kind] for name, kind in tf_example.kinds(serialized).items()}
         for name, kind in kinds.items():
             if self._types.get(name, kind) != kind:
                 said = f"the schema says {self._types[name]}" if self._has_schema else f"{self._types[name]} before"
@@ -168,6 +165,8 @@ def _innermost(kind: pa.DataType) -> pa.DataType:
 def _examples(record: bytes) -> Iterator[bytes]:
     """The rows of one record; what is wrong with it is raised as a ValueError."""
     for request in _requests(_parsed(record)):
+        if not _names_a_model(request):
+            raise ValueError("is no PredictionLog of a request: it names no model")
         if hasattr(request, "inputs"):
             yield from _of_tensors(request.inputs)
         elif hasattr(request, "input"):
@@ -178,6 +177,11 @@ def _requests(log: Any) -> list[Any]:
     kind = log.WhichOneof("log_type")
     request = getattr(log, kind).request
     return list(request) if kind == "predict_streamed_log" else [request]
+
+
+def _names_a_model(request: Any) -> bool:
+    """Other messages may happen to parse; they do not happen to name a model."""
+    return any(one.model_spec.name for one in getattr(request, "tasks", [request]))
 
 
 def _parsed(record: bytes) -> Any:

@@ -102,6 +102,20 @@ def test_a_csv_column_has_one_type_in_all_batches(predict, tmp_path):
     ] * 2
 
 
+def test_names_are_stripped_as_by_example_gen(predict, tmp_path):
+    file = written(tmp_path, "rows.csv", ROWS)
+    header, body = file.read_text().split("\n", 1)
+    file.write_text(f" {header} \n{body}")
+    assert predict(file) == EXPECTED
+
+
+def test_a_parquet_column_that_is_there_twice(predict, tmp_path):
+    columns = [pa.array([1.0]), pa.array([2]), pa.array(["a"]), pa.array([2.0])]
+    pq.write_table(pa.table(columns, names=["fare", "trips", "company", "fare"]), tmp_path / "rows.parquet")
+    with pytest.raises(DataError, match=r"rows\.parquet has the column 'fare' twice"):
+        predict(tmp_path / "rows.parquet")
+
+
 def test_lists_become_tensors(predict, tmp_path):
     rows = [{"x": [1.0, 2.0], "flag": True}, {"x": [3, 4.5], "flag": False}]
     for name in ("r.json", "r.jsonl"):
@@ -143,7 +157,9 @@ BAD_FILES: list[tuple[str, str, type[TaxiwayError], str]] = [
     ),
     ("r.csv", "fare,trips,campany\n1,2,a\n", UserError, "mend: rename the column 'campany'?"),
     ("r.csv", HEAD + "1,2\n", DataError, "{file}: CSV parse error: Expected 3 columns, got 2"),
-    ("r.csv", "fare,fare\n1,2\n", DataError, "{file} has two columns 'fare'"),
+    ("r.csv", "fare,fare\n1,2\n", DataError, "{file} has the column 'fare' twice"),
+    ("r.csv", "fare,fare \n1,2\n", DataError, "{file} has the column 'fare' twice"),
+    ("r.json", '[{"fare": 1, "fare": 2}]', DataError, "{file}: an object has the key 'fare' twice"),
     ("r.csv", "", DataError, "{file}: Empty CSV file"),
     (
         "r.json",
