@@ -72,6 +72,21 @@ def describe(module: str, function: str) -> dict[str, str]:
     }
 
 
+def files(module: str) -> set[Path]:
+    """The user's files that `digest` may cover: the module's, and those that it imports; none of an installed module.
+
+    Raises:
+        UserError: There is no such module, or a source has a syntax error.
+    """
+    path = source_file(module)
+    return {file for file, _ in _trees(path)} if _is_users(path) else set()
+
+
+def is_installed(path: Path) -> bool:
+    """Whether a file or folder came with a package."""
+    return bool(_INSTALLED & set(path.parts))
+
+
 def functions(module: str) -> set[str]:
     """The names that a module binds at its top level, read from its source.
 
@@ -280,17 +295,22 @@ def _file_in(folder: Path, name: str) -> Path | None:
 
 def _sources(path: Path, function: str) -> Iterator[str]:
     """The text of what a function uses in its module, then that of the user's modules behind it, each once."""
-    tree = module_syntax.parse(path)
+    (_, tree), *imported = _trees(path)
     beside = _BESIDE.get(function, set()) & module_syntax.bound_names(tree)
     yield _text(module_syntax.reached(tree, {function} | beside))
-    seen, waiting = {path}, _imported_files(path, tree)
+    yield from (_text(tree.body) for _, tree in imported)
+
+
+def _trees(path: Path) -> Iterator[tuple[Path, ast.Module]]:
+    """A module's file and syntax tree, then those of the user's modules behind it, each once."""
+    seen, waiting = set[Path](), [path]
     while waiting:
-        imported = waiting.pop(0)
-        if imported not in seen:
-            seen.add(imported)
-            tree = module_syntax.parse(imported)
-            yield _text(tree.body)
-            waiting += _imported_files(imported, tree)
+        file = waiting.pop(0)
+        if file not in seen:
+            seen.add(file)
+            tree = module_syntax.parse(file)
+            yield file, tree
+            waiting += _imported_files(file, tree)
 
 
 def _text(statements: list[ast.stmt]) -> str:
@@ -325,6 +345,6 @@ def _bound_names(path: Path, seen: set[Path]) -> set[str]:
 
 def _is_users(path: Path) -> bool:
     """Whether a file is the user's: not Python's, not installed, not a stage's, not TensorFlow's rewriting of one."""
-    library = path.is_relative_to(_STANDARD_LIBRARY) or _INSTALLED & set(path.parts)
+    library = path.is_relative_to(_STANDARD_LIBRARY) or is_installed(path)
     generated = not path.is_absolute() or path.name.startswith("__autograph_generated")
     return not (generated or library or path.is_relative_to(_OURS))

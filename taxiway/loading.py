@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import re
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ def load(target: str) -> Pipeline:
         pipeline = spec.read(Path(target))
         for text in spec.inlined_modules(pipeline):
             user_modules.unpack(text)
-        return pipeline
+        return replace(pipeline, sources=frozenset({Path(target).resolve()}))
     return compiled(_pipeline_function(_module(target)))
 
 
@@ -38,7 +40,7 @@ def compiled(pipeline: Any) -> Pipeline:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pipeline.yaml"
         compile_to(pipeline, path)
-        return spec.read(path)
+        return replace(spec.read(path), sources=_sources(pipeline))
 
 
 def compile_to(pipeline: Any, path: Path) -> None:
@@ -55,6 +57,13 @@ def compile_to(pipeline: Any, path: Path) -> None:
         raise UserError(f"kfp refuses the pipeline: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _sources(pipeline: Any) -> frozenset[Path]:
+    """A pipeline's file and the user's files behind it; for a notebook's cell the name of a file that is not there."""
+    function = inspect.unwrap(pipeline.pipeline_func)
+    path = Path(function.__code__.co_filename).absolute()
+    return frozenset(user_modules.files(str(path))) if path.is_file() else frozenset({path})
 
 
 def function(target: str) -> Any:

@@ -262,6 +262,7 @@ class _Session:
             self._digests,
             use_cache,
             launched=lambda call: self._launched(launcher, call),
+            sources=self._pipeline.sources,
         )
         began = time.monotonic()
         self._observer.run_started(self._record, [leaf.name for leaf in self._leaves])

@@ -27,10 +27,17 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A compiled pipeline: the spec, and what it says for one platform, such as Kubernetes."""
+    """A compiled pipeline.
+
+    Attributes:
+        spec: The PipelineSpec.
+        platform: What it says for one platform, such as Kubernetes.
+        sources: The files that it came from, as far as they are known.
+    """
 
     spec: Json
     platform: Json = field(default_factory=dict)
+    sources: frozenset[Path] = field(default=frozenset(), compare=False)
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 import shutil
@@ -11,11 +12,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from components import data_versions, provenance, user_modules
-from components.artifacts import TYPES, Artifact
+from components.artifacts import TYPES, Artifact, Role
 from components.digests import text_digest
 from components.dvc_outputs import repository_root
 from components.dvc_revisions import is_url
@@ -47,6 +49,7 @@ class TaskRunner:
         digests: Remembered digests.
         use_cache: Whether earlier outputs may be used.
         launched: Called with what was not found in the cache and is about to run.
+        sources: The files that the pipeline came from.
     """
 
     run_id: str
@@ -56,6 +59,7 @@ class TaskRunner:
     digests: DigestStore
     use_cache: bool = True
     launched: Callable[[Call], None] = field(default=lambda call: None)
+    sources: frozenset[Path] = frozenset()
 
     def carry(self, call: Call) -> Result:
         """Finds or makes the outputs of a call.
@@ -87,7 +91,8 @@ class TaskRunner:
         container = call.executor["container"]
         stage = spec.stage_name(call.executor)
         return {
-            "container": {name: container.get(name) for name in ("command", "args", "env")},
+            "container": {name: container.get(name) for name in ("command", "args")}
+            | {"env": _key_variables(container)},
             "code": self.launcher.identity(stage, container["image"]),
             "parameters": call.inputs.parameters,
             "named": self._named(call),
@@ -150,8 +155,8 @@ class TaskRunner:
         executor_input = _executor_input(call, staged)
         container = call.executor["container"]
         environment = {variable["name"]: variable["value"] for variable in container.get("env", [])}
-        commit = provenance.code_commit()
-        environment[provenance.COMMIT_VARIABLE] = commit["commit"] + "+" * commit["modified"]
+        # A pipeline that was compiled with its modules has their commit.
+        environment.setdefault(provenance.COMMIT_VARIABLE, provenance.commit_text(self._commit(call)))
         if image := self._image(call):
             environment[provenance.IMAGE_VARIABLE] = image
         for name in ("outputs", "parameters", "tmp"):
@@ -202,13 +207,25 @@ class TaskRunner:
             return
         inputs = {port: _artifact(found[0]) for port, found in call.inputs.artifacts.items() if found}
         made_by = {
-            **provenance.activity(call.name, call.inputs.parameters, {}, inputs),
+            **provenance.activity(call.name, call.inputs.parameters, {}, inputs, self._commit(call)),
             "stage_version": text_digest(json.dumps(call.executor, sort_keys=True)),
             "image": self._image(call),
         }
         stamped = _artifact(artifact)
         provenance.stamp(stamped, name, made_by, inputs)
         artifact["metadata"] = stamped.metadata
+
+    @cached_property
+    def _code_commit(self) -> provenance.Commit:
+        """Asked once a run: in a large repository it takes its time."""
+        return provenance.code_commit()
+
+    def _commit(self, call: Call) -> provenance.Commit:
+        definitions = call.component.get("inputDefinitions", {}).get("parameters", {})
+        roles = {name: Role(*spec.mark(definition)) for name, definition in definitions.items()}
+        stage = spec.stage_name(call.executor)
+        covered = provenance.covered(stage, call.inputs.parameters, roles) if stage else ()
+        return provenance.commit_with(itertools.chain(self.sources, covered), self._code_commit)
 
     def _image(self, call: Call) -> str:
         """The image that a call runs in, with its digest; empty for a process."""
@@ -341,6 +358,12 @@ def _repositories(path: Path, repo: str) -> Iterator[Path]:
         yield root
     if repo and not is_url(repo):
         yield Path(repo).absolute()
+
+
+def _key_variables(container: Json) -> list[Json] | None:
+    """The variables that a container's outputs depend on: the commit is a fact about the pipeline's making."""
+    variables = container.get("env")
+    return variables and [each for each in variables if each["name"] != provenance.COMMIT_VARIABLE]
 
 
 def _outputs(manifest: Manifest) -> Values:

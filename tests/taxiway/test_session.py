@@ -18,6 +18,7 @@ from kfp import dsl
 
 import taxiway
 from components.digests import tree_digest
+from components.provenance import COMMIT_VARIABLE
 from taxiway import loading
 from taxiway.home import Home
 from taxiway.progress import Silent
@@ -323,6 +324,51 @@ def test_two_runs_at_once_share_the_work_and_agree(processes: Any, home: Path, p
     made = [name for record in records for name, task in record["tasks"].items() if task["state"] == "SUCCEEDED"]
     assert len(made) == STEPS
     assert _leftovers(home) == []
+
+
+SHORT = """
+from kfp import dsl
+
+@dsl.container_component
+def source(out: dsl.Output[dsl.Dataset]):
+    return dsl.ContainerSpec(image="any:1", command=["touch", out.path])
+
+@dsl.pipeline(name="short")
+def short():
+    source()
+"""
+
+
+def test_a_pipeline_that_git_does_not_have_is_no_clean_commit(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def modified(pipeline: Any) -> bool:
+        [artifact] = _run(pipeline, home, use_cache=False).artifacts.values()
+        return bool(json.loads(artifact.metadata["provenance"])["code"]["modified"])
+
+    def commit() -> None:
+        for command in ("add short.py", "-c user.name=a -c user.email=a@b commit --quiet --message one"):
+            subprocess.run(["git", *command.split()], check=True)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(COMMIT_VARIABLE, raising=False)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    for name in ("short", "renamed"):
+        monkeypatch.setitem(sys.modules, name, None)
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    Path("other").touch()
+    subprocess.run(["git", "add", "other"], check=True)
+    Path("short.py").write_text(SHORT)
+    function = loading.function("short.py")
+    commit()
+    assert [modified("short.py"), modified(function)] == [False, False]
+    loading.compile_to(function, Path("short.yaml"))
+    Path("renamed.py").write_text(SHORT)
+    assert [modified("short.yaml"), modified("renamed.py")] == [True, True]
+    # As a notebook's cell.
+    defined: dict[str, Any] = {}
+    exec(compile(SHORT, "<cell>", "exec"), defined)
+    assert modified(defined["short"]) is True
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
