@@ -36,6 +36,10 @@ _LISTS = {"O": "bytes_list", "i": "int64_list", "u": "int64_list", "f": "float_l
 """The list of a feature by NumPy's kind of type."""
 
 
+_MOST_FILLED = 64 << 20
+"""The most bytes that the inputs of a record take beyond what was sent: as much as a request may have."""
+
+
 class Row(NamedTuple):
     """A serialized tf.Example, and the log record that it was asked in."""
 
@@ -208,7 +212,10 @@ def _of_input(given: Any) -> Iterator[bytes]:
 
 
 def _of_tensors(inputs: Mapping[str, Any]) -> Iterable[bytes]:
-    arrays = {name: _array(name, inputs[name]) for name in sorted(inputs)}
+    from components import tensor_protos
+
+    arrays = tensor_protos.from_protos(inputs, _MOST_FILLED)
+    arrays = {name: _cast(name, arrays[name]) for name in sorted(arrays)}
     if len(arrays) == 1:
         [array] = arrays.values()
         if array.dtype == object and array.ndim and array.size == len(array):
@@ -218,13 +225,7 @@ def _of_tensors(inputs: Mapping[str, Any]) -> Iterable[bytes]:
     return _named(arrays)
 
 
-def _array(name: str, tensor: Any) -> np.ndarray:
-    import tensorflow as tf
-
-    try:
-        array: np.ndarray = tf.make_ndarray(tensor)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"the input {name!r} is no tensor: {error}") from error
+def _cast(name: str, array: np.ndarray) -> np.ndarray:
     array = array.astype(_WIDER.get(array.dtype.name, array.dtype), copy=False)
     if array.dtype.kind not in _LISTS:
         raise ValueError(f"the input {name!r} is {array.dtype.name}, which is no type of a feature")

@@ -23,8 +23,9 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from components import tensor_protos
 from components.errors import TaxiwayError
-from taxiway.serving import examples, model_config, tensors
+from taxiway.serving import examples, model_config
 from taxiway.serving.errors import ServingError
 from taxiway.serving.model_version import ModelVersion, fill_outputs
 from taxiway.serving.operations import Operations
@@ -92,9 +93,10 @@ class PredictionService(_Answering, prediction_service_pb2_grpc.PredictionServic
         return await self._answered("GetModelMetadata", request.model_spec, self._metadata(request), context)
 
     async def _predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
-        size = max(request.ByteSize(), tensors.values_in(request.inputs))
+        size = max(request.ByteSize(), tensor_protos.values_in(request.inputs))
         async with self._operations.lease(request.model_spec) as version:
             signature = version.signature(request.model_spec.signature_name)
+            signature.require_names(request.inputs)
             inputs = await computed(size, _arrays, request, self._max_request_bytes)
             outputs = await version.predict(signature.name, inputs, request.output_filter)
             answer = predict_pb2.PredictResponse()
@@ -186,7 +188,7 @@ def _invalid(message: str) -> ServingError:
 def _arrays(request: predict_pb2.PredictRequest, most: int) -> dict[str, Any]:
     """The inputs; shapes that fill up take no more than the largest request could have sent."""
     try:
-        return tensors.from_protos(request.inputs, most)
+        return tensor_protos.from_protos(request.inputs, most)
     except ValueError as error:
         raise _invalid(str(error)) from error
 

@@ -19,7 +19,8 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from taxiway.serving import examples, tensors
+from components import tensor_protos
+from taxiway.serving import examples
 from taxiway.serving.batching import Outputs, Runner
 from taxiway.serving.errors import ServingError
 from taxiway.serving.metrics import Metrics
@@ -192,7 +193,7 @@ class ModelVersion:
 def fill_inputs(request: predict_pb2.PredictRequest, signature: Signature, inputs: Arrays) -> None:
     """Writes arrays into a request."""
     for name, array in inputs.items():
-        request.inputs[name].CopyFrom(tensors.to_proto(array, signature.inputs[name].type))
+        request.inputs[name].CopyFrom(tensor_protos.to_proto(array, signature.inputs[name].type))
 
 
 def fill_outputs(
@@ -200,7 +201,7 @@ def fill_outputs(
 ) -> None:
     """Writes arrays into an answer."""
     for name, array in outputs.items():
-        response.outputs[name].CopyFrom(tensors.to_proto(array, signature.outputs[name].type))
+        response.outputs[name].CopyFrom(tensor_protos.to_proto(array, signature.outputs[name].type))
 
 
 def _require_outputs(signature: Signature, wanted: Collection[str]) -> None:

@@ -6,7 +6,7 @@ TF Serving compares no request with it, and TensorFlow refuses what the graph do
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import grpc
@@ -15,7 +15,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow.python.saved_model import constants
 
-from taxiway.serving import tensors
+from components import tensor_protos
 from taxiway.serving.errors import ServingError
 
 Arrays = Mapping[str, np.ndarray]
@@ -60,22 +60,32 @@ class Signature:
     outputs: Mapping[str, TensorInfo]
     defaults: Arrays = field(default_factory=dict)
 
+    def require_names(self, names: Collection[str]) -> None:
+        """Refuses inputs of other names, before anything is read of them.
+
+        Raises:
+            ServingError: INVALID_ARGUMENT.
+        """
+        sent, wanted = set(names), set(self.inputs)
+        if sent - wanted or wanted - sent - self.defaults.keys():
+            raise ServingError(_INVALID, _other_names(sent, wanted, set(self.defaults)))
+
     def completed(self, inputs: Arrays) -> Arrays:
         """The inputs, with the defaults of those that are missing.
 
         Raises:
             ServingError: INVALID_ARGUMENT: inputs of other names or types; names the input.
         """
+        self.require_names(inputs.keys())
         missing = self.inputs.keys() - inputs.keys()
-        if inputs.keys() - self.inputs.keys() or missing - self.defaults.keys():
-            raise ServingError(_INVALID, _other_names(set(inputs), set(self.inputs), set(self.defaults)))
         whole = {**inputs, **{name: self.defaults[name] for name in missing}} if missing else inputs
         for name, array in whole.items():
             info = self.inputs[name]
             if array.dtype != info.dtype:
                 sent = "string" if array.dtype == object else array.dtype.name
                 raise ServingError(
-                    _INVALID, f'Input "{name}": expects it to be {tensors.dtype_name(info.type)} but {sent} is provided'
+                    _INVALID,
+                    f'Input "{name}": expects it to be {tensor_protos.dtype_name(info.type)} but {sent} is provided',
                 )
         return whole
 
@@ -114,7 +124,7 @@ def read(defs: Mapping[str, meta_graph_pb2.SignatureDef], graph: tf.Graph) -> Si
 
 
 def _signature(name: str, there: meta_graph_pb2.SignatureDef, graph: tf.Graph) -> Signature:
-    defaults = {key: tensors.from_proto(there.defaults[key]) for key in there.defaults if key in there.inputs}
+    defaults = {key: tensor_protos.from_proto(there.defaults[key]) for key in there.defaults if key in there.inputs}
     inputs, outputs = (_infos(infos, graph) for infos in (there.inputs, there.outputs))
     return Signature(name, there.method_name, inputs, outputs, defaults)
 
@@ -137,9 +147,9 @@ def _info(info: meta_graph_pb2.TensorInfo, graph: tf.Graph) -> TensorInfo:
         kind = graph.get_tensor_by_name(tensor).dtype.base_dtype.as_datatype_enum
     except (KeyError, ValueError) as error:
         raise ValueError(f"names the tensor {info.name}, which the graph does not have") from error
-    dtype = tensors.numpy_dtype(kind)
+    dtype = tensor_protos.numpy_dtype(kind)
     if dtype is None:
-        raise ValueError(f"is of type {tensors.dtype_name(kind)}, which cannot be sent")
+        raise ValueError(f"is of type {tensor_protos.dtype_name(kind)}, which cannot be sent")
     sizes = tuple(None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim)
     return TensorInfo(tensor, kind, dtype, None if info.tensor_shape.unknown_rank else sizes)
 

@@ -9,10 +9,10 @@ import grpc
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
-from components import tfrecord
+from components import tensor_protos, tfrecord
 from components.errors import DataError
 from components.pushed_models import WARMUP_FILE
-from taxiway.serving import examples, tensors
+from taxiway.serving import examples
 from taxiway.serving.errors import ServingError
 from taxiway.serving.saved_model import SavedModel
 from taxiway.serving.signatures import Arrays
@@ -57,7 +57,7 @@ def _requests(log: prediction_log_pb2.PredictionLog) -> Iterator[tuple[str, Arra
         request = log.predict_log.request
         yield (
             request.model_spec.signature_name,
-            {name: tensors.from_proto(proto) for name, proto in request.inputs.items()},
+            {name: tensor_protos.from_proto(proto) for name, proto in request.inputs.items()},
         )
     elif kind in ("classify_log", "regress_log"):
         request = getattr(log, kind).request

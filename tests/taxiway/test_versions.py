@@ -27,11 +27,11 @@ from components.errors import DataError, UserError
 from components.executor import execute
 from components.pushed_models import open_destination, retired_versions, versions
 from components.pusher.stage import pusher
+from components.serving_stubs import model_server_config_pb2
 from taxiway import cache
 from taxiway.digest_store import DigestStore
 from taxiway.lineage.chain import render, to_json, trace
 from taxiway.lineage.store import LineageStore
-from taxiway.serving_stubs import model_server_config_pb2
 from taxiway.versions import listing
 from taxiway.versions.rollback import plan, roll_back
 from tests.components.models import make_history, make_model, pusher_input

@@ -22,7 +22,7 @@ import pytest
 import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from taxiway.serving_stubs import get_model_metadata_pb2, inference_pb2, model_pb2, predict_pb2
+from components.serving_stubs import get_model_metadata_pb2, inference_pb2, model_pb2, predict_pb2
 from tests.taxiway.routing.conftest import Route, http, predict_body, predict_request, settings
 from tests.taxiway.small_servers import Running, running, small_server
 

@@ -1,6 +1,7 @@
-"""TensorProto and NumPy arrays: what a client sends is checked before any memory is taken for it.
+"""TensorProto and NumPy arrays, without TensorFlow: what is sent is checked before any memory is taken for it.
 
-The shape is the client's, and nothing else bounds it: TF Serving compares none with the signature.
+A few bytes can name a shape of millions, which the last value fills. So whoever reads tensors says how much memory they
+may take beyond what was sent, or reads a single value.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-from tensorflow.core.framework import tensor_pb2, types_pb2
 
-_MOST_FILLED = 1 << 30
-"""The most bytes that fill up a shape in a model's own files: warm-up requests, defaults."""
+from components.serving_stubs import tensor_pb2, types_pb2
+
+MOST_FILLED = 1 << 30
+"""The most bytes that fill up a shape where the sender is trusted: in a model's own files, in answers."""
 
 _STRING_BYTES = 24
 """What a text takes in TensorFlow beside its characters; a short one lies in there."""
@@ -42,6 +44,8 @@ _KINDS: dict[int, tuple[Any, str]] = {
 _STORED = {"half_val": np.uint16, "scomplex_val": np.float32, "dcomplex_val": np.float64}
 """What a field holds where that is not the value itself: bits, or the parts of a complex number in turn."""
 
+_PAIRS = ("scomplex_val", "dcomplex_val")
+
 
 def dtype_name(dtype: int) -> str:
     """A type as TensorFlow writes it: `float`, `string`, `int64`."""
@@ -53,7 +57,7 @@ def numpy_dtype(dtype: int) -> np.dtype | None:
     return np.dtype(_KINDS[dtype][0]) if dtype in _KINDS else None
 
 
-def from_proto(proto: tensor_pb2.TensorProto) -> Any:
+def from_proto(proto: Any) -> Any:
     """A TensorProto as an array; texts are an array of bytes objects.
 
     As in TensorFlow, the last value fills the rest of the shape, and zeros do where no value is given.
@@ -61,10 +65,10 @@ def from_proto(proto: tensor_pb2.TensorProto) -> Any:
     Raises:
         ValueError: Type, shape and values do not fit each other, or too much is to be filled.
     """
-    return _from_proto(proto, _MOST_FILLED)[0]
+    return _from_proto(proto, MOST_FILLED)[0]
 
 
-def from_protos(protos: Mapping[str, tensor_pb2.TensorProto], most: int) -> dict[str, Any]:
+def from_protos(protos: Mapping[str, Any], most: int) -> dict[str, Any]:
     """The inputs of a request as arrays; see `from_proto`.
 
     Args:
@@ -84,15 +88,31 @@ def from_protos(protos: Mapping[str, tensor_pb2.TensorProto], most: int) -> dict
     return found
 
 
-def values_in(protos: Mapping[str, tensor_pb2.TensorProto]) -> int:
+def values_in(protos: Mapping[str, Any]) -> int:
     """How many values the shapes of a request have: sent ones, and ones that fill them up."""
     return sum(prod(dim.size for dim in proto.tensor_shape.dim) for proto in protos.values())
 
 
-def _from_proto(proto: tensor_pb2.TensorProto, most: int) -> tuple[Any, int]:
+def first_value(proto: Any) -> Any:
+    """The first value of a tensor; bytes of a text. Its shape, and the other values, are not looked at.
+
+    Raises:
+        ValueError: It has none, or its type cannot be sent.
+    """
+    kind, field = _kind(proto)
+    size = np.dtype(kind).itemsize
+    if proto.tensor_content and kind is not np.object_:
+        values = np.frombuffer(proto.tensor_content[:size], kind)
+    else:
+        values = _unpacked(getattr(proto, field)[: 1 + (field in _PAIRS)], kind, field)
+    if not len(values):
+        raise ValueError("it has no value")
+    return values[0]
+
+
+def _from_proto(proto: Any, most: int) -> tuple[Any, int]:
     """The array, and how many of its bytes were not sent."""
-    if proto.dtype not in _KINDS:
-        raise ValueError(f"tensors of type {dtype_name(proto.dtype)} cannot be sent")
+    kind, field = _kind(proto)
     if proto.tensor_shape.unknown_rank:
         raise ValueError("its shape has no rank")
     shape = [dim.size for dim in proto.tensor_shape.dim]
@@ -100,28 +120,38 @@ def _from_proto(proto: tensor_pb2.TensorProto, most: int) -> tuple[Any, int]:
         raise ValueError(f"its shape {_shown(shape)} has a negative size")
     if len(shape) > 32:
         raise ValueError(f"its shape has {len(shape)} dimensions")
-    kind, field = _KINDS[proto.dtype]
     values = _packed(proto, kind) if proto.tensor_content else _unpacked(getattr(proto, field), kind, field)
     return _filled(values, shape, most)
 
 
-def to_proto(array: np.ndarray, dtype: int) -> tensor_pb2.TensorProto:
-    """An array as a TensorProto whose values are in the typed field, as TF Serving sends them.
+def _kind(proto: Any) -> tuple[Any, str]:
+    if proto.dtype not in _KINDS:
+        raise ValueError(f"tensors of type {dtype_name(proto.dtype)} cannot be sent")
+    return _KINDS[proto.dtype]
+
+
+def to_proto(array: np.ndarray, dtype: int, *, packed: bool = False) -> Any:
+    """An array as a TensorProto.
 
     Args:
         array: Its values; texts are bytes objects.
         dtype: The TensorFlow type.
+        packed: Whether numbers are sent as bytes, which is quicker, or in the typed field, as TF Serving answers.
     """
     proto = tensor_pb2.TensorProto(dtype=dtype)
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
     kind, field = _KINDS[dtype]
     flat = np.ascontiguousarray(array, kind).reshape(-1)
-    getattr(proto, field).extend(flat.view(_STORED.get(field, kind)).tolist() if field in _STORED else flat.tolist())
+    if packed and kind is not np.object_:
+        proto.tensor_content = flat.tobytes()
+    else:
+        stored = flat.view(_STORED[field]) if field in _STORED else flat
+        getattr(proto, field).extend(stored.tolist())
     return proto
 
 
-def _packed(proto: tensor_pb2.TensorProto, kind: Any) -> Any:
+def _packed(proto: Any, kind: Any) -> Any:
     if kind is np.object_:
         raise ValueError("texts belong into string_val")
     if len(proto.tensor_content) % np.dtype(kind).itemsize:
