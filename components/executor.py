@@ -17,7 +17,16 @@ from components.artifacts import TFX_VERSION, Artifact
 from components.errors import UserError
 from components.signature import Port, ports
 
+CHANNEL = "pipelinechannel--"
+"""How the names of inputs begin that Kubeflow's compiler adds to a task for the placeholders in its other inputs."""
+
 _MOUNTS = {"gs://": "/gcs/", "s3://": "/s3/", "minio://": "/minio/"}
+# What it adds for settings of the container that are pipeline parameters.
+_SETTINGS = {
+    "base_image",
+    *(f"{what}_{how}" for what in ("cpu", "memory") for how in ("limit", "request")),
+    *(f"accelerator_{what}" for what in ("count", "type")),
+}
 
 
 def local_path(uri: str) -> Path:
@@ -55,7 +64,7 @@ def _require_known(stage: Callable[..., Any], interface: list[Port], executor_in
     known = {port.name for port in interface if port.direction == "input"}
     inputs = executor_input.get("inputs", {})
     for name in [*inputs.get("parameterValues", {}), *inputs.get("artifacts", {})]:
-        if name not in known:
+        if name not in known | _SETTINGS and not name.startswith(CHANNEL):
             raise UserError(
                 f"the stage {stage.__name__} has no input {name!r}",
                 mend=f"compile the pipeline with this version of Taxiway; the inputs are {', '.join(sorted(known))}",

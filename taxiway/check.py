@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from components import data_versions, serving_platforms, user_modules
 from components.artifacts import Artifact, Examples
 from components.errors import UserError
-from taxiway import spec
+from taxiway import known, placeholders, spec
+from taxiway.scope import NotYetKnownError, Scope
 from taxiway.spec import Json, Leaf, Pipeline
 
 _SPLIT_PARAMETERS = ("splits", "analyze_splits", "transform_splits", "train_splits", "eval_splits")
@@ -23,30 +24,42 @@ def findings(pipeline: Pipeline, parameters: Mapping[str, Any]) -> list[str]:
         UserError: A pipeline parameter is unknown, missing or of the wrong type.
     """
     values = spec.pipeline_parameters(pipeline, parameters)
-    return list(_Check(pipeline).dag(pipeline.root, values, {}))
+    return list(_Check(pipeline, values).dag(pipeline.root, values, {}))
 
 
 class _Check:
     """Follows values and types through the pipeline's DAGs; what only a run can know stays unknown."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, parameters: Json) -> None:
         self._pipeline = pipeline
-        self._splits = _known_splits(pipeline)
+        self._splits = _known_splits(pipeline, parameters)
 
     def dag(self, component: Json, values: Json, types: dict[str, str]) -> Iterator[str]:
         """What is wrong in a DAG, given the known values of its parameters and types of its artifacts."""
-        dag, made = component["dag"], dict[str, dict[str, str]]()
+        dag, made, outer = component["dag"], dict[str, dict[str, str]](), known.dag_parameters(component, values)
         for name in spec.ordered(dag):
             task = dag["tasks"][name]
             inner = self._pipeline.component(task)
-            given = spec.with_defaults(inner, spec.settled(task, values))
+            given = known.parameters(inner, task, outer)
             taken = _types(task, types, made)
             made[name] = self._output_types(inner)
             yield from _mismatches(name, inner, taken)
+            yield from self._placeholders(name, task, inner, known.scope(task, outer))
             if "dag" in inner:
-                yield from self.dag(inner, given, taken)
+                yield from self.dag(inner, spec.inherited(task, outer) | given, taken)
             else:
                 yield from self._leaf(Leaf(name, task, inner, dag), given)
+
+    def _placeholders(self, name: str, task: Json, component: Json, scope: Scope) -> Iterator[str]:
+        """Placeholders that no run can fill."""
+        executor = {} if "dag" in component else self._pipeline.executor(component)
+        container = executor.get("container", {})
+        settings = [container.get(setting, "") for setting in spec.SETTINGS]
+        loop = task.get("parameterIterator", {}).get("items", {}).get("raw", "")
+        condition = task.get("triggerPolicy", {}).get("condition", "")
+        own = scope.with_defaults(spec.defaults(component))
+        yield from _refused(name, [spec.constants(task), loop, condition], scope)
+        yield from _refused(name, [spec.defaults(component), settings, executor.get("importer", {})], own)
 
     def _leaf(self, leaf: Leaf, given: Json) -> Iterator[str]:
         definitions = leaf.component.get("inputDefinitions", {}).get("parameters", {})
@@ -55,7 +68,7 @@ class _Check:
             try:
                 if role == "Module" and value:
                     yield from _module(leaf.name, value, detail)
-                elif role == "Data":
+                elif role == "Data" and not {"data_repo", "allow_unversioned"} & (definitions.keys() - given.keys()):
                     _data(value, given)
                 elif role == "Serving":
                     serving_platforms.parse(value)
@@ -86,29 +99,37 @@ class _Check:
         return found
 
 
-def _known_splits(pipeline: Pipeline) -> set[str] | None:
+def _known_splits(pipeline: Pipeline, parameters: Json) -> set[str] | None:
     """The splits that the pipeline's only example_gen makes; None where there may be others, or it cannot be told."""
-    makers = [leaf for leaf in spec.leaves(pipeline) if _brings_examples(pipeline, leaf)]
-    if len(makers) != 1 or _stage(pipeline, makers[0]) != "example_gen":
+    makers = [leaf for leaf in known.leaves(pipeline, parameters) if _brings_examples(pipeline, leaf.component)]
+    if len(makers) != 1 or _stage(pipeline, makers[0].component) != "example_gen":
         return None
-    settled = spec.settled(makers[0].task, {})
-    given = spec.with_defaults(makers[0].component, settled)
-    unknown = set(makers[0].task.get("inputs", {}).get("parameters", {})) - set(settled)
-    if unknown & {"splits", "split_patterns", "split_bounds"}:
+    given = makers[0].parameters
+    if {"splits", "split_patterns", "split_bounds"} - given.keys():
         return None
     return set(given["split_patterns"] or given["split_bounds"] or given["splits"])
 
 
-def _brings_examples(pipeline: Pipeline, leaf: Leaf) -> bool:
+def _brings_examples(pipeline: Pipeline, component: Json) -> bool:
     """Whether a task may bring examples into the pipeline: example_gen, or what is no stage, such as an importer."""
-    stage = _stage(pipeline, leaf)
-    outputs = leaf.component.get("outputDefinitions", {}).get("artifacts", {}).values()
+    stage = _stage(pipeline, component)
+    outputs = component.get("outputDefinitions", {}).get("artifacts", {}).values()
     titles = {output["artifactType"].get("schemaTitle") for output in outputs}
     return stage == "example_gen" or (not stage and bool(titles & {Examples.schema_title, Artifact.schema_title}))
 
 
-def _stage(pipeline: Pipeline, leaf: Leaf) -> str:
-    return spec.stage_name(pipeline.executor(leaf.component))
+def _stage(pipeline: Pipeline, component: Json) -> str:
+    return spec.stage_name(pipeline.executor(component))
+
+
+def _refused(task: str, templates: list[Any], lookup: Callable[[str], Any]) -> Iterator[str]:
+    for body in dict.fromkeys(placeholders.bodies_in(templates)):
+        try:
+            lookup(body)
+        except NotYetKnownError:
+            continue
+        except UserError as error:
+            yield f"{task}: {error}"
 
 
 def _types(task: Json, outer: Mapping[str, str], made: Mapping[str, Mapping[str, str]]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from components.errors import UserError
+from taxiway.placeholders import Lookup, fill
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -42,14 +43,19 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"'}
 Token = tuple[str, Any]
 
 
-def holds(condition: str, parameters: Mapping[str, Any]) -> bool:
-    """Whether a task's trigger condition holds for its input parameters.
+def holds(condition: str, parameters: Mapping[str, Any], lookup: Lookup | None = None) -> bool:
+    """Whether a task's trigger condition holds.
+
+    Args:
+        condition: The condition.
+        parameters: The task's input parameters.
+        lookup: Gives the values of placeholders in the condition's literals; without it they are text.
 
     Raises:
         UserError: The condition is not one that Kubeflow's compiler writes, names an unknown parameter, or orders
             values of different types.
     """
-    reader = _Reader(condition, parameters)
+    reader = _Reader(condition, parameters, lookup)
     value = reader.either()
     if reader.next[0] != "end":
         reader.refuse(f"unexpected {reader.next[1]!r}")
@@ -61,9 +67,10 @@ def holds(condition: str, parameters: Mapping[str, Any]) -> bool:
 class _Reader:
     """A recursive-descent reader, one method a level of precedence, each returning a value."""
 
-    def __init__(self, condition: str, parameters: Mapping[str, Any]) -> None:
+    def __init__(self, condition: str, parameters: Mapping[str, Any], lookup: Lookup | None) -> None:
         self._condition = condition
         self._parameters = parameters
+        self._lookup = lookup
         self._tokens = self._split()
         self.next: Token = next(self._tokens)
 
@@ -150,7 +157,8 @@ class _Reader:
         if kind == "parameter":
             return "value", self._parameter(match["name"])
         if kind in ("text", "quoted"):
-            return "value", re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[0]), text, flags=re.DOTALL)
+            literal = re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[0]), text, flags=re.DOTALL)
+            return "value", fill(literal, self._lookup) if self._lookup else literal
         if kind == "bool":
             return "value", text == "true"
         if kind == "number":

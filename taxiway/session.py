@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from components.artifacts import Artifact
 from components.errors import ServiceError, TaxiwayError
-from taxiway import loading, spec
+from taxiway import known, loading, spec
 from taxiway.digest_store import DigestStore
 from taxiway.home import Home
 from taxiway.progress import Observer, observer_for
@@ -162,7 +162,7 @@ def run(
             started.expect(loading.stages_named_in(str(pipeline)))
         compiled = _compiled(pipeline)
         values = spec.pipeline_parameters(compiled, parameters)
-        started.prepare(spec.images(compiled))
+        started.prepare(known.images(compiled, values))
         with _started(compiled, where) as (record, digests):
             record.command = command
             session = _Session(compiled, record, where, digests, values, observer or observer_for())

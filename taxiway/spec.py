@@ -17,8 +17,13 @@ from typing import Any
 import yaml
 
 from components.errors import UserError
+from components.executor import CHANNEL
+from taxiway import placeholders
 
 Json = dict[str, Any]
+
+SETTINGS = ("image", "env", "resources")
+"""What a container is but its command, and where placeholders stand for inputs."""
 
 _GROUP = re.compile(r"comp-(condition|condition-branches|for-loop|exit-handler)-\d+(-\d+)*")
 _MARK = re.compile(r"\[(?P<name>\w+)(?:: (?P<detail>\w+))?\]")
@@ -103,12 +108,6 @@ def stage_name(executor: Mapping[str, Any]) -> str:
     return str(command[3]) if len(command) == 4 and command[1:3] == ["-m", "components"] else ""
 
 
-def images(pipeline: Pipeline) -> set[str]:
-    """The images of all containers."""
-    executors = pipeline.spec["deploymentSpec"]["executors"].values()
-    return {executor["container"]["image"] for executor in executors if "container" in executor}
-
-
 def inlined_modules(pipeline: Pipeline) -> set[str]:
     """The source of the user's modules that stages get as `--modules` (`components.user_modules.packed`)."""
     found = set()
@@ -121,6 +120,16 @@ def inlined_modules(pipeline: Pipeline) -> set[str]:
 def is_group(task: Mapping[str, Any]) -> bool:
     """Whether a task is a condition, a loop or an exit handler: something the user wrote no name for."""
     return bool(_GROUP.fullmatch(task["componentRef"]["name"]))
+
+
+def inherited(task: Mapping[str, Any], outer: Mapping[str, Any]) -> Json:
+    """What a condition, a loop or an exit handler has of the parameters around it without being given it.
+
+    The compiler does not bring each one to where a placeholder names it, such as from one loop into another.
+    """
+    if not is_group(task):
+        return {}
+    return {name if name.startswith(CHANNEL) else CHANNEL + name: value for name, value in outer.items()}
 
 
 def child_name(prefix: str, name: str, task: Mapping[str, Any], index: int | None = None) -> str:
@@ -178,28 +187,50 @@ def coerced(definition: Mapping[str, Any], value: Any) -> Any:
     kind = definition.get("parameterType")
     if kind == "NUMBER_INTEGER" and isinstance(value, float) and value.is_integer():
         return int(value)
-    if kind in ("LIST", "STRUCT") and isinstance(value, str):
-        return json.loads(value)
+    if kind in ("LIST", "STRUCT"):
+        return with_integers(json.loads(value) if isinstance(value, str) else value)
     return value
+
+
+def with_integers(value: Any) -> Any:
+    """A JSON value as Kubeflow passes it on: a number without a fraction is an integer."""
+    if isinstance(value, list):
+        return [with_integers(item) for item in value]
+    if isinstance(value, dict):
+        return {key: with_integers(item) for key, item in value.items()}
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def defaults(component: Mapping[str, Any]) -> Json:
+    """The defaults of a component's input parameters, as the compiler wrote them."""
+    definitions = component.get("inputDefinitions", {}).get("parameters", {})
+    return {name: d["defaultValue"] for name, d in definitions.items() if "defaultValue" in d}
 
 
 def with_defaults(component: Mapping[str, Any], given: Mapping[str, Any]) -> Json:
     """A component's input parameters: those given, in their declared types, and the defaults of the others."""
     definitions = component.get("inputDefinitions", {}).get("parameters", {})
-    values = {name: d["defaultValue"] for name, d in definitions.items() if "defaultValue" in d} | dict(given)
+    values = defaults(component) | dict(given)
     return {name: coerced(definitions.get(name, {}), value) for name, value in values.items()}
 
 
-def settled(task: Mapping[str, Any], outer: Mapping[str, Any]) -> Json:
-    """A task's parameters whose values are known before the run, given those of the DAG that it stands in."""
-    found = {}
-    for name, source in task.get("inputs", {}).get("parameters", {}).items():
-        constant = source.get("runtimeValue", {}).get("constant")
-        if constant is not None and "{{$" not in str(constant):
-            found[name] = constant
-        elif (parameter := source.get("componentInputParameter")) in outer:
-            found[name] = outer[parameter]
-    return found
+def taken(component: Mapping[str, Any], given: Mapping[str, Any]) -> Json:
+    """What a container takes of the parameters given: those that it declares, texts as texts."""
+    definitions = component.get("inputDefinitions", {}).get("parameters", {})
+    return {name: value for name, value in as_declared_texts(component, given).items() if name in definitions}
+
+
+def as_declared_texts(component: Mapping[str, Any], given: Mapping[str, Any]) -> Json:
+    """Parameters, those that a component declares to be strings as strings: a loop's item may be a number."""
+    definitions = component.get("inputDefinitions", {}).get("parameters", {})
+    texts = {name for name, definition in definitions.items() if definition.get("parameterType") == "STRING"}
+    return {name: placeholders.text(value) if name in texts else value for name, value in given.items()}
+
+
+def constants(task: Mapping[str, Any]) -> Json:
+    """A task's parameters that the compiler wrote down, placeholders and all."""
+    sources = task.get("inputs", {}).get("parameters", {})
+    return {name: source["runtimeValue"]["constant"] for name, source in sources.items() if "runtimeValue" in source}
 
 
 def pipeline_parameters(pipeline: Pipeline, given: Mapping[str, Any]) -> Json:

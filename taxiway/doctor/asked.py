@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from taxiway import spec
+from taxiway import known, spec
 from taxiway.spec import Json, Pipeline
 
 _RESOURCES = {"cpu": "resourceCpu", "memory": "resourceMemory"}
@@ -66,7 +66,7 @@ def _tasks(pipeline: Pipeline, component: Json, values: Json, prefix: str) -> It
     for name in spec.ordered(dag):
         task = dag["tasks"][name]
         inner = pipeline.component(task)
-        given = spec.with_defaults(inner, spec.settled(task, values))
+        given = known.parameters(inner, task, values)
         if "dag" in inner:
             yield from _tasks(pipeline, inner, given, spec.child_name(prefix, name, task))
         elif "container" in (executor := pipeline.executor(inner)):

@@ -17,7 +17,7 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PlatformSpec
 from components import provenance, resources, user_modules
 from components.digests import text_digest
 from components.errors import UserError
-from taxiway import loading, spec
+from taxiway import known, loading, spec
 from taxiway.spec import Json, Pipeline
 
 
@@ -112,7 +112,7 @@ def _module_users(pipeline: Pipeline, component: Json, values: Json) -> Iterator
     """The executors of stages that call the user's modules, and the modules' names."""
     for task in component["dag"]["tasks"].values():
         inner = pipeline.component(task)
-        given = spec.with_defaults(inner, spec.settled(task, values))
+        given = known.parameters(inner, task, values)
         if "dag" in inner:
             yield from _module_users(pipeline, inner, given)
         elif spec.stage_name(pipeline.executor(inner)) and (modules := _modules(inner, given)):

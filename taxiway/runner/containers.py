@@ -65,6 +65,7 @@ class ContainerLauncher:
         self._name = uuid.uuid4().hex
         self._reaper = Reaper(engine.__name__, url, f"taxiway.runner={self._name}")
         self._images: dict[str, Image] = {}
+        self._pulling = threading.Lock()
         self._lock = threading.Lock()
         self._running: set[Container] = set()
         self._stopped = False
@@ -78,18 +79,18 @@ class ContainerLauncher:
         Raises:
             UserError: One cannot be pulled, or is made for another architecture.
         """
-        with _engine_errors():
-            self._images = {name: engine.image(self._client, name, self._machine) for name in sorted(images)}
+        for name in sorted(images):
+            self._image(name)
 
     def digest(self, image: str) -> str:
         """The digest by which registries know an image; of one that none has seen, that of its configuration."""
-        found = self._images[image]
+        found = self._image(image)
         known = [name.partition("@")[2] for name in found.attrs.get("RepoDigests") or []]
         return known[0] if known else _identifier(found)
 
     def identity(self, stage: str, image: str) -> str:
         """The image's content: another one under the same tag is another identity."""
-        return text_digest(_identifier(self._images[image]))
+        return text_digest(_identifier(self._image(image)))
 
     def expect(self, stages: list[str]) -> None:
         """Nothing: a container's libraries are loaded in the container."""
@@ -127,6 +128,13 @@ class ContainerLauncher:
         self._follower.close()
         self._reaper.reap()
 
+    def _image(self, name: str) -> Image:
+        """An image of this machine; the name may be one that only the run knows, and that nobody prepared."""
+        with _engine_errors(), self._pulling:
+            if name not in self._images:
+                self._images[name] = engine.image(self._client, name, self._machine)
+            return self._images[name]
+
     def _create(self, job: Job) -> Container:
         folders = _folders([Path.cwd(), *job.paths])
         environment = _handed_on()
@@ -134,7 +142,7 @@ class ContainerLauncher:
         files = {value for value in environment.values() if value.startswith("/") and Path(value).is_file()}
         try:
             return self._client.containers.create(
-                _identifier(self._images[job.image]),
+                _identifier(self._image(job.image)),
                 # Both by their own names: a command takes the place of the image's, arguments alone go to it.
                 entrypoint=job.command or None,
                 command=job.arguments,

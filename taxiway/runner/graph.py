@@ -17,7 +17,9 @@ from enum import StrEnum
 from typing import Any
 
 from components.errors import TaxiwayError, UserError
-from taxiway import conditions, placeholders, spec
+from taxiway import conditions, spec
+from taxiway.placeholders import filled
+from taxiway.scope import Scope
 from taxiway.spec import Json, Pipeline
 
 
@@ -134,7 +136,7 @@ class _Dag:
         try:
             result = self._result(name, task)
         except TaxiwayError as error:
-            result = Result(State.FAILED, error=f"{self._prefix}{name}: {error}", exit_status=error.exit_status)
+            result = Result(State.FAILED, error=f"{self._call_name(name)}: {error}", exit_status=error.exit_status)
         except Exception as error:
             # A defect of ours, or a spec that no compiler writes: others wait for a result all the same.
             result = Result(State.FAILED, error=f"{self._prefix}{name}: {type(error).__name__}: {error}", exit_status=1)
@@ -152,18 +154,26 @@ class _Dag:
         if "artifactIterator" in task or "parameterIterator" in task:
             return self._loop(name, task, before)
         inputs = self._resolved(task, before)
-        condition = task.get("triggerPolicy", {}).get("condition")
-        if condition and not conditions.holds(condition, inputs.parameters):
+        if not self._is_triggered(task, inputs.parameters):
             return Result(State.SKIPPED)
         return self._run_component(name, task, inputs)
 
+    def _is_triggered(self, task: Json, parameters: Json) -> bool:
+        condition = task.get("triggerPolicy", {}).get("condition")
+        declared = spec.as_declared_texts(self._graph.pipeline.component(task), parameters)
+        return not condition or conditions.holds(condition, declared, self._scope(parameters))
+
     def _run_component(self, name: str, task: Json, inputs: Values, index: int | None = None) -> Result:
         component = self._graph.pipeline.component(task)
-        inputs = Values(spec.with_defaults(component, inputs.parameters), inputs.artifacts)
+        around = self._scope(inputs.parameters).with_defaults(spec.defaults(component))
+        defaults = {name: around.constant(name) for name in around.constants}
+        parameters = spec.with_defaults(component, {**defaults, **inputs.parameters})
         if "dag" in component:
-            return self._graph.run_dag(component, inputs, spec.child_name(self._prefix, name, task, index))
-        executor = self._graph.pipeline.executor(component)
-        return self._graph.carry(Call(self._call_name(name), component, executor, inputs, task))
+            inner = Values(spec.inherited(task, self._inputs.parameters) | parameters, inputs.artifacts)
+            return self._graph.run_dag(component, inner, spec.child_name(self._prefix, name, task, index))
+        executor = _settled(self._graph.pipeline.executor(component), self._scope(parameters))
+        taken = Values(spec.taken(component, parameters), inputs.artifacts)
+        return self._graph.carry(Call(self._call_name(name), component, executor, taken, task))
 
     def _call_name(self, name: str) -> str:
         """`sub/name`, or `name[2]` where the prefix is a loop's index."""
@@ -173,7 +183,7 @@ class _Dag:
     def _loop(self, name: str, task: Json, before: Mapping[str, Result]) -> Result:
         inputs = self._resolved(task, before)
         kind, iterator = next((k, task[k]) for k in ("parameterIterator", "artifactIterator") if k in task)
-        items = self._items(iterator, inputs)
+        items = self._items(iterator, inputs, self._scope(inputs.parameters))
         at_once = threading.Semaphore(int(task.get("iteratorPolicy", {}).get("parallelismLimit", 0)) or len(items) or 1)
         results: list[Future[Result]] = [Future() for _ in items]
 
@@ -192,11 +202,12 @@ class _Dag:
             return Result(State.FAILED, error=str(error), exit_status=error.exit_status)
 
     @staticmethod
-    def _items(iterator: Json, inputs: Values) -> list[Any]:
+    def _items(iterator: Json, inputs: Values, scope: Scope) -> list[Any]:
         source = iterator["items"]
         if "inputArtifact" in source:
             return inputs.artifacts[source["inputArtifact"]]
-        items = json.loads(source["raw"]) if "raw" in source else inputs.parameters[source["inputParameter"]]
+        given = "raw" not in source
+        items = inputs.parameters[source["inputParameter"]] if given else filled(json.loads(source["raw"]), scope)
         items = json.loads(items) if isinstance(items, str) else items
         if not isinstance(items, list):
             raise UserError(f"a loop runs over a list, not over {items!r}")
@@ -206,15 +217,16 @@ class _Dag:
         sources = task.get("inputs", {})
         component = self._graph.pipeline.component(task)
         definitions = component.get("inputDefinitions", {}).get("parameters", {})
-        parameters = {
-            name: spec.coerced(definitions.get(name, {}), value)
+        constants = spec.constants(task)
+        given = {
+            name: value
             for name, source in sources.get("parameters", {}).items()
-            if (value := self._parameter(source, before)) is not None
+            if name not in constants and (value := self._parameter(source, before)) is not None
         }
         # Constants may be templates over the parameters beside them.
-        for name, source in sources.get("parameters", {}).items():
-            if isinstance(source.get("runtimeValue", {}).get("constant"), str):
-                parameters[name] = placeholders.fill(parameters[name], lambda body: self._fact(body, parameters))
+        scope = self._scope(given, constants)
+        values = given | {name: scope.constant(name) for name in constants}
+        parameters = {name: spec.coerced(definitions.get(name, {}), value) for name, value in values.items()}
         artifacts = {
             name: found
             for name, source in sources.get("artifacts", {}).items()
@@ -222,19 +234,12 @@ class _Dag:
         }
         return Values(parameters, artifacts)
 
-    def _fact(self, body: str, parameters: Json) -> str:
-        if match := re.fullmatch(r"\.inputs\.parameters\[['\"](?P<name>[^'\"]+)['\"]\]", body):
-            value = parameters[match["name"]]
-            return value if isinstance(value, str) else json.dumps(value)
-        if body not in self._graph.facts:
-            raise UserError(f"the placeholder {{{{${body}}}}} is not known")
-        return self._graph.facts[body]
+    def _scope(self, parameters: Json, constants: Mapping[str, Any] = {}) -> Scope:
+        return Scope(parameters, constants, self._inputs.parameters, self._graph.facts)
 
     def _parameter(self, source: Json, before: Mapping[str, Result]) -> Any:
-        if "runtimeValue" in source:
-            value = source["runtimeValue"]["constant"]
-        elif "componentInputParameter" in source:
-            value = self._inputs.parameters.get(source["componentInputParameter"])
+        if "componentInputParameter" in source:
+            value = _given(self._inputs.parameters, source["componentInputParameter"])
         elif "taskFinalStatus" in source:
             return _final_status(source["taskFinalStatus"]["producerTask"], before, self._graph.facts)
         else:
@@ -263,6 +268,24 @@ class _Dag:
             ]
             artifacts[name] = [artifact for several in found for artifact in several]
         return Values(parameters, artifacts)
+
+
+def _given(parameters: Json, name: str) -> Any:
+    """A parameter of a DAG, or a part of a loop's item, which the compiler names as a parameter that nobody gives."""
+    item, _, key = name.rpartition("-subvar-")
+    if name in parameters or item not in parameters:
+        return parameters.get(name)
+    return _selected(f"parseJson(string_value)[{json.dumps(key)}]", parameters[item])
+
+
+def _settled(executor: Json, scope: Scope) -> Json:
+    """An executor with the placeholders in its settings filled; those in commands may stand for outputs, too."""
+    if "importer" in executor:
+        # Kubeflow fills none there, so no value has to be the text that it would make of it.
+        return {"importer": spec.with_integers(filled(executor["importer"], scope, typed=object))}
+    container = executor["container"]
+    settings = {name: container[name] for name in spec.SETTINGS if name in container}
+    return {"container": {**container, **filled(settings, scope)}}
 
 
 def _runs_after_failures(task: Json) -> bool:

@@ -200,3 +200,10 @@ def test_a_stage_that_fails_says_nothing_of_outputs(
         execute(stage, document)
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / "outputs").exists()
+
+
+def test_what_kubeflows_compiler_adds_to_a_task_is_passed_over(document: Document, calls: list[dict[str, Any]]) -> None:
+    added = {"pipelinechannel--solver": "adam", "memory_limit": "2G", "base_image": "python:3.13"}
+    document["inputs"]["parameterValues"] |= {"config": {"solver": "adam"}, **added}
+    execute(stage, document)
+    assert calls[0]["config"] == {"solver": "adam"}

@@ -144,6 +144,58 @@ def test_a_missing_file_is_named() -> None:
     assert _findings(curated) == ["schema-gen: schema_file names schema.pbtxt, which is not there"]
 
 
+@dsl.pipeline(name="named")
+def named(folder: str = ".", name: str = "data", solver: str = "adam", splits: dict = {"train": 2, "eval": 1}):
+    examples = ExampleGen(input_path=f"{folder}/{name}.csv", splits=splits, allow_unversioned=True).outputs["examples"]
+    Trainer(examples=examples, module=f"{folder}/module.py", custom_config={"solver": solver, "of": [f"a {solver}"]})
+
+
+def test_what_the_parameters_make_of_a_text_is_looked_at(here: Path) -> None:
+    assert _findings(named) == []
+    assert _findings(named, folder=str(here)) == []
+    (finding,) = _findings(named, name="trips")
+    assert finding.startswith("example-gen: ")
+    assert "./trips.csv" in finding
+    assert _findings(named, splits={"train": 2, "test": 1}) == [
+        "trainer: eval_splits names 'eval'; the splits are test, train"
+    ]
+
+
+def test_what_only_the_run_will_know_is_left_to_it() -> None:
+    @dsl.component(base_image="python:3.13")
+    def choice() -> str:
+        return "data"
+
+    @dsl.pipeline
+    def chosen():
+        name = choice().output
+        examples = ExampleGen(input_path=f"{name}.csv", data_repo=name).outputs["examples"]
+        ExampleGen(input_path="nowhere.csv", data_repo=name)
+        Trainer(examples=examples, module=f"{name}.py", eval_splits=[f"{name}", "eval"])
+        with dsl.ParallelFor(["a.py", "b.py"]) as module:
+            Trainer(examples=examples, module=f"{module}", custom_config={"module": module})
+
+    assert _findings(chosen) == []
+
+
+def test_a_placeholder_that_nothing_fills_is_named() -> None:
+    @dsl.container_component
+    def echo(text: str):
+        return dsl.ContainerSpec(image="any:1", command=["echo"], args=[text])
+
+    @dsl.pipeline
+    def unfilled():
+        echo(text="{{$.pipeline_job_name}} {{$.pipeline_jobname}}").set_env_variable(
+            "A", "{{$.inputs.parameters['a']}}"
+        )
+
+    assert _findings(unfilled) == [
+        "echo: the placeholder {{$.pipeline_jobname}} is not known",
+        "echo: the placeholder {{$.inputs.parameters['a']}} names 'a', which this task does not have\n"
+        "  mend: pass the value to the task as an argument",
+    ]
+
+
 def test_an_unknown_parameter_has_its_nearest() -> None:
     with pytest.raises(UserError, match=r"no parameter 'modul'\n  mend: did you mean 'module'"):
         _findings(sound, modul="x")

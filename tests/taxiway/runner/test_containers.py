@@ -196,6 +196,30 @@ def test_a_missing_image_is_said_before_anything_runs(engine: Containers, home: 
     assert not (home / "runs").exists()
 
 
+def test_images_may_be_parameters(engine: Containers, home: Path) -> None:
+    @dsl.container_component
+    def tell(out: dsl.OutputPath(str)):  # type: ignore[valid-type]
+        script = 'printf "there:1" > "$0"; echo "$TAXIWAY_IMAGE"'
+        return dsl.ContainerSpec(image="any:1", command=["sh", "-ec", script], args=[out])
+
+    @dsl.pipeline(name="chooses")
+    def chooses(tag: str = "1") -> None:
+        first = tell().set_container_image(f"any:{tag}")
+        tell().set_container_image(first.output)
+
+    engine.images["there:1"] = image("2")
+    run = _run(chooses, home)
+    assert [run.tasks[name].log.read_text() for name in ("tell", "tell-2")] == [
+        "any:1@sha256:1\n",
+        "there:1@sha256:2\n",
+    ]
+    with pytest.raises(UserError, match="the image any:2 is not on this machine"):
+        _run(chooses, home, tag="2")
+    assert len(engine.bodies) == 2
+    del engine.images["there:1"]
+    assert "the image there:1 is not on this machine" in str(_failure(chooses, home))
+
+
 def test_an_image_for_another_architecture_is_said_before_anything_runs(engine: Containers, home: Path) -> None:
     engine.images["any:1"] = image("1", "s390x")
     with pytest.raises(UserError, match=r"^the image any:1 is made for s390x, and this machine is \w+\n  mend: build"):

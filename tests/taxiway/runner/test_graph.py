@@ -7,6 +7,7 @@ from typing import Any
 
 from kfp import dsl
 
+from components.definitions import Trainer
 from components.errors import UserError
 from taxiway import loading, spec
 from taxiway.runner.graph import Call, Graph, Result, State, Values
@@ -175,6 +176,20 @@ def test_a_text_may_hold_parameters_and_facts_of_the_run() -> None:
     recorder = Recorder()
     assert _run(texts, recorder).state == State.SUCCEEDED
     assert recorder.calls["note"].inputs.parameters["value"] == "{{$.inputs.parameters['who']}}: 7 in run-1"
+
+
+def test_a_task_gets_what_it_declares_and_nothing_that_the_compiler_added() -> None:
+    @dsl.pipeline
+    def trains(solver: str = "adam", memory: str = "2G") -> None:
+        examples = dsl.importer(artifact_uri="x", artifact_class=dsl.Dataset).output
+        Trainer(examples=examples, module="m.py", custom_config={"solver": solver}).set_memory_limit(memory)
+
+    recorder = Recorder()
+    assert _run(trains, recorder).state == State.SUCCEEDED
+    call = recorder.calls["trainer"]
+    assert call.inputs.parameters.keys() == call.component["inputDefinitions"]["parameters"].keys()
+    assert call.inputs.parameters["custom_config"] == {"solver": "adam"}
+    assert call.executor["container"]["resources"]["resourceMemoryLimit"] == "2G"
 
 
 def test_a_failure_stops_what_follows_and_the_exit_handler_hears_of_it() -> None:

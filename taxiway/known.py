@@ -1,0 +1,93 @@
+"""What is known of a pipeline's tasks before it runs, given the pipeline's parameters."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from components.errors import UserError
+from taxiway import spec
+from taxiway.placeholders import fill
+from taxiway.scope import UNKNOWN, NotYetKnownError, Scope
+from taxiway.spec import Json, Pipeline
+
+
+def scope(task: Mapping[str, Any], outer: Mapping[str, Any]) -> Scope:
+    """What the placeholders in a task's inputs and settings stand for.
+
+    Args:
+        task: The task.
+        outer: What is known of the parameters of the DAG that it stands in.
+    """
+    sources = task.get("inputs", {}).get("parameters", {})
+    constants = spec.constants(task)
+    return Scope({name: _value(sources[name], outer) for name in sources if name not in constants}, constants, outer)
+
+
+def parameters(component: Mapping[str, Any], task: Mapping[str, Any], outer: Mapping[str, Any]) -> Json:
+    """A task's parameters, defaults included; those that only the run will know are left out."""
+    around = scope(task, outer)
+    around = around.with_defaults(spec.defaults(component))
+    found = {name: value for name, value in around.parameters.items() if value is not UNKNOWN}
+    for name in around.constants:
+        # What a run cannot know either is a finding of `check`.
+        with contextlib.suppress(NotYetKnownError, UserError):
+            found[name] = around.constant(name)
+    definitions = component.get("inputDefinitions", {}).get("parameters", {})
+    return {name: spec.coerced(definitions.get(name, {}), value) for name, value in found.items()}
+
+
+@dataclass(frozen=True)
+class KnownLeaf:
+    """A container or importer task of a pipeline, with what is known of it.
+
+    Attributes:
+        component: Its component in the compiled pipeline.
+        parameters: Its parameters, as far as they are known.
+        scope: What the placeholders in its settings stand for.
+    """
+
+    component: Json
+    parameters: Json
+    scope: Scope
+
+
+def leaves(pipeline: Pipeline, parameters: Mapping[str, Any]) -> Iterator[KnownLeaf]:
+    """Every container and importer task, given the pipeline's parameters; a loop's body once."""
+    yield from _leaves(pipeline, pipeline.root, spec.with_defaults(pipeline.root, parameters))
+
+
+def images(pipeline: Pipeline, parameters: Mapping[str, Any]) -> set[str]:
+    """The images of all containers, but for those that only the run will know."""
+    return {image for leaf in leaves(pipeline, parameters) for image in _image(pipeline, leaf)}
+
+
+def dag_parameters(component: Mapping[str, Any], values: Mapping[str, Any]) -> Json:
+    """The parameters of a DAG, `UNKNOWN` where only the run will know."""
+    return {**dict.fromkeys(component.get("inputDefinitions", {}).get("parameters", {}), UNKNOWN), **values}
+
+
+def _value(source: Mapping[str, Any], outer: Mapping[str, Any]) -> Any:
+    if "parameterExpressionSelector" in source:
+        return UNKNOWN
+    return outer.get(source.get("componentInputParameter", ""), UNKNOWN)
+
+
+def _leaves(pipeline: Pipeline, component: Json, values: Json) -> Iterator[KnownLeaf]:
+    outer = dag_parameters(component, values)
+    for task in component["dag"]["tasks"].values():
+        inner = pipeline.component(task)
+        given = parameters(inner, task, outer)
+        if "dag" in inner:
+            yield from _leaves(pipeline, inner, spec.inherited(task, outer) | given)
+        else:
+            yield KnownLeaf(inner, given, scope(task, outer))
+
+
+def _image(pipeline: Pipeline, leaf: KnownLeaf) -> Iterator[str]:
+    container = pipeline.executor(leaf.component).get("container")
+    # What a run cannot know either is a finding of `check`.
+    with contextlib.suppress(NotYetKnownError, UserError):
+        yield from [fill(container["image"], leaf.scope)] if container else []
