@@ -17,6 +17,10 @@ from typing import Annotated, Any, ClassVar, TypeVar
 TFX_VERSION = "1.21.0"
 """Written as `tfx_version` on every artifact: without it TFX reads an older layout."""
 
+# Metadata ride on command lines, which Linux bounds.
+_MOST_NOTES = 20
+_NOTE_CHARACTERS = 500
+
 
 @dataclass
 class Artifact:
@@ -42,12 +46,15 @@ class Artifact:
 
     def note(self, text: str) -> None:
         """Says something that is to be known of the artifact: in its metadata, from where a run's summary shows it."""
-        self.metadata["notes"] = "\n".join([*self.notes, text])
+        notes = [*self.notes, text.replace("\n", " ")[:_NOTE_CHARACTERS]]
+        if len(notes) > _MOST_NOTES:
+            notes = [*notes[: _MOST_NOTES - 1], "there is more of this kind; the log has all of it"]
+        self.metadata["notes"] = "\n".join(notes)
 
     @property
     def notes(self) -> list[str]:
         """What there is to know, a line each."""
-        return str(self.metadata.get("notes", "")).splitlines()
+        return [line for line in str(self.metadata.get("notes", "")).split("\n") if line]
 
     @property
     def type_name(self) -> str:

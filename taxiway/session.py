@@ -110,13 +110,18 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The overall metrics of the run's evaluations."""
-        evaluations = [a for a in self.artifacts.values() if a.type_name == "ModelEvaluation"]
+        """The overall metrics of the run's evaluations; where two tasks share a name, as `<task>.<name>`."""
+        found = [(task, *metric) for task, metrics in self.evaluations.items() for metric in metrics.items()]
+        names = [name for _, name, _ in found]
+        return {name if names.count(name) == 1 else f"{task}.{name}": value for task, name, value in found}
+
+    @property
+    def evaluations(self) -> dict[str, dict[str, float]]:
+        """The overall metrics of each task that evaluates."""
         return {
-            name: value
-            for evaluation in evaluations
-            for name, value in evaluation.metadata.items()
-            if isinstance(value, int | float) and not isinstance(value, bool)
+            name: metrics
+            for name, task in self.tasks.items()
+            if (metrics := {k: v for output in task.outputs.values() for k, v in _metrics(output).items()})
         }
 
     @property
@@ -392,6 +397,13 @@ class _Session:
         for folder in self._home.work.iterdir():
             if not is_alive(self._home.runs / folder.name):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _metrics(artifact: Artifact) -> dict[str, float]:
+    if artifact.type_name != "ModelEvaluation":
+        return {}
+    values = artifact.metadata.items()
+    return {name: value for name, value in values if isinstance(value, int | float) and not isinstance(value, bool)}
 
 
 def _artifacts(values: Values) -> dict[str, Artifact]:
