@@ -9,6 +9,9 @@ WORKERS = -n 2 --dist loadfile
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
+# One that does not run here, as that of a copied checkout, is made again.
+.PHONY: $(shell bin/inside true 2>/dev/null || echo .venv/ready)
+
 setup: .venv/ready ## The environment: .venv, and a Debian 13 root on hosts with an older glibc
 .venv/ready: requirements.lock setup.py docker/setup docker/debian-root
 	@docker/setup

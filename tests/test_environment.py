@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -173,12 +174,99 @@ def test_what_a_script_starts_in_the_background_outlives_the_script(tmp_path: Pa
         time.sleep(0.02)
 
 
-def test_a_missing_environment_is_told(tmp_path: Path) -> None:
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "inside").write_text((ROOT / "bin" / "inside").read_text())
-    done = subprocess.run(["sh", str(tmp_path / "bin/inside"), "true"], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "the environment is missing; run: make -C" in done.stderr
+# Copies and moves: a checkout with what sets it up, and programs that stand in for Python and for the host's.
+
+PYTHON = """#!/bin/sh
+echo "$0 $*" >>"$CALLS"
+case "$*" in
+"-m venv"*)
+    mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && touch "$3/bin/pip" && chmod +x "$3/bin/pip"
+    echo "command = $0 -m venv $PWD/$3" >"$3/pyvenv.cfg" ;;
+esac
+"""
+
+
+# The Debian root has no make; the rule's own words stand in for it there.
+MAKE = ["make"] if shutil.which("make") else ["sh", "-c", "docker/setup"]
+needs_make = pytest.mark.skipif(MAKE != ["make"], reason="make is missing")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout whose environment was set up, on a host whose glibc serves."""
+    folder = tmp_path / "checkout"
+    for name in ("bin/inside", "bin/python", "docker/setup", "docker/debian-root", "Makefile"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    for name in ("requirements.lock", "setup.py"):
+        (folder / name).touch()
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name, text in {"python3.13": PYTHON, "getconf": "#!/bin/sh\necho glibc 2.41\n"}.items():
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    assert "ready" in _in(folder, *MAKE, "setup").stderr
+    return folder
+
+
+def _in(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    beside = folder.parent
+    own = {"PATH": f"{beside / 'programs'}:/usr/bin:/bin", "CALLS": str(beside / "calls"), "LANG": "C.UTF-8"}
+    return subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, check=False)
+
+
+def _repaired_as_told(folder: Path, said: str) -> None:
+    """A command is refused with the reason, and the command that is told mends it."""
+    refused = _in(folder, "bin/inside", "echo", "ran")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    told = re.fullmatch(rf"taxiway: {re.escape(said)}; run: (make -C \S+ setup)\n", refused.stderr)
+    assert told, refused.stderr
+    assert _in(folder, *(told[1].split() if MAKE == ["make"] else [*MAKE, "setup"])).returncode == 0
+    assert _in(folder, "bin/inside", "echo", "ran").stdout == "ran\n"
+
+
+@needs_make
+def test_an_environment_that_is_there_is_set_up_once(checkout: Path) -> None:
+    calls = (checkout.parent / "calls").read_text()
+    assert "-m venv" in calls
+    assert _in(checkout, "make", "setup").returncode == 0
+    assert (checkout.parent / "calls").read_text() == calls
+
+
+@pytest.mark.parametrize("how", ["cp -a", "mv", "cp -al"])
+def test_a_checkout_that_was_copied_or_moved_gets_an_environment_of_its_own(checkout: Path, how: str) -> None:
+    # A path that ends like the former one.
+    place = checkout.parent / f"elsewhere{checkout}"
+    place.parent.mkdir(parents=True)
+    (checkout.parent / "elsewhere/programs").symlink_to(checkout.parent / "programs")
+    subprocess.run([*how.split(), checkout, place], check=True)
+    before = (place / ".venv/pyvenv.cfg").read_text()
+    (place.parent / "programs").symlink_to(checkout.parent / "programs")
+    said = f"the environment was made for {checkout}, and this is a copy, or was moved"
+    _repaired_as_told(place, said)
+    if how != "mv":
+        assert (checkout / ".venv/pyvenv.cfg").read_text() == before
+        assert _in(checkout, "bin/inside", "echo", "ran").stdout == "ran\n"
+
+
+@needs_make
+def test_make_sets_a_copied_checkout_up_by_itself(checkout: Path) -> None:
+    copy = checkout.with_name("copy")
+    subprocess.run(["cp", "-a", checkout, copy], check=True)
+    assert _in(copy, "make", "lint").returncode == 2  # there is no ruff
+    assert _in(copy, "bin/inside", "echo", "ran").stdout == "ran\n"
+
+
+def test_a_python_or_a_debian_root_that_is_gone_is_told(checkout: Path) -> None:
+    (checkout / ".venv/bin/python").unlink()
+    _repaired_as_told(checkout, "the environment's Python is gone from this machine")
+    (checkout / ".venv.root").write_text("/nosuch/root\n")
+    _repaired_as_told(checkout, "the environment's Debian root, /nosuch/root, is gone")
+
+
+def test_a_missing_environment_is_told(checkout: Path) -> None:
+    (checkout / ".venv/ready").unlink()
+    _repaired_as_told(checkout, "the environment is missing")
 
 
 def test_every_locked_package_has_hashes_and_no_index_is_named() -> None:
