@@ -186,8 +186,12 @@ esac
 """
 
 
-# The Debian root has no make; the rule's own words stand in for it there.
-MAKE = ["make"] if shutil.which("make") else ["sh", "-c", "docker/setup"]
+def _has_make() -> bool:
+    """Whether the host has make; the Debian root, which these tests may run in, has none."""
+    return subprocess.run([*WAY_OUT, "make", "--version"], capture_output=True, check=False).returncode == 0
+
+
+MAKE = ["make"] if _has_make() else ["sh", "-c", "docker/setup"]
 needs_make = pytest.mark.skipif(MAKE != ["make"], reason="make is missing")
 
 
@@ -212,7 +216,8 @@ def checkout(tmp_path: Path) -> Path:
 def _in(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     beside = folder.parent
     own = {"PATH": f"{beside / 'programs'}:/usr/bin:/bin", "CALLS": str(beside / "calls"), "LANG": "C.UTF-8"}
-    return subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, check=False)
+    inside = [*WAY_OUT, "sh", "-c", 'cd "$0" && exec "$@"', str(folder), *command]
+    return subprocess.run(inside, env=own, capture_output=True, text=True, check=False)
 
 
 def _repaired_as_told(folder: Path, said: str) -> None:
