@@ -35,6 +35,9 @@ def serve_command(
     batching_parameters_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="TF Serving's batching parameters.")
     ] = None,
+    monitoring_config_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TF Serving's monitoring config: where metrics are.")
+    ] = None,
     verify: Annotated[
         bool | None,
         typer.Option(
@@ -84,6 +87,7 @@ def serve_command(
         max_request_bytes=max_request_mb << 20,
         max_waiting=max_waiting,
         intra_op_parallelism=tensorflow_intra_op_parallelism,
+        metrics_paths=_metrics_paths(monitoring_config_file),
     )
     server.run(settings, address_file)
 
@@ -115,6 +119,12 @@ def _batching(enabled: bool, file: Path | None) -> Batching | None:
     from taxiway.serving import batching, model_config
 
     return model_config.load_batching(file) if file else batching.Batching()
+
+
+def _metrics_paths(file: Path | None) -> tuple[str, ...]:
+    from taxiway.serving import model_config, rest_routes
+
+    return model_config.load_monitoring(file) if file else rest_routes.METRICS_PATHS
 
 
 def _tls(cert: Path | None, key: Path | None, client_ca: Path | None) -> Tls | None:

@@ -113,8 +113,9 @@ def _give_way() -> None:
 
 def model_threads(batching: Batching | None) -> ThreadPoolExecutor:
     """The threads that run models: as many as batches run at a time, or twice the cores."""
-    count = batching.num_batch_threads if batching else 2 * (os.cpu_count() or 1)
-    return ThreadPoolExecutor(count, thread_name_prefix="model")
+    if batching:
+        return ThreadPoolExecutor(batching.num_batch_threads, thread_name_prefix=batching.thread_pool_name)
+    return ThreadPoolExecutor(2 * (os.cpu_count() or 1), thread_name_prefix="model")
 
 
 def versions_in(base_path: Path) -> dict[int, Path]:

@@ -21,14 +21,14 @@ from tensorflow_serving.apis import (
 
 from components import tensor_protos
 from taxiway.serving import examples
-from taxiway.serving.batching import Outputs, Runner
+from taxiway.serving.batching import Runner
 from taxiway.serving.errors import ServingError
 from taxiway.serving.metrics import Metrics
 from taxiway.serving.request_log import RequestLog
 
 if TYPE_CHECKING:
     from taxiway.serving.saved_model import SavedModel
-    from taxiway.serving.signatures import Arrays, Signature
+    from taxiway.serving.signatures import Arrays, Outputs, Signature
 
 State = get_model_status_pb2.ModelVersionStatus
 

@@ -32,7 +32,7 @@ from taxiway.serving import openapi, rest_examples, rest_page, rest_predict
 from taxiway.serving.errors import ServingError
 from taxiway.serving.rest_bodies import RefusedError, compressed, computed, read
 from taxiway.serving.rest_json import invalid, parse
-from taxiway.serving.rest_routes import Action, is_model_path, matching, model_spec
+from taxiway.serving.rest_routes import METRICS_PATHS, Action, is_model_path, matching, model_spec, routes
 
 _log = logging.getLogger(__name__)
 
@@ -181,11 +181,14 @@ def _preflight(request: web.Request) -> web.Response:
 
 
 class _Rest:
-    def __init__(self, operations: Operations, max_body_bytes: int, timeout_seconds: float) -> None:
+    def __init__(
+        self, operations: Operations, max_body_bytes: int, timeout_seconds: float, metrics_paths: Sequence[str]
+    ) -> None:
         self._operations = operations
+        self._routes = routes(metrics_paths)
         self._max_body_bytes = max_body_bytes
         self._timeout = timeout_seconds
-        self._openapi_document = orjson.dumps(openapi.document())
+        self._openapi_document = orjson.dumps(openapi.document(self._routes))
         self._actions: dict[Action, Callable[[web.Request, model_pb2.ModelSpec], Awaitable[web.Response]]] = {
             "predict": self._predict,
             "classify": self._classify,
@@ -222,7 +225,7 @@ class _Rest:
 
     def _count(self, request: web.Request, status: int, seconds: float) -> None:
         """Counts the requests that a model answers, by gRPC's codes as TF Serving does."""
-        for route, parts in matching(_target(request)):
+        for route, parts in matching(_target(request), self._routes):
             if route.method == request.method == "POST":
                 name = self._operations.known_name(parts["name"])
                 self._operations.metrics.request(
@@ -233,17 +236,17 @@ class _Rest:
         target = _target(request)
         if is_model_path(target):
             return await self._of_models(request, target)
-        routes = matching(target.partition("?")[0])
-        if not routes:
+        found = matching(target.partition("?")[0], self._routes)
+        if not found:
             raise RefusedError(404, f"Malformed request: {request.method} {target}")
         if request.method not in ("GET", "HEAD"):
             raise RefusedError(405, f"{request.method} is not allowed at {target}", Allow="GET, HEAD")
-        return await self._actions[routes[0][0].action](request, model_pb2.ModelSpec())
+        return await self._actions[found[0][0].action](request, model_pb2.ModelSpec())
 
     async def _of_models(self, request: web.Request, target: str) -> web.Response:
         if request.method == "OPTIONS":
             return _preflight(request)
-        found = [(route, parts) for route, parts in matching(target) if route.method == request.method]
+        found = [(route, parts) for route, parts in matching(target, self._routes) if route.method == request.method]
         if request.method == "GET" and target.lower() == "/v1/models":
             raise invalid("Missing model name in request.")
         if not found:
@@ -319,7 +322,11 @@ class _Rest:
 
 
 def application(
-    operations: Operations, *, max_body_bytes: int = MAX_BODY_BYTES, timeout_seconds: float = TIMEOUT_SECONDS
+    operations: Operations,
+    *,
+    max_body_bytes: int = MAX_BODY_BYTES,
+    timeout_seconds: float = TIMEOUT_SECONDS,
+    metrics_paths: Sequence[str] = METRICS_PATHS,
 ) -> web.Application:
     """The REST side as an application for aiohttp's runners.
 
@@ -327,8 +334,9 @@ def application(
         operations: What answers.
         max_body_bytes: Larger bodies, after decompression, are refused with 413.
         timeout_seconds: How long the model may take, and how long a body may stand still.
+        metrics_paths: Where metrics are.
     """
-    rest = _Rest(operations, max_body_bytes, timeout_seconds)
+    rest = _Rest(operations, max_body_bytes, timeout_seconds, metrics_paths)
 
     # Not a route: aiohttp matches decoded paths, and its own answers are no JSON.
     @web.middleware

@@ -32,6 +32,7 @@ from taxiway.serving.loading import Loading
 from taxiway.serving.metrics import Metrics
 from taxiway.serving.model_config import ModelSettings
 from taxiway.serving.operations import Operations
+from taxiway.serving.rest_routes import METRICS_PATHS
 from taxiway.serving.verification import Verification
 
 GRACE_SECONDS = 10.0
@@ -77,6 +78,7 @@ class Settings:
         max_request_bytes: Larger requests are refused.
         max_waiting: How many requests of a version may wait for the model where they are not batched.
         intra_op_parallelism: Threads of one operation of a model; 0 for TensorFlow's choice.
+        metrics_paths: Where REST has metrics.
     """
 
     models: tuple[ModelSettings, ...]
@@ -91,6 +93,7 @@ class Settings:
     max_request_bytes: int = rest.MAX_BODY_BYTES
     max_waiting: int = 1000
     intra_op_parallelism: int = 0
+    metrics_paths: tuple[str, ...] = METRICS_PATHS
 
 
 def run(settings: Settings, address_file: Path | None = None) -> None:
@@ -150,7 +153,7 @@ class _Changes:
 
 
 async def _start_rest(stack: AsyncExitStack, settings: Settings, operations: Operations) -> int:
-    app = rest.application(operations, max_body_bytes=settings.max_request_bytes)
+    app = rest.application(operations, max_body_bytes=settings.max_request_bytes, metrics_paths=settings.metrics_paths)
     runner = Runner(app)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)

@@ -19,6 +19,7 @@ from components import tensor_protos
 from taxiway.serving.errors import ServingError
 
 Arrays = Mapping[str, np.ndarray]
+Outputs = dict[str, np.ndarray]
 
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
 _OF_TENSORFLOW = (constants.INIT_OP_SIGNATURE_KEY, constants.TRAIN_OP_SIGNATURE_KEY)
