@@ -39,10 +39,14 @@ class _Check:
         for name in spec.ordered(dag):
             task = dag["tasks"][name]
             inner = self._pipeline.component(task)
-            given = spec.with_defaults(inner, spec.settled(task, values))
+            known = spec.settled(task, values)
             taken = _types(task, types, made)
             made[name] = self._output_types(inner)
             yield from _mismatches(name, inner, taken)
+            if wrong := list(_wrong_values(name, task, inner, known)):
+                yield from wrong
+                continue
+            given = spec.with_defaults(inner, known)
             if "dag" in inner:
                 yield from self.dag(inner, given, taken)
             else:
@@ -127,6 +131,19 @@ def _mismatches(task: str, component: Json, taken: Mapping[str, str]) -> Iterato
         wanted, given = spec.mark(definition)[0], taken.get(name, "")
         if wanted and given and wanted != given:
             yield f"{task}: the input {name!r} takes {wanted}, and is given {given}"
+
+
+def _wrong_values(name: str, task: Json, component: Json, known: Json) -> Iterator[str]:
+    """Values, and items that a loop gives one by one, that the component does not take."""
+    iterator = task.get("parameterIterator", {})
+    source = iterator.get("items", {})
+    items = source["raw"] if "raw" in source else known.get(source.get("inputParameter"))
+    turns = [{iterator["itemInput"]: item} for item in spec.listed(items)] if items is not None else []
+    for given in (known, *turns):
+        try:
+            spec.with_defaults(component, given)
+        except UserError as error:
+            yield f"{name}: {error}"
 
 
 def _input_marks(component: Json) -> set[str]:
