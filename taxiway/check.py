@@ -40,11 +40,15 @@ class _Check:
         for name in spec.ordered(dag):
             task = dag["tasks"][name]
             inner = self._pipeline.component(task)
-            given = known.parameters(inner, task, outer)
+            scope, given = known.scope(task, outer), known.as_written(inner, task, outer)
             taken = _types(task, types, made)
             made[name] = self._output_types(inner)
             yield from _mismatches(name, inner, taken)
-            yield from self._placeholders(name, task, inner, known.scope(task, outer))
+            yield from self._placeholders(name, task, inner, scope)
+            if wrong := list(_wrong_values(name, inner, given, known.items(task, given, scope))):
+                yield from wrong
+                continue
+            given = spec.typed(inner, given)
             if "dag" in inner:
                 yield from self.dag(inner, spec.inherited(task, outer) | given, taken)
             else:
@@ -148,6 +152,15 @@ def _mismatches(task: str, component: Json, taken: Mapping[str, str]) -> Iterato
         wanted, given = spec.mark(definition)[0], taken.get(name, "")
         if wanted and given and wanted != given:
             yield f"{task}: the input {name!r} takes {wanted}, and is given {given}"
+
+
+def _wrong_values(name: str, component: Json, given: Json, items: list[Json]) -> Iterator[str]:
+    """Values, and items that a loop gives one by one, that the component does not take."""
+    for each in (given, *items):
+        try:
+            spec.typed(component, each)
+        except UserError as error:
+            yield f"{name}: {error}"
 
 
 def _input_marks(component: Json) -> set[str]:

@@ -11,6 +11,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent import futures
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,7 +25,7 @@ from taxiway import known, loading, spec
 from taxiway.digest_store import DigestStore
 from taxiway.home import Home
 from taxiway.progress import Observer, observer_for
-from taxiway.runner.graph import Call, Graph, Result, State, Values
+from taxiway.runner.graph import Call, Graph, Result, State, Values, failure, settle
 from taxiway.runner.launcher import Launcher
 from taxiway.runner.local import LocalLauncher
 from taxiway.runner.task import TaskRunner, artifact_of
@@ -34,6 +36,9 @@ _LINEAGE_STATES = {
     State.FAILED: "FAILED",
     State.CANCELED: "CANCELED",
 }
+
+# Seconds in which what is told to end usually has.
+_PATIENCE = 2.0
 
 LauncherFactory = Callable[[], Launcher]
 
@@ -290,19 +295,27 @@ class _Session:
             ".pipeline_job_create_time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         graph = Graph(self._pipeline, self._carry, facts, self._stopping)
-        outcome: list[Result] = []
-        walker = threading.Thread(target=lambda: outcome.append(graph.run(self._parameters)), daemon=True)
+        outcome = Future[Result]()
         with _terminates_as_interrupt():
             try:
-                walker.start()
-                walker.join()
+                settle(outcome, self._record.pipeline, lambda: graph.run(self._parameters))
+                return outcome.result()
             except KeyboardInterrupt:
                 self._record.state = State.CANCELED
                 self._stopping.set()
-                launcher.stop()
-                walker.join()
+                self._end_tasks(launcher, outcome)
                 raise
-        return outcome[0]
+
+    def _end_tasks(self, launcher: Launcher, outcome: Future[Result]) -> None:
+        """Asks what runs to end, and waits for it; a second interrupt kills it, and waits no longer than need be."""
+        try:
+            launcher.stop()
+            if not futures.wait([outcome], _PATIENCE).done:
+                self._observer.remark("waiting for what still runs; Ctrl-C again kills it")
+            futures.wait([outcome])
+        except KeyboardInterrupt:
+            launcher.kill()
+            futures.wait([outcome], _PATIENCE)
 
     def _carry(self, call: Call) -> Result:
         with self._slots:
@@ -311,11 +324,12 @@ class _Session:
             self._begin(call)
             try:
                 result = self._tasks.carry(call)
-            except TaxiwayError as error:
-                result = Result(State.FAILED, error=str(error), exit_status=error.exit_status)
             except OSError as error:
                 where = error.filename or self._home.root
                 result = Result(State.FAILED, error=f"{error.strerror or error}: {where}", exit_status=1)
+            except BaseException as error:
+                # A defect of ours or of a library; others wait for a result all the same.
+                result = failure(error)
             self._end(call, result)
         return result
 

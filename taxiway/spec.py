@@ -140,32 +140,42 @@ def child_name(prefix: str, name: str, task: Mapping[str, Any], index: int | Non
 
 def leaves(pipeline: Pipeline) -> list[Leaf]:
     """Every container and importer task, in the order in which tasks depend on each other; a loop's body once."""
-    return list(_leaves(pipeline, pipeline.root, ""))
+    return list(_leaves(pipeline, pipeline.root, "", ()))
 
 
-def _leaves(pipeline: Pipeline, component: Json, prefix: str) -> Iterator[Leaf]:
+def _leaves(pipeline: Pipeline, component: Json, prefix: str, around: tuple[str, ...]) -> Iterator[Leaf]:
     dag = component["dag"]
     for name in ordered(dag):
         task = dag["tasks"][name]
         inner = pipeline.component(task)
+        if (called := task["componentRef"]["name"]) in around:
+            raise UserError(f"{prefix}{name}: the component {called!r} runs inside of itself, without end")
         if "dag" in inner:
-            yield from _leaves(pipeline, inner, child_name(prefix, name, task))
+            yield from _leaves(pipeline, inner, child_name(prefix, name, task), (*around, called))
         else:
             yield Leaf(prefix + name, task, inner, dag)
 
 
 def ordered(dag: Mapping[str, Any]) -> list[str]:
-    """The names of a DAG's tasks, each after those that it depends on."""
+    """The names of a DAG's tasks, each after those that it depends on.
+
+    Raises:
+        UserError: Tasks wait for each other, or for one that the DAG does not have.
+    """
     tasks, done = dag["tasks"], list[str]()
 
-    def visit(name: str) -> None:
+    def visit(name: str, waiting: tuple[str, ...]) -> None:
+        if name in waiting:
+            raise UserError(f"the task {name!r} waits for itself: {' after '.join([*waiting, name])}")
+        if name not in tasks:
+            raise UserError(f"the task {waiting[-1]!r} waits for {name!r}, which is not there")
         if name not in done:
             for other in dependencies(tasks[name]):
-                visit(other)
+                visit(other, (*waiting, name))
             done.append(name)
 
     for name in tasks:
-        visit(name)
+        visit(name, ())
     return done
 
 
@@ -182,14 +192,44 @@ def dependencies(task: Mapping[str, Any]) -> list[str]:
     return sorted(found)
 
 
-def coerced(definition: Mapping[str, Any], value: Any) -> Any:
-    """A parameter's value in its declared type: compiled pipelines hold integers as doubles."""
+def coerced(name: str, definition: Mapping[str, Any], value: Any) -> Any:
+    """A parameter's value in its declared type: compiled pipelines hold integers as doubles.
+
+    Raises:
+        UserError: It is no list or struct where one is declared.
+    """
     kind = definition.get("parameterType")
     if kind == "NUMBER_INTEGER" and isinstance(value, float) and value.is_integer():
         return int(value)
-    if kind in ("LIST", "STRUCT"):
-        return with_integers(json.loads(value) if isinstance(value, str) else value)
+    if kind in ("LIST", "STRUCT") and value is not None:
+        return with_integers(_structure(name, kind, value))
     return value
+
+
+def _structure(name: str, kind: str, value: Any) -> Any:
+    wrong = f"the parameter {name.removeprefix('pipelinechannel--')!r} takes a {kind.lower()}, not {value!r:.200}"
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+    except json.JSONDecodeError as error:
+        raise UserError(f"{wrong}, which is no JSON: {error}") from error
+    if not isinstance(found, _TYPES[kind]):
+        raise UserError(wrong)
+    return found
+
+
+def listed(items: Any) -> list[Any]:
+    """What a loop runs over, which may be written as JSON.
+
+    Raises:
+        UserError: It is no list.
+    """
+    try:
+        found = json.loads(items) if isinstance(items, str) else items
+    except json.JSONDecodeError:
+        found = items
+    if not isinstance(found, list):
+        raise UserError(f"a loop runs over a list, not over {found!r:.200}")
+    return found
 
 
 def with_integers(value: Any) -> Any:
@@ -209,9 +249,17 @@ def defaults(component: Mapping[str, Any]) -> Json:
 
 def with_defaults(component: Mapping[str, Any], given: Mapping[str, Any]) -> Json:
     """A component's input parameters: those given, in their declared types, and the defaults of the others."""
+    return typed(component, defaults(component) | dict(given))
+
+
+def typed(component: Mapping[str, Any], given: Mapping[str, Any]) -> Json:
+    """Parameters in the types that a component declares.
+
+    Raises:
+        UserError: A value is not of its type.
+    """
     definitions = component.get("inputDefinitions", {}).get("parameters", {})
-    values = defaults(component) | dict(given)
-    return {name: coerced(definitions.get(name, {}), value) for name, value in values.items()}
+    return {name: coerced(name, definitions.get(name, {}), value) for name, value in given.items()}
 
 
 def taken(component: Mapping[str, Any], given: Mapping[str, Any]) -> Json:

@@ -122,6 +122,11 @@ class ContainerLauncher:
             with contextlib.suppress(DockerException, RequestException):
                 container.stop(timeout=_STOP_SECONDS)
 
+    def kill(self) -> None:
+        """Has the reaper remove all containers."""
+        self._stopped = True
+        self._reaper.begin()
+
     def close(self) -> None:
         """Ends the connection, and removes what is left."""
         self._client.close()

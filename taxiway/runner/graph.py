@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from components.errors import TaxiwayError, UserError
@@ -124,25 +125,23 @@ class _Dag:
 
     def run(self) -> Result:
         for name, task in self._dag["tasks"].items():
-            threading.Thread(target=self._settle, args=(name, task), daemon=True).start()
+            settle(self._results[name], self._call_name(name), partial(self._watched, name, task))
         results = {name: future.result() for name, future in self._results.items()}
         for state in (State.FAILED, State.CANCELED):
             if first := next((r for r in results.values() if r.state == state), None):
                 return Result(state, error=first.error, exit_status=first.exit_status)
         return Result(State.SUCCEEDED, self._outputs(results))
 
-    def _settle(self, name: str, task: Json) -> None:
-        """Sets a task's result, whatever happens: others wait for it."""
+    def _watched(self, name: str, task: Json) -> Result:
+        """A task's result; a failure is known to all before those that wait for it go on."""
         try:
             result = self._result(name, task)
-        except TaxiwayError as error:
-            result = Result(State.FAILED, error=f"{self._call_name(name)}: {error}", exit_status=error.exit_status)
-        except Exception as error:
-            # A defect of ours, or a spec that no compiler writes: others wait for a result all the same.
-            result = Result(State.FAILED, error=f"{self._prefix}{name}: {type(error).__name__}: {error}", exit_status=1)
+        except BaseException:
+            self._graph.stopping.set()
+            raise
         if result.state == State.FAILED:
             self._graph.stopping.set()
-        self._results[name].set_result(result)
+        return result
 
     def _result(self, name: str, task: Json) -> Result:
         before = {other: self._results[other].result() for other in spec.dependencies(task)}
@@ -187,36 +186,26 @@ class _Dag:
         at_once = threading.Semaphore(int(task.get("iteratorPolicy", {}).get("parallelismLimit", 0)) or len(items) or 1)
         results: list[Future[Result]] = [Future() for _ in items]
 
-        def iterate(index: int, item: Any) -> None:
+        def iterate(index: int, item: Any) -> Result:
             with at_once:
-                results[index].set_result(self._iteration(name, task, index, _with_item(inputs, kind, iterator, item)))
+                return self._run_component(name, task, _with_item(inputs, kind, iterator, item), index)
 
         for index, item in enumerate(items):
-            threading.Thread(target=iterate, args=(index, item), daemon=True).start()
+            settle(results[index], f"{self._prefix}{name}[{index}]", partial(iterate, index, item))
         return _collected(self._graph.pipeline.component(task), [future.result() for future in results])
-
-    def _iteration(self, name: str, task: Json, index: int, inputs: Values) -> Result:
-        try:
-            return self._run_component(name, task, inputs, index)
-        except TaxiwayError as error:
-            return Result(State.FAILED, error=str(error), exit_status=error.exit_status)
 
     @staticmethod
     def _items(iterator: Json, inputs: Values, scope: Scope) -> list[Any]:
         source = iterator["items"]
         if "inputArtifact" in source:
             return inputs.artifacts[source["inputArtifact"]]
-        given = "raw" not in source
-        items = inputs.parameters[source["inputParameter"]] if given else filled(json.loads(source["raw"]), scope)
-        items = json.loads(items) if isinstance(items, str) else items
-        if not isinstance(items, list):
-            raise UserError(f"a loop runs over a list, not over {items!r}")
-        return items
+        if "raw" in source:
+            return list(filled(spec.listed(source["raw"]), scope))
+        return spec.listed(inputs.parameters.get(source["inputParameter"]))
 
     def _resolved(self, task: Json, before: Mapping[str, Result]) -> Values:
         sources = task.get("inputs", {})
         component = self._graph.pipeline.component(task)
-        definitions = component.get("inputDefinitions", {}).get("parameters", {})
         constants = spec.constants(task)
         given = {
             name: value
@@ -226,7 +215,7 @@ class _Dag:
         # Constants may be templates over the parameters beside them.
         scope = self._scope(given, constants)
         values = given | {name: scope.constant(name) for name in constants}
-        parameters = {name: spec.coerced(definitions.get(name, {}), value) for name, value in values.items()}
+        parameters = spec.typed(component, values)
         artifacts = {
             name: found
             for name, source in sources.get("artifacts", {}).items()
@@ -286,6 +275,32 @@ def _settled(executor: Json, scope: Scope) -> Json:
     container = executor["container"]
     settings = {name: container[name] for name in spec.SETTINGS if name in container}
     return {"container": {**container, **filled(settings, scope)}}
+
+
+def settle(future: Future[Result], name: str, make: Callable[[], Result]) -> None:
+    """Makes a result in a thread of its own, and sets it whatever happens: others wait for it."""
+
+    def work() -> None:
+        result = Result(State.FAILED, error=f"{name} failed, and the error cannot be shown", exit_status=1)
+        try:
+            result = make()
+        except BaseException as error:
+            result = failure(error, f"{name}: ")
+        finally:
+            future.set_result(result)
+
+    try:
+        threading.Thread(target=work, daemon=True).start()
+    except RuntimeError as error:
+        # The machine has no more threads.
+        future.set_result(failure(error, f"{name}: "))
+
+
+def failure(error: BaseException, prefix: str = "") -> Result:
+    """The result of what raised an exception; one that is not ours is a defect, or a spec that no compiler writes."""
+    if isinstance(error, TaxiwayError):
+        return Result(State.FAILED, error=f"{prefix}{error}", exit_status=error.exit_status)
+    return Result(State.FAILED, error=f"{prefix}{type(error).__name__}: {error}", exit_status=1)
 
 
 def _runs_after_failures(task: Json) -> bool:

@@ -94,5 +94,8 @@ class Launcher(Protocol):
     def stop(self) -> None:
         """Ends every container that runs, and makes their `launch` return."""
 
+    def kill(self) -> None:
+        """Ends at once what `stop` has not ended."""
+
     def close(self) -> None:
         """Frees what the launcher holds; no container runs any more."""

@@ -321,7 +321,7 @@ def _parsed(name: str, definition: Json, text: str) -> Any:
     if definition["parameterType"] == "STRING":
         return text
     try:
-        return spec.coerced(definition, json.loads(text))
+        return spec.coerced(name, definition, json.loads(text))
     except json.JSONDecodeError as error:
         kind = definition["parameterType"].lower()
         raise UserError(f"the output {name!r} takes a {kind}, not {text[:100]!r}") from error

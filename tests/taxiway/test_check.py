@@ -240,3 +240,43 @@ def test_the_command_takes_under_two_seconds_and_loads_no_tensorflow(here: Path)
     assert "nothing wrong found" in done.stdout
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2
+
+
+@dsl.component(base_image="python:3.13", install_kfp_package=False)
+def takes(x: dict):
+    print(x)
+
+
+def test_items_that_a_loop_does_not_take_are_named() -> None:
+    @dsl.pipeline(name="loops")
+    def loops(xs: list[dict] = [{"a": 1}]):
+        with dsl.ParallelFor(xs) as x:
+            takes(x=x)
+
+    assert _findings(loops) == []
+    assert _findings(loops, xs=[{"a": 2}, 3]) == [
+        "for-loop-1: the parameter 'xs-loop-item' takes a struct, not 3",
+    ]
+
+
+def test_tasks_that_wait_for_each_other_are_refused() -> None:
+    compiled = loading.compiled(sound)
+    tasks = compiled.spec["root"]["dag"]["tasks"]
+    tasks["example-gen"]["dependentTasks"] = ["trainer"]
+    with pytest.raises(UserError, match="the task 'example-gen' waits for itself: example-gen after trainer"):
+        check.findings(compiled, {})
+    tasks["example-gen"]["dependentTasks"] = ["nobody"]
+    with pytest.raises(UserError, match="the task 'example-gen' waits for 'nobody', which is not there"):
+        check.findings(compiled, {})
+
+
+def test_a_component_inside_of_itself_is_refused() -> None:
+    @dsl.pipeline(name="outer")
+    def outer():
+        sound()
+
+    compiled = loading.compiled(outer)
+    tasks = compiled.spec["components"]["comp-sound"]["dag"]["tasks"]
+    tasks["again"] = {"componentRef": {"name": "comp-sound"}}
+    with pytest.raises(UserError, match="sound/again: the component 'comp-sound' runs inside of itself"):
+        check.findings(compiled, {})
