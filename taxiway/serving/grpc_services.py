@@ -175,9 +175,13 @@ class ModelService(_Answering, model_service_pb2_grpc.ModelServiceServicer):
             settings = model_config.models(request.config, _CONFIG_WHERE)
         except TaxiwayError as error:
             raise _invalid(str(error)) from error
+        total = self._operations.metrics.total
+        before = {name: total(name) for name in request.metric_names}
         await self._operations.reconfigure(settings)
         answer = model_management_pb2.ReloadConfigResponse()
         answer.status.SetInParent()
+        for name, count in before.items():
+            answer.metric.add(name=name, int64_value_increase=total(name) - count)
         return answer
 
 
