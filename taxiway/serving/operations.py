@@ -31,19 +31,23 @@ _log = logging.getLogger(__name__)
 class Operations:
     """The models of a server."""
 
-    def __init__(self, settings: Sequence[ModelSettings], how: Loading, poll_seconds: float) -> None:
+    def __init__(
+        self, settings: Sequence[ModelSettings], how: Loading, poll_seconds: float, reload_roots: Sequence[Path] = ()
+    ) -> None:
         """Nothing is loaded yet: `follow` does that.
 
         Args:
             settings: The models.
             how: How versions are loaded and run.
-            poll_seconds: How often base paths, and the file with the configuration, are looked at.
+            poll_seconds: How often base paths, and the file with the configuration, are looked at; 0 for once.
+            reload_roots: Folders that `reconfigure` takes base paths in, besides those of the models.
         """
         self.metrics: Metrics = how.metrics
         self._how, self._poll_seconds = how, poll_seconds
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._models = {each.name: ServedModel(each, how, self._loader) for each in settings}
-        self._roots = {each.base_path.resolve() for each in settings}
+        self._roots = {each.base_path.resolve() for each in settings} | {root.resolve() for root in reload_roots}
+        self._configured = asyncio.Event()
         self._looking = asyncio.Lock()
         self._fingerprint: object = None
 
@@ -125,7 +129,16 @@ class Operations:
             except Exception:  # what is served goes on whatever is wrong with what is to be served next
                 _log.exception("looking for versions failed")
             changed()
+            await self._until_the_next_look(changed)
+
+    async def _until_the_next_look(self, changed: Callable[[], object]) -> None:
+        """Waits; without polling for ever, but tells of what a client configures."""
+        if self._poll_seconds:
             await asyncio.sleep(self._poll_seconds)
+        while not self._poll_seconds:
+            await self._configured.wait()
+            self._configured.clear()
+            changed()
 
     async def reconfigure(self, settings: Sequence[ModelSettings]) -> None:
         """Serves other models, versions or labels, and waits until they are.
@@ -136,13 +149,7 @@ class Operations:
                 was. Otherwise what a version says that does not load.
         """
         for each in settings:
-            place = each.base_path.resolve()
-            if not any(place == root or root in place.parents for root in self._roots):
-                raise ServingError(
-                    _CODE.PERMISSION_DENIED,
-                    f"base_path {each.base_path} of model {each.name} lies in none of the folders that this server was "
-                    "started with",
-                )
+            self._require_allowed(each)
         await self._take_over(settings)
         for each in settings:
             model = self._models[each.name]
@@ -150,6 +157,22 @@ class Operations:
             broken = [version.error for version in model.versions.values() if version.error]
             if broken and not model.available:
                 raise broken[-1]
+
+    def _require_allowed(self, wanted: ModelSettings) -> None:
+        """Refuses what a client has no right to: to have other folders read, or files written anywhere else."""
+        places = {"base_path": wanted.base_path}
+        known = self._models.get(wanted.name)
+        if wanted.logging and not (known and known.settings.logging == wanted.logging):
+            places["filename_prefix"] = wanted.logging.prefix
+        for field, path in places.items():
+            # Where links and `..` lead to counts, not how it is written.
+            place = path.resolve()
+            if not any(place == root or root in place.parents for root in self._roots):
+                raise ServingError(
+                    _CODE.PERMISSION_DENIED,
+                    f"{field} {path} of model {wanted.name} lies in none of the folders that this server was started "
+                    "with; its option --reload-root allows others",
+                )
 
     async def stop(self) -> None:
         """Lets all models go, once their requests are answered."""
@@ -200,6 +223,7 @@ class Operations:
                     kept[each.name] = ServedModel(each, self._how, self._loader)
             await asyncio.gather(*(kept[each.name].follow() for each in settings))
             self._models = {each.name: kept[each.name] for each in settings}
+            self._configured.set()
         await asyncio.gather(*(model.stop() for model in [*gone, *moved]))
 
 
