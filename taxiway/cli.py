@@ -24,7 +24,7 @@ from taxiway.doctor.command import doctor_command
 from taxiway.kubeflow.command import InlineModules, Profiles, submit_command
 from taxiway.prediction.command import predict_command
 from taxiway.routing.command import route_command
-from taxiway.serving.command import serve_command
+from taxiway.serving.command import ServeCommand, serve_command
 from taxiway.versions.command import rollback_command, versions_command
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def runs_command(
 
 app.command("submit")(submit_command)
 app.command("doctor")(doctor_command)
-app.command("serve")(serve_command)
+app.command("serve", cls=ServeCommand)(serve_command)
 app.command("predict")(predict_command)
 app.command("route")(route_command)
 app.command("versions")(versions_command)

@@ -31,20 +31,24 @@ _log = logging.getLogger(__name__)
 class Operations:
     """The models of a server."""
 
-    def __init__(self, settings: Sequence[ModelSettings], how: Loading, poll_seconds: float) -> None:
+    def __init__(
+        self, settings: Sequence[ModelSettings], how: Loading, poll_seconds: float, reload_roots: Sequence[Path] = ()
+    ) -> None:
         """Nothing is loaded yet: `follow` does that.
 
         Args:
             settings: The models.
             how: How versions are loaded and run.
-            poll_seconds: How often base paths, and the file with the configuration, are looked at.
+            poll_seconds: How often base paths, and the file with the configuration, are looked at; 0 for once.
+            reload_roots: Folders that `reconfigure` takes base paths in, besides those of the models.
         """
         self.metrics: Metrics = how.metrics
         self._how, self._poll_seconds = how, poll_seconds
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._models = {each.name: ServedModel(each, how, self._loader) for each in settings}
         self._coming: dict[str, ServedModel] = {}  # what is to follow a model, from another base path
-        self._roots = {each.base_path.resolve() for each in settings}
+        self._roots = {each.base_path.resolve() for each in settings} | {root.resolve() for root in reload_roots}
+        self._configured = asyncio.Event()
         self._looking = asyncio.Lock()
         self._fingerprint: object = None
 
@@ -126,7 +130,16 @@ class Operations:
             except Exception:  # what is served goes on whatever is wrong with what is to be served next
                 _log.exception("looking for versions failed")
             changed()
+            await self._until_the_next_look(changed)
+
+    async def _until_the_next_look(self, changed: Callable[[], object]) -> None:
+        """Waits; without polling for ever, but tells of what a client configures."""
+        if self._poll_seconds:
             await asyncio.sleep(self._poll_seconds)
+        while not self._poll_seconds:
+            await self._configured.wait()
+            self._configured.clear()
+            changed()
 
     async def reconfigure(self, settings: Sequence[ModelSettings]) -> None:
         """Serves other models, versions or labels, and waits until they are; what is served goes on until then.
@@ -136,17 +149,27 @@ class Operations:
                 one in it, is named; otherwise as `ServedModel.prepare`.
         """
         for each in settings:
-            place = each.base_path.resolve()
-            if not any(place == root or root in place.parents for root in self._roots):
-                raise ServingError(
-                    _CODE.PERMISSION_DENIED,
-                    f"base_path {each.base_path} of model {each.name} lies in none of the folders that this server was "
-                    "started with",
-                )
+            self._require_allowed(each)
         # Whether or not the client waits for it: a load cannot be taken back half-way.
         change = asyncio.create_task(self._change(settings))
         change.add_done_callback(_read_error)
         await asyncio.shield(change)
+
+    def _require_allowed(self, wanted: ModelSettings) -> None:
+        """Refuses what a client has no right to: to have other folders read, or files written anywhere else."""
+        places = {"base_path": wanted.base_path}
+        known = self._models.get(wanted.name)
+        if wanted.logging and not (known and known.settings.logging == wanted.logging):
+            places["filename_prefix"] = wanted.logging.prefix
+        for field, path in places.items():
+            # Where links and `..` lead to counts, not how it is written.
+            place = path.resolve()
+            if not any(place == root or root in place.parents for root in self._roots):
+                raise ServingError(
+                    _CODE.PERMISSION_DENIED,
+                    f"{field} {path} of model {wanted.name} lies in none of the folders that this server was started "
+                    "with; its option --reload-root allows others",
+                )
 
     async def stop(self) -> None:
         """Lets all models go, once their requests are answered."""
@@ -233,6 +256,7 @@ class Operations:
         for each in settings:
             models[each.name].configure(each)
         await asyncio.gather(*(models[each.name].follow() for each in settings))
+        self._configured.set()
         return gone
 
     async def _stop(self, gone: Sequence[ServedModel]) -> None:

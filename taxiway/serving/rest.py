@@ -86,6 +86,13 @@ MAX_BODY_BYTES = 64 << 20
 TIMEOUT_SECONDS = 30.0
 """How long a request may take, as TF Serving's --rest_api_timeout_in_ms, and how long a body may stand still."""
 
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST, GET",
+    "Access-Control-Allow-Headers": "Content-Type",
+}
+"""As in TF Serving's http_rest_api_util.cc."""
+
 _CODE = grpc.StatusCode
 HTTP_STATUS = {
     _CODE.OK: 200,
@@ -182,12 +189,19 @@ def _preflight(request: web.Request) -> web.Response:
 
 class _Rest:
     def __init__(
-        self, operations: Operations, max_body_bytes: int, timeout_seconds: float, metrics_paths: Sequence[str]
+        self,
+        operations: Operations,
+        *,
+        max_body_bytes: int,
+        timeout_seconds: float,
+        metrics_paths: Sequence[str],
+        cors: bool,
     ) -> None:
         self._operations = operations
         self._routes = routes(metrics_paths)
         self._max_body_bytes = max_body_bytes
         self._timeout = timeout_seconds
+        self._cors = _CORS if cors else {}
         self._openapi_document = orjson.dumps(openapi.document(self._routes))
         self._actions: dict[Action, Callable[[web.Request, model_pb2.ModelSpec], Awaitable[web.Response]]] = {
             "predict": self._predict,
@@ -206,6 +220,8 @@ class _Rest:
         """The answer to any request: an error is a JSON object with the key "error"."""
         began = time.perf_counter()
         response = await self._answered(request)
+        if is_model_path(_target(request)):
+            response.headers.update(self._cors)
         self._count(request, response.status, time.perf_counter() - began)
         return response
 
@@ -327,6 +343,7 @@ def application(
     max_body_bytes: int = MAX_BODY_BYTES,
     timeout_seconds: float = TIMEOUT_SECONDS,
     metrics_paths: Sequence[str] = METRICS_PATHS,
+    cors: bool = False,
 ) -> web.Application:
     """The REST side as an application for aiohttp's runners.
 
@@ -335,8 +352,15 @@ def application(
         max_body_bytes: Larger bodies, after decompression, are refused with 413.
         timeout_seconds: How long the model may take, and how long a body may stand still.
         metrics_paths: Where metrics are.
+        cors: Whether answers may be read by the pages of any web site.
     """
-    rest = _Rest(operations, max_body_bytes, timeout_seconds, metrics_paths)
+    rest = _Rest(
+        operations,
+        max_body_bytes=max_body_bytes,
+        timeout_seconds=timeout_seconds,
+        metrics_paths=metrics_paths,
+        cors=cors,
+    )
 
     # Not a route: aiohttp matches decoded paths, and its own answers are no JSON.
     @web.middleware

@@ -6,7 +6,7 @@ gives all its memory back when it is closed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,15 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 class SavedModel:
     """A SavedModel in memory. `run` may be called from several threads."""
 
-    def __init__(self, folder: Path, intra_op_parallelism: int = 0) -> None:
+    def __init__(
+        self, folder: Path, intra_op_parallelism: int = 0, tags: Sequence[str] = (tf.saved_model.SERVING,)
+    ) -> None:
         """Loads it.
 
         Args:
             folder: Where it lies.
             intra_op_parallelism: Threads of one operation; 0 for TensorFlow's choice.
+            tags: Which of its graphs.
 
         Raises:
             ServingError: TensorFlow's code and words, where it does not load.
@@ -62,7 +65,7 @@ class SavedModel:
         self._calls: dict[str, Any] = {}
         try:
             with self._session.graph.as_default():
-                meta_graph = _load(self._session, folder)
+                meta_graph = _load(self._session, folder, list(tags))
             self.signature_def: Mapping[str, meta_graph_pb2.SignatureDef] = dict(meta_graph.signature_def)
             self._signatures = self._callable(signatures.read(self.signature_def, self._session.graph))
         except Exception as error:
@@ -149,13 +152,13 @@ def _array(value: Any) -> np.ndarray:
     return array
 
 
-def _load(session: tf.compat.v1.Session, folder: Path) -> meta_graph_pb2.MetaGraphDef:
+def _load(session: tf.compat.v1.Session, folder: Path, tags: list[str]) -> meta_graph_pb2.MetaGraphDef:
     """Does what `tf.compat.v1.saved_model.load` does, but imports the graph without the shapes inside functions.
 
     TensorFlow holds Python's lock while it imports, two thirds of the time for these shapes, and all requests wait.
     Nobody asks the graph for them: those of inputs and outputs are in the signatures.
     """
-    loader, tags = SavedModelLoader(str(folder)), [tf.saved_model.SERVING]
+    loader = SavedModelLoader(str(folder))
     meta_graph = loader.get_meta_graph_def_from_tags(tags)
     calls = [node for node in meta_graph.graph_def.node if node.op in _CALLS]
     for node in calls:

@@ -136,7 +136,8 @@ class ServedModel:
 
     def _require_available(self, settings: ModelSettings) -> None:
         for label, number in settings.labels.items():
-            if number not in self.available:
+            is_early = self._how.early_labels and self.labels.get(label, number) == number
+            if number not in self.available and not is_early:
                 raise ServingError(
                     _CODE.FAILED_PRECONDITION,
                     f"Request to assign label {label} to version {number} of model {settings.name}, "
@@ -222,7 +223,7 @@ class ServedModel:
         version.enter(State.LOADING)
         before = await asyncio.to_thread(loading.fingerprint, folder)
         try:
-            model = await asyncio.get_running_loop().run_in_executor(
+            model, batching = await asyncio.get_running_loop().run_in_executor(
                 self._loader, self._how.load, self.settings.name, folder
             )
         except ServingError as error:
@@ -233,7 +234,7 @@ class ServedModel:
             _log.error("%s: version %d does not load: %s", self.settings.name, number, error.message)
             return
         self._failed.pop(number, None)
-        version.loaded = Loaded(model, self._how.runner(model), self.request_log)
+        version.loaded = Loaded(model, self._how.runner(model, batching), self.request_log)
         version.enter(State.AVAILABLE)
 
     def _let_go(self, version: ModelVersion) -> None:
@@ -256,12 +257,15 @@ class ServedModel:
             del self.versions[number]
 
     def _move_labels(self) -> None:
-        """A label goes where the settings say once that version answers; until then it stays where it was."""
-        available = self.available
+        """A label goes where the settings say once that version answers; until then it stays where it was.
+
+        One that was nowhere may go there before, where that is allowed.
+        """
+        available, early = self.available, self._how.early_labels
         self.labels = {
-            label: number if number in available else self.labels[label]
+            label: number if number in available else self.labels.get(label, number)
             for label, number in self.settings.labels.items()
-            if number in available or label in self.labels
+            if number in available or label in self.labels or early
         }
 
 

@@ -119,8 +119,8 @@ def running(folder: Path, *arguments: str | Path, env: dict[str, str] | None = N
     """
     addresses, log = folder / "addresses", folder / "server.log"
     addresses.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "taxiway.cli", "serve", *map(str, arguments)]
-    command += ["--port", "0", "--rest-port", "0", "--address-file", str(addresses), "--poll-seconds", "0.05"]
+    command = [sys.executable, "-m", "taxiway.cli", "serve", "--port", "0", "--rest-port", "0"]
+    command += ["--address-file", str(addresses), "--poll-seconds", "0.05", *map(str, arguments)]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, cwd=CHECKOUT, env={**os.environ, **(env or {})}
