@@ -28,6 +28,11 @@ def exists(model: Artifact | None) -> bool:
     return any((serving_path(model) / name).is_file() for name in _SAVED_MODEL)
 
 
+def place(model: Artifact) -> str:
+    """Where a model was pushed to, or where it lies."""
+    return str(model.metadata.get("pushed_destination") or model.uri)
+
+
 def shared_models(
     config: config_pb2.EvalConfig, candidate: Artifact, baseline: Artifact | None
 ) -> list[tfma.EvalSharedModel]:
