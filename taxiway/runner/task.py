@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import re
@@ -34,6 +33,8 @@ from taxiway.spec import Json
 
 USER_ERROR = 2  # the exit status of a stage whose input has to change; see components/__main__.py
 _LAST_LINES = 20
+# Metadata that say where an artifact came from, or where its models lie (TFX's names), and not what it is.
+_APART = {"digest", "provenance", provenance.CHAIN_PROPERTY, "current_model", "baseline_model"}
 _PATH_ROLES = ("Data", "Destination", "File", "Module")
 
 
@@ -72,8 +73,8 @@ class TaskRunner:
         parts = self._key_parts(call)
         cacheable = self.use_cache and call.task.get("cachingOptions", {}).get("enableCache", False)
         if not cacheable:
-            # Its own folder: what other runs made stays theirs.
-            parts["run"] = self.run_id
+            # Its own folder: what other runs made stays theirs, and so does what the turns of a loop make.
+            parts["run"] = f"{self.run_id}/{call.name}"
         key = text_digest(json.dumps(parts, sort_keys=True))
         folder = self.home.artifacts / self.pipeline / _file_name(re.sub(r"\[\d+\]", "", call.name)) / key[7:23]
         with cache.locked(folder):
@@ -84,7 +85,9 @@ class TaskRunner:
 
     def log(self, name: str) -> Path:
         """The log file of a task."""
-        return self.home.runs / self.run_id / "logs" / f"{_file_name(name)}.log"
+        # No two tasks share one: `step[2]`, `step-2` and `sub/step` are three.
+        plain = name.replace("/", ".").replace("[", ".").replace("]", "")
+        return self.home.runs / self.run_id / "logs" / f"{_file_name(plain)}.log"
 
     def _key_parts(self, call: Call) -> Json:
         """Everything that the outputs depend on, readable."""
@@ -96,7 +99,7 @@ class TaskRunner:
             "code": self.launcher.identity(stage, container["image"]),
             "parameters": call.inputs.parameters,
             "named": self._named(call),
-            "inputs": {name: [_digest(a) for a in found] for name, found in call.inputs.artifacts.items()},
+            "inputs": {name: [_as_seen(a) for a in found] for name, found in call.inputs.artifacts.items()},
             "outputs": call.component.get("outputDefinitions", {}),
         }
 
@@ -370,9 +373,16 @@ def _outputs(manifest: Manifest) -> Values:
     return Values(manifest.parameters, manifest.artifacts)
 
 
+def _as_seen(artifact: Json) -> Json:
+    """What a task can tell two artifacts apart by: content and metadata; not where they lie, nor their provenance."""
+    metadata = {name: value for name, value in artifact["metadata"].items() if name not in _APART}
+    described: Json = {name: artifact[name] for name in ("name", "type") if name in artifact}
+    return {**described, "digest": _digest(artifact), "metadata": metadata}
+
+
 def _digest(artifact: Json) -> str:
-    digest = artifact.get("metadata", {}).get("digest")
-    return str(digest) if digest else hashlib.sha256(json.dumps(artifact, sort_keys=True).encode()).hexdigest()
+    """The digest of an artifact's content; elsewhere its place, and nothing where no file was written (metrics)."""
+    return str(artifact["metadata"].get("digest") or ("://" in artifact["uri"] and artifact["uri"]) or "")
 
 
 def _existing(name: str, value: str) -> Path:
