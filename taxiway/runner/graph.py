@@ -10,14 +10,16 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from components.errors import TaxiwayError, UserError
 from taxiway import conditions, placeholders, spec
+from taxiway.runner import retries
+from taxiway.runner.retries import Attempt, Stop
 from taxiway.spec import Json, Pipeline
 
 
@@ -32,6 +34,8 @@ class State(StrEnum):
 
 
 DONE = (State.SUCCEEDED, State.CACHED)
+USER_ERROR = 2
+"""The exit status of a stage whose input has to change; see components/__main__.py."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,8 @@ class Call:
         executor: Its executor there: a `container` or an `importer`.
         inputs: Its parameters, defaults included, and artifacts.
         task: The task in the compiled pipeline: caching and retries.
+        facts: What placeholders of the run and of the task stand for.
+        platform: What Kubernetes is to add to its pod.
     """
 
     name: str
@@ -80,6 +86,8 @@ class Call:
     executor: Json
     inputs: Values
     task: Json
+    facts: Mapping[str, str] = field(default_factory=dict)
+    platform: Json = field(default_factory=dict)
 
 
 Carry = Callable[[Call], Result]
@@ -99,14 +107,26 @@ class Graph:
     pipeline: Pipeline
     carry: Carry
     facts: Mapping[str, str]
-    stopping: threading.Event
+    stopping: Stop
 
     def run(self, parameters: Json) -> Result:
         """Runs the whole pipeline and returns its outputs."""
         return self.run_dag(self.pipeline.root, Values(parameters), "")
 
-    def run_dag(self, component: Json, inputs: Values, prefix: str) -> Result:
-        """Runs the tasks of a DAG, each as soon as it can, and returns when all have ended."""
+    def run_dag(self, component: Json, inputs: Values, prefix: str, pauses: Iterable[float] = ()) -> Result:
+        """Runs the tasks of a DAG, each as soon as it can, and returns when all have ended.
+
+        Args:
+            component: The DAG's component.
+            inputs: Its inputs.
+            prefix: What its tasks' names begin with.
+            pauses: The seconds before each further attempt, where one fails.
+        """
+        for pause in pauses:
+            attempt = replace(self, stopping=Attempt(self.stopping))
+            result = attempt.run_dag(component, inputs, prefix)
+            if result.state != State.FAILED or result.exit_status == USER_ERROR or self.stopping.wait(pause):
+                return result
         return _Dag(self, component["dag"], inputs, prefix).run()
 
 
@@ -151,7 +171,7 @@ class _Dag:
                 return Result(State.SKIPPED)
         if "artifactIterator" in task or "parameterIterator" in task:
             return self._loop(name, task, before)
-        inputs = self._resolved(task, before)
+        inputs = self._resolved(name, task, before)
         condition = task.get("triggerPolicy", {}).get("condition")
         if condition and not conditions.holds(condition, inputs.parameters):
             return Result(State.SKIPPED)
@@ -161,9 +181,13 @@ class _Dag:
         component = self._graph.pipeline.component(task)
         inputs = Values(spec.with_defaults(component, inputs.parameters), inputs.artifacts)
         if "dag" in component:
-            return self._graph.run_dag(component, inputs, spec.child_name(self._prefix, name, task, index))
-        executor = self._graph.pipeline.executor(component)
-        return self._graph.carry(Call(self._call_name(name), component, executor, inputs, task))
+            prefix = spec.child_name(self._prefix, name, task, index)
+            return self._graph.run_dag(component, inputs, prefix, retries.pauses(task))
+        _require_inputs(component, inputs)
+        pipeline = self._graph.pipeline
+        executor, platform = pipeline.executor(component), pipeline.platform_of(component)
+        facts = self._facts(name)
+        return self._graph.carry(Call(self._call_name(name), component, executor, inputs, task, facts, platform))
 
     def _call_name(self, name: str) -> str:
         """`sub/name`, or `name[2]` where the prefix is a loop's index."""
@@ -171,7 +195,7 @@ class _Dag:
         return f"{loop['outer']}{'/' if loop['outer'] else ''}{name}{loop['index']}" if loop else self._prefix + name
 
     def _loop(self, name: str, task: Json, before: Mapping[str, Result]) -> Result:
-        inputs = self._resolved(task, before)
+        inputs = self._resolved(name, task, before)
         kind, iterator = next((k, task[k]) for k in ("parameterIterator", "artifactIterator") if k in task)
         items = self._items(iterator, inputs)
         at_once = threading.Semaphore(int(task.get("iteratorPolicy", {}).get("parallelismLimit", 0)) or len(items) or 1)
@@ -202,33 +226,30 @@ class _Dag:
             raise UserError(f"a loop runs over a list, not over {items!r}")
         return items
 
-    def _resolved(self, task: Json, before: Mapping[str, Result]) -> Values:
-        sources = task.get("inputs", {})
+    def _resolved(self, name: str, task: Json, before: Mapping[str, Result]) -> Values:
+        sources, facts = task.get("inputs", {}), self._facts(name)
         component = self._graph.pipeline.component(task)
         definitions = component.get("inputDefinitions", {}).get("parameters", {})
         parameters = {
-            name: spec.coerced(definitions.get(name, {}), value)
-            for name, source in sources.get("parameters", {}).items()
+            key: spec.coerced(definitions.get(key, {}), value)
+            for key, source in sources.get("parameters", {}).items()
             if (value := self._parameter(source, before)) is not None
         }
         # Constants may be templates over the parameters beside them.
-        for name, source in sources.get("parameters", {}).items():
+        for key, source in sources.get("parameters", {}).items():
             if isinstance(source.get("runtimeValue", {}).get("constant"), str):
-                parameters[name] = placeholders.fill(parameters[name], lambda body: self._fact(body, parameters))
+                parameters[key] = placeholders.fill(parameters[key], lambda body: _fact(body, parameters, facts))
         artifacts = {
-            name: found
-            for name, source in sources.get("artifacts", {}).items()
+            key: found
+            for key, source in sources.get("artifacts", {}).items()
             if (found := self._artifacts(source, before)) is not None
         }
         return Values(parameters, artifacts)
 
-    def _fact(self, body: str, parameters: Json) -> str:
-        if match := re.fullmatch(r"\.inputs\.parameters\[['\"](?P<name>[^'\"]+)['\"]\]", body):
-            value = parameters[match["name"]]
-            return value if isinstance(value, str) else json.dumps(value)
-        if body not in self._graph.facts:
-            raise UserError(f"the placeholder {{{{${body}}}}} is not known")
-        return self._graph.facts[body]
+    def _facts(self, name: str) -> dict[str, str]:
+        """The run's placeholders and the task's: its name as Kubeflow gives it, and an id in place of MLMD's."""
+        identifier = f"{self._graph.facts['.pipeline_job_resource_name']}/{self._call_name(name)}"
+        return {**self._graph.facts, ".pipeline_task_name": name, ".pipeline_task_uuid": identifier}
 
     def _parameter(self, source: Json, before: Mapping[str, Result]) -> Any:
         if "runtimeValue" in source:
@@ -265,6 +286,24 @@ class _Dag:
         return Values(parameters, artifacts)
 
 
+def _fact(body: str, parameters: Json, facts: Mapping[str, str]) -> str:
+    if match := re.fullmatch(r"\.inputs\.parameters\[['\"](?P<name>[^'\"]+)['\"]\]", body):
+        return placeholders.as_text(parameters[match["name"]])
+    if body not in facts:
+        raise UserError(f"the placeholder {{{{${body}}}}} is not known")
+    return facts[body]
+
+
+def _require_inputs(component: Json, inputs: Values) -> None:
+    """Refuses to start a container that would miss what it needs."""
+    definitions = component.get("inputDefinitions", {})
+    given: dict[str, Collection[str]] = {"parameters": inputs.parameters, "artifacts": inputs.artifacts}
+    for kind, names in given.items():
+        for name, definition in definitions.get(kind, {}).items():
+            if name not in names and not definition.get("isOptional"):
+                raise UserError(f"the input {name!r} has no value: what gives it was skipped, or none was given")
+
+
 def _runs_after_failures(task: Json) -> bool:
     return bool(task.get("triggerPolicy", {}).get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED")
 
@@ -282,7 +321,9 @@ def _collected(component: Json, results: list[Result]) -> Result:
             return first
     definitions = component.get("outputDefinitions", {})
     parameters = {
-        name: [result.outputs.parameters.get(name) for result in results] for name in definitions.get("parameters", {})
+        # A turn in which a condition skipped the task gives nothing.
+        name: [result.outputs.parameters[name] for result in results if name in result.outputs.parameters]
+        for name in definitions.get("parameters", {})
     }
     artifacts = {
         name: [artifact for result in results for artifact in result.outputs.artifacts.get(name, [])]
