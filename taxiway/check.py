@@ -10,21 +10,27 @@ from typing import Any
 from components import data_versions, serving_platforms, user_modules
 from components.artifacts import Artifact, Examples
 from components.errors import UserError
-from taxiway import known, placeholders, spec
+from taxiway import known, placeholders, refusals, spec
 from taxiway.scope import NotYetKnownError, Scope
 from taxiway.spec import Json, Leaf, Pipeline
 
 _SPLIT_PARAMETERS = ("splits", "analyze_splits", "transform_splits", "train_splits", "eval_splits")
 
 
-def findings(pipeline: Pipeline, parameters: Mapping[str, Any]) -> list[str]:
+def findings(pipeline: Pipeline, parameters: Mapping[str, Any], *, has_images: bool = False) -> list[str]:
     """Everything that is wrong with a pipeline and its parameters; empty where all is well.
+
+    Args:
+        pipeline: A compiled pipeline.
+        parameters: Its parameters.
+        has_images: Whether its containers will run in their images.
 
     Raises:
         UserError: A pipeline parameter is unknown, missing or of the wrong type.
     """
     values = spec.pipeline_parameters(pipeline, parameters)
-    return list(_Check(pipeline, values).dag(pipeline.root, values, {}))
+    refused = refusals.refusals(pipeline, values, has_images=has_images)
+    return [*refused, *_Check(pipeline, values).dag(pipeline.root, values, {})]
 
 
 class _Check:

@@ -122,11 +122,15 @@ def compile_command(
 
 
 @app.command("check")
-def check_command(pipeline: PipelineName, param: Parameters = []) -> None:  # noqa: B006 (typer reads it)
-    """Look for what would fail later: modules, artifact types, splits, data. Nothing runs."""
+def check_command(
+    pipeline: PipelineName,
+    param: Parameters = [],  # noqa: B006 (typer reads it)
+    runner: Annotated[Literal["local", "docker"], typer.Option(help="What is to run it: see `run`.")] = "local",
+) -> None:
+    """Look for what would fail later: modules, artifact types, splits, data, what only Kubernetes has. Nothing runs."""
     from taxiway import check, loading
 
-    found = check.findings(loading.load(pipeline), parsed_parameters(param))
+    found = check.findings(loading.load(pipeline), parsed_parameters(param), has_images=runner == "docker")
     for finding in found:
         print(finding)
     if found:

@@ -67,7 +67,13 @@ def ended(status: int, usage: resource.struct_rusage) -> Ended:
 
 
 class Launcher(Protocol):
-    """Starts containers, several at once, and ends them."""
+    """Starts containers, several at once, and ends them.
+
+    Attributes:
+        has_images: Whether they run in their images.
+    """
+
+    has_images: bool
 
     def open(self, log: Path) -> None:
         """Begins a run; what the launcher itself has to say goes into the file."""

@@ -30,6 +30,8 @@ STOPPED = Ended(-signal.SIGTERM)
 class LocalLauncher:
     """Containers as processes of this machine; a `Launcher`."""
 
+    has_images = False
+
     def __init__(self) -> None:
         self._log = Path(os.devnull)
         self._lock = threading.Lock()

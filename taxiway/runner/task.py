@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 import shutil
 import signal
@@ -22,16 +23,16 @@ from components.dvc_outputs import repository_root
 from components.dvc_revisions import is_url
 from components.errors import UserError
 from components.executor import local_path
-from taxiway import cache, spec
+from taxiway import cache, refusals, spec
 from taxiway.cache import Manifest
 from taxiway.digest_store import DigestStore
 from taxiway.home import Home
-from taxiway.placeholders import fill_command
-from taxiway.runner.graph import Call, Result, State, Values
+from taxiway.placeholders import bodies, fill_command
+from taxiway.runner import arguments, retries
+from taxiway.runner.graph import USER_ERROR, Call, Result, State, Values
 from taxiway.runner.launcher import Ended, Job, Launcher
 from taxiway.spec import Json
 
-USER_ERROR = 2  # the exit status of a stage whose input has to change; see components/__main__.py
 _LAST_LINES = 20
 # Metadata that say where an artifact came from, or where its models lie (TFX's names), and not what it is.
 _APART = {"digest", "provenance", provenance.CHAIN_PROPERTY, "current_model", "baseline_model"}
@@ -51,6 +52,7 @@ class TaskRunner:
         use_cache: Whether earlier outputs may be used.
         launched: Called with what was not found in the cache and is about to run.
         sources: The files that the pipeline came from.
+        pause: Waits for a time before a further attempt; true where the run stops, and there is to be none.
     """
 
     run_id: str
@@ -61,6 +63,7 @@ class TaskRunner:
     use_cache: bool = True
     launched: Callable[[Call], None] = field(default=lambda call: None)
     sources: frozenset[Path] = frozenset()
+    pause: Callable[[float], bool] = field(default=lambda seconds: False)
 
     def carry(self, call: Call) -> Result:
         """Finds or makes the outputs of a call.
@@ -101,6 +104,8 @@ class TaskRunner:
             "named": self._named(call),
             "inputs": {name: [_as_seen(a) for a in found] for name, found in call.inputs.artifacts.items()},
             "outputs": call.component.get("outputDefinitions", {}),
+            "variables": {name: os.environ.get(name) for name in _of_kubernetes(call, secrets=False)},
+            "facts": {body: call.facts[body] for body in sorted(_bodies(container)) if body in call.facts},
         }
 
     def _named(self, call: Call) -> Json:
@@ -132,8 +137,7 @@ class TaskRunner:
 
     def _make(self, call: Call, parts: Json, key: str, folder: Path) -> Result:
         began = time.monotonic()
-        attempts = 1 + int(call.task.get("retryPolicy", {}).get("maxRetryCount", 0))
-        for attempt in range(attempts):
+        for pause in (*retries.pauses(call.task), None):
             staged = self.home.work / self.run_id / uuid.uuid4().hex
             staged.mkdir(parents=True)
             try:
@@ -144,7 +148,7 @@ class TaskRunner:
                     manifest.parameters.update(_written_parameters(call, executor_input, manifest.parameters))
                     result = self._keep(manifest, staged, folder, time.monotonic() - began)
                     return replace(result, cpu_seconds=ended.cpu_seconds, peak_mb=ended.peak_mb)
-                if status == USER_ERROR or attempt == attempts - 1 or status < 0:
+                if status == USER_ERROR or status < 0 or pause is None or self.pause(pause):
                     return Result(
                         _state_of(status),
                         error=self._error(call, status),
@@ -157,7 +161,8 @@ class TaskRunner:
     def _launch(self, call: Call, staged: Path) -> tuple[Ended, Json]:
         executor_input = _executor_input(call, staged)
         container = call.executor["container"]
-        environment = {variable["name"]: variable["value"] for variable in container.get("env", [])}
+        environment = {name: os.environ[name] for name in _of_kubernetes(call) if name in os.environ}
+        environment |= {variable["name"]: variable["value"] for variable in container.get("env", [])}
         # A pipeline that was compiled with its modules has their commit.
         environment.setdefault(provenance.COMMIT_VARIABLE, provenance.commit_text(self._commit(call)))
         if image := self._image(call):
@@ -166,20 +171,23 @@ class TaskRunner:
             (staged / name).mkdir()
         # What a killed stage leaves goes with the staging folder.
         environment["TMPDIR"] = str(staged / "tmp")
+        stage = spec.stage_name(call.executor)
+        filled = fill_command(container.get("args", []), executor_input, call.facts)
         log = self.log(call.name)
         log.parent.mkdir(parents=True, exist_ok=True)
         self.launched(call)
         job = Job(
             name=call.name,
-            stage=spec.stage_name(call.executor),
+            stage=stage,
             image=container["image"],
-            command=fill_command(container.get("command", []), executor_input),
-            arguments=fill_command(container.get("args", []), executor_input),
+            command=fill_command(container.get("command", []), executor_input, call.facts),
+            arguments=arguments.in_files(filled, staged) if stage else filled,
             log=log,
             environment=environment,
             paths=(self.home.root, *_named_paths(call)),
             imports=_user_imports(call),
         )
+        arguments.require_short(job.words, call.inputs.parameters)
         return self.launcher.launch(job), executor_input
 
     def _keep(self, manifest: Manifest, staged: Path, folder: Path, seconds: float) -> Result:
@@ -299,6 +307,15 @@ def _executor_input(call: Call, staged: Path) -> Json:
     }
 
 
+def _of_kubernetes(call: Call, *, secrets: bool = True) -> list[str]:
+    """The variables that Kubernetes would give a task, and the environment of the run gives here."""
+    return [name for name, origin, _ in refusals.variables(call.platform) if secrets or "secret" not in origin.split()]
+
+
+def _bodies(container: Json) -> set[str]:
+    return set(bodies([*container.get("command", []), *container.get("args", [])]))
+
+
 def _declared(name: str, definition: Json, staged: Path) -> Json:
     return {"name": name, "uri": str(staged / "outputs" / name), "type": definition["artifactType"], "metadata": {}}
 
@@ -316,18 +333,33 @@ def _written_parameters(call: Call, executor_input: Json, known: Json) -> Json:
         if name not in known:
             if not path.is_file():
                 raise UserError(f"{call.name} wrote no value for its output {name!r}")
-            found[name] = _parsed(name, definitions[name], path.read_text())
+            found[name] = _parsed(name, definitions[name], path.read_bytes())
     return found
 
 
-def _parsed(name: str, definition: Json, text: str) -> Any:
-    if definition["parameterType"] == "STRING":
-        return text
+# As Go's strconv.ParseBool reads it.
+_BOOLEANS = dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True) | dict.fromkeys(
+    ("0", "f", "F", "false", "FALSE", "False"), False
+)
+_READERS: dict[str, Callable[[str], Any]] = {
+    "STRING": str,
+    "NUMBER_INTEGER": int,
+    "NUMBER_DOUBLE": float,
+    "BOOLEAN": lambda text: _BOOLEANS[text.strip()],
+}
+
+
+def _parsed(name: str, definition: Json, written: bytes) -> Any:
+    """What a container wrote into an output's file, read as Kubeflow's launcher reads it."""
+    kind = definition["parameterType"]
     try:
-        return spec.coerced(name, definition, json.loads(text))
-    except json.JSONDecodeError as error:
-        kind = definition["parameterType"].lower()
-        raise UserError(f"the output {name!r} takes a {kind}, not {text[:100]!r}") from error
+        value = _READERS.get(kind, json.loads)(written.decode())
+    except (KeyError, ValueError):
+        value = None
+    if not isinstance(value, spec.TYPES.get(kind, object)):
+        shown = written[:100].decode(errors="replace")
+        raise UserError(f"the output {name!r} takes a {kind.lower()}, not {shown!r}")
+    return spec.coerced(name, definition, value)
 
 
 def _user_imports(call: Call) -> frozenset[str]:
