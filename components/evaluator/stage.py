@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from components.artifacts import (
+    CustomOps,
     Examples,
     Input,
     Model,
@@ -33,6 +34,7 @@ def evaluator(
     splits: list = ["eval"],
     engine: str = "direct",
     beam_pipeline_args: list = [],
+    custom_ops: CustomOps = [],
 ) -> Blessed:
     """Computes TFMA's metrics by slice, holds them against the thresholds, and blesses the model or not.
 
@@ -48,6 +50,8 @@ def evaluator(
         engine: `direct`, in this process; or `beam`, for data that one machine does not hold.
         beam_pipeline_args: Beam's pipeline options for `beam`, such as `["--runner=FlinkRunner", ...]`; the
             DirectRunner by default.
+        custom_ops: Libraries of operations that a model has and TensorFlow has not: Python modules
+            (`tensorflow_text`) and `.so` files; Beam's workers need them at the same place.
         blessed: Whether every threshold of the EvalConfig holds.
     """
     from components.beam_engine import uses_beam
@@ -55,7 +59,7 @@ def evaluator(
     from components.evaluator.results import overall
 
     on_beam = uses_beam(engine, beam_pipeline_args)
-    work = Evaluation(eval_config, model, baseline_model, examples, splits, schema)
+    work = Evaluation(eval_config, model, baseline_model, examples, splits, schema, custom_ops)
     with whole_folder(evaluation.path) as results, whole_folder(blessing.path) as verdict:
         work.write(results, beam_pipeline_args if on_beam else None)
         blessed = judge(work, results)
