@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components import user_modules
+from components import custom_ops, user_modules
 from components.artifacts import Artifact, Role
 from components.digests import PROVENANCE_FILE, text_digest, tree_digest
 
@@ -149,6 +149,9 @@ def activity(
         for name, role in roles.items()
         if role.name == "File" and parameters[name] and Path(parameters[name]).exists()
     }
+    for name, role in roles.items():
+        if role.name == "Operations":
+            files |= custom_ops.digests(parameters[name], tree_digest)
     return {
         "stage": stage,
         "stage_version": stage_version(stage),

@@ -53,6 +53,15 @@ def source_file(module: str) -> Path:
     )
 
 
+def own_source(module: str) -> Path | None:
+    """The file of a module that is the user's own; None for one that is installed, or not here."""
+    try:
+        path = source_file(module)
+    except UserError:
+        return None
+    return path if _is_users(path) else None
+
+
 def describe(module: str, function: str) -> dict[str, str]:
     """What the lineage says of a function in a user's module: `name`, `function`, `file_digest` and `digest`.
 

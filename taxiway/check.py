@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from components import data_versions, serving_platforms, user_modules
+from components import custom_ops, data_versions, serving_platforms, user_modules
 from components.artifacts import Artifact, Examples
 from components.errors import UserError
 from taxiway import known, placeholders, refusals, spec
@@ -82,6 +82,10 @@ class _Check:
                     _data(value, given)
                 elif role == "Serving":
                     serving_platforms.parse(value)
+                elif role == "Operations":
+                    for file in custom_ops.files(value):
+                        if not file.is_file():
+                            yield f"{leaf.name}: {name} names {file}, which is not there"
                 elif role == "File" and value and not Path(value).is_file():
                     yield f"{leaf.name}: {name} names {value}, which is not there"
             except UserError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +43,14 @@ class Evaluation:
         examples: Artifact,
         splits: list[str],
         schema: Artifact | None,
+        custom_ops: Sequence[str] = (),
     ) -> None:
         self.baseline = baseline if models.exists(baseline) else None
         self.config = settings.eval_config(eval_config, has_baseline=self.baseline is not None)
         self._examples = examples
         self._splits = require_splits(examples, splits)
         self._schema = _read_schema(schema)
-        self._models = models.shared_models(self.config, candidate, self.baseline)
+        self._models = models.shared_models(self.config, candidate, self.baseline, custom_ops)
         self._inference = Inference(self.config, self._models, self._representations)
 
     def write(self, folder: Path, beam_pipeline_args: list[str] | None = None) -> None:

@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from components import data_versions, provenance, user_modules
+from components import custom_ops, data_versions, provenance, user_modules
 from components.artifacts import TYPES, Artifact, Role
 from components.digests import text_digest
 from components.dvc_outputs import repository_root
@@ -111,13 +111,15 @@ class TaskRunner:
     def _named(self, call: Call) -> Json:
         """What the call's parameters name: the state of the data, files and modules behind them, and the places."""
         definitions = call.component.get("inputDefinitions", {}).get("parameters", {})
-        found = {}
+        found: Json = {}
         for name, value in call.inputs.parameters.items():
             role, detail = spec.mark(definitions.get(name, {}))
             if value and role == "Module":
                 found[name] = user_modules.describe(value, detail)["digest"]
             elif value and role == "File":
                 found[name] = self.digests.tree(_existing(name, value))
+            elif value and role == "Operations":
+                found[name] = custom_ops.digests(value, self.digests.tree)
             elif value and role == "Data":
                 found[name] = self._data(call.inputs.parameters, value)
             elif value and role == "Destination":
@@ -378,7 +380,9 @@ def _named_paths(call: Call) -> Iterator[Path]:
     definitions = call.component.get("inputDefinitions", {}).get("parameters", {})
     for name, value in call.inputs.parameters.items():
         role, _ = spec.mark(definitions.get(name, {}))
-        if value and role in _PATH_ROLES and "://" not in value:
+        if value and role == "Operations":
+            yield from (file.absolute() for file in custom_ops.files(value))
+        elif value and role in _PATH_ROLES and "://" not in value:
             path = Path(value).absolute()
             yield path
             if role == "Data":

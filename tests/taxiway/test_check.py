@@ -74,6 +74,15 @@ def test_a_place_to_serve_that_does_not_exist(serving: dict[str, Any], said: str
     assert _findings(served, serving={"local": {}}) == []
 
 
+def test_a_library_of_operations_that_is_not_there() -> None:
+    @dsl.pipeline(name="triple")
+    def triple():
+        model = dsl.importer(artifact_uri="model", artifact_class=dsl.Model, reimport=False).output
+        InfraValidator(model=model, custom_ops=["ops/triple.so", "module.py", "a_module_of_the_image"])
+
+    assert _findings(triple) == ["infra-validator: custom_ops names ops/triple.so, which is not there"]
+
+
 def test_unreachable_data_are_named() -> None:
     (finding,) = _findings(sound, data="nowhere/trips.csv")
     assert finding.startswith("example-gen: ")

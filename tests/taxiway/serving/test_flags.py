@@ -39,7 +39,7 @@ THEIRS = re.findall(
 
 HERE_ONLY = {
     "--host", "--verify", "--no-verify", "--public-key", "--tls-key", "--tls-client-ca", "--max-request-mb",
-    "--max-waiting", "--address-file", "--reload-root",
+    "--max-waiting", "--address-file", "--reload-root", "--custom-ops",
 }  # fmt: skip
 """Options that no flag of TF Serving's stands for; the page lists them below the table."""
 
