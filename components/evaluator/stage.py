@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from components.artifacts import (
     Artifact,
+    EvalSettings,
     Examples,
     Input,
     Model,
@@ -28,7 +29,7 @@ def evaluator(
     model: Input[Model],
     evaluation: Output[ModelEvaluation],
     blessing: Output[ModelBlessing],
-    eval_config: dict,
+    eval_config: EvalSettings,
     baseline_model: Input[Model] | None = None,
     schema: Input[Schema] | None = None,
     splits: list = ["eval"],
