@@ -1,4 +1,7 @@
-"""Finds, before anything runs, what would fail later: modules, artifact types, splits, data. Loads no TensorFlow."""
+"""Finds, before anything runs, what would fail later: modules, artifact types, splits, data, settings of evaluations.
+
+Loads no TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from components import custom_ops, data_versions, serving_platforms, user_modules
+from components import custom_ops, data_versions, eval_configs, serving_platforms, user_modules
 from components.artifacts import Artifact, Examples
 from components.errors import UserError
+from components.eval_configs import Fault
 from taxiway import known, placeholders, refusals, spec
+from taxiway.known_names import KnownNames
 from taxiway.scope import NotYetKnownError, Scope
 from taxiway.spec import Json, Leaf, Pipeline
 
@@ -39,6 +44,7 @@ class _Check:
     def __init__(self, pipeline: Pipeline, parameters: Json) -> None:
         self._pipeline = pipeline
         self._splits = _known_splits(pipeline, parameters)
+        self._names = KnownNames()
 
     def dag(self, component: Json, values: Json, types: dict[str, str]) -> Iterator[str]:
         """What is wrong in a DAG, given the known values of its parameters and types of its artifacts."""
@@ -73,6 +79,7 @@ class _Check:
 
     def _leaf(self, leaf: Leaf, given: Json) -> Iterator[str]:
         definitions = leaf.component.get("inputDefinitions", {}).get("parameters", {})
+        self._take_names(leaf, definitions, given)
         for name, value in given.items():
             role, detail = spec.mark(definitions.get(name, {}))
             try:
@@ -86,11 +93,29 @@ class _Check:
                     for file in custom_ops.files(value):
                         if not file.is_file():
                             yield f"{leaf.name}: {name} names {file}, which is not there"
+                elif role == "EvalConfig":
+                    yield from (f"{leaf.name}: {fault}" for fault in self._eval_config(value))
                 elif role == "File" and value and not Path(value).is_file():
                     yield f"{leaf.name}: {name} names {value}, which is not there"
             except UserError as error:
                 yield f"{leaf.name}: {error}"
         yield from self._unknown_splits(leaf, given)
+
+    def _take_names(self, leaf: Leaf, definitions: Json, given: Json) -> None:
+        if not _stage(self._pipeline, leaf.component):
+            self._names.add_unknown()
+        for name, definition in definitions.items():
+            role = spec.mark(definition)[0]
+            if role in ("Data", "Module") and name not in given:
+                self._names.add_unknown()
+            elif role == "Data":
+                self._names.add_data(given[name], given)
+            elif role == "Module" and given[name]:
+                self._names.add_module(given[name])
+
+    def _eval_config(self, settings: Json) -> list[Fault]:
+        faults = eval_configs.faults(settings)
+        return faults or [*eval_configs.metric_faults(settings), *self._names.unknown(settings)]
 
     def _unknown_splits(self, leaf: Leaf, given: Json) -> Iterator[str]:
         if self._splits is None or "Examples" not in _input_marks(leaf.component):

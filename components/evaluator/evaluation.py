@@ -13,6 +13,7 @@ from tfx_bsl.tfxio import tensor_representation_util
 
 from components.artifacts import Artifact
 from components.errors import DataError, UserError
+from components.eval_configs import near
 from components.evaluator import direct, models, results, settings
 from components.evaluator.rows import IndirectError, Inference, Representations, Rows, described
 from components.evaluator.slices import Slicer
@@ -160,7 +161,7 @@ def _require_columns(wanted: set[str], seen: set[str]) -> None:
     if missing := sorted(wanted - seen):
         raise UserError(
             f"eval_config.slicing_specs: there is no column {missing[0]!r} to slice by",
-            mend=settings.near(missing[0], seen, "the columns there are:"),
+            mend=near(missing[0], seen, "the columns there are:"),
         )
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from components.artifacts import (
     Artifact,
     CustomOps,
+    EvalSettings,
     Examples,
     Input,
     Model,
@@ -29,7 +30,7 @@ def evaluator(
     model: Input[Model],
     evaluation: Output[ModelEvaluation],
     blessing: Output[ModelBlessing],
-    eval_config: dict,
+    eval_config: EvalSettings,
     baseline_model: Input[Model] | None = None,
     schema: Input[Schema] | None = None,
     splits: list = ["eval"],
