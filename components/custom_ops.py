@@ -95,7 +95,7 @@ def missing(error: BaseException | str) -> str:
     whose, install = (f" of {known.title}", f"install {known.package} and ") if known else ("", "")
     named = known.module if known else "MODULE or FILE.so"
     return (
-        f"it has the operation {found[1]!r}{whose}, which is not in this process: {install}name the library, "
+        f"the operation {found[1]!r}{whose}, which the model has, is not in this process: {install}name the library, "
         f"`--custom-ops {named}` of taxiway serve, `custom_ops` of the stages infra_validator and evaluator"
     )
 

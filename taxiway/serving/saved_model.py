@@ -193,7 +193,7 @@ def _import_functions(graph: tf.Graph, graph_def: graph_pb2.GraphDef) -> None:
 
 def _failed_load(error: Exception) -> ServingError:
     if missing := custom_ops.missing(error):
-        return ServingError(grpc.StatusCode.NOT_FOUND, f"The model does not load: {missing}")
+        return ServingError(grpc.StatusCode.NOT_FOUND, missing[0].upper() + missing[1:])
     if isinstance(error, tf.errors.OpError):
         return ServingError(_CODES.get(error.error_code, grpc.StatusCode.UNKNOWN), str(error.message))
     # Damaged protos, missing assets, tags that are not there: Python's loader has many kinds.
