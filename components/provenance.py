@@ -6,7 +6,8 @@ metadata (`provenance_chain`). A record:
 
     {"digest": content digest, "type": TFX type, "output": name, "stage": name, "stage_version": digest of its code,
      "parameters": {...}, "code": {"commit": ..., "modified": bool, "modules": {parameter: {name, function, digest}}},
-     "image": ..., "data": data version or null, "inputs": {name: digest}, "created": ISO 8601}
+     "image": ..., "environment": see `components.environment`, "data": data version or null,
+     "inputs": {name: digest}, "created": ISO 8601}
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components import custom_ops, user_modules
+from components import custom_ops, environment, user_modules
 from components.artifacts import Artifact, Role
 from components.digests import PROVENANCE_FILE, text_digest, tree_digest
 
@@ -158,6 +159,7 @@ def activity(
         "parameters": dict(parameters),
         "code": {**commit, "modules": modules, "files": files},
         "image": os.environ.get(IMAGE_VARIABLE, ""),
+        "environment": environment.described(),
         "inputs": {
             name: artifact.metadata.get("digest") or tree_digest(artifact.path) for name, artifact in inputs.items()
         },

@@ -23,6 +23,7 @@ from components.errors import TaxiwayError, UserError
 from taxiway.doctor.command import doctor_command
 from taxiway.kubeflow.command import InlineModules, Profiles, submit_command
 from taxiway.prediction.command import predict_command
+from taxiway.reproduction.command import reproduce_command
 from taxiway.routing.command import route_command
 from taxiway.serving.command import ServeCommand, serve_command
 from taxiway.versions.command import rollback_command, versions_command
@@ -173,6 +174,7 @@ def runs_command(
         listing.show(runs, Console())
 
 
+app.command("reproduce")(reproduce_command)
 app.command("submit")(submit_command)
 app.command("doctor")(doctor_command)
 app.command("serve", cls=ServeCommand)(serve_command)
