@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import grpc
 import numpy as np
@@ -60,6 +61,12 @@ class Signature:
     inputs: Mapping[str, TensorInfo]
     outputs: Mapping[str, TensorInfo]
     defaults: Arrays = field(default_factory=dict)
+
+    @cached_property
+    def takes_any_rows(self) -> bool:
+        """Whether there are inputs, and none of them says how many rows it takes."""
+        shapes = [info.shape for info in self.inputs.values()]
+        return bool(shapes) and not any(shape and shape[0] is not None for shape in shapes)
 
     def completed(self, inputs: Arrays) -> Arrays:
         """The inputs, with the defaults of those that are missing.

@@ -75,9 +75,9 @@ def from_protos(protos: Mapping[str, tensor_pb2.TensorProto], most: int) -> dict
         ValueError: As `from_proto`; names the input.
     """
     found = {}
-    for name, proto in protos.items():
+    for name in sorted(protos):
         try:
-            found[name], filled = _from_proto(proto, most)
+            found[name], filled = _from_proto(protos[name], most)
         except ValueError as error:
             raise ValueError(f'Input "{name}": {error}') from error
         most -= filled
