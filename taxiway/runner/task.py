@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -26,6 +27,7 @@ from taxiway.cache import Manifest
 from taxiway.digest_store import DigestStore
 from taxiway.home import Home
 from taxiway.placeholders import fill_command
+from taxiway.runner import outputs
 from taxiway.runner.graph import Call, Result, State, Values
 from taxiway.runner.launcher import Ended, Job, Launcher
 from taxiway.spec import Json
@@ -129,10 +131,10 @@ class TaskRunner:
             staged = self.home.work / self.run_id / uuid.uuid4().hex
             staged.mkdir(parents=True)
             try:
-                ended, executor_input = self._launch(call, staged)
+                ended, executor_input, seen = self._launch(call, staged)
                 status = ended.status
                 if status == 0:
-                    manifest = self._manifest(call, parts, key, staged, folder, executor_input)
+                    manifest = self._manifest(call, parts, key, staged, folder, executor_input, seen)
                     manifest.parameters.update(_written_parameters(call, executor_input, manifest.parameters))
                     result = self._keep(manifest, staged, folder, time.monotonic() - began)
                     return replace(result, cpu_seconds=ended.cpu_seconds, peak_mb=ended.peak_mb)
@@ -146,7 +148,7 @@ class TaskRunner:
                 shutil.rmtree(staged, ignore_errors=True)
         raise AssertionError("unreachable: the last attempt returns")
 
-    def _launch(self, call: Call, staged: Path) -> tuple[Ended, Json]:
+    def _launch(self, call: Call, staged: Path) -> tuple[Ended, Json, outputs.Seen]:
         executor_input = _executor_input(call, staged)
         container = call.executor["container"]
         environment = {variable["name"]: variable["value"] for variable in container.get("env", [])}
@@ -172,7 +174,7 @@ class TaskRunner:
             paths=(self.home.root, *_named_paths(call)),
             imports=_user_imports(call),
         )
-        return self.launcher.launch(job), executor_input
+        return self.launcher.launch(job), executor_input, functools.partial(self.launcher.seen, job)
 
     def _keep(self, manifest: Manifest, staged: Path, folder: Path, seconds: float) -> Result:
         manifest = Manifest(**{**manifest.__dict__, "seconds": round(seconds, 3)})
@@ -180,22 +182,24 @@ class TaskRunner:
         return Result(State.SUCCEEDED, _outputs(kept))
 
     def _manifest(
-        self, call: Call, parts: Json, key: str, staged: Path, folder: Path, executor_input: Json
+        self, call: Call, parts: Json, key: str, staged: Path, folder: Path, executor_input: Json, seen: outputs.Seen
     ) -> Manifest:
         """Reads the ExecutorOutput, if any, and says where the artifacts will lie."""
         output_file = Path(executor_input["outputs"]["outputFile"])
         output = json.loads(output_file.read_text()) if output_file.is_file() else {}
+        output_file.unlink(missing_ok=True)
         artifacts = {}
         for name, declared in executor_input["outputs"]["artifacts"].items():
             written = output.get("artifacts", {}).get(name, {}).get("artifacts") or declared["artifacts"]
-            merged = [_merged(declared["artifacts"][0], artifact) for artifact in written]
+            place = staged / "outputs" / name
+            merged = [outputs.kept(_merged(declared["artifacts"][0], each), place, seen, call.name) for each in written]
             for artifact in merged:
-                self._stamp(call, name, artifact)
+                self._stamp(call, name, artifact, staged)
                 artifact["uri"] = artifact["uri"].replace(str(staged / "outputs"), str(folder))
             artifacts[name] = merged
         return Manifest(key, parts, dict(output.get("parameterValues", {})), artifacts)
 
-    def _stamp(self, call: Call, name: str, artifact: Json) -> None:
+    def _stamp(self, call: Call, name: str, artifact: Json, staged: Path) -> None:
         """Gives provenance to what a container that is no stage of ours wrote, so that no chain breaks there."""
         path = local_path(artifact["uri"])
         if "provenance" in artifact["metadata"] or not path.exists():
@@ -207,7 +211,8 @@ class TaskRunner:
             "image": self._image(call),
         }
         stamped = _artifact(artifact)
-        provenance.stamp(stamped, name, made_by, inputs)
+        # A folder elsewhere is the user's, and nothing is written into it.
+        provenance.stamp(stamped, name, made_by, inputs, beside=path.is_relative_to(staged))
         artifact["metadata"] = stamped.metadata
 
     def _image(self, call: Call) -> str:
@@ -274,7 +279,8 @@ def _executor_input(call: Call, staged: Path) -> Json:
                 name: {"artifacts": [_declared(name, definition, staged)]}
                 for name, definition in definitions.get("artifacts", {}).items()
             },
-            "outputFile": str(staged / "executor_output.json"),
+            # Where kfp's `get_uri` looks for a place that is kept.
+            "outputFile": str(staged / "outputs" / "executor_output.json"),
         },
     }
 
