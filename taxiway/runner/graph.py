@@ -2,7 +2,7 @@
 
 Every task waits in a thread of its own for the tasks that it depends on. A condition that does not hold, and every
 task after it, is skipped. When a task fails, those that run go on to their end and no new one starts, but for exit
-handlers.
+handlers of what had begun, and all that is in them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -75,6 +75,7 @@ class Call:
         executor: Its executor there: a `container` or an `importer`.
         inputs: Its parameters, defaults included, and artifacts.
         task: The task in the compiled pipeline: caching and retries.
+        at_exit: Whether it runs, as an exit handler or in one, though another task failed.
     """
 
     name: str
@@ -82,9 +83,13 @@ class Call:
     executor: Json
     inputs: Values
     task: Json
+    at_exit: bool = False
 
 
 Carry = Callable[[Call], Result]
+
+# Of a task that another's failure kept from starting: its exit handler has nothing to do.
+_NOT_BEGUN = Result(State.CANCELED)
 
 
 @dataclass(frozen=True)
@@ -96,12 +101,14 @@ class Graph:
         carry: Carries out one container or importer; called from several threads at once.
         facts: Placeholders of the run: `.pipeline_job_name` and the like.
         stopping: Set when a task failed or the user interrupts; no task starts after.
+        at_exit: Whether it is an exit handler.
     """
 
     pipeline: Pipeline
     carry: Carry
     facts: Mapping[str, str]
     stopping: threading.Event
+    at_exit: bool = False
 
     def run(self, parameters: Json) -> Result:
         """Runs the whole pipeline and returns its outputs."""
@@ -146,9 +153,12 @@ class _Dag:
 
     def _result(self, name: str, task: Json) -> Result:
         before = {other: self._results[other].result() for other in spec.dependencies(task)}
-        if not _runs_after_failures(task):
+        if _runs_after_failures(task):
+            if any(result is _NOT_BEGUN for result in before.values()):
+                return _NOT_BEGUN
+        else:
             if self._graph.stopping.is_set() or any(r.state in (State.FAILED, State.CANCELED) for r in before.values()):
-                return Result(State.CANCELED)
+                return _NOT_BEGUN
             if any(result.state == State.SKIPPED for result in before.values()):
                 return Result(State.SKIPPED)
         if "artifactIterator" in task or "parameterIterator" in task:
@@ -170,10 +180,17 @@ class _Dag:
         parameters = spec.with_defaults(component, {**defaults, **inputs.parameters})
         if "dag" in component:
             inner = Values(spec.inherited(task, self._inputs.parameters) | parameters, inputs.artifacts)
-            return self._graph.run_dag(component, inner, spec.child_name(self._prefix, name, task, index))
+            return self._around(task).run_dag(component, inner, spec.child_name(self._prefix, name, task, index))
         executor = _settled(self._graph.pipeline.executor(component), self._scope(parameters))
         taken = Values(spec.taken(component, parameters), inputs.artifacts)
-        return self._graph.carry(Call(self._call_name(name), component, executor, taken, task))
+        at_exit = self._graph.at_exit or _runs_after_failures(task)
+        return self._graph.carry(Call(self._call_name(name), component, executor, taken, task, at_exit))
+
+    def _around(self, task: Json) -> Graph:
+        """The graph for the tasks inside of a task: what failed outside does not stop an exit handler's."""
+        if not _runs_after_failures(task):
+            return self._graph
+        return replace(self._graph, stopping=threading.Event(), at_exit=True)
 
     def _call_name(self, name: str) -> str:
         """`sub/name`, or `name[2]` where the prefix is a loop's index."""
@@ -337,9 +354,10 @@ def _selected(selector: str | None, value: Any) -> Any:
 
 
 def _final_status(producer: str, before: Mapping[str, Result], facts: Mapping[str, str]) -> Json:
+    """A PipelineTaskFinalStatus; its states are those of Kubeflow's driver, which are ML Metadata's."""
     result = before[producer]
     return {
-        "state": "SUCCEEDED" if result.state in DONE else str(result.state),
+        "state": "COMPLETE" if result.state in DONE else str(result.state),
         "error": {"message": result.error, "code": 1} if result.error else {},
         "pipelineJobResourceName": facts[".pipeline_job_resource_name"],
         "pipelineTaskName": producer,
