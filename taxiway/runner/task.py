@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from components import data_versions, provenance, user_modules
-from components.artifacts import TYPES, Artifact
+from components.artifacts import TFX_VERSION, TYPES, Artifact
 from components.digests import text_digest
 from components.dvc_outputs import repository_root
 from components.dvc_revisions import is_url
@@ -194,6 +194,7 @@ class TaskRunner:
             place = staged / "outputs" / name
             merged = [outputs.kept(_merged(declared["artifacts"][0], each), place, seen, call.name) for each in written]
             for artifact in merged:
+                artifact["metadata"] = {**_typed(call, name), **artifact["metadata"]}
                 self._stamp(call, name, artifact, staged)
                 artifact["uri"] = artifact["uri"].replace(str(staged / "outputs"), str(folder))
             artifacts[name] = merged
@@ -287,6 +288,12 @@ def _executor_input(call: Call, staged: Path) -> Json:
 
 def _declared(name: str, definition: Json, staged: Path) -> Json:
     return {"name": name, "uri": str(staged / "outputs" / name), "type": definition["artifactType"], "metadata": {}}
+
+
+def _typed(call: Call, output: str) -> Json:
+    """The metadata that give an output the TFX type which stands before its description."""
+    kind = spec.mark(call.component["outputDefinitions"]["artifacts"][output])[0]
+    return {"tfx_type": kind, "tfx_version": TFX_VERSION} if kind in TYPES else {}
 
 
 def _merged(declared: Json, written: Json) -> Json:
