@@ -167,17 +167,27 @@ def activity(
     }
 
 
-def stamp(artifact: Artifact, output: str, made_by: Record, inputs: Mapping[str, Artifact]) -> None:
-    """Gives one artifact its digest and record, and writes its chain beside it; see `stamp_all`."""
-    stamp_all({output: artifact}, made_by, inputs)
+def stamp(
+    artifact: Artifact, output: str, made_by: Record, inputs: Mapping[str, Artifact], *, beside: bool = True
+) -> None:
+    """Gives one artifact its digest and record; see `stamp_all`."""
+    stamp_all({output: artifact}, made_by, inputs, beside=beside)
 
 
-def stamp_all(outputs: Mapping[str, Artifact], made_by: Record, inputs: Mapping[str, Artifact]) -> None:
+def stamp_all(
+    outputs: Mapping[str, Artifact], made_by: Record, inputs: Mapping[str, Artifact], *, beside: bool = True
+) -> None:
     """Gives what one call of a stage made its digests and records, and writes its chain beside each artifact.
 
     A chain holds the own record, those of the other outputs of the call (a blessing names its evaluation), those of
     all inputs, and those that the stage itself left in the artifact's `provenance.json`: what it fetched from
     elsewhere has a history there. The first of these is the record's input `source`.
+
+    Args:
+        outputs: The artifacts by output name.
+        made_by: What made them, from `activity`.
+        inputs: The artifacts that it was given.
+        beside: Whether a chain may lie beside its artifact; it is in the metadata otherwise.
     """
     brought = {name: _written_chain(artifact) for name, artifact in outputs.items()}
     records = {name: _output_record(name, artifact, made_by, brought[name]) for name, artifact in outputs.items()}
@@ -186,7 +196,7 @@ def stamp_all(outputs: Mapping[str, Artifact], made_by: Record, inputs: Mapping[
         artifact.metadata["digest"] = records[name]["digest"]
         artifact.metadata["provenance"] = json.dumps(_shortened(records[name]))
         chained = distinct([records[name], *records.values(), *older, *brought[name]])
-        if artifact.takes_files and artifact.path.is_dir():
+        if beside and artifact.takes_files and artifact.path.is_dir():
             write_chain(artifact.path, chained)
         else:
             artifact.metadata[CHAIN_PROPERTY] = json.dumps(chained)

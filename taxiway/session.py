@@ -337,7 +337,7 @@ class _Session:
 
     def _carry(self, call: Call) -> Result:
         with self._slots:
-            if self._stopping.is_set() and not _is_exit_task(call):
+            if self._stopping.is_set() and not call.at_exit:
                 return Result(State.CANCELED)
             self._begin(call)
             try:
@@ -457,10 +457,6 @@ def _artifacts(values: Values) -> dict[str, Artifact]:
 
 def _stage(call: Call) -> str:
     return spec.stage_name(call.executor) or call.name
-
-
-def _is_exit_task(call: Call) -> bool:
-    return bool(call.task.get("triggerPolicy", {}).get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED")
 
 
 @contextmanager

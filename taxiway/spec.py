@@ -18,7 +18,7 @@ import yaml
 
 from components.errors import UserError
 from components.executor import CHANNEL
-from taxiway import placeholders
+from taxiway import docstrings, placeholders
 
 Json = dict[str, Any]
 
@@ -136,6 +136,7 @@ def from_documents(documents: list[Any], path: Path) -> Pipeline:
             f"{path} has the IR version {spec.get('schemaVersion')!r}; open-source Kubeflow takes 2.1.0",
             mend="compile it with kfp 2",
         )
+    docstrings.complete(spec)
     return Pipeline(spec, documents[1] if len(documents) > 1 else {})
 
 

@@ -2,7 +2,7 @@
 
 Every task waits in a thread of its own for the tasks that it depends on. A condition that does not hold, and every
 task after it, is skipped. When a task fails, those that run go on to their end and no new one starts, but for exit
-handlers.
+handlers of what had begun, and all that is in them.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ class Call:
         task: The task in the compiled pipeline: caching and retries.
         facts: What placeholders of the run and of the task stand for.
         platform: What Kubernetes is to add to its pod.
+        at_exit: Whether it runs, as an exit handler or in one, though another task failed.
     """
 
     name: str
@@ -91,9 +92,13 @@ class Call:
     task: Json
     facts: Mapping[str, str] = field(default_factory=dict)
     platform: Json = field(default_factory=dict)
+    at_exit: bool = False
 
 
 Carry = Callable[[Call], Result]
+
+# Of a task that another's failure kept from starting: its exit handler has nothing to do.
+_NOT_BEGUN = Result(State.CANCELED)
 
 
 @dataclass(frozen=True)
@@ -105,12 +110,14 @@ class Graph:
         carry: Carries out one container or importer; called from several threads at once.
         facts: Placeholders of the run: `.pipeline_job_name` and the like.
         stopping: Set when a task failed or the user interrupts; no task starts after.
+        at_exit: Whether it is an exit handler.
     """
 
     pipeline: Pipeline
     carry: Carry
     facts: Mapping[str, str]
     stopping: Stop
+    at_exit: bool = False
 
     def run(self, parameters: Json) -> Result:
         """Runs the whole pipeline and returns its outputs."""
@@ -165,9 +172,12 @@ class _Dag:
 
     def _result(self, name: str, task: Json) -> Result:
         before = {other: self._results[other].result() for other in spec.dependencies(task)}
-        if not _runs_after_failures(task):
+        if _runs_after_failures(task):
+            if any(result is _NOT_BEGUN for result in before.values()):
+                return _NOT_BEGUN
+        else:
             if self._graph.stopping.is_set() or any(r.state in (State.FAILED, State.CANCELED) for r in before.values()):
-                return Result(State.CANCELED)
+                return _NOT_BEGUN
             if any(result.state == State.SKIPPED for result in before.values()):
                 return Result(State.SKIPPED)
         if "artifactIterator" in task or "parameterIterator" in task:
@@ -190,13 +200,21 @@ class _Dag:
         if "dag" in component:
             inner = Values(spec.inherited(task, self._inputs.parameters) | parameters, inputs.artifacts)
             prefix = spec.child_name(self._prefix, name, task, index)
-            return self._graph.run_dag(component, inner, prefix, retries.pauses(task))
+            return self._around(task).run_dag(component, inner, prefix, retries.pauses(task))
         pipeline = self._graph.pipeline
         executor = _settled(pipeline.executor(component), self._scope(name, parameters))
         taken = Values(spec.taken(component, parameters), inputs.artifacts)
         _require_inputs(component, taken)
         facts, platform = self._facts(name), pipeline.platform_of(component)
-        return self._graph.carry(Call(self._call_name(name), component, executor, taken, task, facts, platform))
+        at_exit = self._graph.at_exit or _runs_after_failures(task)
+        call = Call(self._call_name(name), component, executor, taken, task, facts, platform, at_exit)
+        return self._graph.carry(call)
+
+    def _around(self, task: Json) -> Graph:
+        """The graph for the tasks inside of a task: what failed outside does not stop an exit handler's."""
+        if not _runs_after_failures(task):
+            return self._graph
+        return replace(self._graph, stopping=threading.Event(), at_exit=True)
 
     def _call_name(self, name: str) -> str:
         """`sub/name`, or `name[2]` where the prefix is a loop's index."""
@@ -393,9 +411,10 @@ def _selected(selector: str | None, value: Any) -> Any:
 
 
 def _final_status(producer: str, before: Mapping[str, Result], facts: Mapping[str, str]) -> Json:
+    """A PipelineTaskFinalStatus; its states are those of Kubeflow's driver, which are ML Metadata's."""
     result = before[producer]
     return {
-        "state": "SUCCEEDED" if result.state in DONE else str(result.state),
+        "state": "COMPLETE" if result.state in DONE else str(result.state),
         "error": {"message": result.error, "code": 1} if result.error else {},
         "pipelineJobResourceName": facts[".pipeline_job_resource_name"],
         "pipelineTaskName": producer,

@@ -97,6 +97,9 @@ class Launcher(Protocol):
     def launch(self, job: Job) -> Ended:
         """Runs a container to its end."""
 
+    def seen(self, job: Job, path: Path) -> Path | None:
+        """Where this machine has what a container wrote to a path; None where only the container saw it."""
+
     def stop(self) -> None:
         """Ends every container that runs, and makes their `launch` return."""
 

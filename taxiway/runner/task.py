@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from components import custom_ops, data_versions, provenance, user_modules
-from components.artifacts import TYPES, Artifact, Role
+from components.artifacts import TFX_VERSION, TYPES, Artifact, Role
 from components.digests import text_digest
 from components.dvc_outputs import repository_root
 from components.dvc_revisions import is_url
@@ -28,7 +29,7 @@ from taxiway.cache import Manifest
 from taxiway.digest_store import DigestStore
 from taxiway.home import Home
 from taxiway.placeholders import bodies, fill_command
-from taxiway.runner import arguments, retries
+from taxiway.runner import arguments, outputs, retries
 from taxiway.runner.graph import USER_ERROR, Call, Result, State, Values
 from taxiway.runner.launcher import Ended, Job, Launcher
 from taxiway.spec import Json
@@ -143,10 +144,10 @@ class TaskRunner:
             staged = self.home.work / self.run_id / uuid.uuid4().hex
             staged.mkdir(parents=True)
             try:
-                ended, executor_input = self._launch(call, staged)
+                ended, executor_input, seen = self._launch(call, staged)
                 status = ended.status
                 if status == 0:
-                    manifest = self._manifest(call, parts, key, staged, folder, executor_input)
+                    manifest = self._manifest(call, parts, key, staged, folder, executor_input, seen)
                     manifest.parameters.update(_written_parameters(call, executor_input, manifest.parameters))
                     result = self._keep(manifest, staged, folder, time.monotonic() - began)
                     return replace(result, cpu_seconds=ended.cpu_seconds, peak_mb=ended.peak_mb)
@@ -160,7 +161,7 @@ class TaskRunner:
                 shutil.rmtree(staged, ignore_errors=True)
         raise AssertionError("unreachable: the last attempt returns")
 
-    def _launch(self, call: Call, staged: Path) -> tuple[Ended, Json]:
+    def _launch(self, call: Call, staged: Path) -> tuple[Ended, Json, outputs.Seen]:
         executor_input = _executor_input(call, staged)
         container = call.executor["container"]
         environment = {name: os.environ[name] for name in _of_kubernetes(call) if name in os.environ}
@@ -190,7 +191,7 @@ class TaskRunner:
             imports=_user_imports(call),
         )
         arguments.require_short(job.words, call.inputs.parameters)
-        return self.launcher.launch(job), executor_input
+        return self.launcher.launch(job), executor_input, functools.partial(self.launcher.seen, job)
 
     def _keep(self, manifest: Manifest, staged: Path, folder: Path, seconds: float) -> Result:
         manifest = Manifest(**{**manifest.__dict__, "seconds": round(seconds, 3)})
@@ -198,22 +199,25 @@ class TaskRunner:
         return Result(State.SUCCEEDED, _outputs(kept))
 
     def _manifest(
-        self, call: Call, parts: Json, key: str, staged: Path, folder: Path, executor_input: Json
+        self, call: Call, parts: Json, key: str, staged: Path, folder: Path, executor_input: Json, seen: outputs.Seen
     ) -> Manifest:
         """Reads the ExecutorOutput, if any, and says where the artifacts will lie."""
         output_file = Path(executor_input["outputs"]["outputFile"])
         output = json.loads(output_file.read_text()) if output_file.is_file() else {}
+        output_file.unlink(missing_ok=True)
         artifacts = {}
         for name, declared in executor_input["outputs"]["artifacts"].items():
             written = output.get("artifacts", {}).get(name, {}).get("artifacts") or declared["artifacts"]
-            merged = [_merged(declared["artifacts"][0], artifact) for artifact in written]
+            place = staged / "outputs" / name
+            merged = [outputs.kept(_merged(declared["artifacts"][0], each), place, seen, call.name) for each in written]
             for artifact in merged:
-                self._stamp(call, name, artifact)
+                artifact["metadata"] = {**_typed(call, name), **artifact["metadata"]}
+                self._stamp(call, name, artifact, staged)
                 artifact["uri"] = artifact["uri"].replace(str(staged / "outputs"), str(folder))
             artifacts[name] = merged
         return Manifest(key, parts, dict(output.get("parameterValues", {})), artifacts)
 
-    def _stamp(self, call: Call, name: str, artifact: Json) -> None:
+    def _stamp(self, call: Call, name: str, artifact: Json, staged: Path) -> None:
         """Gives provenance to what a container that is no stage of ours wrote, so that no chain breaks there."""
         path = local_path(artifact["uri"])
         if "provenance" in artifact["metadata"] or not path.exists():
@@ -225,7 +229,8 @@ class TaskRunner:
             "image": self._image(call),
         }
         stamped = _artifact(artifact)
-        provenance.stamp(stamped, name, made_by, inputs)
+        # A folder elsewhere is the user's, and nothing is written into it.
+        provenance.stamp(stamped, name, made_by, inputs, beside=path.is_relative_to(staged))
         artifact["metadata"] = stamped.metadata
 
     @cached_property
@@ -304,7 +309,8 @@ def _executor_input(call: Call, staged: Path) -> Json:
                 name: {"artifacts": [_declared(name, definition, staged)]}
                 for name, definition in definitions.get("artifacts", {}).items()
             },
-            "outputFile": str(staged / "executor_output.json"),
+            # Where kfp's `get_uri` looks for a place that is kept.
+            "outputFile": str(staged / "outputs" / "executor_output.json"),
         },
     }
 
@@ -320,6 +326,12 @@ def _bodies(container: Json) -> set[str]:
 
 def _declared(name: str, definition: Json, staged: Path) -> Json:
     return {"name": name, "uri": str(staged / "outputs" / name), "type": definition["artifactType"], "metadata": {}}
+
+
+def _typed(call: Call, output: str) -> Json:
+    """The metadata that give an output the TFX type which stands before its description."""
+    kind = spec.mark(call.component["outputDefinitions"]["artifacts"][output])[0]
+    return {"tfx_type": kind, "tfx_version": TFX_VERSION} if kind in TYPES else {}
 
 
 def _merged(declared: Json, written: Json) -> Json:

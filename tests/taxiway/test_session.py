@@ -482,3 +482,36 @@ def test_an_interrupt_ends_the_children_and_the_run_resumes(how: signal.Signals,
     assert f"resume    taxiway run {compiled} --param pause=30" in shown
     _assert_gone(str(home))
     assert _leftovers(home) == []
+
+
+@dsl.component(base_image="python:3.13", install_kfp_package=False)
+def told(status: dict) -> str:
+    return f"{status['state']}: {status['error'].get('message', '')}"
+
+
+@dsl.component(base_image="python:3.13", install_kfp_package=False)
+def repeated(text: str) -> str:
+    return text
+
+
+@dsl.pipeline
+def leaving(status: dsl.PipelineTaskFinalStatus) -> None:
+    repeated(text=told(status=status).output)
+
+
+@dsl.container_component
+def breaks():
+    return dsl.ContainerSpec(image="any:1", command=["sh", "-c", "echo 'error: it broke'; exit 2"])
+
+
+def test_a_pipeline_as_exit_handler_runs_after_a_failure(home: Path) -> None:
+    @dsl.pipeline(name="leaves")
+    def leaves() -> None:
+        with dsl.ExitHandler(leaving()):
+            breaks()
+
+    with pytest.raises(RunFailedError) as caught:
+        _run(loading.compiled(leaves), home)
+    run = caught.value.run
+    assert (str(caught.value), run.exit_status) == ("it broke", 2)
+    assert run.tasks["leaving/repeated"].parameters["Output"] == "FAILED: it broke"
