@@ -1,15 +1,16 @@
 """What is shown at the end of a run."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kfp import dsl
 from rich.console import Console
 
+import taxiway
 from components.artifacts import Artifact, Examples, ModelBlessing, ModelEvaluation, PushedModel
-from taxiway.progress import LiveTable, summary
+from components.definitions import ExampleGen
+from taxiway.progress import LiveTable, Silent, summary
 from taxiway.runner.graph import State
 from taxiway.session import Run, Task
 
@@ -102,3 +103,22 @@ def test_rows_stand_in_the_order_of_execution(tmp_path: Path) -> None:
         console.print(table._render())
     rows = [line.split()[1] for line in captured.get().splitlines()]
     assert rows == ["c", "loop[1]", "a", "loop[0]", "b", "d"]
+
+
+def test_a_stage_s_note_reaches_the_summary_also_from_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dsl.pipeline(name="noted")
+    def noted(data: str):
+        ExampleGen(input_path=data, splits={"train": 1}, allow_unversioned=True)
+
+    (tmp_path / "trips.csv").write_text("fare;tips\n1;2\n")
+    monkeypatch.chdir(tmp_path)
+    for state in (State.SUCCEEDED, State.CACHED):
+        run = taxiway.run(noted, home=tmp_path / "home", observer=Silent(), data="trips.csv")
+        assert run.tasks["example-gen"].state == state
+        console = Console(width=1000)
+        with console.capture() as captured:
+            console.print(summary(run))
+        proposed = f"{tmp_path}/trips.csv has one column, 'fare;tips'; if ';' separates several, set delimiter=';'"
+        assert f"  note      example-gen: {proposed}\n" in captured.get()
