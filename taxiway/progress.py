@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
@@ -16,6 +17,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from components import data_versions
 from taxiway.runner.graph import State
 
 if TYPE_CHECKING:
@@ -238,6 +240,8 @@ def _findings(run: Run) -> list[tuple[str, str]]:
         found.append(("metrics", ", ".join(f"{name} {value:.4g}" for name, value in sorted(run.metrics.items()))))
     for artifact in run.artifacts.values():
         metadata = artifact.metadata
+        if text := _unversioned(json.loads(metadata.get("provenance", "{}")).get("data")):
+            found.append(("data", text))
         if artifact.type_name == "ModelBlessing":
             found.append(("blessing", "blessed" if metadata.get("blessed") else "not blessed"))
         if artifact.type_name == "PushedModel" and metadata.get("pushed"):
@@ -245,6 +249,14 @@ def _findings(run: Run) -> list[tuple[str, str]]:
         if artifact.type_name == "PushedModel" and metadata.get("not_pushed"):
             found.append(("pushed", f"no: {str(metadata['not_pushed']).splitlines()[0]}"))
     return found
+
+
+def _unversioned(record: dict[str, Any] | None) -> str:
+    """What the user may not know of the data: that nobody can name them later, and what changes that."""
+    if not record or record.get("versioned", True):
+        return ""
+    adding = data_versions.adding(record)
+    return f"{record['path']} is not versioned" + (f"; this versions it: {adding}" if adding else "")
 
 
 def _next_step(run: Run) -> tuple[str, str] | None:

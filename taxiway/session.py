@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -263,6 +264,7 @@ class _Session:
             use_cache,
             launched=lambda call: self._launched(launcher, call),
             sources=self._pipeline.sources,
+            allow_unversioned=partial(spec.allowing_unversioned, self._pipeline),
         )
         began = time.monotonic()
         self._observer.run_started(self._record, [leaf.name for leaf in self._leaves])

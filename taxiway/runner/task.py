@@ -23,6 +23,7 @@ from components.dvc_outputs import repository_root
 from components.dvc_revisions import is_url
 from components.errors import UserError
 from components.executor import local_path
+from components.working_tree import ALLOW_UNVERSIONED
 from taxiway import cache, spec
 from taxiway.cache import Manifest
 from taxiway.digest_store import DigestStore
@@ -50,6 +51,7 @@ class TaskRunner:
         use_cache: Whether earlier outputs may be used.
         launched: Called with what was not found in the cache and is about to run.
         sources: The files that the pipeline came from.
+        allow_unversioned: How the user takes data of a task as they are.
     """
 
     run_id: str
@@ -60,6 +62,7 @@ class TaskRunner:
     use_cache: bool = True
     launched: Callable[[Call], None] = field(default=lambda call: None)
     sources: frozenset[Path] = frozenset()
+    allow_unversioned: Callable[[Json], str] = field(default=lambda task: ALLOW_UNVERSIONED)
 
     def carry(self, call: Call) -> Result:
         """Finds or makes the outputs of a call.
@@ -111,18 +114,20 @@ class TaskRunner:
             elif value and role == "File":
                 found[name] = self.digests.tree(_existing(name, value))
             elif value and role == "Data":
-                found[name] = self._data(call.inputs.parameters, value)
+                found[name] = self._data(call, value)
             elif value and role == "Destination":
                 # The same name is another place in another working folder.
                 found[name] = value if "://" in value else str(Path(value).absolute())
         return found
 
-    def _data(self, parameters: Json, path: str) -> Any:
+    def _data(self, call: Call, path: str) -> Any:
+        parameters = call.inputs.parameters
         record = data_versions.describe(
             path,
             repo=parameters.get("data_repo", ""),
             allow_unversioned=parameters.get("allow_unversioned", False),
             hash_file=self.digests.file,
+            allow=self.allow_unversioned(call.task),
         )
         # The commit of the moment is a fact about a run; data that did not change with it are the same data.
         return {name: value for name, value in record.items() if name != "commit"}
