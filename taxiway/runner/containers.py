@@ -51,6 +51,8 @@ class ContainerLauncher:
         ServiceError: No engine answers, or it does not let this user in.
     """
 
+    uses_packages = False
+
     def __init__(self) -> None:
         url = container_engine.address()
         self._client = engine.connect(url)

@@ -9,17 +9,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import threading
 from collections.abc import Collection
 from concurrent.futures import Future
-from functools import cached_property
 from itertools import count
 from pathlib import Path
 
 from components import provenance
-from components.digests import text_digest
 from components.errors import ServiceError
 from components.preload import HEAVY
 from taxiway.runner.launcher import Ended, Job, ended
@@ -29,6 +26,8 @@ STOPPED = Ended(-signal.SIGTERM)
 
 class LocalLauncher:
     """Containers as processes of this machine; a `Launcher`."""
+
+    uses_packages = True
 
     def __init__(self) -> None:
         self._log = Path(os.devnull)
@@ -49,8 +48,8 @@ class LocalLauncher:
         return ""
 
     def identity(self, stage: str, image: str) -> str:
-        """The stage's code and the installed packages; the image does not matter to processes."""
-        return text_digest(f"{provenance.stage_version(stage) if stage else ''} {self._environment}")
+        """The stage's code; the image does not matter to processes."""
+        return provenance.stage_version(stage) if stage else ""
 
     def expect(self, stages: list[str]) -> None:
         """Starts to load what these stages import."""
@@ -87,12 +86,6 @@ class LocalLauncher:
             server.forget_words()
             # Gigabytes take their time to be freed.
             threading.Thread(target=server.join, daemon=True).start()
-
-    @cached_property
-    def _environment(self) -> str:
-        """The installed packages by name and version, as their metadata folders are called."""
-        packages = sorted(entry.name for entry in Path(sysconfig.get_path("purelib")).glob("*.dist-info"))
-        return text_digest(" ".join([sys.version, *packages]))
 
     def _serving(self, tree: str) -> _Server:
         with self._lock:

@@ -29,8 +29,10 @@ from taxiway.cache import Manifest
 from taxiway.digest_store import DigestStore
 from taxiway.home import Home
 from taxiway.placeholders import fill_command
+from taxiway.runner import imports
 from taxiway.runner.graph import Call, Result, State, Values
 from taxiway.runner.launcher import Ended, Job, Launcher
+from taxiway.runner.packages import Packages
 from taxiway.spec import Json
 
 USER_ERROR = 2  # the exit status of a stage whose input has to change; see components/__main__.py
@@ -97,11 +99,24 @@ class TaskRunner:
             "container": {name: container.get(name) for name in ("command", "args")}
             | {"env": _key_variables(container)},
             "code": self.launcher.identity(stage, container["image"]),
+            "packages": self._installed.behind(self._imports(call)) if self.launcher.uses_packages else [],
             "parameters": call.inputs.parameters,
             "named": self._named(call),
             "inputs": {name: [_digest(a) for a in found] for name, found in call.inputs.artifacts.items()},
             "outputs": call.component.get("outputDefinitions", {}),
         }
+
+    @cached_property
+    def _installed(self) -> Packages:
+        return Packages(self.home.packages)
+
+    def _imports(self, call: Call) -> set[str]:
+        """What the code of a call imports: the stage, the user's modules, and modules that its parameters may name."""
+        stage = spec.stage_name(call.executor)
+        if not stage:
+            return imports.of_command(call.executor["container"])
+        modules = (user_modules.imports_behind(module) for module in _modules(call))
+        return set(self._installed.stage_imports(stage)).union(imports.named_in(call.inputs.parameters), *modules)
 
     def _named(self, call: Call) -> Json:
         """What the call's parameters name: the state of the data, files and modules behind them, and the places."""
@@ -334,13 +349,13 @@ def _parsed(name: str, definition: Json, text: str) -> Any:
 
 def _user_imports(call: Call) -> frozenset[str]:
     """What the user's modules that a call names import."""
+    return frozenset().union(*map(user_modules.imports, _modules(call)))
+
+
+def _modules(call: Call) -> list[str]:
     definitions = call.component.get("inputDefinitions", {}).get("parameters", {})
-    modules = [
-        value
-        for name, value in call.inputs.parameters.items()
-        if value and spec.mark(definitions.get(name, {}))[0] == "Module"
-    ]
-    return frozenset().union(*map(user_modules.imports, modules))
+    given = call.inputs.parameters.items()
+    return [value for name, value in given if value and spec.mark(definitions.get(name, {}))[0] == "Module"]
 
 
 def _named_paths(call: Call) -> Iterator[Path]:
