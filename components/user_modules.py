@@ -152,6 +152,22 @@ def _may_name_things(level: int, name: str, file: Path) -> bool:
     return not any((folder / top).is_dir() or (folder / f"{top}.py").is_file() for folder in (file.parent, Path.cwd()))
 
 
+def imports_behind(module: str) -> set[str]:
+    """The dotted names that a module and the user's modules behind it import; of an installed one its own name.
+
+    ANYTHING is among them where a module imports what only a run can know.
+
+    Raises:
+        UserError: There is no such module, or a source has a syntax error.
+    """
+    path = source_file(module)
+    if not _is_users(path):
+        return {module_syntax.ANYTHING if module.endswith(".py") else module}
+    trees = [tree for _, tree in _trees(path)]
+    found = {name for tree in trees for level, name in module_syntax.imports(tree) if not level}
+    return found | {module_syntax.ANYTHING for tree in trees if module_syntax.imports_anything(tree)}
+
+
 def packed(modules: Iterable[str]) -> str:
     """The source of modules and of the user's modules that they import: JSON, texts by path. Empty where none is his.
 

@@ -86,7 +86,7 @@ class _Check:
                 if role == "Module" and value:
                     yield from _module(leaf.name, value, detail)
                 elif role == "Data" and not {"data_repo", "allow_unversioned"} & (definitions.keys() - given.keys()):
-                    _data(value, given)
+                    _data(value, given, spec.allowing_unversioned(self._pipeline, leaf.task))
                 elif role == "Serving":
                     serving_platforms.parse(value)
                 elif role == "Operations":
@@ -210,7 +210,6 @@ def _module(task: str, module: str, function: str) -> Iterator[str]:
         yield f"{task}: {user_modules.source_file(module)} defines no {function}{hint}"
 
 
-def _data(path: str, given: Json) -> None:
-    data_versions.describe(
-        path, repo=given.get("data_repo", ""), allow_unversioned=given.get("allow_unversioned", False)
-    )
+def _data(path: str, given: Json, allow: str) -> None:
+    allowed = given.get("allow_unversioned", False)
+    data_versions.describe(path, repo=given.get("data_repo", ""), allow_unversioned=allowed, allow=allow)

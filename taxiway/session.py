@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -279,6 +280,7 @@ class _Session:
             launched=lambda call: self._launched(launcher, call),
             sources=self._pipeline.sources,
             pause=self._interrupted.wait,
+            allow_unversioned=partial(spec.allowing_unversioned, self._pipeline),
         )
         began = time.monotonic()
         self._observer.run_started(self._record, [leaf.name for leaf in self._leaves])

@@ -16,8 +16,10 @@ from typing import Any
 
 import yaml
 
+from components import commands
 from components.errors import UserError
 from components.executor import CHANNEL
+from components.working_tree import ALLOW_UNVERSIONED
 from taxiway import docstrings, placeholders
 
 Json = dict[str, Any]
@@ -130,7 +132,10 @@ def from_documents(documents: list[Any], path: Path) -> Pipeline:
     """
     spec = documents[0] if documents else None
     if not isinstance(spec, dict) or "pipelineInfo" not in spec or "root" not in spec:
-        raise UserError(f"{path} is no compiled pipeline", mend="make one with: taxiway compile PIPELINE -o FILE")
+        raise UserError(
+            f"{path} is no compiled pipeline",
+            mend=f"make one with: {commands.typed('taxiway compile PIPELINE -o FILE')}",
+        )
     if spec.get("schemaVersion") != "2.1.0":
         raise UserError(
             f"{path} has the IR version {spec.get('schemaVersion')!r}; open-source Kubeflow takes 2.1.0",
@@ -323,6 +328,20 @@ def constants(task: Mapping[str, Any]) -> Json:
     """A task's parameters that the compiler wrote down, placeholders and all."""
     sources = task.get("inputs", {}).get("parameters", {})
     return {name: source["runtimeValue"]["constant"] for name, source in sources.items() if "runtimeValue" in source}
+
+
+def source_parameter(pipeline: Pipeline, task: Mapping[str, Any], name: str) -> str:
+    """The pipeline's own parameter that a task's parameter comes from; empty where it comes from elsewhere."""
+    source = task.get("inputs", {}).get("parameters", {}).get(name, {}).get("componentInputParameter", "")
+    # Conditions and loops hand a parameter on under this name.
+    found = str(source).removeprefix("pipelinechannel--")
+    return found if found in pipeline.root.get("inputDefinitions", {}).get("parameters", {}) else ""
+
+
+def allowing_unversioned(pipeline: Pipeline, task: Mapping[str, Any]) -> str:
+    """How the user takes the data of a task as they are: by the pipeline's parameter where it has one."""
+    name = source_parameter(pipeline, task, "allow_unversioned")
+    return f"--param {name}=true" if name else ALLOW_UNVERSIONED
 
 
 def pipeline_parameters(pipeline: Pipeline, given: Mapping[str, Any]) -> Json:

@@ -54,6 +54,7 @@ class ContainerLauncher:
     """
 
     has_images = True
+    uses_packages = False
 
     def __init__(self) -> None:
         url = container_engine.address()

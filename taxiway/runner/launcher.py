@@ -71,9 +71,11 @@ class Launcher(Protocol):
 
     Attributes:
         has_images: Whether they run in their images.
+        uses_packages: Whether they run with the packages that are installed here.
     """
 
     has_images: bool
+    uses_packages: bool
 
     def open(self, log: Path) -> None:
         """Begins a run; what the launcher itself has to say goes into the file."""
@@ -89,7 +91,7 @@ class Launcher(Protocol):
         """The digest of an image, for the lineage; empty where containers run without theirs."""
 
     def identity(self, stage: str, image: str) -> str:
-        """What the code in a container is: equal identities mean equal code and environment."""
+        """What the code in a container is, but for packages that are installed here: equal ones mean equal code."""
 
     def expect(self, stages: list[str]) -> None:
         """Says which stages are about to be launched, so that what takes time can begin."""

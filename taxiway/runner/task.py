@@ -24,14 +24,16 @@ from components.dvc_outputs import repository_root
 from components.dvc_revisions import is_url
 from components.errors import UserError
 from components.executor import local_path
+from components.working_tree import ALLOW_UNVERSIONED
 from taxiway import cache, refusals, spec
 from taxiway.cache import Manifest
 from taxiway.digest_store import DigestStore
 from taxiway.home import Home
 from taxiway.placeholders import bodies, fill_command
-from taxiway.runner import arguments, outputs, retries
+from taxiway.runner import arguments, imports, outputs, retries
 from taxiway.runner.graph import USER_ERROR, Call, Result, State, Values
 from taxiway.runner.launcher import Ended, Job, Launcher
+from taxiway.runner.packages import Packages
 from taxiway.spec import Json
 
 _LAST_LINES = 20
@@ -54,6 +56,7 @@ class TaskRunner:
         launched: Called with what was not found in the cache and is about to run.
         sources: The files that the pipeline came from.
         pause: Waits for a time before a further attempt; true where the run stops, and there is to be none.
+        allow_unversioned: How the user takes data of a task as they are.
     """
 
     run_id: str
@@ -65,6 +68,7 @@ class TaskRunner:
     launched: Callable[[Call], None] = field(default=lambda call: None)
     sources: frozenset[Path] = frozenset()
     pause: Callable[[float], bool] = field(default=lambda seconds: False)
+    allow_unversioned: Callable[[Json], str] = field(default=lambda task: ALLOW_UNVERSIONED)
 
     def carry(self, call: Call) -> Result:
         """Finds or makes the outputs of a call.
@@ -101,6 +105,7 @@ class TaskRunner:
             "container": {name: container.get(name) for name in ("command", "args")}
             | {"env": _key_variables(container)},
             "code": self.launcher.identity(stage, container["image"]),
+            "packages": self._installed.behind(self._imports(call)) if self.launcher.uses_packages else [],
             "parameters": call.inputs.parameters,
             "named": self._named(call),
             "inputs": {name: [_as_seen(a) for a in found] for name, found in call.inputs.artifacts.items()},
@@ -108,6 +113,18 @@ class TaskRunner:
             "variables": {name: os.environ.get(name) for name in _of_kubernetes(call, secrets=False)},
             "facts": {body: call.facts[body] for body in sorted(_bodies(container)) if body in call.facts},
         }
+
+    @cached_property
+    def _installed(self) -> Packages:
+        return Packages(self.home.packages)
+
+    def _imports(self, call: Call) -> set[str]:
+        """What the code of a call imports: the stage, the user's modules, and modules that its parameters may name."""
+        stage = spec.stage_name(call.executor)
+        if not stage:
+            return imports.of_command(call.executor["container"])
+        modules = (user_modules.imports_behind(module) for module in _modules(call))
+        return set(self._installed.stage_imports(stage)).union(imports.named_in(call.inputs.parameters), *modules)
 
     def _named(self, call: Call) -> Json:
         """What the call's parameters name: the state of the data, files and modules behind them, and the places."""
@@ -122,18 +139,20 @@ class TaskRunner:
             elif value and role == "Operations":
                 found[name] = custom_ops.digests(value, self.digests.tree)
             elif value and role == "Data":
-                found[name] = self._data(call.inputs.parameters, value)
+                found[name] = self._data(call, value)
             elif value and role == "Destination":
                 # The same name is another place in another working folder.
                 found[name] = value if "://" in value else str(Path(value).absolute())
         return found
 
-    def _data(self, parameters: Json, path: str) -> Any:
+    def _data(self, call: Call, path: str) -> Any:
+        parameters = call.inputs.parameters
         record = data_versions.describe(
             path,
             repo=parameters.get("data_repo", ""),
             allow_unversioned=parameters.get("allow_unversioned", False),
             hash_file=self.digests.file,
+            allow=self.allow_unversioned(call.task),
         )
         # The commit of the moment is a fact about a run; data that did not change with it are the same data.
         return {name: value for name, value in record.items() if name != "commit"}
@@ -378,13 +397,13 @@ def _parsed(name: str, definition: Json, written: bytes) -> Any:
 
 def _user_imports(call: Call) -> frozenset[str]:
     """What the user's modules that a call names import."""
+    return frozenset().union(*map(user_modules.imports, _modules(call)))
+
+
+def _modules(call: Call) -> list[str]:
     definitions = call.component.get("inputDefinitions", {}).get("parameters", {})
-    modules = [
-        value
-        for name, value in call.inputs.parameters.items()
-        if value and spec.mark(definitions.get(name, {}))[0] == "Module"
-    ]
-    return frozenset().union(*map(user_modules.imports, modules))
+    given = call.inputs.parameters.items()
+    return [value for name, value in given if value and spec.mark(definitions.get(name, {}))[0] == "Module"]
 
 
 def _named_paths(call: Call) -> Iterator[Path]:

@@ -43,6 +43,28 @@ def test_a_sound_pipeline_has_no_findings() -> None:
     assert _findings(sound) == []
 
 
+@dsl.pipeline(name="without-a-parameter")
+def without_a_parameter(data: str):
+    ExampleGen(input_path=data)
+
+
+@dsl.pipeline(name="with-a-parameter")
+def with_a_parameter(data: str, whatever: bool = False, often: int = 1):
+    with dsl.If(often == 1):
+        ExampleGen(input_path=data, allow_unversioned=whatever)
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "way"),
+    [(without_a_parameter, "ExampleGen(..., allow_unversioned=True)"), (with_a_parameter, "--param whatever=true")],
+)
+def test_the_way_to_take_data_as_they_are_is_one_that_the_pipeline_has(pipeline: Any, way: str) -> None:
+    [found] = _findings(pipeline, data="data.csv")
+    assert found.endswith(f"; or take the data as they are, unversioned: {way}")
+    if "--param" in way:
+        assert _findings(pipeline, data="data.csv", whatever="true") == []
+
+
 def test_a_missing_module_is_named() -> None:
     found = _findings(sound, module="pipelines.nowhere.model")
     assert len(found) == 2

@@ -190,14 +190,16 @@ def test_each_change_misses_and_each_return_hits(home: Path) -> None:
         assert _states(_run(_stamped_with({}), home)) == {State.CACHED: 1}, (environment, arguments)
 
 
-def test_a_changed_command_and_changed_packages_miss(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from taxiway.runner.local import LocalLauncher
-
+def test_a_changed_command_and_changed_packages_miss(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pipeline = _stamped_with({})
     _run(pipeline, home)
     other = json.loads(json.dumps(pipeline.spec).replace("$1 $2", "$2 $1"))
     assert _states(_run(loading.Pipeline(other), home)) == {State.SUCCEEDED: 1}
-    monkeypatch.setattr(LocalLauncher, "_environment", "other packages")
+    # A shell can start whatever is there.
+    (tmp_path / "site/tool-1.0.dist-info").mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path / "site")
     assert _states(_run(pipeline, home)) == {State.SUCCEEDED: 1}
 
 
