@@ -96,7 +96,7 @@ def missing(error: BaseException | str) -> str:
     named = known.module if known else "MODULE or FILE.so"
     return (
         f"the operation {found[1]!r}{whose}, which the model has, is not in this process: {install}name the library, "
-        f"`--custom-ops {named}` of taxiway serve, `custom_ops` of the stages infra_validator and evaluator"
+        f"`--custom-ops {named}` of the model server, `custom_ops` of the stages infra_validator and evaluator"
     )
 
 

@@ -130,7 +130,8 @@ def test_programs_of_the_environment_and_the_checkout_are_named_as_they_can_be_t
         for place, text in _texts()
         if text not in TOLD and text not in inside and (bare.search(text) or make.search(text))
     ]
-    assert [each for each in found if not any(line.startswith(each[1]) for line in inside)] == []
+    left = [each for each in found if not any(line.startswith(each[1]) for line in inside)]
+    assert left == [], left
 
 
 def test_an_option_that_a_message_names_is_one() -> None:

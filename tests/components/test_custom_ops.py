@@ -40,7 +40,7 @@ tf.saved_model.save(tf.Module(), sys.argv[1], signatures={"serving_default": ser
 """
 MISSING = (
     "he operation 'TaxiwayTriple', which the model has, is not in this process: name the library, "
-    "`--custom-ops MODULE or FILE.so` of taxiway serve, `custom_ops` of the stages infra_validator and evaluator"
+    "`--custom-ops MODULE or FILE.so` of the model server, `custom_ops` of the stages infra_validator and evaluator"
 )
 
 
@@ -207,7 +207,7 @@ def test_a_server_in_an_image_takes_no_libraries(tmp_path: Path) -> None:
             "TFText>NgramsStringJoin",
             "of TensorFlow Text, which the model has, is not in this process: install tensorflow-text and",
         ),
-        ("SentencepieceTokenizeOp", "`--custom-ops tensorflow_text` of taxiway serve"),
+        ("SentencepieceTokenizeOp", "`--custom-ops tensorflow_text` of the model server"),
         ("IO>AudioDecodeWAV", "install tensorflow-io and name the library, `--custom-ops tensorflow_io`"),
         (
             "SimpleMLCreateModelResource",

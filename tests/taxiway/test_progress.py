@@ -1,7 +1,5 @@
 """What is shown at the end of a run."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
