@@ -179,6 +179,8 @@ class TaskRunner:
             environment=environment,
             paths=(self.home.root, *_named_paths(call)),
             imports=_user_imports(call),
+            scratch=staged,
+            environments=self.home.environments,
         )
         return self.launcher.launch(job), executor_input
 
