@@ -153,7 +153,8 @@ class Role:
 
     Attributes:
         name: `Data` (files or a DVC-tracked path), `File` (one file), `Module` (Python source),
-            `Destination` (where a stage writes outside its artifacts) or `Serving` (`components.serving_platforms`).
+            `Destination` (where a stage writes outside its artifacts), `Serving` (`components.serving_platforms`),
+            `Operations` (`components.custom_ops`) or `EvalConfig` (`components.eval_configs`).
         function: The function that a module has to define.
     """
 
@@ -167,7 +168,9 @@ class Role:
 DataPath = Annotated[str, Role("Data")]
 FilePath = Annotated[str, Role("File")]
 Destination = Annotated[str, Role("Destination")]
+EvalSettings = Annotated[dict, Role("EvalConfig")]
 ServingPlatform = Annotated[dict, Role("Serving")]
+CustomOps = Annotated[list, Role("Operations")]
 PreprocessingModule = Annotated[str, Role("Module", "preprocessing_fn")]
 TrainerModule = Annotated[str, Role("Module", "run_fn")]
 

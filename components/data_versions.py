@@ -20,11 +20,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from components import dvc_outputs, dvc_revisions, working_tree
+from components.commands import checkout, shown, typed
 from components.digests import text_digest
 from components.dvc_outputs import HashFile, hash_file, repository_root
 from components.dvc_revisions import Revision, checked_name, is_url
@@ -60,11 +62,40 @@ class _Found:
 
 
 def describe(
-    input_path: str, *, repo: str = "", allow_unversioned: bool = False, hash_file: HashFile = hash_file
+    input_path: str,
+    *,
+    repo: str = "",
+    allow_unversioned: bool = False,
+    hash_file: HashFile = hash_file,
+    allow: str = ALLOW_UNVERSIONED,
 ) -> Record:
-    """The record of the data at a path, without fetching them; arguments and errors are those of `resolve`."""
-    with _found(input_path, repo, allow_unversioned, hash_file) as found:
+    """The record of the data at a path, without fetching them; arguments and errors are those of `resolve`.
+
+    A refusal says that `allow` takes the data as they are.
+    """
+    with _found(input_path, repo, allow_unversioned, hash_file, allow) as found:
         return found.record
+
+
+def files_here(input_path: str, *, repo: str = "") -> list[Path]:
+    """The files of a path in the working tree; none where it names a revision or a URL.
+
+    Raises:
+        DataError: Nothing is there.
+        UserError: The repository does not exist.
+    """
+    path, revision = _split_revision(input_path, repo)
+    if "://" in path or revision or is_url(repo):
+        return []
+    return _files(path, *_base(path, _folder(repo)))
+
+
+def adding(record: Record) -> str:
+    """The command that gives new data their version; empty where the data have one, or are not DVC's to keep."""
+    path = _absolute(Path(_split_glob(record["path"])[0]))
+    is_new = not (record["versioned"] or record.get("difference") or "://" in record["path"])
+    is_here = is_new and path.exists() and repository_root(path.parent, ".dvc")
+    return dvc_outputs.about("dvc", "add", path) if is_here else ""
 
 
 @contextmanager
@@ -85,21 +116,21 @@ def resolve(
         ServiceError: A remote, a repository or an object store does not answer.
     """
     with TemporaryDirectory(prefix="taxiway-data-") as folder:
-        with _found(input_path, repo, allow_unversioned, hash_file) as found:
+        with _found(input_path, repo, allow_unversioned, hash_file, ALLOW_UNVERSIONED) as found:
             version = _on_this_machine(found, Path(folder))
         yield version
 
 
 @contextmanager
-def _found(input_path: str, repo: str, allow_unversioned: bool, hash_file: HashFile) -> Iterator[_Found]:
+def _found(input_path: str, repo: str, allow_unversioned: bool, hash_file: HashFile, allow: str) -> Iterator[_Found]:
     path, revision = _split_revision(input_path, repo)
     if "://" in path:
-        yield _in_store(path, allow_unversioned)
+        yield _in_store(path, allow_unversioned, allow)
     elif revision or is_url(repo):
         with _at_revision(path, revision, repo) as found:
             yield found
     else:
-        yield _in_working_tree(path, _folder(repo), allow_unversioned, hash_file)
+        yield _in_working_tree(path, _folder(repo), allow_unversioned, hash_file, allow)
 
 
 def _on_this_machine(found: _Found, folder: Path) -> DataVersion:
@@ -187,11 +218,13 @@ def _none_such(path: str, name: str, place: str, names: Iterable[str]) -> DataEr
 # The working tree
 
 
-def _in_working_tree(path: str, folder: Path, allow_unversioned: bool, hash_file: HashFile) -> _Found:
-    base, files = _files(path, folder)
-    found = working_tree.compare(base, files, hash_file)
+def _in_working_tree(path: str, folder: Path, allow_unversioned: bool, hash_file: HashFile, allow: str) -> _Found:
+    base, pattern = _base(path, folder)
+    select = partial(_selected_files, base=base, pattern=pattern)
+    files = _files(path, base, pattern)
+    found = working_tree.compare(base, files, select, hash_file)
     if not allow_unversioned:
-        working_tree.refuse_unversioned(found)
+        working_tree.refuse_unversioned(found, allow)
     record = _record(
         path,
         {_below(str(file), str(base)): content for file, content in found.contents.items()},
@@ -210,16 +243,25 @@ def _difference(found: Comparison) -> Record:
     return {"difference": {"expected": expected, "found": ", ".join(d.found for d in found.differences)}}
 
 
-def _files(path: str, folder: Path) -> tuple[Path, list[Path]]:
+def _base(path: str, folder: Path) -> tuple[Path, str]:
+    """The file or folder that an input path names or begins with, and the glob behind it."""
     target = _absolute(folder / path)
     base, pattern = (target, "") if target.exists() else _folder_and_glob(target)
     if not base.exists():
         raise _not_here(path, base)
+    return base, pattern
+
+
+def _files(path: str, base: Path, pattern: str) -> list[Path]:
     below = [base] if base.is_file() else dvc_outputs.files_below(base)
-    files = _selected(map(str, below), str(base), pattern)
+    files = _selected_files(below, base, pattern)
     if not files:
         raise _nothing_in(path, pattern)
-    return base, [Path(file) for file in files]
+    return files
+
+
+def _selected_files(files: Iterable[Path], base: Path, pattern: str) -> list[Path]:
+    return [Path(name) for name in _selected(map(str, files), str(base), pattern)]
 
 
 def _folder_and_glob(target: Path) -> tuple[Path, str]:
@@ -229,9 +271,14 @@ def _folder_and_glob(target: Path) -> tuple[Path, str]:
 
 def _not_here(path: str, target: Path) -> DataError:
     output = dvc_outputs.tracked_outputs([target]).get(target)
+    if output and any(file.is_relative_to(target) for file in dvc_outputs.tracked_files(output)):
+        mend = dvc_outputs.about("dvc", "checkout", target)
+        return DataError(f"{path} is not here, though {shown(output.dvc_file)} tracks it", mend=mend)
     if output and not output.path.exists():
-        dvc_file = working_tree.shown(output.dvc_file)
-        return DataError(f"{path} is not here, though {dvc_file} tracks it", mend=f"dvc pull {dvc_file}")
+        # The checkout's own data are in no remote.
+        own = output.dvc_file == checkout() / "data.dvc"
+        mend = typed("make data") if own else dvc_outputs.about("dvc", "pull", output.dvc_file)
+        return DataError(f"{path} is not here, though {shown(output.dvc_file)} tracks it", mend=mend)
     place = next(parent for parent in target.parents if parent.is_dir())
     return _none_such(path, target.relative_to(place).parts[0], str(place), (child.name for child in place.iterdir()))
 
@@ -300,11 +347,13 @@ def _not_in_revision(opened: Revision, name: str) -> DataError:
 # An object store
 
 
-def _in_store(url: str, allow_unversioned: bool) -> _Found:
+def _in_store(url: str, allow_unversioned: bool, allow: str) -> _Found:
     """Files of a store that fsspec reads; their contents are known by the store's own checksums."""
     shown = dvc_revisions.without_credentials(url)
     if not allow_unversioned:
-        raise DataError(f"DVC tracks no version of {shown}", mend=f"dvc import-url {shown}; or {ALLOW_UNVERSIONED}")
+        copy = f"`{typed('dvc import-url', shown)}` makes a tracked copy"
+        mend = f"{copy}; or take the data as they are, unversioned: {allow}"
+        raise DataError(f"DVC tracks no version of {shown}", mend=mend)
     try:
         fs, base, files = _list_store(url)
         contents = {_below(name, base): f"checksum:{fs.checksum(name)}" for name in files}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from components.commands import typed
 from components.digests import stream_digest
 from components.dvc_outputs import hash_file, hash_holder
 from components.errors import DataError, ServiceError, TaxiwayError, UserError
@@ -103,7 +104,10 @@ class Revision:
         found = hash_file(target, algorithm)
         if found != digest:
             what = f"the copy of {name} in DVC's cache or remote is damaged: expected {digest}, found {found}"
-            raise DataError(what, mend="drop it from the cache (.dvc/cache/files/md5), then: dvc fetch --all-commits")
+            raise DataError(
+                what,
+                mend=f"drop it from the cache (.dvc/cache/files/md5), then: {typed('dvc fetch --all-commits')}",
+            )
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -117,12 +121,14 @@ class Revision:
     def _unreadable(self, error: Exception) -> ServiceError:
         cause = error.__cause__ or error
         remote = self.fs.repo.config["core"].get("remote")
+        fetch = f"`{typed('dvc fetch --all-commits')}`"
         if remote:
             what = f"cannot be read from the cache nor from the remote {remote!r}"
-            mend = "see that the remote answers (dvc remote list), then: dvc fetch --all-commits"
+            mend = f"see that the remote answers (`{typed('dvc remote list')}`), then: {fetch}"
         else:
             what = "are not in the cache, and no remote is configured"
-            mend = "say where they are kept: dvc remote add --default NAME URL; then: dvc fetch --all-commits"
+            where = typed("dvc remote add --default NAME URL")
+            mend = f"say where they are kept: `{where}`; then: {fetch}"
         return ServiceError(f"the data of {self.label} {what}: {type(cause).__name__}: {cause}", mend=mend)
 
 
@@ -199,10 +205,10 @@ def _connect(fs: Any, repo: str, revision: str) -> None:
         _ = fs.repo
     except RevError as error:
         near = difflib.get_close_matches(revision, _revisions(repo), n=3, cutoff=0.5)
-        mend = f"the nearest: {', '.join(near)}" if near else f"git fetch --tags, or see git log (in {shown})"
+        mend = f"the nearest: {', '.join(near)}" if near else f"`git fetch --tags`, or see `git log` (in {shown})"
         raise UserError(f"there is no revision {revision!r} in {shown}", mend=mend) from error
     except CloneError as error:
-        mend = f"see that the URL is right and that you may read it: git ls-remote {shown}"
+        mend = f"see that the URL is right and that you may read it: `{typed('git ls-remote', shown)}`"
         raise ServiceError(f"{shown} cannot be cloned: {error}", mend=mend) from error
     except DvcException as error:
         raise UserError(f"DVC cannot open {shown}: {error}") from error

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
 from components.errors import UserError
 
+ANYTHING = "*"
+"""Among names that are imported: what only a run can know."""
+
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 # Where one of these is used, a name or a module may be reached that no syntax shows.
 _DYNAMIC = {"globals", "eval", "exec", "vars", "getattr", "__import__", "importlib", "locals"}
+_IMPORTING = {"__import__", "import_module"}
 _DYNAMIC_ATTRIBUTES = {"import_module", "modules", "__dict__"}
 
 
@@ -21,7 +26,7 @@ def parse(path: Path) -> ast.Module:
         UserError: It is not UTF-8 or has a syntax error.
     """
     try:
-        return ast.parse(path.read_text(encoding="utf-8-sig"))
+        return _parsed(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8: {error}", mend="save it as UTF-8") from error
     except SyntaxError as error:
@@ -29,9 +34,21 @@ def parse(path: Path) -> ast.Module:
         raise UserError(f'syntax error: {error.msg}\n  File "{path}", line {error.lineno}{line}') from error
 
 
+@functools.lru_cache(maxsize=256)
+def _parsed(text: str) -> ast.Module:
+    """Several questions are asked of a source, and nobody changes its tree."""
+    return ast.parse(text)
+
+
 def bound_names(tree: ast.Module) -> set[str]:
     """The names that a module binds at its top level, in whatever branch; `*` where it imports all of another."""
     return {name for node in _top_level(tree) for name in _bound_by(node)}
+
+
+def words(tree: ast.Module) -> set[str]:
+    """Every name and every text that stands in a module."""
+    names = {getattr(node, field, None) for node in ast.walk(tree) for field in ("id", "attr", "name", "arg")}
+    return _strings(tree) | {name for name in names if isinstance(name, str)}
 
 
 def star_imports(tree: ast.Module) -> set[tuple[int, str]]:
@@ -49,10 +66,27 @@ def imports(tree: ast.Module) -> set[tuple[int, str]]:
     `from a.b import c` names a, a.b and, as c may be a module, a.b.c. In a module that imports dynamically, every
     string that looks like a module's name counts.
     """
-    named = {each for node in ast.walk(tree) for each in _imported_by(node)}
+    found = written_imports(tree)
     if _is_dynamic(tree):
-        named |= {(0, text) for text in _strings(tree) if all(part.isidentifier() for part in text.split("."))}
+        texts = (text for text in _strings(tree) if all(part.isidentifier() for part in text.split(".")))
+        found |= {(0, prefix) for text in texts for prefix in _prefixes(text) if prefix}
+    return found
+
+
+def written_imports(tree: ast.Module) -> set[tuple[int, str]]:
+    """As `imports`, by import statements alone."""
+    named = {each for node in ast.walk(tree) for each in _imported_by(node)}
     return {(level, prefix) for level, name in named for prefix in _prefixes(name) if level or prefix}
+
+
+def imports_anything(tree: ast.Module) -> bool:
+    """Whether a module imports others whose names are no text in its source: what came in a setting, say."""
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and _called(node) in _IMPORTING)
+    return any(not (call.args and isinstance(call.args[0], ast.Constant)) for call in calls)
+
+
+def _called(call: ast.Call) -> str:
+    return getattr(call.func, "attr", getattr(call.func, "id", ""))
 
 
 def reached(tree: ast.Module, functions: set[str]) -> list[ast.stmt]:

@@ -6,7 +6,8 @@ metadata (`provenance_chain`). A record:
 
     {"digest": content digest, "type": TFX type, "output": name, "stage": name, "stage_version": digest of its code,
      "parameters": {...}, "code": {"commit": ..., "modified": bool, "modules": {parameter: {name, function, digest}}},
-     "image": ..., "data": data version or null, "inputs": {name: digest}, "created": ISO 8601}
+     "image": ..., "environment": see `components.environment`, "data": data version or null,
+     "inputs": {name: digest}, "created": ISO 8601}
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components import user_modules
+from components import custom_ops, environment, user_modules
 from components.artifacts import Artifact, Role
 from components.digests import PROVENANCE_FILE, text_digest, tree_digest
 
@@ -149,12 +150,16 @@ def activity(
         for name, role in roles.items()
         if role.name == "File" and parameters[name] and Path(parameters[name]).exists()
     }
+    for name, role in roles.items():
+        if role.name == "Operations":
+            files |= custom_ops.digests(parameters[name], tree_digest)
     return {
         "stage": stage,
         "stage_version": stage_version(stage),
         "parameters": dict(parameters),
         "code": {**commit, "modules": modules, "files": files},
         "image": os.environ.get(IMAGE_VARIABLE, ""),
+        "environment": environment.described(),
         "inputs": {
             name: artifact.metadata.get("digest") or tree_digest(artifact.path) for name, artifact in inputs.items()
         },
@@ -162,17 +167,27 @@ def activity(
     }
 
 
-def stamp(artifact: Artifact, output: str, made_by: Record, inputs: Mapping[str, Artifact]) -> None:
-    """Gives one artifact its digest and record, and writes its chain beside it; see `stamp_all`."""
-    stamp_all({output: artifact}, made_by, inputs)
+def stamp(
+    artifact: Artifact, output: str, made_by: Record, inputs: Mapping[str, Artifact], *, beside: bool = True
+) -> None:
+    """Gives one artifact its digest and record; see `stamp_all`."""
+    stamp_all({output: artifact}, made_by, inputs, beside=beside)
 
 
-def stamp_all(outputs: Mapping[str, Artifact], made_by: Record, inputs: Mapping[str, Artifact]) -> None:
+def stamp_all(
+    outputs: Mapping[str, Artifact], made_by: Record, inputs: Mapping[str, Artifact], *, beside: bool = True
+) -> None:
     """Gives what one call of a stage made its digests and records, and writes its chain beside each artifact.
 
     A chain holds the own record, those of the other outputs of the call (a blessing names its evaluation), those of
     all inputs, and those that the stage itself left in the artifact's `provenance.json`: what it fetched from
     elsewhere has a history there. The first of these is the record's input `source`.
+
+    Args:
+        outputs: The artifacts by output name.
+        made_by: What made them, from `activity`.
+        inputs: The artifacts that it was given.
+        beside: Whether a chain may lie beside its artifact; it is in the metadata otherwise.
     """
     brought = {name: _written_chain(artifact) for name, artifact in outputs.items()}
     records = {name: _output_record(name, artifact, made_by, brought[name]) for name, artifact in outputs.items()}
@@ -181,7 +196,7 @@ def stamp_all(outputs: Mapping[str, Artifact], made_by: Record, inputs: Mapping[
         artifact.metadata["digest"] = records[name]["digest"]
         artifact.metadata["provenance"] = json.dumps(_shortened(records[name]))
         chained = distinct([records[name], *records.values(), *older, *brought[name]])
-        if artifact.takes_files and artifact.path.is_dir():
+        if beside and artifact.takes_files and artifact.path.is_dir():
             write_chain(artifact.path, chained)
         else:
             artifact.metadata[CHAIN_PROPERTY] = json.dumps(chained)

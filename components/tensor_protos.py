@@ -79,9 +79,9 @@ def from_protos(protos: Mapping[str, Any], most: int) -> dict[str, Any]:
         ValueError: As `from_proto`; names the input.
     """
     found = {}
-    for name, proto in protos.items():
+    for name in sorted(protos):
         try:
-            found[name], filled = _from_proto(proto, most)
+            found[name], filled = _from_proto(protos[name], most)
         except ValueError as error:
             raise ValueError(f'Input "{name}": {error}') from error
         most -= filled

@@ -28,6 +28,12 @@ _INSTALLED = {"site-packages", "dist-packages"}
 _OURS = Path(__file__).parent
 # Functions that a stage calls, where a module has them, beside the one that it is named for.
 _BESIDE = {"preprocessing_fn": {"stats_options_updater_fn"}}
+# Libraries that name no column, feature or signature of the user's.
+_NAME_NOTHING = {
+    *("", "absl", "components", "keras", "keras_tuner", "kfp", "numpy", "pandas", "pyarrow", "tensorflow", "tf_keras"),
+    *("tensorflow_data_validation", "tensorflow_metadata", "tensorflow_model_analysis", "tensorflow_transform"),
+    *("tfx_bsl",),
+}
 _INLINE_LIMIT = 100_000  # bytes: Linux bounds an argument at 128 KiB
 _INLINE_AGAIN = "compile the pipeline again with --inline-modules"
 _inlined: list[Path] = []
@@ -51,6 +57,15 @@ def source_file(module: str) -> Path:
         f"the module {module!r} was not found in {Path.cwd()} or on the Python path",
         mend="give an import path (pipelines.taxi.model) or a file (pipelines/taxi/model.py)",
     )
+
+
+def own_source(module: str) -> Path | None:
+    """The file of a module that is the user's own; None for one that is installed, or not here."""
+    try:
+        path = source_file(module)
+    except UserError:
+        return None
+    return path if _is_users(path) else None
 
 
 def describe(module: str, function: str) -> dict[str, str]:
@@ -104,6 +119,53 @@ def imports(module: str) -> set[str]:
     """
     tree = module_syntax.parse(source_file(module))
     return {name for level, name in module_syntax.imports(tree) if not level}
+
+
+def words(module: str) -> set[str] | None:
+    """Every name and text in a module and in the user's modules that it imports.
+
+    None where a library that it imports may name things for it: one that is neither Python's nor TensorFlow's.
+
+    Raises:
+        UserError: There is no such module, or a source has a syntax error.
+    """
+    found, seen, waiting = set[str](), set[Path](), [source_file(module)]
+    while waiting:
+        file = waiting.pop()
+        seen.add(file)
+        tree = module_syntax.parse(file)
+        if not _is_users(file) or any(
+            _may_name_things(level, name, file) for level, name in module_syntax.imports(tree)
+        ):
+            return None
+        found |= module_syntax.words(tree)
+        waiting += [other for other in _imported_files(file, tree) if other not in seen]
+    return found
+
+
+def _may_name_things(level: int, name: str, file: Path) -> bool:
+    top = name.partition(".")[0]
+    if level or top in _NAME_NOTHING or top in sys.stdlib_module_names:
+        return False
+    if top == "tfx":
+        return name.startswith("tfx.examples")
+    return not any((folder / top).is_dir() or (folder / f"{top}.py").is_file() for folder in (file.parent, Path.cwd()))
+
+
+def imports_behind(module: str) -> set[str]:
+    """The dotted names that a module and the user's modules behind it import; of an installed one its own name.
+
+    ANYTHING is among them where a module imports what only a run can know.
+
+    Raises:
+        UserError: There is no such module, or a source has a syntax error.
+    """
+    path = source_file(module)
+    if not _is_users(path):
+        return {module_syntax.ANYTHING if module.endswith(".py") else module}
+    trees = [tree for _, tree in _trees(path)]
+    found = {name for tree in trees for level, name in module_syntax.imports(tree) if not level}
+    return found | {module_syntax.ANYTHING for tree in trees if module_syntax.imports_anything(tree)}
 
 
 def packed(modules: Iterable[str]) -> str:

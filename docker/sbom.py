@@ -22,6 +22,7 @@ from docker.errors import DockerException, ImageNotFound
 from docker.models.images import Image
 
 from components import __version__, container_engine
+from components.commands import typed
 from components.digests import file_digest
 from components.errors import TaxiwayError, UserError
 from components.provenance import code_commit
@@ -100,7 +101,9 @@ def provenance(name: str, image: Image) -> Json:
     materials = [{"name": path, "digest": {"sha256": digest}} for path, digest in sorted(digests.items())]
     commit, here = labels.get(f"{_LABEL}revision", ""), code_commit()["commit"]
     if commit.removesuffix("+") != here:
-        raise UserError(f"{name} was built from the commit {commit}, and {here} is checked out", mend="make images")
+        raise UserError(
+            f"{name} was built from the commit {commit}, and {here} is checked out", mend=typed("make images")
+        )
     source = {"uri": "git+file:.", "digest": {"gitCommit": commit.removesuffix("+")}} if commit else None
     base_digest = labels.get(f"{_LABEL}base.digest", "").removeprefix("sha256:")
     base = {"uri": labels.get(f"{_LABEL}base.name", ""), "digest": {"sha256": base_digest}} if base_digest else None
@@ -149,7 +152,7 @@ def documents(client: docker.DockerClient) -> dict[str, Json]:
             continue
         found |= {f"{name}.cdx.json": bill(client, name, image), f"{name}.provenance.json": provenance(name, image)}
     if not found:
-        raise UserError(f"the engine has no image taxiway-*:{__version__}", mend="make images")
+        raise UserError(f"the engine has no image taxiway-*:{__version__}", mend=typed("make images"))
     return found
 
 

@@ -29,7 +29,8 @@ class Manifest:
         parts: See key.
         parameters: Output parameters.
         artifacts: RuntimeArtifact documents by output name.
-        digests: Digest by path inside the folder: each output, and its provenance.
+        digests: Digest by path inside the folder: each output, and its provenance; by its whole path, what the task
+            left elsewhere on this machine.
         seconds: How long the task took.
     """
 
@@ -71,6 +72,7 @@ def keep(staged: Path, folder: Path, manifest: Manifest, digests: DigestStore) -
     paths = sorted(path.name for path in staged.iterdir())
     provenance = [f"{name}/{PROVENANCE_FILE}" for name in paths if (staged / name / PROVENANCE_FILE).is_file()]
     found = {name: _digest(staged / name, digests) for name in [*paths, *provenance]}
+    found |= {place: _digest(Path(place), digests) for place in _places_elsewhere(manifest, folder)}
     manifest = Manifest(**{**asdict(manifest), "digests": found})
     (staged / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1))
     discard(folder)
@@ -84,6 +86,12 @@ def discard(folder: Path) -> None:
         doomed = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.doomed")
         folder.rename(doomed)
         shutil.rmtree(doomed)
+
+
+def _places_elsewhere(manifest: Manifest, folder: Path) -> set[str]:
+    """Where on this machine a task left what it did not write into its folder."""
+    uris = {artifact["uri"] for artifacts in manifest.artifacts.values() for artifact in artifacts}
+    return {uri for uri in uris if "://" not in uri and not Path(uri).is_relative_to(folder)}
 
 
 def _digest(path: Path, digests: DigestStore) -> str:

@@ -1,4 +1,7 @@
-"""Finds, before anything runs, what would fail later: modules, artifact types, splits, data. Loads no TensorFlow."""
+"""Finds, before anything runs, what would fail later: modules, artifact types, splits, data, settings of evaluations.
+
+Loads no TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +10,32 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from components import data_versions, serving_platforms, user_modules
+from components import custom_ops, data_versions, eval_configs, serving_platforms, user_modules
 from components.artifacts import Artifact, Examples
 from components.errors import UserError
-from taxiway import known, placeholders, spec
+from components.eval_configs import Fault
+from taxiway import known, placeholders, refusals, spec
+from taxiway.known_names import KnownNames
 from taxiway.scope import NotYetKnownError, Scope
 from taxiway.spec import Json, Leaf, Pipeline
 
 _SPLIT_PARAMETERS = ("splits", "analyze_splits", "transform_splits", "train_splits", "eval_splits")
 
 
-def findings(pipeline: Pipeline, parameters: Mapping[str, Any]) -> list[str]:
+def findings(pipeline: Pipeline, parameters: Mapping[str, Any], *, has_images: bool = False) -> list[str]:
     """Everything that is wrong with a pipeline and its parameters; empty where all is well.
+
+    Args:
+        pipeline: A compiled pipeline.
+        parameters: Its parameters.
+        has_images: Whether its containers will run in their images.
 
     Raises:
         UserError: A pipeline parameter is unknown, missing or of the wrong type.
     """
     values = spec.pipeline_parameters(pipeline, parameters)
-    return list(_Check(pipeline, values).dag(pipeline.root, values, {}))
+    refused = refusals.refusals(pipeline, values, has_images=has_images)
+    return [*refused, *_Check(pipeline, values).dag(pipeline.root, values, {})]
 
 
 class _Check:
@@ -33,6 +44,7 @@ class _Check:
     def __init__(self, pipeline: Pipeline, parameters: Json) -> None:
         self._pipeline = pipeline
         self._splits = _known_splits(pipeline, parameters)
+        self._names = KnownNames()
 
     def dag(self, component: Json, values: Json, types: dict[str, str]) -> Iterator[str]:
         """What is wrong in a DAG, given the known values of its parameters and types of its artifacts."""
@@ -67,20 +79,43 @@ class _Check:
 
     def _leaf(self, leaf: Leaf, given: Json) -> Iterator[str]:
         definitions = leaf.component.get("inputDefinitions", {}).get("parameters", {})
+        self._take_names(leaf, definitions, given)
         for name, value in given.items():
             role, detail = spec.mark(definitions.get(name, {}))
             try:
                 if role == "Module" and value:
                     yield from _module(leaf.name, value, detail)
                 elif role == "Data" and not {"data_repo", "allow_unversioned"} & (definitions.keys() - given.keys()):
-                    _data(value, given)
+                    _data(value, given, spec.allowing_unversioned(self._pipeline, leaf.task))
                 elif role == "Serving":
                     serving_platforms.parse(value)
+                elif role == "Operations":
+                    for file in custom_ops.files(value):
+                        if not file.is_file():
+                            yield f"{leaf.name}: {name} names {file}, which is not there"
+                elif role == "EvalConfig":
+                    yield from (f"{leaf.name}: {fault}" for fault in self._eval_config(value))
                 elif role == "File" and value and not Path(value).is_file():
                     yield f"{leaf.name}: {name} names {value}, which is not there"
             except UserError as error:
                 yield f"{leaf.name}: {error}"
         yield from self._unknown_splits(leaf, given)
+
+    def _take_names(self, leaf: Leaf, definitions: Json, given: Json) -> None:
+        if not _stage(self._pipeline, leaf.component):
+            self._names.add_unknown()
+        for name, definition in definitions.items():
+            role = spec.mark(definition)[0]
+            if role in ("Data", "Module") and name not in given:
+                self._names.add_unknown()
+            elif role == "Data":
+                self._names.add_data(given[name], given)
+            elif role == "Module" and given[name]:
+                self._names.add_module(given[name])
+
+    def _eval_config(self, settings: Json) -> list[Fault]:
+        faults = eval_configs.faults(settings)
+        return faults or [*eval_configs.metric_faults(settings), *self._names.unknown(settings)]
 
     def _unknown_splits(self, leaf: Leaf, given: Json) -> Iterator[str]:
         if self._splits is None or "Examples" not in _input_marks(leaf.component):
@@ -175,7 +210,6 @@ def _module(task: str, module: str, function: str) -> Iterator[str]:
         yield f"{task}: {user_modules.source_file(module)} defines no {function}{hint}"
 
 
-def _data(path: str, given: Json) -> None:
-    data_versions.describe(
-        path, repo=given.get("data_repo", ""), allow_unversioned=given.get("allow_unversioned", False)
-    )
+def _data(path: str, given: Json, allow: str) -> None:
+    allowed = given.get("allow_unversioned", False)
+    data_versions.describe(path, repo=given.get("data_repo", ""), allow_unversioned=allowed, allow=allow)

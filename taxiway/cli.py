@@ -23,6 +23,7 @@ from components.errors import TaxiwayError, UserError
 from taxiway.doctor.command import doctor_command
 from taxiway.kubeflow.command import InlineModules, Profiles, submit_command
 from taxiway.prediction.command import predict_command
+from taxiway.reproduction.command import reproduce_command
 from taxiway.routing.command import route_command
 from taxiway.serving.command import ServeCommand, serve_command
 from taxiway.versions.command import rollback_command, versions_command
@@ -122,11 +123,15 @@ def compile_command(
 
 
 @app.command("check")
-def check_command(pipeline: PipelineName, param: Parameters = []) -> None:  # noqa: B006 (typer reads it)
-    """Look for what would fail later: modules, artifact types, splits, data. Nothing runs."""
+def check_command(
+    pipeline: PipelineName,
+    param: Parameters = [],  # noqa: B006 (typer reads it)
+    runner: Annotated[Literal["local", "docker"], typer.Option(help="What is to run it: see `run`.")] = "local",
+) -> None:
+    """Look for what would fail later: modules, artifact types, splits, data, what only Kubernetes has. Nothing runs."""
     from taxiway import check, loading
 
-    found = check.findings(loading.load(pipeline), parsed_parameters(param))
+    found = check.findings(loading.load(pipeline), parsed_parameters(param), has_images=runner == "docker")
     for finding in found:
         print(finding)
     if found:
@@ -169,6 +174,7 @@ def runs_command(
         listing.show(runs, Console())
 
 
+app.command("reproduce")(reproduce_command)
 app.command("submit")(submit_command)
 app.command("doctor")(doctor_command)
 app.command("serve", cls=ServeCommand)(serve_command)

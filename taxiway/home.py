@@ -6,6 +6,7 @@ environments/<key>/                  packages that tasks install before they beg
 work/                                what is being written; nothing reads it
 lineage.db                           ML Metadata
 digests.db                           remembered digests of files
+packages.json                        remembered metadata of the installed packages
 """
 
 from __future__ import annotations
@@ -50,6 +51,11 @@ class Home:
     def digests(self) -> Path:
         """The store of remembered digests."""
         return self.root / "digests.db"
+
+    @property
+    def packages(self) -> Path:
+        """What is remembered of the installed packages."""
+        return self.root / "packages.json"
 
     @property
     def lineage(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
@@ -16,6 +17,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from components import data_versions
 from taxiway.runner.graph import State
 
 if TYPE_CHECKING:
@@ -241,7 +243,9 @@ def _findings(run: Run) -> list[tuple[str, str]]:
     outputs = [(name, artifact) for name, task in run.tasks.items() for artifact in task.outputs.values()]
     blessings = [(name, artifact) for name, artifact in outputs if artifact.type_name == "ModelBlessing"]
     pushes = [(name, artifact) for name, artifact in outputs if _push(artifact)]
-    found = [("metrics", line) for line in _by_task(run.evaluations.items(), _metrics)]
+    records = [json.loads(artifact.metadata.get("provenance", "{}")) for _, artifact in outputs]
+    found = [("data", text) for record in records if (text := _unversioned(record.get("data")))]
+    found += [("metrics", line) for line in _by_task(run.evaluations.items(), _metrics)]
     found += [("blessing", line) for line in _by_task(blessings, _verdict)]
     found += [("pushed", line) for line in _by_task(pushes, _push)]
     return found + [("note", f"{name}: {note}") for name, artifact in outputs for note in artifact.notes]
@@ -276,6 +280,14 @@ def _push(artifact: Artifact) -> str:
         return _place(artifact.metadata)
     why = str(artifact.metadata.get("not_pushed", "")).splitlines()
     return f"no: {why[0]}" if why else ""
+
+
+def _unversioned(record: dict[str, Any] | None) -> str:
+    """What the user may not know of the data: that nobody can name them later, and what changes that."""
+    if not record or record.get("versioned", True):
+        return ""
+    adding = data_versions.adding(record)
+    return f"{record['path']} is not versioned" + (f"; this versions it: {adding}" if adding else "")
 
 
 def _next_step(run: Run) -> tuple[str, str] | None:

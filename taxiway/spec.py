@@ -16,9 +16,11 @@ from typing import Any
 
 import yaml
 
+from components import commands
 from components.errors import UserError
 from components.executor import CHANNEL
-from taxiway import placeholders
+from components.working_tree import ALLOW_UNVERSIONED
+from taxiway import docstrings, placeholders
 
 Json = dict[str, Any]
 
@@ -27,6 +29,8 @@ SETTINGS = ("image", "env", "resources")
 
 _GROUP = re.compile(r"comp-(condition|condition-branches|for-loop|exit-handler)-\d+(-\d+)*")
 _MARK = re.compile(r"\[(?P<name>\w+)(?:: (?P<detail>\w+))?\]")
+# Keys are sorted, and lines inside of a value are indented.
+_START = "\ncomponents:\n"
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -62,6 +66,12 @@ class Pipeline:
         """What carries out a component that is no DAG: a `container` or an `importer`."""
         return dict(self.spec["deploymentSpec"]["executors"][component["executorLabel"]])
 
+    def platform_of(self, component: Mapping[str, Any]) -> Json:
+        """What Kubernetes is to add to the pods of a component that is no DAG."""
+        kubernetes = self.platform.get("platforms", {}).get("kubernetes", {})
+        executors = kubernetes.get("deploymentSpec", {}).get("executors", {})
+        return dict(executors.get(component["executorLabel"], {}))
+
 
 @dataclass(frozen=True)
 class Leaf:
@@ -73,26 +83,65 @@ class Leaf:
     dag: Json
 
 
+def read_documents(path: Path) -> list[Any]:
+    """The documents of a YAML or JSON file.
+
+    Raises:
+        UserError: The file is missing, or is neither.
+    """
+    try:
+        return list(yaml.load_all(with_whole_header(path.read_text()), _Loader))
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file {path}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path} is no YAML: {error}") from error
+
+
+def with_whole_header(text: str) -> str:
+    """A compiled pipeline's text with its header of comments whole.
+
+    kfp writes the defaults of parameters into it as they are: a second line is no comment, and YAML takes no control
+    characters.
+    """
+    header, start, document = text.rpartition(_START)
+    if not header.startswith("# PIPELINE DEFINITION"):
+        return text
+    lines = ["".join(filter(str.isprintable, line)) for line in header.split("\n")]
+    return "\n".join(line if line.startswith("#") else f"#      {line}" for line in lines) + start + document
+
+
+def is_component(documents: list[Any]) -> bool:
+    """Whether a file holds a component that kfp has to make IR of."""
+    return bool(documents) and isinstance(documents[0], dict) and "implementation" in documents[0]
+
+
 def read(path: Path) -> Pipeline:
     """Reads a compiled pipeline.
 
     Raises:
         UserError: The file is missing, or is no pipeline of IR 2.1.0.
     """
-    try:
-        documents = list(yaml.load_all(path.read_text(), _Loader))
-    except FileNotFoundError as error:
-        raise UserError(f"there is no file {path}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is no YAML: {error}") from error
+    return from_documents(read_documents(path), path)
+
+
+def from_documents(documents: list[Any], path: Path) -> Pipeline:
+    """The pipeline that a file's documents are.
+
+    Raises:
+        UserError: They are no pipeline of IR 2.1.0.
+    """
     spec = documents[0] if documents else None
     if not isinstance(spec, dict) or "pipelineInfo" not in spec or "root" not in spec:
-        raise UserError(f"{path} is no compiled pipeline", mend="make one with: taxiway compile PIPELINE -o FILE")
+        raise UserError(
+            f"{path} is no compiled pipeline",
+            mend=f"make one with: {commands.typed('taxiway compile PIPELINE -o FILE')}",
+        )
     if spec.get("schemaVersion") != "2.1.0":
         raise UserError(
             f"{path} has the IR version {spec.get('schemaVersion')!r}; open-source Kubeflow takes 2.1.0",
             mend="compile it with kfp 2",
         )
+    docstrings.complete(spec)
     return Pipeline(spec, documents[1] if len(documents) > 1 else {})
 
 
@@ -212,7 +261,7 @@ def _structure(name: str, kind: str, value: Any) -> Any:
         found = json.loads(value) if isinstance(value, str) else value
     except json.JSONDecodeError as error:
         raise UserError(f"{wrong}, which is no JSON: {error}") from error
-    if not isinstance(found, _TYPES[kind]):
+    if not isinstance(found, TYPES[kind]):
         raise UserError(wrong)
     return found
 
@@ -281,6 +330,20 @@ def constants(task: Mapping[str, Any]) -> Json:
     return {name: source["runtimeValue"]["constant"] for name, source in sources.items() if "runtimeValue" in source}
 
 
+def source_parameter(pipeline: Pipeline, task: Mapping[str, Any], name: str) -> str:
+    """The pipeline's own parameter that a task's parameter comes from; empty where it comes from elsewhere."""
+    source = task.get("inputs", {}).get("parameters", {}).get(name, {}).get("componentInputParameter", "")
+    # Conditions and loops hand a parameter on under this name.
+    found = str(source).removeprefix("pipelinechannel--")
+    return found if found in pipeline.root.get("inputDefinitions", {}).get("parameters", {}) else ""
+
+
+def allowing_unversioned(pipeline: Pipeline, task: Mapping[str, Any]) -> str:
+    """How the user takes the data of a task as they are: by the pipeline's parameter where it has one."""
+    name = source_parameter(pipeline, task, "allow_unversioned")
+    return f"--param {name}=true" if name else ALLOW_UNVERSIONED
+
+
 def pipeline_parameters(pipeline: Pipeline, given: Mapping[str, Any]) -> Json:
     """The pipeline's parameters for a run; texts, as from a command line, are read in the declared type.
 
@@ -299,13 +362,19 @@ def pipeline_parameters(pipeline: Pipeline, given: Mapping[str, Any]) -> Json:
     values = with_defaults(
         pipeline.root, {name: _typed(name, definitions[name], value) for name, value in given.items()}
     )
+    artifacts = pipeline.root.get("inputDefinitions", {}).get("artifacts", {})
+    for name in (name for name, definition in artifacts.items() if not definition.get("isOptional")):
+        raise UserError(
+            f"the pipeline {pipeline.name} takes the artifact {name!r}, and a run can be given parameters only",
+            mend="use it in a pipeline that makes the artifact, or brings it in with dsl.importer",
+        )
     missing = [name for name, d in definitions.items() if name not in values and not d.get("isOptional")]
     if missing:
         raise UserError(f"the parameter {missing[0]!r} has no value", mend=f"give one with --param {missing[0]}=...")
     return values
 
 
-_TYPES: dict[str, tuple[type, ...]] = {
+TYPES: dict[str, tuple[type, ...]] = {
     "NUMBER_INTEGER": (int,),
     "NUMBER_DOUBLE": (int, float),
     "BOOLEAN": (bool,),
@@ -317,7 +386,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 def _typed(name: str, definition: Mapping[str, Any], value: Any) -> Any:
     kind = definition["parameterType"]
-    wanted = _TYPES.get(kind, (object,))
+    wanted = TYPES.get(kind, (object,))
     if isinstance(value, str) and str not in wanted:
         try:
             value = json.loads(value.lower() if kind == "BOOLEAN" else value)

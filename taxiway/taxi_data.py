@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 from components import dvc_outputs
+from components.commands import shown, typed
 from components.dvc_outputs import TrackedOutput
 from components.errors import DataError, TaxiwayError, UserError
 
@@ -25,11 +27,12 @@ def wheel_csv() -> Path:
     """
     spec = importlib.util.find_spec("tfx")
     if spec is None or not spec.submodule_search_locations:
-        raise UserError("tfx is not installed: its wheel holds the taxi trips", mend="make setup")
+        raise UserError("tfx is not installed: its wheel holds the taxi trips", mend=typed("make setup"))
     csv = Path(spec.submodule_search_locations[0]) / _IN_TFX
     if not csv.is_file():
         raise UserError(
-            f"the installed tfx has no {_IN_TFX}", mend="make lock, then make setup, with the tfx of setup.py"
+            f"the installed tfx has no {_IN_TFX}",
+            mend=f"`{typed('make lock')}`, then `{typed('make setup')}`, with the tfx of setup.py",
         )
     return csv
 
@@ -37,7 +40,8 @@ def wheel_csv() -> Path:
 def put_taxi_data(checkout: Path, source: Path) -> Path:
     """Copies the trips to `data/chicago_taxi/data.csv` of a checkout, whole or not at all.
 
-    DVC's hash decides whether they are the right ones. A copy that is there already is only compared.
+    DVC's hash decides whether they are the right ones. A copy that is there already is only compared; what else lies in
+    `data/` is the user's.
 
     Raises:
         DataError: The data differ from data.dvc: those of the source, or those that lie in the checkout.
@@ -46,26 +50,27 @@ def put_taxi_data(checkout: Path, source: Path) -> Path:
     target = checkout / TARGET
     output = dvc_outputs.tracked_outputs([target]).get(target)
     if output is None:
-        raise UserError(f"{checkout} has no data.dvc that tracks {TARGET}", mend="git checkout -- data.dvc")
+        mend = dvc_outputs.about("git", "checkout --", checkout / "data.dvc")
+        raise UserError(f"{checkout} has no data.dvc that tracks {TARGET}", mend=mend)
     if target.exists():
-        name = output.path.name
-        mend = f"`rm -r {name}`, then `make data`, restores the trips; `dvc add {name}` accepts the present data"
-        _check(output, _hashes(output), f"{output.path} differs from {output.dvc_file.name}", mend)
+        again = f"`rm {shlex.quote(shown(target))}`, then `{typed('make data')}`, restores the trips"
+        mend = f"{again}; `{dvc_outputs.about('dvc', 'add', target)}` accepts the present data"
+        _check(output, target, target, f"{output.path} differs from {output.dvc_file.name}", mend)
     else:
-        hashes = {**_hashes(output), target: dvc_outputs.hash_file(source, output.algorithm)}
-        mend = f"`make setup` installs the tfx that has them; nothing else may lie in {output.path}"
-        _check(output, hashes, f"{source} does not make {output.path} what {output.dvc_file.name} tracks", mend)
+        mend = f"`{typed('make setup')}` installs the tfx that has them"
+        what = f"{source} does not make {output.path} what {output.dvc_file.name} tracks"
+        _check(output, target, source, what, mend)
         _copy(source, target)
-        _keep_in_cache(checkout)
+        _keep_in_cache(checkout, output, target)
     return target
 
 
-def _hashes(output: TrackedOutput) -> dict[Path, str]:
-    return dvc_outputs.content_hashes(output, dvc_outputs.hash_file) if output.path.exists() else {}
-
-
-def _check(output: TrackedOutput, hashes: dict[Path, str], what: str, mend: str) -> None:
-    found = dvc_outputs.output_digest(output, hashes)
+def _check(output: TrackedOutput, target: Path, file: Path, what: str, mend: str) -> None:
+    """Whether a file is the trips that are tracked: alone, or beside others that the user has added."""
+    hashes = {target: dvc_outputs.hash_file(file, output.algorithm)}
+    found = dvc_outputs.listing_digest(output, hashes)
+    if found != output.digest:
+        found = dvc_outputs.listing_digest(output, dvc_outputs.tracked_files(output, everywhere=True) | hashes)
     if found != output.digest:
         raise DataError(f"{what}: expected {output.digest}, found {found}", mend=mend)
 
@@ -77,14 +82,17 @@ def _copy(source: Path, target: Path) -> None:
         os.replace(shutil.copyfile(source, Path(folder) / target.name), target)
 
 
-def _keep_in_cache(checkout: Path) -> None:
-    """Puts the data into DVC's cache, from which `data/chicago_taxi@<revision>` reads them."""
-    if not (checkout / ".git").exists():
-        return
+def _keep_in_cache(checkout: Path, output: TrackedOutput, target: Path) -> None:
+    """Puts the trips and DVC's list of them into its cache, from which `data/chicago_taxi@<revision>` reads them."""
+    from dvc.fs import localfs
     from dvc.repo import Repo
 
-    with Repo(str(checkout)) as repo:
-        repo.commit(str(checkout / "data.dvc"), force=True)
+    hashes = {target: dvc_outputs.hash_file(target, output.algorithm)}
+    with Repo(str(checkout), uninitialized=True) as repo, tempfile.TemporaryDirectory() as folder:
+        listing = Path(folder) / "listing"
+        listing.write_bytes(dvc_outputs.listing(output, hashes))
+        repo.cache.local.add(str(target), localfs, hashes[target])
+        repo.cache.local.add(str(listing), localfs, dvc_outputs.listing_digest(output, hashes))
 
 
 def main() -> int:

@@ -24,3 +24,12 @@ def refusal(line: str) -> str:
     except Exception as error:  # typer's own, which have no public name
         return str(error)
     return ""
+
+
+def known_options() -> dict[str, set[str]]:
+    """The options of each `taxiway` command."""
+    group: Any = typer.main.get_command(cli.app)
+    return {
+        name: {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
+        for name, command in group.commands.items()
+    }

@@ -29,6 +29,14 @@ def _temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _called_as_installed() -> Iterator[None]:
+    """Messages name commands as they are on the PATH, by whichever command the tests were started."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("TAXIWAY_COMMAND", raising=False)
+        yield
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _own_object_stores() -> Iterator[None]:
     """File systems are kept by fsspec, with the address of a server that another module has stopped."""

@@ -29,7 +29,7 @@ from tests.pipelines.project import Project, make_project
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PAGES_TO_TYPE = ["docs/quickstart.md", "docs/pipelines.md", "docs/from-tfx.md"]
+PAGES_TO_TYPE = ["docs/quickstart.md", "docs/own-csv.md", "docs/pipelines.md", "docs/from-tfx.md"]
 """What a new user goes through after the README, in this order."""
 
 NOT_RUN = {

@@ -287,6 +287,8 @@ def test_the_installed_packages_are_the_locked_ones() -> None:
     assert check.returncode == 0, check.stdout
 
 
-@pytest.mark.parametrize("script", ["bin/inside", "bin/python", "bin/taxiway", "docker/debian-root", "docker/setup"])
+@pytest.mark.parametrize(
+    "script", ["bin/dvc", "bin/inside", "bin/python", "bin/taxiway", "docker/debian-root", "docker/setup"]
+)
 def test_scripts_are_valid_for_sh(script: str) -> None:
     subprocess.run(["sh", "-n", str(ROOT / script)], check=True)

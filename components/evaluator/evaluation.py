@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from tfx_bsl.tfxio import tensor_representation_util
 
 from components.artifacts import Artifact
 from components.errors import DataError, UserError
+from components.eval_configs import near
 from components.evaluator import direct, models, results, settings
 from components.evaluator.rows import IndirectError, Inference, Representations, Rows, described
 from components.evaluator.slices import Slicer
@@ -43,13 +44,14 @@ class Evaluation:
         examples: Artifact,
         splits: list[str],
         schema: Artifact | None,
+        custom_ops: Sequence[str] = (),
     ) -> None:
         self.baseline = baseline if models.exists(baseline) else None
         self.config = settings.eval_config(eval_config, has_baseline=self.baseline is not None)
         self._examples = examples
         self._splits = require_splits(examples, splits)
         self._schema = _read_schema(schema)
-        self._models = models.shared_models(self.config, candidate, self.baseline)
+        self._models = models.shared_models(self.config, candidate, self.baseline, custom_ops)
         self._inference = Inference(self.config, self._models, self._representations)
 
     def write(self, folder: Path, beam_pipeline_args: list[str] | None = None) -> None:
@@ -159,7 +161,7 @@ def _require_columns(wanted: set[str], seen: set[str]) -> None:
     if missing := sorted(wanted - seen):
         raise UserError(
             f"eval_config.slicing_specs: there is no column {missing[0]!r} to slice by",
-            mend=settings.near(missing[0], seen, "the columns there are:"),
+            mend=near(missing[0], seen, "the columns there are:"),
         )
 
 

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from components.artifacts import (
     Artifact,
+    CustomOps,
+    EvalSettings,
     Examples,
     Input,
     Model,
@@ -28,13 +30,14 @@ def evaluator(
     model: Input[Model],
     evaluation: Output[ModelEvaluation],
     blessing: Output[ModelBlessing],
-    eval_config: dict,
+    eval_config: EvalSettings,
     baseline_model: Input[Model] | None = None,
     schema: Input[Schema] | None = None,
     splits: list = ["eval"],
     on_baseline_failure: str = "ignore",
     engine: str = "direct",
     beam_pipeline_args: list = [],
+    custom_ops: CustomOps = [],
 ) -> Blessed:
     """Computes TFMA's metrics by slice, holds them against the thresholds, and blesses the model or not.
 
@@ -53,6 +56,8 @@ def evaluator(
         engine: `direct`, in this process; or `beam`, for data that one machine does not hold.
         beam_pipeline_args: Beam's pipeline options for `beam`, such as `["--runner=FlinkRunner", ...]`; the
             DirectRunner by default.
+        custom_ops: Libraries of operations that a model has and TensorFlow has not: Python modules
+            (`tensorflow_text`) and `.so` files; Beam's workers need them at the same place.
         blessed: Whether every threshold of the EvalConfig holds.
     """
     from components.beam_engine import uses_beam
@@ -64,7 +69,7 @@ def evaluator(
     comparison.require_known(on_baseline_failure)
 
     def prepare(baseline: Artifact | None) -> Evaluation:
-        return Evaluation(eval_config, model, baseline, examples, splits, schema)
+        return Evaluation(eval_config, model, baseline, examples, splits, schema, custom_ops)
 
     with whole_folder(evaluation.path) as results, whole_folder(blessing.path) as verdict:
         work, failure = comparison.evaluate(

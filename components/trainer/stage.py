@@ -35,6 +35,9 @@ def trainer(
     Trains on the GPUs that TensorFlow finds. A module that reads its examples through `fn_args.data_accessor` takes
     either payload format; one that opens TFRecords itself needs `payload_format="tf_example"` in the stages before.
 
+    A model has to be a SavedModel to be judged, pushed and served: a lone file of Keras is refused, and
+    `model.export(fn_args.serving_model_dir)` writes what is needed.
+
     Args:
         examples: The rows to train on, transformed or raw.
         model: `Format-Serving/`, a SavedModel, and `Format-TFMA/` where the module writes one.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -14,6 +16,13 @@ import tensorflow as tf
 from components import user_modules
 from components.errors import UserError
 from components.trainer.fn_args import FnArgs
+
+_NO_RECORD = re.compile("corrupted record|inflate\\(\\)")
+"""What TensorFlow says of a file that holds no TFRecords."""
+_NAME_THE_FORMAT = (
+    'the examples are Parquet: set payload_format="tf_example" in ExampleGen, which Transform keeps; or read them '
+    "through fn_args.data_accessor"
+)
 
 
 @contextmanager
@@ -38,7 +47,33 @@ def _devices() -> str:
     return ", ".join(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus)
 
 
+@contextmanager
+def _explaining_records(fn_args: FnArgs) -> Iterator[None]:
+    """Says what to do where a module opens as TFRecords what is Parquet."""
+    try:
+        yield
+    except UserError as error:
+        if _NO_RECORD.search(str(error.__cause__)) and isinstance(error.__cause__, tf.errors.DataLossError):
+            files = [file for pattern in fn_args.train_files + fn_args.eval_files for file in glob.glob(pattern)]
+            if any(file.endswith(".parquet") for file in files):
+                raise UserError(error.what, mend=_NAME_THE_FORMAT) from error
+        raise
+
+
+def _refuse_keras_alone(saved: Path) -> None:
+    """Refuses what only Keras reads: no stage behind this one does, and no server."""
+    files = sorted(file for file in saved.parent.rglob("*") if file.is_file())
+    only_weights = all(file.suffix in (".h5", ".hdf5") for file in files)
+    keras = files if only_weights else [file for file in files if file.suffix == ".keras"]
+    if keras and not any((saved / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt")):
+        raise UserError(
+            f"run_fn saved {keras[0]}, a file of Keras, and no SavedModel, which is what is judged, pushed and served",
+            mend="end it with model.export(fn_args.serving_model_dir); the file of Keras may lie beside that",
+        )
+
+
 def _require_model(saved: Path) -> None:
+    _refuse_keras_alone(saved)
     if not saved.is_dir() or not any(saved.iterdir()):
         raise UserError(
             f"run_fn saved no model to {saved}",
@@ -79,7 +114,8 @@ def train(module: str, fn_args: FnArgs, folders: list[Path]) -> None:
     print(f"run_fn of {module} trains on {_devices() or 'the CPU'}", flush=True)
     started = time.monotonic()
     with _all_or_nothing(folders):
-        user_modules.call(run_fn, fn_args)
+        with _explaining_records(fn_args):
+            user_modules.call(run_fn, fn_args)
         saved = Path(fn_args.serving_model_dir)
         _require_model(saved)
         _require_numbers(saved)

@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from components.commands import typed
 from taxiway.doctor import kubeflow, nodes
 from taxiway.doctor.asked import Secret, Task
 from taxiway.doctor.lines import Check, Line, State, Use, short, unless_well
 from taxiway.spec import Json
 
-_CHOOSE = "kubectl config use-context NAME  # or, for a cluster on this machine: make kind-up"
 _IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 _FOLLOW = (("get", "", "pods", ""), ("list", "", "pods", ""), ("get", "", "pods", "log"))
 _SUBMIT = (("create", "pipelines.kubeflow.org", "runs", ""), ("create", "pipelines.kubeflow.org", "pipelines", ""))
@@ -34,6 +34,10 @@ def preload() -> None:
     """Loads the client library once, for all checks that are going to be forked."""
     import kubernetes.client
     import kubernetes.config  # noqa: F401
+
+
+def _choosing() -> str:
+    return f"kubectl config use-context NAME  # or, for a cluster on this machine: {typed('make kind-up')}"
 
 
 def checks(use: Use) -> list[Check]:
@@ -71,7 +75,7 @@ class _Api:
     def __init__(self, context: str) -> None:
         files = _kubeconfig()
         if not files and _IN_CLUSTER not in os.environ:
-            raise _NoAnswerError("there is no kubeconfig", _CHOOSE)
+            raise _NoAnswerError("there is no kubeconfig", _choosing())
         from kubernetes import client, config
 
         try:
@@ -84,7 +88,7 @@ class _Api:
                 self.name = context or str(config.list_kube_config_contexts(files)[1]["name"])
                 self._client = config.new_client_from_config(files, context=context or None, persist_config=False)
         except Exception as error:  # a file of the user's: the library fails on it in many ways
-            raise _NoAnswerError(f"the kubeconfig cannot be used: {short(error)}", _CHOOSE) from error
+            raise _NoAnswerError(f"the kubeconfig cannot be used: {short(error)}", _choosing()) from error
         # An address that refuses is not asked three times more.
         self._client.rest_client.pool_manager.connection_pool_kw["retries"] = False
 
@@ -113,11 +117,11 @@ class _Api:
         except ApiException as error:
             raise _refused(self.name, error.status, error.body) from error
         except (HTTPError, OSError) as error:
-            raise _NoAnswerError(f"{self.name}: {self.server} does not answer: {short(error)}", _CHOOSE) from error
+            raise _NoAnswerError(f"{self.name}: {self.server} does not answer: {short(error)}", _choosing()) from error
         except ValueError:
             document = None
         if not isinstance(document, dict):
-            raise _NoAnswerError(f"{self.name}: {self.server} answers, but is no Kubernetes API", _CHOOSE)
+            raise _NoAnswerError(f"{self.name}: {self.server} answers, but is no Kubernetes API", _choosing())
         return document
 
 
@@ -149,7 +153,7 @@ def _context(use: Use, needed: bool) -> list[Line]:
     api = _Api(use.context)
     version = api.get("/version").get("gitVersion")
     if not version:
-        raise _NoAnswerError(f"{api.name}: {api.server} answers, but is no Kubernetes API", _CHOOSE)
+        raise _NoAnswerError(f"{api.name}: {api.server} answers, but is no Kubernetes API", _choosing())
     return [Line("kubectl context", State.WELL, f"{api.name}: Kubernetes {version} at {api.server}")]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from components.commands import typed
 from taxiway.kubeflow.command import Profiles
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def _read(use: Use, profiles: list[str]) -> tuple[Use, list[tuple[str, Line]]]:
     except Exception as error:
         said, mend = getattr(error, "what", f"{type(error).__name__}: {error}"), getattr(error, "mend", "")
         return use, [
-            ("pipeline", Line("pipeline", State.MISSING, short(said), mend or f"taxiway check {use.pipeline}"))
+            ("pipeline", Line("pipeline", State.MISSING, short(said), mend or typed("taxiway check", use.pipeline)))
         ]
     sdk = str(pipeline.spec.get("sdkVersion", ""))
     found = f"{pipeline.name}: {len(tasks)} tasks, IR {pipeline.spec['schemaVersion']}, {sdk}"
@@ -63,7 +64,7 @@ def _not_asked(use: Use) -> str:
         "--namespace NAME": use.namespace,
     }
     open_ones = " ".join(option for option, given in options.items() if not given)
-    return f"Not asked for: taxiway doctor {open_ones}" if open_ones else ""
+    return f"Not asked for: {typed('taxiway doctor')} {open_ones}" if open_ones else ""
 
 
 def doctor_command(

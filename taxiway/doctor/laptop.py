@@ -19,14 +19,12 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from components import container_engine
+from components.commands import checkout, shown, typed
 from components.dvc_revisions import without_credentials
 from taxiway.doctor import stores
 from taxiway.doctor.kubeflow import LOCAL_RUNNER_HOLE, MENDED
 from taxiway.doctor.lines import Check, Line, State, Use, short, unless_well
 
-_CHECKOUT = Path(__file__).parents[2]
-_INSTALL = f"{'bin/inside ' if (_CHECKOUT / 'bin/inside').exists() else ''}python -m pip install"
-_RELOCK = f"{_INSTALL} --require-hashes -r requirements.lock"
 _START = "systemctl --user start podman.socket, or sudo systemctl start docker"
 _BUILDERS = ("docker", "podman", "buildah")
 _SEVERAL = 4
@@ -52,7 +50,7 @@ def checks(use: Use) -> list[Check]:
 
 def _requirements() -> tuple[str, list[Requirement]]:
     """The range of Python, and those of the packages: the checkout's, else those that were installed with."""
-    setup = _CHECKOUT / "setup.py"
+    setup = checkout() / "setup.py"
     if not setup.is_file():
         found = metadata.metadata("taxiway")
         texts = [text for text in metadata.requires("taxiway") or [] if "extra ==" not in text]
@@ -69,7 +67,12 @@ def _python() -> Line:
     wanted, found = _requirements()[0], platform.python_version()
     if found in SpecifierSet(wanted):
         return Line("Python", State.WELL, f"{found} ({wanted})")
-    return Line("Python", State.MISSING, f"{found}; Taxiway needs {wanted}", "install such a Python, then: make setup")
+    return Line(
+        "Python",
+        State.MISSING,
+        f"{found}; Taxiway needs {wanted}",
+        f"install such a Python, then: {typed('make setup')}",
+    )
 
 
 def _glibc() -> Line:
@@ -82,7 +85,12 @@ def _glibc() -> Line:
     if tuple(map(int, found.split("."))) >= wanted:
         inside = " (the Debian root's)" if os.environ.get("TAXIWAY_INSIDE") else ""
         return Line("glibc", State.WELL, f"{found}{inside}; the wheels need {shown}")
-    return Line("glibc", State.MISSING, f"{found}; the wheels need {shown}", "make setup  # makes a Debian 13 root")
+    return Line(
+        "glibc",
+        State.MISSING,
+        f"{found}; the wheels need {shown}",
+        f"{typed('make setup')}  # makes a Debian 13 root",
+    )
 
 
 def _wanted_glibc(requirement: Requirement) -> tuple[int, int]:
@@ -100,14 +108,24 @@ def _wheels() -> Iterator[Line]:
     wrong = [text for requirement in requirements if (text := _out_of_range(requirement))]
     differing = _differing_from_lock()
     if wrong:
-        named = " ".join(f"'{requirement}'" for requirement in requirements if _out_of_range(requirement))
-        locked = (_CHECKOUT / "requirements.lock").is_file()
-        yield Line("wheels", State.MISSING, _few(wrong), _RELOCK if locked else f"{_INSTALL} {named}")
+        yield Line("wheels", State.MISSING, _few(wrong), _installing(requirements))
     elif differing:
-        yield Line("wheels", State.WARNING, f"not as in requirements.lock: {_few(differing)}", _RELOCK)
+        found = f"not as in requirements.lock: {_few(differing)}"
+        yield Line("wheels", State.WARNING, found, _installing(requirements))
     else:
         yield Line("wheels", State.WELL, f"{len(requirements)} packages, all in their ranges")
     yield from _kfp()
+
+
+def _installing(requirements: list[Requirement]) -> str:
+    """The command that installs what is missing: as the lock file has it, where there is one."""
+    lock = checkout() / "requirements.lock"
+    named = (
+        ["--require-hashes", "-r", shown(lock)]
+        if lock.is_file()
+        else [str(r) for r in requirements if _out_of_range(r)]
+    )
+    return typed("python -m pip install", *named)
 
 
 def _out_of_range(requirement: Requirement) -> str:
@@ -123,7 +141,7 @@ def _out_of_range(requirement: Requirement) -> str:
 
 
 def _differing_from_lock() -> list[str]:
-    lock = _CHECKOUT / "requirements.lock"
+    lock = checkout() / "requirements.lock"
     if not lock.is_file():
         return []
     pins = [Requirement(line.rstrip(" \\")) for line in lock.read_text().splitlines() if re.match(r"[\w.-]+.*==", line)]
@@ -171,18 +189,18 @@ def _dvc_remote(folder: Path) -> Line:
             url = without_credentials(remote.fs.unstrip_protocol(remote.path))
             return _answer(f"{remote.name}: {url}", remote.fs, remote.path, remote.name)
     except NotDvcRepoError:
-        return Line("DVC remote", State.ABSENT, f"{folder} is no DVC repository", "dvc init")
+        return Line("DVC remote", State.ABSENT, f"{folder} is no DVC repository", typed("dvc init"))
     except NoRemoteError:
-        return Line("DVC remote", State.ABSENT, "none is configured", "dvc remote add --default NAME URL")
+        return Line("DVC remote", State.ABSENT, "none is configured", typed("dvc remote add --default NAME URL"))
     except DvcException as error:
-        return Line("DVC remote", State.MISSING, short(error), "dvc remote list")
+        return Line("DVC remote", State.MISSING, short(error), typed("dvc remote list"))
 
 
 def _answer(shown: str, fs: object, path: str, name: str) -> Line:
     reason = stores.unreachable(fs, path)
     if not reason:
         return Line("DVC remote", State.WELL, shown)
-    return Line("DVC remote", State.MISSING, f"{shown}: {reason}", f"dvc remote modify {name} url URL")
+    return Line("DVC remote", State.MISSING, f"{shown}: {reason}", typed("dvc remote modify", name, "url", "URL"))
 
 
 # Containers

@@ -36,7 +36,7 @@ def compiled(
         UserError: There is no such pipeline or profile, or a module cannot travel in it.
     """
     profiles = list(profiles)
-    if not target.endswith((".yaml", ".yml")):
+    if not target.endswith(loading.COMPILED):
         pipeline = loading.compiled(resources.rebuilt(loading.function(target), profiles))
     elif profiles:
         raise UserError(
@@ -75,6 +75,7 @@ def write(pipeline: Pipeline, path: Path, *, kubernetes: bool = False) -> None:
             kubernetes_manifest_options=options,
             kubernetes_manifest_format=kubernetes,
         )
+        partial.write_text(spec.with_whole_header(partial.read_text()))
         partial.replace(path)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error}") from error

@@ -12,6 +12,7 @@ from ml_metadata import errors
 from ml_metadata.metadata_store.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as pb
 
+from components.commands import typed
 from components.errors import ServiceError, TaxiwayError, UserError
 
 _GRPC_SECONDS = 30
@@ -75,7 +76,7 @@ def explained(connection: str, text: str) -> TaxiwayError | None:
     if any(word in text for word in _DAMAGED):
         return UserError(
             f"the lineage store {name} is damaged or is no SQLite file ({said})",
-            mend=f"move it away: mv {name} {name}.damaged; the next run starts a new one, "
+            mend=f"move it away: {typed('mv', name, f'{name}.damaged')}; the next run starts a new one, "
             "and artifacts keep their chains in provenance.json",
         )
     if any(word in text for word in _UNUSABLE):

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from components.commands import typed
 from components.digests import PROVENANCE_FILE
 from components.errors import ServiceError, UserError
 from components.provenance import Record, distinct
@@ -58,7 +59,7 @@ def _by_digest(target: str, digits: str, store: LineageStore | None) -> list[Rec
         near = _nearest_digest(digits, artifacts)
         raise UserError(
             f"no artifact with the digest {target} is known to {store.connection}",
-            mend=f"did you mean {near}?" if near else "`taxiway runs` lists what was run",
+            mend=f"did you mean {near}?" if near else f"`{typed('taxiway runs')}` lists what was run",
         )
     return _from_store(list(found.values()), store)
 

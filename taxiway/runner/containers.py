@@ -19,6 +19,7 @@ from pathlib import Path
 from docker.errors import APIError, DockerException, NotFound
 from docker.models.containers import Container
 from docker.models.images import Image
+from docker.types import Mount
 from requests.exceptions import RequestException  # type: ignore[import-untyped]
 
 from components import container_engine
@@ -30,6 +31,7 @@ from taxiway.runner.launcher import Ended, Job
 from taxiway.runner.local import STOPPED
 
 _STOP_SECONDS = 1
+_TMP = Path("/tmp")
 _WEEK = 7 * 24 * 3600.0
 # How shells, and engines after them, say that a signal ended a process. Without SIGTERM, which means that the run was
 # stopped: where somebody else stops a container, its task has failed.
@@ -50,6 +52,9 @@ class ContainerLauncher:
     Raises:
         ServiceError: No engine answers, or it does not let this user in.
     """
+
+    has_images = True
+    uses_packages = False
 
     def __init__(self) -> None:
         url = container_engine.address()
@@ -112,6 +117,13 @@ class ContainerLauncher:
                 with contextlib.suppress(APIError):
                     container.remove(force=True, v=True)
 
+    def seen(self, job: Job, path: Path) -> Path | None:
+        """The path itself where it was mounted, else what is there for its /tmp."""
+        folders = _folders([Path.cwd(), *job.paths])
+        if any(path.is_relative_to(folder) for folder in folders):
+            return path
+        return _scratch(job) / path.relative_to(_TMP) if path.is_relative_to(_TMP) else None
+
     def stop(self) -> None:
         """Ends all containers: SIGTERM, and SIGKILL for those that do not mind it."""
         with self._lock:
@@ -158,7 +170,7 @@ class ContainerLauncher:
                 user="0:0" if self._is_rootless else f"{os.getuid()}:{os.getgid()}",
                 working_dir=str(Path.cwd()),
                 volumes=[*(f"{folder}:{folder}" for folder in folders), *(f"{file}:{file}:ro" for file in files)],
-                tmpfs={} if Path("/tmp") in folders else {"/tmp": "mode=1777"},
+                mounts=[] if _TMP in folders else [_temporary(_scratch(job), folders)],
                 read_only=True,
                 network_mode="host",
                 cap_drop=["ALL"],
@@ -195,6 +207,19 @@ class ContainerLauncher:
         if self._stopped:
             return STOPPED
         return Ended(128 - status if status in _KILLED else status)
+
+
+def _scratch(job: Job) -> Path:
+    """The folder that a container has as its /tmp."""
+    return Path(job.environment["TMPDIR"])
+
+
+def _temporary(scratch: Path, folders: Collection[Path]) -> Mount:
+    """The mount of /tmp; an engine would make the places of folders below it as root."""
+    for folder in folders:
+        if folder.is_relative_to(_TMP):
+            (scratch / folder.relative_to(_TMP)).mkdir(parents=True, exist_ok=True)
+    return Mount(str(_TMP), str(scratch), type="bind")
 
 
 @contextmanager

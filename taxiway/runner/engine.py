@@ -12,6 +12,7 @@ import docker
 from docker.errors import APIError, DockerException, NotFound
 from docker.models.images import Image
 
+from components.commands import typed
 from components.errors import ServiceError, UserError
 
 SECONDS = 60.0
@@ -45,8 +46,8 @@ def connect(url: str, seconds: float | None = None) -> docker.DockerClient:
     except (DockerException, OSError) as error:
         raise ServiceError(
             f"no container engine answers at {url}: {error}",
-            mend="start one: systemctl start docker, or systemctl start podman.socket, or docker/engine start in the "
-            "checkout; or name its URL in DOCKER_HOST",
+            mend="start one: systemctl start docker, or systemctl start podman.socket, or "
+            f"{typed('docker/engine start')}; or name its URL in DOCKER_HOST",
         ) from error
     return client
 
@@ -71,7 +72,7 @@ def image(client: docker.DockerClient, name: str, machine: str) -> Image:
     if made_for != machine:
         raise UserError(
             f"the image {name} is made for {made_for}, and this machine is {machine}",
-            mend="build it here (Taxiway's own: make images), or name one for this machine",
+            mend=f"build it here (Taxiway's own: {typed('make images')}), or name one for this machine",
         )
     return found
 
@@ -83,7 +84,7 @@ def _pulled(client: docker.DockerClient, name: str) -> Image:
     except APIError as error:
         raise UserError(
             f"the image {name} is not on this machine, and cannot be pulled: {reason(error)}",
-            mend="build it (Taxiway's own: make images), or correct its name",
+            mend=f"build it (Taxiway's own: {typed('make images')}), or correct its name",
         ) from error
 
 

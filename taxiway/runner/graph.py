@@ -2,7 +2,7 @@
 
 Every task waits in a thread of its own for the tasks that it depends on. A condition that does not hold, and every
 task after it, is skipped. When a task fails, those that run go on to their end and no new one starts, but for exit
-handlers.
+handlers of what had begun, and all that is in them.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from typing import Any
@@ -20,6 +20,8 @@ from typing import Any
 from components.errors import TaxiwayError, UserError
 from taxiway import conditions, spec
 from taxiway.placeholders import filled
+from taxiway.runner import retries
+from taxiway.runner.retries import Attempt, Stop
 from taxiway.scope import Scope
 from taxiway.spec import Json, Pipeline
 
@@ -35,6 +37,8 @@ class State(StrEnum):
 
 
 DONE = (State.SUCCEEDED, State.CACHED)
+USER_ERROR = 2
+"""The exit status of a stage whose input has to change; see components/__main__.py."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,9 @@ class Call:
         executor: Its executor there: a `container` or an `importer`.
         inputs: Its parameters, defaults included, and artifacts.
         task: The task in the compiled pipeline: caching and retries.
+        facts: What placeholders of the run and of the task stand for.
+        platform: What Kubernetes is to add to its pod.
+        at_exit: Whether it runs, as an exit handler or in one, though another task failed.
     """
 
     name: str
@@ -83,9 +90,15 @@ class Call:
     executor: Json
     inputs: Values
     task: Json
+    facts: Mapping[str, str] = field(default_factory=dict)
+    platform: Json = field(default_factory=dict)
+    at_exit: bool = False
 
 
 Carry = Callable[[Call], Result]
+
+# Of a task that another's failure kept from starting: its exit handler has nothing to do.
+_NOT_BEGUN = Result(State.CANCELED)
 
 
 @dataclass(frozen=True)
@@ -97,19 +110,33 @@ class Graph:
         carry: Carries out one container or importer; called from several threads at once.
         facts: Placeholders of the run: `.pipeline_job_name` and the like.
         stopping: Set when a task failed or the user interrupts; no task starts after.
+        at_exit: Whether it is an exit handler.
     """
 
     pipeline: Pipeline
     carry: Carry
     facts: Mapping[str, str]
-    stopping: threading.Event
+    stopping: Stop
+    at_exit: bool = False
 
     def run(self, parameters: Json) -> Result:
         """Runs the whole pipeline and returns its outputs."""
         return self.run_dag(self.pipeline.root, Values(parameters), "")
 
-    def run_dag(self, component: Json, inputs: Values, prefix: str) -> Result:
-        """Runs the tasks of a DAG, each as soon as it can, and returns when all have ended."""
+    def run_dag(self, component: Json, inputs: Values, prefix: str, pauses: Iterable[float] = ()) -> Result:
+        """Runs the tasks of a DAG, each as soon as it can, and returns when all have ended.
+
+        Args:
+            component: The DAG's component.
+            inputs: Its inputs.
+            prefix: What its tasks' names begin with.
+            pauses: The seconds before each further attempt, where one fails.
+        """
+        for pause in pauses:
+            attempt = replace(self, stopping=Attempt(self.stopping))
+            result = attempt.run_dag(component, inputs, prefix)
+            if result.state != State.FAILED or result.exit_status == USER_ERROR or self.stopping.wait(pause):
+                return result
         return _Dag(self, component["dag"], inputs, prefix).run()
 
 
@@ -145,34 +172,49 @@ class _Dag:
 
     def _result(self, name: str, task: Json) -> Result:
         before = {other: self._results[other].result() for other in spec.dependencies(task)}
-        if not _runs_after_failures(task):
+        if _runs_after_failures(task):
+            if any(result is _NOT_BEGUN for result in before.values()):
+                return _NOT_BEGUN
+        else:
             if self._graph.stopping.is_set() or any(r.state in (State.FAILED, State.CANCELED) for r in before.values()):
-                return Result(State.CANCELED)
+                return _NOT_BEGUN
             if any(result.state == State.SKIPPED for result in before.values()):
                 return Result(State.SKIPPED)
         if "artifactIterator" in task or "parameterIterator" in task:
             return self._loop(name, task, before)
-        inputs = self._resolved(task, before)
-        if not self._is_triggered(task, inputs.parameters):
+        inputs = self._resolved(name, task, before)
+        if not self._is_triggered(name, task, inputs.parameters):
             return Result(State.SKIPPED)
         return self._run_component(name, task, inputs)
 
-    def _is_triggered(self, task: Json, parameters: Json) -> bool:
+    def _is_triggered(self, name: str, task: Json, parameters: Json) -> bool:
         condition = task.get("triggerPolicy", {}).get("condition")
         declared = spec.as_declared_texts(self._graph.pipeline.component(task), parameters)
-        return not condition or conditions.holds(condition, declared, self._scope(parameters))
+        return not condition or conditions.holds(condition, declared, self._scope(name, parameters))
 
     def _run_component(self, name: str, task: Json, inputs: Values, index: int | None = None) -> Result:
         component = self._graph.pipeline.component(task)
-        around = self._scope(inputs.parameters).with_defaults(spec.defaults(component))
-        defaults = {name: around.constant(name) for name in around.constants}
+        around = self._scope(name, inputs.parameters).with_defaults(spec.defaults(component))
+        defaults = {key: around.constant(key) for key in around.constants}
         parameters = spec.with_defaults(component, {**defaults, **inputs.parameters})
         if "dag" in component:
             inner = Values(spec.inherited(task, self._inputs.parameters) | parameters, inputs.artifacts)
-            return self._graph.run_dag(component, inner, spec.child_name(self._prefix, name, task, index))
-        executor = _settled(self._graph.pipeline.executor(component), self._scope(parameters))
+            prefix = spec.child_name(self._prefix, name, task, index)
+            return self._around(task).run_dag(component, inner, prefix, retries.pauses(task))
+        pipeline = self._graph.pipeline
+        executor = _settled(pipeline.executor(component), self._scope(name, parameters))
         taken = Values(spec.taken(component, parameters), inputs.artifacts)
-        return self._graph.carry(Call(self._call_name(name), component, executor, taken, task))
+        _require_inputs(component, taken)
+        facts, platform = self._facts(name), pipeline.platform_of(component)
+        at_exit = self._graph.at_exit or _runs_after_failures(task)
+        call = Call(self._call_name(name), component, executor, taken, task, facts, platform, at_exit)
+        return self._graph.carry(call)
+
+    def _around(self, task: Json) -> Graph:
+        """The graph for the tasks inside of a task: what failed outside does not stop an exit handler's."""
+        if not _runs_after_failures(task):
+            return self._graph
+        return replace(self._graph, stopping=threading.Event(), at_exit=True)
 
     def _call_name(self, name: str) -> str:
         """`sub/name`, or `name[2]` where the prefix is a loop's index."""
@@ -180,9 +222,9 @@ class _Dag:
         return f"{loop['outer']}{'/' if loop['outer'] else ''}{name}{loop['index']}" if loop else self._prefix + name
 
     def _loop(self, name: str, task: Json, before: Mapping[str, Result]) -> Result:
-        inputs = self._resolved(task, before)
+        inputs = self._resolved(name, task, before)
         kind, iterator = next((k, task[k]) for k in ("parameterIterator", "artifactIterator") if k in task)
-        items = self._items(iterator, inputs, self._scope(inputs.parameters))
+        items = self._items(iterator, inputs, self._scope(name, inputs.parameters))
         at_once = threading.Semaphore(int(task.get("iteratorPolicy", {}).get("parallelismLimit", 0)) or len(items) or 1)
         results: list[Future[Result]] = [Future() for _ in items]
 
@@ -203,28 +245,33 @@ class _Dag:
             return list(filled(spec.listed(source["raw"]), scope))
         return spec.listed(inputs.parameters.get(source["inputParameter"]))
 
-    def _resolved(self, task: Json, before: Mapping[str, Result]) -> Values:
+    def _resolved(self, name: str, task: Json, before: Mapping[str, Result]) -> Values:
         sources = task.get("inputs", {})
         component = self._graph.pipeline.component(task)
         constants = spec.constants(task)
         given = {
-            name: value
-            for name, source in sources.get("parameters", {}).items()
-            if name not in constants and (value := self._parameter(source, before)) is not None
+            key: value
+            for key, source in sources.get("parameters", {}).items()
+            if key not in constants and (value := self._parameter(source, before)) is not None
         }
         # Constants may be templates over the parameters beside them.
-        scope = self._scope(given, constants)
-        values = given | {name: scope.constant(name) for name in constants}
+        scope = self._scope(name, given, constants)
+        values = given | {key: scope.constant(key) for key in constants}
         parameters = spec.typed(component, values)
         artifacts = {
-            name: found
-            for name, source in sources.get("artifacts", {}).items()
+            key: found
+            for key, source in sources.get("artifacts", {}).items()
             if (found := self._artifacts(source, before)) is not None
         }
         return Values(parameters, artifacts)
 
-    def _scope(self, parameters: Json, constants: Mapping[str, Any] = {}) -> Scope:
-        return Scope(parameters, constants, self._inputs.parameters, self._graph.facts)
+    def _scope(self, name: str, parameters: Json, constants: Mapping[str, Any] = {}) -> Scope:
+        return Scope(parameters, constants, self._inputs.parameters, self._facts(name))
+
+    def _facts(self, name: str) -> dict[str, str]:
+        """The run's placeholders and the task's: its name as Kubeflow gives it, and an id in place of MLMD's."""
+        identifier = f"{self._graph.facts['.pipeline_job_resource_name']}/{self._call_name(name)}"
+        return {**self._graph.facts, ".pipeline_task_name": name, ".pipeline_task_uuid": identifier}
 
     def _parameter(self, source: Json, before: Mapping[str, Result]) -> Any:
         if "componentInputParameter" in source:
@@ -303,6 +350,16 @@ def failure(error: BaseException, prefix: str = "") -> Result:
     return Result(State.FAILED, error=f"{prefix}{type(error).__name__}: {error}", exit_status=1)
 
 
+def _require_inputs(component: Json, inputs: Values) -> None:
+    """Refuses to start a container that would miss what it needs."""
+    definitions = component.get("inputDefinitions", {})
+    given: dict[str, Collection[str]] = {"parameters": inputs.parameters, "artifacts": inputs.artifacts}
+    for kind, names in given.items():
+        for name, definition in definitions.get(kind, {}).items():
+            if name not in names and not definition.get("isOptional"):
+                raise UserError(f"the input {name!r} has no value: what gives it was skipped, or none was given")
+
+
 def _runs_after_failures(task: Json) -> bool:
     return bool(task.get("triggerPolicy", {}).get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED")
 
@@ -320,7 +377,9 @@ def _collected(component: Json, results: list[Result]) -> Result:
             return first
     definitions = component.get("outputDefinitions", {})
     parameters = {
-        name: [result.outputs.parameters.get(name) for result in results] for name in definitions.get("parameters", {})
+        # A turn in which a condition skipped the task gives nothing.
+        name: [result.outputs.parameters[name] for result in results if name in result.outputs.parameters]
+        for name in definitions.get("parameters", {})
     }
     artifacts = {
         name: [artifact for result in results for artifact in result.outputs.artifacts.get(name, [])]
@@ -352,9 +411,10 @@ def _selected(selector: str | None, value: Any) -> Any:
 
 
 def _final_status(producer: str, before: Mapping[str, Result], facts: Mapping[str, str]) -> Json:
+    """A PipelineTaskFinalStatus; its states are those of Kubeflow's driver, which are ML Metadata's."""
     result = before[producer]
     return {
-        "state": "SUCCEEDED" if result.state in DONE else str(result.state),
+        "state": "COMPLETE" if result.state in DONE else str(result.state),
         "error": {"message": result.error, "code": 1} if result.error else {},
         "pipelineJobResourceName": facts[".pipeline_job_resource_name"],
         "pipelineTaskName": producer,

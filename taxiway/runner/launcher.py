@@ -71,7 +71,15 @@ def ended(status: int, usage: resource.struct_rusage) -> Ended:
 
 
 class Launcher(Protocol):
-    """Starts containers, several at once, and ends them."""
+    """Starts containers, several at once, and ends them.
+
+    Attributes:
+        has_images: Whether they run in their images.
+        uses_packages: Whether they run with the packages that are installed here.
+    """
+
+    has_images: bool
+    uses_packages: bool
 
     def open(self, log: Path) -> None:
         """Begins a run; what the launcher itself has to say goes into the file."""
@@ -87,13 +95,16 @@ class Launcher(Protocol):
         """The digest of an image, for the lineage; empty where containers run without theirs."""
 
     def identity(self, stage: str, image: str) -> str:
-        """What the code in a container is: equal identities mean equal code and environment."""
+        """What the code in a container is, but for packages that are installed here: equal ones mean equal code."""
 
     def expect(self, stages: list[str]) -> None:
         """Says which stages are about to be launched, so that what takes time can begin."""
 
     def launch(self, job: Job) -> Ended:
         """Runs a container to its end."""
+
+    def seen(self, job: Job, path: Path) -> Path | None:
+        """Where this machine has what a container wrote to a path; None where only the container saw it."""
 
     def stop(self) -> None:
         """Ends every container that runs, and makes their `launch` return."""

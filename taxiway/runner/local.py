@@ -9,19 +9,16 @@ import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import threading
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
-from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import IO
 
 from components import preload, provenance
-from components.digests import text_digest
 from components.errors import ServiceError
 from taxiway import cache
 from taxiway.runner import environments
@@ -32,6 +29,9 @@ STOPPED = Ended(-signal.SIGTERM)
 
 class LocalLauncher:
     """Containers as processes of this machine; a `Launcher`."""
+
+    has_images = False
+    uses_packages = True
 
     def __init__(self) -> None:
         self._log = Path(os.devnull)
@@ -52,8 +52,8 @@ class LocalLauncher:
         return ""
 
     def identity(self, stage: str, image: str) -> str:
-        """The stage's code and the installed packages; the image does not matter to processes."""
-        return text_digest(f"{provenance.stage_version(stage) if stage else ''} {self._environment}")
+        """The stage's code; the image does not matter to processes."""
+        return provenance.stage_version(stage) if stage else ""
 
     def expect(self, stages: list[str]) -> None:
         """Starts to load what these stages import."""
@@ -76,6 +76,10 @@ class LocalLauncher:
             self._save_words()
             raise ServiceError(f"the process that starts stages ended; its last words are in {self._log}") from error
 
+    def seen(self, job: Job, path: Path) -> Path | None:
+        """The path itself."""
+        return path
+
     def stop(self) -> None:
         """Ends all processes: SIGTERM to each one's group."""
         self._signal(signal.SIGTERM)
@@ -97,12 +101,6 @@ class LocalLauncher:
             server.forget_words()
             # Gigabytes take their time to be freed.
             threading.Thread(target=server.join, daemon=True).start()
-
-    @cached_property
-    def _environment(self) -> str:
-        """The installed packages by name and version, as their metadata folders are called."""
-        packages = sorted(entry.name for entry in Path(sysconfig.get_path("purelib")).glob("*.dist-info"))
-        return text_digest(" ".join([sys.version, *packages]))
 
     def _signal(self, number: signal.Signals) -> None:
         with self._lock:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
+import os
 import re
 import shutil
 import signal
@@ -15,23 +17,25 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from components import data_versions, provenance, user_modules
-from components.artifacts import TYPES, Artifact, Role
+from components import custom_ops, data_versions, provenance, user_modules
+from components.artifacts import TFX_VERSION, TYPES, Artifact, Role
 from components.digests import text_digest
 from components.dvc_outputs import repository_root
 from components.dvc_revisions import is_url
 from components.errors import UserError
 from components.executor import local_path
-from taxiway import cache, spec
+from components.working_tree import ALLOW_UNVERSIONED
+from taxiway import cache, refusals, spec
 from taxiway.cache import Manifest
 from taxiway.digest_store import DigestStore
 from taxiway.home import Home
-from taxiway.placeholders import fill_command
-from taxiway.runner.graph import Call, Result, State, Values
+from taxiway.placeholders import bodies, fill_command
+from taxiway.runner import arguments, imports, outputs, retries
+from taxiway.runner.graph import USER_ERROR, Call, Result, State, Values
 from taxiway.runner.launcher import Ended, Job, Launcher
+from taxiway.runner.packages import Packages
 from taxiway.spec import Json
 
-USER_ERROR = 2  # the exit status of a stage whose input has to change; see components/__main__.py
 _LAST_LINES = 20
 # Metadata that say where an artifact came from, or where its models lie (TFX's names), and not what it is.
 _APART = {"digest", "provenance", provenance.CHAIN_PROPERTY, "current_model", "baseline_model"}
@@ -51,6 +55,8 @@ class TaskRunner:
         use_cache: Whether earlier outputs may be used.
         launched: Called with what was not found in the cache and is about to run.
         sources: The files that the pipeline came from.
+        pause: Waits for a time before a further attempt; true where the run stops, and there is to be none.
+        allow_unversioned: How the user takes data of a task as they are.
     """
 
     run_id: str
@@ -61,6 +67,8 @@ class TaskRunner:
     use_cache: bool = True
     launched: Callable[[Call], None] = field(default=lambda call: None)
     sources: frozenset[Path] = frozenset()
+    pause: Callable[[float], bool] = field(default=lambda seconds: False)
+    allow_unversioned: Callable[[Json], str] = field(default=lambda task: ALLOW_UNVERSIONED)
 
     def carry(self, call: Call) -> Result:
         """Finds or makes the outputs of a call.
@@ -97,54 +105,72 @@ class TaskRunner:
             "container": {name: container.get(name) for name in ("command", "args")}
             | {"env": _key_variables(container)},
             "code": self.launcher.identity(stage, container["image"]),
+            "packages": self._installed.behind(self._imports(call)) if self.launcher.uses_packages else [],
             "parameters": call.inputs.parameters,
             "named": self._named(call),
             "inputs": {name: [_as_seen(a) for a in found] for name, found in call.inputs.artifacts.items()},
             "outputs": call.component.get("outputDefinitions", {}),
+            "variables": {name: os.environ.get(name) for name in _of_kubernetes(call, secrets=False)},
+            "facts": {body: call.facts[body] for body in sorted(_bodies(container)) if body in call.facts},
         }
+
+    @cached_property
+    def _installed(self) -> Packages:
+        return Packages(self.home.packages)
+
+    def _imports(self, call: Call) -> set[str]:
+        """What the code of a call imports: the stage, the user's modules, and modules that its parameters may name."""
+        stage = spec.stage_name(call.executor)
+        if not stage:
+            return imports.of_command(call.executor["container"])
+        modules = (user_modules.imports_behind(module) for module in _modules(call))
+        return set(self._installed.stage_imports(stage)).union(imports.named_in(call.inputs.parameters), *modules)
 
     def _named(self, call: Call) -> Json:
         """What the call's parameters name: the state of the data, files and modules behind them, and the places."""
         definitions = call.component.get("inputDefinitions", {}).get("parameters", {})
-        found = {}
+        found: Json = {}
         for name, value in call.inputs.parameters.items():
             role, detail = spec.mark(definitions.get(name, {}))
             if value and role == "Module":
                 found[name] = user_modules.describe(value, detail)["digest"]
             elif value and role == "File":
                 found[name] = self.digests.tree(_existing(name, value))
+            elif value and role == "Operations":
+                found[name] = custom_ops.digests(value, self.digests.tree)
             elif value and role == "Data":
-                found[name] = self._data(call.inputs.parameters, value)
+                found[name] = self._data(call, value)
             elif value and role == "Destination":
                 # The same name is another place in another working folder.
                 found[name] = value if "://" in value else str(Path(value).absolute())
         return found
 
-    def _data(self, parameters: Json, path: str) -> Any:
+    def _data(self, call: Call, path: str) -> Any:
+        parameters = call.inputs.parameters
         record = data_versions.describe(
             path,
             repo=parameters.get("data_repo", ""),
             allow_unversioned=parameters.get("allow_unversioned", False),
             hash_file=self.digests.file,
+            allow=self.allow_unversioned(call.task),
         )
         # The commit of the moment is a fact about a run; data that did not change with it are the same data.
         return {name: value for name, value in record.items() if name != "commit"}
 
     def _make(self, call: Call, parts: Json, key: str, folder: Path) -> Result:
         began = time.monotonic()
-        attempts = 1 + int(call.task.get("retryPolicy", {}).get("maxRetryCount", 0))
-        for attempt in range(attempts):
+        for pause in (*retries.pauses(call.task), None):
             staged = self.home.work / self.run_id / uuid.uuid4().hex
             staged.mkdir(parents=True)
             try:
-                ended, executor_input = self._launch(call, staged)
+                ended, executor_input, seen = self._launch(call, staged)
                 status = ended.status
                 if status == 0:
-                    manifest = self._manifest(call, parts, key, staged, folder, executor_input)
+                    manifest = self._manifest(call, parts, key, staged, folder, executor_input, seen)
                     manifest.parameters.update(_written_parameters(call, executor_input, manifest.parameters))
                     result = self._keep(manifest, staged, folder, time.monotonic() - began)
                     return replace(result, cpu_seconds=ended.cpu_seconds, peak_mb=ended.peak_mb)
-                if status == USER_ERROR or attempt == attempts - 1 or status < 0:
+                if status == USER_ERROR or status < 0 or pause is None or self.pause(pause):
                     return Result(
                         _state_of(status),
                         error=self._error(call, status),
@@ -154,10 +180,11 @@ class TaskRunner:
                 shutil.rmtree(staged, ignore_errors=True)
         raise AssertionError("unreachable: the last attempt returns")
 
-    def _launch(self, call: Call, staged: Path) -> tuple[Ended, Json]:
+    def _launch(self, call: Call, staged: Path) -> tuple[Ended, Json, outputs.Seen]:
         executor_input = _executor_input(call, staged)
         container = call.executor["container"]
-        environment = {variable["name"]: variable["value"] for variable in container.get("env", [])}
+        environment = {name: os.environ[name] for name in _of_kubernetes(call) if name in os.environ}
+        environment |= {variable["name"]: variable["value"] for variable in container.get("env", [])}
         # A pipeline that was compiled with its modules has their commit.
         environment.setdefault(provenance.COMMIT_VARIABLE, provenance.commit_text(self._commit(call)))
         if image := self._image(call):
@@ -166,15 +193,17 @@ class TaskRunner:
             (staged / name).mkdir()
         # What a killed stage leaves goes with the staging folder.
         environment["TMPDIR"] = str(staged / "tmp")
+        stage = spec.stage_name(call.executor)
+        filled = fill_command(container.get("args", []), executor_input, call.facts)
         log = self.log(call.name)
         log.parent.mkdir(parents=True, exist_ok=True)
         self.launched(call)
         job = Job(
             name=call.name,
-            stage=spec.stage_name(call.executor),
+            stage=stage,
             image=container["image"],
-            command=fill_command(container.get("command", []), executor_input),
-            arguments=fill_command(container.get("args", []), executor_input),
+            command=fill_command(container.get("command", []), executor_input, call.facts),
+            arguments=arguments.in_files(filled, staged) if stage else filled,
             log=log,
             environment=environment,
             paths=(self.home.root, *_named_paths(call)),
@@ -182,7 +211,8 @@ class TaskRunner:
             scratch=staged,
             environments=self.home.environments,
         )
-        return self.launcher.launch(job), executor_input
+        arguments.require_short(job.words, call.inputs.parameters)
+        return self.launcher.launch(job), executor_input, functools.partial(self.launcher.seen, job)
 
     def _keep(self, manifest: Manifest, staged: Path, folder: Path, seconds: float) -> Result:
         manifest = Manifest(**{**manifest.__dict__, "seconds": round(seconds, 3)})
@@ -190,22 +220,25 @@ class TaskRunner:
         return Result(State.SUCCEEDED, _outputs(kept))
 
     def _manifest(
-        self, call: Call, parts: Json, key: str, staged: Path, folder: Path, executor_input: Json
+        self, call: Call, parts: Json, key: str, staged: Path, folder: Path, executor_input: Json, seen: outputs.Seen
     ) -> Manifest:
         """Reads the ExecutorOutput, if any, and says where the artifacts will lie."""
         output_file = Path(executor_input["outputs"]["outputFile"])
         output = json.loads(output_file.read_text()) if output_file.is_file() else {}
+        output_file.unlink(missing_ok=True)
         artifacts = {}
         for name, declared in executor_input["outputs"]["artifacts"].items():
             written = output.get("artifacts", {}).get(name, {}).get("artifacts") or declared["artifacts"]
-            merged = [_merged(declared["artifacts"][0], artifact) for artifact in written]
+            place = staged / "outputs" / name
+            merged = [outputs.kept(_merged(declared["artifacts"][0], each), place, seen, call.name) for each in written]
             for artifact in merged:
-                self._stamp(call, name, artifact)
+                artifact["metadata"] = {**_typed(call, name), **artifact["metadata"]}
+                self._stamp(call, name, artifact, staged)
                 artifact["uri"] = artifact["uri"].replace(str(staged / "outputs"), str(folder))
             artifacts[name] = merged
         return Manifest(key, parts, dict(output.get("parameterValues", {})), artifacts)
 
-    def _stamp(self, call: Call, name: str, artifact: Json) -> None:
+    def _stamp(self, call: Call, name: str, artifact: Json, staged: Path) -> None:
         """Gives provenance to what a container that is no stage of ours wrote, so that no chain breaks there."""
         path = local_path(artifact["uri"])
         if "provenance" in artifact["metadata"] or not path.exists():
@@ -217,7 +250,8 @@ class TaskRunner:
             "image": self._image(call),
         }
         stamped = _artifact(artifact)
-        provenance.stamp(stamped, name, made_by, inputs)
+        # A folder elsewhere is the user's, and nothing is written into it.
+        provenance.stamp(stamped, name, made_by, inputs, beside=path.is_relative_to(staged))
         artifact["metadata"] = stamped.metadata
 
     @cached_property
@@ -296,13 +330,29 @@ def _executor_input(call: Call, staged: Path) -> Json:
                 name: {"artifacts": [_declared(name, definition, staged)]}
                 for name, definition in definitions.get("artifacts", {}).items()
             },
-            "outputFile": str(staged / "executor_output.json"),
+            # Where kfp's `get_uri` looks for a place that is kept.
+            "outputFile": str(staged / "outputs" / "executor_output.json"),
         },
     }
 
 
+def _of_kubernetes(call: Call, *, secrets: bool = True) -> list[str]:
+    """The variables that Kubernetes would give a task, and the environment of the run gives here."""
+    return [name for name, origin, _ in refusals.variables(call.platform) if secrets or "secret" not in origin.split()]
+
+
+def _bodies(container: Json) -> set[str]:
+    return set(bodies([*container.get("command", []), *container.get("args", [])]))
+
+
 def _declared(name: str, definition: Json, staged: Path) -> Json:
     return {"name": name, "uri": str(staged / "outputs" / name), "type": definition["artifactType"], "metadata": {}}
+
+
+def _typed(call: Call, output: str) -> Json:
+    """The metadata that give an output the TFX type which stands before its description."""
+    kind = spec.mark(call.component["outputDefinitions"]["artifacts"][output])[0]
+    return {"tfx_type": kind, "tfx_version": TFX_VERSION} if kind in TYPES else {}
 
 
 def _merged(declared: Json, written: Json) -> Json:
@@ -318,29 +368,44 @@ def _written_parameters(call: Call, executor_input: Json, known: Json) -> Json:
         if name not in known:
             if not path.is_file():
                 raise UserError(f"{call.name} wrote no value for its output {name!r}")
-            found[name] = _parsed(name, definitions[name], path.read_text())
+            found[name] = _parsed(name, definitions[name], path.read_bytes())
     return found
 
 
-def _parsed(name: str, definition: Json, text: str) -> Any:
-    if definition["parameterType"] == "STRING":
-        return text
+# As Go's strconv.ParseBool reads it.
+_BOOLEANS = dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True) | dict.fromkeys(
+    ("0", "f", "F", "false", "FALSE", "False"), False
+)
+_READERS: dict[str, Callable[[str], Any]] = {
+    "STRING": str,
+    "NUMBER_INTEGER": int,
+    "NUMBER_DOUBLE": float,
+    "BOOLEAN": lambda text: _BOOLEANS[text.strip()],
+}
+
+
+def _parsed(name: str, definition: Json, written: bytes) -> Any:
+    """What a container wrote into an output's file, read as Kubeflow's launcher reads it."""
+    kind = definition["parameterType"]
     try:
-        return spec.coerced(name, definition, json.loads(text))
-    except json.JSONDecodeError as error:
-        kind = definition["parameterType"].lower()
-        raise UserError(f"the output {name!r} takes a {kind}, not {text[:100]!r}") from error
+        value = _READERS.get(kind, json.loads)(written.decode())
+    except (KeyError, ValueError):
+        value = None
+    if not isinstance(value, spec.TYPES.get(kind, object)):
+        shown = written[:100].decode(errors="replace")
+        raise UserError(f"the output {name!r} takes a {kind.lower()}, not {shown!r}")
+    return spec.coerced(name, definition, value)
 
 
 def _user_imports(call: Call) -> frozenset[str]:
     """What the user's modules that a call names import."""
+    return frozenset().union(*map(user_modules.imports, _modules(call)))
+
+
+def _modules(call: Call) -> list[str]:
     definitions = call.component.get("inputDefinitions", {}).get("parameters", {})
-    modules = [
-        value
-        for name, value in call.inputs.parameters.items()
-        if value and spec.mark(definitions.get(name, {}))[0] == "Module"
-    ]
-    return frozenset().union(*map(user_modules.imports, modules))
+    given = call.inputs.parameters.items()
+    return [value for name, value in given if value and spec.mark(definitions.get(name, {}))[0] == "Module"]
 
 
 def _named_paths(call: Call) -> Iterator[Path]:
@@ -348,7 +413,9 @@ def _named_paths(call: Call) -> Iterator[Path]:
     definitions = call.component.get("inputDefinitions", {}).get("parameters", {})
     for name, value in call.inputs.parameters.items():
         role, _ = spec.mark(definitions.get(name, {}))
-        if value and role in _PATH_ROLES and "://" not in value:
+        if value and role == "Operations":
+            yield from (file.absolute() for file in custom_ops.files(value))
+        elif value and role in _PATH_ROLES and "://" not in value:
             path = Path(value).absolute()
             yield path
             if role == "Data":

@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 
 from taxiway.serving.errors import ServingError
-from taxiway.serving.signatures import Arrays, Outputs, Signature
+from taxiway.serving.signatures import Arrays, Outputs
 
 _CODE = grpc.StatusCode
 
@@ -34,12 +34,6 @@ def rows_of(inputs: Arrays) -> int:
             f"Batching session Run() input tensors must have equal 0th-dimension size, not {shown}",
         )
     return int(sizes.pop() or 0) if sizes else 0
-
-
-def takes_any_rows(signature: Signature) -> bool:
-    """Whether a signature has inputs, and none of them says how many rows it takes."""
-    shapes = [info.shape for info in signature.inputs.values()]
-    return bool(shapes) and not any(shape and shape[0] is not None for shape in shapes)
 
 
 def apart(outputs: Outputs, sizes: Sequence[int], rows: int) -> list[Outputs]:

@@ -19,7 +19,7 @@ from typing import Protocol
 
 import grpc
 
-from taxiway.serving.batch_rows import apart, joined, padding, rows_of, takes_any_rows, together
+from taxiway.serving.batch_rows import apart, joined, padding, rows_of, together
 from taxiway.serving.errors import ServingError
 from taxiway.serving.signatures import Arrays, Outputs, Signature
 
@@ -236,7 +236,7 @@ class Batcher:
         """The rows of a request's parts: the first fills up the batch that waits."""
         most = self._parameters.most_rows
         first = most - queue.rows % most
-        if not self._parameters.enable_large_batch_splitting or rows <= first or not takes_any_rows(queue.signature):
+        if not self._parameters.enable_large_batch_splitting or rows <= first or not queue.signature.takes_any_rows:
             return [rows]
         full, rest = divmod(rows - first, most)
         return [first, *[most] * full, *([rest] if rest else [])]
@@ -265,7 +265,7 @@ class Batcher:
 
         The shapes are the client's: nobody has compared them with the signature.
         """
-        if not takes_any_rows(signature):
+        if not signature.takes_any_rows:
             return object()
         shapes = ((inputs[name].shape, info.shape) for name, info in signature.inputs.items())
         return signature.name, *(self._common(shape, wanted) for shape, wanted in shapes)
@@ -341,7 +341,7 @@ class Batcher:
     def _joined(self, signature: Signature, tasks: Sequence[_Task]) -> Arrays | None:
         """The inputs of a batch, filled up to a size that is allowed; None where too much would be filled."""
         rows = size = sum(task.rows for task in tasks)
-        if takes_any_rows(signature):
+        if signature.takes_any_rows:
             size = next((size for size in self._parameters.allowed_batch_sizes if size >= rows), rows)
         arrays = {name: [task.inputs[name] for task in tasks] for name in signature.inputs}
         if sum(padding(each, size) for each in arrays.values()) > _MOST_PADDING_BYTES:

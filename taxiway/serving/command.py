@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from components import custom_ops as operations
 from components.errors import UserError
 from taxiway.serving import flags
 
@@ -93,6 +94,13 @@ def serve_command(
             "--allow-labels-of-unavailable-versions", help="A new label may name a version that is not there yet."
         ),
     ] = False,
+    custom_ops: Annotated[
+        list[str],
+        typer.Option(
+            metavar="MODULE|FILE.so",
+            help="Operations that a model has and TensorFlow has not, such as tensorflow_text's; may be repeated.",
+        ),
+    ] = [],  # noqa: B006 (typer reads it)
     saved_model_tags: Annotated[
         str, typer.Option(metavar="TAG,...", help="Which graph of a SavedModel is served.")
     ] = "serve",
@@ -120,6 +128,7 @@ def serve_command(
     if public_key and not public_key.is_file():
         raise UserError(f"there is no file {public_key}", mend="name a public key in PEM form")
     models = _models(base_path, config, model_name)
+    operations.load(custom_ops)
 
     from taxiway.serving import server
     from taxiway.serving.verification import Verification

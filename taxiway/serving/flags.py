@@ -128,7 +128,7 @@ def refuse(arguments: Sequence[str]) -> None:
     if given:
         names = " and ".join(f"--{flag.name}" for flag in given)
         raise UserError(
-            f"{names}: TF Serving's, and named otherwise here",
+            f"{names}: TF Serving's, not this command's",
             mend=f"{'; '.join(map(_instead, given))} ({PAGE} has them all)",
         )
 

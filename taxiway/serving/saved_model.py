@@ -19,6 +19,7 @@ from tensorflow.python.client import pywrap_tf_session as c_api
 from tensorflow.python.framework import c_api_util, ops
 from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 
+from components import custom_ops
 from components.pushed_models import SAVED_MODEL
 from taxiway.serving import signatures
 from taxiway.serving.errors import ServingError
@@ -191,6 +192,8 @@ def _import_functions(graph: tf.Graph, graph_def: graph_pb2.GraphDef) -> None:
 
 
 def _failed_load(error: Exception) -> ServingError:
+    if missing := custom_ops.missing(error):
+        return ServingError(grpc.StatusCode.NOT_FOUND, missing[0].upper() + missing[1:])
     if isinstance(error, tf.errors.OpError):
         return ServingError(_CODES.get(error.error_code, grpc.StatusCode.UNKNOWN), str(error.message))
     # Damaged protos, missing assets, tags that are not there: Python's loader has many kinds.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import grpc
 import numpy as np
@@ -70,6 +71,12 @@ class Signature:
         sent, wanted = set(names), set(self.inputs)
         if sent - wanted or wanted - sent - self.defaults.keys():
             raise ServingError(_INVALID, _other_names(sent, wanted, set(self.defaults)))
+
+    @cached_property
+    def takes_any_rows(self) -> bool:
+        """Whether there are inputs, and none of them says how many rows it takes."""
+        shapes = [info.shape for info in self.inputs.values()]
+        return bool(shapes) and not any(shape and shape[0] is not None for shape in shapes)
 
     def completed(self, inputs: Arrays) -> Arrays:
         """The inputs, with the defaults of those that are missing.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,9 +18,12 @@ import tensorflow_model_analysis as tfma
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from google.protobuf import json_format
 from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import config_pb2
+from tensorflow_model_analysis.utils.keras_lib import tf_keras
 from tfx_bsl.tfxio import tf_example_record
 
+from components import eval_configs, metric_classes
 from components.artifacts import Examples, Model, ModelBlessing, Schema
 from components.errors import DataError, UserError
 from components.examples import TF_EXAMPLE, SplitWriter, describe
@@ -561,7 +565,15 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         {"options": {"min_slice_size": {"value": 2}}},
         "eval_config.options.min_slice_size is {'value': 2}\n  mend: write the bare value: 2",
     ),
-    "type": ({"model_specs": [{"label_key": 3}]}, "eval_config: Failed to parse model_specs field"),
+    "type": ({"model_specs": [{"label_key": 3}]}, "eval_config.model_specs[0].label_key is 3: expected string"),
+    "several": (
+        {"model_specs": [{"label_kee": "a", "name": 3}], "slicing_spec": []},
+        "eval_config has 3 mistakes:\n- eval_config has no field eval_config.model_specs[0].label_kee (did you mean",
+    ),
+    "several metrics": (
+        simple(metric("AUCC"), metric("AUC", num_treshold=3)),
+        "eval_config has 2 mistakes:\n- eval_config.metrics_specs[0].metrics[0].class_name: there is no metric 'AUCC'",
+    ),
     "slice": (
         {**simple(metric("AUC")), "slicing_specs": [{"feature_keys": ["citi"]}]},
         "eval_config.slicing_specs: there is no column 'citi' to slice by\n  mend: did you mean 'city'?",
@@ -588,6 +600,26 @@ def test_a_mistake_in_the_settings_is_named(config: dict[str, Any], text: str, w
         evaluate(tmp_path, config, world.model("binary"), world.parquet)
     assert text in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_known_of_metrics_without_tensorflow_is_what_tfma_knows() -> None:
+    registered = metric_types.registered_metrics()
+    keras = {name: getattr(tf_keras.metrics, name) for name in dir(tf_keras.metrics) if name[0].isupper()}
+    classes = {**keras, **registered}
+    assert metric_classes.known().keys() == classes.keys()
+    for name, cls in classes.items():
+        if not inspect.isclass(cls):
+            continue
+        taken = inspect.signature(cls.__init__).parameters
+        open_ended = any(parameter.kind == parameter.VAR_KEYWORD for parameter in taken.values())
+        assert metric_classes.settings(name) in (None, set(taken) - {"self"} if not open_ended else None), name
+    assert metric_classes.settings("AUC") is not None
+
+
+@pytest.mark.parametrize("config", [BINARY, REGRESSION, CLASSES, TWO_OUTPUTS, COMPARED])
+def test_a_config_that_tfma_takes_has_no_faults(config: dict[str, Any]) -> None:
+    assert eval_configs.faults(config) == []
+    assert list(eval_configs.metric_faults(config)) == []
 
 
 @pytest.mark.parametrize("payload", ["parquet", TF_EXAMPLE])

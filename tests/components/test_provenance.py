@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from components import provenance, user_modules
+from components import environment, provenance, user_modules
 from components.artifacts import Artifact, Examples, Model, ModelBlessing, ModelEvaluation, Role, Schema
 from components.digests import tree_digest
 from components.errors import UserError
@@ -59,6 +59,7 @@ def test_a_record_says_what_an_artifact_was_made_from(tmp_path: Path, monkeypatc
             "files": {"schema_file": tree_digest(tmp_path / "curated.pbtxt")},
         },
         "image": "taxiway/components@sha256:1",
+        "environment": environment.described(),
         "inputs": {"examples": "sha256:known", "schema": tree_digest(schema.path)},
         "data": {"md5": "1"},
     }

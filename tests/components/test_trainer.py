@@ -213,6 +213,68 @@ def test_a_model_of_another_library_is_kept(train: Train) -> None:
     assert (outputs["model"].path / "Format-Serving" / "model.json").read_text() == "[1]"
 
 
+KERAS = """
+def build():
+    model = tf.keras.Sequential([tf.keras.layers.Input((1,)), tf.keras.layers.Dense(1)])
+    model.compile(loss="mse")
+    return model
+
+def row(record):
+    return [0.0], 0.0
+"""
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning")
+@pytest.mark.parametrize(
+    "where",
+    [
+        "fn_args.serving_model_dir + '/m.keras'",
+        "fn_args.serving_model_dir + '.keras'",
+        "fn_args.serving_model_dir + '/m.h5'",
+    ],
+)
+def test_a_lone_file_of_keras_is_refused_and_its_hint_works(train: Train, tmp_path: Path, where: str) -> None:
+    module = (
+        f"{KERAS}\ndef run_fn(fn_args):\n    tf.io.gfile.makedirs(fn_args.serving_model_dir)\n    model = build()\n"
+    )
+    with pytest.raises(UserError, match=r"run_fn saved \S+\.(keras|h5), a file of Keras, and no SavedModel") as raised:
+        train(f"{module}    model.save({where})\n")
+    assert list((tmp_path / "out").iterdir()) == []
+    hint = raised.value.mend.removeprefix("end it with ").partition(";")[0]
+    outputs = train(f"{module}    model.save({where})\n    {hint}\n", folder="mended")
+    assert (outputs["model"].path / "Format-Serving" / "saved_model.pb").is_file()
+
+
+OPENERS = {
+    "dataset": "for _ in tf.data.TFRecordDataset(tf.io.gfile.glob(fn_args.train_files)): pass",
+    "compressed": "list(tf.data.TFRecordDataset(tf.io.gfile.glob(fn_args.eval_files), compression_type='GZIP'))",
+    "fit": "build().fit(tf.data.TFRecordDataset(tf.io.gfile.glob(fn_args.train_files)).map(row).batch(2))",
+}
+
+
+@pytest.mark.parametrize("opens", OPENERS.values(), ids=OPENERS)
+def test_a_module_that_opens_parquet_as_records_is_told_the_payload_format(train: Train, opens: str) -> None:
+    with pytest.raises(UserError, match=r"user_out\.py raised (.|\n)*DataLossError(.|\n)*in run_fn") as raised:
+        train(f"{KERAS}\ndef run_fn(fn_args):\n    {opens}\n")
+    assert raised.value.mend.startswith('the examples are Parquet: set payload_format="tf_example" in ExampleGen')
+
+
+def test_a_module_that_opens_records_itself_reads_tf_examples(train: Train, tmp_path: Path) -> None:
+    records = write_examples(tmp_path / "records", TF_EXAMPLE)
+    code = """
+    def run_fn(fn_args):
+        files = tf.io.gfile.glob(fn_args.train_files)
+        save(sum(1.0 for _ in tf.data.TFRecordDataset(files, compression_type="GZIP")), fn_args)
+    """
+    assert weight(train(code, {"examples": records})["model"]) == 3
+
+
+def test_another_loss_of_data_is_left_as_it_is(train: Train) -> None:
+    with pytest.raises(UserError, match="bad magic number") as raised:
+        train("def run_fn(fn_args):\n    raise tf.errors.DataLossError(None, None, 'bad magic number')")
+    assert raised.value.mend == ""
+
+
 def test_an_infinity_in_the_model_is_kept(train: Train) -> None:
     assert weight(train("def run_fn(fn_args): save(float('inf'), fn_args)")["model"]) == np.inf
 

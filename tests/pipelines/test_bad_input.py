@@ -87,12 +87,20 @@ def test_data_that_differ_from_their_dvc_file(copy: Project) -> None:
     done = run(copy)
     assert failed(done) == "example-gen"
     assert re.search(
-        r"data differs from data\.dvc: expected 30df3fd1676e2609cb19a36213cbc1d7\.dir, found [0-9a-f]{32}\.dir\n"
-        r" +mend: `dvc checkout data\.dvc` restores the tracked data, `dvc add data` accepts the present; "
-        r"or take the data as they are, unversioned: .*--param allow_unversioned=true",
+        r"data differs from data\.dvc: expected 30df3fd1676e2609cb19a36213cbc1d7\.dir, found [0-9a-f]{32}\.dir "
+        r"\(data/chicago_taxi/data\.csv is changed\)\n"
+        r" +mend: `dvc checkout --force data/chicago_taxi/data\.csv` restores the tracked data, "
+        r"`dvc add data/chicago_taxi/data\.csv` accepts the present; "
+        r"or take the data as they are, unversioned: --param allow_unversioned=true",
         done.shown,
     )
     assert list(done.states) == ["example-gen"]
+
+
+def test_files_beside_the_trips_change_nothing(copy: Project) -> None:
+    (copy.folder / "data/mine.csv").write_text("fare\n1\n")
+    assert copy.taxiway("check", "chicago_taxi").printed == "chicago_taxi: nothing wrong found\n"
+    assert copy.run(train_steps=STEPS).states["example-gen"] == "CACHED"
 
 
 def test_check_finds_data_that_differ_as_well(copy: Project) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from components import commands
 from taxiway.doctor import laptop, page, servers
 from taxiway.doctor.asked import Task
 from taxiway.doctor.examine import Examination
@@ -63,7 +64,7 @@ def test_a_laptop_that_has_what_it_needs(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert f"✓  Python            {'.'.join(map(str, sys.version_info[:3]))} (>=3.11,<3.14)" in done.stdout
     assert "–  kubectl context   there is no kubeconfig" in done.stdout
-    assert "→ kubectl config use-context NAME  # or, for a cluster on this machine: make kind-up" in done.stdout
+    assert "→ kubectl config use-context NAME  # or, for a cluster on this machine: make " in done.stdout
     assert "Nothing that is needed is missing" in done.stdout
     assert "Not asked for: taxiway doctor --pipeline PIPELINE --host URL --namespace NAME" in done.stdout
 
@@ -263,7 +264,8 @@ def test_long_errors_become_one_short_line() -> None:
 @pytest.fixture
 def checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
     """`checkout(*requirements, python=">=3")`: the doctor's own checkout, with such a setup.py."""
-    monkeypatch.setattr(laptop, "_CHECKOUT", tmp_path)
+    for module in (laptop, commands):
+        monkeypatch.setattr(module, "checkout", lambda: tmp_path)
 
     def write(*requirements: str, python: str = ">=3") -> None:
         (tmp_path / "setup.py").write_text(
@@ -297,14 +299,14 @@ def test_wheels_against_the_lock(checkout: Callable[..., None], tmp_path: Path) 
         f"not as in requirements.lock: rich {metadata.version('rich')}, locked ==1.0; "
         f"docker {metadata.version('docker')}, locked ==1.0"
     )
-    assert line.mend.endswith("python -m pip install --require-hashes -r requirements.lock")
+    assert line.mend == f"python -m pip install --require-hashes -r {tmp_path}/requirements.lock"
 
 
 def test_without_a_checkout_the_ranges_are_those_of_the_installed_package(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     found = laptop_line("Python").found
-    monkeypatch.setattr(laptop, "_CHECKOUT", tmp_path)
+    monkeypatch.setattr(laptop, "checkout", lambda: tmp_path)
     assert laptop_line("Python").state is State.WELL
     assert sorted(laptop_line("Python").found) == sorted(found)
     assert re.fullmatch(r"\d\d packages, all in their ranges", laptop_line("wheels").found)

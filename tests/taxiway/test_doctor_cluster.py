@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from kfp import dsl, kubernetes
 
+from components.commands import typed
 from taxiway import loading
 from taxiway.doctor import asked, cluster, kubeflow
 from taxiway.doctor.lines import Line, State, Use
@@ -124,7 +125,7 @@ def test_without_a_kubeconfig_only_a_named_namespace_misses_it(
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    mend = "kubectl config use-context NAME  # or, for a cluster on this machine: make kind-up"
+    mend = f"kubectl config use-context NAME  # or, for a cluster on this machine: {typed('make kind-up')}"
     found = "there is no kubeconfig"
     assert look("kubectl context", namespace="") == [Line("kubectl context", State.ABSENT, found, mend)]
     assert look("kubectl context") == [Line("kubectl context", State.MISSING, found, mend)]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kfp import dsl
 from rich.console import Console
 
+import taxiway
 from components.artifacts import Artifact, Examples, ModelBlessing, ModelEvaluation, PushedModel
-from taxiway.progress import LiveTable, summary
+from components.definitions import ExampleGen
+from taxiway.progress import LiveTable, Silent, summary
 from taxiway.runner.graph import State
 from taxiway.session import Run, Task
 
@@ -102,3 +106,51 @@ def test_rows_stand_in_the_order_of_execution(tmp_path: Path) -> None:
         console.print(table._render())
     rows = [line.split()[1] for line in captured.get().splitlines()]
     assert rows == ["c", "loop[1]", "a", "loop[0]", "b", "d"]
+
+
+def test_a_stage_s_note_reaches_the_summary_also_from_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dsl.pipeline(name="noted")
+    def noted(data: str):
+        ExampleGen(input_path=data, splits={"train": 1}, allow_unversioned=True)
+
+    (tmp_path / "trips.csv").write_text("fare;tips\n1;2\n")
+    monkeypatch.chdir(tmp_path)
+    for state in (State.SUCCEEDED, State.CACHED):
+        run = taxiway.run(noted, home=tmp_path / "home", observer=Silent(), data="trips.csv")
+        assert run.tasks["example-gen"].state == state
+        console = Console(width=1000)
+        with console.capture() as captured:
+            console.print(summary(run))
+        proposed = f"{tmp_path}/trips.csv has one column, 'fare;tips'; if ';' separates several, set delimiter=';'"
+        assert f"  note      example-gen: {proposed}\n" in captured.get()
+
+
+@pytest.mark.parametrize(
+    ("record", "shown"),
+    [
+        ({"path": "data/mine.csv"}, "data/mine.csv is not versioned; this versions it: bin/dvc add data/mine.csv"),
+        ({"path": "data/a b/*.csv"}, "data/a b/*.csv is not versioned; this versions it: bin/dvc add 'data/a b'"),
+        ({"path": "data/mine.csv", "difference": {"found": "1"}}, "data/mine.csv is not versioned"),
+        ({"path": "s3://bucket/a.csv"}, "s3://bucket/a.csv is not versioned"),
+        ({"path": "data/mine.csv", "versioned": True}, ""),
+    ],
+)
+def test_data_that_nobody_can_name_later_are_told(
+    record: dict[str, object], shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in (".dvc", "bin", "data/a b"):
+        (tmp_path / folder).mkdir(parents=True)
+    for file in ("bin/dvc", "data/mine.csv"):
+        (tmp_path / file).touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TAXIWAY_COMMAND", "bin/taxiway")
+    provenance = {"data": {"versioned": False, **record}}
+    examples = Examples(tmp_path, {"provenance": json.dumps(provenance)})
+    run = Run("mine-1", "mine", tmp_path, tasks={"example-gen": Task(State.SUCCEEDED, {"examples": examples})})
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(summary(run))
+    lines = [line for line in captured.get().splitlines() if line.startswith("  data ")]
+    assert lines == ([f"  data      {shown}"] if shown else [])

@@ -190,14 +190,16 @@ def test_each_change_misses_and_each_return_hits(home: Path) -> None:
         assert _states(_run(_stamped_with({}), home)) == {State.CACHED: 1}, (environment, arguments)
 
 
-def test_a_changed_command_and_changed_packages_miss(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from taxiway.runner.local import LocalLauncher
-
+def test_a_changed_command_and_changed_packages_miss(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pipeline = _stamped_with({})
     _run(pipeline, home)
     other = json.loads(json.dumps(pipeline.spec).replace("$1 $2", "$2 $1"))
     assert _states(_run(loading.Pipeline(other), home)) == {State.SUCCEEDED: 1}
-    monkeypatch.setattr(LocalLauncher, "_environment", "other packages")
+    # A shell can start whatever is there.
+    (tmp_path / "site/tool-1.0.dist-info").mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path / "site")
     assert _states(_run(pipeline, home)) == {State.SUCCEEDED: 1}
 
 
@@ -482,3 +484,36 @@ def test_an_interrupt_ends_the_children_and_the_run_resumes(how: signal.Signals,
     assert f"resume    taxiway run {compiled} --param pause=30" in shown
     _assert_gone(str(home))
     assert _leftovers(home) == []
+
+
+@dsl.component(base_image="python:3.13", install_kfp_package=False)
+def told(status: dict) -> str:
+    return f"{status['state']}: {status['error'].get('message', '')}"
+
+
+@dsl.component(base_image="python:3.13", install_kfp_package=False)
+def repeated(text: str) -> str:
+    return text
+
+
+@dsl.pipeline
+def leaving(status: dsl.PipelineTaskFinalStatus) -> None:
+    repeated(text=told(status=status).output)
+
+
+@dsl.container_component
+def breaks():
+    return dsl.ContainerSpec(image="any:1", command=["sh", "-c", "echo 'error: it broke'; exit 2"])
+
+
+def test_a_pipeline_as_exit_handler_runs_after_a_failure(home: Path) -> None:
+    @dsl.pipeline(name="leaves")
+    def leaves() -> None:
+        with dsl.ExitHandler(leaving()):
+            breaks()
+
+    with pytest.raises(RunFailedError) as caught:
+        _run(loading.compiled(leaves), home)
+    run = caught.value.run
+    assert (str(caught.value), run.exit_status) == ("it broke", 2)
+    assert run.tasks["leaving/repeated"].parameters["Output"] == "FAILED: it broke"

@@ -43,11 +43,25 @@ def test_changed_data_are_not_overwritten(checkout: Path, taxi_csv: Path) -> Non
     file = taxi_data.put_taxi_data(checkout, taxi_csv)
     file.write_text("fare\n1\n")
     text = (
-        r"data differs from data\.dvc: expected 30df3fd\w+\.dir, found \w+\.dir\n  mend: `rm -r data`, then `make data`"
+        r"data differs from data\.dvc: expected 30df3fd\w+\.dir, found \w+\.dir\n"
+        r"  mend: `rm \S+/data/chicago_taxi/data\.csv`, then `make .*data`, restores the trips; `dvc .*add "
     )
     with pytest.raises(DataError, match=text):
         taxi_data.put_taxi_data(checkout, taxi_csv)
     assert file.read_text() == "fare\n1\n"
+
+
+def test_files_of_one_s_own_in_data_do_not_matter(checkout: Path, taxi_csv: Path) -> None:
+    own = checkout / "data/mine.csv"
+    own.parent.mkdir()
+    own.write_text("fare\n1\n")
+    dvc_file = (checkout / "data.dvc").read_text()
+    for _ in range(2):
+        assert taxi_data.put_taxi_data(checkout, taxi_csv).read_bytes() == taxi_csv.read_bytes()
+        assert data_versions.describe("data/chicago_taxi", repo=str(checkout))["versioned"]
+        assert not data_versions.describe("data/mine.csv", repo=str(checkout))["versioned"]
+    assert own.read_text() == "fare\n1\n"
+    assert (checkout / "data.dvc").read_text() == dvc_file
 
 
 def test_a_wrong_source_leaves_nothing(checkout: Path, tmp_path: Path) -> None:

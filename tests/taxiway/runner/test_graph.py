@@ -256,3 +256,161 @@ def test_a_loop_over_no_list_is_an_error() -> None:
     result = _run(loop, Recorder())
     assert result.state == State.FAILED
     assert "'lists-items' takes a list, not 7" in result.error
+
+
+@dsl.component(base_image="python:3.13")
+def state_of(status: dict) -> str:
+    return str(status["state"])
+
+
+@dsl.pipeline
+def leaving(status: dsl.PipelineTaskFinalStatus, who: str = "nobody") -> None:
+    """An exit handler of several tasks."""
+    state = state_of(status=status)
+    with dsl.If(state.output == "FAILED"), dsl.ParallelFor(["a", "b"]) as name:
+        note(value=f"{who} {name}", status=status)
+
+
+class Failing(Recorder):
+    """Fails the tasks named; `state_of` gives the state that it is given."""
+
+    def __init__(self, *failing: str) -> None:
+        super().__init__()
+        self._failing = failing
+
+    def __call__(self, call: Call) -> Result:
+        result = super().__call__(call)
+        if call.name in self._failing:
+            raise UserError(f"{call.name} broke")
+        if "status" in call.inputs.parameters and result.outputs.parameters:
+            return Result(State.SUCCEEDED, Values({"Output": call.inputs.parameters["status"]["state"]}))
+        return result
+
+
+def test_an_exit_handler_of_several_tasks_runs_whole_after_a_failure() -> None:
+    @dsl.pipeline
+    def fails() -> None:
+        with dsl.ExitHandler(leaving(who="bye")):
+            use(data=make().outputs["out"])
+
+    recorder = Failing("make")
+    result = _run(fails, recorder)
+    assert (result.state, result.error) == (State.FAILED, "make: make broke")
+    assert recorder.names == ["leaving/note[0]", "leaving/note[1]", "leaving/state-of", "make"]
+    noted = recorder.calls["leaving/note[1]"].inputs.parameters
+    assert noted["value"] == "bye b"
+    assert (noted["status"]["state"], noted["status"]["pipelineTaskName"]) == ("FAILED", "exit-handler-1")
+    assert "make broke" in noted["status"]["error"]["message"]
+
+
+def test_an_exit_handler_of_several_tasks_runs_after_a_success() -> None:
+    @dsl.pipeline
+    def succeeds() -> None:
+        with dsl.ExitHandler(leaving()):
+            make()
+
+    recorder = Failing()
+    assert _run(succeeds, recorder).state == State.SUCCEEDED
+    assert recorder.names == ["leaving/state-of", "make"]
+    assert recorder.calls["leaving/state-of"].inputs.parameters["status"]["state"] == "COMPLETE"
+
+
+def test_a_failure_in_an_exit_handler_stops_what_follows_in_it() -> None:
+    @dsl.pipeline
+    def fails() -> None:
+        with dsl.ExitHandler(leaving()):
+            make()
+
+    recorder = Failing("make", "leaving/state-of")
+    result = _run(fails, recorder)
+    assert result.state == State.FAILED
+    assert recorder.names == ["leaving/state-of", "make"]
+
+
+def test_each_of_several_exit_handlers_hears_of_its_own_tasks() -> None:
+    @dsl.pipeline
+    def several() -> None:
+        with dsl.ExitHandler(leaving(who="one")):
+            make()
+        with dsl.ExitHandler(leaving(who="two")):
+            make(text="breaks")
+        with dsl.ExitHandler(note(value="three")):
+            lists()
+
+    through = threading.Barrier(3, timeout=10)
+
+    class Together(Failing):
+        """Fails one when all have begun."""
+
+        def __call__(self, call: Call) -> Result:
+            if call.name in ("make", "make-2", "lists"):
+                through.wait()
+            return super().__call__(call)
+
+    recorder = Together("make-2")
+    assert _run(several, recorder).state == State.FAILED
+    given = {name: call.inputs.parameters.get("status", {}) for name, call in recorder.calls.items()}
+    assert given["leaving/state-of"]["state"] == "COMPLETE"
+    assert given["leaving-2/state-of"]["state"] == "FAILED"
+    assert recorder.names == [
+        "leaving-2/note[0]",
+        "leaving-2/note[1]",
+        "leaving-2/state-of",
+        "leaving/state-of",
+        "lists",
+        "make",
+        "make-2",
+        "note",
+    ]
+
+
+def test_an_exit_handler_of_what_never_began_has_nothing_to_do() -> None:
+    @dsl.pipeline
+    def later() -> None:
+        top = make()
+        with dsl.ExitHandler(leaving()):
+            use(data=top.outputs["out"])
+
+    recorder = Failing("make")
+    assert _run(later, recorder).state == State.FAILED
+    assert recorder.names == ["make"]
+
+
+def test_an_exit_handler_inside_of_another_ones_tasks() -> None:
+    @dsl.pipeline
+    def inner() -> None:
+        with dsl.ExitHandler(leaving(who="inner")):
+            use(data=make().outputs["out"])
+
+    @dsl.pipeline
+    def outer() -> None:
+        with dsl.ExitHandler(leaving(who="outer")):
+            note(value="after").after(inner())
+
+    recorder = Failing("inner/make")
+    assert _run(outer, recorder).state == State.FAILED
+    assert recorder.names == [
+        *(f"inner/leaving/{name}" for name in ("note[0]", "note[1]", "state-of")),
+        "inner/make",
+        *(f"leaving/{name}" for name in ("note[0]", "note[1]", "state-of")),
+    ]
+
+
+def test_an_exit_handler_may_have_one_of_its_own() -> None:
+    @dsl.pipeline
+    def careful() -> None:
+        with dsl.ExitHandler(leaving(who="careful")):
+            make()
+
+    @dsl.pipeline
+    def outer() -> None:
+        with dsl.ExitHandler(careful()):
+            make()
+
+    recorder = Failing("make", "careful/make")
+    assert _run(outer, recorder).state == State.FAILED
+    assert recorder.names == [
+        *(f"careful/leaving/{name}" for name in ("note[0]", "note[1]", "state-of")),
+        "careful/make",
+        "make",
+    ]

@@ -39,7 +39,7 @@ THEIRS = re.findall(
 
 HERE_ONLY = {
     "--host", "--verify", "--no-verify", "--public-key", "--tls-key", "--tls-client-ca", "--max-request-mb",
-    "--max-waiting", "--address-file", "--reload-root",
+    "--max-waiting", "--address-file", "--reload-root", "--custom-ops",
 }  # fmt: skip
 """Options that no flag of TF Serving's stands for; the page lists them below the table."""
 
@@ -100,5 +100,5 @@ def test_the_command_refuses_all_that_are_given_at_once() -> None:
     command = [sys.executable, "-m", "taxiway.cli", "serve", "--port=8500", "--rest_api_port=8501", "--model_name=m"]
     done = subprocess.run([*command, "--model_base_path=/m"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    first = "error: --rest_api_port and --model_name and --model_base_path: TF Serving's, and named otherwise here"
+    first = "error: --rest_api_port and --model_name and --model_base_path: TF Serving's, not this command's"
     assert done.stderr.splitlines()[0] == first

@@ -1,0 +1,144 @@
+"""A commit and its data in a folder of their own, which goes with this process however that ends."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from components import data_versions
+from components.errors import TaxiwayError, UserError
+from components.provenance import Record
+from components.reaper import Reaper
+from taxiway.spec import Json
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A temporary folder that is removed at the end of the block, or of this process."""
+    made = Path(tempfile.mkdtemp(prefix="taxiway-reproduce-"))
+    reaper = Reaper(__name__, str(made))
+    try:
+        yield made
+    finally:
+        reaper.reap()
+
+
+def remove(path: str) -> None:
+    """Removes the folder; called by the reaper."""
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def check_out(commit: str, target: Path) -> Path:
+    """Checks out a commit of the repository around the working folder, and of its remotes where it lacks it.
+
+    The repository itself is not touched: the copy only borrows its objects.
+
+    Returns:
+        The folder in the copy that corresponds to the working folder.
+
+    Raises:
+        UserError: There is no repository, or nobody has the commit.
+    """
+    here = Path.cwd()
+    top = _git(here, "rev-parse", "--show-toplevel")
+    if not top:
+        raise UserError(f"{here} is in no Git repository", mend="run this in a checkout of the model's repository")
+    repository = Path(top)
+    _git(here, "clone", "--quiet", "--shared", "--no-checkout", str(repository), str(target))
+    if not _has(target, commit):
+        _fetch(repository, target, commit)
+    if _git(target, "checkout", "--quiet", "--detach", commit) is None:
+        raise UserError(
+            f"neither {repository} nor its remotes have the commit {commit}",
+            mend="run this in a checkout of the repository that the model was made from",
+        )
+    return target / here.resolve().relative_to(repository.resolve())
+
+
+def bring_data(data: Record, parameters: Json, checkout: Path) -> Json:
+    """Puts the recorded data where a call looks for them: the files of the working folder where these are the same.
+
+    Args:
+        data: The record of the data version.
+        parameters: Of the call.
+        checkout: The folder that the call runs in.
+
+    Returns:
+        The parameters that have to change, where the data come from a Git revision.
+
+    Raises:
+        TaxiwayError: The data are gone.
+    """
+    path, repo = str(data["path"]), str(parameters.get("data_repo") or "")
+    if "://" in path or data.get("revision") or "://" in repo or Path(path).is_absolute():
+        return {}
+    if repo:
+        return {"data_repo": str(Path(repo).absolute())}
+    if _same_here(path, data):
+        for file in data_versions.files_here(path):
+            _link(file, checkout / file.absolute().relative_to(Path.cwd()))
+        return {}
+    if not data.get("dvc_file") and (checkout / path).exists():
+        return {}  # Git has them
+    _share_cache(checkout)
+    changed: dict[str, Any] = {"input_path": f"{path}@{data['commit']}", "data_repo": str(checkout)}
+    data_versions.describe(changed["input_path"], repo=changed["data_repo"])
+    return changed
+
+
+def _same_here(path: str, data: Record) -> bool:
+    try:
+        found = data_versions.describe(path, allow_unversioned=True)
+    except TaxiwayError:
+        return False
+    return bool(found.get("content") and found["content"] == data.get("content"))
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        return
+    try:
+        os.link(source.resolve(), target)
+    except OSError:  # another file system
+        shutil.copyfile(source, target)
+
+
+def _share_cache(checkout: Path) -> None:
+    """Lets DVC find in a checkout what it has in the cache of the working folder's repository, and its own settings."""
+    dvc = [sys.executable, "-m", "dvc"]
+    cache = subprocess.run([*dvc, "cache", "dir"], capture_output=True, text=True, check=False)
+    top, here = (Path(_git(folder, "rev-parse", "--show-toplevel") or folder) for folder in (checkout, Path.cwd()))
+    settings = here / ".dvc/config.local"
+    if settings.is_file():
+        shutil.copyfile(settings, top / ".dvc/config.local")
+    if cache.returncode == 0:
+        subprocess.run([*dvc, "config", "--quiet", "--local", "cache.dir", cache.stdout.strip()], cwd=top, check=False)
+
+
+def _has(repository: Path, commit: str) -> bool:
+    return _git(repository, "cat-file", "-e", f"{commit}^{{commit}}") is not None
+
+
+def _fetch(repository: Path, target: Path, commit: str) -> None:
+    for remote in (_git(repository, "remote") or "").split():
+        url = _git(repository, "remote", "get-url", remote) or ""
+        # A server may refuse to give a commit by its name; all branches have it then, or nothing has.
+        for wanted in (commit, "+refs/*:refs/fetched/*"):
+            if _git(target, "fetch", "--quiet", url, wanted) is not None and _has(target, commit):
+                return
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What Git prints; None where it fails."""
+    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
+    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,111 @@
+"""What was made again beside what the lineage tells: equal, or what may explain the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from components.provenance import Record
+from taxiway.reproduction.calls import Call
+
+EQUAL, DIFFERS, MISSING = "equal", "differs", "not made"
+
+
+@dataclass(frozen=True)
+class Made:
+    """An output that was made again: its record, and its metadata."""
+
+    record: Record
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one call came out.
+
+    Attributes:
+        stage: The stage.
+        state: `equal`, `differs`, or `not made` where it failed or one before it did.
+        outputs: Digests by output: the recorded one, and the one of now ("" for none).
+        reasons: What may explain a difference that its inputs do not explain.
+    """
+
+    stage: str
+    state: str
+    outputs: dict[str, tuple[str, str]]
+    reasons: list[str]
+
+
+def compare(call: Call, made: Mapping[str, Made]) -> Outcome:
+    """Compares the outputs of a call."""
+    outputs = {
+        name: (str(record["digest"]), str(made[name].record["digest"]) if name in made else "")
+        for name, record in call.outputs.items()
+    }
+    if not all(now for _, now in outputs.values()):
+        return Outcome(call.task, MISSING, outputs, [])
+    if all(then == now for then, now in outputs.values()):
+        return Outcome(call.task, EQUAL, outputs, [])
+    name = next(name for name, (then, now) in outputs.items() if then != now)
+    return Outcome(call.task, DIFFERS, outputs, list(_reasons(call.outputs[name], made[name].record)))
+
+
+def _reasons(then: Record, now: Record) -> Iterator[str]:
+    if {port: digest for port, digest in then["inputs"].items() if port in now["inputs"]} != now["inputs"]:
+        yield "its inputs differ"
+        return
+    if left := then["inputs"].keys() - now["inputs"].keys():
+        yield f"it was made without {', '.join(sorted(left))}, of which nothing is left"
+    found = [*_data(then, now), *_code(then, now), *_environment(then, now)]
+    yield from found or ["the same code on the same inputs gives something else: the stage is not deterministic"]
+
+
+def _data(then: Record, now: Record) -> Iterator[str]:
+    before, after = ((record.get("data") or {}).get("content", "") for record in (then, now))
+    if before != after:
+        yield f"the data differ: {before or 'unknown'} then, {after or 'unknown'} now"
+
+
+def _code(then: Record, now: Record) -> Iterator[str]:
+    if then["code"].get("modified"):
+        yield f"the code was commit {then['code'].get('commit', '')[:12]} with uncommitted changes"
+    if then["stage_version"] != now["stage_version"]:
+        yield "the stage's own code differs: another version of Taxiway"
+    for kind in ("modules", "files"):
+        before, after = (record["code"].get(kind, {}) for record in (then, now))
+        for name, value in before.items():
+            if _digest(value) != _digest(after.get(name)):
+                yield f"{name} differs: {_name(value)} {_digest(value)[:19]} then, {_digest(after.get(name))[:19]} now"
+
+
+def _digest(value: Any) -> str:
+    return str(value.get("digest", "") if isinstance(value, dict) else value or "nothing")
+
+
+def _name(value: Any) -> str:
+    return str(value.get("name", "")) if isinstance(value, dict) else ""
+
+
+def _environment(then: Record, now: Record) -> Iterator[str]:
+    before, after = then.get("environment"), now.get("environment", {})
+    if not before:
+        yield "the lineage does not tell the packages and the processor that it was made with"
+        return
+    for name, version in sorted({"python": before["python"], **before["packages"]}.items()):
+        current = {"python": after["python"], **after["packages"]}.get(name, "not installed")
+        if current != version:
+            yield f"{name} was {version}, and is {current}"
+    if before["processor"] != after["processor"]:
+        yield f"the processor was {before['processor']}, and is {after['processor']}"
+    if then.get("image") != now.get("image"):
+        yield f"it ran in {then.get('image') or 'a process'}, and now in {now.get('image') or 'a process'}"
+
+
+def metrics(metadata: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics in an evaluation's metadata."""
+    return {
+        name: float(value)
+        for name, value in metadata.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }

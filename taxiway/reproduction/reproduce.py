@@ -1,0 +1,199 @@
+"""Makes an artifact again: its commit, its data, its stages one after another, in a home of their own."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components import children
+from components.artifacts import Artifact
+from components.digests import tree_digest
+from components.errors import TaxiwayError, UserError
+from components.executor import local_path
+from components.provenance import Record, chain
+from taxiway.cache import MANIFEST
+from taxiway.lineage.chain import trace
+from taxiway.reproduction import calls, checkout, comparison
+from taxiway.reproduction.calls import Call
+from taxiway.reproduction.comparison import DIFFERS, EQUAL, MISSING, Made, Outcome
+from taxiway.spec import Json
+
+if TYPE_CHECKING:
+    from taxiway.lineage.store import LineageStore
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What came out of making a target again.
+
+    Attributes:
+        target: What was asked for.
+        commit: The commit that was checked out.
+        stages: How each call came out, in the order in which they were made.
+        metrics: Metrics that differ, or that one side alone has: the recorded value and the one of now.
+        notes: What was done otherwise than then.
+    """
+
+    target: str
+    commit: str
+    stages: list[Outcome]
+    metrics: dict[str, tuple[float | None, float | None]]
+    notes: list[str]
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether everything is the same again."""
+        return all(stage.state == EQUAL for stage in self.stages)
+
+    @property
+    def first_difference(self) -> Outcome | None:
+        """The first call that came out otherwise, or did not come out."""
+        return next((stage for stage in self.stages if stage.state in (DIFFERS, MISSING)), None)
+
+
+def reproduce(target: str, store: LineageStore | None = None) -> Reproduction:
+    """Makes a pushed version or an artifact again from its lineage, and compares it.
+
+    Args:
+        target: A pushed version's folder or URL, an artifact's path, or a digest.
+        store: The lineage store; without one the target's own files tell.
+
+    Raises:
+        UserError: The lineage is not known or tells no commit, nobody has the commit, or a stage is no stage of ours.
+        TaxiwayError: The data are gone.
+    """
+    records = trace(target, store=store).records
+    commit = _commit(records)
+    with checkout.folder() as folder:
+        here = checkout.check_out(commit, folder / "checkout")
+        plan = _Plan(records, here, store)
+        made = _run(plan.pipeline(), {call.task for call in plan.calls}, here, folder)
+        stages = [comparison.compare(call, made.get(call.task, {})) for call in plan.calls]
+        return Reproduction(target, commit, stages, _metrics(plan.calls, made, store), plan.notes)
+
+
+def to_json(found: Reproduction) -> str:
+    """A reproduction for programs."""
+    return json.dumps({"equal": found.is_equal, **dataclasses.asdict(found)}, indent=1)
+
+
+def _commit(records: Sequence[Record]) -> str:
+    """The commit of the code that made a target: that of its model where there is one."""
+    found = [record for record in records if record.get("code", {}).get("commit")]
+    models = [record for record in found if record["type"] == "Model" and record["code"]["modules"]]
+    if not found:
+        raise UserError(
+            "the lineage tells no commit: it was made outside of a Git repository, or by an image without one",
+            mend="commit the code before a run, and build images in a checkout",
+        )
+    return str((models or found)[0]["code"]["commit"])
+
+
+class _Plan:
+    """The calls that are made again, and where what they need comes from."""
+
+    def __init__(self, records: Sequence[Record], here: Path, store: LineageStore | None) -> None:
+        self.notes: list[str] = []
+        self._store = store
+        stages = {record["stage"] for record in records}
+        self._components = {stage: calls.component(stage, here) for stage in stages}
+        # What writes outside of its artifacts, or looks at what lies there, is not run again.
+        apart = {stage for stage, c in self._components.items() if "Destination" in calls.roles(c).values()}
+        self.calls = [self._with_data(call, here) for call in calls.calls(records, apart)]
+        if not self.calls:
+            raise UserError("there is nothing to make again: no stage before this one is known")
+        self._imported = self._places(records)
+
+    def pipeline(self) -> Json:
+        """The compiled pipeline of all calls."""
+        used = {call.stage: self._components[call.stage] for call in self.calls}
+        return calls.pipeline(self.calls, used, self._imported)
+
+    def _with_data(self, call: Call, here: Path) -> Call:
+        named = [name for name, role in calls.roles(self._components[call.stage]).items() if role == "Data"]
+        data = next((record["data"] for record in call.outputs.values() if record.get("data")), None)
+        if not named or not data:
+            return call
+        try:
+            return calls.with_parameters(call, checkout.bring_data(data, call.parameters, here))
+        except TaxiwayError as error:
+            raise UserError(f"the data of {call.stage} are gone: {error.what}", mend=error.mend) from error
+
+    def _places(self, records: Sequence[Record]) -> dict[str, tuple[str, str]]:
+        """Where inputs lie that no call makes, such as the model that was compared with."""
+        found = {}
+        for call in self.calls:
+            for port, digest in call.apart.items():
+                kind = next((record["type"] for record in records if record["digest"] == digest), "")
+                if place := self._place(digest):
+                    found[digest] = (place, kind)
+                elif calls.optional(self._components[call.stage], port):
+                    self.notes.append(f"{call.task} runs without {port}: nothing is left of {digest[:19]}")
+                else:
+                    raise UserError(f"nothing is left of the input {port} of {call.task}, {digest}")
+        return found
+
+    def _place(self, digest: str) -> str:
+        stored = self._store.artifacts() if self._store else []
+        for artifact in stored:
+            path = local_path(artifact.uri)
+            if artifact.digest == digest and path.exists() and tree_digest(path) == digest:
+                return artifact.uri
+        return ""
+
+
+def _run(pipeline: Json, wanted: set[str], here: Path, folder: Path) -> dict[str, dict[str, Made]]:
+    """Runs a pipeline with the code that was checked out; what the wanted tasks made, by task and output."""
+    file = folder / f"{calls.NAME}.yaml"
+    file.write_text(json.dumps(pipeline))
+    environment = {**os.environ, "TAXIWAY_HOME": str(folder / "home")}
+    environment.pop("TAXIWAY_LINEAGE", None)
+    parent = os.getpid()
+    done = subprocess.run(
+        [sys.executable, "-m", "taxiway.cli", "run", str(file), "--no-cache", "--json"],
+        cwd=here,
+        env=environment,
+        stdout=subprocess.PIPE,
+        check=False,
+        preexec_fn=lambda: children.die_with(parent),
+    )
+    if not done.stdout:
+        raise UserError("the stages could not be run with the code of that commit (above)")
+    tasks = json.loads(done.stdout)["tasks"]
+    return {
+        name: {output: _made(local_path(uri), output) for output, uri in task["outputs"].items()}
+        for name, task in tasks.items()
+        if name in wanted
+    }
+
+
+def _made(path: Path, output: str) -> Made:
+    manifest = path.parent / MANIFEST
+    metadata: dict[str, Any] = {}
+    if manifest.is_file():
+        metadata = json.loads(manifest.read_text())["artifacts"][output][0]["metadata"]
+    records = chain(Artifact(path, metadata))
+    return Made(records[0] if records else {"digest": tree_digest(path), "inputs": {}, "code": {}}, metadata)
+
+
+def _metrics(
+    found: Sequence[Call], made: Mapping[str, Mapping[str, Made]], store: LineageStore | None
+) -> dict[str, tuple[float | None, float | None]]:
+    then, now = dict[str, float](), dict[str, float]()
+    for call in found:
+        for output, record in call.outputs.items():
+            if record["type"] == "ModelEvaluation":
+                stored = store.artifacts(type_name="ModelEvaluation") if store else []
+                for artifact in stored:
+                    if artifact.digest == record["digest"]:
+                        then |= comparison.metrics(artifact.metadata)
+                if output in made.get(call.task, {}):
+                    now |= comparison.metrics(made[call.task][output].metadata)
+    return {name: (then.get(name), now.get(name)) for name in sorted({*then, *now}) if then.get(name) != now.get(name)}

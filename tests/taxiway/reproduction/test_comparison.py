@@ -1,0 +1,104 @@
+"""Which calls a lineage tells of, and what may explain that one comes out otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from taxiway.reproduction.calls import Call, calls
+from taxiway.reproduction.comparison import Made, compare
+
+ENVIRONMENT = {"python": "3.13.1", "processor": "one", "packages": {"tensorflow": "2.21.0", "numpy": "2.4"}}
+
+
+def record(stage: str, output: str, digest: str, **more: Any) -> dict[str, Any]:
+    base: dict[str, Any] = {
+        "digest": digest,
+        "type": output.title(),
+        "output": output,
+        "stage": stage,
+        "stage_version": "v1",
+        "parameters": {},
+        "code": {"commit": "c" * 40, "modified": False, "modules": {}, "files": {}},
+        "image": "",
+        "environment": ENVIRONMENT,
+        "inputs": {},
+        "created": "2026-01-01T00:00:00+00:00",
+        "data": None,
+    }
+    return base | more
+
+
+def test_calls_come_after_those_that_they_need() -> None:
+    records = [
+        record("pusher", "pushed", "p", inputs={"model": "m"}),
+        record("trainer", "model", "m", inputs={"examples": "e", "schema": "s"}),
+        record("trainer", "model_run", "r", inputs={"examples": "e", "schema": "s"}),
+        record("evaluator", "blessing", "b", inputs={"model": "m", "baseline_model": "old", "examples": "e"}),
+        record("schema_gen", "schema", "s", inputs={"examples": "e"}),
+        record("example_gen", "examples", "e"),
+        record("baseline", "model", "old", inputs={"candidate": "m"}),
+        record("trainer", "model", "m2", inputs={"examples": "e"}, parameters={"train_steps": 2}),
+    ]
+    found = {call.task: call for call in calls(records, skip=["pusher", "baseline"])}
+    assert list(found) == ["example-gen", "schema-gen", "trainer", "evaluator", "trainer-2"]
+    assert set(found["trainer"].outputs) == {"model", "model_run"}
+    assert found["trainer"].sources == {"examples": ("example-gen", "examples"), "schema": ("schema-gen", "schema")}
+    assert (found["evaluator"].sources["model"], found["evaluator"].apart) == (
+        ("trainer", "model"),
+        {"baseline_model": "old"},
+    )
+
+
+THEN = record(
+    "trainer",
+    "model",
+    "m",
+    inputs={"examples": "e"},
+    code={"commit": "c", "modified": False, "modules": {"module": {"name": "taxi", "digest": "sha256:1"}}, "files": {}},
+)
+SAME = "the same code on the same inputs gives something else: the stage is not deterministic"
+
+
+@pytest.mark.parametrize(
+    ("now", "reasons"),
+    [
+        ({}, [SAME]),
+        ({"inputs": {"examples": "other"}}, ["its inputs differ"]),
+        ({"inputs": {}}, ["it was made without examples, of which nothing is left", SAME]),
+        ({"stage_version": "v2"}, ["the stage's own code differs: another version of Taxiway"]),
+        (
+            {"code": {"modules": {"module": {"name": "taxi", "digest": "sha256:2"}}}},
+            ["module differs: taxi sha256:1 then, sha256:2 now"],
+        ),
+        (
+            {"environment": {**ENVIRONMENT, "packages": {"tensorflow": "2.22.0"}}},
+            ["numpy was 2.4, and is not installed", "tensorflow was 2.21.0, and is 2.22.0"],
+        ),
+        ({"environment": {**ENVIRONMENT, "processor": "two"}}, ["the processor was one, and is two"]),
+        ({"image": "train:1"}, ["it ran in a process, and now in train:1"]),
+        ({"data": {"content": "sha256:9"}}, ["the data differ: unknown then, sha256:9 now"]),
+    ],
+)
+def test_what_may_explain_a_difference(now: dict[str, Any], reasons: list[str]) -> None:
+    made = Made({**THEN, "digest": "other", **now})
+    outcome = compare(Call("trainer", THEN, {"model": THEN}, {}, {}), {"model": made})
+    assert (outcome.state, outcome.reasons) == ("differs", reasons)
+    assert outcome.outputs == {"model": ("m", "other")}
+
+
+def test_equal_and_not_made() -> None:
+    call = Call("trainer", THEN, {"model": THEN}, {}, {})
+    assert compare(call, {"model": Made(THEN)}).state == "equal"
+    assert compare(call, {}).state == "not made"
+
+
+def test_a_modified_commit_and_a_lineage_without_packages_are_told() -> None:
+    then = {**THEN, "code": {**THEN["code"], "modified": True}}
+    del then["environment"]
+    outcome = compare(Call("trainer", then, {"model": then}, {}, {}), {"model": Made({**THEN, "digest": "other"})})
+    assert outcome.reasons == [
+        "the code was commit c with uncommitted changes",
+        "the lineage does not tell the packages and the processor that it was made with",
+    ]

@@ -1,0 +1,159 @@
+"""`taxiway reproduce` in a project of its own: a commit, its data, and what came out then and now."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from components.provenance import PROVENANCE_FILE
+from tests.pipelines.project import Project
+
+PIPELINE = '''
+"""From rows to examples."""
+
+from kfp import dsl
+
+from components.definitions import ExampleGen
+
+
+@dsl.pipeline(name="rows")
+def rows(delimiter: str = ","):
+    """Reads rows."""
+    ExampleGen(input_path="data/rows.csv", split_hash="values", delimiter=delimiter)
+'''
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A repository with a pipeline and its data, in Git, and a run of it."""
+    folder = tmp_path / "project"
+    (folder / "pipelines/rows").mkdir(parents=True)
+    (folder / "pipelines/rows/pipeline.py").write_text(PIPELINE)
+    (folder / "data").mkdir()
+    (folder / "data/rows.csv").write_text("a,b\n" + "".join(f"{i},{i * i}\n" for i in range(200)))
+    (folder / ".gitignore").write_text(".taxiway/\n")
+    made = Project(folder, folder / ".taxiway")
+    made.git("init", "--quiet")
+    _commit(made)
+    return made
+
+
+def _commit(project: Project) -> str:
+    project.git("add", "--all")
+    project.git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--allow-empty", "-m", "now")
+    return project.git("rev-parse", "HEAD").strip()
+
+
+def _examples(project: Project) -> Path:
+    return project.run("rows").path("example-gen", "examples")
+
+
+def _reproduced(project: Project, target: str | Path, status: int = 0) -> dict[str, object]:
+    return dict(json.loads(project.taxiway("reproduce", "--json", str(target), status=status).printed))
+
+
+def test_what_a_later_commit_changed_is_made_again_from_the_first(project: Project) -> None:
+    examples, first = _examples(project), project.git("rev-parse", "HEAD").strip()
+    (project.folder / "pipelines/rows/pipeline.py").write_text("raise SystemExit('another pipeline')\n")
+    (project.folder / "data/rows.csv").write_text("a\n1\n")
+    _commit(project)
+    before = set(Path(tempfile.gettempdir()).iterdir())
+    found = _reproduced(project, examples)
+    [stage] = found["stages"]  # type: ignore[misc]
+    assert (found["equal"], found["commit"], stage["state"]) == (True, first, "equal")
+    shown = project.taxiway("reproduce", str(examples)).printed
+    assert "example-gen  equal   examples sha256:" in shown
+    assert shown.endswith("everything is the same again\n")
+    # Nothing stays: no folder, no worktree, no branch.
+    assert set(Path(tempfile.gettempdir()).iterdir()) == before
+    assert project.git("worktree", "list").count("\n") <= 1
+    assert project.git("status", "--porcelain") == ""
+
+
+def test_another_checkout_makes_it_again_from_the_files_alone(project: Project, tmp_path: Path) -> None:
+    subprocess.run(["git", "clone", "--quiet", project.folder, tmp_path / "clone"], check=True)
+    clone = Project(tmp_path / "clone", tmp_path / "clone/.taxiway")
+    assert _reproduced(clone, _examples(project))["equal"] is True
+    # One that the clone lacks is fetched, and the clone stays as it is.
+    (project.folder / "data/rows.csv").write_text("a,b\n1,2\n3,4\n5,6\n7,8\n9,0\n")
+    later, before = _commit(project), clone.git("rev-parse", "HEAD")
+    found = _reproduced(clone, _examples(project))
+    assert (found["equal"], found["commit"]) == (True, later)
+    assert clone.git("rev-parse", "HEAD") == before
+    has = subprocess.run(["git", "-C", clone.folder, "cat-file", "-e", later], capture_output=True, check=False)
+    assert has.returncode != 0
+
+
+def test_the_first_difference_is_named_with_its_reason(project: Project) -> None:
+    examples = _examples(project)
+    file = examples / PROVENANCE_FILE
+    records = json.loads(file.read_text())
+    records[0]["digest"] = "sha256:" + "0" * 64
+    records[0]["environment"]["packages"]["pyarrow"] = "1.0"
+    elsewhere = project.folder.parent / "pushed"
+    elsewhere.mkdir()
+    (elsewhere / PROVENANCE_FILE).write_text(json.dumps(records))
+    found = _reproduced(project, elsewhere, status=1)
+    [stage] = found["stages"]  # type: ignore[misc]
+    assert stage["state"] == "differs"
+    assert [reason.split(",")[0] for reason in stage["reasons"]] == ["pyarrow was 1.0"]
+    shown = project.taxiway("reproduce", str(elsewhere), status=1).printed
+    assert "example-gen is the first that is not the same:\n  pyarrow was 1.0, and is " in shown
+
+
+def test_data_that_are_gone_and_a_commit_that_nobody_has_are_refused(project: Project, tmp_path: Path) -> None:
+    examples = _examples(project)
+    records = json.loads((examples / PROVENANCE_FILE).read_text())
+    for name, change, said in (
+        ("data", {"path": "data/gone.csv", "content": "sha256:1"}, "error: the data of example_gen are gone: "),
+        ("code", {"commit": "1" * 40}, f"error: neither {project.folder} nor its remotes have the commit {'1' * 40}"),
+        ("code", {"commit": ""}, "error: the lineage tells no commit"),
+    ):
+        place = tmp_path / f"{name}{len(change)}{change.get('commit', '')[:1]}"
+        place.mkdir()
+        changed = [{**records[0], name: {**records[0][name], **change}}]
+        (place / PROVENANCE_FILE).write_text(json.dumps(changed))
+        assert said in project.taxiway("reproduce", str(place), status=2).shown
+    environment = {**os.environ, **project.variables()}
+    lost = Project(tmp_path, tmp_path / ".taxiway", environment)
+    assert "is in no Git repository" in lost.taxiway("reproduce", str(examples), status=2).shown
+
+
+def test_data_that_dvc_keeps_are_taken_from_its_cache_at_that_commit(project: Project) -> None:
+    project.git("rm", "--quiet", "--cached", "-r", "data")
+    project.dvc("init", "--quiet")
+    project.dvc("add", "--quiet", "data")
+    _commit(project)
+    examples = _examples(project)
+    (project.folder / "data/rows.csv").write_text("a\n1\n")
+    project.dvc("add", "--quiet", "data")
+    _commit(project)
+    assert _reproduced(project, examples)["equal"] is True
+    shutil.rmtree(project.folder / ".dvc/cache")
+    assert "the data of example_gen are gone" in project.taxiway("reproduce", str(examples), status=2).shown
+
+
+def test_nothing_stays_of_one_that_was_killed(project: Project, tmp_path: Path) -> None:
+    examples, temporary = _examples(project), tmp_path / "temporary"
+    temporary.mkdir()
+    process = replace(project, environment={"TMPDIR": str(temporary)}).start("reproduce", str(examples))
+    _wait_until(lambda: bool(list(temporary.glob("taxiway-reproduce-*/home/runs"))))
+    process.kill()
+    process.communicate()
+    _wait_until(lambda: not list(temporary.glob("taxiway-reproduce-*")))
+
+
+def _wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
