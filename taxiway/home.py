@@ -2,6 +2,7 @@
 
 artifacts/<pipeline>/<task>/<key>/   what a stage wrote, whole, with its manifest
 runs/<run>/                          run.json, pipeline.yaml, logs/<task>.log
+environments/<key>/                  packages that tasks install before they begin; see taxiway/runner/environments.py
 work/                                what is being written; nothing reads it
 lineage.db                           ML Metadata
 digests.db                           remembered digests of files
@@ -35,6 +36,11 @@ class Home:
     def runs(self) -> Path:
         """One folder a run."""
         return self.root / "runs"
+
+    @property
+    def environments(self) -> Path:
+        """Environments with the packages that tasks install."""
+        return self.root / "environments"
 
     @property
     def work(self) -> Path:

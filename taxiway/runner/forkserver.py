@@ -31,10 +31,12 @@ import tempfile
 import traceback
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from components import children, preload
 from components.preload import Layer
+from taxiway.runner import environments
 from taxiway.runner.launcher import Ended, ended
 
 
@@ -170,6 +172,7 @@ def _run_stage(job: dict[str, Any], server: int) -> None:
     for source, target in ((null, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
     os.environ.update(job["environment"])
+    environments.enter(Path(os.environ["VIRTUAL_ENV"]))
     # Whatever has asked for the temporary folder before the fork was told the server's.
     tempfile.tempdir = None
     sys.argv = ["python -m components", *job["argv"]]

@@ -25,6 +25,8 @@ class Job:
         log: The file that takes its standard output and error.
         paths: Files and folders that it reads or writes, beside those below the working folder.
         imports: Names that the user's modules import, which a stage of this task loads.
+        scratch: A folder that goes when the task has ended.
+        environments: Where environments with packages that tasks install are kept.
     """
 
     name: str
@@ -36,6 +38,8 @@ class Job:
     environment: Mapping[str, str] = field(default_factory=dict)
     paths: tuple[Path, ...] = ()
     imports: frozenset[str] = frozenset()
+    scratch: Path = Path()
+    environments: Path = Path()
 
     @property
     def words(self) -> list[str]:

@@ -11,14 +11,17 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import IO
 
 from components import preload, provenance
 from components.errors import ServiceError
+from taxiway import cache
+from taxiway.runner import environments
 from taxiway.runner.launcher import Ended, Job, ended
 
 STOPPED = Ended(-signal.SIGTERM)
@@ -63,8 +66,12 @@ class LocalLauncher:
             return STOPPED
         if not job.stage:
             return self._run_command(job)
+        own = job.scratch / "environment"
+        environments.make(own)
+        # The rest of the variables is the server's.
+        active = environments.activated({"PATH": os.environ.get("PATH", os.defpath), **job.environment}, own)
         try:
-            return self._serving(_tree(job.stage)).run(job)
+            return self._serving(_tree(job.stage)).run(replace(job, environment=active))
         except BrokenPipeError as error:
             self._save_words()
             raise ServiceError(f"the process that starts stages ended; its last words are in {self._log}") from error
@@ -117,13 +124,52 @@ class LocalLauncher:
             self._log.write_text(words)
 
     def _run_command(self, job: Job) -> Ended:
-        environment = {**os.environ, **job.environment}
-        # `python` in a container's command is this environment's.
-        environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
+        installs, words = environments.taken_apart(job.words)
+        variables = {**environments.inherited(), **job.environment}
+        below = (environments.kept(job.environments, installs, variables),) if installs else ()
+        for folder in below:
+            if failed := self._install(installs, folder, variables, job.log):
+                return failed
+        own = job.scratch / "environment"
+        environments.make(own, below)
+        return self._run_process(words, environments.activated(variables, own, *below), job.log)
+
+    def _install(
+        self, installs: environments.Installs, folder: Path, variables: Mapping[str, str], log: Path
+    ) -> Ended | None:
+        """Has packages in an environment, made once for all tasks; returns how it failed, if it did."""
+        with cache.locked(folder):
+            if environments.is_ready(folder):
+                return None
+            with log.open("a") as said:
+                said.write(f"installing {', '.join(environments.names(installs))} into {folder}\n")
+            try:
+                return self._fill(installs, folder, variables, log)
+            finally:
+                # A killed runner leaves one that is not ready, which the next one removes.
+                if not environments.is_ready(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    def _fill(
+        self, installs: environments.Installs, folder: Path, variables: Mapping[str, str], log: Path
+    ) -> Ended | None:
+        shutil.rmtree(folder, ignore_errors=True)
+        environments.make(folder)
+        active = environments.activated(variables, folder)
+        for arguments in installs:
+            end = self._run_process(environments.pip_install(folder, arguments), active, log)
+            if end.status:
+                with log.open("a") as said:
+                    said.write(f"{environments.CANNOT_INSTALL}\n")
+                return end
+        environments.set_ready(folder)
+        return None
+
+    def _run_process(self, words: list[str], environment: Mapping[str, str], log_file: Path) -> Ended:
         guard = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
-        with job.log.open("ab") as log:
+        with log_file.open("ab") as log:
             process = subprocess.Popen(
-                [*guard, *job.words],
+                [*guard, *words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -157,6 +203,7 @@ class _Server:
     """The runner's end of a tree of `taxiway.runner.forkserver` processes."""
 
     def __init__(self, tree: str) -> None:
+        variables = {**preload.ENVIRONMENT, **environments.inherited()}
         # A file without a name: the run that it belongs to has no folder yet when libraries are loaded ahead.
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the server)
         self._process = subprocess.Popen(
@@ -164,7 +211,7 @@ class _Server:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._words,
-            env={**preload.ENVIRONMENT, **os.environ},
+            env=variables,
             # Ctrl-C is for the runner to pass on.
             start_new_session=True,
         )

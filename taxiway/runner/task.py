@@ -208,6 +208,8 @@ class TaskRunner:
             environment=environment,
             paths=(self.home.root, *_named_paths(call)),
             imports=_user_imports(call),
+            scratch=staged,
+            environments=self.home.environments,
         )
         arguments.require_short(job.words, call.inputs.parameters)
         return self.launcher.launch(job), executor_input, functools.partial(self.launcher.seen, job)
