@@ -9,6 +9,9 @@ WORKERS = -n 2 --dist loadfile
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
+# One that does not run here, as that of a copied checkout, is made again.
+.PHONY: $(shell bin/inside true 2>/dev/null || echo .venv/ready)
+
 setup: .venv/ready ## The environment: .venv, and a Debian 13 root on hosts with an older glibc
 .venv/ready: requirements.lock setup.py docker/setup docker/debian-root
 	@docker/setup
@@ -84,8 +87,9 @@ golden: .venv/ready ## Compile pipelines and components into the YAML files that
 	    name=$$(basename $$(dirname $$file)); bin/taxiway compile $$name -o pipelines/$$name/pipeline.yaml; done
 	@bin/taxiway compile chicago_taxi --profile gpu --profile cluster -o pipelines/chicago_taxi/pipeline.gpu.yaml
 
-docs-pages: .venv/ready ## Write docs/stages/ from the stages' docstrings
+docs-pages: .venv/ready ## Write docs/stages/ and docs/cli.md from docstrings and the commands' help
 	@bin/python docs/stage_pages.py
+	@bin/python docs/cli_page.py
 
 images: data ## The images of the stages, by Docker, Podman or Buildah, and what a run in them needs
 	@docker/images $(ARGS)

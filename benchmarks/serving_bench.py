@@ -14,15 +14,15 @@ from pathlib import Path
 
 import grpc
 import numpy as np
+from taxiway.prediction.tensors import from_proto, to_proto
 
 from benchmarks.serving_figures import Figure, Samples, summary
 from benchmarks.serving_load import PREDICT, Load, samples
 from benchmarks.serving_servers import NAME, Server, process
+from components.serving_stubs import predict_pb2, types_pb2
 from taxiway.prediction import signatures
 from taxiway.prediction.examples_file import open_examples
 from taxiway.prediction.signatures import Input, Signature
-from taxiway.prediction.tensors import from_proto, to_proto
-from taxiway.serving_stubs import predict_pb2, types_pb2
 
 _SIGNATURE = Signature("serving_default", [Input("examples", types_pb2.DT_STRING, (-1,))], [])
 _REST = f"/v1/models/{NAME}:predict"

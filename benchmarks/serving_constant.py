@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 
-from taxiway.serving_stubs import predict_pb2, prediction_service_pb2_grpc
+from components.serving_stubs import predict_pb2, prediction_service_pb2_grpc
 
 
 class _Constant(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]

@@ -26,10 +26,10 @@ from typing import Any
 import aiohttp
 import grpc
 import numpy as np
+from taxiway.prediction.tensors import from_proto
 
 from benchmarks.serving_figures import OK, WRONG, Samples
-from taxiway.prediction.tensors import from_proto
-from taxiway.serving_stubs import predict_pb2, prediction_service_pb2_grpc
+from components.serving_stubs import predict_pb2, prediction_service_pb2_grpc
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 TIMEOUT = 10.0

@@ -18,7 +18,7 @@ from typing import Any
 import grpc
 
 from benchmarks import settings
-from taxiway.serving_stubs import get_model_status_pb2
+from components.serving_stubs import get_model_status_pb2
 
 NAME = "taxi"
 KSERVE_REQUIREMENTS = Path(__file__).parent / "kserve-requirements.txt"

@@ -23,7 +23,8 @@ TERMINATION_LOG = Path("/dev/termination-log")
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one stage and returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m components", description=__doc__)
+    # No program can be started with an argument of 128 KiB: a longer one is in a file, `@<file>` in its place.
+    parser = argparse.ArgumentParser(prog="python -m components", description=__doc__, fromfile_prefix_chars="@")
     parser.add_argument("stage", help=f"one of {', '.join(stages.STAGES)}")
     parser.add_argument("--executor-input", required=True, metavar="JSON", help="the ExecutorInput document")
     parser.add_argument("--modules", default="", metavar="JSON", help="the source of the user's modules, by path")

@@ -17,6 +17,10 @@ from typing import Annotated, Any, ClassVar, TypeVar
 TFX_VERSION = "1.21.0"
 """Written as `tfx_version` on every artifact: without it TFX reads an older layout."""
 
+# Metadata ride on command lines, which Linux bounds.
+_MOST_NOTES = 20
+_NOTE_CHARACTERS = 500
+
 
 @dataclass
 class Artifact:
@@ -39,6 +43,18 @@ class Artifact:
     def __post_init__(self) -> None:
         self.path = Path(self.path)
         self.uri = self.uri or str(self.path)
+
+    def note(self, text: str) -> None:
+        """Says something that is to be known of the artifact: in its metadata, from where a run's summary shows it."""
+        notes = [*self.notes, text.replace("\n", " ")[:_NOTE_CHARACTERS]]
+        if len(notes) > _MOST_NOTES:
+            notes = [*notes[: _MOST_NOTES - 1], "there is more of this kind; the log has all of it"]
+        self.metadata["notes"] = "\n".join(notes)
+
+    @property
+    def notes(self) -> list[str]:
+        """What there is to know, a line each."""
+        return [line for line in str(self.metadata.get("notes", "")).split("\n") if line]
 
     @property
     def type_name(self) -> str:
@@ -137,7 +153,8 @@ class Role:
 
     Attributes:
         name: `Data` (files or a DVC-tracked path), `File` (one file), `Module` (Python source),
-            `Destination` (where a stage writes outside its artifacts) or `Serving` (`components.serving_platforms`).
+            `Destination` (where a stage writes outside its artifacts), `Serving` (`components.serving_platforms`),
+            `Operations` (`components.custom_ops`) or `EvalConfig` (`components.eval_configs`).
         function: The function that a module has to define.
     """
 
@@ -151,7 +168,9 @@ class Role:
 DataPath = Annotated[str, Role("Data")]
 FilePath = Annotated[str, Role("File")]
 Destination = Annotated[str, Role("Destination")]
+EvalSettings = Annotated[dict, Role("EvalConfig")]
 ServingPlatform = Annotated[dict, Role("Serving")]
+CustomOps = Annotated[list, Role("Operations")]
 PreprocessingModule = Annotated[str, Role("Module", "preprocessing_fn")]
 TrainerModule = Annotated[str, Role("Module", "run_fn")]
 

@@ -67,6 +67,19 @@ def describe(
         return found.record
 
 
+def files_here(input_path: str, *, repo: str = "") -> list[Path]:
+    """The files of a path in the working tree; none where it names a revision or a URL.
+
+    Raises:
+        DataError: Nothing is there.
+        UserError: The repository does not exist.
+    """
+    path, revision = _split_revision(input_path, repo)
+    if "://" in path or revision or is_url(repo):
+        return []
+    return _files(path, _folder(repo))[1]
+
+
 @contextmanager
 def resolve(
     input_path: str, *, repo: str = "", allow_unversioned: bool = False, hash_file: HashFile = hash_file

@@ -11,7 +11,7 @@ import functools
 import gzip
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,8 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components import prediction_logs, tfrecord
+from components import prediction_logs, tf_example, tfrecord
 from components.artifacts import Artifact, split_names, split_path
+from components.column_names import require_distinct
 from components.errors import DataError, UserError
 
 PARQUET = "parquet"
@@ -201,6 +202,7 @@ def read_parquet(
     try:
         with pq.ParquetFile(file) as opened:
             names = opened.schema_arrow.names
+            require_distinct(file, names)
             kept = names if columns is None else [name for name in columns if name in names]
             groups = None if row_group is None else [row_group]
             yield from opened.iter_batches(_batch_rows(opened.metadata, batch_rows), groups, kept)
@@ -215,12 +217,17 @@ def _batch_rows(file: pq.FileMetaData, wanted: int) -> int:
 
 
 def read_tf_examples(
-    file: Path, columns: list[str] | None = None, batch_rows: int = BATCH_ROWS, schema: bytes | None = None
+    file: Path,
+    columns: list[str] | None = None,
+    batch_rows: int = BATCH_ROWS,
+    schema: bytes | None = None,
+    *,
+    is_checked: bool = False,
 ) -> Iterator[pa.RecordBatch]:
     """Streams a TFRecord file of tf.Example in TFXIO's form.
 
     Without a schema a batch has the features that its own records have; one with no value in them has Arrow's null
-    type.
+    type. Records that were read before need no second look at whether they are tf.Examples.
 
     Raises:
         DataError: The file is damaged, a record is no tf.Example, or a feature changes its type within a batch.
@@ -230,6 +237,8 @@ def read_tf_examples(
     decoder = ExamplesToRecordBatchDecoder(schema)
     first = 1
     for records in _chunks(tfrecord.read_records(file), batch_rows):
+        if not is_checked:
+            _require_tf_examples(file, records, first)
         try:
             batch = decoder.DecodeBatch(records)
         except RuntimeError as error:
@@ -239,6 +248,23 @@ def read_tf_examples(
             ) from error
         yield batch if columns is None else batch.select([c for c in columns if c in batch.schema.names])
         first += len(records)
+
+
+def require_tf_examples(file: Path) -> None:
+    """Looks through a TFRecord file that something else reads.
+
+    Raises:
+        DataError: The file is damaged, or a record is no tf.Example; names it.
+    """
+    _require_tf_examples(file, tfrecord.read_records(file), 1)
+
+
+def _require_tf_examples(file: Path, records: Iterable[bytes], first: int) -> None:
+    if found := tf_example.first_fault(records):
+        raise DataError(
+            f"{file}, record {first + found[0]}: {found[1]}",
+            mend="write each record as one tf.Example, and the lists of a tf.SequenceExample as features of it",
+        )
 
 
 def _chunks(records: Iterator[bytes], size: int) -> Iterator[list[bytes]]:

@@ -34,6 +34,12 @@ def bound_names(tree: ast.Module) -> set[str]:
     return {name for node in _top_level(tree) for name in _bound_by(node)}
 
 
+def words(tree: ast.Module) -> set[str]:
+    """Every name and every text that stands in a module."""
+    names = {getattr(node, field, None) for node in ast.walk(tree) for field in ("id", "attr", "name", "arg")}
+    return _strings(tree) | {name for name in names if isinstance(name, str)}
+
+
 def star_imports(tree: ast.Module) -> set[tuple[int, str]]:
     """The modules that `from ... import *` names, as in `imports`."""
     return {

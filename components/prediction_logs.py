@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 from google.protobuf.message import DecodeError
 
-from components import tfrecord
+from components import tf_example, tfrecord
 from components.errors import DataError
 
 _TYPE_NAMES = {pa.int64(): "INT", pa.float32(): "FLOAT", pa.large_binary(): "BYTES"}
@@ -34,6 +34,10 @@ _WIDER = {"bool": np.int64, "bfloat16": np.float32}
 
 _LISTS = {"O": "bytes_list", "i": "int64_list", "u": "int64_list", "f": "float_list"}
 """The list of a feature by NumPy's kind of type."""
+
+
+_MOST_FILLED = 64 << 20
+"""The most bytes that the inputs of a record take beyond what was sent: as much as a request may have."""
 
 
 class Row(NamedTuple):
@@ -52,9 +56,7 @@ def is_log(record: bytes) -> bool:
         log = _parsed(record)
     except ValueError:
         return False
-    # Other messages may happen to parse; they do not happen to name a model.
-    asked = (task for request in _requests(log) for task in getattr(request, "tasks", [request]))
-    return any(one.model_spec.name for one in asked)
+    return any(map(_names_a_model, _requests(log)))
 
 
 def read_rows(files: Iterable[Path]) -> Iterator[Row]:
@@ -118,14 +120,19 @@ class _Decoder:
         self._types = _types(self._decoder.ArrowSchema()) if self._has_schema else {}
 
     def decode(self, rows: list[Row]) -> pa.RecordBatch:
+        serialized = [row.example for row in rows]
+        if found := tf_example.first_fault(serialized, merged=True):
+            row, fault = rows[found[0]], found[1]
+            mend = "send tf.Examples, and set apart the logs of requests that sent something else"
+            raise DataError(f"{row.file}, record {row.record}: what was asked {fault}", mend=mend)
         try:
-            batch = self._decoder.DecodeBatch([row.example for row in rows])
+            batch = self._decoder.DecodeBatch(serialized)
         except RuntimeError as error:
             raise self._error(rows, str(error)) from error
-        found = _types(batch.schema)
-        if any(self._types.get(name, kind) != kind for name, kind in found.items()):
+        types = _types(batch.schema)
+        if any(self._types.get(name, kind) != kind for name, kind in types.items()):
             raise self._error(rows, "a feature changes its type")
-        self._types.update(found)
+        self._types.update(types)
         return batch
 
     def _error(self, rows: list[Row], otherwise: str) -> DataError:
@@ -139,13 +146,7 @@ class _Decoder:
         return DataError(f"{where}: {otherwise}", mend=mend)
 
     def _wrong(self, serialized: bytes) -> str:
-        from tensorflow.core.example.example_pb2 import Example
-
-        try:
-            features = Example.FromString(serialized).features.feature
-        except DecodeError:
-            return "what was asked is no tf.Example"
-        kinds = {name: _KINDS[kind] for name in sorted(features) if (kind := features[name].WhichOneof("kind"))}
+        kinds = {name: _KINDS[kind] for name, kind in tf_example.kinds(serialized).items()}
         for name, kind in kinds.items():
             if self._types.get(name, kind) != kind:
                 said = f"the schema says {self._types[name]}" if self._has_schema else f"{self._types[name]} before"
@@ -168,6 +169,8 @@ def _innermost(kind: pa.DataType) -> pa.DataType:
 def _examples(record: bytes) -> Iterator[bytes]:
     """The rows of one record; what is wrong with it is raised as a ValueError."""
     for request in _requests(_parsed(record)):
+        if not _names_a_model(request):
+            raise ValueError("is no PredictionLog of a request: it names no model")
         if hasattr(request, "inputs"):
             yield from _of_tensors(request.inputs)
         elif hasattr(request, "input"):
@@ -178,6 +181,11 @@ def _requests(log: Any) -> list[Any]:
     kind = log.WhichOneof("log_type")
     request = getattr(log, kind).request
     return list(request) if kind == "predict_streamed_log" else [request]
+
+
+def _names_a_model(request: Any) -> bool:
+    """Other messages may happen to parse; they do not happen to name a model."""
+    return any(one.model_spec.name for one in getattr(request, "tasks", [request]))
 
 
 def _parsed(record: bytes) -> Any:
@@ -204,7 +212,10 @@ def _of_input(given: Any) -> Iterator[bytes]:
 
 
 def _of_tensors(inputs: Mapping[str, Any]) -> Iterable[bytes]:
-    arrays = {name: _array(name, inputs[name]) for name in sorted(inputs)}
+    from components import tensor_protos
+
+    arrays = tensor_protos.from_protos(inputs, _MOST_FILLED)
+    arrays = {name: _cast(name, arrays[name]) for name in sorted(arrays)}
     if len(arrays) == 1:
         [array] = arrays.values()
         if array.dtype == object and array.ndim and array.size == len(array):
@@ -214,13 +225,7 @@ def _of_tensors(inputs: Mapping[str, Any]) -> Iterable[bytes]:
     return _named(arrays)
 
 
-def _array(name: str, tensor: Any) -> np.ndarray:
-    import tensorflow as tf
-
-    try:
-        array: np.ndarray = tf.make_ndarray(tensor)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"the input {name!r} is no tensor: {error}") from error
+def _cast(name: str, array: np.ndarray) -> np.ndarray:
     array = array.astype(_WIDER.get(array.dtype.name, array.dtype), copy=False)
     if array.dtype.kind not in _LISTS:
         raise ValueError(f"the input {name!r} is {array.dtype.name}, which is no type of a feature")

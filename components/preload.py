@@ -1,12 +1,22 @@
 """What stages import when they work, in the order in which a process that forks them loads it.
 
-None of these starts a thread or opens a device on import; TensorFlow is only imported before a fork, never used.
+A fork copies the thread that forks and no other; a lock that another thread holds stays locked in the child. So none of
+these may have a thread at the moment of a fork:
+
+- OpenBLAS, of which NumPy and SciPy bring one each, starts a thread a CPU on import. It ends them before each fork
+  (`pthread_atfork`) and starts them again when it has work.
+- Arrow's jemalloc starts a thread that gives memory back to the kernel. `ENVIRONMENT` switches it off; memory is then
+  given back by the threads that free it.
+- TensorFlow starts threads when it is used. Before a fork it is only imported, which opens no device either.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+
+ENVIRONMENT = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
+"""What a process that loads these libraries and forks has to be started with."""
 
 
 @dataclass(frozen=True)

@@ -16,32 +16,35 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components import user_modules
+from components import custom_ops, user_modules
 from components.artifacts import Artifact, Role
 from components.digests import PROVENANCE_FILE, text_digest, tree_digest
 
 Record = dict[str, Any]
+Commit = dict[str, Any]
 
 COMMIT_VARIABLE = "TAXIWAY_COMMIT"
 IMAGE_VARIABLE = "TAXIWAY_IMAGE"
 CHAIN_PROPERTY = "provenance_chain"
 _KEYS = {"digest", "type", "output", "stage", "parameters", "inputs", "created"}
+_HERE = Path(__file__).parent
 _LONG = 1000  # characters: metadata ride on command lines, which Linux bounds at 128 KiB an argument
 
 
 @functools.cache
 def stage_version(stage: str) -> str:
     """Digest of the code of a stage: its own folder, those of the stages that it calls, and what all stages share."""
-    here = Path(__file__).parent
-    files = sorted(
-        [*here.glob("*.py"), *(file for name in _called(here, stage) for file in (here / name).rglob("*.py"))]
-    )
-    return text_digest("".join(f"{file.relative_to(here)}\0{file.read_text()}\0" for file in files))
+    return text_digest("".join(f"{file.relative_to(_HERE)}\0{file.read_text()}\0" for file in _stage_files(stage)))
+
+
+def _stage_files(stage: str) -> list[Path]:
+    own = (file for name in _called(_HERE, stage) for file in (_HERE / name).rglob("*.py"))
+    return sorted([*_HERE.glob("*.py"), *own])
 
 
 def _called(here: Path, stage: str) -> set[str]:
@@ -55,8 +58,7 @@ def _called(here: Path, stage: str) -> set[str]:
     return called
 
 
-@functools.cache
-def code_commit() -> dict[str, Any]:
+def code_commit() -> Commit:
     """The Git commit of the working folder: `commit` (empty where there is none) and `modified`."""
     known = os.environ.get(COMMIT_VARIABLE)
     if known is not None:
@@ -65,10 +67,78 @@ def code_commit() -> dict[str, Any]:
     return {"commit": commit, "modified": bool(commit and _git("status", "--porcelain", "--untracked-files=no"))}
 
 
+def commit_with(files: Iterable[Path], commit: Commit | None = None) -> Commit:
+    """A commit, by default that of the working folder; it counts as modified where it lacks one of these files."""
+    commit = commit or code_commit()
+    # Whoever names the commit has looked at the files.
+    if COMMIT_VARIABLE in os.environ or commit["modified"] or not commit["commit"]:
+        return commit
+    return {**commit, "modified": not _has_committed(_repository(Path.cwd() / "any"), set(files))}
+
+
+def commit_text(commit: Commit) -> str:
+    """A commit as COMMIT_VARIABLE holds it: with a `+` behind it where it was modified."""
+    return f"{commit['commit']}{'+' * commit['modified']}"
+
+
+def covered(stage: str, parameters: Mapping[str, Any], roles: Mapping[str, Role]) -> Iterator[Path]:
+    """The files that a record's digests cover and a commit should have: the user's, and in a checkout the stage's."""
+    for name, role in roles.items():
+        if role.name == "Module" and parameters.get(name):
+            yield from user_modules.files(parameters[name])
+        elif role.name == "File" and parameters.get(name):
+            path = Path(parameters[name]).absolute()
+            yield from (file for file in (path.rglob("*") if path.is_dir() else (path,)) if file.is_file())
+    if _is_checked_out():
+        yield from _stage_files(stage)
+
+
+def _is_checked_out() -> bool:
+    """Whether the stages' code is part of the working folder's repository, and not installed there."""
+    return _repository(_HERE) == _repository(Path.cwd() / "any") and not user_modules.is_installed(_HERE)
+
+
+def _has_committed(root: Path, files: set[Path]) -> bool:
+    """Whether the last commit of a repository has these files, itself or in its submodules."""
+    inside: dict[Path, set[Path]] = {}
+    for file in files:
+        inside.setdefault(_repository(file), set()).add(file)
+    if not all(own.is_relative_to(root) and found <= _committed(own, found) for own, found in inside.items()):
+        return False
+    # What a submodule has is committed where the commit around it has the submodule.
+    submodules = inside.keys() - {root}
+    return not submodules or _has_committed(root, submodules)
+
+
+def _committed(repository: Path, files: set[Path]) -> set[Path]:
+    """Of some files of a repository, those that its last commit has."""
+    names = [file.relative_to(repository).as_posix() for file in files]
+    listed = _git("-C", str(repository), "ls-tree", "-z", "--name-only", "HEAD", "--", *names)
+    return {repository / name for name in listed.split("\0")}
+
+
+def _repository(path: Path) -> Path:
+    """The repository or submodule that a path lies in; the file system's root where there is none."""
+    return next((place for place in path.parents if (place / ".git").exists()), Path(path.anchor))
+
+
 def activity(
-    stage: str, parameters: Mapping[str, Any], roles: Mapping[str, Role], inputs: Mapping[str, Artifact]
+    stage: str,
+    parameters: Mapping[str, Any],
+    roles: Mapping[str, Role],
+    inputs: Mapping[str, Artifact],
+    commit: Commit | None = None,
 ) -> Record:
-    """What all outputs of one call of a stage have in common in their records."""
+    """What all outputs of one call of a stage have in common in their records.
+
+    Args:
+        stage: The stage's name.
+        parameters: What it was called with.
+        roles: What its parameters name.
+        inputs: Its input artifacts.
+        commit: The commit of the code; by default that of the working folder, with all that the digests cover.
+    """
+    commit = commit or commit_with(covered(stage, parameters, roles))
     modules = {
         name: user_modules.describe(parameters[name], role.function)
         for name, role in roles.items()
@@ -79,11 +149,14 @@ def activity(
         for name, role in roles.items()
         if role.name == "File" and parameters[name] and Path(parameters[name]).exists()
     }
+    for name, role in roles.items():
+        if role.name == "Operations":
+            files |= custom_ops.digests(parameters[name], tree_digest)
     return {
         "stage": stage,
         "stage_version": stage_version(stage),
         "parameters": dict(parameters),
-        "code": {**code_commit(), "modules": modules, "files": files},
+        "code": {**commit, "modules": modules, "files": files},
         "image": os.environ.get(IMAGE_VARIABLE, ""),
         "inputs": {
             name: artifact.metadata.get("digest") or tree_digest(artifact.path) for name, artifact in inputs.items()
@@ -216,7 +289,7 @@ def _shortened(record: Record) -> Record:
 def _git(*arguments: str) -> str:
     # A process that is killed is to leave no lock in the user's repository.
     try:
-        done = subprocess.run(["git", "--no-optional-locks", *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(["git", "--no-optional-locks", *arguments], capture_output=True, check=False)
     except FileNotFoundError:
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return os.fsdecode(done.stdout).strip() if done.returncode == 0 else ""

@@ -25,10 +25,14 @@ class Reaper:
             [sys.executable, "-m", __name__, module, *arguments], stdin=subprocess.PIPE, start_new_session=True
         )
 
-    def reap(self) -> None:
-        """Has everything removed now; where an engine or a cluster hangs, it is when that goes on."""
+    def begin(self) -> None:
+        """Has everything removed, and does not wait for it."""
         assert self._process.stdin is not None
         self._process.stdin.close()
+
+    def reap(self) -> None:
+        """Has everything removed now; where an engine or a cluster hangs, it is when that goes on."""
+        self.begin()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_SECONDS)
 

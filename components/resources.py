@@ -107,7 +107,8 @@ def rebuilt(pipeline: GraphComponent, chosen: Iterable[str]) -> GraphComponent:
     Raises:
         UserError: It has no such profile.
     """
-    chosen, function = list(chosen), pipeline.pipeline_func
+    # A component alone has none.
+    chosen, function = list(chosen), getattr(pipeline, "pipeline_func", None)
     known: Mapping[str, Tasks] = getattr(function, "profiles", {})
     for name in chosen:
         if name not in known:
@@ -115,7 +116,7 @@ def rebuilt(pipeline: GraphComponent, chosen: Iterable[str]) -> GraphComponent:
                 f"the pipeline {pipeline.name} has no profile {name!r}",
                 mend=f"its profiles are: {', '.join(known) or 'none; see components/resources.py'}",
             )
-    if not chosen:
+    if not chosen or function is None:
         return pipeline
     info = pipeline.pipeline_spec.pipeline_info
     return dsl.pipeline(

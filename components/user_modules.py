@@ -28,6 +28,12 @@ _INSTALLED = {"site-packages", "dist-packages"}
 _OURS = Path(__file__).parent
 # Functions that a stage calls, where a module has them, beside the one that it is named for.
 _BESIDE = {"preprocessing_fn": {"stats_options_updater_fn"}}
+# Libraries that name no column, feature or signature of the user's.
+_NAME_NOTHING = {
+    *("", "absl", "components", "keras", "keras_tuner", "kfp", "numpy", "pandas", "pyarrow", "tensorflow", "tf_keras"),
+    *("tensorflow_data_validation", "tensorflow_metadata", "tensorflow_model_analysis", "tensorflow_transform"),
+    *("tfx_bsl",),
+}
 _INLINE_LIMIT = 100_000  # bytes: Linux bounds an argument at 128 KiB
 _INLINE_AGAIN = "compile the pipeline again with --inline-modules"
 _inlined: list[Path] = []
@@ -53,6 +59,15 @@ def source_file(module: str) -> Path:
     )
 
 
+def own_source(module: str) -> Path | None:
+    """The file of a module that is the user's own; None for one that is installed, or not here."""
+    try:
+        path = source_file(module)
+    except UserError:
+        return None
+    return path if _is_users(path) else None
+
+
 def describe(module: str, function: str) -> dict[str, str]:
     """What the lineage says of a function in a user's module: `name`, `function`, `file_digest` and `digest`.
 
@@ -72,6 +87,21 @@ def describe(module: str, function: str) -> dict[str, str]:
     }
 
 
+def files(module: str) -> set[Path]:
+    """The user's files that `digest` may cover: the module's, and those that it imports; none of an installed module.
+
+    Raises:
+        UserError: There is no such module, or a source has a syntax error.
+    """
+    path = source_file(module)
+    return {file for file, _ in _trees(path)} if _is_users(path) else set()
+
+
+def is_installed(path: Path) -> bool:
+    """Whether a file or folder came with a package."""
+    return bool(_INSTALLED & set(path.parts))
+
+
 def functions(module: str) -> set[str]:
     """The names that a module binds at its top level, read from its source.
 
@@ -89,6 +119,37 @@ def imports(module: str) -> set[str]:
     """
     tree = module_syntax.parse(source_file(module))
     return {name for level, name in module_syntax.imports(tree) if not level}
+
+
+def words(module: str) -> set[str] | None:
+    """Every name and text in a module and in the user's modules that it imports.
+
+    None where a library that it imports may name things for it: one that is neither Python's nor TensorFlow's.
+
+    Raises:
+        UserError: There is no such module, or a source has a syntax error.
+    """
+    found, seen, waiting = set[str](), set[Path](), [source_file(module)]
+    while waiting:
+        file = waiting.pop()
+        seen.add(file)
+        tree = module_syntax.parse(file)
+        if not _is_users(file) or any(
+            _may_name_things(level, name, file) for level, name in module_syntax.imports(tree)
+        ):
+            return None
+        found |= module_syntax.words(tree)
+        waiting += [other for other in _imported_files(file, tree) if other not in seen]
+    return found
+
+
+def _may_name_things(level: int, name: str, file: Path) -> bool:
+    top = name.partition(".")[0]
+    if level or top in _NAME_NOTHING or top in sys.stdlib_module_names:
+        return False
+    if top == "tfx":
+        return name.startswith("tfx.examples")
+    return not any((folder / top).is_dir() or (folder / f"{top}.py").is_file() for folder in (file.parent, Path.cwd()))
 
 
 def packed(modules: Iterable[str]) -> str:
@@ -280,17 +341,22 @@ def _file_in(folder: Path, name: str) -> Path | None:
 
 def _sources(path: Path, function: str) -> Iterator[str]:
     """The text of what a function uses in its module, then that of the user's modules behind it, each once."""
-    tree = module_syntax.parse(path)
+    (_, tree), *imported = _trees(path)
     beside = _BESIDE.get(function, set()) & module_syntax.bound_names(tree)
     yield _text(module_syntax.reached(tree, {function} | beside))
-    seen, waiting = {path}, _imported_files(path, tree)
+    yield from (_text(tree.body) for _, tree in imported)
+
+
+def _trees(path: Path) -> Iterator[tuple[Path, ast.Module]]:
+    """A module's file and syntax tree, then those of the user's modules behind it, each once."""
+    seen, waiting = set[Path](), [path]
     while waiting:
-        imported = waiting.pop(0)
-        if imported not in seen:
-            seen.add(imported)
-            tree = module_syntax.parse(imported)
-            yield _text(tree.body)
-            waiting += _imported_files(imported, tree)
+        file = waiting.pop(0)
+        if file not in seen:
+            seen.add(file)
+            tree = module_syntax.parse(file)
+            yield file, tree
+            waiting += _imported_files(file, tree)
 
 
 def _text(statements: list[ast.stmt]) -> str:
@@ -325,6 +391,6 @@ def _bound_names(path: Path, seen: set[Path]) -> set[str]:
 
 def _is_users(path: Path) -> bool:
     """Whether a file is the user's: not Python's, not installed, not a stage's, not TensorFlow's rewriting of one."""
-    library = path.is_relative_to(_STANDARD_LIBRARY) or _INSTALLED & set(path.parts)
+    library = path.is_relative_to(_STANDARD_LIBRARY) or is_installed(path)
     generated = not path.is_absolute() or path.name.startswith("__autograph_generated")
     return not (generated or library or path.is_relative_to(_OURS))

@@ -1,4 +1,7 @@
-"""Finds, before anything runs, what would fail later: modules, artifact types, splits, data. Loads no TensorFlow."""
+"""Finds, before anything runs, what would fail later: modules, artifact types, splits, data, settings of evaluations.
+
+Loads no TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +10,32 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from components import data_versions, serving_platforms, user_modules
+from components import custom_ops, data_versions, eval_configs, serving_platforms, user_modules
 from components.artifacts import Artifact, Examples
 from components.errors import UserError
-from taxiway import known, placeholders, spec
+from components.eval_configs import Fault
+from taxiway import known, placeholders, refusals, spec
+from taxiway.known_names import KnownNames
 from taxiway.scope import NotYetKnownError, Scope
 from taxiway.spec import Json, Leaf, Pipeline
 
 _SPLIT_PARAMETERS = ("splits", "analyze_splits", "transform_splits", "train_splits", "eval_splits")
 
 
-def findings(pipeline: Pipeline, parameters: Mapping[str, Any]) -> list[str]:
+def findings(pipeline: Pipeline, parameters: Mapping[str, Any], *, has_images: bool = False) -> list[str]:
     """Everything that is wrong with a pipeline and its parameters; empty where all is well.
+
+    Args:
+        pipeline: A compiled pipeline.
+        parameters: Its parameters.
+        has_images: Whether its containers will run in their images.
 
     Raises:
         UserError: A pipeline parameter is unknown, missing or of the wrong type.
     """
     values = spec.pipeline_parameters(pipeline, parameters)
-    return list(_Check(pipeline, values).dag(pipeline.root, values, {}))
+    refused = refusals.refusals(pipeline, values, has_images=has_images)
+    return [*refused, *_Check(pipeline, values).dag(pipeline.root, values, {})]
 
 
 class _Check:
@@ -33,6 +44,7 @@ class _Check:
     def __init__(self, pipeline: Pipeline, parameters: Json) -> None:
         self._pipeline = pipeline
         self._splits = _known_splits(pipeline, parameters)
+        self._names = KnownNames()
 
     def dag(self, component: Json, values: Json, types: dict[str, str]) -> Iterator[str]:
         """What is wrong in a DAG, given the known values of its parameters and types of its artifacts."""
@@ -40,11 +52,15 @@ class _Check:
         for name in spec.ordered(dag):
             task = dag["tasks"][name]
             inner = self._pipeline.component(task)
-            given = known.parameters(inner, task, outer)
+            scope, given = known.scope(task, outer), known.as_written(inner, task, outer)
             taken = _types(task, types, made)
             made[name] = self._output_types(inner)
             yield from _mismatches(name, inner, taken)
-            yield from self._placeholders(name, task, inner, known.scope(task, outer))
+            yield from self._placeholders(name, task, inner, scope)
+            if wrong := list(_wrong_values(name, inner, given, known.items(task, given, scope))):
+                yield from wrong
+                continue
+            given = spec.typed(inner, given)
             if "dag" in inner:
                 yield from self.dag(inner, spec.inherited(task, outer) | given, taken)
             else:
@@ -63,6 +79,7 @@ class _Check:
 
     def _leaf(self, leaf: Leaf, given: Json) -> Iterator[str]:
         definitions = leaf.component.get("inputDefinitions", {}).get("parameters", {})
+        self._take_names(leaf, definitions, given)
         for name, value in given.items():
             role, detail = spec.mark(definitions.get(name, {}))
             try:
@@ -72,11 +89,33 @@ class _Check:
                     _data(value, given)
                 elif role == "Serving":
                     serving_platforms.parse(value)
+                elif role == "Operations":
+                    for file in custom_ops.files(value):
+                        if not file.is_file():
+                            yield f"{leaf.name}: {name} names {file}, which is not there"
+                elif role == "EvalConfig":
+                    yield from (f"{leaf.name}: {fault}" for fault in self._eval_config(value))
                 elif role == "File" and value and not Path(value).is_file():
                     yield f"{leaf.name}: {name} names {value}, which is not there"
             except UserError as error:
                 yield f"{leaf.name}: {error}"
         yield from self._unknown_splits(leaf, given)
+
+    def _take_names(self, leaf: Leaf, definitions: Json, given: Json) -> None:
+        if not _stage(self._pipeline, leaf.component):
+            self._names.add_unknown()
+        for name, definition in definitions.items():
+            role = spec.mark(definition)[0]
+            if role in ("Data", "Module") and name not in given:
+                self._names.add_unknown()
+            elif role == "Data":
+                self._names.add_data(given[name], given)
+            elif role == "Module" and given[name]:
+                self._names.add_module(given[name])
+
+    def _eval_config(self, settings: Json) -> list[Fault]:
+        faults = eval_configs.faults(settings)
+        return faults or [*eval_configs.metric_faults(settings), *self._names.unknown(settings)]
 
     def _unknown_splits(self, leaf: Leaf, given: Json) -> Iterator[str]:
         if self._splits is None or "Examples" not in _input_marks(leaf.component):
@@ -148,6 +187,15 @@ def _mismatches(task: str, component: Json, taken: Mapping[str, str]) -> Iterato
         wanted, given = spec.mark(definition)[0], taken.get(name, "")
         if wanted and given and wanted != given:
             yield f"{task}: the input {name!r} takes {wanted}, and is given {given}"
+
+
+def _wrong_values(name: str, component: Json, given: Json, items: list[Json]) -> Iterator[str]:
+    """Values, and items that a loop gives one by one, that the component does not take."""
+    for each in (given, *items):
+        try:
+            spec.typed(component, each)
+        except UserError as error:
+            yield f"{name}: {error}"
 
 
 def _input_marks(component: Json) -> set[str]:

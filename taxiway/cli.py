@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 from rich.console import Console
 
+from components import __version__
 from components.errors import TaxiwayError, UserError
 from taxiway.doctor.command import doctor_command
 from taxiway.kubeflow.command import InlineModules, Profiles, submit_command
 from taxiway.prediction.command import predict_command
 from taxiway.routing.command import route_command
-from taxiway.serving.command import serve_command
+from taxiway.serving.command import ServeCommand, serve_command
 from taxiway.versions.command import rollback_command, versions_command
 
 if TYPE_CHECKING:
@@ -33,9 +34,24 @@ app = typer.Typer(
     help="From raw data to a judged, pushed TensorFlow model.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     rich_markup_mode="markdown",
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"taxiway {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Only options that stand before a command."""
+
 
 PipelineName = Annotated[
     str, typer.Argument(metavar="PIPELINE", help="A folder of pipelines/, a Python file, or a compiled YAML file.")
@@ -106,11 +122,15 @@ def compile_command(
 
 
 @app.command("check")
-def check_command(pipeline: PipelineName, param: Parameters = []) -> None:  # noqa: B006 (typer reads it)
-    """Look for what would fail later: modules, artifact types, splits, data. Nothing runs."""
+def check_command(
+    pipeline: PipelineName,
+    param: Parameters = [],  # noqa: B006 (typer reads it)
+    runner: Annotated[Literal["local", "docker"], typer.Option(help="What is to run it: see `run`.")] = "local",
+) -> None:
+    """Look for what would fail later: modules, artifact types, splits, data, what only Kubernetes has. Nothing runs."""
     from taxiway import check, loading
 
-    found = check.findings(loading.load(pipeline), parsed_parameters(param))
+    found = check.findings(loading.load(pipeline), parsed_parameters(param), has_images=runner == "docker")
     for finding in found:
         print(finding)
     if found:
@@ -150,12 +170,12 @@ def runs_command(
     if json_output:
         print(json.dumps([listing.to_json(run) for run in runs], indent=1))
     else:
-        Console().print(listing.render(runs))
+        listing.show(runs, Console())
 
 
 app.command("submit")(submit_command)
 app.command("doctor")(doctor_command)
-app.command("serve")(serve_command)
+app.command("serve", cls=ServeCommand)(serve_command)
 app.command("predict")(predict_command)
 app.command("route")(route_command)
 app.command("versions")(versions_command)

@@ -9,7 +9,7 @@ from typing import Any
 
 from components.errors import UserError
 from taxiway import spec
-from taxiway.placeholders import fill
+from taxiway.placeholders import fill, filled
 from taxiway.scope import UNKNOWN, NotYetKnownError, Scope
 from taxiway.spec import Json, Pipeline
 
@@ -27,6 +27,15 @@ def scope(task: Mapping[str, Any], outer: Mapping[str, Any]) -> Scope:
 
 
 def parameters(component: Mapping[str, Any], task: Mapping[str, Any], outer: Mapping[str, Any]) -> Json:
+    """`as_written`, in the types that the component declares.
+
+    Raises:
+        UserError: A value is not of its type.
+    """
+    return spec.typed(component, as_written(component, task, outer))
+
+
+def as_written(component: Mapping[str, Any], task: Mapping[str, Any], outer: Mapping[str, Any]) -> Json:
     """A task's parameters, defaults included; those that only the run will know are left out."""
     around = scope(task, outer)
     around = around.with_defaults(spec.defaults(component))
@@ -35,8 +44,26 @@ def parameters(component: Mapping[str, Any], task: Mapping[str, Any], outer: Map
         # What a run cannot know either is a finding of `check`.
         with contextlib.suppress(NotYetKnownError, UserError):
             found[name] = around.constant(name)
-    definitions = component.get("inputDefinitions", {}).get("parameters", {})
-    return {name: spec.coerced(definitions.get(name, {}), value) for name, value in found.items()}
+    return found
+
+
+def items(task: Mapping[str, Any], given: Mapping[str, Any], around: Scope) -> list[Json]:
+    """What a loop gives its body in each turn, as far as it is known.
+
+    Raises:
+        UserError: It runs over something else than a list.
+    """
+    iterator = task.get("parameterIterator")
+    if not iterator:
+        return []
+    source = iterator["items"]
+    listed: list[Any] = []
+    with contextlib.suppress(NotYetKnownError):
+        if "raw" in source:
+            listed = filled(spec.listed(source["raw"]), around)
+        elif source["inputParameter"] in given:
+            listed = spec.listed(given[source["inputParameter"]])
+    return [{iterator["itemInput"]: item} for item in listed]
 
 
 @dataclass(frozen=True)
@@ -55,7 +82,12 @@ class KnownLeaf:
 
 
 def leaves(pipeline: Pipeline, parameters: Mapping[str, Any]) -> Iterator[KnownLeaf]:
-    """Every container and importer task, given the pipeline's parameters; a loop's body once."""
+    """Every container and importer task, given the pipeline's parameters; a loop's body once.
+
+    Raises:
+        UserError: A component runs inside of itself, or tasks wait for each other.
+    """
+    spec.leaves(pipeline)
     yield from _leaves(pipeline, pipeline.root, spec.with_defaults(pipeline.root, parameters))
 
 
@@ -79,7 +111,9 @@ def _leaves(pipeline: Pipeline, component: Json, values: Json) -> Iterator[Known
     outer = dag_parameters(component, values)
     for task in component["dag"]["tasks"].values():
         inner = pipeline.component(task)
-        given = parameters(inner, task, outer)
+        given = as_written(inner, task, outer)
+        with contextlib.suppress(UserError):  # a value of another type is a finding of `check`
+            given = spec.typed(inner, given)
         if "dag" in inner:
             yield from _leaves(pipeline, inner, spec.inherited(task, outer) | given)
         else:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import re
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from components import preload, user_modules
@@ -14,23 +17,41 @@ from components.errors import UserError
 from taxiway import spec
 from taxiway.spec import Pipeline
 
+COMPILED = (".yaml", ".yml", ".json")
+"""The endings of files that hold a compiled pipeline or a component."""
+
 
 def load(target: str) -> Pipeline:
-    """A pipeline, compiled: by name (`chicago_taxi`), by Python file, or from a compiled YAML file.
+    """A pipeline, compiled: by name (`chicago_taxi`), by Python file, or from a compiled file.
+
+    A file that holds a component and no pipeline is a pipeline of one task, as for kfp.
 
     Raises:
         UserError: There is no such pipeline, its module fails, or kfp refuses it.
     """
-    if target.endswith((".yaml", ".yml")):
-        pipeline = spec.read(Path(target))
+    if target.endswith(COMPILED):
+        path = Path(target)
+        documents = spec.read_documents(path)
+        pipeline = _component(path) if spec.is_component(documents) else spec.from_documents(documents, path)
         for text in spec.inlined_modules(pipeline):
             user_modules.unpack(text)
-        return pipeline
+        return replace(pipeline, sources=frozenset({Path(target).resolve()}))
     return compiled(_pipeline_function(_module(target)))
 
 
+def _component(path: Path) -> Pipeline:
+    """A component that is no IR yet (`implementation:`), as kfp's first version wrote it."""
+    from kfp import components
+
+    try:
+        component = components.load_component_from_file(str(path))
+    except Exception as error:
+        raise UserError(f"kfp refuses the component {path}: {error}") from error
+    return compiled(component)
+
+
 def compiled(pipeline: Any) -> Pipeline:
-    """Compiles a function decorated with `@dsl.pipeline`.
+    """Compiles a function decorated with `@dsl.pipeline`, or a component.
 
     Raises:
         UserError: kfp refuses the pipeline; its own words are in the error.
@@ -38,7 +59,7 @@ def compiled(pipeline: Any) -> Pipeline:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pipeline.yaml"
         compile_to(pipeline, path)
-        return spec.read(path)
+        return replace(spec.read(path), sources=_sources(pipeline))
 
 
 def compile_to(pipeline: Any, path: Path) -> None:
@@ -48,6 +69,7 @@ def compile_to(pipeline: Any, path: Path) -> None:
     partial = path.with_name(f".{path.stem}.partial.yaml")
     try:
         compiler.Compiler().compile(pipeline, str(partial))
+        partial.write_text(spec.with_whole_header(partial.read_text()))
         partial.replace(path)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error}") from error
@@ -57,14 +79,24 @@ def compile_to(pipeline: Any, path: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
+def _sources(pipeline: Any) -> frozenset[Path]:
+    """A pipeline's file and the user's files behind it; for a notebook's cell the name of a file that is not there."""
+    function = getattr(pipeline, "pipeline_func", None) or getattr(pipeline, "python_func", None)
+    if function is None:  # a component that came from a file
+        return frozenset()
+    function = inspect.unwrap(function)
+    path = Path(function.__code__.co_filename).absolute()
+    return frozenset(user_modules.files(str(path))) if path.is_file() else frozenset({path})
+
+
 def function(target: str) -> Any:
-    """The function decorated with `@dsl.pipeline` of a pipeline by name or Python file."""
+    """The function decorated with `@dsl.pipeline` of a pipeline by name or Python file; of a component's file, that."""
     return _pipeline_function(_module(target))
 
 
 def stages_named_in(target: str) -> list[str]:
     """The stages whose names occur in a pipeline's source: a guess at what it runs, for what is done ahead."""
-    path = Path(target) if target.endswith((".py", ".yaml", ".yml")) else Path("pipelines", target, "pipeline.py")
+    path = Path(target) if target.endswith((".py", *COMPILED)) else Path("pipelines", target, "pipeline.py")
     try:
         words = set(re.findall(r"[a-z_]+", path.read_text()))
     except (OSError, UnicodeDecodeError):
@@ -102,7 +134,22 @@ def _pipeline_function(module: str) -> Any:
     imported = user_modules.load_module(module)
     found = [value for value in vars(imported).values() if isinstance(value, GraphComponent)]
     own = [value for value in found if value.pipeline_func.__module__ == imported.__name__] or found
-    if not own:
-        raise UserError(f"{imported.__file__} defines no pipeline", mend="decorate its function with @dsl.pipeline")
     # A file may define sub-pipelines above the pipeline that uses them.
-    return own[-1]
+    return own[-1] if own else _only_component(imported)
+
+
+def _only_component(imported: ModuleType) -> Any:
+    """What a file without a pipeline defines."""
+    from kfp.dsl.base_component import BaseComponent
+
+    named = {name: value for name, value in vars(imported).items() if isinstance(value, BaseComponent)}
+    functions = {
+        name: getattr(value, "python_func", None) or getattr(value, "pipeline_func", None)
+        for name, value in named.items()
+    }
+    own = [name for name, function in functions.items() if getattr(function, "__module__", "") == imported.__name__]
+    if len(own) != 1:
+        several = f", and {len(own)} components: {', '.join(own)}" if own else ""
+        mend = "decorate with @dsl.pipeline the function that uses them"
+        raise UserError(f"{imported.__file__} defines no pipeline{several}", mend=mend)
+    return named[own[0]]

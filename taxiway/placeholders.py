@@ -8,15 +8,18 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from components.errors import UserError
 from components.executor import CHANNEL, local_path
 
 _PLACEHOLDER = re.compile(
-    r"\{\{\$(?P<body>(?:[^}'\"]|'[^']*'|\"[^\"]*\"|\}(?!\}))*)\}\}"
+    # Templates of other languages begin with `{{$name`: theirs stay.
+    r"\{\{\$(?P<body>(?=[.}])(?:[^}'\"]|'[^']*'|\"[^\"]*\"|\}(?!\}))*)\}\}"
     # What the compiler writes for a value until it finds the input that brings it. It does not look into environment
     # variables, conditions, loops, and keys of maps.
     r"|\{\{channel:task=(?P<task>[^;]*);name=(?P<name>[^;]*);type=.*?;\}\}"
@@ -25,6 +28,7 @@ _PORT = re.compile(
     r"\.(?P<side>inputs|outputs)\.(?P<what>parameters|artifacts)\[['\"](?P<name>[^'\"]+)['\"]\]\.?(?P<field>.*)"
 )
 
+_OUTPUT_FILE = (".outputs.output_file", ".outputs.output_metadata_uri", ".outputMetadataUri")
 OF_A_RUN = frozenset(
     f".{name}"
     for name in (
@@ -75,14 +79,6 @@ def whole(template: str) -> str | None:
     return _body(match) if match else None
 
 
-def bodies_in(value: Any) -> list[str]:
-    """The bodies of the placeholders in a value, however deep in lists and maps."""
-    if isinstance(value, str):
-        return [_body(match) for match in _PLACEHOLDER.finditer(value)]
-    parts = value if isinstance(value, list) else [*value, *value.values()] if isinstance(value, dict) else []
-    return [body for part in parts for body in bodies_in(part)]
-
-
 def input_parameter(body: str) -> str | None:
     """The name of the input parameter that a placeholder stands for; None where it stands for something else."""
     port = _PORT.fullmatch(body)
@@ -106,39 +102,92 @@ def _body(match: re.Match[str]) -> str:
     return f".inputs.parameters['{CHANNEL}{producer}{match['name']}']"
 
 
-def fill_command(words: list[str], executor_input: Mapping[str, Any]) -> list[str]:
+def fill_command(
+    words: list[str], executor_input: Mapping[str, Any], facts: Mapping[str, str] = MappingProxyType({})
+) -> list[str]:
     """A container's command or arguments with placeholders filled; an absent optional part takes no word.
 
     Raises:
         UserError: A placeholder names an input or output that the task does not have.
     """
-    return [filled for word in words for filled in _fill_word(word, executor_input)]
+
+    def lookup(body: str) -> str:
+        return facts[body] if body in facts else _value(body, executor_input)
+
+    present = partial(_is_present, executor_input["inputs"])
+    return [filled for word in words for filled in _fill_word(word, present, lookup)]
 
 
-def _fill_word(word: str, executor_input: Mapping[str, Any]) -> list[str]:
-    if not word.startswith(('{"IfPresent"', '{"Concat"')):
-        return [fill(word, lambda body: _value(body, executor_input))]
-    return _fill_structure(json.loads(word), executor_input)
+def bodies(words: Iterable[str]) -> list[str]:
+    """The bodies of all placeholders in a container's command or arguments, whatever may be present."""
+    return [body for word in words for body in bodies_in(word)]
 
 
-def _fill_structure(part: Any, executor_input: Mapping[str, Any]) -> list[str]:
+def bodies_in(value: Any) -> list[str]:
+    """The bodies of the placeholders in a value, however deep in lists and maps."""
+    return [_body(match) for part in _texts(value) for match in _PLACEHOLDER.finditer(part)]
+
+
+def problem(body: str, component: Mapping[str, Any]) -> str:
+    """Why a container of this component cannot have a placeholder filled; empty where it can."""
+    if body == "" or body in _OUTPUT_FILE or body in OF_A_RUN:
+        return ""
+    port = _PORT.fullmatch(body)
+    if not port:
+        return "is not known"
+    definitions = component.get(f"{port['side'].removesuffix('s')}Definitions", {}).get(port["what"], {})
+    if port["name"] not in definitions:
+        return f"names {port['name']!r}, which the component does not have"
+    field = port["field"]
+    if port["what"] == "parameters":
+        return "" if field == ("" if port["side"] == "inputs" else "output_file") else "is not known"
+    if field == "":
+        return "stands for a list of artifacts, which no container gets so; give it {{$}}, which has them"
+    if port["side"] == "outputs" and field.startswith("metadata["):
+        return "names what an artifact gets from the task itself"
+    return "" if field in ("path", "uri", "name", "metadata") or field.startswith("metadata[") else "is not known"
+
+
+def _is_present(inputs: Mapping[str, Any], name: str) -> bool:
+    parameter = inputs.get("parameterValues", {}).get(name)
+    return parameter is not None or bool(inputs.get("artifacts", {}).get(name, {}).get("artifacts"))
+
+
+def _is_structure(word: str) -> bool:
+    return word.startswith(('{"IfPresent"', '{"Concat"'))
+
+
+def _fill_word(word: str, present: Callable[[str], bool], lookup: Lookup) -> list[str]:
+    return _fill_structure(json.loads(word), present, lookup) if _is_structure(word) else [fill(word, lookup)]
+
+
+def _fill_structure(part: Any, present: Callable[[str], bool], lookup: Lookup) -> list[str]:
     if isinstance(part, str):
-        return _fill_word(part, executor_input)
+        return _fill_word(part, present, lookup)
     if isinstance(part, list):
-        return [word for item in part for word in _fill_structure(item, executor_input)]
+        return [word for item in part for word in _fill_structure(item, present, lookup)]
     if "Concat" in part:
-        return ["".join(_fill_structure(part["Concat"], executor_input))]
+        return ["".join(_fill_structure(part["Concat"], present, lookup))]
     choice = part["IfPresent"]
-    present = any(
-        choice["InputName"] in executor_input["inputs"].get(kind, {}) for kind in ("parameterValues", "artifacts")
-    )
-    return _fill_structure(choice["Then"] if present else choice.get("Else", []), executor_input)
+    chosen = choice["Then"] if present(choice["InputName"]) else choice.get("Else", [])
+    return _fill_structure(chosen, present, lookup)
+
+
+def _texts(part: Any) -> Iterator[str]:
+    """The texts in a word or in a part of it."""
+    if isinstance(part, str) and _is_structure(part):
+        part = json.loads(part)
+    if isinstance(part, str):
+        yield part
+    elif isinstance(part, list | dict):
+        for inner in (*part, *part.values()) if isinstance(part, dict) else part:
+            yield from _texts(inner)
 
 
 def _value(body: str, executor_input: Mapping[str, Any]) -> str:
     if body == "":
         return json.dumps(executor_input)
-    if body == ".outputs.output_file" or body == ".outputs.output_metadata_uri":
+    if body in _OUTPUT_FILE:
         return str(executor_input["outputs"]["outputFile"])
     port = _PORT.fullmatch(body)
     if not port:
@@ -158,6 +207,8 @@ def _port_value(port: re.Match[str], side: Mapping[str, Any]) -> str:
     artifact = side["artifacts"][name]["artifacts"][0]
     if field == "path":
         return str(local_path(artifact["uri"]))
+    if field == "metadata":
+        return json.dumps(artifact["metadata"])
     if field.startswith("metadata"):
-        return str(artifact["metadata"][field.removeprefix("metadata").strip("[]'\".")])
+        return text(artifact["metadata"][field.removeprefix("metadata").strip("[]'\".")])
     return str(artifact[field])

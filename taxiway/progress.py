@@ -6,9 +6,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -19,6 +19,7 @@ from rich.text import Text
 from taxiway.runner.graph import State
 
 if TYPE_CHECKING:
+    from components.artifacts import Artifact
     from taxiway.session import Run, Task
 
 _STYLES = {
@@ -35,6 +36,9 @@ _WORDS = {
     State.FAILED: "failed",
     State.CANCELED: "canceled",
 }
+
+
+_MOST_REASONS = 3
 
 
 class Observer(Protocol):
@@ -141,10 +145,11 @@ class LiveTable(Silent):
     def task_started(self, name: str) -> None:
         """Starts the task's clock."""
         with self._lock:
+            if name not in self._began:
+                # Behind all that have started: the rows stand in the order of execution.
+                self._names = [other for other in self._names if other != name]
+                self._names.insert(len(self._began), name)
             self._began[name] = time.monotonic()
-            if name not in self._names:
-                # One turn of a loop: behind the others of its kind.
-                self._names.append(name)
 
     def task_launched(self, name: str) -> None:
         """Shows the task as running."""
@@ -233,18 +238,44 @@ def _failure(name: str, task: Task) -> RenderableType:
 
 
 def _findings(run: Run) -> list[tuple[str, str]]:
-    found = []
-    if run.metrics:
-        found.append(("metrics", ", ".join(f"{name} {value:.4g}" for name, value in sorted(run.metrics.items()))))
-    for artifact in run.artifacts.values():
-        metadata = artifact.metadata
-        if artifact.type_name == "ModelBlessing":
-            found.append(("blessing", "blessed" if metadata.get("blessed") else "not blessed"))
-        if artifact.type_name == "PushedModel" and metadata.get("pushed"):
-            found.append(("pushed", _place(metadata)))
-        if artifact.type_name == "PushedModel" and metadata.get("not_pushed"):
-            found.append(("pushed", f"no: {str(metadata['not_pushed']).splitlines()[0]}"))
-    return found
+    outputs = [(name, artifact) for name, task in run.tasks.items() for artifact in task.outputs.values()]
+    blessings = [(name, artifact) for name, artifact in outputs if artifact.type_name == "ModelBlessing"]
+    pushes = [(name, artifact) for name, artifact in outputs if _push(artifact)]
+    found = [("metrics", line) for line in _by_task(run.evaluations.items(), _metrics)]
+    found += [("blessing", line) for line in _by_task(blessings, _verdict)]
+    found += [("pushed", line) for line in _by_task(pushes, _push)]
+    return found + [("note", f"{name}: {note}") for name, artifact in outputs for note in artifact.notes]
+
+
+_Found = TypeVar("_Found")
+
+
+def _by_task(found: Iterable[tuple[str, _Found]], shown: Callable[[_Found], str]) -> list[str]:
+    """A line each, with the task's name where several tasks have one."""
+    lines = [(name, shown(value)) for name, value in found]
+    return [line if len(lines) == 1 else f"{name}: {line}" for name, line in lines]
+
+
+def _metrics(metrics: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in sorted(metrics.items()))
+
+
+def _verdict(blessing: Artifact) -> str:
+    if blessing.metadata.get("blessed"):
+        return "blessed"
+    reasons = [line for line in str(blessing.metadata.get("not_blessed", "")).split("\n") if line]
+    more = [f"and {len(reasons) - _MOST_REASONS} more in the log"] if len(reasons) > _MOST_REASONS else []
+    why = "; ".join([*reasons[:_MOST_REASONS], *more])
+    return f"not blessed: {why}" if why else "not blessed"
+
+
+def _push(artifact: Artifact) -> str:
+    if artifact.type_name != "PushedModel":
+        return ""
+    if artifact.metadata.get("pushed"):
+        return _place(artifact.metadata)
+    why = str(artifact.metadata.get("not_pushed", "")).splitlines()
+    return f"no: {why[0]}" if why else ""
 
 
 def _next_step(run: Run) -> tuple[str, str] | None:

@@ -11,6 +11,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent import futures
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,11 +21,11 @@ from typing import IO, Any
 
 from components.artifacts import Artifact
 from components.errors import ServiceError, TaxiwayError
-from taxiway import known, loading, spec
+from taxiway import known, loading, refusals, spec
 from taxiway.digest_store import DigestStore
 from taxiway.home import Home
 from taxiway.progress import Observer, observer_for
-from taxiway.runner.graph import Call, Graph, Result, State, Values
+from taxiway.runner.graph import Call, Graph, Result, State, Values, failure, settle
 from taxiway.runner.launcher import Launcher
 from taxiway.runner.local import LocalLauncher
 from taxiway.runner.task import TaskRunner, artifact_of
@@ -34,6 +36,9 @@ _LINEAGE_STATES = {
     State.FAILED: "FAILED",
     State.CANCELED: "CANCELED",
 }
+
+# Seconds in which what is told to end usually has.
+_PATIENCE = 2.0
 
 LauncherFactory = Callable[[], Launcher]
 
@@ -82,6 +87,7 @@ class Run:
         folder: Its logs, its `run.json` and the pipeline that was run.
         state: How it ended.
         tasks: Its tasks by name, in the order in which they ended.
+        outputs: What the pipeline's function returned: parameters, artifacts, and lists of artifacts, by name.
         seconds: Wall time.
         command: The command that starts it again, where it came from the command line.
         error: Why it failed.
@@ -93,6 +99,7 @@ class Run:
     folder: Path
     state: State = State.SUCCEEDED
     tasks: dict[str, Task] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     command: str = ""
     error: str = ""
@@ -110,13 +117,18 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The overall metrics of the run's evaluations."""
-        evaluations = [a for a in self.artifacts.values() if a.type_name == "ModelEvaluation"]
+        """The overall metrics of the run's evaluations; where two tasks share a name, as `<task>.<name>`."""
+        found = [(task, *metric) for task, metrics in self.evaluations.items() for metric in metrics.items()]
+        names = [name for _, name, _ in found]
+        return {name if names.count(name) == 1 else f"{task}.{name}": value for task, name, value in found}
+
+    @property
+    def evaluations(self) -> dict[str, dict[str, float]]:
+        """The overall metrics of each task that evaluates."""
         return {
-            name: value
-            for evaluation in evaluations
-            for name, value in evaluation.metadata.items()
-            if isinstance(value, int | float) and not isinstance(value, bool)
+            name: metrics
+            for name, task in self.tasks.items()
+            if (metrics := {k: v for output in task.outputs.values() for k, v in _metrics(output).items()})
         }
 
     @property
@@ -153,7 +165,7 @@ def run(
 
     Raises:
         RunFailedError: A task failed.
-        UserError: The pipeline or a parameter is wrong; nothing was run.
+        UserError: The pipeline or a parameter is wrong, or asks for what only Kubernetes has; nothing was run.
     """
     where = Home(Path(home).absolute()) if home else Home.default()
     with contextlib.closing(launcher()) as started:
@@ -162,6 +174,7 @@ def run(
             started.expect(loading.stages_named_in(str(pipeline)))
         compiled = _compiled(pipeline)
         values = spec.pipeline_parameters(compiled, parameters)
+        refusals.require_none(compiled, values, has_images=started.has_images)
         started.prepare(known.images(compiled, values))
         with _started(compiled, where) as (record, digests):
             record.command = command
@@ -237,8 +250,10 @@ class _Session:
         self._parameters = dict(parameters)
         self._observer = observer
         self._stopping = threading.Event()
+        self._interrupted = threading.Event()
         self._lock = threading.Lock()
         self._began: dict[str, float] = {}
+        self._attempts: dict[str, int] = {}
         self._leaves = spec.leaves(pipeline)
 
     def carry_out(self, launcher: Launcher, use_cache: bool, jobs: int) -> None:
@@ -262,6 +277,8 @@ class _Session:
             self._digests,
             use_cache,
             launched=lambda call: self._launched(launcher, call),
+            sources=self._pipeline.sources,
+            pause=self._interrupted.wait,
         )
         began = time.monotonic()
         self._observer.run_started(self._record, [leaf.name for leaf in self._leaves])
@@ -269,34 +286,54 @@ class _Session:
             result = self._walk(launcher)
             self._record.state, self._record.error = result.state, result.error
             self._record.exit_status = result.exit_status
+            self._record.outputs = _returned(self._pipeline, result.outputs)
         finally:
             self._record.seconds = time.monotonic() - began
             self._lineage.finish_run(self._record.id, _LINEAGE_STATES[self._record.state], self._record.error)
             self._write_record()
             self._observer.run_finished(self._record)
 
-    def _walk(self, launcher: Launcher) -> Result:
-        facts = {
+    def _facts(self) -> dict[str, str]:
+        """What placeholders of the run stand for."""
+        now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        # Lives as long as the run, as Kubeflow's own does.
+        workspace = self._home.work / self._record.id / "workspace"
+        workspace.mkdir()
+        return {
             ".pipeline_job_name": self._record.id,
             ".pipeline_job_resource_name": self._record.id,
             ".pipeline_job_uuid": self._record.id,
             ".pipeline_root": str(self._home.artifacts),
-            ".pipeline_job_create_time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+            ".pipeline_job_create_time_utc": now,
+            # Kubeflow's, too, is that of its creation where no schedule started the run.
+            ".pipeline_job_schedule_time_utc": now,
+            ".workspace_path": str(workspace),
         }
-        graph = Graph(self._pipeline, self._carry, facts, self._stopping)
-        outcome: list[Result] = []
-        walker = threading.Thread(target=lambda: outcome.append(graph.run(self._parameters)), daemon=True)
+
+    def _walk(self, launcher: Launcher) -> Result:
+        graph = Graph(self._pipeline, self._carry, self._facts(), self._stopping)
+        outcome = Future[Result]()
         with _terminates_as_interrupt():
             try:
-                walker.start()
-                walker.join()
+                settle(outcome, self._record.pipeline, lambda: graph.run(self._parameters))
+                return outcome.result()
             except KeyboardInterrupt:
                 self._record.state = State.CANCELED
                 self._stopping.set()
-                launcher.stop()
-                walker.join()
+                self._interrupted.set()
+                self._end_tasks(launcher, outcome)
                 raise
-        return outcome[0]
+
+    def _end_tasks(self, launcher: Launcher, outcome: Future[Result]) -> None:
+        """Asks what runs to end, and waits for it; a second interrupt kills it, and waits no longer than need be."""
+        try:
+            launcher.stop()
+            if not futures.wait([outcome], _PATIENCE).done:
+                self._observer.remark("waiting for what still runs; Ctrl-C again kills it")
+            futures.wait([outcome])
+        except KeyboardInterrupt:
+            launcher.kill()
+            futures.wait([outcome], _PATIENCE)
 
     def _carry(self, call: Call) -> Result:
         with self._slots:
@@ -305,17 +342,19 @@ class _Session:
             self._begin(call)
             try:
                 result = self._tasks.carry(call)
-            except TaxiwayError as error:
-                result = Result(State.FAILED, error=str(error), exit_status=error.exit_status)
             except OSError as error:
                 where = error.filename or self._home.root
                 result = Result(State.FAILED, error=f"{error.strerror or error}: {where}", exit_status=1)
+            except BaseException as error:
+                # A defect of ours or of a library; others wait for a result all the same.
+                result = failure(error)
             self._end(call, result)
         return result
 
     def _begin(self, call: Call) -> None:
         with self._lock:
             self._began[call.name] = time.monotonic()
+            self._attempts[call.name] = self._attempts.get(call.name, 0) + 1
         self._observer.task_started(call.name)
 
     def _launched(self, launcher: Launcher, call: Call) -> None:
@@ -323,7 +362,7 @@ class _Session:
         # One that runs every time says nothing of the others.
         changed = call.task.get("cachingOptions", {}).get("enableCache", False)
         with self._lock:
-            self._lineage.start_task(self._record.id, call.name, _stage(call), call.inputs.parameters)
+            self._lineage.start_task(*self._known(call), _stage(call), call.inputs.parameters)
             ahead = [leaf for leaf in self._leaves if leaf.name not in self._record.tasks]
             self._leaves = [] if changed else self._leaves
         if changed and ahead:
@@ -347,8 +386,13 @@ class _Session:
             self._write_record()
         self._observer.task_finished(call.name, task)
 
+    def _known(self, call: Call) -> tuple[str, str]:
+        """A task as the lineage knows it: one of a sub-pipeline that is tried again is there once an attempt."""
+        attempt = self._attempts[call.name]
+        return self._record.id, call.name if attempt == 1 else f"{call.name}~{attempt}"
+
     def _record_task(self, call: Call, task: Task) -> None:
-        known = (self._record.id, call.name)
+        known = self._known(call)
         inputs, parameters = _artifacts(call.inputs), call.inputs.parameters
         if task.state == State.CACHED:
             self._lineage.cached_task(*known, _stage(call), parameters, inputs=inputs, outputs=task.outputs)
@@ -391,6 +435,20 @@ class _Session:
         for folder in self._home.work.iterdir():
             if not is_alive(self._home.runs / folder.name):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _metrics(artifact: Artifact) -> dict[str, float]:
+    if artifact.type_name != "ModelEvaluation":
+        return {}
+    values = artifact.metadata.items()
+    return {name: value for name, value in values if isinstance(value, int | float) and not isinstance(value, bool)}
+
+
+def _returned(pipeline: Pipeline, values: Values) -> dict[str, Any]:
+    definitions = pipeline.root.get("outputDefinitions", {}).get("artifacts", {})
+    several = {name: [artifact_of(each) for each in found] for name, found in values.artifacts.items()}
+    lists = {name: found for name, found in several.items() if definitions[name].get("isArtifactList")}
+    return {**values.parameters, **_artifacts(values), **lists}
 
 
 def _artifacts(values: Values) -> dict[str, Artifact]:

@@ -27,15 +27,24 @@ SETTINGS = ("image", "env", "resources")
 
 _GROUP = re.compile(r"comp-(condition|condition-branches|for-loop|exit-handler)-\d+(-\d+)*")
 _MARK = re.compile(r"\[(?P<name>\w+)(?:: (?P<detail>\w+))?\]")
+# Keys are sorted, and lines inside of a value are indented.
+_START = "\ncomponents:\n"
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A compiled pipeline: the spec, and what it says for one platform, such as Kubernetes."""
+    """A compiled pipeline.
+
+    Attributes:
+        spec: The PipelineSpec.
+        platform: What it says for one platform, such as Kubernetes.
+        sources: The files that it came from, as far as they are known.
+    """
 
     spec: Json
     platform: Json = field(default_factory=dict)
+    sources: frozenset[Path] = field(default=frozenset(), compare=False)
 
     @property
     def name(self) -> str:
@@ -55,6 +64,12 @@ class Pipeline:
         """What carries out a component that is no DAG: a `container` or an `importer`."""
         return dict(self.spec["deploymentSpec"]["executors"][component["executorLabel"]])
 
+    def platform_of(self, component: Mapping[str, Any]) -> Json:
+        """What Kubernetes is to add to the pods of a component that is no DAG."""
+        kubernetes = self.platform.get("platforms", {}).get("kubernetes", {})
+        executors = kubernetes.get("deploymentSpec", {}).get("executors", {})
+        return dict(executors.get(component["executorLabel"], {}))
+
 
 @dataclass(frozen=True)
 class Leaf:
@@ -66,18 +81,53 @@ class Leaf:
     dag: Json
 
 
+def read_documents(path: Path) -> list[Any]:
+    """The documents of a YAML or JSON file.
+
+    Raises:
+        UserError: The file is missing, or is neither.
+    """
+    try:
+        return list(yaml.load_all(with_whole_header(path.read_text()), _Loader))
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file {path}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path} is no YAML: {error}") from error
+
+
+def with_whole_header(text: str) -> str:
+    """A compiled pipeline's text with its header of comments whole.
+
+    kfp writes the defaults of parameters into it as they are: a second line is no comment, and YAML takes no control
+    characters.
+    """
+    header, start, document = text.rpartition(_START)
+    if not header.startswith("# PIPELINE DEFINITION"):
+        return text
+    lines = ["".join(filter(str.isprintable, line)) for line in header.split("\n")]
+    return "\n".join(line if line.startswith("#") else f"#      {line}" for line in lines) + start + document
+
+
+def is_component(documents: list[Any]) -> bool:
+    """Whether a file holds a component that kfp has to make IR of."""
+    return bool(documents) and isinstance(documents[0], dict) and "implementation" in documents[0]
+
+
 def read(path: Path) -> Pipeline:
     """Reads a compiled pipeline.
 
     Raises:
         UserError: The file is missing, or is no pipeline of IR 2.1.0.
     """
-    try:
-        documents = list(yaml.load_all(path.read_text(), _Loader))
-    except FileNotFoundError as error:
-        raise UserError(f"there is no file {path}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is no YAML: {error}") from error
+    return from_documents(read_documents(path), path)
+
+
+def from_documents(documents: list[Any], path: Path) -> Pipeline:
+    """The pipeline that a file's documents are.
+
+    Raises:
+        UserError: They are no pipeline of IR 2.1.0.
+    """
     spec = documents[0] if documents else None
     if not isinstance(spec, dict) or "pipelineInfo" not in spec or "root" not in spec:
         raise UserError(f"{path} is no compiled pipeline", mend="make one with: taxiway compile PIPELINE -o FILE")
@@ -134,32 +184,42 @@ def child_name(prefix: str, name: str, task: Mapping[str, Any], index: int | Non
 
 def leaves(pipeline: Pipeline) -> list[Leaf]:
     """Every container and importer task, in the order in which tasks depend on each other; a loop's body once."""
-    return list(_leaves(pipeline, pipeline.root, ""))
+    return list(_leaves(pipeline, pipeline.root, "", ()))
 
 
-def _leaves(pipeline: Pipeline, component: Json, prefix: str) -> Iterator[Leaf]:
+def _leaves(pipeline: Pipeline, component: Json, prefix: str, around: tuple[str, ...]) -> Iterator[Leaf]:
     dag = component["dag"]
     for name in ordered(dag):
         task = dag["tasks"][name]
         inner = pipeline.component(task)
+        if (called := task["componentRef"]["name"]) in around:
+            raise UserError(f"{prefix}{name}: the component {called!r} runs inside of itself, without end")
         if "dag" in inner:
-            yield from _leaves(pipeline, inner, child_name(prefix, name, task))
+            yield from _leaves(pipeline, inner, child_name(prefix, name, task), (*around, called))
         else:
             yield Leaf(prefix + name, task, inner, dag)
 
 
 def ordered(dag: Mapping[str, Any]) -> list[str]:
-    """The names of a DAG's tasks, each after those that it depends on."""
+    """The names of a DAG's tasks, each after those that it depends on.
+
+    Raises:
+        UserError: Tasks wait for each other, or for one that the DAG does not have.
+    """
     tasks, done = dag["tasks"], list[str]()
 
-    def visit(name: str) -> None:
+    def visit(name: str, waiting: tuple[str, ...]) -> None:
+        if name in waiting:
+            raise UserError(f"the task {name!r} waits for itself: {' after '.join([*waiting, name])}")
+        if name not in tasks:
+            raise UserError(f"the task {waiting[-1]!r} waits for {name!r}, which is not there")
         if name not in done:
             for other in dependencies(tasks[name]):
-                visit(other)
+                visit(other, (*waiting, name))
             done.append(name)
 
     for name in tasks:
-        visit(name)
+        visit(name, ())
     return done
 
 
@@ -176,14 +236,44 @@ def dependencies(task: Mapping[str, Any]) -> list[str]:
     return sorted(found)
 
 
-def coerced(definition: Mapping[str, Any], value: Any) -> Any:
-    """A parameter's value in its declared type: compiled pipelines hold integers as doubles."""
+def coerced(name: str, definition: Mapping[str, Any], value: Any) -> Any:
+    """A parameter's value in its declared type: compiled pipelines hold integers as doubles.
+
+    Raises:
+        UserError: It is no list or struct where one is declared.
+    """
     kind = definition.get("parameterType")
     if kind == "NUMBER_INTEGER" and isinstance(value, float) and value.is_integer():
         return int(value)
-    if kind in ("LIST", "STRUCT"):
-        return with_integers(json.loads(value) if isinstance(value, str) else value)
+    if kind in ("LIST", "STRUCT") and value is not None:
+        return with_integers(_structure(name, kind, value))
     return value
+
+
+def _structure(name: str, kind: str, value: Any) -> Any:
+    wrong = f"the parameter {name.removeprefix('pipelinechannel--')!r} takes a {kind.lower()}, not {value!r:.200}"
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+    except json.JSONDecodeError as error:
+        raise UserError(f"{wrong}, which is no JSON: {error}") from error
+    if not isinstance(found, TYPES[kind]):
+        raise UserError(wrong)
+    return found
+
+
+def listed(items: Any) -> list[Any]:
+    """What a loop runs over, which may be written as JSON.
+
+    Raises:
+        UserError: It is no list.
+    """
+    try:
+        found = json.loads(items) if isinstance(items, str) else items
+    except json.JSONDecodeError:
+        found = items
+    if not isinstance(found, list):
+        raise UserError(f"a loop runs over a list, not over {found!r:.200}")
+    return found
 
 
 def with_integers(value: Any) -> Any:
@@ -203,9 +293,17 @@ def defaults(component: Mapping[str, Any]) -> Json:
 
 def with_defaults(component: Mapping[str, Any], given: Mapping[str, Any]) -> Json:
     """A component's input parameters: those given, in their declared types, and the defaults of the others."""
+    return typed(component, defaults(component) | dict(given))
+
+
+def typed(component: Mapping[str, Any], given: Mapping[str, Any]) -> Json:
+    """Parameters in the types that a component declares.
+
+    Raises:
+        UserError: A value is not of its type.
+    """
     definitions = component.get("inputDefinitions", {}).get("parameters", {})
-    values = defaults(component) | dict(given)
-    return {name: coerced(definitions.get(name, {}), value) for name, value in values.items()}
+    return {name: coerced(name, definitions.get(name, {}), value) for name, value in given.items()}
 
 
 def taken(component: Mapping[str, Any], given: Mapping[str, Any]) -> Json:
@@ -245,13 +343,19 @@ def pipeline_parameters(pipeline: Pipeline, given: Mapping[str, Any]) -> Json:
     values = with_defaults(
         pipeline.root, {name: _typed(name, definitions[name], value) for name, value in given.items()}
     )
+    artifacts = pipeline.root.get("inputDefinitions", {}).get("artifacts", {})
+    for name in (name for name, definition in artifacts.items() if not definition.get("isOptional")):
+        raise UserError(
+            f"the pipeline {pipeline.name} takes the artifact {name!r}, and a run can be given parameters only",
+            mend="use it in a pipeline that makes the artifact, or brings it in with dsl.importer",
+        )
     missing = [name for name, d in definitions.items() if name not in values and not d.get("isOptional")]
     if missing:
         raise UserError(f"the parameter {missing[0]!r} has no value", mend=f"give one with --param {missing[0]}=...")
     return values
 
 
-_TYPES: dict[str, tuple[type, ...]] = {
+TYPES: dict[str, tuple[type, ...]] = {
     "NUMBER_INTEGER": (int,),
     "NUMBER_DOUBLE": (int, float),
     "BOOLEAN": (bool,),
@@ -263,7 +367,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 def _typed(name: str, definition: Mapping[str, Any], value: Any) -> Any:
     kind = definition["parameterType"]
-    wanted = _TYPES.get(kind, (object,))
+    wanted = TYPES.get(kind, (object,))
     if isinstance(value, str) and str not in wanted:
         try:
             value = json.loads(value.lower() if kind == "BOOLEAN" else value)

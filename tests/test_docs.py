@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shlex
@@ -23,6 +24,7 @@ import typer.main
 from components import stages
 from taxiway import cli
 from tests import scripts
+from tests.commands import refusal
 from tests.pipelines.project import Project, make_project
 
 ROOT = Path(__file__).parents[1]
@@ -58,11 +60,42 @@ def test_pictures_are_well_formed_and_shown() -> None:
         assert f"pictures/{picture.name}" in (ROOT / "docs/concepts.md").read_text()
 
 
+def test_the_picture_of_the_house_has_every_room_and_stage() -> None:
+    picture = (ROOT / "docs/pictures/house.svg").read_text()
+    rooms = [path.parent.name for path in (ROOT / "taxiway").glob("*/__init__.py")]
+    assert [name for name in (*rooms, *stages.STAGES) if not re.search(rf"\b{name}\b", picture)] == []
+
+
 def test_the_stages_pages_are_what_their_docstrings_say() -> None:
     pages = _stage_pages()
     written = {path.name: path.read_text() for path in (ROOT / "docs/stages").iterdir()}
     expected = {"README.md": pages.index()} | {f"{stage}.md": pages.page(stage) for stage in stages.STAGES}
     assert written == expected, "run `make docs-pages` and look at the difference"
+
+
+def _ours() -> set[str]:
+    """The stages by the names that pipelines import."""
+    return {"".join(map(str.title, stage.split("_"))) for stage in stages.STAGES}
+
+
+def test_a_pipelines_author_finds_every_stage() -> None:
+    section = (ROOT / "docs/pipelines.md").read_text().partition("## Stages")[2].partition("##")[0]
+    assert _ours() <= set(re.findall(r"`(\w+)`", section))
+
+
+def test_every_component_of_tfx_is_said_to_be_there_or_not() -> None:
+    spec = importlib.util.find_spec("tfx")
+    assert spec and spec.origin
+    public = (Path(spec.origin).parent / "v1/components/__init__.py").read_text()
+    theirs = set(re.findall(r"import (\w+)$", public, re.MULTILINE)) - {"DataAccessor", "FnArgs", "TunerFnResult"}
+    assert len(theirs) > 12
+    rows = re.findall(r"^\| (.+?) \| (.+) \|$", (ROOT / "docs/from-tfx.md").read_text(), re.MULTILINE)
+    there, missing = (
+        {name for left, right in rows if ("not there yet" in right) is absent for name in re.findall(r"`(\w+)", left)}
+        for absent in (False, True)
+    )
+    assert theirs <= there | missing
+    assert not missing & (there | _ours())
 
 
 def _stage_pages() -> ModuleType:
@@ -72,19 +105,39 @@ def _stage_pages() -> ModuleType:
 # Commands, options, settings, make targets
 
 
-def test_the_readme_lists_every_command_with_every_option_and_no_other() -> None:
+def test_the_readme_lists_every_command() -> None:
     group: Any = typer.main.get_command(cli.app)
-    rows = re.findall(r"^\| `(\w+) ?[A-Z]*` \| (.*?) \|", _readme(), re.MULTILINE)
-    listed = {name: set(re.findall(r"(?<!\w)--?[a-z][a-z-]*", options)) for name, options in rows}
-    assert listed == {
-        name: {
-            option
-            for parameter in command.params
-            for option in (*parameter.opts, *parameter.secondary_opts)
-            if option.startswith("-")
-        }
-        for name, command in group.commands.items()
-    }
+    listed = re.findall(r"^\| `(\w+)[ A-Z]*` \|", _readme().partition("## Commands")[2], re.MULTILINE)
+    assert sorted(listed) == sorted(group.commands)
+
+
+def test_the_page_of_commands_is_what_their_help_says() -> None:
+    written = (ROOT / "docs/cli.md").read_text()
+    assert written == scripts.load(ROOT / "docs/cli_page.py").page(), "run `make docs-pages` and look at the difference"
+    # One of each kind: an argument, a choice, a switch with two sides, a default.
+    for row in (
+        "| `DESTINATION` | Where models are pushed to: a folder, or s3://, gs://. | required |",
+        r"| `--runner local\|docker` | ",
+        "| `--verify`, `--no-verify` | ",
+        "| `--rest-port INT` | The REST port; 0 for any free one. | `8501` |",
+    ):
+        assert f"\n{row}" in written
+
+
+def test_every_command_that_a_page_shows_is_one() -> None:
+    """Those of sketches too, which are not run: known commands with options that they have."""
+    pages = [*PAGES, *(ROOT / "manifests").rglob("*.md")]
+    shown = [(page, line) for page in pages for line in _command_lines(page.read_text())]
+    assert len(shown) > 30
+    assert [f"{page.name}: {line}: {why}" for page, line in shown if (why := refusal(line))] == []
+
+
+def _command_lines(text: str) -> list[str]:
+    """The `taxiway` commands in the blocks of a page."""
+    blocks = [match["text"] for match in FENCE.finditer(text)]
+    lines = [line for block in blocks for line in re.sub(r" *\\\n *", " ", block).splitlines()]
+    found = (re.match(r"(?:\$ )?((?:bin/)?taxiway [^#]*)", line.strip()) for line in lines)
+    return [match[1].partition("&&")[0].rstrip(" &") for match in found if match]
 
 
 def test_every_environment_variable_is_documented() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,15 +16,58 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+def _way_out() -> list[str]:
+    """What runs a command outside the Debian root that these tests run in; nothing where they run in none.
+
+    There `bin/inside` has to make its way in; here it would find that it is in already.
+    """
+    if "TAXIWAY_INSIDE" not in os.environ:
+        return []
+    process, here = os.getppid(), Path("/proc/self/ns/mnt").readlink()
+    try:
+        while Path(f"/proc/{process}/ns/mnt").readlink() == here:
+            process = int(re.findall(r"^PPid:\t(\d+)", Path(f"/proc/{process}/status").read_text(), re.MULTILINE)[0])
+    except OSError:
+        return []
+    leave = ["nsenter", "--target", str(process), "--mount", "env", "--unset=TAXIWAY_INSIDE"]
+    return leave if subprocess.run([*leave, "true"], capture_output=True, check=False).returncode == 0 else []
+
+
+WAY_OUT = _way_out()
+
+
+def _command(command: str, *arguments: str, cwd: Path) -> list[str]:
+    """A command of `bin/`, as a user outside runs it."""
+    return [*WAY_OUT, "sh", "-c", 'cd "$0" && exec "$@"', str(cwd), str(ROOT / "bin" / command), *arguments]
+
+
 def _run(command: str, *arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(ROOT / "bin" / command), *arguments],
-        cwd=cwd,
+        _command(command, *arguments, cwd=cwd),
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def _started(program: str, cwd: Path) -> subprocess.Popen[str]:
+    """A program that runs, in a session of its own; it says so by the file `started`."""
+    process = subprocess.Popen(
+        _command("python", "-c", f"import pathlib, signal, sys, time\n{program}", cwd=cwd),
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    _wait_for(cwd / "started")
+    return process
+
+
+def _wait_for(file: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not file.exists():
+        assert time.monotonic() < deadline, f"there is no {file}"
+        time.sleep(0.02)
 
 
 def test_python_runs_from_any_folder_and_sees_its_files(tmp_path: Path) -> None:
@@ -62,30 +106,172 @@ def test_it_adds_little_time(tmp_path: Path) -> None:
     assert min(times) < 0.5
 
 
+CLEANS_UP = """
+def stop(*_):
+    print("cleaned up", flush=True)
+    sys.exit(7)
+signal.signal(signal.SIGTERM, stop)
+signal.signal(signal.SIGINT, stop)
+pathlib.Path("started").touch()
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_command_takes_the_place_of_what_started_it_and_has_no_children(tmp_path: Path) -> None:
+    program = "import os; print(os.getpid(), open(f'/proc/self/task/{os.getpid()}/children').read())"
+    process = subprocess.Popen(_command("python", "-c", program, cwd=tmp_path), stdout=subprocess.PIPE, text=True)
+    assert process.communicate(timeout=60)[0].split() == [str(process.pid)]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_process_reaches_the_command_and_its_exit_status_comes_back(
+    tmp_path: Path, how: signal.Signals
+) -> None:
+    process = _started(CLEANS_UP, tmp_path)
+    process.send_signal(how)
+    assert process.communicate(timeout=20)[0] == "cleaned up\n"
+    assert process.returncode == 7
+
+
 def test_ctrl_c_reaches_the_command_and_it_may_clean_up(tmp_path: Path) -> None:
     program = (
-        "import time, pathlib\npathlib.Path('started').touch()\n"
+        "pathlib.Path('started').touch()\n"
         "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    time.sleep(0.3)\n    print('cleaned up')\n"
     )
-    process = subprocess.Popen(
-        [str(ROOT / "bin" / "python"), "-c", program],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    while not (tmp_path / "started").exists():
-        time.sleep(0.02)
+    process = _started(program, tmp_path)
     os.killpg(process.pid, signal.SIGINT)
     assert process.communicate(timeout=20)[0] == "cleaned up\n"
 
 
-def test_a_missing_environment_is_told(tmp_path: Path) -> None:
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "inside").write_text((ROOT / "bin" / "inside").read_text())
-    done = subprocess.run(["sh", str(tmp_path / "bin/inside"), "true"], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "the environment is missing; run: make -C" in done.stderr
+def test_a_command_that_is_killed_is_gone(tmp_path: Path) -> None:
+    """As by `timeout -s KILL`, or by what runs tests and loses patience; its output ends, so nothing of it goes on."""
+    process = _started(CLEANS_UP, tmp_path)
+    process.kill()
+    assert process.communicate(timeout=20)[0] == ""
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_what_a_script_starts_in_the_background_outlives_the_script(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(f"import pathlib, signal, sys, time{CLEANS_UP}")
+    script = f"{ROOT}/bin/python program.py >log 2>&1 & echo $!"
+    starter = subprocess.Popen(
+        [*WAY_OUT, "sh", "-c", f"cd {tmp_path} && {script}; read -r _"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert starter.stdin and starter.stdout
+    daemon = int(starter.stdout.readline())
+    _wait_for(tmp_path / "started")
+    starter.kill()
+    starter.communicate(timeout=20)
+    # A process that dies with its starter does so before the starter is waited for.
+    os.kill(daemon, signal.SIGTERM)
+    deadline = time.monotonic() + 20
+    while (tmp_path / "log").read_text() != "cleaned up\n":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+# Copies and moves: a checkout with what sets it up, and programs that stand in for Python and for the host's.
+
+PYTHON = """#!/bin/sh
+echo "$0 $*" >>"$CALLS"
+case "$*" in
+"-m venv"*)
+    mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && touch "$3/bin/pip" && chmod +x "$3/bin/pip"
+    echo "command = $0 -m venv $PWD/$3" >"$3/pyvenv.cfg" ;;
+esac
+"""
+
+
+def _has_make() -> bool:
+    """Whether the host has make; the Debian root, which these tests may run in, has none."""
+    return subprocess.run([*WAY_OUT, "make", "--version"], capture_output=True, check=False).returncode == 0
+
+
+MAKE = ["make"] if _has_make() else ["sh", "-c", "docker/setup"]
+needs_make = pytest.mark.skipif(MAKE != ["make"], reason="make is missing")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout whose environment was set up, on a host whose glibc serves."""
+    folder = tmp_path / "checkout"
+    for name in ("bin/inside", "bin/python", "docker/setup", "docker/debian-root", "Makefile"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    for name in ("requirements.lock", "setup.py"):
+        (folder / name).touch()
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name, text in {"python3.13": PYTHON, "getconf": "#!/bin/sh\necho glibc 2.41\n"}.items():
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    assert "ready" in _in(folder, *MAKE, "setup").stderr
+    return folder
+
+
+def _in(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    beside = folder.parent
+    own = {"PATH": f"{beside / 'programs'}:/usr/bin:/bin", "CALLS": str(beside / "calls"), "LANG": "C.UTF-8"}
+    inside = [*WAY_OUT, "sh", "-c", 'cd "$0" && exec "$@"', str(folder), *command]
+    return subprocess.run(inside, env=own, capture_output=True, text=True, check=False)
+
+
+def _repaired_as_told(folder: Path, said: str) -> None:
+    """A command is refused with the reason, and the command that is told mends it."""
+    refused = _in(folder, "bin/inside", "echo", "ran")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    told = re.fullmatch(rf"taxiway: {re.escape(said)}; run: (make -C \S+ setup)\n", refused.stderr)
+    assert told, refused.stderr
+    assert _in(folder, *(told[1].split() if MAKE == ["make"] else [*MAKE, "setup"])).returncode == 0
+    assert _in(folder, "bin/inside", "echo", "ran").stdout == "ran\n"
+
+
+@needs_make
+def test_an_environment_that_is_there_is_set_up_once(checkout: Path) -> None:
+    calls = (checkout.parent / "calls").read_text()
+    assert "-m venv" in calls
+    assert _in(checkout, "make", "setup").returncode == 0
+    assert (checkout.parent / "calls").read_text() == calls
+
+
+@pytest.mark.parametrize("how", ["cp -a", "mv", "cp -al"])
+def test_a_checkout_that_was_copied_or_moved_gets_an_environment_of_its_own(checkout: Path, how: str) -> None:
+    # A path that ends like the former one.
+    place = checkout.parent / f"elsewhere{checkout}"
+    place.parent.mkdir(parents=True)
+    (checkout.parent / "elsewhere/programs").symlink_to(checkout.parent / "programs")
+    subprocess.run([*how.split(), checkout, place], check=True)
+    before = (place / ".venv/pyvenv.cfg").read_text()
+    (place.parent / "programs").symlink_to(checkout.parent / "programs")
+    said = f"the environment was made for {checkout}, and this is a copy, or was moved"
+    _repaired_as_told(place, said)
+    if how != "mv":
+        assert (checkout / ".venv/pyvenv.cfg").read_text() == before
+        assert _in(checkout, "bin/inside", "echo", "ran").stdout == "ran\n"
+
+
+@needs_make
+def test_make_sets_a_copied_checkout_up_by_itself(checkout: Path) -> None:
+    copy = checkout.with_name("copy")
+    subprocess.run(["cp", "-a", checkout, copy], check=True)
+    assert _in(copy, "make", "lint").returncode == 2  # there is no ruff
+    assert _in(copy, "bin/inside", "echo", "ran").stdout == "ran\n"
+
+
+def test_a_python_or_a_debian_root_that_is_gone_is_told(checkout: Path) -> None:
+    (checkout / ".venv/bin/python").unlink()
+    _repaired_as_told(checkout, "the environment's Python is gone from this machine")
+    (checkout / ".venv.root").write_text("/nosuch/root\n")
+    _repaired_as_told(checkout, "the environment's Debian root, /nosuch/root, is gone")
+
+
+def test_a_missing_environment_is_told(checkout: Path) -> None:
+    (checkout / ".venv/ready").unlink()
+    _repaired_as_told(checkout, "the environment is missing")
 
 
 def test_every_locked_package_has_hashes_and_no_index_is_named() -> None:

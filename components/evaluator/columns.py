@@ -19,6 +19,12 @@ _USUAL_OUTPUTS = {"scores", "outputs", "predictions", "logistic", "probabilities
 """Where TFMA looks among a model's outputs if no prediction_key is given."""
 
 
+_NUMBER_THE_LABEL = (
+    "name a column of numbers as label_key; or let the preprocessing_fn number the texts, as "
+    "tft.compute_and_apply_vocabulary does, and the model return that from a preprocessing function"
+)
+
+
 @dataclass(frozen=True)
 class Columns:
     """What a metric is computed from.
@@ -77,16 +83,22 @@ class Source:
                 "eval_config.model_specs names no label_key, and the metrics need labels",
                 mend=f"name one of the columns: {', '.join(sorted(rows.column_names))}",
             )
+        _require_numbers(label, f"the label {self._label_key(spec)!r}", _NUMBER_THE_LABEL)
+        _require_numbers(prediction, "what the model predicts", "name an output that is a number as prediction_key")
         label, prediction = _matrix(label, "labels"), _matrix(prediction, "predictions")
         if self.sub_key is not None:
             label, prediction = _for_class(self.sub_key.class_id, label, prediction)
         return Columns(label, prediction, self.weight(rows))
+
+    def _label_key(self, spec: config_pb2.ModelSpec) -> str:
+        return str(spec.label_key or spec.label_keys.get(self.output, ", ".join(spec.label_keys.values())))
 
     def weight(self, rows: Rows) -> NDArray[Any]:
         """(rows, 1), ones where weights do not count."""
         weights = _at(_at(rows.weights, self.model), self.output) if self.weighted else None
         if weights is None:
             return np.ones((rows.batch.num_rows, 1))
+        _require_numbers(weights, "the example weight", "name a column of numbers as example_weight_key")
         weights = _matrix(weights, "example weights")
         if weights.shape[1] != 1:
             raise IndirectError("several weights an example")
@@ -141,6 +153,18 @@ def _single(predictions: Any, key: str) -> Any:
             mend="name one as prediction_key in model_specs, or as output_names in metrics_specs",
         )
     return predictions
+
+
+def _require_numbers(values: Any, what: str, mend: str) -> None:
+    """Refuses texts: no metric that is computed from columns takes them, here or in TFMA.
+
+    Raises:
+        UserError: They are, or hold, texts; names the first.
+    """
+    if isinstance(values, np.ndarray) and values.size and values.dtype.kind in "OSU":
+        first: Any = values.flat[0]
+        if isinstance(first, str | bytes):
+            raise UserError(f"{what} is text, such as {first!r:.100}, and the metrics take numbers", mend=mend)
 
 
 def _matrix(value: Any, what: str) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import numbers
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -51,6 +52,19 @@ def plan(config: config_pb2.EvalConfig, models: list[tfma.EvalSharedModel], sche
     derived = [c for c in distinct if isinstance(c, metric_types.DerivedMetricComputation)]
     derived.sort(key=lambda c: isinstance(c, metric_types.CIDerivedMetricComputation))
     return Plan(config, [accumulators.accumulator(computation, config) for computation in direct], derived)
+
+
+def try_on(rows: Rows, config: config_pb2.EvalConfig, schema: Any) -> None:
+    """Tries on a few rows what could be computed directly: TFMA on Beam says less of what is wrong.
+
+    Raises:
+        UserError: The labels or predictions are none that a metric takes.
+    """
+    members = Slicer(()).members(rows)
+    for computation in metric_specs.to_computations(list(config.metrics_specs), eval_config=config, schema=schema):
+        if isinstance(computation, metric_types.MetricComputation):
+            with contextlib.suppress(IndirectError, ValueError), np.errstate(all="ignore"):
+                accumulators.accumulator(computation, config).add(rows, members)
 
 
 def _require_direct(config: config_pb2.EvalConfig, models: list[tfma.EvalSharedModel]) -> None:

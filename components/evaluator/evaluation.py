@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,20 @@ from tfx_bsl.tfxio import tensor_representation_util
 
 from components.artifacts import Artifact
 from components.errors import DataError, UserError
+from components.eval_configs import near
 from components.evaluator import direct, models, results, settings
-from components.evaluator.rows import IndirectError, Inference, Representations, Rows
+from components.evaluator.rows import IndirectError, Inference, Representations, Rows, described
 from components.evaluator.slices import Slicer
 from components.examples import PARQUET, payload_format, read_batches, require_splits
 
 _BATCH_ROWS = 1 << 13
 """Enough for the cost of a call of the model to vanish, and few enough to hold serialized."""
+
+
+_COMPARE = (
+    "see the log above for the worker's traceback; compare label_key and prediction_key in eval_config with the "
+    "columns and the model's outputs, and the metrics with what they are"
+)
 
 
 class Evaluation:
@@ -37,13 +44,14 @@ class Evaluation:
         examples: Artifact,
         splits: list[str],
         schema: Artifact | None,
+        custom_ops: Sequence[str] = (),
     ) -> None:
         self.baseline = baseline if models.exists(baseline) else None
         self.config = settings.eval_config(eval_config, has_baseline=self.baseline is not None)
         self._examples = examples
         self._splits = require_splits(examples, splits)
         self._schema = _read_schema(schema)
-        self._models = models.shared_models(self.config, candidate, self.baseline)
+        self._models = models.shared_models(self.config, candidate, self.baseline, custom_ops)
         self._inference = Inference(self.config, self._models, self._representations)
 
     def write(self, folder: Path, beam_pipeline_args: list[str] | None = None) -> None:
@@ -58,9 +66,11 @@ class Evaluation:
             return
         try:
             self._write_directly(folder)
-        except IndirectError as reason:
-            print(f"evaluator: {reason} needs Beam; TFMA evaluates there", flush=True)
-            self._write_on_beam(folder, [])
+            return
+        except IndirectError as error:
+            reason = str(error)
+        print(f"evaluator: {reason} needs Beam; TFMA evaluates there", flush=True)
+        self._write_on_beam(folder, [])
 
     def _write_directly(self, folder: Path) -> None:
         plan = direct.plan(self.config, self._models, self._schema)
@@ -72,18 +82,32 @@ class Evaluation:
     def _write_on_beam(self, folder: Path, beam_pipeline_args: list[str]) -> None:
         from components.evaluator import on_beam
 
-        # What is wrong with columns or signatures shows in the first rows, with a clearer error than Beam's.
-        next(self._rows(Slicer(self.config.slicing_specs).columns, batch_rows=100))
-        on_beam.evaluate(
-            self.config,
-            models.plain(self._models),
-            self._examples,
-            self._splits,
-            folder,
-            schema=self._serialized_schema,
-            representations=self._representations,
-            beam_pipeline_args=beam_pipeline_args,
-        )
+        found = self._first_rows()
+        try:
+            on_beam.evaluate(
+                self.config,
+                models.plain(self._models),
+                self._examples,
+                self._splits,
+                folder,
+                schema=self._serialized_schema,
+                representations=self._representations,
+                beam_pipeline_args=beam_pipeline_args,
+            )
+        except DataError as error:
+            raise UserError(f"TFMA on Beam: {_cause(error)}{found}", mend=_COMPARE) from error
+
+    def _first_rows(self) -> str:
+        """What is wrong with columns, signatures or labels shows in the first rows, with a clearer error than Beam's.
+
+        Returns what the labels and predictions are.
+        """
+        try:
+            rows = next(self._rows(Slicer(self.config.slicing_specs).columns, batch_rows=100))
+        except IndirectError as reason:
+            return f" (there is {reason})"
+        direct.try_on(rows, self.config, self._schema)
+        return f" (the labels are {described(rows.labels)}; the predictions are {described(rows.predictions)})"
 
     def _rows(self, slice_columns: set[str], batch_rows: int = _BATCH_ROWS) -> Iterator[Rows]:
         seen: set[str] = set()
@@ -120,6 +144,13 @@ class Evaluation:
         return inferred
 
 
+def _cause(error: BaseException) -> str:
+    """The first line of what lies at the root of an error: Beam's own text has the rows in it."""
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return str(error).strip().partition("\n")[0][:500]
+
+
 def _read_schema(schema: Artifact | None) -> schema_pb2.Schema | None:
     if schema is None:
         return None
@@ -130,20 +161,19 @@ def _require_columns(wanted: set[str], seen: set[str]) -> None:
     if missing := sorted(wanted - seen):
         raise UserError(
             f"eval_config.slicing_specs: there is no column {missing[0]!r} to slice by",
-            mend=settings.near(missing[0], seen, "the columns there are:"),
+            mend=near(missing[0], seen, "the columns there are:"),
         )
 
 
-def judge(evaluation: Evaluation, folder: Path) -> bool:
-    """Whether the results in a folder bless the candidate; the log says why if they do not.
+def objections(evaluation: Evaluation, folder: Path) -> list[str]:
+    """Why the results in a folder do not bless the candidate, a line each, as the log says it; none if they do.
 
     As in TFX, a config without a threshold blesses nothing.
     """
+    found = results.failures(folder)
     if not results.has_thresholds(evaluation.config):
-        found = "no change threshold counts, as there is no baseline" if evaluation.baseline is None else "none is set"
-        print(f"evaluator: not blessed: there is no threshold to hold the metrics against ({found})", flush=True)
-        return False
-    failures = results.failures(folder)
-    for line in failures or []:
+        why = "no change threshold counts without a baseline" if evaluation.baseline is None else "none is set"
+        found = [f"there is no threshold to hold the metrics against ({why})"]
+    for line in found:
         print(f"evaluator: not blessed: {line}", flush=True)
-    return failures is None
+    return found

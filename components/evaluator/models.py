@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.api import types
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils import model_util
 
+from components import custom_ops
 from components.artifacts import Artifact
 from components.errors import UserError
 
@@ -28,20 +31,28 @@ def exists(model: Artifact | None) -> bool:
     return any((serving_path(model) / name).is_file() for name in _SAVED_MODEL)
 
 
+def place(model: Artifact) -> str:
+    """Where a model was pushed to, or where it lies."""
+    return str(model.metadata.get("pushed_destination") or model.uri)
+
+
 def shared_models(
-    config: config_pb2.EvalConfig, candidate: Artifact, baseline: Artifact | None
+    config: config_pb2.EvalConfig, candidate: Artifact, baseline: Artifact | None, libraries: Sequence[str] = ()
 ) -> list[tfma.EvalSharedModel]:
     """TFMA's handles of the models, one a model spec; loads them and looks for the signatures they have to have.
+
+    Libraries of custom operations are loaded before them, by workers too.
 
     Raises:
         UserError: There is no model, it does not load, or it lacks a signature that the config names.
     """
     found = []
+    custom_ops.load(libraries)
     for spec in config.model_specs:
         path = serving_path(baseline if spec.is_baseline and baseline else candidate)
         if not any((path / name).is_file() for name in _SAVED_MODEL):
             raise UserError(f"there is no SavedModel in {path}", mend="let the trainer save one there")
-        shared = _loadable(path, spec.name, config)
+        shared = _loadable(path, spec.name, config, libraries)
         # TFMA names a single model ''.
         found.append(shared._replace(model_name=spec.name if len(config.model_specs) > 1 else ""))
         _require_signatures(shared.model_loader.load(), spec, path)
@@ -64,14 +75,29 @@ class _KeptLoader:
         return self._load()
 
 
-def _loadable(path: Path, name: str, config: config_pb2.EvalConfig) -> tfma.EvalSharedModel:
+def _loadable(path: Path, name: str, config: config_pb2.EvalConfig, libraries: Sequence[str]) -> tfma.EvalSharedModel:
     try:
         shared = tfma.default_eval_shared_model(str(path), model_name=name, eval_config=config)
-        shared = shared._replace(model_loader=_KeptLoader(shared.model_loader))
+        loader = _with_operations(shared.model_loader, libraries)
+        shared = shared._replace(model_loader=_KeptLoader(loader))
         shared.model_loader.load()
     except Exception as error:
+        if missing := custom_ops.missing(error):
+            raise UserError(f"the model in {path} does not load: {missing}") from error
         raise UserError(f"the model in {path} does not load: {error}", mend="train it again") from error
     return shared
+
+
+def _with_operations(loader: types.ModelLoader, libraries: Sequence[str]) -> types.ModelLoader:
+    """A loader that travels to a worker, and brings the operations to it before the model."""
+    if not libraries:
+        return loader
+    return types.ModelLoader(functools.partial(_constructed, tuple(libraries), loader.construct_fn), loader.tags)
+
+
+def _constructed(libraries: Sequence[str], construct: Callable[[], Any]) -> Any:
+    custom_ops.load(libraries)
+    return construct()
 
 
 def _require_signatures(model: Any, spec: config_pb2.ModelSpec, path: Path) -> None:

@@ -85,18 +85,19 @@ def has_thresholds(config: config_pb2.EvalConfig) -> bool:
     return bool(metric_specs.metric_thresholds_from_metrics_specs(config.metrics_specs, eval_config=config))
 
 
-def failures(folder: Path) -> list[str] | None:
-    """What failed of the validation in a result folder, a line each; None where it holds."""
+def failures(folder: Path) -> list[str]:
+    """What failed of the validation in a result folder, a line each; none where it holds."""
     result = tfma.load_validation_result(str(folder))
     if result.validation_ok:
-        return None
+        return []
     lines = [
         f"{_slice_name(found)}: {_failure(failure)}"
         for found in result.metric_validations_per_slice
         for failure in found.failures
     ]
     missing = [*result.missing_slices, *result.missing_cross_slices]
-    return lines + [f"no slice in the data matches {json_format.MessageToDict(spec)}" for spec in missing]
+    lines += [f"no slice in the data matches {json_format.MessageToDict(spec)}" for spec in missing]
+    return lines or ["the validation does not hold, and says no more"]
 
 
 def _slice_name(found: validation_result_pb2.MetricsValidationForSlice) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from numpy.typing import NDArray
 from tensorflow_model_analysis import constants
@@ -19,7 +20,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils import model_util, util
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
-from components.errors import DataError, UserError
+from components.errors import DataError, ServiceError, UserError
 
 Representations = Mapping[str, Any]
 
@@ -93,7 +94,7 @@ class Inference:
     def extracts(self, batch: pa.RecordBatch) -> dict[str, Any]:
         """What TFMA's inference starts from: used columns as tensors, and serialized examples if models take them."""
         columns, serialized = self._inputs(batch.schema.names)
-        used = [name for name in batch.schema.names if name in columns | self._keys()]
+        used = [name for name in _with_values(batch) if name in columns | self._keys()]
         represented = {name: kind for name, kind in self._representations.items() if name in used}
         features = util.record_batch_to_tensor_values(batch.select(used), represented)
         examples = np.array(self.encode(batch), dtype=object) if serialized else None
@@ -104,8 +105,7 @@ class Inference:
 
     def encode(self, batch: pa.RecordBatch) -> list[bytes]:
         """The rows as serialized tf.Examples."""
-        typed = [field.name for field in batch.schema if not pa.types.is_null(field.type)]
-        encoded: list[bytes] = self._encoder.encode(batch.select(typed))
+        encoded: list[bytes] = self._encoder.encode(batch.select(_with_values(batch)))
         return encoded
 
     def _rows(self, batch: pa.RecordBatch, extracts: dict[str, Any]) -> Rows:
@@ -121,8 +121,11 @@ class Inference:
         )
 
     def _values(self, batch: pa.RecordBatch, extracts: dict[str, Any], field: str, plural: str) -> Any:
-        there = set(batch.schema.names).union(*_leaves(extracts[constants.TRANSFORMED_FEATURES_KEY] or {}))
+        made = set[str]().union(*_leaves(extracts[constants.TRANSFORMED_FEATURES_KEY] or {}))
+        there = made | set(batch.schema.names)
         for key in _named(self._specs, field, plural):
+            if key in there - made - set(_with_values(batch)):
+                _require_present(np.ones(batch.num_rows, bool), key)
             if key not in there:
                 raise UserError(
                     f"the {field.replace('_key', '').replace('_', ' ')} {key!r} (eval_config.model_specs, {field}) "
@@ -137,8 +140,11 @@ class Inference:
             result: dict[str, Any] = signatures.process(extracts)[0]
         except Exception as error:
             cause = error.__cause__ or error
+            if isinstance(cause, MemoryError | tf.errors.ResourceExhaustedError):
+                raise ServiceError(f"memory ran out in a call of a model: {str(cause)[:500]}") from error
+            which = "the candidate" if len(self._specs) == 1 else "a model"
             raise UserError(
-                f"the model cannot be called on the examples: {str(cause)[:500]}",
+                f"{which} cannot be called on the examples: {str(cause)[:500]}",
                 mend="compare the inputs of the signature that eval_config names with the columns of the examples",
             ) from error
         return result
@@ -183,6 +189,21 @@ class Inference:
 
     def _name(self, spec: config_pb2.ModelSpec) -> str:
         return spec.name if len(self._specs) > 1 else ""
+
+
+def _with_values(batch: pa.RecordBatch) -> list[str]:
+    """The columns that have a type: without any value there is none."""
+    return [field.name for field in batch.schema if not pa.types.is_null(field.type)]
+
+
+def described(value: Any) -> str:
+    """The types and shapes of labels or predictions."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name!r}: {described(inner)}" for name, inner in value.items())
+    if not isinstance(value, np.ndarray):
+        return type(value).__name__
+    each = " x ".join(map(str, value.shape[1:])) or "one"
+    return f"{'text' if value.dtype.kind in 'OSU' else value.dtype}, {each} a row"
 
 
 def _named(specs: list[config_pb2.ModelSpec], field: str, plural: str) -> set[str]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from components.artifacts import (
+    Artifact,
+    CustomOps,
+    EvalSettings,
     Examples,
     Input,
     Model,
@@ -27,12 +30,14 @@ def evaluator(
     model: Input[Model],
     evaluation: Output[ModelEvaluation],
     blessing: Output[ModelBlessing],
-    eval_config: dict,
+    eval_config: EvalSettings,
     baseline_model: Input[Model] | None = None,
     schema: Input[Schema] | None = None,
     splits: list = ["eval"],
+    on_baseline_failure: str = "ignore",
     engine: str = "direct",
     beam_pipeline_args: list = [],
+    custom_ops: CustomOps = [],
 ) -> Blessed:
     """Computes TFMA's metrics by slice, holds them against the thresholds, and blesses the model or not.
 
@@ -40,28 +45,46 @@ def evaluator(
         examples: Raw rows with labels.
         model: The candidate.
         evaluation: TFMA's output: `eval_config.json`, metrics, plots and validations.
-        blessing: `BLESSED` or `NOT_BLESSED`.
+        blessing: `BLESSED` or `NOT_BLESSED`; its metadata `not_blessed` say why not, a line a reason.
         eval_config: TFMA's EvalConfig as JSON.
         baseline_model: The model to compare with, for change thresholds; an empty one counts as none.
         schema: The schema of the rows.
         splits: The splits to evaluate on.
+        on_baseline_failure: What a baseline does that does not load, or cannot be called on these examples. `ignore`:
+            the model is judged as where there is no baseline, by its value thresholds; the blessing, the evaluation
+            and the summary of the run say why. `fail`: the stage ends with the reason.
         engine: `direct`, in this process; or `beam`, for data that one machine does not hold.
         beam_pipeline_args: Beam's pipeline options for `beam`, such as `["--runner=FlinkRunner", ...]`; the
             DirectRunner by default.
+        custom_ops: Libraries of operations that a model has and TensorFlow has not: Python modules
+            (`tensorflow_text`) and `.so` files; Beam's workers need them at the same place.
         blessed: Whether every threshold of the EvalConfig holds.
     """
     from components.beam_engine import uses_beam
-    from components.evaluator.evaluation import Evaluation, judge
+    from components.evaluator import comparison
+    from components.evaluator.evaluation import Evaluation, objections
     from components.evaluator.results import overall
 
     on_beam = uses_beam(engine, beam_pipeline_args)
-    work = Evaluation(eval_config, model, baseline_model, examples, splits, schema)
+    comparison.require_known(on_baseline_failure)
+
+    def prepare(baseline: Artifact | None) -> Evaluation:
+        return Evaluation(eval_config, model, baseline, examples, splits, schema, custom_ops)
+
     with whole_folder(evaluation.path) as results, whole_folder(blessing.path) as verdict:
-        work.write(results, beam_pipeline_args if on_beam else None)
-        blessed = judge(work, results)
-        (verdict / ("BLESSED" if blessed else "NOT_BLESSED")).touch()
+        work, failure = comparison.evaluate(
+            prepare, baseline_model, results, beam_pipeline_args if on_beam else None, on_baseline_failure
+        )
+        against = objections(work, results)
+        (verdict / ("NOT_BLESSED" if against else "BLESSED")).touch()
         evaluation.metadata.update(overall(results))
-    blessing.metadata.update(blessed=int(blessed), current_model=model.uri)
+    blessing.metadata.update(blessed=int(not against), current_model=model.uri)
+    if against:
+        blessing.metadata["not_blessed"] = "\n".join(against)
     if work.baseline:
         blessing.metadata["baseline_model"] = work.baseline.uri
-    return Blessed(blessed)
+    if failure:
+        print(f"evaluator: {failure}", flush=True)
+        blessing.note(failure)
+        blessing.metadata["baseline_failure"] = evaluation.metadata["baseline_failure"] = failure[:500]
+    return Blessed(not against)

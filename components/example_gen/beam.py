@@ -25,6 +25,7 @@ def open_source(
     files: Sequence[Path],
     format_name: str,
     column_types: Mapping[str, str],
+    delimiter: str,
     beam_pipeline_args: Sequence[str],
     beside: Path,
 ) -> Source:
@@ -35,14 +36,14 @@ def open_source(
     """
     if format_name not in ("csv", "tfrecord"):
         # The footers of Parquet files tell all, and a wrong name is refused.
-        return sources.open_source(files, format_name, column_types)
+        return sources.open_source(files, format_name, column_types, delimiter)
     found = dict(
         beam_examples.collect(
             lambda begin: (
                 begin
                 | "Files" >> beam.Create(files)
                 | "Spread" >> beam.Reshuffle()
-                | "Settle" >> beam.Map(_settled, format_name, column_types)
+                | "Settle" >> beam.Map(_settled, format_name, column_types, delimiter)
             ),
             beam_pipeline_args,
             "example_gen: settling the types",
@@ -52,7 +53,7 @@ def open_source(
     for file in files:
         if isinstance(found[file], TaxiwayError):
             raise found[file]
-    return sources.open_source(files, format_name, column_types, [found[file] for file in files])
+    return sources.open_source(files, format_name, column_types, delimiter, [found[file] for file in files])
 
 
 def write_splits(
@@ -76,10 +77,10 @@ def write_splits(
     return dict.fromkeys([*splits.names, ""], 0) | dict(counted)
 
 
-def _settled(file: Path, format_name: str, column_types: Mapping[str, str]) -> tuple[Path, Any]:
+def _settled(file: Path, format_name: str, column_types: Mapping[str, str], delimiter: str) -> tuple[Path, Any]:
     """The types of a file, or the error that it raises: an exception would come through as a text of Beam's."""
     try:
-        source: Any = sources.open_source([file], format_name, column_types)
+        source: Any = sources.open_source([file], format_name, column_types, delimiter)
     except TaxiwayError as error:
         return file, error
     return file, source.settled_types

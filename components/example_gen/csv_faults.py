@@ -6,16 +6,19 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
+from components import column_names
 from components.errors import DataError
 
 RECORD_BYTES = 4 << 20
 """The longest record that is read."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_DELIMITERS = ",;\t|"
+"""What files are separated by that are called CSV."""
 
 
 def is_gzip(path: Path) -> bool:
@@ -24,33 +27,43 @@ def is_gzip(path: Path) -> bool:
         return file.read(2) == _GZIP_MAGIC
 
 
-def header(path: Path) -> list[str]:
-    """The names of a file's columns.
+def header(path: Path, delimiter: str) -> dict[str, str]:
+    """The names of a file's columns, in order; with each, how the file writes it.
+
+    As in TFX, the spaces at the ends of the line are no part of a name.
 
     Raises:
         DataError: There is no header, it is not UTF-8, or a name is missing or there twice.
     """
     try:
-        line, names = next(_records(path), (0, []))
+        line, written = next(_records(path, delimiter), (0, []))
     except (EOFError, OSError, zlib.error) as error:
         raise DataError(f"{path} is damaged in its header: {error}", mend="write the file again") from error
-    if not names:
+    if not written:
         raise DataError(f"{path} is empty", mend="remove it, or write the file again")
+    names = column_names.of_header(written)
     for number, name in enumerate(names, start=1):
         fault = _name_fault(name, names)
         if fault:
             raise DataError(f"{path}, line {line}: the header's column {number} {fault}", mend="mend the header")
-    return names
+    return dict(zip(names, written, strict=True))
 
 
-def explain(path: Path, names: list[str], error: Exception | None = None) -> DataError | None:
+def other_delimiter(names: Sequence[str], delimiter: str) -> str:
+    """What seems to separate a header's columns in place of a delimiter; empty where nothing does."""
+    line = delimiter.join(names)
+    found = max(_DELIMITERS.replace(delimiter, ""), key=line.count)
+    return found if line.count(found) >= len(names) else ""
+
+
+def explain(path: Path, names: Sequence[str], delimiter: str, error: Exception | None = None) -> DataError | None:
     """What is wrong with a file's rows, and on which line; None where nothing is found and there was no error."""
     line = 1
     try:
-        records = _records(path)
+        records = _records(path, delimiter)
         next(records, None)
         for line, cells in records:
-            if fault := _row_fault(cells, names):
+            if fault := _row_fault(cells, names, delimiter):
                 return DataError(f"{path}, line {line}{fault[0]}", mend=fault[1])
     except DataError as found:
         return found
@@ -61,18 +74,18 @@ def explain(path: Path, names: list[str], error: Exception | None = None) -> Dat
     return DataError(f"{path}: {error}", mend=f"see that no record has over {RECORD_BYTES:,} bytes") if error else None
 
 
-def line_of(path: Path, column: str, cell: str) -> int:
+def line_of(path: Path, position: int, cell: str, delimiter: str) -> int:
     """The line of the first row with this cell in a column; 0 where there is none."""
-    records = _records(path)
-    position = next(records)[1].index(column)
+    records = _records(path, delimiter)
+    next(records)
     return next((line for line, cells in records if cells[position] == cell), 0)
 
 
-def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
+def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """The records that are not blank, each with its first line's number; what is not UTF-8 comes as surrogates."""
     csv.field_size_limit(max(RECORD_BYTES, csv.field_size_limit()))
     with _opened(path) as raw, io.TextIOWrapper(raw, "utf-8-sig", errors="surrogateescape", newline="") as text:
-        reader = csv.reader(text, strict=True)
+        reader = csv.reader(text, delimiter=delimiter, strict=True)
         before = 0
         try:
             for cells in reader:
@@ -98,9 +111,12 @@ def _name_fault(name: str, names: list[str]) -> str:
     return f"is there twice: {name!r}" if names.count(name) > 1 else ""
 
 
-def _row_fault(cells: list[str], names: list[str]) -> tuple[str, str] | None:
+def _row_fault(cells: Sequence[str], names: Sequence[str], delimiter: str) -> tuple[str, str] | None:
     if len(cells) != len(names):
-        return f": {len(cells)} cells, and {len(names)} columns", "mend the line; a cell with a comma needs quotes"
+        said = f": {len(cells)} cells, and {len(names)} columns"
+        if other := other_delimiter(names, delimiter):
+            return said, f"set delimiter={other!r} if that separates the columns"
+        return said, f"mend the line; a cell with {delimiter!r} in it needs quotes"
     for name, cell in zip(names, cells, strict=True):
         if not _is_utf8(cell):
             return f", column {name!r}: not UTF-8: {_as_bytes(cell)!r}", "save the file as UTF-8"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pyarrow.csv
 from components import examples
 from components.errors import DataError, UserError
 from components.example_gen import csv_faults, csv_types
-from components.example_gen.csv_types import ColumnType
+from components.example_gen.csv_types import ColumnType, Turn
 from components.example_gen.source import require_same_columns
 
 
@@ -22,23 +21,28 @@ class CsvSource:
     Args:
         files: They have the same columns, in any order.
         declared: Types by column name, `int`, `float` or `bytes`; the others are settled as TFX does.
+        delimiter: What separates the cells of a line.
         settled: The types of each file, where they have been settled elsewhere, as `settled_types` of sources of
             one file; then the rows are not looked through again.
 
     Raises:
         DataError: Names file, line and column of what is wrong.
-        UserError: A declared type or its column does not exist.
+        UserError: A declared type or its column does not exist, or the delimiter is none.
     """
 
     def __init__(
         self,
         files: Sequence[Path],
         declared: Mapping[str, str],
+        delimiter: str = ",",
         settled: Sequence[Mapping[str, ColumnType]] | None = None,
     ) -> None:
-        self._names = csv_faults.header(files[0])
+        _require_delimiter(delimiter)
+        self._delimiter = delimiter
+        self._headers = {file: csv_faults.header(file, delimiter) for file in files}
+        self._names = list(self._headers[files[0]])
         for file in files[1:]:
-            require_same_columns(file, csv_faults.header(file), files[0], self._names)
+            require_same_columns(file, list(self._headers[file]), files[0], self._names)
         self._declared = declared
         _require_known(declared, self._names)
         self.settled_types = {name: ColumnType(csv_types.NAMES.get(declared.get(name, ""))) for name in self._names}
@@ -54,6 +58,22 @@ class CsvSource:
         """The columns and types of every batch."""
         return pa.schema([(name, column.settled) for name, column in self.settled_types.items()])
 
+    @property
+    def notes(self) -> list[str]:
+        """What is likely to be otherwise than it was meant."""
+        first = next(iter(self._headers))
+        other = csv_faults.other_delimiter(self._names, self._delimiter)
+        if len(self._names) == 1 and other:
+            return [
+                f"{first} has one column, {self._names[0]!r}; if {other!r} separates several, set delimiter={other!r}"
+            ]
+        spaced = [name for name in self._names if name != name.strip()]
+        return [f"{first}: a space is part of the column name {name!r}" for name in spaced] + [
+            _turn_note(name, column.turn)
+            for name, column in self.settled_types.items()
+            if column.turn and column.turn.follows_numbers
+        ]
+
     def read(self, file: Path) -> Iterator[pa.RecordBatch]:
         """Streams the rows of one of the files."""
         for batch in self._stream(file, {name: column.parsed for name, column in self.settled_types.items()}):
@@ -66,36 +86,39 @@ class CsvSource:
             for name, column in self.settled_types.items():
                 column.add(batch.column(name))
                 if column.turned is not None:
-                    row = before + batch.column(name).index(column.turned).as_py()
-                    self._report(file, name, column.turned, row)
-                    column.turned = None
+                    row = before + batch.column(name).index(column.turned).as_py() + 1
+                    self._require_undeclared(name, column.place(file, row))
             before += batch.num_rows
 
-    def _report(self, file: Path, name: str, cell: str, row: int) -> None:
+    def _require_undeclared(self, name: str, turn: Turn) -> None:
         if name in self._declared:
-            line = csv_faults.line_of(file, name, cell)
+            position = list(self._headers[turn.file]).index(name)
+            line = csv_faults.line_of(turn.file, position, turn.cell, self._delimiter)
             raise DataError(
-                f"{file}, line {line}, column {name!r}: {cell!r} is no {self._declared[name]}",
+                f"{turn.file}, line {line}, column {name!r}: {turn.cell!r} is no {self._declared[name]}",
                 mend=f"mend the cell, or leave {name!r} out of column_types",
             )
-        logging.warning(
-            "%s: column %r holds numbers up to row %d and is bytes because of %r; column_types={%r: 'float'} would "
-            "make that an error",
-            *(file, name, row, cell, name),
-        )
 
     def _stream(self, file: Path, types: Mapping[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
         rows = 0
         raw = _CountingQuotes(file)
+        names = self._headers[file]
         try:
-            for batch in _open(raw, types):
+            for batch in _open(raw, {written: types[name] for name, written in names.items()}, self._delimiter):
                 rows += batch.num_rows
-                yield batch
+                yield batch.rename_columns(list(names))
         except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
-            raise csv_faults.explain(file, self._names, error) from error  # type: ignore[misc]
+            raise csv_faults.explain(file, list(names), self._delimiter, error) from error  # type: ignore[misc]
         # Arrow takes a quote that is never closed for a cell that ends with the file.
-        if (rows == 0 or raw.quotes % 2) and (fault := csv_faults.explain(file, self._names)):
+        if (rows == 0 or raw.quotes % 2) and (fault := csv_faults.explain(file, list(names), self._delimiter)):
             raise fault
+
+
+def _turn_note(name: str, turn: Turn) -> str:
+    return (
+        f"{turn.file}: column {name!r} is bytes because of {turn.cell!r} in row {turn.row}, and holds numbers before; "
+        f"column_types={{{name!r}: 'float'}} would make that an error"
+    )
 
 
 class _CountingQuotes:
@@ -113,13 +136,18 @@ class _CountingQuotes:
         return data
 
 
-def _open(raw: _CountingQuotes, types: Mapping[str, pa.DataType]) -> pa.RecordBatchReader:
+def _open(raw: _CountingQuotes, types: Mapping[str, pa.DataType], delimiter: str) -> pa.RecordBatchReader:
     return pyarrow.csv.open_csv(
         pa.PythonFile(raw, "r"),
         read_options=pyarrow.csv.ReadOptions(block_size=csv_faults.RECORD_BYTES),
-        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+        parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         convert_options=pyarrow.csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True),
     )
+
+
+def _require_delimiter(delimiter: str) -> None:
+    if len(delimiter) != 1 or delimiter in '"\r\n' or not delimiter.isascii():
+        raise UserError(f"delimiter is {delimiter!r}", mend=r'give one character of ASCII, such as ";" or a tab, "\t"')
 
 
 def _require_known(declared: Mapping[str, str], names: list[str]) -> None:

@@ -8,7 +8,9 @@ once; the few values that they refuse, or would take otherwise, go through Pytho
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from enum import IntEnum
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -58,17 +60,38 @@ def level_of(cell: str) -> Level:
         return Level.FLOAT
 
 
+@dataclass(frozen=True)
+class Turn:
+    """The cell that made a column text.
+
+    Attributes:
+        file: The file that it is in.
+        row: The row's number, from 1.
+        cell: What it holds.
+        follows_numbers: Whether there were numbers before, and nothing but numbers.
+    """
+
+    file: Path
+    row: int
+    cell: str
+    follows_numbers: bool
+
+
 class ColumnType:
     """One column's type as its cells come in.
 
     Attributes:
         level: The type so far.
-        turned: The first cell that does not fit the declared type or, with none declared, made numbers text.
+        turned: The first cell that does not fit the declared type or, with none declared, is no number; until `place`
+            is called.
+        turn: The same, with its place.
     """
 
     def __init__(self, declared: Level | None = None) -> None:
         self.level = declared or Level.EMPTY
         self.turned: str | None = None
+        self.turn: Turn | None = None
+        self._follows_numbers = False
         self._limit = declared or Level.FLOAT
         self._foreign = False  # Arrow reads some of its numbers otherwise than Python, or not at all
 
@@ -92,8 +115,16 @@ class ColumnType:
         elif not (self.level is Level.FLOAT and _are_floats(cells)):
             self._add_each(cells)
 
+    def place(self, file: Path, row: int) -> Turn:
+        """Takes down where the cell stands that turned the column."""
+        assert self.turned is not None
+        self.turn, self.turned = Turn(file, row, self.turned, self._follows_numbers), None
+        return self.turn
+
     def join(self, other: ColumnType) -> None:
-        """Takes into account what another one has settled over other rows of the same column."""
+        """Takes into account what another one has settled over later rows of the same column."""
+        if other.turn and self.level < Level.BYTES:
+            self.turn = replace(other.turn, follows_numbers=other.turn.follows_numbers or bool(self.level))
         self.level = max(self.level, other.level)
         self._foreign |= other._foreign
 
@@ -108,7 +139,7 @@ class ColumnType:
         for cell in cells.unique().drop_null().to_pylist():
             asked = level_of(cell)
             if asked > self._limit:
-                self.turned = cell if self.level else None
+                self.turned, self._follows_numbers = cell, bool(self.level)
                 self.level = asked
                 return
             self.level = max(self.level, asked)

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components import examples
+from components.column_names import require_distinct
 from components.errors import DataError
 from components.example_gen.source import require_same_columns
 
@@ -35,10 +36,13 @@ class ParquetSource:
         DataError: Names the file and the column that are wrong.
     """
 
+    notes: list[str] = []
+
     def __init__(self, files: Sequence[Path]) -> None:
         self._types: dict[str, pa.DataType] = {}
         for file in files:
             schema = _schema(file)
+            require_distinct(file, schema.names)
             self._types = self._types or dict.fromkeys(schema.names, pa.null())
             require_same_columns(file, schema.names, files[0], list(self._types))
             for field in schema:

@@ -15,6 +15,11 @@ class Source(Protocol):
     """Files that were looked through once."""
 
     @property
+    def notes(self) -> list[str]:
+        """What is likely to be otherwise than it was meant, and is no error."""
+        ...
+
+    @property
     def schema(self) -> pa.Schema:
         """The columns and types of every batch."""
         ...

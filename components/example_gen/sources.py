@@ -16,6 +16,17 @@ from components.example_gen.tfrecord_source import TfrecordSource
 FORMATS = {"csv": r"\.csv(\.gz)?$", "parquet": r"\.(parquet|pq)$", "tfrecord": r"tf_?records?\b"}
 """The formats, and what a file's name has to hold for it."""
 
+_UNREAD = {
+    "Avro": (r"\.avro$", "fastavro reads it"),
+    "JSON": (r"\.(json|jsonl|ndjson)(\.gz)?$", "pyarrow.json reads a line a row"),
+    "ORC": (r"\.orc$", "pyarrow.orc reads it"),
+    "Arrow": (r"\.(arrow|feather|ipc)$", "pyarrow.feather reads it"),
+    "Excel": (r"\.xlsx?$", "or save it as CSV"),
+}
+"""Formats that are known and not read, what a file's name has for it, and what helps to convert it."""
+
+_AVRO_MAGIC = b"Obj\x01"
+
 
 def input_format(files: Sequence[Path]) -> str:
     """The format of files, by their names.
@@ -35,11 +46,28 @@ def _format(file: Path) -> str:
     for name, pattern in FORMATS.items():
         if re.search(pattern, file.name, re.IGNORECASE):
             return name
+    if re.search(r"\.(tsv|tab)(\.gz)?$", file.name, re.IGNORECASE):
+        raise DataError(f"the name of {file} tells no format", mend=r'set input_format="csv" and delimiter="\t"')
+    _refuse_unread(file)
     raise DataError(f"the name of {file} tells no format", mend=f"set input_format to one of {', '.join(FORMATS)}")
 
 
+def _refuse_unread(file: Path) -> None:
+    with file.open("rb") as opened:
+        is_avro = opened.read(len(_AVRO_MAGIC)) == _AVRO_MAGIC
+    for name, (pattern, help_) in _UNREAD.items():
+        if re.search(pattern, file.name, re.IGNORECASE) or (name == "Avro" and is_avro):
+            raise DataError(
+                f"{file} is {name}, which is not read", mend=f"convert it to Parquet ({help_}), and give that file"
+            )
+
+
 def open_source(
-    files: Sequence[Path], format_name: str, column_types: Mapping[str, str], settled: Sequence[Any] | None = None
+    files: Sequence[Path],
+    format_name: str,
+    column_types: Mapping[str, str],
+    delimiter: str = ",",
+    settled: Sequence[Any] | None = None,
 ) -> Source:
     """Looks through files and settles their columns and types.
 
@@ -47,6 +75,7 @@ def open_source(
         files: Files of one format.
         format_name: One of `FORMATS`.
         column_types: Declared types of CSV columns.
+        delimiter: What separates the cells of a line of CSV.
         settled: The types of each file, where they have been settled elsewhere (CSV and TFRecord).
 
     Raises:
@@ -55,8 +84,10 @@ def open_source(
     """
     if column_types and format_name != "csv":
         raise UserError(f"column_types is for CSV, and the files are {format_name}", mend="leave column_types out")
+    if delimiter != "," and format_name != "csv":
+        raise UserError(f"delimiter is for CSV, and the files are {format_name}", mend="leave delimiter out")
     readers: dict[str, Callable[[], Source]] = {
-        "csv": lambda: CsvSource(files, column_types, settled),
+        "csv": lambda: CsvSource(files, column_types, delimiter, settled),
         "parquet": lambda: ParquetSource(files),
         "tfrecord": lambda: TfrecordSource(files, settled),
     }

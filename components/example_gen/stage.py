@@ -2,7 +2,8 @@
 
 ## What it reads
 
-- CSV with a header, UTF-8, plain or gzip. Files may have their columns in any order, but all have the same ones.
+- CSV with a header, UTF-8, plain or gzip. Files may have their columns in any order, but all have the same ones. As in
+  TFX, spaces at the two ends of the header are no part of a name; any other space is, and a note says so.
 - Parquet with flat columns or lists of them. Booleans become int64, timestamps and dates int64 seconds since 1970
   (UTC), decimals float32; a null is a missing value.
 - TFRecords of tf.Example, plain or gzip. A feature that some records lack is missing there.
@@ -10,21 +11,24 @@
 By `auto` the names decide: `.csv`, `.csv.gz`, `.parquet`, `.pq`, or `tfrecord` somewhere in the name. All files of one
 call have one format. [Data](../data.md) says what an `input_path` may be, and how its version is found.
 
-A CSV column that turns from numbers to text is bytes, as in TFX; the log names file, row and cell. Declared in
-`column_types`, it is an error.
+A CSV column that turns from numbers to text is bytes, as in TFX; a note names file, row and cell. Declared in
+`column_types`, it is an error. A file of one column whose header has `;`, `|` or a tab in it gets a note that proposes
+the `delimiter`. Notes stand in the log, in the artifact's metadata `notes`, and in the summary of the run.
 
 ## What it refuses
 
 It ends with exit status 2, and leaves no artifact, on: an empty file; a header and no rows; a row with too few or too
 many cells; text that is not UTF-8; a header with an empty name or the same one twice; a cell that does not fit its
-declared type; files with different columns; a truncated or damaged file; a split without rows; a time or key of
-`split_bounds` that does not fit its column; data that differ from their .dvc file. The message names file, line and
-column.
+declared type; files with different columns; a Parquet column that is there twice; a record that is no tf.Example, or
+would lose something if it were read as one, such as a tf.SequenceExample with its feature lists; a truncated or
+damaged file; a split without rows; a time or key of `split_bounds` that does not fit its column; data that differ from
+their .dvc file. The message names file, line and column.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from functools import partial
 
 from components.artifacts import DataPath, Examples, Output
@@ -36,6 +40,7 @@ def example_gen(
     input_path: DataPath,
     input_format: str = "auto",
     column_types: dict = {},
+    delimiter: str = ",",
     splits: dict = {"train": 2, "eval": 1},
     split_hash: str = "values",
     split_patterns: dict = {},
@@ -57,6 +62,7 @@ def example_gen(
         input_format: `csv`, `parquet`, `tfrecord`, or `auto` (by the files' names).
         column_types: `int`, `float` or `bytes` by CSV column; a cell that does not fit is an error. The others are
             settled over all rows as in TFX: int64, else float, else bytes; an empty cell is a missing value.
+        delimiter: What separates the cells of a line of CSV: one character, such as `;`, `|` or a tab.
         splits: Shares by split name; a row goes to a split by the hash of its values, equal rows to the same one.
         split_hash: `values`, which is fast; or `tfx`, which gives each row of CSV the split that TFX gives it.
         split_patterns: Globs by split name, relative to input_path; takes the place of shares. Files that none
@@ -90,10 +96,12 @@ def example_gen(
         if on_beam:
             from components.example_gen import beam
 
-            source = beam.open_source(rule.files, format_name, column_types, beam_pipeline_args, examples.path)
+            source = beam.open_source(
+                rule.files, format_name, column_types, delimiter, beam_pipeline_args, examples.path
+            )
             write: generate.WriteSplits = partial(beam.write_splits, beam_pipeline_args=beam_pipeline_args)
         else:
-            source = sources.open_source(rule.files, format_name, column_types)
+            source = sources.open_source(rule.files, format_name, column_types, delimiter)
             write = generate.write_splits
         rows = generate.write_examples(examples, source, rule, payload_format, write)
     describe(examples, rule.names, payload_format)
@@ -104,3 +112,6 @@ def example_gen(
         "rows_outside_splits": rows.pop(""),
         "rows": json.dumps(rows),
     }
+    for note in source.notes:
+        logging.warning("%s", note)
+        examples.note(note)

@@ -23,6 +23,8 @@ class TfrecordSource:
         DataError: Names the file and the records, or the feature, that are wrong.
     """
 
+    notes: list[str] = []
+
     def __init__(self, files: Sequence[Path], settled: Sequence[Mapping[str, pa.DataType]] | None = None) -> None:
         types: dict[str, pa.DataType] = {}
         for number, file in enumerate(files):
@@ -40,7 +42,7 @@ class TfrecordSource:
 
     def read(self, file: Path) -> Iterator[pa.RecordBatch]:
         """Streams the rows of one of the files."""
-        yield from map(self._conformed, examples.read_tf_examples(file))
+        yield from map(self._conformed, examples.read_tf_examples(file, is_checked=True))
 
     def _conformed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         there = dict(zip(batch.schema.names, batch.columns, strict=True))

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from components import children
@@ -21,10 +22,11 @@ _STOP_SECONDS = 5
 class LocalServer:
     """`taxiway serve` on a free port of loopback."""
 
-    def __init__(self, base: Path, folder: Path) -> None:
+    def __init__(self, base: Path, folder: Path, custom_ops: Sequence[str] = ()) -> None:
         self._log = folder / "server.log"
         self._address_file = folder / "server.address"
         arguments = ["serve", str(base), "--port", "0", "--rest-port", "0", "--address-file", str(self._address_file)]
+        arguments += [word for library in custom_ops for word in ("--custom-ops", library)]
         self._status: int | None = None
         self._pid = _forked(arguments, self._log) if may_fork() else _spawned(arguments, self._log)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -34,22 +34,23 @@ class Server(Protocol):
 
 
 @contextmanager
-def started(platform: Platform, base: Path, folder: Path) -> Iterator[Server]:
+def started(platform: Platform, base: Path, folder: Path, custom_ops: Sequence[str] = ()) -> Iterator[Server]:
     """Starts a server, and stops it when the block ends.
 
     Args:
         platform: Where it runs.
         base: The candidate as TF Serving wants it: a folder `MODEL_NAME` with a version in it.
         folder: A place for the server's own files.
+        custom_ops: Libraries of operations for the local server.
     """
-    server = _start(platform, base, folder)
+    server = _start(platform, base, folder, custom_ops)
     try:
         yield server
     finally:
         server.stop()
 
 
-def _start(platform: Platform, base: Path, folder: Path) -> Server:
+def _start(platform: Platform, base: Path, folder: Path, custom_ops: Sequence[str]) -> Server:
     if isinstance(platform, Docker):
         from components.infra_validator.container import ContainerServer
 
@@ -60,4 +61,4 @@ def _start(platform: Platform, base: Path, folder: Path) -> Server:
         return PodServer(platform, base)
     from components.infra_validator.local_server import LocalServer
 
-    return LocalServer(base, folder)
+    return LocalServer(base, folder, custom_ops)

@@ -32,7 +32,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from components.artifacts import Examples, InfraBlessing, Input, Model, Output, ServingPlatform
+from components.artifacts import CustomOps, Examples, InfraBlessing, Input, Model, Output, ServingPlatform
 
 
 class Blessed(NamedTuple):
@@ -54,6 +54,7 @@ def infra_validator(
     num_tries: int = 2,
     make_warmup: bool = True,
     must_pass: bool = False,
+    custom_ops: CustomOps = [],
 ) -> Blessed:
     """Starts a model server on a candidate, waits until it is AVAILABLE, asks it real examples and checks the answers.
 
@@ -77,6 +78,8 @@ def infra_validator(
         num_tries: How often the candidate is tried before it counts as failed.
         make_warmup: Write the requests into a copy of the model, as `assets.extra/tf_serving_warmup_requests`.
         must_pass: Fail where the candidate does.
+        custom_ops: Libraries of operations that the model has and TensorFlow has not, for the local server: Python
+            modules (`tensorflow_text`) and `.so` files.
         blessed: Whether the candidate loads and answers.
     """
     from components import serving_platforms
@@ -86,4 +89,4 @@ def infra_validator(
     checks = Checks(
         splits, signatures, num_examples, max_latency_ms, max_loading_seconds, num_tries, make_warmup, must_pass
     )
-    return Blessed(validate(model, examples, blessing, platform, checks))
+    return Blessed(validate(model, examples, blessing, platform, checks, custom_ops))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from components.infra_validator.failure import FailedError
 from components.infra_validator.linked_copy import link_tree
 from components.infra_validator.servers import MODEL_NAME, Server, started
 from components.pushed_models import STAMPED_MODEL, serving_model
-from components.serving_platforms import Platform
+from components.serving_platforms import Local, Platform
 
 if TYPE_CHECKING:
     from components.infra_validator.examine import Findings
@@ -82,10 +83,15 @@ class Report:
 
 
 def _examined(
-    platform: Platform, base: Path, examples: Examples | None, checks: Checks, report: Report
+    platform: Platform,
+    base: Path,
+    examples: Examples | None,
+    checks: Checks,
+    report: Report,
+    custom_ops: Sequence[str],
 ) -> Findings | None:
     """One try: what was found where the candidate passed, None where it failed."""
-    with tempfile.TemporaryDirectory() as folder, started(platform, base, Path(folder)) as server:
+    with tempfile.TemporaryDirectory() as folder, started(platform, base, Path(folder), custom_ops) as server:
         # What asks imports TensorFlow, while the server starts.
         from components.infra_validator.examine import examine
 
@@ -115,8 +121,21 @@ def _keep_stamped(base: Path, findings: Findings) -> None:
     (base / _VERSION).rename(base.with_name(STAMPED_MODEL))
 
 
+def _require_local(platform: Platform) -> None:
+    if not isinstance(platform, Local):
+        raise UserError(
+            "custom_ops is given, and the candidate is served by a server in an image of its own",
+            mend="build the operations into the server that the image runs, and leave custom_ops out",
+        )
+
+
 def validate(
-    model: Model, examples: Examples | None, blessing: InfraBlessing, platform: Platform, checks: Checks
+    model: Model,
+    examples: Examples | None,
+    blessing: InfraBlessing,
+    platform: Platform,
+    checks: Checks,
+    custom_ops: Sequence[str] = (),
 ) -> bool:
     """Serves a candidate, asks it, and writes the blessing; see the stage.
 
@@ -125,13 +144,15 @@ def validate(
         DataError: There is no SavedModel in the model, or no examples to ask for.
         ServiceError: There is no place to serve it at.
     """
+    if custom_ops:
+        _require_local(platform)
     report = Report()
     findings = None
     with whole_folder(blessing.path) as folder:
         base = folder / MODEL_NAME
         link_tree(serving_model(model), base / _VERSION)
         while findings is None and report.tries < checks.num_tries:
-            findings = _examined(platform, base, examples, checks, report)
+            findings = _examined(platform, base, examples, checks, report, custom_ops)
         if checks.must_pass and not report.blessed:
             raise UserError(
                 f"the model failed at the step {report.step!r}: {report.message}",

@@ -25,7 +25,8 @@ def is_blessed(blessing: Blessing) -> bool:
 def objection(blessing: Blessing) -> str:
     """Why a model was not blessed."""
     if isinstance(blessing, ModelBlessing):
-        return "the evaluator did not bless the model"
+        reasons = str(blessing.metadata.get("not_blessed", "")).splitlines()
+        return "the evaluator did not bless the model" + (f": {reasons[0]}" if reasons else "")
     report = blessing.path / "report.json"
     told = json.loads(report.read_text()) if report.is_file() else {}
     why = f": {told['step']}: {told['message']}" if told.get("step") else ""

@@ -10,7 +10,7 @@ from typing import Any
 
 from components.artifacts import Artifact, split_path
 from components.errors import UserError
-from components.examples import payload_format, require_splits
+from components.examples import TF_EXAMPLE, payload_format, require_splits, require_tf_examples, split_files
 from components.trainer.data_accessor import data_accessor
 from components.trainer.fn_args import FnArgs
 
@@ -20,6 +20,14 @@ EVAL_DIR = "Format-TFMA"
 
 def _patterns(examples: Artifact, splits: list[str]) -> list[str]:
     return [str(split_path(examples, split) / "*") for split in require_splits(examples, splits)]
+
+
+def _require_readable(examples: Artifact, splits: set[str]) -> None:
+    """TFX's readers, and those of modules, pass over what is no tf.Example in a record."""
+    if payload_format(examples) == TF_EXAMPLE:
+        for split in sorted(splits):
+            for file in split_files(examples, split):
+                require_tf_examples(file)
 
 
 def _saved_model(model: Artifact | None) -> str | None:
@@ -59,12 +67,16 @@ def fn_args(
 
     Raises:
         UserError: The examples lack a split, or the hyperparameters are missing or not JSON.
+        DataError: A file of tf.Examples is damaged, or holds something else.
     """
+    train_splits, eval_splits = train_splits or ["train"], eval_splits or ["eval"]
+    patterns = _patterns(examples, train_splits), _patterns(examples, eval_splits)
+    _require_readable(examples, {*train_splits, *eval_splits})
     schema_path = str(schema.path / "schema.pbtxt") if schema else None
     transform_path = str(transform_graph.path) if transform_graph else None
     return FnArgs(
-        train_files=_patterns(examples, train_splits or ["train"]),
-        eval_files=_patterns(examples, eval_splits or ["eval"]),
+        train_files=patterns[0],
+        eval_files=patterns[1],
         train_steps=train_steps or None,
         eval_steps=eval_steps or None,
         schema_path=schema_path,

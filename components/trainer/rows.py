@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from pyarrow.fs import LocalFileSystem
 
+from components.column_names import require_distinct
 from components.errors import DataError
 from components.examples import to_tfxio_form
 
@@ -105,6 +107,7 @@ def _fragment(path: str) -> ds.ParquetFileFragment:
         fragment.ensure_complete_metadata()
     except (pa.ArrowInvalid, OSError) as error:
         raise _damaged(path, error) from error
+    require_distinct(Path(path), fragment.physical_schema.names)
     return fragment
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from kfp.compiler import pipeline_spec_builder
 from kfp.compiler.compiler_utils import KubernetesManifestOptions
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PlatformSpec
 
-from components import resources, user_modules
+from components import provenance, resources, user_modules
 from components.digests import text_digest
 from components.errors import UserError
 from taxiway import known, loading, spec
@@ -35,7 +36,7 @@ def compiled(
         UserError: There is no such pipeline or profile, or a module cannot travel in it.
     """
     profiles = list(profiles)
-    if not target.endswith((".yaml", ".yml")):
+    if not target.endswith(loading.COMPILED):
         pipeline = loading.compiled(resources.rebuilt(loading.function(target), profiles))
     elif profiles:
         raise UserError(
@@ -74,6 +75,7 @@ def write(pipeline: Pipeline, path: Path, *, kubernetes: bool = False) -> None:
             kubernetes_manifest_options=options,
             kubernetes_manifest_format=kubernetes,
         )
+        partial.write_text(spec.with_whole_header(partial.read_text()))
         partial.replace(path)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error}") from error
@@ -93,13 +95,17 @@ def without_cache(pipeline: Pipeline) -> Pipeline:
 def _with_modules(pipeline: Pipeline, parameters: Mapping[str, Any]) -> Pipeline:
     """The pipeline with the source of the user's modules as an argument of the stages that call them.
 
-    An argument is part of Kubeflow's cache key; an environment variable is not.
+    An argument is part of Kubeflow's cache key; an environment variable is not, and so has the modules' commit.
     """
     users = list(_module_users(pipeline, pipeline.root, spec.with_defaults(pipeline.root, parameters)))
-    text = user_modules.packed(sorted({module for _, modules in users for module in modules}))
-    changed = copy.deepcopy(pipeline)
+    modules = sorted({module for _, modules in users for module in modules})
+    text, files = user_modules.packed(modules), frozenset().union(*map(user_modules.files, modules))
+    commit = {"name": provenance.COMMIT_VARIABLE, "value": provenance.commit_text(provenance.commit_with(files))}
+    changed = replace(copy.deepcopy(pipeline), sources=pipeline.sources | files)
     for label in {label for label, _ in users} if text else ():
-        changed.spec["deploymentSpec"]["executors"][label]["container"]["args"] += ["--modules", text]
+        container = changed.spec["deploymentSpec"]["executors"][label]["container"]
+        container["args"] += ["--modules", text]
+        container.setdefault("env", []).append(commit)
     return changed
 
 

@@ -142,15 +142,15 @@ def _version(host: Host, pipeline: Pipeline) -> tuple[str, str]:
     with tempfile.TemporaryDirectory() as folder, host.explained("upload the pipeline"):
         file = Path(folder) / "pipeline.yaml"
         compilation.write(pipeline, file)
-        made = host.client.upload_pipeline_version(str(file), name, pipeline_id=pipeline_id, description=_description())
+        made = host.client.upload_pipeline_version(
+            str(file), name, pipeline_id=pipeline_id, description=_description(pipeline)
+        )
     return pipeline_id, made.pipeline_version_id
 
 
-def _description() -> str:
-    commit = provenance.code_commit()
-    return f"Taxiway {__version__}" + (
-        f", commit {commit['commit']}{'+' * commit['modified']}" * bool(commit["commit"])
-    )
+def _description(pipeline: Pipeline) -> str:
+    commit = provenance.commit_text(provenance.commit_with(pipeline.sources))
+    return f"Taxiway {__version__}" + f", commit {commit}" * bool(commit)
 
 
 def _pipeline_id(host: Host, pipeline: Pipeline) -> str:

@@ -40,8 +40,8 @@ class Chain:
 
     @property
     def data(self) -> list[dict[str, Any]]:
-        """The data versions that it goes back to: DVC path, hash and revision."""
-        return _distinct(record["data"] for record in self.records if record.get("data"))
+        """The data versions that it goes back to: DVC path, hash and revision; of equal data the first commit's."""
+        return _distinct((record["data"] for record in self.records if record.get("data")), but="commit")
 
     @property
     def code(self) -> list[dict[str, Any]]:
@@ -51,9 +51,9 @@ class Chain:
 
     @property
     def modules(self) -> list[dict[str, str]]:
-        """The user's modules that took part: `name`, `function` and `digest`."""
+        """The user's modules that took part: `name`, `function` and `digest`; of equal code the first file's digest."""
         used = (module for r in self.records for module in r.get("code", {}).get("modules", {}).values())
-        return _distinct(used)
+        return _distinct(used, but="file_digest")
 
 
 def to_json(chain: Chain) -> str:
@@ -84,5 +84,9 @@ def trace(target: str, *, store: LineageStore | None = None) -> Chain:
     return Chain(target, in_order(records), rollbacks.all_of(store, target) if store else [])
 
 
-def _distinct(values: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    return list({json.dumps(value, sort_keys=True): value for value in values}.values())
+def _distinct(values: Iterable[dict[str, Any]], but: str = "") -> list[dict[str, Any]]:
+    """Each value once, in the order in which they come; of those that differ in the key `but` alone the first."""
+    found: dict[str, dict[str, Any]] = {}
+    for value in values:
+        found.setdefault(json.dumps({**value, but: ""}, sort_keys=True), value)
+    return list(found.values())

@@ -6,12 +6,13 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import RenderableType
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
+from taxiway import tables
 from taxiway.lineage.lookup import displayed
 from taxiway.lineage.stored import Run
+from taxiway.tables import Table
 
 _STATE_STYLES = {"COMPLETE": "green", "FAILED": "red", "CANCELED": "yellow", "RUNNING": "yellow"}
 
@@ -21,21 +22,21 @@ def to_json(run: Run) -> dict[str, Any]:
     return {**dataclasses.asdict(run), "started": run.started.isoformat()}
 
 
-def render(runs: Sequence[Run]) -> RenderableType:
-    """A table of runs."""
-    # The run's name tells the pipeline and the time of its start.
-    table = Table("run", "state", "took", "tasks", "blessed", "pushed", box=None, pad_edge=False)
-    table.columns[0].no_wrap = True
-    for run in runs:
-        table.add_row(
-            run.id,
-            Text(run.state.lower(), _STATE_STYLES.get(run.state, "")),
-            _duration(run.seconds),
-            ", ".join(f"{count} {state.lower()}" for state, count in sorted(run.tasks.items())),
-            {True: "yes", False: "no", None: "-"}[run.blessed],
-            Text("\n".join(map(displayed, run.pushed)) or "-", overflow="fold"),
-        )
-    return table
+def show(runs: Sequence[Run], console: Console) -> None:
+    """Prints the runs, one a row. A run's name tells the pipeline and the time of its start."""
+    columns = ("run", "state", "took", "blessed", "tasks", "pushed")
+    tables.show(Table(columns, [_row(run) for run in runs]), console)
+
+
+def _row(run: Run) -> list[str | Text]:
+    return [
+        run.id,
+        Text(run.state.lower(), _STATE_STYLES.get(run.state, "")),
+        _duration(run.seconds),
+        {True: "yes", False: "no", None: "-"}[run.blessed],
+        ", ".join(f"{count} {state.lower()}" for state, count in sorted(run.tasks.items())) or "-",
+        ", ".join(map(displayed, run.pushed)) or "-",
+    ]
 
 
 def _duration(seconds: float) -> str:

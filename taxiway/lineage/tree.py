@@ -13,12 +13,13 @@ from rich.tree import Tree
 
 from components.provenance import Record
 from taxiway.lineage.lookup import displayed
-from taxiway.lineage.records import sources
+from taxiway.lineage.records import siblings, sources
 
 if TYPE_CHECKING:
     from taxiway.lineage.chain import Chain
 
 _DIGITS = 12
+_UNKNOWN = {"source": "fetched; its history stays where it came from"}
 _LONG = 60  # characters of a parameter's value
 
 
@@ -55,25 +56,21 @@ def _tree(record: Record, records: list[Record], shown: list[Record], port: str)
     if record in shown:
         tree.label = Text.assemble(_headline(record, port), ("  as above", "dim"))
         return tree
-    siblings = [each for each in records if each not in shown and _same_call(each, record) and each is not record]
-    shown += [record, *siblings]
-    for line in [*_details(record), *map(_beside, siblings)]:
+    beside = siblings(record, records)
+    shown += [record, *beside]
+    for line in [*_details(record), *map(_beside, beside)]:
         tree.add(Text(line, style="dim", overflow="fold"))
     found = sources(record, records)
     for name, digest in record["inputs"].items():
         if name in found:
             tree.children.append(_tree(found[name], records, shown, name))
         else:
-            tree.add(Text(f"{name}: {_short(digest)}  made outside the pipeline"))
+            tree.add(Text(f"{name}: {_short(digest)}  {_UNKNOWN.get(name, 'made outside the pipeline')}"))
     return tree
 
 
 def _beside(record: Record) -> str:
     return f"beside it, {record['output']}: {record['type']} {_short(record['digest'])}"
-
-
-def _same_call(record: Record, other: Record) -> bool:
-    return all(record.get(key) == other.get(key) for key in ("stage", "inputs", "parameters"))
 
 
 def _headline(record: Record, port: str) -> Text:

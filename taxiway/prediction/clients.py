@@ -18,11 +18,11 @@ from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
 import numpy as np
 
+from components import tensor_protos
 from components.errors import ServiceError, TaxiwayError, UserError
+from components.serving_stubs import get_model_metadata_pb2, model_pb2, predict_pb2, prediction_service_pb2_grpc
 from taxiway.certificates import require_loadable
-from taxiway.prediction import tensors
 from taxiway.prediction.signatures import Batch, Signature
-from taxiway.serving_stubs import get_model_metadata_pb2, model_pb2, predict_pb2, prediction_service_pb2_grpc
 
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s/:]+):(\d{1,5})")
 _UNLIMITED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
@@ -96,10 +96,10 @@ class GrpcClient:
         """The outputs of a batch, arrays by name."""
         request = predict_pb2.PredictRequest(model_spec=self._spec(signature.name))
         for name, (array, dtype) in batch.items():
-            request.inputs[name].CopyFrom(tensors.to_proto(array, dtype))
+            request.inputs[name].CopyFrom(tensor_protos.to_proto(array, dtype, packed=True))
         outputs = self._asked(self._service.Predict, request).outputs
         try:
-            return {name: tensors.from_proto(outputs[name]) for name in sorted(outputs)}
+            return {name: tensor_protos.from_proto(outputs[name]) for name in sorted(outputs)}
         except ValueError as error:
             raise ServiceError(f"the answer of {self._address} cannot be read: {error}") from error
 

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from components import column_names
 from components.errors import DataError, UserError
 from components.examples import read_parquet
 
@@ -42,10 +43,10 @@ class ExamplesFile:
 
 
 def _csv(path: Path) -> ExamplesFile:
-    def texts(names: list[str]) -> Iterator[pa.RecordBatch]:
+    def texts() -> Iterator[pa.RecordBatch]:
         # An empty cell is a missing value, a quoted empty one an empty text.
         convert = pyarrow.csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()),
+            column_types=dict.fromkeys(written, pa.string()),
             null_values=[""],
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
@@ -53,26 +54,25 @@ def _csv(path: Path) -> ExamplesFile:
         parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
         try:
             with pyarrow.csv.open_csv(path, parse_options=parse, convert_options=convert) as opened:
-                yield from opened
+                yield from (batch.rename_columns(names) for batch in opened)
         except pa.ArrowInvalid as error:
             raise DataError(f"{path}: {error}", mend="write it as CSV in UTF-8, with a header") from error
 
     def batches(rows: int) -> Iterator[pa.RecordBatch]:
-        return _rebatched(texts(names), rows)
+        return _rebatched(texts(), rows)
 
-    names = _csv_names(path)
-    return ExamplesFile(path, names, lambda: _narrowest_types(texts(names)), is_text=True, batches=batches)
+    written = _written_names(path)
+    names = column_names.of_header(written)
+    column_names.require_distinct(path, names)
+    return ExamplesFile(path, names, lambda: _narrowest_types(texts()), is_text=True, batches=batches)
 
 
-def _csv_names(path: Path) -> list[str]:
+def _written_names(path: Path) -> list[str]:
     try:
         with pyarrow.csv.open_csv(path) as opened:
             names: list[str] = opened.schema.names
     except pa.ArrowInvalid as error:
         raise DataError(f"{path}: {error}", mend="write it as CSV in UTF-8, with a header") from error
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise DataError(f"{path} has two columns {twice!r}", mend="rename one")
     return names
 
 
@@ -104,6 +104,7 @@ def _parquet(path: Path) -> ExamplesFile:
         schema = pq.read_schema(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path} is not a readable Parquet file: {error}", mend="write the file again") from error
+    column_names.require_distinct(path, schema.names)
     types = dict(zip(schema.names, schema.types, strict=True))
     return ExamplesFile(
         path, schema.names, lambda: types, is_text=False, batches=lambda rows: read_parquet(path, batch_rows=rows)
@@ -150,11 +151,15 @@ def _whole(text: str) -> list[Any] | None:
 
 
 def _decoded(text: str) -> Any:
-    return json.loads(text, object_hook=_bytes_or_object)
+    return json.loads(text, object_pairs_hook=_bytes_or_object)
 
 
-def _bytes_or_object(found: dict[str, Any]) -> Any:
+def _bytes_or_object(pairs: list[tuple[str, Any]]) -> Any:
     """TF Serving's form of bytes in JSON is `{"b64": "..."}`."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"an object has the key {next(key for key in keys if keys.count(key) > 1)!r} twice")
     if found.keys() == {"b64"} and isinstance(found["b64"], str):
         try:
             return base64.b64decode(found["b64"], validate=True)

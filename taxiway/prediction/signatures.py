@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 
 from components.errors import DataError, UserError
 from components.examples import encode_tf_examples, to_tfxio_form
+from components.serving_stubs import types_pb2
+from components.tensor_protos import dtype_name
 from taxiway.prediction.examples_file import ExamplesFile, first_failing, first_missing
-from taxiway.prediction.tensors import dtype_name
-from taxiway.serving_stubs import types_pb2
 
 _ARROW: dict[int, pa.DataType] = {
     types_pb2.DT_FLOAT: pa.float32(),
@@ -296,6 +296,6 @@ def _fitted(array: Any, wanted: Input, column: _Column) -> Any:
         raise DataError(
             f"{column.file.path}: the column {column.name!r} has the shape {list(array.shape[1:])} a row; "
             f"the input takes {list(sizes)}",
-            mend=f"write {dtype_name(wanted.dtype)} values of that shape",
+            mend=f"write values of the type {dtype_name(wanted.dtype)} and of that shape",
         )
     return array

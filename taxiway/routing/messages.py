@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from taxiway.prediction.tensors import from_proto
-from taxiway.serving_stubs import (
+from components.serving_stubs import (
     classification_pb2,
     example_pb2,
     get_model_status_pb2,
@@ -22,6 +21,7 @@ from taxiway.serving_stubs import (
     regression_pb2,
     types_pb2,
 )
+from components.tensor_protos import first_value
 
 _REQUESTS = {
     "Predict": predict_pb2.PredictRequest,
@@ -103,7 +103,7 @@ def feature_of_grpc(method: str, request: bytes, name: str) -> bytes | None:
 
 def _of_inputs(inputs: Mapping[str, Any], name: str) -> bytes | None:
     if name in inputs:
-        return _key(from_proto(inputs[name]).reshape(-1)[0])
+        return _key(first_value(inputs[name]))
     if len(inputs) == 1:
         [only] = inputs.values()
         if only.dtype == types_pb2.DT_STRING:

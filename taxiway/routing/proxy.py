@@ -10,9 +10,11 @@ from pathlib import Path
 
 import aiohttp
 from aiohttp import web
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 
 from components.errors import ServiceError, TaxiwayError
+from taxiway import grpc_health
+from taxiway.http_server import Runner
 from taxiway.routing import grpc_side, rest_side, settings
 from taxiway.routing.record import Record
 from taxiway.routing.router import Router
@@ -31,8 +33,8 @@ def _taken(host: str, port: int, error: Exception) -> ServiceError:
 
 
 async def _web(stack: AsyncExitStack, app: web.Application, host: str, port: int, tls: settings.Tls | None) -> int:
-    # Bodies pass as they are, compressed ones too; a client that goes away ends its request.
-    runner = web.AppRunner(app, handler_cancellation=True, auto_decompress=False, access_log=None)
+    # Bodies pass as they are, compressed ones too.
+    runner = Runner(app, auto_decompress=False)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     context = rest_side.server_context(tls) if tls else None
@@ -50,7 +52,7 @@ async def _grpc(stack: AsyncExitStack, given: Settings, passing: grpc_side.Passi
         raise _taken(given.host, given.port, error) from error
     servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    await servicer.set("", health_pb2.HealthCheckResponse.SERVING)
+    await grpc_health.tell(servicer, ready=True)
     await server.start()
     stack.push_async_callback(server.stop, _GRACE_SECONDS)
     return port

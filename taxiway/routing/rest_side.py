@@ -7,6 +7,7 @@ import json
 import re
 import ssl
 import time
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -14,11 +15,14 @@ import aiohttp
 from aiohttp import web
 
 from components.errors import UserError
+from taxiway import http_server
 from taxiway.routing import messages
 from taxiway.routing.record import Entry, Record
 from taxiway.routing.router import Route, Router
 from taxiway.routing.settings import Backend, Settings, StickyKey, Tls
 from taxiway.routing.shadow import SECONDS, Shadow
+from taxiway.serving.errors import ServingError
+from taxiway.serving.rest_bodies import RefusedError, read
 
 _PATH = re.compile(
     r"(?P<model>/v1/models/(?P<name>[^/:]+))"
@@ -30,6 +34,9 @@ _HOP_BY_HOP = {
     "upgrade", "host", "content-length",
 }  # fmt: skip
 _CONNECT_SECONDS = 5
+_BODY_SECONDS = 30.0
+"""How long a body may stand still, as at the model server."""
+
 _ANSWER_CHARACTERS = 2000
 
 
@@ -53,7 +60,13 @@ class Passing:
 
     async def handle(self, request: web.Request) -> web.Response:
         """Passes one request on."""
-        began, body = time.perf_counter(), await request.read()
+        began = time.perf_counter()
+        try:
+            body = await read(request, self._size, _BODY_SECONDS)
+        except RefusedError as refused:
+            return _refused(str(refused), refused.status)
+        except ServingError as error:
+            return _refused(error.message, HTTPStatus.BAD_REQUEST)
         found = _PATH.fullmatch(request.rel_url.raw_path)
         model = unquote(found["name"]) if found else ""
         route = self._route(found, model, request, body)
@@ -64,7 +77,7 @@ class Passing:
             return web.Response(status=status, headers=headers, body=content)
         except _BackendError as error:
             status = error.status
-            return web.json_response({"error": str(error)}, status=status)
+            return http_server.error(str(error), status)
         finally:
             self._tell("request", verb, model, route, status, began)
             if route.shadow and found:
@@ -155,6 +168,12 @@ class Passing:
         self._shadow.put(copy, model, len(body) + len(real))
 
 
+def _refused(message: str, status: int) -> web.Response:
+    answer = http_server.error(message, status)
+    answer.force_close()  # the rest of the body is not waited for
+    return answer
+
+
 def _multidict(pairs: list[tuple[str, str]]) -> Any:
     from multidict import CIMultiDict
 
@@ -193,14 +212,6 @@ async def _is_reachable(backend: Backend) -> bool:
     return True
 
 
-@web.middleware
-async def _errors_as_json(request: web.Request, handler: Any) -> Any:
-    try:
-        return await handler(request)
-    except web.HTTPException as error:
-        return web.json_response({"error": f"{error.reason}: {request.method} {request.path}"}, status=error.status)
-
-
 def application(passing: Passing, router: Router, record: Record, settings: Settings) -> web.Application:
     """The REST API: TF Serving's paths, `/healthz`, `/readyz` and `/metrics`."""
 
@@ -217,13 +228,13 @@ def application(passing: Passing, router: Router, record: Record, settings: Sett
         }
         for name in sorted(needed):
             if not await _is_reachable(settings.backends[name]):
-                return web.Response(status=503, text=f"the backend {name} cannot be reached\n")
+                return http_server.error(f"the backend {name} cannot be reached", 503)
         return web.Response(text="ok\n")
 
     async def metrics(request: web.Request) -> web.Response:
         return web.Response(body=record.metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
-    app = web.Application(client_max_size=settings.max_megabytes << 20, middlewares=[_errors_as_json])
+    app = web.Application(client_max_size=settings.max_megabytes << 20)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", metrics)
@@ -246,7 +257,7 @@ def admin(router: Router) -> web.Application:
             return web.json_response({"error": f"the body is no JSON: {error}"}, status=400)
         return web.json_response(router.weights())
 
-    app = web.Application(client_max_size=1 << 20, middlewares=[_errors_as_json])
+    app = web.Application(client_max_size=1 << 20)
     app.router.add_get("/weights", show)
     app.router.add_put("/weights", change)
     return app

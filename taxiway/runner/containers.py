@@ -53,6 +53,8 @@ class ContainerLauncher:
         ServiceError: No engine answers, or it does not let this user in.
     """
 
+    has_images = True
+
     def __init__(self) -> None:
         url = container_engine.address()
         self._client = engine.connect(url)
@@ -130,6 +132,11 @@ class ContainerLauncher:
             # What does not stop now, the reaper removes.
             with contextlib.suppress(DockerException, RequestException):
                 container.stop(timeout=_STOP_SECONDS)
+
+    def kill(self) -> None:
+        """Has the reaper remove all containers."""
+        self._stopped = True
+        self._reaper.begin()
 
     def close(self) -> None:
         """Ends the connection, and removes what is left."""

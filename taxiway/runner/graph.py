@@ -10,15 +10,18 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from components.errors import TaxiwayError, UserError
 from taxiway import conditions, spec
 from taxiway.placeholders import filled
+from taxiway.runner import retries
+from taxiway.runner.retries import Attempt, Stop
 from taxiway.scope import Scope
 from taxiway.spec import Json, Pipeline
 
@@ -34,6 +37,8 @@ class State(StrEnum):
 
 
 DONE = (State.SUCCEEDED, State.CACHED)
+USER_ERROR = 2
+"""The exit status of a stage whose input has to change; see components/__main__.py."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,8 @@ class Call:
         executor: Its executor there: a `container` or an `importer`.
         inputs: Its parameters, defaults included, and artifacts.
         task: The task in the compiled pipeline: caching and retries.
+        facts: What placeholders of the run and of the task stand for.
+        platform: What Kubernetes is to add to its pod.
         at_exit: Whether it runs, as an exit handler or in one, though another task failed.
     """
 
@@ -83,6 +90,8 @@ class Call:
     executor: Json
     inputs: Values
     task: Json
+    facts: Mapping[str, str] = field(default_factory=dict)
+    platform: Json = field(default_factory=dict)
     at_exit: bool = False
 
 
@@ -107,15 +116,27 @@ class Graph:
     pipeline: Pipeline
     carry: Carry
     facts: Mapping[str, str]
-    stopping: threading.Event
+    stopping: Stop
     at_exit: bool = False
 
     def run(self, parameters: Json) -> Result:
         """Runs the whole pipeline and returns its outputs."""
         return self.run_dag(self.pipeline.root, Values(parameters), "")
 
-    def run_dag(self, component: Json, inputs: Values, prefix: str) -> Result:
-        """Runs the tasks of a DAG, each as soon as it can, and returns when all have ended."""
+    def run_dag(self, component: Json, inputs: Values, prefix: str, pauses: Iterable[float] = ()) -> Result:
+        """Runs the tasks of a DAG, each as soon as it can, and returns when all have ended.
+
+        Args:
+            component: The DAG's component.
+            inputs: Its inputs.
+            prefix: What its tasks' names begin with.
+            pauses: The seconds before each further attempt, where one fails.
+        """
+        for pause in pauses:
+            attempt = replace(self, stopping=Attempt(self.stopping))
+            result = attempt.run_dag(component, inputs, prefix)
+            if result.state != State.FAILED or result.exit_status == USER_ERROR or self.stopping.wait(pause):
+                return result
         return _Dag(self, component["dag"], inputs, prefix).run()
 
 
@@ -131,25 +152,23 @@ class _Dag:
 
     def run(self) -> Result:
         for name, task in self._dag["tasks"].items():
-            threading.Thread(target=self._settle, args=(name, task), daemon=True).start()
+            settle(self._results[name], self._call_name(name), partial(self._watched, name, task))
         results = {name: future.result() for name, future in self._results.items()}
         for state in (State.FAILED, State.CANCELED):
             if first := next((r for r in results.values() if r.state == state), None):
                 return Result(state, error=first.error, exit_status=first.exit_status)
         return Result(State.SUCCEEDED, self._outputs(results))
 
-    def _settle(self, name: str, task: Json) -> None:
-        """Sets a task's result, whatever happens: others wait for it."""
+    def _watched(self, name: str, task: Json) -> Result:
+        """A task's result; a failure is known to all before those that wait for it go on."""
         try:
             result = self._result(name, task)
-        except TaxiwayError as error:
-            result = Result(State.FAILED, error=f"{self._call_name(name)}: {error}", exit_status=error.exit_status)
-        except Exception as error:
-            # A defect of ours, or a spec that no compiler writes: others wait for a result all the same.
-            result = Result(State.FAILED, error=f"{self._prefix}{name}: {type(error).__name__}: {error}", exit_status=1)
+        except BaseException:
+            self._graph.stopping.set()
+            raise
         if result.state == State.FAILED:
             self._graph.stopping.set()
-        self._results[name].set_result(result)
+        return result
 
     def _result(self, name: str, task: Json) -> Result:
         before = {other: self._results[other].result() for other in spec.dependencies(task)}
@@ -163,28 +182,34 @@ class _Dag:
                 return Result(State.SKIPPED)
         if "artifactIterator" in task or "parameterIterator" in task:
             return self._loop(name, task, before)
-        inputs = self._resolved(task, before)
-        if not self._is_triggered(task, inputs.parameters):
+        inputs = self._resolved(name, task, before)
+        if not self._is_triggered(name, task, inputs.parameters):
             return Result(State.SKIPPED)
         return self._run_component(name, task, inputs)
 
-    def _is_triggered(self, task: Json, parameters: Json) -> bool:
+    def _is_triggered(self, name: str, task: Json, parameters: Json) -> bool:
         condition = task.get("triggerPolicy", {}).get("condition")
         declared = spec.as_declared_texts(self._graph.pipeline.component(task), parameters)
-        return not condition or conditions.holds(condition, declared, self._scope(parameters))
+        return not condition or conditions.holds(condition, declared, self._scope(name, parameters))
 
     def _run_component(self, name: str, task: Json, inputs: Values, index: int | None = None) -> Result:
         component = self._graph.pipeline.component(task)
-        around = self._scope(inputs.parameters).with_defaults(spec.defaults(component))
-        defaults = {name: around.constant(name) for name in around.constants}
+        around = self._scope(name, inputs.parameters).with_defaults(spec.defaults(component))
+        defaults = {key: around.constant(key) for key in around.constants}
         parameters = spec.with_defaults(component, {**defaults, **inputs.parameters})
         if "dag" in component:
             inner = Values(spec.inherited(task, self._inputs.parameters) | parameters, inputs.artifacts)
-            return self._around(task).run_dag(component, inner, spec.child_name(self._prefix, name, task, index))
-        executor = _settled(self._graph.pipeline.executor(component), self._scope(parameters))
+            prefix = spec.child_name(self._prefix, name, task, index)
+            return self._around(task).run_dag(component, inner, prefix, retries.pauses(task))
+        pipeline = self._graph.pipeline
+        executor = _settled(pipeline.executor(component), self._scope(name, parameters))
         taken = Values(spec.taken(component, parameters), inputs.artifacts)
+        _require_inputs(component, taken)
+        facts, platform = self._facts(name), pipeline.platform_of(component)
         at_exit = self._graph.at_exit or _runs_after_failures(task)
-        return self._graph.carry(Call(self._call_name(name), component, executor, taken, task, at_exit))
+        return self._graph.carry(
+            Call(self._call_name(name), component, executor, taken, task, facts, platform, at_exit)
+        )
 
     def _around(self, task: Json) -> Graph:
         """The graph for the tasks inside of a task: what failed outside does not stop an exit handler's."""
@@ -198,61 +223,56 @@ class _Dag:
         return f"{loop['outer']}{'/' if loop['outer'] else ''}{name}{loop['index']}" if loop else self._prefix + name
 
     def _loop(self, name: str, task: Json, before: Mapping[str, Result]) -> Result:
-        inputs = self._resolved(task, before)
+        inputs = self._resolved(name, task, before)
         kind, iterator = next((k, task[k]) for k in ("parameterIterator", "artifactIterator") if k in task)
-        items = self._items(iterator, inputs, self._scope(inputs.parameters))
+        items = self._items(iterator, inputs, self._scope(name, inputs.parameters))
         at_once = threading.Semaphore(int(task.get("iteratorPolicy", {}).get("parallelismLimit", 0)) or len(items) or 1)
         results: list[Future[Result]] = [Future() for _ in items]
 
-        def iterate(index: int, item: Any) -> None:
+        def iterate(index: int, item: Any) -> Result:
             with at_once:
-                results[index].set_result(self._iteration(name, task, index, _with_item(inputs, kind, iterator, item)))
+                return self._run_component(name, task, _with_item(inputs, kind, iterator, item), index)
 
         for index, item in enumerate(items):
-            threading.Thread(target=iterate, args=(index, item), daemon=True).start()
+            settle(results[index], f"{self._prefix}{name}[{index}]", partial(iterate, index, item))
         return _collected(self._graph.pipeline.component(task), [future.result() for future in results])
-
-    def _iteration(self, name: str, task: Json, index: int, inputs: Values) -> Result:
-        try:
-            return self._run_component(name, task, inputs, index)
-        except TaxiwayError as error:
-            return Result(State.FAILED, error=str(error), exit_status=error.exit_status)
 
     @staticmethod
     def _items(iterator: Json, inputs: Values, scope: Scope) -> list[Any]:
         source = iterator["items"]
         if "inputArtifact" in source:
             return inputs.artifacts[source["inputArtifact"]]
-        given = "raw" not in source
-        items = inputs.parameters[source["inputParameter"]] if given else filled(json.loads(source["raw"]), scope)
-        items = json.loads(items) if isinstance(items, str) else items
-        if not isinstance(items, list):
-            raise UserError(f"a loop runs over a list, not over {items!r}")
-        return items
+        if "raw" in source:
+            return list(filled(spec.listed(source["raw"]), scope))
+        return spec.listed(inputs.parameters.get(source["inputParameter"]))
 
-    def _resolved(self, task: Json, before: Mapping[str, Result]) -> Values:
+    def _resolved(self, name: str, task: Json, before: Mapping[str, Result]) -> Values:
         sources = task.get("inputs", {})
         component = self._graph.pipeline.component(task)
-        definitions = component.get("inputDefinitions", {}).get("parameters", {})
         constants = spec.constants(task)
         given = {
-            name: value
-            for name, source in sources.get("parameters", {}).items()
-            if name not in constants and (value := self._parameter(source, before)) is not None
+            key: value
+            for key, source in sources.get("parameters", {}).items()
+            if key not in constants and (value := self._parameter(source, before)) is not None
         }
         # Constants may be templates over the parameters beside them.
-        scope = self._scope(given, constants)
-        values = given | {name: scope.constant(name) for name in constants}
-        parameters = {name: spec.coerced(definitions.get(name, {}), value) for name, value in values.items()}
+        scope = self._scope(name, given, constants)
+        values = given | {key: scope.constant(key) for key in constants}
+        parameters = spec.typed(component, values)
         artifacts = {
-            name: found
-            for name, source in sources.get("artifacts", {}).items()
+            key: found
+            for key, source in sources.get("artifacts", {}).items()
             if (found := self._artifacts(source, before)) is not None
         }
         return Values(parameters, artifacts)
 
-    def _scope(self, parameters: Json, constants: Mapping[str, Any] = {}) -> Scope:
-        return Scope(parameters, constants, self._inputs.parameters, self._graph.facts)
+    def _scope(self, name: str, parameters: Json, constants: Mapping[str, Any] = {}) -> Scope:
+        return Scope(parameters, constants, self._inputs.parameters, self._facts(name))
+
+    def _facts(self, name: str) -> dict[str, str]:
+        """The run's placeholders and the task's: its name as Kubeflow gives it, and an id in place of MLMD's."""
+        identifier = f"{self._graph.facts['.pipeline_job_resource_name']}/{self._call_name(name)}"
+        return {**self._graph.facts, ".pipeline_task_name": name, ".pipeline_task_uuid": identifier}
 
     def _parameter(self, source: Json, before: Mapping[str, Result]) -> Any:
         if "componentInputParameter" in source:
@@ -305,6 +325,42 @@ def _settled(executor: Json, scope: Scope) -> Json:
     return {"container": {**container, **filled(settings, scope)}}
 
 
+def settle(future: Future[Result], name: str, make: Callable[[], Result]) -> None:
+    """Makes a result in a thread of its own, and sets it whatever happens: others wait for it."""
+
+    def work() -> None:
+        result = Result(State.FAILED, error=f"{name} failed, and the error cannot be shown", exit_status=1)
+        try:
+            result = make()
+        except BaseException as error:
+            result = failure(error, f"{name}: ")
+        finally:
+            future.set_result(result)
+
+    try:
+        threading.Thread(target=work, daemon=True).start()
+    except RuntimeError as error:
+        # The machine has no more threads.
+        future.set_result(failure(error, f"{name}: "))
+
+
+def failure(error: BaseException, prefix: str = "") -> Result:
+    """The result of what raised an exception; one that is not ours is a defect, or a spec that no compiler writes."""
+    if isinstance(error, TaxiwayError):
+        return Result(State.FAILED, error=f"{prefix}{error}", exit_status=error.exit_status)
+    return Result(State.FAILED, error=f"{prefix}{type(error).__name__}: {error}", exit_status=1)
+
+
+def _require_inputs(component: Json, inputs: Values) -> None:
+    """Refuses to start a container that would miss what it needs."""
+    definitions = component.get("inputDefinitions", {})
+    given: dict[str, Collection[str]] = {"parameters": inputs.parameters, "artifacts": inputs.artifacts}
+    for kind, names in given.items():
+        for name, definition in definitions.get(kind, {}).items():
+            if name not in names and not definition.get("isOptional"):
+                raise UserError(f"the input {name!r} has no value: what gives it was skipped, or none was given")
+
+
 def _runs_after_failures(task: Json) -> bool:
     return bool(task.get("triggerPolicy", {}).get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED")
 
@@ -322,7 +378,9 @@ def _collected(component: Json, results: list[Result]) -> Result:
             return first
     definitions = component.get("outputDefinitions", {})
     parameters = {
-        name: [result.outputs.parameters.get(name) for result in results] for name in definitions.get("parameters", {})
+        # A turn in which a condition skipped the task gives nothing.
+        name: [result.outputs.parameters[name] for result in results if name in result.outputs.parameters]
+        for name in definitions.get("parameters", {})
     }
     artifacts = {
         name: [artifact for result in results for artifact in result.outputs.artifacts.get(name, [])]

@@ -67,7 +67,13 @@ def ended(status: int, usage: resource.struct_rusage) -> Ended:
 
 
 class Launcher(Protocol):
-    """Starts containers, several at once, and ends them."""
+    """Starts containers, several at once, and ends them.
+
+    Attributes:
+        has_images: Whether they run in their images.
+    """
+
+    has_images: bool
 
     def open(self, log: Path) -> None:
         """Begins a run; what the launcher itself has to say goes into the file."""
@@ -96,6 +102,9 @@ class Launcher(Protocol):
 
     def stop(self) -> None:
         """Ends every container that runs, and makes their `launch` return."""
+
+    def kill(self) -> None:
+        """Ends at once what `stop` has not ended."""
 
     def close(self) -> None:
         """Frees what the launcher holds; no container runs any more."""

@@ -17,11 +17,11 @@ from concurrent.futures import Future
 from functools import cached_property
 from itertools import count
 from pathlib import Path
+from typing import IO
 
-from components import provenance
+from components import preload, provenance
 from components.digests import text_digest
 from components.errors import ServiceError
-from components.preload import HEAVY
 from taxiway.runner.launcher import Ended, Job, ended
 
 STOPPED = Ended(-signal.SIGTERM)
@@ -29,6 +29,8 @@ STOPPED = Ended(-signal.SIGTERM)
 
 class LocalLauncher:
     """Containers as processes of this machine; a `Launcher`."""
+
+    has_images = False
 
     def __init__(self) -> None:
         self._log = Path(os.devnull)
@@ -75,12 +77,15 @@ class LocalLauncher:
 
     def stop(self) -> None:
         """Ends all processes: SIGTERM to each one's group."""
-        with self._lock:
-            self._stopped = True
-            for server in self._servers.values():
-                server.stop()
-            for process in self._processes:
-                os.killpg(process.pid, signal.SIGTERM)
+        self._signal(signal.SIGTERM)
+        for server in self._all_servers():
+            server.stop()
+
+    def kill(self) -> None:
+        """Ends all processes: SIGKILL to each one's group."""
+        self._signal(signal.SIGKILL)
+        for server in self._all_servers():
+            server.kill()
 
     def close(self) -> None:
         """Ends the servers, and keeps what they said."""
@@ -97,6 +102,16 @@ class LocalLauncher:
         """The installed packages by name and version, as their metadata folders are called."""
         packages = sorted(entry.name for entry in Path(sysconfig.get_path("purelib")).glob("*.dist-info"))
         return text_digest(" ".join([sys.version, *packages]))
+
+    def _signal(self, number: signal.Signals) -> None:
+        with self._lock:
+            self._stopped = True
+            for process in self._processes:
+                _signal(process, number)
+
+    def _all_servers(self) -> list[_Server]:
+        with self._lock:
+            return list(self._servers.values())
 
     def _serving(self, tree: str) -> _Server:
         with self._lock:
@@ -125,6 +140,8 @@ class LocalLauncher:
             )
             with self._lock:
                 self._processes.add(process)
+                if self._stopped:
+                    _signal(process, signal.SIGTERM)
             try:
                 _, status, usage = os.wait4(process.pid, 0)
                 process.returncode = os.waitstatus_to_exitcode(status)
@@ -134,8 +151,14 @@ class LocalLauncher:
                     self._processes.discard(process)
 
 
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Sends a signal to a process's group, which may have ended by itself."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
 def _tree(stage: str) -> str:
-    return "HEAVY" if HEAVY.serves(stage) else "LIGHT"
+    return "HEAVY" if preload.HEAVY.serves(stage) else "LIGHT"
 
 
 class _Server:
@@ -149,12 +172,15 @@ class _Server:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._words,
+            env={**preload.ENVIRONMENT, **os.environ},
             # Ctrl-C is for the runner to pass on.
             start_new_session=True,
         )
         self._lock = threading.Lock()
         self._numbers = count()
         self._jobs: dict[int, Future[Ended]] = {}
+        self._stopped = False
+        self._end: BaseException | None = None
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
@@ -166,6 +192,10 @@ class _Server:
         """
         number, answer = next(self._numbers), Future[Ended]()
         with self._lock:
+            if self._stopped:
+                return STOPPED
+            if self._end:
+                raise self._end
             self._jobs[number] = answer
         self._send(
             {
@@ -181,18 +211,21 @@ class _Server:
 
     def stop(self) -> None:
         """Ends all stages."""
-        with contextlib.suppress(BrokenPipeError):
-            self._send({"stop": True})
         with self._lock:
+            self._stopped = True
             for job in self._jobs.values():
                 job.set_result(STOPPED)
             self._jobs.clear()
+        with contextlib.suppress(BrokenPipeError):
+            self._send({"stop": True})
 
     def kill(self) -> None:
         """Ends the server; it may be in the middle of an import that nobody waits for any more."""
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        # First: who writes to it would hold the pipe.
         self._process.kill()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
 
     def join(self) -> None:
         """Waits until the server has ended."""
@@ -215,15 +248,25 @@ class _Server:
             self._process.stdin.flush()
 
     def _listen(self) -> None:
+        """Hears of ended stages until there will be no more; then nobody waits for one any longer."""
         assert self._process.stdout is not None
-        with self._process.stdout as answers:
-            for line in answers:
-                answer = json.loads(line)
-                with self._lock:
-                    job = self._jobs.pop(answer.pop("job"), None)
-                if job:
-                    job.set_result(Ended(**answer))
+        end: BaseException = BrokenPipeError("the server ended")
+        try:
+            with self._process.stdout as answers:
+                self._hear(answers)
+        except BaseException as error:
+            end = error
         with self._lock:
+            self._end = end
             for job in self._jobs.values():
-                job.set_exception(BrokenPipeError("the server ended"))
+                job.set_exception(end)
             self._jobs.clear()
+
+    def _hear(self, answers: IO[bytes]) -> None:
+        for line in answers:
+            answer = json.loads(line)
+            number, end = answer.pop("job"), Ended(**answer)
+            with self._lock:
+                job = self._jobs.pop(number, None)
+            if job:
+                job.set_result(end)

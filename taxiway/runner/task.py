@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-import hashlib
+import itertools
 import json
+import os
 import re
 import shutil
 import signal
@@ -12,28 +13,30 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from components import data_versions, provenance, user_modules
-from components.artifacts import TFX_VERSION, TYPES, Artifact
+from components import custom_ops, data_versions, provenance, user_modules
+from components.artifacts import TFX_VERSION, TYPES, Artifact, Role
 from components.digests import text_digest
 from components.dvc_outputs import repository_root
 from components.dvc_revisions import is_url
 from components.errors import UserError
 from components.executor import local_path
-from taxiway import cache, spec
+from taxiway import cache, refusals, spec
 from taxiway.cache import Manifest
 from taxiway.digest_store import DigestStore
 from taxiway.home import Home
-from taxiway.placeholders import fill_command
-from taxiway.runner import outputs
-from taxiway.runner.graph import Call, Result, State, Values
+from taxiway.placeholders import bodies, fill_command
+from taxiway.runner import arguments, outputs, retries
+from taxiway.runner.graph import USER_ERROR, Call, Result, State, Values
 from taxiway.runner.launcher import Ended, Job, Launcher
 from taxiway.spec import Json
 
-USER_ERROR = 2  # the exit status of a stage whose input has to change; see components/__main__.py
 _LAST_LINES = 20
+# Metadata that say where an artifact came from, or where its models lie (TFX's names), and not what it is.
+_APART = {"digest", "provenance", provenance.CHAIN_PROPERTY, "current_model", "baseline_model"}
 _PATH_ROLES = ("Data", "Destination", "File", "Module")
 
 
@@ -49,6 +52,8 @@ class TaskRunner:
         digests: Remembered digests.
         use_cache: Whether earlier outputs may be used.
         launched: Called with what was not found in the cache and is about to run.
+        sources: The files that the pipeline came from.
+        pause: Waits for a time before a further attempt; true where the run stops, and there is to be none.
     """
 
     run_id: str
@@ -58,6 +63,8 @@ class TaskRunner:
     digests: DigestStore
     use_cache: bool = True
     launched: Callable[[Call], None] = field(default=lambda call: None)
+    sources: frozenset[Path] = frozenset()
+    pause: Callable[[float], bool] = field(default=lambda seconds: False)
 
     def carry(self, call: Call) -> Result:
         """Finds or makes the outputs of a call.
@@ -70,8 +77,8 @@ class TaskRunner:
         parts = self._key_parts(call)
         cacheable = self.use_cache and call.task.get("cachingOptions", {}).get("enableCache", False)
         if not cacheable:
-            # Its own folder: what other runs made stays theirs.
-            parts["run"] = self.run_id
+            # Its own folder: what other runs made stays theirs, and so does what the turns of a loop make.
+            parts["run"] = f"{self.run_id}/{call.name}"
         key = text_digest(json.dumps(parts, sort_keys=True))
         folder = self.home.artifacts / self.pipeline / _file_name(re.sub(r"\[\d+\]", "", call.name)) / key[7:23]
         with cache.locked(folder):
@@ -82,31 +89,38 @@ class TaskRunner:
 
     def log(self, name: str) -> Path:
         """The log file of a task."""
-        return self.home.runs / self.run_id / "logs" / f"{_file_name(name)}.log"
+        # No two tasks share one: `step[2]`, `step-2` and `sub/step` are three.
+        plain = name.replace("/", ".").replace("[", ".").replace("]", "")
+        return self.home.runs / self.run_id / "logs" / f"{_file_name(plain)}.log"
 
     def _key_parts(self, call: Call) -> Json:
         """Everything that the outputs depend on, readable."""
         container = call.executor["container"]
         stage = spec.stage_name(call.executor)
         return {
-            "container": {name: container.get(name) for name in ("command", "args", "env")},
+            "container": {name: container.get(name) for name in ("command", "args")}
+            | {"env": _key_variables(container)},
             "code": self.launcher.identity(stage, container["image"]),
             "parameters": call.inputs.parameters,
             "named": self._named(call),
-            "inputs": {name: [_digest(a) for a in found] for name, found in call.inputs.artifacts.items()},
+            "inputs": {name: [_as_seen(a) for a in found] for name, found in call.inputs.artifacts.items()},
             "outputs": call.component.get("outputDefinitions", {}),
+            "variables": {name: os.environ.get(name) for name in _of_kubernetes(call, secrets=False)},
+            "facts": {body: call.facts[body] for body in sorted(_bodies(container)) if body in call.facts},
         }
 
     def _named(self, call: Call) -> Json:
         """What the call's parameters name: the state of the data, files and modules behind them, and the places."""
         definitions = call.component.get("inputDefinitions", {}).get("parameters", {})
-        found = {}
+        found: Json = {}
         for name, value in call.inputs.parameters.items():
             role, detail = spec.mark(definitions.get(name, {}))
             if value and role == "Module":
                 found[name] = user_modules.describe(value, detail)["digest"]
             elif value and role == "File":
                 found[name] = self.digests.tree(_existing(name, value))
+            elif value and role == "Operations":
+                found[name] = custom_ops.digests(value, self.digests.tree)
             elif value and role == "Data":
                 found[name] = self._data(call.inputs.parameters, value)
             elif value and role == "Destination":
@@ -126,8 +140,7 @@ class TaskRunner:
 
     def _make(self, call: Call, parts: Json, key: str, folder: Path) -> Result:
         began = time.monotonic()
-        attempts = 1 + int(call.task.get("retryPolicy", {}).get("maxRetryCount", 0))
-        for attempt in range(attempts):
+        for pause in (*retries.pauses(call.task), None):
             staged = self.home.work / self.run_id / uuid.uuid4().hex
             staged.mkdir(parents=True)
             try:
@@ -138,7 +151,7 @@ class TaskRunner:
                     manifest.parameters.update(_written_parameters(call, executor_input, manifest.parameters))
                     result = self._keep(manifest, staged, folder, time.monotonic() - began)
                     return replace(result, cpu_seconds=ended.cpu_seconds, peak_mb=ended.peak_mb)
-                if status == USER_ERROR or attempt == attempts - 1 or status < 0:
+                if status == USER_ERROR or status < 0 or pause is None or self.pause(pause):
                     return Result(
                         _state_of(status),
                         error=self._error(call, status),
@@ -151,29 +164,33 @@ class TaskRunner:
     def _launch(self, call: Call, staged: Path) -> tuple[Ended, Json, outputs.Seen]:
         executor_input = _executor_input(call, staged)
         container = call.executor["container"]
-        environment = {variable["name"]: variable["value"] for variable in container.get("env", [])}
-        commit = provenance.code_commit()
-        environment[provenance.COMMIT_VARIABLE] = commit["commit"] + "+" * commit["modified"]
+        environment = {name: os.environ[name] for name in _of_kubernetes(call) if name in os.environ}
+        environment |= {variable["name"]: variable["value"] for variable in container.get("env", [])}
+        # A pipeline that was compiled with its modules has their commit.
+        environment.setdefault(provenance.COMMIT_VARIABLE, provenance.commit_text(self._commit(call)))
         if image := self._image(call):
             environment[provenance.IMAGE_VARIABLE] = image
         for name in ("outputs", "parameters", "tmp"):
             (staged / name).mkdir()
         # What a killed stage leaves goes with the staging folder.
         environment["TMPDIR"] = str(staged / "tmp")
+        stage = spec.stage_name(call.executor)
+        filled = fill_command(container.get("args", []), executor_input, call.facts)
         log = self.log(call.name)
         log.parent.mkdir(parents=True, exist_ok=True)
         self.launched(call)
         job = Job(
             name=call.name,
-            stage=spec.stage_name(call.executor),
+            stage=stage,
             image=container["image"],
-            command=fill_command(container.get("command", []), executor_input),
-            arguments=fill_command(container.get("args", []), executor_input),
+            command=fill_command(container.get("command", []), executor_input, call.facts),
+            arguments=arguments.in_files(filled, staged) if stage else filled,
             log=log,
             environment=environment,
             paths=(self.home.root, *_named_paths(call)),
             imports=_user_imports(call),
         )
+        arguments.require_short(job.words, call.inputs.parameters)
         return self.launcher.launch(job), executor_input, functools.partial(self.launcher.seen, job)
 
     def _keep(self, manifest: Manifest, staged: Path, folder: Path, seconds: float) -> Result:
@@ -207,7 +224,7 @@ class TaskRunner:
             return
         inputs = {port: _artifact(found[0]) for port, found in call.inputs.artifacts.items() if found}
         made_by = {
-            **provenance.activity(call.name, call.inputs.parameters, {}, inputs),
+            **provenance.activity(call.name, call.inputs.parameters, {}, inputs, self._commit(call)),
             "stage_version": text_digest(json.dumps(call.executor, sort_keys=True)),
             "image": self._image(call),
         }
@@ -215,6 +232,18 @@ class TaskRunner:
         # A folder elsewhere is the user's, and nothing is written into it.
         provenance.stamp(stamped, name, made_by, inputs, beside=path.is_relative_to(staged))
         artifact["metadata"] = stamped.metadata
+
+    @cached_property
+    def _code_commit(self) -> provenance.Commit:
+        """Asked once a run: in a large repository it takes its time."""
+        return provenance.code_commit()
+
+    def _commit(self, call: Call) -> provenance.Commit:
+        definitions = call.component.get("inputDefinitions", {}).get("parameters", {})
+        roles = {name: Role(*spec.mark(definition)) for name, definition in definitions.items()}
+        stage = spec.stage_name(call.executor)
+        covered = provenance.covered(stage, call.inputs.parameters, roles) if stage else ()
+        return provenance.commit_with(itertools.chain(self.sources, covered), self._code_commit)
 
     def _image(self, call: Call) -> str:
         """The image that a call runs in, with its digest; empty for a process."""
@@ -286,6 +315,15 @@ def _executor_input(call: Call, staged: Path) -> Json:
     }
 
 
+def _of_kubernetes(call: Call, *, secrets: bool = True) -> list[str]:
+    """The variables that Kubernetes would give a task, and the environment of the run gives here."""
+    return [name for name, origin, _ in refusals.variables(call.platform) if secrets or "secret" not in origin.split()]
+
+
+def _bodies(container: Json) -> set[str]:
+    return set(bodies([*container.get("command", []), *container.get("args", [])]))
+
+
 def _declared(name: str, definition: Json, staged: Path) -> Json:
     return {"name": name, "uri": str(staged / "outputs" / name), "type": definition["artifactType"], "metadata": {}}
 
@@ -309,18 +347,33 @@ def _written_parameters(call: Call, executor_input: Json, known: Json) -> Json:
         if name not in known:
             if not path.is_file():
                 raise UserError(f"{call.name} wrote no value for its output {name!r}")
-            found[name] = _parsed(name, definitions[name], path.read_text())
+            found[name] = _parsed(name, definitions[name], path.read_bytes())
     return found
 
 
-def _parsed(name: str, definition: Json, text: str) -> Any:
-    if definition["parameterType"] == "STRING":
-        return text
+# As Go's strconv.ParseBool reads it.
+_BOOLEANS = dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True) | dict.fromkeys(
+    ("0", "f", "F", "false", "FALSE", "False"), False
+)
+_READERS: dict[str, Callable[[str], Any]] = {
+    "STRING": str,
+    "NUMBER_INTEGER": int,
+    "NUMBER_DOUBLE": float,
+    "BOOLEAN": lambda text: _BOOLEANS[text.strip()],
+}
+
+
+def _parsed(name: str, definition: Json, written: bytes) -> Any:
+    """What a container wrote into an output's file, read as Kubeflow's launcher reads it."""
+    kind = definition["parameterType"]
     try:
-        return spec.coerced(definition, json.loads(text))
-    except json.JSONDecodeError as error:
-        kind = definition["parameterType"].lower()
-        raise UserError(f"the output {name!r} takes a {kind}, not {text[:100]!r}") from error
+        value = _READERS.get(kind, json.loads)(written.decode())
+    except (KeyError, ValueError):
+        value = None
+    if not isinstance(value, spec.TYPES.get(kind, object)):
+        shown = written[:100].decode(errors="replace")
+        raise UserError(f"the output {name!r} takes a {kind.lower()}, not {shown!r}")
+    return spec.coerced(name, definition, value)
 
 
 def _user_imports(call: Call) -> frozenset[str]:
@@ -339,7 +392,9 @@ def _named_paths(call: Call) -> Iterator[Path]:
     definitions = call.component.get("inputDefinitions", {}).get("parameters", {})
     for name, value in call.inputs.parameters.items():
         role, _ = spec.mark(definitions.get(name, {}))
-        if value and role in _PATH_ROLES and "://" not in value:
+        if value and role == "Operations":
+            yield from (file.absolute() for file in custom_ops.files(value))
+        elif value and role in _PATH_ROLES and "://" not in value:
             path = Path(value).absolute()
             yield path
             if role == "Data":
@@ -356,13 +411,26 @@ def _repositories(path: Path, repo: str) -> Iterator[Path]:
         yield Path(repo).absolute()
 
 
+def _key_variables(container: Json) -> list[Json] | None:
+    """The variables that a container's outputs depend on: the commit is a fact about the pipeline's making."""
+    variables = container.get("env")
+    return variables and [each for each in variables if each["name"] != provenance.COMMIT_VARIABLE]
+
+
 def _outputs(manifest: Manifest) -> Values:
     return Values(manifest.parameters, manifest.artifacts)
 
 
+def _as_seen(artifact: Json) -> Json:
+    """What a task can tell two artifacts apart by: content and metadata; not where they lie, nor their provenance."""
+    metadata = {name: value for name, value in artifact["metadata"].items() if name not in _APART}
+    described: Json = {name: artifact[name] for name in ("name", "type") if name in artifact}
+    return {**described, "digest": _digest(artifact), "metadata": metadata}
+
+
 def _digest(artifact: Json) -> str:
-    digest = artifact.get("metadata", {}).get("digest")
-    return str(digest) if digest else hashlib.sha256(json.dumps(artifact, sort_keys=True).encode()).hexdigest()
+    """The digest of an artifact's content; elsewhere its place, and nothing where no file was written (metrics)."""
+    return str(artifact["metadata"].get("digest") or ("://" in artifact["uri"] and artifact["uri"]) or "")
 
 
 def _existing(name: str, value: str) -> Path:

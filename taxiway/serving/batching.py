@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import heapq
 import itertools
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import grpc
-import numpy as np
 
+from taxiway.serving.batch_rows import apart, joined, padding, rows_of, takes_any_rows, together
 from taxiway.serving.errors import ServingError
-from taxiway.serving.saved_model import Arrays, Signature
+from taxiway.serving.signatures import Arrays, Outputs, Signature
 
-Outputs = dict[str, np.ndarray]
 Call = Callable[[Signature, Arrays], Outputs]
 
 _CODE = grpc.StatusCode
@@ -32,19 +32,25 @@ _QUICK_BATCH_SECONDS = 0.002
 _SLOW = 0.005
 _SHARE_OF_THE_LAST = 0.1
 
+_MOST_PADDING_BYTES = 256 << 20
+"""What may be filled up in a batch. Beyond it each request is run as it is: one long row makes all others as long."""
+
 
 @dataclass(frozen=True)
 class Batching:
     """TF Serving's batching parameters, of the same names (session_bundle_config.proto), and its defaults.
 
     Attributes:
-        max_batch_size: The most rows in a batch; a request with more is refused.
+        max_batch_size: The most rows in a batch; a request with more is refused, also where it would be split.
         batch_timeout_micros: How long a batch that is not full waits for more. With 0 it leaves as soon as a thread
             is free, so that batches form only while the threads are busy.
         max_enqueued_batches: How many batches may wait for a thread; a request that needs another is refused.
         num_batch_threads: How many batches run at a time.
         allowed_batch_sizes: Batches are filled up to the next of these sizes; the last is max_batch_size.
         pad_variable_length_inputs: Inputs of different sizes go into one batch, filled up with zeros or empty texts.
+        enable_large_batch_splitting: A request that does not fit into a batch is split over several.
+        max_execution_batch_size: The most rows in a batch where requests are split; 0 for max_batch_size.
+        thread_pool_name: The start of the names of the threads.
     """
 
     max_batch_size: int = 1000
@@ -53,6 +59,14 @@ class Batching:
     num_batch_threads: int = field(default_factory=lambda: os.cpu_count() or 1)
     allowed_batch_sizes: tuple[int, ...] = ()
     pad_variable_length_inputs: bool = False
+    enable_large_batch_splitting: bool = False
+    max_execution_batch_size: int = 0
+    thread_pool_name: str = "model"
+
+    @property
+    def most_rows(self) -> int:
+        """The most rows that are run at once."""
+        return (self.enable_large_batch_splitting and self.max_execution_batch_size) or self.max_batch_size
 
 
 class Runner(Protocol):
@@ -127,21 +141,31 @@ class _Task:
 
 
 class _Queue(deque[_Task]):
-    """Requests that may share a batch, in the order in which they came."""
+    """Requests that may share a batch, in the order in which they came.
 
-    def __init__(self, signature: Signature) -> None:
+    Attributes:
+        signature: What they ask.
+        key: What they have in common.
+        rows: How many they have.
+        is_listed: Whether it stands in the order of queues.
+    """
+
+    def __init__(self, signature: Signature, key: Hashable, waiting: Counter[str]) -> None:
         super().__init__()
-        self.signature, self.rows = signature, 0
+        self.signature, self.key, self.rows, self.is_listed = signature, key, 0, False
+        self._waiting = waiting
 
     def put(self, task: _Task) -> None:
         """Adds a request at the end."""
         self.append(task)
         self.rows += task.rows
+        self._waiting[self.signature.name] += task.rows
 
     def pop_first(self) -> _Task:
         """Takes the request that has waited longest."""
         task = self.popleft()
         self.rows -= task.rows
+        self._waiting[self.signature.name] -= task.rows
         return task
 
     def drop_abandoned(self) -> None:
@@ -150,9 +174,9 @@ class _Queue(deque[_Task]):
             self.pop_first()
 
     def take(self, most: int) -> list[_Task]:
-        """The next batch."""
+        """The next batch; a request that has more rows, and cannot be split, is one."""
         batch, rows = list[_Task](), 0
-        while self and rows + self[0].rows <= most:
+        while self and (not batch or rows + self[0].rows <= most):
             task = self.pop_first()
             if not task.result.done():
                 batch.append(task)
@@ -170,6 +194,10 @@ class Batcher:
         self._pace, self._threads, self._parameters = _Pace(call, _QUICK_BATCH_SECONDS), threads, parameters
         self._free = parameters.num_batch_threads
         self._queues: dict[Hashable, _Queue] = {}
+        self._waiting = Counter[str]()  # rows, by signature
+        # By the oldest request that a queue had when it came in: those that it has now are no older.
+        self._order: list[tuple[float, int, _Queue]] = []
+        self._numbers = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
         self._is_starting = False
 
@@ -179,39 +207,87 @@ class Batcher:
         Raises:
             ServingError: The inputs have no common number of rows, or more rows than a batch may have.
         """
-        rows = _rows(inputs)
+        rows = rows_of(inputs)
         if rows > self._parameters.max_batch_size:
             raise ServingError(
                 _CODE.INVALID_ARGUMENT,
                 f"Task size {rows} is larger than maximum input batch size {self._parameters.max_batch_size}",
             )
         key = self._key(signature, inputs)
-        queue = self._queues.get(key) or self._queues.setdefault(key, _Queue(signature))
-        self._require_room(queue, rows)
+        self._require_room(signature, rows)
+        queue = self._queues.get(key) or self._queues.setdefault(key, _Queue(signature, key, self._waiting))
+        sizes = self._sizes(queue, rows)
+        return await (self._put(queue, inputs, rows) if len(sizes) == 1 else self._split(queue, inputs, sizes))
+
+    async def _split(self, queue: _Queue, inputs: Arrays, sizes: Sequence[int]) -> Outputs:
+        """The outputs of a request that goes into several batches."""
+        ends = list(itertools.accumulate(sizes))
+        parts = [
+            self._put(queue, {name: array[end - size : end] for name, array in inputs.items()}, size)
+            for size, end in zip(sizes, ends, strict=True)
+        ]
+        answers = await asyncio.gather(*parts, return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return together([answer for answer in answers if isinstance(answer, dict)], sizes)
+
+    def _sizes(self, queue: _Queue, rows: int) -> list[int]:
+        """The rows of a request's parts: the first fills up the batch that waits."""
+        most = self._parameters.most_rows
+        first = most - queue.rows % most
+        if not self._parameters.enable_large_batch_splitting or rows <= first or not takes_any_rows(queue.signature):
+            return [rows]
+        full, rest = divmod(rows - first, most)
+        return [first, *[most] * full, *([rest] if rest else [])]
+
+    def _put(self, queue: _Queue, inputs: Arrays, rows: int) -> asyncio.Future[Outputs]:
+        """Queues a request, or a part of one; gives what its outputs will be."""
         loop = asyncio.get_running_loop()
         task = _Task(inputs, rows, loop.create_future(), loop.time())
         queue.put(task)
-        if queue.rows >= self._parameters.max_batch_size:
+        if not queue.is_listed:
+            queue.is_listed = True
+            heapq.heappush(self._order, (task.since, next(self._numbers), queue))
+        if self._is_full(queue):
             self._start_batches()
         elif not self._is_starting:
             # After whatever else has come in at this moment.
             self._is_starting = True
             loop.call_soon(self._start_soon)
-        return await task.result
+        return task.result
+
+    def _is_full(self, queue: _Queue) -> bool:
+        return queue.rows >= self._parameters.most_rows
 
     def _key(self, signature: Signature, inputs: Arrays) -> Hashable:
-        if self._parameters.pad_variable_length_inputs:
-            return signature.name, *(array.ndim for array in inputs.values())
-        return signature.name, *(inputs[name].shape[1:] for name in signature.inputs)
+        """What requests have in common that may share a batch; nothing where the signature has a fixed number of rows.
 
-    def _require_room(self, queue: _Queue, rows: int) -> None:
-        """Refuses what would need more batches than may wait: the client learns at once to come again."""
+        The shapes are the client's: nobody has compared them with the signature.
+        """
+        if not takes_any_rows(signature):
+            return object()
+        shapes = ((inputs[name].shape, info.shape) for name, info in signature.inputs.items())
+        return signature.name, *(self._common(shape, wanted) for shape, wanted in shapes)
+
+    def _common(self, shape: tuple[int, ...], wanted: tuple[int | None, ...] | None) -> Hashable:
+        """What of an input's shape is the same for all requests of a batch."""
+        if not self._parameters.pad_variable_length_inputs:
+            return shape[1:]
+        if wanted is None:
+            return len(shape)
+        if len(shape) != len(wanted):
+            return shape[1:]
+        return tuple(None if want is None else size for size, want in zip(shape[1:], wanted[1:], strict=True))
+
+    def _require_room(self, signature: Signature, rows: int) -> None:
+        """Refuses what would need more batches than may wait: the client learns at once to come again.
+
+        All queues of a signature count: clients choose the shapes, and with them the queues.
+        """
         most = self._parameters.max_enqueued_batches
-        # All of them may be rows of one request each: few sums, for there are few requests to a full batch.
-        if len(queue) < most and self._free:
-            return
-        if queue.rows + rows > most * self._parameters.max_batch_size:
-            queue.drop_abandoned()
+        if self._waiting[signature.name] + rows > most * self._parameters.most_rows:
+            self._oldest()  # which forgets those that nobody waits for any more
             raise ServingError(
                 _CODE.UNAVAILABLE,
                 f"The batch scheduling queue to which this task was submitted is full; max_enqueued_batches is {most}",
@@ -225,7 +301,7 @@ class Batcher:
         while self._free and (batch := self._next_batch()):
             signature, tasks = batch
             inputs = self._joined(signature, tasks)
-            if self._pace.is_quick(signature, inputs):
+            if inputs is not None and self._pace.is_quick(signature, inputs):
                 self._answer(tasks, self._answered(signature, tasks, inputs))
                 continue
             self._free -= 1
@@ -233,41 +309,59 @@ class Batcher:
             done.add_done_callback(functools.partial(self._finish, tasks))
 
     def _next_batch(self) -> tuple[Signature, list[_Task]] | None:
-        """The batch that has waited longest of those that may leave; where one may leave later, a timer is set."""
-        for key, queue in list(self._queues.items()):
+        """The batch that has waited longest, or a full one where that may leave later, for which a timer is set."""
+        while queue := self._oldest():
+            wait = queue[0].since + self._parameters.batch_timeout_micros / 1e6 - asyncio.get_running_loop().time()
+            if wait > 0 and not (queue := next(filter(self._is_full, self._queues.values()), None)):
+                self._timer = self._timer or asyncio.get_running_loop().call_later(wait, self._wake)
+                return None
+            if tasks := queue.take(self._parameters.most_rows):
+                return queue.signature, tasks
+        return None
+
+    def _oldest(self) -> _Queue | None:
+        """The queue whose first request has waited longest."""
+        while self._order:
+            since, number, queue = self._order[0]
             queue.drop_abandoned()
             if not queue:
-                del self._queues[key]
-        for queue in sorted(self._queues.values(), key=lambda queue: queue[0].since):
-            wait = queue[0].since + self._parameters.batch_timeout_micros / 1e6 - asyncio.get_running_loop().time()
-            if wait <= 0 or queue.rows >= self._parameters.max_batch_size:
-                if tasks := queue.take(self._parameters.max_batch_size):
-                    return queue.signature, tasks
-            elif self._timer is None:
-                self._timer = asyncio.get_running_loop().call_later(wait, self._wake)
+                heapq.heappop(self._order)
+                queue.is_listed = False
+                del self._queues[queue.key]
+            elif queue[0].since > since:
+                heapq.heapreplace(self._order, (queue[0].since, number, queue))
+            else:
+                return queue
         return None
 
     def _wake(self) -> None:
         self._timer = None
         self._start_batches()
 
-    def _joined(self, signature: Signature, tasks: Sequence[_Task]) -> Arrays:
-        """The inputs of a batch, filled up to a size that is allowed."""
-        rows = sum(task.rows for task in tasks)
-        size = next((size for size in self._parameters.allowed_batch_sizes if size >= rows), rows)
-        return {name: _joined([task.inputs[name] for task in tasks], size - rows) for name in signature.inputs}
+    def _joined(self, signature: Signature, tasks: Sequence[_Task]) -> Arrays | None:
+        """The inputs of a batch, filled up to a size that is allowed; None where too much would be filled."""
+        rows = size = sum(task.rows for task in tasks)
+        if takes_any_rows(signature):
+            size = next((size for size in self._parameters.allowed_batch_sizes if size >= rows), rows)
+        arrays = {name: [task.inputs[name] for task in tasks] for name in signature.inputs}
+        if sum(padding(each, size) for each in arrays.values()) > _MOST_PADDING_BYTES:
+            return None
+        return {name: joined(each, size - rows) for name, each in arrays.items()}
 
-    def _answered(self, signature: Signature, tasks: list[_Task], inputs: Arrays) -> list[Outputs | Exception]:
+    def _answered(self, signature: Signature, tasks: list[_Task], inputs: Arrays | None) -> list[Outputs | Exception]:
         """The outputs for each task; in a thread, or by the event loop where the model is quick."""
+        if inputs is None:
+            return [self._alone(signature, task) for task in tasks]
         try:
-            return _apart(self._pace.call(signature, inputs), tasks, _rows(inputs))
+            outputs = self._pace.call(signature, inputs)
+            return list(apart(outputs, [task.rows for task in tasks], rows_of(inputs)))
         except ServingError as error:
             return [error] if len(tasks) == 1 else [self._alone(signature, task) for task in tasks]
         except Exception as error:  # a defect: nobody may wait for ever because of it
             return [error] * len(tasks)
 
     def _alone(self, signature: Signature, task: _Task) -> Outputs | Exception:
-        [answer] = self._answered(signature, [task], self._joined(signature, [task]))
+        [answer] = self._answered(signature, [task], self._joined(signature, [task]) or task.inputs)
         return answer
 
     def _finish(self, tasks: list[_Task], finished: asyncio.Future[list[Outputs | Exception]]) -> None:
@@ -283,56 +377,3 @@ class Batcher:
                 task.result.set_exception(answer)
             else:
                 task.result.set_result(answer)
-
-
-def _apart(outputs: Outputs, tasks: Sequence[_Task], rows: int) -> list[Outputs | Exception]:
-    """The rows of each task.
-
-    Raises:
-        ServingError: FAILED_PRECONDITION: an output has not a row for each of the batch's.
-    """
-    if len(tasks) == 1 and tasks[0].rows == rows:
-        return [outputs]
-    for name, array in outputs.items():
-        if not array.ndim or len(array) != rows:
-            raise ServingError(
-                _CODE.FAILED_PRECONDITION, f'The output "{name}" has not a row for each of {rows} rows of the batch'
-            )
-    ends = itertools.accumulate(task.rows for task in tasks)
-    return [
-        {name: array[end - task.rows : end] for name, array in outputs.items()}
-        for task, end in zip(tasks, ends, strict=True)
-    ]
-
-
-def _rows(inputs: Arrays) -> int:
-    sizes = {array.shape[0] if array.ndim else None for array in inputs.values()}
-    if None in sizes:
-        raise ServingError(
-            _CODE.INVALID_ARGUMENT, "Batching session Run() input tensors must have at least one dimension"
-        )
-    if len(sizes) > 1:
-        shown = ", ".join(f"{name}: {len(array)}" for name, array in inputs.items())
-        raise ServingError(
-            _CODE.INVALID_ARGUMENT,
-            f"Batching session Run() input tensors must have equal 0th-dimension size, not {shown}",
-        )
-    return int(sizes.pop() or 0) if sizes else 0
-
-
-def _joined(arrays: list[np.ndarray], missing: int) -> Any:
-    """The arrays one after the other, padded to the longest; the first row again for each one that is missing."""
-    if len(arrays) == 1 and not missing:
-        return arrays[0]
-    shape = [max(sizes) for sizes in zip(*(array.shape[1:] for array in arrays), strict=True)]
-    padded = [_padded(array, shape) for array in arrays]
-    filler = [np.repeat(padded[0][:1], missing, axis=0)] if missing else []
-    return np.concatenate([*padded, *filler])
-
-
-def _padded(array: np.ndarray, shape: list[int]) -> Any:
-    if list(array.shape[1:]) == shape:
-        return array
-    empty: Any = b"" if array.dtype == object else 0
-    margins = [(0, 0), *((0, size - have) for size, have in zip(shape, array.shape[1:], strict=True))]
-    return np.pad(array, margins, constant_values=empty)

@@ -10,14 +10,14 @@ import numpy as np
 from tensorflow_serving.apis import classification_pb2, input_pb2, regression_pb2
 
 from taxiway.serving.errors import ServingError
-from taxiway.serving.saved_model import Signature
+from taxiway.serving.signatures import Signature
 
 CLASSIFY = "tensorflow/serving/classify"
 REGRESS = "tensorflow/serving/regress"
-PREDICT = "tensorflow/serving/predict"
 
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
 _INPUT, _CLASSES, _SCORES, _OUTPUTS = "inputs", "classes", "scores", "outputs"
+_DT = {"string": "DT_STRING", "float32": "DT_FLOAT"}
 
 
 def serialized(given: input_pb2.Input) -> list[bytes]:
@@ -39,60 +39,50 @@ def serialized(given: input_pb2.Input) -> list[bytes]:
     return found
 
 
-def array(examples: Sequence[bytes]) -> np.ndarray:
+def inputs(examples: Sequence[bytes]) -> dict[str, np.ndarray]:
     """Serialized examples as the input of a signature: a text for each."""
     found: np.ndarray = np.empty(len(examples), object)
     found[:] = examples
-    return found
+    return {_INPUT: found}
 
 
-def only_input(signature: Signature) -> str:
-    """The name of the one input that takes serialized examples.
-
-    Raises:
-        ServingError: INVALID_ARGUMENT: the signature takes something else.
-    """
-    if list(signature.inputs) == [_INPUT] and signature.inputs[_INPUT].dtype == object:
-        return _INPUT
-    raise ServingError(
-        _INVALID,
-        f'Expected one input Tensor "{_INPUT}" of serialized tf.Examples; '
-        f'the signature "{signature.name}" takes {", ".join(signature.inputs) or "nothing"}',
-    )
-
-
-def require_method(signature: Signature, method: str) -> None:
-    """Refuses a signature that says that it is for something else. TensorFlow 2 writes `predict` for all of them.
+def require(signature: Signature, method: str) -> None:
+    """Refuses a signature that no examples can be asked of; what it says of its method and its types does not count.
 
     Raises:
-        ServingError: INVALID_ARGUMENT.
+        ServingError: INVALID_ARGUMENT, as in TF Serving.
     """
-    if signature.method_name not in (method, PREDICT):
-        kind = "classification" if method == CLASSIFY else "regression"
+    if list(signature.inputs) != [_INPUT]:
         raise ServingError(
-            _INVALID, f"Expected {kind} signature method_name to be {method}. Was: {signature.method_name}"
+            _INVALID,
+            f'Expected one input Tensor "{_INPUT}" of serialized tf.Examples; '
+            f'the signature "{signature.name}" takes {", ".join(signature.inputs) or "nothing"}',
+        )
+    has = ", ".join(signature.outputs) or "none"
+    if method == REGRESS and _OUTPUTS not in signature.outputs:
+        raise ServingError(
+            _INVALID, f'No regression outputs found in SignatureDef: {signature.name} has {has}, not "{_OUTPUTS}"'
+        )
+    if method == CLASSIFY and not {_CLASSES, _SCORES} & signature.outputs.keys():
+        raise ServingError(
+            _INVALID,
+            f'Expected classification signature outputs to contain at least one of "{_CLASSES}" or "{_SCORES}". '
+            f"Signature was: {signature.name}, with {has}",
         )
 
 
-def classifications(
-    signature: Signature, outputs: Mapping[str, np.ndarray], rows: int
-) -> classification_pb2.ClassificationResult:
+def classifications(outputs: Mapping[str, np.ndarray], rows: int) -> classification_pb2.ClassificationResult:
     """The answer to Classify, from the outputs `classes` and `scores`, or one of them.
 
     Raises:
-        ServingError: FAILED_PRECONDITION: the outputs are others, or of another type or shape.
+        ServingError: INVALID_ARGUMENT: the outputs are of another type or shape.
     """
-    if not {_CLASSES, _SCORES} & outputs.keys():
-        raise ServingError(
-            grpc.StatusCode.FAILED_PRECONDITION,
-            f'Expected classification signature outputs to contain at least one of "{_CLASSES}" or "{_SCORES}". '
-            f"Signature was: {signature.name}, with {', '.join(outputs)}",
-        )
-    classes, scores = (_by_row(outputs, name, rows) for name in (_CLASSES, _SCORES))
+    classes = _by_row(outputs, _CLASSES, "string", rows)
+    scores = _by_row(outputs, _SCORES, "float32", rows)
     if classes is not None and scores is not None and classes.shape != scores.shape:
-        raise _wrong("Expected class and score tensors to have the same shape", classes.shape, scores.shape)
-    if classes is not None and classes.dtype != object:
-        raise _wrong(f"Expected {_CLASSES} to be of strings. Was:", classes.dtype)
+        raise _wrong(
+            f"Tensors class and score should match in dim_size(1). Got {classes.shape[1]} vs. {scores.shape[1]}"
+        )
     result = classification_pb2.ClassificationResult()
     for row in range(rows):
         added = result.classifications.add()
@@ -103,38 +93,46 @@ def classifications(
     return result
 
 
-def regressions(signature: Signature, outputs: Mapping[str, np.ndarray], rows: int) -> regression_pb2.RegressionResult:
+def regressions(outputs: Mapping[str, np.ndarray], rows: int) -> regression_pb2.RegressionResult:
     """The answer to Regress, from the output `outputs`.
 
     Raises:
-        ServingError: FAILED_PRECONDITION: the output is another, or of another type or shape.
+        ServingError: INVALID_ARGUMENT: the output is of another type or shape.
     """
-    if _OUTPUTS not in outputs:
-        raise ServingError(
-            grpc.StatusCode.FAILED_PRECONDITION,
-            f'No regression outputs found in SignatureDef: {signature.name} has {", ".join(outputs)}, not "{_OUTPUTS}"',
-        )
     values = outputs[_OUTPUTS]
     if values.shape not in ((rows,), (rows, 1)):
-        raise _wrong("Expected output Tensor shape to be either [batch_size] or [batch_size, 1]. Was:", values.shape)
+        raise _wrong(
+            "Expected output Tensor shape to be either [batch_size] or [batch_size, 1] but got "
+            f"{list(values.shape)} for the batch size {rows}"
+        )
     if values.dtype != np.float32:
-        raise _wrong("Expected output Tensor of DT_FLOAT. Was:", values.dtype)
+        raise _wrong(f"Expected output Tensor of DT_FLOAT. Got: {_kind(values)}")
     result = regression_pb2.RegressionResult()
     for value in values.reshape(-1).tolist():
         result.regressions.add(value=value)
     return result
 
 
-def _by_row(outputs: Mapping[str, np.ndarray], name: str, rows: int) -> np.ndarray | None:
+def _by_row(outputs: Mapping[str, np.ndarray], name: str, kind: str, rows: int) -> np.ndarray | None:
     values = outputs.get(name)
-    if values is not None and (values.ndim != 2 or len(values) != rows):
-        raise _wrong(f"Expected {name} of shape [batch_size num_classes]. Was:", values.shape)
+    if values is None:
+        return None
+    if values.ndim != 2:
+        raise _wrong(f"Expected Tensor shape: [batch_size num_classes] but got {list(values.shape)}")
+    if _kind(values) != kind:
+        raise _wrong(f"Expected {name} Tensor of {_DT[kind]}. Got: {_kind(values)}")
+    if len(values) != rows:
+        raise _wrong(f"Expected {name} output batch size of {rows}. Got: {len(values)}")
     return values
+
+
+def _kind(values: np.ndarray) -> str:
+    return "string" if values.dtype == object else values.dtype.name
 
 
 def _text(label: Any) -> str:
     return label.decode("utf-8", "replace") if isinstance(label, bytes) else str(label or "")
 
 
-def _wrong(what: str, *found: Any) -> ServingError:
-    return ServingError(grpc.StatusCode.FAILED_PRECONDITION, " ".join([what, *map(str, found)]))
+def _wrong(what: str) -> ServingError:
+    return ServingError(_INVALID, what)

@@ -23,8 +23,9 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from components import tensor_protos
 from components.errors import TaxiwayError
-from taxiway.serving import examples, model_config, tensors
+from taxiway.serving import examples, model_config
 from taxiway.serving.errors import ServingError
 from taxiway.serving.model_version import ModelVersion, fill_outputs
 from taxiway.serving.operations import Operations
@@ -64,6 +65,10 @@ class _Answering:
 class PredictionService(_Answering, prediction_service_pb2_grpc.PredictionServiceServicer):
     """tensorflow.serving.PredictionService."""
 
+    def __init__(self, operations: Operations, max_request_bytes: int) -> None:
+        super().__init__(operations)
+        self._max_request_bytes = max_request_bytes
+
     async def Predict(self, request: predict_pb2.PredictRequest, context: Any) -> Any:  # noqa: N802
         """Runs a signature on tensors."""
         return await self._answered("Predict", request.model_spec, self._predict(request), context)
@@ -88,10 +93,11 @@ class PredictionService(_Answering, prediction_service_pb2_grpc.PredictionServic
         return await self._answered("GetModelMetadata", request.model_spec, self._metadata(request), context)
 
     async def _predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
-        size = request.ByteSize()
+        size = max(request.ByteSize(), tensor_protos.values_in(request.inputs))
         async with self._operations.lease(request.model_spec) as version:
             signature = version.signature(request.model_spec.signature_name)
-            inputs = await computed(size, _arrays, request)
+            signature.require_names(request.inputs)
+            inputs = await computed(size, _arrays, request, self._max_request_bytes)
             outputs = await version.predict(signature.name, inputs, request.output_filter)
             answer = predict_pb2.PredictResponse()
             version.name_in(answer.model_spec, signature)
@@ -169,9 +175,13 @@ class ModelService(_Answering, model_service_pb2_grpc.ModelServiceServicer):
             settings = model_config.models(request.config, _CONFIG_WHERE)
         except TaxiwayError as error:
             raise _invalid(str(error)) from error
+        total = self._operations.metrics.total
+        before = {name: total(name) for name in request.metric_names}
         await self._operations.reconfigure(settings)
         answer = model_management_pb2.ReloadConfigResponse()
         answer.status.SetInParent()
+        for name, count in before.items():
+            answer.metric.add(name=name, int64_value_increase=total(name) - count)
         return answer
 
 
@@ -179,14 +189,12 @@ def _invalid(message: str) -> ServingError:
     return ServingError(_CODE.INVALID_ARGUMENT, message)
 
 
-def _arrays(request: predict_pb2.PredictRequest) -> dict[str, Any]:
-    found = {}
-    for name, proto in request.inputs.items():
-        try:
-            found[name] = tensors.from_proto(proto)
-        except ValueError as error:
-            raise _invalid(f'Input "{name}": {error}') from error
-    return found
+def _arrays(request: predict_pb2.PredictRequest, most: int) -> dict[str, Any]:
+    """The inputs; shapes that fill up take no more than the largest request could have sent."""
+    try:
+        return tensor_protos.from_protos(request.inputs, most)
+    except ValueError as error:
+        raise _invalid(str(error)) from error
 
 
 def _require_one_model(request: inference_pb2.MultiInferenceRequest) -> None:

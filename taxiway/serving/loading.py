@@ -10,13 +10,14 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
 
-from taxiway.serving import warmup
+from components.errors import UserError
+from taxiway.serving import model_config, warmup
 from taxiway.serving.batching import Batcher, Batching, OneByOne, Runner
 from taxiway.serving.errors import ServingError
 from taxiway.serving.metrics import Metrics
@@ -24,6 +25,12 @@ from taxiway.serving.verification import Verification
 
 if TYPE_CHECKING:
     from taxiway.serving.saved_model import SavedModel
+
+TAGS = ("serve",)
+"""Of the graph that is served, in nearly every SavedModel."""
+
+_BATCHING_FILE = "batching_params.pbtxt"
+"""TF Serving's name (bundle_factory_util.cc)."""
 
 _NICE = 10
 """Of the thread that loads, once there is a version that answers: a tenth of a core's share beside one that is busy."""
@@ -42,6 +49,10 @@ class Loading:
         intra_op_parallelism: Threads of one operation of a model; 0 for TensorFlow's choice.
         threads: Run the models.
         metrics: Count the loads.
+        tags: Which graph of a SavedModel is loaded.
+        per_model_batching: Whether a version batches as its own file says, and not without one; `batching` then has
+            the number of threads.
+        early_labels: Whether a new label may name a version that is not available.
     """
 
     verification: Verification
@@ -50,9 +61,12 @@ class Loading:
     intra_op_parallelism: int
     threads: ThreadPoolExecutor
     metrics: Metrics
+    tags: tuple[str, ...] = TAGS
+    per_model_batching: bool = False
+    early_labels: bool = False
 
-    def load(self, name: str, folder: Path) -> SavedModel:
-        """Verifies, loads and warms a version.
+    def load(self, name: str, folder: Path) -> tuple[SavedModel, Batching | None]:
+        """Verifies, loads and warms a version, which comes with how it batches.
 
         Raises:
             ServingError: It does not load; in TensorFlow's words, or those of the step before.
@@ -62,7 +76,8 @@ class Loading:
         began, status = time.perf_counter(), grpc.StatusCode.OK
         try:
             self.verification.require(folder)
-            model = SavedModel(folder, self.intra_op_parallelism)
+            batching = self._own_batching(folder) if self.per_model_batching else self.batching
+            model = SavedModel(folder, self.intra_op_parallelism, self.tags)
             try:
                 asked = warmup.warm_up(model, folder)
             except BaseException:
@@ -79,15 +94,29 @@ class Loading:
             seconds = time.perf_counter() - began
             self.metrics.load(str(folder), status.name, seconds)
         _log.info("%s: loaded %s in %.2f s, %d warm-up requests answered", name, folder.name, seconds, asked)
+        for signature, reason in model.refused.items():
+            _log.warning("%s: version %s: the signature %r cannot be asked: %s", name, folder.name, signature, reason)
         _freeze()
         _give_way()
-        return model
+        return model, batching
 
-    def runner(self, model: SavedModel) -> Runner:
+    def runner(self, model: SavedModel, batching: Batching | None) -> Runner:
         """What runs a version's requests."""
-        if self.batching:
-            return Batcher(model.run, self.threads, self.batching)
+        if batching:
+            return Batcher(model.run, self.threads, batching)
         return OneByOne(model.run, self.threads, self.max_waiting)
+
+    def _own_batching(self, folder: Path) -> Batching | None:
+        """A version's own parameters, but for the threads, which all models share; None where it has none."""
+        file = folder / _BATCHING_FILE
+        if not file.is_file():
+            return None
+        try:
+            own = model_config.load_batching(file)
+        except UserError as error:
+            raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from error
+        assert self.batching, "it has the threads"
+        return replace(own, num_batch_threads=self.batching.num_batch_threads)
 
 
 @functools.cache
@@ -111,8 +140,9 @@ def _give_way() -> None:
 
 def model_threads(batching: Batching | None) -> ThreadPoolExecutor:
     """The threads that run models: as many as batches run at a time, or twice the cores."""
-    count = batching.num_batch_threads if batching else 2 * (os.cpu_count() or 1)
-    return ThreadPoolExecutor(count, thread_name_prefix="model")
+    if batching:
+        return ThreadPoolExecutor(batching.num_batch_threads, thread_name_prefix=batching.thread_pool_name)
+    return ThreadPoolExecutor(2 * (os.cpu_count() or 1), thread_name_prefix="model")
 
 
 def versions_in(base_path: Path) -> dict[int, Path]:

@@ -125,6 +125,12 @@ class Metrics:
         self._loads.add(path, status)
         self._load_seconds.labels(path).set(seconds * 1e6)
 
+    def total(self, name: str) -> int:
+        """A counter's sum over all its labels, by TF Serving's name, `/tensorflow/...`; 0 where there is none."""
+        name = name.replace("/", ":")
+        samples = (sample for metric in self.registry.collect() for sample in metric.samples)
+        return int(sum(sample.value for sample in samples if sample.name == name))
+
     def state(self, model: str, version: int, state: int) -> None:
         """Keeps a version's state."""
         self._states.labels(model, str(version)).set(state)

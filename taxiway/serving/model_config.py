@@ -1,19 +1,29 @@
-"""Which models are served: TF Serving's ModelServerConfig and batching parameters, both in protobuf's text format."""
+"""TF Serving's configuration files, in protobuf's text format: models, batching parameters, monitoring.
+
+Every field of its messages is taken: what it says is done, or the log says that it has no effect.
+"""
 
 from __future__ import annotations
 
-import functools
+import logging
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf import text_format
 from google.protobuf.message import Message
 from tensorflow_serving.config import logging_config_pb2, model_server_config_pb2
 
 from components.errors import UserError
+from taxiway.serving import config_messages
 from taxiway.serving.batching import Batching
+from taxiway.serving.rest_routes import METRICS_PATHS, OWN_PATHS, is_model_path
+
+_PATH = re.compile(r"/[A-Za-z0-9._~/-]*")
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,7 +85,7 @@ def load(file: Path) -> list[ModelSettings]:
     Raises:
         UserError: It cannot be read, or is no ModelServerConfig that can be served.
     """
-    config = model_server_config_pb2.ModelServerConfig()
+    config = config_messages.model_server_config()()
     return models(_parsed(file, config, "TF Serving's ModelServerConfig"), str(file), file.parent)
 
 
@@ -90,6 +100,8 @@ def models(config: Any, where: str, folder: Path | None = None) -> list[ModelSet
     Raises:
         UserError: Something in it cannot be served; names the model and the field.
     """
+    # A request's message does not know all fields.
+    config = config_messages.model_server_config().FromString(config.SerializeToString())
     if config.WhichOneof("config") != "model_config_list":
         raise UserError(f"{where} has no model_config_list", mend="list the models there; custom configs are not taken")
     found = [_model(each, where, folder) for each in config.model_config_list.config]
@@ -97,6 +109,9 @@ def models(config: Any, where: str, folder: Path | None = None) -> list[ModelSet
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"{where} names the model {name!r} twice", mend="give each model a name of its own")
+    for each in config.model_config_list.config:
+        for said in config_messages.without_effect(each):
+            _log.warning("%s: model %r: %s", where, each.name, said)
     return found
 
 
@@ -106,15 +121,35 @@ def load_batching(file: Path) -> Batching:
     Raises:
         UserError: It cannot be read, or a parameter is out of range.
     """
-    message = _parsed(file, _batching_message()(), "TF Serving's BatchingParameters")
+    message = _parsed(file, config_messages.batching_parameters()(), "TF Serving's BatchingParameters")
     given: dict[str, Any] = {each.name: value for each, value in message.ListFields()}
-    given.pop("thread_pool_name", None)
     values = {name: getattr(value, "value", value) for name, value in given.items()}
     if "allowed_batch_sizes" in values:
         values["allowed_batch_sizes"] = tuple(values["allowed_batch_sizes"])
+    if values.get("max_execution_batch_size") and not values.get("enable_large_batch_splitting"):
+        _log.warning("%s: max_execution_batch_size has no effect without enable_large_batch_splitting", file)
     parameters = Batching(**values)
-    _require_in_range(parameters, file)
+    _require_in_range(parameters, given.keys(), file)
     return parameters
+
+
+def load_monitoring(file: Path) -> tuple[str, ...]:
+    """Where metrics are, by a file for TF Serving's `--monitoring_config_file`; nowhere, where it does not enable them.
+
+    Raises:
+        UserError: It cannot be read, or names a path that cannot be.
+    """
+    message = _parsed(file, config_messages.monitoring_config()(), "TF Serving's MonitoringConfig")
+    path = message.prometheus_config.path or METRICS_PATHS[1]
+    if not _PATH.fullmatch(path) or path in OWN_PATHS or is_model_path(path):
+        raise UserError(
+            f"{file}: the path of prometheus_config is {path!r}",
+            mend=f'write one such as "{METRICS_PATHS[1]}", which has no other meaning here',
+        )
+    if not message.prometheus_config.enable:
+        _log.warning("%s: prometheus_config does not say `enable: true`; there are no metrics", file)
+        return ()
+    return tuple(dict.fromkeys([METRICS_PATHS[0], path]))
 
 
 def _parsed(file: Path, message: Message, what: str) -> Any:
@@ -123,15 +158,18 @@ def _parsed(file: Path, message: Message, what: str) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file} cannot be read: {error}", mend=f"name a file with {what}") from error
     except text_format.ParseError as error:
-        raise UserError(f"{file}: {error}", mend=f"write it as {what} in text format") from error
+        # TF Serving's words, which its users look for.
+        name = message.DESCRIPTOR.full_name
+        raise UserError(
+            f"Error parsing text-format {name}: {file}: {error}", mend=f"write it as {what} in text format"
+        ) from error
 
 
 def _model(config: Any, where: str, folder: Path | None) -> ModelSettings:
     place = f"{where}: model {config.name!r}"
     if not config.name:
         raise UserError(f"{where}: a model has no name", mend="give it a name")
-    if config.model_platform not in ("", "tensorflow"):
-        raise UserError(f"{place}: model_platform is {config.model_platform!r}", mend='write "tensorflow"')
+    _require_tensorflow(config, place)
     if not config.base_path or "://" in config.base_path:
         raise UserError(
             f"{place}: base_path is {config.base_path!r}",
@@ -149,6 +187,16 @@ def _model(config: Any, where: str, folder: Path | None) -> ModelSettings:
         dict(config.version_labels),
         _logging(config.logging_config, place, folder) if config.HasField("logging_config") else None,
     )
+
+
+def _require_tensorflow(config: Any, place: str) -> None:
+    if config.model_type and config.model_platform:
+        raise UserError(f"{place}: both model_type and model_platform are there", mend="leave model_type out")
+    if config.model_type not in (model_server_config_pb2.MODEL_TYPE_UNSPECIFIED, model_server_config_pb2.TENSORFLOW):
+        kind = model_server_config_pb2.ModelType.Name(config.model_type)
+        raise UserError(f"{place}: model_type is {kind}", mend='write `model_platform: "tensorflow"` instead')
+    if config.model_platform not in ("", "tensorflow"):
+        raise UserError(f"{place}: model_platform is {config.model_platform!r}", mend='write "tensorflow"')
 
 
 def _policy(policy: Any, place: str) -> VersionPolicy:
@@ -169,53 +217,20 @@ def _logging(config: logging_config_pb2.LoggingConfig, place: str, folder: Path 
     return Logging((folder or Path("/")) / collector.filename_prefix, rate)
 
 
-@functools.cache
-def _batching_message() -> Any:
-    """BatchingParameters, which tensorflow-serving-api leaves out (TF Serving's session_bundle_config.proto)."""
-    file = descriptor_pb2.FileDescriptorProto(
-        name="taxiway/batching_parameters.proto",
-        package="taxiway.serving",
-        syntax="proto3",
-        dependency=["google/protobuf/wrappers.proto"],
-    )
-    message = file.message_type.add(name="BatchingParameters")
-    kinds = descriptor_pb2.FieldDescriptorProto
-    for number, (name, wrapper) in enumerate(_PARAMETERS.items(), start=1):
-        added = message.field.add(name=name, number=number, label=kinds.LABEL_OPTIONAL)
-        if wrapper in ("Int64Value", "StringValue"):
-            added.type, added.type_name = kinds.TYPE_MESSAGE, f".google.protobuf.{wrapper}"
-        elif wrapper == "bool":
-            added.type = kinds.TYPE_BOOL
-        else:
-            added.type, added.label = kinds.TYPE_INT64, kinds.LABEL_REPEATED
-    from google.protobuf import wrappers_pb2
-
-    pool = descriptor_pool.DescriptorPool()
-    for dependency in (wrappers_pb2.DESCRIPTOR.serialized_pb, file.SerializeToString()):
-        pool.AddSerializedFile(dependency)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("taxiway.serving.BatchingParameters"))
-
-
-_PARAMETERS = {
-    "max_batch_size": "Int64Value",
-    "batch_timeout_micros": "Int64Value",
-    "max_enqueued_batches": "Int64Value",
-    "num_batch_threads": "Int64Value",
-    "thread_pool_name": "StringValue",
-    "allowed_batch_sizes": "repeated",
-    "pad_variable_length_inputs": "bool",
-}
-
-
-def _require_in_range(parameters: Batching, file: Path) -> None:
+def _require_in_range(parameters: Batching, given: Collection[str], file: Path) -> None:
     least = {"batch_timeout_micros": 0}
     for each in fields(parameters):
         value = getattr(parameters, each.name)
-        if type(value) is int and value < least.get(each.name, 1):
+        if each.name in given and type(value) is int and value < least.get(each.name, 1):
             raise UserError(f"{file}: {each.name} is {value}", mend=f"write {least.get(each.name, 1)} or more")
     sizes = parameters.allowed_batch_sizes
     if sizes and (sorted(set(sizes)) != list(sizes) or sizes[0] < 1 or sizes[-1] != parameters.max_batch_size):
         raise UserError(
             f"{file}: allowed_batch_sizes are {list(sizes)}, max_batch_size is {parameters.max_batch_size}",
             mend="write sizes that increase, the last of them max_batch_size",
+        )
+    if parameters.most_rows > parameters.max_batch_size:
+        raise UserError(
+            f"{file}: max_execution_batch_size is {parameters.most_rows}, max_batch_size {parameters.max_batch_size}",
+            mend="write a max_execution_batch_size that is not larger",
         )

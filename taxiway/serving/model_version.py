@@ -19,14 +19,16 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from taxiway.serving import examples, tensors
-from taxiway.serving.batching import Outputs, Runner
+from components import tensor_protos
+from taxiway.serving import examples
+from taxiway.serving.batching import Runner
 from taxiway.serving.errors import ServingError
 from taxiway.serving.metrics import Metrics
 from taxiway.serving.request_log import RequestLog
 
 if TYPE_CHECKING:
-    from taxiway.serving.saved_model import Arrays, SavedModel, Signature
+    from taxiway.serving.saved_model import SavedModel
+    from taxiway.serving.signatures import Arrays, Outputs, Signature
 
 State = get_model_status_pb2.ModelVersionStatus
 
@@ -86,6 +88,7 @@ class ModelVersion:
         """
         signature = self.signature(signature_name)
         _require_outputs(signature, output_filter)
+        inputs = signature.completed(inputs)
         outputs = await self._run(signature, inputs)
         wanted = {name: outputs[name] for name in output_filter} if output_filter else outputs
         if log := self._sampled():
@@ -94,20 +97,18 @@ class ModelVersion:
 
     async def classify(self, signature_name: str, given: Sequence[bytes]) -> classification_pb2.ClassificationResult:
         """Runs a signature on serialized tf.Examples; raises as `predict`."""
-        signature = self.signature(signature_name)
-        examples.require_method(signature, examples.CLASSIFY)
-        outputs = await self._run(signature, {examples.only_input(signature): examples.array(given)})
-        result = examples.classifications(signature, outputs, len(given))
+        signature = self._of_examples(signature_name, examples.CLASSIFY)
+        outputs = await self._run(signature, signature.completed(examples.inputs(given)))
+        result = examples.classifications(outputs, len(given))
         if log := self._sampled():
             log.put(lambda: self._logged_classify(signature, given, result))
         return result
 
     async def regress(self, signature_name: str, given: Sequence[bytes]) -> regression_pb2.RegressionResult:
         """Runs a signature on serialized tf.Examples; raises as `predict`."""
-        signature = self.signature(signature_name)
-        examples.require_method(signature, examples.REGRESS)
-        outputs = await self._run(signature, {examples.only_input(signature): examples.array(given)})
-        result = examples.regressions(signature, outputs, len(given))
+        signature = self._of_examples(signature_name, examples.REGRESS)
+        outputs = await self._run(signature, signature.completed(examples.inputs(given)))
+        result = examples.regressions(outputs, len(given))
         if log := self._sampled():
             log.put(lambda: self._logged_regress(signature, given, result))
         return result
@@ -117,11 +118,24 @@ class ModelVersion:
         assert self.loaded is not None, "a lease is of a version that is loaded"
         return self.loaded.model
 
+    def _of_examples(self, name: str, method: str) -> Signature:
+        """A signature that takes examples. TF Serving has another code here for one that is not there."""
+        try:
+            signature = self.signature(name)
+        except ServingError as error:
+            if error.code is not grpc.StatusCode.FAILED_PRECONDITION:
+                raise
+            raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, error.message) from error
+        examples.require(signature, method)
+        return signature
+
     async def _run(self, signature: Signature, inputs: Arrays) -> Outputs:
-        signature.require_inputs(inputs)
         assert self.loaded is not None
         began = time.perf_counter()
-        outputs = await self.loaded.runner.run(signature, inputs)
+        try:
+            outputs = await self.loaded.runner.run(signature, inputs)
+        except ServingError as error:
+            raise signature.explained(error, inputs) from error
         rows = next((len(array) for array in inputs.values() if array.ndim), 1)
         self.metrics.call(self.name, rows, time.perf_counter() - began)
         return outputs
@@ -179,7 +193,7 @@ class ModelVersion:
 def fill_inputs(request: predict_pb2.PredictRequest, signature: Signature, inputs: Arrays) -> None:
     """Writes arrays into a request."""
     for name, array in inputs.items():
-        request.inputs[name].CopyFrom(tensors.to_proto(array, signature.inputs[name].type))
+        request.inputs[name].CopyFrom(tensor_protos.to_proto(array, signature.inputs[name].type))
 
 
 def fill_outputs(
@@ -187,7 +201,7 @@ def fill_outputs(
 ) -> None:
     """Writes arrays into an answer."""
     for name, array in outputs.items():
-        response.outputs[name].CopyFrom(tensors.to_proto(array, signature.outputs[name].type))
+        response.outputs[name].CopyFrom(tensor_protos.to_proto(array, signature.outputs[name].type))
 
 
 def _require_outputs(signature: Signature, wanted: Collection[str]) -> None:

@@ -27,11 +27,12 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from taxiway import http_server
 from taxiway.serving import openapi, rest_examples, rest_page, rest_predict
 from taxiway.serving.errors import ServingError
 from taxiway.serving.rest_bodies import RefusedError, compressed, computed, read
 from taxiway.serving.rest_json import invalid, parse
-from taxiway.serving.rest_routes import Action, is_model_path, matching, model_spec
+from taxiway.serving.rest_routes import METRICS_PATHS, Action, is_model_path, matching, model_spec, routes
 
 _log = logging.getLogger(__name__)
 
@@ -85,6 +86,13 @@ MAX_BODY_BYTES = 64 << 20
 TIMEOUT_SECONDS = 30.0
 """How long a request may take, as TF Serving's --rest_api_timeout_in_ms, and how long a body may stand still."""
 
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST, GET",
+    "Access-Control-Allow-Headers": "Content-Type",
+}
+"""As in TF Serving's http_rest_api_util.cc."""
+
 _CODE = grpc.StatusCode
 HTTP_STATUS = {
     _CODE.OK: 200,
@@ -115,13 +123,6 @@ def _json(body: bytes, status: int = 200) -> web.Response:
     return web.Response(body=body, status=status, content_type="application/json")
 
 
-def _error(message: str, status: int, **headers: str) -> web.Response:
-    text = message.encode("utf-8", "replace").decode()  # a path may hold bytes that are no text
-    response = _json(orjson.dumps({"error": text}), status)
-    response.headers.update(headers)
-    return response
-
-
 def _target(request: web.Request) -> str:
     """The path and query as sent; proxies may send a whole URL."""
     raw = request.raw_path
@@ -143,6 +144,8 @@ def _dtypes(model: Model, name: str) -> dict[str, np.dtype]:
     try:
         signature = model.signature(name)
     except ServingError as error:
+        if error.code is not _CODE.FAILED_PRECONDITION:
+            raise
         shown = name or "serving_default"
         raise invalid(f'Serving signature name: "{shown}" not found in signature def') from error
     return {key: np.dtype(info.dtype) for key, info in signature.inputs.items()}
@@ -185,11 +188,21 @@ def _preflight(request: web.Request) -> web.Response:
 
 
 class _Rest:
-    def __init__(self, operations: Operations, max_body_bytes: int, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        operations: Operations,
+        *,
+        max_body_bytes: int,
+        timeout_seconds: float,
+        metrics_paths: Sequence[str],
+        cors: bool,
+    ) -> None:
         self._operations = operations
+        self._routes = routes(metrics_paths)
         self._max_body_bytes = max_body_bytes
         self._timeout = timeout_seconds
-        self._openapi_document = orjson.dumps(openapi.document())
+        self._cors = _CORS if cors else {}
+        self._openapi_document = orjson.dumps(openapi.document(self._routes))
         self._actions: dict[Action, Callable[[web.Request, model_pb2.ModelSpec], Awaitable[web.Response]]] = {
             "predict": self._predict,
             "classify": self._classify,
@@ -207,6 +220,8 @@ class _Rest:
         """The answer to any request: an error is a JSON object with the key "error"."""
         began = time.perf_counter()
         response = await self._answered(request)
+        if is_model_path(_target(request)):
+            response.headers.update(self._cors)
         self._count(request, response.status, time.perf_counter() - began)
         return response
 
@@ -214,19 +229,19 @@ class _Rest:
         try:
             return await compressed(await self._routed(request), request)
         except RefusedError as refused:
-            response = _error(str(refused), refused.status, **refused.headers)
+            response = http_server.error(str(refused), refused.status, **refused.headers)
         except ServingError as error:
-            response = _error(error.message, HTTP_STATUS.get(error.code, 500))
+            response = http_server.error(error.message, HTTP_STATUS.get(error.code, 500))
         except Exception:
             _log.exception("%s %s failed", request.method, request.path)
-            response = _error("Internal error; the server's log says more", 500)
+            response = http_server.error("Internal error; the server's log says more", 500)
         if not request.content.is_eof():
             response.force_close()  # the rest of the body is not waited for
         return response
 
     def _count(self, request: web.Request, status: int, seconds: float) -> None:
         """Counts the requests that a model answers, by gRPC's codes as TF Serving does."""
-        for route, parts in matching(_target(request)):
+        for route, parts in matching(_target(request), self._routes):
             if route.method == request.method == "POST":
                 name = self._operations.known_name(parts["name"])
                 self._operations.metrics.request(
@@ -237,17 +252,17 @@ class _Rest:
         target = _target(request)
         if is_model_path(target):
             return await self._of_models(request, target)
-        routes = matching(target.partition("?")[0])
-        if not routes:
+        found = matching(target.partition("?")[0], self._routes)
+        if not found:
             raise RefusedError(404, f"Malformed request: {request.method} {target}")
         if request.method not in ("GET", "HEAD"):
             raise RefusedError(405, f"{request.method} is not allowed at {target}", Allow="GET, HEAD")
-        return await self._actions[routes[0][0].action](request, model_pb2.ModelSpec())
+        return await self._actions[found[0][0].action](request, model_pb2.ModelSpec())
 
     async def _of_models(self, request: web.Request, target: str) -> web.Response:
         if request.method == "OPTIONS":
             return _preflight(request)
-        found = [(route, parts) for route, parts in matching(target) if route.method == request.method]
+        found = [(route, parts) for route, parts in matching(target, self._routes) if route.method == request.method]
         if request.method == "GET" and target.lower() == "/v1/models":
             raise invalid("Missing model name in request.")
         if not found:
@@ -323,7 +338,12 @@ class _Rest:
 
 
 def application(
-    operations: Operations, *, max_body_bytes: int = MAX_BODY_BYTES, timeout_seconds: float = TIMEOUT_SECONDS
+    operations: Operations,
+    *,
+    max_body_bytes: int = MAX_BODY_BYTES,
+    timeout_seconds: float = TIMEOUT_SECONDS,
+    metrics_paths: Sequence[str] = METRICS_PATHS,
+    cors: bool = False,
 ) -> web.Application:
     """The REST side as an application for aiohttp's runners.
 
@@ -331,8 +351,16 @@ def application(
         operations: What answers.
         max_body_bytes: Larger bodies, after decompression, are refused with 413.
         timeout_seconds: How long the model may take, and how long a body may stand still.
+        metrics_paths: Where metrics are.
+        cors: Whether answers may be read by the pages of any web site.
     """
-    rest = _Rest(operations, max_body_bytes, timeout_seconds)
+    rest = _Rest(
+        operations,
+        max_body_bytes=max_body_bytes,
+        timeout_seconds=timeout_seconds,
+        metrics_paths=metrics_paths,
+        cors=cors,
+    )
 
     # Not a route: aiohttp matches decoded paths, and its own answers are no JSON.
     @web.middleware

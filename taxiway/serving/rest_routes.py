@@ -7,6 +7,7 @@ the fixed words before the verb may be in any case; nothing may follow, no query
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -56,15 +57,26 @@ def _of_models() -> list[Route]:
     return routes
 
 
-ROUTES = (
-    *_of_models(),
-    Route("GET", "/metrics", "metrics", "Metrics for Prometheus"),
-    Route("GET", "/monitoring/prometheus/metrics", "metrics", "Metrics for Prometheus, at TF Serving's usual path"),
-    Route("GET", "/healthz", "live", "Whether the server is alive"),
-    Route("GET", "/readyz", "ready", "Whether all models have a version that is available"),
-    Route("GET", "/openapi.json", "openapi", "This document"),
-    Route("GET", "/", "page", "The models, as a page for people"),
-)
+METRICS_PATHS = ("/metrics", "/monitoring/prometheus/metrics")
+"""Where metrics are by default; TF Serving's usual path is the second."""
+
+OWN_PATHS = ("/healthz", "/readyz", "/openapi.json", "/")
+
+
+def routes(metrics_paths: Iterable[str] = METRICS_PATHS) -> tuple[Route, ...]:
+    """All routes.
+
+    Args:
+        metrics_paths: Where metrics are.
+    """
+    return (
+        *_of_models(),
+        *(Route("GET", path, "metrics", "Metrics for Prometheus") for path in metrics_paths),
+        Route("GET", "/healthz", "live", "Whether the server is alive"),
+        Route("GET", "/readyz", "ready", "Whether all models have a version that is available"),
+        Route("GET", "/openapi.json", "openapi", "This document"),
+        Route("GET", "/", "page", "The models, as a page for people"),
+    )
 
 
 def is_model_path(path: str) -> bool:
@@ -72,9 +84,9 @@ def is_model_path(path: str) -> bool:
     return path[:4].lower() == "/v1/"
 
 
-def matching(path: str) -> list[tuple[Route, dict[str, str]]]:
+def matching(path: str, among: Iterable[Route]) -> list[tuple[Route, dict[str, str]]]:
     """The routes of a path as sent, of any method, with the parts of the path."""
-    found = ((route, route.pattern.fullmatch(path)) for route in ROUTES)
+    found = ((route, route.pattern.fullmatch(path)) for route in among)
     return [(route, {k: v for k, v in match.groupdict().items() if v}) for route, match in found if match]
 
 

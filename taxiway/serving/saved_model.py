@@ -6,8 +6,7 @@ gives all its memory back when it is closed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,12 @@ from tensorflow.python.client import pywrap_tf_session as c_api
 from tensorflow.python.framework import c_api_util, ops
 from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 
+from components import custom_ops
 from components.pushed_models import SAVED_MODEL
-from taxiway.serving import tensors
+from taxiway.serving import signatures
 from taxiway.serving.errors import ServingError
+from taxiway.serving.signatures import Arrays, Signature, Signatures
 
-Arrays = Mapping[str, np.ndarray]
 DEFAULT_SIGNATURE = "serving_default"
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
@@ -34,67 +34,21 @@ _NO_SHAPES = "_disable_call_shape_inference"
 _FEW = 4
 """Functions that are imported at a time, in half a millisecond or so."""
 
-_INVALID = grpc.StatusCode.INVALID_ARGUMENT
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """An input or output of a signature.
-
-    Attributes:
-        tensor: The tensor's name in the graph.
-        type: TensorFlow's number of its type.
-        dtype: The same for NumPy; texts are objects.
-        shape: None where the rank is unknown; a size is None where any will do.
-    """
-
-    tensor: str
-    type: int
-    dtype: np.dtype
-    shape: tuple[int | None, ...] | None
-
-
-@dataclass(frozen=True)
-class Signature:
-    """What can be asked of a model, by the names that clients use."""
-
-    name: str
-    method_name: str
-    inputs: Mapping[str, TensorInfo]
-    outputs: Mapping[str, TensorInfo]
-
-    def require_inputs(self, inputs: Arrays) -> None:
-        """Refuses inputs of other names, types or shapes.
-
-        Raises:
-            ServingError: INVALID_ARGUMENT; names the input.
-        """
-        if inputs.keys() != self.inputs.keys():
-            raise ServingError(_INVALID, _other_names(set(inputs), set(self.inputs)))
-        for name, array in inputs.items():
-            info = self.inputs[name]
-            if array.dtype != info.dtype:
-                sent = "string" if array.dtype == object else array.dtype.name
-                raise ServingError(
-                    _INVALID, f'Input "{name}": expects {tensors.dtype_name(info.type)} but {sent} is provided'
-                )
-            if not _fits(array.shape, info.shape):
-                raise ServingError(
-                    _INVALID,
-                    f'Input "{name}": expects shape {_shown(info.shape or ())} but {_shown(array.shape)} is provided',
-                )
 
 
 class SavedModel:
     """A SavedModel in memory. `run` may be called from several threads."""
 
-    def __init__(self, folder: Path, intra_op_parallelism: int = 0) -> None:
+    def __init__(
+        self, folder: Path, intra_op_parallelism: int = 0, tags: Sequence[str] = (tf.saved_model.SERVING,)
+    ) -> None:
         """Loads it.
 
         Args:
             folder: Where it lies.
             intra_op_parallelism: Threads of one operation; 0 for TensorFlow's choice.
+            tags: Which of its graphs.
 
         Raises:
             ServingError: TensorFlow's code and words, where it does not load.
@@ -112,27 +66,35 @@ class SavedModel:
         self._calls: dict[str, Any] = {}
         try:
             with self._session.graph.as_default():
-                meta_graph = _load(self._session, folder)
+                meta_graph = _load(self._session, folder, list(tags))
             self.signature_def: Mapping[str, meta_graph_pb2.SignatureDef] = dict(meta_graph.signature_def)
-            self._signatures = _signatures(self.signature_def)
-            self._calls = {name: self._call(signature) for name, signature in self._signatures.items()}
+            self._signatures = self._callable(signatures.read(self.signature_def, self._session.graph))
         except Exception as error:
             self.close()
             raise _failed_load(error) from error
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """The signatures that cannot be asked, and why."""
+        return self._signatures.refused
 
     def signature(self, name: str) -> Signature:
         """The signature of a name, "" for the default.
 
         Raises:
-            ServingError: FAILED_PRECONDITION: there is none.
+            ServingError: FAILED_PRECONDITION: there is none; UNIMPLEMENTED: it cannot be asked.
         """
-        name = name or DEFAULT_SIGNATURE
-        if name not in self._signatures:
+        name, there = name or DEFAULT_SIGNATURE, self._signatures.there
+        if name in self.refused:
+            raise ServingError(
+                grpc.StatusCode.UNIMPLEMENTED, f'The signature "{name}" cannot be asked: {self.refused[name]}'
+            )
+        if name not in there:
             raise ServingError(
                 grpc.StatusCode.FAILED_PRECONDITION,
-                f'Serving signature key "{name}" not found. The model has: {", ".join(self._signatures) or "none"}',
+                f'Serving signature key "{name}" not found. The model has: {", ".join(there) or "none"}',
             )
-        return self._signatures[name]
+        return there[name]
 
     def run(self, signature: Signature, inputs: Arrays) -> dict[str, np.ndarray]:
         """All outputs of a signature; the inputs are those that it takes.
@@ -146,8 +108,10 @@ class SavedModel:
             raise ServingError(_CODES.get(error.error_code, grpc.StatusCode.UNKNOWN), str(error.message)) from error
         except UnicodeDecodeError as error:
             # TensorFlow's message holds what the client sent, and Python cannot make a text of it.
-            raise ServingError(_INVALID, bytes(error.object).decode(errors="backslashreplace")) from error
-        return dict(zip(signature.outputs, values, strict=True))
+            raise ServingError(
+                grpc.StatusCode.INVALID_ARGUMENT, bytes(error.object).decode(errors="backslashreplace")
+            ) from error
+        return {name: _array(value) for name, value in zip(signature.outputs, values, strict=True)}
 
     def close(self) -> None:
         """Lets its memory go, here and now: the graph's circles are opened, so that no collection need come by."""
@@ -157,6 +121,16 @@ class SavedModel:
         # Before the session, which then deletes it, without Python's lock; TensorFlow holds it where a graph goes last.
         self._session._graph = None
         del self._session
+
+    def _callable(self, found: Signatures) -> Signatures:
+        """Makes the calls. A signature that TensorFlow makes none of cannot be asked; the others can."""
+        refused = dict(found.refused)
+        for name, signature in found.there.items():
+            try:
+                self._calls[name] = self._call(signature)
+            except tf.errors.OpError as error:
+                refused[name] = str(error.message)
+        return Signatures({name: found.there[name] for name in self._calls}, refused)
 
     def _call(self, signature: Signature) -> Any:
         """A signature as a function of its inputs. The graph is pruned now, so that no request waits for it."""
@@ -170,13 +144,22 @@ class SavedModel:
         return self._session._make_callable_from_options(options)
 
 
-def _load(session: tf.compat.v1.Session, folder: Path) -> meta_graph_pb2.MetaGraphDef:
+def _array(value: Any) -> np.ndarray:
+    """An output as an array: TensorFlow gives back one text as bytes."""
+    if type(value) is not bytes:
+        return value  # type: ignore[no-any-return]
+    array: np.ndarray = np.empty((), object)
+    array[()] = value
+    return array
+
+
+def _load(session: tf.compat.v1.Session, folder: Path, tags: list[str]) -> meta_graph_pb2.MetaGraphDef:
     """Does what `tf.compat.v1.saved_model.load` does, but imports the graph without the shapes inside functions.
 
     TensorFlow holds Python's lock while it imports, two thirds of the time for these shapes, and all requests wait.
     Nobody asks the graph for them: those of inputs and outputs are in the signatures.
     """
-    loader, tags = SavedModelLoader(str(folder)), [tf.saved_model.SERVING]
+    loader = SavedModelLoader(str(folder))
     meta_graph = loader.get_meta_graph_def_from_tags(tags)
     calls = [node for node in meta_graph.graph_def.node if node.op in _CALLS]
     for node in calls:
@@ -209,53 +192,9 @@ def _import_functions(graph: tf.Graph, graph_def: graph_pb2.GraphDef) -> None:
 
 
 def _failed_load(error: Exception) -> ServingError:
+    if missing := custom_ops.missing(error):
+        return ServingError(grpc.StatusCode.NOT_FOUND, missing[0].upper() + missing[1:])
     if isinstance(error, tf.errors.OpError):
         return ServingError(_CODES.get(error.error_code, grpc.StatusCode.UNKNOWN), str(error.message))
     # Damaged protos, missing assets, tags that are not there: Python's loader has many kinds.
     return ServingError(grpc.StatusCode.INVALID_ARGUMENT, f"{type(error).__name__}: {error}")
-
-
-def _signatures(there: Mapping[str, meta_graph_pb2.SignatureDef]) -> dict[str, Signature]:
-    """The signatures that can be asked: not those that TensorFlow adds for itself, nor ones of sparse tensors."""
-    found = {}
-    for name in sorted(there):
-        infos = [*there[name].inputs.values(), *there[name].outputs.values()]
-        if not name.startswith("__") and all(info.name and tensors.numpy_dtype(info.dtype) for info in infos):
-            found[name] = Signature(
-                name, there[name].method_name, _infos(there[name].inputs), _infos(there[name].outputs)
-            )
-    return found
-
-
-def _infos(there: Mapping[str, meta_graph_pb2.TensorInfo]) -> dict[str, TensorInfo]:
-    return {name: _info(there[name]) for name in sorted(there)}
-
-
-def _info(info: meta_graph_pb2.TensorInfo) -> TensorInfo:
-    sizes = tuple(None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim)
-    shape = None if info.tensor_shape.unknown_rank else sizes
-    dtype = tensors.numpy_dtype(info.dtype)
-    assert dtype is not None
-    return TensorInfo(info.name, info.dtype, dtype, shape)
-
-
-def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...] | None) -> bool:
-    if wanted is None:
-        return True
-    return len(shape) == len(wanted) and all(
-        want is None or size == want for size, want in zip(shape, wanted, strict=True)
-    )
-
-
-def _shown(shape: tuple[int | None, ...]) -> str:
-    return f"[{','.join('?' if size is None else str(size) for size in shape)}]"
-
-
-def _other_names(sent: set[str], wanted: set[str]) -> str:
-    """TF Serving's words (predict_util.cc)."""
-    lists = {key: ",".join(sorted(names)) for key, names in {"sent": sent, "wanted": wanted}.items()}
-    return (
-        f"input size does not match signature: {len(sent)}!={len(wanted)} len({{{lists['sent']}}}) != "
-        f"len({{{lists['wanted']}}}). Sent extra: {{{','.join(sorted(sent - wanted))}}}. "
-        f"Missing but required: {{{','.join(sorted(wanted - sent))}}}."
-    )

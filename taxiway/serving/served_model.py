@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,7 @@ class ServedModel:
         self.versions: dict[int, ModelVersion] = {}
         self.labels: dict[str, int] = {}
         self.problem = ""
+        self._held = set[int]()  # versions that are loaded for settings which are not in force yet
         self._how, self._loader = how, loader
         self._failed: dict[int, Any] = {}
         self._letting_go: set[asyncio.Task[None]] = set()
@@ -84,7 +85,7 @@ class ServedModel:
         elif spec.HasField("version"):
             number = spec.version.value
         available = self.available
-        found = available.get(max(available, default=0) if number is None else number)
+        found = available.get(max(available.keys() - self._held, default=0) if number is None else number)
         if found is None:
             raise not_found(spec.name, number)
         return found
@@ -97,16 +98,33 @@ class ServedModel:
         """One look at the base path, and all that follows from it."""
         there = await self._there()
         wanted = self.settings.policy.chosen(there)
-        for number in sorted(wanted):
-            if self._is_to_load(number, there[number]):
-                await self._load(number, there[number])
-        available = self.available
-        if not wanted or wanted & available.keys():
-            for number in available.keys() - wanted:
-                self._let_go(available[number])
+        await self._load_all(wanted, there)
+        self._held = set()
+        self._let_others_go(wanted)
         for number in self._failed.keys() - there.keys():
             del self._failed[number]
         self._move_labels()
+
+    async def prepare(self, settings: ModelSettings) -> None:
+        """Loads what other settings ask for, of the same base path. Until they are taken over, nobody notices.
+
+        Raises:
+            ServingError: Not all of it answers. NOT_FOUND: there is no such base path or version; what a version says
+                that does not load; FAILED_PRECONDITION: a label's version is not available.
+        """
+        is_asked = settings.policy != self.settings.policy or not self.available
+        there = await (self._there_now(settings) if is_asked else self._there())
+        wanted = settings.policy.chosen(there)
+        if is_asked:
+            _require_there(settings, there)
+        if any(self.versions[number].state == State.UNLOADING for number in wanted & self.versions.keys()):
+            await asyncio.gather(*self._letting_go)  # what goes is loaded again once it is gone
+        self._held = wanted - self.available.keys()
+        await self._load_all(wanted, there)
+        for number in sorted(wanted):
+            if is_asked and (error := self.versions[number].error):
+                raise ServingError(error.code, f"Version {number} of {settings.name} does not load: {error.message}")
+        self._require_available(settings)
 
     def require_labels(self) -> None:
         """Refuses a configuration whose labels could not be moved.
@@ -114,11 +132,15 @@ class ServedModel:
         Raises:
             ServingError: FAILED_PRECONDITION, in TF Serving's words.
         """
-        for label, number in self.settings.labels.items():
-            if self.labels.get(label) != number:
+        self._require_available(self.settings)
+
+    def _require_available(self, settings: ModelSettings) -> None:
+        for label, number in settings.labels.items():
+            is_early = self._how.early_labels and self.labels.get(label, number) == number
+            if number not in self.available and not is_early:
                 raise ServingError(
                     _CODE.FAILED_PRECONDITION,
-                    f"Request to assign label {label} to version {number} of model {self.settings.name}, "
+                    f"Request to assign label {label} to version {number} of model {settings.name}, "
                     "which is not currently available for inference",
                 )
 
@@ -128,6 +150,11 @@ class ServedModel:
             self._log.close()
             self._log = None
         self.settings = settings
+
+    def tell_states(self) -> None:
+        """Writes the states into the metrics again, after a model of the same name has written its own there."""
+        for version in self.versions.values():
+            version.enter(version.state)
 
     async def stop(self) -> None:
         """Lets all versions go, once their requests are answered."""
@@ -154,6 +181,31 @@ class ServedModel:
         self._say("" if there else f"there are no versions in {self.settings.base_path}")
         return there
 
+    async def _there_now(self, settings: ModelSettings) -> Mapping[int, Path]:
+        try:
+            return await asyncio.to_thread(loading.versions_in, settings.base_path)
+        except OSError as error:
+            raise ServingError(
+                _CODE.NOT_FOUND,
+                f"Could not find base path {settings.base_path} for servable {settings.name}: {error.strerror}",
+            ) from error
+
+    async def _load_all(self, wanted: Collection[int], there: Mapping[int, Path]) -> None:
+        for number in sorted(wanted):
+            if self._is_to_load(number, there[number]):
+                await self._load(number, there[number])
+
+    def _let_others_go(self, wanted: Collection[int]) -> None:
+        """Lets go what is not wanted, once something that is wanted answers, or nothing is."""
+        available = self.available
+        others = available.keys() - wanted
+        if not wanted:
+            # Versions that are named and are not there yet do not take the ones before them away.
+            others &= self.settings.policy.numbers or others
+        if not wanted or available.keys() & wanted:
+            for number in others:
+                self._let_go(available[number])
+
     def _say(self, problem: str) -> None:
         if problem and problem != self.problem:
             _log.warning("%s: %s", self.settings.name, problem)
@@ -171,7 +223,7 @@ class ServedModel:
         version.enter(State.LOADING)
         before = await asyncio.to_thread(loading.fingerprint, folder)
         try:
-            model = await asyncio.get_running_loop().run_in_executor(
+            model, batching = await asyncio.get_running_loop().run_in_executor(
                 self._loader, self._how.load, self.settings.name, folder
             )
         except ServingError as error:
@@ -182,7 +234,7 @@ class ServedModel:
             _log.error("%s: version %d does not load: %s", self.settings.name, number, error.message)
             return
         self._failed.pop(number, None)
-        version.loaded = Loaded(model, self._how.runner(model), self.request_log)
+        version.loaded = Loaded(model, self._how.runner(model, batching), self.request_log)
         version.enter(State.AVAILABLE)
 
     def _let_go(self, version: ModelVersion) -> None:
@@ -205,13 +257,26 @@ class ServedModel:
             del self.versions[number]
 
     def _move_labels(self) -> None:
-        """A label goes where the settings say once that version answers; until then it stays where it was."""
-        available = self.available
+        """A label goes where the settings say once that version answers; until then it stays where it was.
+
+        One that was nowhere may go there before, where that is allowed.
+        """
+        available, early = self.available, self._how.early_labels
         self.labels = {
-            label: number if number in available else self.labels[label]
+            label: number if number in available else self.labels.get(label, number)
             for label, number in self.settings.labels.items()
-            if number in available or label in self.labels
+            if number in available or label in self.labels or early
         }
+
+
+def _require_there(settings: ModelSettings, there: Collection[int]) -> None:
+    """Refuses settings that name a version which is not there, or of which there is none, in TF Serving's words."""
+    missing = sorted(settings.policy.numbers - set(there))
+    if missing or not there:
+        what = f"version {', '.join(map(str, missing))}" if missing else "a numerical version path"
+        raise ServingError(
+            _CODE.NOT_FOUND, f"Unable to find {what} for servable {settings.name} at: {settings.base_path}"
+        )
 
 
 def not_found(name: str, number: int | None) -> ServingError:

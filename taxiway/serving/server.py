@@ -8,9 +8,10 @@ import logging
 import os
 import resource
 import signal
+import socket
 import ssl
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +19,13 @@ from typing import Any
 
 import grpc
 from aiohttp import web
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from components.errors import ServiceError
+from taxiway import grpc_health
+from taxiway.http_server import Runner
 from taxiway.serving import loading, rest
 from taxiway.serving.batching import Batching
 from taxiway.serving.grpc_services import ModelService, PredictionService
@@ -30,6 +33,7 @@ from taxiway.serving.loading import Loading
 from taxiway.serving.metrics import Metrics
 from taxiway.serving.model_config import ModelSettings
 from taxiway.serving.operations import Operations
+from taxiway.serving.rest_routes import METRICS_PATHS
 from taxiway.serving.verification import Verification
 
 GRACE_SECONDS = 10.0
@@ -44,6 +48,7 @@ _MOST_PENDING = 5_000
 from there on it cancels calls at random, without a word."""
 
 _SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
+_SERVICE_FILES = ("tensorflow_serving.apis.prediction_service_pb2", "tensorflow_serving.apis.model_service_pb2")
 
 _log = logging.getLogger(__name__)
 
@@ -74,6 +79,15 @@ class Settings:
         max_request_bytes: Larger requests are refused.
         max_waiting: How many requests of a version may wait for the model where they are not batched.
         intra_op_parallelism: Threads of one operation of a model; 0 for TensorFlow's choice.
+        metrics_paths: Where REST has metrics.
+        per_model_batching: Whether each version batches as its own file says.
+        grpc_socket: A Unix socket where gRPC is answered too; None for none.
+        grpc_arguments: Channel arguments of gRPC's server, by name.
+        reload_roots: Folders that clients may name base paths in, besides those of the models.
+        early_labels: Whether a new label may name a version that is not available.
+        saved_model_tags: Which graph of a SavedModel is served.
+        rest_timeout_seconds: How long a REST request may take, and how long its body may stand still.
+        cors: Whether REST answers may be read by the pages of any web site.
     """
 
     models: tuple[ModelSettings, ...]
@@ -88,6 +102,15 @@ class Settings:
     max_request_bytes: int = rest.MAX_BODY_BYTES
     max_waiting: int = 1000
     intra_op_parallelism: int = 0
+    metrics_paths: tuple[str, ...] = METRICS_PATHS
+    per_model_batching: bool = False
+    grpc_socket: Path | None = None
+    grpc_arguments: Mapping[str, int | str] = field(default_factory=dict)
+    reload_roots: tuple[Path, ...] = ()
+    early_labels: bool = False
+    saved_model_tags: tuple[str, ...] = loading.TAGS
+    rest_timeout_seconds: float = rest.TIMEOUT_SECONDS
+    cors: bool = False
 
 
 def run(settings: Settings, address_file: Path | None = None) -> None:
@@ -116,8 +139,11 @@ async def _serve(settings: Settings, address_file: Path | None) -> None:
         settings.intra_op_parallelism,
         loading.model_threads(settings.batching),
         Metrics(),
+        settings.saved_model_tags,
+        settings.per_model_batching,
+        settings.early_labels,
     )
-    operations = Operations(settings.models, how, settings.poll_seconds)
+    operations = Operations(settings.models, how, settings.poll_seconds, settings.reload_roots)
     async with AsyncExitStack() as stack:
         stack.callback(how.threads.shutdown, wait=False, cancel_futures=True)
         stack.push_async_callback(operations.stop)
@@ -147,8 +173,14 @@ class _Changes:
 
 
 async def _start_rest(stack: AsyncExitStack, settings: Settings, operations: Operations) -> int:
-    app = rest.application(operations, max_body_bytes=settings.max_request_bytes)
-    runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
+    app = rest.application(
+        operations,
+        max_body_bytes=settings.max_request_bytes,
+        timeout_seconds=settings.rest_timeout_seconds,
+        metrics_paths=settings.metrics_paths,
+        cors=settings.cors,
+    )
+    runner = Runner(app)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     context = _rest_tls(settings.tls) if settings.tls else None
@@ -165,39 +197,71 @@ async def _start_rest(stack: AsyncExitStack, settings: Settings, operations: Ope
 async def _start_grpc(
     stack: AsyncExitStack, settings: Settings, operations: Operations
 ) -> tuple[int, Callable[[bool], Awaitable[None]]]:
-    options = [
-        ("grpc.so_reuseport", 0),
-        ("grpc.max_receive_message_length", settings.max_request_bytes),
-        ("grpc.max_send_message_length", -1),
-        ("grpc.server.max_pending_requests", _MOST_PENDING),
-        ("grpc.server.max_pending_requests_hard_limit", 2 * _MOST_PENDING),
-    ]
-    server = grpc.aio.server(options=options)
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(operations), server)
+    server = grpc.aio.server(options=_grpc_options(settings))
+    prediction = PredictionService(operations, settings.max_request_bytes)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(operations), server)
     servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    with suppress(AttributeError):
-        # Its code is too old for the runtime; it describes ModelService to reflection before it fails.
-        importlib.import_module("tensorflow_serving.apis.model_service_pb2")
+    for file in _SERVICE_FILES:
+        with suppress(AttributeError):
+            # The code is too old for the runtime; it describes the service to reflection before it fails.
+            importlib.import_module(file)
     reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
 
     async def tell(ready: bool) -> None:
-        status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
-        for service in ("", *_SERVICES):
-            await servicer.set(service, status)
+        await grpc_health.tell(servicer, ready)
 
     await tell(False)
-    address = f"{settings.host}:{settings.port}"
     try:
-        credentials = _grpc_tls(settings.tls) if settings.tls else None
-        port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
+        port = _add_address(server, f"{settings.host}:{settings.port}", settings)
     except RuntimeError as error:
         raise _taken(settings.host, settings.port, error) from error
+    if settings.grpc_socket:
+        _add_socket(server, settings.grpc_socket, settings)
+        stack.callback(settings.grpc_socket.unlink, missing_ok=True)
     await server.start()
     stack.push_async_callback(server.stop, GRACE_SECONDS)
     stack.push_async_callback(servicer.enter_graceful_shutdown)
     return port, tell
+
+
+def _grpc_options(settings: Settings) -> list[tuple[str, int | str]]:
+    own: dict[str, int | str] = {
+        "grpc.so_reuseport": 0,
+        "grpc.max_receive_message_length": settings.max_request_bytes,
+        "grpc.max_send_message_length": -1,
+        "grpc.server.max_pending_requests": _MOST_PENDING,
+        "grpc.server.max_pending_requests_hard_limit": 2 * _MOST_PENDING,
+    }
+    return list({**own, **settings.grpc_arguments}.items())
+
+
+def _add_address(server: Any, address: str, settings: Settings) -> int:
+    credentials = _grpc_tls(settings.tls) if settings.tls else None
+    return int(server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address))
+
+
+def _add_socket(server: Any, file: Path, settings: Settings) -> None:
+    _require_unused(file)
+    try:
+        _add_address(server, f"unix:{file}", settings)
+    except RuntimeError as error:
+        raise ServiceError(
+            f"the socket {file} cannot be listened at: {error}",
+            mend="name a path in a folder that is there, of 107 bytes at most",
+        ) from error
+
+
+def _require_unused(file: Path) -> None:
+    """Refuses a file that is no socket, and one where somebody listens: gRPC would take it from them without a word."""
+    if not file.exists():
+        return
+    if not file.is_socket():
+        raise ServiceError(f"{file} is there, and is no socket", mend="name another path")
+    with socket.socket(socket.AF_UNIX) as connection, suppress(ConnectionRefusedError):
+        connection.connect(str(file))
+        raise ServiceError(f"another server listens at the socket {file}", mend="stop it, or name another path")
 
 
 def _rest_tls(tls: Tls) -> ssl.SSLContext:
@@ -223,10 +287,11 @@ def _taken(host: str, port: int, error: Exception) -> ServiceError:
 def _announce(settings: Settings, port: int, rest_port: int, address_file: Path | None) -> None:
     scheme = "https" if settings.tls else "http"
     _log.info(
-        "serving %s: gRPC at %s:%d, REST at %s://%s:%d",
+        "serving %s: gRPC at %s:%d%s, REST at %s://%s:%d",
         ", ".join(each.name for each in settings.models),
         settings.host,
         port,
+        f" and unix:{settings.grpc_socket}" if settings.grpc_socket else "",
         scheme,
         settings.host,
         rest_port,

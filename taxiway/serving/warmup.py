@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
-from components import tfrecord
+from components import tensor_protos, tfrecord
 from components.errors import DataError
 from components.pushed_models import WARMUP_FILE
-from taxiway.serving import examples, tensors
+from taxiway.serving import examples
 from taxiway.serving.errors import ServingError
-from taxiway.serving.saved_model import Arrays, SavedModel
+from taxiway.serving.saved_model import SavedModel
+from taxiway.serving.signatures import Arrays
 
 MAX_RECORDS = 1000
 """TF Serving refuses a model with more."""
@@ -38,10 +39,9 @@ def warm_up(model: SavedModel, folder: Path) -> int:
                     f"Number of warmup records exceeds the maximum ({MAX_RECORDS}) at {file}",
                 )
             count += 1
-            for name, inputs in _requests(model, prediction_log_pb2.PredictionLog.FromString(data)):
+            for name, inputs in _requests(prediction_log_pb2.PredictionLog.FromString(data)):
                 signature = model.signature(name)
-                signature.require_inputs(inputs)
-                model.run(signature, inputs)
+                model.run(signature, signature.completed(inputs))
     except (DataError, DecodeError, ValueError) as error:
         raise ServingError(
             grpc.StatusCode.DATA_LOSS, f"Failed to read warmup record {count} of {file}: {error}"
@@ -51,24 +51,20 @@ def warm_up(model: SavedModel, folder: Path) -> int:
     return count
 
 
-def _requests(model: SavedModel, log: prediction_log_pb2.PredictionLog) -> Iterator[tuple[str, Arrays]]:
+def _requests(log: prediction_log_pb2.PredictionLog) -> Iterator[tuple[str, Arrays]]:
     kind = log.WhichOneof("log_type")
     if kind == "predict_log":
         request = log.predict_log.request
         yield (
             request.model_spec.signature_name,
-            {name: tensors.from_proto(proto) for name, proto in request.inputs.items()},
+            {name: tensor_protos.from_proto(proto) for name, proto in request.inputs.items()},
         )
     elif kind in ("classify_log", "regress_log"):
         request = getattr(log, kind).request
-        yield _of_examples(model, request.model_spec.signature_name, examples.serialized(request.input))
+        yield request.model_spec.signature_name, examples.inputs(examples.serialized(request.input))
     elif kind == "multi_inference_log":
         request = log.multi_inference_log.request
         for task in request.tasks:
-            yield _of_examples(model, task.model_spec.signature_name, examples.serialized(request.input))
+            yield task.model_spec.signature_name, examples.inputs(examples.serialized(request.input))
     elif kind != "session_run_log":
         raise ValueError("it is no PredictionLog")
-
-
-def _of_examples(model: SavedModel, name: str, serialized: Sequence[bytes]) -> tuple[str, Arrays]:
-    return name, {examples.only_input(model.signature(name)): examples.array(serialized)}

@@ -33,7 +33,7 @@ def versions_command(
     if json_output:
         print(listing.to_json(found))
     else:
-        Console().print(listing.render(found))
+        listing.show(found, Console())
 
 
 def rollback_command(

@@ -64,7 +64,7 @@ class ModelLabels:
 def _parsed(text: str) -> Any:
     from google.protobuf import text_format
 
-    from taxiway.serving_stubs import model_server_config_pb2
+    from components.serving_stubs import model_server_config_pb2
 
     return text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
 

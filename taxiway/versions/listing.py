@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
 from components.errors import ServiceError, TaxiwayError, UserError
 from components.provenance import Record
 from components.pushed_models import Destination, Version, open_destination, retired_versions, versions
+from taxiway import tables
 from taxiway.lineage import rollbacks
 from taxiway.lineage.rollbacks import Rollback
+from taxiway.tables import Table
 from taxiway.versions import labels
 
 if TYPE_CHECKING:
@@ -70,22 +71,24 @@ def to_json(listing: Listing) -> str:
     return json.dumps(dataclasses.asdict(listing), indent=1)
 
 
-def render(listing: Listing) -> RenderableType:
-    """The listing for terminals."""
-    table = Table("version", "state", "blessed", "metrics", "pushed", "data", "commit", box=None, pad_edge=False)
-    table.columns[0].no_wrap = True
-    for each in listing.versions:
-        table.add_row(
-            str(each.version),
-            Text(", ".join([each.state, *each.labels]), "green" if each.state == SERVED else "dim"),
-            {True: "yes", False: "no", None: "-"}[each.blessed],
-            ", ".join(f"{name} {value:.4g}" for name, value in sorted(each.metrics.items())) or "-",
-            each.pushed or "-",
-            _data(each.data),
-            each.commit[:_DIGITS] or "-",
-        )
-    lines = [Text(f"rollback  {each}", overflow="fold") for each in listing.rollbacks]
-    return Group(table, *([Text(), *lines] if lines else []))
+def show(listing: Listing, console: Console) -> None:
+    """Prints the versions, one a row, and what was rolled back."""
+    columns = ("version", "state", "blessed", "pushed", "commit", "data", "metrics")
+    tables.show(Table(columns, [_row(each) for each in listing.versions]), console)
+    for rollback in listing.rollbacks:
+        console.print(f"rollback  {rollback}", markup=False, highlight=False, soft_wrap=not console.is_terminal)
+
+
+def _row(each: PushedVersion) -> list[str | Text]:
+    return [
+        str(each.version),
+        Text(", ".join([each.state, *each.labels]), "green" if each.state == SERVED else "dim"),
+        {True: "yes", False: "no", None: "-"}[each.blessed],
+        each.pushed or "-",
+        each.commit[:_DIGITS] or "-",
+        _data(each.data),
+        ", ".join(f"{name} {value:.4g}" for name, value in sorted(each.metrics.items())) or "-",
+    ]
 
 
 def _data(data: dict[str, Any] | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,9 +18,12 @@ import tensorflow_model_analysis as tfma
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from google.protobuf import json_format
 from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import config_pb2
+from tensorflow_model_analysis.utils.keras_lib import tf_keras
 from tfx_bsl.tfxio import tf_example_record
 
+from components import eval_configs, metric_classes
 from components.artifacts import Examples, Model, ModelBlessing, Schema
 from components.errors import DataError, UserError
 from components.examples import TF_EXAMPLE, SplitWriter, describe
@@ -439,6 +443,10 @@ def test_a_failed_threshold_is_named_and_is_no_error(
     assert "outside value_threshold {'lower_bound': 0.99}" in log
     assert "not blessed: slice city:a: binary_accuracy 0.8" in log
     assert "outside value_threshold {'upper_bound': 0.25}" in log
+    reasons = done["blessing"].metadata["not_blessed"].splitlines()
+    assert [f"evaluator: not blessed: {reason}" for reason in reasons] == [
+        line for line in log.splitlines() if "not blessed" in line
+    ]
 
 
 def test_change_thresholds_alone_bless_nothing_without_a_baseline(
@@ -448,7 +456,7 @@ def test_change_thresholds_alone_bless_nothing_without_a_baseline(
     nothing = Model(tmp_path / "none", {"found": False})
     nothing.path.mkdir()
     assert not evaluate(tmp_path / "first", config, world.model("binary"), world.parquet, nothing)["blessed"]
-    assert "no change threshold counts, as there is no baseline" in capfd.readouterr().out
+    assert "no change threshold counts without a baseline" in capfd.readouterr().out
     compared = evaluate(tmp_path / "second", config, world.model("binary"), world.parquet, world.model("baseline"))
     assert compared["blessed"]
 
@@ -557,7 +565,15 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         {"options": {"min_slice_size": {"value": 2}}},
         "eval_config.options.min_slice_size is {'value': 2}\n  mend: write the bare value: 2",
     ),
-    "type": ({"model_specs": [{"label_key": 3}]}, "eval_config: Failed to parse model_specs field"),
+    "type": ({"model_specs": [{"label_key": 3}]}, "eval_config.model_specs[0].label_key is 3: expected string"),
+    "several": (
+        {"model_specs": [{"label_kee": "a", "name": 3}], "slicing_spec": []},
+        "eval_config has 3 mistakes:\n- eval_config has no field eval_config.model_specs[0].label_kee (did you mean",
+    ),
+    "several metrics": (
+        simple(metric("AUCC"), metric("AUC", num_treshold=3)),
+        "eval_config has 2 mistakes:\n- eval_config.metrics_specs[0].metrics[0].class_name: there is no metric 'AUCC'",
+    ),
     "slice": (
         {**simple(metric("AUC")), "slicing_specs": [{"feature_keys": ["citi"]}]},
         "eval_config.slicing_specs: there is no column 'citi' to slice by\n  mend: did you mean 'city'?",
@@ -584,6 +600,26 @@ def test_a_mistake_in_the_settings_is_named(config: dict[str, Any], text: str, w
         evaluate(tmp_path, config, world.model("binary"), world.parquet)
     assert text in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_known_of_metrics_without_tensorflow_is_what_tfma_knows() -> None:
+    registered = metric_types.registered_metrics()
+    keras = {name: getattr(tf_keras.metrics, name) for name in dir(tf_keras.metrics) if name[0].isupper()}
+    classes = {**keras, **registered}
+    assert metric_classes.known().keys() == classes.keys()
+    for name, cls in classes.items():
+        if not inspect.isclass(cls):
+            continue
+        taken = inspect.signature(cls.__init__).parameters
+        open_ended = any(parameter.kind == parameter.VAR_KEYWORD for parameter in taken.values())
+        assert metric_classes.settings(name) in (None, set(taken) - {"self"} if not open_ended else None), name
+    assert metric_classes.settings("AUC") is not None
+
+
+@pytest.mark.parametrize("config", [BINARY, REGRESSION, CLASSES, TWO_OUTPUTS, COMPARED])
+def test_a_config_that_tfma_takes_has_no_faults(config: dict[str, Any]) -> None:
+    assert eval_configs.faults(config) == []
+    assert list(eval_configs.metric_faults(config)) == []
 
 
 @pytest.mark.parametrize("payload", ["parquet", TF_EXAMPLE])
@@ -632,6 +668,161 @@ def test_several_outputs_need_a_prediction_key(world: World, tmp_path: Path) -> 
 
 def test_a_model_whose_inputs_are_no_columns_is_named(world: World, tmp_path: Path) -> None:
     without = examples(tmp_path / "rows", rows(y=None))
-    with pytest.raises(UserError, match="the model cannot be called on the examples"):
+    with pytest.raises(UserError, match="the candidate cannot be called on the examples"):
         evaluate(tmp_path / "out", simple(metric("MeanSquaredError")), world.model("plain"), without)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+# A baseline that fails
+
+
+class Wide(tf.Module):
+    """A model of another time, which takes a column that is no longer there."""
+
+    @tf.function(input_signature=SERIALIZED)
+    def serve(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        parsed = tf.io.parse_example(serialized, {"gone": tf.io.FixedLenFeature([1], tf.float32)})
+        return {"score": tf.sigmoid(parsed["gone"])}
+
+
+class Three(Classes):
+    """A model of three classes, where the rows have four."""
+
+    @tf.function(input_signature=SERIALIZED)
+    def serve(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        x = tf.abs(tf.io.parse_example(serialized, FEATURES)["x"]) * 2
+        return {"probabilities": tf.nn.softmax(-tf.abs(x - tf.range(3.0)), axis=1)}
+
+
+@pytest.fixture(scope="module")
+def failing(world: World) -> dict[str, Model]:
+    """Baselines that cannot be compared with."""
+    save(Wide(), world.folder / "wide")
+    save(Three(), world.folder / "three")
+    save(Binary(float("nan"), 0.0), world.folder / "nan")
+    broken = world.folder / "broken" / "Format-Serving"
+    broken.mkdir(parents=True)
+    (broken / "saved_model.pb").write_bytes(b"no model")
+    return {name: world.model(name) for name in ("wide", "three", "nan", "broken", "plain")}
+
+
+GATED = simple(
+    {**bounded("AUC", 0.5), "threshold": {"value_threshold": {"lower_bound": 0.5}, "change_threshold": CHANGE}}
+)
+CLASSIFIED = simple(bounded("AUC", 0.1), label_key="class", prediction_key="probabilities")
+FAILING_BASELINES: dict[str, tuple[str, str, dict[str, Any], str]] = {
+    "does not take the columns": ("binary", "wide", GATED, "a model cannot be called on the examples: "),
+    "does not load": ("binary", "broken", GATED, "broken/Format-Serving does not load: "),
+    "predicts NaN": ("binary", "nan", GATED, "the model predicts NaN for 600 of 600 values in a batch"),
+    "has no such preprocessing function": (
+        "binary",
+        "plain",
+        simple(
+            bounded("BinaryAccuracy", 0.1), label_key="label_xf", preprocessing_function_names=["transform_features"]
+        ),
+        "plain/Format-Serving has no signature 'transform_features'",
+    ),
+    "knows fewer classes": ("classes", "three", CLASSIFIED, "a label is 3, and the model predicts 3 classes"),
+}
+
+
+@pytest.mark.parametrize(("model", "baseline", "config", "why"), FAILING_BASELINES.values(), ids=FAILING_BASELINES)
+def test_a_baseline_that_fails_is_ignored_and_says_why(
+    model: str,
+    baseline: str,
+    config: dict[str, Any],
+    why: str,
+    world: World,
+    failing: dict[str, Model],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    pushed = Model(failing[baseline].path, {"pushed_destination": "s3://taxi/3", "found": 1})
+    done = evaluate(tmp_path / "ignored", config, world.model(model), world.parquet, pushed)
+    assert done["blessed"]
+    said = done["blessing"].metadata["baseline_failure"]
+    assert said.startswith("the baseline s3://taxi/3 does not count, as it fails: ")
+    assert why in said
+    assert done["evaluation"].metadata["baseline_failure"] == said
+    assert done["blessing"].notes[0][:100] == said[:100]
+    assert f"evaluator: {said[:100]}" in capfd.readouterr().out
+    assert "baseline_model" not in done["blessing"].metadata
+    with pytest.raises(UserError) as raised:
+        evaluate(tmp_path / "out", config, world.model(model), world.parquet, pushed, on_baseline_failure="fail")
+    assert str(raised.value).startswith("the baseline s3://taxi/3 fails, and the candidate does not: ")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_baseline_that_fails_on_beam_is_ignored_as_well(
+    world: World, failing: dict[str, Model], tmp_path: Path
+) -> None:
+    done = evaluate(tmp_path, GATED, world.model("binary"), world.records, failing["wide"], engine="beam")
+    assert done["blessed"]
+    assert "a model cannot be called on the examples: " in done["blessing"].notes[0]
+
+
+def test_a_candidate_that_fails_is_named_whatever_the_baseline_does(
+    world: World, failing: dict[str, Model], tmp_path: Path
+) -> None:
+    for baseline in (failing["wide"], world.model("binary")):
+        with pytest.raises(UserError, match=r"^the candidate cannot be called on the examples: "):
+            evaluate(tmp_path / baseline.path.name, GATED, failing["wide"], world.parquet, baseline)
+
+
+def test_a_full_disk_is_not_the_baselines_fault(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, *_: Any, **__: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        evaluate(tmp_path, GATED, world.model("binary"), world.parquet, world.model("baseline"))
+
+
+def test_an_unknown_way_with_baselines_is_refused(world: World, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="on_baseline_failure is 'skip'\n  mend: write 'ignore' or 'fail'"):
+        evaluate(tmp_path, GATED, world.model("binary"), world.parquet, on_baseline_failure="skip")
+
+
+# Labels that metrics do not take
+
+TEXTS = lists([[b"yes"], [b"no"]] * 10, pa.large_binary())
+LABELS: dict[str, tuple[pa.Array, str]] = {
+    "text": (TEXTS, "the label 'label' is text, such as b'yes', and the metrics take numbers\n  mend: name a column"),
+    "two a row": (
+        lists([[1, 0]] * 20, pa.int64()),
+        "TFMA on Beam: unable to pair labels, predictions, and example weights: label=[1 0], prediction=",
+    ),
+    "one or two a row": (lists([[1, 0][: 1 + n % 2] for n in range(20)], pa.int64()), "TFMA on Beam: "),
+    "none": (pa.nulls(20), "label is missing in 20 of 20 rows"),
+}
+
+
+@pytest.mark.parametrize("engine", ["direct", "beam"])
+@pytest.mark.parametrize(("label", "said"), LABELS.values(), ids=LABELS)
+def test_labels_that_metrics_do_not_take_are_named(
+    label: pa.Array, said: str, engine: str, world: World, tmp_path: Path
+) -> None:
+    made = examples(tmp_path / "rows", rows(20, label=label))
+    with pytest.raises(UserError) as raised:
+        evaluate(tmp_path / "out", simple(metric("AUC")), world.model("binary"), made, engine=engine)
+    text = str(raised.value)
+    assert said in text
+    assert len(text) < 1000
+    if "Beam" in said:
+        assert "label" in text.partition("mend")[2]
+
+
+def test_weights_and_predictions_that_are_text_are_named(world: World, tmp_path: Path) -> None:
+    weighted = simple(metric("AUC"), example_weight_key="city")
+    made = examples(tmp_path / "rows", rows(20, city=TEXTS))
+    with pytest.raises(UserError, match="the example weight is text, such as b'yes'"):
+        evaluate(tmp_path / "weights", weighted, world.model("binary"), made)
+
+    class Words(tf.Module):
+        @tf.function(input_signature=SERIALIZED)
+        def serve(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"word": tf.fill(tf.shape(serialized), "yes")}
+
+    save(Words(), tmp_path / "words")
+    with pytest.raises(UserError, match="what the model predicts is text, such as b'yes'"):
+        evaluate(tmp_path / "out", simple(metric("AUC")), Model(tmp_path / "words"), world.parquet)

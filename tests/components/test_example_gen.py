@@ -311,7 +311,93 @@ def test_a_column_that_turns_to_text_is_bytes_and_the_log_says_where(
         examples = generate(file, one_split=True)
     assert values(examples)["fare"] == [b"1.5", b"1.5", b"1.5", b"free", b"2"]
     (said,) = caplog.messages
-    assert said.startswith(f"{file}: column 'fare' holds numbers up to row 3 and is bytes because of 'free'")
+    assert said.startswith(f"{file}: column 'fare' is bytes because of 'free' in row 4, and holds numbers before")
+    assert examples.notes == [said]
+
+
+def test_a_column_that_turns_to_text_in_a_later_file_is_noted_by_both_engines(
+    generate: Generate, tmp_path: Path
+) -> None:
+    write_file(tmp_path / "in/1.csv", "a,b,c\n1,x,x\n")
+    write_file(tmp_path / "in/2.csv", "b,c,a\n1,y,oh\n")
+    said = f"{tmp_path}/in/2.csv: column 'a' is bytes because of 'oh' in row 1, and holds numbers before"
+    for engine in ("direct", "beam"):
+        (note,) = generate(tmp_path / "in", one_split=True, engine=engine, folder=engine).notes
+        assert note.startswith(said)
+
+
+# Names and delimiters
+
+
+def tfx_names(file: Path) -> list[str]:
+    """The columns of a CSV file as TFX's CsvExampleGen names them."""
+    from tfx.utils import io_utils
+
+    return list(io_utils.load_csv_column_names(str(file)))
+
+
+@pytest.mark.parametrize("header", ["a,x ", " a,x", "  a , x  ", "a ,x", "a,x\t"])
+def test_names_are_stripped_as_by_tfx_and_a_space_in_one_is_noted(
+    generate: Generate, tmp_path: Path, header: str
+) -> None:
+    file = write_file(tmp_path / "a.csv", f"{header}\n1,y\n")
+    examples = generate(file, one_split=True)
+    names = tfx_names(file)
+    assert list(values(examples)) == names
+    spaced = [name for name in names if name != name.strip()]
+    assert examples.notes == [f"{file}: a space is part of the column name {name!r}" for name in spaced]
+
+
+def test_names_may_be_written_otherwise_in_each_file(generate: Generate, tmp_path: Path) -> None:
+    write_file(tmp_path / "in/1.csv", "a,x \n1,2\n")
+    write_file(tmp_path / "in/2.csv", "x,a \n4,3\n")
+    assert values(generate(tmp_path / "in", one_split=True)) == {"a": [1, 3], "x": [2, 4]}
+
+
+def test_a_name_is_there_twice_once_it_is_stripped(refused: Callable[..., str], tmp_path: Path) -> None:
+    file = write_file(tmp_path / "a.csv", "x,x \n1,2\n")
+    assert f"{file}, line 1: the header's column 1 is there twice: 'x'" in refused(file)
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|", ":"])
+@pytest.mark.parametrize("engine", ["direct", "beam"])
+def test_cells_are_separated_by_the_delimiter(
+    generate: Generate, refused: Callable[..., str], tmp_path: Path, delimiter: str, engine: str
+) -> None:
+    lines = [["n", "text", "1,5"], ["1", f'"a{delimiter}b"', "2,5"], ["", "c", "3"]]
+    file = write_file(tmp_path / "a.csv", "".join(delimiter.join(line) + "\n" for line in lines))
+    settings = {"delimiter": delimiter, "engine": engine}
+    examples = generate(file, one_split=True, **settings)
+    text = f"a{delimiter}b".encode()
+    assert values(examples) == {"n": [1, None], "text": [text, b"c"], "1,5": [b"2,5", b"3"]}
+    assert examples.notes == []
+    file.write_text(file.read_text() + f"1{delimiter}2\n")
+    assert f"{file}, line 4: 2 cells, and 3 columns" in refused(file, **settings)
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_another_delimiter_is_proposed(
+    generate: Generate, refused: Callable[..., str], tmp_path: Path, delimiter: str
+) -> None:
+    file = write_file(tmp_path / "a.csv", f"a{delimiter}b\n1{delimiter}2\n")
+    column = f"a{delimiter}b"
+    proposed = f"{file} has one column, {column!r}; if {delimiter!r} separates several, set delimiter={delimiter!r}"
+    assert generate(file, one_split=True).notes == [proposed]
+    write_file(file, f"a{delimiter}b\n1,5{delimiter}2\n")
+    said = refused(file)
+    assert f"{file}, line 2: 2 cells, and 1 columns\n  mend: set delimiter={delimiter!r}" in said
+
+
+def test_a_comma_is_proposed_as_well(generate: Generate, tmp_path: Path) -> None:
+    file = write_file(tmp_path / "a.csv", "a,b\n1,2\n")
+    (note,) = generate(file, one_split=True, delimiter=";").notes
+    assert note.endswith("set delimiter=','")
+
+
+@pytest.mark.parametrize("delimiter", ["", ";;", '"', "\n", "ü", "\\t"])
+def test_a_delimiter_is_one_character(refused: Callable[..., str], tmp_path: Path, delimiter: str) -> None:
+    said = refused(write_file(tmp_path / "a.csv", "a\n1\n"), UserError, delimiter=delimiter)
+    assert f"delimiter is {delimiter!r}" in said
 
 
 @pytest.mark.parametrize(("kind", "cell"), [("float", "free"), ("int", "2.5"), ("int", "free")])
@@ -531,6 +617,16 @@ def test_bad_parquet_is_refused(refused: Callable[..., str], tmp_path: Path) -> 
     assert f"{file} has no rows" in refused(file)
 
 
+@pytest.mark.parametrize("engine", ["direct", "beam"])
+def test_a_parquet_column_that_is_there_twice_is_named(
+    refused: Callable[..., str], tmp_path: Path, engine: str
+) -> None:
+    twice = pa.table([pa.array([1]), pa.array(["x"]), pa.array([2])], names=["a", "b", "a"])
+    pq.write_table(twice, tmp_path / "a.parquet")
+    said = refused(tmp_path / "a.parquet", engine=engine)
+    assert said == f"{tmp_path}/a.parquet has the column 'a' twice\n  mend: rename one of them, or leave it out"
+
+
 def test_parquet_files_that_contradict_each_other_are_refused(refused: Callable[..., str], tmp_path: Path) -> None:
     write_parquet(tmp_path / "in/1.parquet", {"a": [1]})
     second = write_parquet(tmp_path / "in/2.parquet", {"a": ["x"]})
@@ -577,7 +673,7 @@ def test_bad_tfrecords_are_refused(refused: Callable[..., str], tmp_path: Path) 
     assert f"{second}: the feature 'a' is large_binary, and int64 in records before" in refused(tmp_path / "in")
     with file.open("wb") as opened:
         tfrecord.write_records(opened, [b"\xff\xff"])
-    assert f"{file}, records 1 to 1: " in refused(file)
+    assert f"{file}, record 1: is no tf.Example" in refused(file)
 
 
 # Splits
@@ -721,6 +817,7 @@ def test_settings_for_another_format_are_refused(refused: Callable[..., str], tm
     file = write_parquet(tmp_path / "a.parquet", {"a": [1]})
     assert "split_hash 'tfx' is for CSV, and the files are parquet" in refused(file, UserError, split_hash="tfx")
     assert "column_types is for CSV" in refused(file, UserError, column_types={"a": "int"})
+    assert "delimiter is for CSV, and the files are parquet" in refused(file, UserError, delimiter=";")
 
 
 def test_a_column_that_cannot_split_is_refused(refused: Callable[..., str], tmp_path: Path) -> None:
@@ -752,6 +849,35 @@ def test_the_format_is_known_by_the_name_or_told(
     file.rename(tmp_path / "in/a.csv")
     write_parquet(tmp_path / "in/b.parquet", {"a": [1]})
     assert f"{tmp_path}/in/a.csv is csv and {tmp_path}/in/b.parquet is parquet" in refused(tmp_path / "in")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a.avro", "is Avro, which is not read\n  mend: convert it to Parquet (fastavro reads it)"),
+        ("a.bin", "is Avro, which is not read"),
+        ("a.jsonl", "is JSON, which is not read\n  mend: convert it to Parquet (pyarrow.json"),
+        ("a.xlsx", "is Excel, which is not read"),
+        ("a.tsv", 'tells no format\n  mend: set input_format="csv" and delimiter="\\t"'),
+    ],
+)
+def test_a_format_that_is_not_read_is_named(refused: Callable[..., str], tmp_path: Path, name: str, said: str) -> None:
+    content = b"Obj\x01" if name in ("a.avro", "a.bin") else b"a\tb\n1\t2\n"
+    assert said in refused(write_file(tmp_path / name, content))
+
+
+def test_avro_and_tsv_are_read_once_their_hint_is_followed(generate: Generate, tmp_path: Path) -> None:
+    import fastavro
+
+    schema = {"type": "record", "name": "trip", "fields": [{"name": "a", "type": ["null", "long"]}]}
+    with (tmp_path / "a.avro").open("wb") as file:
+        fastavro.writer(file, schema, [{"a": 1}, {"a": None}])
+    with (tmp_path / "a.avro").open("rb") as file:
+        pq.write_table(pa.Table.from_pylist(list(fastavro.reader(file))), tmp_path / "a.parquet")
+    assert values(generate(tmp_path / "a.parquet", one_split=True)) == {"a": [1, None]}
+    tsv = write_file(tmp_path / "a.tsv", "a\tb\n1\t2\n")
+    examples = generate(tsv, one_split=True, input_format="csv", delimiter="\t", folder="tsv")
+    assert values(examples) == {"a": [1], "b": [2]}
 
 
 def test_an_examples_artifact_is_read_again(generate: Generate, taxi_csv: Path) -> None:

@@ -1,4 +1,36 @@
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
 from components import preload, stages
+from components.preload import Layer
+
+_FORK = """
+import importlib, os, sys, warnings
+from pathlib import Path
+for module in sys.argv[1:]:
+    importlib.import_module(module)
+warnings.simplefilter("error")  # Python warns of a fork of a process that has threads
+if os.fork() == 0:
+    os._exit(0)
+os.wait()
+print(*(task.joinpath("comm").read_text().strip() for task in Path("/proc/self/task").iterdir()))
+"""
+
+
+def modules(layer: Layer) -> Iterator[str]:
+    yield from layer.modules
+    for below in layer.below:
+        yield from modules(below)
+
+
+def test_a_process_that_forks_stages_has_one_thread_when_it_does() -> None:
+    loaded = [*modules(preload.LIGHT), *modules(preload.HEAVY)]
+    environment = {**preload.ENVIRONMENT, **os.environ}
+    command = [sys.executable, "-c", _FORK, *loaded]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split()) == (0, ["python"]), done.stderr
 
 
 def test_every_stage_starts_from_one_layer() -> None:

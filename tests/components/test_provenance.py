@@ -33,7 +33,6 @@ def activity(stage: str = "schema_gen", **inputs: Artifact) -> dict[str, Any]:
 def test_a_record_says_what_an_artifact_was_made_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(provenance.COMMIT_VARIABLE, "abc123+")
     monkeypatch.setenv(provenance.IMAGE_VARIABLE, "taxiway/components@sha256:1")
-    provenance.code_commit.cache_clear()
     (tmp_path / "model.py").write_text("def run_fn(x): ...")
     (tmp_path / "curated.pbtxt").write_text("feature {}")
     examples, schema = make(Examples, tmp_path / "examples"), make(Schema, tmp_path / "schema")
@@ -44,7 +43,6 @@ def test_a_record_says_what_an_artifact_was_made_from(tmp_path: Path, monkeypatc
     artifact = make(Model, tmp_path / "model")
     artifact.metadata["data_version"] = json.dumps({"md5": "1"})
     provenance.stamp(artifact, "model", made_by, {"examples": examples, "schema": schema})
-    provenance.code_commit.cache_clear()
     [record] = read(artifact)
     assert record.pop("created").endswith("+00:00")
     assert record == {
@@ -193,10 +191,25 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(f"GIT_{name}_NAME", "a")
         monkeypatch.setenv(f"GIT_{name}_EMAIL", "a@b")
     (tmp_path / "tracked").write_text("1")
-    for command in (["init", "-q"], ["add", "tracked"], ["commit", "-qm", "one"]):
-        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
-    provenance.code_commit.cache_clear()
+    git(tmp_path, "init", "-q")
+    commit(tmp_path)
     return tmp_path
+
+
+def git(folder: Path, *arguments: str) -> None:
+    subprocess.run(["git", "-C", str(folder), *arguments], check=True)
+
+
+def commit(folder: Path) -> None:
+    git(folder, "add", "--all")
+    git(folder, "commit", "--allow-empty", "-qm", "all")
+
+
+def modified(parameters: dict[str, Any]) -> bool:
+    """Whether the record of a stage that was called with these parameters says so."""
+    roles = {"module": Role("Module", "run_fn"), "schema_file": Role("File")}
+    parameters = {**dict.fromkeys(roles, ""), **parameters}
+    return bool(provenance.activity("trainer", parameters, roles, {})["code"]["modified"])
 
 
 def test_the_commit_and_whether_it_was_modified(repository: Path) -> None:
@@ -204,22 +217,76 @@ def test_the_commit_and_whether_it_was_modified(repository: Path) -> None:
     assert len(first["commit"]) == 40
     assert first["modified"] is False
     (repository / "untracked").touch()
-    provenance.code_commit.cache_clear()
     assert provenance.code_commit() == first
     (repository / "tracked").write_text("2")
-    provenance.code_commit.cache_clear()
     assert provenance.code_commit() == {**first, "modified": True}
-    provenance.code_commit.cache_clear()
+
+
+@pytest.mark.parametrize("left_out", ["model.py", "taxi/helpers.py", "taxi/__init__.py", "curated/a.pbtxt", None])
+@pytest.mark.parametrize("ignored", [True, False])
+def test_what_a_digest_covers_and_the_commit_has_not_makes_it_modified(
+    repository: Path, left_out: str | None, ignored: bool
+) -> None:
+    files = {
+        "model.py": "from taxi import helpers\nimport yaml\ndef run_fn(x): ...",
+        "taxi/helpers.py": "",
+        "taxi/__init__.py": "",
+        "curated/a.pbtxt": "feature {}",
+    }
+    (repository / ".gitignore").write_text(f"{left_out}\n" if ignored else "")
+    for name, text in files.items():
+        if name != left_out:
+            (repository / name).parent.mkdir(exist_ok=True)
+            (repository / name).write_text(text)
+    commit(repository)
+    for name, text in files.items():
+        (repository / name).parent.mkdir(exist_ok=True)
+        (repository / name).write_text(text)
+    parameters = {"module": "model.py", "schema_file": "curated"}
+    assert modified(parameters) is (left_out is not None)
+    assert modified({"module": "", "schema_file": ""}) is False
+    commit(repository)
+    assert modified(parameters) is (left_out is not None and ignored)
+
+
+def test_a_module_of_an_installed_package_is_no_matter_of_the_commit(repository: Path) -> None:
+    assert modified({"module": "yaml"}) is False
+
+
+def test_a_module_elsewhere_is_in_no_commit(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "model.py"
+    elsewhere.write_text("def run_fn(x): ...")
+    assert modified({"module": str(elsewhere)}) is True
+
+
+def test_a_submodule_is_committed_with_its_files(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    inner = repository / "inner"
+    inner.mkdir()
+    (inner / "model.py").write_text("def run_fn(x): ...")
+    git(inner, "init", "-q")
+    commit(inner)
+    assert modified({"module": "inner/model.py"}) is True
+    git(repository, "-c", "advice.addEmbeddedRepo=false", "add", "inner")
+    commit(repository)
+    assert modified({"module": "inner/model.py"}) is False
+    (inner / "other.py").write_text("def run_fn(x): ...")
+    assert modified({"module": "inner/other.py"}) is True
+
+
+def test_a_stage_s_own_files_count_in_a_checkout_alone(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(provenance.covered("trainer", {}, {})) == set()
+    root = Path(provenance.__file__).parents[1]
+    monkeypatch.chdir(root)
+    covered = {file.relative_to(root).as_posix() for file in provenance.covered("trainer", {}, {})}
+    assert {"components/provenance.py", "components/trainer/stage.py"} <= covered
 
 
 def test_the_repository_is_only_read(repository: Path) -> None:
     index = repository / ".git/index"
     os.utime(repository / "tracked", ns=(1, 1))  # Git's index knows another time, which `git status` would write anew
     before = index.read_bytes()
-    provenance.code_commit.cache_clear()
     assert provenance.code_commit()["modified"] is False
     assert index.read_bytes() == before
-    provenance.code_commit.cache_clear()
 
 
 def test_no_repository_and_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,6 +296,4 @@ def test_no_repository_and_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for path in ("", str(tmp_path)):
         if path:
             monkeypatch.setenv("PATH", path)
-        provenance.code_commit.cache_clear()
         assert provenance.code_commit() == {"commit": "", "modified": False}
-    provenance.code_commit.cache_clear()

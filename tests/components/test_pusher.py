@@ -128,6 +128,14 @@ def test_a_model_that_is_not_blessed_stays(
     assert "not pushed: the evaluator did not bless the model" in capsys.readouterr().out
 
 
+def test_why_a_model_was_not_blessed_is_said(push: Push, tmp_path: Path) -> None:
+    blessing = make_blessing(tmp_path / "blessing", False)
+    blessing.metadata["not_blessed"] = "slice Overall: auc 0.5, outside value_threshold\nslice a: auc 0.4"
+    pushed = push(make_model(tmp_path / "model"), tmp_path / "served", blessing)
+    said = "the evaluator did not bless the model: slice Overall: auc 0.5, outside value_threshold"
+    assert pushed.metadata["not_pushed"] == said
+
+
 # Infra_validator's blessing
 
 

@@ -237,6 +237,13 @@ def test_a_column_of_another_type(tmp_path: Path) -> None:
         _read(_write(tmp_path, PARQUET, batch), schema)
 
 
+def test_a_column_that_is_there_twice(tmp_path: Path) -> None:
+    batch = pa.RecordBatch.from_arrays([pa.array([[1]]), pa.array([[2]])], ["scalar", "scalar"])
+    schema = schema_pb2.Schema(feature=[SCHEMA.feature[0]])
+    with pytest.raises(DataError, match=r"\.parquet has the column 'scalar' twice"):
+        _read(_write(tmp_path, PARQUET, batch), schema)
+
+
 def test_no_rows(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=rf"there are no rows in {tmp_path}/\*"):
         _read(f"{tmp_path}/*")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import shutil
 import subprocess
@@ -67,6 +68,44 @@ def test_the_context_of_a_build_holds_no_more_than_is_copied() -> None:
 def test_scripts_are_clean_by_shellcheck(script: str) -> None:
     done = subprocess.run(["shellcheck", ROOT / "docker" / script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("file", "is_modified"),
+    [
+        ("components/mine.py", True),
+        ("pipelines/mine/ignored.py", True),
+        ("components/__pycache__/mine.cpython-313.pyc", False),
+        ("notes.txt", False),
+    ],
+)
+def test_what_an_image_holds_and_the_commit_has_not_makes_it_modified(
+    tmp_path: Path, file: str, is_modified: bool
+) -> None:
+    """The script itself, with a Docker that only notes what it is asked for."""
+    programs = {
+        "docker/images": (ROOT / "docker/images").read_text(),
+        "docker/engine": "#!/bin/sh\n[ $1 != name ] || echo docker\n",
+        "bin/docker": f'#!/bin/sh\necho "$*" >>{tmp_path}/asked\n',
+    }
+    texts = {
+        "components/__init__.py": '__version__ = "1"\n',
+        "taxiway/a": "",
+        "pipelines/a": "",
+        ".gitignore": "ignored.py\n__pycache__\nbin\n",
+    }
+    for name, text in {**programs, **texts}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    for command in ("init -q", "add --all", "-c user.name=a -c user.email=a@b commit -qm one"):
+        subprocess.run(["git", "-C", tmp_path, *command.split()], check=True)
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).touch()
+    environment = {**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "BASE": "base"}
+    subprocess.run([tmp_path / "docker/images", "serve"], env=environment, check=True, capture_output=True)
+    [commit] = re.findall(r"COMMIT=(\w{40}\+?) ", (tmp_path / "asked").read_text())
+    assert commit.endswith("+") is is_modified
 
 
 # The images

@@ -9,7 +9,7 @@ import pytest
 from google.protobuf import text_format
 
 from components import __version__
-from taxiway.serving_stubs import model_server_config_pb2
+from components.serving_stubs import model_server_config_pb2
 from tests.manifests.objects import (
     BUILDS,
     NAMESPACE,

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from kfp import dsl
 
@@ -72,6 +74,15 @@ def served(serving: dict):
 def test_a_place_to_serve_that_does_not_exist(serving: dict[str, Any], said: str) -> None:
     assert _findings(served, serving=serving) == [f"infra-validator: {said}"]
     assert _findings(served, serving={"local": {}}) == []
+
+
+def test_a_library_of_operations_that_is_not_there() -> None:
+    @dsl.pipeline(name="triple")
+    def triple():
+        model = dsl.importer(artifact_uri="model", artifact_class=dsl.Model, reimport=False).output
+        InfraValidator(model=model, custom_ops=["ops/triple.so", "module.py", "a_module_of_the_image"])
+
+    assert _findings(triple) == ["infra-validator: custom_ops names ops/triple.so, which is not there"]
 
 
 def test_unreachable_data_are_named() -> None:
@@ -216,9 +227,153 @@ def test_the_evaluators_model_has_to_be_a_model() -> None:
     assert finding == "evaluator-2: the input 'schema' takes Schema, and is given ModelRun"
 
 
-def test_the_command_takes_under_two_seconds_and_loads_no_tensorflow(here: Path) -> None:
+# Settings of an evaluation
+
+GOOD: dict[str, Any] = {
+    "model_specs": [{"label_key": "tips_xf", "signature_name": "serve", "preprocessing_function_names": ["features"]}],
+    "slicing_specs": [{}, {"feature_keys": ["hour"]}, {"feature_values": {"side": "1"}}],
+    "metrics_specs": [{"metrics": [{"class_name": "AUC", "config": '{"num_thresholds": 5}'}]}],
+}
+TRAINED = (
+    "import tensorflow as tf\nfrom helper import save\n\n"
+    "def preprocessing_fn(inputs):\n    return {f'{name}_xf': 1 for name in inputs} | dict(side=2)\n\n"
+    "def run_fn(fn_args):\n    save(signatures={'serve': None, 'serving_default': None})\n"
+)
+
+
+@pytest.fixture
+def trained(here: Path) -> Path:
+    """A module, another that it imports, and data with columns to name."""
+    (here / "module.py").write_text(TRAINED)
+    (here / "helper.py").write_text("def save(**_):\n    return 'features'\n")
+    (here / "data.csv").write_text("tips,hour,company \n1,2,x\n")
+    return here
+
+
+@dsl.pipeline(name="judged")
+def judged(eval_config: dict = GOOD, data: str = "data.csv", module: str = "module.py", delimiter: str = ","):
+    trips = ExampleGen(input_path=data, allow_unversioned=True, delimiter=delimiter)
+    examples = trips.outputs["examples"]
+    schema = SchemaGen(statistics=StatisticsGen(examples=examples).outputs["statistics"]).outputs["schema"]
+    transformed = Transform(examples=examples, schema=schema, module=module)
+    trained = Trainer(examples=transformed.outputs["transformed_examples"], module=module)
+    Evaluator(examples=examples, model=trained.outputs["model"], eval_config=eval_config)
+
+
+def _changed(**changes: Any) -> dict[str, Any]:
+    (spec,) = GOOD["model_specs"]
+    model = {
+        name: value for name, value in changes.items() if name in ("label_key", "signature_name", "example_weight_key")
+    }
+    rest = {name: value for name, value in changes.items() if name not in model}
+    return {**GOOD, "model_specs": [{**spec, **model}], **rest}
+
+
+def test_a_sound_evaluation_has_no_findings(trained: Path) -> None:
+    assert _findings(judged) == []
+    assert _findings(judged, eval_config=_changed(label_key="company", example_weight_key="hour_scaled")) == []
+
+
+SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
+    "field": (
+        {"model_spec": []},
+        "eval_config has no field eval_config.model_spec\n  mend: did you mean 'model_specs'?",
+    ),
+    "value": (
+        _changed(options={"min_slice_size": "many"}),
+        "eval_config.options.min_slice_size is 'many': invalid literal for int()",
+    ),
+    "metric": (
+        _changed(metrics_specs=[{"metrics": [{"class_name": "Auc"}]}]),
+        "eval_config.metrics_specs[0].metrics[0].class_name: there is no metric 'Auc'\n  mend: did you mean 'AUC'?",
+    ),
+    "metric's settings": (
+        _changed(metrics_specs=[{"metrics": [{"class_name": "AUC", "config": '{"num_treshold": 5}'}]}]),
+        "eval_config.metrics_specs[0].metrics[0]: AUC has no setting 'num_treshold'\n  mend: did you mean 'num_thresh",
+    ),
+    "metric's JSON": (
+        _changed(metrics_specs=[{"metrics": [{"class_name": "AUC", "config": "num_thresholds=5"}]}]),
+        "eval_config.metrics_specs[0].metrics[0].config is no JSON object: 'num_thresholds=5'",
+    ),
+    "metric of one's own": (
+        _changed(metrics_specs=[{"metrics": [{"class_name": "Tip", "module": "helper"}]}]),
+        "eval_config.metrics_specs[0].metrics[0].class_name: helper has no 'Tip'\n  mend: it has save",
+    ),
+    "label": (
+        _changed(label_key="tip"),
+        "eval_config.model_specs[0].label_key: 'tip' is no column of the data, and no module names it\n"
+        "  mend: did you mean 'tips'?",
+    ),
+    "no label": (_changed(label_key=""), "eval_config.model_specs names no label_key, and AUC needs labels"),
+    "weight": (
+        _changed(example_weight_key="fare"),
+        "eval_config.model_specs[0].example_weight_key: 'fare' is no column",
+    ),
+    "signature": (
+        _changed(signature_name="predict"),
+        "eval_config.model_specs[0].signature_name: no module names a signature 'predict'",
+    ),
+    "slice": (
+        _changed(slicing_specs=[{"feature_keys": ["citi"]}]),
+        "eval_config.slicing_specs[0]: 'citi' is no column of the data",
+    ),
+}
+
+
+@pytest.mark.parametrize(("config", "said"), SETTINGS.values(), ids=SETTINGS)
+def test_a_mistake_in_an_eval_config_is_named(trained: Path, config: dict[str, Any], said: str) -> None:
+    (finding,) = _findings(judged, eval_config=config)
+    assert finding.startswith(f"evaluator: {said}")
+
+
+def test_all_mistakes_are_named_at_once(trained: Path) -> None:
+    metrics = [{"class_name": "Auc"}, {"class_name": "AUC", "config": '{"num_treshold": 5}'}]
+    config = _changed(
+        label_key="tip",
+        signature_name="predict",
+        metrics_specs=[{"metrics": metrics}],
+        slicing_specs=[{"feature_keys": ["citi", "hour"]}],
+    )
+    assert len(_findings(judged, eval_config=config)) == 5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"module": "from tfx.examples.chicago_taxi_pipeline import taxi_utils\n"},
+        {"module": "import companys_own_library\n"},
+        {"data": "a.tfrecord"},
+    ],
+)
+def test_names_that_cannot_be_told_are_not_judged(trained: Path, change: dict[str, str]) -> None:
+    (trained / "module.py").write_text(change.get("module", "") + TRAINED)
+    (trained / "a.tfrecord").touch()
+    data = change.get("data", "data.csv")
+    assert _findings(judged, eval_config=_changed(label_key="nosuch"), data=data) == []
+
+
+def test_columns_are_found_behind_any_delimiter_and_in_parquet(trained: Path) -> None:
+    (trained / "data.csv").write_text("tips;hour\n1;2\n")
+    assert _findings(judged, delimiter=";") == []
+    pq.write_table(pa.table({"tips": [1], "hour": [2]}), trained / "data.parquet")
+    assert _findings(judged, data="data.parquet") == []
+    (finding,) = _findings(judged, data="data.parquet", eval_config=_changed(label_key="tip"))
+    assert finding.endswith("did you mean 'tips'?")
+
+
+def test_what_another_container_brings_is_not_judged(trained: Path) -> None:
+    @dsl.pipeline
+    def imported():
+        examples = dsl.importer(artifact_uri="examples", artifact_class=dsl.Dataset, reimport=False).output
+        model = dsl.importer(artifact_uri="model", artifact_class=dsl.Model, reimport=False).output
+        Evaluator(examples=examples, model=model, eval_config=_changed(label_key="nosuch", signature_name="other"))
+
+    assert _findings(imported) == []
+
+
+def test_the_command_takes_under_two_seconds_and_loads_no_tensorflow(here: Path, trained: Path) -> None:
     compiled = here / "sound.yaml"
-    loading.compile_to(sound, compiled)
+    loading.compile_to(judged, compiled)
     program = (
         "import sys; sys.argv = ['taxiway', 'check', 'sound.yaml']\n"
         "import taxiway.cli\n"
@@ -240,3 +395,43 @@ def test_the_command_takes_under_two_seconds_and_loads_no_tensorflow(here: Path)
     assert "nothing wrong found" in done.stdout
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2
+
+
+@dsl.component(base_image="python:3.13", install_kfp_package=False)
+def takes(x: dict):
+    print(x)
+
+
+def test_items_that_a_loop_does_not_take_are_named() -> None:
+    @dsl.pipeline(name="loops")
+    def loops(xs: list[dict] = [{"a": 1}]):
+        with dsl.ParallelFor(xs) as x:
+            takes(x=x)
+
+    assert _findings(loops) == []
+    assert _findings(loops, xs=[{"a": 2}, 3]) == [
+        "for-loop-1: the parameter 'xs-loop-item' takes a struct, not 3",
+    ]
+
+
+def test_tasks_that_wait_for_each_other_are_refused() -> None:
+    compiled = loading.compiled(sound)
+    tasks = compiled.spec["root"]["dag"]["tasks"]
+    tasks["example-gen"]["dependentTasks"] = ["trainer"]
+    with pytest.raises(UserError, match="the task 'example-gen' waits for itself: example-gen after trainer"):
+        check.findings(compiled, {})
+    tasks["example-gen"]["dependentTasks"] = ["nobody"]
+    with pytest.raises(UserError, match="the task 'example-gen' waits for 'nobody', which is not there"):
+        check.findings(compiled, {})
+
+
+def test_a_component_inside_of_itself_is_refused() -> None:
+    @dsl.pipeline(name="outer")
+    def outer():
+        sound()
+
+    compiled = loading.compiled(outer)
+    tasks = compiled.spec["components"]["comp-sound"]["dag"]["tasks"]
+    tasks["again"] = {"componentRef": {"name": "comp-sound"}}
+    with pytest.raises(UserError, match="sound/again: the component 'comp-sound' runs inside of itself"):
+        check.findings(compiled, {})

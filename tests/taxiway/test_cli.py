@@ -1,5 +1,6 @@
 """The command line: exit statuses, texts, what lands on which stream."""
 
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -40,6 +41,10 @@ def test_a_run_tells_its_progress_on_standard_error(taxiway: Taxiway, tmp_path: 
     record = json.loads(again.stdout)
     assert {task["state"] for task in record["tasks"].values()} == {"CACHED"}
     assert (tmp_path / ".taxiway/runs" / record["run"] / "run.json").is_file()
+
+
+def test_the_version_is_the_packages(taxiway: Taxiway) -> None:
+    assert taxiway("--version").stdout == f"taxiway {importlib.metadata.version('taxiway')}\n"
 
 
 def test_runs_are_listed(taxiway: Taxiway) -> None:

@@ -10,16 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from components.errors import DataError, ServiceError, TaxiwayError, UserError
-from taxiway.prediction import tensors
 from taxiway.prediction.clients import Model, Tls, connect
 from taxiway.prediction.predict import predictions
-from taxiway.serving_stubs import tensor_pb2, types_pb2
 from tests.taxiway.small_servers import Running, small_server
 
 ROWS = [{"fare": 2.5, "trips": 2, "company": "blue"}, {"fare": 4.0, "trips": 1, "company": "grün"}]
@@ -102,6 +99,20 @@ def test_a_csv_column_has_one_type_in_all_batches(predict, tmp_path):
     ] * 2
 
 
+def test_names_are_stripped_as_by_example_gen(predict, tmp_path):
+    file = written(tmp_path, "rows.csv", ROWS)
+    header, body = file.read_text().split("\n", 1)
+    file.write_text(f" {header} \n{body}")
+    assert predict(file) == EXPECTED
+
+
+def test_a_parquet_column_that_is_there_twice(predict, tmp_path):
+    columns = [pa.array([1.0]), pa.array([2]), pa.array(["a"]), pa.array([2.0])]
+    pq.write_table(pa.table(columns, names=["fare", "trips", "company", "fare"]), tmp_path / "rows.parquet")
+    with pytest.raises(DataError, match=r"rows\.parquet has the column 'fare' twice"):
+        predict(tmp_path / "rows.parquet")
+
+
 def test_lists_become_tensors(predict, tmp_path):
     rows = [{"x": [1.0, 2.0], "flag": True}, {"x": [3, 4.5], "flag": False}]
     for name in ("r.json", "r.jsonl"):
@@ -143,7 +154,9 @@ BAD_FILES: list[tuple[str, str, type[TaxiwayError], str]] = [
     ),
     ("r.csv", "fare,trips,campany\n1,2,a\n", UserError, "mend: rename the column 'campany'?"),
     ("r.csv", HEAD + "1,2\n", DataError, "{file}: CSV parse error: Expected 3 columns, got 2"),
-    ("r.csv", "fare,fare\n1,2\n", DataError, "{file} has two columns 'fare'"),
+    ("r.csv", "fare,fare\n1,2\n", DataError, "{file} has the column 'fare' twice"),
+    ("r.csv", "fare,fare \n1,2\n", DataError, "{file} has the column 'fare' twice"),
+    ("r.json", '[{"fare": 1, "fare": 2}]', DataError, "{file}: an object has the key 'fare' twice"),
     ("r.csv", "", DataError, "{file}: Empty CSV file"),
     (
         "r.json",
@@ -255,31 +268,6 @@ def test_addresses_and_certificates_are_looked_at_first(tmp_path, server):
         wrong.signatures()
 
 
-# Tensors
-
-
-@pytest.mark.parametrize("kind", ["float32", "float64", "float16", "int8", "int16", "int32", "int64", "uint8", "bool"])
-def test_tensors_are_those_of_tensorflow(kind):
-    import tensorflow as tf
-
-    dtype = tf.as_dtype(kind).as_datatype_enum
-    array = np.array([[1, 0], [3, 4]]).astype(kind)
-    assert np.array_equal(tf.make_ndarray(tensors.to_proto(array, dtype)), array)
-    assert np.array_equal(tensors.from_proto(tf.make_tensor_proto(array)), array)
-    unpacked = tf.make_tensor_proto(np.ones((1,), kind), shape=[2, 2])
-    assert np.array_equal(tensors.from_proto(unpacked), np.ones((2, 2), kind))
-
-
-def test_tensors_of_text_and_of_unknown_types():
-    import tensorflow as tf
-
-    array = np.array([b"a", b"\xff"], dtype=object)
-    assert tf.make_ndarray(tensors.to_proto(array, types_pb2.DT_STRING)).tolist() == array.tolist()
-    assert tensors.from_proto(tf.make_tensor_proto([["a"], ["b"]])).tolist() == [[b"a"], [b"b"]]
-    with pytest.raises(ValueError, match="tensors of type DT_QINT8 are not read"):
-        tensors.from_proto(tensor_pb2.TensorProto(dtype=types_pb2.DT_QINT8))
-
-
 # The command
 
 
@@ -310,7 +298,7 @@ def test_the_stubs_come_without_tensorflow_and_get_on_with_it():
     program = """
 import sys
 from taxiway.prediction import clients, predict, printing, signatures
-from taxiway.serving_stubs import predict_pb2
+from components.serving_stubs import predict_pb2
 assert not [name for name in sys.modules if name == "tensorflow" or name.startswith("tensorflow.")]
 import tensorflow as tf
 request = predict_pb2.PredictRequest()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
-from components.artifacts import PushedModel
-from taxiway.progress import summary
+from components.artifacts import Artifact, Examples, ModelBlessing, ModelEvaluation, PushedModel
+from taxiway.progress import LiveTable, summary
 from taxiway.runner.graph import State
 from taxiway.session import Run, Task
 
@@ -26,9 +27,78 @@ def test_where_a_model_was_pushed_to(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     pushed = PushedModel(tmp_path, {"pushed": 1, "pushed_destination": destination.format(here=tmp_path)})
-    run = Run("taxi-1", "taxi", tmp_path, tasks={"pusher": Task(State.SUCCEEDED, {"pushed_model": pushed})})
-    console = Console(width=100)
+    said = shown_of(tmp_path, pusher={"pushed_model": pushed})
+    assert f"  pushed    {shown}\n" in said
+    assert f"taxiway lineage {shown}\n" in said
+
+
+def made(folder: Path, **tasks: dict[str, Artifact]) -> Run:
+    done = {name: Task(State.SUCCEEDED, outputs) for name, outputs in tasks.items()}
+    return Run("taxi-1", "taxi", folder, tasks=done)
+
+
+def shown_of(folder: Path, **tasks: dict[str, Artifact]) -> str:
+    """The summary of a run whose tasks left these artifacts."""
+    console = Console(width=1000)
     with console.capture() as captured:
-        console.print(summary(run))
-    assert f"  pushed    {shown}\n" in captured.get()
-    assert f"taxiway lineage {shown}\n" in captured.get()
+        console.print(summary(made(folder, **tasks)))
+    return captured.get()
+
+
+def judged(folder: Path, metrics: dict[str, Any], **blessing: Any) -> dict[str, Artifact]:
+    return {"evaluation": ModelEvaluation(folder, metrics), "blessing": ModelBlessing(folder, blessing)}
+
+
+def test_one_evaluation_needs_no_name(tmp_path: Path) -> None:
+    tasks = {"evaluator": judged(tmp_path, {"auc": 0.75, "tfx_version": "1", "whole": True}, blessed=1)}
+    assert made(tmp_path, **tasks).metrics == {"auc": 0.75}
+    said = shown_of(tmp_path, **tasks)
+    assert "  metrics   auc 0.75\n  blessing  blessed\n" in said
+
+
+def test_two_evaluations_are_named(tmp_path: Path) -> None:
+    reasons = "\n".join(f"slice {number}: auc 0.5, outside value_threshold" for number in range(5))
+    tasks = {
+        "by-day": judged(tmp_path, {"auc": 0.75, "recall": 0.25}, blessed=1.0),
+        "by-city": judged(tmp_path, {"auc": 0.5}, blessed=0, not_blessed=reasons),
+    }
+    assert made(tmp_path, **tasks).metrics == {"by-day.auc": 0.75, "recall": 0.25, "by-city.auc": 0.5}
+    said = shown_of(tmp_path, **tasks)
+    assert "  metrics   by-day: auc 0.75, recall 0.25\n  metrics   by-city: auc 0.5\n" in said
+    shown = "; ".join(reasons.splitlines()[:3])
+    assert f"  blessing  by-day: blessed\n  blessing  by-city: not blessed: {shown}; and 2 more in the log\n" in said
+
+
+def test_notes_of_any_artifact_are_shown(tmp_path: Path) -> None:
+    examples, custom = Examples(tmp_path), Artifact(tmp_path)
+    examples.note("column 'a' is bytes\nsince row 1")
+    examples.note("a space is part of 'b '")
+    custom.note("mine")
+    said = shown_of(tmp_path, gen={"examples": examples}, own={"out": custom})
+    assert "  note      gen: column 'a' is bytes since row 1\n  note      gen: a space is part of 'b '\n" in said
+    assert "  note      own: mine\n" in said
+
+
+def test_notes_are_few_and_short() -> None:
+    artifact = Artifact(Path())
+    for number in range(50):
+        artifact.note(f"{number}" * 1000)
+    assert len(artifact.notes) == 20
+    assert max(map(len, artifact.notes)) == 500
+    assert artifact.notes[-1] == "there is more of this kind; the log has all of it"
+
+
+def test_rows_stand_in_the_order_of_execution(tmp_path: Path) -> None:
+    console = Console(width=100, force_terminal=True, color_system=None)
+    table, run = LiveTable(console), made(tmp_path)
+    with console.capture():
+        table.run_started(run, ["a", "b", "loop", "c", "d"])
+        for name in ("c", "loop[1]", "a", "loop[0]", "c"):
+            table.task_started(name)
+        for name in ("c", "loop[0]", "loop[1]"):
+            table.task_finished(name, Task(State.SUCCEEDED))
+        table.run_finished(run)
+    with console.capture() as captured:
+        console.print(table._render())
+    rows = [line.split()[1] for line in captured.get().splitlines()]
+    assert rows == ["c", "loop[1]", "a", "loop[0]", "b", "d"]

@@ -18,6 +18,7 @@ from kfp import dsl
 
 import taxiway
 from components.digests import tree_digest
+from components.provenance import COMMIT_VARIABLE
 from taxiway import loading
 from taxiway.home import Home
 from taxiway.progress import Silent
@@ -116,6 +117,37 @@ def test_a_flipped_or_cut_output_is_noticed_dropped_and_rebuilt(home: Path, coun
 
 
 @dsl.container_component
+def draw(out: dsl.Output[dsl.Dataset], number: dsl.OutputPath(str)):  # type: ignore[valid-type]
+    script = 'head -c 8 /dev/urandom | od -An -tx1 | tee "$0" "$1"'
+    return dsl.ContainerSpec(image="x", command=["sh", "-ec", script], args=[out.path, number])
+
+
+def _drawn(run: Run) -> set[str]:
+    """What is drawn, by parameter, by artifact and as printed, which have to agree."""
+    tasks = [task for name, task in run.tasks.items() if name.startswith("draw")]
+    assert [task.outputs["out"].path.read_text() for task in tasks] == [task.parameters["number"] for task in tasks]
+    assert [task.log.read_text() for task in tasks] == [task.parameters["number"] for task in tasks]
+    return {str(task.parameters["number"]) for task in tasks}
+
+
+@pytest.mark.parametrize(("caching", "use_cache"), [(False, True), (True, False)])
+def test_without_a_cache_every_turn_of_a_loop_draws_its_own(home: Path, caching: bool, use_cache: bool) -> None:
+    @dsl.pipeline(name="draws")
+    def draws():
+        with dsl.ParallelFor([1, 1, 2]):
+            draw().set_caching_options(caching)
+        # Its name, `draw-2`, is nearly that of the loop's last turn, `draw[2]`.
+        draw().set_caching_options(caching)
+        with dsl.ParallelFor([1, 2, 3]), dsl.ParallelFor([3, 3]):
+            draw().set_caching_options(caching)
+
+    compiled = loading.compiled(draws)
+    first, second = (_run(compiled, home, use_cache=use_cache) for _ in range(2))
+    assert len(_drawn(first)) == len(_drawn(second)) == len(first.tasks) == 10
+    assert not _drawn(first) & _drawn(second)
+
+
+@dsl.container_component
 def stamped(out: dsl.Output[dsl.Dataset], text: str = "a", number: int = 1, flags: list = [1], table: dict = {"a": 1}):
     return dsl.ContainerSpec(image="any:1", command=["sh", "-ec", 'echo "$1 $2" > "$0"'], args=[out.path, text, number])
 
@@ -167,6 +199,69 @@ def test_a_changed_command_and_changed_packages_miss(home: Path, monkeypatch: py
     assert _states(_run(loading.Pipeline(other), home)) == {State.SUCCEEDED: 1}
     monkeypatch.setattr(LocalLauncher, "_environment", "other packages")
     assert _states(_run(pipeline, home)) == {State.SUCCEEDED: 1}
+
+
+@dsl.component(base_image="python:3.13", install_kfp_package=False)
+def described(x: int, data: dsl.Output[dsl.Dataset]):
+    with open(data.path, "w") as file:
+        file.write("the same")
+    data.metadata["x"] = x
+
+
+@dsl.component(base_image="python:3.13", install_kfp_package=False)
+def read(data: dsl.Input[dsl.Dataset]) -> int:
+    return int(data.metadata["x"])
+
+
+def test_metadata_are_part_of_an_input(home: Path) -> None:
+    @dsl.pipeline(name="metadata")
+    def metadata(x: int):
+        made = described(x=x).set_caching_options(False)
+        read(data=made.outputs["data"])
+
+    compiled = loading.compiled(metadata)
+    for x in (1, 2):
+        run = _run(compiled, home, x=x)
+        assert run.tasks["read"].parameters["Output"] == x
+        assert run.tasks["read"].state == State.SUCCEEDED
+    # What is made again is the same, though its provenance is not.
+    assert _run(compiled, home, x=1).tasks["read"].state == State.CACHED
+
+
+def test_metrics_without_a_file_are_part_of_an_input(home: Path) -> None:
+    @dsl.component(base_image="python:3.13", install_kfp_package=False)
+    def measure(x: int, metrics: dsl.Output[dsl.Metrics]):
+        metrics.log_metric("accuracy", x / 10)
+
+    @dsl.component(base_image="python:3.13", install_kfp_package=False)
+    def tell(metrics: dsl.Input[dsl.Metrics]) -> float:
+        return float(metrics.metadata["accuracy"])
+
+    @dsl.pipeline(name="metrics")
+    def measured():
+        with dsl.ParallelFor([1, 2]) as x:
+            tell(metrics=measure(x=x).set_caching_options(False).outputs["metrics"])
+
+    first, again = _run(measured, home), _run(measured, home)
+    assert [first.tasks[f"tell[{turn}]"].parameters["Output"] for turn in range(2)] == [0.1, 0.2]
+    assert [again.tasks[f"tell[{turn}]"].state for turn in range(2)] == [State.CACHED] * 2
+
+
+def test_metadata_of_an_importer_are_part_of_an_input(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "given.txt").write_text("given\n")
+
+    def imports(x: int) -> Any:
+        @dsl.pipeline(name="imports")
+        def imported(uri: str):
+            given = dsl.importer(artifact_uri=uri, artifact_class=dsl.Dataset, metadata={"x": x})
+            read(data=given.output)
+
+        return loading.compiled(imported)
+
+    for x in (1, 2):
+        assert _run(imports(x), home, uri=str(tmp_path / "given.txt")).tasks["read"].parameters["Output"] == x
+    again = _run(imports(1), home, uri=str(tmp_path / "given.txt"))
+    assert again.tasks["read"].state == State.CACHED
 
 
 def test_a_failure_names_the_cause_and_the_log(home: Path) -> None:
@@ -323,6 +418,51 @@ def test_two_runs_at_once_share_the_work_and_agree(processes: Any, home: Path, p
     made = [name for record in records for name, task in record["tasks"].items() if task["state"] == "SUCCEEDED"]
     assert len(made) == STEPS
     assert _leftovers(home) == []
+
+
+SHORT = """
+from kfp import dsl
+
+@dsl.container_component
+def source(out: dsl.Output[dsl.Dataset]):
+    return dsl.ContainerSpec(image="any:1", command=["touch", out.path])
+
+@dsl.pipeline(name="short")
+def short():
+    source()
+"""
+
+
+def test_a_pipeline_that_git_does_not_have_is_no_clean_commit(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def modified(pipeline: Any) -> bool:
+        [artifact] = _run(pipeline, home, use_cache=False).artifacts.values()
+        return bool(json.loads(artifact.metadata["provenance"])["code"]["modified"])
+
+    def commit() -> None:
+        for command in ("add short.py", "-c user.name=a -c user.email=a@b commit --quiet --message one"):
+            subprocess.run(["git", *command.split()], check=True)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(COMMIT_VARIABLE, raising=False)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    for name in ("short", "renamed"):
+        monkeypatch.setitem(sys.modules, name, None)
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    Path("other").touch()
+    subprocess.run(["git", "add", "other"], check=True)
+    Path("short.py").write_text(SHORT)
+    function = loading.function("short.py")
+    commit()
+    assert [modified("short.py"), modified(function)] == [False, False]
+    loading.compile_to(function, Path("short.yaml"))
+    Path("renamed.py").write_text(SHORT)
+    assert [modified("short.yaml"), modified("renamed.py")] == [True, True]
+    # As a notebook's cell.
+    defined: dict[str, Any] = {}
+    exec(compile(SHORT, "<cell>", "exec"), defined)
+    assert modified(defined["short"]) is True
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

@@ -27,11 +27,11 @@ from components.errors import DataError, UserError
 from components.executor import execute
 from components.pushed_models import open_destination, retired_versions, versions
 from components.pusher.stage import pusher
+from components.serving_stubs import model_server_config_pb2
 from taxiway import cache
 from taxiway.digest_store import DigestStore
 from taxiway.lineage.chain import render, to_json, trace
 from taxiway.lineage.store import LineageStore
-from taxiway.serving_stubs import model_server_config_pb2
 from taxiway.versions import listing
 from taxiway.versions.rollback import plan, roll_back
 from tests.components.models import make_history, make_model, pusher_input
@@ -187,7 +187,7 @@ def test_both_versions_tell_of_a_rollback(served, store):
     console = Console(width=200)
     with console.capture() as captured:
         console.print(render(chain))
-        console.print(listing.render(listing.versions_at(str(served), store=store)))
+        listing.show(listing.versions_at(str(served), store=store), console)
     assert captured.get().count("from 9 to 7: it was worse") == 2
     assert json.loads(to_json(trace(str(served / "9.retired"), store=store)))["rollbacks"] == [told]
     assert trace(str(served / "6"), store=store).rollbacks == []

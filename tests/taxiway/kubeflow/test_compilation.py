@@ -15,6 +15,7 @@ from kfp import dsl
 from components import resources, user_modules
 from components.definitions import IMAGE, ExampleGen
 from components.errors import UserError
+from components.provenance import COMMIT_VARIABLE
 from taxiway import check, loading, spec
 from taxiway.kubeflow import compilation
 from taxiway.spec import Pipeline
@@ -236,6 +237,16 @@ def test_the_source_says_nothing_to_kubernetes_kubeflow_or_argo(project: Path) -
     files = {path: (project / path).read_bytes().decode() for path in ("mine/model.py", "mine/sizes.py")}
     assert json.loads(text) == {"mine/__init__.py": "", **files}
     assert user_modules.packed(["mine/model.py"]) == text
+
+
+def test_inlined_modules_bring_their_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for known in ("c0ffee", "c0ffee+", ""):
+        monkeypatch.setenv(COMMIT_VARIABLE, known)
+        pipeline = compilation.compiled("chicago_taxi", inline_modules=True)
+        assert _container(pipeline, "trainer")["env"] == [{"name": COMMIT_VARIABLE, "value": known}]
+        assert "env" not in _container(pipeline, "example-gen")
+    compilation.write(pipeline, tmp_path / "taxi.yaml")
+    assert spec.read(tmp_path / "taxi.yaml") == pipeline
 
 
 def test_a_module_of_an_installed_package_stays_in_the_image() -> None:

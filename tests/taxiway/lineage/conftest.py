@@ -36,10 +36,11 @@ class Task:
 
 @dataclass
 class Flow:
-    """Tasks in the order in which they ran."""
+    """Tasks in the order in which they ran; of attempts the trainings alone differ in what they give."""
 
     folder: Path
     tasks: list[Task] = field(default_factory=list)
+    attempt: str = ""
 
     def artifact(self, output: str) -> Artifact:
         return next(task.outputs[output] for task in self.tasks if output in task.outputs)
@@ -74,7 +75,9 @@ class Flow:
     def _written(self, stage: str, name: str, kind: str, metadata: dict[str, Any]) -> Artifact:
         path = self.folder / stage / name
         (path / "Format-Serving").mkdir(parents=True)
-        (path / "Format-Serving" / "saved_model.pb").write_text(f"{name} of {stage}")
+        (path / "Format-Serving" / "saved_model.pb").write_text(
+            f"{name} of {stage}{self.attempt * (stage == 'trainer')}"
+        )
         return TYPES[kind](path, {"tfx_version": TFX_VERSION, "tfx_type": kind, **metadata})
 
 

@@ -11,9 +11,10 @@ import pytest
 
 from components.artifacts import Examples, Model
 from components.errors import UserError
-from taxiway.lineage.chain import Chain, to_json, trace
-from taxiway.lineage.records import sources
+from taxiway.lineage.chain import Chain, render, to_json, trace
+from taxiway.lineage.records import siblings, sources
 from tests.taxiway.lineage.conftest import DATA, Flow, Task
+from tests.taxiway.lineage.test_tree import rendered
 
 
 def _stages(chain: Chain) -> list[str]:
@@ -37,7 +38,9 @@ def test_a_pushed_version_goes_back_to_data_code_and_modules(flow, tmp_path):
     assert chain.data == [DATA]
     assert [module["function"] for module in chain.modules] == ["run_fn"]
     assert chain.modules[0]["digest"].startswith("sha256:")
-    assert [set(code) for code in chain.code] == [{"commit", "modified"}]
+    # The trainer's module lies outside the repository, so that its commit lacks it.
+    assert chain.code[-1].keys() == {"commit", "modified"}
+    assert len({code["commit"] for code in chain.code}) == 1
 
 
 @pytest.mark.parametrize("what", ["pushed version", "model", "pushed_model", "blessing", "examples"])
@@ -119,6 +122,63 @@ def test_a_blessing_is_told_from_others_by_the_model_it_judged():
     old, new = record("evaluator", "empty", {"model": "m1"}), record("evaluator", "empty", {"model": "m2"})
     pushed = record("pusher", "p", {"model": "m2", "blessing": "empty"})
     assert sources(pushed, [pushed, old, new])["blessing"] is new
+
+
+def _record(stage: str, output: str, digest: str, created: str, /, **inputs: str) -> dict[str, Any]:
+    same = {"stage": stage, "output": output, "digest": digest, "created": created, "inputs": inputs, "parameters": {}}
+    return {**same, "stage_version": "1", "code": {}, "image": ""}
+
+
+def test_what_was_made_twice_is_told_apart_by_its_time():
+    first, second = (_record("gen", "examples", "e", f"2026-01-0{day}") for day in (1, 3))
+    models = [_record("trainer", "model", f"m{day}", f"2026-01-0{day}", examples="e") for day in (2, 3, 4)]
+    for records in ([first, second], [second, first]):
+        assert [sources(model, records)["examples"] for model in models] == [first, second, second]
+    before = _record("trainer", "model", "m0", "2026-01-00", examples="e")
+    assert sources(before, [second])["examples"] is second
+
+
+def test_beside_a_model_stands_what_its_own_call_made():
+    calls = [
+        [_record("trainer", output, f"{output}{day}", f"2026-01-0{day}", examples="e") for output in ("model", "run")]
+        for day in (1, 2)
+    ]
+    (old, old_run), (new, new_run) = calls
+    for records in ([*calls[0], *calls[1]], [*calls[1], *calls[0]]):
+        assert siblings(new, records) == [new_run]
+        assert siblings(old, records) == [old_run]
+    # Equal records of two calls are kept once.
+    assert siblings(new, [new, old, old_run]) == [old_run]
+    other = {**old_run, "code": {"commit": "1"}}
+    assert siblings(new, [new, old, other]) == []
+
+
+def test_a_run_without_a_cache_names_each_module_and_each_output_once(flow, store, run_stage, tmp_path):
+    """The second run makes everything again, with another comment in the module, and its baseline is of the first."""
+    flow.record(store, "r1")
+    module = tmp_path / "model.py"
+    module.write_text(module.read_text() + "# a comment\n")
+    again = Flow(tmp_path / "again", attempt=" again")
+    for task in flow.tasks[:-1]:
+        inputs = {name: again.artifact(name) for name in task.inputs}
+        metadata = {"data_version": json.dumps({**DATA, "commit": "another"})} if task.stage == "example_gen" else {}
+        outputs = {name: artifact.type_name for name, artifact in task.outputs.items()}
+        again.make(task.stage, outputs, inputs, task.parameters, metadata)
+        if task.stage == "trainer":
+            candidate = {"candidate": again.artifact("model")}
+            parameters = {"destination": str(tmp_path / "served")}
+            baseline = {"baseline": run_stage("baseline", candidate, parameters)["model"]}
+            again.tasks.append(Task("baseline", "baseline", parameters, candidate, baseline))
+    inputs = {"model": again.artifact("model"), "baseline": again.artifact("baseline")}
+    again.make("evaluator", {"judged": "ModelBlessing"}, inputs)
+    again.record(store, "r2")
+    target = str(again.artifact("judged").path)
+    for chain in (trace(target, store=store), trace(target)):
+        assert [module["function"] for module in chain.modules] == ["run_fn"]
+        assert len(chain.data) == 1
+        lines = [line.lstrip(" │├└─") for line in rendered(render(chain)).splitlines()]
+        beside = [line.split(":")[0] for line in lines if line.startswith("beside it")]
+        assert sorted(beside) == ["beside it, evaluation", "beside it, model_run", "beside it, model_run"]
 
 
 def test_an_unknown_digest_names_the_nearest(flow, store):

@@ -9,7 +9,7 @@ from components.provenance import code_commit
 from taxiway.lineage.chain import render, trace
 
 
-def _text(renderable: Any, width: int = 160) -> str:
+def rendered(renderable: Any, width: int = 160) -> str:
     console = Console(file=io.StringIO(), width=width, no_color=True)
     console.print(renderable)
     return console.file.getvalue()  # type: ignore[attr-defined]
@@ -17,7 +17,7 @@ def _text(renderable: Any, width: int = 160) -> str:
 
 def test_a_pushed_model_reads_from_the_version_back_to_the_data(flow, tmp_path):
     target = str(tmp_path / "served" / "7")
-    text = _text(render(trace(target)))
+    text = rendered(render(trace(target)))
     head, tree = text.split("\n\n", 1)
     assert head.startswith(target)
     assert "data/trips@v1, DVC 0f343b0931126a20f133d67c2b018a3b.dir in data.dvc, commit 0123456789ab" in head
@@ -34,4 +34,4 @@ def test_a_pushed_model_reads_from_the_version_back_to_the_data(flow, tmp_path):
 def test_inputs_that_no_stage_made_say_so(flow):
     chain = trace(str(flow.artifact("model").path))
     chain.records[0]["inputs"]["curated"] = "sha256:" + "e" * 64
-    assert "curated: sha256:eeeeeeeeeeee  made outside the pipeline" in _text(render(chain))
+    assert "curated: sha256:eeeeeeeeeeee  made outside the pipeline" in rendered(render(chain))

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import yaml
 
-from taxiway.prediction.tensors import to_proto
-from taxiway.serving_stubs import model_pb2, predict_pb2, prediction_service_pb2_grpc, types_pb2
+from components.serving_stubs import model_pb2, predict_pb2, prediction_service_pb2_grpc, types_pb2
+from components.tensor_protos import to_proto
 from tests.taxiway.small_servers import Running, running, small_server
 
 
@@ -101,8 +101,8 @@ def _decoded(text: bytes) -> Any:
 
 def predict_request(company: str = "blue", fare: float = 1.5, model: str = "taxi", **spec: Any) -> Any:
     request = predict_pb2.PredictRequest(model_spec=model_pb2.ModelSpec(name=model, **spec))
-    request.inputs["fare"].CopyFrom(to_proto(np.array([fare]), types_pb2.DT_FLOAT))
-    request.inputs["trips"].CopyFrom(to_proto(np.array([[2]]), types_pb2.DT_INT64))
+    request.inputs["fare"].CopyFrom(to_proto(np.array([fare]), types_pb2.DT_FLOAT, packed=True))
+    request.inputs["trips"].CopyFrom(to_proto(np.array([[2]]), types_pb2.DT_INT64, packed=True))
     request.inputs["company"].CopyFrom(to_proto(np.array([company.encode()], dtype=object), types_pb2.DT_STRING))
     return request
 

@@ -22,14 +22,8 @@ import pytest
 import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from taxiway.serving_stubs import get_model_metadata_pb2, inference_pb2, model_pb2, predict_pb2
-from tests.taxiway.routing.conftest import (
-    Route,
-    http,
-    predict_body,
-    predict_request,
-    settings,
-)
+from components.serving_stubs import get_model_metadata_pb2, inference_pb2, model_pb2, predict_pb2
+from tests.taxiway.routing.conftest import Route, http, predict_body, predict_request, settings
 from tests.taxiway.small_servers import Running, running, small_server
 
 PATH = "/v1/models/taxi"
@@ -251,7 +245,7 @@ def test_a_backend_that_is_down_and_comes_back(route: Route, tmp_path: Path) -> 
         assert raised.value.details() == f"the backend blue at {server.addresses[0]} does not answer"
         status, _, answer = http(f"{proxy.rest}{PATH}:predict", predict_body())
         assert (status, answer) == (503, {"error": f"the backend blue at {server.addresses[1]} does not answer"})
-        assert http(f"{proxy.rest}/readyz")[::2] == (503, "the backend blue cannot be reached\n")
+        assert http(f"{proxy.rest}/readyz")[::2] == (503, {"error": "the backend blue cannot be reached"})
         assert http(f"{proxy.rest}/healthz")[0] == 200
         names = ("--port", "--rest-port")
         ports = [text for n, address in enumerate(server.addresses) for text in (names[n], address.split(":")[1])]
@@ -391,7 +385,9 @@ def test_flags_health_and_metrics(one: Any) -> None:
         assert service.version(predict_request()) == 1
     with grpc.insecure_channel(one.grpc) as channel:
         health = health_pb2_grpc.HealthStub(channel)
-        assert health.Check(health_pb2.HealthCheckRequest(), timeout=5).status == health_pb2.HealthCheckResponse.SERVING
+        for name in ("", "PredictionService", "ModelService", "tensorflow.serving.PredictionService"):
+            answer = health.Check(health_pb2.HealthCheckRequest(service=name), timeout=5)
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
     found = http(f"{one.rest}/metrics")[2]
     labels = 'backend="default",method="Predict",model="taxi",protocol="grpc",status="OK",target="stable"'
     assert f"taxiway_route_requests_total{{{labels}}}" in found

@@ -255,7 +255,7 @@ def test_a_loop_over_no_list_is_an_error() -> None:
 
     result = _run(loop, Recorder())
     assert result.state == State.FAILED
-    assert "a loop runs over a list" in result.error
+    assert "'lists-items' takes a list, not 7" in result.error
 
 
 @dsl.component(base_image="python:3.13")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+import requests
 import tensorflow as tf
 from tensorflow_serving.apis import (
     get_model_status_pb2,
@@ -98,6 +100,14 @@ def request(name: str, signature: str = "", **inputs: Any) -> predict_pb2.Predic
     return found
 
 
+def ask(url: str, body: Any = None) -> tuple[int, Any]:
+    """Asks the REST side: POST where there is a body, bytes as they are and all else as JSON."""
+    data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+    response = requests.request("GET" if body is None else "POST", url, data=data, timeout=30)
+    assert response.headers["Content-Type"] == "application/json"
+    return response.status_code, response.json()
+
+
 @contextmanager
 def running(folder: Path, *arguments: str | Path, env: dict[str, str] | None = None) -> Iterator[Server]:
     """Starts `taxiway serve` with some arguments; it listens when the block begins, and is killed after it.
@@ -109,8 +119,8 @@ def running(folder: Path, *arguments: str | Path, env: dict[str, str] | None = N
     """
     addresses, log = folder / "addresses", folder / "server.log"
     addresses.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "taxiway.cli", "serve", *map(str, arguments)]
-    command += ["--port", "0", "--rest-port", "0", "--address-file", str(addresses), "--poll-seconds", "0.05"]
+    command = [sys.executable, "-m", "taxiway.cli", "serve", "--port", "0", "--rest-port", "0"]
+    command += ["--address-file", str(addresses), "--poll-seconds", "0.05", *map(str, arguments)]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, cwd=CHECKOUT, env={**os.environ, **(env or {})}

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,18 @@ import grpc
 import numpy as np
 import pytest
 
-from components.errors import UserError
-from taxiway.serving import model_config
 from taxiway.serving.batching import Batcher, Batching, OneByOne
 from taxiway.serving.errors import ServingError
-from taxiway.serving.saved_model import Signature, TensorInfo
+from taxiway.serving.signatures import Signature, TensorInfo
 from tests.taxiway.serving import models, server
 
 FLOATS = TensorInfo("x:0", 1, np.dtype("float32"), (None,))
 DOUBLE = Signature("double", "", {"x": FLOATS}, {"y": FLOATS})
+
+
+def doubling(*shape: int | None) -> Signature:
+    """A signature that says what shape it takes."""
+    return Signature("double", "", {"x": replace(FLOATS, shape=shape)}, {"y": FLOATS})
 
 
 class Model:
@@ -39,7 +43,13 @@ class Model:
         return {"y": inputs["x"] * 2}
 
 
-def asked(model: Any, parameters: Batching | None, requests: list[np.ndarray], pause: float = 0) -> list[Any]:
+def asked(
+    model: Any,
+    parameters: Batching | None,
+    requests: list[np.ndarray],
+    pause: float = 0,
+    signature: Signature = DOUBLE,
+) -> list[Any]:
     """The answers to requests that come one after the other without waiting, or the errors."""
 
     async def ask() -> list[Any]:
@@ -47,11 +57,23 @@ def asked(model: Any, parameters: Batching | None, requests: list[np.ndarray], p
             batcher = Batcher(model, threads, parameters) if parameters else OneByOne(model, threads, 100)
             tasks = []
             for request in requests:
-                tasks.append(asyncio.create_task(batcher.run(DOUBLE, {"x": request})))
+                tasks.append(asyncio.create_task(batcher.run(signature, {"x": request})))
                 await asyncio.sleep(pause)
             return await asyncio.gather(*tasks, return_exceptions=True)
 
     return asyncio.run(ask())
+
+
+def for_each_other(model: Any, parameters: Batching | None, requests: list[np.ndarray]) -> None:
+    """Requests of which each waits for the answer to the one before."""
+
+    async def ask() -> None:
+        with ThreadPoolExecutor(1) as threads:
+            batcher = Batcher(model, threads, parameters) if parameters else OneByOne(model, threads, 100)
+            for request in requests:
+                await batcher.run(DOUBLE, {"x": request})
+
+    asyncio.run(ask())
 
 
 def ones(rows: int) -> np.ndarray:
@@ -123,10 +145,13 @@ def test_a_quick_model_is_called_by_the_event_loop_and_a_slow_one_is_not() -> No
     quick, slow = [np.zeros(1, np.float32)] * 40, [np.full(1, 5, np.float32)] * 2
     for parameters in (Batching(num_batch_threads=1), None):
         callers.clear()
-        asked(model, parameters, [*quick, *slow, *quick[:1]], pause=0.01)
+        for_each_other(model, parameters, [*quick, *slow, *quick[:1]])
         assert not callers[0]
         assert any(callers[:40])
         assert callers[41:] == [False, False]
+
+
+PADDED = Batching(num_batch_threads=1, pad_variable_length_inputs=True)
 
 
 def test_inputs_of_other_lengths_share_a_batch_where_they_are_padded() -> None:
@@ -135,9 +160,80 @@ def test_inputs_of_other_lengths_share_a_batch_where_they_are_padded() -> None:
     asked(model, Batching(num_batch_threads=1), requests)
     assert model.sizes == [1, 1, 1, 1]
     model = Model()
-    answers = asked(model, Batching(num_batch_threads=1, pad_variable_length_inputs=True), requests)
+    answers = asked(model, PADDED, requests, signature=doubling(None, None))
     assert model.sizes == [1, 3]
     assert [answer["y"].tolist() for answer in answers[1:]] == [[[2, 2, 0]], [[2, 2, 2]], [[2, 0, 0]]]
+
+
+@pytest.mark.parametrize(
+    ("signature", "parameters", "shapes", "sizes"),
+    [
+        # Nobody has compared the shapes with the signature.
+        (doubling(None, 1), Batching(num_batch_threads=1), [(1,), (3,), (2, 1), (3, 1), (2,), (1, 2)], [1, 5, 5, 1]),
+        # Only what the signature leaves open is padded: a size that is wrong is no neighbour's.
+        (doubling(None, 2), PADDED, [(1, 2), (2, 2), (1, 3), (1, 2)], [1, 3, 1]),
+        (doubling(None, None), PADDED, [(1, 2), (2,), (1, 3), (3,), (1, 2)], [1, 5, 2]),
+        # A signature that says how many rows it takes takes no others'.
+        (doubling(2), Batching(num_batch_threads=1), [(2,), (2,), (2,)], [2, 2, 2]),
+        (doubling(2), Batching(8, num_batch_threads=1, allowed_batch_sizes=(4, 8)), [(2,), (2,)], [2, 2]),
+    ],
+)
+def test_only_requests_that_fit_together_share_a_batch(
+    signature: Signature, parameters: Batching, shapes: list[tuple[int, ...]], sizes: list[int]
+) -> None:
+    model = Model()
+    requests = [np.full(shape, n, np.float32) for n, shape in enumerate(shapes)]
+    answers = asked(model, parameters, requests, signature=signature)
+    assert model.sizes == sizes
+    for request, answer in zip(requests, answers, strict=True):
+        trimmed = answer["y"][tuple(map(slice, request.shape))]
+        np.testing.assert_array_equal(trimmed, request * 2)
+
+
+def test_one_long_row_does_not_make_all_others_as_long() -> None:
+    model = Model()
+    long = np.ones((1, 8 << 20), np.float32)
+    requests = [ones(1)[None], *[ones(1)[None]] * 20, long]
+    answers = asked(model, PADDED, requests, signature=doubling(None, None))
+    assert model.sizes == [1] * 22
+    assert [answer["y"].size for answer in answers] == [1] * 21 + [8 << 20]
+    filled = Batching(64, num_batch_threads=1, allowed_batch_sizes=(64,))
+    [answer] = asked(model, filled, [long], signature=doubling(None, None))
+    assert (answer["y"].shape, model.sizes[-1]) == (long.shape, 1)
+
+
+SPLIT = Batching(10, num_batch_threads=1, enable_large_batch_splitting=True, max_execution_batch_size=4)
+
+
+def test_a_large_request_is_split_over_batches() -> None:
+    model = Model()
+    requests = [np.arange(n, dtype=np.float32) for n in (1, 2, 10, 3, 5)]
+    answers = asked(model, SPLIT, requests)
+    for request, answer in zip(requests, answers, strict=True):
+        np.testing.assert_array_equal(answer["y"], request * 2)
+    assert model.sizes == [1, 4, 4, 4, 4, 4]
+
+
+def test_a_part_that_the_model_refuses_is_the_whole_requests_error() -> None:
+    answers = asked(Model(), SPLIT, [ones(1), np.array([1, 1, 1, 1, 1, -1], np.float32), ones(7)])
+    assert answers[1].message == "x is negative"
+    assert [len(answers[n]["y"]) for n in (0, 2)] == [1, 7]
+    assert "Task size 11 is larger" in asked(Model(), SPLIT, [ones(11)])[0].message
+    signature = doubling(6)
+    model = Model()
+    asked(model, SPLIT, [ones(6)], signature=signature)
+    assert model.sizes == [6]
+
+
+def test_an_output_without_rows_cannot_be_put_together() -> None:
+    def total(_: Signature, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {"y": inputs["x"].sum(keepdims=True)}
+
+    [answer] = asked(total, SPLIT, [ones(6)])
+    assert (answer.code, "has not a row for each of 4 rows" in answer.message) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        True,
+    )
 
 
 def test_what_cannot_wait_is_refused_at_once() -> None:
@@ -145,6 +241,26 @@ def test_what_cannot_wait_is_refused_at_once() -> None:
     assert [isinstance(answer, dict) for answer in answers] == [True, True, True, False, False]
     assert answers[-1].code == grpc.StatusCode.UNAVAILABLE
     assert "max_enqueued_batches is 2" in answers[-1].message
+
+
+def test_requests_of_many_shapes_cannot_wait_in_a_queue_each() -> None:
+    requests = [np.ones((1, size), np.float32) for size in range(1, 41)]
+    answers = asked(Model(0.2), Batching(2, max_enqueued_batches=4, num_batch_threads=1), requests)
+    assert [isinstance(answer, dict) for answer in answers] == [True] * 9 + [False] * 31
+    assert answers[-1].code == grpc.StatusCode.UNAVAILABLE
+
+
+def test_the_oldest_request_is_next_whatever_its_shape() -> None:
+    order = list[int]()
+
+    def model(_: Signature, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        order.append(inputs["x"].shape[1])
+        time.sleep(0.02)
+        return {"y": inputs["x"]}
+
+    requests = [np.ones((1, size), np.float32) for size in (1, 5, 2, 5, 3, 2, 4)]
+    asked(model, Batching(1, num_batch_threads=1), requests)
+    assert order == [1, 5, 2, 5, 3, 2, 4]
 
 
 @pytest.mark.parametrize(
@@ -177,33 +293,6 @@ def test_an_abandoned_request_is_not_run() -> None:
 
     asyncio.run(ask())
     assert model.sizes == [1, 4]
-
-
-def test_the_parameters_are_read_as_tf_serving_reads_them(tmp_path: Path) -> None:
-    file = tmp_path / "batching.txt"
-    file.write_text(
-        "max_batch_size { value: 128 } batch_timeout_micros { value: 500 } max_enqueued_batches { value: 7 }\n"
-        'num_batch_threads { value: 3 } thread_pool_name { value: "pool" } allowed_batch_sizes: 32\n'
-        "allowed_batch_sizes: 128 pad_variable_length_inputs: true\n"
-    )
-    assert model_config.load_batching(file) == Batching(128, 500, 7, 3, (32, 128), True)
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("max_batch_size { value: 0 }", "max_batch_size is 0"),
-        ("batch_timeout_micros { value: -1 }", "batch_timeout_micros is -1"),
-        ("max_batch_size { value: 8 } allowed_batch_sizes: 4", "allowed_batch_sizes are [4], max_batch_size is 8"),
-        ("max_batch: 3", 'has no field named "max_batch"'),
-    ],
-)
-def test_parameters_that_are_wrong(tmp_path: Path, text: str, words: str) -> None:
-    file = tmp_path / "batching.txt"
-    file.write_text(text)
-    with pytest.raises(UserError) as error:
-        model_config.load_batching(file)
-    assert words in str(error.value)
 
 
 @pytest.fixture(scope="module")

@@ -59,6 +59,10 @@ def test_what_cannot_be_served(base: Path, tmp_path: Path) -> None:
         ((base, "--tls-cert", tmp_path / "cert"), "a certificate and its key go together"),
         ((base, "--public-key", tmp_path / "key"), "there is no file"),
         ((base, "--batching-parameters-file", tmp_path / "none"), "cannot be read"),
+        ((base, "--reload-root", tmp_path / "none"), "there is no folder"),
+        ((base, "--grpc-argument", "grpc.max_connection_age_ms"), "write one such as"),
+        ((base, "--saved-model-tags", ","), "names no tag"),
+        ((base, "--poll-seconds", "-1"), "Invalid value for '--poll-seconds'"),
     ):
         status, said = refused(*arguments)
         assert (status, words in said) == (2, True), (arguments, said)

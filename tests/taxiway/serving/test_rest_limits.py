@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from aiohttp import web
 
+from taxiway.http_server import Runner
 from taxiway.serving import rest
 from taxiway.serving.metrics import Metrics
 
@@ -63,7 +64,7 @@ def served(talk: Talk) -> None:
     async def run() -> None:
         operations = _Operations()
         app = rest.application(operations, max_body_bytes=LIMIT, timeout_seconds=PATIENCE)  # type: ignore[arg-type]
-        runner = web.AppRunner(app, handler_cancellation=True)
+        runner = Runner(app)
         await runner.setup()
         try:
             await web.TCPSite(runner, "127.0.0.1", 0).start()

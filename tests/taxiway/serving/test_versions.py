@@ -289,7 +289,94 @@ def test_a_reload_answers_once_the_models_are_there(saved: Saved, base: Path, tm
         assert labelled(running, "stable") == 4.0
         assert running.states("inner") == {}
         assert "names the model 'half' twice" in reload(running, half, half)
-        assert "half_plus" not in reload(running, {"name": "gone", "base_path": str(base / "nothing")})
+
+
+def broken(saved: Saved, folder: Path, base: Path, version: int) -> None:
+    shutil.copytree(saved("half_plus_three"), folder)
+    spoil_graph(folder)
+    models.publish(folder, base, version)
+
+
+def test_a_reload_that_cannot_be_served_changes_nothing(saved: Saved, base: Path, tmp_path: Path) -> None:
+    models.publish(saved("half_plus_two"), base, 1)
+    models.publish(saved("half_plus_three"), base, 2)
+    models.publish(saved("half_plus_three"), base / "inner", 1)
+    broken(saved, tmp_path / "spoilt", base / "broken", 1)
+    models.publish(tmp_path / "spoilt", base, 3)
+    (base / "empty").mkdir()
+    half = {"name": NAME, "base_path": str(base)}
+    inner = {"name": "inner", "base_path": str(base / "inner")}
+    file = tmp_path / "models.config"
+    file.write_text(config(base, "model_version_policy { specific { versions: 1 } }"))
+    with server.running(tmp_path, "--config", file) as running:
+        running.wait(NAME, {1: "AVAILABLE"})
+        with asked(running) as failed:
+            for configs, versions, words in (
+                ([{"name": NAME, "base_path": str(base / "nothing")}], [], "Could not find base path"),
+                ([inner, {"name": NAME, "base_path": str(base / "nothing")}], [], "Could not find base path"),
+                ([{"name": NAME, "base_path": str(base / "empty")}], [], "Unable to find a numerical version path"),
+                ([{"name": NAME, "base_path": str(base / "broken")}], [], "Version 1 of half does not load: "),
+                ([half], [2, 9], "Unable to find version 9 for servable half"),
+                ([half], [2, 3], "Version 3 of half does not load: "),
+                ([half], [], "Version 3 of half does not load: "),
+                ([inner, {"name": "gone", "base_path": str(base / "nothing")}], [], "Could not find base path"),
+            ):
+                assert words in reload(running, *configs, versions=versions), configs
+                assert running.predict(NAME, x=[2.0])["y"] == [3.0]
+                running.wait(NAME, {1: "AVAILABLE"})
+                assert "AVAILABLE" not in [state for version, state in running.states(NAME).items() if version != 1]
+                assert running.states("inner") == {}
+            assert reload(running, half, inner, labels={"stable": 1}, versions=[1]) == ""
+            assert reload(running, half, versions=[2]) == ""
+            assert running.predict(NAME, x=[2.0])["y"] == [4.0]
+        assert failed == []
+        text = requests.get(f"{running.rest}/metrics", timeout=20).text
+        assert 'taxiway_model_version_state{model_name="half",version="2"} 30.0' in text
+
+
+def test_a_reload_goes_on_when_its_client_is_gone(saved: Saved, base: Path, tmp_path: Path) -> None:
+    models.publish(saved("half_plus_two"), base, 1)
+    models.publish(saved("slow"), base / "slow", 1)
+    with server.running(tmp_path, base) as running:
+        running.wait(NAME, {1: "AVAILABLE"})
+        request = model_management_pb2.ReloadConfigRequest(
+            metric_names=["/tensorflow/cc/saved_model/load_attempt_count"]
+        )
+        request.config.model_config_list.config.add(name="slow", base_path=str(base / "slow"))
+        with pytest.raises(grpc.RpcError):
+            running.models.HandleReloadConfigRequest(request, timeout=0.01)
+        running.wait("slow", {1: "AVAILABLE"})
+        request.config.model_config_list.config.add(name=NAME, base_path=str(base))
+        [metric] = running.models.HandleReloadConfigRequest(request, timeout=60).metric
+        assert (metric.name, metric.int64_value_increase) == ("/tensorflow/cc/saved_model/load_attempt_count", 1)
+
+
+def test_a_file_that_names_another_base_path_waits_for_a_version_in_it(
+    saved: Saved, base: Path, tmp_path: Path
+) -> None:
+    models.publish(saved("half_plus_two"), base, 1)
+    file = tmp_path / "models.config"
+    file.write_text(config(base, ""))
+    with server.running(tmp_path, "--config", file) as running:
+        running.wait(NAME, {1: "AVAILABLE"})
+        with asked(running) as failed:
+            file.write_text(config(tmp_path / "elsewhere", ""))
+            deadline = time.monotonic() + 20
+            while "elsewhere cannot be read" not in running.log.read_text():
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            assert running.predict(NAME, x=[2.0])["y"] == [3.0]
+            models.publish(saved("half_plus_three"), tmp_path / "elsewhere", 1)
+            while running.predict(NAME, x=[2.0])["y"] != [4.0]:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            file.write_text(config(tmp_path / "elsewhere", "model_version_policy { specific { versions: 7 } }"))
+            while "read " not in running.log.read_text().rpartition("elsewhere cannot be read")[2]:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            models.publish(saved("half_plus_two"), tmp_path / "elsewhere", 7)
+            running.wait(NAME, {7: "AVAILABLE", 1: "END"})
+        assert failed == []
 
 
 @pytest.mark.slow
@@ -300,7 +387,9 @@ def test_a_thousand_reloads_by_32_clients(saved: Saved, base: Path, tmp_path: Pa
     with server.running(tmp_path, base) as running:
         running.wait(NAME, {2: "AVAILABLE"})
         with asked(running) as failed, ThreadPoolExecutor(32) as clients:
-            said = list(clients.map(lambda version: reload(running, half, versions=[version]), [1, 2] * 512))
+            # Each is served before it is answered: a version is loaded, and the other one let go, when it changes.
+            wanted = [1 + n // 16 % 2 for n in range(1024)]
+            said = list(clients.map(lambda version: reload(running, half, versions=[version]), wanted))
         assert set(said) == {""}
         assert failed == []
         assert running.predict(NAME, x=[2.0])["y"] in (3.0, 4.0)

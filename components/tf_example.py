@@ -1,0 +1,127 @@
+"""Whether a record is a tf.Example, and nothing besides: protobuf passes over what it does not know.
+
+A tf.SequenceExample parses as a tf.Example without its feature lists, and many another record as one with fewer
+features, or none. Here a record is refused of which reading would lose something. The messages are declared anew:
+TensorFlow's own take its whole import. Source: tensorflow/core/example, `example.proto` and `feature.proto`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, unknown_fields
+from google.protobuf.message import DecodeError, Message
+
+_Field = descriptor_pb2.FieldDescriptorProto
+_LISTS = {"bytes_list": _Field.TYPE_BYTES, "float_list": _Field.TYPE_FLOAT, "int64_list": _Field.TYPE_INT64}
+_SHORTEST = 3
+"""Bytes: a shorter record has no feature."""
+
+
+def first_fault(records: Iterable[bytes], *, merged: bool = False) -> tuple[int, str] | None:
+    """The index of the first record that is no tf.Example, and what is wrong with it; None where all are.
+
+    Args:
+        records: Serialized messages.
+        merged: Whether one may be several tf.Examples in a row, of which the later value of a feature holds, or none.
+    """
+    strict = _message(strict=True)
+    for index, record in enumerate(records):
+        if not _is_plain(record, strict) and (fault := _fault(record, merged=merged)):
+            return index, fault
+    return None
+
+
+def kinds(record: bytes) -> dict[str, str]:
+    """The type of each feature of a tf.Example that has values, by name: `bytes_list`, `float_list` or `int64_list`."""
+    features = _message(strict=True).FromString(record).features.feature
+    return {name: kind for name in sorted(features) if (kind := features[name].WhichOneof("kind"))}
+
+
+def _fault(record: bytes, *, merged: bool) -> str:
+    try:
+        example = _message(strict=False).FromString(record)
+    except DecodeError:
+        return "is no tf.Example"
+    return next(_faults(example, merged=merged), "")
+
+
+def _is_plain(record: bytes, strict: type[Any]) -> bool:
+    """Whether a record is a tf.Example as protobuf itself writes it; what was dropped in parsing makes it shorter."""
+    try:
+        example = strict.FromString(record)
+    except DecodeError:
+        return False
+    example.DiscardUnknownFields()
+    size: int = example.ByteSize()
+    return size == len(record) >= _SHORTEST
+
+
+def _faults(example: Any, *, merged: bool) -> Iterator[str]:
+    if any(field.field_number == 2 and isinstance(field.data, bytes) for field in _unknown(example)):
+        yield "is a tf.SequenceExample, whose feature lists would be lost"
+    yield from _unknown_in(example, "it")
+    if merged:
+        return
+    if len(example.features) > 1:
+        yield f"holds {len(example.features)} tf.Examples in a row, which would become one"
+    entries = [entry for features in example.features for entry in features.feature]
+    if not entries:
+        yield "has no features"
+    names = [entry.key for entry in entries]
+    yield from (f"has the feature {name!r} twice" for name in names if names.count(name) > 1)
+    yield from (f"has values of two types in the feature {e.key!r}" for e in entries if len(e.value.ListFields()) > 1)
+
+
+def _unknown_in(message: Message, where: str) -> Iterator[str]:
+    """Fields that a tf.Example does not have, at any depth."""
+    for unknown in _unknown(message):
+        yield f"is no tf.Example: {where} has a field {unknown.field_number}"
+    for field, value in message.ListFields():
+        if field.message_type:
+            for inner in value if field.is_repeated else [value]:
+                name = f"the feature {inner.key!r}" if field.name == "feature" else where
+                yield from _unknown_in(inner, name)
+
+
+def _unknown(message: Message) -> list[Any]:
+    return list(unknown_fields.UnknownFieldSet(message))
+
+
+@functools.cache
+def _message(*, strict: bool) -> type[Any]:
+    """The class of tf.Example; one that is not strict keeps what protobuf's own rules drop for what comes after it."""
+    file = descriptor_pb2.FileDescriptorProto(name="taxiway/example.proto", package="taxiway", syntax="proto3")
+    for name, kind in _LISTS.items():
+        _add_field(file.message_type.add(name=name), "value", 1, kind, repeated=True)
+    feature = file.message_type.add(name="Feature")
+    if strict:
+        feature.oneof_decl.add(name="kind")
+    for number, name in enumerate(_LISTS, 1):
+        _add_field(feature, name, number, name, in_oneof=strict)
+    features = file.message_type.add(name="Features")
+    entry = features.nested_type.add(name="FeatureEntry")
+    entry.options.map_entry = strict
+    _add_field(entry, "key", 1, _Field.TYPE_STRING)
+    _add_field(entry, "value", 2, "Feature")
+    _add_field(features, "feature", 1, "Features.FeatureEntry", repeated=True)
+    _add_field(file.message_type.add(name="Example"), "features", 1, "Features", repeated=not strict)
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    example: type[Any] = message_factory.GetMessageClass(pool.FindMessageTypeByName("taxiway.Example"))
+    return example
+
+
+def _add_field(
+    message: Any, name: str, number: int, kind: int | str, *, repeated: bool = False, in_oneof: bool = False
+) -> None:
+    label = _Field.LABEL_REPEATED if repeated else _Field.LABEL_OPTIONAL
+    field = message.field.add(name=name, number=number, label=label)
+    if isinstance(kind, str):
+        field.type, field.type_name = _Field.TYPE_MESSAGE, f".taxiway.{kind}"
+    else:
+        field.type = kind
+    if in_oneof:
+        field.oneof_index = 0

@@ -1,0 +1,104 @@
+"""TF Serving's flags: each has its place in the table, the table is the documentation's, and the command names ours."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from components.errors import UserError
+from taxiway import cli
+from taxiway.serving import flags
+
+PAGE = Path(__file__).parents[3] / flags.PAGE
+
+THEIRS = re.findall(
+    r"\w+",
+    """
+    port grpc_socket_path rest_api_port rest_api_num_threads rest_api_timeout_in_ms
+    rest_api_enable_cors_support enable_batching allow_version_labels_for_unavailable_models
+    batching_parameters_file enable_per_model_batching_parameters model_config_file
+    model_config_file_poll_wait_seconds model_name model_base_path num_load_threads num_unload_threads
+    max_num_load_retries load_retry_interval_micros file_system_poll_wait_seconds flush_filesystem_caches
+    tensorflow_session_parallelism tensorflow_session_config_file tensorflow_intra_op_parallelism
+    tensorflow_inter_op_parallelism use_alts_credentials ssl_config_file platform_config_file
+    per_process_gpu_memory_fraction saved_model_tags grpc_channel_arguments grpc_max_threads
+    enable_model_warmup num_request_iterations_for_warmup version monitoring_config_file
+    remove_unused_fields_from_bundle_metagraph prefer_tflite_model num_tflite_pools
+    num_tflite_interpreters_per_pool enable_signature_method_name_check xla_cpu_compilation_enabled
+    xla_gpu_compilation_enabled enable_profiler thread_pool_factory_config_file mixed_precision
+    skip_initialize_tpu enable_grpc_healthcheck_service enable_serialization_as_tensor_content
+    """,
+)
+"""The flags of TF Serving's main.cc of July 2026, in its order."""
+
+HERE_ONLY = {
+    "--host", "--verify", "--no-verify", "--public-key", "--tls-key", "--tls-client-ca", "--max-request-mb",
+    "--max-waiting", "--address-file", "--reload-root", "--custom-ops",
+}  # fmt: skip
+"""Options that no flag of TF Serving's stands for; the page lists them below the table."""
+
+
+def own_options() -> set[str]:
+    group: Any = typer.main.get_command(cli.app)
+    return {
+        option if option.startswith("-") else parameter.metavar
+        for parameter in group.commands["serve"].params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+    }
+
+
+def test_every_flag_is_there_once() -> None:
+    assert [flag.name for flag in flags.FLAGS] == THEIRS
+
+
+def test_what_stands_for_a_flag_is_an_option_of_the_command_and_no_option_is_forgotten() -> None:
+    ours = {flag.ours for flag in flags.FLAGS} - {""}
+    assert ours | HERE_ONLY == own_options()
+    assert not ours & HERE_ONLY
+
+
+def test_a_flag_without_a_counterpart_says_why() -> None:
+    for flag in flags.FLAGS:
+        assert flag.ours or flag.note.startswith(("no effect here: ", "not there, because ")), flag.name
+
+
+def test_the_page_has_the_table_and_the_options_that_are_only_here() -> None:
+    text = PAGE.read_text()
+    rows = re.findall(r"^\| `--(\w+)` \| (.*?) \| ?(.*?) ?\|$", text, re.MULTILINE)
+    wanted = [(flag.name, f"`{flag.ours}`" if flag.ours else "none", flag.note) for flag in flags.FLAGS]
+    assert rows == wanted, "write the rows anew from taxiway/serving/flags.py"
+    below = text.partition("## Only here")[2]
+    assert set(re.findall(r"`(--[a-z-]+)", below)) == HERE_ONLY
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--model_base_path=/models/m"], "for --model_base_path write FOLDER (the argument, without a name)"),
+        (["m", "--rest_api_port", "8501"], "for --rest_api_port write --rest-port (0 is any free port"),
+        (["m", "--enable_batching"], "for --enable_batching write --enable-batching (docs/"),
+        (["--enable_batching=true", "--grpc_max_threads=4"], "write --enable-batching; leave out --grpc_max_threads ("),
+    ],
+)
+def test_a_flag_of_theirs_is_refused_with_ours(arguments: list[str], words: str) -> None:
+    with pytest.raises(UserError) as refused:
+        flags.refuse(arguments)
+    assert words in str(refused.value)
+
+
+def test_what_is_ours_too_is_taken() -> None:
+    flags.refuse(["m", "--port=8500", "--", "--model_name"])
+
+
+def test_the_command_refuses_all_that_are_given_at_once() -> None:
+    command = [sys.executable, "-m", "taxiway.cli", "serve", "--port=8500", "--rest_api_port=8501", "--model_name=m"]
+    done = subprocess.run([*command, "--model_base_path=/m"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    first = "error: --rest_api_port and --model_name and --model_base_path: TF Serving's, not this command's"
+    assert done.stderr.splitlines()[0] == first

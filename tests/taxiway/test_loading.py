@@ -1,0 +1,97 @@
+"""What a pipeline may come as: a file of kfp's, with or without a pipeline in it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kfp import compiler, dsl
+
+import taxiway
+from components.errors import UserError
+from taxiway import loading
+from taxiway.kubeflow import compilation
+from taxiway.progress import Silent
+
+TEXT = "first\nsecond\n\n  third: [\n# fourth\r\n\x0bcomponents:\n"
+COMPONENT = """
+from kfp import dsl
+
+@dsl.container_component
+def {name}(text: str, out: dsl.OutputPath(str)):
+    return dsl.ContainerSpec(image="any", command=["sh", "-c", 'printf %s "$0" > "$1"'], args=[text, out])
+"""
+FIRST_VERSION = """
+name: Say it
+inputs: [{name: Text, type: String}]
+outputs: [{name: Said, type: String}]
+implementation:
+  container:
+    image: any
+    command: [sh, -c, 'mkdir -p "$(dirname "$1")"; printf %s "$0" > "$1"']
+    args: [{inputValue: Text}, {outputPath: Said}]
+"""
+
+
+@dsl.container_component
+def say(text: str, out: dsl.OutputPath(str)):  # type: ignore[valid-type]
+    return dsl.ContainerSpec(image="any", command=["sh", "-c", 'printf %s "$0" > "$1"'], args=[text, out])
+
+
+@dsl.pipeline(name="says", description="What is\nsaid.")
+def says(text: str = TEXT) -> str:
+    return say(text=text).outputs["out"]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _outputs(pipeline: Any, here: Path, **parameters: Any) -> dict[str, Any]:
+    return taxiway.run(pipeline, home=here / "home", observer=Silent(), **parameters).outputs
+
+
+def test_a_default_of_several_lines(here: Path) -> None:
+    """The file that kfp makes of it is no YAML: the lines run out of their comment."""
+    compiler.Compiler().compile(says, "kfp.yaml")
+    with pytest.raises(yaml.YAMLError):
+        yaml.safe_load(Path("kfp.yaml").read_text())
+    for pipeline in (says, "kfp.yaml"):
+        assert _outputs(pipeline, here) == {"Output": TEXT}
+    loading.compile_to(says, here / "ours.yaml")
+    compilation.write(loading.compiled(says), here / "written.yaml")
+    for name in ("ours.yaml", "written.yaml"):
+        document = yaml.safe_load(Path(name).read_text())
+        assert document["root"]["inputDefinitions"]["parameters"]["text"]["defaultValue"] == TEXT
+
+
+def test_a_pipeline_as_json(here: Path) -> None:
+    Path("says.json").write_text(json.dumps(loading.compiled(says).spec))
+    assert _outputs("says.json", here, text="x") == {"Output": "x"}
+
+
+def test_a_component_alone_is_a_pipeline_of_one_task(here: Path) -> None:
+    Path("component.py").write_text(COMPONENT.format(name="say"))
+    Path("first.yaml").write_text(FIRST_VERSION)
+    compiler.Compiler().compile(say, "component.yaml")
+    for name in ("component.py", "component.yaml"):
+        assert _outputs(name, here, text="x") == {"out": "x"}
+    assert _outputs("first.yaml", here, text="x") == {"said": "x"}
+    compilation.write(compilation.compiled("component.py"), here / "compiled.yaml")
+    assert loading.load("compiled.yaml").spec == loading.load("component.yaml").spec
+
+
+def test_of_several_components_none_is_guessed() -> None:
+    Path("components_only.py").write_text(COMPONENT.format(name="one") + COMPONENT.format(name="two"))
+    with pytest.raises(UserError, match=r"defines no pipeline, and 2 components: one, two\n  mend: decorate with"):
+        loading.load("components_only.py")
+
+
+@pytest.mark.parametrize("text", ["name: x\nimplementation: {}\n", "implementation: [\n"])
+def test_a_broken_component(text: str) -> None:
+    Path("broken.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"kfp refuses the component broken.yaml|broken.yaml is no YAML"):
+        loading.load("broken.yaml")
