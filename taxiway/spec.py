@@ -131,7 +131,7 @@ def from_documents(documents: list[Any], path: Path) -> Pipeline:
         UserError: They are no pipeline of IR 2.1.0.
     """
     spec = documents[0] if documents else None
-    if not isinstance(spec, dict) or "pipelineInfo" not in spec or "root" not in spec:
+    if not isinstance(spec, dict) or not {"pipelineInfo", "root", "components", "deploymentSpec"} <= spec.keys():
         raise UserError(
             f"{path} is no compiled pipeline",
             mend=f"make one with: {commands.typed('taxiway compile PIPELINE -o FILE')}",

@@ -90,6 +90,13 @@ def test_of_several_components_none_is_guessed() -> None:
         loading.load("components_only.py")
 
 
+def test_a_pipeline_without_its_components_is_none() -> None:
+    spec = loading.compiled(says).spec
+    Path("half.json").write_text(json.dumps({name: spec[name] for name in ("pipelineInfo", "root", "schemaVersion")}))
+    with pytest.raises(UserError, match=r"half\.json is no compiled pipeline"):
+        loading.load("half.json")
+
+
 @pytest.mark.parametrize("text", ["name: x\nimplementation: {}\n", "implementation: [\n"])
 def test_a_broken_component(text: str) -> None:
     Path("broken.yaml").write_text(text)

@@ -18,7 +18,6 @@ class Case:
         ran: The names of the tasks that ran, where it matters.
         refused: Part of why nothing runs.
         fails: Part of why the run fails.
-        differs: Why it is not compared with kfp's local runner: that gives something else, or cannot run it.
         awaits: What has to be done before it can be right.
     """
 
@@ -28,7 +27,6 @@ class Case:
     ran: str | None = None
     refused: str = ""
     fails: str = ""
-    differs: str = ""
     awaits: str = ""
 
     @property

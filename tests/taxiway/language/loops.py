@@ -28,9 +28,6 @@ def quoted(x: str) -> str:
     return str(x) if isinstance(x, str) else repr(type(x))
 
 
-_SORTED = "kfp's local runner collects in the order in which turns end"
-
-
 @case(CASES, gives='["a", "b"]', ran="show-2 show[0] show[1]")
 @dsl.pipeline(name="over-constants")
 def over_constants() -> str:
