@@ -33,6 +33,7 @@ _BATCHING_FILE = "batching_params.pbtxt"
 """TF Serving's name (bundle_factory_util.cc)."""
 
 _NICE = 10
+_NICEST = 19
 """Of the thread that loads, once there is a version that answers: a tenth of a core's share beside one that is busy."""
 
 _log = logging.getLogger(__name__)
@@ -135,7 +136,9 @@ def _give_way() -> None:
     Not before: TensorFlow's own threads are started by the first load, and are as nice as the thread that starts them.
     """
     if sys.platform == "linux":  # where a thread has a priority of its own
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        # The server itself may be nice already, and only root may be less so.
+        others = os.getpriority(os.PRIO_PROCESS, os.getpid())
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(others + _NICE, _NICEST))
 
 
 def model_threads(batching: Batching | None) -> ThreadPoolExecutor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 import threading
 import time
@@ -82,8 +83,10 @@ def test_only_the_thread_that_loads_gives_way(saved: Saved, base: Path, tmp_path
         swap(running, saved, base, 1)
         threads = Path(f"/proc/{running.process.pid}/task").iterdir()
         nice = [int((thread / "stat").read_text().rpartition(")")[2].split()[16]) for thread in threads]
-        assert sorted(set(nice)) == [0, 10]
-        assert nice.count(10) == 1
+        # The tests themselves may have been started as nice.
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        assert sorted(set(nice)) == sorted({own, min(own + 10, 19)})
+        assert own > 18 or nice.count(min(own + 10, 19)) == 1
 
 
 def test_a_model_that_is_closed_is_gone_without_a_collection(saved: Saved) -> None:
