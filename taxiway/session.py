@@ -197,20 +197,19 @@ def _started(pipeline: Pipeline, home: Home) -> Iterator[tuple[Run, DigestStore]
     """A run's folder and lock; the lock goes with the process, however it ends, and tells others that it lives."""
     now = datetime.now(UTC)
     run_id = f"{pipeline.name}-{now:%Y%m%d-%H%M%S}-{os.urandom(4).hex()}"
-    try:
-        folder = home.runs / run_id
-        (folder / "logs").mkdir(parents=True)
-        (home.work / run_id).mkdir(parents=True)
-    except OSError as error:
-        mend = "name another folder with TAXIWAY_HOME"
-        raise ServiceError(f"{home.root} cannot be written: {error}", mend=mend) from error
-    digests = DigestStore(home.digests)
-    with _lock(folder):
+    folder = home.runs / run_id
+    with contextlib.ExitStack() as stack:
         try:
-            yield Run(run_id, pipeline.name, folder), digests
-        finally:
-            digests.close()
-            shutil.rmtree(home.work / run_id, ignore_errors=True)
+            (folder / "logs").mkdir(parents=True)
+            stack.enter_context(_lock(folder))
+            # Under the lock: what has no living run is removed by others.
+            (home.work / run_id).mkdir(parents=True)
+            stack.callback(shutil.rmtree, home.work / run_id, ignore_errors=True)
+        except OSError as error:
+            mend = "name another folder with TAXIWAY_HOME"
+            raise ServiceError(f"{home.root} cannot be written: {error}", mend=mend) from error
+        digests = stack.enter_context(contextlib.closing(DigestStore(home.digests)))
+        yield Run(run_id, pipeline.name, folder), digests
 
 
 @contextmanager
