@@ -26,6 +26,7 @@ from tensorflow_serving.apis import (
 
 from taxiway.serving import examples
 from taxiway.serving.errors import ServingError
+from taxiway.serving.signatures import Signature, TensorInfo
 from tests.taxiway.serving import models, server
 
 CODE = grpc.StatusCode
@@ -240,6 +241,19 @@ def test_reflection_describes_every_service(running: server.Server) -> None:
     assert answer["outputs"]["y"]["float_val"] == [3.0]
     answer = client.call("tensorflow.serving.ModelService", "GetModelStatus", {"modelSpec": {"name": "half_plus_two"}})
     assert answer["model_version_status"][0]["version"] == str(models.VERSION)
+
+
+def test_a_shape_that_the_graph_does_not_take_is_the_clients_mistake_whatever_tensorflow_calls_it() -> None:
+    signature = Signature("s", "", {"x": TensorInfo("x:0", 1, np.dtype("float32"), (None, 2))}, {})
+    for code, shape, found in (
+        (CODE.ABORTED, [3], CODE.INVALID_ARGUMENT),
+        (CODE.INTERNAL, [1, 3], CODE.INVALID_ARGUMENT),
+        (CODE.INTERNAL, [1, 2], CODE.INTERNAL),
+        (CODE.UNAVAILABLE, [3], CODE.UNAVAILABLE),
+    ):
+        error = signature.explained(ServingError(code, "words"), {"x": np.zeros(shape, np.float32)})
+        assert error.code is found
+        assert ("the signature says [?,2]. words" in error.message) == (found is CODE.INVALID_ARGUMENT)
 
 
 STRINGS, FLOATS = np.array([[b"a", b"b"]] * 2, object), np.zeros((2, 2), np.float32)
