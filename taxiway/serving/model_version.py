@@ -133,12 +133,22 @@ class ModelVersion:
         assert self.loaded is not None
         began = time.perf_counter()
         try:
+            if signature.has_other_ranks(inputs):
+                await self._require_ranks(signature, inputs)
             outputs = await self.loaded.runner.run(signature, inputs)
         except ServingError as error:
             raise signature.explained(error, inputs) from error
         rows = next((len(array) for array in inputs.values() if array.ndim), 1)
         self.metrics.call(self.name, rows, time.perf_counter() - began)
         return outputs
+
+    async def _require_ranks(self, signature: Signature, inputs: Arrays) -> None:
+        """Refuses ranks of which TensorFlow knows beforehand that the graph does not take them."""
+        refusal = self._model.known_refusal(signature, inputs)
+        if refusal is None:
+            refusal = await asyncio.to_thread(self._model.refusal, signature, inputs)
+        if refusal:
+            raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, refusal)
 
     def _sampled(self) -> RequestLog | None:
         log = self.loaded.log() if self.loaded else None

@@ -6,6 +6,7 @@ gives all its memory back when it is closed.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 
 from components import custom_ops
 from components.pushed_models import SAVED_MODEL
-from taxiway.serving import signatures
+from taxiway.serving import ranks, signatures
 from taxiway.serving.errors import ServingError
 from taxiway.serving.signatures import Arrays, Signature, Signatures
 
@@ -64,6 +65,8 @@ class SavedModel:
         )
         self._session = tf.compat.v1.Session(graph=tf.Graph(), config=options)
         self._calls: dict[str, Any] = {}
+        self._refusals: dict[tuple[str, tuple[int, ...]], str] = {}
+        self._inferring = threading.Lock()
         try:
             with self._session.graph.as_default():
                 meta_graph = _load(self._session, folder, list(tags))
@@ -95,6 +98,19 @@ class SavedModel:
                 f'Serving signature key "{name}" not found. The model has: {", ".join(there) or "none"}',
             )
         return there[name]
+
+    def known_refusal(self, signature: Signature, inputs: Arrays) -> str | None:
+        """What TensorFlow says against the ranks of inputs, "" for nothing; None where it was not asked yet."""
+        return self._refusals.get((signature.name, ranks.of(inputs, signature)))
+
+    def refusal(self, signature: Signature, inputs: Arrays) -> str:
+        """Asks TensorFlow for `known_refusal`, which takes some milliseconds."""
+        with self._inferring:
+            if len(self._refusals) >= ranks.MOST_KNOWN:
+                self._refusals.clear()
+            found = ranks.of(inputs, signature)
+            said = self._refusals[signature.name, found] = ranks.refusal(self._session.graph, signature, found)
+        return said
 
     def run(self, signature: Signature, inputs: Arrays) -> dict[str, np.ndarray]:
         """All outputs of a signature; the inputs are those that it takes.

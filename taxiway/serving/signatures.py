@@ -23,6 +23,9 @@ Arrays = Mapping[str, np.ndarray]
 Outputs = dict[str, np.ndarray]
 
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
+_OF_THE_SERVER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED)
+"""The codes of refusals that no other shape would help against."""
+
 _OF_TENSORFLOW = (constants.INIT_OP_SIGNATURE_KEY, constants.TRAIN_OP_SIGNATURE_KEY)
 """What TensorFlow keeps among the signatures for itself."""
 
@@ -97,6 +100,11 @@ class Signature:
                 )
         return whole
 
+    def has_other_ranks(self, inputs: Arrays) -> bool:
+        """Whether an input has not as many dimensions as the signature says."""
+        shapes = ((array, self.inputs[name].shape) for name, array in inputs.items())
+        return any(shape is not None and array.ndim != len(shape) for array, shape in shapes)
+
     def explained(self, error: ServingError, inputs: Arrays) -> ServingError:
         """TensorFlow's refusal, and before it the inputs of other shapes than the signature's: the likely cause."""
         others = [
@@ -104,7 +112,9 @@ class Signature:
             for name, array in inputs.items()
             if (shape := self.inputs[name].shape) is not None and not _fits(array.shape, shape)
         ]
-        return ServingError(error.code, f"{'; '.join(others)}. {error.message}") if others else error
+        if not others or error.code in _OF_THE_SERVER:
+            return error
+        return ServingError(_INVALID, f"{'; '.join(others)}. {error.message}")
 
 
 @dataclass(frozen=True)

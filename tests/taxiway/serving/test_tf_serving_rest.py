@@ -97,6 +97,11 @@ def running(saved: Callable[[str], Path], tmp_path_factory: pytest.TempPathFacto
         ),
         (f"{THREE}:regress", {"signature_name": "called_float", "examples": [{"x": 1.0}]}, {"results": [3.5]}),
         (f"{THREE}:classify", {"signature_name": "classify", "examples": [{"x": 1.0}]}, {"results": [[["", 3.5]]]}),
+        (
+            f"{SHAPES}:predict",
+            {"signature_name": "convolution", "instances": [[[[1.0]] * 6] * 6]},
+            {"predictions": [[[[4.0]] * 3] * 3]},
+        ),
         # Fewer dimensions than the signature has, and more.
         (
             "/v1/models/keras:predict",
@@ -166,6 +171,18 @@ def test_calls_that_there_are_not(running: server.Server, method: str, path: str
             'Input "x" has the shape [1,3], the signature says [?,2]. Matrix size-incompatible',
         ),
         (f"{SHAPES}:predict", {"inputs": 1.0}, 400, 'Input "x" has the shape [], the signature says [?,2]. '),
+        (
+            f"{SHAPES}:predict",
+            {"signature_name": "convolution", "inputs": 1.0},
+            400,
+            'Input "x" has the shape [], the signature says [?,4,4,1]. Shape must be rank 4 but is rank 0',
+        ),
+        (
+            f"{SHAPES}:predict",
+            {"signature_name": "convolution", "instances": [[]]},
+            400,
+            "must be rank 4 but is rank 2",
+        ),
         (
             f"{HALF}:regress",
             {"signature_name": "regress_x2_to_y3", "examples": [{"x": 1.0}]},

@@ -5,6 +5,8 @@ What docs/serving.md lists as different is not here: TensorFlow Lite, the profil
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from tensorflow_serving.apis import (
 
 from taxiway.serving import examples
 from taxiway.serving.errors import ServingError
+from taxiway.serving.signatures import Signature, TensorInfo
 from tests.taxiway.serving import models, server
 
 CODE = grpc.StatusCode
@@ -185,6 +188,28 @@ def test_prometheus_metrics(running: server.Server) -> None:
     assert "# TYPE" in requests.get(f"{running.rest}/monitoring/prometheus/metrics", timeout=20).text
 
 
+def test_a_configuration_file_is_read_anew_and_a_bad_one_is_not_served(
+    saved: Callable[[str], Path], tmp_path: Path
+) -> None:
+    config = 'model_config_list: {{ config: {{ name: "{0}", base_path: "{1}", model_platform: "tensorflow" }} }}'
+    for name, model in (("half_plus_two", "half_graph"), ("half_plus_three", "bare_graph")):
+        models.publish(saved(model), tmp_path / name, models.VERSION)
+    file = tmp_path / "model_config.txt"
+    file.write_text(config.format("half_plus_two", tmp_path / "half_plus_two"))
+    with server.running(tmp_path, "--config", file) as running:
+        running.wait("half_plus_two", {models.VERSION: "AVAILABLE"})
+        file.write_text(config.format("half_plus_three", tmp_path / "half_plus_three"))
+        running.wait("half_plus_three", {models.VERSION: "AVAILABLE"})
+        answer = running.predictions.Predict(predict_request("half_plus_three", "", 1, x=2.0), timeout=20)
+        assert list(answer.outputs["y"].float_val) == [4.0]
+        assert running.states("half_plus_two") == {}
+    file.write_text("improperly formatted file")
+    command = [sys.executable, "-m", "taxiway.cli", "serve", "--config", str(file)]
+    ended = subprocess.run(command, cwd=server.CHECKOUT, capture_output=True, text=True, check=False)
+    assert ended.returncode != 0
+    assert "Error parsing text-format tensorflow.serving.ModelServerConfig" in ended.stderr
+
+
 class Reflected:
     """A client that knows the server's messages by reflection alone, as grpcurl does."""
 
@@ -240,6 +265,19 @@ def test_reflection_describes_every_service(running: server.Server) -> None:
     assert answer["outputs"]["y"]["float_val"] == [3.0]
     answer = client.call("tensorflow.serving.ModelService", "GetModelStatus", {"modelSpec": {"name": "half_plus_two"}})
     assert answer["model_version_status"][0]["version"] == str(models.VERSION)
+
+
+def test_a_shape_that_the_graph_does_not_take_is_the_clients_mistake_whatever_tensorflow_calls_it() -> None:
+    signature = Signature("s", "", {"x": TensorInfo("x:0", 1, np.dtype("float32"), (None, 2))}, {})
+    for code, shape, found in (
+        (CODE.ABORTED, [3], CODE.INVALID_ARGUMENT),
+        (CODE.INTERNAL, [1, 3], CODE.INVALID_ARGUMENT),
+        (CODE.INTERNAL, [1, 2], CODE.INTERNAL),
+        (CODE.UNAVAILABLE, [3], CODE.UNAVAILABLE),
+    ):
+        error = signature.explained(ServingError(code, "words"), {"x": np.zeros(shape, np.float32)})
+        assert error.code is found
+        assert ("the signature says [?,2]. words" in error.message) == (found is CODE.INVALID_ARGUMENT)
 
 
 STRINGS, FLOATS = np.array([[b"a", b"b"]] * 2, object), np.zeros((2, 2), np.float32)
