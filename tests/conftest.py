@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +21,24 @@ from components.signature import ports
 
 StageRun = Callable[..., dict[str, Any]]
 
+# What the tests' outcome must not depend on: Taxiway's own settings, Git's, colours and widths, proxies, the time zone.
+_NOT_OURS = re.compile(
+    r"TAXIWAY_(?!INSIDE|SETUP)\w+|GIT_\w+|(FORCE|NO)_COLOR|CLICOLOR\w*|COLUMNS|LINES|TERM|TZ|CI|GITHUB_ACTIONS|\w+_proxy",
+    re.IGNORECASE,
+)
+# Beside what else the user's Git knows, such as folders that it trusts.
+_GIT = {"commit.gpgsign": "false", "tag.gpgsign": "false", "core.hooksPath": os.devnull, "core.autocrlf": "false"}
+
+
+def pytest_configure() -> None:
+    """Takes back what whoever started the tests has set, before anything reads it."""
+    os.umask(0o022)
+    for name in filter(_NOT_OURS.fullmatch, list(os.environ)):
+        del os.environ[name]
+    os.environ["GIT_CONFIG_COUNT"] = str(len(_GIT))
+    for number, (key, value) in enumerate(_GIT.items()):
+        os.environ |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -26,14 +46,6 @@ def _temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("tmp")))
         patch.setattr(tempfile, "tempdir", None)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _called_as_installed() -> Iterator[None]:
-    """Messages name commands as they are on the PATH, by whichever command the tests were started."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("TAXIWAY_COMMAND", raising=False)
         yield
 
 

@@ -174,6 +174,47 @@ def test_what_a_script_starts_in_the_background_outlives_the_script(tmp_path: Pa
         time.sleep(0.02)
 
 
+# How the tests are started
+
+
+def test_the_tests_do_not_depend_on_how_they_are_started(tmp_path: Path) -> None:
+    """Some of those that would: as nice, with files for nobody else, from elsewhere, and with all kinds of settings."""
+    settings = dict(
+        pair.split("=")
+        for pair in [
+            "CI=true",
+            "GITHUB_ACTIONS=true",
+            "FORCE_COLOR=1",
+            "COLUMNS=40",
+            "TERM=xterm",
+            "LC_ALL=C",
+            "TZ=Asia/Kolkata",
+            "HOME=/nonexistent",
+            "TAXIWAY_COMMAND=x/taxiway",
+            "TAXIWAY_COMMIT=abc",
+            "TAXIWAY_HOME=/nonexistent",
+            "http_proxy=http://127.0.0.1:9",
+            "GIT_DIR=/nonexistent",
+            "GIT_CONFIG_COUNT=1",
+            "GIT_CONFIG_KEY_0=commit.gpgsign",
+            "GIT_CONFIG_VALUE_0=true",
+        ]
+    )
+    chosen = [
+        "components/test_provenance.py",
+        "taxiway/lineage/test_tree.py",
+        "taxiway/test_progress.py",
+        "taxiway/test_cli.py::test_a_run_tells_its_progress_on_standard_error",
+    ]
+    tests = " ".join(f"'{ROOT}/tests/{name}'" for name in chosen)
+    options = f"-q -p no:cacheprovider -c '{ROOT}/pyproject.toml' --rootdir '{ROOT}' --basetemp '{tmp_path}/tests'"
+    command = f"umask 077 && exec nice -n 5 '{sys.executable}' -m pytest {options} {tests} <&-"
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, env={**os.environ, **settings}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+
+
 # Copies and moves: a checkout with what sets it up, and programs that stand in for Python and for the host's.
 
 PYTHON = """#!/bin/sh

@@ -7,9 +7,10 @@ from rich.console import Console
 
 from components.provenance import code_commit
 from taxiway.lineage.chain import render, trace
+from taxiway.lineage.lookup import displayed
 
 
-def rendered(renderable: Any, width: int = 160) -> str:
+def rendered(renderable: Any, width: int = 400) -> str:
     console = Console(file=io.StringIO(), width=width, no_color=True)
     console.print(renderable)
     return console.file.getvalue()  # type: ignore[attr-defined]
@@ -26,7 +27,7 @@ def test_a_pushed_model_reads_from_the_version_back_to_the_data(flow, tmp_path):
     lines = [line.lstrip(" │├└─") for line in tree.splitlines()]
     starts = [line.split(" sha256:")[0] for line in lines if " sha256:" in line and ":run_fn" not in line]
     assert starts[:4] == ["PushedModel", "model: Model", "beside it, model_run: ModelRun", "examples: Examples"]
-    assert f"pushed to {target}" in tree
+    assert f"pushed to {displayed(target)}" in tree
     assert "train_steps=100" in tree
     assert "as above" in tree
 
