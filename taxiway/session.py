@@ -200,12 +200,14 @@ def _started(pipeline: Pipeline, home: Home) -> Iterator[tuple[Run, DigestStore]
     try:
         folder = home.runs / run_id
         (folder / "logs").mkdir(parents=True)
-        (home.work / run_id).mkdir(parents=True)
+        home.work.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         mend = "name another folder with TAXIWAY_HOME"
         raise ServiceError(f"{home.root} cannot be written: {error}", mend=mend) from error
     digests = DigestStore(home.digests)
     with _lock(folder):
+        # Under the lock: another run takes one without it for a dead one's, and removes it.
+        (home.work / run_id).mkdir()
         try:
             yield Run(run_id, pipeline.name, folder), digests
         finally:
