@@ -77,12 +77,13 @@ class HashSplits:
     """
 
     def __init__(self, files: list[Path], shares: Mapping[str, float], split_hash: str) -> None:
-        if not shares or any(share < 1 or share != int(share) for share in shares.values()):
+        whole = [_whole_number(share) for share in shares.values()]
+        if not whole or min(whole) < 1:
             raise UserError(f"splits is {dict(shares)}", mend="give each split a whole share: {'train': 2, 'eval': 1}")
         if split_hash not in _HASHES:
             raise UserError(f"split_hash is {split_hash!r}", mend=f"take one of {', '.join(_HASHES)}")
         self.names, self.files = list(shares), files
-        self._ends = list(itertools.accumulate(map(int, shares.values())))
+        self._ends = list(itertools.accumulate(whole))
         self._assign = self._by_tfx if split_hash == "tfx" else self._by_values
 
     def assign(self, file: Path, batch: pa.RecordBatch) -> np.ndarray:
@@ -98,6 +99,15 @@ class HashSplits:
         digests = (int.from_bytes(hashlib.sha256(record).digest(), "big") for record in _as_tfx_records(batch))
         numbers: np.ndarray = np.array([bisect.bisect(self._ends, digest % self._ends[-1]) for digest in digests])
         return numbers
+
+
+def _whole_number(share: Any) -> int:
+    """A share; 0 where it is none. Kubeflow brings a pipeline's parameter into a map as text."""
+    try:
+        number = float(share)
+    except (TypeError, ValueError):
+        return 0
+    return int(number) if number.is_integer() else 0
 
 
 def row_hashes(batch: pa.RecordBatch) -> np.ndarray:

@@ -7,6 +7,7 @@ import json
 import logging
 import random
 import resource
+import shutil
 import string
 import subprocess
 import sys
@@ -770,6 +771,13 @@ def test_rows_are_split_by_time(generate: Generate, tmp_path: Path, as_text: boo
     assert examples.metadata["rows_outside_splits"] == 2
 
 
+def test_a_share_may_be_the_text_that_kubeflow_makes_of_a_number(generate: Generate, taxi_csv: Path) -> None:
+    numbers = generate(taxi_csv, splits={"a": 3, "b": 1})
+    shutil.rmtree(numbers.path)
+    texts = generate(taxi_csv, splits={"a": "3", "b": "1"})
+    assert numbers.metadata["rows"] == texts.metadata["rows"]
+
+
 @pytest.mark.parametrize("cells", ["a b c a", "1 2 3 1", "0.5 1 2.5 0.5"])
 def test_rows_are_split_by_key(generate: Generate, tmp_path: Path, cells: str) -> None:
     file = write_file(tmp_path / "a.csv", "k,n\n" + "".join(f"{k},{n}\n" for n, k in enumerate(cells.split())))
@@ -785,6 +793,8 @@ def test_rows_are_split_by_key(generate: Generate, tmp_path: Path, cells: str) -
         ({"splits": {}}, "splits is {}"),
         ({"splits": {"train": 0}}, "splits is {'train': 0}"),
         ({"splits": {"train": 0.5}}, "splits is {'train': 0.5}"),
+        ({"splits": {"train": "half"}}, "splits is {'train': 'half'}"),
+        ({"splits": {"train": float("inf")}}, "splits is {'train': inf}"),
         ({"splits": {"../up": 1}}, "'../up' cannot name a split"),
         ({"split_hash": "md5"}, "split_hash is 'md5'"),
         ({"split_column": "a"}, "split_column and split_bounds go together"),
