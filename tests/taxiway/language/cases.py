@@ -18,7 +18,7 @@ class Case:
         ran: The names of the tasks that ran, where it matters.
         refused: Part of why nothing runs.
         fails: Part of why the run fails.
-        awaits: What has to be done before it can be right.
+        differs: Why kfp's local runner gives something else, and what Kubeflow does.
     """
 
     pipeline: Any
@@ -27,7 +27,7 @@ class Case:
     ran: str | None = None
     refused: str = ""
     fails: str = ""
-    awaits: str = ""
+    differs: str = ""
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""Kubeflow's language, construct by construct: what a run here gives, and whether kfp's local runner gives the same."""
+"""Kubeflow's language, construct by construct: what a run here gives."""
 
 from __future__ import annotations
 
@@ -20,17 +20,6 @@ from tests.taxiway.language.cases import Case
 CASES = [case for module in (parameters, conditions, loops, tasks, refused) for case in module.CASES]
 
 
-def _parameters(cases: list[Case]) -> list[Any]:
-    return [
-        pytest.param(
-            case,
-            id=case.name,
-            marks=[pytest.mark.xfail(reason=case.awaits, strict=True)] if case.awaits else [],
-        )
-        for case in cases
-    ]
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
@@ -41,7 +30,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("case", _parameters(CASES))
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_run_gives_what_it_should(case: Case, home: Path) -> None:
     if case.refused:
         assert case.refused in _refusal(case, home)
