@@ -33,6 +33,9 @@ _GIT = {"commit.gpgsign": "false", "tag.gpgsign": "false", "core.hooksPath": os.
 def pytest_configure() -> None:
     """Takes back what whoever started the tests has set, before anything reads it."""
     os.umask(0o022)
+    os.chdir(Path(__file__).parents[1])
+    if sys.__stdin__ is None:  # closed; libraries ask it for its encoding, by way of pytest
+        sys.__stdin__ = open(os.devnull)  # type: ignore[misc]  # noqa: SIM115
     for name in filter(_NOT_OURS.fullmatch, list(os.environ)):
         del os.environ[name]
     os.environ["GIT_CONFIG_COUNT"] = str(len(_GIT))
