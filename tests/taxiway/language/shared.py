@@ -190,7 +190,7 @@ def optional_of_a_pipeline(a: Optional[str] = None) -> str:  # noqa: UP045
 @case(
     CASES,
     gives="('given', None) (None, None)",
-    differs="it breaks on a parameter without a value; Kubeflow's driver leaves it out (resolve.go)",
+    differs="it breaks on a parameter without a value; Kubeflow's driver hands on null (resolve.go)",
 )
 @dsl.pipeline(name="optional-of-a-sub-pipeline")
 def optional_of_a_sub_pipeline() -> str:

@@ -113,7 +113,7 @@ def over_constants() -> str:
     CASES,
     {"items": []},
     gives="[]",
-    differs="it finds no output of a loop without turns; Kubeflow's driver collects an empty list (resolve.go)",
+    differs="it finds no output of a loop without turns; Kubeflow's driver collects an empty list (CollectInputs)",
 )
 @dsl.pipeline(name="over-a-parameter")
 def over_a_parameter(items: list[str] = ["a", "b"]) -> str:
