@@ -40,6 +40,7 @@ class Evaluation:
     ) -> None:
         self.baseline = baseline if models.exists(baseline) else None
         self.config = settings.eval_config(eval_config, has_baseline=self.baseline is not None)
+        self._candidate = candidate
         self._examples = examples
         self._splits = require_splits(examples, splits)
         self._schema = _read_schema(schema)
@@ -66,8 +67,7 @@ class Evaluation:
         plan = direct.plan(self.config, self._models, self._schema)
         slicer = Slicer(self.config.slicing_specs)
         sliced = direct.evaluate(plan, self._rows(slicer.columns), slicer)
-        locations = {model.model_name: model.model_path for model in self._models}
-        results.write(folder, sliced, self.config, locations)
+        results.write(folder, sliced, self.config, self._locations)
 
     def _write_on_beam(self, folder: Path, beam_pipeline_args: list[str]) -> None:
         from components.evaluator import on_beam
@@ -84,6 +84,14 @@ class Evaluation:
             representations=self._representations,
             beam_pipeline_args=beam_pipeline_args,
         )
+        results.locate_models(folder, self._locations)
+
+    @property
+    def _locations(self) -> dict[str, str]:
+        """The models by digest, which the lineage knows; paths would make equal evaluations differ."""
+        artifacts = filter(None, (self._candidate, self.baseline))
+        known = {str(models.serving_path(artifact)): models.location(artifact) for artifact in artifacts}
+        return {model.model_name: known[model.model_path] for model in self._models}
 
     def _rows(self, slice_columns: set[str], batch_rows: int = _BATCH_ROWS) -> Iterator[Rows]:
         seen: set[str] = set()

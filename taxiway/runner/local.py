@@ -147,6 +147,8 @@ class _Server:
             stderr=self._words,
             # Ctrl-C is for the runner to pass on.
             start_new_session=True,
+            # Stages, which are forked, walk sets in the same order every time.
+            env={"PYTHONHASHSEED": "0", **os.environ},
         )
         self._lock = threading.Lock()
         self._numbers = count()
