@@ -63,5 +63,12 @@ def _last_words(text: str) -> None:
         TERMINATION_LOG.write_text(text[-4096:])
 
 
+def _with_ordered_sets() -> None:
+    """Starts anew where the order of sets would be random: what a user's module builds from one is to be the same."""
+    if os.environ.setdefault("PYTHONHASHSEED", "0") == "0" and sys.flags.hash_randomization:
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
 if __name__ == "__main__":
+    _with_ordered_sets()
     sys.exit(main())

@@ -48,6 +48,7 @@ class Evaluation:
     ) -> None:
         self.baseline = baseline if models.exists(baseline) else None
         self.config = settings.eval_config(eval_config, has_baseline=self.baseline is not None)
+        self._candidate = candidate
         self._examples = examples
         self._splits = require_splits(examples, splits)
         self._schema = _read_schema(schema)
@@ -76,8 +77,7 @@ class Evaluation:
         plan = direct.plan(self.config, self._models, self._schema)
         slicer = Slicer(self.config.slicing_specs)
         sliced = direct.evaluate(plan, self._rows(slicer.columns), slicer)
-        locations = {model.model_name: model.model_path for model in self._models}
-        results.write(folder, sliced, self.config, locations)
+        results.write(folder, sliced, self.config, self._locations)
 
     def _write_on_beam(self, folder: Path, beam_pipeline_args: list[str]) -> None:
         from components.evaluator import on_beam
@@ -96,6 +96,14 @@ class Evaluation:
             )
         except DataError as error:
             raise UserError(f"TFMA on Beam: {_cause(error)}{found}", mend=_COMPARE) from error
+        results.locate_models(folder, self._locations)
+
+    @property
+    def _locations(self) -> dict[str, str]:
+        """The models by digest, which the lineage knows; paths would make equal evaluations differ."""
+        artifacts = filter(None, (self._candidate, self.baseline))
+        known = {str(models.serving_path(artifact)): models.location(artifact) for artifact in artifacts}
+        return {model.model_name: known[model.model_path] for model in self._models}
 
     def _first_rows(self) -> str:
         """What is wrong with columns, signatures or labels shows in the first rows, with a clearer error than Beam's.

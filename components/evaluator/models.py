@@ -24,6 +24,11 @@ def serving_path(model: Artifact) -> Path:
     return model.path / "Format-Serving"
 
 
+def location(model: Artifact) -> str:
+    """The same by the artifact's digest, wherever it lies; by its path where it has none."""
+    return f"{model.metadata['digest']}/Format-Serving" if "digest" in model.metadata else str(serving_path(model))
+
+
 def exists(model: Artifact | None) -> bool:
     """Whether there is a model at all: the baseline's artifact is empty before the first push."""
     if model is None or str(model.metadata.get("found", True)).lower() in ("false", "0", "0.0"):

@@ -26,6 +26,8 @@ _KINDS = {
     constants.ATTRIBUTIONS_KEY: (metric_types.AttributionsKey, writer.convert_slice_attributions_to_proto),
 }
 
+_RUN = "eval_config.json"
+
 
 def write(folder: Path, sliced: SlicedMetrics, config: config_pb2.EvalConfig, locations: dict[str, str]) -> None:
     """Writes what TFMA's default writers write.
@@ -34,7 +36,7 @@ def write(folder: Path, sliced: SlicedMetrics, config: config_pb2.EvalConfig, lo
         folder: Where to.
         sliced: Metrics and plots by slice.
         config: The EvalConfig.
-        locations: The models' paths by name.
+        locations: Where the models are, by name.
     """
     for name in _KINDS:
         _write(folder / f"{name}-00000-of-00001.tfrecord", _messages(name, sliced))
@@ -47,7 +49,19 @@ def write(folder: Path, sliced: SlicedMetrics, config: config_pb2.EvalConfig, lo
         file_format="<unknown>",
         model_locations=locations,
     )
-    (folder / "eval_config.json").write_text(json_format.MessageToJson(run) + "\n")
+    _write_run(folder, run)
+
+
+def locate_models(folder: Path, locations: dict[str, str]) -> None:
+    """Says in the result files of TFMA's own writers where the models are."""
+    run = json_format.Parse((folder / _RUN).read_text(), config_pb2.EvalRun())
+    run.model_locations.clear()
+    run.model_locations.update(locations)
+    _write_run(folder, run)
+
+
+def _write_run(folder: Path, run: config_pb2.EvalRun) -> None:
+    (folder / _RUN).write_text(json_format.MessageToJson(run, sort_keys=True) + "\n")
 
 
 def _write(path: Path, messages: Iterable[Message]) -> None:

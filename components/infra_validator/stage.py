@@ -24,8 +24,9 @@ cluster, they have not been run yet.
 | `answer` | an output is missing or has another dtype, shape or number of rows than the signature and the request say; a number is not finite; the same request is answered differently |
 | `latency` | the 99th percentile of a signature is above `max_latency_ms` |
 
-`report.json` in the blessing has `blessed`, `step`, `message`, the server's last words (`log`), the number of `tries`,
-`loading_seconds`, and for each signature the number of requests and their latency in ms.
+`report.json` in the blessing has `blessed`, `step`, `message` and the server's last words (`log`). What is measured, and
+so differs each time, is in the blessing's metadata: the number of `tries`, `loading_seconds`, and under `latency` for
+each signature the number of requests and their latency in ms.
 """  # noqa: E501 (a table's row is one line)
 
 from __future__ import annotations

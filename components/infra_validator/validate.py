@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from components.artifacts import Examples, InfraBlessing, Model, whole_folder
 from components.errors import UserError
@@ -52,7 +52,7 @@ class Checks:
 
 @dataclass
 class Report:
-    """What `report.json` says."""
+    """What was found: the verdict, for `report.json`, and what was measured, which differs each time."""
 
     blessed: bool = False
     step: str = ""
@@ -74,9 +74,14 @@ class Report:
         print(f"infra_validator: try {self.tries} failed: {error}", *self.log, sep="\n  ", flush=True)
 
     def write(self, folder: Path) -> None:
-        """Writes the report and TFX's marker."""
-        (folder / "report.json").write_text(json.dumps(vars(self), indent=1) + "\n")
+        """Writes the verdict and TFX's marker."""
+        verdict = {name: vars(self)[name] for name in ("blessed", "step", "message", "log")}
+        (folder / "report.json").write_text(json.dumps(verdict, indent=1) + "\n")
         (folder / ("INFRA_BLESSED" if self.blessed else "INFRA_NOT_BLESSED")).touch()
+
+    def measured(self) -> dict[str, Any]:
+        """What goes into the artifact's metadata: equal verdicts on equal models are equal artifacts."""
+        return {name: vars(self)[name] for name in ("tries", "loading_seconds", "latency") if vars(self)[name]}
 
     def _latencies(self) -> str:
         return "".join(f"; {name} p99 {found['p99_ms']} ms" for name, found in self.latency.items())
@@ -163,5 +168,5 @@ def validate(
             _keep_stamped(base, findings)
         shutil.rmtree(base)
         report.write(folder)
-    blessing.metadata.update(blessed=int(report.blessed), has_model=int(has_model))
+    blessing.metadata.update(blessed=int(report.blessed), has_model=int(has_model), **report.measured())
     return report.blessed

@@ -28,7 +28,8 @@ def record_batches(
 ) -> Iterator[pa.RecordBatch]:
     """Batches of rows in TFXIO's form, with the schema's columns or, without one, those of the files."""
     rows = ParquetRows(file_pattern, TensorLayout(schema).arrow_schema if schema else None)
-    seed = int(np.random.default_rng(options.shuffle_seed).integers(2**32))
+    # NumPy's global numbers are those that the trainer's seed fixes.
+    seed = np.random.randint(2**32) if options.shuffle_seed is None else options.shuffle_seed
     for block in rows.blocks(options, seed):
         for start in range(0, block.num_rows, options.batch_size):
             # Taken, not sliced: tfx_bsl does not read slices.

@@ -29,6 +29,8 @@ def trainer(
     train_splits: list = ["train"],
     eval_splits: list = ["eval"],
     custom_config: dict = {},
+    seed: int = 0,
+    deterministic: bool = True,
 ) -> None:
     """Calls a TFX `run_fn(FnArgs)` and keeps the model that it saves.
 
@@ -52,8 +54,13 @@ def trainer(
         train_splits: The splits to train on.
         eval_splits: The splits to evaluate on while training.
         custom_config: Handed to `run_fn` as `custom_config`.
+        seed: Of Python's, NumPy's, TensorFlow's and Keras' random numbers, set before the module is imported and again
+            before `run_fn` is called. It fixes the order of the examples too.
+        deterministic: Train and save so that the same inputs give the same bytes on the same hardware. An op without a
+            deterministic form, of which GPUs have some, then fails the stage.
     """
     from components.trainer.arguments import fn_args
+    from components.trainer.reproducible_outputs import settle
     from components.trainer.training import train
 
     arguments = fn_args(
@@ -70,4 +77,5 @@ def trainer(
         eval_splits=eval_splits,
         custom_config=custom_config,
     )
-    train(module, arguments, [model.path, model_run.path])
+    train(module, arguments, [model.path, model_run.path], seed, deterministic)
+    settle(model, model_run, deterministic)

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from components import user_modules
 from components.errors import UserError
+from components.trainer.determinism import deterministic_training, require_seed, set_seeds
 from components.trainer.fn_args import FnArgs
 
 _NO_RECORD = re.compile("corrupted record|inflate\\(\\)")
@@ -99,22 +100,28 @@ def _has_nan(values: np.ndarray) -> bool:
     return bool(np.isnan(np.asarray(values, np.float32)).any())
 
 
-def train(module: str, fn_args: FnArgs, folders: list[Path]) -> None:
+def train(module: str, fn_args: FnArgs, folders: list[Path], seed: int, deterministic: bool) -> None:
     """Calls the module's `run_fn` and looks at what it saved.
 
     Args:
         module: The module, by import path or file.
         fn_args: The argument of `run_fn`.
         folders: Made before the call; removed where it fails.
+        seed: Of all random numbers.
+        deterministic: Whether TensorFlow may run only what gives the same every time.
 
     Raises:
-        UserError: There is no run_fn, it raised, it saved no model, or the model holds NaN.
+        UserError: There is no run_fn, it raised, it saved no model, or the model holds NaN; or the seed is none.
     """
+    require_seed(seed)
+    set_seeds(seed)
     run_fn = user_modules.load(module, "run_fn")
     print(f"run_fn of {module} trains on {_devices() or 'the CPU'}", flush=True)
     started = time.monotonic()
     with _all_or_nothing(folders):
-        with _explaining_records(fn_args):
+        with deterministic_training(deterministic), _explaining_records(fn_args):
+            # Once more: how many numbers an import draws depends on what was imported before.
+            set_seeds(seed)
             user_modules.call(run_fn, fn_args)
         saved = Path(fn_args.serving_model_dir)
         _require_model(saved)

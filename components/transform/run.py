@@ -18,12 +18,12 @@ from components.artifacts import Artifact, Examples, whole_folder
 from components.beam_engine import uses_beam
 from components.errors import UserError
 from components.examples import PAYLOAD_FORMATS, SplitWriter, describe, require_splits, written_format
+from components.reproducible.saved_model import make_reproducible
 from components.transform import analysis
 from components.transform.analyzers import NotDirectError
 from components.transform.application import Transform
 from components.transform.preprocessing import PreprocessingFn, load_preprocessing_fn
 from components.transform.raw_examples import RawExamples, read_schema
-from components.transform.reproducible import make_reproducible
 from components.transform.tracing import Trace, trace
 
 

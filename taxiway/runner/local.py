@@ -203,7 +203,8 @@ class _Server:
     """The runner's end of a tree of `taxiway.runner.forkserver` processes."""
 
     def __init__(self, tree: str) -> None:
-        variables = {**preload.ENVIRONMENT, **environments.inherited()}
+        # Stages, which are forked, walk sets in the same order every time.
+        variables = {**preload.ENVIRONMENT, "PYTHONHASHSEED": "0", **environments.inherited()}
         # A file without a name: the run that it belongs to has no folder yet when libraries are loaded ahead.
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the server)
         self._process = subprocess.Popen(

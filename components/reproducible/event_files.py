@@ -1,0 +1,68 @@
+"""TensorBoard's event files without what they hold of the process that wrote them.
+
+Their names have the time, the host and the process; each event has its time; a graph has the numbers of functions.
+TensorBoard reads a folder's files in the order of their names, which stays. An event's time becomes its place in the
+file, in seconds: the steps tell how far training was.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from google.protobuf.message import DecodeError
+from tensorflow.core.util import event_pb2
+
+from components import tfrecord
+from components.errors import DataError
+from components.reproducible.saved_model import settled_graph
+
+_NAME = re.compile(r"events\.out\.tfevents\.(?P<time>\d+)\.(?P<process>.*?)(?P<version>\.v\d+)?")
+
+
+def make_reproducible(folder: Path) -> list[Path]:
+    """Rewrites the event files at or below a folder.
+
+    Returns:
+        The files that are left as they are: something else, or damaged.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    events = [path for path in files if _NAME.fullmatch(path.name)]
+    left = [path for path in files if path not in events]
+    for parent in sorted({path.parent for path in events}):
+        for number, path in enumerate(sorted((each for each in events if each.parent == parent), key=_order)):
+            left += [] if _rewrite(path, number) else [path]
+    return left
+
+
+def _order(path: Path) -> tuple[int, list[tuple[int, str]]]:
+    """As files were begun: by their second, then by the numbers in their names, of which the last counts files."""
+    name = _NAME.fullmatch(path.name)
+    assert name
+    return int(name["time"]), [(int(part) if part.isdigit() else -1, part) for part in name["process"].split(".")]
+
+
+def _rewrite(path: Path, number: int) -> bool:
+    name = _NAME.fullmatch(path.name)
+    assert name
+    target = path.with_name(f"events.out.tfevents.{number:010d}.taxiway{name['version'] or ''}")
+    partial = path.with_name(f".{target.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            tfrecord.write_records(file, _settled(path))
+    except (DataError, DecodeError):
+        partial.unlink()
+        return False
+    path.unlink()
+    partial.replace(target)
+    return True
+
+
+def _settled(path: Path) -> Iterator[bytes]:
+    for place, record in enumerate(tfrecord.read_records(path)):
+        event = event_pb2.Event.FromString(record)
+        event.wall_time = place
+        if event.HasField("graph_def"):
+            event.graph_def = settled_graph(event.graph_def)
+        yield event.SerializeToString(deterministic=True)

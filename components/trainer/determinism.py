@@ -1,0 +1,96 @@
+"""Seeds, and TensorFlow's deterministic ops: what makes one training like the next."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework import config
+from tensorflow.python.framework.func_graph import FuncGraph
+
+from components.errors import UserError
+
+_KERAS = ("tf_keras", "keras")
+_HIGHEST_SEED = 2**32 - 1  # NumPy's bound
+_MEND = "give what draws numbers a seed, or train with deterministic=False; the model's bytes then differ each time"
+
+
+def require_seed(seed: int) -> None:
+    """Refuses a number that is no seed for Python, NumPy and TensorFlow alike.
+
+    Raises:
+        UserError: It is negative or too large.
+    """
+    if not 0 <= seed <= _HIGHEST_SEED:
+        raise UserError(f"the seed is {seed}", mend=f"give a number from 0 to {_HIGHEST_SEED}")
+
+
+def set_seeds(seed: int) -> None:
+    """Seeds Python's random, NumPy, TensorFlow, and each generation of Keras that is loaded.
+
+    One that is loaded later takes its seeds from Python's random, with the same results.
+    """
+    random.seed(seed)
+    np.random.seed(seed)
+    tf.random.set_seed(seed)
+    for name in _KERAS:
+        if library := sys.modules.get(name):
+            library.utils.set_random_seed(seed)
+
+
+@contextmanager
+def deterministic_training(enabled: bool) -> Iterator[None]:
+    """While the block runs, TensorFlow's ops give the same for the same, in the same order, or refuse to run.
+
+    Raises:
+        UserError: One refused, with what mends it.
+    """
+    with _deterministic_ops() if enabled else nullcontext(), _ordered_variables() if enabled else nullcontext():
+        try:
+            yield
+        except UserError as error:
+            if enabled and "determinis" in str(error.__cause__).lower():
+                raise UserError(error.what, mend=_MEND) from error
+            raise
+
+
+@contextmanager
+def _deterministic_ops() -> Iterator[None]:
+    before = config.is_op_determinism_enabled()
+    tf.config.experimental.enable_op_determinism()
+    try:
+        yield
+    finally:
+        if not before:
+            config.disable_op_determinism()
+
+
+@contextmanager
+def _ordered_variables() -> Iterator[None]:
+    """While the block runs, functions know their variables in the order in which these were made.
+
+    TensorFlow (2.21, `framework/func_graph.py`) takes them from a set, in the order of their addresses in memory, and
+    Keras' `model.export` saves them so.
+    """
+    original = FuncGraph.variables
+
+    def assign(graph: Any, variables: Iterable[Any]) -> None:
+        original.fset(graph, sorted(variables, key=_number))
+
+    FuncGraph.variables = original.setter(assign)
+    try:
+        yield
+    finally:
+        FuncGraph.variables = original
+
+
+def _number(variable: Any) -> tuple[int, str]:
+    """The number of a variable, counted by TensorFlow as it makes things: the end of its unique name."""
+    name = str(getattr(variable, "_unique_id", ""))
+    end = name.rpartition("_")[2]
+    return int(end) if end.isdigit() else -1, name
