@@ -7,7 +7,8 @@ metadata (`provenance_chain`). A record:
     {"digest": content digest, "type": TFX type, "output": name, "stage": name, "stage_version": digest of its code,
      "parameters": {...}, "code": {"commit": ..., "modified": bool, "modules": {parameter: {name, function, digest}}},
      "image": ..., "environment": see `components.environment`, "data": data version or null,
-     "inputs": {name: digest}, "created": ISO 8601}
+     "inputs": {name: digest}, "created": ISO 8601,
+     "deterministic": 1, or 0 and "not_deterministic": why, where the stage tells}
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ COMMIT_VARIABLE = "TAXIWAY_COMMIT"
 IMAGE_VARIABLE = "TAXIWAY_IMAGE"
 CHAIN_PROPERTY = "provenance_chain"
 _KEYS = {"digest", "type", "output", "stage", "parameters", "inputs", "created"}
+_DETERMINISM = ("deterministic", "not_deterministic")
 _HERE = Path(__file__).parent
 _LONG = 1000  # characters: metadata ride on command lines, which Linux bounds at 128 KiB an argument
 
@@ -211,7 +213,8 @@ def _output_record(name: str, artifact: Artifact, made_by: Record, brought: list
     data = json.loads(artifact.metadata.pop("data_version", "null"))
     sources = {"source": brought[0]["digest"]} if brought else {}
     inputs = {**made_by["inputs"], **sources}
-    return record(tree_digest(artifact.path), artifact.type_name, name, made_by, data=data, inputs=inputs)
+    facts = {key: artifact.metadata[key] for key in _DETERMINISM if key in artifact.metadata}
+    return record(tree_digest(artifact.path), artifact.type_name, name, made_by, data=data, inputs=inputs, **facts)
 
 
 def write_chain(folder: Path, records: list[Record]) -> None:

@@ -92,6 +92,10 @@ def _details(record: Record) -> Iterable[str]:
         yield _module(module)
     for name, digest in code.get("files", {}).items():
         yield f"{name}: {_short(digest)}"
+    if "deterministic" in record:
+        yield (
+            "made deterministically" if record["deterministic"] else f"not deterministic: {record['not_deterministic']}"
+        )
     # Defaults are the stage's to know; what is empty or off was not asked for.
     given = {name: value for name, value in record.get("parameters", {}).items() if value}
     if given:

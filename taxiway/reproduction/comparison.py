@@ -57,8 +57,13 @@ def _reasons(then: Record, now: Record) -> Iterator[str]:
         return
     if left := then["inputs"].keys() - now["inputs"].keys():
         yield f"it was made without {', '.join(sorted(left))}, of which nothing is left"
-    found = [*_data(then, now), *_code(then, now), *_environment(then, now)]
+    found = [*_determinism(then), *_data(then, now), *_code(then, now), *_environment(then, now)]
     yield from found or ["the same code on the same inputs gives something else: the stage is not deterministic"]
+
+
+def _determinism(then: Record) -> Iterator[str]:
+    if "deterministic" in then and not then["deterministic"]:
+        yield f"it was not made deterministically: {then['not_deterministic']}"
 
 
 def _data(then: Record, now: Record) -> Iterator[str]:

@@ -36,3 +36,11 @@ def test_inputs_that_no_stage_made_say_so(flow):
     chain = trace(str(flow.artifact("model").path))
     chain.records[0]["inputs"]["curated"] = "sha256:" + "e" * 64
     assert "curated: sha256:eeeeeeeeeeee  made outside the pipeline" in rendered(render(chain))
+
+
+def test_a_model_tells_whether_it_was_made_deterministically(flow):
+    chain = trace(str(flow.artifact("model").path))
+    chain.records[0]["deterministic"] = 1
+    assert "made deterministically" in rendered(render(chain))
+    chain.records[0] |= {"deterministic": 0, "not_deterministic": "deterministic is off"}
+    assert "not deterministic: deterministic is off" in rendered(render(chain))

@@ -88,6 +88,12 @@ def test_what_may_explain_a_difference(now: dict[str, Any], reasons: list[str]) 
     assert outcome.outputs == {"model": ("m", "other")}
 
 
+def test_a_model_that_was_not_made_deterministically() -> None:
+    then = {**THEN, "deterministic": 0, "not_deterministic": "deterministic is off"}
+    outcome = compare(Call("trainer", then, {"model": then}, {}, {}), {"model": Made({**THEN, "digest": "other"})})
+    assert outcome.reasons == ["it was not made deterministically: deterministic is off"]
+
+
 def test_equal_and_not_made() -> None:
     call = Call("trainer", THEN, {"model": THEN}, {}, {})
     assert compare(call, {"model": Made(THEN)}).state == "equal"
