@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from typer.core import TyperCommand
 
 from components import custom_ops as operations
 from components.errors import UserError
-from taxiway.serving import flags
+from taxiway.serving import flags, quiet
 
 if TYPE_CHECKING:
     from taxiway.serving.batching import Batching
@@ -120,13 +119,11 @@ def serve_command(
     ] = None,
 ) -> None:
     """Serve pushed models over TF Serving's gRPC and REST APIs."""
-    # TensorFlow tells of its build at each start; its errors still come through.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(message)s")
     tls = _tls(tls_cert, tls_key, tls_client_ca)
     if public_key and not public_key.is_file():
         raise UserError(f"there is no file {public_key}", mend="name a public key in PEM form")
+    quiet.import_tensorflow()
     models = _models(base_path, config, model_name)
     operations.load(custom_ops)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -44,6 +45,14 @@ def test_the_model_has_the_folders_name_or_the_one_that_is_given(base: Path, tmp
         assert "other: loaded 1 in" in said
         assert running.address.startswith("127.0.0.1:")
         assert running.stop() == 0
+
+
+def test_its_log_has_its_own_lines_alone(base: Path, tmp_path: Path) -> None:
+    with server.running(tmp_path, base) as running:
+        running.wait(base.name, {1: "AVAILABLE"})
+        lines = running.log.read_text().splitlines()
+    assert len(lines) >= 2
+    assert [line for line in lines if not re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z] ", line)] == []
 
 
 def test_what_cannot_be_served(base: Path, tmp_path: Path) -> None:
