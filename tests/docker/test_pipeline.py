@@ -21,7 +21,7 @@ from taxiway.progress import Silent
 from taxiway.runner.containers import ContainerLauncher
 from taxiway.runner.graph import State
 from taxiway.session import Run
-from tests.pipelines.project import DATA_STAGES, Project, make_project
+from tests.pipelines.project import Project, make_project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -35,9 +35,10 @@ def project(tmp_path_factory: pytest.TempPathFactory, taxi_csv: Path, images: di
 
 
 def _digests(run: Run) -> dict[str, str]:
-    tasks = {name: task for name, task in run.tasks.items() if name in DATA_STAGES}
     return {
-        f"{name}.{output}": tree_digest(a.path) for name, task in tasks.items() for output, a in task.outputs.items()
+        f"{name}.{output}": tree_digest(artifact.path)
+        for name, task in run.tasks.items()
+        for output, artifact in task.outputs.items()
     }
 
 
@@ -50,6 +51,7 @@ def test_containers_make_what_processes_make(
     containers = taxiway.run("chicago_taxi", **options, launcher=ContainerLauncher)
     assert {task.state for task in containers.tasks.values()} == {State.SUCCEEDED}
     assert containers.tasks.keys() == processes.tasks.keys()
+    # The model too: it is trained twice, and comes out the same.
     assert _digests(containers) == _digests(processes)
     assert containers.tasks["evaluator"].parameters == {"blessed": True}
     assert [path.name for path in (project.folder / "served/chicago_taxi").glob("[0-9]*/saved_model.pb")]
@@ -61,6 +63,17 @@ def test_containers_make_what_processes_make(
     # It looks at what is pushed, and so runs every time.
     assert {name for name, task in again.tasks.items() if task.state != State.CACHED} == {"baseline"}
     assert client.containers.list(all=True, filters={"label": "taxiway.runner"}) == []
+
+
+def test_an_unmodified_tfx_module_makes_the_same_model_as_a_process(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project.folder)
+    module = "tfx.examples.chicago_taxi_pipeline.taxi_utils_native_keras"
+    options: dict[str, Any] = {"home": project.home, "observer": Silent(), "train_steps": STEPS, "module": module}
+    processes = taxiway.run("chicago_taxi", **options, destination="served/tfx_by_processes")
+    containers = taxiway.run("chicago_taxi", **options, destination="served/tfx", launcher=ContainerLauncher)
+    assert _digests(containers) == _digests(processes)
 
 
 def test_a_failed_container_fails_the_run_and_says_why(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
