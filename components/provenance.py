@@ -8,7 +8,7 @@ metadata (`provenance_chain`). A record:
      "parameters": {...}, "code": {"commit": ..., "modified": bool, "modules": {parameter: {name, function, digest}}},
      "image": ..., "environment": see `components.environment`, "data": data version or null,
      "inputs": {name: digest}, "created": ISO 8601,
-     "deterministic": 1, or 0 and "not_deterministic": why, where the stage tells}
+     "deterministic": 1, or 0 and "not_deterministic": why, where the stage tells; "metrics": of an evaluation}
 """
 
 from __future__ import annotations
@@ -214,7 +214,18 @@ def _output_record(name: str, artifact: Artifact, made_by: Record, brought: list
     sources = {"source": brought[0]["digest"]} if brought else {}
     inputs = {**made_by["inputs"], **sources}
     facts = {key: artifact.metadata[key] for key in _DETERMINISM if key in artifact.metadata}
+    if artifact.type_name == "ModelEvaluation":
+        facts["metrics"] = numbers(artifact.metadata)
     return record(tree_digest(artifact.path), artifact.type_name, name, made_by, data=data, inputs=inputs, **facts)
+
+
+def numbers(metadata: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics in an evaluation's metadata."""
+    return {
+        name: float(value)
+        for name, value in metadata.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
 
 
 def write_chain(folder: Path, records: list[Record]) -> None:

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from components import provenance
 from components.artifacts import Artifact
 from components.errors import ServiceError, TaxiwayError
 from taxiway import known, loading, refusals, spec
@@ -441,8 +442,7 @@ class _Session:
 def _metrics(artifact: Artifact) -> dict[str, float]:
     if artifact.type_name != "ModelEvaluation":
         return {}
-    values = artifact.metadata.items()
-    return {name: value for name, value in values if isinstance(value, int | float) and not isinstance(value, bool)}
+    return provenance.numbers(artifact.metadata)
 
 
 def _returned(pipeline: Pipeline, values: Values) -> dict[str, Any]:

@@ -105,12 +105,3 @@ def _environment(then: Record, now: Record) -> Iterator[str]:
         yield f"the processor was {before['processor']}, and is {after['processor']}"
     if then.get("image") != now.get("image"):
         yield f"it ran in {then.get('image') or 'a process'}, and now in {now.get('image') or 'a process'}"
-
-
-def metrics(metadata: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics in an evaluation's metadata."""
-    return {
-        name: float(value)
-        for name, value in metadata.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }

@@ -17,7 +17,7 @@ from components.artifacts import Artifact
 from components.digests import tree_digest
 from components.errors import TaxiwayError, UserError
 from components.executor import local_path
-from components.provenance import Record, chain
+from components.provenance import Record, chain, numbers
 from taxiway.cache import MANIFEST
 from taxiway.lineage.chain import trace
 from taxiway.reproduction import calls, checkout, comparison
@@ -76,7 +76,7 @@ def reproduce(target: str, store: LineageStore | None = None) -> Reproduction:
         plan = _Plan(records, here, store)
         made = _run(plan.pipeline(), {call.task for call in plan.calls}, here, folder)
         stages = [comparison.compare(call, made.get(call.task, {})) for call in plan.calls]
-        return Reproduction(target, commit, stages, _metrics(plan.calls, made, store), plan.notes)
+        return Reproduction(target, commit, stages, _metrics(plan.calls, made), plan.notes)
 
 
 def to_json(found: Reproduction) -> str:
@@ -184,16 +184,13 @@ def _made(path: Path, output: str) -> Made:
 
 
 def _metrics(
-    found: Sequence[Call], made: Mapping[str, Mapping[str, Made]], store: LineageStore | None
+    found: Sequence[Call], made: Mapping[str, Mapping[str, Made]]
 ) -> dict[str, tuple[float | None, float | None]]:
     then, now = dict[str, float](), dict[str, float]()
     for call in found:
         for output, record in call.outputs.items():
-            if record["type"] == "ModelEvaluation":
-                stored = store.artifacts(type_name="ModelEvaluation") if store else []
-                for artifact in stored:
-                    if artifact.digest == record["digest"]:
-                        then |= comparison.metrics(artifact.metadata)
-                if output in made.get(call.task, {}):
-                    now |= comparison.metrics(made[call.task][output].metadata)
+            then |= record.get("metrics", {})
+            if output in made.get(call.task, {}):
+                again = made[call.task][output]
+                now |= again.record.get("metrics") or numbers(again.metadata)
     return {name: (then.get(name), now.get(name)) for name in sorted({*then, *now}) if then.get(name) != now.get(name)}
