@@ -25,7 +25,7 @@ from components.errors import UserError
 
 _STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
 _INSTALLED = {"site-packages", "dist-packages"}
-_OURS = Path(__file__).parent
+_OURS = (Path(__file__).parent, Path(__file__).parents[1] / "taxiway")
 # Functions that a stage calls, where a module has them, beside the one that it is named for.
 _BESIDE = {"preprocessing_fn": {"stats_options_updater_fn"}}
 # Libraries that name no column, feature or signature of the user's.
@@ -390,8 +390,8 @@ def _candidates(path: Path, level: int, name: str) -> list[Path]:
     """The files that an import may mean; one without dots means a file beside where the module is run as a file."""
     if level:
         found = [_file_in(folder, name) for folder in path.parents[level - 1 : level]]
-    elif name.partition(".")[0] == _OURS.name:
-        # The package that runs, whatever lies in the working folder under its name: a checkout, in an image.
+    elif name.partition(".")[0] in [package.name for package in _OURS]:
+        # The packages that run, whatever lies in the working folder under their names: a checkout, in an image.
         found = []
     else:
         found = [_file_in(path.parent, name), _find(name)]
@@ -409,4 +409,4 @@ def _is_users(path: Path) -> bool:
     """Whether a file is the user's: not Python's, not installed, not a stage's, not TensorFlow's rewriting of one."""
     library = path.is_relative_to(_STANDARD_LIBRARY) or is_installed(path)
     generated = not path.is_absolute() or path.name.startswith("__autograph_generated")
-    return not (generated or library or path.is_relative_to(_OURS))
+    return not (generated or library or any(path.is_relative_to(package) for package in _OURS))

@@ -93,13 +93,18 @@ def _details(record: Record) -> Iterable[str]:
     for name, digest in code.get("files", {}).items():
         yield f"{name}: {_short(digest)}"
     if "deterministic" in record:
-        yield (
-            "made deterministically" if record["deterministic"] else f"not deterministic: {record['not_deterministic']}"
-        )
+        yield _determinism(record)
     # Defaults are the stage's to know; what is empty or off was not asked for.
     given = {name: value for name, value in record.get("parameters", {}).items() if value}
     if given:
         yield ", ".join(f"{name}={_brief(value)}" for name, value in given.items())
+
+
+def _determinism(record: Record) -> str:
+    if not record["deterministic"]:
+        return f"not deterministic: {record['not_deterministic']}"
+    seed = f", seed {record['parameters']['seed']}" if "seed" in record["parameters"] else ""
+    return f"made deterministically{seed}"
 
 
 def _data(data: dict[str, Any]) -> str:
