@@ -187,10 +187,10 @@ def _metrics(
     found: Sequence[Call], made: Mapping[str, Mapping[str, Made]]
 ) -> dict[str, tuple[float | None, float | None]]:
     then, now = dict[str, float](), dict[str, float]()
-    for call in found:
-        for output, record in call.outputs.items():
-            then |= record.get("metrics", {})
-            if output in made.get(call.task, {}):
-                again = made[call.task][output]
-                now |= again.record.get("metrics") or numbers(again.metadata)
+    evaluations = [(c, output, r) for c in found for output, r in c.outputs.items() if r["type"] == "ModelEvaluation"]
+    for call, output, record in evaluations:
+        then |= record.get("metrics", {})
+        if again := made.get(call.task, {}).get(output):
+            # Code of an older commit writes them into the metadata alone.
+            now |= again.record.get("metrics") or numbers(again.metadata)
     return {name: (then.get(name), now.get(name)) for name in sorted({*then, *now}) if then.get(name) != now.get(name)}
