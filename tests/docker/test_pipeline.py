@@ -132,14 +132,18 @@ def test_kfps_own_runner_carries_out_the_same_yaml(images: dict[str, str], taxi_
     [branch] = [task for task in spec["root"]["dag"]["tasks"].values() if "triggerPolicy" in task]
     del branch["triggerPolicy"]
     compiled.write_text(yaml.safe_dump(spec))
-    done = subprocess.run(
-        [sys.executable, "-c", KFP, root, compiled, str(STEPS)],
-        cwd=tmp_path,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", KFP, root, compiled, str(STEPS)],
+            cwd=tmp_path,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        # kfp looks for the log of a container that it has had removed at its end, and may be too late for a quick one.
+        if "no such container" not in done.stdout:
+            break
     assert done.returncode == 0, done.stdout[-3000:]
     assert list((root / "served").glob("[0-9]*/saved_model.pb"))
