@@ -12,7 +12,7 @@ from tensorflow_model_analysis.api import types
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils import model_util
 
-from components import custom_ops
+from components import custom_op_loading
 from components.artifacts import Artifact
 from components.errors import UserError
 
@@ -52,7 +52,7 @@ def shared_models(
         UserError: There is no model, it does not load, or it lacks a signature that the config names.
     """
     found = []
-    custom_ops.load(libraries)
+    custom_op_loading.load(libraries)
     for spec in config.model_specs:
         path = serving_path(baseline if spec.is_baseline and baseline else candidate)
         if not any((path / name).is_file() for name in _SAVED_MODEL):
@@ -87,7 +87,7 @@ def _loadable(path: Path, name: str, config: config_pb2.EvalConfig, libraries: S
         shared = shared._replace(model_loader=_KeptLoader(loader))
         shared.model_loader.load()
     except Exception as error:
-        if missing := custom_ops.missing(error):
+        if missing := custom_op_loading.missing(error):
             raise UserError(f"the model in {path} does not load: {missing}") from error
         raise UserError(f"the model in {path} does not load: {error}", mend="train it again") from error
     return shared
@@ -101,7 +101,7 @@ def _with_operations(loader: types.ModelLoader, libraries: Sequence[str]) -> typ
 
 
 def _constructed(libraries: Sequence[str], construct: Callable[[], Any]) -> Any:
-    custom_ops.load(libraries)
+    custom_op_loading.load(libraries)
     return construct()
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from components import custom_ops as operations
+from components import custom_op_loading
 from components.errors import UserError
 from taxiway.serving import flags, quiet
 
@@ -125,7 +125,7 @@ def serve_command(
         raise UserError(f"there is no file {public_key}", mend="name a public key in PEM form")
     quiet.import_tensorflow()
     models = _models(base_path, config, model_name)
-    operations.load(custom_ops)
+    custom_op_loading.load(custom_ops)
 
     from taxiway.serving import server
     from taxiway.serving.verification import Verification

@@ -20,7 +20,7 @@ from tensorflow.python.client import pywrap_tf_session as c_api
 from tensorflow.python.framework import c_api_util, ops
 from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 
-from components import custom_ops
+from components import custom_op_loading
 from components.pushed_models import SAVED_MODEL
 from taxiway.serving import ranks, signatures
 from taxiway.serving.errors import ServingError
@@ -145,6 +145,8 @@ class SavedModel:
             try:
                 self._calls[name] = self._call(signature)
             except tf.errors.OpError as error:
+                if custom_op_loading.missing(error):
+                    raise
                 refused[name] = str(error.message)
         return Signatures({name: found.there[name] for name in self._calls}, refused)
 
@@ -208,7 +210,7 @@ def _import_functions(graph: tf.Graph, graph_def: graph_pb2.GraphDef) -> None:
 
 
 def _failed_load(error: Exception) -> ServingError:
-    if missing := custom_ops.missing(error):
+    if missing := custom_op_loading.missing(error):
         return ServingError(grpc.StatusCode.NOT_FOUND, missing[0].upper() + missing[1:])
     if isinstance(error, tf.errors.OpError):
         return ServingError(_CODES.get(error.error_code, grpc.StatusCode.UNKNOWN), str(error.message))

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from components import custom_ops
+from components import custom_op_loading, custom_ops
 from components.artifacts import Examples
 from components.digests import file_digest
 from components.errors import UserError
@@ -219,11 +219,11 @@ def test_a_server_in_an_image_takes_no_libraries(tmp_path: Path) -> None:
 )
 def test_well_known_libraries_are_named(operation: str, words: str) -> None:
     said = f"Op type not registered '{operation}' in binary running on here. Make sure the Op and Kernel are registered"
-    assert words in custom_ops.missing(said)
+    assert words in custom_op_loading.missing(said)
 
 
 def test_another_error_is_no_missing_operation() -> None:
-    assert custom_ops.missing("Could not find meta graph def") == ""
+    assert custom_op_loading.missing("Could not find meta graph def") == ""
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_a_library_that_cannot_be_loaded(
     (tmp_path / "broken.so").write_text("no library")
     (tmp_path / "raises.py").write_text("raise RuntimeError('no')")
     with pytest.raises(UserError) as refused:
-        custom_ops.load([name])
+        custom_op_loading.load([name])
     assert words in str(refused.value)
 
 

@@ -169,7 +169,9 @@ def test_a_cached_push_of_a_retired_version_is_not_repeated(served, store, tmp_p
     folder, staged = tmp_path / "cache" / "key", tmp_path / "cache" / "staged"
     staged.mkdir(parents=True)
     with closing(DigestStore(tmp_path / "digests.db")) as digests:
-        manifest = cache.Manifest("key", {}, {}, {"pushed_model": [{"metadata": pushed}]})
+        manifest = cache.Manifest(
+            "key", {}, {}, {"pushed_model": [{"uri": str(folder / "pushed_model"), "metadata": pushed}]}
+        )
         cache.keep(staged, folder, manifest, digests)
         assert cache.find(folder, "key", digests) is not None
         go(served, store)

@@ -381,8 +381,8 @@ def test_no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: Path) 
     assert time.monotonic() - began < 5
     assert str(caught.value) == (
         f"no container engine answers at unix://{tmp_path}/none.sock: [Errno 2] No such file or directory\n"
-        "  mend: start one: systemctl start docker, or systemctl start podman.socket, or docker/engine start in the "
-        "checkout; or name its URL in DOCKER_HOST"
+        "  mend: start one: systemctl start docker, or systemctl start podman.socket, or docker/engine start; or "
+        "name its URL in DOCKER_HOST"
     )
 
 
