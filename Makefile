@@ -23,7 +23,7 @@ data: data/chicago_taxi/data.csv ## The Chicago taxi trips, as data.dvc describe
 data/chicago_taxi/data.csv: | .venv/ready
 	@bin/python -m taxiway.taxi_data
 
-test: data ## The tests (under ten minutes on two cores)
+test: data ## The tests (about twelve minutes on two cores)
 	@bin/python -m pytest -m "not slow and not faults" $(WORKERS) $(ARGS)
 
 test-all: data ## The long tests too, as CI runs them
