@@ -21,7 +21,7 @@ run: data ## The taxi pipeline, from raw data to a pushed model
 
 data: data/chicago_taxi/data.csv ## The Chicago taxi trips, as data.dvc describes them
 data/chicago_taxi/data.csv: | .venv/ready
-	@bin/python -m taxiway.taxi_data
+	@bin/python -m pipelines.chicago_taxi.data
 
 test: data ## The tests (about twelve minutes on two cores)
 	@bin/python -m pytest -m "not slow and not faults" $(WORKERS) $(ARGS)
@@ -52,7 +52,7 @@ bench: .venv/ready ## Taxiway beside TFX; ROWS=15002,150020 chooses sizes
 	@bin/python -m benchmarks.bench $(if $(ROWS),--rows $(ROWS)) $(ARGS)
 
 bench-serving: .venv/ready ## taxiway serve under load, beside a KServe model server; ARGS="--parts latency,rows"
-	@bin/python -m benchmarks.serving $(ARGS)
+	@bin/python -m benchmarks.serving.__main__ $(ARGS)
 
 kind-up: .venv/ready ## A cluster of kind with Kubeflow Pipelines, the images and TF Serving
 	@manifests/cluster kind up
@@ -82,7 +82,7 @@ lock: .venv/ready ## Resolve setup.py's ranges anew: requirements.lock, and dock
 	    --output-file docker/packages/gpu.lock
 
 golden: .venv/ready ## Compile pipelines and components into the YAML files that are committed
-	@bin/python -m components.definitions
+	@bin/python -m taxiway.dsl.definitions
 	@for file in pipelines/*/pipeline.py; do \
 	    name=$$(basename $$(dirname $$file)); bin/taxiway compile $$name -o pipelines/$$name/pipeline.yaml; done
 	@bin/taxiway compile chicago_taxi --profile gpu --profile cluster -o pipelines/chicago_taxi/pipeline.gpu.yaml

@@ -69,7 +69,7 @@ def main() -> None:
 
 def _read_libraries() -> None:
     """Has the libraries in memory before the first measurement: whoever came first would pay for the disk."""
-    for name in ("benchmarks.tfx_taxi", "tensorflow_model_analysis", "components.definitions"):
+    for name in ("benchmarks.tfx_taxi", "tensorflow_model_analysis", "taxiway.dsl.definitions"):
         subprocess.run([sys.executable, "-c", f"import {name}"], capture_output=True, check=True)
 
 
@@ -119,7 +119,7 @@ def taxiway(data: Path, module: Path, root: Path) -> list[Figure]:
         "allow_unversioned": "true",
     }
     options = [word for name, value in parameters.items() for word in ("--param", f"{name}={value}")]
-    command = [sys.executable, "-m", "taxiway.cli", "run", str(PIPELINE), "--json", *options]
+    command = [sys.executable, "-m", "taxiway", "run", str(PIPELINE), "--json", *options]
     whole, printed = _measured(command, root, {"TAXIWAY_HOME": str(root / "home")})
     record = json.loads(printed)
     stages = [

@@ -64,8 +64,8 @@ def _calls(csv: Path, artifacts: Path) -> list[dict[str, Any]]:
     import tensorflow_transform as tft
     from tensorflow_data_validation.statistics import stats_impl
 
-    from components.artifacts import Examples
-    from components.examples import encode_tf_examples, read_batches
+    from components.contract.artifacts import Examples
+    from components.data.examples import encode_tf_examples, read_batches
 
     table = pyarrow.csv.read_csv(csv)
     found = [

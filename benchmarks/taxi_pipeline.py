@@ -2,7 +2,8 @@
 
 from kfp import dsl
 
-from components.definitions import (
+from pipelines.chicago_taxi.eval_config import EVAL_CONFIG
+from taxiway.dsl.definitions import (
     Baseline,
     Evaluator,
     ExampleGen,
@@ -13,7 +14,6 @@ from components.definitions import (
     Trainer,
     Transform,
 )
-from pipelines.chicago_taxi.eval_config import EVAL_CONFIG
 
 
 @dsl.pipeline(name="chicago-taxi")

@@ -13,9 +13,10 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from components import stages, user_modules
-from components.errors import TaxiwayError, UserError
-from components.executor import execute
+from components.contract.errors import TaxiwayError, UserError
+from components.execution import stages
+from components.execution.executor import execute
+from components.user_code import user_modules
 
 TERMINATION_LOG = Path("/dev/termination-log")
 """Where Kubernetes looks for a container's last words."""

@@ -21,11 +21,12 @@ import docker
 from docker.errors import DockerException, ImageNotFound
 from docker.models.images import Image
 
-from components import __version__, container_engine
-from components.commands import typed
-from components.digests import file_digest
-from components.errors import TaxiwayError, UserError
-from components.provenance import code_commit
+from components import __version__
+from components.contract.commands import typed
+from components.contract.digests import file_digest
+from components.contract.errors import TaxiwayError, UserError
+from components.execution.provenance import code_commit
+from components.processes import container_engine
 from taxiway.runner import engine
 
 ROOT = Path(__file__).parents[1]

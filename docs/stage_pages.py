@@ -12,9 +12,9 @@ from pathlib import Path
 
 import docstring_parser
 
-from components import stages
-from components.artifacts import TYPES, Artifact
-from components.signature import Port, ports
+from components.contract.artifacts import TYPES, Artifact
+from components.contract.signature import Port, ports
+from components.execution import stages
 
 FOLDER = Path(__file__).parent / "stages"
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from taxiway.session import Run, RunFailedError, run
+    from taxiway.runs.record import Run, RunFailedError
+    from taxiway.runs.session import run
 
 __all__ = ["Run", "RunFailedError", "run"]
+
+_FROM = {"Run": "taxiway.runs.record", "RunFailedError": "taxiway.runs.record", "run": "taxiway.runs.session"}
 
 
 def __getattr__(name: str) -> Any:
     # Loaded on use: the processes that stages start in import this package, and need nothing of it.
-    if name in __all__:
+    if module := _FROM.get(name):
         import importlib
 
-        return getattr(importlib.import_module("taxiway.session"), name)
+        return getattr(importlib.import_module(module), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,10 +12,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from components import preload, user_modules
-from components.errors import UserError
-from taxiway import spec
-from taxiway.spec import Pipeline
+from components.contract.errors import UserError
+from components.processes import preload
+from components.user_code import user_modules
+from taxiway.language import spec
+from taxiway.language.spec import Pipeline
 
 COMPILED = (".yaml", ".yml", ".json")
 """The endings of files that hold a compiled pipeline or a component."""

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from components import stages
-from components.artifacts import TYPES, Artifact
-from components.executor import execute
-from components.signature import ports
+from components.contract.artifacts import TYPES, Artifact
+from components.contract.signature import ports
+from components.execution import stages
+from components.execution.executor import execute
 
 StageRun = Callable[..., dict[str, Any]]
 

@@ -21,7 +21,7 @@ import pytest
 import requests
 import typer.main
 
-from components import stages
+from components.execution import stages
 from taxiway import cli
 from tests import scripts
 from tests.commands import refusal

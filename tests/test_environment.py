@@ -201,10 +201,10 @@ def test_the_tests_do_not_depend_on_how_they_are_started(tmp_path: Path) -> None
         ]
     )
     chosen = [
-        "components/test_provenance.py::test_the_commit_and_whether_it_was_modified",
+        "components/execution/test_provenance.py::test_the_commit_and_whether_it_was_modified",
         "taxiway/lineage/test_tree.py",
-        "taxiway/test_progress.py",
-        "taxiway/test_cli.py::test_a_run_tells_its_progress_on_standard_error",
+        "taxiway/runs/test_progress.py",
+        "taxiway/cli/test_cli.py::test_a_run_tells_its_progress_on_standard_error",
     ]
     tests = " ".join(f"'{ROOT}/tests/{name}'" for name in chosen)
     options = f"-q -p no:cacheprovider -c '{ROOT}/pyproject.toml' --rootdir '{ROOT}' --basetemp '{tmp_path}/tests'"

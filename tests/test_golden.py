@@ -9,8 +9,8 @@ import yaml
 from kfp import compiler, components
 from kfp.dsl.container_component_class import ContainerComponent
 
-from components.definitions import all_components, component_file
 from taxiway import loading
+from taxiway.dsl.definitions import all_components, component_file
 from taxiway.kubeflow import compilation
 
 ROOT = Path(__file__).parents[1]

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from components import commands
-from components.commands import typed
+from components.contract import commands
+from components.contract.commands import typed
 from tests.commands import known_options, refusal
 
 ROOT = Path(__file__).parents[1]

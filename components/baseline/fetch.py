@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from components import provenance
-from components.artifacts import Model
-from components.digests import PROVENANCE_FILE, file_digests, files_digest
-from components.errors import ServiceError, TaxiwayError
-from components.pushed_models import (
+from components.contract.artifacts import Model
+from components.contract.digests import PROVENANCE_FILE, file_digests, files_digest
+from components.contract.errors import ServiceError, TaxiwayError
+from components.execution import provenance
+from components.execution.pushed_models import (
     SERVING_FOLDER,
     Version,
     open_destination,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from components.artifacts import Destination, Input, Model, Output
+from components.contract.artifacts import Destination, Input, Model, Output
 
 
 class Found(NamedTuple):

@@ -36,7 +36,7 @@ from tensorflow_model_analysis.metrics import (
 from tensorflow_model_analysis.utils import model_util
 from tensorflow_model_analysis.utils.keras_lib import tf_keras
 
-from components.errors import UserError
+from components.contract.errors import UserError
 from components.evaluator.columns import Columns, Source
 from components.evaluator.rows import IndirectError, Rows
 from components.evaluator.slices import Members

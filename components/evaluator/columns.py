@@ -12,7 +12,7 @@ from tensorflow_model_analysis.metrics import metric_types, metric_util
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils import model_util, util
 
-from components.errors import UserError
+from components.contract.errors import UserError
 from components.evaluator.rows import IndirectError, Rows
 
 _USUAL_OUTPUTS = {"scores", "outputs", "predictions", "logistic", "probabilities", "logits"}

@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from components.artifacts import Artifact
-from components.errors import ServiceError, UserError
+from components.contract.artifacts import Artifact
+from components.contract.errors import ServiceError, UserError
 from components.evaluator import models
 from components.evaluator.evaluation import Evaluation
 

@@ -11,13 +11,13 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.tfxio import tensor_representation_util
 
-from components.artifacts import Artifact
-from components.errors import DataError, UserError
-from components.eval_configs import near
+from components.contract.artifacts import Artifact
+from components.contract.errors import DataError, UserError
+from components.data.examples import PARQUET, payload_format, read_batches, require_splits
 from components.evaluator import direct, models, results, settings
 from components.evaluator.rows import IndirectError, Inference, Representations, Rows, described
 from components.evaluator.slices import Slicer
-from components.examples import PARQUET, payload_format, read_batches, require_splits
+from components.user_code.eval_configs import near
 
 _BATCH_ROWS = 1 << 13
 """Enough for the cost of a call of the model to vanish, and few enough to hold serialized."""

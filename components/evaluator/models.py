@@ -12,9 +12,9 @@ from tensorflow_model_analysis.api import types
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils import model_util
 
-from components import custom_op_loading
-from components.artifacts import Artifact
-from components.errors import UserError
+from components.contract.artifacts import Artifact
+from components.contract.errors import UserError
+from components.user_code import custom_op_loading
 
 _SAVED_MODEL = ("saved_model.pb", "saved_model.pbtxt")
 

@@ -14,10 +14,10 @@ from tensorflow_model_analysis.proto import config_pb2
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 from tfx_bsl.tfxio import tensor_adapter
 
-from components import beam_examples
-from components.artifacts import Artifact
+from components.contract.artifacts import Artifact
+from components.data import beam_examples
+from components.data.examples import Piece, pieces, read_piece
 from components.evaluator.rows import Representations
-from components.examples import Piece, pieces, read_piece
 
 _BATCH_ROWS = 1000
 

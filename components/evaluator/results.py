@@ -17,7 +17,7 @@ from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 from tensorflow_model_analysis.writers import metrics_plots_and_validations_writer as writer
 
-from components import tfrecord
+from components.data import tfrecord
 from components.evaluator.direct import SlicedMetrics
 
 _KINDS = {

@@ -20,7 +20,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils import model_util, util
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
-from components.errors import DataError, ServiceError, UserError
+from components.contract.errors import DataError, ServiceError, UserError
 
 Representations = Mapping[str, Any]
 

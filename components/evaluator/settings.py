@@ -11,9 +11,9 @@ from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils import config_util
 from tensorflow_model_analysis.utils.keras_lib import tf_keras
 
-from components import eval_configs
-from components.errors import UserError
-from components.eval_configs import Fault, near
+from components.contract.errors import UserError
+from components.user_code import eval_configs
+from components.user_code.eval_configs import Fault, near
 
 
 def eval_config(settings: Mapping[str, Any], *, has_baseline: bool) -> config_pb2.EvalConfig:

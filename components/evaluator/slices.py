@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 
-from components.errors import DataError
+from components.contract.errors import DataError
 from components.evaluator.rows import Rows
 
 SliceKey = tuple[tuple[str, Any], ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from components.artifacts import (
+from components.contract.artifacts import (
     Artifact,
     CustomOps,
     EvalSettings,
@@ -60,7 +60,7 @@ def evaluator(
             (`tensorflow_text`) and `.so` files; Beam's workers need them at the same place.
         blessed: Whether every threshold of the EvalConfig holds.
     """
-    from components.beam_engine import uses_beam
+    from components.data.beam_engine import uses_beam
     from components.evaluator import comparison
     from components.evaluator.evaluation import Evaluation, objections
     from components.evaluator.results import overall

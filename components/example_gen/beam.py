@@ -10,9 +10,9 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam import pvalue
 
-from components import beam_examples
-from components.artifacts import Examples
-from components.errors import TaxiwayError
+from components.contract.artifacts import Examples
+from components.contract.errors import TaxiwayError
+from components.data import beam_examples
 from components.example_gen import sources
 from components.example_gen.generate import part
 from components.example_gen.source import Source

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from components import column_names
-from components.errors import DataError
+from components.contract.errors import DataError
+from components.data import column_names
 
 RECORD_BYTES = 4 << 20
 """The longest record that is read."""

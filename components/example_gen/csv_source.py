@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 
-from components import examples
-from components.errors import DataError, UserError
+from components.contract.errors import DataError, UserError
+from components.data import examples
 from components.example_gen import csv_faults, csv_types
 from components.example_gen.csv_types import ColumnType, Turn
 from components.example_gen.source import require_same_columns

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from components.artifacts import Examples, whole_folder
-from components.errors import DataError, ServiceError
+from components.contract.artifacts import Examples, whole_folder
+from components.contract.errors import DataError, ServiceError
+from components.data.examples import SplitWriter
 from components.example_gen.source import Source
 from components.example_gen.splits import NO_SPLIT, Splits
-from components.examples import SplitWriter
 
 WriteSplits = Callable[[Examples, Source, Splits, str], dict[str, int]]
 

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components import examples
-from components.column_names import require_distinct
-from components.errors import DataError
+from components.contract.errors import DataError
+from components.data import examples
+from components.data.column_names import require_distinct
 from components.example_gen.source import require_same_columns
 
 _LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from components.errors import DataError
+from components.contract.errors import DataError
 
 
 class Source(Protocol):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.errors import DataError, UserError
+from components.contract.errors import DataError, UserError
 from components.example_gen.csv_source import CsvSource
 from components.example_gen.parquet_source import ParquetSource
 from components.example_gen.source import Source

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pandas.util import hash_array
 
-from components import examples
-from components.errors import DataError, UserError
+from components.contract.errors import DataError, UserError
+from components.data import examples
 
 NO_SPLIT = -1
 _HASHES = ("values", "tfx")

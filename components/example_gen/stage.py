@@ -31,8 +31,8 @@ import json
 import logging
 from functools import partial
 
-from components.artifacts import DataPath, Examples, Output
-from components.errors import UserError
+from components.contract.artifacts import DataPath, Examples, Output
+from components.contract.errors import UserError
 
 
 def example_gen(
@@ -80,11 +80,11 @@ def example_gen(
         beam_pipeline_args: Beam's pipeline options for `beam`, such as `["--runner=FlinkRunner", ...]`; the
             DirectRunner by default.
     """
-    from components import data_versions
-    from components.beam_engine import uses_beam
+    from components.data.beam_engine import uses_beam
+    from components.data.examples import describe, require_payload_format
     from components.example_gen import generate, sources
     from components.example_gen.splits import make_splits
-    from components.examples import describe, require_payload_format
+    from components.versioning import data_versions
 
     require_payload_format(payload_format)
     on_beam = uses_beam(engine, beam_pipeline_args)

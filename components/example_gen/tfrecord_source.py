@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from components import examples
-from components.errors import DataError
+from components.contract.errors import DataError
+from components.data import examples
 
 
 class TfrecordSource:

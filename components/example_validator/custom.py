@@ -17,9 +17,9 @@ from google.protobuf.message import Message
 from tensorflow_data_validation import constants
 from tensorflow_metadata.proto.v0 import anomalies_pb2, path_pb2, statistics_pb2
 
-from components.errors import UserError
+from components.contract.errors import UserError
+from components.data.protos import parse_text
 from components.example_validator.conditions import ConditionError, holds, nearest
-from components.protos import parse_text
 
 Statistics: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
 

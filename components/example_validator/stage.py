@@ -21,7 +21,7 @@ more; lists and subqueries, which GoogleSQL had there, are not available.
 
 from __future__ import annotations
 
-from components.artifacts import ExampleAnomalies, ExampleStatistics, FilePath, Input, Output, Schema
+from components.contract.artifacts import ExampleAnomalies, ExampleStatistics, FilePath, Input, Output, Schema
 
 
 def example_validator(

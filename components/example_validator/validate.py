@@ -10,11 +10,11 @@ from pathlib import Path
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 
-from components.artifacts import Artifact, split_names, split_path
-from components.errors import UserError
+from components.contract.artifacts import Artifact, split_names, split_path
+from components.contract.errors import UserError
+from components.data.examples import require_splits
+from components.data.protos import read_schema, read_statistics
 from components.example_validator import custom
-from components.examples import require_splits
-from components.protos import read_schema, read_statistics
 
 FILE_NAME = "SchemaDiff.pb"
 

@@ -17,7 +17,7 @@ from tensorflow_serving.apis.regression_pb2 import RegressionRequest
 from components.infra_validator import answers
 from components.infra_validator.failure import FailedError
 from components.infra_validator.questions import Question, Signature
-from components.infra_validator.servers import MODEL_NAME, Server
+from components.infra_validator.servers.server import MODEL_NAME, Server
 
 _Status = get_model_status_pb2.ModelVersionStatus
 _POLL_SECONDS = 0.02

@@ -14,11 +14,11 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow_serving.apis import classification_pb2, predict_pb2, regression_pb2
 
-from components.artifacts import Examples
-from components.errors import DataError, UserError
-from components.examples import encode_tf_examples, read_batches, require_splits
-from components.infra_validator.servers import MODEL_NAME
-from components.pushed_models import SAVED_MODEL
+from components.contract.artifacts import Examples
+from components.contract.errors import DataError, UserError
+from components.data.examples import encode_tf_examples, read_batches, require_splits
+from components.execution.pushed_models import SAVED_MODEL
+from components.infra_validator.servers.server import MODEL_NAME
 
 Signature: TypeAlias = meta_graph_pb2.SignatureDef
 Request: TypeAlias = (

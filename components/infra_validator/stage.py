@@ -33,7 +33,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from components.artifacts import CustomOps, Examples, InfraBlessing, Input, Model, Output, ServingPlatform
+from components.contract.artifacts import CustomOps, Examples, InfraBlessing, Input, Model, Output, ServingPlatform
 
 
 class Blessed(NamedTuple):
@@ -83,10 +83,10 @@ def infra_validator(
             modules (`tensorflow_text`) and `.so` files.
         blessed: Whether the candidate loads and answers.
     """
-    from components import serving_platforms
+    from components.infra_validator.servers import platforms
     from components.infra_validator.validate import Checks, validate
 
-    platform = serving_platforms.parse(serving)
+    platform = platforms.parse(serving)
     checks = Checks(
         splits, signatures, num_examples, max_latency_ms, max_loading_seconds, num_tries, make_warmup, must_pass
     )

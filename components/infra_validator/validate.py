@@ -10,16 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.artifacts import Examples, InfraBlessing, Model, whole_folder
-from components.errors import UserError
+from components.contract.artifacts import Examples, InfraBlessing, Model, whole_folder
+from components.contract.errors import UserError
+from components.execution.pushed_models import STAMPED_MODEL, serving_model
 from components.infra_validator.failure import FailedError
-from components.infra_validator.linked_copy import link_tree
-from components.infra_validator.servers import MODEL_NAME, Server, started
-from components.pushed_models import STAMPED_MODEL, serving_model
-from components.serving_platforms import Local, Platform
+from components.infra_validator.servers.linked_copy import link_tree
+from components.infra_validator.servers.platforms import Local, Platform
+from components.infra_validator.servers.server import MODEL_NAME, Server
+from components.infra_validator.servers.start import started
 
 if TYPE_CHECKING:
-    from components.infra_validator.examine import Findings
+    from components.infra_validator.examination import Findings
 
 _LOG_LINES = 20
 _VERSION = "1"
@@ -98,7 +99,7 @@ def _examined(
     """One try: what was found where the candidate passed, None where it failed."""
     with tempfile.TemporaryDirectory() as folder, started(platform, base, Path(folder), custom_ops) as server:
         # What asks imports TensorFlow, while the server starts.
-        from components.infra_validator.examine import examine
+        from components.infra_validator.examination import examine
 
         report.tries += 1
         try:
@@ -120,7 +121,7 @@ def _examined(
 
 
 def _keep_stamped(base: Path, findings: Findings) -> None:
-    from components.infra_validator.stamp import write_warmup
+    from components.infra_validator.warmup_requests import write_warmup
 
     write_warmup(base / _VERSION, findings.requests)
     (base / _VERSION).rename(base.with_name(STAMPED_MODEL))

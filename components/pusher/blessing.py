@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from components import provenance
-from components.artifacts import InfraBlessing, Model, ModelBlessing
-from components.digests import file_digests
-from components.errors import DataError, UserError
-from components.pushed_models import SAVED_MODEL, STAMPED_MODEL, serving_model, unstamped_digest
+from components.contract.artifacts import InfraBlessing, Model, ModelBlessing
+from components.contract.digests import file_digests
+from components.contract.errors import DataError, UserError
+from components.execution import provenance
+from components.execution.pushed_models import SAVED_MODEL, STAMPED_MODEL, serving_model, unstamped_digest
 
 Blessing = ModelBlessing | InfraBlessing
 _MARKERS = {ModelBlessing: ("BLESSED", "NOT_BLESSED"), InfraBlessing: ("INFRA_BLESSED", "INFRA_NOT_BLESSED")}

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from components.digests import PROVENANCE_FILE
-from components.pushed_models import PUSH_LOCK, Destination, Version
+from components.contract.digests import PROVENANCE_FILE
+from components.execution.pushed_models import PUSH_LOCK, Destination, Version
 
 _STAGING = ".pushing-"
 

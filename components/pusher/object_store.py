@@ -7,8 +7,8 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from components.digests import PROVENANCE_FILE
-from components.pushed_models import Destination, Version, versions
+from components.contract.digests import PROVENANCE_FILE
+from components.execution.pushed_models import Destination, Version, versions
 
 ABANDONED_AFTER = timedelta(days=1)
 """How old the claim of an unfinished version is when its pusher counts as dead: nothing shows whether it lives."""

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-from components.artifacts import InfraBlessing, Model, ModelBlessing, PushedModel
-from components.errors import ServiceError, TaxiwayError, UserError
-from components.pushed_models import Destination, Version, open_destination, retired_versions, versions
-from components.pusher import cargo, local, object_store
+from components.contract.artifacts import InfraBlessing, Model, ModelBlessing, PushedModel
+from components.contract.errors import ServiceError, TaxiwayError, UserError
+from components.execution.pushed_models import Destination, Version, open_destination, retired_versions, versions
+from components.pusher import local, object_store, payload
 from components.pusher.blessing import is_blessed, objection, require_same_model
-from components.pusher.cargo import Cargo
+from components.pusher.payload import Cargo
 
 _HIGHEST = 2**63 - 1  # TF Serving reads version numbers as int64
 
@@ -147,7 +147,7 @@ def push(
         require_same_model(given, model)
     if blessing is None:
         print("no blessing was given: the model is pushed unjudged", flush=True)
-    load = cargo.load(model, blessing, infra_blessing, destination_url, version)
+    load = payload.load(model, blessing, infra_blessing, destination_url, version)
     # TFX's copy in the artifact comes first: once a version is visible, little is left that can fail.
     with _copied(load, pushed_model.path):
         pushed = _deliver(destination, version, load)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.artifacts import Destination, InfraBlessing, Input, Model, ModelBlessing, Output, PushedModel
+from components.contract.artifacts import Destination, InfraBlessing, Input, Model, ModelBlessing, Output, PushedModel
 
 
 def pusher(

@@ -14,8 +14,8 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 from tensorflow.core.util import event_pb2
 
-from components import tfrecord
-from components.errors import DataError
+from components.contract.errors import DataError
+from components.data import tfrecord
 from components.reproducible.saved_model import settled_graph
 
 _NAME = re.compile(r"events\.out\.tfevents\.(?P<time>\d+)\.(?P<process>.*?)(?P<version>\.v\d+)?")

@@ -21,7 +21,7 @@ from tensorflow.core.framework import attr_value_pb2
 from tensorflow.core.protobuf import fingerprint_pb2, meta_graph_pb2, saved_model_pb2
 from tensorflow.python.saved_model import fingerprinting_utils
 
-from components.digests import file_digests
+from components.contract.digests import file_digests
 from components.reproducible import functions
 from components.reproducible.renaming import rename
 

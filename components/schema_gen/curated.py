@@ -7,9 +7,9 @@ from pathlib import Path
 
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components.artifacts import Artifact
-from components.errors import DataError
-from components.protos import SCHEMA_FILE, parse_text
+from components.contract.artifacts import Artifact
+from components.contract.errors import DataError
+from components.data.protos import SCHEMA_FILE, parse_text
 
 
 def take(file: Path, output: Artifact) -> None:

@@ -8,10 +8,10 @@ import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components.artifacts import Artifact
-from components.errors import DataError
-from components.examples import require_splits
-from components.protos import SCHEMA_FILE, read_statistics
+from components.contract.artifacts import Artifact
+from components.contract.errors import DataError
+from components.data.examples import require_splits
+from components.data.protos import SCHEMA_FILE, read_statistics
 
 
 def infer(statistics: Artifact, output: Artifact, splits: list[str], infer_feature_shape: bool) -> None:

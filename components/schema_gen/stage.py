@@ -9,7 +9,7 @@ Refused: a file that is no text proto of a Schema (names line and column), or ha
 
 from __future__ import annotations
 
-from components.artifacts import ExampleStatistics, FilePath, Input, Output, Schema
+from components.contract.artifacts import ExampleStatistics, FilePath, Input, Output, Schema
 
 
 def schema_gen(

@@ -13,8 +13,8 @@ import tensorflow_data_validation as tfdv
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from components import beam_examples
-from components.artifacts import Artifact
+from components.contract.artifacts import Artifact
+from components.data import beam_examples
 
 
 def of_split(

@@ -17,7 +17,7 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx_bsl.arrow import table_util
 from tfx_bsl.statistics import merge_util
 
-from components.errors import DataError
+from components.contract.errors import DataError
 from components.statistics_gen.top_values import TopValuesGenerator
 
 _ROWS = 100_000  # a call of a generator costs about the same for one row as for thousands

@@ -12,9 +12,9 @@ import pyarrow as pa
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from components.artifacts import Artifact, split_path
-from components.examples import read_batches, require_splits
-from components.protos import STATISTICS_FILE, read_schema
+from components.contract.artifacts import Artifact, split_path
+from components.data.examples import read_batches, require_splits
+from components.data.protos import STATISTICS_FILE, read_schema
 from components.statistics_gen.compute import statistics
 from components.statistics_gen.options import columns_named, stats_options, unknown_column
 

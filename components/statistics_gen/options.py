@@ -13,7 +13,7 @@ from tensorflow_data_validation.statistics import stats_impl
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.public.proto import slicing_spec_pb2
 
-from components.errors import UserError
+from components.contract.errors import UserError
 
 SLICING_COLUMNS = "slicing_columns"
 """Ours: columns to slice by, each on its own; TFDV's `slicing_config` does what is finer."""

@@ -9,7 +9,7 @@ is not in the data. `schema` is an input, not an option.
 
 from __future__ import annotations
 
-from components.artifacts import Examples, ExampleStatistics, Input, Output, Schema
+from components.contract.artifacts import Examples, ExampleStatistics, Input, Output, Schema
 
 
 def statistics_gen(
@@ -35,7 +35,7 @@ def statistics_gen(
         beam_pipeline_args: Beam's pipeline options for `beam`, such as `["--runner=FlinkRunner", ...]`; the
             DirectRunner by default.
     """
-    from components.beam_engine import uses_beam
+    from components.data.beam_engine import uses_beam
     from components.statistics_gen.generate import generate
 
     on_beam = uses_beam(engine, beam_pipeline_args)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from components.artifacts import Artifact, split_path
-from components.errors import UserError
-from components.examples import TF_EXAMPLE, payload_format, require_splits, require_tf_examples, split_files
+from components.contract.artifacts import Artifact, split_path
+from components.contract.errors import UserError
+from components.data.examples import TF_EXAMPLE, payload_format, require_splits, require_tf_examples, split_files
 from components.trainer.data_accessor import data_accessor
 from components.trainer.fn_args import FnArgs
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from components.errors import UserError
-from components.examples import PARQUET, TF_EXAMPLE
+from components.contract.errors import UserError
+from components.data.examples import PARQUET, TF_EXAMPLE
 from components.trainer import parquet_dataset
 from components.trainer.fn_args import DataAccessor
 

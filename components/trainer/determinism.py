@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorflow.python.framework import config
 from tensorflow.python.framework.func_graph import FuncGraph
 
-from components.errors import UserError
+from components.contract.errors import UserError
 
 _KERAS = ("tf_keras", "keras")
 _HIGHEST_SEED = 2**32 - 1  # NumPy's bound

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.tfxio.dataset_options import RecordBatchesOptions, TensorFlowDatasetOptions
 
-from components.errors import UserError
+from components.contract.errors import UserError
 from components.trainer.rows import ParquetRows, drops_final_batch, epochs
 from components.trainer.tensors import Packed, TensorLayout
 

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.artifacts import Artifact
+from components.contract.artifacts import Artifact
 from components.reproducible import event_files, saved_model
 from components.reproducible.saved_model import NotUnderstoodError
 

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from pyarrow.fs import LocalFileSystem
 
-from components.column_names import require_distinct
-from components.errors import DataError
-from components.examples import to_tfxio_form
+from components.contract.errors import DataError
+from components.data.column_names import require_distinct
+from components.data.examples import to_tfxio_form
 
 BLOCK_ROWS = 10_000
 """Rows a block, at least, where they are not shuffled."""

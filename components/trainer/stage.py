@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.artifacts import (
+from components.contract.artifacts import (
     Examples,
     HyperParameters,
     Input,

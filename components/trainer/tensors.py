@@ -18,7 +18,7 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 from tfx_bsl.tfxio.tensor_adapter import TensorAdapter, TensorAdapterConfig
 from tfx_bsl.tfxio.tensor_representation_util import InferTensorRepresentationsFromMixedSchema
 
-from components.errors import DataError, UserError
+from components.contract.errors import DataError, UserError
 
 Representation = schema_pb2.TensorRepresentation
 Packed = tuple[dict[str, tf.Tensor], dict[str, tf.RaggedTensor]]

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from components import user_modules
-from components.errors import UserError
+from components.contract.errors import UserError
 from components.trainer.determinism import deterministic_training, require_seed, set_seeds
 from components.trainer.fn_args import FnArgs
+from components.user_code import user_modules
 
 _NO_RECORD = re.compile("corrupted record|inflate\\(\\)")
 """What TensorFlow says of a file that holds no TFRecords."""

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from components import user_modules
-from components.errors import UserError
+from components.contract.errors import UserError
+from components.user_code import user_modules
 
 PreprocessingFn = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 _NAME = "preprocessing_fn"

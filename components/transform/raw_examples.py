@@ -17,9 +17,9 @@ from tfx_bsl.coders import example_coder
 from tfx_bsl.tfxio import tensor_representation_util
 from tfx_bsl.tfxio.tensor_adapter import TensorAdapter, TensorAdapterConfig
 
-from components.artifacts import Artifact
-from components.errors import DataError, UserError
-from components.examples import Piece, read_batches, read_piece
+from components.contract.artifacts import Artifact
+from components.contract.errors import DataError, UserError
+from components.data.examples import Piece, read_batches, read_piece
 
 Representations = Mapping[str, schema_pb2.TensorRepresentation]
 

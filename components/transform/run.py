@@ -14,17 +14,17 @@ import pyarrow as pa
 import tensorflow_transform as tft
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 
-from components.artifacts import Artifact, Examples, whole_folder
-from components.beam_engine import uses_beam
-from components.errors import UserError
-from components.examples import PAYLOAD_FORMATS, SplitWriter, describe, require_splits, written_format
+from components.contract.artifacts import Artifact, Examples, whole_folder
+from components.contract.errors import UserError
+from components.data.beam_engine import uses_beam
+from components.data.examples import PAYLOAD_FORMATS, SplitWriter, describe, require_splits, written_format
 from components.reproducible.saved_model import make_reproducible
-from components.transform import analysis
-from components.transform.analyzers import NotDirectError
-from components.transform.application import Transform
+from components.transform.direct import analysis
+from components.transform.direct.analyzers import NotDirectError
+from components.transform.direct.application import Transform
+from components.transform.direct.tracing import Trace, trace
 from components.transform.preprocessing import PreprocessingFn, load_preprocessing_fn
 from components.transform.raw_examples import RawExamples, read_schema
-from components.transform.tracing import Trace, trace
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _analyze(task: _Task) -> str:
         print("transform: analysed directly, without Beam", flush=True)
         return "direct"
     # Beam takes seconds to import.
-    from components.transform import beam_analysis
+    from components.transform.beam import analysis as beam_analysis
 
     print(f"transform: analysed by TFT on Beam, because {reason}", flush=True)
     beam_analysis.analyze(task.preprocessing_fn, task.rows, task.analyzed, task.graph, task.scratch)
@@ -178,7 +178,9 @@ def _write_statistics(task: _Task, transformed: Iterator[pa.RecordBatch], settin
 
 def _on_beam(task: _Task, settings: Settings) -> str:
     """Does the work in two pipelines: one up to the graph, and one that applies it."""
-    from components.transform import beam_analysis, beam_application, statistics
+    from components.transform import statistics
+    from components.transform.beam import analysis as beam_analysis
+    from components.transform.beam import application as beam_application
 
     counted = not settings.disable_statistics
     arguments = settings.beam_pipeline_args

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.artifacts import Examples, Input, Output, PreprocessingModule, Schema, TransformGraph
+from components.contract.artifacts import Examples, Input, Output, PreprocessingModule, Schema, TransformGraph
 
 
 def transform(

@@ -13,8 +13,8 @@ import tensorflow_transform as tft
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from components import user_modules
 from components.transform.preprocessing import config_arguments
+from components.user_code import user_modules
 
 Statistics: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
 UpdateOptions = Callable[[str, tfdv.StatsOptions], tfdv.StatsOptions]

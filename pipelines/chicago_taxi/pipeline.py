@@ -6,7 +6,9 @@ taxiway compile chicago_taxi -o taxi.yaml
 
 from kfp import dsl
 
-from components.definitions import (
+from pipelines.chicago_taxi.eval_config import EVAL_CONFIG
+from pipelines.chicago_taxi.resources import PROFILES, STAGES
+from taxiway.dsl.definitions import (
     Baseline,
     Evaluator,
     ExampleGen,
@@ -18,9 +20,7 @@ from components.definitions import (
     Trainer,
     Transform,
 )
-from components.resources import resources
-from pipelines.chicago_taxi.eval_config import EVAL_CONFIG
-from pipelines.chicago_taxi.resources import PROFILES, STAGES
+from taxiway.dsl.resources import resources
 
 
 @dsl.pipeline(name="chicago-taxi")

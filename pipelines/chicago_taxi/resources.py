@@ -3,8 +3,8 @@
 taxiway compile chicago_taxi --profile gpu --profile cluster -o taxi.yaml
 """
 
-from components.definitions import IMAGE
-from components.resources import Resources, Secret, Toleration, Volume
+from taxiway.dsl.definitions import IMAGE
+from taxiway.dsl.resources import Resources, Secret, Toleration, Volume
 
 # Enough for the 15,002 trips of the example, and little enough for kind on a laptop.
 STAGES = {

@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from components.commands import typed
+from components.contract.commands import typed
 from taxiway.doctor import kubeflow, nodes
-from taxiway.doctor.asked import Secret, Task
-from taxiway.doctor.lines import Check, Line, State, Use, short, unless_well
-from taxiway.spec import Json
+from taxiway.doctor.findings import Check, Line, State, Use, short, unless_well
+from taxiway.doctor.requirements import Secret, Task
+from taxiway.language.spec import Json
 
 _IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 _FOLLOW = (("get", "", "pods", ""), ("list", "", "pods", ""), ("get", "", "pods", "log"))

@@ -13,7 +13,7 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
-from taxiway.doctor.lines import Check, Line, State, Use, short
+from taxiway.doctor.findings import Check, Line, State, Use, short
 
 MENDED = Version("2.18.1")
 """The first Kubeflow Pipelines without the holes that are known of those before it."""

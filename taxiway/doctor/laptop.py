@@ -18,12 +18,12 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from components import container_engine
-from components.commands import checkout, shown, typed
-from components.dvc_revisions import without_credentials
+from components.contract.commands import checkout, shown, typed
+from components.processes import container_engine
+from components.versioning.dvc_revisions import without_credentials
 from taxiway.doctor import stores
+from taxiway.doctor.findings import Check, Line, State, Use, short, unless_well
 from taxiway.doctor.kubeflow import LOCAL_RUNNER_HOLE, MENDED
-from taxiway.doctor.lines import Check, Line, State, Use, short, unless_well
 
 _START = "systemctl --user start podman.socket, or sudo systemctl start docker"
 _BUILDERS = ("docker", "podman", "buildah")

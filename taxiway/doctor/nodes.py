@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from taxiway.doctor.asked import Task
-from taxiway.doctor.lines import Line, State
-from taxiway.spec import Json
+from taxiway.doctor.findings import Line, State
+from taxiway.doctor.requirements import Task
+from taxiway.language.spec import Json
 
 _REPELLING = ("NoSchedule", "NoExecute")
 

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from taxiway.doctor.lines import Line, State
+from taxiway.doctor.findings import Line, State
 
 Page = list[tuple[str, Line]]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from taxiway.doctor.lines import Check, Line, State, Use
+from taxiway.doctor.findings import Check, Line, State, Use
 
 _IMAGES = Path("manifests/components/images/kustomization.yaml")
 _NAME = "TF Serving image"

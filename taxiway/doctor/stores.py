@@ -7,8 +7,8 @@ import urllib.request
 from pathlib import PurePosixPath
 from typing import Any
 
-from components.dvc_revisions import without_credentials
-from taxiway.doctor.lines import Check, Line, State, Use, short
+from components.versioning.dvc_revisions import without_credentials
+from taxiway.doctor.findings import Check, Line, State, Use, short
 
 
 def checks(use: Use) -> list[Check]:

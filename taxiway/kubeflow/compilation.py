@@ -14,11 +14,15 @@ from kfp.compiler import pipeline_spec_builder
 from kfp.compiler.compiler_utils import KubernetesManifestOptions
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PlatformSpec
 
-from components import provenance, resources, user_modules
-from components.digests import text_digest
-from components.errors import UserError
-from taxiway import known, loading, spec
-from taxiway.spec import Json, Pipeline
+from components.contract.digests import text_digest
+from components.contract.errors import UserError
+from components.execution import provenance
+from components.user_code import user_modules
+from taxiway import loading
+from taxiway.checks import known
+from taxiway.dsl import resources
+from taxiway.language import spec
+from taxiway.language.spec import Json, Pipeline
 
 
 def compiled(

@@ -12,18 +12,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components.errors import ServiceError, TaxiwayError
-from taxiway import spec
-from taxiway.home import Home
+from components.contract.errors import ServiceError, TaxiwayError
 from taxiway.kubeflow import pods
 from taxiway.kubeflow.host import Host
 from taxiway.kubeflow.nodes import Node, node_id, nodes
+from taxiway.language import spec
+from taxiway.language.spec import Pipeline
 from taxiway.lineage import kubeflow
 from taxiway.lineage.store import LineageStore
-from taxiway.progress import Observer
 from taxiway.runner.graph import State
-from taxiway.session import Run, Task
-from taxiway.spec import Pipeline
+from taxiway.runs.progress import Observer
+from taxiway.runs.record import Run, Task
+from taxiway.storage.home import Home
 
 _ENDS = {"SUCCEEDED": State.SUCCEEDED, "FAILED": State.FAILED, "CANCELED": State.CANCELED, "SKIPPED": State.SKIPPED}
 _LINEAGE_STATES = {State.SUCCEEDED: "COMPLETE", State.FAILED: "FAILED"}

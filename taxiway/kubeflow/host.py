@@ -20,7 +20,7 @@ import kfp_server_api  # type: ignore[import-untyped]
 import urllib3
 from kfp.client.token_credentials_base import TokenCredentialsBase
 
-from components.errors import ServiceError, TaxiwayError, UserError
+from components.contract.errors import ServiceError, TaxiwayError, UserError
 
 PORT_FORWARD = "kubectl --namespace kubeflow port-forward service/ml-pipeline-ui 8080:80"
 _SECONDS = 30.0

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from taxiway import spec
-from taxiway.spec import Json, Pipeline
+from taxiway.language import spec
+from taxiway.language.spec import Json, Pipeline
 
 _IMPL = "system-container-impl"
 """The template of what runs a task's container."""

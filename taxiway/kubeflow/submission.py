@@ -14,12 +14,13 @@ from typing import Any
 
 import kfp_server_api  # type: ignore[import-untyped]
 
-from components import __version__, provenance
-from components.errors import UserError
-from taxiway import spec
+from components import __version__
+from components.contract.errors import UserError
+from components.execution import provenance
 from taxiway.kubeflow import compilation
 from taxiway.kubeflow.host import Host
-from taxiway.spec import Pipeline
+from taxiway.language import spec
+from taxiway.language.spec import Pipeline
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rich.console import RenderableType
-
-from components.provenance import Record
+from components.execution.provenance import Record
 from taxiway.lineage import rollbacks
 from taxiway.lineage.lookup import look_up
 from taxiway.lineage.records import in_order
-from taxiway.lineage.tree import drawn
 
 if TYPE_CHECKING:
     from taxiway.lineage.rollbacks import Rollback
@@ -30,7 +27,7 @@ class Chain:
 
     Attributes:
         target: What was asked for.
-        records: The records of `components.provenance`: the target's own first, each before what it was made from.
+        records: See `components.execution.provenance`; the target's own first, each before what it was made from.
         rollbacks: Those from or to the target, latest last; the store alone knows them.
     """
 
@@ -61,11 +58,6 @@ def to_json(chain: Chain) -> str:
     names = ("target", "data", "code", "modules", "records")
     found = {name: getattr(chain, name) for name in names}
     return json.dumps({**found, "rollbacks": [asdict(each) for each in chain.rollbacks]}, indent=1)
-
-
-def render(chain: Chain) -> RenderableType:
-    """The chain for terminals: what the target goes back to, at a glance, then a tree from it to its sources."""
-    return drawn(chain)
 
 
 def trace(target: str, *, store: LineageStore | None = None) -> Chain:

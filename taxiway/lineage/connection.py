@@ -12,8 +12,8 @@ from ml_metadata import errors
 from ml_metadata.metadata_store.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from components.commands import typed
-from components.errors import ServiceError, TaxiwayError, UserError
+from components.contract.commands import typed
+from components.contract.errors import ServiceError, TaxiwayError, UserError
 
 _GRPC_SECONDS = 30
 _PORTS = {"mysql": 3306, "grpc": 8080}

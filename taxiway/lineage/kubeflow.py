@@ -17,8 +17,8 @@ from google.protobuf.message import DecodeError
 from ml_metadata.proto import metadata_store_pb2 as pb
 from ml_metadata.proto import metadata_store_service_pb2 as service
 
-from components.artifacts import TYPES, Artifact
-from components.executor import local_path
+from components.contract.artifacts import TYPES, Artifact
+from components.execution.executor import local_path
 from taxiway.lineage.store import LineageStore
 
 CONTENT_TYPE = "application/grpc-web+proto"

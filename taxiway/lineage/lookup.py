@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.commands import typed
-from components.digests import PROVENANCE_FILE
-from components.errors import ServiceError, UserError
-from components.provenance import Record, distinct
+from components.contract.commands import typed
+from components.contract.digests import PROVENANCE_FILE
+from components.contract.errors import ServiceError, UserError
+from components.execution.provenance import Record, distinct
 from taxiway.lineage.stored import StoredArtifact
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import Any
 from google.protobuf import json_format, struct_pb2
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from components import provenance
-from components.artifacts import TFX_VERSION, Artifact
+from components.contract.artifacts import TFX_VERSION, Artifact
+from components.execution import provenance
 
 _SPLITS = {"span": pb.INT, "split_names": pb.STRING}
 _PROPERTIES = {

@@ -1,10 +1,10 @@
-"""Records of provenance (see `components.provenance`): which is whose source, and in which order they read best."""
+"""Records of `components.execution.provenance`: which is whose source, and in which order they read best."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from components.provenance import Record
+from components.execution.provenance import Record
 
 _OF_A_CALL = ("stage", "stage_version", "parameters", "code", "image", "inputs")
 
@@ -33,7 +33,7 @@ def sources(record: Record, records: Iterable[Record]) -> dict[str, Record]:
 def siblings(record: Record, records: Iterable[Record]) -> list[Record]:
     """The records of the other outputs of the call that made an artifact, one an output.
 
-    Equal records of two calls may be there once, with the time of one of them (`components.provenance.distinct`).
+    Equal records of two calls may be there once, with the time of one of them (see `provenance.distinct`).
     """
     found: dict[str, Record] = {}
     for each in records:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from ml_metadata import errors
 
-from components.errors import ServiceError
+from components.contract.errors import ServiceError
 from taxiway.lineage.connection import display_name, explained
 
 DELAYS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0)

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.artifacts import PushedModel
-from components.pushed_models import RETIRED, Version
+from components.contract.artifacts import PushedModel
+from components.execution.pushed_models import RETIRED, Version
 from taxiway.lineage.lookup import place_of
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from ml_metadata.errors import NotFoundError
 from ml_metadata.metadata_store.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from components.artifacts import Artifact
+from components.contract.artifacts import Artifact
 from taxiway.lineage import messages
 from taxiway.lineage.connection import connect
 from taxiway.lineage.retries import DELAYS, retry

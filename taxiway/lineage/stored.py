@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from components.provenance import Record
+from components.execution.provenance import Record
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from components.provenance import Record
+from components.execution.provenance import Record
 from taxiway.lineage.lookup import displayed
 from taxiway.lineage.records import siblings, sources
 
@@ -23,7 +23,7 @@ _UNKNOWN = {"source": "fetched; its history stays where it came from"}
 _LONG = 60  # characters of a parameter's value
 
 
-def drawn(chain: Chain) -> RenderableType:
+def render(chain: Chain) -> RenderableType:
     """The origins, then a tree from the target to its sources."""
     return Group(Text(chain.target, style="bold"), _origins(chain), Text(), *_trees(chain))
 
@@ -108,7 +108,7 @@ def _determinism(record: Record) -> str:
 
 
 def _data(data: dict[str, Any]) -> str:
-    """A data version on one line; see `components.data_versions` for its keys."""
+    """A data version on one line; see `components.versioning.data_versions` for its keys."""
     name = "@".join(filter(None, (data.get("path"), data.get("revision"))))
     facts = [
         data.get("dvc_hash") and f"DVC {data['dvc_hash']} in {data.get('dvc_file')}",

@@ -18,10 +18,10 @@ from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
 import numpy as np
 
-from components import tensor_protos
-from components.errors import ServiceError, TaxiwayError, UserError
-from components.serving_stubs import get_model_metadata_pb2, model_pb2, predict_pb2, prediction_service_pb2_grpc
-from taxiway.certificates import require_loadable
+from components.contract.errors import ServiceError, TaxiwayError, UserError
+from components.data import tensor_protos
+from components.data.serving_stubs import get_model_metadata_pb2, model_pb2, predict_pb2, prediction_service_pb2_grpc
+from taxiway.network.certificates import require_loadable
 from taxiway.prediction.signatures import Batch, Signature
 
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s/:]+):(\d{1,5})")

@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from components import column_names
-from components.errors import DataError, UserError
-from components.examples import read_parquet
+from components.contract.errors import DataError, UserError
+from components.data import column_names
+from components.data.examples import read_parquet
 
 SUFFIXES = (".csv", ".parquet", ".json", ".jsonl")
 

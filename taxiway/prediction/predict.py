@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from components.errors import UserError
+from components.contract.errors import UserError
 from taxiway.prediction import signatures
 from taxiway.prediction.clients import Client
 from taxiway.prediction.examples_file import open_examples

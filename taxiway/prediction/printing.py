@@ -7,14 +7,21 @@ import csv
 import json
 import sys
 from collections.abc import Iterable
+from enum import StrEnum
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from taxiway.prediction.command import OutputFormat
-
 _DIGITS = 6
+
+
+class OutputFormat(StrEnum):
+    """How predictions are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
 
 
 def rows_of(outputs: dict[str, Any], count: int) -> list[dict[str, Any]]:

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.errors import DataError, UserError
-from components.examples import encode_tf_examples, to_tfxio_form
-from components.serving_stubs import types_pb2
-from components.tensor_protos import dtype_name
+from components.contract.errors import DataError, UserError
+from components.data.examples import encode_tf_examples, to_tfxio_form
+from components.data.serving_stubs import types_pb2
+from components.data.tensor_protos import dtype_name
 from taxiway.prediction.examples_file import ExamplesFile, first_failing, first_missing
 
 _ARROW: dict[int, pa.DataType] = {

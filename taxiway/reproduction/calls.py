@@ -9,11 +9,11 @@ from pathlib import Path
 
 import yaml
 
-from components.errors import UserError
-from components.provenance import Record
-from taxiway import spec
+from components.contract.errors import UserError
+from components.execution.provenance import Record
+from taxiway.language import spec
+from taxiway.language.spec import Json
 from taxiway.lineage.records import sources
-from taxiway.spec import Json
 
 _SAME = ("stage", "stage_version", "parameters", "inputs")
 NAME = "reproduce"

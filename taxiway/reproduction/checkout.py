@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from components import data_versions
-from components.errors import TaxiwayError, UserError
-from components.provenance import Record
-from components.reaper import Reaper
-from taxiway.spec import Json
+from components.contract.errors import TaxiwayError, UserError
+from components.execution.provenance import Record
+from components.processes.reaper import Reaper
+from components.versioning import data_versions
+from taxiway.language.spec import Json
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from components.provenance import Record
+from components.execution.provenance import Record
 from taxiway.reproduction.calls import Call
 
 EQUAL, DIFFERS, MISSING = "equal", "differs", "not made"

@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components import children
-from components.artifacts import Artifact
-from components.digests import tree_digest
-from components.errors import TaxiwayError, UserError
-from components.executor import local_path
-from components.provenance import Record, chain, numbers
-from taxiway.cache import MANIFEST
+from components.contract.artifacts import Artifact
+from components.contract.digests import tree_digest
+from components.contract.errors import TaxiwayError, UserError
+from components.execution.executor import local_path
+from components.execution.provenance import Record, chain, numbers
+from components.processes import children
+from taxiway.language.spec import Json
 from taxiway.lineage.chain import trace
 from taxiway.reproduction import calls, checkout, comparison
 from taxiway.reproduction.calls import Call
 from taxiway.reproduction.comparison import DIFFERS, EQUAL, MISSING, Made, Outcome
-from taxiway.spec import Json
+from taxiway.storage.cache import MANIFEST
 
 if TYPE_CHECKING:
     from taxiway.lineage.store import LineageStore
@@ -157,7 +157,7 @@ def _run(pipeline: Json, wanted: set[str], here: Path, folder: Path) -> dict[str
     environment.pop("TAXIWAY_LINEAGE", None)
     parent = os.getpid()
     done = subprocess.run(
-        [sys.executable, "-m", "taxiway.cli", "run", str(file), "--no-cache", "--json"],
+        [sys.executable, "-m", "taxiway", "run", str(file), "--no-cache", "--json"],
         cwd=here,
         env=environment,
         stdout=subprocess.PIPE,

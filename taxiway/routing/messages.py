@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from components.serving_stubs import (
+from components.data.serving_stubs import (
     classification_pb2,
     example_pb2,
     get_model_status_pb2,
@@ -21,7 +21,7 @@ from components.serving_stubs import (
     regression_pb2,
     types_pb2,
 )
-from components.tensor_protos import first_value
+from components.data.tensor_protos import first_value
 
 _REQUESTS = {
     "Predict": predict_pb2.PredictRequest,

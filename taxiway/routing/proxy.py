@@ -12,9 +12,9 @@ import aiohttp
 from aiohttp import web
 from grpc_health.v1 import health, health_pb2_grpc
 
-from components.errors import ServiceError, TaxiwayError
-from taxiway import grpc_health
-from taxiway.http_server import Runner
+from components.contract.errors import ServiceError, TaxiwayError
+from taxiway.network import grpc_health
+from taxiway.network.http_server import Runner
 from taxiway.routing import grpc_side, rest_side, settings
 from taxiway.routing.record import Record
 from taxiway.routing.router import Router

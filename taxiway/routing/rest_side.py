@@ -14,15 +14,15 @@ from urllib.parse import quote, unquote
 import aiohttp
 from aiohttp import web
 
-from components.errors import UserError
-from taxiway import http_server
+from components.contract.errors import UserError
+from taxiway.network import http_server
 from taxiway.routing import messages
 from taxiway.routing.record import Entry, Record
 from taxiway.routing.router import Route, Router
 from taxiway.routing.settings import Backend, Settings, StickyKey, Tls
 from taxiway.routing.shadow import SECONDS, Shadow
 from taxiway.serving.errors import ServingError
-from taxiway.serving.rest_bodies import RefusedError, read
+from taxiway.serving.rest.bodies import RefusedError, read
 
 _PATH = re.compile(
     r"(?P<model>/v1/models/(?P<name>[^/:]+))"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from components.errors import UserError
-from taxiway.routing import choice
+from components.contract.errors import UserError
+from taxiway.routing import targets
 from taxiway.routing.record import Record
 from taxiway.routing.settings import Model, Settings, StickyKey, Weights, require_weights, with_weights
 
@@ -50,7 +50,7 @@ class Router:
             return self.untouched(model)
         key = read_key(known.sticky_key) if known.sticky_key else None
         weights = known.weights
-        name = choice.by_weight(weights, self._random) if key is None else choice.by_key(key, weights)
+        name = targets.by_weight(weights, self._random) if key is None else targets.by_key(key, weights)
         shadow = _route(known, known.shadow) if known.shadow not in ("", name) else None
         return replace(_route(known, name), shadow=shadow)
 

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import yaml
 
-from components.errors import UserError
-from taxiway.certificates import require_loadable
+from components.contract.errors import UserError
+from taxiway.network.certificates import require_loadable
 
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s/:]+):(\d{1,5})")
 _KEY = re.compile(r"(header|feature):(.+)")

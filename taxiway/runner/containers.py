@@ -22,10 +22,10 @@ from docker.models.images import Image
 from docker.types import Mount
 from requests.exceptions import RequestException  # type: ignore[import-untyped]
 
-from components import container_engine
-from components.digests import text_digest
-from components.errors import ServiceError, UserError
-from components.reaper import Reaper
+from components.contract.digests import text_digest
+from components.contract.errors import ServiceError, UserError
+from components.processes import container_engine
+from components.processes.reaper import Reaper
 from taxiway.runner import engine
 from taxiway.runner.launcher import Ended, Job
 from taxiway.runner.local import STOPPED

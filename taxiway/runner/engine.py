@@ -12,8 +12,8 @@ import docker
 from docker.errors import APIError, DockerException, NotFound
 from docker.models.images import Image
 
-from components.commands import typed
-from components.errors import ServiceError, UserError
+from components.contract.commands import typed
+from components.contract.errors import ServiceError, UserError
 
 SECONDS = 60.0
 _UNIX = "unix://"

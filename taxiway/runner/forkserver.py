@@ -34,9 +34,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from components import children, preload
-from components.preload import Layer
-from taxiway.runner import environments
+from components.processes import children, preload
+from components.processes.preload import Layer
+from taxiway.packages import environments
 from taxiway.runner.launcher import Ended, ended
 
 

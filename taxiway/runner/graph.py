@@ -17,13 +17,13 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
-from components.errors import TaxiwayError, UserError
-from taxiway import conditions, spec
-from taxiway.placeholders import filled
+from components.contract.errors import TaxiwayError, UserError
+from taxiway.language import conditions, spec
+from taxiway.language.placeholders import filled
+from taxiway.language.scope import Scope
+from taxiway.language.spec import Json, Pipeline
 from taxiway.runner import retries
 from taxiway.runner.retries import Attempt, Stop
-from taxiway.scope import Scope
-from taxiway.spec import Json, Pipeline
 
 
 class State(StrEnum):

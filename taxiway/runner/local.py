@@ -18,11 +18,12 @@ from itertools import count
 from pathlib import Path
 from typing import IO
 
-from components import preload, provenance
-from components.errors import ServiceError
-from taxiway import cache
-from taxiway.runner import environments
+from components.contract.errors import ServiceError
+from components.execution import provenance
+from components.processes import preload
+from taxiway.packages import environments
 from taxiway.runner.launcher import Ended, Job, ended
+from taxiway.storage import cache
 
 STOPPED = Ended(-signal.SIGTERM)
 

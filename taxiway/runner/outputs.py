@@ -10,9 +10,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from components.errors import UserError
-from components.executor import local_path
-from taxiway.spec import Json
+from components.contract.errors import UserError
+from components.execution.executor import local_path
+from taxiway.language.spec import Json
 
 # How protobuf and kfp write the name of the same field.
 _CUSTOM_PATH = ("customPath", "custom_path")

@@ -17,24 +17,29 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from components import custom_ops, data_versions, provenance, user_modules
-from components.artifacts import TFX_VERSION, TYPES, Artifact, Role
-from components.digests import text_digest
-from components.dvc_outputs import repository_root
-from components.dvc_revisions import is_url
-from components.errors import UserError
-from components.executor import local_path
-from components.working_tree import ALLOW_UNVERSIONED
-from taxiway import cache, refusals, spec
-from taxiway.cache import Manifest
-from taxiway.digest_store import DigestStore
-from taxiway.home import Home
-from taxiway.placeholders import bodies, fill_command
-from taxiway.runner import arguments, imports, outputs, retries
+from components.contract.artifacts import TFX_VERSION, TYPES, Artifact, Role
+from components.contract.digests import text_digest
+from components.contract.errors import UserError
+from components.execution import provenance
+from components.execution.executor import local_path
+from components.user_code import custom_ops, user_modules
+from components.versioning import data_versions
+from components.versioning.dvc_outputs import repository_root
+from components.versioning.dvc_revisions import is_url
+from components.versioning.working_tree import ALLOW_UNVERSIONED
+from taxiway.checks import refusals
+from taxiway.language import arguments, spec
+from taxiway.language.placeholders import bodies, fill_command
+from taxiway.language.spec import Json
+from taxiway.packages import imports
+from taxiway.packages.packages import Packages
+from taxiway.runner import outputs, retries
 from taxiway.runner.graph import USER_ERROR, Call, Result, State, Values
 from taxiway.runner.launcher import Ended, Job, Launcher
-from taxiway.runner.packages import Packages
-from taxiway.spec import Json
+from taxiway.storage import cache
+from taxiway.storage.cache import Manifest
+from taxiway.storage.digest_store import DigestStore
+from taxiway.storage.home import Home
 
 _LAST_LINES = 20
 # Metadata that say where an artifact came from, or where its models lie (TFX's names), and not what it is.

@@ -10,7 +10,7 @@ import numpy as np
 from tensorflow_serving.apis import classification_pb2, input_pb2, regression_pb2
 
 from taxiway.serving.errors import ServingError
-from taxiway.serving.signatures import Signature
+from taxiway.serving.model.signatures import Signature
 
 CLASSIFY = "tensorflow/serving/classify"
 REGRESS = "tensorflow/serving/regress"

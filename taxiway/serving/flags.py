@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from components.errors import UserError
+from components.contract.errors import UserError
 
 PAGE = "docs/serving-flags.md"
 

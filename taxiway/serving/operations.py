@@ -15,13 +15,13 @@ from tensorflow_serving.apis import (
     model_pb2,
 )
 
-from components.errors import TaxiwayError
-from taxiway.serving import model_config
+from components.contract.errors import TaxiwayError
 from taxiway.serving.errors import ServingError
-from taxiway.serving.loading import Loading
 from taxiway.serving.metrics import Metrics
-from taxiway.serving.model_config import ModelSettings
-from taxiway.serving.served_model import Lease, ServedModel, not_found
+from taxiway.serving.model import model_config
+from taxiway.serving.model.loading import Loading
+from taxiway.serving.model.model_config import ModelSettings
+from taxiway.serving.model.served_model import Lease, ServedModel, not_found
 
 _CODE = grpc.StatusCode
 

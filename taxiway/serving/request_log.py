@@ -17,9 +17,9 @@ from pathlib import Path
 
 from tensorflow_serving.apis import prediction_log_pb2
 
-from components import tfrecord
+from components.data import tfrecord
 from taxiway.serving.metrics import Metrics
-from taxiway.serving.model_config import Logging
+from taxiway.serving.model.model_config import Logging
 
 MAX_FILE_BYTES = 64 << 20
 """A file that has grown to this is followed by another."""

@@ -23,18 +23,19 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-from components.errors import ServiceError
-from taxiway import grpc_health
-from taxiway.http_server import Runner
-from taxiway.serving import loading, rest
-from taxiway.serving.batching import Batching
-from taxiway.serving.grpc_services import ModelService, PredictionService
-from taxiway.serving.loading import Loading
+from components.contract.errors import ServiceError
+from taxiway.network import grpc_health
+from taxiway.network.http_server import Runner
+from taxiway.serving.grpc.services import ModelService, PredictionService
 from taxiway.serving.metrics import Metrics
-from taxiway.serving.model_config import ModelSettings
+from taxiway.serving.model import loading
+from taxiway.serving.model.batching import Batching
+from taxiway.serving.model.loading import Loading
+from taxiway.serving.model.model_config import ModelSettings
+from taxiway.serving.model.verification import Verification
 from taxiway.serving.operations import Operations
-from taxiway.serving.rest_routes import METRICS_PATHS
-from taxiway.serving.verification import Verification
+from taxiway.serving.rest.app import MAX_BODY_BYTES, TIMEOUT_SECONDS, application
+from taxiway.serving.rest.routes import METRICS_PATHS
 
 GRACE_SECONDS = 10.0
 """How long requests that are under way may take after SIGTERM."""
@@ -99,7 +100,7 @@ class Settings:
     batching: Batching | None = None
     verification: Verification = field(default_factory=Verification)
     poll_seconds: float = 1.0
-    max_request_bytes: int = rest.MAX_BODY_BYTES
+    max_request_bytes: int = MAX_BODY_BYTES
     max_waiting: int = 1000
     intra_op_parallelism: int = 0
     metrics_paths: tuple[str, ...] = METRICS_PATHS
@@ -109,7 +110,7 @@ class Settings:
     reload_roots: tuple[Path, ...] = ()
     early_labels: bool = False
     saved_model_tags: tuple[str, ...] = loading.TAGS
-    rest_timeout_seconds: float = rest.TIMEOUT_SECONDS
+    rest_timeout_seconds: float = TIMEOUT_SECONDS
     cors: bool = False
 
 
@@ -173,7 +174,7 @@ class _Changes:
 
 
 async def _start_rest(stack: AsyncExitStack, settings: Settings, operations: Operations) -> int:
-    app = rest.application(
+    app = application(
         operations,
         max_body_bytes=settings.max_request_bytes,
         timeout_seconds=settings.rest_timeout_seconds,

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.errors import UserError
-from components.pushed_models import Destination
+from components.contract.errors import UserError
+from components.execution.pushed_models import Destination
 from taxiway.lineage.lookup import place_of
 
 CONFIG_NAME = "models.config"
@@ -64,7 +64,7 @@ class ModelLabels:
 def _parsed(text: str) -> Any:
     from google.protobuf import text_format
 
-    from components.serving_stubs import model_server_config_pb2
+    from components.data.serving_stubs import model_server_config_pb2
 
     return text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
 

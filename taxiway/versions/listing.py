@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from components.errors import ServiceError, TaxiwayError, UserError
-from components.provenance import Record
-from components.pushed_models import Destination, Version, open_destination, retired_versions, versions
+from components.contract.errors import ServiceError, TaxiwayError, UserError
+from components.execution.provenance import Record
+from components.execution.pushed_models import Destination, Version, open_destination, retired_versions, versions
 from taxiway import tables
 from taxiway.lineage import rollbacks
 from taxiway.lineage.rollbacks import Rollback
@@ -39,7 +39,7 @@ class PushedVersion:
         blessed: Whether an evaluator blessed it; None where none judged it, or nothing tells.
         metrics: The overall metrics of its evaluation; the lineage store knows them.
         pushed: When, ISO 8601; empty for one that Taxiway did not push.
-        data: The data version that it goes back to; see `components.data_versions`.
+        data: The data version that it goes back to; see `components.versioning.data_versions`.
         commit: The Git commit of the code that trained it.
         digest: Its content's.
         url: Where it lies.

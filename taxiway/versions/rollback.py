@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from components.errors import DataError, UserError
-from components.pushed_models import Destination, Version, open_destination
+from components.contract.errors import DataError, UserError
+from components.execution.pushed_models import Destination, Version, open_destination
 from taxiway.lineage import rollbacks
 from taxiway.lineage.store import LineageStore
-from taxiway.versions import labels, listing, moves
+from taxiway.versions import labels, listing, retirement
 from taxiway.versions.labels import STABLE, ModelLabels
 
 
@@ -139,9 +139,9 @@ def _carry_out(planned: Plan) -> None:
         labels.write(planned.config.file, planned.config.moved(STABLE, planned.target.number))
         return
     if planned.target.is_retired:
-        moves.restore(planned.target)
+        retirement.restore(planned.target)
     for version in planned.retire:
-        moves.retire(version)
+        retirement.retire(version)
 
 
 def roll_back(planned: Plan, reason: str, store: LineageStore) -> None:
@@ -152,7 +152,7 @@ def roll_back(planned: Plan, reason: str, store: LineageStore) -> None:
         ServiceError: A file could not be moved; running it again goes on.
     """
     config = planned.config.file if planned.config else None
-    with moves.alone(planned.destination):
+    with retirement.alone(planned.destination):
         if plan(planned.destination.url, planned.target.number, config) != planned:
             raise UserError(
                 f"{planned.destination.url} has changed since this was planned", mend="look at it, and run again"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from benchmarks.serving_figures import (
+from benchmarks.serving.figures import (
     Samples,
     growth,
     inside,

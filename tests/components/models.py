@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from components import provenance
-from components.artifacts import (
+from components.contract.artifacts import (
     Artifact,
     Examples,
     ExampleStatistics,
@@ -20,7 +19,8 @@ from components.artifacts import (
     Schema,
     TransformGraph,
 )
-from components.executor import execute
+from components.execution import provenance
+from components.execution.executor import execute
 from components.pusher.stage import pusher
 
 DATA_VERSION = {"path": "data/chicago_taxi", "md5": "2a1b", "revision": "v1"}

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from components.artifacts import Model, ModelBlessing
-from components.digests import tree_digest
-from components.errors import DataError, ServiceError, UserError
-from components.executor import execute
+from components.contract.artifacts import Model, ModelBlessing
+from components.contract.digests import tree_digest
+from components.contract.errors import DataError, ServiceError, UserError
+from components.execution.executor import execute
 from components.pusher.stage import pusher
 from tests.components.models import make_history, make_model, pusher_input
 

@@ -23,10 +23,10 @@ from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils.keras_lib import tf_keras
 from tfx_bsl.tfxio import tf_example_record
 
-from components import eval_configs, metric_classes
-from components.artifacts import Examples, Model, ModelBlessing, Schema
-from components.errors import DataError, UserError
-from components.examples import TF_EXAMPLE, SplitWriter, describe
+from components.contract.artifacts import Examples, Model, ModelBlessing, Schema
+from components.contract.errors import DataError, UserError
+from components.data.examples import TF_EXAMPLE, SplitWriter, describe
+from components.user_code import eval_configs, metric_classes
 from tests.conftest import run_stage_in
 
 # TFMA divides by zero where a slice has no positives.

@@ -21,15 +21,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components import tfrecord
-from components.artifacts import Artifact, Examples
-from components.errors import DataError, ServiceError, UserError
+from components.contract.artifacts import Artifact, Examples
+from components.contract.errors import DataError, ServiceError, UserError
+from components.data import tfrecord
+from components.data.examples import encode_tf_examples, read_batches, to_tfxio_form
 from components.example_gen import csv_faults
 from components.example_gen.csv_source import CsvSource
 from components.example_gen.csv_types import Level, level_of
 from components.example_gen.generate import write_examples, write_splits
 from components.example_gen.splits import HashSplits, row_hashes
-from components.examples import encode_tf_examples, read_batches, to_tfxio_form
 
 Generate = Callable[..., Examples]
 Row = dict[str, Any]
@@ -268,7 +268,7 @@ def test_both_payloads_hold_the_same_rows_in_the_same_splits(generate: Generate,
 def test_neither_tensorflow_nor_beam_is_loaded(taxi_csv: Path, tmp_path: Path) -> None:
     program = (
         "import sys\n"
-        "from components.artifacts import Examples\n"
+        "from components.contract.artifacts import Examples\n"
         "from components.example_gen.stage import example_gen\n"
         f"example_gen(Examples({str(tmp_path / 'out')!r}), {str(taxi_csv)!r}, allow_unversioned=True)\n"
         "print(sorted({'tensorflow', 'apache_beam', 'tfx'} & sys.modules.keys()))"
@@ -423,7 +423,7 @@ def test_memory_does_not_grow_with_rows(taxi_csv: Path, tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "import pyarrow\n"
-        "from components.artifacts import Examples\n"
+        "from components.contract.artifacts import Examples\n"
         "from components.example_gen.stage import example_gen\n"
         "example_gen(Examples(sys.argv[2]), sys.argv[1], allow_unversioned=True)\n"
         "print(pyarrow.default_memory_pool().max_memory() >> 20)"

@@ -12,8 +12,8 @@ import tensorflow_data_validation as tfdv
 from tensorflow_data_validation.utils.anomalies_util import load_anomalies_binary
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
-from components.artifacts import ExampleAnomalies, ExampleStatistics, Schema
-from components.errors import DataError, UserError
+from components.contract.artifacts import ExampleAnomalies, ExampleStatistics, Schema
+from components.contract.errors import DataError, UserError
 from components.statistics_gen.compute import statistics
 
 SCHEMA = """

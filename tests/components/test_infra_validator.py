@@ -17,11 +17,11 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from components.artifacts import Examples, InfraBlessing, Model
-from components.digests import file_digests, tree_digest
-from components.examples import SplitWriter, describe
-from components.pushed_models import WARMUP_FILE
-from components.tfrecord import read_records
+from components.contract.artifacts import Examples, InfraBlessing, Model
+from components.contract.digests import file_digests, tree_digest
+from components.data.examples import SplitWriter, describe
+from components.data.tfrecord import read_records
+from components.execution.pushed_models import WARMUP_FILE
 from tests.components.engines import cluster, container_engine, until
 
 Validate = Callable[..., InfraBlessing]
@@ -100,8 +100,9 @@ import json, os, sys
 import tensorflow
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 from tfx_bsl.coders import example_coder
-from components import __main__, examples
-from components.infra_validator import local_server
+from components import __main__
+from components.data import examples
+from components.infra_validator.servers import local_server
 
 local_server.COMMAND = "tests.components.tiny_server"
 for line in sys.stdin:
@@ -548,7 +549,7 @@ def test_a_pod_that_ends_or_has_no_image(validate: Validate, model: Model, tmp_p
 STAGE = """
 import os, sys
 from components import __main__
-from components.infra_validator import local_server
+from components.infra_validator.servers import local_server
 
 local_server.COMMAND = "tests.components.tiny_server"
 if {warm}:

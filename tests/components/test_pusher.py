@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from components import provenance
-from components.artifacts import InfraBlessing, Model, ModelBlessing
-from components.digests import file_digests, tree_digest
-from components.errors import DataError, UserError
-from components.pushed_models import WARMUP_FILE, Version, open_destination, versions
+from components.contract.artifacts import InfraBlessing, Model, ModelBlessing
+from components.contract.digests import file_digests, tree_digest
+from components.contract.errors import DataError, UserError
+from components.execution import provenance
+from components.execution.pushed_models import WARMUP_FILE, Version, open_destination, versions
 from components.pusher import object_store
 from tests.components.models import (
     DATA_VERSION,

@@ -15,8 +15,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.core.util import event_pb2
 
-from components import tfrecord
-from components.digests import file_digests
+from components.contract.digests import file_digests
+from components.data import tfrecord
 from components.reproducible import event_files, saved_model
 
 KINDS = (

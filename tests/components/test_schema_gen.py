@@ -12,9 +12,9 @@ import pytest
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components.artifacts import ExampleStatistics, Schema
-from components.errors import DataError, UserError
-from components.examples import to_tfxio_form
+from components.contract.artifacts import ExampleStatistics, Schema
+from components.contract.errors import DataError, UserError
+from components.data.examples import to_tfxio_form
 from components.statistics_gen.compute import statistics
 
 CURATED = b"""# Kept by hand: comments and order stay.

@@ -15,9 +15,9 @@ import tensorflow_data_validation as tfdv
 from google.protobuf import json_format, text_format
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from components.artifacts import Examples, Schema
-from components.errors import DataError, UserError
-from components.examples import SplitWriter, as_lists, describe, to_tfxio_form
+from components.contract.artifacts import Examples, Schema
+from components.contract.errors import DataError, UserError
+from components.data.examples import SplitWriter, as_lists, describe, to_tfxio_form
 from components.statistics_gen import beam, compute
 from components.statistics_gen.options import stats_options
 from components.statistics_gen.top_values import TopValuesGenerator

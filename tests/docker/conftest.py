@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 import docker
 import pytest
 
-from components import __version__, container_engine
-from components.errors import ServiceError
-from components.provenance import code_commit
+from components import __version__
+from components.contract.errors import ServiceError
+from components.execution.provenance import code_commit
+from components.processes import container_engine
 from taxiway.runner import engine
 
 KINDS = ("serve", "data", "train")

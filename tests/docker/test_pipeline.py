@@ -15,12 +15,12 @@ import pytest
 import yaml
 
 import taxiway
-from components import container_engine
-from components.digests import tree_digest
-from taxiway.progress import Silent
+from components.contract.digests import tree_digest
+from components.processes import container_engine
 from taxiway.runner.containers import ContainerLauncher
 from taxiway.runner.graph import State
-from taxiway.session import Run
+from taxiway.runs.progress import Silent
+from taxiway.runs.record import Run
 from tests.pipelines.project import Project, make_project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

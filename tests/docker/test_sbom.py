@@ -17,8 +17,8 @@ from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.statement import Statement
 
 from components import __version__
-from components.digests import file_digest
-from components.provenance import code_commit
+from components.contract.digests import file_digest
+from components.execution.provenance import code_commit
 from tests import scripts
 from tests.taxiway.runner.process_engine import Containers, image, process_engine
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from google.protobuf import text_format
 
-from components.serving_stubs import model_server_config_pb2
-from taxiway.serving.model_config import load_batching
+from components.data.serving_stubs import model_server_config_pb2
+from taxiway.serving.model.model_config import load_batching
 from tests.manifests.objects import MANIFESTS
 
 CONFIG = MANIFESTS / "base/config"

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from components.digests import tree_digest
-from components.errors import DataError
-from components.pushed_models import open_destination, versions
-from taxiway.versions.moves import retire
+from components.contract.digests import tree_digest
+from components.contract.errors import DataError
+from components.execution.pushed_models import open_destination, versions
+from taxiway.versions.retirement import retire
 from tests import scripts
 from tests.components.models import make_history
 from tests.conftest import run_stage_in

@@ -9,19 +9,8 @@ import pytest
 from google.protobuf import text_format
 
 from components import __version__
-from components.serving_stubs import model_server_config_pb2
-from tests.manifests.objects import (
-    BUILDS,
-    NAMESPACE,
-    SINGLE_NODE,
-    Object,
-    Pod,
-    build,
-    of_kind,
-    one,
-    pods,
-    selects,
-)
+from components.data.serving_stubs import model_server_config_pb2
+from tests.manifests.objects import BUILDS, NAMESPACE, SINGLE_NODE, Object, Pod, build, of_kind, one, pods, selects
 from tests.manifests.restricted import violations
 
 pytestmark = pytest.mark.parametrize("name", BUILDS)

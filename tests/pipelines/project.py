@@ -13,8 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from components.digests import tree_digest
-from taxiway.home import Home
+from components.contract.digests import tree_digest
+from taxiway.storage.home import Home
 
 CHECKOUT = Path(__file__).parents[2]
 EARLY = str(Path(__file__).with_name("early_pipeline.py"))

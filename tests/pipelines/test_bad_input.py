@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.chicago_taxi.eval_config import EVAL_CONFIG
-from taxiway.home import Home
+from taxiway.storage.home import Home
 from tests.pipelines.conftest import STEPS, Taxi
 from tests.pipelines.project import DATA_STAGES, EARLY, Done, Project
 

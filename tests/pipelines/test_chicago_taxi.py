@@ -18,9 +18,9 @@ from typing import Any
 import psutil
 import pytest
 
-from components.digests import file_digests
+from components.contract.digests import file_digests
 from pipelines.chicago_taxi.eval_config import EVAL_CONFIG
-from taxiway.home import Home
+from taxiway.storage.home import Home
 from tests.pipelines.conftest import STEPS, Taxi
 from tests.pipelines.project import DATA_STAGES, EARLY, Done, Project
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.examples import to_tfxio_form
-from taxiway.home import Home
+from components.data.examples import to_tfxio_form
+from taxiway.storage.home import Home
 from tests.pipelines.conftest import Taxi
 
 TRIPS = 15_002

@@ -15,8 +15,8 @@ import tensorflow_data_validation as tfdv
 from tensorflow_data_validation.statistics.stats_impl import generate_statistics_in_memory
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
-from components.artifacts import Artifact, Examples, Model, Schema
-from components.examples import PARQUET, SplitWriter, describe, to_tfxio_form
+from components.contract.artifacts import Artifact, Examples, Model, Schema
+from components.data.examples import PARQUET, SplitWriter, describe, to_tfxio_form
 from pipelines.chicago_taxi.eval_config import EVAL_CONFIG
 from tests.conftest import run_stage_in
 

@@ -22,7 +22,7 @@ import numpy as np
 from aiohttp import web
 from google.protobuf import json_format
 
-from components.serving_stubs import (
+from components.data.serving_stubs import (
     example_pb2,
     get_model_metadata_pb2,
     predict_pb2,

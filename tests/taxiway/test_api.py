@@ -11,11 +11,11 @@ import pytest
 from kfp import dsl
 
 import taxiway
-from components.definitions import ExampleGen, SchemaGen, StatisticsGen
-from components.errors import UserError
+from components.contract.errors import UserError
 from taxiway import loading
-from taxiway.progress import Silent
+from taxiway.dsl.definitions import ExampleGen, SchemaGen, StatisticsGen
 from taxiway.runner.graph import State
+from taxiway.runs.progress import Silent
 from tests.taxiway.chain_pipeline import chain
 
 ROWS = "fare,payment\n" + "".join(f"{number}.5,{'Cash' if number % 3 else 'Card'}\n" for number in range(60))

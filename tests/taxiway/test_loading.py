@@ -9,10 +9,10 @@ import yaml
 from kfp import compiler, dsl
 
 import taxiway
-from components.errors import UserError
+from components.contract.errors import UserError
 from taxiway import loading
 from taxiway.kubeflow import compilation
-from taxiway.progress import Silent
+from taxiway.runs.progress import Silent
 
 TEXT = "first\nsecond\n\n  third: [\n# fourth\r\n\x0bcomponents:\n"
 COMPONENT = """

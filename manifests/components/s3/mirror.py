@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from components.errors import DataError
-from components.pushed_models import SAVED_MODEL, Version, open_destination, versions
+from components.contract.errors import DataError
+from components.execution.pushed_models import SAVED_MODEL, Version, open_destination, versions
 
 KEEP = "MIRROR_VERSIONS"
 SECONDS_BETWEEN_LOOKS = "MIRROR_SECONDS"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from taxiway.kubeflow import compilation
-from taxiway.spec import Pipeline
+from taxiway.language.spec import Pipeline
 from tests.taxiway.kubeflow.stub import Kubeflow, serving
 
 SMALL = str(Path(__file__).with_name("small_pipeline.py"))

@@ -12,8 +12,8 @@ from google.protobuf import struct_pb2
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from components import provenance
-from components.artifacts import Artifact, Examples, Model, ModelBlessing, PushedModel
+from components.contract.artifacts import Artifact, Examples, Model, ModelBlessing, PushedModel
+from components.execution import provenance
 
 
 def recorded(folder: Path) -> tuple[MetadataStore, Artifact]:

@@ -2,8 +2,8 @@
 
 from kfp import dsl
 
-from components.definitions import Baseline, ExampleGen, Pusher, SchemaGen, StatisticsGen
-from components.resources import Resources, Secret, Toleration, Volume, resources
+from taxiway.dsl.definitions import Baseline, ExampleGen, Pusher, SchemaGen, StatisticsGen
+from taxiway.dsl.resources import Resources, Secret, Toleration, Volume, resources
 
 STAGES = {
     "baseline": Resources(

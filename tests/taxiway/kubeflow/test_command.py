@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from taxiway.kubeflow import compilation
-from taxiway.spec import Pipeline
+from taxiway.language.spec import Pipeline
 from tests.taxiway.kubeflow.conftest import SMALL
 from tests.taxiway.kubeflow.stub import Kubeflow, impl_pod, look
 

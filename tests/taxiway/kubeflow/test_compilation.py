@@ -12,13 +12,16 @@ import pytest
 import yaml
 from kfp import dsl
 
-from components import resources, user_modules
-from components.definitions import IMAGE, ExampleGen
-from components.errors import UserError
-from components.provenance import COMMIT_VARIABLE
-from taxiway import check, loading, spec
+from components.contract.errors import UserError
+from components.execution.provenance import COMMIT_VARIABLE
+from components.user_code import user_modules
+from taxiway import loading
+from taxiway.checks import check
+from taxiway.dsl import resources
+from taxiway.dsl.definitions import IMAGE, ExampleGen
 from taxiway.kubeflow import compilation
-from taxiway.spec import Pipeline
+from taxiway.language import spec
+from taxiway.language.spec import Pipeline
 from tests.taxiway.kubeflow.conftest import SMALL
 
 ROOT = Path(__file__).parents[3]
@@ -181,7 +184,7 @@ def test_without_cache_no_task_has_any(small: Pipeline) -> None:
 def _digests(folder: Path, unpacked: str = "") -> dict[str, Any]:
     """What the lineage says of the module's functions, asked in another process and folder."""
     code = (
-        "import json, sys; from components import user_modules; text = sys.argv[1]\n"
+        "import json, sys; from components.user_code import user_modules; text = sys.argv[1]\n"
         "if text: user_modules.unpack(text)\n"
         f"names = ('preprocessing_fn', 'run_fn'); module = {MODULE!r}\n"
         "print(json.dumps({name: user_modules.describe(module, name) for name in names}))"

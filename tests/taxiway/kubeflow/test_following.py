@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from components.errors import ServiceError, UserError
-from taxiway.home import Home
+from components.contract.errors import ServiceError, UserError
 from taxiway.kubeflow import compilation, following
 from taxiway.kubeflow.host import Host
 from taxiway.kubeflow.nodes import Node, node_id, nodes
+from taxiway.language.spec import Pipeline
 from taxiway.lineage import chain
 from taxiway.lineage.store import LineageStore
-from taxiway.progress import Lines, LiveTable
 from taxiway.runner.graph import State
-from taxiway.session import Run
-from taxiway.spec import Pipeline
+from taxiway.runs.progress import Lines, LiveTable
+from taxiway.runs.record import Run
+from taxiway.storage.home import Home
 from tests.taxiway.kubeflow.conftest import SMALL
 from tests.taxiway.kubeflow.metadata import recorded
 from tests.taxiway.kubeflow.stub import WORKFLOW, Kubeflow, hashed, impl_pod, look

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components.errors import ServiceError, UserError
+from components.contract.errors import ServiceError, UserError
 from taxiway.kubeflow.host import Host
 from tests.taxiway.kubeflow.stub import Kubeflow
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from components.errors import ServiceError, UserError
+from components.contract.errors import ServiceError, UserError
 from taxiway.kubeflow import compilation, submission
 from taxiway.kubeflow.host import Host
-from taxiway.spec import Pipeline
+from taxiway.language.spec import Pipeline
 from tests.taxiway.kubeflow.stub import Kubeflow
 from tests.taxiway.kubeflow.test_host import DENIED
 

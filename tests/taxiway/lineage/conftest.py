@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from components import provenance
-from components.artifacts import TFX_VERSION, TYPES, Artifact, Role
+from components.contract.artifacts import TFX_VERSION, TYPES, Artifact, Role
+from components.execution import provenance
 from taxiway.lineage.store import LineageStore
 
 DATA = {

@@ -9,10 +9,11 @@ from typing import Any
 import fsspec
 import pytest
 
-from components.artifacts import Examples, Model
-from components.errors import UserError
-from taxiway.lineage.chain import Chain, render, to_json, trace
+from components.contract.artifacts import Examples, Model
+from components.contract.errors import UserError
+from taxiway.lineage.chain import Chain, to_json, trace
 from taxiway.lineage.records import siblings, sources
+from taxiway.lineage.tree import render
 from tests.taxiway.lineage.conftest import DATA, Flow, Task
 from tests.taxiway.lineage.test_tree import rendered
 

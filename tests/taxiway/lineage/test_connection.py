@@ -14,7 +14,7 @@ import pytest
 from ml_metadata.metadata_store.pywrap.metadata_store_extension import metadata_store as native
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from components.errors import ServiceError, UserError
+from components.contract.errors import ServiceError, UserError
 from taxiway.lineage.connection import configuration, display_name
 from taxiway.lineage.store import LineageStore
 

@@ -12,8 +12,8 @@ import pytest
 from ml_metadata import errors
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from components.artifacts import Examples, Model
-from components.errors import ServiceError
+from components.contract.artifacts import Examples, Model
+from components.contract.errors import ServiceError
 from taxiway.lineage.connection import connect
 from taxiway.lineage.store import LineageStore
 

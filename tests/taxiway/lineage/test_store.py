@@ -13,7 +13,7 @@ import pytest
 from ml_metadata.metadata_store.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from components.artifacts import Model, Schema
+from components.contract.artifacts import Model, Schema
 from taxiway.lineage.connection import connect
 from taxiway.lineage.store import LineageStore
 
@@ -31,7 +31,7 @@ RECORDING = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from components.artifacts import Model
+from components.contract.artifacts import Model
 from taxiway.lineage.store import LineageStore
 name = sys.argv[2]
 store = LineageStore.open(sys.argv[1])

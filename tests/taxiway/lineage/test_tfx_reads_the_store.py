@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from components.artifacts import TYPES
+from components.contract.artifacts import TYPES
 from taxiway.lineage.messages import artifact_type
 
 

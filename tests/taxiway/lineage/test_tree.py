@@ -5,9 +5,10 @@ from typing import Any
 
 from rich.console import Console
 
-from components.provenance import code_commit
-from taxiway.lineage.chain import render, trace
+from components.execution.provenance import code_commit
+from taxiway.lineage.chain import trace
 from taxiway.lineage.lookup import displayed
+from taxiway.lineage.tree import render
 
 
 def rendered(renderable: Any, width: int = 400) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from components.provenance import PROVENANCE_FILE
+from components.execution.provenance import PROVENANCE_FILE
 from tests.pipelines.project import Project
 
 PIPELINE = '''
@@ -22,7 +22,7 @@ PIPELINE = '''
 
 from kfp import dsl
 
-from components.definitions import ExampleGen
+from taxiway.dsl.definitions import ExampleGen
 
 
 @dsl.pipeline(name="rows")

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import yaml
 
-from components.serving_stubs import model_pb2, predict_pb2, prediction_service_pb2_grpc, types_pb2
-from components.tensor_protos import to_proto
+from components.data.serving_stubs import model_pb2, predict_pb2, prediction_service_pb2_grpc, types_pb2
+from components.data.tensor_protos import to_proto
 from tests.taxiway.small_servers import Running, running, small_server
 
 
@@ -133,7 +133,7 @@ def route(tmp_path: Path) -> Iterator[Route]:
             folder.mkdir()
             file = folder / "route.yaml"
             file.write_text(yaml.safe_dump(given))
-            started = stack.enter_context(running(folder, "taxiway.cli", "route", "--config", file, *options))
+            started = stack.enter_context(running(folder, "taxiway", "route", "--config", file, *options))
             return Proxy(started, file)
 
         yield start

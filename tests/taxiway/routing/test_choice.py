@@ -8,7 +8,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taxiway.routing.choice import by_key, by_weight
+from taxiway.routing.targets import by_key, by_weight
 
 KEYS = [f"user {number}".encode() for number in range(20_000)]
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from aiohttp import web
 
-from taxiway.http_server import Runner
+from taxiway.network.http_server import Runner
 from taxiway.routing import rest_side
 from taxiway.routing.record import Record
 from taxiway.routing.router import Router

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.serving_stubs import (
+from components.data.serving_stubs import (
     classification_pb2,
     example_pb2,
     inference_pb2,
@@ -17,7 +17,7 @@ from components.serving_stubs import (
     regression_pb2,
     types_pb2,
 )
-from components.tensor_protos import to_proto
+from components.data.tensor_protos import to_proto
 from taxiway.routing.messages import answered_version, asked, feature_of_grpc, feature_of_rest
 from tests.taxiway.routing.conftest import predict_request
 

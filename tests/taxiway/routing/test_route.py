@@ -22,7 +22,7 @@ import pytest
 import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from components.serving_stubs import get_model_metadata_pb2, inference_pb2, model_pb2, predict_pb2
+from components.data.serving_stubs import get_model_metadata_pb2, inference_pb2, model_pb2, predict_pb2
 from tests.taxiway.routing.conftest import Route, http, predict_body, predict_request, settings
 from tests.taxiway.small_servers import Running, running, small_server
 
@@ -373,7 +373,7 @@ def one(blue: Running, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("one")
     flags = ("--model", "taxi", "--backend", blue.addresses[0], "--rest-backend", blue.addresses[1])
     ports = ("--listen-port", 0, "--rest-port", 0, "--admin-port", 0, "--split", "stable=1,canary=0")
-    with running(folder, "taxiway.cli", "route", *flags, *ports) as started:
+    with running(folder, "taxiway", "route", *flags, *ports) as started:
         yield Proxy(started, folder / "none")
 
 
@@ -432,7 +432,7 @@ def test_tls_on_both_sides(route: Route, blue: Running, tmp_path: Path) -> None:
 def test_a_port_that_is_taken_is_named(blue: Running) -> None:
     port = blue.addresses[0].partition(":")[2]
     flags = ["--model", "taxi", "--backend", blue.addresses[0], "--split", "stable=1", "--listen-port", port]
-    command = [sys.executable, "-m", "taxiway.cli", "route", *flags, "--rest-port", "0", "--admin-port", "0"]
+    command = [sys.executable, "-m", "taxiway", "route", *flags, "--rest-port", "0", "--admin-port", "0"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert f"error: port {port} of 127.0.0.1 cannot be listened at" in done.stderr

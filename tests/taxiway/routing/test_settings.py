@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.errors import UserError
+from components.contract.errors import UserError
 from taxiway.routing.settings import Flags, Settings, StickyKey, from_flags, load
 
 GOOD: dict[str, Any] = {

@@ -17,14 +17,14 @@ import pytest
 from kfp import dsl
 
 import taxiway
-from components.digests import tree_digest
-from components.errors import ServiceError, UserError
+from components.contract.digests import tree_digest
+from components.contract.errors import ServiceError, UserError
 from taxiway import loading
-from taxiway.progress import Silent
 from taxiway.runner.containers import ContainerLauncher
 from taxiway.runner.graph import State
 from taxiway.runner.local import LocalLauncher
-from taxiway.session import Run, RunFailedError
+from taxiway.runs.progress import Silent
+from taxiway.runs.record import Run, RunFailedError
 from tests.components.engines import until
 from tests.taxiway.chain_pipeline import chain
 from tests.taxiway.runner.process_engine import Containers, image, process_engine
@@ -91,7 +91,7 @@ def test_containers_make_what_processes_make(engine: Containers, home: Path, tmp
 
 def test_the_command_line_chooses_containers(engine: Containers, tmp_path: Path) -> None:
     loading.compile_to(chain, tmp_path / "chain.yaml")
-    command = [sys.executable, "-m", "taxiway.cli", "run", "chain.yaml", "--runner", "docker"]
+    command = [sys.executable, "-m", "taxiway", "run", "chain.yaml", "--runner", "docker"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "chain succeeded in" in done.stderr
     assert "source: running\n" in done.stderr
@@ -394,7 +394,7 @@ def test_no_rights_on_the_socket(engine: Containers) -> None:
     code = (
         "import os, sys\n"
         "from taxiway.runner import engine\n"
-        "from components.errors import ServiceError\n"
+        "from components.contract.errors import ServiceError\n"
         "import docker.transport.unixconn\n"
         "os.geteuid() or os.seteuid(65534)\n"
         "try:\n"

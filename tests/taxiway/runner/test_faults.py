@@ -17,11 +17,11 @@ import pytest
 from kfp import dsl
 
 import taxiway
-from components.definitions import Baseline
 from taxiway import loading
-from taxiway.progress import Silent
+from taxiway.dsl.definitions import Baseline
 from taxiway.runner.graph import State
-from taxiway.session import RunFailedError
+from taxiway.runs.progress import Silent
+from taxiway.runs.record import RunFailedError
 from tests.components.engines import until
 
 CODE = str(Path(taxiway.__file__).parent)
@@ -190,7 +190,7 @@ def ignores(started: str):
 def test_a_second_interrupt_kills_what_ignores_the_first(tmp_path: Path) -> None:
     loading.compile_to(ignores, tmp_path / "stubborn.yaml")
     started = tmp_path / "started"
-    command = [sys.executable, "-m", "taxiway.cli", "run", "stubborn.yaml", "--param", f"started={started}"]
+    command = [sys.executable, "-m", "taxiway", "run", "stubborn.yaml", "--param", f"started={started}"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=_environment(tmp_path))
     assert process.stderr
     try:

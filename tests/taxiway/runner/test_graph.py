@@ -7,9 +7,10 @@ from typing import Any
 
 from kfp import dsl
 
-from components.definitions import Trainer
-from components.errors import UserError
-from taxiway import loading, spec
+from components.contract.errors import UserError
+from taxiway import loading
+from taxiway.dsl.definitions import Trainer
+from taxiway.language import spec
 from taxiway.runner.graph import Call, Graph, Result, State, Values
 
 FACTS = {".pipeline_job_name": "run-1", ".pipeline_job_resource_name": "run-1"}

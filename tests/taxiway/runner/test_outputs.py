@@ -9,12 +9,12 @@ from kfp import dsl
 
 import taxiway
 from taxiway import loading
-from taxiway.progress import Silent
 from taxiway.runner.containers import ContainerLauncher
 from taxiway.runner.graph import State
 from taxiway.runner.launcher import Launcher
 from taxiway.runner.local import LocalLauncher
-from taxiway.session import Run, RunFailedError
+from taxiway.runs.progress import Silent
+from taxiway.runs.record import Run, RunFailedError
 from tests.taxiway.runner.process_engine import Containers, process_engine
 
 

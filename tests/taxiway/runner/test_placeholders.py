@@ -8,9 +8,10 @@ import pytest
 from kfp import dsl
 
 import taxiway
-from taxiway import check, loading
-from taxiway.progress import Silent
-from taxiway.session import Run, RunFailedError
+from taxiway import loading
+from taxiway.checks import check
+from taxiway.runs.progress import Silent
+from taxiway.runs.record import Run, RunFailedError
 
 SLY = "{{$.inputs.parameters['who']}} {{$}} {{$.pipeline_job_name}}"
 

@@ -119,7 +119,7 @@ def running(folder: Path, *arguments: str | Path, env: dict[str, str] | None = N
     """
     addresses, log = folder / "addresses", folder / "server.log"
     addresses.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "taxiway.cli", "serve", "--port", "0", "--rest-port", "0"]
+    command = [sys.executable, "-m", "taxiway", "serve", "--port", "0", "--rest-port", "0"]
     command += ["--address-file", str(addresses), "--poll-seconds", "0.05", *map(str, arguments)]
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -31,7 +31,7 @@ def base(saved: Saved, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def refused(*arguments: str | Path) -> tuple[int, str]:
-    command = [sys.executable, "-m", "taxiway.cli", "serve", *map(str, arguments)]
+    command = [sys.executable, "-m", "taxiway", "serve", *map(str, arguments)]
     done = subprocess.run(command, cwd=server.CHECKOUT, capture_output=True, text=True, timeout=100)
     return done.returncode, done.stderr
 

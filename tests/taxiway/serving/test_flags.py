@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from components.errors import UserError
+from components.contract.errors import UserError
 from taxiway import cli
 from taxiway.serving import flags
 
@@ -97,7 +97,7 @@ def test_what_is_ours_too_is_taken() -> None:
 
 
 def test_the_command_refuses_all_that_are_given_at_once() -> None:
-    command = [sys.executable, "-m", "taxiway.cli", "serve", "--port=8500", "--rest_api_port=8501", "--model_name=m"]
+    command = [sys.executable, "-m", "taxiway", "serve", "--port=8500", "--rest_api_port=8501", "--model_name=m"]
     done = subprocess.run([*command, "--model_base_path=/m"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     first = "error: --rest_api_port and --model_name and --model_base_path: TF Serving's, not this command's"

@@ -13,10 +13,10 @@ import requests
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2, regression_pb2
 
-from components import tfrecord
+from components.data import tfrecord
 from taxiway.serving import request_log
 from taxiway.serving.metrics import Metrics
-from taxiway.serving.model_config import Logging
+from taxiway.serving.model.model_config import Logging
 from taxiway.serving.request_log import RequestLog
 from tests.taxiway.serving import models, server
 

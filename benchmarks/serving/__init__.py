@@ -1,0 +1,1 @@
+"""`taxiway serve` under load, beside its peers."""

@@ -1,0 +1,1 @@
+"""What every stage keeps to: artifacts, the executor's inputs and outputs, provenance, errors."""

@@ -1,0 +1,201 @@
+"""The artifacts that stages pass on: TFX's types and layouts, as plain paths with metadata.
+
+A stage declares them in its signature, `examples: Input[Examples]`, and receives an `Artifact`.
+The layouts are those of tfx 1.21 (`tfx/types/standard_artifacts.py`), so that TFX's tools read them.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeVar
+
+TFX_VERSION = "1.21.0"
+"""Written as `tfx_version` on every artifact: without it TFX reads an older layout."""
+
+# Metadata ride on command lines, which Linux bounds.
+_MOST_NOTES = 20
+_NOTE_CHARACTERS = 500
+
+
+@dataclass
+class Artifact:
+    """A folder (or file) with metadata.
+
+    Attributes:
+        path: Where it lies on this machine.
+        metadata: JSON values; TFX's properties under TFX's names.
+        uri: Where the orchestrator keeps it; the path itself on one machine.
+    """
+
+    path: Path
+    metadata: dict[str, Any] = field(default_factory=dict)
+    uri: str = ""
+    # Kubeflow accepts artifact types of its own namespace only; ours is the class's name beside it.
+    schema_title: ClassVar[str] = "system.Artifact"
+    # Whether a `provenance.json` may lie in the folder.
+    takes_files: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        self.path = Path(self.path)
+        self.uri = self.uri or str(self.path)
+
+    def note(self, text: str) -> None:
+        """Says something that is to be known of the artifact: in its metadata, from where a run's summary shows it."""
+        notes = [*self.notes, text.replace("\n", " ")[:_NOTE_CHARACTERS]]
+        if len(notes) > _MOST_NOTES:
+            notes = [*notes[: _MOST_NOTES - 1], "there is more of this kind; the log has all of it"]
+        self.metadata["notes"] = "\n".join(notes)
+
+    @property
+    def notes(self) -> list[str]:
+        """What there is to know, a line each."""
+        return [line for line in str(self.metadata.get("notes", "")).split("\n") if line]
+
+    @property
+    def type_name(self) -> str:
+        """TFX's name of the type."""
+        return type(self).__name__
+
+
+class Examples(Artifact):
+    """`Split-<name>/data_parquet-*.parquet` or `Split-<name>/data_tfrecord-*.gz`; or a server's request logs."""
+
+    schema_title = "system.Dataset"
+
+
+class ExampleStatistics(Artifact):
+    """`Split-<name>/FeatureStats.pb`, a DatasetFeatureStatisticsList."""
+
+
+class Schema(Artifact):
+    """`schema.pbtxt`, and nothing beside it: TFX opens the only file of the folder."""
+
+    takes_files = False
+
+
+class ExampleAnomalies(Artifact):
+    """`Split-<name>/SchemaDiff.pb`; metadata `blessed`: 1 or 0 by split."""
+
+
+class TransformGraph(Artifact):
+    """`transform_fn/`, `transformed_metadata/`, `metadata/` and statistics before and after."""
+
+
+class Model(Artifact):
+    """`Format-Serving/`, a SavedModel; `Format-TFMA/` where the trainer wrote one."""
+
+    schema_title = "system.Model"
+
+
+class ModelRun(Artifact):
+    """What training logged: TensorBoard event files."""
+
+
+class HyperParameters(Artifact):
+    """`best_hyperparameters.txt`, JSON, and nothing beside it, as for a schema."""
+
+    takes_files = False
+
+
+class ModelEvaluation(Artifact):
+    """TFMA's `eval_config.json`, `metrics-*.tfrecord`, `plots-*`, `validations.tfrecord`."""
+
+    schema_title = "system.Metrics"
+
+
+class ModelBlessing(Artifact):
+    """An empty file, `BLESSED` or `NOT_BLESSED`."""
+
+
+class InfraBlessing(Artifact):
+    """`INFRA_BLESSED` or `INFRA_NOT_BLESSED`, `report.json`; `stamped_model/`, the model with warm-up requests."""
+
+
+class PushedModel(Artifact):
+    """What was pushed and where: metadata `pushed`, `pushed_destination`, `pushed_version`."""
+
+    schema_title = "system.Model"
+
+
+TYPES: dict[str, type[Artifact]] = {
+    kind.__name__: kind
+    for kind in (
+        Examples,
+        ExampleStatistics,
+        Schema,
+        ExampleAnomalies,
+        TransformGraph,
+        Model,
+        ModelRun,
+        HyperParameters,
+        ModelEvaluation,
+        ModelBlessing,
+        InfraBlessing,
+        PushedModel,
+    )
+}
+
+_Kind = TypeVar("_Kind", bound=Artifact)
+Input = Annotated[_Kind, "input"]
+"""Marks a parameter of a stage that receives an artifact."""
+Output = Annotated[_Kind, "output"]
+"""Marks a parameter of a stage that names an artifact to write; its parent folder exists, it does not."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a parameter names, so that runners and checks can look at it without knowing the stage.
+
+    Attributes:
+        name: `Data` (files or a DVC-tracked path), `File` (one file), `Module` (Python source),
+            `Destination` (where a stage writes outside its artifacts), `Serving` (see infra_validator),
+            `Operations` (`components.user_code.custom_ops`) or `EvalConfig` (`components.user_code.eval_configs`).
+        function: The function that a module has to define.
+    """
+
+    name: str
+    function: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.function}" if self.function else self.name
+
+
+DataPath = Annotated[str, Role("Data")]
+FilePath = Annotated[str, Role("File")]
+Destination = Annotated[str, Role("Destination")]
+EvalSettings = Annotated[dict, Role("EvalConfig")]
+ServingPlatform = Annotated[dict, Role("Serving")]
+CustomOps = Annotated[list, Role("Operations")]
+PreprocessingModule = Annotated[str, Role("Module", "preprocessing_fn")]
+TrainerModule = Annotated[str, Role("Module", "run_fn")]
+
+
+def split_names(artifact: Artifact) -> list[str]:
+    """The names of an artifact's splits: its `split_names`, else its `Split-*` folders, sorted."""
+    declared = artifact.metadata.get("split_names")
+    if declared:
+        return list(json.loads(declared)) if isinstance(declared, str) else list(declared)
+    return sorted(folder.name.removeprefix("Split-") for folder in artifact.path.glob("Split-*"))
+
+
+def split_path(artifact: Artifact, split: str) -> Path:
+    """The folder of one split."""
+    return artifact.path / f"Split-{split}"
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A folder to write in, beside `path`, which gets that name when the block ends; it goes where the block fails."""
+    partial = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

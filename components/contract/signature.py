@@ -1,0 +1,66 @@
+"""A stage's interface, read from its function: the one source of its component, its docs and its arguments."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from components.contract.artifacts import Artifact, Role
+
+REQUIRED = inspect.Parameter.empty
+
+
+@dataclass(frozen=True)
+class Port:
+    """One input or output of a stage.
+
+    Attributes:
+        name: The parameter's name, and the name in the compiled pipeline.
+        direction: `input` or `output`.
+        kind: The artifact's class; None for a parameter.
+        type: A parameter's Python type: str, int, float, bool, list or dict.
+        role: What a string parameter names, where that matters to runners.
+        default: The default, or `REQUIRED`.
+    """
+
+    name: str
+    direction: str
+    kind: type[Artifact] | None = None
+    type: type = str
+    role: Role | None = None
+    default: Any = REQUIRED
+
+    @property
+    def required(self) -> bool:
+        """Whether there is no default."""
+        return self.default is REQUIRED
+
+
+def ports(stage: Callable[..., Any]) -> list[Port]:
+    """The inputs, parameters and outputs of a stage, in the order of its signature; returned values last."""
+    hints = typing.get_type_hints(stage, include_extras=True)
+    parameters = inspect.signature(stage).parameters.values()
+    returned = typing.get_type_hints(hints["return"]) if hasattr(hints.get("return"), "_fields") else {}
+    return [_port(p.name, hints[p.name], p.default) for p in parameters] + [
+        Port(name, "output", type=kind) for name, kind in returned.items()
+    ]
+
+
+def _port(name: str, hint: Any, default: Any) -> Port:
+    hint = _without_none(hint)
+    if typing.get_origin(hint) is not typing.Annotated:
+        return Port(name, "input", type=typing.get_origin(hint) or hint, default=default)
+    kind, mark = typing.get_args(hint)[:2]
+    if isinstance(mark, Role):
+        return Port(name, "input", type=kind, role=mark, default=default)
+    return Port(name, mark, kind=kind, default=default)
+
+
+def _without_none(hint: Any) -> Any:
+    if typing.get_origin(hint) not in (types.UnionType, typing.Union):
+        return hint
+    return next(arg for arg in typing.get_args(hint) if arg is not types.NoneType)

@@ -1,0 +1,1 @@
+"""Examples, tensors and logs as files: TFX's layouts, read and written as columns."""

@@ -1,0 +1,75 @@
+"""The choice between the direct engine and Apache Beam, and the Beam pipeline of a stage.
+
+Beam is imported where a pipeline is made, so that a stage on the direct way never loads it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from components.contract.errors import UserError
+
+if TYPE_CHECKING:
+    import apache_beam as beam
+
+ENGINES = ("direct", "beam")
+_LOCAL = ("--runner=DirectRunner", "--direct_num_workers=1", "--direct_running_mode=in_memory")
+
+
+def uses_beam(engine: str, beam_pipeline_args: Sequence[str]) -> bool:
+    """Whether a stage was asked to run on Beam.
+
+    Args:
+        engine: `direct` or `beam`.
+        beam_pipeline_args: Beam's pipeline options as on a command line; for `beam` only.
+
+    Raises:
+        UserError: The engine is unknown, or options are given to the direct engine, which would ignore them.
+    """
+    if engine not in ENGINES:
+        raise UserError(f"engine {engine!r} is unknown", mend='write engine="direct" or engine="beam"')
+    if beam_pipeline_args and engine != "beam":
+        raise UserError(
+            f"beam_pipeline_args {list(beam_pipeline_args)} are given, but the engine is {engine!r}",
+            mend='add engine="beam", or leave beam_pipeline_args out',
+        )
+    return engine == "beam"
+
+
+def pipeline(beam_pipeline_args: Sequence[str] = ()) -> beam.Pipeline:
+    """A Beam pipeline, on the DirectRunner in this process unless the options name another runner.
+
+    Raises:
+        UserError: The DirectRunner has no such option. Other runners' options are theirs to judge: a job server tells
+            its own only when the job is submitted.
+    """
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+    arguments = [*_LOCAL, *map(str, beam_pipeline_args)]
+    options = PipelineOptions(arguments)
+    runner = options.view_as(StandardOptions).runner or ""
+    if runner.endswith("DirectRunner"):
+        _refuse_unknown(arguments)
+    return beam.Pipeline(options=options)
+
+
+def _refuse_unknown(arguments: list[str]) -> None:
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for options in PipelineOptions.__subclasses__():
+        try:
+            options._add_argparse_args(parser)
+        except argparse.ArgumentError:
+            # Two classes of options share a flag; the first one's will do to know its name.
+            continue
+    known = [flag for action in parser._actions for flag in action.option_strings]
+    for flag in (argument.partition("=")[0] for argument in arguments if argument.startswith("--")):
+        if flag not in known:
+            nearest = difflib.get_close_matches(flag, known, n=1)
+            hint = f"did you mean {nearest[0]}?" if nearest else "see apache_beam.options.pipeline_options"
+            raise UserError(f"beam_pipeline_args: Beam has no option {flag}", mend=hint)

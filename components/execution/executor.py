@@ -1,0 +1,160 @@
+"""The container contract of Kubeflow Pipelines v2: an ExecutorInput goes in, an ExecutorOutput comes out.
+
+Source: kubeflow/pipelines, `api/v2alpha1/pipeline_spec.proto` (ExecutorInput, ExecutorOutput) and
+`backend/src/v2/component/launcher_v2.go` (where remote artifacts appear as local paths).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from components.contract.artifacts import TFX_VERSION, Artifact
+from components.contract.errors import UserError
+from components.contract.signature import Port, ports
+from components.execution import provenance
+
+CHANNEL = "pipelinechannel--"
+"""How the names of inputs begin that Kubeflow's compiler adds to a task for the placeholders in its other inputs."""
+
+_MOUNTS = {"gs://": "/gcs/", "s3://": "/s3/", "minio://": "/minio/"}
+# What it adds for settings of the container that are pipeline parameters.
+_SETTINGS = {
+    "base_image",
+    *(f"{what}_{how}" for what in ("cpu", "memory") for how in ("limit", "request")),
+    *(f"accelerator_{what}" for what in ("count", "type")),
+}
+
+
+def local_path(uri: str) -> Path:
+    """Where Kubeflow's launcher puts an artifact of this URI."""
+    for scheme, mount in _MOUNTS.items():
+        if uri.startswith(scheme):
+            return Path(mount + uri.removeprefix(scheme))
+    return Path(uri)
+
+
+def execute(stage: Callable[..., Any], executor_input: Mapping[str, Any]) -> None:
+    """Calls a stage with what an ExecutorInput names, and writes the ExecutorOutput where it asks for it.
+
+    Raises:
+        UserError: An input that the stage requires is missing, one is given that it does not have, or a parameter has
+            the wrong type.
+    """
+    interface = ports(stage)
+    _require_known(stage, interface, executor_input)
+    arguments = {p.name: value for p in interface if (value := _argument(p, executor_input)) is not _ABSENT}
+    outputs = {p.name: arguments[p.name] for p in interface if p.direction == "output" and p.kind}
+    for artifact in outputs.values():
+        artifact.path.parent.mkdir(parents=True, exist_ok=True)
+    result = stage(**arguments)
+    values = result._asdict() if hasattr(result, "_asdict") else {}
+    _stamp(stage, interface, arguments, outputs)
+    _write_parameters(values, executor_input)
+    _write_output(values, outputs, executor_input)
+
+
+_ABSENT = object()
+
+
+def _require_known(stage: Callable[..., Any], interface: list[Port], executor_input: Mapping[str, Any]) -> None:
+    known = {port.name for port in interface if port.direction == "input"}
+    inputs = executor_input.get("inputs", {})
+    for name in [*inputs.get("parameterValues", {}), *inputs.get("artifacts", {})]:
+        if name not in known | _SETTINGS and not name.startswith(CHANNEL):
+            raise UserError(
+                f"the stage {stage.__name__} has no input {name!r}",
+                mend=f"compile the pipeline with this version of Taxiway; the inputs are {', '.join(sorted(known))}",
+            )
+
+
+def _argument(port: Port, executor_input: Mapping[str, Any]) -> Any:
+    side = executor_input.get(f"{port.direction}s", {})
+    if port.kind:
+        runtime = side.get("artifacts", {}).get(port.name, {}).get("artifacts", [])
+        if runtime:
+            # Kubeflow's launcher, too, looks at the first artifact only.
+            return _artifact(port.kind, runtime[0])
+    elif port.direction == "output":
+        return _ABSENT
+    # An optional input that a pipeline leaves open comes as null.
+    elif (value := side.get("parameterValues", {}).get(port.name)) is not None:
+        return _coerced(port, value)
+    if port.required:
+        raise UserError(f"the {port.direction} {port.name!r} is missing from the ExecutorInput")
+    return _ABSENT
+
+
+def _artifact(kind: type[Artifact], runtime: Mapping[str, Any]) -> Artifact:
+    return kind(local_path(runtime["uri"]), dict(runtime.get("metadata", {})), runtime["uri"])
+
+
+def _coerced(port: Port, value: Any) -> Any:
+    """A JSON value as the declared type: compiled pipelines hold every number as a double."""
+    if port.type is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if port.type is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, port.type) and not (port.type is int and isinstance(value, bool)):
+        return value
+    raise UserError(f"the parameter {port.name!r} takes {port.type.__name__}, not {value!r}")
+
+
+def _stamp(
+    stage: Callable[..., Any],
+    interface: list[Port],
+    arguments: Mapping[str, Any],
+    outputs: Mapping[str, Artifact],
+) -> None:
+    inputs = {p.name: arguments[p.name] for p in interface if _is_input_artifact(p, arguments)}
+    parameters = {p.name: arguments.get(p.name, p.default) for p in interface if p.direction == "input" and not p.kind}
+    roles = {p.name: p.role for p in interface if p.role}
+    made_by = provenance.activity(stage.__name__, parameters, roles, inputs)
+    for name, artifact in outputs.items():
+        if not artifact.path.exists():
+            raise RuntimeError(f"the stage {stage.__name__} did not write its output {name!r} to {artifact.path}")
+        artifact.metadata["tfx_version"] = TFX_VERSION
+        artifact.metadata["tfx_type"] = artifact.type_name
+    provenance.stamp_all(outputs, made_by, inputs)
+
+
+def _is_input_artifact(port: Port, arguments: Mapping[str, Any]) -> bool:
+    return port.direction == "input" and port.kind is not None and arguments.get(port.name) is not None
+
+
+def _write_parameters(values: Mapping[str, Any], executor_input: Mapping[str, Any]) -> None:
+    for name, where in executor_input.get("outputs", {}).get("parameters", {}).items():
+        path = Path(where["outputFile"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        value = values[name]
+        path.write_text(value if isinstance(value, str) else json.dumps(value))
+
+
+def _write_output(
+    values: Mapping[str, Any], outputs: Mapping[str, Artifact], executor_input: Mapping[str, Any]
+) -> None:
+    output = {
+        "parameterValues": dict(values),
+        "artifacts": {
+            name: {
+                "artifacts": [
+                    {
+                        "name": artifact.metadata.get("name", name),
+                        "uri": artifact.uri,
+                        "type": {"schemaTitle": artifact.schema_title, "schemaVersion": "0.0.1"},
+                        "metadata": artifact.metadata,
+                    }
+                ]
+            }
+            for name, artifact in outputs.items()
+        },
+    }
+    path = Path(executor_input["outputs"]["outputFile"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Written last and whole: a reader that finds it may trust every artifact it names.
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(output))
+    os.replace(partial, path)

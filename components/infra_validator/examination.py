@@ -1,0 +1,69 @@
+"""One examination of a candidate: until it is served, its answers, and how long they take."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from components.contract.artifacts import Examples
+from components.infra_validator import probe
+from components.infra_validator.questions import Request, questions, read_examples, signatures
+from components.infra_validator.servers.server import Server
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a candidate was found to do.
+
+    Attributes:
+        loading_seconds: From the examination's begin until the model was AVAILABLE.
+        latency: For each signature `requests`, how many were timed, and `p50_ms` and `p99_ms`.
+        requests: What was asked.
+    """
+
+    loading_seconds: float
+    latency: dict[str, dict[str, float]] = field(default_factory=dict)
+    requests: list[Request] = field(default_factory=list)
+
+
+def examine(
+    server: Server,
+    saved_model: Path,
+    examples: Examples | None,
+    *,
+    splits: list[str],
+    wanted: list[str],
+    num_examples: int,
+    max_latency_ms: float,
+    max_loading_seconds: float,
+) -> Findings:
+    """Waits for a server that was just started, asks it, and judges what it answers; see the stage's parameters.
+
+    Raises:
+        FailedError: The candidate failed.
+        UserError: There are no such splits or signatures, or the examples do not have what the signatures take.
+        DataError: There are no examples.
+    """
+    began = time.monotonic()
+    rows = read_examples(examples, splits, num_examples) if examples else None
+    address = probe.wait_until_available(server, max_loading_seconds)
+    loading_seconds = round(time.monotonic() - began, 3)
+    if rows is None:
+        return Findings(loading_seconds)
+    # Only now: what is wrong with the SavedModel itself the server has said.
+    there = signatures(saved_model)
+    asked = questions(there, wanted, rows)
+    latencies = probe.ask(server, address, asked, there, max_latency_ms)
+    return Findings(loading_seconds, _summed_up(latencies), [question.request for question in asked])
+
+
+def _summed_up(latencies: probe.Latencies) -> dict[str, dict[str, float]]:
+    return {
+        name: {
+            "requests": len(milliseconds),
+            "p50_ms": probe.percentile(milliseconds, 50),
+            "p99_ms": probe.percentile(milliseconds, 99),
+        }
+        for name, milliseconds in latencies.items()
+    }

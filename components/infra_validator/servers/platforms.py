@@ -1,0 +1,116 @@
+"""Where a candidate is served: a setting of one key, `{"local": {}}`, `{"docker": {...}}` or `{"kubernetes": {...}}`.
+
+Shared, so that it can be checked before anything runs.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any
+
+from components.contract.errors import UserError
+
+
+def _load_once() -> list[str]:
+    # By default TF Serving tries a model that does not load for five minutes before it says so.
+    return ["--max_num_load_retries=0"]
+
+
+@dataclass(frozen=True)
+class Local:
+    """Taxiway's model server, as a process beside the stage."""
+
+
+@dataclass(frozen=True)
+class Docker:
+    """A container.
+
+    Attributes:
+        image: TF Serving's, or one that takes its MODEL_NAME and MODEL_BASE_PATH and serves gRPC at port 8500.
+        args: Arguments for the image's entrypoint.
+        environment: More environment variables.
+        socket: The URL of the container engine; DOCKER_HOST, else Docker's, else Podman's socket.
+    """
+
+    image: str
+    args: list[str] = field(default_factory=_load_once)
+    environment: dict[str, str] = field(default_factory=dict)
+    socket: str = ""
+
+
+@dataclass(frozen=True)
+class Kubernetes:
+    """A pod.
+
+    Attributes:
+        image: As for Docker.
+        staging: A folder or URL where the stage can write, and the pod read, a copy of the candidate.
+        volume_claim: The claim that is mounted at a staging folder.
+        namespace: The pod's; the stage's own by default.
+        service_account: The pod's.
+        resources: `{"requests": {...}, "limits": {...}}`.
+        args: Arguments for the image's entrypoint.
+        environment: More environment variables.
+    """
+
+    image: str
+    staging: str
+    volume_claim: str = ""
+    namespace: str = ""
+    service_account: str = ""
+    resources: dict[str, dict[str, str]] = field(default_factory=dict)
+    args: list[str] = field(default_factory=_load_once)
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if ("://" in self.staging) == bool(self.volume_claim):
+            raise UserError(
+                f"serving.kubernetes.staging is {self.staging!r}, and volume_claim {self.volume_claim!r}",
+                mend="give a folder and the claim that is mounted there, or a URL and no claim",
+            )
+
+
+Platform = Local | Docker | Kubernetes
+_PLATFORMS: dict[str, type[Platform]] = {"local": Local, "docker": Docker, "kubernetes": Kubernetes}
+_TYPES = {"str": str, "list[str]": list, "dict[str, str]": dict, "dict[str, dict[str, str]]": dict}
+
+
+def _known(name: Any, known: Mapping[str, Any], where: str) -> Any:
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(str(name), known, n=1)
+    there = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known) or 'none'}"
+    raise UserError(f"{where} has no {name!r}", mend=there)
+
+
+def _require_type(value: Any, attribute: Field[Any], where: str) -> None:
+    wanted = _TYPES[str(attribute.type)]
+    words = value if wanted is list else []
+    if not isinstance(value, wanted) or not all(isinstance(word, str) for word in words):
+        raise UserError(f"{where}.{attribute.name} takes {attribute.type}, not {value!r}")
+
+
+def parse(serving: Mapping[str, Any]) -> Platform:
+    """The place that a `serving` setting names.
+
+    Raises:
+        UserError: It names none or several; or a setting of it is unknown, missing or of the wrong type.
+    """
+    if len(serving) != 1:
+        raise UserError(
+            f"serving names {', '.join(map(repr, serving)) or 'nothing'}", mend=f"name one of {', '.join(_PLATFORMS)}"
+        )
+    [(name, settings)] = serving.items()
+    kind, where = _known(name, _PLATFORMS, "serving"), f"serving.{name}"
+    if not isinstance(settings, Mapping):
+        raise UserError(f"{where} takes a map of settings, not {settings!r}", mend=f'write {{"{name}": {{...}}}}')
+    attributes = {attribute.name: attribute for attribute in fields(kind)}
+    for key, value in settings.items():
+        _require_type(value, _known(key, attributes, where), where)
+    for key, attribute in attributes.items():
+        if attribute.default is MISSING and attribute.default_factory is MISSING and not settings.get(key):
+            raise UserError(f"{where}.{key} is missing", mend=f"give the {key}")
+    platform: Platform = kind(**settings)
+    return platform

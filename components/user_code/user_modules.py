@@ -1,0 +1,412 @@
+"""The user's Python modules: found by import path or file, digested without being run, called with clear errors."""
+
+from __future__ import annotations
+
+import ast
+import atexit
+import functools
+import importlib
+import importlib.util
+import inspect
+import json
+import shutil
+import sys
+import sysconfig
+import tempfile
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from types import ModuleType
+from typing import Any
+
+from components.contract.digests import file_digest, text_digest
+from components.contract.errors import UserError
+from components.user_code import module_syntax
+
+_STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
+_INSTALLED = {"site-packages", "dist-packages"}
+_OURS = (Path(__file__).parents[1], Path(__file__).parents[2] / "taxiway")
+# Functions that a stage calls, where a module has them, beside the one that it is named for.
+_BESIDE = {"preprocessing_fn": {"stats_options_updater_fn"}}
+# Libraries that name no column, feature or signature of the user's.
+_NAME_NOTHING = {
+    *("", "absl", "components", "keras", "keras_tuner", "kfp", "numpy", "pandas", "pyarrow", "tensorflow", "tf_keras"),
+    *("tensorflow_data_validation", "tensorflow_metadata", "tensorflow_model_analysis", "tensorflow_transform"),
+    *("tfx_bsl",),
+}
+_INLINE_LIMIT = 100_000  # bytes: Linux bounds an argument at 128 KiB
+_INLINE_AGAIN = "compile the pipeline again with --inline-modules"
+_inlined: list[Path] = []
+"""Folders with source that came in a compiled pipeline; they go before all others."""
+
+
+def source_file(module: str) -> Path:
+    """The file of a module that is named by import path (`pipelines.taxi.model`) or by file (`taxi/model.py`).
+
+    Nothing of the module, and no package above it, is run.
+
+    Raises:
+        UserError: There is no such module.
+    """
+    if module.endswith(".py"):
+        if files := [file for root in [*_inlined, Path()] if (file := root / module).is_file()]:
+            return files[0].resolve()
+    elif all(part.isidentifier() for part in module.split(".")) and (found := _find(module)):
+        return found
+    raise UserError(
+        f"the module {module!r} was not found in {Path.cwd()} or on the Python path",
+        mend="give an import path (pipelines.taxi.model) or a file (pipelines/taxi/model.py)",
+    )
+
+
+def own_source(module: str) -> Path | None:
+    """The file of a module that is the user's own; None for one that is installed, or not here."""
+    try:
+        path = source_file(module)
+    except UserError:
+        return None
+    return path if _is_users(path) else None
+
+
+def describe(module: str, function: str) -> dict[str, str]:
+    """What the lineage says of a function in a user's module: `name`, `function`, `file_digest` and `digest`.
+
+    `digest` covers the function and what it uses: the definitions in its module that it reaches, whatever runs when
+    the module is imported, and the whole source of the user's modules that are imported. So a change to `run_fn`
+    alone leaves the digest of `preprocessing_fn` in the same file as it was.
+
+    Raises:
+        UserError: There is no such module, or a source has a syntax error.
+    """
+    path = source_file(module)
+    return {
+        "name": module,
+        "function": function,
+        "file_digest": file_digest(path),
+        "digest": text_digest("\0".join(_sources(path, function))),
+    }
+
+
+def files(module: str) -> set[Path]:
+    """The user's files that `digest` may cover: the module's, and those that it imports; none of an installed module.
+
+    Raises:
+        UserError: There is no such module, or a source has a syntax error.
+    """
+    path = source_file(module)
+    return {file for file, _ in _trees(path)} if _is_users(path) else set()
+
+
+def is_installed(path: Path) -> bool:
+    """Whether a file or folder came with a package."""
+    return bool(_INSTALLED & set(path.parts))
+
+
+def functions(module: str) -> set[str]:
+    """The names that a module binds at its top level, read from its source.
+
+    Raises:
+        UserError: There is no such module, or its source has a syntax error.
+    """
+    return _bound_names(source_file(module), set())
+
+
+def imports(module: str) -> set[str]:
+    """The dotted names that a module's own source imports, and the packages above them.
+
+    Raises:
+        UserError: There is no such module, or its source has a syntax error.
+    """
+    tree = module_syntax.parse(source_file(module))
+    return {name for level, name in module_syntax.imports(tree) if not level}
+
+
+def words(module: str) -> set[str] | None:
+    """Every name and text in a module and in the user's modules that it imports.
+
+    None where a library that it imports may name things for it: one that is neither Python's nor TensorFlow's.
+
+    Raises:
+        UserError: There is no such module, or a source has a syntax error.
+    """
+    found, seen, waiting = set[str](), set[Path](), [source_file(module)]
+    while waiting:
+        file = waiting.pop()
+        seen.add(file)
+        tree = module_syntax.parse(file)
+        if not _is_users(file) or any(
+            _may_name_things(level, name, file) for level, name in module_syntax.imports(tree)
+        ):
+            return None
+        found |= module_syntax.words(tree)
+        waiting += [other for other in _imported_files(file, tree) if other not in seen]
+    return found
+
+
+def _may_name_things(level: int, name: str, file: Path) -> bool:
+    top = name.partition(".")[0]
+    if level or top in _NAME_NOTHING or top in sys.stdlib_module_names:
+        return False
+    if top == "tfx":
+        return name.startswith("tfx.examples")
+    return not any((folder / top).is_dir() or (folder / f"{top}.py").is_file() for folder in (file.parent, Path.cwd()))
+
+
+def imports_behind(module: str) -> set[str]:
+    """The dotted names that a module and the user's modules behind it import; of an installed one its own name.
+
+    ANYTHING is among them where a module imports what only a run can know.
+
+    Raises:
+        UserError: There is no such module, or a source has a syntax error.
+    """
+    path = source_file(module)
+    if not _is_users(path):
+        return {module_syntax.ANYTHING if module.endswith(".py") else module}
+    trees = [tree for _, tree in _trees(path)]
+    found = {name for tree in trees for level, name in module_syntax.imports(tree) if not level}
+    return found | {module_syntax.ANYTHING for tree in trees if module_syntax.imports_anything(tree)}
+
+
+def packed(modules: Iterable[str]) -> str:
+    """The source of modules and of the user's modules that they import: JSON, texts by path. Empty where none is his.
+
+    The paths are relative to the folder that the modules are imported from. No `$` and no two braces stand in it,
+    which Kubernetes, Kubeflow and Argo would read as theirs.
+
+    Raises:
+        UserError: There is no such module, a file lies outside that folder, or all of it is too long for an argument.
+    """
+    sources: dict[str, str] = {}
+    for module in modules:
+        path = source_file(module)
+        if _is_users(path):
+            root = _import_root(module, path)
+            sources |= {_name_below(root, file): file.read_bytes().decode() for file in _needed(root, path)}
+    text = json.dumps(dict(sorted(sources.items()))) if sources else ""
+    text = text.replace("$", r"\u0024").replace("{{", r"{\u007b").replace("}}", r"}\u007d")
+    if len(text) > _INLINE_LIMIT:
+        raise UserError(
+            f"the user's modules have {len(text):,} bytes, and {_INLINE_LIMIT:,} fit into a compiled pipeline",
+            mend="build them into the image, and compile without --inline-modules",
+        )
+    return text
+
+
+@functools.cache
+def unpack(text: str) -> None:
+    """Makes what `packed` gave importable, before anything else of the same name.
+
+    Raises:
+        UserError: It is something else, or a path in it leads out of the folder that it is unpacked into.
+    """
+    sources = _texts(text)
+    folder = Path(tempfile.mkdtemp(prefix="taxiway-modules-")).resolve()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for name, source in sources.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(source.encode())
+    _inlined.insert(0, folder)
+    sys.path.insert(0, str(folder))
+
+
+def _texts(text: str) -> dict[str, str]:
+    try:
+        sources = dict[str, str](json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"the inlined modules are no JSON object: {error}", mend=_INLINE_AGAIN) from error
+    for name, source in sources.items():
+        path = PurePosixPath(name)
+        if not isinstance(source, str) or path.is_absolute() or ".." in path.parts or path.suffix != ".py":
+            raise UserError(f"the inlined modules have {name!r}, which is no module of a pipeline", mend=_INLINE_AGAIN)
+    return sources
+
+
+def _import_root(module: str, path: Path) -> Path:
+    """The folder that a module's name, or its file's, counts from."""
+    if module.endswith(".py"):
+        if Path(module).is_absolute():
+            mend = "name it from the working folder, or by import path"
+            raise UserError(f"{module} is a path of this machine alone", mend=mend)
+        return Path.cwd().resolve()
+    return next(root for root in _roots() if _file_in(root, module) == path).resolve()
+
+
+def _name_below(root: Path, file: Path) -> str:
+    if not file.is_relative_to(root):
+        raise UserError(
+            f"{file} lies outside {root}, which the modules are imported from",
+            mend="move it there, or build the modules into the image",
+        )
+    return str(file.relative_to(root))
+
+
+def _needed(root: Path, path: Path) -> set[Path]:
+    """A module's file, the user's files that it imports, and the `__init__.py` of the packages around them."""
+    needed, waiting = set[Path](), {path}
+    while waiting:
+        file = waiting.pop()
+        needed.add(file)
+        found = set(_imported_files(file, module_syntax.parse(file)))
+        above = [folder / "__init__.py" for folder in file.parents if folder != root and folder.is_relative_to(root)]
+        waiting |= (found | {package for package in above if package.is_file()}) - needed
+    return needed
+
+
+def load(module: str, function: str) -> Callable[..., Any]:
+    """Imports a module and returns one of its functions, wrapped so that what it raises is a `UserError`.
+
+    Raises:
+        UserError: The module is missing, cannot be imported, or has no such function.
+    """
+    path = source_file(module)
+    imported = load_module(module)
+    if not callable(getattr(imported, function, None)):
+        defined = sorted(name for name, value in vars(imported).items() if callable(value) and not name.startswith("_"))
+        raise UserError(
+            f"{path} defines no {function}",
+            mend=f"define {function} there (it has {', '.join(defined) or 'no functions'}), or name another module",
+        )
+    return getattr(imported, function)  # type: ignore[no-any-return]
+
+
+def load_module(module: str) -> ModuleType:
+    """Imports a module by import path or file; what it raises becomes a `UserError`."""
+    path = source_file(module)
+    imported: ModuleType = _calling(path, _import, module, path)
+    return imported
+
+
+def call(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """Calls a user's function; what it raises becomes a `UserError` whose traceback ends in the user's line."""
+    return _calling(_file_of(function), function, *arguments, **named)
+
+
+def _file_of(function: Callable[..., Any]) -> Path:
+    """Where a function was written; its module's file for a callable object."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    module = sys.modules.get(getattr(function, "__module__", ""))
+    return Path(code.co_filename if code else getattr(module, "__file__", None) or "the module")
+
+
+def _calling(path: Path, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    try:
+        return function(*arguments, **named)
+    except UserError:
+        raise
+    # A module that ends the process would pass for a stage that is done.
+    except (Exception, SystemExit) as error:
+        raise UserError(_short_traceback(path, error)) from error
+
+
+def _short_traceback(path: Path, error: BaseException) -> str:
+    """The frames of the user's own files, then the error: libraries in between say little to the user."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if f.filename == str(path) or _is_users(Path(f.filename))]
+    lines = [f'  File "{f.filename}", line {f.lineno}, in {f.name}\n    {f.line}' for f in own]
+    said = "".join(traceback.format_exception_only(error)).strip()
+    return "\n".join([f"{path.name} raised {said}", *lines])
+
+
+def _import(module: str, path: Path) -> ModuleType:
+    if not module.endswith(".py"):
+        _claim_package(module, path)
+        return importlib.import_module(module)
+    # Modules beside a file can be imported by it, as when Python runs a script.
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    imported = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = imported
+    try:
+        spec.loader.exec_module(imported)
+    except BaseException:
+        del sys.modules[path.stem]
+        raise
+    return imported
+
+
+def _claim_package(module: str, path: Path) -> None:
+    """Lets a folder without `__init__.py` win over an installed package of its name, as a file found first should."""
+    name, *inner = module.split(".")
+    folder = path.parents[len(inner) - (path.name != "__init__.py")] if inner else path.parent
+    if inner and not (folder / "__init__.py").exists():
+        package = ModuleType(name)
+        package.__path__ = [str(folder)]
+        sys.modules[name] = package
+
+
+def _find(module: str) -> Path | None:
+    """Finds a module's file on the path by folders alone; `importlib.util.find_spec` would run its parents."""
+    return next((file for root in _roots() if (file := _file_in(root, module))), None)
+
+
+def _roots() -> list[Path]:
+    return [*_inlined, Path.cwd(), *map(Path, sys.path)]
+
+
+def _file_in(folder: Path, name: str) -> Path | None:
+    """The file of a module in a folder; a package's goes before a module's, as for Python."""
+    inner = folder.joinpath(*filter(None, name.split(".")))
+    candidates = (inner / "__init__.py", inner.with_name(inner.name + ".py"))
+    return next((file.resolve() for file in candidates if file.is_file()), None)
+
+
+def _sources(path: Path, function: str) -> Iterator[str]:
+    """The text of what a function uses in its module, then that of the user's modules behind it, each once."""
+    (_, tree), *imported = _trees(path)
+    beside = _BESIDE.get(function, set()) & module_syntax.bound_names(tree)
+    yield _text(module_syntax.reached(tree, {function} | beside))
+    yield from (_text(tree.body) for _, tree in imported)
+
+
+def _trees(path: Path) -> Iterator[tuple[Path, ast.Module]]:
+    """A module's file and syntax tree, then those of the user's modules behind it, each once."""
+    seen, waiting = set[Path](), [path]
+    while waiting:
+        file = waiting.pop(0)
+        if file not in seen:
+            seen.add(file)
+            tree = module_syntax.parse(file)
+            yield file, tree
+            waiting += _imported_files(file, tree)
+
+
+def _text(statements: list[ast.stmt]) -> str:
+    """Source without comments and layout: they change nothing."""
+    return "\n".join(map(ast.unparse, statements))
+
+
+def _imported_files(path: Path, tree: ast.Module) -> list[Path]:
+    """The user's files that a module imports."""
+    found = {file for level, name in module_syntax.imports(tree) for file in _candidates(path, level, name)}
+    return sorted(filter(_is_users, found))
+
+
+def _candidates(path: Path, level: int, name: str) -> list[Path]:
+    """The files that an import may mean; one without dots means a file beside where the module is run as a file."""
+    if level:
+        found = [_file_in(folder, name) for folder in path.parents[level - 1 : level]]
+    elif name.partition(".")[0] in [package.name for package in _OURS]:
+        # The packages that run, whatever lies in the working folder under their names: a checkout, in an image.
+        found = []
+    else:
+        found = [_file_in(path.parent, name), _find(name)]
+    return [file for file in found if file]
+
+
+def _bound_names(path: Path, seen: set[Path]) -> set[str]:
+    tree = module_syntax.parse(path)
+    seen.add(path)
+    stars = [file for level, name in module_syntax.star_imports(tree) for file in _candidates(path, level, name)]
+    return module_syntax.bound_names(tree).union(*(_bound_names(file, seen) for file in stars if file not in seen))
+
+
+def _is_users(path: Path) -> bool:
+    """Whether a file is the user's: not Python's, not installed, not a stage's, not TensorFlow's rewriting of one."""
+    library = path.is_relative_to(_STANDARD_LIBRARY) or is_installed(path)
+    generated = not path.is_absolute() or path.name.startswith("__autograph_generated")
+    return not (generated or library or any(path.is_relative_to(package) for package in _OURS))

@@ -1,0 +1,1 @@
+"""Versions of data: DVC, Git, and files as they are."""

@@ -1,0 +1,226 @@
+"""The files of a Git revision as DVC shows them, whether Git or DVC holds them."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from components.contract.commands import typed
+from components.contract.digests import stream_digest
+from components.contract.errors import DataError, ServiceError, TaxiwayError, UserError
+from components.versioning.dvc_outputs import hash_file, hash_holder
+
+Info = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A revision of a repository, open for reading. Names are relative to the repository, with `/` between.
+
+    Attributes:
+        fs: DVC's file system (`dvc.api.DVCFileSystem`).
+        label: How messages call what is read: `data/chicago_taxi@v1`.
+    """
+
+    fs: Any
+    label: str
+
+    @property
+    def commit(self) -> str:
+        """The full Git commit."""
+        return str(self.fs.repo.get_rev())
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a file or folder of that name."""
+        with self._reading():
+            try:
+                self.fs.info("" if name == "." else name)
+            except FileNotFoundError:
+                return False
+            return True
+
+    def children(self, folder: str) -> list[str]:
+        """The names in a folder; none where there is no such folder."""
+        try:
+            return [PurePosixPath(name).name for name in self.fs.ls("" if folder == "." else folder, detail=False)]
+        except FileNotFoundError:
+            return []
+
+    def files(self, name: str) -> Iterator[tuple[str, Info]]:
+        """All files at or below a name, with what DVC knows of each.
+
+        Raises:
+            DataError: The hashes that DVC holds name a file outside of their folder.
+        """
+        # Not fsspec's find: in a listing that names `..` it goes round for ever.
+        with self._reading():
+            found = self.fs.ls("" if name == "." else name, detail=True)
+        for info in found:
+            is_folder = info["type"] == "directory"
+            # DVC shows a child without a name under the name of its folder.
+            child = checked_name("" if is_folder and info["name"] == name else info["name"])
+            if is_folder:
+                yield from self.files(child)
+            else:
+                yield child, info
+
+    def content(self, name: str, info: Info) -> str:
+        """`md5:<hex>` of a file that DVC holds, `sha256:<hex>` of one that Git holds."""
+        held = info.get("dvc_info", {})
+        digest = held.get("md5") or held.get("md5-dos2unix")
+        if digest:
+            return f"{'md5' if 'md5' in held else 'md5-dos2unix'}:{digest}"
+        with self._reading(), self.fs.open(name) as file:
+            return stream_digest(file)
+
+    def outputs(self, files: Mapping[str, Info]) -> dict[str, str]:
+        """The hash of each DVC output that holds one of the files, by the .dvc or dvc.lock file that tracks it."""
+        repositories = {info["repo"] for info in files.values()}
+        known = {out.fs_path.strip("/"): out for repo in repositories for out in repo.index.outs if out.hash_info}
+        holders = {place for name in files for place in _with_parents(name) if place in known}
+        return {
+            str(hash_holder(PurePosixPath(known[place].stage.path.strip("/")))): known[place].hash_info.value
+            for place in sorted(holders)
+        }
+
+    def fetch(self, name: str, info: Info, target: Path, content: str) -> None:
+        """Writes a file, from DVC's cache or remote or from Git, with what `files` and `content` said of it.
+
+        Raises:
+            DataError: What arrived is not what the hash says.
+            ServiceError: The file is neither in the cache nor to be had from a remote.
+        """
+        with self._reading():
+            # Without the info DVC would open its database anew in each thread.
+            self.fs.get_file(name, str(target), info={"dvc_info": info.get("dvc_info")})
+        algorithm, _, digest = content.partition(":")
+        found = hash_file(target, algorithm)
+        if found != digest:
+            what = f"the copy of {name} in DVC's cache or remote is damaged: expected {digest}, found {found}"
+            raise DataError(
+                what,
+                mend=f"drop it from the cache (.dvc/cache/files/md5), then: {typed('dvc fetch --all-commits')}",
+            )
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except TaxiwayError:
+            raise
+        except Exception as error:  # each storage library has errors of its own
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> ServiceError:
+        cause = error.__cause__ or error
+        remote = self.fs.repo.config["core"].get("remote")
+        fetch = f"`{typed('dvc fetch --all-commits')}`"
+        if remote:
+            what = f"cannot be read from the cache nor from the remote {remote!r}"
+            mend = f"see that the remote answers (`{typed('dvc remote list')}`), then: {fetch}"
+        else:
+            what = "are not in the cache, and no remote is configured"
+            where = typed("dvc remote add --default NAME URL")
+            mend = f"say where they are kept: `{where}`; then: {fetch}"
+        return ServiceError(f"the data of {self.label} {what}: {type(cause).__name__}: {cause}", mend=mend)
+
+
+def is_url(repo: str) -> bool:
+    """Whether a repository is one that Git clones, not a folder."""
+    return "://" in repo or bool(re.match(r"[\w.-]+@[\w.-]+:", repo))
+
+
+def without_credentials(url: str) -> str:
+    """A URL that may be shown and recorded."""
+    return re.sub(r"://[^/]*@", "://", url)
+
+
+def checked_name(name: str) -> str:
+    """A relative name that stays below the folder it is put in.
+
+    Raises:
+        DataError: It leads out of the folder.
+    """
+    if {"", ".", ".."} & set(name.split("/")):
+        raise DataError(f"the data name a file {name!r}, which leads out of their folder: refused")
+    return name
+
+
+@contextmanager
+def open_revision(repo: str, revision: str, label: str, dvc_root: Path | None = None) -> Iterator[Revision]:
+    """Opens a revision (any that `dvc.api` understands; the default branch where it is empty).
+
+    Args:
+        repo: The folder at the top of a Git repository, or a URL; a clone of it lives as long as this context.
+        revision: A tag, branch, commit, `HEAD~1`, ...
+        label: How messages call what is read.
+        dvc_root: A folder whose present DVC settings hold, in the place of those that the revision had: data outlive
+            the remotes that they were pushed to.
+
+    Raises:
+        UserError: There is no such revision, or DVC cannot read the repository.
+        ServiceError: The repository cannot be cloned.
+    """
+    from dvc.api import DVCFileSystem
+    from dvc.repo import Repo
+    from dvc.repo.open_repo import clean_repos
+
+    config = _present_settings(dvc_root)
+    # Folders with a .dvc of their own inside the repository get the settings from the factory.
+    factory = functools.partial(Repo, config=config)
+    fs = DVCFileSystem(repo=repo, rev=revision or None, subrepos=True, config=config, repo_factory=factory)
+    try:
+        _connect(fs, repo, revision)
+        yield Revision(fs, label)
+    finally:
+        fs.close()
+        if is_url(repo):
+            clean_repos()
+
+
+def _present_settings(dvc_root: Path | None) -> dict[str, Any]:
+    if dvc_root is None:
+        return {}
+    from dvc.config import Config
+
+    config = Config(str(dvc_root / ".dvc"))
+    return {section: config[section] for section in ("cache", "remote")} | {
+        "core": {"remote": config["core"]["remote"]} if "remote" in config["core"] else {}
+    }
+
+
+def _connect(fs: Any, repo: str, revision: str) -> None:
+    from dvc.exceptions import DvcException
+    from dvc.scm import CloneError, RevError
+
+    shown = without_credentials(repo)
+    try:
+        _ = fs.repo
+    except RevError as error:
+        near = difflib.get_close_matches(revision, _revisions(repo), n=3, cutoff=0.5)
+        mend = f"the nearest: {', '.join(near)}" if near else f"`git fetch --tags`, or see `git log` (in {shown})"
+        raise UserError(f"there is no revision {revision!r} in {shown}", mend=mend) from error
+    except CloneError as error:
+        mend = f"see that the URL is right and that you may read it: `{typed('git ls-remote', shown)}`"
+        raise ServiceError(f"{shown} cannot be cloned: {error}", mend=mend) from error
+    except DvcException as error:
+        raise UserError(f"DVC cannot open {shown}: {error}") from error
+
+
+def _revisions(repo: str) -> list[str]:
+    if is_url(repo):
+        return []
+    command = ["git", "-C", repo, "for-each-ref", "--format=%(refname:short)"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+
+
+def _with_parents(name: str) -> Iterator[str]:
+    yield name
+    yield from map(str, PurePosixPath(name).parents)

@@ -1,0 +1,5 @@
+"""`python -m taxiway`: the command line."""
+
+from taxiway.cli import main
+
+main()

@@ -1,0 +1,127 @@
+"""What is known of a pipeline's tasks before it runs, given the pipeline's parameters."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from components.contract.errors import UserError
+from taxiway.language import spec
+from taxiway.language.placeholders import fill, filled
+from taxiway.language.scope import UNKNOWN, NotYetKnownError, Scope
+from taxiway.language.spec import Json, Pipeline
+
+
+def scope(task: Mapping[str, Any], outer: Mapping[str, Any]) -> Scope:
+    """What the placeholders in a task's inputs and settings stand for.
+
+    Args:
+        task: The task.
+        outer: What is known of the parameters of the DAG that it stands in.
+    """
+    sources = task.get("inputs", {}).get("parameters", {})
+    constants = spec.constants(task)
+    return Scope({name: _value(sources[name], outer) for name in sources if name not in constants}, constants, outer)
+
+
+def parameters(component: Mapping[str, Any], task: Mapping[str, Any], outer: Mapping[str, Any]) -> Json:
+    """`as_written`, in the types that the component declares.
+
+    Raises:
+        UserError: A value is not of its type.
+    """
+    return spec.typed(component, as_written(component, task, outer))
+
+
+def as_written(component: Mapping[str, Any], task: Mapping[str, Any], outer: Mapping[str, Any]) -> Json:
+    """A task's parameters, defaults included; those that only the run will know are left out."""
+    around = scope(task, outer)
+    around = around.with_defaults(spec.defaults(component))
+    found = {name: value for name, value in around.parameters.items() if value is not UNKNOWN}
+    for name in around.constants:
+        # What a run cannot know either is a finding of `check`.
+        with contextlib.suppress(NotYetKnownError, UserError):
+            found[name] = around.constant(name)
+    return found
+
+
+def items(task: Mapping[str, Any], given: Mapping[str, Any], around: Scope) -> list[Json]:
+    """What a loop gives its body in each turn, as far as it is known.
+
+    Raises:
+        UserError: It runs over something else than a list.
+    """
+    iterator = task.get("parameterIterator")
+    if not iterator:
+        return []
+    source = iterator["items"]
+    listed: list[Any] = []
+    with contextlib.suppress(NotYetKnownError):
+        if "raw" in source:
+            listed = filled(spec.listed(source["raw"]), around)
+        elif source["inputParameter"] in given:
+            listed = spec.listed(given[source["inputParameter"]])
+    return [{iterator["itemInput"]: item} for item in listed]
+
+
+@dataclass(frozen=True)
+class KnownLeaf:
+    """A container or importer task of a pipeline, with what is known of it.
+
+    Attributes:
+        component: Its component in the compiled pipeline.
+        parameters: Its parameters, as far as they are known.
+        scope: What the placeholders in its settings stand for.
+    """
+
+    component: Json
+    parameters: Json
+    scope: Scope
+
+
+def leaves(pipeline: Pipeline, parameters: Mapping[str, Any]) -> Iterator[KnownLeaf]:
+    """Every container and importer task, given the pipeline's parameters; a loop's body once.
+
+    Raises:
+        UserError: A component runs inside of itself, or tasks wait for each other.
+    """
+    spec.leaves(pipeline)
+    yield from _leaves(pipeline, pipeline.root, spec.with_defaults(pipeline.root, parameters))
+
+
+def images(pipeline: Pipeline, parameters: Mapping[str, Any]) -> set[str]:
+    """The images of all containers, but for those that only the run will know."""
+    return {image for leaf in leaves(pipeline, parameters) for image in _image(pipeline, leaf)}
+
+
+def dag_parameters(component: Mapping[str, Any], values: Mapping[str, Any]) -> Json:
+    """The parameters of a DAG, `UNKNOWN` where only the run will know."""
+    return {**dict.fromkeys(component.get("inputDefinitions", {}).get("parameters", {}), UNKNOWN), **values}
+
+
+def _value(source: Mapping[str, Any], outer: Mapping[str, Any]) -> Any:
+    if "parameterExpressionSelector" in source:
+        return UNKNOWN
+    return outer.get(source.get("componentInputParameter", ""), UNKNOWN)
+
+
+def _leaves(pipeline: Pipeline, component: Json, values: Json) -> Iterator[KnownLeaf]:
+    outer = dag_parameters(component, values)
+    for task in component["dag"]["tasks"].values():
+        inner = pipeline.component(task)
+        given = as_written(inner, task, outer)
+        with contextlib.suppress(UserError):  # a value of another type is a finding of `check`
+            given = spec.typed(inner, given)
+        if "dag" in inner:
+            yield from _leaves(pipeline, inner, spec.inherited(task, outer) | given)
+        else:
+            yield KnownLeaf(inner, given, scope(task, outer))
+
+
+def _image(pipeline: Pipeline, leaf: KnownLeaf) -> Iterator[str]:
+    container = pipeline.executor(leaf.component).get("container")
+    # What a run cannot know either is a finding of `check`.
+    with contextlib.suppress(NotYetKnownError, UserError):
+        yield from [fill(container["image"], leaf.scope)] if container else []

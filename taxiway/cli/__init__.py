@@ -1,0 +1,92 @@
+"""The command line: what runs pipelines, tells of them, and serves what they made.
+
+Exit status: 0 done; 1 the machine or a service failed; 2 the input, a setting or the user's code has to change;
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from components import __version__
+from components.contract.errors import TaxiwayError
+from taxiway.cli.check import check_command
+from taxiway.cli.compile import compile_command
+from taxiway.cli.doctor import doctor_command
+from taxiway.cli.lineage import lineage_command
+from taxiway.cli.predict import predict_command
+from taxiway.cli.reproduce import reproduce_command
+from taxiway.cli.route import route_command
+from taxiway.cli.run import run_command
+from taxiway.cli.runs import runs_command
+from taxiway.cli.serve import ServeCommand, serve_command
+from taxiway.cli.submit import submit_command
+from taxiway.cli.versions import rollback_command, versions_command
+
+app = typer.Typer(
+    help="From raw data to a judged, pushed TensorFlow model.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"taxiway {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Only options that stand before a command."""
+
+
+app.command("run")(run_command)
+app.command("compile")(compile_command)
+app.command("check")(check_command)
+app.command("lineage")(lineage_command)
+app.command("runs")(runs_command)
+app.command("reproduce")(reproduce_command)
+app.command("submit")(submit_command)
+app.command("doctor")(doctor_command)
+app.command("serve", cls=ServeCommand)(serve_command)
+app.command("predict")(predict_command)
+app.command("route")(route_command)
+app.command("versions")(versions_command)
+app.command("rollback")(rollback_command)
+
+
+def main() -> None:
+    """The `taxiway` command."""
+    try:
+        app()
+    except TaxiwayError as error:
+        Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        _leave(error.exit_status)
+    except KeyboardInterrupt:
+        _leave(130)
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        _leave(end.code or 0)
+
+
+def _leave(status: int) -> NoReturn:
+    """Ends the process without taking apart all that was imported, which takes longer than many a cached run."""
+    logging.shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

@@ -1,0 +1,27 @@
+"""`taxiway compile`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from taxiway.cli.options import InlineModules, PipelineName, Profiles
+
+
+def compile_command(
+    pipeline: PipelineName,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The YAML file to write.")],
+    profile: Profiles = [],  # noqa: B006
+    inline_modules: InlineModules = False,
+    kubernetes: Annotated[
+        bool, typer.Option("--kubernetes", help="As custom resources for `kubectl apply`: Pipeline, PipelineVersion.")
+    ] = False,
+) -> None:
+    """Compile a pipeline to the IR that open-source Kubeflow accepts (2.1.0)."""
+    from taxiway.kubeflow import compilation
+
+    compiled = compilation.compiled(pipeline, profile, inline_modules)
+    compilation.write(compiled, output, kubernetes=kubernetes)
+    print(f"wrote {output}")

@@ -1,0 +1,24 @@
+"""`taxiway lineage`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+
+def lineage_command(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A pushed version, an artifact's path, or a digest.")],
+    json_output: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show what an artifact was made from, back to the data's version and the code's commit."""
+    from taxiway.lineage import chain, tree
+    from taxiway.lineage.store import LineageStore
+    from taxiway.storage.home import Home
+
+    found = chain.trace(target, store=LineageStore.open_existing(Home.default().lineage))
+    if json_output:
+        print(chain.to_json(found))
+    else:
+        Console().print(tree.render(found))

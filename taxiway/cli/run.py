@@ -1,0 +1,56 @@
+"""`taxiway run`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from taxiway.cli.options import Parameters, PipelineName, parsed_parameters
+
+if TYPE_CHECKING:
+    from taxiway.runs.session import LauncherFactory
+
+
+def run_command(
+    pipeline: PipelineName,
+    param: Parameters = [],  # noqa: B006 (typer reads it)
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every task, whatever earlier runs made.")] = False,
+    jobs: Annotated[int, typer.Option(help="Tasks at once; as many as processors by default.")] = 0,
+    runner: Annotated[
+        Literal["local", "docker"], typer.Option(help="Stages as processes, or in their images by Docker or Podman.")
+    ] = "local",
+    json_output: Annotated[bool, typer.Option("--json", help="Print the run's record to standard output.")] = False,
+) -> None:
+    """Run a pipeline on this machine: stages in parallel, cached by content."""
+    from taxiway.runs import progress, session
+    from taxiway.runs.record import RunFailedError
+
+    command = shlex.join([progress.command_name(), *sys.argv[1:]])
+    try:
+        run = session.run(
+            pipeline,
+            use_cache=not no_cache,
+            jobs=jobs or None,
+            launcher=_launcher(runner),
+            command=command,
+            **parsed_parameters(param),
+        )
+    except RunFailedError as error:
+        # The summary has said why.
+        run = error.run
+    if json_output:
+        print((run.folder / "run.json").read_text())
+    raise typer.Exit(run.exit_status)
+
+
+def _launcher(runner: str) -> LauncherFactory:
+    if runner == "docker":
+        from taxiway.runner.containers import ContainerLauncher
+
+        return ContainerLauncher
+    from taxiway.runner.local import LocalLauncher
+
+    return LocalLauncher

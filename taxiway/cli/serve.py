@@ -1,0 +1,236 @@
+"""`taxiway serve`."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from components.contract.errors import UserError
+from components.user_code import custom_op_loading
+from taxiway.serving import flags, quiet
+
+if TYPE_CHECKING:
+    from taxiway.serving.model.batching import Batching
+    from taxiway.serving.model.model_config import ModelSettings
+    from taxiway.serving.server import Tls
+
+
+class ServeCommand(TyperCommand):
+    """The command as a class, to see what was typed before its options are read."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuses TF Serving's flags by what they are called here."""
+        flags.refuse(args)
+        return super().parse_args(ctx, args)
+
+
+def serve_command(
+    base_path: Annotated[
+        Path | None, typer.Argument(metavar="FOLDER", help="A pushed model: its sub-folders are versions.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="TF Serving's model config; read anew when it changes."),
+    ] = None,
+    model_name: Annotated[str, typer.Option(metavar="NAME", help="The model's name; the folder's by default.")] = "",
+    port: Annotated[int, typer.Option(help="The gRPC port; 0 for any free one.")] = 8500,
+    rest_port: Annotated[int, typer.Option(help="The REST port; 0 for any free one.")] = 8501,
+    host: Annotated[str, typer.Option(help="Where to listen; other machines reach 0.0.0.0.")] = "127.0.0.1",
+    enable_batching: Annotated[
+        bool, typer.Option("--enable-batching", help="Requests share calls of the model.")
+    ] = False,
+    batching_parameters_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TF Serving's batching parameters.")
+    ] = None,
+    monitoring_config_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TF Serving's monitoring config: where metrics are.")
+    ] = None,
+    per_model_batching: Annotated[
+        bool,
+        typer.Option(
+            "--per-model-batching", help="Each version batches as its batching_params.pbtxt says; not without one."
+        ),
+    ] = False,
+    verify: Annotated[
+        bool | None,
+        typer.Option(
+            "--verify/--no-verify",
+            help="Load only what has the content of its provenance.json; by default, what has none is loaded too.",
+        ),
+    ] = None,
+    public_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Load only what the holder of this key's other half has signed.")
+    ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="The server's certificate.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key.")] = None,
+    tls_client_ca: Annotated[Path | None, typer.Option(metavar="FILE", help="Who signs clients' certificates.")] = None,
+    grpc_socket: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A Unix socket where gRPC is answered too.")
+    ] = None,
+    grpc_argument: Annotated[
+        list[str], typer.Option(metavar="NAME=VALUE", help="A channel argument of gRPC's server; may be repeated.")
+    ] = [],  # noqa: B006 (typer reads it)
+    poll_seconds: Annotated[
+        float, typer.Option(help="How often versions are looked for; 0 looks once, at the start.", min=0)
+    ] = 1.0,
+    reload_root: Annotated[
+        list[Path],
+        typer.Option(
+            metavar="FOLDER",
+            help="Clients may name base paths in it (HandleReloadConfigRequest); may be repeated. By default, only in "
+            "those that are served at the start.",
+        ),
+    ] = [],  # noqa: B006 (typer reads it)
+    allow_labels_of_unavailable_versions: Annotated[
+        bool,
+        typer.Option(
+            "--allow-labels-of-unavailable-versions", help="A new label may name a version that is not there yet."
+        ),
+    ] = False,
+    custom_ops: Annotated[
+        list[str],
+        typer.Option(
+            metavar="MODULE|FILE.so",
+            help="Operations that a model has and TensorFlow has not, such as tensorflow_text's; may be repeated.",
+        ),
+    ] = [],  # noqa: B006 (typer reads it)
+    saved_model_tags: Annotated[
+        str, typer.Option(metavar="TAG,...", help="Which graph of a SavedModel is served.")
+    ] = "serve",
+    rest_timeout_seconds: Annotated[
+        float, typer.Option(help="How long a REST request may take, and its body stand still.", min=0.001)
+    ] = 30.0,
+    cors: Annotated[
+        bool, typer.Option("--cors", help="REST answers may be read by the pages of any web site.")
+    ] = False,
+    max_request_mb: Annotated[int, typer.Option(help="The largest request, in MiB.", min=1, max=2047)] = 64,
+    tensorflow_intra_op_parallelism: Annotated[
+        int, typer.Option(metavar="N", help="Threads of one operation of a model; 0 for TensorFlow's choice.", min=0)
+    ] = 0,
+    max_waiting: Annotated[int, typer.Option(help="The most requests of a version that wait for it.", min=1)] = 1000,
+    address_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to write the addresses: gRPC, then REST.")
+    ] = None,
+) -> None:
+    """Serve pushed models over TF Serving's gRPC and REST APIs."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(message)s")
+    tls = _tls(tls_cert, tls_key, tls_client_ca)
+    if public_key and not public_key.is_file():
+        raise UserError(f"there is no file {public_key}", mend="name a public key in PEM form")
+    quiet.import_tensorflow()
+    models = _models(base_path, config, model_name)
+    custom_op_loading.load(custom_ops)
+
+    from taxiway.serving import server
+    from taxiway.serving.model.verification import Verification
+
+    settings = server.Settings(
+        models=tuple(models),
+        config=config,
+        host=host,
+        port=port,
+        rest_port=rest_port,
+        tls=tls,
+        batching=_batching(enable_batching or per_model_batching, batching_parameters_file),
+        per_model_batching=per_model_batching,
+        verification=Verification({None: "recorded", True: "always", False: "never"}[verify], public_key),  # type: ignore[arg-type]
+        poll_seconds=poll_seconds,
+        max_request_bytes=max_request_mb << 20,
+        max_waiting=max_waiting,
+        intra_op_parallelism=tensorflow_intra_op_parallelism,
+        metrics_paths=_metrics_paths(monitoring_config_file),
+        grpc_socket=grpc_socket,
+        grpc_arguments=_grpc_arguments(grpc_argument),
+        reload_roots=tuple(_reload_roots(reload_root)),
+        early_labels=allow_labels_of_unavailable_versions,
+        saved_model_tags=_tags(saved_model_tags),
+        rest_timeout_seconds=rest_timeout_seconds,
+        cors=cors,
+    )
+    server.run(settings, address_file)
+
+
+def _models(base_path: Path | None, config: Path | None, name: str) -> list[ModelSettings]:
+    if (base_path is None) == (config is None):
+        raise UserError("what is to be served?", mend="name the folder of a pushed model, or --config FILE")
+    from taxiway.serving.model import model_config
+
+    if config:
+        if name:
+            raise UserError(f"both {config} and --model-name name the model", mend="leave one out")
+        return model_config.load(config)
+    assert base_path is not None
+    folder = base_path.resolve()
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {base_path}", mend="name the folder that a run pushed to")
+    if (folder / "saved_model.pb").is_file():
+        raise UserError(
+            f"{base_path} is a version, not the folder of versions",
+            mend=f"serve the folder above it, {folder.parent}",
+        )
+    return [model_config.ModelSettings(name or folder.name, folder)]
+
+
+def _grpc_arguments(given: list[str]) -> dict[str, int | str]:
+    found: dict[str, int | str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise UserError(
+                f"--grpc-argument {text} is no NAME=VALUE", mend="write one such as grpc.max_connection_age_ms=2000"
+            )
+        found[name] = _int32_or_text(value)
+    return found
+
+
+def _int32_or_text(value: str) -> int | str:
+    """The value of an argument: gRPC has these two types alone."""
+    number = int(value) if re.fullmatch(r"-?\d{1,10}", value) else None
+    return number if number is not None and -(1 << 31) <= number < 1 << 31 else value
+
+
+def _reload_roots(given: list[Path]) -> Iterator[Path]:
+    for folder in given:
+        if not folder.is_dir():
+            raise UserError(f"--reload-root: there is no folder {folder}", mend="make it, or name another")
+        yield folder.resolve()
+
+
+def _tags(given: str) -> tuple[str, ...]:
+    tags = tuple(filter(None, (tag.strip() for tag in given.split(","))))
+    if not tags:
+        raise UserError("--saved-model-tags names no tag", mend="write serve, which most models are saved with")
+    return tags
+
+
+def _batching(enabled: bool, file: Path | None) -> Batching | None:
+    if not enabled and not file:
+        return None
+    from taxiway.serving.model import batching, model_config
+
+    return model_config.load_batching(file) if file else batching.Batching()
+
+
+def _metrics_paths(file: Path | None) -> tuple[str, ...]:
+    from taxiway.serving.model import model_config
+    from taxiway.serving.rest import routes
+
+    return model_config.load_monitoring(file) if file else routes.METRICS_PATHS
+
+
+def _tls(cert: Path | None, key: Path | None, client_ca: Path | None) -> Tls | None:
+    if not (cert or key or client_ca):
+        return None
+    from taxiway.network.certificates import require_loadable
+    from taxiway.serving.server import Tls
+
+    require_loadable(cert, key, client_ca, "serve")
+    if not (cert and key):
+        raise UserError("--tls-client-ca is given, but no certificate", mend="add --tls-cert and --tls-key")
+    return Tls(cert, key, client_ca)

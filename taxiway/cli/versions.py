@@ -1,0 +1,64 @@
+"""`taxiway versions` and `taxiway rollback`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from components.contract.errors import UserError
+
+DestinationUrl = Annotated[
+    str, typer.Argument(metavar="DESTINATION", help="Where models are pushed to: a folder, or s3://, gs://.")
+]
+Config = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="TF Serving's models.config, for its labels.")
+]
+
+
+def versions_command(
+    destination: DestinationUrl,
+    config: Config = None,
+    json_output: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """List pushed versions: served or retired, their labels, metrics, data and commits."""
+    from taxiway.lineage.store import LineageStore
+    from taxiway.storage.home import Home
+    from taxiway.versions import listing
+
+    found = listing.versions_at(destination, config, LineageStore.open_existing(Home.default().lineage))
+    if json_output:
+        print(listing.to_json(found))
+    else:
+        listing.show(found, Console())
+
+
+def rollback_command(
+    destination: DestinationUrl,
+    to: Annotated[
+        int | None, typer.Option(metavar="VERSION", help="By default the last blessed one before the current.")
+    ] = None,
+    config: Config = None,
+    reason: Annotated[str, typer.Option(help="Why; kept in the lineage.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Serve another version: move the label `stable`, or take the later versions back. Nothing is deleted."""
+    from taxiway.lineage.store import LineageStore
+    from taxiway.storage.home import Home
+    from taxiway.versions import rollback
+
+    planned = rollback.plan(destination, to, config)
+    print(planned)
+    if not yes:
+        _ask()
+    rollback.roll_back(planned, reason, LineageStore.open(Home.default().lineage))
+    print("done")
+
+
+def _ask() -> None:
+    if not sys.stdin.isatty():
+        raise UserError("nothing was changed: nobody is there to confirm it", mend="give --yes")
+    typer.confirm("Go on?", abort=True)

@@ -1,0 +1,1 @@
+"""The compiled pipeline language: the spec, its placeholders and its conditions."""

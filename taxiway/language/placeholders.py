@@ -1,0 +1,214 @@
+"""Kubeflow's placeholders, `{{$...}}`, filled in one pass: what a value contains is never filled again.
+
+Source: kfp/dsl/placeholders.py and backend/src/v2/component/launcher_v2.go.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+from components.contract.errors import UserError
+from components.execution.executor import CHANNEL, local_path
+
+_PLACEHOLDER = re.compile(
+    # Templates of other languages begin with `{{$name`: theirs stay.
+    r"\{\{\$(?P<body>(?=[.}])(?:[^}'\"]|'[^']*'|\"[^\"]*\"|\}(?!\}))*)\}\}"
+    # What the compiler writes for a value until it finds the input that brings it. It does not look into environment
+    # variables, conditions, loops, and keys of maps.
+    r"|\{\{channel:task=(?P<task>[^;]*);name=(?P<name>[^;]*);type=.*?;\}\}"
+)
+_PORT = re.compile(
+    r"\.(?P<side>inputs|outputs)\.(?P<what>parameters|artifacts)\[['\"](?P<name>[^'\"]+)['\"]\]\.?(?P<field>.*)"
+)
+
+_OUTPUT_FILE = (".outputs.output_file", ".outputs.output_metadata_uri", ".outputMetadataUri")
+OF_A_RUN = frozenset(
+    f".{name}"
+    for name in (
+        "pipeline_job_name",
+        "pipeline_job_resource_name",
+        "pipeline_job_uuid",
+        "pipeline_job_create_time_utc",
+        "pipeline_job_schedule_time_utc",
+        "pipeline_root",
+        "pipeline_task_name",
+        "pipeline_task_uuid",
+        "workspace_path",
+    )
+)
+"""The bodies that stand for facts about the run or the task."""
+
+Lookup = Callable[[str], Any]
+
+
+def fill(template: str, lookup: Lookup) -> str:
+    """Replaces each placeholder of a template by what `lookup` returns for its body, such as `.outputs.output_file`."""
+    return _PLACEHOLDER.sub(lambda match: text(lookup(_body(match))), template)
+
+
+def filled(value: Any, lookup: Lookup, typed: type | tuple[type, ...] = (list, dict)) -> Any:
+    """A JSON value with the placeholders in all its texts replaced.
+
+    Args:
+        value: The value; keys of maps are texts, too.
+        lookup: Gives the value of a placeholder's body.
+        typed: The types of values that stay what they are where the whole text is one placeholder. Others become
+            text, as Kubeflow's launcher has it; lists and maps it cannot bring there.
+    """
+    if isinstance(value, list):
+        return [filled(item, lookup, typed) for item in value]
+    if isinstance(value, dict):
+        return {fill(key, lookup): filled(item, lookup, typed) for key, item in value.items()}
+    if not isinstance(value, str):
+        return value
+    if (body := whole(value)) is not None and isinstance(found := lookup(body), typed):
+        return found
+    return fill(value, lookup)
+
+
+def whole(template: str) -> str | None:
+    """The body of the placeholder that a template is; None where it is more than that, or none."""
+    match = _PLACEHOLDER.fullmatch(template)
+    return _body(match) if match else None
+
+
+def input_parameter(body: str) -> str | None:
+    """The name of the input parameter that a placeholder stands for; None where it stands for something else."""
+    port = _PORT.fullmatch(body)
+    is_parameter = port and (port["side"], port["what"], port["field"]) == ("inputs", "parameters", "")
+    return port["name"] if port and is_parameter else None
+
+
+def text(value: Any) -> str:
+    """A parameter's value as Kubeflow writes it where a text is wanted."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return format(Decimal(repr(value)), "f").removesuffix(".0")
+    return "" if value is None else json.dumps(value)
+
+
+def _body(match: re.Match[str]) -> str:
+    if match["body"] is not None:
+        return match["body"]
+    producer = f"{match['task']}-" if match["task"] else ""
+    return f".inputs.parameters['{CHANNEL}{producer}{match['name']}']"
+
+
+def fill_command(
+    words: list[str], executor_input: Mapping[str, Any], facts: Mapping[str, str] = MappingProxyType({})
+) -> list[str]:
+    """A container's command or arguments with placeholders filled; an absent optional part takes no word.
+
+    Raises:
+        UserError: A placeholder names an input or output that the task does not have.
+    """
+
+    def lookup(body: str) -> str:
+        return facts[body] if body in facts else _value(body, executor_input)
+
+    present = partial(_is_present, executor_input["inputs"])
+    return [filled for word in words for filled in _fill_word(word, present, lookup)]
+
+
+def bodies(words: Iterable[str]) -> list[str]:
+    """The bodies of all placeholders in a container's command or arguments, whatever may be present."""
+    return [body for word in words for body in bodies_in(word)]
+
+
+def bodies_in(value: Any) -> list[str]:
+    """The bodies of the placeholders in a value, however deep in lists and maps."""
+    return [_body(match) for part in _texts(value) for match in _PLACEHOLDER.finditer(part)]
+
+
+def problem(body: str, component: Mapping[str, Any]) -> str:
+    """Why a container of this component cannot have a placeholder filled; empty where it can."""
+    if body == "" or body in _OUTPUT_FILE or body in OF_A_RUN:
+        return ""
+    port = _PORT.fullmatch(body)
+    if not port:
+        return "is not known"
+    definitions = component.get(f"{port['side'].removesuffix('s')}Definitions", {}).get(port["what"], {})
+    if port["name"] not in definitions:
+        return f"names {port['name']!r}, which the component does not have"
+    field = port["field"]
+    if port["what"] == "parameters":
+        return "" if field == ("" if port["side"] == "inputs" else "output_file") else "is not known"
+    if field == "":
+        return "stands for a list of artifacts, which no container gets so; give it {{$}}, which has them"
+    if port["side"] == "outputs" and field.startswith("metadata["):
+        return "names what an artifact gets from the task itself"
+    return "" if field in ("path", "uri", "name", "metadata") or field.startswith("metadata[") else "is not known"
+
+
+def _is_present(inputs: Mapping[str, Any], name: str) -> bool:
+    parameter = inputs.get("parameterValues", {}).get(name)
+    return parameter is not None or bool(inputs.get("artifacts", {}).get(name, {}).get("artifacts"))
+
+
+def _is_structure(word: str) -> bool:
+    return word.startswith(('{"IfPresent"', '{"Concat"'))
+
+
+def _fill_word(word: str, present: Callable[[str], bool], lookup: Lookup) -> list[str]:
+    return _fill_structure(json.loads(word), present, lookup) if _is_structure(word) else [fill(word, lookup)]
+
+
+def _fill_structure(part: Any, present: Callable[[str], bool], lookup: Lookup) -> list[str]:
+    if isinstance(part, str):
+        return _fill_word(part, present, lookup)
+    if isinstance(part, list):
+        return [word for item in part for word in _fill_structure(item, present, lookup)]
+    if "Concat" in part:
+        return ["".join(_fill_structure(part["Concat"], present, lookup))]
+    choice = part["IfPresent"]
+    chosen = choice["Then"] if present(choice["InputName"]) else choice.get("Else", [])
+    return _fill_structure(chosen, present, lookup)
+
+
+def _texts(part: Any) -> Iterator[str]:
+    """The texts in a word or in a part of it."""
+    if isinstance(part, str) and _is_structure(part):
+        part = json.loads(part)
+    if isinstance(part, str):
+        yield part
+    elif isinstance(part, list | dict):
+        for inner in (*part, *part.values()) if isinstance(part, dict) else part:
+            yield from _texts(inner)
+
+
+def _value(body: str, executor_input: Mapping[str, Any]) -> str:
+    if body == "":
+        return json.dumps(executor_input)
+    if body in _OUTPUT_FILE:
+        return str(executor_input["outputs"]["outputFile"])
+    port = _PORT.fullmatch(body)
+    if not port:
+        raise UserError(f"the placeholder {{{{${body}}}}} is not known")
+    try:
+        return _port_value(port, executor_input[port["side"]])
+    except (KeyError, IndexError) as error:
+        raise UserError(f"the placeholder {{{{${body}}}}} names {error}, which this task does not have") from error
+
+
+def _port_value(port: re.Match[str], side: Mapping[str, Any]) -> str:
+    name, field = port["name"], port["field"]
+    if port["what"] == "parameters":
+        if port["side"] == "outputs":
+            return str(side["parameters"][name]["outputFile"])
+        return text(side["parameterValues"][name])
+    artifact = side["artifacts"][name]["artifacts"][0]
+    if field == "path":
+        return str(local_path(artifact["uri"]))
+    if field == "metadata":
+        return json.dumps(artifact["metadata"])
+    if field.startswith("metadata"):
+        return text(artifact["metadata"][field.removeprefix("metadata").strip("[]'\".")])
+    return str(artifact[field])

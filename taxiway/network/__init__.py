@@ -1,0 +1,1 @@
+"""What our servers and clients share: HTTP, gRPC health, certificates."""

@@ -1,0 +1,45 @@
+"""What a task's code imports, read from the compiled pipeline without running anything."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from components.user_code import module_syntax
+from components.user_code.module_syntax import ANYTHING
+
+_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_EXECUTOR = "kfp.dsl.executor_main"  # what runs a lightweight Python component; its source is the command's last word
+
+
+def of_command(container: Mapping[str, Any]) -> set[str]:
+    """What the command of a container that is no stage imports: ANYTHING where it is not one of kfp's functions.
+
+    A shell's program may start whatever is on the path.
+    """
+    words = [str(word) for word in [*container.get("command", []), *container.get("args", [])]]
+    trees = [tree for word in words if "def " in word and (tree := _parsed(word))]
+    if not trees or not any(_EXECUTOR in word for word in words) or any(map(module_syntax.imports_anything, trees)):
+        return {ANYTHING}
+    return {_EXECUTOR}.union(*({name for _, name in module_syntax.imports(tree)} for tree in trees))
+
+
+def named_in(value: Any) -> Iterator[str]:
+    """The texts in a parameter that may be modules' names, as the `module` of a metric is."""
+    if isinstance(value, str):
+        yield from [value] if _DOTTED.fullmatch(value) else []
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from named_in(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from named_in(each)
+
+
+def _parsed(text: str) -> ast.Module | None:
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError):
+        return None

@@ -1,0 +1,112 @@
+"""A run as it is told: its tasks, what they made, and how they ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from components.contract.artifacts import Artifact
+from components.contract.errors import TaxiwayError
+from components.execution import provenance
+from taxiway.runner.graph import State
+
+
+class RunFailedError(TaxiwayError):
+    """A task failed; `run` tells which, and what the others gave."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run.error)
+        self.exit_status = run.exit_status
+        self.run = run
+
+
+@dataclass
+class Task:
+    """How one task of a run ended.
+
+    Attributes:
+        state: How it ended.
+        outputs: Its artifacts by output name; of a list the first.
+        parameters: Its output parameters.
+        seconds: Wall time; near 0 where it was cached.
+        cpu_seconds: Processor time.
+        peak_mb: The most memory that it held, in MB.
+        error: Why it failed.
+        log: Its log file.
+    """
+
+    state: State
+    outputs: dict[str, Artifact] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_mb: float = 0.0
+    error: str = ""
+    log: Path = Path()
+
+
+@dataclass
+class Run:
+    """A run of a pipeline.
+
+    Attributes:
+        id: Its name: `<pipeline>-<UTC time>-<suffix>`.
+        pipeline: The pipeline's name.
+        folder: Its logs, its `run.json` and the pipeline that was run.
+        state: How it ended.
+        tasks: Its tasks by name, in the order in which they ended.
+        outputs: What the pipeline's function returned: parameters, artifacts, and lists of artifacts, by name.
+        seconds: Wall time.
+        command: The command that starts it again, where it came from the command line.
+        error: Why it failed.
+        exit_status: 0; 2 where the input, a setting or the user's code has to change; else 1.
+    """
+
+    id: str
+    pipeline: str
+    folder: Path
+    state: State = State.SUCCEEDED
+    tasks: dict[str, Task] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    command: str = ""
+    error: str = ""
+    exit_status: int = 0
+
+    @property
+    def artifacts(self) -> dict[str, Artifact]:
+        """All artifacts by output name; where two tasks share a name, as `<task>.<output>`."""
+        several = [name for task in self.tasks.values() for name in task.outputs]
+        return {
+            name if several.count(name) == 1 else f"{task_name}.{name}": artifact
+            for task_name, task in self.tasks.items()
+            for name, artifact in task.outputs.items()
+        }
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The overall metrics of the run's evaluations; where two tasks share a name, as `<task>.<name>`."""
+        found = [(task, *metric) for task, metrics in self.evaluations.items() for metric in metrics.items()]
+        names = [name for _, name, _ in found]
+        return {name if names.count(name) == 1 else f"{task}.{name}": value for task, name, value in found}
+
+    @property
+    def evaluations(self) -> dict[str, dict[str, float]]:
+        """The overall metrics of each task that evaluates."""
+        return {
+            name: metrics
+            for name, task in self.tasks.items()
+            if (metrics := {k: v for output in task.outputs.values() for k, v in _metrics(output).items()})
+        }
+
+    @property
+    def failures(self) -> list[str]:
+        """The names of the tasks that failed."""
+        return [name for name, task in self.tasks.items() if task.state == State.FAILED]
+
+
+def _metrics(artifact: Artifact) -> dict[str, float]:
+    if artifact.type_name != "ModelEvaluation":
+        return {}
+    return provenance.numbers(artifact.metadata)

@@ -1,0 +1,224 @@
+"""The gRPC side of the model server: TF Serving's services, as its stubs describe them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable
+from typing import Any
+
+import grpc
+from google.protobuf.message import Message
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
+    model_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+    regression_pb2,
+)
+
+from components.contract.errors import TaxiwayError
+from components.data import tensor_protos
+from taxiway.serving import examples
+from taxiway.serving.errors import ServingError
+from taxiway.serving.model import model_config
+from taxiway.serving.model.model_version import ModelVersion, fill_outputs
+from taxiway.serving.operations import Operations
+from taxiway.serving.rest.bodies import computed
+
+_CODE = grpc.StatusCode
+_CONFIG_WHERE = "the request's config"
+
+_log = logging.getLogger(__name__)
+
+
+class _Answering:
+    """Answers calls with results or with TF Serving's codes and messages."""
+
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+
+    async def _answered(self, api: str, spec: model_pb2.ModelSpec, result: Awaitable[Any], context: Any) -> Any:
+        began, code = time.perf_counter(), _CODE.OK
+        try:
+            return await result
+        except ServingError as error:
+            code = error.code
+            await context.abort(error.code, error.message)
+        except asyncio.CancelledError:
+            code = _CODE.CANCELLED
+            raise
+        except Exception:
+            code = _CODE.INTERNAL
+            _log.exception("%s failed", api)
+            await context.abort(code, "Internal error; the server's log says more")
+        finally:
+            seconds = time.perf_counter() - began
+            self._operations.metrics.request(self._operations.known_name(spec.name), api, "GRPC", code.name, seconds)
+
+
+class PredictionService(_Answering, prediction_service_pb2_grpc.PredictionServiceServicer):
+    """tensorflow.serving.PredictionService."""
+
+    def __init__(self, operations: Operations, max_request_bytes: int) -> None:
+        super().__init__(operations)
+        self._max_request_bytes = max_request_bytes
+
+    async def Predict(self, request: predict_pb2.PredictRequest, context: Any) -> Any:  # noqa: N802
+        """Runs a signature on tensors."""
+        return await self._answered("Predict", request.model_spec, self._predict(request), context)
+
+    async def Classify(self, request: classification_pb2.ClassificationRequest, context: Any) -> Any:  # noqa: N802
+        """Classifies examples."""
+        return await self._answered("Classify", request.model_spec, self._classify(request), context)
+
+    async def Regress(self, request: regression_pb2.RegressionRequest, context: Any) -> Any:  # noqa: N802
+        """Regresses examples."""
+        return await self._answered("Regress", request.model_spec, self._regress(request), context)
+
+    async def MultiInference(self, request: inference_pb2.MultiInferenceRequest, context: Any) -> Any:  # noqa: N802
+        """Classifies and regresses the same examples with several signatures of one model."""
+        spec = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
+        return await self._answered("MultiInference", spec, self._multi_inference(request), context)
+
+    async def GetModelMetadata(  # noqa: N802
+        self, request: get_model_metadata_pb2.GetModelMetadataRequest, context: Any
+    ) -> Any:
+        """A version's signatures."""
+        return await self._answered("GetModelMetadata", request.model_spec, self._metadata(request), context)
+
+    async def _predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
+        size = max(request.ByteSize(), tensor_protos.values_in(request.inputs))
+        async with self._operations.lease(request.model_spec) as version:
+            signature = version.signature(request.model_spec.signature_name)
+            signature.require_names(request.inputs)
+            inputs = await computed(size, _arrays, request, self._max_request_bytes)
+            outputs = await version.predict(signature.name, inputs, request.output_filter)
+            answer = predict_pb2.PredictResponse()
+            version.name_in(answer.model_spec, signature)
+        size = sum(array.nbytes for array in outputs.values())
+        await computed(size, fill_outputs, answer, signature, outputs)
+        return answer
+
+    async def _classify(
+        self, request: classification_pb2.ClassificationRequest
+    ) -> classification_pb2.ClassificationResponse:
+        async with self._operations.lease(request.model_spec) as version:
+            name = request.model_spec.signature_name
+            result = await version.classify(name, examples.serialized(request.input))
+            answer = classification_pb2.ClassificationResponse(result=result)
+            version.name_in(answer.model_spec, version.signature(name))
+            return answer
+
+    async def _regress(self, request: regression_pb2.RegressionRequest) -> regression_pb2.RegressionResponse:
+        async with self._operations.lease(request.model_spec) as version:
+            name = request.model_spec.signature_name
+            result = await version.regress(name, examples.serialized(request.input))
+            answer = regression_pb2.RegressionResponse(result=result)
+            version.name_in(answer.model_spec, version.signature(name))
+            return answer
+
+    async def _multi_inference(
+        self, request: inference_pb2.MultiInferenceRequest
+    ) -> inference_pb2.MultiInferenceResponse:
+        _require_one_model(request)
+        given = examples.serialized(request.input)
+        answer = inference_pb2.MultiInferenceResponse()
+        async with self._operations.lease(request.tasks[0].model_spec) as version:
+            for task in request.tasks:
+                answer.results.append(await _inferred(version, task, given))
+        return answer
+
+    async def _metadata(
+        self, request: get_model_metadata_pb2.GetModelMetadataRequest
+    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
+        if not request.metadata_field:
+            raise _invalid("GetModelMetadataRequest must specify at least one metadata_field")
+        for field in request.metadata_field:
+            if field != "signature_def":
+                raise _invalid(f"Metadata field {field} is not supported")
+        return self._operations.metadata(request.model_spec)
+
+
+class ModelService(_Answering, model_service_pb2_grpc.ModelServiceServicer):
+    """tensorflow.serving.ModelService."""
+
+    async def GetModelStatus(  # noqa: N802
+        self, request: get_model_status_pb2.GetModelStatusRequest, context: Any
+    ) -> Any:
+        """The states of a model's versions."""
+        return await self._answered("GetModelStatus", request.model_spec, self._status(request), context)
+
+    async def HandleReloadConfigRequest(  # noqa: N802
+        self, request: model_management_pb2.ReloadConfigRequest, context: Any
+    ) -> Any:
+        """Serves other models, versions or labels, and answers once it does."""
+        spec = model_pb2.ModelSpec()
+        return await self._answered("HandleReloadConfigRequest", spec, self._reload(request), context)
+
+    async def _status(
+        self, request: get_model_status_pb2.GetModelStatusRequest
+    ) -> get_model_status_pb2.GetModelStatusResponse:
+        if not request.HasField("model_spec"):
+            raise _invalid("Missing ModelSpec")
+        return self._operations.status(request.model_spec)
+
+    async def _reload(
+        self, request: model_management_pb2.ReloadConfigRequest
+    ) -> model_management_pb2.ReloadConfigResponse:
+        try:
+            settings = model_config.models(request.config, _CONFIG_WHERE)
+        except TaxiwayError as error:
+            raise _invalid(str(error)) from error
+        total = self._operations.metrics.total
+        before = {name: total(name) for name in request.metric_names}
+        await self._operations.reconfigure(settings)
+        answer = model_management_pb2.ReloadConfigResponse()
+        answer.status.SetInParent()
+        for name, count in before.items():
+            answer.metric.add(name=name, int64_value_increase=total(name) - count)
+        return answer
+
+
+def _invalid(message: str) -> ServingError:
+    return ServingError(_CODE.INVALID_ARGUMENT, message)
+
+
+def _arrays(request: predict_pb2.PredictRequest, most: int) -> dict[str, Any]:
+    """The inputs; shapes that fill up take no more than the largest request could have sent."""
+    try:
+        return tensor_protos.from_protos(request.inputs, most)
+    except ValueError as error:
+        raise _invalid(str(error)) from error
+
+
+def _require_one_model(request: inference_pb2.MultiInferenceRequest) -> None:
+    """TF Serving's rules and words (multi_inference.cc)."""
+    if not request.tasks:
+        raise _invalid("Inference request has no tasks")
+    seen = set()
+    for task in request.tasks:
+        if task.model_spec.name != request.tasks[0].model_spec.name:
+            raise _invalid("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
+        if task.model_spec.signature_name in seen:
+            raise _invalid(f"Duplicate evaluation of signature: {task.model_spec.signature_name}")
+        seen.add(task.model_spec.signature_name)
+        if task.method_name not in (examples.CLASSIFY, examples.REGRESS):
+            raise ServingError(_CODE.UNIMPLEMENTED, f"Unsupported signature method_name: {task.method_name}")
+
+
+async def _inferred(version: ModelVersion, task: inference_pb2.InferenceTask, given: list[bytes]) -> Message:
+    name = task.model_spec.signature_name
+    result = inference_pb2.InferenceResult()
+    if task.method_name == examples.CLASSIFY:
+        result.classification_result.CopyFrom(await version.classify(name, given))
+    else:
+        result.regression_result.CopyFrom(await version.regress(name, given))
+    version.name_in(result.model_spec, version.signature(name))
+    return result

@@ -1,0 +1,1 @@
+"""Models in memory: versions, signatures, batching, warm-up, verification."""

@@ -1,0 +1,379 @@
+"""How requests reach the model: one by one, or several in a batch, with TF Serving's parameters.
+
+Requests are waited for, put together and taken apart by the event loop alone; only the model's call is in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import heapq
+import itertools
+import os
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import grpc
+
+from taxiway.serving.errors import ServingError
+from taxiway.serving.model.batch_rows import apart, joined, padding, rows_of, together
+from taxiway.serving.model.signatures import Arrays, Outputs, Signature
+
+Call = Callable[[Signature, Arrays], Outputs]
+
+_CODE = grpc.StatusCode
+_QUICK_SECONDS = 0.0004
+_QUICK_BATCH_SECONDS = 0.002
+"""Calls that the event loop makes itself. Others wait meanwhile, and share the next call where there are batches."""
+_SLOW = 0.005
+_SHARE_OF_THE_LAST = 0.1
+
+_MOST_PADDING_BYTES = 256 << 20
+"""What may be filled up in a batch. Beyond it each request is run as it is: one long row makes all others as long."""
+
+
+@dataclass(frozen=True)
+class Batching:
+    """TF Serving's batching parameters, of the same names (session_bundle_config.proto), and its defaults.
+
+    Attributes:
+        max_batch_size: The most rows in a batch; a request with more is refused, also where it would be split.
+        batch_timeout_micros: How long a batch that is not full waits for more. With 0 it leaves as soon as a thread
+            is free, so that batches form only while the threads are busy.
+        max_enqueued_batches: How many batches may wait for a thread; a request that needs another is refused.
+        num_batch_threads: How many batches run at a time.
+        allowed_batch_sizes: Batches are filled up to the next of these sizes; the last is max_batch_size.
+        pad_variable_length_inputs: Inputs of different sizes go into one batch, filled up with zeros or empty texts.
+        enable_large_batch_splitting: A request that does not fit into a batch is split over several.
+        max_execution_batch_size: The most rows in a batch where requests are split; 0 for max_batch_size.
+        thread_pool_name: The start of the names of the threads.
+    """
+
+    max_batch_size: int = 1000
+    batch_timeout_micros: int = 0
+    max_enqueued_batches: int = 10
+    num_batch_threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    allowed_batch_sizes: tuple[int, ...] = ()
+    pad_variable_length_inputs: bool = False
+    enable_large_batch_splitting: bool = False
+    max_execution_batch_size: int = 0
+    thread_pool_name: str = "model"
+
+    @property
+    def most_rows(self) -> int:
+        """The most rows that are run at once."""
+        return (self.enable_large_batch_splitting and self.max_execution_batch_size) or self.max_batch_size
+
+
+class Runner(Protocol):
+    """Runs a model's signatures."""
+
+    async def run(self, signature: Signature, inputs: Arrays) -> Outputs:
+        """All outputs of a signature.
+
+        Raises:
+            ServingError: The model refuses the inputs; UNAVAILABLE where too much waits already.
+        """
+
+
+class _Pace:
+    """How long a model's calls take, by signature and the size of the inputs.
+
+    One that is over before a thread would have been woken is best called by the event loop itself.
+    """
+
+    def __init__(self, call: Call, quick_seconds: float) -> None:
+        self._call, self._quick_seconds = call, quick_seconds
+        self._seconds: dict[tuple[str, int], float] = {}
+
+    def is_quick(self, signature: Signature, inputs: Arrays) -> bool:
+        """Whether calls of this size have been quick so far."""
+        return self._seconds.get(_kind(signature, inputs), _SLOW) < self._quick_seconds
+
+    def call(self, signature: Signature, inputs: Arrays) -> Outputs:
+        """Calls the model, and takes the time."""
+        began = time.perf_counter()
+        try:
+            return self._call(signature, inputs)
+        finally:
+            took, kind = time.perf_counter() - began, _kind(signature, inputs)
+            # It rises at once and falls slowly: a model that is slow now and then is not called by the event loop.
+            before = self._seconds.get(kind, took)
+            self._seconds[kind] = max(min(took, _SLOW), before + (took - before) * _SHARE_OF_THE_LAST)
+
+
+def _kind(signature: Signature, inputs: Arrays) -> tuple[str, int]:
+    return signature.name, sum(array.size for array in inputs.values()).bit_length()
+
+
+class OneByOne:
+    """Each request is a call of the model, as in TF Serving without batching."""
+
+    def __init__(self, call: Call, threads: ThreadPoolExecutor, max_waiting: int) -> None:
+        self._pace, self._threads = _Pace(call, _QUICK_SECONDS), threads
+        self._max_waiting, self._waiting = max_waiting, 0
+
+    async def run(self, signature: Signature, inputs: Arrays) -> Outputs:
+        """All outputs of a signature; see `Runner`."""
+        if self._waiting >= self._max_waiting:
+            raise ServingError(_CODE.UNAVAILABLE, f"The server is busy: {self._waiting} requests wait for the model")
+        if not self._waiting and self._pace.is_quick(signature, inputs):
+            return self._pace.call(signature, inputs)
+        self._waiting += 1
+        done = asyncio.get_running_loop().run_in_executor(self._threads, self._pace.call, signature, inputs)
+        done.add_done_callback(self._count_down)
+        return await done
+
+    def _count_down(self, done: asyncio.Future[Outputs]) -> None:
+        self._waiting -= 1
+
+
+@dataclass(eq=False)
+class _Task:
+    inputs: Arrays
+    rows: int
+    result: asyncio.Future[Outputs]
+    since: float
+
+
+class _Queue(deque[_Task]):
+    """Requests that may share a batch, in the order in which they came.
+
+    Attributes:
+        signature: What they ask.
+        key: What they have in common.
+        rows: How many they have.
+        is_listed: Whether it stands in the order of queues.
+    """
+
+    def __init__(self, signature: Signature, key: Hashable, waiting: Counter[str]) -> None:
+        super().__init__()
+        self.signature, self.key, self.rows, self.is_listed = signature, key, 0, False
+        self._waiting = waiting
+
+    def put(self, task: _Task) -> None:
+        """Adds a request at the end."""
+        self.append(task)
+        self.rows += task.rows
+        self._waiting[self.signature.name] += task.rows
+
+    def pop_first(self) -> _Task:
+        """Takes the request that has waited longest."""
+        task = self.popleft()
+        self.rows -= task.rows
+        self._waiting[self.signature.name] -= task.rows
+        return task
+
+    def drop_abandoned(self) -> None:
+        """Forgets requests whose client has gone, or whose time is over."""
+        while self and self[0].result.done():
+            self.pop_first()
+
+    def take(self, most: int) -> list[_Task]:
+        """The next batch; a request that has more rows, and cannot be split, is one."""
+        batch, rows = list[_Task](), 0
+        while self and (not batch or rows + self[0].rows <= most):
+            task = self.pop_first()
+            if not task.result.done():
+                batch.append(task)
+                rows += task.rows
+        return batch
+
+
+class Batcher:
+    """Requests that come while the model is busy share its next call.
+
+    Where TensorFlow refuses a batch, each of its requests is run alone: one client's bad row is no other's error.
+    """
+
+    def __init__(self, call: Call, threads: ThreadPoolExecutor, parameters: Batching) -> None:
+        self._pace, self._threads, self._parameters = _Pace(call, _QUICK_BATCH_SECONDS), threads, parameters
+        self._free = parameters.num_batch_threads
+        self._queues: dict[Hashable, _Queue] = {}
+        self._waiting = Counter[str]()  # rows, by signature
+        # By the oldest request that a queue had when it came in: those that it has now are no older.
+        self._order: list[tuple[float, int, _Queue]] = []
+        self._numbers = itertools.count()
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_starting = False
+
+    async def run(self, signature: Signature, inputs: Arrays) -> Outputs:
+        """All outputs of a signature; see `Runner`.
+
+        Raises:
+            ServingError: The inputs have no common number of rows, or more rows than a batch may have.
+        """
+        rows = rows_of(inputs)
+        if rows > self._parameters.max_batch_size:
+            raise ServingError(
+                _CODE.INVALID_ARGUMENT,
+                f"Task size {rows} is larger than maximum input batch size {self._parameters.max_batch_size}",
+            )
+        key = self._key(signature, inputs)
+        self._require_room(signature, rows)
+        queue = self._queues.get(key) or self._queues.setdefault(key, _Queue(signature, key, self._waiting))
+        sizes = self._sizes(queue, rows)
+        return await (self._put(queue, inputs, rows) if len(sizes) == 1 else self._split(queue, inputs, sizes))
+
+    async def _split(self, queue: _Queue, inputs: Arrays, sizes: Sequence[int]) -> Outputs:
+        """The outputs of a request that goes into several batches."""
+        ends = list(itertools.accumulate(sizes))
+        parts = [
+            self._put(queue, {name: array[end - size : end] for name, array in inputs.items()}, size)
+            for size, end in zip(sizes, ends, strict=True)
+        ]
+        answers = await asyncio.gather(*parts, return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return together([answer for answer in answers if isinstance(answer, dict)], sizes)
+
+    def _sizes(self, queue: _Queue, rows: int) -> list[int]:
+        """The rows of a request's parts: the first fills up the batch that waits."""
+        most = self._parameters.most_rows
+        first = most - queue.rows % most
+        if not self._parameters.enable_large_batch_splitting or rows <= first or not queue.signature.takes_any_rows:
+            return [rows]
+        full, rest = divmod(rows - first, most)
+        return [first, *[most] * full, *([rest] if rest else [])]
+
+    def _put(self, queue: _Queue, inputs: Arrays, rows: int) -> asyncio.Future[Outputs]:
+        """Queues a request, or a part of one; gives what its outputs will be."""
+        loop = asyncio.get_running_loop()
+        task = _Task(inputs, rows, loop.create_future(), loop.time())
+        queue.put(task)
+        if not queue.is_listed:
+            queue.is_listed = True
+            heapq.heappush(self._order, (task.since, next(self._numbers), queue))
+        if self._is_full(queue):
+            self._start_batches()
+        elif not self._is_starting:
+            # After whatever else has come in at this moment.
+            self._is_starting = True
+            loop.call_soon(self._start_soon)
+        return task.result
+
+    def _is_full(self, queue: _Queue) -> bool:
+        return queue.rows >= self._parameters.most_rows
+
+    def _key(self, signature: Signature, inputs: Arrays) -> Hashable:
+        """What requests have in common that may share a batch; nothing where the signature has a fixed number of rows.
+
+        The shapes are the client's: nobody has compared them with the signature.
+        """
+        if not signature.takes_any_rows:
+            return object()
+        shapes = ((inputs[name].shape, info.shape) for name, info in signature.inputs.items())
+        return signature.name, *(self._common(shape, wanted) for shape, wanted in shapes)
+
+    def _common(self, shape: tuple[int, ...], wanted: tuple[int | None, ...] | None) -> Hashable:
+        """What of an input's shape is the same for all requests of a batch."""
+        if not self._parameters.pad_variable_length_inputs:
+            return shape[1:]
+        if wanted is None:
+            return len(shape)
+        if len(shape) != len(wanted):
+            return shape[1:]
+        return tuple(None if want is None else size for size, want in zip(shape[1:], wanted[1:], strict=True))
+
+    def _require_room(self, signature: Signature, rows: int) -> None:
+        """Refuses what would need more batches than may wait: the client learns at once to come again.
+
+        All queues of a signature count: clients choose the shapes, and with them the queues.
+        """
+        most = self._parameters.max_enqueued_batches
+        if self._waiting[signature.name] + rows > most * self._parameters.most_rows:
+            self._oldest()  # which forgets those that nobody waits for any more
+            raise ServingError(
+                _CODE.UNAVAILABLE,
+                f"The batch scheduling queue to which this task was submitted is full; max_enqueued_batches is {most}",
+            )
+
+    def _start_soon(self) -> None:
+        self._is_starting = False
+        self._start_batches()
+
+    def _start_batches(self) -> None:
+        while self._free and (batch := self._next_batch()):
+            signature, tasks = batch
+            inputs = self._joined(signature, tasks)
+            if inputs is not None and self._pace.is_quick(signature, inputs):
+                self._answer(tasks, self._answered(signature, tasks, inputs))
+                continue
+            self._free -= 1
+            done = asyncio.get_running_loop().run_in_executor(self._threads, self._answered, signature, tasks, inputs)
+            done.add_done_callback(functools.partial(self._finish, tasks))
+
+    def _next_batch(self) -> tuple[Signature, list[_Task]] | None:
+        """The batch that has waited longest, or a full one where that may leave later, for which a timer is set."""
+        while queue := self._oldest():
+            wait = queue[0].since + self._parameters.batch_timeout_micros / 1e6 - asyncio.get_running_loop().time()
+            if wait > 0 and not (queue := next(filter(self._is_full, self._queues.values()), None)):
+                self._timer = self._timer or asyncio.get_running_loop().call_later(wait, self._wake)
+                return None
+            if tasks := queue.take(self._parameters.most_rows):
+                return queue.signature, tasks
+        return None
+
+    def _oldest(self) -> _Queue | None:
+        """The queue whose first request has waited longest."""
+        while self._order:
+            since, number, queue = self._order[0]
+            queue.drop_abandoned()
+            if not queue:
+                heapq.heappop(self._order)
+                queue.is_listed = False
+                del self._queues[queue.key]
+            elif queue[0].since > since:
+                heapq.heapreplace(self._order, (queue[0].since, number, queue))
+            else:
+                return queue
+        return None
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._start_batches()
+
+    def _joined(self, signature: Signature, tasks: Sequence[_Task]) -> Arrays | None:
+        """The inputs of a batch, filled up to a size that is allowed; None where too much would be filled."""
+        rows = size = sum(task.rows for task in tasks)
+        if signature.takes_any_rows:
+            size = next((size for size in self._parameters.allowed_batch_sizes if size >= rows), rows)
+        arrays = {name: [task.inputs[name] for task in tasks] for name in signature.inputs}
+        if sum(padding(each, size) for each in arrays.values()) > _MOST_PADDING_BYTES:
+            return None
+        return {name: joined(each, size - rows) for name, each in arrays.items()}
+
+    def _answered(self, signature: Signature, tasks: list[_Task], inputs: Arrays | None) -> list[Outputs | Exception]:
+        """The outputs for each task; in a thread, or by the event loop where the model is quick."""
+        if inputs is None:
+            return [self._alone(signature, task) for task in tasks]
+        try:
+            outputs = self._pace.call(signature, inputs)
+            return list(apart(outputs, [task.rows for task in tasks], rows_of(inputs)))
+        except ServingError as error:
+            return [error] if len(tasks) == 1 else [self._alone(signature, task) for task in tasks]
+        except Exception as error:  # a defect: nobody may wait for ever because of it
+            return [error] * len(tasks)
+
+    def _alone(self, signature: Signature, task: _Task) -> Outputs | Exception:
+        [answer] = self._answered(signature, [task], self._joined(signature, [task]) or task.inputs)
+        return answer
+
+    def _finish(self, tasks: list[_Task], finished: asyncio.Future[list[Outputs | Exception]]) -> None:
+        self._free += 1
+        self._answer(tasks, finished.result())
+        self._start_batches()
+
+    def _answer(self, tasks: list[_Task], answers: Sequence[Outputs | BaseException]) -> None:
+        for task, answer in zip(tasks, answers, strict=True):
+            if task.result.done():
+                continue
+            if isinstance(answer, BaseException):
+                task.result.set_exception(answer)
+            else:
+                task.result.set_result(answer)

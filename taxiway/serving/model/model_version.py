@@ -1,0 +1,227 @@
+"""One version of a model, from the moment that it is to be served until it is let go."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc
+import numpy as np
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_status_pb2,
+    predict_pb2,
+    prediction_log_pb2,
+    regression_pb2,
+)
+
+from components.data import tensor_protos
+from taxiway.serving import examples
+from taxiway.serving.errors import ServingError
+from taxiway.serving.metrics import Metrics
+from taxiway.serving.model.batching import Runner
+from taxiway.serving.request_log import RequestLog
+
+if TYPE_CHECKING:
+    from taxiway.serving.model.saved_model import SavedModel
+    from taxiway.serving.model.signatures import Arrays, Outputs, Signature
+
+State = get_model_status_pb2.ModelVersionStatus
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a version has while it is in memory."""
+
+    model: SavedModel
+    runner: Runner
+    log: Callable[[], RequestLog | None]
+
+
+@dataclass(eq=False)
+class ModelVersion:
+    """A version of a model; the event loop alone changes it.
+
+    Attributes:
+        name: The model's name.
+        version: Its number.
+        folder: Where its SavedModel lies.
+        state: TF Serving's: START, LOADING, AVAILABLE, UNLOADING, END.
+        error: Why it could not be loaded; None where it could.
+        loaded: Its model, from AVAILABLE until it is let go.
+        leases: How many requests are using it.
+    """
+
+    name: str
+    version: int
+    folder: Path
+    metrics: Metrics
+    state: int = State.START
+    error: ServingError | None = None
+    loaded: Loaded | None = None
+    leases: int = 0
+    unused: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def enter(self, state: int) -> None:
+        """Changes the state."""
+        self.state = state
+        self.metrics.state(self.name, self.version, state)
+
+    def signature(self, name: str) -> Signature:
+        """The signature of a name, "" for the default; raises as `SavedModel.signature`."""
+        return self._model.signature(name)
+
+    async def predict(self, signature_name: str, inputs: Arrays, output_filter: Collection[str] = ()) -> Outputs:
+        """Runs a signature on tensors.
+
+        Args:
+            signature_name: "" for the default.
+            inputs: Its inputs by name; texts are bytes objects.
+            output_filter: The outputs that are wanted; all by default.
+
+        Raises:
+            ServingError: The inputs or the filter are not the signature's, or TensorFlow refuses the values.
+        """
+        signature = self.signature(signature_name)
+        _require_outputs(signature, output_filter)
+        inputs = signature.completed(inputs)
+        outputs = await self._run(signature, inputs)
+        wanted = {name: outputs[name] for name in output_filter} if output_filter else outputs
+        if log := self._sampled():
+            log.put(lambda: self._logged_predict(signature, inputs, wanted))
+        return wanted
+
+    async def classify(self, signature_name: str, given: Sequence[bytes]) -> classification_pb2.ClassificationResult:
+        """Runs a signature on serialized tf.Examples; raises as `predict`."""
+        signature = self._of_examples(signature_name, examples.CLASSIFY)
+        outputs = await self._run(signature, signature.completed(examples.inputs(given)))
+        result = examples.classifications(outputs, len(given))
+        if log := self._sampled():
+            log.put(lambda: self._logged_classify(signature, given, result))
+        return result
+
+    async def regress(self, signature_name: str, given: Sequence[bytes]) -> regression_pb2.RegressionResult:
+        """Runs a signature on serialized tf.Examples; raises as `predict`."""
+        signature = self._of_examples(signature_name, examples.REGRESS)
+        outputs = await self._run(signature, signature.completed(examples.inputs(given)))
+        result = examples.regressions(outputs, len(given))
+        if log := self._sampled():
+            log.put(lambda: self._logged_regress(signature, given, result))
+        return result
+
+    @property
+    def _model(self) -> SavedModel:
+        assert self.loaded is not None, "a lease is of a version that is loaded"
+        return self.loaded.model
+
+    def _of_examples(self, name: str, method: str) -> Signature:
+        """A signature that takes examples. TF Serving has another code here for one that is not there."""
+        try:
+            signature = self.signature(name)
+        except ServingError as error:
+            if error.code is not grpc.StatusCode.FAILED_PRECONDITION:
+                raise
+            raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, error.message) from error
+        examples.require(signature, method)
+        return signature
+
+    async def _run(self, signature: Signature, inputs: Arrays) -> Outputs:
+        assert self.loaded is not None
+        began = time.perf_counter()
+        try:
+            if signature.has_other_ranks(inputs):
+                await self._require_ranks(signature, inputs)
+            outputs = await self.loaded.runner.run(signature, inputs)
+        except ServingError as error:
+            raise signature.explained(error, inputs) from error
+        rows = next((len(array) for array in inputs.values() if array.ndim), 1)
+        self.metrics.call(self.name, rows, time.perf_counter() - began)
+        return outputs
+
+    async def _require_ranks(self, signature: Signature, inputs: Arrays) -> None:
+        """Refuses ranks of which TensorFlow knows beforehand that the graph does not take them."""
+        refusal = self._model.known_refusal(signature, inputs)
+        if refusal is None:
+            refusal = await asyncio.to_thread(self._model.refusal, signature, inputs)
+        if refusal:
+            raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, refusal)
+
+    def _sampled(self) -> RequestLog | None:
+        log = self.loaded.log() if self.loaded else None
+        return log if log and log.is_sampled() else None
+
+    def _logged_predict(
+        self, signature: Signature, inputs: Arrays, outputs: Outputs
+    ) -> prediction_log_pb2.PredictionLog:
+        log = prediction_log_pb2.PredictionLog()
+        request, response = log.predict_log.request, log.predict_log.response
+        fill_inputs(request, signature, inputs)
+        fill_outputs(response, signature, outputs)
+        self.name_in(request.model_spec, signature)
+        self.name_in(response.model_spec, signature)
+        self.name_in(log.log_metadata.model_spec, signature)
+        return log
+
+    def _logged_classify(
+        self, signature: Signature, given: Sequence[bytes], result: classification_pb2.ClassificationResult
+    ) -> prediction_log_pb2.PredictionLog:
+        log = prediction_log_pb2.PredictionLog()
+        return self._logged_examples(log, log.classify_log, signature, given, result)
+
+    def _logged_regress(
+        self, signature: Signature, given: Sequence[bytes], result: regression_pb2.RegressionResult
+    ) -> prediction_log_pb2.PredictionLog:
+        log = prediction_log_pb2.PredictionLog()
+        return self._logged_examples(log, log.regress_log, signature, given, result)
+
+    def _logged_examples(
+        self,
+        log: prediction_log_pb2.PredictionLog,
+        part: prediction_log_pb2.ClassifyLog | prediction_log_pb2.RegressLog,
+        signature: Signature,
+        given: Sequence[bytes],
+        result: classification_pb2.ClassificationResult | regression_pb2.RegressionResult,
+    ) -> prediction_log_pb2.PredictionLog:
+        for example in given:
+            part.request.input.example_list.examples.add().ParseFromString(example)
+        part.response.result.CopyFrom(result)
+        for spec in (part.request.model_spec, part.response.model_spec, log.log_metadata.model_spec):
+            self.name_in(spec, signature)
+        return log
+
+    def name_in(self, spec: predict_pb2.model__pb2.ModelSpec, signature: Signature) -> None:
+        """Writes which version and signature answered into an answer."""
+        spec.name = self.name
+        spec.version.value = self.version
+        spec.signature_name = signature.name
+
+
+def fill_inputs(request: predict_pb2.PredictRequest, signature: Signature, inputs: Arrays) -> None:
+    """Writes arrays into a request."""
+    for name, array in inputs.items():
+        request.inputs[name].CopyFrom(tensor_protos.to_proto(array, signature.inputs[name].type))
+
+
+def fill_outputs(
+    response: predict_pb2.PredictResponse, signature: Signature, outputs: Mapping[str, np.ndarray]
+) -> None:
+    """Writes arrays into an answer."""
+    for name, array in outputs.items():
+        response.outputs[name].CopyFrom(tensor_protos.to_proto(array, signature.outputs[name].type))
+
+
+def _require_outputs(signature: Signature, wanted: Collection[str]) -> None:
+    """Refuses a filter that names what is not there, or names it twice, in TF Serving's words (predict_util.cc)."""
+    for name in wanted:
+        if name not in signature.outputs:
+            raise ServingError(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                f"output tensor alias not found in signature: {name} "
+                f"Outputs expected to be in the set {{{','.join(signature.outputs)}}}.",
+            )
+    if len(set(wanted)) < len(wanted):
+        raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, f"duplicate output tensor alias: {', '.join(wanted)}")

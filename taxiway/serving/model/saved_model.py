@@ -1,0 +1,218 @@
+"""A SavedModel in a session, as TensorFlow Serving runs one: signatures name the tensors to feed and to fetch.
+
+A session costs less a call than a function of `tf.saved_model.load`, takes models of TensorFlow 1 and 2 alike, and
+gives all its memory back when it is closed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import graph_pb2
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
+from tensorflow.python.client import pywrap_tf_session as c_api
+from tensorflow.python.framework import c_api_util, ops
+from tensorflow.python.saved_model.loader_impl import SavedModelLoader
+
+from components.execution.pushed_models import SAVED_MODEL
+from components.user_code import custom_op_loading
+from taxiway.serving.errors import ServingError
+from taxiway.serving.model import ranks, signatures
+from taxiway.serving.model.signatures import Arrays, Signature, Signatures
+
+DEFAULT_SIGNATURE = "serving_default"
+
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+_NO_SHAPES = "_disable_call_shape_inference"
+"""The attribute of a call by which TensorFlow does not look into the function for shapes (shape_refiner.cc)."""
+
+_FEW = 4
+"""Functions that are imported at a time, in half a millisecond or so."""
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class SavedModel:
+    """A SavedModel in memory. `run` may be called from several threads."""
+
+    def __init__(
+        self, folder: Path, intra_op_parallelism: int = 0, tags: Sequence[str] = (tf.saved_model.SERVING,)
+    ) -> None:
+        """Loads it.
+
+        Args:
+            folder: Where it lies.
+            intra_op_parallelism: Threads of one operation; 0 for TensorFlow's choice.
+            tags: Which of its graphs.
+
+        Raises:
+            ServingError: TensorFlow's code and words, where it does not load.
+        """
+        if not any((folder / name).is_file() for name in (SAVED_MODEL, "saved_model.pbtxt")):
+            raise ServingError(
+                grpc.StatusCode.NOT_FOUND,
+                f"Could not find SavedModel .pb or .pbtxt at supplied export directory path: {folder}. "
+                "Check that the directory exists and that you have the right permissions for accessing it.",
+            )
+        options = config_pb2.ConfigProto(
+            intra_op_parallelism_threads=intra_op_parallelism, gpu_options=config_pb2.GPUOptions(allow_growth=True)
+        )
+        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=options)
+        self._calls: dict[str, Any] = {}
+        self._refusals: dict[tuple[str, tuple[int, ...]], str] = {}
+        self._inferring = threading.Lock()
+        try:
+            with self._session.graph.as_default():
+                meta_graph = _load(self._session, folder, list(tags))
+            self.signature_def: Mapping[str, meta_graph_pb2.SignatureDef] = dict(meta_graph.signature_def)
+            self._signatures = self._callable(signatures.read(self.signature_def, self._session.graph))
+        except Exception as error:
+            self.close()
+            raise _failed_load(error) from error
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """The signatures that cannot be asked, and why."""
+        return self._signatures.refused
+
+    def signature(self, name: str) -> Signature:
+        """The signature of a name, "" for the default.
+
+        Raises:
+            ServingError: FAILED_PRECONDITION: there is none; UNIMPLEMENTED: it cannot be asked.
+        """
+        name, there = name or DEFAULT_SIGNATURE, self._signatures.there
+        if name in self.refused:
+            raise ServingError(
+                grpc.StatusCode.UNIMPLEMENTED, f'The signature "{name}" cannot be asked: {self.refused[name]}'
+            )
+        if name not in there:
+            raise ServingError(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                f'Serving signature key "{name}" not found. The model has: {", ".join(there) or "none"}',
+            )
+        return there[name]
+
+    def known_refusal(self, signature: Signature, inputs: Arrays) -> str | None:
+        """What TensorFlow says against the ranks of inputs, "" for nothing; None where it was not asked yet."""
+        return self._refusals.get((signature.name, ranks.of(inputs, signature)))
+
+    def refusal(self, signature: Signature, inputs: Arrays) -> str:
+        """Asks TensorFlow for `known_refusal`, which takes some milliseconds."""
+        with self._inferring:
+            if len(self._refusals) >= ranks.MOST_KNOWN:
+                self._refusals.clear()
+            found = ranks.of(inputs, signature)
+            said = self._refusals[signature.name, found] = ranks.refusal(self._session.graph, signature, found)
+        return said
+
+    def run(self, signature: Signature, inputs: Arrays) -> dict[str, np.ndarray]:
+        """All outputs of a signature; the inputs are those that it takes.
+
+        Raises:
+            ServingError: TensorFlow's code and words.
+        """
+        try:
+            values = self._calls[signature.name](*(inputs[name] for name in signature.inputs))
+        except tf.errors.OpError as error:
+            raise ServingError(_CODES.get(error.error_code, grpc.StatusCode.UNKNOWN), str(error.message)) from error
+        except UnicodeDecodeError as error:
+            # TensorFlow's message holds what the client sent, and Python cannot make a text of it.
+            raise ServingError(
+                grpc.StatusCode.INVALID_ARGUMENT, bytes(error.object).decode(errors="backslashreplace")
+            ) from error
+        return {name: _array(value) for name, value in zip(signature.outputs, values, strict=True)}
+
+    def close(self) -> None:
+        """Lets its memory go, here and now: the graph's circles are opened, so that no collection need come by."""
+        self._calls.clear()
+        self._session.close()
+        ops.dismantle_graph(self._session.graph)
+        # Before the session, which then deletes it, without Python's lock; TensorFlow holds it where a graph goes last.
+        self._session._graph = None
+        del self._session
+
+    def _callable(self, found: Signatures) -> Signatures:
+        """Makes the calls. A signature that TensorFlow makes none of cannot be asked; the others can."""
+        refused = dict(found.refused)
+        for name, signature in found.there.items():
+            try:
+                self._calls[name] = self._call(signature)
+            except tf.errors.OpError as error:
+                if custom_op_loading.missing(error):
+                    raise
+                refused[name] = str(error.message)
+        return Signatures({name: found.there[name] for name in self._calls}, refused)
+
+    def _call(self, signature: Signature) -> Any:
+        """A signature as a function of its inputs. The graph is pruned now, so that no request waits for it."""
+        options = config_pb2.CallableOptions(
+            feed=[info.tensor for info in signature.inputs.values()],
+            fetch=[info.tensor for info in signature.outputs.values()],
+            # In the thread that calls: handing small operations to TensorFlow's own threads takes longer than they do.
+            run_options=config_pb2.RunOptions(inter_op_thread_pool=-1),
+        )
+        # `Session.make_callable`, the public way, feeds by way of `Session.run`, which takes twice as long.
+        return self._session._make_callable_from_options(options)
+
+
+def _array(value: Any) -> np.ndarray:
+    """An output as an array: TensorFlow gives back one text as bytes."""
+    if type(value) is not bytes:
+        return value  # type: ignore[no-any-return]
+    array: np.ndarray = np.empty((), object)
+    array[()] = value
+    return array
+
+
+def _load(session: tf.compat.v1.Session, folder: Path, tags: list[str]) -> meta_graph_pb2.MetaGraphDef:
+    """Does what `tf.compat.v1.saved_model.load` does, but imports the graph without the shapes inside functions.
+
+    TensorFlow holds Python's lock while it imports, two thirds of the time for these shapes, and all requests wait.
+    Nobody asks the graph for them: those of inputs and outputs are in the signatures.
+    """
+    loader = SavedModelLoader(str(folder))
+    meta_graph = loader.get_meta_graph_def_from_tags(tags)
+    calls = [node for node in meta_graph.graph_def.node if node.op in _CALLS]
+    for node in calls:
+        node.attr[_NO_SHAPES].b = True
+    _import_functions(session.graph, meta_graph.graph_def)
+    saver, _ = loader.load_graph(session.graph, tags)
+    for node in calls:
+        # TensorFlow's optimizer, which a session runs later and without the lock, is to know the shapes.
+        session.graph.get_operation_by_name(node.name)._clear_attr(_NO_SHAPES)
+    loader.restore_variables(session, saver)
+    loader.run_init_ops(session, tags)
+    return meta_graph
+
+
+def _import_functions(graph: tf.Graph, graph_def: graph_pb2.GraphDef) -> None:
+    """Moves the functions of a graph that is to be imported into the graph, a few at a time.
+
+    Between them others get Python's lock. `import_graph_def` would make an object of each besides, for whoever wants to
+    call it from Python; to make these, and to free them, takes longer than the import.
+    """
+    functions = list(graph_def.library.function)
+    del graph_def.library.function[:]
+    options = c_api_util.ScopedTFImportGraphDefOptions()
+    for start in range(0, len(functions), _FEW):
+        few = graph_pb2.GraphDef(versions=graph_def.versions)
+        few.library.function.extend(functions[start : start + _FEW])
+        with graph._c_graph.get() as c_graph, c_api_util.tf_buffer(few.SerializeToString()) as buffer:
+            results = c_api.TF_GraphImportGraphDefWithResults(c_graph, buffer, options.options)
+            c_api.TF_DeleteImportGraphDefResults(results)
+
+
+def _failed_load(error: Exception) -> ServingError:
+    if missing := custom_op_loading.missing(error):
+        return ServingError(grpc.StatusCode.NOT_FOUND, missing[0].upper() + missing[1:])
+    if isinstance(error, tf.errors.OpError):
+        return ServingError(_CODES.get(error.error_code, grpc.StatusCode.UNKNOWN), str(error.message))
+    # Damaged protos, missing assets, tags that are not there: Python's loader has many kinds.
+    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, f"{type(error).__name__}: {error}")

@@ -1,0 +1,285 @@
+"""A model and its versions: which are to be served, which are, and how one follows another.
+
+A version that is to be served is loaded before one that is not is let go, so that there is always one that answers
+(TF Serving's availability-preserving policy). One that does not load is tried again when its files change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+from tensorflow_serving.apis import model_pb2
+
+from taxiway.serving.errors import ServingError
+from taxiway.serving.model import loading
+from taxiway.serving.model.loading import Loading
+from taxiway.serving.model.model_config import ModelSettings
+from taxiway.serving.model.model_version import Loaded, ModelVersion, State
+from taxiway.serving.request_log import RequestLog
+
+_CODE = grpc.StatusCode
+_LIVE = (State.START, State.LOADING, State.AVAILABLE, State.UNLOADING)
+_MOST_ENDED = 100
+
+_log = logging.getLogger(__name__)
+
+
+class Lease:
+    """A version that is in use while the block runs; written out, for every request goes through it."""
+
+    def __init__(self, version: ModelVersion) -> None:
+        self._version = version
+
+    async def __aenter__(self) -> ModelVersion:
+        self._version.leases += 1
+        return self._version
+
+    async def __aexit__(self, *_: object) -> None:
+        self._version.leases -= 1
+        if not self._version.leases:
+            self._version.unused.set()
+
+
+class ServedModel:
+    """A model that is configured.
+
+    Attributes:
+        settings: As the configuration has them now.
+        versions: Every version that was to be served since the start, by number; the oldest that ended are forgotten.
+        labels: The version that each label names; a label moves only to a version that is available.
+    """
+
+    def __init__(self, settings: ModelSettings, how: Loading, loader: ThreadPoolExecutor) -> None:
+        self.settings = settings
+        self.versions: dict[int, ModelVersion] = {}
+        self.labels: dict[str, int] = {}
+        self.problem = ""
+        self._held = set[int]()  # versions that are loaded for settings which are not in force yet
+        self._how, self._loader = how, loader
+        self._failed: dict[int, Any] = {}
+        self._letting_go: set[asyncio.Task[None]] = set()
+        self._log: RequestLog | None = None
+
+    @property
+    def available(self) -> dict[int, ModelVersion]:
+        """The versions that answer."""
+        return {number: each for number, each in self.versions.items() if each.state == State.AVAILABLE}
+
+    def version(self, spec: model_pb2.ModelSpec) -> ModelVersion:
+        """The version that a request names by number or label, or the latest.
+
+        Raises:
+            ServingError: In TF Serving's words. INVALID_ARGUMENT: there is no such label; NOT_FOUND: no such version.
+        """
+        number = None
+        if spec.version_label:
+            if spec.version_label not in self.labels:
+                raise ServingError(_CODE.INVALID_ARGUMENT, f"Unrecognized servable version label: {spec.version_label}")
+            number = self.labels[spec.version_label]
+        elif spec.HasField("version"):
+            number = spec.version.value
+        available = self.available
+        found = available.get(max(available.keys() - self._held, default=0) if number is None else number)
+        if found is None:
+            raise not_found(spec.name, number)
+        return found
+
+    def lease(self, spec: model_pb2.ModelSpec) -> Lease:
+        """The version that a request names; it stays loaded while the block runs. Raises as `version`."""
+        return Lease(self.version(spec))
+
+    async def follow(self) -> None:
+        """One look at the base path, and all that follows from it."""
+        there = await self._there()
+        wanted = self.settings.policy.chosen(there)
+        await self._load_all(wanted, there)
+        self._held = set()
+        self._let_others_go(wanted)
+        for number in self._failed.keys() - there.keys():
+            del self._failed[number]
+        self._move_labels()
+
+    async def prepare(self, settings: ModelSettings) -> None:
+        """Loads what other settings ask for, of the same base path. Until they are taken over, nobody notices.
+
+        Raises:
+            ServingError: Not all of it answers. NOT_FOUND: there is no such base path or version; what a version says
+                that does not load; FAILED_PRECONDITION: a label's version is not available.
+        """
+        is_asked = settings.policy != self.settings.policy or not self.available
+        there = await (self._there_now(settings) if is_asked else self._there())
+        wanted = settings.policy.chosen(there)
+        if is_asked:
+            _require_there(settings, there)
+        if any(self.versions[number].state == State.UNLOADING for number in wanted & self.versions.keys()):
+            await asyncio.gather(*self._letting_go)  # what goes is loaded again once it is gone
+        self._held = wanted - self.available.keys()
+        await self._load_all(wanted, there)
+        for number in sorted(wanted):
+            if is_asked and (error := self.versions[number].error):
+                raise ServingError(error.code, f"Version {number} of {settings.name} does not load: {error.message}")
+        self._require_available(settings)
+
+    def require_labels(self) -> None:
+        """Refuses a configuration whose labels could not be moved.
+
+        Raises:
+            ServingError: FAILED_PRECONDITION, in TF Serving's words.
+        """
+        self._require_available(self.settings)
+
+    def _require_available(self, settings: ModelSettings) -> None:
+        for label, number in settings.labels.items():
+            is_early = self._how.early_labels and self.labels.get(label, number) == number
+            if number not in self.available and not is_early:
+                raise ServingError(
+                    _CODE.FAILED_PRECONDITION,
+                    f"Request to assign label {label} to version {number} of model {settings.name}, "
+                    "which is not currently available for inference",
+                )
+
+    def configure(self, settings: ModelSettings) -> None:
+        """Takes other settings over; `follow` does what they say."""
+        if self._log and settings.logging != self.settings.logging:
+            self._log.close()
+            self._log = None
+        self.settings = settings
+
+    def tell_states(self) -> None:
+        """Writes the states into the metrics again, after a model of the same name has written its own there."""
+        for version in self.versions.values():
+            version.enter(version.state)
+
+    async def stop(self) -> None:
+        """Lets all versions go, once their requests are answered."""
+        for version in self.available.values():
+            self._let_go(version)
+        await asyncio.gather(*self._letting_go)
+        if self._log:
+            await asyncio.to_thread(self._log.close)
+            self._log = None
+
+    def request_log(self) -> RequestLog | None:
+        """The log of its requests; None where there is none."""
+        if self._log is None and self.settings.logging:
+            self._log = RequestLog(self.settings.name, self.settings.logging, self._how.metrics)
+        return self._log
+
+    async def _there(self) -> Mapping[int, Path]:
+        try:
+            there = await asyncio.to_thread(loading.versions_in, self.settings.base_path)
+        except OSError as error:
+            # A disk that is away for a moment takes nothing from memory.
+            self._say(f"{self.settings.base_path} cannot be read: {error.strerror}")
+            return {number: version.folder for number, version in self.available.items()}
+        self._say("" if there else f"there are no versions in {self.settings.base_path}")
+        return there
+
+    async def _there_now(self, settings: ModelSettings) -> Mapping[int, Path]:
+        try:
+            return await asyncio.to_thread(loading.versions_in, settings.base_path)
+        except OSError as error:
+            raise ServingError(
+                _CODE.NOT_FOUND,
+                f"Could not find base path {settings.base_path} for servable {settings.name}: {error.strerror}",
+            ) from error
+
+    async def _load_all(self, wanted: Collection[int], there: Mapping[int, Path]) -> None:
+        for number in sorted(wanted):
+            if self._is_to_load(number, there[number]):
+                await self._load(number, there[number])
+
+    def _let_others_go(self, wanted: Collection[int]) -> None:
+        """Lets go what is not wanted, once something that is wanted answers, or nothing is."""
+        available = self.available
+        others = available.keys() - wanted
+        if not wanted:
+            # Versions that are named and are not there yet do not take the ones before them away.
+            others &= self.settings.policy.numbers or others
+        if not wanted or available.keys() & wanted:
+            for number in others:
+                self._let_go(available[number])
+
+    def _say(self, problem: str) -> None:
+        if problem and problem != self.problem:
+            _log.warning("%s: %s", self.settings.name, problem)
+        self.problem = problem
+
+    def _is_to_load(self, number: int, folder: Path) -> bool:
+        version = self.versions.get(number)
+        if version and version.state in _LIVE:
+            return False
+        return number not in self._failed or self._failed[number] != loading.fingerprint(folder)
+
+    async def _load(self, number: int, folder: Path) -> None:
+        self.versions.pop(number, None)
+        version = self.versions[number] = ModelVersion(self.settings.name, number, folder, self._how.metrics)
+        version.enter(State.LOADING)
+        before = await asyncio.to_thread(loading.fingerprint, folder)
+        try:
+            model, batching = await asyncio.get_running_loop().run_in_executor(
+                self._loader, self._how.load, self.settings.name, folder
+            )
+        except ServingError as error:
+            # Anew: the one that was raised holds all that was there when it was, the graph included.
+            version.error = ServingError(error.code, error.message)
+            version.enter(State.END)
+            self._failed[number] = before
+            _log.error("%s: version %d does not load: %s", self.settings.name, number, error.message)
+            return
+        self._failed.pop(number, None)
+        version.loaded = Loaded(model, self._how.runner(model, batching), self.request_log)
+        version.enter(State.AVAILABLE)
+
+    def _let_go(self, version: ModelVersion) -> None:
+        version.enter(State.UNLOADING)
+        task = asyncio.create_task(self._unloaded(version))
+        self._letting_go.add(task)
+        task.add_done_callback(self._letting_go.discard)
+
+    async def _unloaded(self, version: ModelVersion) -> None:
+        while version.leases:
+            version.unused.clear()
+            await version.unused.wait()
+        loaded, version.loaded = version.loaded, None
+        if loaded:
+            await asyncio.get_running_loop().run_in_executor(self._loader, loaded.model.close)
+        version.enter(State.END)
+        _log.info("%s: let version %d go", self.settings.name, version.version)
+        ended = [number for number, each in self.versions.items() if each.state == State.END]
+        for number in ended[:-_MOST_ENDED]:
+            del self.versions[number]
+
+    def _move_labels(self) -> None:
+        """A label goes where the settings say once that version answers; until then it stays where it was.
+
+        One that was nowhere may go there before, where that is allowed.
+        """
+        available, early = self.available, self._how.early_labels
+        self.labels = {
+            label: number if number in available else self.labels.get(label, number)
+            for label, number in self.settings.labels.items()
+            if number in available or label in self.labels or early
+        }
+
+
+def _require_there(settings: ModelSettings, there: Collection[int]) -> None:
+    """Refuses settings that name a version which is not there, or of which there is none, in TF Serving's words."""
+    missing = sorted(settings.policy.numbers - set(there))
+    if missing or not there:
+        what = f"version {', '.join(map(str, missing))}" if missing else "a numerical version path"
+        raise ServingError(
+            _CODE.NOT_FOUND, f"Unable to find {what} for servable {settings.name} at: {settings.base_path}"
+        )
+
+
+def not_found(name: str, number: int | None) -> ServingError:
+    """TF Serving's words for a model or version that it does not serve; without a number, the latest was asked for."""
+    wanted = f"Latest({name})" if number is None else f"Specific({name}, {number})"
+    return ServingError(_CODE.NOT_FOUND, f"Servable not found for request: {wanted}")

@@ -1,0 +1,1 @@
+"""Where runs, artifacts and digests are kept on this machine."""

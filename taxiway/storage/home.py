@@ -1,0 +1,63 @@
+"""Where Taxiway keeps things: `.taxiway/` in the working folder, or what TAXIWAY_HOME names.
+
+artifacts/<pipeline>/<task>/<key>/   what a stage wrote, whole, with its manifest
+runs/<run>/                          run.json, pipeline.yaml, logs/<task>.log
+environments/<key>/                  packages that tasks install before they begin; see taxiway/packages/environments.py
+work/                                what is being written; nothing reads it
+lineage.db                           ML Metadata
+digests.db                           remembered digests of files
+packages.json                        remembered metadata of the installed packages
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folders under one root, an absolute path."""
+
+    root: Path
+
+    @classmethod
+    def default(cls) -> Home:
+        """TAXIWAY_HOME, else `.taxiway` in the working folder."""
+        return cls(Path(os.environ.get("TAXIWAY_HOME") or ".taxiway").absolute())
+
+    @property
+    def artifacts(self) -> Path:
+        """What stages wrote."""
+        return self.root / "artifacts"
+
+    @property
+    def runs(self) -> Path:
+        """One folder a run."""
+        return self.root / "runs"
+
+    @property
+    def environments(self) -> Path:
+        """Environments with the packages that tasks install."""
+        return self.root / "environments"
+
+    @property
+    def work(self) -> Path:
+        """What is being written, on the same file system as the artifacts."""
+        return self.root / "work"
+
+    @property
+    def digests(self) -> Path:
+        """The store of remembered digests."""
+        return self.root / "digests.db"
+
+    @property
+    def packages(self) -> Path:
+        """What is remembered of the installed packages."""
+        return self.root / "packages.json"
+
+    @property
+    def lineage(self) -> str:
+        """The connection of the lineage store: TAXIWAY_LINEAGE, else an SQLite file."""
+        return os.environ.get("TAXIWAY_LINEAGE") or str(self.root / "lineage.db")

@@ -1,0 +1,277 @@
+"""Models with operations of other libraries: an operation that is compiled here, in processes that have not seen it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import yaml
+
+from components.contract.artifacts import Examples
+from components.contract.digests import file_digest
+from components.contract.errors import UserError
+from components.data.examples import SplitWriter, describe
+from components.user_code import custom_op_loading, custom_ops
+from taxiway.runner import task
+from tests.taxiway.serving import server
+
+CHECKOUT = Path(__file__).parents[3]
+LOAD = "import tensorflow as tf; operation = tf.load_op_library({file!r}).taxiway_triple\n"
+SAVE = """
+spec = {"x": tf.io.FixedLenFeature([1], tf.float32)}
+
+@tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
+def serve(examples):
+    return {"score": operation(tf.io.parse_example(examples, spec)["x"])}
+
+@tf.function(input_signature=[tf.TensorSpec([None, 1], tf.float32, "x")])
+def plain(x):
+    return {"y": operation(x)}
+
+tf.saved_model.save(tf.Module(), sys.argv[1], signatures={"serving_default": serve, "plain": plain})
+"""
+MISSING = (
+    "he operation 'TaxiwayTriple', which the model has, is not in this process: name the library, "
+    "`--custom-ops MODULE or FILE.so` of the model server, `custom_ops` of the stages infra_validator and evaluator"
+)
+
+
+def python(program: str, *arguments: str | Path, cwd: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("custom_ops")
+
+
+@pytest.fixture(scope="module")
+def library(folder: Path) -> Path:
+    """The library with the operation."""
+    if not shutil.which("g++"):
+        pytest.skip("there is no g++ to compile an operation with")
+    import tensorflow as tf
+
+    file = folder / "triple.so"
+    flags = [*tf.sysconfig.get_compile_flags(), *tf.sysconfig.get_link_flags()]
+    source = Path(__file__).with_name("custom_op.cc")
+    command = ["g++", "-shared", "-fPIC", "-w", str(source), "-o", str(file), *flags]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"an operation does not compile here: {done.stderr[-300:]}")
+    return file
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path, library: Path) -> Path:
+    """A Model artifact that has the operation."""
+    version = folder / "model" / "Format-Serving"
+    done = python(f"import sys\n{LOAD.format(file=str(library))}{SAVE}", version)
+    assert done.returncode == 0, done.stderr
+    return version.parent
+
+
+@pytest.fixture(scope="module")
+def examples(folder: Path) -> Examples:
+    artifact = Examples(folder / "examples")
+    x = np.linspace(-1, 1, 50, dtype=np.float32)
+    lists = {
+        "x": pa.array([[v] for v in x.tolist()], pa.large_list(pa.float32())),
+        "label": pa.array([[3 * v] for v in x.tolist()], pa.large_list(pa.float32())),
+    }
+    with SplitWriter(artifact, "eval", "parquet") as writer:
+        writer.write(pa.RecordBatch.from_pydict(lists))
+    describe(artifact, ["eval"], "parquet")
+    return artifact
+
+
+def test_the_server_says_what_is_missing_and_serves_with_the_library(model: Path, library: Path, folder: Path) -> None:
+    base = folder / "triple"
+    shutil.copytree(model / "Format-Serving", base / "1")
+    (folder / "triple_module.py").write_text(LOAD.format(file=str(library)))
+    with server.running(folder, base) as running:
+        running.wait("triple", {1: "END"})
+        assert running.error("triple", 1) == f"T{MISSING}"
+    with server.running(folder, base, "--custom-ops", "triple_module", env={"PYTHONPATH": str(folder)}) as running:
+        running.wait("triple", {1: "AVAILABLE"})
+        answer = running.predictions.Predict(server.request("triple", "plain", x=[[1.0], [2.0]]), timeout=20)
+        assert list(answer.outputs["y"].float_val) == [3.0, 6.0]
+
+
+EVALUATE = """
+import json, sys
+from pathlib import Path
+from components.contract.artifacts import Examples, Model
+from components.contract.errors import UserError
+from tests.conftest import run_stage_in
+
+folder, model, library, examples = map(Path, sys.argv[1:5])
+threshold = {"value_threshold": {"upper_bound": 1e-6}}
+config = {
+    "model_specs": [{"signature_name": "serving_default", "label_key": "label"}],
+    "metrics_specs": [{"metrics": [{"class_name": "MeanSquaredError", "threshold": threshold}]}],
+    "slicing_specs": [{}],
+}
+described = {"split_names": '["eval"]', "payload_format": "FORMAT_PARQUET"}
+inputs = {"examples": Examples(examples, described), "model": Model(model)}
+workers = ["--runner=DirectRunner", "--direct_running_mode=multi_processing", "--direct_num_workers=1"]
+found = []
+ways = {
+    "without": {},
+    "direct": {"custom_ops": [str(library)]},
+    "beam": {"custom_ops": [str(library)], "engine": "beam", "beam_pipeline_args": workers},
+}
+for name in sys.argv[5:]:
+    try:
+        found.append(run_stage_in("evaluator", folder / name, inputs, {"eval_config": config, **ways[name]})["blessed"])
+    except UserError as error:
+        found.append(str(error))
+print(json.dumps(found))
+"""
+
+
+def evaluated(model: Path, library: Path, examples: Examples, folder: Path, *ways: str) -> list[Any]:
+    """Whether a model is blessed, or the error, by the ways of EVALUATE, in a process of its own."""
+    done = python(EVALUATE, folder, model, library, examples.path, *ways)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return list(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_the_evaluator_says_what_is_missing_and_judges_with_the_library(
+    model: Path, library: Path, examples: Examples, tmp_path: Path
+) -> None:
+    without, direct = evaluated(model, library, examples, tmp_path, "without", "direct")
+    assert without == f"the model in {model}/Format-Serving does not load: t{MISSING}"
+    assert direct is True
+
+
+@pytest.mark.slow
+def test_the_library_travels_to_the_workers_of_beam(
+    model: Path, library: Path, examples: Examples, tmp_path: Path
+) -> None:
+    assert evaluated(model, library, examples, tmp_path, "beam") == [True]
+
+
+def infra_validated(model: Path, examples: Examples, folder: Path, **parameters: Any) -> tuple[int, str]:
+    """The status of the stage in a process of its own, and what it prints."""
+    given = {"model": model, "examples": examples.path}
+    artifacts = {
+        name: {"artifacts": [{"uri": str(path), "metadata": examples.metadata if name == "examples" else {}}]}
+        for name, path in given.items()
+    }
+    blessing = {"name": "blessing", "uri": str(folder / "blessing"), "metadata": {}}
+    document = {
+        "inputs": {"parameterValues": {"num_tries": 1, **parameters}, "artifacts": artifacts},
+        "outputs": {
+            "artifacts": {"blessing": {"artifacts": [blessing]}},
+            "parameters": {"blessed": {"outputFile": str(folder / "blessed")}},
+            "outputFile": str(folder / "output.json"),
+        },
+    }
+    command = [sys.executable, "-m", "components", "infra_validator", "--executor-input", json.dumps(document)]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_local_server_of_infra_validator_gets_the_library(
+    model: Path, library: Path, examples: Examples, tmp_path: Path
+) -> None:
+    status, said = infra_validated(model, examples, tmp_path, custom_ops=[str(library)], signatures=["serving_default"])
+    assert status == 0, said
+    assert (tmp_path / "blessing" / "INFRA_BLESSED").exists(), said
+    record = json.loads((tmp_path / "blessing" / "provenance.json").read_text())[0]
+    assert record["code"]["files"] == {str(library): file_digest(library)}
+
+
+def test_a_server_in_an_image_takes_no_libraries(tmp_path: Path) -> None:
+    examples = Examples(tmp_path / "examples")
+    serving = {"docker": {"image": "tensorflow/serving:2.19.0"}}
+    status, said = infra_validated(tmp_path, examples, tmp_path, custom_ops=["tensorflow_text"], serving=serving)
+    assert status == 2
+    assert "mend: build the operations into the server that the image runs, and leave custom_ops out" in said
+
+
+@pytest.mark.parametrize(
+    ("operation", "words"),
+    [
+        (
+            "TFText>NgramsStringJoin",
+            "of TensorFlow Text, which the model has, is not in this process: install tensorflow-text and",
+        ),
+        ("SentencepieceTokenizeOp", "`--custom-ops tensorflow_text` of the model server"),
+        ("IO>AudioDecodeWAV", "install tensorflow-io and name the library, `--custom-ops tensorflow_io`"),
+        (
+            "SimpleMLCreateModelResource",
+            "of TensorFlow Decision Forests, which the model has, is not in this process: install",
+        ),
+        ("DecodeProtoSparseV2", "`--custom-ops struct2tensor`"),
+        ("Mine", "the operation 'Mine', which the model has, is not in this process: name the library"),
+    ],
+)
+def test_well_known_libraries_are_named(operation: str, words: str) -> None:
+    said = f"Op type not registered '{operation}' in binary running on here. Make sure the Op and Kernel are registered"
+    assert words in custom_op_loading.missing(said)
+
+
+def test_another_error_is_no_missing_operation() -> None:
+    assert custom_op_loading.missing("Could not find meta graph def") == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("no_such_module", "cannot be imported: No module named 'no_such_module'\n  mend: install it, or name its .so"),
+        ("nothing.so", "there is no file nothing.so of custom operations\n  mend: correct the path"),
+        ("broken.so", "the library 'broken.so' of custom operations does not load: "),
+        ("raises.py", "raises.py raised RuntimeError: no"),
+    ],
+)
+def test_a_library_that_cannot_be_loaded(
+    name: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.so").write_text("no library")
+    (tmp_path / "raises.py").write_text("raise RuntimeError('no')")
+    with pytest.raises(UserError) as refused:
+        custom_op_loading.load([name])
+    assert words in str(refused.value)
+
+
+def test_a_changed_library_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = ["one.so", "mine.py", "tensorflow_text", "tensorflow"]
+    for content in ("1", "2"):
+        (tmp_path / "one.so").write_text(content)
+        (tmp_path / "mine.py").write_text(f"VALUE = {content}\n")
+        found = custom_ops.digests(given, file_digest)
+        assert found.keys() == {"one.so", "mine.py"}
+        if content == "1":
+            before = found
+    assert all(found[name] != before[name] for name in found)
+    (tmp_path / "one.so").unlink()
+    with pytest.raises(UserError, match=r"there is no file one\.so"):
+        custom_ops.digests(given, file_digest)
+
+
+def test_a_changed_library_is_another_key_in_the_cache_and_a_container_sees_it(tmp_path: Path) -> None:
+    file = tmp_path / "one.so"
+    compiled = yaml.safe_load((CHECKOUT / "components/evaluator/component.yaml").read_text())
+    component = compiled["components"]["comp-evaluator"]
+    inputs = SimpleNamespace(parameters={"custom_ops": [str(file), "tensorflow_text"]}, artifacts={})
+    call: Any = SimpleNamespace(component=component, inputs=inputs)
+    runner: Any = SimpleNamespace(digests=SimpleNamespace(tree=file_digest))
+    keys = []
+    for content in ("1", "2"):
+        file.write_text(content)
+        keys.append(json.dumps(task.TaskRunner._named(runner, call)))
+    assert keys[0] != keys[1]
+    assert list(task._named_paths(call)) == [file]

@@ -1,0 +1,87 @@
+"""What a program sees of TFX and TFMA, with `fn_args_utils` loaded apart and without."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+_APART = "import components.user_code.tfx_fn_args"
+_AS_EVER = "import tfx.components.trainer.fn_args_utils"
+_ARGUMENTS = "tfx.components.trainer.fn_args_utils"
+# Forks a child for each program, so that TensorFlow is imported once.
+_PROGRAMS = """
+import json, os, sys, traceback
+import tensorflow, tensorflow_data_validation
+prelude, *programs = json.load(sys.stdin)
+exec(prelude)
+for program in programs:
+    if os.fork() == 0:
+        try:
+            found = {}
+            exec(program, found)
+            print(json.dumps(found["said"]), flush=True)
+        except BaseException:
+            print(json.dumps(traceback.format_exc()), flush=True)
+        os._exit(0)
+    os.wait()
+"""
+_SEEN = """
+import sys
+said = {
+    package: [[name, repr(type(value)), getattr(value, "__module__", "")]
+              for name, value in sorted(vars(sys.modules[package]).items()) if not name.startswith("__")]
+    for package in ("tfx.components", "tensorflow_model_analysis")
+}
+"""
+_MORE = [
+    "import tfx.components, tensorflow_model_analysis",
+    "import tensorflow_model_analysis.metrics",
+    "from tensorflow_model_analysis.sdk import EvalConfig",
+    "from tfx.components.trainer.executor import GenericExecutor",
+    "from tfx import v1 as tfx; import tensorflow_model_analysis as tfma; tfma.sdk.EvalConfig, tfma.EvalConfig",
+]
+
+
+def said(prelude: str, *programs: str) -> list[Any]:
+    command = [sys.executable, "-c", _PROGRAMS]
+    root = Path(__file__).parents[3]
+    given = json.dumps([prelude, *programs])
+    done = subprocess.run(command, input=given, capture_output=True, text=True, cwd=root, check=True)
+    return list(map(json.loads, done.stdout.splitlines()))
+
+
+def test_the_arguments_come_alone_by_every_way_to_import_them() -> None:
+    heavy = "import sys; said = [name in sys.modules for name in ('kubernetes', 'nltk', 'keras_tuner')]"
+    ways = [
+        "import tfx.components.trainer.fn_args_utils as found",
+        "import tfx.components.trainer.fn_args_utils; found = tfx.components.trainer.fn_args_utils",
+        "from tfx.components.trainer import fn_args_utils as found",
+        "import tfx.components as components; found = components.trainer.fn_args_utils",
+        "import sys; from tfx import v1 as tfx; found = sys.modules[tfx.components.FnArgs.__module__]",
+    ]
+    same = "\nsaid = [found is first, found.FnArgs.__module__]"
+    first = f"import sys; first = sys.modules['{_ARGUMENTS}']\n"
+    missing = "import tfx\ntry: tfx.nothing\nexcept AttributeError as error: said = str(error)"
+    alone, nothing, *found = said(
+        _APART, f"from {_ARGUMENTS} import FnArgs; {heavy}", missing, *(first + way + same for way in ways)
+    )
+    assert alone == [False, False, False]
+    assert nothing == "module 'tfx' has no attribute 'nothing'"
+    assert found == [[True, _ARGUMENTS]] * len(ways)
+
+
+def test_whoever_asks_for_more_gets_the_whole() -> None:
+    programs = [f"{program}\n{_SEEN}" for program in _MORE]
+    for program, apart, as_ever in zip(_MORE, said(_APART, *programs), said(_AS_EVER, *programs), strict=True):
+        assert isinstance(apart, dict), apart
+        assert apart == as_ever, program
+
+
+def test_what_is_there_already_stays() -> None:
+    program = (
+        f"import sys; first = sys.modules['tfx.components']; {_APART}; said = sys.modules['tfx.components'] is first"
+    )
+    assert said("import tfx.components", program) == [True]

@@ -1,0 +1,55 @@
+"""The shared pipelines by our runner and by kfp's local one: the same comes of them, but where that one is wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import taxiway
+from taxiway.runs.progress import Silent
+from taxiway.runs.record import RunFailedError
+from tests.language.cases import Case
+from tests.language.kfp_local import CASES, outcome
+
+pytestmark = pytest.mark.slow
+_CHECKOUT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """What kfp's local runner makes of each case."""
+    command = [sys.executable, "-m", "tests.language.kfp_local", str(tmp_path_factory.mktemp("kfp"))]
+    done = subprocess.run(command, cwd=_CHECKOUT, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, dict[str, Any]] = json.loads(done.stdout)
+    return found
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_both_runners_give_the_same(
+    case: Case, theirs: dict[str, dict[str, Any]], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ours = outcome(lambda: _run(case, home), RunFailedError)
+    assert _text(ours) == _text(case.gives if isinstance(case.gives, dict) else {"Output": case.gives})
+    assert (_text(theirs[case.name]) == _text(ours)) is not bool(case.differs), theirs[case.name]
+
+
+def _run(case: Case, home: Path) -> dict[str, Any]:
+    """Tasks that only write notes have to run each time."""
+    return taxiway.run(case.pipeline, home=home, use_cache=False, observer=Silent(), **case.given).outputs
+
+
+def _text(found: dict[str, Any]) -> str:
+    """JSON keeps apart what Python holds equal: true and 1, 2 and 2.0."""
+    return json.dumps(found, sort_keys=True)

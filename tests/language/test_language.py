@@ -1,0 +1,78 @@
+"""Kubeflow's language, construct by construct: what a run here gives."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import taxiway
+from components.contract.errors import UserError
+from taxiway import loading
+from taxiway.checks import check
+from taxiway.runner.graph import DONE
+from taxiway.runs.progress import Silent
+from taxiway.runs.record import Run, RunFailedError
+from tests.language import conditions, loops, parameters, refused, tasks
+from tests.language.cases import Case
+
+CASES = [case for module in (parameters, conditions, loops, tasks, refused) for case in module.CASES]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_run_gives_what_it_should(case: Case, home: Path) -> None:
+    if case.refused:
+        assert case.refused in _refusal(case, home)
+    elif case.fails:
+        with pytest.raises(RunFailedError, match=re.escape(case.fails)):
+            _run(case, home)
+    else:
+        run = _run(case, home)
+        assert _matches(_texts(run.outputs), case.gives)
+        if case.ran is not None:
+            assert " ".join(sorted(name for name, task in run.tasks.items() if task.state in DONE)) == case.ran
+
+
+def _run(case: Case, home: Path) -> Run:
+    return taxiway.run(case.pipeline, home=home, observer=Silent(), **case.given)
+
+
+def _refusal(case: Case, home: Path) -> str:
+    """Why a run is refused; `check` says the same."""
+    with pytest.raises(UserError) as refused:
+        _run(case, home)
+    assert not isinstance(refused.value, RunFailedError)
+    try:
+        found = check.findings(loading.compiled(case.pipeline), case.given)
+    except UserError as error:
+        found = [str(error)]
+    assert all(finding in str(refused.value) for finding in found)
+    assert found
+    return str(refused.value)
+
+
+def _texts(value: Any) -> Any:
+    """What a pipeline returned: the one value, files as their texts."""
+    if isinstance(value, dict):
+        return _texts(value["Output"]) if value.keys() == {"Output"} else {k: _texts(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_texts(each) for each in value]
+    return Path(value.path).read_text() if hasattr(value, "path") else value
+
+
+def _matches(value: Any, expected: Any) -> bool:
+    if isinstance(expected, re.Pattern):
+        return expected.fullmatch(value) is not None
+    return value == ({} if expected is None else expected)

@@ -1,0 +1,460 @@
+"""`taxiway check` finds what would fail later, without running anything."""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from kfp import dsl
+
+from components.contract.errors import UserError
+from taxiway import loading
+from taxiway.checks import check
+from taxiway.dsl.definitions import Evaluator, ExampleGen, InfraValidator, SchemaGen, StatisticsGen, Trainer, Transform
+
+MODULE = "def preprocessing_fn(inputs):\n    return inputs\n\ndef run_fn(fn_args):\n    pass\n"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "module.py").write_text(MODULE)
+    (tmp_path / "data.csv").write_text("a\n1\n")
+    return tmp_path
+
+
+def _findings(pipeline: Any, **parameters: Any) -> list[str]:
+    return check.findings(loading.compiled(pipeline), parameters)
+
+
+@dsl.pipeline(name="sound")
+def sound(data: str = "data.csv", module: str = "module.py"):
+    examples = ExampleGen(input_path=data, allow_unversioned=True).outputs["examples"]
+    schema = SchemaGen(statistics=StatisticsGen(examples=examples).outputs["statistics"]).outputs["schema"]
+    transformed = Transform(examples=examples, schema=schema, module=module)
+    Trainer(examples=transformed.outputs["transformed_examples"], module=module)
+
+
+def test_a_sound_pipeline_has_no_findings() -> None:
+    assert _findings(sound) == []
+
+
+@dsl.pipeline(name="without-a-parameter")
+def without_a_parameter(data: str):
+    ExampleGen(input_path=data)
+
+
+@dsl.pipeline(name="with-a-parameter")
+def with_a_parameter(data: str, whatever: bool = False, often: int = 1):
+    with dsl.If(often == 1):
+        ExampleGen(input_path=data, allow_unversioned=whatever)
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "way"),
+    [(without_a_parameter, "ExampleGen(..., allow_unversioned=True)"), (with_a_parameter, "--param whatever=true")],
+)
+def test_the_way_to_take_data_as_they_are_is_one_that_the_pipeline_has(pipeline: Any, way: str) -> None:
+    [found] = _findings(pipeline, data="data.csv")
+    assert found.endswith(f"; or take the data as they are, unversioned: {way}")
+    if "--param" in way:
+        assert _findings(pipeline, data="data.csv", whatever="true") == []
+
+
+def test_a_missing_module_is_named() -> None:
+    found = _findings(sound, module="pipelines.nowhere.model")
+    assert len(found) == 2
+    assert all("the module 'pipelines.nowhere.model' was not found" in finding for finding in found)
+
+
+def test_a_missing_function_is_named_with_its_nearest(here: Path) -> None:
+    (here / "module.py").write_text(
+        "def preprocesing_fn(inputs):\n    return inputs\n\ndef run_fn(fn_args):\n    pass\n"
+    )
+    found = _findings(sound)
+    assert found == [f"transform: {here / 'module.py'} defines no preprocessing_fn; did you mean preprocesing_fn?"]
+
+
+@dsl.pipeline(name="served")
+def served(serving: dict):
+    model = dsl.importer(artifact_uri="model", artifact_class=dsl.Model, reimport=False).output
+    InfraValidator(model=model, serving=serving, splits=["eval"])
+
+
+@pytest.mark.parametrize(
+    ("serving", "said"),
+    [
+        ({"docker": {"imag": "x"}}, "serving.docker has no 'imag'\n  mend: did you mean 'image'?"),
+        ({"docker": {}}, "serving.docker.image is missing\n  mend: give the image"),
+        ({}, "serving names nothing\n  mend: name one of local, docker, kubernetes"),
+    ],
+)
+def test_a_place_to_serve_that_does_not_exist(serving: dict[str, Any], said: str) -> None:
+    assert _findings(served, serving=serving) == [f"infra-validator: {said}"]
+    assert _findings(served, serving={"local": {}}) == []
+
+
+def test_a_library_of_operations_that_is_not_there() -> None:
+    @dsl.pipeline(name="triple")
+    def triple():
+        model = dsl.importer(artifact_uri="model", artifact_class=dsl.Model, reimport=False).output
+        InfraValidator(model=model, custom_ops=["ops/triple.so", "module.py", "a_module_of_the_image"])
+
+    assert _findings(triple) == ["infra-validator: custom_ops names ops/triple.so, which is not there"]
+
+
+def test_unreachable_data_are_named() -> None:
+    (finding,) = _findings(sound, data="nowhere/trips.csv")
+    assert finding.startswith("example-gen: ")
+    assert "nowhere/trips.csv" in finding
+
+
+def test_a_schema_for_statistics_is_refused() -> None:
+    @dsl.pipeline
+    def swapped():
+        examples = ExampleGen(input_path="data.csv", allow_unversioned=True).outputs["examples"]
+        schema = SchemaGen(statistics=StatisticsGen(examples=examples).outputs["statistics"]).outputs["schema"]
+        SchemaGen(statistics=schema)
+
+    assert _findings(swapped) == ["schema-gen-2: the input 'statistics' takes ExampleStatistics, and is given Schema"]
+
+
+def test_types_are_followed_through_conditions_and_sub_pipelines() -> None:
+    @dsl.pipeline
+    def inner(rows: dsl.Input[dsl.Dataset]) -> dsl.Artifact:
+        return StatisticsGen(examples=rows).outputs["statistics"]
+
+    @dsl.pipeline
+    def outer(deep: bool = True):
+        examples = ExampleGen(input_path="data.csv", allow_unversioned=True).outputs["examples"]
+        with dsl.If(deep == True):  # noqa: E712 (kfp builds the condition from ==)
+            statistics = inner(rows=examples).output
+            Transform(examples=examples, schema=statistics, module="module.py")
+
+    assert _findings(outer) == ["transform: the input 'schema' takes Schema, and is given ExampleStatistics"]
+
+
+def test_unknown_splits_are_named() -> None:
+    @dsl.pipeline
+    def splits():
+        examples = ExampleGen(input_path="data.csv", allow_unversioned=True, splits={"train": 3, "test": 1}).outputs[
+            "examples"
+        ]
+        Trainer(examples=examples, module="module.py")
+
+    assert _findings(splits) == ["trainer: eval_splits names 'eval'; the splits are test, train"]
+
+
+def test_splits_that_something_else_brings_are_not_judged() -> None:
+    """Such as a model server's request logs, whose only split is `serving`."""
+
+    @dsl.pipeline
+    def logged():
+        examples = ExampleGen(input_path="data.csv", allow_unversioned=True).outputs["examples"]
+        logs = dsl.importer(artifact_uri="logs", artifact_class=dsl.Dataset, reimport=False).output
+        schema = SchemaGen(statistics=StatisticsGen(examples=examples).outputs["statistics"]).outputs["schema"]
+        Transform(
+            examples=logs,
+            schema=schema,
+            module="module.py",
+            analyze_splits=["serving"],
+            transform_splits=["serving"],
+        )
+
+    assert _findings(logged) == []
+
+
+def test_a_missing_file_is_named() -> None:
+    @dsl.pipeline
+    def curated():
+        examples = ExampleGen(input_path="data.csv", allow_unversioned=True).outputs["examples"]
+        SchemaGen(statistics=StatisticsGen(examples=examples).outputs["statistics"], schema_file="schema.pbtxt")
+
+    assert _findings(curated) == ["schema-gen: schema_file names schema.pbtxt, which is not there"]
+
+
+@dsl.pipeline(name="named")
+def named(folder: str = ".", name: str = "data", solver: str = "adam", splits: dict = {"train": 2, "eval": 1}):
+    examples = ExampleGen(input_path=f"{folder}/{name}.csv", splits=splits, allow_unversioned=True).outputs["examples"]
+    Trainer(examples=examples, module=f"{folder}/module.py", custom_config={"solver": solver, "of": [f"a {solver}"]})
+
+
+def test_what_the_parameters_make_of_a_text_is_looked_at(here: Path) -> None:
+    assert _findings(named) == []
+    assert _findings(named, folder=str(here)) == []
+    (finding,) = _findings(named, name="trips")
+    assert finding.startswith("example-gen: ")
+    assert "./trips.csv" in finding
+    assert _findings(named, splits={"train": 2, "test": 1}) == [
+        "trainer: eval_splits names 'eval'; the splits are test, train"
+    ]
+
+
+def test_what_only_the_run_will_know_is_left_to_it() -> None:
+    @dsl.component(base_image="python:3.13")
+    def choice() -> str:
+        return "data"
+
+    @dsl.pipeline
+    def chosen():
+        name = choice().output
+        examples = ExampleGen(input_path=f"{name}.csv", data_repo=name).outputs["examples"]
+        ExampleGen(input_path="nowhere.csv", data_repo=name)
+        Trainer(examples=examples, module=f"{name}.py", eval_splits=[f"{name}", "eval"])
+        with dsl.ParallelFor(["a.py", "b.py"]) as module:
+            Trainer(examples=examples, module=f"{module}", custom_config={"module": module})
+
+    assert _findings(chosen) == []
+
+
+def test_a_placeholder_that_nothing_fills_is_named() -> None:
+    @dsl.container_component
+    def echo(text: str):
+        return dsl.ContainerSpec(image="any:1", command=["echo"], args=[text])
+
+    @dsl.pipeline
+    def unfilled():
+        echo(text="{{$.pipeline_job_name}} {{$.pipeline_jobname}}").set_env_variable(
+            "A", "{{$.inputs.parameters['a']}}"
+        )
+
+    assert _findings(unfilled) == [
+        "echo: the placeholder {{$.pipeline_jobname}} is not known",
+        "echo: the placeholder {{$.inputs.parameters['a']}} names 'a', which this task does not have\n"
+        "  mend: pass the value to the task as an argument",
+    ]
+
+
+def test_an_unknown_parameter_has_its_nearest() -> None:
+    with pytest.raises(UserError, match=r"no parameter 'modul'\n  mend: did you mean 'module'"):
+        _findings(sound, modul="x")
+
+
+def test_the_evaluators_model_has_to_be_a_model() -> None:
+    @dsl.pipeline
+    def wrong():
+        examples = ExampleGen(input_path="data.csv", allow_unversioned=True).outputs["examples"]
+        other = ExampleGen(input_path="data.csv", allow_unversioned=True)
+        trained = Trainer(examples=examples, module="module.py")
+        Evaluator(examples=other.outputs["examples"], model=trained.outputs["model"], eval_config={})
+        Evaluator(
+            examples=examples, model=trained.outputs["model"], eval_config={}, schema=trained.outputs["model_run"]
+        )
+
+    (finding,) = _findings(wrong)
+    assert finding == "evaluator-2: the input 'schema' takes Schema, and is given ModelRun"
+
+
+# Settings of an evaluation
+
+GOOD: dict[str, Any] = {
+    "model_specs": [{"label_key": "tips_xf", "signature_name": "serve", "preprocessing_function_names": ["features"]}],
+    "slicing_specs": [{}, {"feature_keys": ["hour"]}, {"feature_values": {"side": "1"}}],
+    "metrics_specs": [{"metrics": [{"class_name": "AUC", "config": '{"num_thresholds": 5}'}]}],
+}
+TRAINED = (
+    "import tensorflow as tf\nfrom helper import save\n\n"
+    "def preprocessing_fn(inputs):\n    return {f'{name}_xf': 1 for name in inputs} | dict(side=2)\n\n"
+    "def run_fn(fn_args):\n    save(signatures={'serve': None, 'serving_default': None})\n"
+)
+
+
+@pytest.fixture
+def trained(here: Path) -> Path:
+    """A module, another that it imports, and data with columns to name."""
+    (here / "module.py").write_text(TRAINED)
+    (here / "helper.py").write_text("def save(**_):\n    return 'features'\n")
+    (here / "data.csv").write_text("tips,hour,company \n1,2,x\n")
+    return here
+
+
+@dsl.pipeline(name="judged")
+def judged(eval_config: dict = GOOD, data: str = "data.csv", module: str = "module.py", delimiter: str = ","):
+    trips = ExampleGen(input_path=data, allow_unversioned=True, delimiter=delimiter)
+    examples = trips.outputs["examples"]
+    schema = SchemaGen(statistics=StatisticsGen(examples=examples).outputs["statistics"]).outputs["schema"]
+    transformed = Transform(examples=examples, schema=schema, module=module)
+    trained = Trainer(examples=transformed.outputs["transformed_examples"], module=module)
+    Evaluator(examples=examples, model=trained.outputs["model"], eval_config=eval_config)
+
+
+def _changed(**changes: Any) -> dict[str, Any]:
+    (spec,) = GOOD["model_specs"]
+    model = {
+        name: value for name, value in changes.items() if name in ("label_key", "signature_name", "example_weight_key")
+    }
+    rest = {name: value for name, value in changes.items() if name not in model}
+    return {**GOOD, "model_specs": [{**spec, **model}], **rest}
+
+
+def test_a_sound_evaluation_has_no_findings(trained: Path) -> None:
+    assert _findings(judged) == []
+    assert _findings(judged, eval_config=_changed(label_key="company", example_weight_key="hour_scaled")) == []
+
+
+SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
+    "field": (
+        {"model_spec": []},
+        "eval_config has no field eval_config.model_spec\n  mend: did you mean 'model_specs'?",
+    ),
+    "value": (
+        _changed(options={"min_slice_size": "many"}),
+        "eval_config.options.min_slice_size is 'many': invalid literal for int()",
+    ),
+    "metric": (
+        _changed(metrics_specs=[{"metrics": [{"class_name": "Auc"}]}]),
+        "eval_config.metrics_specs[0].metrics[0].class_name: there is no metric 'Auc'\n  mend: did you mean 'AUC'?",
+    ),
+    "metric's settings": (
+        _changed(metrics_specs=[{"metrics": [{"class_name": "AUC", "config": '{"num_treshold": 5}'}]}]),
+        "eval_config.metrics_specs[0].metrics[0]: AUC has no setting 'num_treshold'\n  mend: did you mean 'num_thresh",
+    ),
+    "metric's JSON": (
+        _changed(metrics_specs=[{"metrics": [{"class_name": "AUC", "config": "num_thresholds=5"}]}]),
+        "eval_config.metrics_specs[0].metrics[0].config is no JSON object: 'num_thresholds=5'",
+    ),
+    "metric of one's own": (
+        _changed(metrics_specs=[{"metrics": [{"class_name": "Tip", "module": "helper"}]}]),
+        "eval_config.metrics_specs[0].metrics[0].class_name: helper has no 'Tip'\n  mend: it has save",
+    ),
+    "label": (
+        _changed(label_key="tip"),
+        "eval_config.model_specs[0].label_key: 'tip' is no column of the data, and no module names it\n"
+        "  mend: did you mean 'tips'?",
+    ),
+    "no label": (_changed(label_key=""), "eval_config.model_specs names no label_key, and AUC needs labels"),
+    "weight": (
+        _changed(example_weight_key="fare"),
+        "eval_config.model_specs[0].example_weight_key: 'fare' is no column",
+    ),
+    "signature": (
+        _changed(signature_name="predict"),
+        "eval_config.model_specs[0].signature_name: no module names a signature 'predict'",
+    ),
+    "slice": (
+        _changed(slicing_specs=[{"feature_keys": ["citi"]}]),
+        "eval_config.slicing_specs[0]: 'citi' is no column of the data",
+    ),
+}
+
+
+@pytest.mark.parametrize(("config", "said"), SETTINGS.values(), ids=SETTINGS)
+def test_a_mistake_in_an_eval_config_is_named(trained: Path, config: dict[str, Any], said: str) -> None:
+    (finding,) = _findings(judged, eval_config=config)
+    assert finding.startswith(f"evaluator: {said}")
+
+
+def test_all_mistakes_are_named_at_once(trained: Path) -> None:
+    metrics = [{"class_name": "Auc"}, {"class_name": "AUC", "config": '{"num_treshold": 5}'}]
+    config = _changed(
+        label_key="tip",
+        signature_name="predict",
+        metrics_specs=[{"metrics": metrics}],
+        slicing_specs=[{"feature_keys": ["citi", "hour"]}],
+    )
+    assert len(_findings(judged, eval_config=config)) == 5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"module": "from tfx.examples.chicago_taxi_pipeline import taxi_utils\n"},
+        {"module": "import companys_own_library\n"},
+        {"data": "a.tfrecord"},
+    ],
+)
+def test_names_that_cannot_be_told_are_not_judged(trained: Path, change: dict[str, str]) -> None:
+    (trained / "module.py").write_text(change.get("module", "") + TRAINED)
+    (trained / "a.tfrecord").touch()
+    data = change.get("data", "data.csv")
+    assert _findings(judged, eval_config=_changed(label_key="nosuch"), data=data) == []
+
+
+def test_columns_are_found_behind_any_delimiter_and_in_parquet(trained: Path) -> None:
+    (trained / "data.csv").write_text("tips;hour\n1;2\n")
+    assert _findings(judged, delimiter=";") == []
+    pq.write_table(pa.table({"tips": [1], "hour": [2]}), trained / "data.parquet")
+    assert _findings(judged, data="data.parquet") == []
+    (finding,) = _findings(judged, data="data.parquet", eval_config=_changed(label_key="tip"))
+    assert finding.endswith("did you mean 'tips'?")
+
+
+def test_what_another_container_brings_is_not_judged(trained: Path) -> None:
+    @dsl.pipeline
+    def imported():
+        examples = dsl.importer(artifact_uri="examples", artifact_class=dsl.Dataset, reimport=False).output
+        model = dsl.importer(artifact_uri="model", artifact_class=dsl.Model, reimport=False).output
+        Evaluator(examples=examples, model=model, eval_config=_changed(label_key="nosuch", signature_name="other"))
+
+    assert _findings(imported) == []
+
+
+def test_the_command_takes_under_two_seconds_and_loads_no_tensorflow(here: Path, trained: Path) -> None:
+    compiled = here / "sound.yaml"
+    loading.compile_to(judged, compiled)
+    program = (
+        "import sys; sys.argv = ['taxiway', 'check', 'sound.yaml']\n"
+        "import taxiway.cli\n"
+        "try:\n    taxiway.cli.app()\n"
+        "except SystemExit as end:\n    assert not end.code, end.code\n"
+        "heavy = {'tensorflow', 'apache_beam', 'tensorflow_data_validation', 'ml_metadata'} & sys.modules.keys()\n"
+        "assert not heavy, heavy\n"
+    )
+    path = os.pathsep.join([str(Path(check.__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "nothing wrong found" in done.stdout
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2
+
+
+@dsl.component(base_image="python:3.13", install_kfp_package=False)
+def takes(x: dict):
+    print(x)
+
+
+def test_items_that_a_loop_does_not_take_are_named() -> None:
+    @dsl.pipeline(name="loops")
+    def loops(xs: list[dict] = [{"a": 1}]):
+        with dsl.ParallelFor(xs) as x:
+            takes(x=x)
+
+    assert _findings(loops) == []
+    assert _findings(loops, xs=[{"a": 2}, 3]) == [
+        "for-loop-1: the parameter 'xs-loop-item' takes a struct, not 3",
+    ]
+
+
+def test_tasks_that_wait_for_each_other_are_refused() -> None:
+    compiled = loading.compiled(sound)
+    tasks = compiled.spec["root"]["dag"]["tasks"]
+    tasks["example-gen"]["dependentTasks"] = ["trainer"]
+    with pytest.raises(UserError, match="the task 'example-gen' waits for itself: example-gen after trainer"):
+        check.findings(compiled, {})
+    tasks["example-gen"]["dependentTasks"] = ["nobody"]
+    with pytest.raises(UserError, match="the task 'example-gen' waits for 'nobody', which is not there"):
+        check.findings(compiled, {})
+
+
+def test_a_component_inside_of_itself_is_refused() -> None:
+    @dsl.pipeline(name="outer")
+    def outer():
+        sound()
+
+    compiled = loading.compiled(outer)
+    tasks = compiled.spec["components"]["comp-sound"]["dag"]["tasks"]
+    tasks["again"] = {"componentRef": {"name": "comp-sound"}}
+    with pytest.raises(UserError, match="sound/again: the component 'comp-sound' runs inside of itself"):
+        check.findings(compiled, {})

@@ -1,0 +1,463 @@
+"""`taxiway doctor`: the page, its exit status, how long it takes, and what it says of this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler
+from importlib import metadata
+from pathlib import Path
+from socketserver import ThreadingUnixStreamServer
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from components.contract import commands
+from taxiway.doctor import laptop, page, servers
+from taxiway.doctor.examination import Examination
+from taxiway.doctor.findings import Check, Line, State, Use, short
+from taxiway.doctor.requirements import Task
+from tests.taxiway.doctor.doctor_servers import a_cluster, refusing, serving, silence, write_kubeconfig
+
+ROOT = Path(__file__).parents[3]
+
+
+def laptop_line(name: str, **use: Any) -> Line:
+    [check] = [check for check in laptop.checks(Use(ROOT, **use)) if check.name == name]
+    return check.look()[0]
+
+
+# The command
+
+
+def doctor(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command as users call it, from a folder, with nothing of a cluster or a container engine around it."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("KF", "KUBE", "DOCKER", "AWS"))}
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("taxiway")), "doctor", *arguments],
+        cwd=folder,
+        env={**plain, "HOME": str(folder), "PYTHONPATH": str(ROOT), "COLUMNS": "200", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def lines_of(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, str]]:
+    assert done.stderr == ""
+    return {line["name"]: line for line in json.loads(done.stdout)["lines"]}
+
+
+def test_a_laptop_that_has_what_it_needs(tmp_path: Path) -> None:
+    done = doctor(tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"✓  Python            {'.'.join(map(str, sys.version_info[:3]))} (>=3.11,<3.14)" in done.stdout
+    assert "–  kubectl context   there is no kubeconfig" in done.stdout
+    assert "→ kubectl config use-context NAME  # or, for a cluster on this machine: make " in done.stdout
+    assert "Nothing that is needed is missing" in done.stdout
+    assert "Not asked for: taxiway doctor --pipeline PIPELINE --host URL --namespace NAME" in done.stdout
+
+
+def test_what_the_named_use_needs_decides_the_exit_status(tmp_path: Path) -> None:
+    nobody = f"unix://{tmp_path}/nobody.sock"
+    assert doctor(tmp_path, "--json", DOCKER_HOST=nobody).returncode == 0
+    done = doctor(tmp_path, "--json", "--runner", "docker", DOCKER_HOST=nobody)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["well"] is False
+    assert lines_of(done)["container engine"]["state"] == "missing"
+
+
+def test_a_whole_page_for_a_pipeline_on_a_cluster(tmp_path: Path) -> None:
+    with serving() as server:
+        a_cluster(server)
+        server.answers["/apis/v2beta1/healthz"] = (200, {"tag_name": "2.18.1", "multi_user": False})
+        write_kubeconfig(tmp_path / "kubeconfig", server.url)
+        pipeline = str(ROOT / "pipelines/chicago_taxi/pipeline.yaml")
+        options = ["--pipeline", pipeline, "-p", "destination=s3://models/taxi", "--host", server.url]
+        done = doctor(tmp_path, *options, "--namespace", "ml", "--json", KUBECONFIG=str(tmp_path / "kubeconfig"))
+    lines = lines_of(done)
+    groups = {name: line["group"] for name, line in lines.items()}
+    assert groups["pipeline"] == groups["model store"] == "pipeline"
+    assert {groups[name] for name in ("Kubeflow", "namespace", "rights", "nodes", "volumes", "secrets")} == {"cluster"}
+    assert {line["state"] for line in lines.values() if line["group"] != "this machine"} == {"well"}
+    assert lines["kubectl context"]["state"] == "well"
+    assert done.returncode == 0
+
+
+def test_nothing_that_stays_silent_is_waited_for_long(tmp_path: Path) -> None:
+    with silence() as url:
+        write_kubeconfig(tmp_path / "kubeconfig", url)
+        options = ["--host", url, "--namespace", "ml", "--timeout", "1.5", "--json"]
+        tcp = url.replace("http", "tcp")
+        start = time.monotonic()
+        done = doctor(tmp_path, *options, KUBECONFIG=str(tmp_path / "kubeconfig"), DOCKER_HOST=tcp)
+        seconds = time.monotonic() - start
+    lines = lines_of(done)
+    silent = {name: line["state"] for name, line in lines.items() if line["found"] == "no answer in 1.5 s"}
+    assert silent == {
+        "container engine": "absent",
+        "kubectl context": "missing",
+        "Kubeflow": "missing",
+        "namespace": "unknown",
+        "rights": "unknown",
+    }
+    assert lines["Kubeflow"]["mend"] == "ask again with --timeout 30"
+    assert done.returncode == 1
+    assert seconds < 20
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "found"),
+    [
+        ("nowhere", "there is no pipeline 'nowhere' in "),
+        ("broken.py", "broken.py"),
+        ("exits.py", "exits.py"),
+        ("words.yaml", "words.yaml is no compiled pipeline"),
+    ],
+)
+def test_a_pipeline_that_cannot_be_read_is_a_line(tmp_path: Path, pipeline: str, found: str) -> None:
+    (tmp_path / "broken.py").write_text("print('noise')\nimport nothing_of_that_name\n")
+    (tmp_path / "exits.py").write_text("raise SystemExit(3)\n")
+    (tmp_path / "words.yaml").write_text("just words\n")
+    done = doctor(tmp_path, "--pipeline", pipeline, "--json")
+    line = next(line for line in json.loads(done.stdout)["lines"] if line["name"] == "pipeline")
+    assert (done.returncode, line["state"]) == (1, "missing")
+    assert found in line["found"]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_parameter_that_the_pipeline_does_not_have(tmp_path: Path) -> None:
+    done = doctor(tmp_path, "--pipeline", str(ROOT / "pipelines/chicago_taxi/pipeline.yaml"), "-p", "steps=1", "--json")
+    line = lines_of(done)["pipeline"]
+    assert line["found"] == "the pipeline chicago-taxi has no parameter 'steps'"
+    assert line["mend"] == "did you mean 'eval_steps'?"
+
+
+def test_it_imports_no_tensorflow_and_starts_quickly(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from taxiway.cli import doctor; from taxiway.doctor import cluster, laptop, servers, stores;"
+        "from taxiway.doctor.findings import Use;"
+        "[c.look() for module in (laptop, servers, stores, cluster) for c in module.checks(Use(Path.cwd()))];"
+        "print([name for name in ('tensorflow', 'tfx', 'apache_beam', 'kfp', 'kubernetes') if name in sys.modules])"
+    )
+    environment = {**os.environ, "HOME": str(tmp_path), "KUBECONFIG": "", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
+
+
+# The examination
+
+
+def test_checks_run_side_by_side() -> None:
+    slow = [Check(f"slow {n}", "g", lambda: time.sleep(0.4) or [Line("slow", State.WELL, "")]) for n in range(5)]
+    start = time.monotonic()
+    with closing(Examination(10)) as examination:
+        examination.start(slow)
+        assert len(examination.lines()) == 5
+    assert time.monotonic() - start < 1.9
+
+
+def test_what_goes_wrong_in_one_check_is_a_line_and_the_others_stay() -> None:
+    def fails() -> list[Line]:
+        print("noise")
+        raise RuntimeError("two\nlines")
+
+    def dies() -> list[Line]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return []
+
+    def works() -> list[Line]:
+        return [Line("works", State.WELL, "yes"), Line("works", State.WELL, "twice")]
+
+    with closing(Examination(10)) as examination:
+        examination.start([Check("fails", "a", fails), Check("dies", "a", dies), Check("works", "b", works)])
+        found = examination.lines()
+    assert found == [
+        ("a", Line("fails", State.UNKNOWN, "RuntimeError: two lines")),
+        ("a", Line("dies", State.UNKNOWN, "the check ended without an answer")),
+        ("b", Line("works", State.WELL, "yes")),
+        ("b", Line("works", State.WELL, "twice")),
+    ]
+
+
+def test_the_time_is_over_for_a_check_and_for_what_it_has_started(tmp_path: Path) -> None:
+    def sleeps() -> list[Line]:
+        with subprocess.Popen(["sleep", "600"]) as child:
+            (tmp_path / "pid.partial").write_text(str(child.pid))
+            (tmp_path / "pid.partial").rename(tmp_path / "pid")
+        return []
+
+    with closing(Examination(3)) as examination:
+        examination.start([Check("sleeps", "g", sleeps, State.MISSING)])
+        assert examination.lines() == [
+            ("g", Line("sleeps", State.MISSING, "no answer in 3 s", "ask again with --timeout 30"))
+        ]
+    child = Path("/proc", (tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 20
+    while child.exists() and "\nState:\tZ" not in (child / "status").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+# The page
+
+
+def rendered(lines: page.Page, not_asked: str = "") -> str:
+    console = Console(width=100)
+    with console.capture() as capture:
+        console.print(page.render(lines, not_asked))
+    return capture.get()
+
+
+def test_the_page_shows_each_line_with_what_mends_it() -> None:
+    lines = [
+        ("cluster", Line("rights", State.UNKNOWN, "no answer", "ask again")),
+        ("this machine", Line("Python", State.WELL, "3.13", "not shown")),
+        ("this machine", Line("engine", State.MISSING, "none", "install [one]")),
+        ("this machine", Line("builder", State.ABSENT, "none", "install [one]")),
+        ("this machine", Line("kfp", State.WARNING, "old")),
+    ]
+    shown = [line.rstrip() for line in rendered(lines, "Not asked for: more").splitlines()]
+    assert shown == [
+        "this machine",
+        "  ✓  Python   3.13",
+        "  ✗  engine   none",
+        "              → install [one]",
+        "  –  builder  none",
+        "              → as above",
+        "  !  kfp      old",
+        "",
+        "cluster",
+        "  ?  rights   no answer",
+        "              → ask again",
+        "",
+        "Missing: engine (1 well, 1 warning, 1 absent, 1 missing, 1 unknown).",
+        "Not asked for: more",
+    ]
+
+
+def test_only_what_is_missing_fails() -> None:
+    for state in State:
+        assert page.is_well([("this machine", Line("it", state, ""))]) is (state is not State.MISSING)
+
+
+def test_long_errors_become_one_short_line() -> None:
+    assert short("a\n  b") == "a b"
+    assert short(ValueError()) == "ValueError"
+    assert len(short("x" * 1000)) == 161
+
+
+# This machine
+
+
+@pytest.fixture
+def checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    """`checkout(*requirements, python=">=3")`: the doctor's own checkout, with such a setup.py."""
+    for module in (laptop, commands):
+        monkeypatch.setattr(module, "checkout", lambda: tmp_path)
+
+    def write(*requirements: str, python: str = ">=3") -> None:
+        (tmp_path / "setup.py").write_text(
+            f"from setuptools import setup\n\nsetup(python_requires={python!r}, install_requires={requirements!r})\n"
+        )
+
+    return write
+
+
+def test_wheels_against_their_ranges(checkout: Callable[..., None]) -> None:
+    checkout("rich>=99", "typer", "nothing-of-that-name<2", "rich>1; python_version<'3'")
+    line = laptop_line("wheels")
+    assert line.state is State.MISSING
+    assert line.found == f"rich {metadata.version('rich')} is not >=99; nothing-of-that-name is not installed"
+    assert line.mend.endswith("python -m pip install 'rich>=99' 'nothing-of-that-name<2'")
+
+
+def test_wheels_against_the_lock(checkout: Callable[..., None], tmp_path: Path) -> None:
+    checkout("rich")
+    lock = [
+        "rich==1.0 \\",
+        "    --hash=sha256:00",
+        "typer==0.1 ; python_full_version < '3' \\",
+        "not-installed-here==1.0 \\",
+        "docker[tls]==1.0",
+    ]
+    (tmp_path / "requirements.lock").write_text("\n".join(lock))
+    line = laptop_line("wheels")
+    assert line.state is State.WARNING
+    assert line.found == (
+        f"not as in requirements.lock: rich {metadata.version('rich')}, locked ==1.0; "
+        f"docker {metadata.version('docker')}, locked ==1.0"
+    )
+    assert line.mend == f"python -m pip install --require-hashes -r {tmp_path}/requirements.lock"
+
+
+def test_without_a_checkout_the_ranges_are_those_of_the_installed_package(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = laptop_line("Python").found
+    monkeypatch.setattr(laptop, "checkout", lambda: tmp_path)
+    assert laptop_line("Python").state is State.WELL
+    assert sorted(laptop_line("Python").found) == sorted(found)
+    assert re.fullmatch(r"\d\d packages, all in their ranges", laptop_line("wheels").found)
+
+
+def test_a_python_that_is_out_of_range(checkout: Callable[..., None]) -> None:
+    checkout(python=">=4")
+    line = laptop_line("Python")
+    assert (line.state, line.mend) == (State.MISSING, "install such a Python, then: make setup")
+    assert line.found.endswith("; Taxiway needs >=4")
+
+
+def test_glibc_against_what_the_wheels_were_made_for(
+    checkout: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tmp_path / "packages/tomorrow-1.0.dist-info"
+    made.mkdir(parents=True)
+    (made / "METADATA").write_text("Metadata-Version: 2.1\nName: tomorrow\nVersion: 1.0\n")
+    (made / "WHEEL").write_text("Tag: cp313-cp313-manylinux_9_1_x86_64\nTag: cp313-cp313-manylinux_9_30_x86_64\n")
+    monkeypatch.syspath_prepend(made.parent)
+    checkout("tomorrow", "rich", "nothing-of-that-name")
+    line = laptop_line("glibc")
+    assert line.state is State.MISSING
+    assert line.found.endswith("; the wheels need 9.1")
+    assert line.mend == "make setup  # makes a Debian 13 root"
+
+
+def test_the_glibc_of_this_machine() -> None:
+    line = laptop_line("glibc")
+    assert line.state is State.WELL
+    assert re.search(r"; the wheels need 2\.\d\d$", line.found)
+
+
+def test_the_hole_of_kfps_own_local_runner() -> None:
+    [check] = [check for check in laptop.checks(Use(ROOT)) if check.name == "wheels"]
+    lines = {line.name: line for line in check.look()}
+    assert lines["kfp"].state is State.WARNING
+    assert "GHSA-rhjm-6347-5x33" in lines["kfp"].found
+
+
+class Engine(BaseHTTPRequestHandler):
+    """Docker's API, as far as its version."""
+
+    body: bytes = json.dumps(
+        {"Components": [{"Name": "Podman Engine"}], "Version": "5.4.2", "Os": "linux", "Arch": "amd64"}
+    ).encode()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def address_string(self) -> str:
+        return "local"
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Engine]]:
+    """A container engine's socket, which DOCKER_HOST names."""
+    handler = type("OneEngine", (Engine,), {})
+    path = tmp_path / "engine.sock"
+    with ThreadingUnixStreamServer(str(path), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
+        yield handler
+        server.shutdown()
+        thread.join()
+
+
+def test_a_container_engine(engine: type[Engine], tmp_path: Path) -> None:
+    found = f"Podman 5.4.2, linux/amd64 at unix://{tmp_path}/engine.sock"
+    assert laptop_line("container engine") == Line("container engine", State.WELL, found)
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b"3", b'{"Version": 7}'])
+def test_a_socket_that_is_no_container_engine(engine: type[Engine], body: bytes) -> None:
+    engine.body = body
+    assert laptop_line("container engine", runner="docker").state is State.MISSING
+
+
+def test_an_engine_that_is_not_running(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with closing(socket.socket(socket.AF_UNIX)) as left_behind:
+        left_behind.bind(str(tmp_path / "left.sock"))
+    for url in (refusing().replace("http", "tcp"), f"unix://{tmp_path}/none.sock", f"unix://{tmp_path}/left.sock"):
+        monkeypatch.setenv("DOCKER_HOST", url)
+        line = laptop_line("container engine", runner="docker")
+        assert (line.state, line.found[: len(url)]) == (State.MISSING, url)
+        assert line.mend == "systemctl --user start podman.socket, or sudo systemctl start docker"
+
+
+def test_no_right_to_the_socket(engine: type[Engine], tmp_path: Path) -> None:
+    (tmp_path / "engine.sock").chmod(0)
+    with without_roots_rights():
+        line = laptop_line("container engine", runner="docker")
+    assert (line.state, line.found) == (State.MISSING, f"unix://{tmp_path}/engine.sock: no right to use it")
+    assert line.mend == 'sudo usermod --append --groups docker "$USER"  # then log in again'
+
+
+@contextmanager
+def without_roots_rights() -> Iterator[None]:
+    user = os.geteuid()
+    os.seteuid(user or 65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+# TF Serving
+
+
+def serving_lines(folder: Path, *tasks: Task) -> list[Line]:
+    [check] = servers.checks(Use(folder, tasks=tasks))
+    return check.look()
+
+
+def test_the_images_of_the_manifests_serve_what_this_tensorflow_writes() -> None:
+    trained = metadata.version("tensorflow")
+    lines = serving_lines(ROOT)
+    assert [line.found for line in lines] == [
+        f"tensorflow/serving:{tag} (manifests) reads what TensorFlow {trained} writes"
+        for tag in ("2.21.0", "2.21.0-gpu")
+    ]
+    assert {line.state for line in lines} == {State.WELL}
+
+
+@pytest.mark.parametrize(
+    ("image", "state"),
+    [
+        ("tensorflow/serving:2.19.0", State.WARNING),
+        ("docker.io/tensorflow/serving:2.9.1-gpu", State.WARNING),
+        ("registry:5000/tensorflow/serving:3.0", State.WELL),
+        ("tensorflow/serving:latest", State.UNKNOWN),
+        ("ours/server:2.19.0", State.UNKNOWN),
+    ],
+)
+def test_the_image_that_a_pipeline_names(tmp_path: Path, image: str, state: State) -> None:
+    task = Task("infra-validator", {}, {}, (), {}, (), "", {"docker": {"image": image}})
+    [line] = serving_lines(tmp_path, task, task)
+    assert line.state is state
+    assert line.found.startswith(f"{image} (infra-validator)")
+    if state is State.WARNING:
+        assert line.mend == f"name tensorflow/serving:{metadata.version('tensorflow')} in infra-validator"
+
+
+def test_manifests_that_say_nothing(tmp_path: Path) -> None:
+    (tmp_path / "manifests/components/images").mkdir(parents=True)
+    (tmp_path / "manifests/components/images/kustomization.yaml").write_text("")
+    assert serving_lines(tmp_path) == []

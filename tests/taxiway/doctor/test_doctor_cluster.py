@@ -1,0 +1,544 @@
+"""What `taxiway doctor` says of a cluster and of Kubeflow, asked through real HTTP."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kfp import dsl, kubernetes
+
+from components.contract.commands import typed
+from taxiway import loading
+from taxiway.doctor import cluster, kubeflow, requirements
+from taxiway.doctor.findings import Line, State, Use
+from tests.taxiway.doctor.doctor_servers import Server, a_cluster, gpu_node, node, refusing, serving, write_kubeconfig
+
+HEALTH = "/apis/v2beta1/healthz"
+
+
+@dsl.container_component
+def work(destination: str = ""):
+    """Does nothing."""
+    return dsl.ContainerSpec(image="work:1", command=["true"], args=[destination])
+
+
+@dsl.pipeline(name="asks-nothing")
+def asks_nothing():
+    work()
+
+
+@dsl.pipeline(name="asks-much")
+def asks_much(claim: str = "model-store", login: str = "s3-login", memory: str = "8Gi"):
+    train = work().set_cpu_request("2").set_memory_limit("8Gi")
+    train.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(1)
+    kubernetes.add_node_selector(train, "nvidia.com/gpu.present", "true")
+    kubernetes.add_toleration(train, key="nvidia.com/gpu", operator="Exists", effect="NoSchedule")
+    kubernetes.mount_pvc(train, pvc_name=claim, mount_path="/store")
+    kubernetes.use_secret_as_env(train, secret_name=login, secret_key_to_env={"key": "AWS_ACCESS_KEY_ID"})
+    with dsl.If(claim == "model-store"):
+        push = work()
+        kubernetes.mount_pvc(push, pvc_name=claim, mount_path="/store")
+        kubernetes.use_secret_as_volume(push, secret_name="certificates", mount_path="/certificates", optional=True)
+        kubernetes.set_image_pull_secrets(push, ["registry"])
+
+
+def tasks_of(pipeline: Any, **parameters: Any) -> tuple[requirements.Task, ...]:
+    return requirements.tasks(loading.compiled(pipeline), parameters)
+
+
+MUCH = tasks_of(asks_much)
+
+
+@pytest.fixture
+def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A small cluster, and a kubeconfig that leads to it."""
+    with serving() as server:
+        a_cluster(server)
+        write_kubeconfig(tmp_path / "kubeconfig", server.url)
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+        monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+        yield server
+
+
+Look = Callable[..., list[Line]]
+
+
+@pytest.fixture
+def look(tmp_path: Path) -> Look:
+    """`look(check_name, **use)`: the lines of one check of a cluster."""
+
+    def look(name: str, namespace: str = "ml", **use: Any) -> list[Line]:
+        checks = cluster.checks(Use(tmp_path, namespace=namespace, **use))
+        [check] = [check for check in checks if check.name == name]
+        return check.look()
+
+    return look
+
+
+# What a pipeline asks for
+
+
+def test_what_a_task_asks_for_is_read_from_the_compiled_pipeline() -> None:
+    [push, train] = MUCH
+    assert train.requests == {"cpu": "2", "memory": "8Gi", "nvidia.com/gpu": "1"}
+    assert train.node_labels == {"nvidia.com/gpu.present": "true"}
+    assert train.tolerations == ({"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},)
+    assert (train.claims, push.claims) == ({"/store": "model-store"}, {"/store": "model-store"})
+    assert train.secrets == (requirements.Secret("s3-login", ("key",)),)
+    assert push.secrets == (
+        requirements.Secret("certificates", (), True),
+        requirements.Secret("registry", (), False, True),
+    )
+
+
+def test_names_that_are_parameters_take_their_values() -> None:
+    [push, train] = tasks_of(asks_much, claim="other", login="mine")
+    assert (train.claims, push.claims) == ({"/store": "other"}, {"/store": "other"})
+    assert train.secrets[0].name == "mine"
+
+
+def test_labels_and_tolerations_as_json_are_read_and_what_only_a_run_can_tell_is_left_out() -> None:
+    @dsl.pipeline(name="as-json")
+    def as_json(memory: str = "1Gi"):
+        task = work().set_memory_request(memory)
+        kubernetes.add_node_selector_json(task, {"disk": "fast"})
+        kubernetes.add_toleration_json(task, [{"key": "spot", "operator": "Exists"}])
+        made = kubernetes.CreatePVC(pvc_name="made", access_modes=["ReadWriteOnce"], size="1Gi")
+        kubernetes.mount_pvc(task, pvc_name=made.outputs["name"], mount_path="/made")
+
+    task = next(task for task in tasks_of(as_json) if task.name == "work")
+    assert (task.requests, task.claims, task.node_labels) == ({}, {}, {"disk": "fast"})
+    assert task.tolerations == ({"key": "spot", "operator": "Exists"},)
+
+
+# Context, namespace, rights
+
+
+def test_the_context_with_its_server_and_version(api: Server, look: Look) -> None:
+    found = f"here: Kubernetes v1.33.1 at {api.url}"
+    assert look("kubectl context") == [Line("kubectl context", State.WELL, found)]
+
+
+def test_nothing_of_a_cluster_is_asked_where_no_namespace_is_named(api: Server, tmp_path: Path) -> None:
+    assert [check.name for check in cluster.checks(Use(tmp_path, tasks=MUCH))] == ["kubectl context"]
+
+
+def test_without_a_kubeconfig_only_a_named_namespace_misses_it(
+    look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    mend = f"kubectl config use-context NAME  # or, for a cluster on this machine: {typed('make kind-up')}"
+    found = "there is no kubeconfig"
+    assert look("kubectl context", namespace="") == [Line("kubectl context", State.ABSENT, found, mend)]
+    assert look("kubectl context") == [Line("kubectl context", State.MISSING, found, mend)]
+    assert look("rights") == [Line("rights", State.UNKNOWN, found, mend)]
+
+
+def test_a_context_that_is_not_there(api: Server, look: Look) -> None:
+    [line] = look("kubectl context", context="elsewhere")
+    assert line.state is State.MISSING
+    assert "elsewhere" in line.found
+
+
+@pytest.mark.parametrize("text", ["{{{", "just words", "[1, 2]", "current-context: 3\ncontexts: nothing"])
+def test_a_broken_kubeconfig(look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    (tmp_path / "kubeconfig").write_text(text)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    [line] = look("kubectl context")
+    assert line.state is State.MISSING
+    assert line.found.startswith("the kubeconfig cannot be used: ")
+
+
+def test_nobody_listens_at_the_context(look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = refusing()
+    write_kubeconfig(tmp_path / "kubeconfig", url)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    [line] = look("kubectl context")
+    assert line.state is State.MISSING
+    assert line.found.startswith(f"here: {url} does not answer: ")
+    assert "Connection refused" in line.found
+    assert [look(name)[0].state for name in ("namespace", "rights")] == [State.UNKNOWN] * 2
+
+
+def test_an_expired_login(api: Server, look: Look) -> None:
+    api.token = "the new one"
+    assert look("kubectl context") == [
+        Line(
+            "kubectl context",
+            State.MISSING,
+            "here: the login is missing or has expired (401)",
+            "log in to the cluster again, then: kubectl auth whoami",
+        )
+    ]
+    assert look("nodes", tasks=MUCH)[0].state is State.UNKNOWN
+
+
+def test_the_token_of_the_kubeconfig_is_used(api: Server, look: Look, tmp_path: Path) -> None:
+    api.token = "right"
+    write_kubeconfig(tmp_path / "kubeconfig", api.url, "right")
+    assert look("kubectl context")[0].state is State.WELL
+    assert look("rights")[0].state is State.WELL
+
+
+@pytest.mark.parametrize("body", [b"<html>hello</html>", b"\xff\xfe", b"[]", b"{}", b""])
+def test_an_address_that_is_no_kubernetes(api: Server, look: Look, body: bytes) -> None:
+    api.answers["/version"] = (200, body)
+    [line] = look("kubectl context")
+    assert line.state is State.MISSING
+    assert line.found == f"here: {api.url} answers, but is no Kubernetes API"
+
+
+def test_the_namespace(api: Server, look: Look) -> None:
+    assert look("namespace") == [Line("namespace", State.WELL, "ml")]
+    assert look("namespace", namespace="nowhere") == [
+        Line("namespace", State.MISSING, "there is no nowhere", "kubectl create namespace nowhere")
+    ]
+
+
+def test_a_namespace_that_goes_away(api: Server, look: Look) -> None:
+    api.answers["/api/v1/namespaces/ml"] = (200, {"status": {"phase": "Terminating"}})
+    assert look("namespace")[0].found == "ml is being deleted"
+
+
+def test_a_namespace_that_may_not_be_seen_fails_nothing(api: Server, look: Look) -> None:
+    message = 'namespaces "ml" is forbidden: User "me" cannot get resource "namespaces"'
+    api.answers["/api/v1/namespaces/ml"] = (403, {"message": message})
+    [line] = look("namespace")
+    assert (line.state, line.mend) == (State.UNKNOWN, "kubectl auth can-i --list")
+    assert line.found == f"here answers 403: {message}"
+
+
+def test_rights(api: Server, look: Look) -> None:
+    [line] = look("rights")
+    assert line.state is State.WELL
+    assert line.found == "may get pods, list pods, get pods/log, create runs, create pipelines in ml"
+
+
+def test_rights_to_see_why_a_task_fails(api: Server, look: Look) -> None:
+    api.denied = {"get pods/log"}
+    assert look("rights") == [
+        Line(
+            "rights",
+            State.WARNING,
+            "may not get pods/log in ml, to see why a task fails",
+            "kubectl create rolebinding follow-runs --clusterrole=view --namespace=ml --user=YOU",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("several", "state", "which"),
+    [(True, State.MISSING, "this"), (False, State.WARNING, "a"), (None, State.WARNING, "a")],
+)
+def test_rights_that_a_kubeflow_of_several_users_asks_for(
+    api: Server, look: Look, several: bool | None, state: State, which: str
+) -> None:
+    api.denied = {"create runs", "create pipelines"}
+    api.answers[HEALTH] = (200, {"tag_name": "2.18.1", "multi_user": several})
+    [line] = look("rights", host="" if several is None else api.url)
+    found = f"may not create runs, create pipelines in ml, which {which} Kubeflow of several users asks for"
+    assert (line.state, line.found) == (state, found)
+    assert "--clusterrole=kubeflow-pipelines-edit" in line.mend
+
+
+# Nodes
+
+
+def test_every_task_finds_a_node(api: Server, look: Look) -> None:
+    found = "2: each of 1 tasks finds what it asks for (1 nvidia.com/gpu among it)"
+    assert look("nodes", tasks=MUCH) == [Line("nodes", State.WELL, found)]
+
+
+def test_only_the_nodes_that_come_nearest_are_spoken_of(api: Server, look: Look) -> None:
+    tainted = gpu_node() | {"spec": {"taints": [SPOT, SPOT | {"key": "team"}]}}
+    api.answers["/api/v1/nodes"] = (200, {"items": [node("plain", {"nvidia.com/gpu.present": "true"}), tainted]})
+    assert look("nodes", tasks=MUCH)[0].found == "1 of 2 nodes: the taint spot:NoExecute is not tolerated"
+
+
+def test_a_pipeline_that_asks_for_nothing_needs_no_look_at_nodes(api: Server, look: Look) -> None:
+    found = "the pipeline asks for no resources"
+    assert look("nodes", tasks=tasks_of(asks_nothing)) == [Line("nodes", State.WELL, found)]
+    assert not any(path == "/api/v1/nodes" for path, _ in api.asked)
+
+
+NO_LABEL = {"labels": {}}
+SPOT = {"key": "spot", "effect": "NoExecute"}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "found", "mend"),
+    [
+        ([], "the cluster has no nodes", "kubectl get nodes"),
+        (
+            [node("plain", {"nvidia.com/gpu.present": "true"})],
+            "1 of 1 nodes: no nvidia.com/gpu, of which work asks 1",
+            "add a node with nvidia.com/gpu and its device plugin, or compile the pipeline without it",
+        ),
+        (
+            [gpu_node(memory="7Gi"), node("plain")],
+            "1 of 2 nodes: 7Gi memory, of which work asks 8Gi",
+            "ask for less memory, or add a larger node",
+        ),
+        (
+            [gpu_node() | {"metadata": NO_LABEL}],
+            "1 of 1 nodes: not labelled nvidia.com/gpu.present=true",
+            "kubectl label node NODE nvidia.com/gpu.present=true",
+        ),
+        (
+            [gpu_node() | {"spec": {"taints": [SPOT]}}],
+            "1 of 1 nodes: the taint spot:NoExecute is not tolerated",
+            "in the pipeline's resources: 'work': Resources(tolerations=(Toleration('spot', effect='NoExecute'),))",
+        ),
+        (
+            [gpu_node(cpu="1900m")],
+            "1 of 1 nodes: 1900m cpu, of which work asks 2",
+            "ask for less cpu, or add a larger node",
+        ),
+    ],
+    ids=["no node", "no GPU", "little memory", "label", "taint", "little cpu"],
+)
+def test_a_task_that_no_node_takes(api: Server, look: Look, nodes: list[Any], found: str, mend: str) -> None:
+    api.answers["/api/v1/nodes"] = (200, {"items": nodes})
+    assert look("nodes", tasks=MUCH) == [Line("nodes for work", State.MISSING, found, mend)]
+
+
+TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
+
+
+@pytest.mark.parametrize(
+    ("toleration", "tolerated"),
+    [
+        ({"operator": "Exists"}, True),
+        ({"key": "nvidia.com/gpu", "operator": "Exists"}, True),
+        ({"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}, True),
+        ({"key": "nvidia.com/gpu", "operator": "Equal", "value": "absent"}, False),
+        ({"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoExecute"}, False),
+        ({"key": "amd.com/gpu", "operator": "Exists"}, False),
+        ({}, False),
+    ],
+)
+def test_tolerations_as_kubernetes_reads_them(
+    api: Server, look: Look, toleration: dict[str, str], tolerated: bool
+) -> None:
+    task = requirements.Task("train", {"nvidia.com/gpu": "2"}, {}, (toleration,), {}, (), "", {})
+    assert (look("nodes", tasks=(task,))[0].state is State.WELL) is tolerated
+
+
+def test_a_taint_that_only_prefers_others_keeps_nobody_away(api: Server, look: Look) -> None:
+    prefers = TAINT | {"effect": "PreferNoSchedule"}
+    api.answers["/api/v1/nodes"] = (200, {"items": [gpu_node() | {"spec": {"taints": [prefers]}}]})
+    task = requirements.Task("train", {"nvidia.com/gpu": "2"}, {}, (), {}, (), "", {})
+    assert look("nodes", tasks=(task,))[0].state is State.WELL
+
+
+def test_nodes_that_may_not_be_listed_fail_nothing(api: Server, look: Look) -> None:
+    api.answers["/api/v1/nodes"] = (403, b"not even JSON")
+    [line] = look("nodes", tasks=MUCH)
+    assert (line.state, line.found) == (State.UNKNOWN, "here answers 403: forbidden")
+
+
+# Volumes and secrets
+
+CLAIM = "/api/v1/namespaces/ml/persistentvolumeclaims/model-store"
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "found"),
+    [
+        ({"phase": "Bound", "capacity": {"storage": "10Gi"}}, State.WELL, "bound, 10Gi"),
+        ({"phase": "Pending"}, State.WARNING, "Pending: it may wait for its first pod"),
+        ({"phase": "Lost"}, State.MISSING, "its volume is lost"),
+    ],
+)
+def test_a_volume(api: Server, look: Look, status: dict[str, Any], state: State, found: str) -> None:
+    api.answers[CLAIM] = (200, {"status": status})
+    [line] = look("volumes", tasks=MUCH)
+    assert (line.name, line.state, line.found) == ("volume model-store", state, found)
+
+
+def test_volumes_that_are_not_there_each_once(api: Server, look: Look) -> None:
+    serving = {"kubernetes": {"image": "tensorflow/serving:2.21.0", "staging": "/models", "volume_claim": "staged"}}
+    validate = requirements.Task("validate", {}, {}, (), {}, (), "", serving)
+    pattern = "kubectl apply --namespace ml -f FILE  # manifests/base/model-store.yaml is a pattern"
+    assert look("volumes", tasks=(*MUCH, validate)) == [
+        Line("volume model-store", State.MISSING, "work mounts it; there is none in ml", pattern),
+        Line("volume staged", State.MISSING, "validate mounts it; there is none in ml", pattern),
+    ]
+
+
+def test_a_volume_that_may_not_be_seen_fails_nothing(api: Server, look: Look) -> None:
+    api.answers[CLAIM] = (403, {"message": "forbidden"})
+    assert look("volumes", tasks=MUCH)[0].state is State.UNKNOWN
+
+
+def test_secrets_by_what_they_are_for(api: Server, look: Look) -> None:
+    start = "kubectl create secret"
+    registry = "--docker-server=HOST --docker-username=NAME --docker-password=PASSWORD"
+    none = "names it; there is none in ml"
+    assert look("secrets", tasks=MUCH) == [
+        Line(
+            "secret certificates",
+            State.ABSENT,
+            f"work-2 {none}",
+            f"{start} generic certificates --namespace ml --from-literal=KEY=...",
+        ),
+        Line(
+            "secret registry",
+            State.MISSING,
+            f"work-2 {none}",
+            f"{start} docker-registry registry --namespace ml {registry}",
+        ),
+        Line(
+            "secret s3-login",
+            State.MISSING,
+            f"work {none}",
+            f"{start} generic s3-login --namespace ml --from-literal=key=...",
+        ),
+    ]
+
+
+def test_a_secret_that_one_task_needs_is_not_optional(api: Server, look: Look) -> None:
+    needed = requirements.Secret("certificates")
+    tasks = (requirements.Task("train", {}, {}, (), {}, (needed,), "", {}), *MUCH)
+    found = {line.name: line.state for line in look("secrets", tasks=tasks)}
+    assert found["secret certificates"] is State.MISSING
+
+
+def test_what_a_secret_holds_is_not_asked_for(api: Server, look: Look) -> None:
+    path = "/api/v1/namespaces/ml/secrets/s3-login"
+    api.answers[path] = (200, {"kind": "PartialObjectMetadata", "metadata": {"name": "s3-login"}})
+    assert Line("secret s3-login", State.WELL, "in ml") in look("secrets", tasks=MUCH)
+    [headers] = [headers for asked_path, headers in api.asked if asked_path == path]
+    assert headers["accept"] == "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+
+
+def test_a_pipeline_that_names_neither(api: Server, look: Look) -> None:
+    plain = tasks_of(asks_nothing)
+    assert look("volumes", tasks=plain)[0].found == "the pipeline names no PersistentVolumeClaim"
+    assert look("secrets", tasks=plain)[0].found == "the pipeline names no Secret"
+
+
+# Kubeflow
+
+
+@pytest.fixture
+def host() -> Iterator[Server]:
+    with serving() as server:
+        yield server
+
+
+def kubeflow_line(url: str, **use: Any) -> Line:
+    [check] = kubeflow.checks(Use(Path.cwd(), host=url, **use))
+    [line] = check.look()
+    return line
+
+
+def test_kubeflow_is_not_asked_where_no_host_is_named(tmp_path: Path) -> None:
+    assert kubeflow.checks(Use(tmp_path, namespace="ml")) == []
+
+
+def test_a_kubeflow_that_takes_the_ir(host: Server) -> None:
+    host.answers[HEALTH] = (200, {"tag_name": "2.18.1", "multi_user": True, "pipeline_store": "database"})
+    found = f"2.18.1, several users at {host.url} takes the IR 2.1.0"
+    assert kubeflow_line(host.url + "/", sdk_version="kfp-2.17.0").found == found.replace(host.url, host.url + "/")
+    assert kubeflow_line(host.url, sdk_version="kfp-2.17.0") == Line("Kubeflow", State.WELL, found)
+
+
+def test_a_kubeflow_behind_its_own_user_interface(host: Server) -> None:
+    host.answers["/pipeline" + HEALTH] = (200, {"apiServerTagName": "2.18.2", "apiServerReady": True})
+    assert kubeflow_line(f"{host.url}/pipeline").state is State.WELL
+
+
+def test_the_known_holes_of_a_kubeflow(host: Server) -> None:
+    host.answers[HEALTH] = (200, {"tag_name": "2.18.0", "multi_user": False})
+    line = kubeflow_line(host.url)
+    assert line.state is State.WARNING
+    assert line.found == (
+        f"2.18.0 at {host.url} takes the IR 2.1.0; before 2.18.1 there are known holes: "
+        "GHSA-rhjm-6347-5x33, CVE-2026-54745, CVE-2026-77596"
+    )
+    assert "env/platform-agnostic?ref=2.18.1" in line.mend
+    host.answers[HEALTH] = (200, {"tag_name": "2.18.0", "multi_user": True})
+    assert kubeflow_line(host.url).mend == "upgrade to a Kubeflow whose Pipelines are 2.18.1 or later"
+
+
+def test_a_kubeflow_that_is_older_than_what_compiled_the_pipeline(host: Server) -> None:
+    host.answers[HEALTH] = (200, {"tag_name": "2.4.0", "multi_user": False})
+    newer = "kfp 2.17.0 compiled the pipeline: fields that are newer than this Kubeflow are refused"
+    assert newer in kubeflow_line(host.url, sdk_version="kfp-2.17.0").found
+    assert newer not in kubeflow_line(host.url).found
+
+
+def test_a_kubeflow_too_old_for_the_ir(host: Server) -> None:
+    host.answers["/apis/v1beta1/healthz"] = (200, {"tag_name": "1.8.5"})
+    line = kubeflow_line(host.url)
+    found = f"{host.url} has no API v2beta1: no Kubeflow Pipelines 2, which the IR 2.1.0 needs"
+    assert (line.state, line.found) == (State.MISSING, found)
+    host.answers[HEALTH] = (200, {"tag_name": "1.8.5"})
+    assert kubeflow_line(host.url).found == f"1.8.5 at {host.url} refuses the IR 2.1.0"
+
+
+def test_a_kubeflow_that_does_not_say_its_version(host: Server) -> None:
+    host.answers[HEALTH] = (200, {"tag_name": "unknown", "multi_user": False})
+    assert kubeflow_line(host.url).state is State.UNKNOWN
+
+
+@pytest.mark.parametrize("body", [b"<html>Log in</html>", b"[]", b"3", b"", b'{"status": "UP"}', b"\xff"])
+def test_a_host_that_is_not_kubeflow(host: Server, body: bytes) -> None:
+    host.answers[HEALTH] = (200, body)
+    line = kubeflow_line(host.url)
+    assert line.state is State.MISSING
+    assert line.found == f"{host.url} answers, but is no Kubeflow Pipelines"
+
+
+CREATE = "kubectl create token default-editor --audience pipelines.kubeflow.org --namespace ml > "
+
+
+@pytest.mark.parametrize("status", [302, 401, 403])
+def test_a_kubeflow_that_wants_to_know_who_asks(host: Server, tmp_path: Path, status: int) -> None:
+    host.answers[HEALTH] = (status, {"error": "no"})
+    line = kubeflow_line(host.url, namespace="ml")
+    assert (line.state, line.found) == (State.MISSING, f"{host.url} wants a token ({status})")
+    assert line.mend == f"{CREATE}FILE, then --token-file FILE"
+    token = tmp_path / "token"
+    token.write_text("of last year")
+    line = kubeflow_line(host.url, namespace="ml", token_file=token)
+    assert line.found == f"{host.url} refuses the token in {token}, which may have expired ({status})"
+    assert line.mend == f"{CREATE}{token}"
+
+
+def test_a_token(host: Server, tmp_path: Path) -> None:
+    host.token = "right"
+    host.answers[HEALTH] = (200, {"tag_name": "2.18.1"})
+    (tmp_path / "token").write_text("right\n")
+    assert kubeflow_line(host.url, token_file=tmp_path / "token").state is State.WELL
+    line = kubeflow_line(host.url, token_file=tmp_path / "none")
+    assert line.found == f"{tmp_path}/none cannot be read: No such file or directory"
+
+
+def test_an_authority_that_is_no_file(host: Server, tmp_path: Path) -> None:
+    assert kubeflow_line(host.url.replace("http:", "https:"), ca=tmp_path / "none").state is State.MISSING
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_kubeflow_that_is_broken(host: Server, status: int) -> None:
+    host.answers[HEALTH] = (status, b"upstream connect error")
+    assert kubeflow_line(host.url).found == f"{host.url} answers {status}"
+
+
+def test_a_host_where_nobody_listens() -> None:
+    url = refusing()
+    line = kubeflow_line(url)
+    assert line.state is State.MISSING
+    assert line.found.startswith(f"{url} does not answer: ")
+    assert "Connection refused" in line.found
+    assert line.mend.startswith("kubectl port-forward --namespace kubeflow service/ml-pipeline-ui 8080:80")
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["http://", "http://no spaces here", "http://127.0.0.1:notaport", "http://[::1", "ftp://x", "kubeflow.example"],
+)
+def test_a_host_that_is_no_address(host: str) -> None:
+    assert kubeflow_line(host).state is State.MISSING

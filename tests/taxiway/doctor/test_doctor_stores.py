@@ -1,0 +1,164 @@
+"""What `taxiway doctor` says of DVC's remotes and of model stores: real ones in folders and on a real S3 server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dvc.repo import Repo
+
+from taxiway.doctor import laptop, stores
+from taxiway.doctor.findings import Line, State, Use
+from taxiway.doctor.requirements import Task
+from tests.taxiway.doctor.doctor_servers import refusing, serving
+
+
+@pytest.fixture
+def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    import boto3
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    made = boto3.resource("s3", endpoint_url=s3_server).create_bucket(Bucket=f"data-{time.monotonic_ns()}")
+    yield str(made.name)
+    made.objects.delete()
+    made.delete()
+
+
+def repository(folder: Path, **remote: Any) -> Path:
+    """A DVC repository with one default remote."""
+    with Repo.init(str(folder), no_scm=True) as repo, repo.config.edit() as config:
+        config["core"]["remote"] = "store"
+        config["remote"] = {"store": remote}
+    return folder
+
+
+def remote_line(folder: Path) -> Line:
+    [check] = [check for check in laptop.checks(Use(folder)) if check.name == "DVC remote"]
+    [line] = check.look()
+    return line
+
+
+def test_a_folder_that_answers(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "repo").mkdir()
+    line = remote_line(repository(tmp_path / "repo", url=str(tmp_path / "store")))
+    assert line.state is State.WELL
+    assert str(tmp_path / "store") in line.found
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "repo").mkdir()
+    line = remote_line(repository(tmp_path / "repo", url=str(tmp_path / "unplugged")))
+    assert line.state is State.MISSING
+    assert line.found.endswith("unplugged: there is nothing of that name")
+    assert line.mend == "dvc remote modify store url URL"
+
+
+def test_a_bucket_that_answers_though_nothing_was_pushed_yet(tmp_path: Path, bucket: str, s3_server: str) -> None:
+    line = remote_line(repository(tmp_path, url=f"s3://{bucket}/new/folder", endpointurl=s3_server))
+    assert line == Line("DVC remote", State.WELL, f"store: s3://{bucket}/new/folder")
+
+
+def test_a_bucket_that_is_not_there(tmp_path: Path, bucket: str, s3_server: str) -> None:
+    line = remote_line(repository(tmp_path, url="s3://nobodys/folder", endpointurl=s3_server))
+    assert line.state is State.MISSING
+    assert "bucket does not exist" in line.found
+
+
+def test_a_store_where_nobody_listens(tmp_path: Path, bucket: str) -> None:
+    url = refusing()
+    line = remote_line(repository(tmp_path, url=f"s3://{bucket}", endpointurl=url))
+    assert line.state is State.MISSING
+    assert url in line.found
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_store_that_refuses(tmp_path: Path, bucket: str, status: int) -> None:
+    with serving() as server:
+        server.answers = dict.fromkeys(
+            [f"/{bucket}?list-type=2&prefix=&delimiter=%2F&encoding-type=url", f"/{bucket}"], (status, b"")
+        )
+        line = remote_line(repository(tmp_path, url=f"s3://{bucket}", endpointurl=server.url))
+    assert line.state is State.MISSING
+
+
+def test_a_store_that_speaks_no_s3(tmp_path: Path, bucket: str) -> None:
+    with serving() as server:
+        line = remote_line(repository(tmp_path, url=f"s3://{bucket}", endpointurl=server.url))
+    assert line.state is State.MISSING
+
+
+def test_credentials_in_a_remote_are_not_shown(tmp_path: Path) -> None:
+    line = remote_line(repository(tmp_path, url=refusing().replace("http://", "http://me:secret@")))
+    assert line.state is State.MISSING
+    assert "secret" not in line.found
+
+
+@pytest.mark.parametrize(("status", "state"), [(404, State.WELL), (401, State.WELL), (502, State.MISSING)])
+def test_a_web_server_answers_for_itself(tmp_path: Path, status: int, state: State) -> None:
+    with serving() as server:
+        server.answers = {"/store": (status, b"")}
+        assert remote_line(repository(tmp_path, url=f"{server.url}/store")).state is state
+
+
+def test_no_remote_and_no_repository_fail_nothing(tmp_path: Path) -> None:
+    line = remote_line(tmp_path)
+    assert (line.state, line.mend) == (State.ABSENT, "dvc init")
+    with Repo.init(str(tmp_path), no_scm=True):
+        pass
+    line = remote_line(tmp_path)
+    assert (line.state, line.found) == (State.ABSENT, "none is configured")
+    assert line.mend == "dvc remote add --default NAME URL"
+
+
+def test_a_broken_dvc_configuration(tmp_path: Path) -> None:
+    repository(tmp_path, url="s3://x")
+    (tmp_path / ".dvc/config").write_text("[core\nremote")
+    line = remote_line(tmp_path)
+    assert (line.state, line.mend) == (State.MISSING, "dvc remote list")
+
+
+# Model stores
+
+
+def store_lines(*destinations: str, claims: dict[str, str] | None = None, **use: Any) -> list[Line]:
+    tasks = tuple(Task(f"push-{url}", {}, {}, (), claims or {}, (), url, {}) for url in destinations)
+    [check] = stores.checks(Use(Path.cwd(), tasks=tasks, **use))
+    return check.look()
+
+
+def test_each_destination_has_a_line_with_its_driver() -> None:
+    assert store_lines("s3://models/taxi", "gs://models/taxi", "s3://models/taxi", "served", "") == [
+        Line("model store", State.WELL, "s3://models/taxi: s3fs is installed"),
+        Line("model store", State.WELL, "gs://models/taxi: gcsfs is installed"),
+        Line("model store", State.WELL, "served: a folder"),
+    ]
+
+
+def test_a_driver_that_is_not_installed() -> None:
+    [line] = store_lines("abfs://models/taxi")
+    assert line.state is State.MISSING
+    assert line.found.startswith("abfs://models/taxi: ")
+    assert "adlfs" in line.mend
+
+
+def test_a_scheme_that_nobody_knows() -> None:
+    [line] = store_lines("s4://models")
+    assert (line.state, line.mend) == (State.MISSING, "name a folder, s3:// or gs://")
+
+
+def test_a_folder_of_a_pod_is_no_store() -> None:
+    [line] = store_lines("served/taxi", namespace="ml")
+    assert line.state is State.WARNING
+    assert line.found == "served/taxi is a folder of a pod, and goes with it"
+    assert line.mend == "name an object store: --param destination=s3://BUCKET/MODELS"
+
+
+def test_a_folder_of_a_mounted_volume_is_one() -> None:
+    assert store_lines("/store/taxi", claims={"/store": "models"}, namespace="ml")[0].state is State.WELL
+    assert store_lines("/storeroom", claims={"/store": "models"}, namespace="ml")[0].state is State.WARNING

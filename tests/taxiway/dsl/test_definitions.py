@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kfp import compiler, components, dsl
+
+from components import __version__
+from components.contract.signature import Port, ports
+from components.execution import stages
+from taxiway.dsl import definitions
+
+WITHOUT_TENSORFLOW = ("baseline", "pusher")
+WITHOUT_USER_CODE = ("example_gen", "statistics_gen", "schema_gen", "example_validator")
+NAMES = {
+    "example_gen": "ExampleGen",
+    "statistics_gen": "StatisticsGen",
+    "schema_gen": "SchemaGen",
+    "example_validator": "ExampleValidator",
+    "transform": "Transform",
+    "trainer": "Trainer",
+    "baseline": "Baseline",
+    "evaluator": "Evaluator",
+    "infra_validator": "InfraValidator",
+    "pusher": "Pusher",
+}
+PARAMETER_TYPES = {
+    str: "STRING",
+    int: "NUMBER_INTEGER",
+    float: "NUMBER_DOUBLE",
+    bool: "BOOLEAN",
+    list: "LIST",
+    dict: "STRUCT",
+}
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Every stage's component as YAML, by the stage's name."""
+    folder = tmp_path_factory.mktemp("components")
+    for stage, name in NAMES.items():
+        compiler.Compiler().compile(getattr(definitions, name), str(folder / f"{stage}.yaml"))
+    return {stage: yaml.safe_load((folder / f"{stage}.yaml").read_text()) for stage in NAMES}
+
+
+def interface(compiled: dict[str, Any]) -> dict[str, Any]:
+    [component] = compiled["components"].values()
+    return component  # type: ignore[no-any-return]
+
+
+def definition(compiled: dict[str, Any], port: Port) -> dict[str, Any]:
+    side = interface(compiled)[f"{port.direction}Definitions"]
+    return side["artifacts" if port.kind else "parameters"][port.name]  # type: ignore[no-any-return]
+
+
+def test_there_is_a_component_for_every_stage() -> None:
+    assert set(NAMES) == set(stages.STAGES)
+
+
+@pytest.mark.parametrize("stage", NAMES)
+def test_a_component_has_its_stages_interface(compiled: dict[str, Any], stage: str) -> None:
+    declared = ports(stages.load(stage))
+    component = interface(compiled[stage])
+    for direction in ("input", "output"):
+        for side in ("artifacts", "parameters"):
+            there = component.get(f"{direction}Definitions", {}).get(side, {})
+            assert set(there) == {
+                p.name for p in declared if p.direction == direction and bool(p.kind) == (side == "artifacts")
+            }
+
+
+@pytest.mark.parametrize("stage", NAMES)
+def test_types_defaults_and_descriptions(compiled: dict[str, Any], stage: str) -> None:
+    for port in ports(stages.load(stage)):
+        found = definition(compiled[stage], port)
+        if port.kind:
+            assert found["artifactType"]["schemaTitle"] == port.kind.schema_title
+            assert found["description"].startswith(f"[{port.kind.__name__}] "), port.name
+        else:
+            assert found["parameterType"] == PARAMETER_TYPES[port.type]
+            if port.role:
+                assert found["description"].startswith(f"[{port.role}] ")
+        if port.direction == "input":
+            assert found.get("isOptional", False) is not port.required
+            if not port.kind and not port.required:
+                assert found["defaultValue"] == port.default
+            assert len(found["description"]) > 10, f"{port.name} is not described"
+
+
+@pytest.mark.parametrize("stage", NAMES)
+def test_the_container_runs_the_stage(compiled: dict[str, Any], stage: str) -> None:
+    [executor] = compiled[stage]["deploymentSpec"]["executors"].values()
+    kind = "serve" if stage in WITHOUT_TENSORFLOW else "data" if stage in WITHOUT_USER_CODE else "train"
+    assert executor["container"] == {
+        "image": f"taxiway-{kind}:{__version__}",
+        "command": ["python", "-m", "components", stage],
+        "args": ["--executor-input", "{{$}}"],
+    }
+
+
+@pytest.mark.parametrize("stage", NAMES)
+def test_other_projects_load_it_and_pipelines_take_it(compiled: dict[str, Any], stage: str, tmp_path: Path) -> None:
+    (tmp_path / "component.yaml").write_text(yaml.safe_dump(compiled[stage]))
+    loaded = components.load_component_from_file(str(tmp_path / "component.yaml"))
+    required = [port for port in ports(stages.load(stage)) if port.direction == "input" and port.required]
+    given = {port.name: {str: "x", dict: {}}[port.type] for port in required if not port.kind}
+
+    @dsl.pipeline(name="loaded")
+    def pipeline():  # type: ignore[no-untyped-def]  # kfp reads no annotation that is a string
+        artifacts = {
+            port.name: dsl.importer(
+                artifact_uri="/x", artifact_class=getattr(dsl, port.kind.schema_title.removeprefix("system."))
+            ).output
+            for port in required
+            if port.kind
+        }
+        loaded(**given, **artifacts)
+
+    compiler.Compiler().compile(pipeline, str(tmp_path / "pipeline.yaml"))
+    spec = yaml.safe_load((tmp_path / "pipeline.yaml").read_text())
+    assert spec["schemaVersion"] == "2.1.0"
+
+
+@pytest.mark.parametrize(
+    ("named", "image"), [("", f"taxiway-serve:{__version__}"), ("a/b:1", "a/b:1"), ("a/{kind}:1", "a/serve:1")]
+)
+def test_the_images_can_be_named_from_outside(named: str, image: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "TAXIWAY_STAGE_IMAGE"}
+    environment |= {"TAXIWAY_STAGE_IMAGE": named} if named else {}
+    code = "from taxiway.dsl.definitions import Pusher; print(Pusher.component_spec.implementation.container.image)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == image
+
+
+def test_importing_the_definitions_loads_no_tensorflow() -> None:
+    code = "import sys, json; from taxiway.dsl import definitions\n"
+    code += "print(json.dumps([m for m in ('tensorflow', 'pandas', 'pyarrow', 'apache_beam') if m in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.splitlines()[-1]) == []

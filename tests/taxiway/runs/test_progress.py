@@ -1,0 +1,154 @@
+"""What is shown at the end of a run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kfp import dsl
+from rich.console import Console
+
+import taxiway
+from components.contract.artifacts import Artifact, Examples, ModelBlessing, ModelEvaluation, PushedModel
+from taxiway.dsl.definitions import ExampleGen
+from taxiway.runner.graph import State
+from taxiway.runs.progress import LiveTable, Silent, summary
+from taxiway.runs.record import Run, Task
+
+
+@pytest.mark.parametrize(
+    ("destination", "shown"),
+    [
+        ("s3://models/taxi/7", "s3://models/taxi/7"),
+        ("{here}/served/taxi/7", "served/taxi/7"),
+        ("/models/taxi/7", "/models/taxi/7"),
+    ],
+)
+def test_where_a_model_was_pushed_to(
+    destination: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pushed = PushedModel(tmp_path, {"pushed": 1, "pushed_destination": destination.format(here=tmp_path)})
+    said = shown_of(tmp_path, pusher={"pushed_model": pushed})
+    assert f"  pushed    {shown}\n" in said
+    assert f"taxiway lineage {shown}\n" in said
+
+
+def made(folder: Path, **tasks: dict[str, Artifact]) -> Run:
+    done = {name: Task(State.SUCCEEDED, outputs) for name, outputs in tasks.items()}
+    return Run("taxi-1", "taxi", folder, tasks=done)
+
+
+def shown_of(folder: Path, **tasks: dict[str, Artifact]) -> str:
+    """The summary of a run whose tasks left these artifacts."""
+    console = Console(width=1000)
+    with console.capture() as captured:
+        console.print(summary(made(folder, **tasks)))
+    return captured.get()
+
+
+def judged(folder: Path, metrics: dict[str, Any], **blessing: Any) -> dict[str, Artifact]:
+    return {"evaluation": ModelEvaluation(folder, metrics), "blessing": ModelBlessing(folder, blessing)}
+
+
+def test_one_evaluation_needs_no_name(tmp_path: Path) -> None:
+    tasks = {"evaluator": judged(tmp_path, {"auc": 0.75, "tfx_version": "1", "whole": True}, blessed=1)}
+    assert made(tmp_path, **tasks).metrics == {"auc": 0.75}
+    said = shown_of(tmp_path, **tasks)
+    assert "  metrics   auc 0.75\n  blessing  blessed\n" in said
+
+
+def test_two_evaluations_are_named(tmp_path: Path) -> None:
+    reasons = "\n".join(f"slice {number}: auc 0.5, outside value_threshold" for number in range(5))
+    tasks = {
+        "by-day": judged(tmp_path, {"auc": 0.75, "recall": 0.25}, blessed=1.0),
+        "by-city": judged(tmp_path, {"auc": 0.5}, blessed=0, not_blessed=reasons),
+    }
+    assert made(tmp_path, **tasks).metrics == {"by-day.auc": 0.75, "recall": 0.25, "by-city.auc": 0.5}
+    said = shown_of(tmp_path, **tasks)
+    assert "  metrics   by-day: auc 0.75, recall 0.25\n  metrics   by-city: auc 0.5\n" in said
+    shown = "; ".join(reasons.splitlines()[:3])
+    assert f"  blessing  by-day: blessed\n  blessing  by-city: not blessed: {shown}; and 2 more in the log\n" in said
+
+
+def test_notes_of_any_artifact_are_shown(tmp_path: Path) -> None:
+    examples, custom = Examples(tmp_path), Artifact(tmp_path)
+    examples.note("column 'a' is bytes\nsince row 1")
+    examples.note("a space is part of 'b '")
+    custom.note("mine")
+    said = shown_of(tmp_path, gen={"examples": examples}, own={"out": custom})
+    assert "  note      gen: column 'a' is bytes since row 1\n  note      gen: a space is part of 'b '\n" in said
+    assert "  note      own: mine\n" in said
+
+
+def test_notes_are_few_and_short() -> None:
+    artifact = Artifact(Path())
+    for number in range(50):
+        artifact.note(f"{number}" * 1000)
+    assert len(artifact.notes) == 20
+    assert max(map(len, artifact.notes)) == 500
+    assert artifact.notes[-1] == "there is more of this kind; the log has all of it"
+
+
+def test_rows_stand_in_the_order_of_execution(tmp_path: Path) -> None:
+    console = Console(width=100, force_terminal=True, color_system=None)
+    table, run = LiveTable(console), made(tmp_path)
+    with console.capture():
+        table.run_started(run, ["a", "b", "loop", "c", "d"])
+        for name in ("c", "loop[1]", "a", "loop[0]", "c"):
+            table.task_started(name)
+        for name in ("c", "loop[0]", "loop[1]"):
+            table.task_finished(name, Task(State.SUCCEEDED))
+        table.run_finished(run)
+    with console.capture() as captured:
+        console.print(table._render())
+    rows = [line.split()[1] for line in captured.get().splitlines()]
+    assert rows == ["c", "loop[1]", "a", "loop[0]", "b", "d"]
+
+
+def test_a_stage_s_note_reaches_the_summary_also_from_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dsl.pipeline(name="noted")
+    def noted(data: str):
+        ExampleGen(input_path=data, splits={"train": 1}, allow_unversioned=True)
+
+    (tmp_path / "trips.csv").write_text("fare;tips\n1;2\n")
+    monkeypatch.chdir(tmp_path)
+    for state in (State.SUCCEEDED, State.CACHED):
+        run = taxiway.run(noted, home=tmp_path / "home", observer=Silent(), data="trips.csv")
+        assert run.tasks["example-gen"].state == state
+        console = Console(width=1000)
+        with console.capture() as captured:
+            console.print(summary(run))
+        proposed = f"{tmp_path}/trips.csv has one column, 'fare;tips'; if ';' separates several, set delimiter=';'"
+        assert f"  note      example-gen: {proposed}\n" in captured.get()
+
+
+@pytest.mark.parametrize(
+    ("record", "shown"),
+    [
+        ({"path": "data/mine.csv"}, "data/mine.csv is not versioned; this versions it: bin/dvc add data/mine.csv"),
+        ({"path": "data/a b/*.csv"}, "data/a b/*.csv is not versioned; this versions it: bin/dvc add 'data/a b'"),
+        ({"path": "data/mine.csv", "difference": {"found": "1"}}, "data/mine.csv is not versioned"),
+        ({"path": "s3://bucket/a.csv"}, "s3://bucket/a.csv is not versioned"),
+        ({"path": "data/mine.csv", "versioned": True}, ""),
+    ],
+)
+def test_data_that_nobody_can_name_later_are_told(
+    record: dict[str, object], shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in (".dvc", "bin", "data/a b"):
+        (tmp_path / folder).mkdir(parents=True)
+    for file in ("bin/dvc", "data/mine.csv"):
+        (tmp_path / file).touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TAXIWAY_COMMAND", "bin/taxiway")
+    provenance = {"data": {"versioned": False, **record}}
+    examples = Examples(tmp_path, {"provenance": json.dumps(provenance)})
+    run = Run("mine-1", "mine", tmp_path, tasks={"example-gen": Task(State.SUCCEEDED, {"examples": examples})})
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(summary(run))
+    lines = [line for line in captured.get().splitlines() if line.startswith("  data ")]
+    assert lines == ([f"  data      {shown}"] if shown else [])

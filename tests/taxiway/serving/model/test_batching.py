@@ -1,0 +1,340 @@
+"""Batches: what comes together is answered as if it had come alone."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from taxiway.serving.errors import ServingError
+from taxiway.serving.model.batching import Batcher, Batching, OneByOne
+from taxiway.serving.model.signatures import Signature, TensorInfo
+from tests.taxiway.serving import models, server
+
+FLOATS = TensorInfo("x:0", 1, np.dtype("float32"), (None,))
+DOUBLE = Signature("double", "", {"x": FLOATS}, {"y": FLOATS})
+
+
+def doubling(*shape: int | None) -> Signature:
+    """A signature that says what shape it takes."""
+    return Signature("double", "", {"x": replace(FLOATS, shape=shape)}, {"y": FLOATS})
+
+
+class Model:
+    """Doubles its input after a moment, and keeps the sizes of its batches."""
+
+    def __init__(self, seconds: float = 0.02) -> None:
+        self.sizes, self._seconds = list[int](), seconds
+
+    def __call__(self, _: Signature, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        self.sizes.append(len(inputs["x"]))
+        time.sleep(self._seconds)
+        if (inputs["x"] < 0).any():
+            raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, "x is negative")
+        return {"y": inputs["x"] * 2}
+
+
+def asked(
+    model: Any,
+    parameters: Batching | None,
+    requests: list[np.ndarray],
+    pause: float = 0,
+    signature: Signature = DOUBLE,
+) -> list[Any]:
+    """The answers to requests that come one after the other without waiting, or the errors."""
+
+    async def ask() -> list[Any]:
+        with ThreadPoolExecutor(1) as threads:
+            batcher = Batcher(model, threads, parameters) if parameters else OneByOne(model, threads, 100)
+            tasks = []
+            for request in requests:
+                tasks.append(asyncio.create_task(batcher.run(signature, {"x": request})))
+                await asyncio.sleep(pause)
+            return await asyncio.gather(*tasks, return_exceptions=True)
+
+    return asyncio.run(ask())
+
+
+def for_each_other(model: Any, parameters: Batching | None, requests: list[np.ndarray]) -> None:
+    """Requests of which each waits for the answer to the one before."""
+
+    async def ask() -> None:
+        with ThreadPoolExecutor(1) as threads:
+            batcher = Batcher(model, threads, parameters) if parameters else OneByOne(model, threads, 100)
+            for request in requests:
+                await batcher.run(DOUBLE, {"x": request})
+
+    asyncio.run(ask())
+
+
+def ones(rows: int) -> np.ndarray:
+    return np.ones(rows, np.float32)
+
+
+def test_what_waits_while_the_model_is_busy_shares_its_next_call() -> None:
+    model = Model()
+    requests = [np.full(n % 3 + 1, n, np.float32) for n in range(40)]
+    answers = asked(model, Batching(num_batch_threads=1), requests)
+    for request, answer in zip(requests, answers, strict=True):
+        np.testing.assert_array_equal(answer["y"], request * 2)
+    assert model.sizes == [1, sum(len(request) for request in requests) - 1]
+
+
+def test_a_batch_has_no_more_rows_than_it_may() -> None:
+    model = Model()
+    asked(model, Batching(max_batch_size=4, num_batch_threads=1), [ones(1), ones(3), ones(3), ones(1), ones(4)])
+    assert model.sizes == [1, 3, 4, 4]
+
+
+def test_a_batch_waits_for_more_as_long_as_it_may() -> None:
+    model = Model(0)
+    asked(model, Batching(batch_timeout_micros=200_000, num_batch_threads=1), [ones(1)] * 5, pause=0.01)
+    assert model.sizes == [5]
+    model, began = Model(0), time.monotonic()
+    asked(model, Batching(3, 30_000_000, num_batch_threads=1), [ones(1)] * 3, pause=0.01)
+    assert model.sizes == [3]
+    assert time.monotonic() - began < 10
+
+
+def test_batches_are_filled_up_to_the_allowed_sizes() -> None:
+    model = Model()
+    parameters = Batching(8, num_batch_threads=1, allowed_batch_sizes=(2, 8))
+    answers = asked(model, parameters, [np.array([n], np.float32) for n in range(6)])
+    assert [answer["y"].tolist() for answer in answers] == [[2.0 * n] for n in range(6)]
+    assert model.sizes == [2, 8]
+
+
+def test_a_request_that_the_model_refuses_is_no_error_of_its_neighbours() -> None:
+    answers = asked(Model(), Batching(num_batch_threads=1), [ones(1), ones(2), -ones(1), ones(3)])
+    assert [len(answer["y"]) for answer in answers if isinstance(answer, dict)] == [1, 2, 3]
+    assert answers[2].message == "x is negative"
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.01])
+def test_a_defect_of_the_model_leaves_nobody_waiting(seconds: float) -> None:
+    sound = Model(seconds)
+
+    def model(signature: Signature, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if inputs["x"][0] == 7:
+            raise TypeError("a defect")
+        return sound(signature, inputs)
+
+    requests = [ones(1), ones(1), np.full(1, 7, np.float32), ones(1)]
+    answers = asked(model, Batching(num_batch_threads=1), requests, pause=0.03)
+    assert [isinstance(answer, dict) for answer in answers] == [True, True, False, True]
+    assert "a defect" in str(answers[2])
+
+
+def test_a_quick_model_is_called_by_the_event_loop_and_a_slow_one_is_not() -> None:
+    callers = list[bool]()
+
+    def model(_: Signature, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        callers.append(threading.current_thread() is threading.main_thread())
+        time.sleep(float(inputs["x"][0]) / 1000)
+        return {"y": inputs["x"]}
+
+    quick, slow = [np.zeros(1, np.float32)] * 40, [np.full(1, 5, np.float32)] * 2
+    for parameters in (Batching(num_batch_threads=1), None):
+        callers.clear()
+        for_each_other(model, parameters, [*quick, *slow, *quick[:1]])
+        assert not callers[0]
+        assert any(callers[:40])
+        assert callers[41:] == [False, False]
+
+
+PADDED = Batching(num_batch_threads=1, pad_variable_length_inputs=True)
+
+
+def test_inputs_of_other_lengths_share_a_batch_where_they_are_padded() -> None:
+    requests = [np.ones((1, size), np.float32) for size in (1, 2, 3, 1)]
+    model = Model()
+    asked(model, Batching(num_batch_threads=1), requests)
+    assert model.sizes == [1, 1, 1, 1]
+    model = Model()
+    answers = asked(model, PADDED, requests, signature=doubling(None, None))
+    assert model.sizes == [1, 3]
+    assert [answer["y"].tolist() for answer in answers[1:]] == [[[2, 2, 0]], [[2, 2, 2]], [[2, 0, 0]]]
+
+
+@pytest.mark.parametrize(
+    ("signature", "parameters", "shapes", "sizes"),
+    [
+        # Nobody has compared the shapes with the signature.
+        (doubling(None, 1), Batching(num_batch_threads=1), [(1,), (3,), (2, 1), (3, 1), (2,), (1, 2)], [1, 5, 5, 1]),
+        # Only what the signature leaves open is padded: a size that is wrong is no neighbour's.
+        (doubling(None, 2), PADDED, [(1, 2), (2, 2), (1, 3), (1, 2)], [1, 3, 1]),
+        (doubling(None, None), PADDED, [(1, 2), (2,), (1, 3), (3,), (1, 2)], [1, 5, 2]),
+        # A signature that says how many rows it takes takes no others'.
+        (doubling(2), Batching(num_batch_threads=1), [(2,), (2,), (2,)], [2, 2, 2]),
+        (doubling(2), Batching(8, num_batch_threads=1, allowed_batch_sizes=(4, 8)), [(2,), (2,)], [2, 2]),
+    ],
+)
+def test_only_requests_that_fit_together_share_a_batch(
+    signature: Signature, parameters: Batching, shapes: list[tuple[int, ...]], sizes: list[int]
+) -> None:
+    model = Model()
+    requests = [np.full(shape, n, np.float32) for n, shape in enumerate(shapes)]
+    answers = asked(model, parameters, requests, signature=signature)
+    assert model.sizes == sizes
+    for request, answer in zip(requests, answers, strict=True):
+        trimmed = answer["y"][tuple(map(slice, request.shape))]
+        np.testing.assert_array_equal(trimmed, request * 2)
+
+
+def test_one_long_row_does_not_make_all_others_as_long() -> None:
+    model = Model()
+    long = np.ones((1, 8 << 20), np.float32)
+    requests = [ones(1)[None], *[ones(1)[None]] * 20, long]
+    answers = asked(model, PADDED, requests, signature=doubling(None, None))
+    assert model.sizes == [1] * 22
+    assert [answer["y"].size for answer in answers] == [1] * 21 + [8 << 20]
+    filled = Batching(64, num_batch_threads=1, allowed_batch_sizes=(64,))
+    [answer] = asked(model, filled, [long], signature=doubling(None, None))
+    assert (answer["y"].shape, model.sizes[-1]) == (long.shape, 1)
+
+
+SPLIT = Batching(10, num_batch_threads=1, enable_large_batch_splitting=True, max_execution_batch_size=4)
+
+
+def test_a_large_request_is_split_over_batches() -> None:
+    model = Model()
+    requests = [np.arange(n, dtype=np.float32) for n in (1, 2, 10, 3, 5)]
+    answers = asked(model, SPLIT, requests)
+    for request, answer in zip(requests, answers, strict=True):
+        np.testing.assert_array_equal(answer["y"], request * 2)
+    assert model.sizes == [1, 4, 4, 4, 4, 4]
+
+
+def test_a_part_that_the_model_refuses_is_the_whole_requests_error() -> None:
+    answers = asked(Model(), SPLIT, [ones(1), np.array([1, 1, 1, 1, 1, -1], np.float32), ones(7)])
+    assert answers[1].message == "x is negative"
+    assert [len(answers[n]["y"]) for n in (0, 2)] == [1, 7]
+    assert "Task size 11 is larger" in asked(Model(), SPLIT, [ones(11)])[0].message
+    signature = doubling(6)
+    model = Model()
+    asked(model, SPLIT, [ones(6)], signature=signature)
+    assert model.sizes == [6]
+
+
+def test_an_output_without_rows_cannot_be_put_together() -> None:
+    def total(_: Signature, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {"y": inputs["x"].sum(keepdims=True)}
+
+    [answer] = asked(total, SPLIT, [ones(6)])
+    assert (answer.code, "has not a row for each of 4 rows" in answer.message) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        True,
+    )
+
+
+def test_what_cannot_wait_is_refused_at_once() -> None:
+    answers = asked(Model(0.2), Batching(2, max_enqueued_batches=2, num_batch_threads=1), [ones(2)] * 5)
+    assert [isinstance(answer, dict) for answer in answers] == [True, True, True, False, False]
+    assert answers[-1].code == grpc.StatusCode.UNAVAILABLE
+    assert "max_enqueued_batches is 2" in answers[-1].message
+
+
+def test_requests_of_many_shapes_cannot_wait_in_a_queue_each() -> None:
+    requests = [np.ones((1, size), np.float32) for size in range(1, 41)]
+    answers = asked(Model(0.2), Batching(2, max_enqueued_batches=4, num_batch_threads=1), requests)
+    assert [isinstance(answer, dict) for answer in answers] == [True] * 9 + [False] * 31
+    assert answers[-1].code == grpc.StatusCode.UNAVAILABLE
+
+
+def test_the_oldest_request_is_next_whatever_its_shape() -> None:
+    order = list[int]()
+
+    def model(_: Signature, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        order.append(inputs["x"].shape[1])
+        time.sleep(0.02)
+        return {"y": inputs["x"]}
+
+    requests = [np.ones((1, size), np.float32) for size in (1, 5, 2, 5, 3, 2, 4)]
+    asked(model, Batching(1, num_batch_threads=1), requests)
+    assert order == [1, 5, 2, 5, 3, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ({"x": ones(5)}, "Task size 5 is larger than maximum input batch size 4"),
+        ({"x": np.float32(1)}, "input tensors must have at least one dimension"),
+        ({"x": ones(2), "z": ones(3)}, "must have equal 0th-dimension size, not x: 2, z: 3"),
+    ],
+)
+def test_what_cannot_be_batched(inputs: dict[str, np.ndarray], words: str) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        batcher = Batcher(Model(), threads, Batching(max_batch_size=4))
+        with pytest.raises(ServingError, match=words):
+            asyncio.run(batcher.run(DOUBLE, inputs))
+
+
+def test_an_abandoned_request_is_not_run() -> None:
+    model = Model(0.1)
+
+    async def ask() -> None:
+        with ThreadPoolExecutor(1) as threads:
+            batcher = Batcher(model, threads, Batching(num_batch_threads=1))
+            first = asyncio.create_task(batcher.run(DOUBLE, {"x": ones(1)}))
+            await asyncio.sleep(0.02)
+            second, third = (asyncio.create_task(batcher.run(DOUBLE, {"x": ones(n)})) for n in (2, 4))
+            await asyncio.sleep(0.02)
+            second.cancel()
+            await asyncio.gather(first, third)
+
+    asyncio.run(ask())
+    assert model.sizes == [1, 4]
+
+
+@pytest.fixture(scope="module")
+def batching(saved: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[server.Server]:
+    folder = tmp_path_factory.mktemp("batching")
+    for name in ("slow", "picky"):
+        models.publish(saved(name), folder / name, 1)
+    (folder / "models.config").write_text(
+        "model_config_list {"
+        + "".join(f' config {{ name: "{name}" base_path: "{name}" }}' for name in ("slow", "picky"))
+        + "}"
+    )
+    (folder / "batching.txt").write_text("num_batch_threads { value: 1 } max_batch_size { value: 64 }")
+    arguments = ["--config", folder / "models.config", "--batching-parameters-file", folder / "batching.txt"]
+    with server.running(folder, *arguments) as running:
+        for name in ("slow", "picky"):
+            running.wait(name, {1: "AVAILABLE"})
+        yield running
+
+
+def test_a_server_batches(batching: server.Server) -> None:
+    calls = [batching.predictions.Predict.future(server.request("slow", x=[[float(n)]]), timeout=60) for n in range(30)]
+    answers = [call.result().outputs for call in calls]
+    assert [answer["y"].float_val[0] for answer in answers] == [float(n) for n in range(30)]
+    assert max(answer["rows"].int_val[0] for answer in answers) > 5
+
+
+def test_one_clients_bad_row_is_no_others_error(batching: server.Server) -> None:
+    failed: list[Any] = []
+
+    def ask(x: float) -> None:
+        for _ in range(20):
+            try:
+                if batching.predict("picky", x=[x])["y"].tolist() != [x**0.5]:
+                    failed.append(x)
+            except grpc.RpcError as error:
+                if x >= 0 or error.code() != grpc.StatusCode.INVALID_ARGUMENT or "x is negative" not in error.details():
+                    failed.append(error)
+
+    threads = [threading.Thread(target=ask, args=[x]) for x in (4.0, 9.0, -1.0, 16.0, -4.0, 25.0)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []

@@ -1,0 +1,156 @@
+"""What the REST side does not wait for, and what it does not take: with limits that a test can reach."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from aiohttp import web
+
+from taxiway.network.http_server import Runner
+from taxiway.serving.metrics import Metrics
+from taxiway.serving.rest.app import application
+
+LIMIT = 1000
+PATIENCE = 0.5
+HEAD = "POST /v1/models/m:predict HTTP/1.1\r\nHost: x\r\n"
+
+
+class _Slow:
+    """A model that never answers, unless it is told at once that nobody waits any more."""
+
+    name, version = "m", 1
+
+    def __init__(self) -> None:
+        self.given_up = 0
+
+    def signature(self, _name: str) -> Any:
+        x = type("Info", (), {"dtype": np.dtype("float32"), "shape": (None,)})
+        return type("Signature", (), {"inputs": {"x": x}})
+
+    async def predict(self, *_: Any) -> dict[str, np.ndarray]:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            self.given_up += 1
+            raise
+        return {}
+
+
+class _Operations:
+    def __init__(self) -> None:
+        self.model, self.metrics = _Slow(), Metrics()
+
+    def known_name(self, name: str) -> str:
+        return name
+
+    @asynccontextmanager
+    async def lease(self, _spec: Any) -> AsyncIterator[_Slow]:
+        yield self.model
+
+
+Talk = Callable[[int, _Slow], Awaitable[None]]
+
+
+def served(talk: Talk) -> None:
+    """Runs the application on a free port of loopback while `talk(port, model)` goes on."""
+
+    async def run() -> None:
+        operations = _Operations()
+        app = application(operations, max_body_bytes=LIMIT, timeout_seconds=PATIENCE)  # type: ignore[arg-type]
+        runner = Runner(app)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            await talk(runner.addresses[0][1], operations.model)
+        finally:
+            await runner.cleanup()
+
+    asyncio.run(run())
+
+
+async def answer(port: int, request: bytes) -> bytes:
+    """The first answer to what is sent; the connection stays open meanwhile."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(int(line.split(b":")[1]) for line in head.splitlines() if line.lower().startswith(b"content-length"))
+    body = await reader.readexactly(length)
+    writer.close()
+    await writer.wait_closed()
+    return head.split(b"\r\n")[0] + b" " + body
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        f"{HEAD}Content-Length: 1001\r\n\r\n".encode(),
+        f"{HEAD}Transfer-Encoding: chunked\r\n\r\n3e9\r\n".encode() + b" " * 1001,
+        f"{HEAD}Content-Length: {len(gzip.compress(bytes(500_000)))}\r\nContent-Encoding: gzip\r\n\r\n".encode()
+        + gzip.compress(bytes(500_000)),
+    ],
+    ids=["announced", "in chunks", "compressed"],
+)
+def test_a_body_beyond_the_limit_is_refused(request_bytes: bytes) -> None:
+    async def talk(port: int, _model: _Slow) -> None:
+        found = await answer(port, request_bytes)
+        assert found.startswith(b"HTTP/1.1 413 ")
+        assert found.endswith(b'{"error":"The request\'s body is larger than 1000 bytes"}')
+
+    served(talk)
+
+
+def test_a_body_that_does_not_go_on_is_not_waited_for() -> None:
+    async def talk(port: int, _model: _Slow) -> None:
+        start = time.monotonic()
+        found = await answer(port, f'{HEAD}Content-Length: 100\r\n\r\n{{"inst'.encode())
+        assert found.startswith(b"HTTP/1.1 408 ")
+        assert found.endswith(b'{"error":"The request\'s body did not go on for 0.5 s"}')
+        assert time.monotonic() - start < 10
+
+    served(talk)
+
+
+def test_a_model_that_takes_too_long_is_given_up() -> None:
+    async def talk(port: int, model: _Slow) -> None:
+        found = await answer(port, f'{HEAD}Content-Length: 14\r\n\r\n{{"inputs":[1]}}'.encode())
+        assert found == b'HTTP/1.1 504 Gateway Timeout {"error":"The request took longer than 0.5 s"}'
+        assert model.given_up == 1
+
+    served(talk)
+
+
+def test_a_client_that_leaves_is_not_worked_for() -> None:
+    async def talk(port: int, model: _Slow) -> None:
+        _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f'{HEAD}Content-Length: 14\r\n\r\n{{"inputs":[1]}}'.encode())
+        await asyncio.sleep(0.1)
+        writer.close()
+        await writer.wait_closed()
+        for _ in range(30):
+            if model.given_up:
+                break
+            await asyncio.sleep(0.01)
+        assert model.given_up == 1
+
+    served(talk)
+
+
+def test_the_next_request_is_answered_after_one_that_was_refused() -> None:
+    async def talk(port: int, _model: _Slow) -> None:
+        bad = f"{HEAD}Content-Length: 1\r\n\r\n{{".encode()
+        again = bad + b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(again)
+        both = await reader.read()
+        assert both.startswith(b"HTTP/1.1 400 ") and both.endswith(b'{"status":"alive"}')
+        writer.close()
+        await writer.wait_closed()
+
+    served(talk)

@@ -1,0 +1,74 @@
+"""The order of the folders: their size, and imports that no contract in pyproject.toml can speak of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import grimp
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ("benchmarks", "components", "docker", "manifests", "pipelines", "taxiway", "tests")
+STAGES = {path.parent.name for path in (ROOT / "components").glob("*/stage.py")}
+CALLED = {("components.transform", "components.statistics_gen")}
+"""Stages whose work is a part of another's."""
+
+
+@pytest.fixture(scope="module")
+def imports() -> dict[str, set[str]]:
+    """What each module imports of ours, inside of functions too."""
+    graph = grimp.build_graph("components", "pipelines", "taxiway")
+    return {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+
+
+def test_no_folder_has_more_than_fourteen_files() -> None:
+    files = (path for folder in SOURCE for path in (ROOT / folder).rglob("*") if path.is_file())
+    counts = Counter(path.parent.relative_to(ROOT) for path in files if _is_source(path))
+    assert len(counts) > 50
+    assert {str(folder): count for folder, count in counts.items() if count > 14} == {}
+
+
+def _is_source(path: Path) -> bool:
+    parts = path.relative_to(ROOT).parts
+    return "__pycache__" not in parts and "out" not in parts and not any(part.startswith(".") for part in parts)
+
+
+def test_no_modules_import_each_other_in_a_circle(imports: Mapping[str, set[str]]) -> None:
+    assert len(imports) > 200
+    assert list(_circles(imports)) == []
+
+
+def test_circles_are_found() -> None:
+    assert list(_circles({"a": {"b"}, "b": {"c"}, "c": {"b"}})) == [{"b", "c"}]
+    assert list(_circles({"a": {"b", "c"}, "b": {"c"}, "c": set()})) == []
+
+
+def _circles(imports: Mapping[str, set[str]]) -> Iterator[set[str]]:
+    """What is left, once modules that import nothing that is left, or that nobody imports, are taken away."""
+    left = dict(imports)
+    while True:
+        needed = set().union(*left.values())
+        outer = {module for module, found in left.items() if not found & left.keys() or module not in needed}
+        if not outer:
+            break
+        left = {module: found - outer for module, found in left.items() if module not in outer}
+    if left:
+        yield set(left)
+
+
+def test_stages_import_no_other_stages(imports: Mapping[str, set[str]]) -> None:
+    assert len(STAGES) >= 10
+    found = {
+        (room, other)
+        for module, names in imports.items()
+        for name in names
+        if (room := _room(module)) != (other := _room(name)) and other.removeprefix("components.") in STAGES
+        if room.startswith("components.")
+    }
+    assert found == CALLED
+
+
+def _room(module: str) -> str:
+    return ".".join(module.split(".")[:2])
