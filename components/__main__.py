@@ -52,9 +52,9 @@ def _document(text: str) -> dict[str, Any]:
     try:
         document = json.loads(text)
     except ValueError as error:
-        raise UserError(f"--executor-input is not JSON: {error}", mend="pass an ExecutorInput document") from error
+        raise UserError(f"--executor-input is not JSON: {error}", fix="pass an ExecutorInput document") from error
     if not isinstance(document, dict):
-        raise UserError(f"--executor-input is no JSON object: {text[:80]}", mend="pass an ExecutorInput document")
+        raise UserError(f"--executor-input is no JSON object: {text[:80]}", fix="pass an ExecutorInput document")
     return document
 
 

@@ -103,7 +103,7 @@ def provenance(name: str, image: Image) -> Json:
     commit, here = labels.get(f"{_LABEL}revision", ""), code_commit()["commit"]
     if commit.removesuffix("+") != here:
         raise UserError(
-            f"{name} was built from the commit {commit}, and {here} is checked out", mend=typed("make images")
+            f"{name} was built from the commit {commit}, and {here} is checked out", fix=typed("make images")
         )
     source = {"uri": "git+file:.", "digest": {"gitCommit": commit.removesuffix("+")}} if commit else None
     base_digest = labels.get(f"{_LABEL}base.digest", "").removeprefix("sha256:")
@@ -153,7 +153,7 @@ def documents(client: docker.DockerClient) -> dict[str, Json]:
             continue
         found |= {f"{name}.cdx.json": bill(client, name, image), f"{name}.provenance.json": provenance(name, image)}
     if not found:
-        raise UserError(f"the engine has no image taxiway-*:{__version__}", mend=typed("make images"))
+        raise UserError(f"the engine has no image taxiway-*:{__version__}", fix=typed("make images"))
     return found
 
 

@@ -122,7 +122,7 @@ def _module(target: str) -> str:
     near = difflib.get_close_matches(target, known, n=1)
     raise UserError(
         f"there is no pipeline {target!r} in {here / 'pipelines'}",
-        mend=f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known) or 'none'}",
+        fix=f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known) or 'none'}",
     )
 
 
@@ -151,6 +151,6 @@ def _only_component(imported: ModuleType) -> Any:
     own = [name for name, function in functions.items() if getattr(function, "__module__", "") == imported.__name__]
     if len(own) != 1:
         several = f", and {len(own)} components: {', '.join(own)}" if own else ""
-        mend = "decorate with @dsl.pipeline the function that uses them"
-        raise UserError(f"{imported.__file__} defines no pipeline{several}", mend=mend)
+        fix = "decorate with @dsl.pipeline the function that uses them"
+        raise UserError(f"{imported.__file__} defines no pipeline{several}", fix=fix)
     return named[own[0]]

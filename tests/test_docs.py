@@ -352,7 +352,7 @@ def _with_latest_version(project: Project, line: str) -> str:
 
 
 def _shows_error(command: Command) -> bool:
-    return any(line.startswith("  mend: ") for line in command.shown)
+    return any(line.startswith("  fix: ") for line in command.shown)
 
 
 def _assert_shown(command: Command, shown: str) -> None:

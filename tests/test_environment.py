@@ -262,7 +262,7 @@ def _in(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 
 def _repaired_as_told(folder: Path, said: str) -> None:
-    """A command is refused with the reason, and the command that is told mends it."""
+    """A command is refused with the reason, and the command that is told fixes it."""
     refused = _in(folder, "bin/inside", "echo", "ran")
     assert (refused.returncode, refused.stdout) == (1, "")
     told = re.fullmatch(rf"taxiway: {re.escape(said)}; run: (make -C \S+ setup)\n", refused.stderr)

@@ -139,7 +139,7 @@ def test_an_option_that_a_message_names_is_one() -> None:
     others = re.compile(r"\b(kubectl|git|dvc|sudo|systemctl|python|pip|npm)\b")
     named = [
         (place, option)
-        for place, text in _mends()
+        for place, text in _fixes()
         if not others.search(text)
         for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)
     ]
@@ -147,10 +147,10 @@ def test_an_option_that_a_message_names_is_one() -> None:
     assert [(place, option) for place, option in named if option not in known] == []
 
 
-def _mends() -> Iterator[tuple[str, str]]:
+def _fixes() -> Iterator[tuple[str, str]]:
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.keyword) and node.arg == "mend":
+            if isinstance(node, ast.keyword) and node.arg == "fix":
                 for part in ast.walk(node.value):
                     if text := _text(part):
                         yield f"{path.relative_to(ROOT)}:{node.value.lineno}", text

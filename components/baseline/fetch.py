@@ -34,7 +34,7 @@ def _explained(url: str) -> Iterator[None]:
     except Exception as error:
         raise ServiceError(
             f"the models pushed to {url} cannot be read: {type(error).__name__}: {error}",
-            mend="check the URL, the permissions and the network, and run again",
+            fix="check the URL, the permissions and the network, and run again",
         ) from error
 
 

@@ -14,25 +14,25 @@ from typing import Any
 
 
 class TaxiwayError(Exception):
-    """An error whose text says what failed, on which value, and what mends it."""
+    """An error whose text says what failed, on which value, and how to fix it."""
 
     exit_status = 1
 
-    def __init__(self, what: str, *, mend: str = "") -> None:
+    def __init__(self, what: str, *, fix: str = "") -> None:
         super().__init__(what)
         self.what = what
-        self.mend = mend
+        self.fix = fix
 
     def __str__(self) -> str:
-        return f"{self.what}\n  mend: {self.mend}" if self.mend else self.what
+        return f"{self.what}\n  fix: {self.fix}" if self.fix else self.what
 
     def __reduce__(self) -> tuple[Any, ...]:
         # An exception travels between processes by its positional arguments alone.
-        return _made, (type(self), self.what, self.mend)
+        return _made, (type(self), self.what, self.fix)
 
 
-def _made(kind: type[TaxiwayError], what: str, mend: str) -> TaxiwayError:
-    return kind(what, mend=mend)
+def _made(kind: type[TaxiwayError], what: str, fix: str) -> TaxiwayError:
+    return kind(what, fix=fix)
 
 
 class UserError(TaxiwayError):

@@ -30,11 +30,11 @@ def uses_beam(engine: str, beam_pipeline_args: Sequence[str]) -> bool:
         UserError: The engine is unknown, or options are given to the direct engine, which would ignore them.
     """
     if engine not in ENGINES:
-        raise UserError(f"engine {engine!r} is unknown", mend='write engine="direct" or engine="beam"')
+        raise UserError(f"engine {engine!r} is unknown", fix='write engine="direct" or engine="beam"')
     if beam_pipeline_args and engine != "beam":
         raise UserError(
             f"beam_pipeline_args {list(beam_pipeline_args)} are given, but the engine is {engine!r}",
-            mend='add engine="beam", or leave beam_pipeline_args out',
+            fix='add engine="beam", or leave beam_pipeline_args out',
         )
     return engine == "beam"
 
@@ -72,4 +72,4 @@ def _refuse_unknown(arguments: list[str]) -> None:
         if flag not in known:
             nearest = difflib.get_close_matches(flag, known, n=1)
             hint = f"did you mean {nearest[0]}?" if nearest else "see apache_beam.options.pipeline_options"
-            raise UserError(f"beam_pipeline_args: Beam has no option {flag}", mend=hint)
+            raise UserError(f"beam_pipeline_args: Beam has no option {flag}", fix=hint)

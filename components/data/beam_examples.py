@@ -98,7 +98,7 @@ def run(build: Callable[[beam.Pipeline], Any], beam_pipeline_args: Sequence[str]
     except TaxiwayError:
         raise
     except Exception as error:
-        raise DataError(f"{what} on Beam: {error}", mend="see the log above for the worker's traceback") from error
+        raise DataError(f"{what} on Beam: {error}", fix="see the log above for the worker's traceback") from error
 
 
 def collect(

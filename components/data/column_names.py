@@ -44,4 +44,4 @@ def require_distinct(file: Path, names: Sequence[str]) -> None:
     """
     for name in names:
         if names.count(name) > 1:
-            raise DataError(f"{file} has the column {name!r} twice", mend="rename one of them, or leave it out")
+            raise DataError(f"{file} has the column {name!r} twice", fix="rename one of them, or leave it out")

@@ -50,7 +50,7 @@ def payload_format(examples: Artifact) -> str:
     for ours, tfx in _READABLE.items():
         if named == tfx:
             return ours
-    raise UserError(f"{examples.path} holds {named}", mend=f"use one of {', '.join(_READABLE.values())}")
+    raise UserError(f"{examples.path} holds {named}", fix=f"use one of {', '.join(_READABLE.values())}")
 
 
 def _format_of_files(examples: Artifact) -> str:
@@ -74,7 +74,7 @@ def require_payload_format(name: str) -> None:
         UserError: It is none of `PAYLOAD_FORMATS`.
     """
     if name not in PAYLOAD_FORMATS:
-        raise UserError(f"payload_format is {name!r}", mend=f"take one of {', '.join(PAYLOAD_FORMATS)}")
+        raise UserError(f"payload_format is {name!r}", fix=f"take one of {', '.join(PAYLOAD_FORMATS)}")
 
 
 def require_splits(examples: Artifact, wanted: list[str]) -> list[str]:
@@ -86,7 +86,7 @@ def require_splits(examples: Artifact, wanted: list[str]) -> list[str]:
     there = split_names(examples)
     for name in wanted:
         if name not in there:
-            raise UserError(f"there is no split {name!r} in {examples.path}", mend=f"it has {', '.join(there)}")
+            raise UserError(f"there is no split {name!r} in {examples.path}", fix=f"it has {', '.join(there)}")
     return wanted or there
 
 
@@ -100,7 +100,7 @@ def split_files(examples: Artifact, split: str) -> list[Path]:
     require_splits(examples, [split])
     folder = split_path(examples, split)
     if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}", mend=f"put the files of the split {split!r} there")
+        raise DataError(f"there is no folder {folder}", fix=f"put the files of the split {split!r} there")
     return _data_files(folder)
 
 
@@ -207,7 +207,7 @@ def read_parquet(
             groups = None if row_group is None else [row_group]
             yield from opened.iter_batches(_batch_rows(opened.metadata, batch_rows), groups, kept)
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{file} is not a readable Parquet file: {error}", mend="write the file again") from error
+        raise DataError(f"{file} is not a readable Parquet file: {error}", fix="write the file again") from error
 
 
 def _batch_rows(file: pq.FileMetaData, wanted: int) -> int:
@@ -244,7 +244,7 @@ def read_tf_examples(
         except RuntimeError as error:
             raise DataError(
                 f"{file}, records {first} to {first + len(records) - 1}: {error}",
-                mend="write every record as a tf.Example, and each feature with one type",
+                fix="write every record as a tf.Example, and each feature with one type",
             ) from error
         yield batch if columns is None else batch.select([c for c in columns if c in batch.schema.names])
         first += len(records)
@@ -263,7 +263,7 @@ def _require_tf_examples(file: Path, records: Iterable[bytes], first: int) -> No
     if found := tf_example.first_fault(records):
         raise DataError(
             f"{file}, record {first + found[0]}: {found[1]}",
-            mend="write each record as one tf.Example, and the lists of a tf.SequenceExample as features of it",
+            fix="write each record as one tf.Example, and the lists of a tf.SequenceExample as features of it",
         )
 
 

@@ -71,7 +71,7 @@ def read_rows(files: Iterable[Path]) -> Iterator[Row]:
                 yield from (Row(file, number, example) for example in _examples(record))
             except ValueError as error:
                 raise DataError(
-                    f"{file}, record {number}: {error}", mend="remove the file from the logs, or write it again"
+                    f"{file}, record {number}: {error}", fix="remove the file from the logs, or write it again"
                 ) from error
 
 
@@ -123,8 +123,8 @@ class _Decoder:
         serialized = [row.example for row in rows]
         if found := tf_example.first_fault(serialized, merged=True):
             row, fault = rows[found[0]], found[1]
-            mend = "send tf.Examples, and set apart the logs of requests that sent something else"
-            raise DataError(f"{row.file}, record {row.record}: what was asked {fault}", mend=mend)
+            fix = "send tf.Examples, and set apart the logs of requests that sent something else"
+            raise DataError(f"{row.file}, record {row.record}: what was asked {fault}", fix=fix)
         try:
             batch = self._decoder.DecodeBatch(serialized)
         except RuntimeError as error:
@@ -137,13 +137,13 @@ class _Decoder:
 
     def _error(self, rows: list[Row], otherwise: str) -> DataError:
         """Looks for the first row that does not fit: slow, and done once."""
-        mend = "send every feature with one type, and set apart the logs of requests that did not"
+        fix = "send every feature with one type, and set apart the logs of requests that did not"
         for row in rows:
             if wrong := self._wrong(row.example):
-                return DataError(f"{row.file}, record {row.record}: {wrong}", mend=mend)
+                return DataError(f"{row.file}, record {row.record}: {wrong}", fix=fix)
         first, last = rows[0], rows[-1]
         where = f"{first.file}, record {first.record}, to {last.file}, record {last.record}"
-        return DataError(f"{where}: {otherwise}", mend=mend)
+        return DataError(f"{where}: {otherwise}", fix=fix)
 
     def _wrong(self, serialized: bytes) -> str:
         kinds = {name: _KINDS[kind] for name, kind in tf_example.kinds(serialized).items()}

@@ -36,7 +36,7 @@ def read_records(path: Path) -> Iterator[bytes]:
                 number += 1
                 yield _record(file, header)
         except (EOFError, zlib.error, gzip.BadGzipFile, ValueError, struct.error) as error:
-            raise DataError(f"{path} is damaged at record {number}: {error}", mend="write the file again") from error
+            raise DataError(f"{path} is damaged at record {number}: {error}", fix="write the file again") from error
 
 
 def write_records(file: IO[bytes] | gzip.GzipFile, records: Iterable[bytes]) -> None:

@@ -369,7 +369,7 @@ def _numbers(prediction: NDArray[Any]) -> NDArray[Any]:
     if unknown:
         raise UserError(
             f"the model predicts NaN for {unknown} of {prediction.size} values in a batch",
-            mend="look at the training's loss and at the features of these rows",
+            fix="look at the training's loss and at the features of these rows",
         )
     return prediction.astype(np.float64)
 
@@ -379,7 +379,7 @@ def _require_fractions(label: NDArray[Any]) -> None:
     if outside.any():
         raise UserError(
             f"a label is {label[outside][0]}; binary metrics take labels from 0 to 1",
-            mend="name another label_key, or metrics for regression or for several classes",
+            fix="name another label_key, or metrics for regression or for several classes",
         )
 
 

@@ -81,7 +81,7 @@ class Source:
         if label is None:
             raise UserError(
                 "eval_config.model_specs names no label_key, and the metrics need labels",
-                mend=f"name one of the columns: {', '.join(sorted(rows.column_names))}",
+                fix=f"name one of the columns: {', '.join(sorted(rows.column_names))}",
             )
         _require_numbers(label, f"the label {self._label_key(spec)!r}", _NUMBER_THE_LABEL)
         _require_numbers(prediction, "what the model predicts", "name an output that is a number as prediction_key")
@@ -116,7 +116,7 @@ def one_hot(label: NDArray[Any], classes: int) -> NDArray[Any]:
     if outside.any():
         raise UserError(
             f"a label is {label[outside][0]}, and the model predicts {classes} classes",
-            mend="labels are class numbers from 0",
+            fix="labels are class numbers from 0",
         )
     return (number == np.arange(classes)).astype(np.float64)
 
@@ -125,7 +125,7 @@ def _for_class(class_id: int, label: NDArray[Any], prediction: NDArray[Any]) -> 
     if class_id >= prediction.shape[1]:
         raise UserError(
             f"eval_config asks for class {class_id}, and the model predicts {prediction.shape[1]} classes",
-            mend="correct class_ids",
+            fix="correct class_ids",
         )
     sparse = label.shape[1] != prediction.shape[1]
     chosen = (label == class_id).astype(np.int64) if sparse else label[:, [class_id]]
@@ -150,12 +150,12 @@ def _single(predictions: Any, key: str) -> Any:
         named = f"which has no {key!r} among" if key else "and the config does not say which to judge of"
         raise UserError(
             f"the model returns several outputs, {named} {', '.join(sorted(predictions))}",
-            mend="name one as prediction_key in model_specs, or as output_names in metrics_specs",
+            fix="name one as prediction_key in model_specs, or as output_names in metrics_specs",
         )
     return predictions
 
 
-def _require_numbers(values: Any, what: str, mend: str) -> None:
+def _require_numbers(values: Any, what: str, fix: str) -> None:
     """Refuses texts: no metric that is computed from columns takes them, here or in TFMA.
 
     Raises:
@@ -164,7 +164,7 @@ def _require_numbers(values: Any, what: str, mend: str) -> None:
     if isinstance(values, np.ndarray) and values.size and values.dtype.kind in "OSU":
         first: Any = values.flat[0]
         if isinstance(first, str | bytes):
-            raise UserError(f"{what} is text, such as {first!r:.100}, and the metrics take numbers", mend=mend)
+            raise UserError(f"{what} is text, such as {first!r:.100}, and the metrics take numbers", fix=fix)
 
 
 def _matrix(value: Any, what: str) -> NDArray[Any]:

@@ -21,7 +21,7 @@ def require_known(on_baseline_failure: str) -> None:
         UserError: It is neither `ignore` nor `fail`.
     """
     if on_baseline_failure not in (IGNORE, FAIL):
-        raise UserError(f"on_baseline_failure is {on_baseline_failure!r}", mend=f"write {IGNORE!r} or {FAIL!r}")
+        raise UserError(f"on_baseline_failure is {on_baseline_failure!r}", fix=f"write {IGNORE!r} or {FAIL!r}")
 
 
 def evaluate(
@@ -62,7 +62,7 @@ def evaluate(
     if on_baseline_failure == FAIL:
         raise UserError(
             f"the baseline {models.place(baseline)} fails, and the candidate does not: {what}",
-            mend='push a model that does not, or set on_baseline_failure="ignore"',
+            fix='push a model that does not, or set on_baseline_failure="ignore"',
         ) from failure
     return alone, f"the baseline {models.place(baseline)} does not count, as it fails: {what}"
 

@@ -95,7 +95,7 @@ class Evaluation:
                 beam_pipeline_args=beam_pipeline_args,
             )
         except DataError as error:
-            raise UserError(f"TFMA on Beam: {_cause(error)}{found}", mend=_COMPARE) from error
+            raise UserError(f"TFMA on Beam: {_cause(error)}{found}", fix=_COMPARE) from error
         results.locate_models(folder, self._locations)
 
     @property
@@ -137,7 +137,7 @@ class Evaluation:
             if not count:
                 raise DataError(
                     f"the split {split!r} of {self._examples.path} has no rows to evaluate on",
-                    mend="give it rows, or leave it out of `splits`",
+                    fix="give it rows, or leave it out of `splits`",
                 )
 
     @property
@@ -169,7 +169,7 @@ def _require_columns(wanted: set[str], seen: set[str]) -> None:
     if missing := sorted(wanted - seen):
         raise UserError(
             f"eval_config.slicing_specs: there is no column {missing[0]!r} to slice by",
-            mend=near(missing[0], seen, "the columns there are:"),
+            fix=near(missing[0], seen, "the columns there are:"),
         )
 
 

@@ -56,7 +56,7 @@ def shared_models(
     for spec in config.model_specs:
         path = serving_path(baseline if spec.is_baseline and baseline else candidate)
         if not any((path / name).is_file() for name in _SAVED_MODEL):
-            raise UserError(f"there is no SavedModel in {path}", mend="let the trainer save one there")
+            raise UserError(f"there is no SavedModel in {path}", fix="let the trainer save one there")
         shared = _loadable(path, spec.name, config, libraries)
         # TFMA names a single model ''.
         found.append(shared._replace(model_name=spec.name if len(config.model_specs) > 1 else ""))
@@ -89,7 +89,7 @@ def _loadable(path: Path, name: str, config: config_pb2.EvalConfig, libraries: S
     except Exception as error:
         if missing := custom_op_loading.missing(error):
             raise UserError(f"the model in {path} does not load: {missing}") from error
-        raise UserError(f"the model in {path} does not load: {error}", mend="train it again") from error
+        raise UserError(f"the model in {path} does not load: {error}", fix="train it again") from error
     return shared
 
 
@@ -111,7 +111,7 @@ def _require_signatures(model: Any, spec: config_pb2.ModelSpec, path: Path) -> N
         if "@" not in name and not _has(model, name):
             there = ", ".join(sorted(getattr(model, "signatures", {}))) or "none"
             asked = f"no signature {name!r}" if name else "no default signature"
-            raise UserError(f"the model in {path} has {asked}", mend=f"its signatures: {there}")
+            raise UserError(f"the model in {path} has {asked}", fix=f"its signatures: {there}")
 
 
 def _has(model: Any, name: str) -> bool:

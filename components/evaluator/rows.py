@@ -130,7 +130,7 @@ class Inference:
                 raise UserError(
                     f"the {field.replace('_key', '').replace('_', ' ')} {key!r} (eval_config.model_specs, {field}) "
                     "is neither a column of the examples nor returned by a preprocessing function",
-                    mend=f"the columns there are: {', '.join(sorted(there))}",
+                    fix=f"the columns there are: {', '.join(sorted(there))}",
                 )
         values = model_util.get_feature_values_for_model_spec_field(self._specs, field, plural, extracts, True)
         return _dense(values, batch.num_rows, ", ".join(sorted(_named(self._specs, field, plural))))
@@ -145,7 +145,7 @@ class Inference:
             which = "the candidate" if len(self._specs) == 1 else "a model"
             raise UserError(
                 f"{which} cannot be called on the examples: {str(cause)[:500]}",
-                mend="compare the inputs of the signature that eval_config names with the columns of the examples",
+                fix="compare the inputs of the signature that eval_config names with the columns of the examples",
             ) from error
         return result
 
@@ -249,7 +249,7 @@ def _require_present(missing: NDArray[Any], name: str) -> None:
     if missing.any():
         raise DataError(
             f"{name} is missing in {missing.sum()} of {len(missing)} rows (first: {missing.argmax()}) of a batch",
-            mend="evaluate on rows that have it",
+            fix="evaluate on rows that have it",
         )
 
 

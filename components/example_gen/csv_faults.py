@@ -38,14 +38,14 @@ def header(path: Path, delimiter: str) -> dict[str, str]:
     try:
         line, written = next(_records(path, delimiter), (0, []))
     except (EOFError, OSError, zlib.error) as error:
-        raise DataError(f"{path} is damaged in its header: {error}", mend="write the file again") from error
+        raise DataError(f"{path} is damaged in its header: {error}", fix="write the file again") from error
     if not written:
-        raise DataError(f"{path} is empty", mend="remove it, or write the file again")
+        raise DataError(f"{path} is empty", fix="remove it, or write the file again")
     names = column_names.of_header(written)
     for number, name in enumerate(names, start=1):
         fault = _name_fault(name, names)
         if fault:
-            raise DataError(f"{path}, line {line}: the header's column {number} {fault}", mend="mend the header")
+            raise DataError(f"{path}, line {line}: the header's column {number} {fault}", fix="fix the header")
     return dict(zip(names, written, strict=True))
 
 
@@ -64,14 +64,14 @@ def explain(path: Path, names: Sequence[str], delimiter: str, error: Exception |
         next(records, None)
         for line, cells in records:
             if fault := _row_fault(cells, names, delimiter):
-                return DataError(f"{path}, line {line}{fault[0]}", mend=fault[1])
+                return DataError(f"{path}, line {line}{fault[0]}", fix=fault[1])
     except DataError as found:
         return found
     except (EOFError, OSError, zlib.error) as found:
-        return DataError(f"{path} is damaged after line {line}: {found}", mend="write the file again")
+        return DataError(f"{path} is damaged after line {line}: {found}", fix="write the file again")
     if line == 1:
-        return DataError(f"{path} has a header and no rows", mend="remove it, or write the file again")
-    return DataError(f"{path}: {error}", mend=f"see that no record has over {RECORD_BYTES:,} bytes") if error else None
+        return DataError(f"{path} has a header and no rows", fix="remove it, or write the file again")
+    return DataError(f"{path}: {error}", fix=f"see that no record has over {RECORD_BYTES:,} bytes") if error else None
 
 
 def line_of(path: Path, position: int, cell: str, delimiter: str) -> int:
@@ -95,7 +95,7 @@ def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         except csv.Error as error:
             raise DataError(
                 f"{path}, line {before + 1}: {error}",
-                mend=f"close every quote, double a quote in quotes; a record may have {RECORD_BYTES:,} bytes",
+                fix=f"close every quote, double a quote in quotes; a record may have {RECORD_BYTES:,} bytes",
             ) from error
 
 
@@ -116,7 +116,7 @@ def _row_fault(cells: Sequence[str], names: Sequence[str], delimiter: str) -> tu
         said = f": {len(cells)} cells, and {len(names)} columns"
         if other := other_delimiter(names, delimiter):
             return said, f"set delimiter={other!r} if that separates the columns"
-        return said, f"mend the line; a cell with {delimiter!r} in it needs quotes"
+        return said, f"fix the line; a cell with {delimiter!r} in it needs quotes"
     for name, cell in zip(names, cells, strict=True):
         if not _is_utf8(cell):
             return f", column {name!r}: not UTF-8: {_as_bytes(cell)!r}", "save the file as UTF-8"

@@ -96,7 +96,7 @@ class CsvSource:
             line = csv_faults.line_of(turn.file, position, turn.cell, self._delimiter)
             raise DataError(
                 f"{turn.file}, line {line}, column {name!r}: {turn.cell!r} is no {self._declared[name]}",
-                mend=f"mend the cell, or leave {name!r} out of column_types",
+                fix=f"fix the cell, or leave {name!r} out of column_types",
             )
 
     def _stream(self, file: Path, types: Mapping[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
@@ -147,14 +147,14 @@ def _open(raw: _CountingQuotes, types: Mapping[str, pa.DataType], delimiter: str
 
 def _require_delimiter(delimiter: str) -> None:
     if len(delimiter) != 1 or delimiter in '"\r\n' or not delimiter.isascii():
-        raise UserError(f"delimiter is {delimiter!r}", mend=r'give one character of ASCII, such as ";" or a tab, "\t"')
+        raise UserError(f"delimiter is {delimiter!r}", fix=r'give one character of ASCII, such as ";" or a tab, "\t"')
 
 
 def _require_known(declared: Mapping[str, str], names: list[str]) -> None:
     for name, kind in declared.items():
         if name not in names:
-            raise UserError(f"column_types names {name!r}", mend=f"the columns are {', '.join(names)}")
+            raise UserError(f"column_types names {name!r}", fix=f"the columns are {', '.join(names)}")
         if kind not in csv_types.NAMES:
             raise UserError(
-                f"column_types gives {name!r} the type {kind!r}", mend=f"take one of {', '.join(csv_types.NAMES)}"
+                f"column_types gives {name!r} the type {kind!r}", fix=f"take one of {', '.join(csv_types.NAMES)}"
             )

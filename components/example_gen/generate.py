@@ -40,7 +40,7 @@ def write_examples(
             if counts[name] == 0:
                 raise DataError(
                     f"the split {name!r} has no rows ({sum(counts.values()):,} were read)",
-                    mend="change the splits' shares or bounds, or bring more data",
+                    fix="change the splits' shares or bounds, or bring more data",
                 )
     return counts
 
@@ -70,5 +70,5 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ServiceError(
-            f"{path} cannot be written: {error.strerror or error}", mend="make room on the disk, then run again"
+            f"{path} cannot be written: {error.strerror or error}", fix="make room on the disk, then run again"
         ) from error

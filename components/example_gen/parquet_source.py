@@ -64,10 +64,10 @@ def _schema(file: Path) -> pa.Schema:
     try:
         with pq.ParquetFile(file) as opened:
             if opened.metadata.num_rows == 0:
-                raise DataError(f"{file} has no rows", mend="remove it, or write the file again")
+                raise DataError(f"{file} has no rows", fix="remove it, or write the file again")
             return opened.schema_arrow
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{file} is not a readable Parquet file: {error}", mend="write the file again") from error
+        raise DataError(f"{file} is not a readable Parquet file: {error}", fix="write the file again") from error
 
 
 def _settled(file: Path, field: pa.Field, before: pa.DataType) -> pa.DataType:
@@ -75,7 +75,7 @@ def _settled(file: Path, field: pa.Field, before: pa.DataType) -> pa.DataType:
     if kind is None:
         raise DataError(
             f"{file}, column {field.name!r}: {field.type} is no type of a tf.Example's feature",
-            mend="write it as integers, floats, texts, or lists of them",
+            fix="write it as integers, floats, texts, or lists of them",
         )
     if pa.types.is_null(before) or kind == before:
         return kind
@@ -85,7 +85,7 @@ def _settled(file: Path, field: pa.Field, before: pa.DataType) -> pa.DataType:
         return pa.large_list(pa.float32())
     raise DataError(
         f"{file}, column {field.name!r}: {field.type}, and {before.value_type} in the files before",
-        mend="write the column with one type in all files",
+        fix="write the column with one type in all files",
     )
 
 
@@ -109,9 +109,9 @@ def _converted(file: Path, name: str, column: pa.Array, kind: pa.DataType) -> pa
         # Integers beyond 2**24 are rounded to float32, as floats are.
         column = column.cast(kind, safe=False)
     except pa.ArrowInvalid as error:
-        raise DataError(f"{file}, column {name!r}: {error}", mend="write values that the type holds") from error
+        raise DataError(f"{file}, column {name!r}: {error}", fix="write values that the type holds") from error
     if column.flatten().null_count:
-        raise DataError(f"{file}, column {name!r}: a list with a null in it", mend="leave the null out of the list")
+        raise DataError(f"{file}, column {name!r}: a list with a null in it", fix="leave the null out of the list")
     return column
 
 

@@ -45,5 +45,5 @@ def require_same_columns(file: Path, names: Sequence[str], first: Path, wanted: 
         faults += [f"has {', '.join(map(repr, extra))} besides"] * bool(extra)
         raise DataError(
             f"{file} {' and '.join(faults)}, compared with the columns of {first}",
-            mend="give every file the same columns; a column may be empty",
+            fix="give every file the same columns; a column may be empty",
         )

@@ -38,7 +38,7 @@ def input_format(files: Sequence[Path]) -> str:
     first = formats[files[0]]
     for file, found in formats.items():
         if found != first:
-            raise DataError(f"{files[0]} is {first} and {file} is {found}", mend="give input_path files of one format")
+            raise DataError(f"{files[0]} is {first} and {file} is {found}", fix="give input_path files of one format")
     return first
 
 
@@ -47,9 +47,9 @@ def _format(file: Path) -> str:
         if re.search(pattern, file.name, re.IGNORECASE):
             return name
     if re.search(r"\.(tsv|tab)(\.gz)?$", file.name, re.IGNORECASE):
-        raise DataError(f"the name of {file} tells no format", mend=r'set input_format="csv" and delimiter="\t"')
+        raise DataError(f"the name of {file} tells no format", fix=r'set input_format="csv" and delimiter="\t"')
     _refuse_unread(file)
-    raise DataError(f"the name of {file} tells no format", mend=f"set input_format to one of {', '.join(FORMATS)}")
+    raise DataError(f"the name of {file} tells no format", fix=f"set input_format to one of {', '.join(FORMATS)}")
 
 
 def _refuse_unread(file: Path) -> None:
@@ -58,7 +58,7 @@ def _refuse_unread(file: Path) -> None:
     for name, (pattern, help_) in _UNREAD.items():
         if re.search(pattern, file.name, re.IGNORECASE) or (name == "Avro" and is_avro):
             raise DataError(
-                f"{file} is {name}, which is not read", mend=f"convert it to Parquet ({help_}), and give that file"
+                f"{file} is {name}, which is not read", fix=f"convert it to Parquet ({help_}), and give that file"
             )
 
 
@@ -83,14 +83,14 @@ def open_source(
         DataError: Names file, line and column of what is wrong.
     """
     if column_types and format_name != "csv":
-        raise UserError(f"column_types is for CSV, and the files are {format_name}", mend="leave column_types out")
+        raise UserError(f"column_types is for CSV, and the files are {format_name}", fix="leave column_types out")
     if delimiter != "," and format_name != "csv":
-        raise UserError(f"delimiter is for CSV, and the files are {format_name}", mend="leave delimiter out")
+        raise UserError(f"delimiter is for CSV, and the files are {format_name}", fix="leave delimiter out")
     readers: dict[str, Callable[[], Source]] = {
         "csv": lambda: CsvSource(files, column_types, delimiter, settled),
         "parquet": lambda: ParquetSource(files),
         "tfrecord": lambda: TfrecordSource(files, settled),
     }
     if format_name not in readers:
-        raise UserError(f"input_format is {format_name!r}", mend=f"take one of auto, {', '.join(readers)}")
+        raise UserError(f"input_format is {format_name!r}", fix=f"take one of auto, {', '.join(readers)}")
     return readers[format_name]()

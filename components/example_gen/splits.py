@@ -56,12 +56,12 @@ def make_splits(
         DataError: A pattern matches no file.
     """
     if bool(column) != bool(bounds):
-        raise UserError("split_column and split_bounds go together", mend="set both or neither")
+        raise UserError("split_column and split_bounds go together", fix="set both or neither")
     if patterns and column:
-        raise UserError("split_patterns and split_column exclude each other", mend="set one of them")
+        raise UserError("split_patterns and split_column exclude each other", fix="set one of them")
     for name in patterns or bounds or shares:
         if not re.fullmatch(r"\w[\w.-]*", name):
-            raise UserError(f"{name!r} cannot name a split", mend="take letters, digits, _, - and .")
+            raise UserError(f"{name!r} cannot name a split", fix="take letters, digits, _, - and .")
     if patterns:
         return PatternSplits(root, files, patterns)
     return ColumnSplits(files, column, bounds) if column else HashSplits(files, shares, split_hash)
@@ -79,9 +79,9 @@ class HashSplits:
     def __init__(self, files: list[Path], shares: Mapping[str, float], split_hash: str) -> None:
         whole = [_whole_number(share) for share in shares.values()]
         if not whole or min(whole) < 1:
-            raise UserError(f"splits is {dict(shares)}", mend="give each split a whole share: {'train': 2, 'eval': 1}")
+            raise UserError(f"splits is {dict(shares)}", fix="give each split a whole share: {'train': 2, 'eval': 1}")
         if split_hash not in _HASHES:
-            raise UserError(f"split_hash is {split_hash!r}", mend=f"take one of {', '.join(_HASHES)}")
+            raise UserError(f"split_hash is {split_hash!r}", fix=f"take one of {', '.join(_HASHES)}")
         self.names, self.files = list(shares), files
         self._ends = list(itertools.accumulate(whole))
         self._assign = self._by_tfx if split_hash == "tfx" else self._by_values
@@ -159,15 +159,15 @@ class PatternSplits:
     def __init__(self, root: Path, files: list[Path], patterns: Mapping[str, str]) -> None:
         self.names = list(patterns)
         if not root.is_dir():
-            raise UserError(f"split_patterns needs a folder, and {root} is a file", mend="set input_path to its folder")
+            raise UserError(f"split_patterns needs a folder, and {root} is a file", fix="set input_path to its folder")
         self._number: dict[Path, int] = {}
         for number, (name, pattern) in enumerate(patterns.items()):
             matched = set(root.glob(pattern)) & set(files)
             if not matched:
-                raise DataError(f"the split {name!r}: no file in {root} matches {pattern!r}", mend="mend the pattern")
+                raise DataError(f"the split {name!r}: no file in {root} matches {pattern!r}", fix="fix the pattern")
             for file in matched & self._number.keys():
                 other = self.names[self._number[file]]
-                raise UserError(f"{file} is in the splits {other!r} and {name!r}", mend="make the patterns disjoint")
+                raise UserError(f"{file} is in the splits {other!r} and {name!r}", fix="make the patterns disjoint")
             self._number.update(dict.fromkeys(matched, number))
         self.files = sorted(self._number)
 
@@ -190,7 +190,7 @@ class ColumnSplits:
         self._keys = {name: keys for name, keys in bounds.items() if isinstance(keys, list)}
         self._ranges = {name: _range(name, limits) for name, limits in bounds.items() if name not in self._keys}
         if self._keys and self._ranges:
-            raise UserError("split_bounds mixes keys and ranges", mend="give every split a list, or every one a range")
+            raise UserError("split_bounds mixes keys and ranges", fix="give every split a list, or every one a range")
         _require_disjoint_keys(self._keys)
         _require_disjoint_ranges(self._ranges)
 
@@ -206,12 +206,12 @@ class ColumnSplits:
     def _values(self, file: Path, batch: pa.RecordBatch) -> tuple[np.ndarray, pa.Array]:
         if self._column not in batch.schema.names:
             there = ", ".join(batch.schema.names)
-            raise UserError(f"split_column is {self._column!r}, not a column of {file}", mend=f"it has {there}")
+            raise UserError(f"split_column is {self._column!r}, not a column of {file}", fix=f"it has {there}")
         column = batch.column(self._column)
         if pa.types.is_null(column.type):
             return np.array([], int), pa.array([], pa.int64())
         if (pc.max(pc.list_value_length(column)).as_py() or 0) > 1:
-            raise DataError(f"{file}, column {self._column!r}: several values in a row", mend="split by another column")
+            raise DataError(f"{file}, column {self._column!r}: several values in a row", fix="split by another column")
         return pc.list_parent_indices(column).to_numpy(), column.flatten()
 
     def _has_key(self, values: pa.Array, name: str) -> np.ndarray:
@@ -220,7 +220,7 @@ class ColumnSplits:
         except pa.ArrowInvalid as error:
             raise UserError(
                 f"split_bounds[{name!r}] does not fit the column {self._column!r}: {error}",
-                mend=f"give keys of the type {values.type}",
+                fix=f"give keys of the type {values.type}",
             ) from error
         chosen: np.ndarray = pc.is_in(values, keys).to_numpy(zero_copy_only=False)
         return chosen
@@ -239,7 +239,7 @@ class ColumnSplits:
         except ValueError as error:
             raise DataError(
                 f"{file}, column {self._column!r}: {error}",
-                mend="write the times as 2014-05-16 or 2014-05-16T19:45:00Z",
+                fix="write the times as 2014-05-16 or 2014-05-16T19:45:00Z",
             ) from error
         taken: np.ndarray = np.array(seconds)[encoded.indices.to_numpy()]
         return taken
@@ -247,12 +247,10 @@ class ColumnSplits:
 
 def _range(name: str, limits: Any) -> tuple[float, float]:
     if not isinstance(limits, dict) or not limits or limits.keys() - {"from", "to"}:
-        raise UserError(
-            f"split_bounds[{name!r}] is {limits!r}", mend='give {"from": ..., "to": ...}, or a list of keys'
-        )
+        raise UserError(f"split_bounds[{name!r}] is {limits!r}", fix='give {"from": ..., "to": ...}, or a list of keys')
     low, high = (_bound(name, limits.get(end, default)) for end, default in (("from", -math.inf), ("to", math.inf)))
     if low >= high:
-        raise UserError(f"split_bounds[{name!r}]: from is not before to", mend="from is inclusive, to is exclusive")
+        raise UserError(f"split_bounds[{name!r}]: from is not before to", fix="from is inclusive, to is exclusive")
     return low, high
 
 
@@ -262,7 +260,7 @@ def _bound(name: str, limit: Any) -> float:
         number = _seconds(limit) if isinstance(limit, str) else limit
         return int(number) if math.isfinite(number) and number == int(number) else float(number)
     except (ValueError, TypeError) as error:
-        raise UserError(f"split_bounds[{name!r}]: {error}", mend="give a number or an ISO 8601 time") from error
+        raise UserError(f"split_bounds[{name!r}]: {error}", fix="give a number or an ISO 8601 time") from error
 
 
 def _seconds(text: str) -> float:
@@ -275,7 +273,7 @@ def _require_disjoint_keys(keys: Mapping[str, Sequence[Any]]) -> None:
         if shared := [key for key in some if key in others]:
             raise UserError(
                 f"split_bounds has the key {shared[0]!r} in {name!r} and in {other!r}",
-                mend="give each key to one split",
+                fix="give each key to one split",
             )
 
 
@@ -283,4 +281,4 @@ def _require_disjoint_ranges(ranges: Mapping[str, tuple[float, float]]) -> None:
     ordered = sorted(ranges.items(), key=lambda item: item[1])
     for (name, (_, high)), (other, (low, _)) in itertools.pairwise(ordered):
         if low < high:
-            raise UserError(f"split_bounds: the ranges of {name!r} and {other!r} overlap", mend="make them disjoint")
+            raise UserError(f"split_bounds: the ranges of {name!r} and {other!r} overlap", fix="make them disjoint")

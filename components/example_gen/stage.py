@@ -92,7 +92,7 @@ def example_gen(
         rule = make_splits(data.path, data.files, splits, split_hash, split_patterns, split_column, split_bounds)
         format_name = sources.input_format(rule.files) if input_format == "auto" else input_format
         if split_hash == "tfx" and format_name != "csv":
-            raise UserError(f"split_hash 'tfx' is for CSV, and the files are {format_name}", mend="leave it out")
+            raise UserError(f"split_hash 'tfx' is for CSV, and the files are {format_name}", fix="leave it out")
         if on_beam:
             from components.example_gen import beam
 

@@ -59,7 +59,7 @@ def _settle(file: Path, types: dict[str, pa.DataType]) -> None:
         empty = False
         _join(file, types, dict(zip(batch.schema.names, batch.schema.types, strict=True)))
     if empty:
-        raise DataError(f"{file} is empty", mend="remove it, or write the file again")
+        raise DataError(f"{file} is empty", fix="remove it, or write the file again")
 
 
 def _join(file: Path, types: dict[str, pa.DataType], others: Mapping[str, pa.DataType]) -> None:
@@ -70,5 +70,5 @@ def _join(file: Path, types: dict[str, pa.DataType], others: Mapping[str, pa.Dat
         elif kind not in (known, pa.null()):
             raise DataError(
                 f"{file}: the feature {name!r} is {kind.value_type}, and {known.value_type} in records before",
-                mend="write every feature with one type",
+                fix="write every feature with one type",
             )

@@ -21,9 +21,9 @@ _QUOTED_OR_NAME = re.compile(r"""'[^']*'|"[^"]*"|\b(?P<root>feature(?:_test|_bas
 class ConditionError(Exception):
     """A condition cannot be evaluated; reads on from the condition itself."""
 
-    def __init__(self, what: str, mend: str = "") -> None:
+    def __init__(self, what: str, fix: str = "") -> None:
         super().__init__(what)
-        self.mend = mend
+        self.fix = fix
 
 
 def holds(condition: str, bound: Mapping[str, Message]) -> bool:
@@ -54,7 +54,7 @@ def holds(condition: str, bound: Mapping[str, Message]) -> bool:
 
 
 def nearest(name: str, known: Mapping[str, Any]) -> str:
-    """What mends a wrong name."""
+    """The fix for a wrong name."""
     near = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
 

@@ -103,7 +103,7 @@ def validate(
             if not holds(check.sql_expression, bound):
                 _add(anomalies, feature, check, about)
         except ConditionError as error:
-            raise UserError(f"{file}: the validation {check.sql_expression!r} {error}", mend=error.mend) from error
+            raise UserError(f"{file}: the validation {check.sql_expression!r} {error}", fix=error.fix) from error
 
 
 def _checks(config: Any, current: Statistics, base: Statistics | None) -> Iterator[tuple[Any, str, dict, Any]]:
@@ -115,7 +115,7 @@ def _checks(config: Any, current: Statistics, base: Statistics | None) -> Iterat
     if config.feature_pair_validations and base is None:
         raise UserError(
             "feature_pair_validations compare with other statistics, and there are none",
-            mend="give previous_statistics or serving_statistics",
+            fix="give previous_statistics or serving_statistics",
         )
     for pair in config.feature_pair_validations:
         bound = {
@@ -136,10 +136,10 @@ def _feature(statistics: Any, dataset: str, path: path_pb2.Path) -> statistics_p
     whole = datasets.get("") or datasets.get(constants.DEFAULT_SLICE_KEY)
     wanted = datasets.get(dataset) if dataset else whole
     if wanted is None:
-        raise UserError(f"custom validations name the slice {dataset!r}", mend=f"there are {', '.join(datasets)}")
+        raise UserError(f"custom validations name the slice {dataset!r}", fix=f"there are {', '.join(datasets)}")
     features = {_name(feature.path) or feature.name: feature for feature in wanted.features}
     if _name(path) not in features:
-        raise UserError(f"custom validations name the feature {_name(path)!r}", mend=nearest(_name(path), features))
+        raise UserError(f"custom validations name the feature {_name(path)!r}", fix=nearest(_name(path), features))
     return features[_name(path)]
 
 

@@ -67,7 +67,7 @@ def _check_environment(schema: schema_pb2.Schema, environment: str) -> None:
         there = ", ".join(schema.default_environment)
         raise UserError(
             f"the schema has no environment {environment!r}",
-            mend=f"it has {there}" if there else "add `default_environment` to the schema; it has none",
+            fix=f"it has {there}" if there else "add `default_environment` to the schema; it has none",
         )
 
 
@@ -109,7 +109,7 @@ def _previous_split(previous: Artifact, split: str) -> str:
     if split not in there:
         raise UserError(
             f"previous_statistics ({previous.path}) have no split {split!r} to compare with",
-            mend=f"validate only the splits that they have ({', '.join(there)}), or give statistics with {split!r}",
+            fix=f"validate only the splits that they have ({', '.join(there)}), or give statistics with {split!r}",
         )
     return split
 
@@ -119,7 +119,7 @@ def _serving_split(serving: Artifact, split: str) -> str:
     if split not in there and len(there) != 1:
         raise UserError(
             f"serving_statistics ({serving.path}) have no split {split!r} to compare with",
-            mend=f"give statistics with {split!r} or with a single split (these have {', '.join(there)})",
+            fix=f"give statistics with {split!r} or with a single split (these have {', '.join(there)})",
         )
     return split if split in there else there[0]
 
@@ -164,7 +164,7 @@ def _failure(found: dict[str, anomalies_pb2.Anomalies]) -> UserError:
     lines = [line for split, anomalies in found.items() for line in _report(split, anomalies)]
     return UserError(
         "\n  ".join([f"{len(lines)} {'anomaly' if len(lines) == 1 else 'anomalies'} in the data:", *lines]),
-        mend="correct the data, or widen the schema; fail_on_anomalies=False goes on and records them",
+        fix="correct the data, or widen the schema; fail_on_anomalies=False goes on and records them",
     )
 
 

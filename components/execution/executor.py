@@ -67,7 +67,7 @@ def _require_known(stage: Callable[..., Any], interface: list[Port], executor_in
         if name not in known | _SETTINGS and not name.startswith(CHANNEL):
             raise UserError(
                 f"the stage {stage.__name__} has no input {name!r}",
-                mend=f"compile the pipeline with this version of Taxiway; the inputs are {', '.join(sorted(known))}",
+                fix=f"compile the pipeline with this version of Taxiway; the inputs are {', '.join(sorted(known))}",
             )
 
 

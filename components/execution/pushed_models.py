@@ -119,7 +119,7 @@ class Version:
         found = sorted(path.removeprefix(f"{self.path}/") for path in paths if not path.endswith("/"))
         for name in found:
             if ".." in PurePosixPath(name).parts or name.startswith("/"):
-                raise DataError(f"the file {name!r} of {self.url} leads out of its folder", mend="remove that version")
+                raise DataError(f"the file {name!r} of {self.url} leads out of its folder", fix="remove that version")
         return found
 
     def fetch(self, folder: Path) -> None:
@@ -142,7 +142,7 @@ def serving_model(model: Model) -> Path:
     """
     folder = model.path / SERVING_FOLDER
     if not (folder / SAVED_MODEL).is_file():
-        raise DataError(f"{folder} holds no {SAVED_MODEL}", mend="have the trainer save a SavedModel there")
+        raise DataError(f"{folder} holds no {SAVED_MODEL}", fix="have the trainer save a SavedModel there")
     return folder
 
 
@@ -160,13 +160,13 @@ def open_destination(url: str) -> Destination:
     import fsspec
 
     if not url.strip():
-        raise UserError("the destination is empty", mend="name a folder or a URL such as s3://bucket/models")
+        raise UserError("the destination is empty", fix="name a folder or a URL such as s3://bucket/models")
     try:
         file_system, path = fsspec.core.url_to_fs(url)
     except (ValueError, ImportError) as error:
         raise UserError(
             f"the destination {url!r} cannot be reached: {error}",
-            mend="use a folder, s3:// or gs://, or install the fsspec driver of that scheme",
+            fix="use a folder, s3:// or gs://, or install the fsspec driver of that scheme",
         ) from error
     return Destination(url, file_system, path)
 
@@ -197,7 +197,7 @@ def _names(destination: Destination) -> set[str]:
         return set()
     except NotADirectoryError as error:
         raise UserError(
-            f"the destination {destination.url} is not writable: a file lies above it", mend="name another folder"
+            f"the destination {destination.url} is not writable: a file lies above it", fix="name another folder"
         ) from error
     return {PurePosixPath(path).name for path in listed}
 

@@ -36,7 +36,7 @@ def load(name: str) -> Callable[..., Any]:
         near = difflib.get_close_matches(name, STAGES, n=1)
         raise UserError(
             f"there is no stage {name!r}",
-            mend=f"did you mean {near[0]!r}?" if near else f"the stages are {', '.join(STAGES)}",
+            fix=f"did you mean {near[0]!r}?" if near else f"the stages are {', '.join(STAGES)}",
         )
     function: Callable[..., Any] = getattr(importlib.import_module(f"components.{name}.stage"), name)
     return function

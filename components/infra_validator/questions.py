@@ -81,7 +81,7 @@ def questions(there: Mapping[str, Signature], wanted: list[str], rows: pa.Record
     """
     for name in wanted:
         if name not in there:
-            raise UserError(f"the model has no signature {name!r}", mend=f"its signatures: {', '.join(there)}")
+            raise UserError(f"the model has no signature {name!r}", fix=f"its signatures: {', '.join(there)}")
     found, refused = list[Question](), list[str]()
     for name in wanted or there:
         try:
@@ -89,7 +89,7 @@ def questions(there: Mapping[str, Signature], wanted: list[str], rows: pa.Record
         except UnaskableError as reason:
             refused.append(f"the signature {name!r} {reason}")
     if refused and (wanted or not found):
-        raise UserError("; ".join(refused), mend="name other `signatures`, or give examples that have these columns")
+        raise UserError("; ".join(refused), fix="name other `signatures`, or give examples that have these columns")
     for line in refused:
         print(f"infra_validator: not asked: {line}", flush=True)
     return found

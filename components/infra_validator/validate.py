@@ -46,9 +46,9 @@ class Checks:
     def __post_init__(self) -> None:
         for name in ("num_examples", "num_tries", "max_loading_seconds"):
             if getattr(self, name) <= 0:
-                raise UserError(f"{name} is {getattr(self, name)}", mend="give a number above 0")
+                raise UserError(f"{name} is {getattr(self, name)}", fix="give a number above 0")
         if self.max_latency_ms < 0:
-            raise UserError(f"max_latency_ms is {self.max_latency_ms}", mend="give a number above 0, or 0 for any")
+            raise UserError(f"max_latency_ms is {self.max_latency_ms}", fix="give a number above 0, or 0 for any")
 
 
 @dataclass
@@ -131,7 +131,7 @@ def _require_local(platform: Platform) -> None:
     if not isinstance(platform, Local):
         raise UserError(
             "custom_ops is given, and the candidate is served by a server in an image of its own",
-            mend="build the operations into the server that the image runs, and leave custom_ops out",
+            fix="build the operations into the server that the image runs, and leave custom_ops out",
         )
 
 
@@ -162,7 +162,7 @@ def validate(
         if checks.must_pass and not report.blessed:
             raise UserError(
                 f"the model failed at the step {report.step!r}: {report.message}",
-                mend="look at the server's last words in the log of this stage",
+                fix="look at the server's last words in the log of this stage",
             )
         has_model = bool(checks.make_warmup and findings and findings.requests)
         if findings and has_model:

@@ -45,7 +45,7 @@ def require_same_model(blessing: Blessing, model: Model) -> None:
     if judged and digest and judged != digest:
         raise UserError(
             f"the blessing is of the model {judged}, not of the one to push, {digest}",
-            mend="pass the pusher the model that was judged",
+            fix="pass the pusher the model that was judged",
         )
 
 
@@ -60,9 +60,9 @@ def model_to_push(model: Model, infra_blessing: InfraBlessing | None) -> Path:
         return folder
     stamped = infra_blessing.path / STAMPED_MODEL
     if not (stamped / SAVED_MODEL).is_file():
-        raise DataError(f"{stamped} holds no {SAVED_MODEL}", mend="run infra_validator again")
+        raise DataError(f"{stamped} holds no {SAVED_MODEL}", fix="run infra_validator again")
     if unstamped_digest(file_digests(stamped)) != unstamped_digest(file_digests(folder)):
-        raise DataError(f"{stamped} is not a copy of {folder}", mend="run infra_validator on this model")
+        raise DataError(f"{stamped} is not a copy of {folder}", fix="run infra_validator on this model")
     return stamped
 
 

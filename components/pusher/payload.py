@@ -47,7 +47,7 @@ def _readable(folder: Path) -> dict[str, str]:
     files = file_digests(folder)
     for name, digest in files.items():
         if digest == MISSING:
-            raise DataError(f"{folder / name} is a link that leads nowhere", mend="remove it, or bring back its target")
+            raise DataError(f"{folder / name} is a link that leads nowhere", fix="remove it, or bring back its target")
     return files
 
 

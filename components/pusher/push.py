@@ -25,7 +25,7 @@ def _require_number(version: int) -> None:
     if not 0 <= version <= _HIGHEST:
         raise UserError(
             f"the version {version} is not a positive integer that TF Serving reads",
-            mend=f"give one from 1 to {_HIGHEST}, or 0 for the time in seconds",
+            fix=f"give one from 1 to {_HIGHEST}, or 0 for the time in seconds",
         )
 
 
@@ -38,7 +38,7 @@ def _withhold(pushed_model: PushedModel, reason: str) -> None:
 
 @contextmanager
 def _explained(url: str) -> Iterator[None]:
-    """Says what went wrong at the destination, and what mends it."""
+    """Says what went wrong at the destination, and how to fix it."""
     try:
         yield
     except TaxiwayError:
@@ -49,20 +49,20 @@ def _explained(url: str) -> Iterator[None]:
         # A driver's own errors come from libraries that only it imports.
         raise ServiceError(
             f"the push to {url} failed: {type(error).__name__}: {error}",
-            mend="check the URL, the credentials and the network, and run again",
+            fix="check the URL, the credentials and the network, and run again",
         ) from error
 
 
 def _explanation(url: str, error: OSError) -> TaxiwayError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ServiceError(f"no space is left at {url}, nothing was pushed: {error}", mend="free some and run again")
+        return ServiceError(f"no space is left at {url}, nothing was pushed: {error}", fix="free some and run again")
     wrong_place = (PermissionError, NotADirectoryError, FileNotFoundError, FileExistsError)
     if isinstance(error, wrong_place) or error.errno == errno.EROFS:
         return UserError(
             f"the destination {url} is not writable, nothing was pushed: {error}",
-            mend="make it a folder or bucket that this user may write to, or name another",
+            fix="make it a folder or bucket that this user may write to, or name another",
         )
-    return ServiceError(f"the push to {url} failed: {error}", mend="check the disk or the network, and run again")
+    return ServiceError(f"the push to {url} failed: {error}", fix="check the disk or the network, and run again")
 
 
 def _already_there(destination: Destination, version: int, digest: str) -> Version | None:
@@ -90,7 +90,7 @@ def _write(store: ModuleType, destination: Destination, version: int, load: Carg
             print(f"another pusher took {new.url}", flush=True)
     raise UserError(
         f"{Version(destination, str(version)).url} exists already with other content; a version is never written over",
-        mend="name another version, or 0 for the time in seconds",
+        fix="name another version, or 0 for the time in seconds",
     )
 
 

@@ -20,7 +20,7 @@ def take(file: Path, output: Artifact) -> None:
     """
     schema = parse_text(file, schema_pb2.Schema())
     if not schema.feature:
-        raise DataError(f"{file} has no features", mend="name a schema file with features, or leave schema_file out")
+        raise DataError(f"{file} has no features", fix="name a schema file with features, or leave schema_file out")
     output.path.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(file, output.path / SCHEMA_FILE)
     environments = ", ".join(schema.default_environment) or "none"

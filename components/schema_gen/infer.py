@@ -38,7 +38,7 @@ def _extended(
     if not any(dataset.features for dataset in found.datasets):
         raise DataError(
             f"the statistics of the split {split!r} in {statistics.path} hold no features",
-            mend="leave the split out with `splits`, or give it rows",
+            fix="leave the split out with `splits`, or give it rows",
         )
     if schema is None:
         return tfdv.infer_schema(found, infer_feature_shape)

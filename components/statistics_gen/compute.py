@@ -100,7 +100,7 @@ def _slices(batch: pa.RecordBatch, slicers: list[Any]) -> Iterator[tuple[str, pa
     try:
         yield from slicing_util.generate_slices(batch, slicers)
     except ValueError as error:
-        raise DataError(f"TFDV cannot slice the data: {error}", mend="slice by columns of texts or integers") from error
+        raise DataError(f"TFDV cannot slice the data: {error}", fix="slice by columns of texts or integers") from error
 
 
 def _selected(batches: Iterable[pa.RecordBatch], options: tfdv.StatsOptions) -> Iterator[pa.RecordBatch]:
@@ -138,7 +138,7 @@ def _check_weights(batch: pa.RecordBatch, options: tfdv.StatsOptions) -> None:
         try:
             arrow_util.get_weight_feature(batch, weight)
         except ValueError as error:
-            raise DataError(f"TFDV refuses the weights: {error}", mend="name a numeric column without gaps") from error
+            raise DataError(f"TFDV refuses the weights: {error}", fix="name a numeric column without gaps") from error
 
 
 def _fresh(generators: _Generators) -> list[Any]:
@@ -163,7 +163,7 @@ def _dataset(generators: _Generators, accumulators: list[Any], name: str) -> sta
         # TFDV asserts that weighted quantiles exist.
         raise DataError(
             "a numeric feature has values in rows of weight 0 only",
-            mend="name another weight, or leave such features out with feature_allowlist",
+            fix="name another weight, or leave such features out with feature_allowlist",
         ) from error
     dataset = merge_util.merge_dataset_feature_statistics(parts).datasets[0]
     dataset.name = name

@@ -69,7 +69,7 @@ def columns_named(options: tfdv.StatsOptions) -> set[str]:
 def unknown_column(name: str, known: Iterable[str]) -> UserError:
     """The error for a column that the data do not have."""
     known = sorted(known)
-    return UserError(f"the statistics options name {name!r}, which is no column", mend=_nearest(name, known))
+    return UserError(f"the statistics options name {name!r}, which is no column", fix=_nearest(name, known))
 
 
 def _types() -> dict[str, type]:
@@ -89,9 +89,9 @@ def _plain(hint: Any) -> type:
 
 def _check_name(name: str, types: Mapping[str, type]) -> None:
     if name in _ELSEWHERE:
-        raise UserError(f"the statistics option {name!r} cannot be given here", mend=_ELSEWHERE[name])
+        raise UserError(f"the statistics option {name!r} cannot be given here", fix=_ELSEWHERE[name])
     if name not in types:
-        raise UserError(f"there is no statistics option {name!r}", mend=_nearest(name, list(types)))
+        raise UserError(f"there is no statistics option {name!r}", fix=_nearest(name, list(types)))
 
 
 def _value(name: str, value: Any, kind: type) -> Any:
@@ -126,10 +126,10 @@ def _slicing_config(value: dict[str, Any]) -> slicing_spec_pb2.SlicingConfig:
     except json_format.ParseError as error:
         raise UserError(
             f"the statistics option 'slicing_config' is wrong: {error}",
-            mend='write it as {"slicing_specs": [{"feature_keys": ["column"], "feature_values": {"column": "value"}}]}',
+            fix='write it as {"slicing_specs": [{"feature_keys": ["column"], "feature_values": {"column": "value"}}]}',
         ) from error
     if any(spec.slice_keys_sql for spec in config.slicing_specs):
-        raise UserError("'slice_keys_sql' cannot be given here", mend=_ELSEWHERE["slicing_sqls"])
+        raise UserError("'slice_keys_sql' cannot be given here", fix=_ELSEWHERE["slicing_sqls"])
     return config
 
 
@@ -150,7 +150,7 @@ def _check_allowlist(options: tfdv.StatsOptions) -> None:
         for name in sorted(columns_named(options) - set(options.feature_allowlist)):
             raise UserError(
                 f"the statistics options use the column {name!r}, which feature_allowlist leaves out",
-                mend=f"add {name!r} to feature_allowlist",
+                fix=f"add {name!r} to feature_allowlist",
             )
 
 

@@ -43,9 +43,9 @@ def _read_hyperparameters(hyperparameters: Artifact | None) -> dict[str, Any] | 
     try:
         return json.loads(path.read_text())  # type: ignore[no-any-return]
     except FileNotFoundError as error:
-        raise UserError(f"there is no {path}", mend="give the output of a tuner") from error
+        raise UserError(f"there is no {path}", fix="give the output of a tuner") from error
     except json.JSONDecodeError as error:
-        raise UserError(f"{path} is not JSON: {error}", mend="write the hyperparameters as one JSON object") from error
+        raise UserError(f"{path} is not JSON: {error}", fix="write the hyperparameters as one JSON object") from error
 
 
 def fn_args(

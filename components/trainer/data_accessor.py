@@ -39,5 +39,5 @@ def data_accessor(payload_format: str) -> DataAccessor:
     if payload_format == PARQUET:
         return DataAccessor(parquet_dataset.tf_dataset, parquet_dataset.record_batches)
     if payload_format != TF_EXAMPLE:
-        raise UserError(f"nothing is trained on {payload_format} examples", mend="pass them through transform first")
+        raise UserError(f"nothing is trained on {payload_format} examples", fix="pass them through transform first")
     return DataAccessor(_tf_example_dataset, _tf_example_batches)

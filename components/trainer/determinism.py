@@ -27,7 +27,7 @@ def require_seed(seed: int) -> None:
         UserError: It is negative or too large.
     """
     if not 0 <= seed <= _HIGHEST_SEED:
-        raise UserError(f"the seed is {seed}", mend=f"give a number from 0 to {_HIGHEST_SEED}")
+        raise UserError(f"the seed is {seed}", fix=f"give a number from 0 to {_HIGHEST_SEED}")
 
 
 def set_seeds(seed: int) -> None:
@@ -48,14 +48,14 @@ def deterministic_training(enabled: bool) -> Iterator[None]:
     """While the block runs, TensorFlow's ops give the same for the same, in the same order, or refuse to run.
 
     Raises:
-        UserError: One refused, with what mends it.
+        UserError: One refused, with how to fix it.
     """
     with _deterministic_ops() if enabled else nullcontext(), _ordered_variables() if enabled else nullcontext():
         try:
             yield
         except UserError as error:
             if enabled and "determinis" in str(error.__cause__).lower():
-                raise UserError(error.what, mend=_MEND) from error
+                raise UserError(error.what, fix=_MEND) from error
             raise
 
 

@@ -46,11 +46,11 @@ def tf_dataset(
         DataError: The files do not hold what the schema says.
     """
     if schema is None:
-        raise UserError("tf_dataset_factory was called without a schema", mend="give it the schema of the examples")
+        raise UserError("tf_dataset_factory was called without a schema", fix="give it the schema of the examples")
     layout = TensorLayout(schema)
     if options.label_key is not None and options.label_key not in layout.names:
         raise UserError(
-            f"the schema has no tensor {options.label_key!r} for the label", mend=f"it has {', '.join(layout.names)}"
+            f"the schema has no tensor {options.label_key!r} for the label", fix=f"it has {', '.join(layout.names)}"
         )
     rows = ParquetRows(file_pattern, layout.arrow_schema)
     packed = _packed(rows, layout)

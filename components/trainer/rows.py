@@ -39,7 +39,7 @@ class ParquetRows:
         if not self._groups:
             raise DataError(
                 f"there are no rows in {', '.join(self._patterns)}",
-                mend="name other splits, or give these a larger share of the rows",
+                fix="name other splits, or give these a larger share of the rows",
             )
         self._arrow_schema = arrow_schema or pa.unify_schemas([_tfxio_schema(file.physical_schema) for file in files])
 
@@ -112,7 +112,7 @@ def _fragment(path: str) -> ds.ParquetFileFragment:
 
 
 def _damaged(path: str, error: Exception) -> DataError:
-    return DataError(f"{path} is not a readable Parquet file: {error}", mend="write the file again")
+    return DataError(f"{path} is not a readable Parquet file: {error}", fix="write the file again")
 
 
 def _tfxio_schema(schema: pa.Schema) -> pa.Schema:
@@ -128,7 +128,7 @@ def _column(rows: pa.RecordBatch, field: pa.Field, path: str) -> pa.Array:
     if column.type != field.type:
         raise DataError(
             f"the column {field.name!r} in {path} is {column.type}, the schema says {field.type}",
-            mend="train with the schema of these examples (transformed ones have their own)",
+            fix="train with the schema of these examples (transformed ones have their own)",
         )
     # Parquet calls the values of a list "element", Arrow "item", and parts of tfx_bsl tell the two apart.
     return column.cast(field.type)

@@ -46,9 +46,9 @@ class TensorLayout:
             self._sources = dict(_sources(self._representations))
             self._adapter = TensorAdapter(TensorAdapterConfig(self.arrow_schema, self._sources))
         except (ValueError, KeyError, RuntimeError) as error:
-            raise UserError(f"the schema does not describe tensors: {error}", mend="correct the schema") from error
+            raise UserError(f"the schema does not describe tensors: {error}", fix="correct the schema") from error
         if not self._representations:
-            raise UserError("the schema has no features", mend="give the schema of the examples")
+            raise UserError("the schema has no features", fix="give the schema of the examples")
         self.names = sorted(self._representations)
         self._specs: dict[str, Any] = self._adapter.TypeSpecs()
         self._dense = self._dense_by_type()
@@ -118,7 +118,7 @@ class TensorLayout:
                 raise DataError(
                     f"the feature {name!r} has {lengths[row]} values in row {row + 1}, the schema says "
                     f"{self._size(name)} in every row",
-                    mend="fill it in the preprocessing_fn, or give it no fixed shape in the schema",
+                    fix="fill it in the preprocessing_fn, or give it no fixed shape in the schema",
                 )
 
 

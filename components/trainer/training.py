@@ -57,7 +57,7 @@ def _explaining_records(fn_args: FnArgs) -> Iterator[None]:
         if _NO_RECORD.search(str(error.__cause__)) and isinstance(error.__cause__, tf.errors.DataLossError):
             files = [file for pattern in fn_args.train_files + fn_args.eval_files for file in glob.glob(pattern)]
             if any(file.endswith(".parquet") for file in files):
-                raise UserError(error.what, mend=_NAME_THE_FORMAT) from error
+                raise UserError(error.what, fix=_NAME_THE_FORMAT) from error
         raise
 
 
@@ -69,7 +69,7 @@ def _refuse_keras_alone(saved: Path) -> None:
     if keras and not any((saved / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt")):
         raise UserError(
             f"run_fn saved {keras[0]}, a file of Keras, and no SavedModel, which is what is judged, pushed and served",
-            mend="end it with model.export(fn_args.serving_model_dir); the file of Keras may lie beside that",
+            fix="end it with model.export(fn_args.serving_model_dir); the file of Keras may lie beside that",
         )
 
 
@@ -78,7 +78,7 @@ def _require_model(saved: Path) -> None:
     if not saved.is_dir() or not any(saved.iterdir()):
         raise UserError(
             f"run_fn saved no model to {saved}",
-            mend="end it with tf.saved_model.save(model, fn_args.serving_model_dir, signatures=...)",
+            fix="end it with tf.saved_model.save(model, fn_args.serving_model_dir, signatures=...)",
         )
 
 
@@ -92,7 +92,7 @@ def _require_numbers(saved: Path) -> None:
     if broken:
         raise UserError(
             f"the loss became NaN: {len(broken)} of the trained model's variables hold NaN, {broken[0]!r} among them",
-            mend="lower the learning rate, and look for missing or huge values in the features and the label",
+            fix="lower the learning rate, and look for missing or huge values in the features and the label",
         )
 
 

@@ -40,7 +40,7 @@ class _Preprocessing:
             returned = "an empty dictionary" if isinstance(outputs, dict) else type(outputs).__name__
             raise UserError(
                 f"preprocessing_fn in {self._function.__code__.co_filename} returned {returned}",
-                mend="return a dictionary of tensors by feature name",
+                fix="return a dictionary of tensors by feature name",
             )
         return outputs
 

@@ -39,7 +39,7 @@ def read_schema(artifact: Artifact) -> schema_pb2.Schema:
     try:
         return text_format.Parse(path.read_text(), schema_pb2.Schema())
     except text_format.ParseError as error:
-        raise UserError(f"{path} is not a schema: {error}", mend="write it as TFDV does (write_schema_text)") from error
+        raise UserError(f"{path} is not a schema: {error}", fix="write it as TFDV does (write_schema_text)") from error
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class RawExamples:
         try:
             specs = TensorAdapter(_adapter_config(self.schema, self._representations)).TypeSpecs()
         except ValueError as error:
-            raise UserError(f"the schema does not describe tensors: {error}", mend="correct schema.pbtxt") from error
+            raise UserError(f"the schema does not describe tensors: {error}", fix="correct schema.pbtxt") from error
         # Representations come from a map of a proto, which has no order.
         return dict(sorted(specs.items()))
 
@@ -169,7 +169,7 @@ class RawExamples:
             tensors = self._adapter.ToBatchTensors(batch)
         except ValueError as error:
             rows = f"rows {first_row} to {first_row + batch.num_rows - 1} of {source}"
-            other = DataError(f"{rows}: {error}: {error.__cause__}", mend="correct the data or the schema")
+            other = DataError(f"{rows}: {error}: {error.__cause__}", fix="correct the data or the schema")
             raise self._length_error(batch, source, first_row) or other from error
         return TensorBatch(tensors, f"rows {first_row} to {first_row + batch.num_rows - 1} of {source}")
 
@@ -182,7 +182,7 @@ class RawExamples:
                 if row >= 0:
                     return DataError(
                         f"row {first_row + row} of {source}: {name!r} has {found} values, the schema says {size}",
-                        mend="fill the gap, or give the feature no fixed shape in the schema "
+                        fix="fill the gap, or give the feature no fixed shape in the schema "
                         "(schema_gen: infer_feature_shape=false)",
                     )
         return None
@@ -202,7 +202,7 @@ def _column(batch: pa.RecordBatch, field: pa.Field, where: str) -> pa.Array:
         raise DataError(
             f"the column {field.name!r} in {where} is {_type_name(column.type)}, "
             f"the schema says {_type_name(field.type)}",
-            mend="correct the schema, or the column in the raw data",
+            fix="correct the schema, or the column in the raw data",
         )
     return column
 

@@ -108,13 +108,13 @@ def run(
 
 def _analyzed_splits(examples: Artifact, wanted: list[str]) -> list[str]:
     if not wanted:
-        raise UserError("analyze_splits is empty", mend="name the splits to analyse, such as ['train']")
+        raise UserError("analyze_splits is empty", fix="name the splits to analyse, such as ['train']")
     return require_splits(examples, wanted)
 
 
 def _written_format(examples: Artifact, wanted: str) -> str:
     if wanted and wanted not in PAYLOAD_FORMATS:
-        raise UserError(f"there is no payload_format {wanted!r}", mend=f"use one of {', '.join(PAYLOAD_FORMATS)}")
+        raise UserError(f"there is no payload_format {wanted!r}", fix=f"use one of {', '.join(PAYLOAD_FORMATS)}")
     return wanted or written_format(examples)
 
 

@@ -97,12 +97,12 @@ def _load(library: str) -> None:
     except ModuleNotFoundError as error:
         raise UserError(
             f"the library {library!r} of custom operations cannot be imported: {error}",
-            mend="install it, or name its .so file",
+            fix="install it, or name its .so file",
         ) from error
     except Exception as error:  # what a library raises is its own affair
         raise UserError(
             f"the library {library!r} of custom operations does not load: {error}",
-            mend=f"build or install it for TensorFlow {_tensorflow_version()}",
+            fix=f"build or install it for TensorFlow {_tensorflow_version()}",
         ) from error
 
 

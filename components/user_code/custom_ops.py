@@ -41,5 +41,5 @@ def existing(file: Path) -> Path:
         UserError: It is not there.
     """
     if not file.is_file():
-        raise UserError(f"there is no file {file} of custom operations", mend="correct the path")
+        raise UserError(f"there is no file {file} of custom operations", fix="correct the path")
     return file

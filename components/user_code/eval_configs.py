@@ -30,13 +30,13 @@ _EITHER = ("label_key", "prediction_key", "example_weight_key")
 
 @dataclass(frozen=True)
 class Fault:
-    """A mistake, and what mends it."""
+    """A mistake, and how to fix it."""
 
     what: str
-    mend: str = ""
+    fix: str = ""
 
     def __str__(self) -> str:
-        return f"{self.what}\n  mend: {self.mend}" if self.mend else self.what
+        return f"{self.what}\n  fix: {self.fix}" if self.fix else self.what
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ def names(settings: Mapping[str, Any]) -> list[Name]:
 def error(found: list[Fault]) -> UserError:
     """All of some faults as one error."""
     if len(found) == 1:
-        return UserError(found[0].what, mend=found[0].mend)
-    listed = "".join(f"\n- {fault.what}" + f" ({fault.mend})" * bool(fault.mend) for fault in found)
+        return UserError(found[0].what, fix=found[0].fix)
+    listed = "".join(f"\n- {fault.what}" + f" ({fault.fix})" * bool(fault.fix) for fault in found)
     return UserError(f"{_ROOT} has {len(found)} mistakes:{listed}")
 
 
@@ -164,10 +164,10 @@ def _value_faults(value: Any, field: FieldDescriptor, path: str) -> Iterator[Fau
         json_format.ParseDict({field.name: value}, message_factory.GetMessageClass(field.containing_type)())
     except json_format.ParseError as wrong:
         said = re.sub(r" at [\w.]+$", "", str(wrong).rpartition("field: ")[2].rstrip("."))
-        yield Fault(f"{path} is {value!r:.100}: {said}", _value_mend(value, field))
+        yield Fault(f"{path} is {value!r:.100}: {said}", _value_fix(value, field))
 
 
-def _value_mend(value: Any, field: FieldDescriptor) -> str:
+def _value_fix(value: Any, field: FieldDescriptor) -> str:
     if field.is_repeated and not field.message_type and not isinstance(value, list):
         return "write a list"
     if field.enum_type:
@@ -230,7 +230,7 @@ def _module_faults(metric: Any, path: str) -> Iterator[Fault]:
     try:
         defined = user_modules.functions(metric.module)
     except UserError as wrong:
-        yield Fault(f"{path}.module: {wrong.what}", wrong.mend)
+        yield Fault(f"{path}.module: {wrong.what}", wrong.fix)
         return
     if metric.class_name not in defined and "*" not in defined:
         what = f"{path}.class_name: {metric.module} has no {metric.class_name!r}"

@@ -28,7 +28,7 @@ def parse(path: Path) -> ast.Module:
     try:
         return _parsed(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8: {error}", mend="save it as UTF-8") from error
+        raise UserError(f"{path} is not UTF-8: {error}", fix="save it as UTF-8") from error
     except SyntaxError as error:
         line = f"\n    {error.text.strip()}" if error.text else ""
         raise UserError(f'syntax error: {error.msg}\n  File "{path}", line {error.lineno}{line}') from error

@@ -55,7 +55,7 @@ def source_file(module: str) -> Path:
         return found
     raise UserError(
         f"the module {module!r} was not found in {Path.cwd()} or on the Python path",
-        mend="give an import path (pipelines.taxi.model) or a file (pipelines/taxi/model.py)",
+        fix="give an import path (pipelines.taxi.model) or a file (pipelines/taxi/model.py)",
     )
 
 
@@ -188,7 +188,7 @@ def packed(modules: Iterable[str]) -> str:
     if len(text) > _INLINE_LIMIT:
         raise UserError(
             f"the user's modules have {len(text):,} bytes, and {_INLINE_LIMIT:,} fit into a compiled pipeline",
-            mend="build them into the image, and compile without --inline-modules",
+            fix="build them into the image, and compile without --inline-modules",
         )
     return text
 
@@ -215,11 +215,11 @@ def _texts(text: str) -> dict[str, str]:
     try:
         sources = dict[str, str](json.loads(text))
     except (ValueError, TypeError) as error:
-        raise UserError(f"the inlined modules are no JSON object: {error}", mend=_INLINE_AGAIN) from error
+        raise UserError(f"the inlined modules are no JSON object: {error}", fix=_INLINE_AGAIN) from error
     for name, source in sources.items():
         path = PurePosixPath(name)
         if not isinstance(source, str) or path.is_absolute() or ".." in path.parts or path.suffix != ".py":
-            raise UserError(f"the inlined modules have {name!r}, which is no module of a pipeline", mend=_INLINE_AGAIN)
+            raise UserError(f"the inlined modules have {name!r}, which is no module of a pipeline", fix=_INLINE_AGAIN)
     return sources
 
 
@@ -227,8 +227,8 @@ def _import_root(module: str, path: Path) -> Path:
     """The folder that a module's name, or its file's, counts from."""
     if module.endswith(".py"):
         if Path(module).is_absolute():
-            mend = "name it from the working folder, or by import path"
-            raise UserError(f"{module} is a path of this machine alone", mend=mend)
+            fix = "name it from the working folder, or by import path"
+            raise UserError(f"{module} is a path of this machine alone", fix=fix)
         return Path.cwd().resolve()
     return next(root for root in _roots() if _file_in(root, module) == path).resolve()
 
@@ -237,7 +237,7 @@ def _name_below(root: Path, file: Path) -> str:
     if not file.is_relative_to(root):
         raise UserError(
             f"{file} lies outside {root}, which the modules are imported from",
-            mend="move it there, or build the modules into the image",
+            fix="move it there, or build the modules into the image",
         )
     return str(file.relative_to(root))
 
@@ -266,7 +266,7 @@ def load(module: str, function: str) -> Callable[..., Any]:
         defined = sorted(name for name, value in vars(imported).items() if callable(value) and not name.startswith("_"))
         raise UserError(
             f"{path} defines no {function}",
-            mend=f"define {function} there (it has {', '.join(defined) or 'no functions'}), or name another module",
+            fix=f"define {function} there (it has {', '.join(defined) or 'no functions'}), or name another module",
         )
     return getattr(imported, function)  # type: ignore[no-any-return]
 

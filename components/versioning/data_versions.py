@@ -177,7 +177,7 @@ def _exists(path: Path) -> bool:
 def _folder(repo: str) -> Path:
     folder = _absolute(Path(repo))
     if not folder.is_dir():
-        raise UserError(f"there is no repository {repo}", mend="data_repo takes a folder, or a URL that Git clones")
+        raise UserError(f"there is no repository {repo}", fix="data_repo takes a folder, or a URL that Git clones")
     return folder
 
 
@@ -211,8 +211,8 @@ def _nothing_in(path: str, pattern: str) -> DataError:
 
 def _none_such(path: str, name: str, place: str, names: Iterable[str]) -> DataError:
     near = difflib.get_close_matches(name, list(names), n=3, cutoff=0.5)
-    mend = f"the nearest names: {', '.join(near)}" if near else ""
-    return DataError(f"there is no {path}: no {name!r} in {place}", mend=mend)
+    fix = f"the nearest names: {', '.join(near)}" if near else ""
+    return DataError(f"there is no {path}: no {name!r} in {place}", fix=fix)
 
 
 # The working tree
@@ -272,13 +272,13 @@ def _folder_and_glob(target: Path) -> tuple[Path, str]:
 def _not_here(path: str, target: Path) -> DataError:
     output = dvc_outputs.tracked_outputs([target]).get(target)
     if output and any(file.is_relative_to(target) for file in dvc_outputs.tracked_files(output)):
-        mend = dvc_outputs.about("dvc", "checkout", target)
-        return DataError(f"{path} is not here, though {shown(output.dvc_file)} tracks it", mend=mend)
+        fix = dvc_outputs.about("dvc", "checkout", target)
+        return DataError(f"{path} is not here, though {shown(output.dvc_file)} tracks it", fix=fix)
     if output and not output.path.exists():
         # The checkout's own data are in no remote.
         own = output.dvc_file == checkout() / "data.dvc"
-        mend = typed("make data") if own else dvc_outputs.about("dvc", "pull", output.dvc_file)
-        return DataError(f"{path} is not here, though {shown(output.dvc_file)} tracks it", mend=mend)
+        fix = typed("make data") if own else dvc_outputs.about("dvc", "pull", output.dvc_file)
+        return DataError(f"{path} is not here, though {shown(output.dvc_file)} tracks it", fix=fix)
     place = next(parent for parent in target.parents if parent.is_dir())
     return _none_such(path, target.relative_to(place).parts[0], str(place), (child.name for child in place.iterdir()))
 
@@ -334,7 +334,7 @@ def _repository(path: str, revision: str, repo: str) -> tuple[str, str]:
     root = repository_root(target, ".git")
     if root is None:
         what = f"there is no {path}@{revision}, and no Git repository that had {path} at the revision {revision!r}"
-        raise UserError(what, mend="name a path that exists, or the repository: data_repo")
+        raise UserError(what, fix="name a path that exists, or the repository: data_repo")
     return str(root), target.relative_to(root).as_posix()
 
 
@@ -352,8 +352,8 @@ def _in_store(url: str, allow_unversioned: bool, allow: str) -> _Found:
     shown = dvc_revisions.without_credentials(url)
     if not allow_unversioned:
         copy = f"`{typed('dvc import-url', shown)}` makes a tracked copy"
-        mend = f"{copy}; or take the data as they are, unversioned: {allow}"
-        raise DataError(f"DVC tracks no version of {shown}", mend=mend)
+        fix = f"{copy}; or take the data as they are, unversioned: {allow}"
+        raise DataError(f"DVC tracks no version of {shown}", fix=fix)
     try:
         fs, base, files = _list_store(url)
         contents = {_below(name, base): f"checksum:{fs.checksum(name)}" for name in files}

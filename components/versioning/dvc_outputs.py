@@ -120,8 +120,8 @@ def file_hashes(output: TrackedOutput, files: Iterable[Path], remembered: HashFi
     try:
         return {file: hash_one(file, output.algorithm) for file in files}
     except FileNotFoundError as error:
-        mend = about("dvc", "pull", output.dvc_file)
-        raise DataError(f"{error.filename} of {output.dvc_file} is not there or links to nothing", mend=mend) from error
+        fix = about("dvc", "pull", output.dvc_file)
+        raise DataError(f"{error.filename} of {output.dvc_file} is not there or links to nothing", fix=fix) from error
 
 
 def tracked_files(output: TrackedOutput, everywhere: bool = False) -> dict[Path, str]:
@@ -187,7 +187,7 @@ def _configured_cache(output: TrackedOutput) -> Path:
         with Repo(str(root) if root else None, uninitialized=True) as repo:
             return Path((repo.cache.local if output.algorithm == "md5" else repo.cache.legacy).path)
     except DvcException as error:
-        raise UserError(f"DVC cannot read {root}: {error}", mend=f"{typed('dvc status')} shows the same") from error
+        raise UserError(f"DVC cannot read {root}: {error}", fix=f"{typed('dvc status')} shows the same") from error
 
 
 def _lookup(path: Path, known: dict[Path, TrackedOutput | None]) -> TrackedOutput | None:
@@ -207,8 +207,8 @@ def _tracked_beside(path: Path) -> TrackedOutput | None:
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
         reason = str(error) if isinstance(error, yaml.YAMLError) else "it names no outputs with path and md5"
         restore, anew = about("git", "checkout --", dvc_file), about("dvc", "add", path)
-        mend = f"`{restore}` restores it; or `rm {shlex.quote(shown(dvc_file))}`, and `{anew}` writes it anew"
-        raise UserError(f"{dvc_file} is not a .dvc file: {reason}", mend=mend) from error
+        fix = f"`{restore}` restores it; or `rm {shlex.quote(shown(dvc_file))}`, and `{anew}` writes it anew"
+        raise UserError(f"{dvc_file} is not a .dvc file: {reason}", fix=fix) from error
 
 
 def _is_at(path: Path, declared: dict[str, Any], out: dict[str, Any]) -> bool:
@@ -235,7 +235,7 @@ def _outputs_known_to_dvc(root: Path) -> list[TrackedOutput]:
                 if out.hash_info
             ]
     except DvcException as error:
-        raise UserError(f"DVC cannot read {root}: {error}", mend=f"{typed('dvc status')} shows the same") from error
+        raise UserError(f"DVC cannot read {root}: {error}", fix=f"{typed('dvc status')} shows the same") from error
 
 
 def _has_ignore_patterns(root: Path, folder: Path) -> bool:

@@ -106,7 +106,7 @@ class Revision:
             what = f"the copy of {name} in DVC's cache or remote is damaged: expected {digest}, found {found}"
             raise DataError(
                 what,
-                mend=f"drop it from the cache (.dvc/cache/files/md5), then: {typed('dvc fetch --all-commits')}",
+                fix=f"drop it from the cache (.dvc/cache/files/md5), then: {typed('dvc fetch --all-commits')}",
             )
 
     @contextmanager
@@ -124,12 +124,12 @@ class Revision:
         fetch = f"`{typed('dvc fetch --all-commits')}`"
         if remote:
             what = f"cannot be read from the cache nor from the remote {remote!r}"
-            mend = f"see that the remote answers (`{typed('dvc remote list')}`), then: {fetch}"
+            fix = f"see that the remote answers (`{typed('dvc remote list')}`), then: {fetch}"
         else:
             what = "are not in the cache, and no remote is configured"
             where = typed("dvc remote add --default NAME URL")
-            mend = f"say where they are kept: `{where}`; then: {fetch}"
-        return ServiceError(f"the data of {self.label} {what}: {type(cause).__name__}: {cause}", mend=mend)
+            fix = f"say where they are kept: `{where}`; then: {fetch}"
+        return ServiceError(f"the data of {self.label} {what}: {type(cause).__name__}: {cause}", fix=fix)
 
 
 def is_url(repo: str) -> bool:
@@ -205,11 +205,11 @@ def _connect(fs: Any, repo: str, revision: str) -> None:
         _ = fs.repo
     except RevError as error:
         near = difflib.get_close_matches(revision, _revisions(repo), n=3, cutoff=0.5)
-        mend = f"the nearest: {', '.join(near)}" if near else f"`git fetch --tags`, or see `git log` (in {shown})"
-        raise UserError(f"there is no revision {revision!r} in {shown}", mend=mend) from error
+        fix = f"the nearest: {', '.join(near)}" if near else f"`git fetch --tags`, or see `git log` (in {shown})"
+        raise UserError(f"there is no revision {revision!r} in {shown}", fix=fix) from error
     except CloneError as error:
-        mend = f"see that the URL is right and that you may read it: `{typed('git ls-remote', shown)}`"
-        raise ServiceError(f"{shown} cannot be cloned: {error}", mend=mend) from error
+        fix = f"see that the URL is right and that you may read it: `{typed('git ls-remote', shown)}`"
+        raise ServiceError(f"{shown} cannot be cloned: {error}", fix=fix) from error
     except DvcException as error:
         raise UserError(f"DVC cannot open {shown}: {error}") from error
 

@@ -29,7 +29,7 @@ class Difference:
     what: str
     expected: str
     found: str
-    mend: str
+    fix: str
     files: str = ""
 
 
@@ -86,11 +86,11 @@ def refuse_unversioned(found: Comparison, allow: str = ALLOW_UNVERSIONED) -> Non
     if found.differences:
         first = found.differences[0]
         what = f"{first.what}: expected {first.expected}, found {first.found}" + f" ({first.files})" * bool(first.files)
-        raise DataError(what, mend=f"{first.mend}; or take the data as they are, unversioned: {allow}")
+        raise DataError(what, fix=f"{first.fix}; or take the data as they are, unversioned: {allow}")
     if refused := [file for file in found.untracked if file not in found.new]:
         others = f" and {len(refused) - 1} others" if len(refused) > 1 else ""
         what = f"no .dvc file covers {shown(refused[0])}{others}, and Git does not track it"
-        raise DataError(what, mend=f"{_tracking(refused[0])}; or take the data as they are, unversioned: {allow}")
+        raise DataError(what, fix=f"{_tracking(refused[0])}; or take the data as they are, unversioned: {allow}")
 
 
 def _tracking(file: Path) -> str:
@@ -209,8 +209,8 @@ def _git_difference(file: Path, root: Path) -> Difference:
     committed = _git(root, "rev-parse", f"HEAD:{file.relative_to(root).as_posix()}").strip()
     present = _git(root, "hash-object", "--", str(file)).strip()
     restore, accept = about("git", "checkout HEAD --", file), about("git", "commit -m MESSAGE", file)
-    mend = f"`{restore}` restores it, `{accept}` accepts the present"
-    return Difference(f"{shown(file)} differs from Git's last commit", committed, present, mend)
+    fix = f"`{restore}` restores it, `{accept}` accepts the present"
+    return Difference(f"{shown(file)} differs from Git's last commit", committed, present, fix)
 
 
 def _git_names(root: Path, *arguments: str) -> set[Path]:

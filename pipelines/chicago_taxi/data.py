@@ -27,12 +27,12 @@ def wheel_csv() -> Path:
     """
     spec = importlib.util.find_spec("tfx")
     if spec is None or not spec.submodule_search_locations:
-        raise UserError("tfx is not installed: its wheel holds the taxi trips", mend=typed("make setup"))
+        raise UserError("tfx is not installed: its wheel holds the taxi trips", fix=typed("make setup"))
     csv = Path(spec.submodule_search_locations[0]) / _IN_TFX
     if not csv.is_file():
         raise UserError(
             f"the installed tfx has no {_IN_TFX}",
-            mend=f"`{typed('make lock')}`, then `{typed('make setup')}`, with the tfx of setup.py",
+            fix=f"`{typed('make lock')}`, then `{typed('make setup')}`, with the tfx of setup.py",
         )
     return csv
 
@@ -50,29 +50,29 @@ def put_taxi_data(checkout: Path, source: Path) -> Path:
     target = checkout / TARGET
     output = dvc_outputs.tracked_outputs([target]).get(target)
     if output is None:
-        mend = dvc_outputs.about("git", "checkout --", checkout / "data.dvc")
-        raise UserError(f"{checkout} has no data.dvc that tracks {TARGET}", mend=mend)
+        fix = dvc_outputs.about("git", "checkout --", checkout / "data.dvc")
+        raise UserError(f"{checkout} has no data.dvc that tracks {TARGET}", fix=fix)
     if target.exists():
         again = f"`rm {shlex.quote(shown(target))}`, then `{typed('make data')}`, restores the trips"
-        mend = f"{again}; `{dvc_outputs.about('dvc', 'add', target)}` accepts the present data"
-        _check(output, target, target, f"{output.path} differs from {output.dvc_file.name}", mend)
+        fix = f"{again}; `{dvc_outputs.about('dvc', 'add', target)}` accepts the present data"
+        _check(output, target, target, f"{output.path} differs from {output.dvc_file.name}", fix)
     else:
-        mend = f"`{typed('make setup')}` installs the tfx that has them"
+        fix = f"`{typed('make setup')}` installs the tfx that has them"
         what = f"{source} does not make {output.path} what {output.dvc_file.name} tracks"
-        _check(output, target, source, what, mend)
+        _check(output, target, source, what, fix)
         _copy(source, target)
         _keep_in_cache(checkout, output, target)
     return target
 
 
-def _check(output: TrackedOutput, target: Path, file: Path, what: str, mend: str) -> None:
+def _check(output: TrackedOutput, target: Path, file: Path, what: str, fix: str) -> None:
     """Whether a file is the trips that are tracked: alone, or beside others that the user has added."""
     hashes = {target: dvc_outputs.hash_file(file, output.algorithm)}
     found = dvc_outputs.listing_digest(output, hashes)
     if found != output.digest:
         found = dvc_outputs.listing_digest(output, dvc_outputs.tracked_files(output, everywhere=True) | hashes)
     if found != output.digest:
-        raise DataError(f"{what}: expected {output.digest}, found {found}", mend=mend)
+        raise DataError(f"{what}: expected {output.digest}, found {found}", fix=fix)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -48,9 +48,9 @@ def _read(use: Use, profiles: list[str]) -> tuple[Use, list[tuple[str, Line]]]:
             pipeline = compilation.compiled(use.pipeline, profiles)
             tasks = requirements.tasks(pipeline, use.parameters)
     except Exception as error:
-        said, mend = getattr(error, "what", f"{type(error).__name__}: {error}"), getattr(error, "mend", "")
+        said, fix = getattr(error, "what", f"{type(error).__name__}: {error}"), getattr(error, "fix", "")
         return use, [
-            ("pipeline", Line("pipeline", State.MISSING, short(said), mend or typed("taxiway check", use.pipeline)))
+            ("pipeline", Line("pipeline", State.MISSING, short(said), fix or typed("taxiway check", use.pipeline)))
         ]
     sdk = str(pipeline.spec.get("sdkVersion", ""))
     found = f"{pipeline.name}: {len(tasks)} tasks, IR {pipeline.spec['schemaVersion']}, {sdk}"
@@ -80,7 +80,7 @@ def doctor_command(
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for each check.")] = 5,
     json_output: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Show what is there and what is not, each with what mends it. Exit status 1: something needed is missing."""
+    """Show what is there and what is not, each with how to fix it. Exit status 1: something needed is missing."""
     from rich.console import Console
 
     from taxiway.doctor import page

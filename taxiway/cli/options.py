@@ -32,7 +32,7 @@ def parsed_parameters(given: list[str]) -> dict[str, Any]:
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise UserError(f"the parameter {text!r} is no NAME=VALUE", mend=f"write --param {name or 'NAME'}=VALUE")
+            raise UserError(f"the parameter {text!r} is no NAME=VALUE", fix=f"write --param {name or 'NAME'}=VALUE")
         if name in found:
             raise UserError(f"the parameter {name!r} is given twice")
         found[name] = value

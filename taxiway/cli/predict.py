@@ -41,7 +41,7 @@ def predict_command(
     from taxiway.prediction.printing import printed
 
     if version is not None and label:
-        raise UserError("a version and a label are both given", mend="give one of --version and --label")
+        raise UserError("a version and a label are both given", fix="give one of --version and --label")
     certificates = Tls(ca, cert, key) if tls or ca or cert or key or server.startswith("https://") else None
     asked = Model(model, version, label)
     with closing(connect(server, asked, rest=rest, tls=certificates, seconds=timeout)) as client:

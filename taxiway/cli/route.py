@@ -55,7 +55,7 @@ def route_command(
     }
     given = {name: value for name, value in listening.items() if value is not None}
     if config and (given or flags != settings.Flags("", [])):
-        raise UserError(f"both {config} and flags say what to route", mend="write it all in the file")
+        raise UserError(f"both {config} and flags say what to route", fix="write it all in the file")
     if config:
         proxy.run(settings.load(config), config, address_file)
     else:

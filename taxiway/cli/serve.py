@@ -122,7 +122,7 @@ def serve_command(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(message)s")
     tls = _tls(tls_cert, tls_key, tls_client_ca)
     if public_key and not public_key.is_file():
-        raise UserError(f"there is no file {public_key}", mend="name a public key in PEM form")
+        raise UserError(f"there is no file {public_key}", fix="name a public key in PEM form")
     quiet.import_tensorflow()
     models = _models(base_path, config, model_name)
     custom_op_loading.load(custom_ops)
@@ -158,21 +158,21 @@ def serve_command(
 
 def _models(base_path: Path | None, config: Path | None, name: str) -> list[ModelSettings]:
     if (base_path is None) == (config is None):
-        raise UserError("what is to be served?", mend="name the folder of a pushed model, or --config FILE")
+        raise UserError("what is to be served?", fix="name the folder of a pushed model, or --config FILE")
     from taxiway.serving.model import model_config
 
     if config:
         if name:
-            raise UserError(f"both {config} and --model-name name the model", mend="leave one out")
+            raise UserError(f"both {config} and --model-name name the model", fix="leave one out")
         return model_config.load(config)
     assert base_path is not None
     folder = base_path.resolve()
     if not folder.is_dir():
-        raise UserError(f"there is no folder {base_path}", mend="name the folder that a run pushed to")
+        raise UserError(f"there is no folder {base_path}", fix="name the folder that a run pushed to")
     if (folder / "saved_model.pb").is_file():
         raise UserError(
             f"{base_path} is a version, not the folder of versions",
-            mend=f"serve the folder above it, {folder.parent}",
+            fix=f"serve the folder above it, {folder.parent}",
         )
     return [model_config.ModelSettings(name or folder.name, folder)]
 
@@ -183,7 +183,7 @@ def _grpc_arguments(given: list[str]) -> dict[str, int | str]:
         name, equals, value = text.partition("=")
         if not (name and equals):
             raise UserError(
-                f"--grpc-argument {text} is no NAME=VALUE", mend="write one such as grpc.max_connection_age_ms=2000"
+                f"--grpc-argument {text} is no NAME=VALUE", fix="write one such as grpc.max_connection_age_ms=2000"
             )
         found[name] = _int32_or_text(value)
     return found
@@ -198,14 +198,14 @@ def _int32_or_text(value: str) -> int | str:
 def _reload_roots(given: list[Path]) -> Iterator[Path]:
     for folder in given:
         if not folder.is_dir():
-            raise UserError(f"--reload-root: there is no folder {folder}", mend="make it, or name another")
+            raise UserError(f"--reload-root: there is no folder {folder}", fix="make it, or name another")
         yield folder.resolve()
 
 
 def _tags(given: str) -> tuple[str, ...]:
     tags = tuple(filter(None, (tag.strip() for tag in given.split(","))))
     if not tags:
-        raise UserError("--saved-model-tags names no tag", mend="write serve, which most models are saved with")
+        raise UserError("--saved-model-tags names no tag", fix="write serve, which most models are saved with")
     return tags
 
 
@@ -232,5 +232,5 @@ def _tls(cert: Path | None, key: Path | None, client_ca: Path | None) -> Tls | N
 
     require_loadable(cert, key, client_ca, "serve")
     if not (cert and key):
-        raise UserError("--tls-client-ca is given, but no certificate", mend="add --tls-cert and --tls-key")
+        raise UserError("--tls-client-ca is given, but no certificate", fix="add --tls-cert and --tls-key")
     return Tls(cert, key, client_ca)

@@ -48,7 +48,7 @@ def submit_command(
     from taxiway.runs.progress import command_name
 
     if sum((wait, bool(follow), bool(schedule))) > 1:
-        raise UserError("more than one of --wait, --follow and --schedule is given", mend="give one")
+        raise UserError("more than one of --wait, --follow and --schedule is given", fix="give one")
     again = _command(pipeline, host, {"--namespace": namespace, "--token-file": token_file, "--ca": ca})
     if follow:
         at = Host(host, namespace, token_file, ca)

@@ -60,5 +60,5 @@ def rollback_command(
 
 def _ask() -> None:
     if not sys.stdin.isatty():
-        raise UserError("nothing was changed: nobody is there to confirm it", mend="give --yes")
+        raise UserError("nothing was changed: nobody is there to confirm it", fix="give --yes")
     typer.confirm("Go on?", abort=True)

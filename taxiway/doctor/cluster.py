@@ -23,11 +23,11 @@ _NAMES_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
 class _NoAnswerError(Exception):
-    """The API gave none that can be used: why, what mends it, and HTTP's status where it has one."""
+    """The API gave none that can be used: why, how to fix it, and HTTP's status where it has one."""
 
-    def __init__(self, found: str, mend: str, status: int = 0) -> None:
+    def __init__(self, found: str, fix: str, status: int = 0) -> None:
         super().__init__(found)
-        self.found, self.mend, self.status = found, mend, status
+        self.found, self.fix, self.status = found, fix, status
 
 
 def preload() -> None:
@@ -61,7 +61,7 @@ def _check(name: str, group: str, look: Callable[[], list[Line]], bad: State = S
         try:
             return look()
         except _NoAnswerError as error:
-            return [Line(name, bad, error.found, error.mend)]
+            return [Line(name, bad, error.found, error.fix)]
 
     return Check(name, group, guarded, bad)
 
@@ -250,7 +250,7 @@ def _volume(api: _Api, namespace: str, claim: str, task: str) -> Line:
         found = api.get(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{claim}")
     except _NoAnswerError as error:
         if error.status != 404:
-            return Line(name, State.UNKNOWN, error.found, error.mend)
+            return Line(name, State.UNKNOWN, error.found, error.fix)
         make = f"kubectl apply --namespace {namespace} -f FILE  # manifests/base/model-store.yaml is a pattern"
         return Line(name, State.MISSING, f"{task} mounts it; there is none in {namespace}", make)
     phase = found.get("status", {}).get("phase", "")
@@ -279,7 +279,7 @@ def _secret(api: _Api, namespace: str, secret: Secret, task: Task) -> Line:
         api.get(f"/api/v1/namespaces/{namespace}/secrets/{secret.name}", _NAMES_ONLY)
     except _NoAnswerError as error:
         if error.status != 404:
-            return Line(name, State.UNKNOWN, error.found, error.mend)
+            return Line(name, State.UNKNOWN, error.found, error.fix)
         found = f"{task.name} names it; there is none in {namespace}"
         return Line(name, unless_well(not secret.optional), found, _create(secret, namespace))
     return Line(name, State.WELL, f"in {namespace}")

@@ -32,12 +32,12 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Line:
-    """One line: a thing, its state, what was found, and the command or change that mends it."""
+    """One line: a thing, its state, what was found, and the command or change that fixes it."""
 
     name: str
     state: State
     found: str
-    mend: str = ""
+    fix: str = ""
 
 
 @dataclass(frozen=True)

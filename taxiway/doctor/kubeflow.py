@@ -38,11 +38,11 @@ class _Answer:
 
 
 class _SilenceError(Exception):
-    """Nothing can be asked, or nothing answers: why, and what mends it."""
+    """Nothing can be asked, or nothing answers: why, and how to fix it."""
 
-    def __init__(self, found: str, mend: str) -> None:
+    def __init__(self, found: str, fix: str) -> None:
         super().__init__(found)
-        self.found, self.mend = found, mend
+        self.found, self.fix = found, fix
 
 
 def checks(use: Use) -> list[Check]:
@@ -65,7 +65,7 @@ def _kubeflow(use: Use) -> Line:
     try:
         answer = _asked(use)
     except _SilenceError as error:
-        return _missing(error.found, error.mend)
+        return _missing(error.found, error.fix)
     return _found(use, answer.document) if answer.status == 200 else _refused(use, answer.status)
 
 
@@ -79,8 +79,8 @@ def _asked(use: Use) -> _Answer:
         pool = urllib3.PoolManager(retries=False, ca_certs=str(use.ca) if use.ca else None)
         answer = pool.request("GET", f"{use.host.rstrip('/')}/{_HEALTH}", headers=_login(use), redirect=False)
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        mend = "name the authority that it is known by: --ca FILE" if "CERTIFICATE" in str(error) else _FORWARD
-        raise _SilenceError(f"{use.host} does not answer: {short(error)}", mend) from error
+        fix = "name the authority that it is known by: --ca FILE" if "CERTIFICATE" in str(error) else _FORWARD
+        raise _SilenceError(f"{use.host} does not answer: {short(error)}", fix) from error
     try:
         return _Answer(answer.status, json.loads(answer.data))
     except ValueError:
@@ -101,10 +101,8 @@ def _login(use: Use) -> dict[str, str]:
 def _refused(use: Use, status: int) -> Line:
     if status in (401, 403) or 300 <= status < 400:
         reason = f"refuses the token in {use.token_file}, which may have expired" if use.token_file else "wants a token"
-        mend = _TOKEN.format(use.namespace or "NAMESPACE", use.token_file or "FILE")
-        return _missing(
-            f"{use.host} {reason} ({status})", mend if use.token_file else f"{mend}, then --token-file FILE"
-        )
+        fix = _TOKEN.format(use.namespace or "NAMESPACE", use.token_file or "FILE")
+        return _missing(f"{use.host} {reason} ({status})", fix if use.token_file else f"{fix}, then --token-file FILE")
     if status == 404:
         return _missing(f"{use.host} has no API v2beta1: no Kubeflow Pipelines 2, which the IR 2.1.0 needs", _FORWARD)
     return _missing(f"{use.host} answers {status}", _FORWARD)
@@ -142,5 +140,5 @@ def _judged(shown: str, version: Version, sdk: str, upgrade: str) -> Line:
     return Line("Kubeflow", State.WARNING if said[1:] else State.WELL, "; ".join(said), upgrade if said[1:] else "")
 
 
-def _missing(found: str, mend: str) -> Line:
-    return Line("Kubeflow", State.MISSING, found, mend)
+def _missing(found: str, fix: str) -> Line:
+    return Line("Kubeflow", State.MISSING, found, fix)

@@ -18,10 +18,10 @@ _REPELLING = ("NoSchedule", "NoExecute")
 
 @dataclass(frozen=True)
 class _Refusal:
-    """Why a node does not take a task, what mends it, and how far the node is from taking it."""
+    """Why a node does not take a task, how to fix it, and how far the node is from taking it."""
 
     reason: str
-    mend: str
+    fix: str
     distance: int = 1
 
 
@@ -32,8 +32,8 @@ def _nowhere(task: Task, nodes: list[Json]) -> Line:
     nearest = [refusals[0] for refusals, far in zip(refused, distances, strict=True) if far == min(distances)]
     reasons = Counter(refusal.reason for refusal in nearest)
     found = "; ".join(f"{number} of {len(nodes)} nodes: {reason}" for reason, number in reasons.items())
-    mend = nearest[0].mend if nearest else "kubectl get nodes"
-    return Line(f"nodes for {task.name}", State.MISSING, found or "the cluster has no nodes", mend)
+    fix = nearest[0].fix if nearest else "kubectl get nodes"
+    return Line(f"nodes for {task.name}", State.MISSING, found or "the cluster has no nodes", fix)
 
 
 def _refusals(task: Task, node: Json) -> list[_Refusal]:
@@ -50,8 +50,8 @@ def _too_little(task: Task, node: Json) -> Iterator[_Refusal]:
         if parse_quantity(found) >= parse_quantity(wanted):
             continue
         if "/" in name and found == "0":
-            mend = f"add a node with {name} and its device plugin, or compile the pipeline without it"
-            yield _Refusal(f"no {name}, of which {task.name} asks {wanted}", mend, distance=10)
+            fix = f"add a node with {name} and its device plugin, or compile the pipeline without it"
+            yield _Refusal(f"no {name}, of which {task.name} asks {wanted}", fix, distance=10)
         else:
             reason = f"{found} {name}, of which {task.name} asks {wanted}"
             yield _Refusal(reason, f"ask for less {name}, or add a larger node")

@@ -30,9 +30,9 @@ def is_well(page: Page) -> bool:
 
 
 def to_json(page: Page) -> str:
-    """`{"well": bool, "lines": [{"group", "name", "state", "found", "mend"}]}`."""
+    """`{"well": bool, "lines": [{"group", "name", "state", "found", "fix"}]}`."""
     lines = [
-        {"group": group, "name": line.name, "state": line.state.value, "found": line.found, "mend": line.mend}
+        {"group": group, "name": line.name, "state": line.state.value, "found": line.found, "fix": line.fix}
         for group, line in _sorted(page)
     ]
     return json.dumps({"well": is_well(page), "lines": lines}, indent=1, ensure_ascii=False)
@@ -68,9 +68,9 @@ def _table(lines: list[Line], width: int) -> Table:
         mark, style = _MARKS[line.state]
         dim = "dim" if line.state is State.ABSENT else ""
         table.add_row(Text(mark, style=style), Text(line.name, style=dim), Text(line.found, style=dim))
-        if line.mend and line.state is not State.WELL:
-            mend = "as above" if above and above.mend == line.mend else line.mend
-            table.add_row("", "", Text(f"→ {mend}", style="dim" if dim else "cyan"))
+        if line.fix and line.state is not State.WELL:
+            fix = "as above" if above and above.fix == line.fix else line.fix
+            table.add_row("", "", Text(f"→ {fix}", style="dim" if dim else "cyan"))
     return table
 
 

@@ -114,7 +114,7 @@ def rebuilt(pipeline: GraphComponent, chosen: Iterable[str]) -> GraphComponent:
         if name not in known:
             raise UserError(
                 f"the pipeline {pipeline.name} has no profile {name!r}",
-                mend=f"its profiles are: {', '.join(known) or 'none; see taxiway/dsl/resources.py'}",
+                fix=f"its profiles are: {', '.join(known) or 'none; see taxiway/dsl/resources.py'}",
             )
     if not chosen or function is None:
         return pipeline
@@ -168,7 +168,7 @@ def _require_tasks(needed: Tasks, tasks: Mapping[str, dsl.PipelineTask]) -> None
             near = difflib.get_close_matches(name, tasks, n=1)
             raise UserError(
                 f"resources are named for {name!r}, which is no task of the pipeline",
-                mend=f"did you mean {near[0]!r}?" if near else f"its tasks are: {', '.join(tasks)}",
+                fix=f"did you mean {near[0]!r}?" if near else f"its tasks are: {', '.join(tasks)}",
             )
 
 

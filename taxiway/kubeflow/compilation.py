@@ -44,7 +44,7 @@ def compiled(
         pipeline = loading.compiled(resources.rebuilt(loading.function(target), profiles))
     elif profiles:
         raise UserError(
-            f"{target} is compiled, and has its profiles already", mend="name the pipeline, not the compiled file"
+            f"{target} is compiled, and has its profiles already", fix="name the pipeline, not the compiled file"
         )
     else:
         pipeline = loading.load(target)

@@ -88,7 +88,7 @@ def follow(
         raise InterruptedWaitError(f"the run {name} goes on; follow it with:\n  {again}") from None
     except TaxiwayError as error:
         observer.run_left(run)
-        raise type(error)(error.what, mend=f"{error.mend or 'look again later'}; the run goes on: {again}") from error
+        raise type(error)(error.what, fix=f"{error.fix or 'look again later'}; the run goes on: {again}") from error
     _finish(host, pipeline, run, document, observer)
     observer.run_finished(run)
     return run
@@ -161,8 +161,8 @@ class _Follower:
             outside = pods.ended_by(found) if found else ""
             if text or outside:
                 log.write_text(text)
-                mend = pods.mend_of_end(outside, text)
-                said = (f"the pod {pod} failed", outside, pods.last_words(text), mend and f"  mend: {mend}")
+                fix = pods.fix_of_end(outside, text)
+                said = (f"the pod {pod} failed", outside, pods.last_words(text), fix and f"  fix: {fix}")
                 return "\n".join(filter(None, said))
         log.write_text("")
         return f"its pod has left no log; look for it with: {self._listing()}"
@@ -176,9 +176,9 @@ class _Follower:
         reason = pods.waits_for(found) if found else ""
         if reason and reason not in self._watch.reasons:
             self._watch.reasons.add(reason)
-            mend = pods.mend_of(reason, node.executor)
-            mended = f"\n  mend: {mend}" if mend else ""
-            self._observer.remark(f"{name} waits: the pod {pod} cannot start: {reason}{mended}")
+            fix = pods.fix_of(reason, node.executor)
+            hint = f"\n  fix: {fix}" if fix else ""
+            self._observer.remark(f"{name} waits: the pod {pod} cannot start: {reason}{hint}")
 
     def _listing(self) -> str:
         return f"kubectl --namespace {self._host.pods} get pods --selector pipeline/runid={self._run_id}"

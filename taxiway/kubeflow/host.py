@@ -62,7 +62,7 @@ class Host:
             ServiceError: Nothing answers.
         """
         if not re.match(r"https?://[^/]", url):
-            raise UserError(f"{url} is no URL", mend=f"write http://{url} or https://{url}")
+            raise UserError(f"{url} is no URL", fix=f"write http://{url} or https://{url}")
         if ca and not ca.is_file():
             raise UserError(f"there is no file {ca}, which --ca names")
         self.url = url.rstrip("/")
@@ -73,7 +73,7 @@ class Host:
         if several and not namespace:
             raise UserError(
                 f"the Kubeflow at {self.url} has a namespace for each user, and none is given",
-                mend="give yours with --namespace",
+                fix="give yours with --namespace",
             )
         self.namespace = namespace if several else None
         self.pods = namespace or _HOME
@@ -128,7 +128,7 @@ class Host:
         raise UserError(
             f"{self.url} is not Kubeflow Pipelines: {self.url}/apis/v2beta1/healthz answers "
             f"{_status(response.status, response.data)}",
-            mend=f"behind Kubeflow's dashboard the URL ends in /pipeline; or open a way to it: {PORT_FORWARD}",
+            fix=f"behind Kubeflow's dashboard the URL ends in /pipeline; or open a way to it: {PORT_FORWARD}",
         )
 
     def _version(self) -> str:
@@ -145,8 +145,8 @@ class Host:
 
     def _silence(self, error: Exception) -> ServiceError:
         if "CERTIFICATE" in str(error):
-            return ServiceError(f"{self.url}: {error}", mend="give the authority that it is known by with --ca")
-        return ServiceError(f"nothing answers at {self.url}: {error}", mend=f"open a way to it: {PORT_FORWARD}")
+            return ServiceError(f"{self.url}: {error}", fix="give the authority that it is known by with --ca")
+        return ServiceError(f"nothing answers at {self.url}: {error}", fix=f"open a way to it: {PORT_FORWARD}")
 
     def _refusal(self, status: int, body: bytes | str, doing: str) -> TaxiwayError:
         said = _message(body)
@@ -156,7 +156,7 @@ class Host:
             namespace = self.namespace or self.pods
             return UserError(
                 f"no right to {doing} in the namespace {namespace}: {said}",
-                mend=f"ask its owner to make you a contributor (kubeflow-edit in {namespace}), or name another",
+                fix=f"ask its owner to make you a contributor (kubeflow-edit in {namespace}), or name another",
             )
         if status == 400 or "pipeline spec" in said.lower():
             return self._refused(doing, said)
@@ -166,11 +166,11 @@ class Host:
         if not self._token:
             return UserError(
                 f"{self.url} wants to know who you are ({_status(status, said)})",
-                mend="give a token: --token-file FILE; docs/kubeflow.md says where to get one",
+                fix="give a token: --token-file FILE; docs/kubeflow.md says where to get one",
             )
         return UserError(
             f"{self.url} refuses the token in {self._token.path}, which may have expired ({_status(status, said)})",
-            mend=f"write a new one into {self._token.path}",
+            fix=f"write a new one into {self._token.path}",
         )
 
     def _refused(self, doing: str, said: str) -> UserError:
@@ -183,7 +183,7 @@ class Host:
         return UserError(
             f"{what} at {self.url} refuses the pipeline (IR 2.1.0, written by kfp {kfp.__version__})"
             + (f": {said}" if said else ""),
-            mend="upgrade it to 2.18.1; 2.0 and later take IR 2.1.0, but not every setting of later ones",
+            fix="upgrade it to 2.18.1; 2.0 and later take IR 2.1.0, but not every setting of later ones",
         )
 
 

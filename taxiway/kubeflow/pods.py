@@ -50,27 +50,27 @@ def waits_for(found: dict[str, Any]) -> str:
     return ""
 
 
-def mend_of(reason: str, executor: dict[str, Any]) -> str:
+def fix_of(reason: str, executor: dict[str, Any]) -> str:
     """What lets a pod start that waits for a reason; empty where that is not known."""
     gpu = executor.get("container", {}).get("resources", {}).get("accelerator", {})
     if gpu and re.search(r"nvidia.com/gpu|accelerator|node affinity|untolerated taint", reason):
         return _GPU_MEND
-    for pattern, mend in _MENDS:
+    for pattern, fix in _MENDS:
         if match := re.search(pattern, reason):
-            return mend.format(*match.groups())
+            return fix.format(*match.groups())
     return ""
 
 
-def mend_of_end(outside: str, text: str) -> str:
+def fix_of_end(outside: str, text: str) -> str:
     """What keeps a task from failing so again, where not the stage says it.
 
     Args:
         outside: What ended its pod from outside.
         text: What the pod printed.
     """
-    for pattern, mend in _MENDS_OF_ENDS:
+    for pattern, fix in _MENDS_OF_ENDS:
         if re.search(pattern, f"{outside}\n{text[-1000:]}"):
-            return mend
+            return fix
     return ""
 
 

@@ -86,7 +86,7 @@ def cron_with_seconds(cron: str) -> str:
     if len(fields) not in (5, 6) or not all(re.fullmatch(r"[\w*?/,#-]+", text) for text in fields):
         raise UserError(
             f"the schedule {cron!r} has not five fields, nor six with seconds in front",
-            mend="every day at three: '0 3 * * *'",
+            fix="every day at three: '0 3 * * *'",
         )
     return " ".join(["0", *fields] if len(fields) == 5 else fields)
 

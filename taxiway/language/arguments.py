@@ -41,7 +41,7 @@ def require_short(words: list[str], parameters: Mapping[str, Any]) -> None:
     for word in filter(is_too_long, words):
         largest = max(parameters, key=lambda name: len(json.dumps(parameters[name])), default="none")
         raise UserError(
-            f"an argument of its command has {too_long(word)}; the largest parameter is {largest!r}", mend=AS_ARTIFACT
+            f"an argument of its command has {too_long(word)}; the largest parameter is {largest!r}", fix=AS_ARTIFACT
         )
 
 

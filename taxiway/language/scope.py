@@ -74,5 +74,5 @@ class Scope:
                 return self.outer[outer]
         raise UserError(
             f"the placeholder {{{{$.inputs.parameters['{name}']}}}} names {name!r}, which this task does not have",
-            mend="pass the value to the task as an argument",
+            fix="pass the value to the task as an argument",
         )

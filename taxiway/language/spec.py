@@ -134,12 +134,12 @@ def from_documents(documents: list[Any], path: Path) -> Pipeline:
     if not isinstance(spec, dict) or not {"pipelineInfo", "root", "components", "deploymentSpec"} <= spec.keys():
         raise UserError(
             f"{path} is no compiled pipeline",
-            mend=f"make one with: {commands.typed('taxiway compile PIPELINE -o FILE')}",
+            fix=f"make one with: {commands.typed('taxiway compile PIPELINE -o FILE')}",
         )
     if spec.get("schemaVersion") != "2.1.0":
         raise UserError(
             f"{path} has the IR version {spec.get('schemaVersion')!r}; open-source Kubeflow takes 2.1.0",
-            mend="compile it with kfp 2",
+            fix="compile it with kfp 2",
         )
     docstrings.complete(spec)
     return Pipeline(spec, documents[1] if len(documents) > 1 else {})
@@ -357,7 +357,7 @@ def pipeline_parameters(pipeline: Pipeline, given: Mapping[str, Any]) -> Json:
             known = ", ".join(definitions) or "none"
             raise UserError(
                 f"the pipeline {pipeline.name} has no parameter {name!r}",
-                mend=f"did you mean {near[0]!r}?" if near else f"its parameters are: {known}",
+                fix=f"did you mean {near[0]!r}?" if near else f"its parameters are: {known}",
             )
     values = with_defaults(
         pipeline.root, {name: _typed(name, definitions[name], value) for name, value in given.items()}
@@ -366,11 +366,11 @@ def pipeline_parameters(pipeline: Pipeline, given: Mapping[str, Any]) -> Json:
     for name in (name for name, definition in artifacts.items() if not definition.get("isOptional")):
         raise UserError(
             f"the pipeline {pipeline.name} takes the artifact {name!r}, and a run can be given parameters only",
-            mend="use it in a pipeline that makes the artifact, or brings it in with dsl.importer",
+            fix="use it in a pipeline that makes the artifact, or brings it in with dsl.importer",
         )
     missing = [name for name, d in definitions.items() if name not in values and not d.get("isOptional")]
     if missing:
-        raise UserError(f"the parameter {missing[0]!r} has no value", mend=f"give one with --param {missing[0]}=...")
+        raise UserError(f"the parameter {missing[0]!r} has no value", fix=f"give one with --param {missing[0]}=...")
     return values
 
 

@@ -76,18 +76,18 @@ def explained(connection: str, text: str) -> TaxiwayError | None:
     if any(word in text for word in _DAMAGED):
         return UserError(
             f"the lineage store {name} is damaged or is no SQLite file ({said})",
-            mend=f"move it away: {typed('mv', name, f'{name}.damaged')}; the next run starts a new one, "
+            fix=f"move it away: {typed('mv', name, f'{name}.damaged')}; the next run starts a new one, "
             "and artifacts keep their chains in provenance.json",
         )
     if any(word in text for word in _UNUSABLE):
         return UserError(
             f"the lineage store {name} cannot be opened for writing ({said})",
-            mend="make its folder and file writable, or name another store in TAXIWAY_LINEAGE",
+            fix="make its folder and file writable, or name another store in TAXIWAY_LINEAGE",
         )
     if _VERSION in text:
         return UserError(
             f"the lineage store {name} was written by another version of ML Metadata ({said.split('. ')[0]})",
-            mend="use the ml-metadata that wrote it, or name another store in TAXIWAY_LINEAGE",
+            fix="use the ml-metadata that wrote it, or name another store in TAXIWAY_LINEAGE",
         )
     return None
 
@@ -99,7 +99,7 @@ def _address(connection: str) -> tuple[SplitResult, int]:
             return url, url.port or _PORTS[url.scheme]
     raise UserError(
         f"{display_name(connection)!r} names no lineage store",
-        mend="give the path of an SQLite file, mysql://user:password@host:port/database, or grpc://host:port",
+        fix="give the path of an SQLite file, mysql://user:password@host:port/database, or grpc://host:port",
     )
 
 
@@ -137,7 +137,7 @@ def _opening_error(connection: str, text: str) -> Exception:
         return explained(connection, damage) or errors.AbortedError(text)
     return explained(connection, text) or ServiceError(
         f"the lineage store {display_name(connection)} does not answer ({text.strip()})",
-        mend="start it, or correct TAXIWAY_LINEAGE",
+        fix="start it, or correct TAXIWAY_LINEAGE",
     )
 
 

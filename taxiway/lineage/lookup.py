@@ -33,7 +33,7 @@ def look_up(target: str, store: LineageStore | None) -> list[Record]:
     if not records:
         raise UserError(
             f"{target} was made outside the pipelines: nothing tells what from",
-            mend="ask for what was made from it",
+            fix="ask for what was made from it",
         )
     return records
 
@@ -48,18 +48,18 @@ def _by_digest(target: str, digits: str, store: LineageStore | None) -> list[Rec
     if store is None:
         raise UserError(
             f"there is no lineage store to look {target} up in",
-            mend="give the folder of the artifact or of the pushed version instead: its own files tell",
+            fix="give the folder of the artifact or of the pushed version instead: its own files tell",
         )
     artifacts = store.artifacts()
     found = {a.digest: a for a in artifacts if a.digest.startswith(_PREFIX + digits)}
     if len(found) > 1:
         listed = "\n".join(f"  {digest}  {artifact.type_name}  {artifact.uri}" for digest, artifact in found.items())
-        raise UserError(f"{target} is the beginning of {len(found)} digests:\n{listed}", mend="give more digits")
+        raise UserError(f"{target} is the beginning of {len(found)} digests:\n{listed}", fix="give more digits")
     if not found:
         near = _nearest_digest(digits, artifacts)
         raise UserError(
             f"no artifact with the digest {target} is known to {store.connection}",
-            mend=f"did you mean {near}?" if near else f"`{typed('taxiway runs')}` lists what was run",
+            fix=f"did you mean {near}?" if near else f"`{typed('taxiway runs')}` lists what was run",
         )
     return _from_store(list(found.values()), store)
 
@@ -82,7 +82,7 @@ def _at_place(target: str, store: LineageStore | None) -> list[Record]:
         raise UserError(
             f"nothing is known of {target}: no {PROVENANCE_FILE} lies there"
             + (f", nor is it in {store.connection}" if store else ""),
-            mend=f"did you mean {near}?"
+            fix=f"did you mean {near}?"
             if near
             else "give a pushed version's folder, an artifact's path, or a digest (sha256:...)",
         )
@@ -131,7 +131,7 @@ def _beside(place: str) -> list[Record]:
             raise ValueError("a record has no digest or no inputs")
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(
-            f"{place}/{PROVENANCE_FILE} is damaged: {error}", mend="ask for the digest from the lineage store instead"
+            f"{place}/{PROVENANCE_FILE} is damaged: {error}", fix="ask for the digest from the lineage store instead"
         ) from error
     return list(records)
 

@@ -56,5 +56,5 @@ def _failure(connection: str, error: errors.StatusError) -> ServiceError:
     reason = str(error).strip().split("\n")[0].strip()
     return ServiceError(
         f"the lineage store {display_name(connection)} failed: {type(error).__name__}: {reason}",
-        mend="see that it runs and has room, or name another store in TAXIWAY_LINEAGE; then run again",
+        fix="see that it runs and has room, or name another store in TAXIWAY_LINEAGE; then run again",
     )

@@ -21,10 +21,10 @@ def require_loadable(cert: Path | None, key: Path | None, ca: Path | None, where
         UserError: One is missing or no PEM file, or certificate and key do not belong together.
     """
     if (cert is None) != (key is None):
-        raise UserError(f"{where}: a certificate and its key go together", mend="name both")
+        raise UserError(f"{where}: a certificate and its key go together", fix="name both")
     for file in filter(None, (cert, key, ca)):
         if not file.is_file():
-            raise UserError(f"{where}: there is no file {file}", mend="name a PEM file")
+            raise UserError(f"{where}: there is no file {file}", fix="name a PEM file")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         if cert and key:
@@ -34,4 +34,4 @@ def require_loadable(cert: Path | None, key: Path | None, ca: Path | None, where
             context.load_verify_locations(ca)
     except (ssl.SSLError, OSError) as error:
         names = ", ".join(str(file) for file in (cert, key, ca) if file)
-        raise UserError(f"{where}: {names} cannot be used: {error}", mend="name PEM files that fit") from error
+        raise UserError(f"{where}: {names} cannot be used: {error}", fix="name PEM files that fit") from error

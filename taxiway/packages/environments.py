@@ -37,7 +37,7 @@ _READY = "ready"
 
 CANNOT_INSTALL = (
     f"they cannot be installed for Python {sys.version_info.major}.{sys.version_info.minor} here\n"
-    "  mend: name other versions, or run the pipeline with --runner docker, each component in its own image"
+    "  fix: name other versions, or run the pipeline with --runner docker, each component in its own image"
 )
 
 Installs = tuple[tuple[str, ...], ...]

@@ -189,7 +189,7 @@ class RestClient:
         if answer is None:
             raise ServiceError(
                 f"{self._server} answers HTTP {status} without a JSON object: {text[:200].decode(errors='replace')}",
-                mend="name a model server's REST address",
+                fix="name a model server's REST address",
             )
         if status != HTTPStatus.OK:
             code, said = _CODES.get(status, f"HTTP {status}"), str(answer.get("error", answer))
@@ -236,15 +236,15 @@ def _refusal(server: str, model: Model, code: str, said: str, seconds: float) ->
     """An error in the server's own words."""
     if code == "UNAVAILABLE":
         return ServiceError(
-            f"the server at {server} does not answer: {said}", mend="start it, or correct the address and the TLS files"
+            f"the server at {server} does not answer: {said}", fix="start it, or correct the address and the TLS files"
         )
     if code == "DEADLINE_EXCEEDED":
         return ServiceError(
-            f"the server at {server} did not answer within {seconds:g} s", mend="give a longer --timeout"
+            f"the server at {server} did not answer within {seconds:g} s", fix="give a longer --timeout"
         )
     if code == "NOT_FOUND":
         return UserError(
-            f"the server at {server} has no model {model}: {said}", mend="correct --model, --version or --label"
+            f"the server at {server} has no model {model}: {said}", fix="correct --model, --version or --label"
         )
     if code in ("INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE"):
         return UserError(f"the model {model} refused the request: {said}")
@@ -267,7 +267,7 @@ def connect(server: str, model: Model, *, rest: bool, tls: Tls | None, seconds: 
     if server.startswith(("http://", "https://")):
         return RestClient(server, model, tls, seconds)
     if not _ADDRESS.fullmatch(server):
-        raise UserError(f"{server!r} is no server's address", mend="write host:port, or http://host:port for REST")
+        raise UserError(f"{server!r} is no server's address", fix="write host:port, or http://host:port for REST")
     if rest:
         return RestClient(f"{'https' if tls else 'http'}://{server}", model, tls, seconds)
     return GrpcClient(server, model, tls, seconds)

@@ -56,7 +56,7 @@ def _csv(path: Path) -> ExamplesFile:
             with pyarrow.csv.open_csv(path, parse_options=parse, convert_options=convert) as opened:
                 yield from (batch.rename_columns(names) for batch in opened)
         except pa.ArrowInvalid as error:
-            raise DataError(f"{path}: {error}", mend="write it as CSV in UTF-8, with a header") from error
+            raise DataError(f"{path}: {error}", fix="write it as CSV in UTF-8, with a header") from error
 
     def batches(rows: int) -> Iterator[pa.RecordBatch]:
         return _rebatched(texts(), rows)
@@ -72,7 +72,7 @@ def _written_names(path: Path) -> list[str]:
         with pyarrow.csv.open_csv(path) as opened:
             names: list[str] = opened.schema.names
     except pa.ArrowInvalid as error:
-        raise DataError(f"{path}: {error}", mend="write it as CSV in UTF-8, with a header") from error
+        raise DataError(f"{path}: {error}", fix="write it as CSV in UTF-8, with a header") from error
     return names
 
 
@@ -103,7 +103,7 @@ def _parquet(path: Path) -> ExamplesFile:
     try:
         schema = pq.read_schema(path)
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path} is not a readable Parquet file: {error}", mend="write the file again") from error
+        raise DataError(f"{path} is not a readable Parquet file: {error}", fix="write the file again") from error
     column_names.require_distinct(path, schema.names)
     types = dict(zip(schema.names, schema.types, strict=True))
     return ExamplesFile(
@@ -130,10 +130,10 @@ def _json_rows(path: Path) -> list[dict[str, Any]]:
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8: {error}") from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: {error}", mend="write an array of objects, or an object a line") from error
+        raise DataError(f"{path}: {error}", fix="write an array of objects, or an object a line") from error
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
-            raise DataError(f"{path}, row {number} is no object: {row!r:.60}", mend='write {"column": value, ...}')
+            raise DataError(f"{path}, row {number} is no object: {row!r:.60}", fix='write {"column": value, ...}')
     return rows
 
 
@@ -175,7 +175,7 @@ def _json_column(path: Path, name: str, values: list[Any]) -> pa.Array:
         row = next(i for i in range(1, len(values) + 1) if not _fits(values[:i]))
         raise DataError(
             f"{path}: the column {name!r} changes its type in row {row}, which has {values[row - 1]!r:.60}",
-            mend="give all rows values of one type, or lists of one depth",
+            fix="give all rows values of one type, or lists of one depth",
         ) from error
 
 
@@ -201,13 +201,13 @@ def open_examples(path: Path) -> ExamplesFile:
         DataError: It cannot be read as what its ending says; names column and row where it can.
     """
     if not path.is_file():
-        raise UserError(f"there is no file {path}", mend="name a file of examples with --input")
+        raise UserError(f"there is no file {path}", fix="name a file of examples with --input")
     read = {".csv": _csv, ".parquet": _parquet, ".json": _json, ".jsonl": _json}.get(path.suffix.lower())
     if read is None:
-        raise UserError(f"{path} has no ending that tells its format", mend=f"end it in {', '.join(SUFFIXES)}")
+        raise UserError(f"{path} has no ending that tells its format", fix=f"end it in {', '.join(SUFFIXES)}")
     found = read(path)
     if not found.names:
-        raise DataError(f"{path} has no columns", mend="write at least one example")
+        raise DataError(f"{path} has no columns", fix="write at least one example")
     return found
 
 

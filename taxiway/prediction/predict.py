@@ -41,7 +41,7 @@ def predictions(
         ServiceError: The server does not answer.
     """
     if batch_rows < 1:
-        raise UserError(f"a batch of {batch_rows} rows cannot be sent", mend="give --batch 1 or more")
+        raise UserError(f"a batch of {batch_rows} rows cannot be sent", fix="give --batch 1 or more")
     file = open_examples(path)
     chosen = signatures.chosen(client.signatures(), signature)
     first = 1
@@ -53,6 +53,6 @@ def predictions(
         try:
             outputs = client.predict(chosen, batch)
         except UserError as error:
-            raise UserError(f"{path}, rows {first} to {first + count - 1}: {error.what}", mend=error.mend) from error
+            raise UserError(f"{path}, rows {first} to {first + count - 1}: {error.what}", fix=error.fix) from error
         yield rows_of(outputs, count)
         first += count

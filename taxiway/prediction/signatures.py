@@ -75,7 +75,7 @@ def chosen(signatures: Mapping[str, Any], name: str) -> Signature:
         near = difflib.get_close_matches(name, signatures, n=1)
         known = ", ".join(sorted(each for each in signatures if not each.startswith("__")))
         raise UserError(
-            f"the model has no signature {name!r}", mend=f"did you mean {near[0]!r}?" if near else f"it has {known}"
+            f"the model has no signature {name!r}", fix=f"did you mean {near[0]!r}?" if near else f"it has {known}"
         )
     found = signatures[name]
     inputs = [Input(key, info.dtype, _shape(info.tensor_shape)) for key, info in sorted(found.inputs.items())]
@@ -125,13 +125,11 @@ def _tensors_maker(signature: Signature, file: ExamplesFile) -> Callable[[pa.Rec
             near = difflib.get_close_matches(each.name, file.names, n=1)
             raise UserError(
                 f"{file.path} has no column {each.name!r}, which the signature {signature.name!r} takes",
-                mend=f"rename the column {near[0]!r}?" if near else f"it has {', '.join(file.names)}",
+                fix=f"rename the column {near[0]!r}?" if near else f"it has {', '.join(file.names)}",
             )
         if each.dtype not in _ARROW:
             kind = types_pb2.DataType.Name(each.dtype)
-            raise UserError(
-                f"the input {each.name!r} takes {kind}, which no column holds", mend="use another signature"
-            )
+            raise UserError(f"the input {each.name!r} takes {kind}, which no column holds", fix="use another signature")
 
     def make(batch: pa.RecordBatch, first: int) -> Batch:
         return {
@@ -149,7 +147,7 @@ def _examples_maker(only: Input, file: ExamplesFile, schema: Path | None) -> Cal
         kind = file.types()[unused[0]]
         raise DataError(
             f"{file.path}: the column {unused[0]!r} has the type {kind}, which no tf.Example holds",
-            mend="write numbers, texts, or lists of them",
+            fix="write numbers, texts, or lists of them",
         )
 
     def make(batch: pa.RecordBatch, first: int) -> Batch:
@@ -171,11 +169,9 @@ def _schema_types(schema: Path | None) -> dict[str, pa.DataType]:
     try:
         parsed = text_format.Parse(schema.read_text(), schema_pb2.Schema())
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"the schema {schema} cannot be read: {error}", mend="name a schema.pbtxt") from error
+        raise UserError(f"the schema {schema} cannot be read: {error}", fix="name a schema.pbtxt") from error
     except text_format.ParseError as error:
-        raise UserError(
-            f"the schema {schema} is damaged: {error}", mend="take the one that schema_gen wrote"
-        ) from error
+        raise UserError(f"the schema {schema} is damaged: {error}", fix="take the one that schema_gen wrote") from error
     names = {feature.name: schema_pb2.FeatureType.Name(feature.type) for feature in parsed.feature}
     return {name: _FEATURES[kind] for name, kind in names.items() if kind in _FEATURES}
 
@@ -205,14 +201,14 @@ class _Column:
         value = self.values[index].as_py()
         return DataError(
             f"{self.file.path}: the column {self.name!r} has {value!r:.60} in row {self.first + index}, not {wanted}",
-            mend="correct the value, or leave out the row",
+            fix="correct the value, or leave out the row",
         )
 
     def missing(self, index: int) -> DataError:
         """That a value is missing."""
         return DataError(
             f"{self.file.path}: the column {self.name!r} has no value in row {self.first + index}",
-            mend="fill it in, or leave out the row",
+            fix="fill it in, or leave out the row",
         )
 
 
@@ -296,6 +292,6 @@ def _fitted(array: Any, wanted: Input, column: _Column) -> Any:
         raise DataError(
             f"{column.file.path}: the column {column.name!r} has the shape {list(array.shape[1:])} a row; "
             f"the input takes {list(sizes)}",
-            mend=f"write values of the type {dtype_name(wanted.dtype)} and of that shape",
+            fix=f"write values of the type {dtype_name(wanted.dtype)} and of that shape",
         )
     return array

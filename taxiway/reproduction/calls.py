@@ -61,7 +61,7 @@ def component(stage: str, checkout: Path) -> Json:
     if not files:
         raise UserError(
             f"{stage} is no stage of Taxiway: its lineage does not tell how to run it again",
-            mend="run its pipeline again from that commit, and compare the digests",
+            fix="run its pipeline again from that commit, and compare the digests",
         )
     found: Json = yaml.safe_load(files[0].read_text())
     return found

@@ -49,7 +49,7 @@ def check_out(commit: str, target: Path) -> Path:
     here = Path.cwd()
     top = _git(here, "rev-parse", "--show-toplevel")
     if not top:
-        raise UserError(f"{here} is in no Git repository", mend="run this in a checkout of the model's repository")
+        raise UserError(f"{here} is in no Git repository", fix="run this in a checkout of the model's repository")
     repository = Path(top)
     _git(here, "clone", "--quiet", "--shared", "--no-checkout", str(repository), str(target))
     if not _has(target, commit):
@@ -57,7 +57,7 @@ def check_out(commit: str, target: Path) -> Path:
     if _git(target, "checkout", "--quiet", "--detach", commit) is None:
         raise UserError(
             f"neither {repository} nor its remotes have the commit {commit}",
-            mend="run this in a checkout of the repository that the model was made from",
+            fix="run this in a checkout of the repository that the model was made from",
         )
     return target / here.resolve().relative_to(repository.resolve())
 

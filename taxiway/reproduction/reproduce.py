@@ -91,7 +91,7 @@ def _commit(records: Sequence[Record]) -> str:
     if not found:
         raise UserError(
             "the lineage tells no commit: it was made outside of a Git repository, or by an image without one",
-            mend="commit the code before a run, and build images in a checkout",
+            fix="commit the code before a run, and build images in a checkout",
         )
     return str((models or found)[0]["code"]["commit"])
 
@@ -124,7 +124,7 @@ class _Plan:
         try:
             return calls.with_parameters(call, checkout.bring_data(data, call.parameters, here))
         except TaxiwayError as error:
-            raise UserError(f"the data of {call.stage} are gone: {error.what}", mend=error.mend) from error
+            raise UserError(f"the data of {call.stage} are gone: {error.what}", fix=error.fix) from error
 
     def _places(self, records: Sequence[Record]) -> dict[str, tuple[str, str]]:
         """Where inputs lie that no call makes, such as the model that was compared with."""

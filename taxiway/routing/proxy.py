@@ -28,7 +28,7 @@ _GRACE_SECONDS = 10
 
 def _taken(host: str, port: int, error: Exception) -> ServiceError:
     return ServiceError(
-        f"port {port} of {host} cannot be listened at: {error}", mend="name another, or 0 for a free one"
+        f"port {port} of {host} cannot be listened at: {error}", fix="name another, or 0 for a free one"
     )
 
 
@@ -81,7 +81,7 @@ async def _watch(file: Path, told: asyncio.Event, router: Router, record: Record
         try:
             router.take_over(settings.load(file))
         except TaxiwayError as error:
-            record.say(event="reload", error=error.what, mend=error.mend)
+            record.say(event="reload", error=error.what, fix=error.fix)
 
 
 def _on(signals: tuple[signal.Signals, ...], act: Callable[[], None]) -> None:

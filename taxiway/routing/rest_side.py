@@ -252,7 +252,7 @@ def admin(router: Router) -> web.Application:
         try:
             router.set_weights(json.loads(await request.read()))
         except UserError as error:
-            return web.json_response({"error": error.what, "mend": error.mend}, status=400)
+            return web.json_response({"error": error.what, "fix": error.fix}, status=400)
         except (ValueError, RecursionError) as error:
             return web.json_response({"error": f"the body is no JSON: {error}"}, status=400)
         return web.json_response(router.weights())

@@ -78,11 +78,11 @@ class Router:
             UserError: They are no map of maps of numbers, or name what is not there; see `require_weights`.
         """
         if not isinstance(given, Mapping) or not given or not all(isinstance(w, Mapping) for w in given.values()):
-            raise UserError("weights have to be a map of models", mend='send {"MODEL": {"TARGET": WEIGHT, ...}}')
+            raise UserError("weights have to be a map of models", fix='send {"MODEL": {"TARGET": WEIGHT, ...}}')
         changed = {}
         for name, weights in given.items():
             if name not in self._models:
-                raise UserError(f"there is no model {name!r}", mend=f"there are {', '.join(self._models)}")
+                raise UserError(f"there is no model {name!r}", fix=f"there are {', '.join(self._models)}")
             model = self._models[name]
             changed[name] = with_weights(model, require_weights(weights, model.targets, name))
         self._models |= changed
@@ -95,7 +95,7 @@ class Router:
             UserError: More than the models has changed, which needs a new start.
         """
         if replace(settings, models=self.settings.models) != self.settings:
-            raise UserError("more than models has changed", mend="start the proxy again for backends, ports and TLS")
+            raise UserError("more than models has changed", fix="start the proxy again for backends, ports and TLS")
         self.settings, self._models = settings, dict(settings.models)
         self._tell(self._models)
 

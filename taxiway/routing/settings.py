@@ -136,17 +136,17 @@ def _only_known(given: Any, kind: type, where: str) -> dict[str, Any]:
         if name not in names:
             near = difflib.get_close_matches(str(name), names, n=1)
             raise UserError(
-                f"{where} has no setting {name!r}", mend=f"did you mean {near[0]!r}?" if near else f"there are {names}"
+                f"{where} has no setting {name!r}", fix=f"did you mean {near[0]!r}?" if near else f"there are {names}"
             )
     for each in fields(kind):
         if each.default is MISSING and each.default_factory is MISSING and each.name not in given:
-            raise UserError(f"{where}.{each.name} is missing", mend=f"add {each.name}: ...")
+            raise UserError(f"{where}.{each.name} is missing", fix=f"add {each.name}: ...")
     return dict(given)
 
 
 def _each(given: Any, where: str, parse: Any) -> dict[str, Any]:
     if not isinstance(given, Mapping) or not given:
-        raise UserError(f"{where} has to be a map of names, not {given!r}", mend="name at least one")
+        raise UserError(f"{where} has to be a map of names, not {given!r}", fix="name at least one")
     return {str(name): parse(value, f"{where}.{name}") for name, value in given.items()}
 
 
@@ -156,7 +156,7 @@ def _typed(found: Mapping[str, Any], kind: type[_Kind], where: str) -> _Kind:
         value = found.get(each.name)
         wanted: Any = {"str": str, "int": int, "float": (int, float)}.get(str(each.type))
         if value is not None and wanted and (not isinstance(value, wanted) or isinstance(value, bool)):
-            raise UserError(f"{where}.{each.name} is {value!r}", mend=f"write a value of type {each.type}")
+            raise UserError(f"{where}.{each.name} is {value!r}", fix=f"write a value of type {each.type}")
     return kind(**found)
 
 
@@ -165,7 +165,7 @@ def _tls(given: Any, where: str, *, listener: bool = False) -> Tls | None:
         return None
     tls = _typed(_only_known(given, Tls, where), Tls, where)
     if listener and not tls.cert:
-        raise UserError(f"{where}.cert is missing", mend="name the proxy's own certificate")
+        raise UserError(f"{where}.cert is missing", fix="name the proxy's own certificate")
     cert, key, ca = (Path(file) if file else None for file in (tls.cert, tls.key, tls.ca))
     require_loadable(cert, key, ca, where)
     return tls
@@ -178,7 +178,7 @@ def require_address(text: Any, where: str) -> str:
         UserError: It is none.
     """
     if not isinstance(text, str) or not (found := _ADDRESS.fullmatch(text)) or int(found[2]) > 65535:
-        raise UserError(f"{where} is {text!r}", mend="write host:port")
+        raise UserError(f"{where} is {text!r}", fix="write host:port")
     return text
 
 
@@ -198,7 +198,7 @@ def sticky_key(text: str, where: str) -> StickyKey:
     """
     found = _KEY.fullmatch(text) if isinstance(text, str) else None
     if not found:
-        raise UserError(f"{where} is {text!r}", mend="write header:NAME or feature:NAME")
+        raise UserError(f"{where} is {text!r}", fix="write header:NAME or feature:NAME")
     # gRPC's metadata have lower-case names; HTTP's do not care.
     return StickyKey(found[1], found[2].lower() if found[1] == "header" else found[2])
 
@@ -211,12 +211,12 @@ def require_weights(weights: Mapping[str, Any], targets: Mapping[str, Any], wher
     """
     for name, weight in weights.items():
         if name not in targets:
-            raise UserError(f"{where} has no target {name!r}", mend=f"it has {', '.join(targets)}")
+            raise UserError(f"{where} has no target {name!r}", fix=f"it has {', '.join(targets)}")
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight) or weight < 0:
-            raise UserError(f"{where}: the weight of {name!r} is {weight!r}", mend="give a number from 0 up")
+            raise UserError(f"{where}: the weight of {name!r} is {weight!r}", fix="give a number from 0 up")
     found = {name: float(weights.get(name, 0)) for name in targets}
     if not any(found.values()):
-        raise UserError(f"{where}: all weights are 0", mend="give one target a weight")
+        raise UserError(f"{where}: all weights are 0", fix="give one target a weight")
     return found
 
 
@@ -235,11 +235,11 @@ def _model(given: Any, where: str, backends: Mapping[str, Backend]) -> Model:
     for name, target in targets.items():
         if target.backend not in backends:
             raise UserError(
-                f"{where}.targets.{name}.backend is {target.backend!r}", mend=f"there are {', '.join(backends)}"
+                f"{where}.targets.{name}.backend is {target.backend!r}", fix=f"there are {', '.join(backends)}"
             )
     shadow = found.get("shadow", "")
     if shadow and shadow not in targets:
-        raise UserError(f"{where}.shadow is {shadow!r}", mend=f"name a target: {', '.join(targets)}")
+        raise UserError(f"{where}.shadow is {shadow!r}", fix=f"name a target: {', '.join(targets)}")
     key = sticky_key(found["sticky_key"], f"{where}.sticky_key") if found.get("sticky_key") else None
     model = Model(targets, key, shadow)
     require_weights(model.weights, targets, where)
@@ -259,10 +259,10 @@ def parse(given: Any, where: str) -> Settings:
     settings = _typed({**found, "backends": backends, "models": models, "tls": tls}, Settings, where)
     for name in ("port", "rest_port", "admin_port"):
         if not 0 <= getattr(settings, name) <= 65535:
-            raise UserError(f"{where}: {name} is {getattr(settings, name)}", mend="give a port from 0 to 65535")
+            raise UserError(f"{where}: {name} is {getattr(settings, name)}", fix="give a port from 0 to 65535")
     for name in ("max_megabytes", "shadow_queue"):
         if getattr(settings, name) < 1:
-            raise UserError(f"{where}: {name} is {getattr(settings, name)}", mend="give 1 or more")
+            raise UserError(f"{where}: {name} is {getattr(settings, name)}", fix="give 1 or more")
     return settings
 
 
@@ -271,9 +271,9 @@ def load(file: Path) -> Settings:
     try:
         given = yaml.safe_load(file.read_text())
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} cannot be read: {error}", mend="name a route.yaml with --config") from error
+        raise UserError(f"{file} cannot be read: {error}", fix="name a route.yaml with --config") from error
     except yaml.YAMLError as error:
-        raise UserError(f"{file} is no YAML: {error}", mend="correct it") from error
+        raise UserError(f"{file} is no YAML: {error}", fix="correct it") from error
     return parse(given, str(file))
 
 
@@ -302,7 +302,7 @@ def _named(addresses: list[str], option: str) -> dict[str, str]:
     pairs = [text.rpartition("=")[::2] for text in addresses]
     found = {name or "default": require_address(address, option) for name, address in pairs}
     if len(found) < len(addresses):
-        raise UserError(f"{option} has two backends of one name", mend=f"write {option} NAME=host:port for each")
+        raise UserError(f"{option} has two backends of one name", fix=f"write {option} NAME=host:port for each")
     return found
 
 
@@ -313,18 +313,18 @@ def _shares(split: str) -> dict[str, float]:
         try:
             found[name.strip()] = float(weight)
         except ValueError:
-            raise UserError(f"--split has {text!r}", mend="write NAME=WEIGHT,NAME=WEIGHT") from None
+            raise UserError(f"--split has {text!r}", fix="write NAME=WEIGHT,NAME=WEIGHT") from None
     return found
 
 
 def from_flags(flags: Flags, **others: Any) -> Settings:
     """Settings from flags; the others are those of `Settings`. Raises as `parse`."""
     if not (flags.model and flags.backends and flags.split):
-        raise UserError("nothing says what to route", mend="give --config, or --model, --backend and --split")
+        raise UserError("nothing says what to route", fix="give --config, or --model, --backend and --split")
     grpc, rest = _named(flags.backends, "--backend"), _named(flags.rest_backends, "--rest-backend")
     unknown = next((name for name in rest if name not in grpc), None)
     if unknown is not None:
-        raise UserError(f"--rest-backend names {unknown!r}", mend=f"there is --backend {', '.join(grpc)}")
+        raise UserError(f"--rest-backend names {unknown!r}", fix=f"there is --backend {', '.join(grpc)}")
     shares = _shares(flags.split)
     if flags.shadow:
         shares.setdefault(flags.shadow, 0.0)

@@ -187,7 +187,7 @@ class ContainerLauncher:
         except APIError as error:
             raise UserError(
                 f"{job.image} does not run {' '.join(job.words)[:200] or 'its own command'}: {engine.reason(error)}",
-                mend="correct the component's image or command",
+                fix="correct the component's image or command",
             ) from error
 
     def _follow(self, container: Container, job: Job) -> Ended:
@@ -228,7 +228,7 @@ def _engine_errors() -> Iterator[None]:
     try:
         yield
     except (DockerException, RequestException) as error:
-        raise ServiceError(f"the container engine failed: {error}", mend="look at the engine's own log") from error
+        raise ServiceError(f"the container engine failed: {error}", fix="look at the engine's own log") from error
 
 
 def _identifier(image: Image) -> str:
@@ -251,6 +251,6 @@ def _existing_folder(path: Path) -> Path:
     if folder == Path("/") or any(folder.is_relative_to(place) for place in _OF_THE_IMAGE):
         raise UserError(
             f"{path} cannot be shown to a container: it would hide what the image has in {folder}",
-            mend="name a place in another folder, one that is there",
+            fix="name a place in another folder, one that is there",
         )
     return folder

@@ -40,13 +40,13 @@ def connect(url: str, seconds: float | None = None) -> docker.DockerClient:
     except PermissionError as error:
         raise ServiceError(
             f"{url} does not let this user in (uid {os.geteuid()})",
-            mend="for Docker join its group: sudo usermod --append --groups docker $USER, and log in again; "
+            fix="for Docker join its group: sudo usermod --append --groups docker $USER, and log in again; "
             "for Podman use your own: systemctl --user start podman.socket",
         ) from error
     except (DockerException, OSError) as error:
         raise ServiceError(
             f"no container engine answers at {url}: {error}",
-            mend="start one: systemctl start docker, or systemctl start podman.socket, or "
+            fix="start one: systemctl start docker, or systemctl start podman.socket, or "
             f"{typed('docker/engine start')}; or name its URL in DOCKER_HOST",
         ) from error
     return client
@@ -72,7 +72,7 @@ def image(client: docker.DockerClient, name: str, machine: str) -> Image:
     if made_for != machine:
         raise UserError(
             f"the image {name} is made for {made_for}, and this machine is {machine}",
-            mend=f"build it here (Taxiway's own: {typed('make images')}), or name one for this machine",
+            fix=f"build it here (Taxiway's own: {typed('make images')}), or name one for this machine",
         )
     return found
 
@@ -84,7 +84,7 @@ def _pulled(client: docker.DockerClient, name: str) -> Image:
     except APIError as error:
         raise UserError(
             f"the image {name} is not on this machine, and cannot be pulled: {reason(error)}",
-            mend=f"build it (Taxiway's own: {typed('make images')}), or correct its name",
+            fix=f"build it (Taxiway's own: {typed('make images')}), or correct its name",
         ) from error
 
 

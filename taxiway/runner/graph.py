@@ -57,7 +57,7 @@ class Result:
         state: See `State`.
         outputs: What it gave.
         error: Why it failed.
-        exit_status: 2 for a failure that the user can mend, 1 for any other.
+        exit_status: 2 for a failure that the user can fix, 1 for any other.
         cpu_seconds: What its process used.
         peak_mb: The most memory that it held, in MB.
     """

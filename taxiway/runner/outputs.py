@@ -53,7 +53,7 @@ def _brought(artifact: Json, place: Path, seen: Seen, task: str) -> Json:
     if found is None:
         raise UserError(
             f"{task} wrote its output {place.name!r} to {written}, which only its container saw",
-            mend="write it below the working folder or /tmp, or to the path that the component is given",
+            fix="write it below the working folder or /tmp, or to the path that the component is given",
         )
     if not custom and found == written and not written.is_relative_to(place.parent.parent):
         return {**described, "uri": str(written)}
@@ -66,7 +66,7 @@ def _require_content(artifact: Json, task: str, name: str) -> None:
     if not says and not local_path(artifact["uri"]).exists():
         raise UserError(
             f"{task} wrote nothing for its output {name!r}",
-            mend="write a file or a folder to the path that the component is given, or give the artifact metadata",
+            fix="write a file or a folder to the path that the component is given, or give the artifact metadata",
         )
 
 

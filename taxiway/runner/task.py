@@ -297,7 +297,7 @@ class TaskRunner:
         path = local_path(str(uri).removeprefix("file://"))
         if not path.exists():
             raise UserError(
-                f"{call.name} imports {uri}, which is not there", mend="name a file or folder of this machine"
+                f"{call.name} imports {uri}, which is not there", fix="name a file or folder of this machine"
             )
         metadata = {**importer.get("metadata", {}), "digest": self.digests.tree(path)}
         artifact = {

@@ -114,8 +114,8 @@ def _started(pipeline: Pipeline, home: Home) -> Iterator[tuple[Run, DigestStore]
             (home.work / run_id).mkdir(parents=True)
             stack.callback(shutil.rmtree, home.work / run_id, ignore_errors=True)
         except OSError as error:
-            mend = "name another folder with TAXIWAY_HOME"
-            raise ServiceError(f"{home.root} cannot be written: {error}", mend=mend) from error
+            fix = "name another folder with TAXIWAY_HOME"
+            raise ServiceError(f"{home.root} cannot be written: {error}", fix=fix) from error
         digests = stack.enter_context(contextlib.closing(DigestStore(home.digests)))
         yield Run(run_id, pipeline.name, folder), digests
 

@@ -125,7 +125,7 @@ def refuse(arguments: Sequence[str]) -> None:
         names = " and ".join(f"--{flag.name}" for flag in given)
         raise UserError(
             f"{names}: TF Serving's, not this command's",
-            mend=f"{'; '.join(map(_instead, given))} ({PAGE} has them all)",
+            fix=f"{'; '.join(map(_instead, given))} ({PAGE} has them all)",
         )
 
 

@@ -250,7 +250,7 @@ def _add_socket(server: Any, file: Path, settings: Settings) -> None:
     except RuntimeError as error:
         raise ServiceError(
             f"the socket {file} cannot be listened at: {error}",
-            mend="name a path in a folder that is there, of 107 bytes at most",
+            fix="name a path in a folder that is there, of 107 bytes at most",
         ) from error
 
 
@@ -259,10 +259,10 @@ def _require_unused(file: Path) -> None:
     if not file.exists():
         return
     if not file.is_socket():
-        raise ServiceError(f"{file} is there, and is no socket", mend="name another path")
+        raise ServiceError(f"{file} is there, and is no socket", fix="name another path")
     with socket.socket(socket.AF_UNIX) as connection, suppress(ConnectionRefusedError):
         connection.connect(str(file))
-        raise ServiceError(f"another server listens at the socket {file}", mend="stop it, or name another path")
+        raise ServiceError(f"another server listens at the socket {file}", fix="stop it, or name another path")
 
 
 def _rest_tls(tls: Tls) -> ssl.SSLContext:
@@ -281,7 +281,7 @@ def _grpc_tls(tls: Tls) -> Any:
 
 def _taken(host: str, port: int, error: Exception) -> ServiceError:
     return ServiceError(
-        f"port {port} of {host} cannot be listened at: {error}", mend="name another, or 0 for a free one"
+        f"port {port} of {host} cannot be listened at: {error}", fix="name another, or 0 for a free one"
     )
 
 

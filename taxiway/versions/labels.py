@@ -98,9 +98,9 @@ def load(file: Path, destination: Destination) -> ModelLabels | None:
         text = file.read_text()
         models = _parsed(text).model_config_list.config
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} cannot be read: {error}", mend="name TF Serving's model config file") from error
+        raise UserError(f"{file} cannot be read: {error}", fix="name TF Serving's model config file") from error
     except text_format.ParseError as error:
-        raise UserError(f"{file}: {error}", mend="write it as TF Serving's ModelServerConfig in text format") from error
+        raise UserError(f"{file}: {error}", fix="write it as TF Serving's ModelServerConfig in text format") from error
     place, name = place_of(destination.url), destination.path.rstrip("/").rpartition("/")[2]
     by_path = [model.name for model in models if model.base_path and place_of(model.base_path) == place]
     by_name = [model.name for model in models if model.name == name]

@@ -152,12 +152,12 @@ def at(destination: Destination) -> list[Version]:
         # A driver's own errors come from libraries that only it imports.
         raise ServiceError(
             f"the versions at {destination.url} cannot be read: {type(error).__name__}: {error}",
-            mend="check the URL, the permissions and the network, and run again",
+            fix="check the URL, the permissions and the network, and run again",
         ) from error
     if not found:
         raise UserError(
             f"there is no version at {destination.url}",
-            mend="name the folder or URL that models are pushed to, the one above the versions",
+            fix="name the folder or URL that models are pushed to, the one above the versions",
         )
     return found
 

@@ -46,14 +46,14 @@ def _moved(source: Version, target: Version) -> Version:
     except OSError as error:
         raise ServiceError(
             f"{source.url} could not be moved to {target.url}: {error}",
-            mend="make the destination writable to this user, and run the same command again",
+            fix="make the destination writable to this user, and run the same command again",
         ) from error
     return target
 
 
 def _rename(source: Version, target: Version) -> None:
     if os.path.lexists(target.path):
-        raise UserError(f"{target.url} is there already", mend="look which of the two is wanted, and move the other")
+        raise UserError(f"{target.url} is there already", fix="look which of the two is wanted, and move the other")
     Path(source.path).rename(target.path)
     folder = os.open(Path(target.path).parent, os.O_RDONLY)
     try:
@@ -67,5 +67,5 @@ def _copy_then_remove(source: Version, target: Version) -> None:
     for name in sorted(source.files(), key=lambda name: (name == SAVED_MODEL, name)):
         store.cp_file(f"{source.path}/{name}", f"{target.path}/{name}")
         if store.size(f"{source.path}/{name}") != store.size(f"{target.path}/{name}"):
-            raise ServiceError(f"{target.url}/{name} is no whole copy", mend="run the same command again")
+            raise ServiceError(f"{target.url}/{name} is no whole copy", fix="run the same command again")
     store.rm(source.path, recursive=True)

@@ -49,7 +49,7 @@ def _labelled(destination: Destination, config: Path | None) -> ModelLabels | No
     if config:
         raise UserError(
             f"{config} has no label {STABLE!r} for the model at {destination.url}",
-            mend=f"add version_labels {{ key: '{STABLE}' value: VERSION }} to that model, or leave out --config",
+            fix=f"add version_labels {{ key: '{STABLE}' value: VERSION }} to that model, or leave out --config",
         )
     return None
 
@@ -66,7 +66,7 @@ def _one(versions: Sequence[Version], number: int, destination: Destination) -> 
     for version in versions:
         if version.number == number:
             return version
-    raise UserError(f"there is no version {number} at {destination.url}", mend=f"there are {_numbers(versions)}")
+    raise UserError(f"there is no version {number} at {destination.url}", fix=f"there are {_numbers(versions)}")
 
 
 def _last_blessed(versions: Sequence[Version], origin: Version) -> Version:
@@ -76,18 +76,16 @@ def _last_blessed(versions: Sequence[Version], origin: Version) -> Version:
             return version
     raise UserError(
         f"no version before {origin.number} was blessed",
-        mend=f"name one with --to; before it there are {_numbers(earlier)}",
+        fix=f"name one with --to; before it there are {_numbers(earlier)}",
     )
 
 
 def _require_intact(version: Version) -> None:
     if not version.is_whole():
-        raise DataError(f"{version.url} has no saved_model.pb", mend="name another version with --to")
+        raise DataError(f"{version.url} has no saved_model.pb", fix="name another version with --to")
     recorded = version.recorded_digest()
     if recorded and (found := version.content_digest()) != recorded:
-        raise DataError(
-            f"{version.url} holds {found}, but {recorded} was pushed", mend="name another version with --to"
-        )
+        raise DataError(f"{version.url} holds {found}, but {recorded} was pushed", fix="name another version with --to")
 
 
 def _require_loaded(model: ModelLabels, target: Version, versions: Sequence[Version]) -> None:
@@ -97,7 +95,7 @@ def _require_loaded(model: ModelLabels, target: Version, versions: Sequence[Vers
         raise UserError(
             f"{model.file} has servers load {', '.join(map(str, sorted(loaded))) or 'nothing'} of {model.name!r}, "
             f"not {target.number}: a label on it would be refused",
-            mend="have model_version_policy name that version (specific, or latest with more num_versions) first",
+            fix="have model_version_policy name that version (specific, or latest with more num_versions) first",
         )
 
 
@@ -124,7 +122,7 @@ def plan(url: str, to: int | None = None, config: Path | None = None) -> Plan:
     origin = _one(versions, model.labels[STABLE], destination) if model else (served or versions)[0]
     target = _last_blessed(versions, origin) if to is None else _one(versions, to, destination)
     if target == origin and not target.is_retired:
-        raise UserError(f"{origin.number} is the version that answers already", mend="name another with --to")
+        raise UserError(f"{origin.number} is the version that answers already", fix="name another with --to")
     _require_intact(target)
     if model:
         _require_loaded(model, target, versions)
@@ -155,7 +153,7 @@ def roll_back(planned: Plan, reason: str, store: LineageStore) -> None:
     with retirement.alone(planned.destination):
         if plan(planned.destination.url, planned.target.number, config) != planned:
             raise UserError(
-                f"{planned.destination.url} has changed since this was planned", mend="look at it, and run again"
+                f"{planned.destination.url} has changed since this was planned", fix="look at it, and run again"
             )
         digests = {str(version.number): version.recorded_digest() for version in (planned.origin, planned.target)}
         label = STABLE if planned.config else ""

@@ -533,7 +533,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "label": (
         simple(metric("AUC"), label_key="tip"),
         "the label 'tip' (eval_config.model_specs, label_key) is neither a column of the examples nor returned by a "
-        "preprocessing function\n  mend: the columns there are: amount, city, class, hour, label, share, tags, ",
+        "preprocessing function\n  fix: the columns there are: amount, city, class, hour, label, share, tags, ",
     ),
     "no label": (
         simple(metric("AUC"), label_key=""),
@@ -546,7 +546,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "metric": (
         simple(metric("ExampleCount"), metric("BinaryAcuracy")),
         "eval_config.metrics_specs[0].metrics[1].class_name: there is no metric 'BinaryAcuracy'\n"
-        "  mend: did you mean 'BinaryAccuracy'?",
+        "  fix: did you mean 'BinaryAccuracy'?",
     ),
     "metric's settings": (
         simple(metric("AUC", num_treshold=3)),
@@ -554,16 +554,16 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "field": (
         {"model_specs": [{"label_kee": "label"}]},
-        "eval_config has no field eval_config.model_specs[0].label_kee\n  mend: did you mean 'label_key'?",
+        "eval_config has no field eval_config.model_specs[0].label_kee\n  fix: did you mean 'label_key'?",
     ),
     "deep field": (
         simple({**metric("AUC"), "threshold": {"value_threshold": {"lower": 1}}}),
         "no field eval_config.metrics_specs[0].metrics[0].threshold.value_threshold.lower\n"
-        "  mend: did you mean 'lower_bound'?",
+        "  fix: did you mean 'lower_bound'?",
     ),
     "wrapped value": (
         {"options": {"min_slice_size": {"value": 2}}},
-        "eval_config.options.min_slice_size is {'value': 2}\n  mend: write the bare value: 2",
+        "eval_config.options.min_slice_size is {'value': 2}\n  fix: write the bare value: 2",
     ),
     "type": ({"model_specs": [{"label_key": 3}]}, "eval_config.model_specs[0].label_key is 3: expected string"),
     "several": (
@@ -576,19 +576,19 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "slice": (
         {**simple(metric("AUC")), "slicing_specs": [{"feature_keys": ["citi"]}]},
-        "eval_config.slicing_specs: there is no column 'citi' to slice by\n  mend: did you mean 'city'?",
+        "eval_config.slicing_specs: there is no column 'citi' to slice by\n  fix: did you mean 'city'?",
     ),
     "signature": (
         simple(metric("AUC"), signature_name="serve"),
-        "has no signature 'serve'\n  mend: its signatures: serving_default, transform_features",
+        "has no signature 'serve'\n  fix: its signatures: serving_default, transform_features",
     ),
     "preprocessing function": (
         simple(metric("AUC"), preprocessing_function_names=["transform"]),
-        "has no signature 'transform'\n  mend: its signatures: serving_default, transform_features",
+        "has no signature 'transform'\n  fix: its signatures: serving_default, transform_features",
     ),
     "not a class": (
         {**simple(metric("AUC"), label_key="amount")},
-        "binary metrics take labels from 0 to 1\n  mend: name another label_key",
+        "binary metrics take labels from 0 to 1\n  fix: name another label_key",
     ),
     "two specs": (simple(metric("AUC"), label_keys={"a": "b"}), "only one of label_key or label_keys should be used"),
 }
@@ -779,7 +779,7 @@ def test_a_full_disk_is_not_the_baselines_fault(world: World, tmp_path: Path, mo
 
 
 def test_an_unknown_way_with_baselines_is_refused(world: World, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="on_baseline_failure is 'skip'\n  mend: write 'ignore' or 'fail'"):
+    with pytest.raises(UserError, match="on_baseline_failure is 'skip'\n  fix: write 'ignore' or 'fail'"):
         evaluate(tmp_path, GATED, world.model("binary"), world.parquet, on_baseline_failure="skip")
 
 
@@ -787,7 +787,7 @@ def test_an_unknown_way_with_baselines_is_refused(world: World, tmp_path: Path) 
 
 TEXTS = lists([[b"yes"], [b"no"]] * 10, pa.large_binary())
 LABELS: dict[str, tuple[pa.Array, str]] = {
-    "text": (TEXTS, "the label 'label' is text, such as b'yes', and the metrics take numbers\n  mend: name a column"),
+    "text": (TEXTS, "the label 'label' is text, such as b'yes', and the metrics take numbers\n  fix: name a column"),
     "two a row": (
         lists([[1, 0]] * 20, pa.int64()),
         "TFMA on Beam: unable to pair labels, predictions, and example weights: label=[1 0], prediction=",
@@ -809,7 +809,7 @@ def test_labels_that_metrics_do_not_take_are_named(
     assert said in text
     assert len(text) < 1000
     if "Beam" in said:
-        assert "label" in text.partition("mend")[2]
+        assert "label" in text.partition("fix")[2]
 
 
 def test_weights_and_predictions_that_are_text_are_named(world: World, tmp_path: Path) -> None:

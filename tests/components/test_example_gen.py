@@ -386,7 +386,7 @@ def test_another_delimiter_is_proposed(
     assert generate(file, one_split=True).notes == [proposed]
     write_file(file, f"a{delimiter}b\n1,5{delimiter}2\n")
     said = refused(file)
-    assert f"{file}, line 2: 2 cells, and 1 columns\n  mend: set delimiter={delimiter!r}" in said
+    assert f"{file}, line 2: 2 cells, and 1 columns\n  fix: set delimiter={delimiter!r}" in said
 
 
 def test_a_comma_is_proposed_as_well(generate: Generate, tmp_path: Path) -> None:
@@ -625,7 +625,7 @@ def test_a_parquet_column_that_is_there_twice_is_named(
     twice = pa.table([pa.array([1]), pa.array(["x"]), pa.array([2])], names=["a", "b", "a"])
     pq.write_table(twice, tmp_path / "a.parquet")
     said = refused(tmp_path / "a.parquet", engine=engine)
-    assert said == f"{tmp_path}/a.parquet has the column 'a' twice\n  mend: rename one of them, or leave it out"
+    assert said == f"{tmp_path}/a.parquet has the column 'a' twice\n  fix: rename one of them, or leave it out"
 
 
 def test_parquet_files_that_contradict_each_other_are_refused(refused: Callable[..., str], tmp_path: Path) -> None:
@@ -864,11 +864,11 @@ def test_the_format_is_known_by_the_name_or_told(
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("a.avro", "is Avro, which is not read\n  mend: convert it to Parquet (fastavro reads it)"),
+        ("a.avro", "is Avro, which is not read\n  fix: convert it to Parquet (fastavro reads it)"),
         ("a.bin", "is Avro, which is not read"),
-        ("a.jsonl", "is JSON, which is not read\n  mend: convert it to Parquet (pyarrow.json"),
+        ("a.jsonl", "is JSON, which is not read\n  fix: convert it to Parquet (pyarrow.json"),
         ("a.xlsx", "is Excel, which is not read"),
-        ("a.tsv", 'tells no format\n  mend: set input_format="csv" and delimiter="\\t"'),
+        ("a.tsv", 'tells no format\n  fix: set input_format="csv" and delimiter="\\t"'),
     ],
 )
 def test_a_format_that_is_not_read_is_named(refused: Callable[..., str], tmp_path: Path, name: str, said: str) -> None:

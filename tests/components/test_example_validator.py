@@ -111,7 +111,7 @@ def test_an_anomaly_stops_the_run_and_names_feature_reason_and_value(
         "2 anomalies in the data:\n"
         "  eval: fare: Out-of-range values: Unexpectedly high value: 104>100(upto six significant digits)\n"
         "  eval: payment: Unexpected string values: Examples contain values missing from the schema: Prcard (~50%).\n"
-        "  mend: correct the data, or widen the schema; fail_on_anomalies=False goes on and records them"
+        "  fix: correct the data, or widen the schema; fail_on_anomalies=False goes on and records them"
     )
     assert not (tmp_path / "example_validator" / "anomalies").exists()
 
@@ -164,8 +164,8 @@ def test_environments(given: Given, validate: Any, environment: str) -> None:
 @pytest.mark.parametrize(
     ("schema", "said"),
     [
-        (SCHEMA, "the schema has no environment 'SERVE'\n  mend: it has TRAINING, SERVING"),
-        ('feature { name: "fare" }', "'SERVE'\n  mend: add `default_environment` to the schema; it has none"),
+        (SCHEMA, "the schema has no environment 'SERVE'\n  fix: it has TRAINING, SERVING"),
+        ('feature { name: "fare" }', "'SERVE'\n  fix: add `default_environment` to the schema; it has none"),
     ],
 )
 def test_an_unknown_environment(given: Given, validate: Any, schema: str, said: str) -> None:
@@ -310,21 +310,21 @@ def test_custom_validations_of_pairs(given: Given, validate: Any, fare: float, b
     ("config", "said"),
     [
         (CUSTOM.replace("sql_expression", "sql"), "custom.pbtxt, line 5, column 5: Message type"),
-        (CUSTOM.replace('step: "fare"', 'step: "fair"'), "name the feature 'fair'\n  mend: did you mean 'fare'?"),
+        (CUSTOM.replace('step: "fare"', 'step: "fair"'), "name the feature 'fair'\n  fix: did you mean 'fare'?"),
         (
             CUSTOM.replace("stats.mean", "stats.meen"),
-            "'meen', which is no field of NumericStatistics\n  mend: did you mean",
+            "'meen', which is no field of NumericStatistics\n  fix: did you mean",
         ),
         (CUSTOM.replace("BETWEEN", "BETWIXT"), "cannot be evaluated: "),
-        (CUSTOM.replace("num_stats.max", "string_stats.unique"), "is NULL, not true or false\n  mend: see whether"),
+        (CUSTOM.replace("num_stats.max", "string_stats.unique"), "is NULL, not true or false\n  fix: see whether"),
         (CUSTOM.replace("feature.num_stats.max < 0", "feature.num_stats.max"), "is 19.0, not true or false"),
         (CUSTOM.replace("num_stats.max < 0", "num_stats.histograms < 0"), "which is not a single value"),
         (
             CUSTOM.replace("feature.num_stats.max", "feature_base.num_stats.max"),
-            "names 'feature_base'\n  mend: use feature",
+            "names 'feature_base'\n  fix: use feature",
         ),
         (CUSTOM.replace("feature_path", 'dataset_name: "x" feature_path'), "name the slice 'x'"),
-        (PAIR, "feature_pair_validations compare with other statistics, and there are none\n  mend: give previous_"),
+        (PAIR, "feature_pair_validations compare with other statistics, and there are none\n  fix: give previous_"),
     ],
 )
 def test_broken_custom_validations(given: Given, validate: Any, config: str, said: str, tmp_path: Path) -> None:
@@ -351,7 +351,5 @@ def test_a_broken_schema(given: Given, validate: Any, schema: str, said: str) ->
 def test_damaged_statistics(given: Given, validate: Any) -> None:
     current = given.statistics("current", train=rows())
     (current.path / "Split-train" / "FeatureStats.pb").unlink()
-    with pytest.raises(
-        DataError, match=r"FeatureStats.pb holds no readable statistics: .*\n  mend: run statistics_gen"
-    ):
+    with pytest.raises(DataError, match=r"FeatureStats.pb holds no readable statistics: .*\n  fix: run statistics_gen"):
         validate(current)

@@ -393,7 +393,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
         pytest.skip(f"no small file system can be mounted here: {done.stderr}")
     assert done.stdout.split()[-2:] == ["1", ".pushing.lock"]
     assert f"error: no space is left at {served}, nothing was pushed" in done.stderr
-    assert "mend: free some and run again" in done.stderr
+    assert "fix: free some and run again" in done.stderr
     assert "Traceback" not in done.stderr
     assert names(tmp_path / "push") == []
 

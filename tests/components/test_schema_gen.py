@@ -149,8 +149,8 @@ def test_a_curated_schema_is_kept_byte_for_byte(
         ),
         (CURATED.replace(b"}\n\n", b"\n\n"), "curated.pbtxt, line 6, column 1: "),
         (CURATED.replace(b"FLOAT }", b"DOUBLE }"), "curated.pbtxt, line 6, column 30: "),
-        (CURATED.replace(b"fare", b"f\xe9re"), "curated.pbtxt, line 6: not UTF-8\n  mend: save the file as UTF-8"),
-        (b"", "curated.pbtxt has no features\n  mend: name a schema file with features, or leave schema_file out"),
+        (CURATED.replace(b"fare", b"f\xe9re"), "curated.pbtxt, line 6: not UTF-8\n  fix: save the file as UTF-8"),
+        (b"", "curated.pbtxt has no features\n  fix: name a schema file with features, or leave schema_file out"),
     ],
     ids=["unknown field", "open brace", "unknown value", "not UTF-8", "empty"],
 )
@@ -171,7 +171,7 @@ def test_no_such_schema_file(taxi_statistics: ExampleStatistics, run_stage: Any,
 
 
 def test_an_unknown_split(taxi_statistics: ExampleStatistics, run_stage: Any) -> None:
-    with pytest.raises(UserError, match=r"there is no split 'test' in .*\n  mend: it has train, eval"):
+    with pytest.raises(UserError, match=r"there is no split 'test' in .*\n  fix: it has train, eval"):
         run_stage("schema_gen", {"statistics": taxi_statistics}, {"splits": ["test"]})
 
 

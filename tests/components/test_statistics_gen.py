@@ -304,15 +304,15 @@ def test_the_engine_beam_makes_the_same(
 @pytest.mark.parametrize(
     ("parameters", "said"),
     [
-        ({"engine": "spark"}, 'engine \'spark\' is unknown\n  mend: write engine="direct" or engine="beam"'),
+        ({"engine": "spark"}, 'engine \'spark\' is unknown\n  fix: write engine="direct" or engine="beam"'),
         ({"beam_pipeline_args": ["--runner=FlinkRunner"]}, "are given, but the engine is 'direct'"),
         (
             {"engine": "beam", "beam_pipeline_args": ["--direct_num_worker=2"]},
-            "Beam has no option --direct_num_worker\n  mend: did you mean --direct_num_workers?",
+            "Beam has no option --direct_num_worker\n  fix: did you mean --direct_num_workers?",
         ),
         (
             {"engine": "beam", "options": {"weight_feature": "trip_mile"}},
-            "name 'trip_mile', which is no column\n  mend: did you mean 'trip_miles'?",
+            "name 'trip_mile', which is no column\n  fix: did you mean 'trip_miles'?",
         ),
     ],
 )
@@ -343,7 +343,7 @@ def test_many_distinct_values_as_on_beam() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"num_top_value": 3}, "there is no statistics option 'num_top_value'\n  mend: did you mean 'num_top_values'?"),
+        ({"num_top_value": 3}, "there is no statistics option 'num_top_value'\n  fix: did you mean 'num_top_values'?"),
         ({"num_top_values": "3"}, "the statistics option 'num_top_values' takes int, not '3'"),
         ({"num_top_values": 2.5}, "the statistics option 'num_top_values' takes int, not 2.5"),
         ({"num_top_values": True}, "the statistics option 'num_top_values' takes int, not True"),
@@ -353,12 +353,12 @@ def test_many_distinct_values_as_on_beam() -> None:
         ({"slicing_sqls": []}, "TFDV 1.21 does not slice by SQL; use slicing_columns or slicing_config"),
         ({"slicing_config": {"slicing_spec": []}}, "the statistics option 'slicing_config' is wrong: "),
         ({"slicing_config": {"slicing_specs": [{"slice_keys_sql": "x"}]}}, "'slice_keys_sql' cannot be given here"),
-        ({"weight_feature": "trip_mile"}, "name 'trip_mile', which is no column\n  mend: did you mean 'trip_miles'?"),
-        ({"feature_allowlist": ["fares", "company"]}, "name 'fares', which is no column\n  mend: did you mean 'fare'?"),
-        ({"slicing_columns": ["companie"]}, "name 'companie', which is no column\n  mend: did you mean 'company'?"),
+        ({"weight_feature": "trip_mile"}, "name 'trip_mile', which is no column\n  fix: did you mean 'trip_miles'?"),
+        ({"feature_allowlist": ["fares", "company"]}, "name 'fares', which is no column\n  fix: did you mean 'fare'?"),
+        ({"slicing_columns": ["companie"]}, "name 'companie', which is no column\n  fix: did you mean 'company'?"),
         (
             {"slicing_columns": ["company"], "feature_allowlist": ["fare"]},
-            "use the column 'company', which feature_allowlist leaves out\n  mend: add 'company' to feature_allowlist",
+            "use the column 'company', which feature_allowlist leaves out\n  fix: add 'company' to feature_allowlist",
         ),
     ],
 )
@@ -370,7 +370,7 @@ def test_wrong_options(examples: Examples, run_stage: Any, tmp_path: Path, optio
 
 
 def test_an_unknown_split(examples: Examples, run_stage: Any) -> None:
-    with pytest.raises(UserError, match=r"there is no split 'test' in .*\n  mend: it has train, eval"):
+    with pytest.raises(UserError, match=r"there is no split 'test' in .*\n  fix: it has train, eval"):
         run_stage("statistics_gen", {"examples": examples}, {"splits": ["test"]})
 
 
@@ -395,7 +395,7 @@ def test_weights_that_are_none(
 
 
 def test_weights_that_are_all_zero(taxi: list[pa.RecordBatch]) -> None:
-    said = r"a numeric feature has values in rows of weight 0 only\n  mend: name another weight, or leave such features"
+    said = r"a numeric feature has values in rows of weight 0 only\n  fix: name another weight, or leave such features"
     with pytest.raises(DataError, match=said):
         compute.statistics(taxi, stats_options({"weight_feature": "trip_miles"}))
 
@@ -415,7 +415,7 @@ def test_a_type_that_changes(taxi: list[pa.RecordBatch], monkeypatch: pytest.Mon
 
 def test_slices_by_bytes_that_are_no_text(awkward: list[pa.RecordBatch]) -> None:
     with pytest.raises(
-        DataError, match=r"TFDV cannot slice the data: .*must be valid UTF-8(.|\n)*mend: slice by columns"
+        DataError, match=r"TFDV cannot slice the data: .*must be valid UTF-8(.|\n)*fix: slice by columns"
     ):
         compute.statistics(awkward, stats_options({"slicing_columns": ["blobs"]}))
 

@@ -108,7 +108,7 @@ def test_an_image_of_another_commit_is_refused(
     assert caught.value.code == 2
     here = code_commit()["commit"]
     expected = f"error: taxiway-serve was built from the commit {'0' * 40}, and {here} is checked out\n"
-    assert capsys.readouterr().err == f"{expected}  mend: make images\n"
+    assert capsys.readouterr().err == f"{expected}  fix: make images\n"
     assert not (tmp_path / "sbom").exists()
 
 

@@ -125,7 +125,7 @@ def left_open(x: Optional[str] = None) -> str:  # noqa: UP045
 
 @case(CASES, refused="the parameter 'n' has no value")
 @case(CASES, {"n": "three"}, refused="the parameter 'n' takes a number_integer, not 'three'")
-@case(CASES, {"m": 1}, refused="has no parameter 'm'\n  mend: its parameters are: n")
+@case(CASES, {"m": 1}, refused="has no parameter 'm'\n  fix: its parameters are: n")
 @case(CASES, {"n": "3"}, gives="3")
 @dsl.pipeline(name="required")
 def required(n: int) -> str:

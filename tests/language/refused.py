@@ -96,7 +96,7 @@ def too_long(text: str):
     say(x=text)
 
 
-@case(CASES, fails="the largest parameter is 'x'\n  mend: hand over as an artifact what is so large")
+@case(CASES, fails="the largest parameter is 'x'\n  fix: hand over as an artifact what is so large")
 @dsl.pipeline(name="too-long-an-output")
 def too_long_an_output():
     say(x=long().outputs["out"])

@@ -1,6 +1,6 @@
 """What is wrong with a user's data, settings or code, through the command line on the taxi pipeline.
 
-Each ends with exit status 2 and a text that names the place and what mends it, and leaves nothing half-written.
+Each ends with exit status 2 and a text that names the place and how to fix it, and leaves nothing half-written.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ def failed(done: Done) -> str:
 def test_an_unknown_pipeline_has_its_nearest(copy: Project) -> None:
     shown = refused(copy, "run", "chicago_taxy").shown
     assert (
-        f"there is no pipeline 'chicago_taxy' in {copy.folder}/pipelines\n  mend: did you mean 'chicago_taxi'?" in shown
+        f"there is no pipeline 'chicago_taxy' in {copy.folder}/pipelines\n  fix: did you mean 'chicago_taxi'?" in shown
     )
 
 
 def test_an_unknown_parameter_has_its_nearest(copy: Project) -> None:
     shown = refused(copy, "run", "chicago_taxi", "--param=train_step=5").shown
-    assert "chicago-taxi has no parameter 'train_step'\n  mend: did you mean 'train_steps'?" in shown
+    assert "chicago-taxi has no parameter 'train_step'\n  fix: did you mean 'train_steps'?" in shown
 
 
 def test_a_parameter_of_the_wrong_type(copy: Project) -> None:
@@ -75,7 +75,7 @@ def test_a_damaged_lineage_store(taxi: Taxi, tmp_path: Path) -> None:
     shown = refused(project, "run", "chicago_taxi").shown
     store = Home(project.home).lineage
     assert f"the lineage store {store} is damaged or is no SQLite file" in shown
-    assert f"mend: move it away: mv {store} {store}.damaged" in shown
+    assert f"fix: move it away: mv {store} {store}.damaged" in shown
     assert not list(project.home.glob("artifacts/*/*/*"))
 
 
@@ -89,7 +89,7 @@ def test_data_that_differ_from_their_dvc_file(copy: Project) -> None:
     assert re.search(
         r"data differs from data\.dvc: expected 30df3fd1676e2609cb19a36213cbc1d7\.dir, found [0-9a-f]{32}\.dir "
         r"\(data/chicago_taxi/data\.csv is changed\)\n"
-        r" +mend: `dvc checkout --force data/chicago_taxi/data\.csv` restores the tracked data, "
+        r" +fix: `dvc checkout --force data/chicago_taxi/data\.csv` restores the tracked data, "
         r"`dvc add data/chicago_taxi/data\.csv` accepts the present; "
         r"or take the data as they are, unversioned: --param allow_unversioned=true",
         done.shown,
@@ -126,7 +126,7 @@ def test_an_anomaly_names_feature_reason_and_value(taxi: Taxi, copy: Project) ->
     assert failed(done) == "example-validator"
     for split in ("train", "eval"):
         assert re.search(rf"{split}: payment_type: Unexpected string values: .* schema: Cash \(~\d\d%\)", done.shown)
-    assert "mend: correct the data, or widen the schema" in done.shown
+    assert "fix: correct the data, or widen the schema" in done.shown
     assert "anomalies" not in json.dumps(done.record["tasks"]["example-validator"]["outputs"])
 
 
@@ -140,7 +140,7 @@ def test_a_module_without_run_fn(copy: Project) -> None:
     done = run(copy, QUICK)
     assert failed(done) == "trainer"
     assert f"{copy.folder / MODEL} defines no run_fn\n" in done.shown
-    assert "mend: define run_fn there (it has " in done.shown
+    assert "fix: define run_fn there (it has " in done.shown
     # What does not depend on run_fn is as it was.
     assert {done.states[task] for task in DATA_STAGES} == {"CACHED"}
 
@@ -164,7 +164,7 @@ def test_a_loss_that_becomes_nan(copy: Project) -> None:
     done = run(copy, QUICK)
     assert failed(done) == "trainer"
     assert re.search(r"the loss became NaN: \d+ of the trained model's variables hold NaN", done.shown)
-    assert "mend: lower the learning rate" in done.shown
+    assert "fix: lower the learning rate" in done.shown
 
 
 def test_a_label_that_is_missing_at_the_evaluation(copy: Project) -> None:
@@ -172,7 +172,7 @@ def test_a_label_that_is_missing_at_the_evaluation(copy: Project) -> None:
     done = run(copy, CACHED, f"eval_config={config}")
     assert failed(done) == "evaluator"
     assert re.search(r"label.*'big_tip'", done.shown)
-    assert "mend: " in done.shown
+    assert "fix: " in done.shown
 
 
 # Where the model goes
@@ -184,5 +184,5 @@ def test_a_destination_that_cannot_be_written(copy: Project, destination: str) -
     done = run(copy, CACHED, f"destination={destination}")
     assert failed(done) in {"baseline", "pusher"}
     assert destination in done.shown
-    assert "mend: " in done.shown
+    assert "fix: " in done.shown
     assert (copy.folder / "notes.txt").read_text() == "a file\n"

@@ -44,7 +44,7 @@ def test_changed_data_are_not_overwritten(checkout: Path, taxi_csv: Path) -> Non
     file.write_text("fare\n1\n")
     text = (
         r"data differs from data\.dvc: expected 30df3fd\w+\.dir, found \w+\.dir\n"
-        r"  mend: `rm \S+/data/chicago_taxi/data\.csv`, then `make .*data`, restores the trips; `dvc .*add "
+        r"  fix: `rm \S+/data/chicago_taxi/data\.csv`, then `make .*data`, restores the trips; `dvc .*add "
     )
     with pytest.raises(DataError, match=text):
         data.put_taxi_data(checkout, taxi_csv)

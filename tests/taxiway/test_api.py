@@ -101,8 +101,8 @@ def test_parameters_are_plain_values(home: Path) -> None:
 @pytest.mark.parametrize(
     ("parameters", "text"),
     [
-        ({"options": {}, "numbers": []}, r"the parameter 'text' has no value\n  mend: give one with --param text="),
-        ({"txt": "b"}, r"the pipeline takes-everything has no parameter 'txt'\n  mend: did you mean 'text'\?"),
+        ({"options": {}, "numbers": []}, r"the parameter 'text' has no value\n  fix: give one with --param text="),
+        ({"txt": "b"}, r"the pipeline takes-everything has no parameter 'txt'\n  fix: did you mean 'text'\?"),
         ({"numbers": "one", "text": "", "options": {}}, r"the parameter 'numbers' takes a list, not 'one'"),
         (
             {"share": True, "text": "", "options": {}, "numbers": []},

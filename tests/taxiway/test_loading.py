@@ -86,7 +86,7 @@ def test_a_component_alone_is_a_pipeline_of_one_task(here: Path) -> None:
 
 def test_of_several_components_none_is_guessed() -> None:
     Path("components_only.py").write_text(COMPONENT.format(name="one") + COMPONENT.format(name="two"))
-    with pytest.raises(UserError, match=r"defines no pipeline, and 2 components: one, two\n  mend: decorate with"):
+    with pytest.raises(UserError, match=r"defines no pipeline, and 2 components: one, two\n  fix: decorate with"):
         loading.load("components_only.py")
 
 

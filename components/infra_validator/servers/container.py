@@ -76,12 +76,12 @@ class ContainerServer:
         except (ImageNotFound, NotFound) as error:
             raise UserError(
                 f"the image {settings.image!r} is not there and cannot be pulled: {error.explanation}",
-                mend="correct serving.docker.image, or pull it",
+                fix="correct serving.docker.image, or pull it",
             ) from error
         except APIError as error:
             raise ServiceError(
                 f"no container of {settings.image!r} can be started: {error.explanation or error}",
-                mend="look at the settings in serving.docker and at the container engine",
+                fix="look at the settings in serving.docker and at the container engine",
             ) from error
 
 
@@ -92,7 +92,7 @@ def _connected(socket: str) -> docker.DockerClient:
     except (DockerException, OSError) as error:
         raise ServiceError(
             f"no container engine answers at {socket}: {error}",
-            mend="start Docker or Podman, or name its URL in serving.docker.socket or DOCKER_HOST",
+            fix="start Docker or Podman, or name its URL in serving.docker.socket or DOCKER_HOST",
         ) from error
     return client
 

@@ -24,7 +24,7 @@ def link_tree(source: Path, target: Path) -> None:
 
 def _link(source: Path, target: Path) -> None:
     if not source.is_file():
-        raise DataError(f"{source} is a link that leads nowhere", mend="remove it, or bring back its target")
+        raise DataError(f"{source} is a link that leads nowhere", fix="remove it, or bring back its target")
     try:
         os.link(source.resolve(), target)
     except OSError:

@@ -68,7 +68,7 @@ class Kubernetes:
         if ("://" in self.staging) == bool(self.volume_claim):
             raise UserError(
                 f"serving.kubernetes.staging is {self.staging!r}, and volume_claim {self.volume_claim!r}",
-                mend="give a folder and the claim that is mounted there, or a URL and no claim",
+                fix="give a folder and the claim that is mounted there, or a URL and no claim",
             )
 
 
@@ -82,7 +82,7 @@ def _known(name: Any, known: Mapping[str, Any], where: str) -> Any:
         return known[name]
     near = difflib.get_close_matches(str(name), known, n=1)
     there = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known) or 'none'}"
-    raise UserError(f"{where} has no {name!r}", mend=there)
+    raise UserError(f"{where} has no {name!r}", fix=there)
 
 
 def _require_type(value: Any, attribute: Field[Any], where: str) -> None:
@@ -100,17 +100,17 @@ def parse(serving: Mapping[str, Any]) -> Platform:
     """
     if len(serving) != 1:
         raise UserError(
-            f"serving names {', '.join(map(repr, serving)) or 'nothing'}", mend=f"name one of {', '.join(_PLATFORMS)}"
+            f"serving names {', '.join(map(repr, serving)) or 'nothing'}", fix=f"name one of {', '.join(_PLATFORMS)}"
         )
     [(name, settings)] = serving.items()
     kind, where = _known(name, _PLATFORMS, "serving"), f"serving.{name}"
     if not isinstance(settings, Mapping):
-        raise UserError(f"{where} takes a map of settings, not {settings!r}", mend=f'write {{"{name}": {{...}}}}')
+        raise UserError(f"{where} takes a map of settings, not {settings!r}", fix=f'write {{"{name}": {{...}}}}')
     attributes = {attribute.name: attribute for attribute in fields(kind)}
     for key, value in settings.items():
         _require_type(value, _known(key, attributes, where), where)
     for key, attribute in attributes.items():
         if attribute.default is MISSING and attribute.default_factory is MISSING and not settings.get(key):
-            raise UserError(f"{where}.{key} is missing", mend=f"give the {key}")
+            raise UserError(f"{where}.{key} is missing", fix=f"give the {key}")
     platform: Platform = kind(**settings)
     return platform

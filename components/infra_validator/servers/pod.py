@@ -80,11 +80,11 @@ class PodServer:
             kind = UserError if error.status in (400, 403, 404, 422) else ServiceError
             raise kind(
                 f"no pod can be made in the namespace {self._namespace}: {error.status} {error.reason} {error.body}",
-                mend="look at serving.kubernetes, and at what the stage's service account may do",
+                fix="look at serving.kubernetes, and at what the stage's service account may do",
             ) from error
         except HTTPError as error:
             raise ServiceError(
-                f"the Kubernetes API does not answer: {error}", mend="look at the cluster, and run again"
+                f"the Kubernetes API does not answer: {error}", fix="look at the cluster, and run again"
             ) from error
 
     def _require_image(self, status: Any) -> None:
@@ -93,7 +93,7 @@ class PodServer:
             if waiting and waiting.reason in _NO_IMAGE:
                 raise UserError(
                     f"the image {self._image!r} cannot be pulled: {waiting.message or waiting.reason}",
-                    mend="correct serving.kubernetes.image, or give the service account a pull secret",
+                    fix="correct serving.kubernetes.image, or give the service account a pull secret",
                 )
 
 
@@ -147,7 +147,7 @@ def connected() -> client.CoreV1Api:
     except (config.ConfigException, OSError) as error:
         raise UserError(
             f"there is no Kubernetes cluster to serve the candidate in: {error}",
-            mend="run in a cluster, or set KUBECONFIG, or serve elsewhere",
+            fix="run in a cluster, or set KUBECONFIG, or serve elsewhere",
         ) from error
     return client.CoreV1Api()
 
@@ -160,7 +160,7 @@ def _copy(base: Path, staged: str) -> None:
         # A driver's own errors come from libraries that only it imports.
         raise ServiceError(
             f"the candidate cannot be copied to {staged}: {type(error).__name__}: {error}",
-            mend="look at serving.kubernetes.staging, its credentials and its space",
+            fix="look at serving.kubernetes.staging, its credentials and its space",
         ) from error
 
 

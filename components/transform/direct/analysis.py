@@ -57,7 +57,7 @@ def _write(
             folder, preprocessing_fn, used.specs, str(scratch), fingerprint, known, {}, None
         )
     except (ValueError, RuntimeError) as error:
-        raise UserError(f"preprocessing_fn: {error}", mend="change preprocessing_fn as TFT says") from error
+        raise UserError(f"preprocessing_fn: {error}", fix="change preprocessing_fn as TFT says") from error
 
 
 def _place_metadata(graph: Path, assets: dict[str, str]) -> None:

@@ -266,7 +266,7 @@ def _format_large(_: nodes.OperationDef, results: dict[Any, Sequence[Any]]) -> t
 def _join_boundaries(_: nodes.OperationDef, boundaries: np.ndarray) -> tuple[np.ndarray, ...]:
     if not len(boundaries):
         raise DataError(
-            "tft.bucketize_per_key finds no buckets: there are no rows", mend="analyze a split that has rows"
+            "tft.bucketize_per_key finds no buckets: there are no rows", fix="analyze a split that has rows"
         )
     joined: tuple[np.ndarray, ...] = _beam_impls()._join_boundary_rows(boundaries)
     return joined

@@ -71,7 +71,7 @@ class Trace:
             return list(graph_tools.get_dependent_inputs(self.graph, self.inputs, needed))
         except ValueError as error:
             raise UserError(
-                f"preprocessing_fn: {error}", mend="call analyzers outside of tf.cond, tf.while_loop and tf.function"
+                f"preprocessing_fn: {error}", fix="call analyzers outside of tf.cond, tf.while_loop and tf.function"
             ) from error
 
 
@@ -116,7 +116,7 @@ def _check(outputs: Tensors) -> None:
         kind = output.dtype.name if hasattr(output, "dtype") else type(output).__name__
         if kind not in ("int64", "float32", "string"):
             raise UserError(
-                f"preprocessing_fn returns {kind} as {name!r}", mend="return int64, float32 or string (tf.cast)"
+                f"preprocessing_fn returns {kind} as {name!r}", fix="return int64, float32 or string (tf.cast)"
             )
 
 
@@ -133,7 +133,7 @@ def evaluated(function: Callable[[Tensors], Any], batch: TensorBatch) -> Any:
         said = error.message.split("[[")[0].strip().splitlines()
         raise DataError(
             f"preprocessing_fn fails on {batch.where}: {said[-1] if said else error}",
-            mend="correct the rows, or let preprocessing_fn take them",
+            fix="correct the rows, or let preprocessing_fn take them",
         ) from error
 
 

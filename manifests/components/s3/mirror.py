@@ -41,7 +41,7 @@ def _fetch(version: Version, folder: Path) -> None:
     # A version that something else than Taxiway pushed has no record.
     if recorded and staging.content_digest() != recorded:
         shutil.rmtree(staging.path)
-        raise DataError(f"{version.url} is not what was pushed: its digest differs", mend="push the model again")
+        raise DataError(f"{version.url} is not what was pushed: its digest differs", fix="push the model again")
     Path(staging.path).rename(folder / version.name)
     print(f"fetched {version.url}")
 

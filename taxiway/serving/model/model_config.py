@@ -103,12 +103,12 @@ def models(config: Any, where: str, folder: Path | None = None) -> list[ModelSet
     # A request's message does not know all fields.
     config = config_messages.model_server_config().FromString(config.SerializeToString())
     if config.WhichOneof("config") != "model_config_list":
-        raise UserError(f"{where} has no model_config_list", mend="list the models there; custom configs are not taken")
+        raise UserError(f"{where} has no model_config_list", fix="list the models there; custom configs are not taken")
     found = [_model(each, where, folder) for each in config.model_config_list.config]
     names = [model.name for model in found]
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"{where} names the model {name!r} twice", mend="give each model a name of its own")
+            raise UserError(f"{where} names the model {name!r} twice", fix="give each model a name of its own")
     for each in config.model_config_list.config:
         for said in config_messages.without_effect(each):
             _log.warning("%s: model %r: %s", where, each.name, said)
@@ -144,7 +144,7 @@ def load_monitoring(file: Path) -> tuple[str, ...]:
     if not _PATH.fullmatch(path) or path in OWN_PATHS or is_model_path(path):
         raise UserError(
             f"{file}: the path of prometheus_config is {path!r}",
-            mend=f'write one such as "{METRICS_PATHS[1]}", which has no other meaning here',
+            fix=f'write one such as "{METRICS_PATHS[1]}", which has no other meaning here',
         )
     if not message.prometheus_config.enable:
         _log.warning("%s: prometheus_config does not say `enable: true`; there are no metrics", file)
@@ -156,29 +156,29 @@ def _parsed(file: Path, message: Message, what: str) -> Any:
     try:
         return text_format.Parse(file.read_text(), message)
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} cannot be read: {error}", mend=f"name a file with {what}") from error
+        raise UserError(f"{file} cannot be read: {error}", fix=f"name a file with {what}") from error
     except text_format.ParseError as error:
         # TF Serving's words, which its users look for.
         name = message.DESCRIPTOR.full_name
         raise UserError(
-            f"Error parsing text-format {name}: {file}: {error}", mend=f"write it as {what} in text format"
+            f"Error parsing text-format {name}: {file}: {error}", fix=f"write it as {what} in text format"
         ) from error
 
 
 def _model(config: Any, where: str, folder: Path | None) -> ModelSettings:
     place = f"{where}: model {config.name!r}"
     if not config.name:
-        raise UserError(f"{where}: a model has no name", mend="give it a name")
+        raise UserError(f"{where}: a model has no name", fix="give it a name")
     _require_tensorflow(config, place)
     if not config.base_path or "://" in config.base_path:
         raise UserError(
             f"{place}: base_path is {config.base_path!r}",
-            mend="name a folder of this machine, with versions in it",
+            fix="name a folder of this machine, with versions in it",
         )
     base_path = Path(config.base_path)
     if not base_path.is_absolute():
         if folder is None:
-            raise UserError(f"{place}: base_path {config.base_path!r} is not absolute", mend="write the whole path")
+            raise UserError(f"{place}: base_path {config.base_path!r} is not absolute", fix="write the whole path")
         base_path = folder / base_path
     return ModelSettings(
         config.name,
@@ -191,29 +191,29 @@ def _model(config: Any, where: str, folder: Path | None) -> ModelSettings:
 
 def _require_tensorflow(config: Any, place: str) -> None:
     if config.model_type and config.model_platform:
-        raise UserError(f"{place}: both model_type and model_platform are there", mend="leave model_type out")
+        raise UserError(f"{place}: both model_type and model_platform are there", fix="leave model_type out")
     if config.model_type not in (model_server_config_pb2.MODEL_TYPE_UNSPECIFIED, model_server_config_pb2.TENSORFLOW):
         kind = model_server_config_pb2.ModelType.Name(config.model_type)
-        raise UserError(f"{place}: model_type is {kind}", mend='write `model_platform: "tensorflow"` instead')
+        raise UserError(f"{place}: model_type is {kind}", fix='write `model_platform: "tensorflow"` instead')
     if config.model_platform not in ("", "tensorflow"):
-        raise UserError(f"{place}: model_platform is {config.model_platform!r}", mend='write "tensorflow"')
+        raise UserError(f"{place}: model_platform is {config.model_platform!r}", fix='write "tensorflow"')
 
 
 def _policy(policy: Any, place: str) -> VersionPolicy:
     kind: Literal["latest", "all", "specific"] = policy.WhichOneof("policy_choice") or "latest"
     if kind == "specific" and not policy.specific.versions:
-        raise UserError(f"{place}: the specific policy names no version", mend="write `specific { versions: N }`")
+        raise UserError(f"{place}: the specific policy names no version", fix="write `specific { versions: N }`")
     return VersionPolicy(kind, policy.latest.num_versions or 1, frozenset(policy.specific.versions))
 
 
 def _logging(config: logging_config_pb2.LoggingConfig, place: str, folder: Path | None) -> Logging:
     collector, rate = config.log_collector_config, config.sampling_config.sampling_rate
     if collector.type not in ("", "file"):
-        raise UserError(f"{place}: the log collector type is {collector.type!r}", mend='write "file"')
+        raise UserError(f"{place}: the log collector type is {collector.type!r}", fix='write "file"')
     if not collector.filename_prefix:
-        raise UserError(f"{place}: logging_config has no filename_prefix", mend="say where the logs go")
+        raise UserError(f"{place}: logging_config has no filename_prefix", fix="say where the logs go")
     if not 0 <= rate <= 1:
-        raise UserError(f"{place}: sampling_rate is {rate}", mend="write a share between 0 and 1")
+        raise UserError(f"{place}: sampling_rate is {rate}", fix="write a share between 0 and 1")
     return Logging((folder or Path("/")) / collector.filename_prefix, rate)
 
 
@@ -222,15 +222,15 @@ def _require_in_range(parameters: Batching, given: Collection[str], file: Path) 
     for each in fields(parameters):
         value = getattr(parameters, each.name)
         if each.name in given and type(value) is int and value < least.get(each.name, 1):
-            raise UserError(f"{file}: {each.name} is {value}", mend=f"write {least.get(each.name, 1)} or more")
+            raise UserError(f"{file}: {each.name} is {value}", fix=f"write {least.get(each.name, 1)} or more")
     sizes = parameters.allowed_batch_sizes
     if sizes and (sorted(set(sizes)) != list(sizes) or sizes[0] < 1 or sizes[-1] != parameters.max_batch_size):
         raise UserError(
             f"{file}: allowed_batch_sizes are {list(sizes)}, max_batch_size is {parameters.max_batch_size}",
-            mend="write sizes that increase, the last of them max_batch_size",
+            fix="write sizes that increase, the last of them max_batch_size",
         )
     if parameters.most_rows > parameters.max_batch_size:
         raise UserError(
             f"{file}: max_execution_batch_size is {parameters.most_rows}, max_batch_size {parameters.max_batch_size}",
-            mend="write a max_execution_batch_size that is not larger",
+            fix="write a max_execution_batch_size that is not larger",
         )

@@ -305,7 +305,7 @@ def test_other_records_are_no_logs(tmp_path: Path) -> None:
 
 def test_logs_are_only_read(tmp_path: Path, logs: Examples, parquet: Examples) -> None:
     assert [written_format(artifact) for artifact in (logs, parquet)] == [PARQUET, PARQUET]
-    with pytest.raises(UserError, match="nothing is trained on prediction_log examples\n  mend: pass them through"):
+    with pytest.raises(UserError, match="nothing is trained on prediction_log examples\n  fix: pass them through"):
         data_accessor(payload_format(logs))
 
 
@@ -369,7 +369,7 @@ def test_a_feature_that_changes_its_type_is_named(
 ) -> None:
     assert refused(write(tmp_path, *files), batch_rows=batch_rows) == (
         f"{where}: the feature 'x' is FLOAT, and INT before\n"
-        "  mend: send every feature with one type, and set apart the logs of requests that did not"
+        "  fix: send every feature with one type, and set apart the logs of requests that did not"
     )
 
 
@@ -391,7 +391,7 @@ def test_a_type_that_changes_stops_the_statistics(tmp_path: Path, run_stage: Any
 
 
 def test_a_split_without_a_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"there is no folder .*/Split-serving\n  mend: put the files of the split"):
+    with pytest.raises(DataError, match=r"there is no folder .*/Split-serving\n  fix: put the files of the split"):
         list(read_batches(Examples(tmp_path, dict(METADATA)), "serving"))
 
 

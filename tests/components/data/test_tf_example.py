@@ -80,7 +80,7 @@ def test_what_parses_by_luck_is_named(record: bytes, tmp_path: Path) -> None:
     written = write(tmp_path, *[GOOD] * 3, record, GOOD)
     # In the second batch.
     said = refused(lambda: list(read_batches(written, "train", batch_rows=2)))
-    assert said.startswith(f"{tmp_path}/Split-train/data.tfrecord, record 4: {FAULTS[record]}\n  mend: ")
+    assert said.startswith(f"{tmp_path}/Split-train/data.tfrecord, record 4: {FAULTS[record]}\n  fix: ")
 
 
 @pytest.mark.parametrize("record", SOUND.values(), ids=SOUND)
@@ -137,7 +137,7 @@ def read_logs(folder: Path, records: Iterable[bytes]) -> list[dict[str, Any]]:
 
 def test_a_request_of_a_sequence_is_named(tmp_path: Path) -> None:
     said = refused(lambda: read_logs(tmp_path, [classify(GOOD), classify(GOOD, SEQUENCE)]))
-    assert re.search(r"record 2: what was asked is a tf.SequenceExample, .* lost\n  mend: send tf.Examples", said)
+    assert re.search(r"record 2: what was asked is a tf.SequenceExample, .* lost\n  fix: send tf.Examples", said)
 
 
 @pytest.mark.parametrize("record", [SEQUENCE, classify(GOOD, model="")])

@@ -31,10 +31,10 @@ def test_a_stage_runs_from_the_command_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["psher", "--executor-input", "{}"], "error: there is no stage 'psher'\n  mend: did you mean 'pusher'?\n"),
+        (["psher", "--executor-input", "{}"], "error: there is no stage 'psher'\n  fix: did you mean 'pusher'?\n"),
         (
             ["x", "--executor-input", "{}"],
-            f"error: there is no stage 'x'\n  mend: the stages are {', '.join(STAGES)}\n",
+            f"error: there is no stage 'x'\n  fix: the stages are {', '.join(STAGES)}\n",
         ),
         (["pusher", "--executor-input", "{"], "error: --executor-input is not JSON: "),
         (["pusher", "--executor-input", "[]"], "error: --executor-input is no JSON object: []"),
@@ -116,7 +116,7 @@ def test_modules_that_are_none_are_refused(text: str, said: str, tmp_path: Path)
     done = run("pusher", "--executor-input", "{}", "--modules", text, env={**os.environ, "TMPDIR": str(tmp_path)})
     assert done.returncode == 2
     assert f"error: {said}" in done.stderr
-    assert "  mend: compile the pipeline again with --inline-modules\n" in done.stderr
+    assert "  fix: compile the pipeline again with --inline-modules\n" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -240,7 +240,7 @@ def test_a_lone_file_of_keras_is_refused_and_its_hint_works(train: Train, tmp_pa
     with pytest.raises(UserError, match=r"run_fn saved \S+\.(keras|h5), a file of Keras, and no SavedModel") as raised:
         train(f"{module}    model.save({where})\n")
     assert list((tmp_path / "out").iterdir()) == []
-    hint = raised.value.mend.removeprefix("end it with ").partition(";")[0]
+    hint = raised.value.fix.removeprefix("end it with ").partition(";")[0]
     outputs = train(f"{module}    model.save({where})\n    {hint}\n", folder="mended")
     assert (outputs["model"].path / "Format-Serving" / "saved_model.pb").is_file()
 
@@ -256,7 +256,7 @@ OPENERS = {
 def test_a_module_that_opens_parquet_as_records_is_told_the_payload_format(train: Train, opens: str) -> None:
     with pytest.raises(UserError, match=r"user_out\.py raised (.|\n)*DataLossError(.|\n)*in run_fn") as raised:
         train(f"{KERAS}\ndef run_fn(fn_args):\n    {opens}\n")
-    assert raised.value.mend.startswith('the examples are Parquet: set payload_format="tf_example" in ExampleGen')
+    assert raised.value.fix.startswith('the examples are Parquet: set payload_format="tf_example" in ExampleGen')
 
 
 def test_a_module_that_opens_records_itself_reads_tf_examples(train: Train, tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_a_module_that_opens_records_itself_reads_tf_examples(train: Train, tmp_
 def test_another_loss_of_data_is_left_as_it_is(train: Train) -> None:
     with pytest.raises(UserError, match="bad magic number") as raised:
         train("def run_fn(fn_args):\n    raise tf.errors.DataLossError(None, None, 'bad magic number')")
-    assert raised.value.mend == ""
+    assert raised.value.fix == ""
 
 
 def test_an_infinity_in_the_model_is_kept(train: Train) -> None:
@@ -284,16 +284,16 @@ def test_an_infinity_in_the_model_is_kept(train: Train) -> None:
     [
         (
             "def train_fn(fn_args): pass",
-            r"user_out\.py defines no run_fn\n  mend: define run_fn there \(it has .*train_fn",
+            r"user_out\.py defines no run_fn\n  fix: define run_fn there \(it has .*train_fn",
         ),
         (
             "def run_fn(fn_args):\n    save([1.0, float('nan')], fn_args)",
             r"the loss became NaN: 1 of the trained model's variables hold NaN, 'weight/\S+' among them\n"
-            "  mend: lower the learning rate",
+            "  fix: lower the learning rate",
         ),
         (
             "def run_fn(fn_args):\n    pass",
-            r"run_fn saved no model to \S+/out/model/Format-Serving\n  mend: end it with tf.saved_model.save",
+            r"run_fn saved no model to \S+/out/model/Format-Serving\n  fix: end it with tf.saved_model.save",
         ),
         (
             "def run_fn(fn_args):\n    save(1.0, fn_args)\n    tf.constant([1, 2]) + tf.constant([1, 2, 3])",
@@ -321,7 +321,7 @@ def test_what_a_killed_run_left_does_not_count(train: Train, tmp_path: Path) -> 
 
 
 def test_an_unknown_split(train: Train) -> None:
-    with pytest.raises(UserError, match=r"there is no split 'test' in .*\n  mend: it has train, more, eval"):
+    with pytest.raises(UserError, match=r"there is no split 'test' in .*\n  fix: it has train, more, eval"):
         train("def run_fn(fn_args): pass", eval_splits=["test"])
 
 

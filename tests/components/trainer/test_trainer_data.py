@@ -219,7 +219,7 @@ def test_a_schema_without_features(patterns: dict[str, str]) -> None:
 
 
 def test_an_unknown_label(patterns: dict[str, str]) -> None:
-    with pytest.raises(UserError, match=r"the schema has no tensor 'tips' for the label\n  mend: it has filled, label"):
+    with pytest.raises(UserError, match=r"the schema has no tensor 'tips' for the label\n  fix: it has filled, label"):
         _read(patterns[PARQUET], label_key="tips")
 
 

@@ -197,7 +197,7 @@ def test_a_server_in_an_image_takes_no_libraries(tmp_path: Path) -> None:
     serving = {"docker": {"image": "tensorflow/serving:2.19.0"}}
     status, said = infra_validated(tmp_path, examples, tmp_path, custom_ops=["tensorflow_text"], serving=serving)
     assert status == 2
-    assert "mend: build the operations into the server that the image runs, and leave custom_ops out" in said
+    assert "fix: build the operations into the server that the image runs, and leave custom_ops out" in said
 
 
 @pytest.mark.parametrize(
@@ -229,8 +229,8 @@ def test_another_error_is_no_missing_operation() -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("no_such_module", "cannot be imported: No module named 'no_such_module'\n  mend: install it, or name its .so"),
-        ("nothing.so", "there is no file nothing.so of custom operations\n  mend: correct the path"),
+        ("no_such_module", "cannot be imported: No module named 'no_such_module'\n  fix: install it, or name its .so"),
+        ("nothing.so", "there is no file nothing.so of custom operations\n  fix: correct the path"),
         ("broken.so", "the library 'broken.so' of custom operations does not load: "),
         ("raises.py", "raises.py raised RuntimeError: no"),
     ],

@@ -354,9 +354,9 @@ def test_a_module_that_ends_the_process_does_not_pass_for_done(write: Write, end
 
 def test_errors_of_taxiway_pass_through(write: Write) -> None:
     write(
-        "model.py", "from components.contract.errors import UserError\ndef run_fn(): raise UserError('said', mend='so')"
+        "model.py", "from components.contract.errors import UserError\ndef run_fn(): raise UserError('said', fix='so')"
     )
-    with pytest.raises(UserError, match=r"^said\n  mend: so$"):
+    with pytest.raises(UserError, match=r"^said\n  fix: so$"):
         user_modules.call(user_modules.load("model.py", "run_fn"))
 
 

@@ -296,7 +296,7 @@ def test_changed_data_are_refused_with_what_settles_it(repository: Path) -> None
     output = dvc_outputs.tracked_outputs([repository / "data"])[repository / "data"]
     assert str(refusal.value) == (
         f"data differs from data.dvc: expected {expected}, found {_digest(output)} (data/taxi/trips.csv is changed)\n"
-        "  mend: `dvc checkout --force data/taxi/trips.csv` restores the tracked data, `dvc add data/taxi/trips.csv` "
+        "  fix: `dvc checkout --force data/taxi/trips.csv` restores the tracked data, `dvc add data/taxi/trips.csv` "
         "accepts the present; or take the data as they are, unversioned: ExampleGen(..., allow_unversioned=True)"
     )
     changed = data_versions.describe("data/taxi", allow_unversioned=True)
@@ -380,12 +380,12 @@ def carry_out(line: str) -> None:
 def refusal(path: str) -> str:
     with pytest.raises(UserError) as refused:
         data_versions.describe(path)
-    return refused.value.mend
+    return refused.value.fix
 
 
-def commands(mend: str) -> list[str]:
-    found = re.findall(r"`([^`]+)`", mend)
-    assert found, mend
+def commands(fix: str) -> list[str]:
+    found = re.findall(r"`([^`]+)`", fix)
+    assert found, fix
     return found
 
 
@@ -451,10 +451,10 @@ def test_the_commands_for_untracked_data_work_as_printed(
         monkeypatch.chdir(tmp_path)
     if place == "Git alone":
         git(tmp_path, "init", "--quiet")
-    mend = refusal(path)
+    fix = refusal(path)
     if place == "ignored":
         (repository / ".dvcignore").unlink()
-    for line in commands(mend):
+    for line in commands(fix):
         carry_out(line)
     assert data_versions.describe("data/tr ips.csv" if place == "outside" else path)["versioned"]
 
@@ -501,13 +501,13 @@ def test_data_without_any_repository(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "text"),
     [
-        ("data/taxy", "there is no data/taxy: no 'taxy' in .*/data\n  mend: the nearest names: taxi"),
+        ("data/taxy", "there is no data/taxy: no 'taxy' in .*/data\n  fix: the nearest names: taxi"),
         ("data/taxy/*.csv", "there is no data/taxy/\\*.csv: no 'taxy' in .*"),
         ("data/taxi/*.parquet", r"the pattern data/taxi/\*\.parquet matches no file"),
         ("empty", "the folder empty holds no data files"),
-        ("data@v9", "there is no revision 'v9' in .*repository\n  mend: the nearest: v2, v1"),
-        ("data/taxy@v1", "there is no data/taxy@v1: no 'taxy' in data of that revision\n  mend: .*: taxi"),
-        ("dada@v1", "there is no dada@v1: no 'dada' in . of that revision\n  mend: .*: data"),
+        ("data@v9", "there is no revision 'v9' in .*repository\n  fix: the nearest: v2, v1"),
+        ("data/taxy@v1", "there is no data/taxy@v1: no 'taxy' in data of that revision\n  fix: .*: taxi"),
+        ("dada@v1", "there is no dada@v1: no 'dada' in . of that revision\n  fix: .*: data"),
         ("data/*.parquet@v1", r"the pattern data/\*\.parquet@v1 matches no file"),
     ],
 )
@@ -528,7 +528,7 @@ def test_tracked_data_that_were_not_pulled(repository: Path) -> None:
     shutil.rmtree(repository / "data")
     shutil.rmtree(repository / ".dvc/cache")
     with pytest.raises(
-        DataError, match=r"data/taxi is not here, though data\.dvc tracks it\n  mend: dvc pull data\.dvc"
+        DataError, match=r"data/taxi is not here, though data\.dvc tracks it\n  fix: dvc pull data\.dvc"
     ):
         data_versions.describe("data/taxi")
 
@@ -538,9 +538,7 @@ def test_a_link_into_a_cleared_cache(repository: Path) -> None:
     dvc(repository, "checkout", "--relink")
     assert content("data/taxi/trips.csv") == {"trips.csv": MORE_TRIPS}
     shutil.rmtree(repository / ".dvc/cache")
-    with pytest.raises(
-        DataError, match=r"trips\.csv of .*data\.dvc is not there or links to nothing\n  mend: dvc pull"
-    ):
+    with pytest.raises(DataError, match=r"trips\.csv of .*data\.dvc is not there or links to nothing\n  fix: dvc pull"):
         data_versions.describe("data/taxi")
 
 
@@ -721,7 +719,7 @@ def test_a_push_to_s3_and_back(repository: Path, bucket: str, s3_server: str, tm
     clone = tmp_path / "clone"
     # v2 had no remote yet: the present settings hold.
     assert content("data/taxi@v2", repo=str(clone)) == {"trips.csv": MORE_TRIPS, "years/2013/fähre.csv": TRIPS}
-    with pytest.raises(DataError, match=r"mend: dvc --cd .*clone pull data\.dvc"):
+    with pytest.raises(DataError, match=r"fix: dvc --cd .*clone pull data\.dvc"):
         data_versions.describe("data/taxi", repo=str(clone))
     dvc(clone, "pull")
     assert content("data/taxi/trips.csv", repo=str(clone)) == {"trips.csv": MORE_TRIPS}

@@ -89,9 +89,9 @@ def served(serving: dict):
 @pytest.mark.parametrize(
     ("serving", "said"),
     [
-        ({"docker": {"imag": "x"}}, "serving.docker has no 'imag'\n  mend: did you mean 'image'?"),
-        ({"docker": {}}, "serving.docker.image is missing\n  mend: give the image"),
-        ({}, "serving names nothing\n  mend: name one of local, docker, kubernetes"),
+        ({"docker": {"imag": "x"}}, "serving.docker has no 'imag'\n  fix: did you mean 'image'?"),
+        ({"docker": {}}, "serving.docker.image is missing\n  fix: give the image"),
+        ({}, "serving names nothing\n  fix: name one of local, docker, kubernetes"),
     ],
 )
 def test_a_place_to_serve_that_does_not_exist(serving: dict[str, Any], said: str) -> None:
@@ -226,12 +226,12 @@ def test_a_placeholder_that_nothing_fills_is_named() -> None:
     assert _findings(unfilled) == [
         "echo: the placeholder {{$.pipeline_jobname}} is not known",
         "echo: the placeholder {{$.inputs.parameters['a']}} names 'a', which this task does not have\n"
-        "  mend: pass the value to the task as an argument",
+        "  fix: pass the value to the task as an argument",
     ]
 
 
 def test_an_unknown_parameter_has_its_nearest() -> None:
-    with pytest.raises(UserError, match=r"no parameter 'modul'\n  mend: did you mean 'module'"):
+    with pytest.raises(UserError, match=r"no parameter 'modul'\n  fix: did you mean 'module'"):
         _findings(sound, modul="x")
 
 
@@ -300,7 +300,7 @@ def test_a_sound_evaluation_has_no_findings(trained: Path) -> None:
 SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "field": (
         {"model_spec": []},
-        "eval_config has no field eval_config.model_spec\n  mend: did you mean 'model_specs'?",
+        "eval_config has no field eval_config.model_spec\n  fix: did you mean 'model_specs'?",
     ),
     "value": (
         _changed(options={"min_slice_size": "many"}),
@@ -308,11 +308,11 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "metric": (
         _changed(metrics_specs=[{"metrics": [{"class_name": "Auc"}]}]),
-        "eval_config.metrics_specs[0].metrics[0].class_name: there is no metric 'Auc'\n  mend: did you mean 'AUC'?",
+        "eval_config.metrics_specs[0].metrics[0].class_name: there is no metric 'Auc'\n  fix: did you mean 'AUC'?",
     ),
     "metric's settings": (
         _changed(metrics_specs=[{"metrics": [{"class_name": "AUC", "config": '{"num_treshold": 5}'}]}]),
-        "eval_config.metrics_specs[0].metrics[0]: AUC has no setting 'num_treshold'\n  mend: did you mean 'num_thresh",
+        "eval_config.metrics_specs[0].metrics[0]: AUC has no setting 'num_treshold'\n  fix: did you mean 'num_thresh",
     ),
     "metric's JSON": (
         _changed(metrics_specs=[{"metrics": [{"class_name": "AUC", "config": "num_thresholds=5"}]}]),
@@ -320,12 +320,12 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "metric of one's own": (
         _changed(metrics_specs=[{"metrics": [{"class_name": "Tip", "module": "helper"}]}]),
-        "eval_config.metrics_specs[0].metrics[0].class_name: helper has no 'Tip'\n  mend: it has save",
+        "eval_config.metrics_specs[0].metrics[0].class_name: helper has no 'Tip'\n  fix: it has save",
     ),
     "label": (
         _changed(label_key="tip"),
         "eval_config.model_specs[0].label_key: 'tip' is no column of the data, and no module names it\n"
-        "  mend: did you mean 'tips'?",
+        "  fix: did you mean 'tips'?",
     ),
     "no label": (_changed(label_key=""), "eval_config.model_specs names no label_key, and AUC needs labels"),
     "weight": (

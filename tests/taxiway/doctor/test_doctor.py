@@ -112,7 +112,7 @@ def test_nothing_that_stays_silent_is_waited_for_long(tmp_path: Path) -> None:
         "namespace": "unknown",
         "rights": "unknown",
     }
-    assert lines["Kubeflow"]["mend"] == "ask again with --timeout 30"
+    assert lines["Kubeflow"]["fix"] == "ask again with --timeout 30"
     assert done.returncode == 1
     assert seconds < 20
 
@@ -141,12 +141,13 @@ def test_a_parameter_that_the_pipeline_does_not_have(tmp_path: Path) -> None:
     done = doctor(tmp_path, "--pipeline", str(ROOT / "pipelines/chicago_taxi/pipeline.yaml"), "-p", "steps=1", "--json")
     line = lines_of(done)["pipeline"]
     assert line["found"] == "the pipeline chicago-taxi has no parameter 'steps'"
-    assert line["mend"] == "did you mean 'eval_steps'?"
+    assert line["fix"] == "did you mean 'eval_steps'?"
 
 
 def test_it_imports_no_tensorflow_and_starts_quickly(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from taxiway.cli import doctor; from taxiway.doctor import cluster, laptop, servers, stores;"
+        "import sys; from pathlib import Path; from taxiway.cli import doctor;"
+        "from taxiway.doctor import cluster, laptop, servers, stores;"
         "from taxiway.doctor.findings import Use;"
         "[c.look() for module in (laptop, servers, stores, cluster) for c in module.checks(Use(Path.cwd()))];"
         "print([name for name in ('tensorflow', 'tfx', 'apache_beam', 'kfp', 'kubernetes') if name in sys.modules])"
@@ -280,7 +281,7 @@ def test_wheels_against_their_ranges(checkout: Callable[..., None]) -> None:
     line = laptop_line("wheels")
     assert line.state is State.MISSING
     assert line.found == f"rich {metadata.version('rich')} is not >=99; nothing-of-that-name is not installed"
-    assert line.mend.endswith("python -m pip install 'rich>=99' 'nothing-of-that-name<2'")
+    assert line.fix.endswith("python -m pip install 'rich>=99' 'nothing-of-that-name<2'")
 
 
 def test_wheels_against_the_lock(checkout: Callable[..., None], tmp_path: Path) -> None:
@@ -299,7 +300,7 @@ def test_wheels_against_the_lock(checkout: Callable[..., None], tmp_path: Path) 
         f"not as in requirements.lock: rich {metadata.version('rich')}, locked ==1.0; "
         f"docker {metadata.version('docker')}, locked ==1.0"
     )
-    assert line.mend == f"python -m pip install --require-hashes -r {tmp_path}/requirements.lock"
+    assert line.fix == f"python -m pip install --require-hashes -r {tmp_path}/requirements.lock"
 
 
 def test_without_a_checkout_the_ranges_are_those_of_the_installed_package(
@@ -315,7 +316,7 @@ def test_without_a_checkout_the_ranges_are_those_of_the_installed_package(
 def test_a_python_that_is_out_of_range(checkout: Callable[..., None]) -> None:
     checkout(python=">=4")
     line = laptop_line("Python")
-    assert (line.state, line.mend) == (State.MISSING, "install such a Python, then: make setup")
+    assert (line.state, line.fix) == (State.MISSING, "install such a Python, then: make setup")
     assert line.found.endswith("; Taxiway needs >=4")
 
 
@@ -331,7 +332,7 @@ def test_glibc_against_what_the_wheels_were_made_for(
     line = laptop_line("glibc")
     assert line.state is State.MISSING
     assert line.found.endswith("; the wheels need 9.1")
-    assert line.mend == "make setup  # makes a Debian 13 root"
+    assert line.fix == "make setup  # makes a Debian 13 root"
 
 
 def test_the_glibc_of_this_machine() -> None:
@@ -399,7 +400,7 @@ def test_an_engine_that_is_not_running(monkeypatch: pytest.MonkeyPatch, tmp_path
         monkeypatch.setenv("DOCKER_HOST", url)
         line = laptop_line("container engine", runner="docker")
         assert (line.state, line.found[: len(url)]) == (State.MISSING, url)
-        assert line.mend == "systemctl --user start podman.socket, or sudo systemctl start docker"
+        assert line.fix == "systemctl --user start podman.socket, or sudo systemctl start docker"
 
 
 def test_no_right_to_the_socket(engine: type[Engine], tmp_path: Path) -> None:
@@ -407,7 +408,7 @@ def test_no_right_to_the_socket(engine: type[Engine], tmp_path: Path) -> None:
     with without_roots_rights():
         line = laptop_line("container engine", runner="docker")
     assert (line.state, line.found) == (State.MISSING, f"unix://{tmp_path}/engine.sock: no right to use it")
-    assert line.mend == 'sudo usermod --append --groups docker "$USER"  # then log in again'
+    assert line.fix == 'sudo usermod --append --groups docker "$USER"  # then log in again'
 
 
 @contextmanager
@@ -454,7 +455,7 @@ def test_the_image_that_a_pipeline_names(tmp_path: Path, image: str, state: Stat
     assert line.state is state
     assert line.found.startswith(f"{image} (infra-validator)")
     if state is State.WARNING:
-        assert line.mend == f"name tensorflow/serving:{metadata.version('tensorflow')} in infra-validator"
+        assert line.fix == f"name tensorflow/serving:{metadata.version('tensorflow')} in infra-validator"
 
 
 def test_manifests_that_say_nothing(tmp_path: Path) -> None:

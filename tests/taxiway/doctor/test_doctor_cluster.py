@@ -128,11 +128,11 @@ def test_without_a_kubeconfig_only_a_named_namespace_misses_it(
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    mend = f"kubectl config use-context NAME  # or, for a cluster on this machine: {typed('make kind-up')}"
+    fix = f"kubectl config use-context NAME  # or, for a cluster on this machine: {typed('make kind-up')}"
     found = "there is no kubeconfig"
-    assert look("kubectl context", namespace="") == [Line("kubectl context", State.ABSENT, found, mend)]
-    assert look("kubectl context") == [Line("kubectl context", State.MISSING, found, mend)]
-    assert look("rights") == [Line("rights", State.UNKNOWN, found, mend)]
+    assert look("kubectl context", namespace="") == [Line("kubectl context", State.ABSENT, found, fix)]
+    assert look("kubectl context") == [Line("kubectl context", State.MISSING, found, fix)]
+    assert look("rights") == [Line("rights", State.UNKNOWN, found, fix)]
 
 
 def test_a_context_that_is_not_there(api: Server, look: Look) -> None:
@@ -205,7 +205,7 @@ def test_a_namespace_that_may_not_be_seen_fails_nothing(api: Server, look: Look)
     message = 'namespaces "ml" is forbidden: User "me" cannot get resource "namespaces"'
     api.answers["/api/v1/namespaces/ml"] = (403, {"message": message})
     [line] = look("namespace")
-    assert (line.state, line.mend) == (State.UNKNOWN, "kubectl auth can-i --list")
+    assert (line.state, line.fix) == (State.UNKNOWN, "kubectl auth can-i --list")
     assert line.found == f"here answers 403: {message}"
 
 
@@ -239,7 +239,7 @@ def test_rights_that_a_kubeflow_of_several_users_asks_for(
     [line] = look("rights", host="" if several is None else api.url)
     found = f"may not create runs, create pipelines in ml, which {which} Kubeflow of several users asks for"
     assert (line.state, line.found) == (state, found)
-    assert "--clusterrole=kubeflow-pipelines-edit" in line.mend
+    assert "--clusterrole=kubeflow-pipelines-edit" in line.fix
 
 
 # Nodes
@@ -267,7 +267,7 @@ SPOT = {"key": "spot", "effect": "NoExecute"}
 
 
 @pytest.mark.parametrize(
-    ("nodes", "found", "mend"),
+    ("nodes", "found", "fix"),
     [
         ([], "the cluster has no nodes", "kubectl get nodes"),
         (
@@ -298,9 +298,9 @@ SPOT = {"key": "spot", "effect": "NoExecute"}
     ],
     ids=["no node", "no GPU", "little memory", "label", "taint", "little cpu"],
 )
-def test_a_task_that_no_node_takes(api: Server, look: Look, nodes: list[Any], found: str, mend: str) -> None:
+def test_a_task_that_no_node_takes(api: Server, look: Look, nodes: list[Any], found: str, fix: str) -> None:
     api.answers["/api/v1/nodes"] = (200, {"items": nodes})
-    assert look("nodes", tasks=MUCH) == [Line("nodes for work", State.MISSING, found, mend)]
+    assert look("nodes", tasks=MUCH) == [Line("nodes for work", State.MISSING, found, fix)]
 
 
 TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
@@ -458,9 +458,9 @@ def test_the_known_holes_of_a_kubeflow(host: Server) -> None:
         f"2.18.0 at {host.url} takes the IR 2.1.0; before 2.18.1 there are known holes: "
         "GHSA-rhjm-6347-5x33, CVE-2026-54745, CVE-2026-77596"
     )
-    assert "env/platform-agnostic?ref=2.18.1" in line.mend
+    assert "env/platform-agnostic?ref=2.18.1" in line.fix
     host.answers[HEALTH] = (200, {"tag_name": "2.18.0", "multi_user": True})
-    assert kubeflow_line(host.url).mend == "upgrade to a Kubeflow whose Pipelines are 2.18.1 or later"
+    assert kubeflow_line(host.url).fix == "upgrade to a Kubeflow whose Pipelines are 2.18.1 or later"
 
 
 def test_a_kubeflow_that_is_older_than_what_compiled_the_pipeline(host: Server) -> None:
@@ -500,12 +500,12 @@ def test_a_kubeflow_that_wants_to_know_who_asks(host: Server, tmp_path: Path, st
     host.answers[HEALTH] = (status, {"error": "no"})
     line = kubeflow_line(host.url, namespace="ml")
     assert (line.state, line.found) == (State.MISSING, f"{host.url} wants a token ({status})")
-    assert line.mend == f"{CREATE}FILE, then --token-file FILE"
+    assert line.fix == f"{CREATE}FILE, then --token-file FILE"
     token = tmp_path / "token"
     token.write_text("of last year")
     line = kubeflow_line(host.url, namespace="ml", token_file=token)
     assert line.found == f"{host.url} refuses the token in {token}, which may have expired ({status})"
-    assert line.mend == f"{CREATE}{token}"
+    assert line.fix == f"{CREATE}{token}"
 
 
 def test_a_token(host: Server, tmp_path: Path) -> None:
@@ -533,7 +533,7 @@ def test_a_host_where_nobody_listens() -> None:
     assert line.state is State.MISSING
     assert line.found.startswith(f"{url} does not answer: ")
     assert "Connection refused" in line.found
-    assert line.mend.startswith("kubectl port-forward --namespace kubeflow service/ml-pipeline-ui 8080:80")
+    assert line.fix.startswith("kubectl port-forward --namespace kubeflow service/ml-pipeline-ui 8080:80")
 
 
 @pytest.mark.parametrize(

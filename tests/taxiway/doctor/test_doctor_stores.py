@@ -56,7 +56,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     line = remote_line(repository(tmp_path / "repo", url=str(tmp_path / "unplugged")))
     assert line.state is State.MISSING
     assert line.found.endswith("unplugged: there is nothing of that name")
-    assert line.mend == "dvc remote modify store url URL"
+    assert line.fix == "dvc remote modify store url URL"
 
 
 def test_a_bucket_that_answers_though_nothing_was_pushed_yet(tmp_path: Path, bucket: str, s3_server: str) -> None:
@@ -108,19 +108,19 @@ def test_a_web_server_answers_for_itself(tmp_path: Path, status: int, state: Sta
 
 def test_no_remote_and_no_repository_fail_nothing(tmp_path: Path) -> None:
     line = remote_line(tmp_path)
-    assert (line.state, line.mend) == (State.ABSENT, "dvc init")
+    assert (line.state, line.fix) == (State.ABSENT, "dvc init")
     with Repo.init(str(tmp_path), no_scm=True):
         pass
     line = remote_line(tmp_path)
     assert (line.state, line.found) == (State.ABSENT, "none is configured")
-    assert line.mend == "dvc remote add --default NAME URL"
+    assert line.fix == "dvc remote add --default NAME URL"
 
 
 def test_a_broken_dvc_configuration(tmp_path: Path) -> None:
     repository(tmp_path, url="s3://x")
     (tmp_path / ".dvc/config").write_text("[core\nremote")
     line = remote_line(tmp_path)
-    assert (line.state, line.mend) == (State.MISSING, "dvc remote list")
+    assert (line.state, line.fix) == (State.MISSING, "dvc remote list")
 
 
 # Model stores
@@ -144,19 +144,19 @@ def test_a_driver_that_is_not_installed() -> None:
     [line] = store_lines("abfs://models/taxi")
     assert line.state is State.MISSING
     assert line.found.startswith("abfs://models/taxi: ")
-    assert "adlfs" in line.mend
+    assert "adlfs" in line.fix
 
 
 def test_a_scheme_that_nobody_knows() -> None:
     [line] = store_lines("s4://models")
-    assert (line.state, line.mend) == (State.MISSING, "name a folder, s3:// or gs://")
+    assert (line.state, line.fix) == (State.MISSING, "name a folder, s3:// or gs://")
 
 
 def test_a_folder_of_a_pod_is_no_store() -> None:
     [line] = store_lines("served/taxi", namespace="ml")
     assert line.state is State.WARNING
     assert line.found == "served/taxi is a folder of a pod, and goes with it"
-    assert line.mend == "name an object store: --param destination=s3://BUCKET/MODELS"
+    assert line.fix == "name an object store: --param destination=s3://BUCKET/MODELS"
 
 
 def test_a_folder_of_a_mounted_volume_is_one() -> None:

@@ -117,7 +117,7 @@ def test_a_profile_that_is_not_there() -> None:
     with pytest.raises(UserError) as raised:
         compilation.compiled("chicago_taxi", ["gpus"])
     assert str(raised.value) == (
-        "the pipeline chicago-taxi has no profile 'gpus'\n  mend: its profiles are: gpu, cluster, s3"
+        "the pipeline chicago-taxi has no profile 'gpus'\n  fix: its profiles are: gpu, cluster, s3"
     )
 
 
@@ -137,7 +137,7 @@ def test_resources_for_a_task_that_is_not_there() -> None:
             ExampleGen(input_path="data")
 
     assert str(raised.value) == (
-        "resources are named for 'examplegen', which is no task of the pipeline\n  mend: did you mean 'example-gen'?"
+        "resources are named for 'examplegen', which is no task of the pipeline\n  fix: did you mean 'example-gen'?"
     )
 
 

@@ -95,12 +95,12 @@ def test_a_failed_pod_is_named_with_its_last_words(kubeflow: Kubeflow, small: Pi
     kubeflow.logs[pod] = (
         "I1121 03:00:01 1 launcher_v2.go:90] input ComponentSpec\n"
         "looking for models\n"
-        "error: /models cannot be read\n  mend: mount it\n"
+        "error: /models cannot be read\n  fix: mount it\n"
         "F1121 03:00:02 1 main.go:60] failed to execute component: exit status 2\n"
     )
     failed = look("FAILED", {"example-gen": ("SUCCEEDED", 20), "baseline": ("FAILED", 8)}, error="a task failed")
     run, shown = _follow(kubeflow, small, failed)
-    assert run.tasks["baseline"].error == f"the pod {pod} failed\n/models cannot be read\n  mend: mount it"
+    assert run.tasks["baseline"].error == f"the pod {pod} failed\n/models cannot be read\n  fix: mount it"
     assert "small failed in 60.0 s (1 done, 1 failed)" in shown
     assert f"\nbaseline failed\n  the pod {pod} failed\n  /models cannot be read\n" in shown
     assert "  resume    taxiway submit" in shown
@@ -121,7 +121,7 @@ def test_a_pod_that_used_too_much_memory(kubeflow: Kubeflow, small: Pipeline) ->
     run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
     assert run.tasks["baseline"].error.splitlines()[1:] == [
         "OOMKilled: it used more memory than it may",
-        "  mend: give it more in the pipeline's resources (memory_limit)",
+        "  fix: give it more in the pipeline's resources (memory_limit)",
     ]
 
 
@@ -129,9 +129,9 @@ def test_an_image_for_other_processors(kubeflow: Kubeflow, small: Pipeline) -> N
     said = "failed to execute component: fork/exec /usr/lib/taxiway/bin/python: exec format error"
     kubeflow.logs[impl_pod("baseline")] = f"F1121 03:00:02 1 main.go:60] {said}\n"
     run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
-    *_, last, mend = run.tasks["baseline"].error.splitlines()
+    *_, last, fix = run.tasks["baseline"].error.splitlines()
     assert last.endswith("exec format error")
-    assert mend == "  mend: build the image for the nodes' processors, or choose other nodes by node_selector"
+    assert fix == "  fix: build the image for the nodes' processors, or choose other nodes by node_selector"
 
 
 def test_a_pod_that_is_gone_with_its_log(kubeflow: Kubeflow, small: Pipeline) -> None:
@@ -161,7 +161,7 @@ UNSCHEDULABLE = "0/3 nodes are available: 3 node(s) didn't match Pod's node affi
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "mend"),
+    ("status", "said", "fix"),
     [
         (
             {"conditions": [{"type": "PodScheduled", "status": "False", "message": UNSCHEDULABLE}]},
@@ -215,7 +215,7 @@ UNSCHEDULABLE = "0/3 nodes are available: 3 node(s) didn't match Pod's node affi
         ),
     ],
 )
-def test_why_a_pod_waits_is_said_once(kubeflow: Kubeflow, status: Any, said: str, mend: str) -> None:
+def test_why_a_pod_waits_is_said_once(kubeflow: Kubeflow, status: Any, said: str, fix: str) -> None:
     """A pipeline that asks for a GPU where there is none, and the like."""
     pipeline = compilation.compiled(SMALL, ["gpu"])
     pod = impl_pod("baseline")
@@ -225,7 +225,7 @@ def test_why_a_pod_waits_is_said_once(kubeflow: Kubeflow, status: Any, said: str
         _, shown = _follow(kubeflow, pipeline, waiting, waiting, look("FAILED", {}), table=table)
         assert f"baseline waits: the pod {pod} cannot start: " in shown
         assert said in shown
-        assert mend in shown
+        assert fix in shown
         assert shown.count("cannot start") == 1
 
 
@@ -275,7 +275,7 @@ def test_a_token_that_expires_during_the_wait(kubeflow: Kubeflow, small: Pipelin
     with pytest.raises(UserError) as raised:
         _follow(kubeflow, small, look("RUNNING", {}))
     assert "wants to know who you are (401: Jwt is expired)" in raised.value.what
-    assert raised.value.mend.endswith("; the run goes on: taxiway again")
+    assert raised.value.fix.endswith("; the run goes on: taxiway again")
 
 
 def test_a_short_silence_is_waited_out(kubeflow: Kubeflow, small: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,7 +296,7 @@ def test_a_long_silence_ends_the_wait(kubeflow: Kubeflow, small: Pipeline, monke
     kubeflow.overrides["GET /apis/v2beta1/runs/run-0"] = (503, b"no healthy upstream")
     with pytest.raises(ServiceError, match="failed to read the run: 503: no healthy upstream") as raised:
         _follow(kubeflow, small, look("RUNNING", {}))
-    assert raised.value.mend == "look again later; the run goes on: taxiway again"
+    assert raised.value.fix == "look again later; the run goes on: taxiway again"
 
 
 def test_ids_of_nodes_are_argo_s() -> None:

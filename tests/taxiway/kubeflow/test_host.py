@@ -23,7 +23,7 @@ def _refused(url: str, *, token_file: Path | None = None, namespace: str = "") -
 
 def test_a_url_without_a_scheme_is_refused() -> None:
     assert _refused("localhost:8080") == (
-        "localhost:8080 is no URL\n  mend: write http://localhost:8080 or https://localhost:8080"
+        "localhost:8080 is no URL\n  fix: write http://localhost:8080 or https://localhost:8080"
     )
 
 
@@ -34,7 +34,7 @@ def test_a_host_where_nothing_answers() -> None:
     with pytest.raises(ServiceError) as raised:
         Host(url)
     assert f"nothing answers at {url}: " in str(raised.value)
-    assert "kubectl --namespace kubeflow port-forward service/ml-pipeline-ui 8080:80" in raised.value.mend
+    assert "kubectl --namespace kubeflow port-forward service/ml-pipeline-ui 8080:80" in raised.value.fix
 
 
 def test_a_host_that_is_not_kubeflow(kubeflow: Kubeflow) -> None:
@@ -63,13 +63,13 @@ def test_a_kubeflow_without_the_second_api(kubeflow: Kubeflow) -> None:
     kubeflow.overrides["GET /apis/v1beta1/healthz"] = (200, b'{"tag_name": "1.8.5"}')
     said = _refused(kubeflow.url)
     assert said.startswith(f"Kubeflow Pipelines 1.8.5 at {kubeflow.url} refuses the pipeline (IR 2.1.0, ")
-    assert "mend: upgrade it to 2.18.1" in said
+    assert "fix: upgrade it to 2.18.1" in said
 
 
 def test_a_host_that_wants_a_token(kubeflow: Kubeflow) -> None:
     kubeflow.token = "fresh"
     said = _refused(kubeflow.url)
-    assert said.startswith(f"{kubeflow.url} wants to know who you are (401: Jwt is expired)\n  mend: give a token: ")
+    assert said.startswith(f"{kubeflow.url} wants to know who you are (401: Jwt is expired)\n  fix: give a token: ")
 
 
 def test_a_login_page_in_the_way(kubeflow: Kubeflow) -> None:
@@ -83,7 +83,7 @@ def test_an_expired_token(kubeflow: Kubeflow, tmp_path: Path) -> None:
     file.write_text("stale\n")
     assert _refused(kubeflow.url, token_file=file) == (
         f"{kubeflow.url} refuses the token in {file}, which may have expired (401: Jwt is expired)\n"
-        f"  mend: write a new one into {file}"
+        f"  fix: write a new one into {file}"
     )
 
 
@@ -113,7 +113,7 @@ def test_a_kubeflow_of_several_users_wants_a_namespace(kubeflow: Kubeflow) -> No
     kubeflow.multi_user = True
     assert _refused(kubeflow.url) == (
         f"the Kubeflow at {kubeflow.url} has a namespace for each user, and none is given\n"
-        "  mend: give yours with --namespace"
+        "  fix: give yours with --namespace"
     )
     assert Host(kubeflow.url, "ann").namespace == "ann"
 

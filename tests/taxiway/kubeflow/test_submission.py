@@ -70,7 +70,7 @@ def test_a_kubeflow_that_refuses_the_ir(kubeflow: Kubeflow, small: Pipeline) -> 
             f"Kubeflow Pipelines 2.0.5 at {kubeflow.url} refuses the pipeline (IR 2.1.0"
         )
         assert 'unknown field "secretNameParameter"' in str(raised.value)
-        assert "mend: upgrade it to 2.18.1" in str(raised.value)
+        assert "fix: upgrade it to 2.18.1" in str(raised.value)
 
 
 def test_a_namespace_without_rights(kubeflow: Kubeflow, small: Pipeline) -> None:
@@ -80,7 +80,7 @@ def test_a_namespace_without_rights(kubeflow: Kubeflow, small: Pipeline) -> None
         submission.submit(Host(kubeflow.url, "bob"), small, GIVEN, "tips")
     assert str(raised.value) == (
         "no right to start a run in the namespace bob: User 'ann' is not authorized with reason: no role binding\n"
-        "  mend: ask its owner to make you a contributor (kubeflow-edit in bob), or name another"
+        "  fix: ask its owner to make you a contributor (kubeflow-edit in bob), or name another"
     )
 
 
@@ -107,7 +107,7 @@ def test_a_schedule_makes_a_recurring_run(kubeflow: Kubeflow, small: Pipeline) -
 def test_a_schedule_that_is_none(cron: str) -> None:
     with pytest.raises(UserError, match="has not five fields, nor six") as raised:
         submission.cron_with_seconds(cron)
-    assert raised.value.mend == "every day at three: '0 3 * * *'"
+    assert raised.value.fix == "every day at three: '0 3 * * *'"
 
 
 @pytest.mark.parametrize("cron", ["@daily", "@every 1h", "30 0 3 ? * MON-FRI"])

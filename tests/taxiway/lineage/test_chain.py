@@ -218,7 +218,7 @@ def test_a_version_that_was_replaced_is_traced_to_what_lies_there_now(flow, stor
 
 
 def test_a_digest_needs_a_store():
-    with pytest.raises(UserError, match="there is no lineage store to look deadbeef up in\n  mend: give the folder"):
+    with pytest.raises(UserError, match="there is no lineage store to look deadbeef up in\n  fix: give the folder"):
         trace("deadbeef")
 
 

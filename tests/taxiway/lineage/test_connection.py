@@ -92,7 +92,7 @@ def test_grpc_settings_come_from_the_url():
 
 @pytest.mark.parametrize("connection", ["postgres://db/lineage", "grpc://", "grpc://host:http"])
 def test_another_scheme_is_refused_with_those_there_are(connection):
-    with pytest.raises(UserError, match=r"names no lineage store\n  mend: .*mysql://user:password@host:port/database"):
+    with pytest.raises(UserError, match=r"names no lineage store\n  fix: .*mysql://user:password@host:port/database"):
         LineageStore.open(connection)
 
 

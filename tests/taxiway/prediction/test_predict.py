@@ -152,7 +152,7 @@ BAD_FILES: list[tuple[str, str, type[TaxiwayError], str]] = [
         UserError,
         "{file} has no column 'company', which the signature 'serving_default' takes",
     ),
-    ("r.csv", "fare,trips,campany\n1,2,a\n", UserError, "mend: rename the column 'campany'?"),
+    ("r.csv", "fare,trips,campany\n1,2,a\n", UserError, "fix: rename the column 'campany'?"),
     ("r.csv", HEAD + "1,2\n", DataError, "{file}: CSV parse error: Expected 3 columns, got 2"),
     ("r.csv", "fare,fare\n1,2\n", DataError, "{file} has the column 'fare' twice"),
     ("r.csv", "fare,fare \n1,2\n", DataError, "{file} has the column 'fare' twice"),
@@ -199,7 +199,7 @@ BAD_FILES: list[tuple[str, str, type[TaxiwayError], str]] = [
         "r.txt",
         "",
         UserError,
-        "{file} has no ending that tells its format\n  mend: end it in .csv, .parquet, .json, .jsonl",
+        "{file} has no ending that tells its format\n  fix: end it in .csv, .parquet, .json, .jsonl",
     ),
     (
         "r.csv",
@@ -223,9 +223,9 @@ def test_a_missing_file_signature_or_schema_is_refused(predict, tmp_path):
     with pytest.raises(UserError, match=r"there is no file .*none\.csv"):
         predict(tmp_path / "none.csv")
     file = written(tmp_path, "rows.csv", ROWS)
-    with pytest.raises(UserError, match="the model has no signature 'exmples'\n  mend: did you mean 'examples'"):
+    with pytest.raises(UserError, match="the model has no signature 'exmples'\n  fix: did you mean 'examples'"):
         predict(file, "exmples")
-    with pytest.raises(UserError, match="mend: it has examples, serving_default, vectors"):
+    with pytest.raises(UserError, match="fix: it has examples, serving_default, vectors"):
         predict(file, "1")
     with pytest.raises(UserError, match=r"the schema .*none cannot be read"):
         predict(file, "examples", schema=tmp_path / "none")
@@ -241,7 +241,7 @@ def test_a_missing_file_signature_or_schema_is_refused(predict, tmp_path):
 def test_an_unknown_model_is_told_in_the_servers_words(predict, tmp_path):
     with pytest.raises(UserError) as raised:
         predict(written(tmp_path, "rows.csv", ROWS), model=Model("tax"))
-    assert "has no model tax: Servable not found for request: Latest(tax)\n  mend: correct --model" in str(raised.value)
+    assert "has no model tax: Servable not found for request: Latest(tax)\n  fix: correct --model" in str(raised.value)
 
 
 @pytest.mark.parametrize("scheme", ["", "http://"])
@@ -256,7 +256,7 @@ def test_addresses_and_certificates_are_looked_at_first(tmp_path, server):
     for address in ("localhost", "localhost:", "ftp://localhost:1", "a b:1", ""):
         with pytest.raises(UserError, match="is no server's address"):
             connect(address, Model("taxi"), rest=False, tls=None, seconds=1)
-    with pytest.raises(UserError, match="TLS: a certificate and its key go together\n  mend: name both"):
+    with pytest.raises(UserError, match="TLS: a certificate and its key go together\n  fix: name both"):
         Tls(cert=tmp_path)
     with pytest.raises(UserError, match=r"TLS: there is no file .*none"):
         Tls(ca=tmp_path / "none.pem")

@@ -436,7 +436,7 @@ def test_a_port_that_is_taken_is_named(blue: Running) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert f"error: port {port} of 127.0.0.1 cannot be listened at" in done.stderr
-    assert "mend: name another, or 0 for a free one" in done.stderr
+    assert "fix: name another, or 0 for a free one" in done.stderr
 
 
 def test_the_label_is_merged_into_the_request() -> None:

@@ -65,24 +65,24 @@ STABLE = f"{TAXI}/targets/stable"
 WRONG: list[tuple[Any, str]] = [
     ("backends: {", "{file} is no YAML"),
     ("", "{file} has to be a map, not None"),
-    (changed("backend", {}), "{file} has no setting 'backend'\n  mend: did you mean 'backends'?"),
-    (changed("models", None), "{file}.models is missing\n  mend: add models: ..."),
-    (changed("models", {}), "{file}: models has to be a map of names, not {{}}\n  mend: name at least one"),
-    (changed("port", "x"), "{file}.port is 'x'\n  mend: write a value of type int"),
+    (changed("backend", {}), "{file} has no setting 'backend'\n  fix: did you mean 'backends'?"),
+    (changed("models", None), "{file}.models is missing\n  fix: add models: ..."),
+    (changed("models", {}), "{file}: models has to be a map of names, not {{}}\n  fix: name at least one"),
+    (changed("port", "x"), "{file}.port is 'x'\n  fix: write a value of type int"),
     (changed("port", True), "{file}.port is True"),
-    (changed("rest_port", 70000), "{file}: rest_port is 70000\n  mend: give a port from 0 to 65535"),
-    (changed("max_megabytes", 0), "{file}: max_megabytes is 0\n  mend: give 1 or more"),
+    (changed("rest_port", 70000), "{file}: rest_port is 70000\n  fix: give a port from 0 to 65535"),
+    (changed("max_megabytes", 0), "{file}: max_megabytes is 0\n  fix: give 1 or more"),
     (changed("host", 1), "{file}.host is 1"),
     (changed("tls", {"cert": "none.pem"}), "{file}: tls: a certificate and its key go together"),
     (changed("tls", {"ca": "none.pem"}), "{file}: tls.cert is missing"),
     (changed("tls", {"cert": "none.pem", "key": "k"}), "{file}: tls: there is no file none.pem"),
-    (changed("backends/blue/grpc", "localhost"), "{file}: backends.blue.grpc is 'localhost'\n  mend: write host:port"),
+    (changed("backends/blue/grpc", "localhost"), "{file}: backends.blue.grpc is 'localhost'\n  fix: write host:port"),
     (changed("backends/blue/grpc", "localhost:99999"), "{file}: backends.blue.grpc is 'localhost:99999'"),
     (changed("backends/blue/rest", 1), "{file}: backends.blue.rest is 1"),
     (changed("backends/blue/grpc", None), "{file}: backends.blue.grpc is missing"),
     (changed("backends/blue/tls", {"ca": "/"}), "{file}: backends.blue.tls: there is no file /"),
-    (changed(f"{TAXI}/shadow", "dark"), "{file}: models.taxi.shadow is 'dark'\n  mend: name a target: canary, stable"),
-    (changed(f"{TAXI}/sticky_key", "user"), "{file}: models.taxi.sticky_key is 'user'\n  mend: write header:NAME or"),
+    (changed(f"{TAXI}/shadow", "dark"), "{file}: models.taxi.shadow is 'dark'\n  fix: name a target: canary, stable"),
+    (changed(f"{TAXI}/sticky_key", "user"), "{file}: models.taxi.sticky_key is 'user'\n  fix: write header:NAME or"),
     (changed(f"{STABLE}/backend", "green"), "{file}: models.taxi.targets.stable.backend is 'green'"),
     (changed(f"{STABLE}/weight", -1), "{file}: models.taxi: the weight of 'stable' is -1"),
     (changed(f"{STABLE}/weight", "90"), "{file}: models.taxi.targets.stable.weight is '90'"),
@@ -102,19 +102,19 @@ def test_a_wrong_setting_is_named(tmp_path: Path, given: Any, text: str) -> None
 def test_weights_that_are_all_zero_are_refused(tmp_path: Path) -> None:
     given = changed(f"{STABLE}/weight", 0)
     given["models"]["taxi"]["targets"]["canary"]["weight"] = 0
-    with pytest.raises(UserError, match=r"models\.taxi: all weights are 0\n  mend: give one target a weight"):
+    with pytest.raises(UserError, match=r"models\.taxi: all weights are 0\n  fix: give one target a weight"):
         load(written(tmp_path, given))
 
 
 def test_a_certificate_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.pem").write_text("no certificate")
     given = changed("tls", {"cert": str(tmp_path / "a.pem"), "key": str(tmp_path / "a.pem")})
-    with pytest.raises(UserError, match=r"tls: .*a\.pem, .*a\.pem cannot be used: .*\n  mend: name PEM files that fit"):
+    with pytest.raises(UserError, match=r"tls: .*a\.pem, .*a\.pem cannot be used: .*\n  fix: name PEM files that fit"):
         load(written(tmp_path, given))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"none\.yaml cannot be read.*\n  mend: name a route.yaml with --config"):
+    with pytest.raises(UserError, match=r"none\.yaml cannot be read.*\n  fix: name a route.yaml with --config"):
         load(tmp_path / "none.yaml")
 
 
@@ -140,13 +140,13 @@ def test_one_backend_is_split_by_label_and_several_by_backend() -> None:
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
-        (Flags("", ["h:1"], split="a=1"), "nothing says what to route\n  mend: give --config, or --model, --backend"),
-        (Flags("m", ["h:1"], split="a=x"), "--split has 'a=x'\n  mend: write NAME=WEIGHT,NAME=WEIGHT"),
-        (Flags("m", ["h"], split="a=1"), "--backend is 'h'\n  mend: write host:port"),
+        (Flags("", ["h:1"], split="a=1"), "nothing says what to route\n  fix: give --config, or --model, --backend"),
+        (Flags("m", ["h:1"], split="a=x"), "--split has 'a=x'\n  fix: write NAME=WEIGHT,NAME=WEIGHT"),
+        (Flags("m", ["h"], split="a=1"), "--backend is 'h'\n  fix: write host:port"),
         (Flags("m", ["h:1", "h:2"], split="a=1"), "--backend has two backends of one name"),
         (Flags("m", ["a=h:1", "b=h:2"], split="c=1"), "the flags: models.m.targets.c.backend is 'c'"),
         (Flags("m", ["h:1"], split="a=0"), "the flags: models.m: all weights are 0"),
-        (Flags("m", ["h:1"], ["x=h:2"], split="a=1"), "--rest-backend names 'x'\n  mend: there is --backend default"),
+        (Flags("m", ["h:1"], ["x=h:2"], split="a=1"), "--rest-backend names 'x'\n  fix: there is --backend default"),
     ],
 )
 def test_a_wrong_flag_is_named(flags: Flags, text: str) -> None:

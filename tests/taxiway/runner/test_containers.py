@@ -190,7 +190,7 @@ def test_a_missing_image_is_said_before_anything_runs(engine: Containers, home: 
         _run(pipeline, home)
     assert str(caught.value) == (
         "the image nowhere:1 is not on this machine, and cannot be pulled: pull access denied\n"
-        "  mend: build it (Taxiway's own: make images), or correct its name"
+        "  fix: build it (Taxiway's own: make images), or correct its name"
     )
     assert engine.bodies == []
     assert not (home / "runs").exists()
@@ -222,7 +222,7 @@ def test_images_may_be_parameters(engine: Containers, home: Path) -> None:
 
 def test_an_image_for_another_architecture_is_said_before_anything_runs(engine: Containers, home: Path) -> None:
     engine.images["any:1"] = image("1", "s390x")
-    with pytest.raises(UserError, match=r"^the image any:1 is made for s390x, and this machine is \w+\n  mend: build"):
+    with pytest.raises(UserError, match=r"^the image any:1 is made for s390x, and this machine is \w+\n  fix: build"):
         _run(chain, home)
     assert engine.bodies == []
 
@@ -268,7 +268,7 @@ def test_a_command_that_the_image_does_not_have(engine: Containers, home: Path) 
     failed = _failure(pipeline, home)
     assert failed.exit_status == 2
     assert "any:1 does not run no-such-program " in str(failed)
-    assert "exec: no-such-program: not found\n  mend: correct the component's image or command" in str(failed)
+    assert "exec: no-such-program: not found\n  fix: correct the component's image or command" in str(failed)
 
 
 def test_a_container_that_somebody_removes_has_not_succeeded(engine: Containers, home: Path) -> None:
@@ -341,7 +341,7 @@ def test_a_place_that_would_hide_the_images_own_is_refused(engine: Containers, h
 
     failed = _failure(imports, home)
     assert "/etc/hostname cannot be shown to a container: it would hide what the image has in /etc" in str(failed)
-    assert "mend: name a place in another folder, one that is there" in str(failed)
+    assert "fix: name a place in another folder, one that is there" in str(failed)
 
 
 # Interrupts
@@ -381,7 +381,7 @@ def test_no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: Path) 
     assert time.monotonic() - began < 5
     assert str(caught.value) == (
         f"no container engine answers at unix://{tmp_path}/none.sock: [Errno 2] No such file or directory\n"
-        "  mend: start one: systemctl start docker, or systemctl start podman.socket, or docker/engine start; or "
+        "  fix: start one: systemctl start docker, or systemctl start podman.socket, or docker/engine start; or "
         "name its URL in DOCKER_HOST"
     )
 
@@ -404,4 +404,4 @@ def test_no_rights_on_the_socket(engine: Containers) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=True)
     uid = os.geteuid() or 65534
-    assert done.stdout.startswith(f"{url} does not let this user in (uid {uid})\n  mend: for Docker join its group: ")
+    assert done.stdout.startswith(f"{url} does not let this user in (uid {uid})\n  fix: for Docker join its group: ")

@@ -203,12 +203,12 @@ def test_a_failure_stops_what_follows_and_the_exit_handler_hears_of_it() -> None
 
     def fail(call: Call) -> None:
         if call.name == "make":
-            raise UserError("it broke", mend="glue")
+            raise UserError("it broke", fix="glue")
 
     recorder = Recorder(fail)
     result = _run(fails, recorder)
     assert (result.state, result.exit_status) == (State.FAILED, 2)
-    assert result.error == "make: it broke\n  mend: glue"
+    assert result.error == "make: it broke\n  fix: glue"
     assert recorder.names == ["make", "note"]
 
 

@@ -151,7 +151,7 @@ def test_a_custom_path_that_only_a_container_sees_is_refused(
         run(pipeline, ContainerLauncher, written=str(tmp_path / "data.txt"))
     assert str(caught.value) == (
         "custom-in-shell wrote its output 'data' to /opt/data.txt, which only its container saw\n"
-        "  mend: write it below the working folder or /tmp, or to the path that the component is given"
+        "  fix: write it below the working folder or /tmp, or to the path that the component is given"
     )
     assert caught.value.exit_status == 2
 
@@ -216,7 +216,7 @@ def silent_of_parameters(flag: dsl.OutputPath(str)):  # type: ignore[valid-type]
 
 ARTIFACT = (
     " wrote nothing for its output 'data'\n"
-    "  mend: write a file or a folder to the path that the component is given, or give the artifact metadata"
+    "  fix: write a file or a folder to the path that the component is given, or give the artifact metadata"
 )
 
 

@@ -130,7 +130,7 @@ def test_a_destination_without_versions_is_refused(tmp_path):
         listing.versions_at(str(tmp_path))
     assert str(raised.value) == (
         f"there is no version at {tmp_path}\n"
-        "  mend: name the folder or URL that models are pushed to, the one above the versions"
+        "  fix: name the folder or URL that models are pushed to, the one above the versions"
     )
 
 
@@ -200,8 +200,8 @@ def test_both_versions_tell_of_a_rollback(served, store):
 @pytest.mark.parametrize(
     ("to", "text"),
     [
-        (5, "there is no version 5 at {served}\n  mend: there are 9, 8, 7, 6"),
-        (9, "9 is the version that answers already\n  mend: name another with --to"),
+        (5, "there is no version 5 at {served}\n  fix: there are 9, 8, 7, 6"),
+        (9, "9 is the version that answers already\n  fix: name another with --to"),
     ],
 )
 def test_a_version_that_is_not_there_or_answers_already_is_refused(served, store, to, text):
@@ -215,13 +215,13 @@ def test_without_a_blessed_earlier_version_one_has_to_be_named(served, store):
     go(served, store, to=6)
     with pytest.raises(UserError) as raised:
         go(served, store)
-    assert str(raised.value) == "no version before 6 was blessed\n  mend: name one with --to; before it there are none"
+    assert str(raised.value) == "no version before 6 was blessed\n  fix: name one with --to; before it there are none"
 
 
 def test_a_damaged_version_is_no_way_back(served, store):
     (served / "7" / "saved_model.pb").write_text("changed")
     with pytest.raises(
-        DataError, match=rf"{served}/7 holds sha256:\w+, but sha256:\w+ was pushed\n  mend: name another"
+        DataError, match=rf"{served}/7 holds sha256:\w+, but sha256:\w+ was pushed\n  fix: name another"
     ):
         go(served, store)
     (served / "7" / "saved_model.pb").unlink()
@@ -286,14 +286,14 @@ def test_a_label_on_a_version_that_is_not_loaded_is_refused(served, store):
         go(served, store)
     assert str(raised.value) == (
         f"{config} has servers load 8, 9 of 'taxi', not 7: a label on it would be refused\n"
-        "  mend: have model_version_policy name that version (specific, or latest with more num_versions) first"
+        "  fix: have model_version_policy name that version (specific, or latest with more num_versions) first"
     )
 
 
 def test_a_named_models_config_needs_the_label_and_to_be_one(served, store, tmp_path):
     config = tmp_path / "models.config"
     config.write_text((CONFIG % served).replace("stable", "blue"))
-    with pytest.raises(UserError, match=f"{config} has no label 'stable' for the model at {served}\n  mend: add"):
+    with pytest.raises(UserError, match=f"{config} has no label 'stable' for the model at {served}\n  fix: add"):
         go(served, store, config=config)
     config.write_text("model_config_list { config { nmae: 'taxi' } }")
     with pytest.raises(UserError, match=rf"{config}: 1:30 : .*nmae"):
@@ -404,7 +404,7 @@ def test_the_commands(served, tmp_path):
     refused = run(tmp_path, "rollback", "served/taxi")
     assert refused.returncode == 2
     assert "served/taxi/9 gets a name that servers pass over\n7 answers instead of 9\n" in refused.stdout
-    assert refused.stderr == "error: nothing was changed: nobody is there to confirm it\n  mend: give --yes\n"
+    assert refused.stderr == "error: nothing was changed: nobody is there to confirm it\n  fix: give --yes\n"
     done = run(tmp_path, "rollback", "served/taxi", "--yes", "--reason", "calibration drifted")
     assert (done.returncode, done.stderr) == (0, "")
     shown = run(tmp_path, "versions", "served/taxi")
