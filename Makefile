@@ -87,9 +87,9 @@ golden: .venv/ready ## Compile pipelines and components into the YAML files that
 	    name=$$(basename $$(dirname $$file)); bin/taxiway compile $$name -o pipelines/$$name/pipeline.yaml; done
 	@bin/taxiway compile chicago_taxi --profile gpu --profile cluster -o pipelines/chicago_taxi/pipeline.gpu.yaml
 
-docs-pages: .venv/ready ## Write docs/stages/ and docs/cli.md from docstrings and the commands' help
-	@bin/python docs/stage_pages.py
-	@bin/python docs/cli_page.py
+docs-pages: .venv/ready ## Write the reference pages of stages and commands, docs/reference/
+	@bin/python docs/reference/stage_pages.py
+	@bin/python docs/reference/cli_page.py
 
 images: data ## The images of the stages, by Docker, Podman or Buildah, and what a run in them needs
 	@docker/images $(ARGS)

@@ -29,7 +29,12 @@ from tests.pipelines.project import Project, make_project
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PAGES_TO_TYPE = ["docs/quickstart.md", "docs/own-csv.md", "docs/pipelines.md", "docs/from-tfx.md"]
+PAGES_TO_TYPE = [
+    "docs/start/quickstart.md",
+    "docs/start/own-csv.md",
+    "docs/pipelines/authoring.md",
+    "docs/start/from-tfx.md",
+]
 """What a new user goes through after the README, in this order."""
 
 NOT_RUN = {
@@ -53,22 +58,22 @@ def test_every_relative_link_leads_to_a_file(page: Path) -> None:
 
 
 def test_pictures_are_well_formed_and_shown() -> None:
-    pictures = list((ROOT / "docs/pictures").glob("*.svg"))
+    pictures = list((ROOT / "docs/concepts/pictures").glob("*.svg"))
     assert len(pictures) == 2
     for picture in pictures:
         xml.etree.ElementTree.parse(picture)
-        assert f"pictures/{picture.name}" in (ROOT / "docs/concepts.md").read_text()
+        assert f"pictures/{picture.name}" in (ROOT / "docs/concepts/overview.md").read_text()
 
 
 def test_the_picture_of_the_house_has_every_room_and_stage() -> None:
-    picture = (ROOT / "docs/pictures/house.svg").read_text()
+    picture = (ROOT / "docs/concepts/pictures/house.svg").read_text()
     rooms = [path.parent.name for path in (ROOT / "taxiway").glob("*/__init__.py")]
     assert [name for name in (*rooms, *stages.STAGES) if not re.search(rf"\b{name}\b", picture)] == []
 
 
 def test_the_stages_pages_are_what_their_docstrings_say() -> None:
     pages = _stage_pages()
-    written = {path.name: path.read_text() for path in (ROOT / "docs/stages").iterdir()}
+    written = {path.name: path.read_text() for path in (ROOT / "docs/reference/stages").iterdir()}
     expected = {"README.md": pages.index()} | {f"{stage}.md": pages.page(stage) for stage in stages.STAGES}
     assert written == expected, "run `make docs-pages` and look at the difference"
 
@@ -79,7 +84,7 @@ def _ours() -> set[str]:
 
 
 def test_a_pipelines_author_finds_every_stage() -> None:
-    section = (ROOT / "docs/pipelines.md").read_text().partition("## Stages")[2].partition("##")[0]
+    section = (ROOT / "docs/pipelines/authoring.md").read_text().partition("## Stages")[2].partition("##")[0]
     assert _ours() <= set(re.findall(r"`(\w+)`", section))
 
 
@@ -89,7 +94,7 @@ def test_every_component_of_tfx_is_said_to_be_there_or_not() -> None:
     public = (Path(spec.origin).parent / "v1/components/__init__.py").read_text()
     theirs = set(re.findall(r"import (\w+)$", public, re.MULTILINE)) - {"DataAccessor", "FnArgs", "TunerFnResult"}
     assert len(theirs) > 12
-    rows = re.findall(r"^\| (.+?) \| (.+) \|$", (ROOT / "docs/from-tfx.md").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| (.+?) \| (.+) \|$", (ROOT / "docs/start/from-tfx.md").read_text(), re.MULTILINE)
     there, missing = (
         {name for left, right in rows if ("not there yet" in right) is absent for name in re.findall(r"`(\w+)", left)}
         for absent in (False, True)
@@ -99,7 +104,7 @@ def test_every_component_of_tfx_is_said_to_be_there_or_not() -> None:
 
 
 def _stage_pages() -> ModuleType:
-    return scripts.load(ROOT / "docs/stage_pages.py")
+    return scripts.load(ROOT / "docs/reference/stage_pages.py")
 
 
 # Commands, options, settings, make targets
@@ -112,8 +117,10 @@ def test_the_readme_lists_every_command() -> None:
 
 
 def test_the_page_of_commands_is_what_their_help_says() -> None:
-    written = (ROOT / "docs/cli.md").read_text()
-    assert written == scripts.load(ROOT / "docs/cli_page.py").page(), "run `make docs-pages` and look at the difference"
+    written = (ROOT / "docs/reference/cli.md").read_text()
+    assert written == scripts.load(ROOT / "docs/reference/cli_page.py").page(), (
+        "run `make docs-pages` and look at the difference"
+    )
     # One of each kind: an argument, a choice, a switch with two sides, a default.
     for row in (
         "| `DESTINATION` | Where models are pushed to: a folder, or s3://, gs://. | required |",
@@ -150,7 +157,7 @@ def test_every_environment_variable_is_documented() -> None:
     used = {name for path in sources for name in re.findall(r"\bTAXIWAY_[A-Z_]+\b", path.read_text())}
     # Between our own scripts.
     assert used - {"TAXIWAY_SETUP", "TAXIWAY_INSIDE"} == set(
-        re.findall(r"TAXIWAY_[A-Z_]+", (ROOT / "docs/concepts.md").read_text())
+        re.findall(r"TAXIWAY_[A-Z_]+", (ROOT / "docs/concepts/overview.md").read_text())
     )
 
 
