@@ -72,6 +72,22 @@ def test_the_picture_of_the_house_has_every_room_and_stage() -> None:
     assert [name for name in (*rooms, *stages.STAGES) if not re.search(rf"\b{name}\b", picture)] == []
 
 
+def test_every_folder_and_file_that_the_architecture_names_exists() -> None:
+    named = re.findall(r"`((?:components|docs|pipelines|taxiway|tests)/[\w./]*)`", _page("concepts/architecture.md"))
+    assert len(named) > 20
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_index_lists_every_page() -> None:
+    generated = {path for path in (ROOT / "docs/reference/stages").iterdir() if path.name != "README.md"}
+    listed = {ROOT / "docs" / link for link in re.findall(r"\]\(([\w/-]+\.md)\)", _page("README.md"))}
+    assert {*(ROOT / "docs").rglob("*.md")} - generated - listed == {ROOT / "docs/README.md"}
+
+
+def _page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text()
+
+
 def test_the_stages_pages_are_what_their_docstrings_say() -> None:
     pages = _stage_pages()
     written = {path.name: path.read_text() for path in (ROOT / "docs/reference/stages").iterdir()}
