@@ -1,4 +1,4 @@
-"""Writes `cli.md` from the commands' own help: `make docs-pages`."""
+"""Generates `cli.md` from the commands' help: `make docs-pages`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from taxiway import cli
 FILE = Path(__file__).parent / "cli.md"
 _HEAD = """# Commands
 
-Written from the commands' own help (`make docs-pages`); a test compares them. `taxiway COMMAND --help` prints the same.
+Generated from the commands' help (`make docs-pages`); a test compares them. `taxiway COMMAND --help` prints the same.
 """
 
 
@@ -29,7 +29,7 @@ def _section(name: str, command: Any) -> str:
     usage = " ".join(["taxiway", name, *(_shown(a) for a in arguments), *(["[OPTIONS]"] if options else [])])
     rows = [f"| `{_metavar(a)}` | {a.help or ''} | {_default(a)} |" for a in arguments]
     rows += [f"| {_names(o)} | {o.help or ''} | {_default(o)} |" for o in options]
-    table = ["| option | what it does | default |", "| --- | --- | --- |", *rows] if rows else []
+    table = ["| option | description | default |", "| --- | --- | --- |", *rows] if rows else []
     return "\n".join([f"## {name}", "", command.help, "", f"`{usage}`", "", *table, ""])
 
 

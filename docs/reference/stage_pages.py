@@ -1,6 +1,6 @@
-"""Writes `stages/` from the stages' functions: `make docs-pages`.
+"""Generates `stages/` from the stages' functions: `make docs-pages`.
 
-A page holds what the stage's docstring and signature say; the notes below the tables are the rest of its module's
+A page has the docstring and signature of the stage's function; the notes below the tables are the rest of its module's
 docstring.
 """
 
@@ -20,14 +20,14 @@ FOLDER = Path(__file__).parent / "stages"
 
 
 def index() -> str:
-    """The list of the stages, and of the artifacts that they pass on."""
+    """The index: the stages, and the types of artifacts."""
     listed = [f"| [{name}]({name}.md) | {_title(name)} |" for name in stages.STAGES]
     artifacts = [f"| {name} | {inspect.getdoc(kind)} | {_kubeflow_type(kind)} |" for name, kind in TYPES.items()]
     return "\n".join(
         [
             "# Stages",
             "",
-            "Each is a Kubeflow container component. These pages are written from the stages' own docstrings and",
+            "Each stage is a Kubeflow container component. These pages are generated from the stages' docstrings and",
             "signatures (`make docs-pages`); a test compares them.",
             "",
             "| stage | what it does |",
@@ -38,7 +38,7 @@ def index() -> str:
             "",
             "The types and layouts are those of TFX 1.21.",
             "",
-            "| type | what lies in its folder | in Kubeflow |",
+            "| type | contents of its folder | in Kubeflow |",
             "| --- | --- | --- |",
             *artifacts,
             "",
@@ -86,7 +86,7 @@ def _kubeflow_type(kind: type[Artifact]) -> str:
 def _table(title: str, listed: list[Port], described: dict[str, str]) -> str:
     if not listed:
         return ""
-    columns = ["name", "type", "default", "what it is"]
+    columns = ["name", "type", "default", "description"]
     rows = [[f"`{port.name}`", _type(port), _default(port), described.get(port.name, "")] for port in listed]
     lines = [columns, ["---"] * len(columns), *rows]
     if listed[0].direction == "output":
