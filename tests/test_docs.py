@@ -344,8 +344,8 @@ def _recipe(line: str) -> str:
 
 
 def _run(project: Project, command: list[str]) -> tuple[int, str]:
-    """Runs a command in the project, with the display that a terminal gets."""
-    own = {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "120"}
+    """Runs a command in the project, with the display that a terminal gets: wide enough for a slow machine's times."""
+    own = {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "130"}
     environment = {name: value for name, value in project.variables().items() if name != "TAXIWAY_HOME"} | own
     done = subprocess.run(
         command,
