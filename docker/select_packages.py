@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docker/packages"
 
-# With what the stages of a kind import; see the stages' kinds in taxiway/dsl/definitions.py.
+# With what the stages of a kind import; see `image` in components/*/stage.py.
 ROOTS = {
     "build": ["setuptools", "wheel"],
     "serve": ["gcsfs", "s3fs"],
