@@ -3,7 +3,7 @@
 from kfp import dsl
 
 from pipelines.chicago_taxi.eval_config import EVAL_CONFIG
-from taxiway.dsl.definitions import (
+from taxiway.dsl import (
     Baseline,
     Evaluator,
     ExampleGen,

@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docker/packages"
 
-# What the stages of each kind import; taxiway/dsl/definitions.py has the stages' kinds.
+# What the stages of each kind import; see `image` in components/*/stage.py.
 ROOTS = {
     "build": ["setuptools", "wheel"],
     "serve": ["gcsfs", "s3fs"],

@@ -32,7 +32,9 @@ import logging
 from functools import partial
 
 from components.contract.artifacts import DataPath, Examples, Output
+from components.contract.declaration import Stage
 from components.contract.errors import UserError
+from components.contract.libraries import ARROW
 
 
 def example_gen(
@@ -115,3 +117,6 @@ def example_gen(
     for note in source.notes:
         logging.warning("%s", note)
         examples.note(note)
+
+
+STAGE = Stage(function=example_gen, image="data", loads=(ARROW,))

@@ -21,7 +21,9 @@ FOLDER = Path(__file__).parent / "stages"
 
 def index() -> str:
     """The index: the stages, and the types of artifacts."""
-    listed = [f"| [{name}]({name}.md) | {_title(name)} |" for name in stages.STAGES]
+    listed = [
+        f"| [{each.name}]({each.name}.md) | `{each.component}` | {_title(each.name)} |" for each in stages.in_order()
+    ]
     artifacts = [f"| {name} | {inspect.getdoc(kind)} | {_kubeflow_type(kind)} |" for name, kind in TYPES.items()]
     return "\n".join(
         [
@@ -30,8 +32,8 @@ def index() -> str:
             "Each stage is a Kubeflow container component. These pages are generated from the stages' docstrings and",
             "signatures (`make docs-pages`); a test compares them.",
             "",
-            "| stage | what it does |",
-            "| --- | --- |",
+            "| stage | in pipelines | what it does |",
+            "| --- | --- | --- |",
             *listed,
             "",
             "## Artifacts",
@@ -48,7 +50,7 @@ def index() -> str:
 
 def page(stage: str) -> str:
     """The page of one stage, in Markdown."""
-    function = stages.load(stage)
+    function = stages.load(stage).function
     parsed = docstring_parser.parse(function.__doc__ or "")
     described = {param.arg_name: " ".join((param.description or "").split()) for param in parsed.params}
     interface = ports(function)
@@ -76,7 +78,7 @@ def _title(stage: str) -> str:
 
 
 def _module_doc(stage: str) -> str:
-    return inspect.getdoc(inspect.getmodule(stages.load(stage))) or ""
+    return inspect.getdoc(inspect.getmodule(stages.load(stage).function)) or ""
 
 
 def _kubeflow_type(kind: type[Artifact]) -> str:
@@ -108,7 +110,7 @@ def main() -> None:
     """Writes every page."""
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / "README.md").write_text(index())
-    for stage in stages.STAGES:
+    for stage in stages.names():
         (FOLDER / f"{stage}.md").write_text(page(stage))
 
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tfx_bsl.tfxio.dataset_options import TensorFlowDatasetOptions
 
-from components.trainer.fn_args import FnArgs
+from taxiway.dsl import FnArgs
 
 LABEL = "tips_xf"
 NUMBERS = ["trip_miles", "trip_seconds", "fare"]

@@ -8,7 +8,7 @@ from kfp import dsl
 
 from pipelines.chicago_taxi.eval_config import EVAL_CONFIG
 from pipelines.chicago_taxi.resources import PROFILES, STAGES
-from taxiway.dsl.definitions import (
+from taxiway.dsl import (
     Baseline,
     Evaluator,
     ExampleGen,
@@ -19,8 +19,8 @@ from taxiway.dsl.definitions import (
     StatisticsGen,
     Trainer,
     Transform,
+    resources,
 )
-from taxiway.dsl.resources import resources
 
 
 @dsl.pipeline(name="chicago-taxi")

@@ -3,8 +3,7 @@
 taxiway compile chicago_taxi --profile gpu --profile cluster -o taxi.yaml
 """
 
-from taxiway.dsl.definitions import IMAGE
-from taxiway.dsl.resources import Resources, Secret, Toleration, Volume
+from taxiway.dsl import Resources, Secret, Toleration, Volume, image
 
 # Enough for the 15,002 trips of the example, and small enough for kind on a laptop.
 STAGES = {
@@ -33,7 +32,7 @@ PROFILES = {
             memory="8Gi",
             memory_limit="16Gi",
             gpus=1,
-            image=IMAGE.replace("{kind}", "train-gpu"),
+            image=image("train-gpu"),
             node_selector={"nvidia.com/gpu.present": "true"},
             tolerations=(Toleration("nvidia.com/gpu"),),
         )

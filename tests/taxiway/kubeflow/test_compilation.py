@@ -17,8 +17,7 @@ from components.execution.provenance import COMMIT_VARIABLE
 from components.user_code import user_modules
 from taxiway import loading
 from taxiway.checks import check
-from taxiway.dsl import resources
-from taxiway.dsl.definitions import IMAGE, ExampleGen
+from taxiway.dsl import ExampleGen, Resources, image, resources
 from taxiway.kubeflow import compilation
 from taxiway.language import spec
 from taxiway.language.spec import Pipeline
@@ -98,7 +97,7 @@ def test_the_taxi_pipeline_on_the_cluster_of_the_manifests_with_gpus() -> None:
         "pusher": [("model-store", "/models")],
     }
     trainer = _container(pipeline, "trainer")
-    assert trainer["image"] == IMAGE.replace("{kind}", "train-gpu")
+    assert trainer["image"] == image("train-gpu")
     assert trainer["resources"]["accelerator"]["resourceCount"] == "1"
     assert json.dumps(pipeline.spec).count('"accelerator"') == 1
 
@@ -132,7 +131,7 @@ def test_resources_for_a_task_that_is_not_there() -> None:
     with pytest.raises(UserError) as raised:
 
         @dsl.pipeline(name="wrong")
-        @resources.resources({"examplegen": resources.Resources(cpu="1")})
+        @resources({"examplegen": Resources(cpu="1")})
         def wrong():
             ExampleGen(input_path="data")
 

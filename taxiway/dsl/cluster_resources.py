@@ -114,7 +114,7 @@ def rebuilt(pipeline: GraphComponent, chosen: Iterable[str]) -> GraphComponent:
         if name not in known:
             raise UserError(
                 f"the pipeline {pipeline.name} has no profile {name!r}",
-                fix=f"its profiles are: {', '.join(known) or 'none; see taxiway/dsl/resources.py'}",
+                fix=f"its profiles are: {', '.join(known) or 'none; @resources(tasks, profiles) declares them'}",
             )
     if not chosen or function is None:
         return pipeline
