@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ("benchmarks", "components", "docker", "manifests", "pipelines", "taxiway", "tests")
 STAGES = {path.parent.name for path in (ROOT / "components").glob("*/stage.py")}
+OURS = ("benchmarks.", "components.", "pipelines.", "taxiway.")
 CALLED = {("components.transform", "components.statistics_gen")}
 """Stages whose work is a part of another's."""
 
@@ -68,6 +70,24 @@ def test_stages_import_no_other_stages(imports: Mapping[str, set[str]]) -> None:
         if room.startswith("components.")
     }
     assert found == CALLED
+
+
+def test_what_benchmarks_and_tools_import_is_there() -> None:
+    """They run seldom, and mypy does not check them."""
+    files = [path for folder in ("benchmarks", "docker", "docs") for path in (ROOT / folder).rglob("*.py")]
+    found = [
+        (path.relative_to(ROOT), node.module)
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(OURS)
+    ]
+    assert len(found) > 20
+    assert [each for each in found if not _is_module(each[1])] == []
+
+
+def _is_module(name: str) -> bool:
+    path = ROOT.joinpath(*name.split("."))
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 
 
 def _room(module: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,6 +79,14 @@ class ModelVersion:
     def signature(self, name: str) -> Signature:
         """The signature of a name, "" for the default; raises as `SavedModel.signature`."""
         return self._model.signature(name)
+
+    def signatures(self) -> list[Signature]:
+        """All that can be asked."""
+        found = []
+        for name in sorted(self._model.signature_def):
+            with suppress(ServingError):
+                found.append(self.signature(name))
+        return found
 
     async def predict(self, signature: Signature, inputs: Arrays, output_filter: Collection[str] = ()) -> Outputs:
         """Runs a signature on tensors.

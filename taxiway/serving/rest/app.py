@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
+from weakref import WeakKeyDictionary
 
 import grpc
-import numpy as np
 import orjson
 from aiohttp import web
 from google.protobuf import json_format
@@ -24,14 +24,19 @@ from taxiway.network import http_server
 from taxiway.network.http_server import RefusedError, computed
 from taxiway.serving.errors import ServingError
 from taxiway.serving.model.model_version import ModelVersion
+from taxiway.serving.model.saved_model import DEFAULT_SIGNATURE
 from taxiway.serving.model.served_model import Models
 from taxiway.serving.model.signatures import Signature
-from taxiway.serving.rest import bodies, inference, openapi, page
+from taxiway.serving.rest import bodies, inference, openapi, page, sample_requests
 from taxiway.serving.rest.malformed import invalid
 from taxiway.serving.rest.routes import METRICS_PATHS, Action, Route, is_model_path, routes
+from taxiway.serving.rest.sample_requests import Sample
 
 _log = logging.getLogger(__name__)
 
+
+_SAMPLES: WeakKeyDictionary[ModelVersion, list[Sample]] = WeakKeyDictionary()
+"""What a version's graph was read for; it takes a while where the model is large."""
 
 _MAX_VERSION = (1 << 63) - 1
 
@@ -126,18 +131,26 @@ def _signature(version: ModelVersion, name: str) -> Signature:
     except ServingError as error:
         if error.code is not _CODE.FAILED_PRECONDITION:
             raise
-        shown = name or "serving_default"
+        shown = name or DEFAULT_SIGNATURE
         raise invalid(f'Serving signature name: "{shown}" not found in signature def') from error
 
 
-async def _example(models: Models, name: str) -> str:
-    """A request that the latest version's default signature takes, or "" where there is none."""
+async def _samples(models: Models, name: str) -> list[Sample]:
+    """A request for each signature of the latest version; none where there is no version."""
     try:
-        async with models.lease(model_pb2.ModelSpec(name=name)) as model:
-            inputs = model.signature("").inputs
-            return page.example_body({key: (np.dtype(i.dtype).kind, i.shape) for key, i in inputs.items()})
+        async with models.lease(model_pb2.ModelSpec(name=name)) as version:
+            if version not in _SAMPLES:
+                _SAMPLES[version] = await asyncio.to_thread(_sampled, version)
+            return _SAMPLES[version]
     except ServingError:
-        return ""
+        return []
+
+
+def _sampled(version: ModelVersion) -> list[Sample]:
+    graph = sample_requests.graph_in(version.folder)
+    named = sorted(version.signatures(), key=lambda each: each.name != DEFAULT_SIGNATURE)
+    found = [sample_requests.sample(each, graph, each.name == DEFAULT_SIGNATURE) for each in named]
+    return [each for each in found if each]
 
 
 async def _on_page(models: Models, name: str) -> page.Model:
@@ -155,7 +168,7 @@ async def _on_page(models: Models, name: str) -> page.Model:
         )
         for each in found
     ]
-    return page.Model(name, sorted(versions, key=attrgetter("number"), reverse=True), await _example(models, name))
+    return page.Model(name, sorted(versions, key=attrgetter("number"), reverse=True), await _samples(models, name))
 
 
 def _without_route(request: web.Request, target: str) -> web.Response:
@@ -188,6 +201,7 @@ class Rest:
         cors: bool,
     ) -> None:
         self._models = models
+        self._metrics_path = next(iter(metrics_paths), "")
         table = routes(metrics_paths)
         self._own_routes = {route.path: route for route in table if not is_model_path(route.path)}
         self._model_routes = [route for route in table if is_model_path(route.path)]
@@ -311,7 +325,9 @@ class Rest:
 
     async def _page(self, request: web.Request, _spec: model_pb2.ModelSpec) -> web.Response:
         origin = f"{request.scheme}://{request.host}"
-        text = page.page([await _on_page(self._models, name) for name in self._models.by_name], origin)
+        text = page.page(
+            [await _on_page(self._models, name) for name in self._models.by_name], origin, self._metrics_path
+        )
         return web.Response(text=text, content_type="text/html", headers=page.HEADERS)
 
 
