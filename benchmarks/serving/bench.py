@@ -14,12 +14,12 @@ from pathlib import Path
 
 import grpc
 import numpy as np
-from taxiway.prediction.tensors import from_proto, to_proto
 
 from benchmarks.serving.figures import Figure, Samples, summary
 from benchmarks.serving.load import PREDICT, Load, samples
 from benchmarks.serving.servers import NAME, Server, process
 from components.data.serving_stubs import predict_pb2, types_pb2
+from components.data.tensor_protos import from_proto, to_proto
 from taxiway.prediction import signatures
 from taxiway.prediction.examples_file import open_examples
 from taxiway.prediction.signatures import Input, Signature

@@ -26,10 +26,10 @@ from typing import Any
 import aiohttp
 import grpc
 import numpy as np
-from taxiway.prediction.tensors import from_proto
 
 from benchmarks.serving.figures import OK, WRONG, Samples
 from components.data.serving_stubs import predict_pb2, prediction_service_pb2_grpc
+from components.data.tensor_protos import from_proto
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 TIMEOUT = 10.0

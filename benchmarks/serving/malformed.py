@@ -17,10 +17,10 @@ from typing import Any
 import grpc
 import numpy as np
 import requests  # type: ignore[import-untyped]
-from taxiway.prediction.tensors import to_proto
 
 from benchmarks.serving.load import PREDICT
 from components.data.serving_stubs import predict_pb2, types_pb2
+from components.data.tensor_protos import to_proto
 
 _GARBAGE = b"\xff\xfe no message \x00" * 8
 _TEXTS = np.array([b""], dtype=object)

@@ -83,8 +83,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("copy")
     for name in ("components", "taxiway", "pipelines"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "docs").mkdir()
-    shutil.copy(ROOT / "docs/stage_pages.py", folder / "docs")
+    (folder / "docs/reference").mkdir(parents=True)
+    shutil.copy(ROOT / "docs/reference/stage_pages.py", folder / "docs/reference")
     stage = folder / "components/word_count"
     stage.mkdir()
     (stage / "__init__.py").write_text('"""Words."""\n')
@@ -131,8 +131,8 @@ def test_its_component_and_its_page_are_generated(copy: Path) -> None:
     [executor] = compiled["deploymentSpec"]["executors"].values()
     assert executor["container"]["command"] == ["python", "-m", "components", "word_count"]
     assert executor["container"]["image"].startswith("taxiway-data:")
-    assert python(copy, str(copy / "docs/stage_pages.py")).returncode == 0
-    assert "| `text` | str | required | A file. |" in (copy / "docs/stages/word_count.md").read_text()
+    assert python(copy, str(copy / "docs/reference/stage_pages.py")).returncode == 0
+    assert "| `text` | str | required | A file. |" in (copy / "docs/reference/stages/word_count.md").read_text()
     rows = (copy / "docs/reference/stages/README.md").read_text().splitlines()
     place = rows.index("| [word_count](word_count.md) | `WordCount` | The words of a text, counted |")
     assert "[statistics_gen]" in rows[place - 1]

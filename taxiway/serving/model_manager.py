@@ -1,4 +1,4 @@
-"""What the server does for both of its sides, gRPC and REST: its models, and the requests that they answer."""
+"""Which models a server has: what base paths, the file with the configuration and clients say, and what follows."""
 
 from __future__ import annotations
 
@@ -9,27 +9,25 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
-from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    model_pb2,
-)
 
 from components.contract.errors import TaxiwayError
 from taxiway.serving.errors import ServingError
-from taxiway.serving.metrics import Metrics
 from taxiway.serving.model import model_config
 from taxiway.serving.model.loading import Loading
 from taxiway.serving.model.model_config import ModelSettings
-from taxiway.serving.model.served_model import Lease, ServedModel, not_found
+from taxiway.serving.model.served_model import Models, ServedModel
 
 _CODE = grpc.StatusCode
 
 _log = logging.getLogger(__name__)
 
 
-class Operations:
-    """The models of a server."""
+class ModelManager:
+    """Changes the models of a server.
+
+    Attributes:
+        models: As requests find them.
+    """
 
     def __init__(
         self, settings: Sequence[ModelSettings], how: Loading, poll_seconds: float, reload_roots: Sequence[Path] = ()
@@ -42,76 +40,15 @@ class Operations:
             poll_seconds: How often base paths, and the file with the configuration, are looked at; 0 for once.
             reload_roots: Folders that `reconfigure` takes base paths in, besides those of the models.
         """
-        self.metrics: Metrics = how.metrics
+        self.models = Models(how.metrics)
         self._how, self._poll_seconds = how, poll_seconds
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
-        self._models = {each.name: ServedModel(each, how, self._loader) for each in settings}
+        self.models.by_name = {each.name: ServedModel(each, how, self._loader) for each in settings}
         self._coming: dict[str, ServedModel] = {}  # what is to follow a model, from another base path
         self._roots = {each.base_path.resolve() for each in settings} | {root.resolve() for root in reload_roots}
         self._configured = asyncio.Event()
         self._looking = asyncio.Lock()
         self._fingerprint: object = None
-
-    def lease(self, spec: model_pb2.ModelSpec) -> Lease:
-        """The version that a request names, or the latest; it stays loaded while the block runs.
-
-        Raises:
-            ServingError: There is no such model, version or label.
-        """
-        return self._model(spec).lease(spec)
-
-    def status(self, spec: model_pb2.ModelSpec) -> get_model_status_pb2.GetModelStatusResponse:
-        """The states of a model's versions, the latest first, or of the one that is named.
-
-        Raises:
-            ServingError: In TF Serving's words. NOT_FOUND: no such model or version.
-        """
-        found = self._models.get(spec.name)
-        versions = dict(found.versions) if found else {}
-        if not versions:
-            raise ServingError(_CODE.NOT_FOUND, f"Could not find any versions of model {spec.name}")
-        if found and (spec.version_label or spec.HasField("version")):
-            number = found.version(spec).version if spec.version_label else spec.version.value
-            if number not in versions:
-                raise ServingError(_CODE.NOT_FOUND, f"Could not find version {number} of model {spec.name}")
-            versions = {number: versions[number]}
-        answer = get_model_status_pb2.GetModelStatusResponse()
-        for number in sorted(versions, reverse=True):
-            added = answer.model_version_status.add(version=number, state=versions[number].state)
-            if error := versions[number].error:
-                added.status.error_code, added.status.error_message = error.code.value[0], error.message
-            else:
-                added.status.SetInParent()
-        return answer
-
-    def metadata(self, spec: model_pb2.ModelSpec) -> get_model_metadata_pb2.GetModelMetadataResponse:
-        """A version's signatures; raises as `lease`."""
-        version = self._model(spec).version(spec)
-        signatures = get_model_metadata_pb2.SignatureDefMap()
-        assert version.loaded is not None
-        for name, signature in version.loaded.model.signature_def.items():
-            signatures.signature_def[name].CopyFrom(signature)
-        answer = get_model_metadata_pb2.GetModelMetadataResponse()
-        answer.model_spec.name = version.name
-        answer.model_spec.version.value = version.version
-        answer.metadata["signature_def"].Pack(signatures)
-        return answer
-
-    def ready(self) -> bool:
-        """Whether every model has a version that is available."""
-        return all(model.available for model in self._models.values())
-
-    def names(self) -> list[str]:
-        """The models that are configured."""
-        return list(self._models)
-
-    def known_name(self, name: str) -> str:
-        """The name, where a model has it; "" else, for what is kept by name may not grow with what clients send."""
-        return name if name in self._models else ""
-
-    def labels(self, name: str) -> Mapping[str, int]:
-        """A model's labels and the versions they point at."""
-        return self._models[name].labels
 
     async def follow(self, config: Path | None, changed: Callable[[], object]) -> None:
         """Looks at base paths and configuration for ever, and does what follows.
@@ -158,7 +95,7 @@ class Operations:
     def _require_allowed(self, wanted: ModelSettings) -> None:
         """Refuses what a client has no right to: to have other folders read, or files written anywhere else."""
         places = {"base_path": wanted.base_path}
-        known = self._models.get(wanted.name)
+        known = self.models.by_name.get(wanted.name)
         if wanted.logging and not (known and known.settings.logging == wanted.logging):
             places["filename_prefix"] = wanted.logging.prefix
         for field, path in places.items():
@@ -173,22 +110,15 @@ class Operations:
 
     async def stop(self) -> None:
         """Lets all models go, once their requests are answered."""
-        await asyncio.gather(*(model.stop() for model in [*self._models.values(), *self._coming.values()]))
+        await asyncio.gather(*(model.stop() for model in [*self.models.by_name.values(), *self._coming.values()]))
         self._loader.shutdown()
-
-    def _model(self, spec: model_pb2.ModelSpec) -> ServedModel:
-        if not spec.name:
-            raise ServingError(_CODE.INVALID_ARGUMENT, "Missing ModelSpec")
-        if spec.name not in self._models:
-            raise not_found(spec.name, spec.version.value if spec.HasField("version") else None)
-        return self._models[spec.name]
 
     async def _look(self) -> None:
         async with self._looking:
-            await asyncio.gather(*(model.follow() for model in [*self._models.values(), *self._coming.values()]))
+            await asyncio.gather(*(model.follow() for model in [*self.models.by_name.values(), *self._coming.values()]))
             arrived = [name for name, model in self._coming.items() if model.available]
-            gone = [self._models[name] for name in arrived]
-            self._models |= {name: self._coming.pop(name) for name in arrived}
+            gone = [self.models.by_name[name] for name in arrived]
+            self.models.by_name |= {name: self._coming.pop(name) for name in arrived}
         await self._stop(gone)
 
     async def _read(self, config: Path) -> None:
@@ -203,7 +133,7 @@ class Operations:
         await self._take_over(settings)
         for each in settings:
             try:
-                self._models[each.name].require_labels()
+                self.models.by_name[each.name].require_labels()
             except ServingError as error:
                 _log.error("%s", error.message)
         _log.info("read %s: %s", config, ", ".join(each.name for each in settings) or "no models")
@@ -214,7 +144,9 @@ class Operations:
             models = {each.name: self._same(each) or self._made(each) for each in settings}
             try:
                 for each in settings:
-                    if models[each.name].settings != each or models[each.name] is not self._models.get(each.name):
+                    if models[each.name].settings != each or models[each.name] is not self.models.by_name.get(
+                        each.name
+                    ):
                         await models[each.name].prepare(each)
             except Exception:
                 await self._undo(models)
@@ -224,7 +156,7 @@ class Operations:
 
     async def _undo(self, prepared: Mapping[str, ServedModel]) -> None:
         """Lets go what was prepared for nothing."""
-        new = [model for name, model in prepared.items() if model is not self._models.get(name)]
+        new = [model for name, model in prepared.items() if model is not self.models.by_name.get(name)]
         await asyncio.gather(*(model.follow() for model in prepared.values() if model not in new))
         await self._stop(new)
 
@@ -232,17 +164,21 @@ class Operations:
         """What can be had of what is asked for; a model whose base path is another goes on until that has a version."""
         async with self._looking:
             models = {each.name: self._same(each) or self._made(each) for each in settings}
-            moved = {name for name in models.keys() & self._models.keys() if models[name] is not self._models[name]}
+            moved = {
+                name
+                for name in models.keys() & self.models.by_name.keys()
+                if models[name] is not self.models.by_name[name]
+            }
             await asyncio.gather(*(models[name].follow() for name in moved))
             coming = {name: models[name] for name in moved if not models[name].available}
-            waiting = {name: self._models[name] for name in coming}
+            waiting = {name: self.models.by_name[name] for name in coming}
             gone = await self._replace(models | waiting, [each for each in settings if each.name not in coming])
             self._coming = coming
         await self._stop(gone)
 
     def _same(self, settings: ModelSettings) -> ServedModel | None:
         """The model that is served from that base path already."""
-        found = self._models.get(settings.name)
+        found = self.models.by_name.get(settings.name)
         return found if found and found.settings.base_path == settings.base_path else None
 
     def _made(self, settings: ModelSettings) -> ServedModel:
@@ -250,9 +186,9 @@ class Operations:
 
     async def _replace(self, models: Mapping[str, ServedModel], settings: Sequence[ModelSettings]) -> list[ServedModel]:
         """Serves models by their settings; gives those that are no longer served."""
-        gone = [model for name, model in self._models.items() if models.get(name) is not model]
+        gone = [model for name, model in self.models.by_name.items() if models.get(name) is not model]
         gone += self._coming.values()
-        self._models, self._coming = dict(models), {}
+        self.models.by_name, self._coming = dict(models), {}
         for each in settings:
             models[each.name].configure(each)
         await asyncio.gather(*(models[each.name].follow() for each in settings))
@@ -262,7 +198,7 @@ class Operations:
     async def _stop(self, gone: Sequence[ServedModel]) -> None:
         if gone:
             await asyncio.gather(*(model.stop() for model in gone))
-            for model in self._models.values():
+            for model in self.models.by_name.values():
                 model.tell_states()
 
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taxiway.serving.errors import ServingError
-from taxiway.serving.rest.encoding import parse, shown, type_name
+from taxiway.serving.rest.bodies import parse
+from taxiway.serving.rest.malformed import shown, type_name
 
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(),

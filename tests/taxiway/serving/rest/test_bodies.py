@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from taxiway.serving.errors import ServingError
-from taxiway.serving.rest.encoding import parse
-from taxiway.serving.rest.predict import decode, encode, rows_walked, signature_name
+from taxiway.serving.rest import malformed
+from taxiway.serving.rest.bodies import decode, encode, parse, signature_name
 
 INT, FLOAT, STRING = np.dtype("int32"), np.dtype("float32"), np.dtype(object)
 SENSORS = {"tag": STRING, "signal": INT, "sensor": INT}
@@ -210,6 +210,6 @@ def test_arrays_come_back(data: st.DataObject, form: Any, rows: int) -> None:
     for name, array in arrays.items():
         np.testing.assert_array_equal(back[name], array, strict=True)
     if form == "row":
-        walked = rows_walked(document["instances"], dtypes)
+        walked = malformed.rows(document["instances"], dtypes)
         for name, array in arrays.items():
             np.testing.assert_array_equal(walked[name], array, strict=True)
