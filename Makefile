@@ -1,7 +1,7 @@
 # `make run` and `make test` set up whatever is missing; `make help` lists the rest.
 .DEFAULT_GOAL := help
-# Two test files in parallel; the tests in a file share slow fixtures.
-WORKERS = -n 2 --dist loadfile
+# Two test files in parallel, in the order of tests/conftest.py; the tests in a file share slow fixtures.
+WORKERS = -n 2 --dist loadfile --no-loadscope-reorder
 .PHONY: help setup run test test-all test-faults check lint types imports format bench bench-serving lock data shell golden \
     docs-pages images sbom clean \
     kind-up kind-demo kind-down minikube-up minikube-demo minikube-down
