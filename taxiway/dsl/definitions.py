@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import docstring_parser
-from kfp import compiler, dsl
+from kfp import compiler, dsl, kubernetes
 from kfp.dsl.container_component_class import ContainerComponent
 
 import components
@@ -35,6 +35,18 @@ IMAGE = os.environ.get("TAXIWAY_STAGE_IMAGE", f"taxiway-{{kind}}:{__version__}")
 """The stages' images; `{kind}` stands for `data`, `train` or `serve`: targets in docker/Dockerfile."""
 
 
+class StageComponent(ContainerComponent):
+    """A stage as a component whose tasks run as non-root.
+
+    Pod Security's level `restricted` asks for it. Kubeflow itself forbids privilege escalation, drops all capabilities
+    and sets the seccomp profile, but leaves the user to the image. Before 2.17 it passes the setting over.
+    """
+
+    def __call__(self, *arguments: Any, **named: Any) -> dsl.PipelineTask:
+        """A task of the pipeline that is being built."""
+        return kubernetes.set_security_context(super().__call__(*arguments, **named), run_as_non_root=True)
+
+
 def container_component(stage: Callable[..., Any], kind: str) -> ContainerComponent:
     """The Kubeflow component of a stage, in the image of a kind of work."""
     interface = ports(stage)
@@ -50,7 +62,7 @@ def container_component(stage: Callable[..., Any], kind: str) -> ContainerCompon
     container.__doc__ = _described(stage.__doc__ or "", interface)
     container.__signature__ = inspect.Signature([_parameter(port) for port in interface])  # type: ignore[attr-defined]
     container.__annotations__ = {port.name: _annotation(port) for port in interface}
-    return dsl.container_component(container)
+    return StageComponent(dsl.container_component(container).component_spec, container)
 
 
 def _parameter(port: Port) -> inspect.Parameter:

@@ -26,6 +26,7 @@ from tests.taxiway.kubeflow.conftest import SMALL
 
 ROOT = Path(__file__).parents[3]
 MODULE = "pipelines.chicago_taxi.model"
+STAGES = ("example-gen", "transform", "trainer", "evaluator", "pusher")
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +82,7 @@ def test_a_profile_adds_to_the_rest() -> None:
 
 def test_the_taxi_pipeline_asks_for_neither_gpus_nor_claims_by_itself() -> None:
     plain = compilation.compiled("chicago_taxi")
-    assert plain.platform == {}
+    assert {key for name in STAGES for key in _kubernetes(plain, name)} == {"securityContext"}
     assert "accelerator" not in json.dumps(plain.spec)
     assert all("resources" in _container(plain, leaf.name) for leaf in spec.leaves(plain))
 
@@ -293,6 +294,16 @@ def test_inlined_modules_train_where_there_is_no_source(tmp_path: Path, taxi_csv
 
 
 NESTED = str(Path(__file__).with_name("nested_pipeline.py"))
+
+
+def test_stages_run_as_non_root() -> None:
+    """What Pod Security's level `restricted` asks for, and Kubeflow sets for no task by itself."""
+    pipeline = compilation.compiled(NESTED)
+    stages = {name for name, executor in pipeline.spec["deploymentSpec"]["executors"].items()}
+    own = pipeline.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert {name: settings["securityContext"] for name, settings in own.items()} == {
+        name: {"runAsNonRoot": True} for name in stages
+    }
 
 
 def _asked(profiles: list[str]) -> dict[str, set[tuple[str, ...]]]:
