@@ -1,4 +1,4 @@
-"""A run's tasks from Kubeflow's own task API, which follows ML Metadata.
+"""Reads a run's tasks from Kubeflow's own task API, the successor of ML Metadata.
 
 Source: kubeflow/pipelines, proposals/12147-mlmd-removal/protos/runs.proto (ListTasks, PipelineTaskDetail).
 """
@@ -20,7 +20,7 @@ _PAGE = 200
 
 
 def listed(host: Host, run_id: str) -> list[Json]:
-    """All tasks of a run; empty where Kubeflow has no task API, or none has begun."""
+    """All tasks of a run; empty if Kubeflow has no task API, or no task has started."""
     found, token = list[Json](), ""
     while True:
         answer = host.get_json("apis/v2beta1/tasks", run_id=run_id, page_size=str(_PAGE), page_token=token)
@@ -33,7 +33,7 @@ def listed(host: Host, run_id: str) -> list[Json]:
 
 
 def seen(known: Iterable[Node], tasks: list[Json]) -> list[Seen]:
-    """Every task that the API says something of, in the pipeline's order; of a loop every turn."""
+    """Every task that the API lists, in the pipeline's order; in loops, every iteration."""
     by_id = {task["task_id"]: task for task in tasks}
     places = [(*_place(task, by_id), task) for task in tasks]
     return [found for node in known for found in _seen(node, places)]
@@ -52,7 +52,7 @@ def _seen(node: Node, places: list[tuple[str, tuple[int, ...], Json]]) -> Iterat
 def _task(node: Node, turns: tuple[int, ...], task: Json) -> Seen:
     state = _state(task)
     kinds = ("DRIVER",) if state == FAILED and not _pods(task, ("EXECUTOR",)) else ("EXECUTOR",)
-    # A task that came from the cache is SKIPPED or CACHED, and has the fingerprint by which it was found.
+    # A cache hit is CACHED, or SKIPPED with the fingerprint of the cache entry.
     is_cached = state == "CACHED" or (state == SKIPPED and bool(task.get("cache_fingerprint")))
     return Seen(
         _named(node, turns),
@@ -67,7 +67,7 @@ def _task(node: Node, turns: tuple[int, ...], task: Json) -> Seen:
 
 
 def _place(task: Json, by_id: Mapping[str, Json]) -> tuple[str, tuple[int, ...]]:
-    """The path of a task, as a node's, and the turns of the loops that it is in."""
+    """The path of a task, as for a node, and the iterations of its enclosing loops."""
     path, turns = list[str](), list[int]()
     while task.get("type") != "ROOT":
         if task.get("type") == _TURN:

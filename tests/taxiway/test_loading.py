@@ -86,7 +86,9 @@ def test_a_component_alone_is_a_pipeline_of_one_task(here: Path) -> None:
 
 def test_of_several_components_none_is_guessed() -> None:
     Path("components_only.py").write_text(COMPONENT.format(name="one") + COMPONENT.format(name="two"))
-    with pytest.raises(UserError, match=r"defines no pipeline, and 2 components: one, two\n  fix: decorate with"):
+    with pytest.raises(
+        UserError, match=r"defines no pipeline, and 2 components: one, two\n  fix: decorate the function"
+    ):
         loading.load("components_only.py")
 
 
@@ -100,5 +102,5 @@ def test_a_pipeline_without_its_components_is_none() -> None:
 @pytest.mark.parametrize("text", ["name: x\nimplementation: {}\n", "implementation: [\n"])
 def test_a_broken_component(text: str) -> None:
     Path("broken.yaml").write_text(text)
-    with pytest.raises(UserError, match=r"kfp refuses the component broken.yaml|broken.yaml is no YAML"):
+    with pytest.raises(UserError, match=r"kfp rejects the component broken.yaml|broken.yaml is no YAML"):
         loading.load("broken.yaml")

@@ -83,7 +83,7 @@ def test_ctrl_c_leaves_the_run_going(kubeflow: Kubeflow, submit: Started) -> Non
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, shown = _ended(process, status=130)
-    assert shown.splitlines()[-2].endswith(" goes on; follow it with:")
+    assert shown.splitlines()[-2].endswith(" continues; follow it with:")
     assert shown.splitlines()[-1] == f"  taxiway submit {SMALL} --host {kubeflow.url} --follow run-0"
     assert kubeflow.requests("POST .*:terminate") == []
     assert "Traceback" not in shown
@@ -110,7 +110,7 @@ def test_a_schedule(kubeflow: Kubeflow, submit: Started) -> None:
 
 def test_what_contradicts_itself(kubeflow: Kubeflow, submit: Started) -> None:
     _, shown = _ended(submit("--wait", "--schedule", "@daily"), status=2)
-    assert "error: more than one of --wait, --follow and --schedule is given" in shown
+    assert "error: only one of --wait, --follow and --schedule can be used" in shown
     assert kubeflow.asked == []
 
 

@@ -117,7 +117,7 @@ def test_a_profile_that_is_not_there() -> None:
     with pytest.raises(UserError) as raised:
         compilation.compiled("chicago_taxi", ["gpus"])
     assert str(raised.value) == (
-        "the pipeline chicago-taxi has no profile 'gpus', nor has a sub-pipeline of it\n"
+        "neither the pipeline chicago-taxi nor its sub-pipelines have a profile 'gpus'\n"
         "  fix: its profiles are: gpu, cluster, s3"
     )
 
@@ -125,7 +125,7 @@ def test_a_profile_that_is_not_there() -> None:
 def test_a_profile_of_a_compiled_file(tmp_path: Path, small: Pipeline) -> None:
     compilation.write(small, tmp_path / "small.yaml")
     assert compilation.compiled(str(tmp_path / "small.yaml")) == small
-    with pytest.raises(UserError, match=r"small.yaml is compiled, and has its profiles already"):
+    with pytest.raises(UserError, match=r"small.yaml is already compiled, so profiles cannot be applied"):
         compilation.compiled(str(tmp_path / "small.yaml"), ["gpu"])
 
 
@@ -138,7 +138,8 @@ def test_resources_for_a_task_that_is_not_there() -> None:
             ExampleGen(input_path="data")
 
     assert str(raised.value) == (
-        "resources are named for 'examplegen', which is no task of the pipeline\n  fix: did you mean 'example-gen'?"
+        "resources are declared for 'examplegen', which is not a task of the pipeline\n"
+        "  fix: did you mean 'example-gen'?"
     )
 
 
@@ -340,5 +341,5 @@ def test_a_profile_that_no_sub_pipeline_has() -> None:
     with pytest.raises(UserError) as raised:
         compilation.compiled(NESTED, ["gpu"])
     assert str(raised.value) == (
-        "the pipeline outer has no profile 'gpu', nor has a sub-pipeline of it\n  fix: its profiles are: cluster, big"
+        "neither the pipeline outer nor its sub-pipelines have a profile 'gpu'\n  fix: the profiles are: cluster, big"
     )

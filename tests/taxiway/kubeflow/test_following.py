@@ -125,8 +125,8 @@ def test_a_pod_that_used_too_much_memory(kubeflow: Kubeflow, small: Pipeline) ->
     kubeflow.pods[impl_pod("baseline")] = {"status": {"phase": "Failed", "containerStatuses": [{"state": state}]}}
     run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
     assert run.tasks["baseline"].error.splitlines()[1:] == [
-        "OOMKilled: it used more memory than it may",
-        "  fix: give it more in the pipeline's resources (memory_limit)",
+        "OOMKilled: it exceeded its memory limit",
+        "  fix: increase memory_limit in the pipeline's resources",
     ]
 
 
@@ -136,13 +136,13 @@ def test_an_image_for_other_processors(kubeflow: Kubeflow, small: Pipeline) -> N
     run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
     *_, last, fix = run.tasks["baseline"].error.splitlines()
     assert last.endswith("exec format error")
-    assert fix == "  fix: build the image for the nodes' processors, or choose other nodes by node_selector"
+    assert fix == "  fix: build the image for the nodes' CPU architecture, or select other nodes with node_selector"
 
 
 def test_a_pod_that_is_gone_with_its_log(kubeflow: Kubeflow, small: Pipeline) -> None:
     run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
     assert run.tasks["baseline"].error == (
-        f"its pod has left no log; see why with: kubectl --namespace kubeflow describe workflow {WORKFLOW}"
+        f"its pod left no log; find the reason with: kubectl --namespace kubeflow describe workflow {WORKFLOW}"
     )
 
 
@@ -188,7 +188,7 @@ def test_a_pod_that_has_succeeded_is_not_called_failed(kubeflow: Kubeflow, small
     kubeflow.pods[pod] = {"status": {"phase": "Succeeded"}}
     kubeflow.logs[pod] = "all well\n"
     run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
-    assert run.tasks["baseline"].error.startswith("its pod has left no log; see why with: kubectl")
+    assert run.tasks["baseline"].error.startswith("its pod left no log; find the reason with: kubectl")
 
 
 def test_events_tell_of_a_pod_that_is_gone(kubeflow: Kubeflow, small: Pipeline) -> None:
@@ -198,7 +198,8 @@ def test_events_tell_of_a_pod_that_is_gone(kubeflow: Kubeflow, small: Pipeline) 
     ]
     run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
     assert run.tasks["baseline"].error == (
-        "Failed: ErrImagePull: no such image\n  fix: push the image to where the nodes can pull it, or load it"
+        "Failed: ErrImagePull: no such image\n"
+        "  fix: push the image to a registry that the nodes can pull from, or load it into the nodes"
     )
 
 
@@ -257,7 +258,7 @@ UNSCHEDULABLE = "0/3 nodes are available: 3 node(s) didn't match Pod's node affi
         (
             {"conditions": [{"type": "PodScheduled", "status": "False", "message": UNSCHEDULABLE}]},
             UNSCHEDULABLE,
-            "no node has what it asks for: add one with a free GPU",
+            "no node has what it requests: add one with a free GPU",
         ),
         (
             {"conditions": [{"type": "PodScheduled", "status": "False", "message": "3 Insufficient nvidia.com/gpu."}]},
@@ -267,7 +268,7 @@ UNSCHEDULABLE = "0/3 nodes are available: 3 node(s) didn't match Pod's node affi
         (
             {"conditions": [{"type": "PodScheduled", "status": "False", "message": "1 Insufficient memory."}]},
             "1 Insufficient memory.",
-            "ask for less memory in the pipeline's resources",
+            "request less memory in the pipeline's resources",
         ),
         (
             {
@@ -289,7 +290,7 @@ UNSCHEDULABLE = "0/3 nodes are available: 3 node(s) didn't match Pod's node affi
                 ]
             },
             "ImagePullBackOff: Back-off pulling gpu-image:1",
-            "push the image to where the nodes can pull it",
+            "push the image to a registry that the nodes can pull from",
         ),
         (
             {
@@ -314,7 +315,7 @@ def test_why_a_pod_waits_is_said_once(kubeflow: Kubeflow, status: Any, said: str
     waiting = look("RUNNING", {"baseline": ("RUNNING", 0)})
     for table in (False, True):
         _, shown = _follow(kubeflow, pipeline, waiting, waiting, look("FAILED", {}), table=table)
-        assert f"baseline waits: the pod {pod} cannot start: " in shown
+        assert f"baseline is waiting: the pod {pod} cannot start: " in shown
         assert said in shown
         assert fix in shown
         assert shown.count("cannot start") == 1
@@ -365,8 +366,8 @@ def test_a_token_that_expires_during_the_wait(kubeflow: Kubeflow, small: Pipelin
     kubeflow.overrides["GET /apis/v2beta1/runs/run-0"] = (401, b"Jwt is expired")
     with pytest.raises(UserError) as raised:
         _follow(kubeflow, small, look("RUNNING", {}))
-    assert "wants to know who you are (401: Jwt is expired)" in raised.value.what
-    assert raised.value.fix.endswith("; the run goes on: taxiway again")
+    assert "requires authentication (401: Jwt is expired)" in raised.value.what
+    assert raised.value.fix.endswith("; the run continues, follow it with: taxiway again")
 
 
 def test_a_short_silence_is_waited_out(kubeflow: Kubeflow, small: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -387,7 +388,7 @@ def test_a_long_silence_ends_the_wait(kubeflow: Kubeflow, small: Pipeline, monke
     kubeflow.overrides["GET /apis/v2beta1/runs/run-0"] = (503, b"no healthy upstream")
     with pytest.raises(ServiceError, match="failed to read the run: 503: no healthy upstream") as raised:
         _follow(kubeflow, small, look("RUNNING", {}))
-    assert raised.value.fix == "look again later; the run goes on: taxiway again"
+    assert raised.value.fix == "try again later; the run continues, follow it with: taxiway again"
 
 
 def test_ids_of_nodes_are_argo_s() -> None:

@@ -67,7 +67,7 @@ def test_a_kubeflow_that_refuses_the_ir(kubeflow: Kubeflow, small: Pipeline) -> 
         with pytest.raises(UserError) as raised:
             submission.submit(Host(kubeflow.url), small, GIVEN, "tips")
         assert str(raised.value).startswith(
-            f"Kubeflow Pipelines 2.0.5 at {kubeflow.url} refuses the pipeline (IR 2.1.0"
+            f"Kubeflow Pipelines 2.0.5 at {kubeflow.url} rejects the pipeline (IR 2.1.0"
         )
         assert 'unknown field "secretNameParameter"' in str(raised.value)
         assert "fix: upgrade it to 2.18.1" in str(raised.value)
@@ -79,7 +79,7 @@ def test_a_namespace_without_rights(kubeflow: Kubeflow, small: Pipeline) -> None
     with pytest.raises(UserError) as raised:
         submission.submit(Host(kubeflow.url, "bob"), small, GIVEN, "tips")
     assert str(raised.value) == (
-        "no right to start a run in the namespace bob: User 'ann' is not authorized with reason: no role binding\n"
+        "you may not start a run in the namespace bob: User 'ann' is not authorized with reason: no role binding\n"
         "  fix: ask its owner to make you a contributor (kubeflow-edit in bob), or name another"
     )
 
@@ -105,9 +105,9 @@ def test_a_schedule_makes_a_recurring_run(kubeflow: Kubeflow, small: Pipeline) -
 
 @pytest.mark.parametrize("cron", ["", "3", "at three", "0 3 * *", "0 0 0 3 * * *", "0 3 ; * *", "@sometimes"])
 def test_a_schedule_that_is_none(cron: str) -> None:
-    with pytest.raises(UserError, match="has not five fields, nor six") as raised:
+    with pytest.raises(UserError, match="must have five fields, or six") as raised:
         submission.cron_with_seconds(cron)
-    assert raised.value.fix == "every day at three: '0 3 * * *'"
+    assert raised.value.fix == "for every day at 3:00, write '0 3 * * *'"
 
 
 @pytest.mark.parametrize("cron", ["@daily", "@every 1h", "30 0 3 ? * MON-FRI"])

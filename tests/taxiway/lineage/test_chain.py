@@ -178,8 +178,8 @@ def test_a_run_without_a_cache_names_each_module_and_each_output_once(flow, stor
         assert [module["function"] for module in chain.modules] == ["run_fn"]
         assert len(chain.data) == 1
         lines = [line.lstrip(" │├└─") for line in rendered(render(chain)).splitlines()]
-        beside = [line.split(":")[0] for line in lines if line.startswith("beside it")]
-        assert sorted(beside) == ["beside it, evaluation", "beside it, model_run", "beside it, model_run"]
+        beside = [line.split(":")[0] for line in lines if line.startswith("other output")]
+        assert sorted(beside) == ["other output evaluation", "other output model_run", "other output model_run"]
 
 
 def test_an_unknown_digest_names_the_nearest(flow, store):
@@ -188,7 +188,7 @@ def test_an_unknown_digest_names_the_nearest(flow, store):
     wrong = digest[:-8] + "00000000"
     with pytest.raises(UserError) as raised:
         trace(wrong, store=store)
-    assert f"no artifact with the digest {wrong} is known to {store.connection}" in str(raised.value)
+    assert f"no artifact in {store.connection} has the digest {wrong}" in str(raised.value)
     assert f"did you mean {digest}?" in str(raised.value)
 
 
@@ -218,7 +218,7 @@ def test_a_version_that_was_replaced_is_traced_to_what_lies_there_now(flow, stor
 
 
 def test_a_digest_needs_a_store():
-    with pytest.raises(UserError, match="there is no lineage store to look deadbeef up in\n  fix: give the folder"):
+    with pytest.raises(UserError, match="there is no lineage store to look up deadbeef\n  fix: give the folder"):
         trace("deadbeef")
 
 
@@ -228,7 +228,7 @@ def test_an_ambiguous_beginning_lists_what_it_may_be(store, tmp_path):
     digests = ["sha256:" + "ab" * 6 + tail * 52 for tail in "01"]
     inputs = {f"m{i}": Model(tmp_path / str(i), {"digest": digest}) for i, digest in enumerate(digests)}
     store.finish_task("r", "t", state="COMPLETE", inputs=inputs, outputs={})
-    with pytest.raises(UserError, match="is the beginning of 2 digests") as raised:
+    with pytest.raises(UserError, match="is the prefix of 2 digests") as raised:
         trace("abababab", store=store)
     assert all(digest in str(raised.value) for digest in digests)
 
@@ -238,7 +238,7 @@ def test_an_unknown_path_names_the_nearest(flow, store, tmp_path, monkeypatch):
     for known in (None, store):
         with pytest.raises(UserError) as raised:
             trace("served", store=known)
-        assert "nothing is known of served: no provenance.json lies there" in str(raised.value)
+        assert "nothing is known about served: it contains no provenance.json" in str(raised.value)
         assert "did you mean served/7?" in str(raised.value)
     flow.record(store, "r1")
     with pytest.raises(UserError, match=r"did you mean artifacts/trainer/model\?"):

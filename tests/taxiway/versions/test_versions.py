@@ -130,7 +130,7 @@ def test_a_destination_without_versions_is_refused(tmp_path):
         listing.versions_at(str(tmp_path))
     assert str(raised.value) == (
         f"there is no version at {tmp_path}\n"
-        "  fix: name the folder or URL that models are pushed to, the one above the versions"
+        "  fix: give the folder or URL that models are pushed to, which contains the versions"
     )
 
 
@@ -200,8 +200,8 @@ def test_both_versions_tell_of_a_rollback(served, store):
 @pytest.mark.parametrize(
     ("to", "text"),
     [
-        (5, "there is no version 5 at {served}\n  fix: there are 9, 8, 7, 6"),
-        (9, "9 is the version that answers already\n  fix: name another with --to"),
+        (5, "there is no version 5 at {served}\n  fix: existing versions: 9, 8, 7, 6"),
+        (9, "9 is already served\n  fix: choose another version with --to"),
     ],
 )
 def test_a_version_that_is_not_there_or_answers_already_is_refused(served, store, to, text):
@@ -215,13 +215,17 @@ def test_without_a_blessed_earlier_version_one_has_to_be_named(served, store):
     go(served, store, to=6)
     with pytest.raises(UserError) as raised:
         go(served, store)
-    assert str(raised.value) == "no version before 6 was blessed\n  fix: name one with --to; before it there are none"
+    assert (
+        str(raised.value)
+        == "no version before 6 was blessed\n  fix: choose a version with --to; earlier versions: none"
+    )
 
 
 def test_a_damaged_version_is_no_way_back(served, store):
     (served / "7" / "saved_model.pb").write_text("changed")
     with pytest.raises(
-        DataError, match=rf"{served}/7 holds sha256:\w+, but sha256:\w+ was pushed\n  fix: name another"
+        DataError,
+        match=rf"{served}/7 was changed: its digest is sha256:\w+, but sha256:\w+ was pushed\n  fix: choose another",
     ):
         go(served, store)
     (served / "7" / "saved_model.pb").unlink()
@@ -232,7 +236,7 @@ def test_a_damaged_version_is_no_way_back(served, store):
 def test_a_push_between_the_plan_and_the_rollback_stops_it(served, store, tmp_path):
     planned = plan(str(served))
     push(tmp_path / "history", str(served), 10)
-    with pytest.raises(UserError, match=f"{served} has changed since this was planned"):
+    with pytest.raises(UserError, match=f"{served} has changed since the rollback was planned"):
         roll_back(planned, "", store)
     assert state(str(served)) == ([10, 9, 8, 7, 6], [])
 
@@ -240,7 +244,7 @@ def test_a_push_between_the_plan_and_the_rollback_stops_it(served, store, tmp_pa
 def test_a_failed_rollback_is_recorded_as_failed(served, store):
     (served / "8.retired").mkdir()
     planned = plan(str(served), 7)
-    with pytest.raises(UserError, match=f"{served}/8.retired is there already"):
+    with pytest.raises(UserError, match=f"{served}/8.retired already exists"):
         roll_back(planned, "", store)
     assert [task.state for task in store.tasks("rollback")] == ["FAILED"]
 
@@ -285,8 +289,8 @@ def test_a_label_on_a_version_that_is_not_loaded_is_refused(served, store):
     with pytest.raises(UserError) as raised:
         go(served, store)
     assert str(raised.value) == (
-        f"{config} has servers load 8, 9 of 'taxi', not 7: a label on it would be refused\n"
-        "  fix: have model_version_policy name that version (specific, or latest with more num_versions) first"
+        f"{config} loads 8, 9 of 'taxi', not 7: servers would reject a label on it\n"
+        "  fix: first include that version in model_version_policy (specific, or latest with a larger num_versions)"
     )
 
 
@@ -403,8 +407,11 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_commands(served, tmp_path):
     refused = run(tmp_path, "rollback", "served/taxi")
     assert refused.returncode == 2
-    assert "served/taxi/9 gets a name that servers pass over\n7 answers instead of 9\n" in refused.stdout
-    assert refused.stderr == "error: nothing was changed: nobody is there to confirm it\n  fix: give --yes\n"
+    assert "served/taxi/9, so that servers ignore it\nserve 7 instead of 9\n" in refused.stdout
+    assert (
+        refused.stderr
+        == "error: nothing was changed: there is no terminal to ask for confirmation\n  fix: give --yes\n"
+    )
     done = run(tmp_path, "rollback", "served/taxi", "--yes", "--reason", "calibration drifted")
     assert (done.returncode, done.stderr) == (0, "")
     shown = run(tmp_path, "versions", "served/taxi")
