@@ -1,7 +1,8 @@
 # `make run` and `make test` set up whatever is missing; `make help` lists the rest.
 .DEFAULT_GOAL := help
-# Two files of tests at a time, in the order of tests/conftest.py; within a file they share what is slow to make.
-WORKERS = -n 2 --dist loadfile --no-loadscope-reorder
+# Files of tests at a time, in the order of tests/conftest.py; within a file they share what is slow to make. One more
+# than two processors: some always waits for a process, a port or a disk. Each takes up to 2 GB.
+WORKERS = -n 3 --dist loadfile --no-loadscope-reorder
 .PHONY: help setup run test test-all test-faults check lint types imports format bench bench-serving lock data shell golden \
     docs-pages images sbom clean \
     kind-up kind-demo kind-down minikube-up minikube-demo minikube-down
@@ -23,7 +24,7 @@ data: data/chicago_taxi/data.csv ## The Chicago taxi trips, as data.dvc describe
 data/chicago_taxi/data.csv: | .venv/ready
 	@bin/python -m pipelines.chicago_taxi.data
 
-test: data ## The tests (about twelve minutes on two cores)
+test: data ## The tests (under ten minutes on two cores)
 	@bin/python -m pytest -m "not slow and not faults" $(WORKERS) $(ARGS)
 
 test-all: data ## The long tests too, as CI runs them
