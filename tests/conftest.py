@@ -125,7 +125,7 @@ def run_stage_in(
     parameters: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Calls a stage through an ExecutorInput, as its container would, and returns its outputs by name."""
-    stage = stages.load(stage_name)
+    stage = stages.load(stage_name).function
     outputs = [port for port in ports(stage) if port.direction == "output"]
     folder.mkdir(parents=True, exist_ok=True)
     output_file = folder / "executor_output.json"

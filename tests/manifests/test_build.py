@@ -95,9 +95,9 @@ def test_the_checks_see_a_misspelt_field() -> None:
 
 @pytest.mark.parametrize("name", BUILDS)
 def test_each_overlay_serves_with_one_workload(name: str) -> None:
-    [pod] = pods(build(name))
     wanted = "InferenceService/chicago-taxi" if name == "overlays/kserve" else "Deployment/tf-serving"
-    assert pod.workload == wanted
+    router = ["Deployment/tf-serving-router"] if name == "overlays/canary" else []
+    assert [pod.workload for pod in pods(build(name))] == [wanted, *router]
 
 
 @pytest.mark.parametrize("name", BUILDS)
@@ -107,5 +107,5 @@ def test_objects_have_a_namespace_that_is_made_here_or_is_kubeflow(name: str) ->
     assert namespaces == {NAMESPACE}
     for each in build(name):
         if each["kind"] not in cluster_wide:
-            runs_store = each["kind"] == "PersistentVolumeClaim" and name in ("overlays/kind", "overlays/minikube")
+            runs_store = each["kind"] == "PersistentVolumeClaim" and name in SINGLE_NODE
             assert each["metadata"]["namespace"] in namespaces | ({"kubeflow"} if runs_store else set())

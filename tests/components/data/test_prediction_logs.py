@@ -44,7 +44,7 @@ from components.data.examples import (
 )
 from components.trainer.data_accessor import data_accessor
 from components.transform.raw_examples import RawExamples
-from taxiway.dsl.definitions import ExampleValidator, StatisticsGen
+from taxiway.dsl import ExampleValidator, StatisticsGen
 from taxiway.runs.progress import Silent
 from tests.components.equal_statistics import assert_equal
 

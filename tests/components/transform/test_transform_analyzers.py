@@ -31,7 +31,7 @@ from components.transform.raw_examples import RawExamples
 
 ROWS = 700
 SHARDS = 4
-DOCS = Path(__file__).parents[3] / "docs/transform-analyzers.md"
+DOCS = Path(__file__).parents[3] / "docs/reference/transform-analyzers.md"
 
 SCHEMA = """
 feature { name: "x" type: FLOAT presence { min_fraction: 1 } shape {} }

@@ -9,7 +9,7 @@ from kfp import dsl
 
 from components.contract.errors import UserError
 from taxiway import loading
-from taxiway.dsl.definitions import Trainer
+from taxiway.dsl import Trainer
 from taxiway.language import spec
 from taxiway.runner.graph import Call, Graph, Result, State, Values
 

@@ -17,7 +17,7 @@ import pytest
 import requests
 from tensorflow_serving.apis import model_management_pb2, prediction_service_pb2_grpc
 
-from taxiway.serving.operations import Operations
+from taxiway.serving.model_manager import ModelManager
 from tests.taxiway.serving import models, server
 
 Saved = Callable[[str], Path]
@@ -181,13 +181,13 @@ def test_without_polling_a_version_comes_when_a_client_says_so(having: Having) -
 
 def test_without_polling_there_is_one_look_and_what_a_client_configures_is_told() -> None:
     async def run() -> None:
-        operations, looks = Operations([], cast(Any, SimpleNamespace(metrics=None)), poll_seconds=0), list[int]()
-        following = asyncio.create_task(operations.follow(None, lambda: looks.append(len(looks))))
+        manager, looks = ModelManager([], cast(Any, SimpleNamespace(metrics=None)), poll_seconds=0), list[int]()
+        following = asyncio.create_task(manager.follow(None, lambda: looks.append(len(looks))))
         for expected in ([0], [0, 1]):
             for _ in range(100):
                 await asyncio.sleep(0)
             assert looks == expected
-            await operations.reconfigure([])
+            await manager.reconfigure([])
         following.cancel()
 
     asyncio.run(run())

@@ -1,6 +1,6 @@
 """TF Serving's server, by the facts that its own end-to-end tests state; each server here is a process.
 
-What docs/serving.md lists as different is not here: TensorFlow Lite, the profiler.
+What docs/serving/server.md lists as different is not here: TensorFlow Lite, the profiler.
 """
 
 from __future__ import annotations
