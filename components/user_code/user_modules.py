@@ -344,7 +344,11 @@ def _join_package(module: str, path: Path) -> None:
 
 def _find(module: str) -> Path | None:
     """Finds a module's file on the path by folders alone; `importlib.util.find_spec` would run its parents."""
-    return next((file for root in _roots() if (file := _file_below(root, module))), None)
+    roots = _roots()
+    if module == package_names.SHARED:
+        # Where a folder of the user's comes first, Taxiway's own `__init__.py` is none of his.
+        roots = [root for root in roots if (root / module).is_dir()][:1]
+    return next((file for root in roots if (file := _file_below(root, module))), None)
 
 
 def _roots() -> list[Path]:
