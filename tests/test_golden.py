@@ -51,5 +51,7 @@ def test_a_component_compiles_to_its_file_and_can_be_loaded(stage: str, tmp_path
 
 
 def test_the_ir_is_the_version_that_open_source_kubeflow_accepts() -> None:
-    for file in ROOT.glob("pipelines/*/pipeline.yaml"):
+    files = list(ROOT.glob("pipelines/*/pipeline.yaml"))
+    assert files
+    for file in files:
         assert yaml.safe_load(file.read_text().split("\n---\n")[0])["schemaVersion"] == "2.1.0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 from components.execution import stages
 
 ROOT = Path(__file__).parents[1]
-SOURCE = ("benchmarks", "components", "docker", "manifests", "pipelines", "taxiway", "tests")
+SOURCE = ("benchmarks", "components", "docker", "docs", "manifests", "pipelines", "taxiway", "tests")
+OURS = ("benchmarks.", "components.", "pipelines.", "taxiway.")
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +71,24 @@ def test_stages_import_no_other_stages_than_they_declare(imports: Mapping[str, s
         (f"components.{stage.name}", f"components.{name}") for stage in stages.in_order() for name in stage.calls
     }
     assert found == declared
+
+
+def test_what_benchmarks_and_tools_import_is_there() -> None:
+    """They run seldom, and mypy does not check them."""
+    files = [path for folder in ("benchmarks", "docker", "docs") for path in (ROOT / folder).rglob("*.py")]
+    found = [
+        (path.relative_to(ROOT), node.module)
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(OURS)
+    ]
+    assert len(found) > 20
+    assert [each for each in found if not _is_module(each[1])] == []
+
+
+def _is_module(name: str) -> bool:
+    path = ROOT.joinpath(*name.split("."))
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 
 
 def _room(module: str) -> str:

@@ -65,7 +65,7 @@ def chicago_taxi(
     )
     model = trained.outputs["model"]
 
-    # The latest pushed model may change from run to run, so this step looks every time.
+    # The latest pushed model may change between runs, so this step is never cached.
     baseline = Baseline(candidate=model, destination=destination).set_caching_options(False)
     evaluated = Evaluator(
         examples=examples,

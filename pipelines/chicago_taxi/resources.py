@@ -1,11 +1,11 @@
-"""What the taxi pipeline's stages need of a cluster.
+"""The cluster resources of the taxi pipeline's stages.
 
 taxiway compile chicago_taxi --profile gpu --profile cluster -o taxi.yaml
 """
 
 from taxiway.dsl import Resources, Secret, Toleration, Volume, image
 
-# Enough for the 15,002 trips of the example, and little enough for kind on a laptop.
+# Enough for the 15,002 trips of the example, and small enough for kind on a laptop.
 STAGES = {
     "example-gen": Resources(cpu="500m", memory="1Gi", memory_limit="2Gi"),
     "statistics-gen": Resources(cpu="500m", memory="2Gi", memory_limit="4Gi"),
@@ -25,7 +25,7 @@ _BUCKET = Resources(
 )
 
 PROFILES = {
-    # The trainer on nodes as NVIDIA's device plugin and feature discovery mark them.
+    # The trainer runs on nodes labeled by NVIDIA's device plugin and feature discovery.
     "gpu": {
         "trainer": Resources(
             cpu="4",
@@ -37,12 +37,12 @@ PROFILES = {
             tolerations=(Toleration("nvidia.com/gpu"),),
         )
     },
-    # The claims of manifests/: --param data=/data/chicago_taxi --param destination=/models/chicago_taxi
+    # The volume claims in manifests/: --param data=/data/chicago_taxi --param destination=/models/chicago_taxi
     "cluster": {
         "example-gen": Resources(volumes=(Volume("taxiway-data", "/data"),)),
         "baseline": _MODELS,
         "pusher": _MODELS,
     },
-    # The secret of manifests/overlays/s3: --param data=s3://... --param destination=s3://...
+    # The secret for manifests/overlays/s3: --param data=s3://... --param destination=s3://...
     "s3": {"example-gen": _BUCKET, "baseline": _BUCKET, "pusher": _BUCKET},
 }

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -102,33 +103,81 @@ def _joined(name: str, one: Resources, other: Resources, defaults: Resources) ->
 
 
 def rebuilt(pipeline: GraphComponent, chosen: Iterable[str]) -> GraphComponent:
-    """A pipeline once more, with profiles of its `resources`.
+    """A pipeline once more, with profiles of its `resources` and of those of its sub-pipelines, however deep.
 
     Raises:
-        UserError: It has no such profile.
+        UserError: None of them has such a profile.
     """
+    chosen = list(chosen)
     # A component alone has none.
-    chosen, function = list(chosen), getattr(pipeline, "pipeline_func", None)
-    known: Mapping[str, Tasks] = getattr(function, "profiles", {})
-    for name in chosen:
-        if name not in known:
-            raise UserError(
-                f"the pipeline {pipeline.name} has no profile {name!r}",
-                fix=f"its profiles are: {', '.join(known) or 'none; @resources(tasks, profiles) declares them'}",
-            )
-    if not chosen or function is None:
+    if not chosen or not isinstance(pipeline, GraphComponent):
+        _require_profiles(pipeline.name, chosen, {})
         return pipeline
+    known: dict[str, Tasks] = {}
+    built = _with_profiles(pipeline, chosen, known)
+    _require_profiles(pipeline.name, chosen, known)
+    return built
+
+
+def _with_profiles(pipeline: GraphComponent, chosen: list[str], known: dict[str, Tasks]) -> GraphComponent:
+    """A pipeline built again with those of the chosen profiles that it has; notes all that there are."""
+    function = pipeline.pipeline_func
+    own: Mapping[str, Tasks] = getattr(function, "profiles", {})
+    known.update(own)
+    mine = [name for name in chosen if name in own]
+    function = function.with_profiles(mine) if mine else function
+    # kfp builds no pipeline inside of another: first what it calls, which only a build can tell.
+    called: list[GraphComponent] = []
+    with _calling(lambda inner: _noted(inner, called)):
+        _built(pipeline, function)
+    rebuilt = {
+        id(inner): _with_profiles(inner, chosen, known) for inner in {id(each): each for each in called}.values()
+    }
+    with _calling(lambda inner: rebuilt[id(inner)]):
+        return _built(pipeline, function)
+
+
+def _built(pipeline: GraphComponent, function: Callable) -> GraphComponent:
     info = pipeline.pipeline_spec.pipeline_info
     return dsl.pipeline(
         name=pipeline.name,
         description=pipeline.description,
         display_name=info.display_name or None,
         pipeline_config=pipeline.pipeline_config,
-    )(function.with_profiles(chosen))
+    )(function)
+
+
+@contextmanager
+def _calling(instead: Callable[[GraphComponent], GraphComponent]) -> Iterator[None]:
+    """Lets a pipeline that is built call, of each sub-pipeline, what `instead` gives for it."""
+    call = GraphComponent.__call__
+
+    def call_instead(self: GraphComponent, *arguments: Any, **named: Any) -> Any:
+        return call(instead(self), *arguments, **named)
+
+    GraphComponent.__call__ = call_instead
+    try:
+        yield
+    finally:
+        GraphComponent.__call__ = call
+
+
+def _noted(inner: GraphComponent, called: list[GraphComponent]) -> GraphComponent:
+    called.append(inner)
+    return inner
+
+
+def _require_profiles(pipeline: str, chosen: Iterable[str], known: Iterable[str]) -> None:
+    for name in chosen:
+        if name not in known:
+            raise UserError(
+                f"the pipeline {pipeline} has no profile {name!r}, nor has a sub-pipeline of it",
+                fix=f"its profiles are: {', '.join(known) or 'none; @resources(tasks, profiles) declares them'}",
+            )
 
 
 def resources(tasks: Tasks, profiles: Mapping[str, Tasks] = {}) -> Callable[[Callable], Callable]:
-    """Decorates a pipeline's function, below `@dsl.pipeline`: its own tasks, not those of sub-pipelines.
+    """Decorates a pipeline's function, below `@dsl.pipeline`: its own tasks; a sub-pipeline has resources of its own.
 
     Args:
         tasks: What each task needs, by the task's name in the compiled pipeline.

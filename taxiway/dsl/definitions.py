@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import docstring_parser
-from kfp import compiler, dsl
+from kfp import compiler, dsl, kubernetes
 from kfp.dsl.container_component_class import ContainerComponent
 
 import components
@@ -29,6 +29,18 @@ _IMAGE = os.environ.get("TAXIWAY_STAGE_IMAGE", f"taxiway-{{kind}}:{__version__}"
 def image(kind: str) -> str:
     """The name of the image of a kind of work, a target of docker/Dockerfile; TAXIWAY_STAGE_IMAGE may name others."""
     return _IMAGE.replace("{kind}", kind)
+
+
+class StageComponent(ContainerComponent):
+    """A stage as a component whose tasks run as non-root.
+
+    Pod Security's level `restricted` requires it. Kubeflow itself forbids privilege escalation, drops all capabilities
+    and sets the seccomp profile, but leaves the user to the image. Versions before 2.17 ignore the setting.
+    """
+
+    def __call__(self, *arguments: Any, **named: Any) -> dsl.PipelineTask:
+        """A task of the pipeline that is being built."""
+        return kubernetes.set_security_context(super().__call__(*arguments, **named), run_as_non_root=True)
 
 
 @functools.cache
@@ -51,7 +63,7 @@ def _container_component(stage: Stage) -> ContainerComponent:
     container.__doc__ = _described(stage.function.__doc__ or "", interface)
     container.__signature__ = inspect.Signature([_parameter(port) for port in interface])  # type: ignore[attr-defined]
     container.__annotations__ = {port.name: _annotation(port) for port in interface}
-    return dsl.container_component(container)
+    return StageComponent(dsl.container_component(container).component_spec, container)
 
 
 def _parameter(port: Port) -> inspect.Parameter:

@@ -18,8 +18,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The packages with one folder more, and a project with a pipeline."""
     folder = tmp_path_factory.mktemp("copy")
     new_stage.make_copy(folder)
-    (folder / "docs").mkdir()
-    shutil.copy(new_stage.ROOT / "docs/stage_pages.py", folder / "docs")
+    (folder / "docs/reference").mkdir(parents=True)
+    shutil.copy(new_stage.ROOT / "docs/reference/stage_pages.py", folder / "docs/reference")
     new_stage.make_project(folder / "project")
     return folder
 
@@ -50,9 +50,9 @@ def test_its_component_and_its_page_are_generated(copy: Path) -> None:
     [executor] = compiled["deploymentSpec"]["executors"].values()
     assert executor["container"]["command"] == ["python", "-m", "components", "word_count"]
     assert executor["container"]["image"].startswith("taxiway-data:")
-    assert python(copy, str(copy / "docs/stage_pages.py")).returncode == 0
-    assert "| `text` | str | required | A file. |" in (copy / "docs/stages/word_count.md").read_text()
-    rows = (copy / "docs/stages/README.md").read_text().splitlines()
+    assert python(copy, str(copy / "docs/reference/stage_pages.py")).returncode == 0
+    assert "| `text` | str | required | A file. |" in (copy / "docs/reference/stages/word_count.md").read_text()
+    rows = (copy / "docs/reference/stages/README.md").read_text().splitlines()
     place = rows.index("| [word_count](word_count.md) | `WordCount` | The words of a text, counted |")
     assert "[statistics_gen]" in rows[place - 1]
     assert "[schema_gen]" in rows[place + 1]

@@ -60,7 +60,9 @@ def test_a_component_has_its_stages_interface(compiled: dict[str, Any], stage: s
 
 @pytest.mark.parametrize("stage", NAMES)
 def test_types_defaults_and_descriptions(compiled: dict[str, Any], stage: str) -> None:
-    for port in ports(stages.load(stage).function):
+    found_ports = list(ports(stages.load(stage).function))
+    assert {port.direction for port in found_ports} == {"input", "output"}
+    for port in found_ports:
         found = definition(compiled[stage], port)
         if port.kind:
             assert found["artifactType"]["schemaTitle"] == port.kind.schema_title

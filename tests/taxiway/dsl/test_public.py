@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from kfp.dsl.container_component_class import ContainerComponent
 
 from components.execution import stages
 from taxiway import dsl
+from taxiway.dsl.definitions import StageComponent
 
 ROOT = Path(__file__).parents[3]
 NAMES = ["DataAccessor", "FnArgs", "Resources", "Secret", "Toleration", "Volume", "image", "resources"]
@@ -25,7 +25,7 @@ def test_the_names() -> None:
     assert dsl.__all__ == sorted([*NAMES, *of_stages])
     assert dir(dsl) == dsl.__all__
     assert [getattr(dsl, name).__name__ for name in NAMES] == NAMES
-    assert {type(getattr(dsl, name)) for name in of_stages} == {ContainerComponent}
+    assert {type(getattr(dsl, name)) for name in of_stages} == {StageComponent}
     assert dsl.ExampleGen is dsl.ExampleGen
 
 

@@ -80,7 +80,8 @@ def test_it_runs_in_containers(copy: Path, project: Path) -> None:
 @pytest.mark.parametrize("project", PROJECTS, indirect=True)
 def test_its_modules_travel_in_the_compiled_pipeline(copy: Path, project: Path, tmp_path: Path) -> None:
     taxiway(copy, project, "compile", "words", "--inline-modules", "-o", str(tmp_path / "words.yaml"))
-    [executor] = yaml.safe_load((tmp_path / "words.yaml").read_text())["deploymentSpec"]["executors"].values()
+    compiled = next(yaml.safe_load_all((tmp_path / "words.yaml").read_text()))
+    [executor] = compiled["deploymentSpec"]["executors"].values()
     inlined = json.loads(executor["container"]["args"][-1])
     assert {file for file in inlined if file.startswith("components")} == {
         str(file.relative_to(project)) for file in [*project.glob("components*/*.py"), *project.glob("components.py")]
