@@ -36,13 +36,15 @@ def predict_command(
     """Send examples from a file to a model server of TF Serving's API, and print what it answers."""
     from contextlib import closing
 
-    from taxiway.prediction.clients import Model, Tls, connect
+    from taxiway.network import tls as certificates
+    from taxiway.prediction.clients import Model, connect
     from taxiway.prediction.predict import predictions
     from taxiway.prediction.printing import printed
 
     if version is not None and label:
         raise UserError("a version and a label are both given", fix="give one of --version and --label")
-    certificates = Tls(ca, cert, key) if tls or ca or cert or key or server.startswith("https://") else None
+    is_encrypted = tls or ca or cert or key or server.startswith("https://")
+    files = certificates.loadable("TLS", cert=cert, key=key, ca=ca) if is_encrypted else None
     asked = Model(model, version, label)
-    with closing(connect(server, asked, rest=rest, tls=certificates, seconds=timeout)) as client:
+    with closing(connect(server, asked, rest=rest, tls=files, seconds=timeout)) as client:
         printed(predictions(client, input_file, signature, batch, limit, schema), output_format)

@@ -16,9 +16,9 @@ from components.user_code import custom_op_loading
 from taxiway.serving import flags, quiet
 
 if TYPE_CHECKING:
+    from taxiway.network.tls import Tls
     from taxiway.serving.model.batching import Batching
     from taxiway.serving.model.model_config import ModelSettings
-    from taxiway.serving.server import Tls
 
 
 class ServeCommand(TyperCommand):
@@ -227,10 +227,9 @@ def _metrics_paths(file: Path | None) -> tuple[str, ...]:
 def _tls(cert: Path | None, key: Path | None, client_ca: Path | None) -> Tls | None:
     if not (cert or key or client_ca):
         return None
-    from taxiway.network.certificates import require_loadable
-    from taxiway.serving.server import Tls
+    from taxiway.network import tls
 
-    require_loadable(cert, key, client_ca, "serve")
-    if not (cert and key):
+    found = tls.loadable("serve", cert=cert, key=key, ca=client_ca)
+    if not cert:
         raise UserError("--tls-client-ca is given, but no certificate", fix="add --tls-cert and --tls-key")
-    return Tls(cert, key, client_ca)
+    return found

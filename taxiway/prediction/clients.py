@@ -6,22 +6,19 @@ import base64
 import contextlib
 import json
 import re
-import ssl
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.client import HTTPException
-from pathlib import Path
 from typing import Any, Protocol
-from urllib.error import HTTPError
 from urllib.parse import quote
-from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
 import numpy as np
+import urllib3
 
 from components.contract.errors import ServiceError, TaxiwayError, UserError
 from components.data import tensor_protos
 from components.data.serving_stubs import get_model_metadata_pb2, model_pb2, predict_pb2, prediction_service_pb2_grpc
-from taxiway.network.certificates import require_loadable
+from taxiway.network import http_client
+from taxiway.network.tls import Tls, grpc_channel_credentials
 from taxiway.prediction.signatures import Batch, Signature
 
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s/:]+):(\d{1,5})")
@@ -42,18 +39,6 @@ class Model:
             + (f" version {self.version}" if self.version is not None else "")
             + (f" label {self.label!r}" if self.label else "")
         )
-
-
-@dataclass(frozen=True)
-class Tls:
-    """Certificate files: the authority's that the server is known by, and the client's own with its key."""
-
-    ca: Path | None = None
-    cert: Path | None = None
-    key: Path | None = None
-
-    def __post_init__(self) -> None:
-        require_loadable(self.cert, self.key, self.ca, "TLS")
 
 
 class Client(Protocol):
@@ -78,7 +63,7 @@ class GrpcClient:
         self._channel = (
             grpc.insecure_channel(address, options)
             if tls is None
-            else grpc.secure_channel(address, _grpc_credentials(tls), options)
+            else grpc.secure_channel(address, grpc_channel_credentials(tls), options)
         )
         self._service = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
 
@@ -125,13 +110,6 @@ class GrpcClient:
         raise _refusal(self._address, self._model, code.name, said, self._seconds)
 
 
-def _grpc_credentials(tls: Tls) -> Any:
-    import grpc
-
-    ca, key, cert = (file.read_bytes() if file else None for file in (tls.ca, tls.key, tls.cert))
-    return grpc.ssl_channel_credentials(ca, key, cert)
-
-
 _CODES = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}
 """gRPC's names of HTTP's status codes, as TF Serving translates them."""
 
@@ -144,9 +122,7 @@ class RestClient:
         version = f"/versions/{model.version}" if model.version is not None else ""
         label = f"/labels/{quote(model.label, safe='')}" if model.label else ""
         self._url = f"{url.rstrip('/')}/v1/models/{quote(model.name, safe='')}{version}{label}"
-        secure = [HTTPSHandler(context=_ssl_context(tls))] if tls else []
-        # A proxy that the environment names is for web pages.
-        self._opener = build_opener(ProxyHandler({}), *secure)
+        self._pool = http_client.pool(tls, seconds)
 
     def signatures(self) -> dict[str, Any]:
         """The model's `SignatureDef`s by name."""
@@ -169,22 +145,22 @@ class RestClient:
         return {name: _array(values) for name, values in sorted(named.items())}
 
     def close(self) -> None:
-        """Every request has a connection of its own."""
+        """Ends the connections."""
+        self._pool.clear()
 
     def _asked(self, url: str, body: Any = None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
-        request = Request(url, data, {"Content-Type": "application/json"})
         try:
-            with self._opener.open(request, timeout=self._seconds) as response:
-                status, text = response.status, response.read()
-        except HTTPError as error:
-            status, text = error.code, error.read()
-            error.close()
-        except TimeoutError:
+            response = self._pool.request(
+                "POST" if data else "GET", url, body=data, headers={"Content-Type": "application/json"}, redirect=False
+            )
+        except urllib3.exceptions.NewConnectionError as error:
+            raise _refusal(self._server, self._model, "UNAVAILABLE", _reason(error), self._seconds) from error
+        except urllib3.exceptions.TimeoutError:
             raise _refusal(self._server, self._model, "DEADLINE_EXCEEDED", "", self._seconds) from None
-        except (OSError, HTTPException) as error:
-            said = str(getattr(error, "reason", error))
-            raise _refusal(self._server, self._model, "UNAVAILABLE", said, self._seconds) from error
+        except urllib3.exceptions.HTTPError as error:
+            raise _refusal(self._server, self._model, "UNAVAILABLE", _reason(error), self._seconds) from error
+        status, text = response.status, response.data
         answer = _object(text)
         if answer is None:
             raise ServiceError(
@@ -197,11 +173,9 @@ class RestClient:
         return answer
 
 
-def _ssl_context(tls: Tls) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=tls.ca)
-    if tls.cert:
-        context.load_cert_chain(tls.cert, tls.key)
-    return context
+def _reason(error: Exception) -> str:
+    """What urllib3 says, without the connection's representation before it."""
+    return str(error).partition("): ")[2] or str(error)
 
 
 def _object(text: bytes) -> dict[str, Any] | None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import grpc
 
+from taxiway.network import tls
 from taxiway.routing import messages
 from taxiway.routing.record import Entry, Record
 from taxiway.routing.router import Route, Router
-from taxiway.routing.settings import Backend, Settings, StickyKey, Tls
+from taxiway.routing.settings import Backend, Settings, StickyKey
 from taxiway.routing.shadow import SECONDS, Shadow
 
 _PREDICTION = "/tensorflow.serving.PredictionService/"
@@ -35,10 +35,6 @@ def _passed_on(metadata: Iterable[tuple[str, Any]] | None) -> Metadata:
         for key, value in metadata or ()
         if key == _DETAILS or not (key in _OWN_METADATA or key.startswith((":", "grpc-")))
     )
-
-
-def _read(file: str) -> bytes | None:
-    return Path(file).read_bytes() if file else None
 
 
 def _options(settings: Settings) -> list[tuple[str, int]]:
@@ -68,9 +64,7 @@ def _channel(backend: Backend, settings: Settings) -> Any:
     options = [*_options(settings), *backoff, ("grpc.enable_http_proxy", 0)]
     if backend.tls is None:
         return grpc.aio.insecure_channel(backend.grpc, options)
-    tls = backend.tls
-    credentials = grpc.ssl_channel_credentials(_read(tls.ca), _read(tls.key), _read(tls.cert))
-    return grpc.aio.secure_channel(backend.grpc, credentials, options)
+    return grpc.aio.secure_channel(backend.grpc, tls.grpc_channel_credentials(backend.tls), options)
 
 
 class Passing(grpc.GenericRpcHandler):
@@ -181,9 +175,4 @@ def listen(settings: Settings, handlers: list[Any]) -> tuple[Any, int]:
     address = f"{settings.host}:{settings.port}"
     if settings.tls is None:
         return server, server.add_insecure_port(address)
-    return server, server.add_secure_port(address, _server_credentials(settings.tls))
-
-
-def _server_credentials(tls: Tls) -> Any:
-    pair = (Path(tls.key).read_bytes(), Path(tls.cert).read_bytes())
-    return grpc.ssl_server_credentials([pair], _read(tls.ca), require_client_auth=bool(tls.ca))
+    return server, server.add_secure_port(address, tls.grpc_server_credentials(settings.tls))

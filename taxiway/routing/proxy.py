@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -12,9 +13,11 @@ import aiohttp
 from aiohttp import web
 from grpc_health.v1 import health, health_pb2_grpc
 
+from components.contract import files
 from components.contract.errors import ServiceError, TaxiwayError
-from taxiway.network import grpc_health
+from taxiway.network import addresses, grpc_health
 from taxiway.network.http_server import Runner
+from taxiway.network.tls import Tls, server_context
 from taxiway.routing import grpc_side, rest_side, settings
 from taxiway.routing.record import Record
 from taxiway.routing.router import Router
@@ -32,12 +35,12 @@ def _taken(host: str, port: int, error: Exception) -> ServiceError:
     )
 
 
-async def _web(stack: AsyncExitStack, app: web.Application, host: str, port: int, tls: settings.Tls | None) -> int:
+async def _web(stack: AsyncExitStack, app: web.Application, host: str, port: int, tls: Tls | None) -> int:
     # Bodies pass as they are, compressed ones too.
     runner = Runner(app, auto_decompress=False)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    context = rest_side.server_context(tls) if tls else None
+    context = server_context(tls) if tls else None
     try:
         await web.TCPSite(runner, host, port, ssl_context=context, shutdown_timeout=_GRACE_SECONDS).start()
     except OSError as error:
@@ -58,26 +61,18 @@ async def _grpc(stack: AsyncExitStack, given: Settings, passing: grpc_side.Passi
     return port
 
 
-def _fingerprint(file: Path) -> tuple[int, int, int] | None:
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
-
-
 async def _watch(file: Path, told: asyncio.Event, router: Router, record: Record) -> None:
     """Reads the file anew when it changes, or when somebody says so; one that is wrong changes nothing."""
-    known = _fingerprint(file)
+    known = files.fingerprint(file)
     while True:
         try:
             async with asyncio.timeout(_POLL_SECONDS):
                 await told.wait()
         except TimeoutError:
-            if _fingerprint(file) == known:
+            if files.fingerprint(file) == known:
                 continue
         told.clear()
-        known = _fingerprint(file)
+        known = files.fingerprint(file)
         try:
             router.take_over(settings.load(file))
         except TaxiwayError as error:
@@ -136,11 +131,4 @@ def run(given: Settings, file: Path | None = None, address_file: Path | None = N
     Raises:
         ServiceError: A port is taken.
     """
-
-    def started(addresses: list[str]) -> None:
-        if address_file:
-            partial = address_file.with_name(f".{address_file.name}.partial")
-            partial.write_text("".join(f"{address}\n" for address in addresses))
-            partial.replace(address_file)
-
-    asyncio.run(_run(given, file, started))
+    asyncio.run(_run(given, file, functools.partial(addresses.write, address_file)))

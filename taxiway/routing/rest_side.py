@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import ssl
 import time
 from typing import Any
 from urllib.parse import quote, unquote
@@ -14,11 +13,11 @@ import aiohttp
 from aiohttp import web
 
 from components.contract.errors import UserError
-from taxiway.network import http_server
+from taxiway.network import http_server, tls
 from taxiway.routing import messages
 from taxiway.routing.record import Entry, Record
 from taxiway.routing.router import Route, Router
-from taxiway.routing.settings import Backend, Settings, StickyKey, Tls
+from taxiway.routing.settings import Backend, Settings, StickyKey
 from taxiway.routing.shadow import SECONDS, Shadow
 
 _PATH = re.compile(
@@ -52,7 +51,7 @@ class Passing:
         self, router: Router, session: aiohttp.ClientSession, shadow: Shadow, record: Record, settings: Settings
     ) -> None:
         self._router, self._session, self._shadow, self._record = router, session, shadow, record
-        self._contexts = {n: client_context(b.tls) if b.tls else None for n, b in settings.backends.items()}
+        self._contexts = {n: tls.client_context(b.tls) if b.tls else None for n, b in settings.backends.items()}
         self._size = settings.max_megabytes << 20
 
     async def handle(self, request: web.Request) -> web.Response:
@@ -177,23 +176,6 @@ def _multidict(pairs: list[tuple[str, str]]) -> Any:
 
 def _address(url: Any) -> str:
     return f"{url.host}:{url.port}"
-
-
-def client_context(tls: Tls) -> ssl.SSLContext:
-    """How the proxy reaches a backend."""
-    context = ssl.create_default_context(cafile=tls.ca or None)
-    if tls.cert:
-        context.load_cert_chain(tls.cert, tls.key)
-    return context
-
-
-def server_context(tls: Tls) -> ssl.SSLContext:
-    """How clients reach the proxy."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tls.ca or None)
-    context.load_cert_chain(tls.cert, tls.key)
-    if tls.ca:
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
 
 
 async def _is_reachable(backend: Backend) -> bool:
