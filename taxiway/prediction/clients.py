@@ -71,7 +71,7 @@ class GrpcClient:
         """The model's `SignatureDef`s by name."""
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
         request.model_spec.CopyFrom(self._spec())
-        response = self._asked(self._service.GetModelMetadata, request)
+        response = self._call(self._service.GetModelMetadata, request)
         found = get_model_metadata_pb2.SignatureDefMap()
         if not response.metadata["signature_def"].Unpack(found):
             raise ServiceError(f"{self._address} sent no signatures of the model {self._model}")
@@ -82,7 +82,7 @@ class GrpcClient:
         request = predict_pb2.PredictRequest(model_spec=self._spec(signature.name))
         for name, (array, dtype) in batch.items():
             request.inputs[name].CopyFrom(tensor_protos.to_proto(array, dtype, packed=True))
-        outputs = self._asked(self._service.Predict, request).outputs
+        outputs = self._call(self._service.Predict, request).outputs
         try:
             return {name: tensor_protos.from_proto(outputs[name]) for name in sorted(outputs)}
         except ValueError as error:
@@ -100,7 +100,7 @@ class GrpcClient:
             spec.version_label = self._model.label
         return spec
 
-    def _asked(self, method: Any, request: Any) -> Any:
+    def _call(self, method: Any, request: Any) -> Any:
         import grpc
 
         try:
@@ -128,7 +128,7 @@ class RestClient:
         """The model's `SignatureDef`s by name."""
         from google.protobuf import json_format
 
-        answer = self._asked(f"{self._url}/metadata")
+        answer = self._call(f"{self._url}/metadata")
         try:
             sent = answer["metadata"]["signature_def"]
             found = json_format.ParseDict(sent, get_model_metadata_pb2.SignatureDefMap(), ignore_unknown_fields=True)
@@ -139,7 +139,7 @@ class RestClient:
     def predict(self, signature: Signature, batch: Batch) -> dict[str, Any]:
         """The outputs of a batch, arrays by name."""
         inputs = {name: _jsonable(array.tolist()) for name, (array, _) in batch.items()}
-        answer = self._asked(f"{self._url}:predict", {"signature_name": signature.name, "inputs": inputs})
+        answer = self._call(f"{self._url}:predict", {"signature_name": signature.name, "inputs": inputs})
         outputs = answer.get("outputs")
         named = outputs if isinstance(outputs, dict) and len(signature.outputs) > 1 else {signature.outputs[0]: outputs}
         return {name: _array(values) for name, values in sorted(named.items())}
@@ -148,7 +148,7 @@ class RestClient:
         """Ends the connections."""
         self._pool.clear()
 
-    def _asked(self, url: str, body: Any = None) -> dict[str, Any]:
+    def _call(self, url: str, body: Any = None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
         try:
             response = self._pool.request(

@@ -239,8 +239,8 @@ def _add_socket(server: Any, file: Path, settings: Settings) -> None:
         _add_address(server, f"unix:{file}", settings)
     except RuntimeError as error:
         raise ServiceError(
-            f"the socket {file} cannot be listened at: {error}",
-            fix="name a path in a folder that is there, of 107 bytes at most",
+            f"cannot listen on the socket {file}: {error}",
+            fix="use a path of at most 107 bytes in an existing folder",
         ) from error
 
 
@@ -249,15 +249,15 @@ def _require_unused(file: Path) -> None:
     if not file.exists():
         return
     if not file.is_socket():
-        raise ServiceError(f"{file} is there, and is no socket", fix="name another path")
+        raise ServiceError(f"{file} exists and is not a socket", fix="use another path")
     with socket.socket(socket.AF_UNIX) as connection, suppress(ConnectionRefusedError):
         connection.connect(str(file))
-        raise ServiceError(f"another server listens at the socket {file}", fix="stop it, or name another path")
+        raise ServiceError(f"another server listens on the socket {file}", fix="stop it, or use another path")
 
 
 def _taken(host: str, port: int, error: Exception) -> ServiceError:
     return ServiceError(
-        f"port {port} of {host} cannot be listened at: {error}", fix="name another, or 0 for a free one"
+        f"cannot listen on port {port} of {host}: {error}", fix="use another port, or 0 to pick a free one"
     )
 
 
