@@ -15,12 +15,12 @@ import tensorflow_model_analysis as tfma
 from numpy.typing import NDArray
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.api import types
-from tensorflow_model_analysis.extractors import transformed_features_extractor
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils import model_util, util
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
 from components.contract.errors import DataError, ServiceError, UserError
+from components.upstream.tfma import PREPROCESSING_SIGNATURES
 
 Representations = Mapping[str, Any]
 
@@ -180,7 +180,7 @@ class Inference:
 
     def _functions(self, spec: config_pb2.ModelSpec) -> list[str]:
         """The preprocessing functions: those named, else those of TFMA's default names that the model has."""
-        defaults = transformed_features_extractor._DEFAULT_SIGNATURE_NAMES
+        defaults = PREPROCESSING_SIGNATURES
         there = [name for name in defaults if model_util.get_callable(self._loaded(spec), name, required=False)]
         return list(spec.preprocessing_function_names) or there
 

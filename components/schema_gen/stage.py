@@ -10,6 +10,8 @@ Refused: a file that is no text proto of a Schema (names line and column), or ha
 from __future__ import annotations
 
 from components.contract.artifacts import ExampleStatistics, FilePath, Input, Output, Schema
+from components.contract.declaration import Stage
+from components.contract.libraries import TENSORFLOW, VALIDATION
 
 
 def schema_gen(
@@ -38,3 +40,6 @@ def schema_gen(
         from components.schema_gen.infer import infer
 
         infer(statistics, schema, splits, infer_feature_shape)
+
+
+STAGE = Stage(function=schema_gen, image="data", loads=(TENSORFLOW, VALIDATION), after="statistics_gen")

@@ -10,7 +10,6 @@ import pyarrow as pa
 import tensorflow_data_validation as tfdv
 from tensorflow_data_validation import constants
 from tensorflow_data_validation.arrow import arrow_util
-from tensorflow_data_validation.statistics import stats_impl
 from tensorflow_data_validation.statistics.generators import stats_generator, top_k_uniques_stats_generator
 from tensorflow_data_validation.utils import slicing_util
 from tensorflow_metadata.proto.v0 import statistics_pb2
@@ -19,6 +18,7 @@ from tfx_bsl.statistics import merge_util
 
 from components.contract.errors import DataError
 from components.statistics_gen.top_values import TopValuesGenerator
+from components.upstream.tfdv import get_generators
 
 _ROWS = 100_000  # a call of a generator costs about the same for one row as for thousands
 _BYTES = 32 << 20
@@ -33,7 +33,7 @@ def beam_reason(options: tfdv.StatsOptions) -> str:
         return "experimental_num_feature_partitions"
     if options.experimental_result_partitions > 1:
         return "experimental_result_partitions"
-    for generator in stats_impl.get_generators(options):
+    for generator in get_generators(options):
         if not isinstance(generator, stats_generator.CombinerStatsGenerator | _BeamTopValues):
             return f"the generator {generator.name}"
     return ""
@@ -84,7 +84,7 @@ def _directly(
 def _combiners(options: tfdv.StatsOptions) -> _Generators:
     generators = [
         TopValuesGenerator(options) if isinstance(generator, _BeamTopValues) else generator
-        for generator in stats_impl.get_generators(options)
+        for generator in get_generators(options)
     ]
     for generator in generators:
         generator.setup()

@@ -9,11 +9,11 @@ from typing import Any
 
 import tensorflow_data_validation as tfdv
 from google.protobuf import json_format
-from tensorflow_data_validation.statistics import stats_impl
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.public.proto import slicing_spec_pb2
 
 from components.contract.errors import UserError
+from components.upstream.tfdv import get_generators
 
 SLICING_COLUMNS = "slicing_columns"
 """Ours: columns to slice by, each on its own; TFDV's `slicing_config` does what is finer."""
@@ -48,7 +48,7 @@ def stats_options(options: Mapping[str, Any], schema: schema_pb2.Schema | None =
         values["slicing_config"] = _with_columns(values.get("slicing_config"), columns)
     try:
         made = tfdv.StatsOptions(schema=schema, **values)
-        stats_impl.get_generators(made)
+        get_generators(made)
     except (TypeError, ValueError) as error:
         raise UserError(f"TFDV refuses the statistics options: {error}") from error
     _check_allowlist(made)

@@ -10,10 +10,14 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework import config
-from tensorflow.python.framework.func_graph import FuncGraph
 
 from components.contract.errors import UserError
+from components.upstream.tensorflow import (
+    FuncGraph,
+    disable_op_determinism,
+    is_op_determinism_enabled,
+    unique_name,
+)
 
 _KERAS = ("tf_keras", "keras")
 _HIGHEST_SEED = 2**32 - 1  # NumPy's bound
@@ -61,13 +65,13 @@ def deterministic_training(enabled: bool) -> Iterator[None]:
 
 @contextmanager
 def _deterministic_ops() -> Iterator[None]:
-    before = config.is_op_determinism_enabled()
+    before = is_op_determinism_enabled()
     tf.config.experimental.enable_op_determinism()
     try:
         yield
     finally:
         if not before:
-            config.disable_op_determinism()
+            disable_op_determinism()
 
 
 @contextmanager
@@ -91,6 +95,6 @@ def _ordered_variables() -> Iterator[None]:
 
 def _number(variable: Any) -> tuple[int, str]:
     """The number of a variable, counted by TensorFlow as it makes things: the end of its unique name."""
-    name = str(getattr(variable, "_unique_id", ""))
+    name = unique_name(variable)
     end = name.rpartition("_")[2]
     return int(end) if end.isdigit() else -1, name

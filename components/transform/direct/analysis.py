@@ -12,13 +12,14 @@ from typing import Any, TypeAlias
 
 import tensorflow as tf
 import tensorflow_transform as tft
-from tensorflow_transform import analyzer_nodes, annotators, graph_tools, impl_helper, nodes
+from tensorflow_transform import analyzer_nodes, annotators, graph_tools, nodes
 
 from components.contract.errors import UserError
 from components.transform.direct.analyzers import Deferred, Plan
 from components.transform.direct.tracing import Tensors, Trace, tensor_reader, trace
 from components.transform.preprocessing import PreprocessingFn
 from components.transform.raw_examples import RawExamples
+from components.upstream.tft import METADATA_DIR_NAME, trace_and_write_v2_saved_model
 
 Sink: TypeAlias = analyzer_nodes.TensorSink
 
@@ -53,16 +54,14 @@ def _write(
 ) -> None:
     folder = str(graph / tft.TFTransformOutput.TRANSFORM_FN_DIR)
     try:
-        impl_helper.trace_and_write_v2_saved_model(
-            folder, preprocessing_fn, used.specs, str(scratch), fingerprint, known, {}, None
-        )
+        trace_and_write_v2_saved_model(folder, preprocessing_fn, used.specs, str(scratch), fingerprint, known, {}, None)
     except (ValueError, RuntimeError) as error:
         raise UserError(f"preprocessing_fn: {error}", fix="change preprocessing_fn as TFT says") from error
 
 
 def _place_metadata(graph: Path, assets: dict[str, str]) -> None:
     metadata = graph / tft.TFTransformOutput.TRANSFORMED_METADATA_DIR
-    os.replace(graph / tft.TFTransformOutput.TRANSFORM_FN_DIR / impl_helper.METADATA_DIR_NAME, metadata)
+    os.replace(graph / tft.TFTransformOutput.TRANSFORM_FN_DIR / METADATA_DIR_NAME, metadata)
     if assets:
         (metadata / tft.TFTransformOutput.ASSET_MAP).write_text(json.dumps(assets))
 

@@ -13,14 +13,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.eager import wrap_function
-from tensorflow.python.trackable import resource
 from tensorflow_transform import (
     analyzer_nodes,
     annotators,
     graph_context,
     graph_tools,
-    impl_helper,
     nodes,
     tf2_utils,
 )
@@ -28,6 +25,13 @@ from tensorflow_transform import (
 from components.contract.errors import DataError, UserError
 from components.transform.preprocessing import PreprocessingFn
 from components.transform.raw_examples import TensorBatch
+from components.upstream.tensorflow import (
+    ResourceTracker,
+    VariableHolder,
+    WrappedFunction,
+    resource_tracker_scope,
+)
+from components.upstream.tft import get_traced_transform_fn
 
 Specs = Mapping[str, tf.TypeSpec]
 Tensors = Mapping[str, Any]
@@ -88,7 +92,7 @@ def trace(preprocessing_fn: PreprocessingFn, specs: Specs, scratch: Path, known:
         UserError: It cannot be traced, or an output is nothing that examples can hold.
     """
     context = graph_context.TFGraphContext(tf.Module(), str(scratch), known)
-    resources = resource.ResourceTracker()
+    resources = ResourceTracker()
     objects = annotators.ObjectTracker()
     variables: list[Any] = []
 
@@ -97,11 +101,11 @@ def trace(preprocessing_fn: PreprocessingFn, specs: Specs, scratch: Path, known:
         return variables[-1]
 
     with (
-        resource.resource_tracker_scope(resources),
+        resource_tracker_scope(resources),
         annotators.object_tracker_scope(objects),
         tf.variable_creator_scope(create_variable),
     ):
-        function = impl_helper.get_traced_transform_fn(preprocessing_fn, specs, context).get_concrete_function()
+        function = get_traced_transform_fn(preprocessing_fn, specs, context).get_concrete_function()
     _check(function.structured_outputs)
     return Trace(
         function.graph,
@@ -148,9 +152,7 @@ def tensor_reader(traced: Trace, specs: Specs, names: Collection[str]) -> Callab
     ordered = sorted(set(names))
     feeds = tf.nest.flatten({name: traced.inputs[name] for name in specs}, expand_composites=True)
     fetches = [traced.graph.get_tensor_by_name(name) for name in ordered]
-    pruned = wrap_function.WrappedFunction(
-        traced.graph, variable_holder=wrap_function.VariableHolder(share_variables=True)
-    ).prune(feeds, fetches)
+    pruned = WrappedFunction(traced.graph, variable_holder=VariableHolder(share_variables=True)).prune(feeds, fetches)
 
     # A pruned function called bare works out its signature anew, 25 times the cost of a batch.
     @tf.function(input_signature=[dict(specs)], autograph=False)  # type: ignore[untyped-decorator]

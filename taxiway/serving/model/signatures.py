@@ -14,9 +14,9 @@ import grpc
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
-from tensorflow.python.saved_model import constants
 
 from components.data import tensor_protos
+from components.upstream.tensorflow import INIT_OP_SIGNATURE_KEY, TRAIN_OP_SIGNATURE_KEY
 from taxiway.serving.errors import ServingError
 
 Arrays = Mapping[str, np.ndarray]
@@ -26,7 +26,7 @@ _INVALID = grpc.StatusCode.INVALID_ARGUMENT
 _OF_THE_SERVER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED)
 """The codes of refusals that no other shape would help against."""
 
-_OF_TENSORFLOW = (constants.INIT_OP_SIGNATURE_KEY, constants.TRAIN_OP_SIGNATURE_KEY)
+_OF_TENSORFLOW = (INIT_OP_SIGNATURE_KEY, TRAIN_OP_SIGNATURE_KEY)
 """What TensorFlow keeps among the signatures for itself."""
 
 

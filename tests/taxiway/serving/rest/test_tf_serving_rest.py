@@ -1,6 +1,6 @@
 """TF Serving's REST API, by the facts that its own tests of the handler and of JSON, and its documentation, state.
 
-What docs/serving-rest.md lists as different is not here.
+What docs/serving/rest.md lists as different is not here.
 """
 
 from __future__ import annotations
