@@ -1,10 +1,10 @@
-"""Writes what is in each image, and what it was built from.
+"""Writes an SBOM and a provenance statement for each image.
 
     bin/python docker/sbom.py [FOLDER]        build/sbom by default
 
-For each image that is there, `<image>.cdx.json` is a CycloneDX 1.6 bill of materials of its Debian and Python packages,
-as the image's own package databases list them, and `<image>.provenance.json` an in-toto statement of its SLSA 1
-provenance. Both name the image by the digest of its configuration, which is the engine's image id. Neither is signed.
+For each existing image, `<image>.cdx.json` is a CycloneDX 1.6 bill of materials of its Debian and Python packages, as
+listed in the image's own package databases, and `<image>.provenance.json` is an in-toto statement with its SLSA 1
+provenance. Both identify the image by the digest of its configuration, the engine's image id. Neither is signed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 KINDS = ("serve", "data", "train", "train-gpu")
 _LABEL = "org.opencontainers.image."
 
-# Runs inside: a line of JSON.
+# Runs in the container, and prints one line of JSON.
 _LIST = """
 import importlib.metadata, json, subprocess
 fields = "${Package}\\t${Version}\\t${Architecture}\\n"
@@ -106,7 +106,7 @@ def provenance(name: str, image: Image) -> Json:
     """The in-toto statement of an image: what it was built from.
 
     Raises:
-        UserError: It was built from another commit than the one that is checked out.
+        UserError: It was built from a commit other than the one checked out.
     """
     labels: dict[str, str] = image.labels
     files = ["docker/Dockerfile", "requirements.lock", "docker/packages"]
@@ -128,7 +128,7 @@ def provenance(name: str, image: Image) -> Json:
             "buildDefinition": {
                 "buildType": "urn:taxiway:docker-images:1",
                 "externalParameters": {"dockerfile": "docker/Dockerfile", "target": name.removeprefix("taxiway-")},
-                # With uncommitted changes the commit alone does not say what was built.
+                # With uncommitted changes, the commit alone does not determine what was built.
                 "internalParameters": {"modified": commit.endswith("+")},
                 "resolvedDependencies": [*filter(None, [source, base]), *materials],
             },
@@ -151,7 +151,7 @@ def _digest(image: Image) -> str:
 
 
 def documents(client: docker.DockerClient) -> dict[str, Json]:
-    """Both documents of every image of this version that the engine has, by file name.
+    """Both documents for every image of this version in the engine, by file name.
 
     Raises:
         UserError: There is none, or one was built from another commit.
@@ -170,7 +170,7 @@ def documents(client: docker.DockerClient) -> dict[str, Json]:
 
 
 def main(folder: Path) -> None:
-    """Writes them all, or says why not."""
+    """Writes all documents, or prints why that failed."""
     try:
         found = documents(engine.connect(container_engine.address()))
     except TaxiwayError as error:

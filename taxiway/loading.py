@@ -12,8 +12,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from components.contract.declaration import component_name
 from components.contract.errors import UserError
-from components.processes import preload
+from components.execution import stages
 from components.user_code import user_modules
 from taxiway.language import spec
 from taxiway.language.spec import Pipeline
@@ -99,10 +100,10 @@ def stages_named_in(target: str) -> list[str]:
     """The stages whose names occur in a pipeline's source: a guess at what it runs, for what is done ahead."""
     path = Path(target) if target.endswith((".py", *COMPILED)) else Path("pipelines", target, "pipeline.py")
     try:
-        words = set(re.findall(r"[a-z_]+", path.read_text()))
+        words = set(re.findall(r"\w+", path.read_text()))
     except (OSError, UnicodeDecodeError):
         return []
-    return [stage for tree in (preload.LIGHT, preload.HEAVY) for stage in tree.served() if stage in words]
+    return [stage for stage in stages.names() if words & {stage, component_name(stage)}]
 
 
 def names(folder: Path) -> list[str]:

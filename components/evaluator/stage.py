@@ -17,6 +17,8 @@ from components.contract.artifacts import (
     Schema,
     whole_folder,
 )
+from components.contract.declaration import Stage
+from components.contract.libraries import MODEL_ANALYSIS, TENSORFLOW, TFX, TRANSFORM
 
 
 class Blessed(NamedTuple):
@@ -88,3 +90,6 @@ def evaluator(
         blessing.note(failure)
         blessing.metadata["baseline_failure"] = evaluation.metadata["baseline_failure"] = failure[:500]
     return Blessed(not against)
+
+
+STAGE = Stage(function=evaluator, image="train", loads=(TENSORFLOW, TRANSFORM, TFX, MODEL_ANALYSIS), after="baseline")

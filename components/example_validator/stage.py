@@ -22,6 +22,8 @@ validations. Lists and subqueries, which earlier versions supported through Goog
 from __future__ import annotations
 
 from components.contract.artifacts import ExampleAnomalies, ExampleStatistics, FilePath, Input, Output, Schema
+from components.contract.declaration import Stage
+from components.contract.libraries import TENSORFLOW, VALIDATION
 
 
 def example_validator(
@@ -54,3 +56,6 @@ def example_validator(
 
     expected = Expectations(schema, previous_statistics, serving_statistics, environment, custom_validations)
     validate(statistics, expected, anomalies, splits, fail_on_anomalies)
+
+
+STAGE = Stage(function=example_validator, image="data", loads=(TENSORFLOW, VALIDATION), after="schema_gen")

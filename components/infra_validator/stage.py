@@ -34,6 +34,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from components.contract.artifacts import CustomOps, Examples, InfraBlessing, Input, Model, Output, ServingPlatform
+from components.contract.declaration import Stage
+from components.contract.libraries import TENSORFLOW, VALIDATION
 
 
 class Blessed(NamedTuple):
@@ -91,3 +93,6 @@ def infra_validator(
         splits, signatures, num_examples, max_latency_ms, max_loading_seconds, num_tries, make_warmup, must_pass
     )
     return Blessed(validate(model, examples, blessing, platform, checks, custom_ops))
+
+
+STAGE = Stage(function=infra_validator, image="train", loads=(TENSORFLOW, VALIDATION), after="evaluator")

@@ -11,6 +11,8 @@ The stage refuses a file that is not a text proto of a Schema (the error names l
 from __future__ import annotations
 
 from components.contract.artifacts import ExampleStatistics, FilePath, Input, Output, Schema
+from components.contract.declaration import Stage
+from components.contract.libraries import TENSORFLOW, VALIDATION
 
 
 def schema_gen(
@@ -39,3 +41,6 @@ def schema_gen(
         from components.schema_gen.infer import infer
 
         infer(statistics, schema, splits, infer_feature_shape)
+
+
+STAGE = Stage(function=schema_gen, image="data", loads=(TENSORFLOW, VALIDATION), after="statistics_gen")

@@ -10,6 +10,8 @@ data; the error suggests the nearest name. `schema` is an input, not an option.
 from __future__ import annotations
 
 from components.contract.artifacts import Examples, ExampleStatistics, Input, Output, Schema
+from components.contract.declaration import Stage
+from components.contract.libraries import TENSORFLOW, VALIDATION
 
 
 def statistics_gen(
@@ -40,3 +42,6 @@ def statistics_gen(
 
     on_beam = uses_beam(engine, beam_pipeline_args)
     generate(examples, statistics, schema, splits, options, beam_pipeline_args if on_beam else None)
+
+
+STAGE = Stage(function=statistics_gen, image="data", loads=(TENSORFLOW, VALIDATION), after="example_gen")

@@ -13,6 +13,8 @@ from components.contract.artifacts import (
     TrainerModule,
     TransformGraph,
 )
+from components.contract.declaration import Stage
+from components.contract.libraries import TENSORFLOW, TRANSFORM
 
 
 def trainer(
@@ -80,3 +82,6 @@ def trainer(
     )
     train(module, arguments, [model.path, model_run.path], seed, deterministic)
     settle(model, model_run, deterministic)
+
+
+STAGE = Stage(function=trainer, image="train", loads=(TENSORFLOW, TRANSFORM), after="transform")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from components.contract.artifacts import Examples, Input, Output, PreprocessingModule, Schema, TransformGraph
+from components.contract.declaration import Stage
+from components.contract.libraries import TENSORFLOW, TRANSFORM
 
 
 def transform(
@@ -54,3 +56,12 @@ def transform(
         beam_pipeline_args,
     )
     run(examples, schema, transform_graph, transformed_examples, settings)
+
+
+STAGE = Stage(
+    function=transform,
+    image="train",
+    loads=(TENSORFLOW, TRANSFORM),
+    after="example_validator",
+    calls=("statistics_gen",),
+)

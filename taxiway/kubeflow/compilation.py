@@ -20,7 +20,7 @@ from components.execution import provenance
 from components.user_code import user_modules
 from taxiway import loading
 from taxiway.checks import known
-from taxiway.dsl import resources
+from taxiway.dsl import cluster_resources
 from taxiway.language import spec
 from taxiway.language.spec import Json, Pipeline
 
@@ -41,7 +41,7 @@ def compiled(
     """
     profiles = list(profiles)
     if not target.endswith(loading.COMPILED):
-        pipeline = loading.compiled(resources.rebuilt(loading.function(target), profiles))
+        pipeline = loading.compiled(cluster_resources.rebuilt(loading.function(target), profiles))
     elif profiles:
         raise UserError(
             f"{target} is compiled, and has its profiles already", fix="name the pipeline, not the compiled file"

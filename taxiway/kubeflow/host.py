@@ -166,7 +166,7 @@ class Host:
         if not self._token:
             return UserError(
                 f"{self.url} wants to know who you are ({_status(status, said)})",
-                fix="give a token: --token-file FILE; docs/kubeflow.md says where to get one",
+                fix="give a token: --token-file FILE; docs/operations/kubeflow.md says where to get one",
             )
         return UserError(
             f"{self.url} refuses the token in {self._token.path}, which may have expired ({_status(status, said)})",

@@ -7,7 +7,6 @@ import json
 import re
 import ssl
 import time
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -21,8 +20,6 @@ from taxiway.routing.record import Entry, Record
 from taxiway.routing.router import Route, Router
 from taxiway.routing.settings import Backend, Settings, StickyKey, Tls
 from taxiway.routing.shadow import SECONDS, Shadow
-from taxiway.serving.errors import ServingError
-from taxiway.serving.rest.bodies import RefusedError, read
 
 _PATH = re.compile(
     r"(?P<model>/v1/models/(?P<name>[^/:]+))"
@@ -62,11 +59,9 @@ class Passing:
         """Passes one request on."""
         began = time.perf_counter()
         try:
-            body = await read(request, self._size, _BODY_SECONDS)
-        except RefusedError as refused:
+            body = await http_server.read(request, self._size, _BODY_SECONDS)
+        except http_server.RefusedError as refused:
             return _refused(str(refused), refused.status)
-        except ServingError as error:
-            return _refused(error.message, HTTPStatus.BAD_REQUEST)
         found = _PATH.fullmatch(request.rel_url.raw_path)
         model = unquote(found["name"]) if found else ""
         route = self._route(found, model, request, body)

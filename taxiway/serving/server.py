@@ -33,7 +33,7 @@ from taxiway.serving.model.batching import Batching
 from taxiway.serving.model.loading import Loading
 from taxiway.serving.model.model_config import ModelSettings
 from taxiway.serving.model.verification import Verification
-from taxiway.serving.operations import Operations
+from taxiway.serving.model_manager import ModelManager
 from taxiway.serving.rest.app import MAX_BODY_BYTES, TIMEOUT_SECONDS, application
 from taxiway.serving.rest.routes import METRICS_PATHS
 
@@ -144,14 +144,14 @@ async def _serve(settings: Settings, address_file: Path | None) -> None:
         settings.per_model_batching,
         settings.early_labels,
     )
-    operations = Operations(settings.models, how, settings.poll_seconds, settings.reload_roots)
+    manager = ModelManager(settings.models, how, settings.poll_seconds, settings.reload_roots)
     async with AsyncExitStack() as stack:
         stack.callback(how.threads.shutdown, wait=False, cancel_futures=True)
-        stack.push_async_callback(operations.stop)
-        rest_port = await _start_rest(stack, settings, operations)
-        port, tell = await _start_grpc(stack, settings, operations)
+        stack.push_async_callback(manager.stop)
+        rest_port = await _start_rest(stack, settings, manager)
+        port, tell = await _start_grpc(stack, settings, manager)
         _announce(settings, port, rest_port, address_file)
-        following = asyncio.create_task(operations.follow(settings.config, _Changes(operations, tell)))
+        following = asyncio.create_task(manager.follow(settings.config, _Changes(manager, tell)))
         await stopped.wait()
         _log.info("stopping; requests under way have %g s", GRACE_SECONDS)
         following.cancel()
@@ -162,20 +162,20 @@ async def _serve(settings: Settings, address_file: Path | None) -> None:
 class _Changes:
     """Tells health checks whether the models can be asked."""
 
-    def __init__(self, operations: Operations, tell: Callable[[bool], Awaitable[None]]) -> None:
-        self._operations, self._tell, self._was_ready = operations, tell, False
+    def __init__(self, manager: ModelManager, tell: Callable[[bool], Awaitable[None]]) -> None:
+        self._manager, self._tell, self._was_ready = manager, tell, False
         self._telling: asyncio.Task[None] | None = None
 
     def __call__(self) -> None:
-        ready = self._operations.ready()
+        ready = self._manager.models.ready()
         if ready != self._was_ready:
             self._was_ready = ready
             self._telling = asyncio.ensure_future(self._tell(ready))  # type: ignore[arg-type]
 
 
-async def _start_rest(stack: AsyncExitStack, settings: Settings, operations: Operations) -> int:
+async def _start_rest(stack: AsyncExitStack, settings: Settings, manager: ModelManager) -> int:
     app = application(
-        operations,
+        manager.models,
         max_body_bytes=settings.max_request_bytes,
         timeout_seconds=settings.rest_timeout_seconds,
         metrics_paths=settings.metrics_paths,
@@ -196,12 +196,12 @@ async def _start_rest(stack: AsyncExitStack, settings: Settings, operations: Ope
 
 
 async def _start_grpc(
-    stack: AsyncExitStack, settings: Settings, operations: Operations
+    stack: AsyncExitStack, settings: Settings, manager: ModelManager
 ) -> tuple[int, Callable[[bool], Awaitable[None]]]:
     server = grpc.aio.server(options=_grpc_options(settings))
-    prediction = PredictionService(operations, settings.max_request_bytes)
+    prediction = PredictionService(manager.models, settings.max_request_bytes)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, server)
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(operations), server)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(manager), server)
     servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     for file in _SERVICE_FILES:

@@ -284,7 +284,7 @@ def test_options_and_schema_reach_tfdv(tmp_path: Path, examples: Examples, run_s
     assert len(hour.top_values) == len(hour.weighted_string_stats.top_values) == 2
 
 
-@pytest.mark.parametrize("payload_format", ["parquet", "tf_example"])
+@pytest.mark.parametrize("payload_format", ["parquet", pytest.param("tf_example", marks=pytest.mark.slow)])
 def test_the_engine_beam_makes_the_same(
     tmp_path: Path, taxi: list[pa.RecordBatch], run_stage: Any, payload_format: str
 ) -> None:

@@ -65,6 +65,11 @@ class Signature:
     outputs: Mapping[str, TensorInfo]
     defaults: Arrays = field(default_factory=dict)
 
+    @cached_property
+    def dtypes(self) -> dict[str, np.dtype]:
+        """The types of the inputs by name."""
+        return {name: info.dtype for name, info in self.inputs.items()}
+
     def require_names(self, names: Collection[str]) -> None:
         """Refuses inputs of other names, before anything is read of them.
 
@@ -102,8 +107,11 @@ class Signature:
 
     def has_other_ranks(self, inputs: Arrays) -> bool:
         """Whether an input has not as many dimensions as the signature says."""
-        shapes = ((array, self.inputs[name].shape) for name, array in inputs.items())
-        return any(shape is not None and array.ndim != len(shape) for array, shape in shapes)
+        for name, array in inputs.items():
+            shape = self.inputs[name].shape
+            if shape is not None and array.ndim != len(shape):
+                return True
+        return False
 
     def explained(self, error: ServingError, inputs: Arrays) -> ServingError:
         """TensorFlow's refusal, and before it the inputs of other shapes than the signature's: the likely cause."""

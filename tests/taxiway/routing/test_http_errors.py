@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from http.client import HTTPResponse
 from typing import Any, cast
 
 import pytest
@@ -22,14 +23,14 @@ PREDICT = "POST /v1/models/taxi:predict HTTP/1.1\r\nHost: x\r\n"
 
 
 def sent(address: str, request: str) -> tuple[int, Any]:
-    """Status and JSON of what an address answers until it closes the connection."""
+    """Status and JSON of what an address answers; it may wait some time for the rest of a request."""
     host, _, port = address.rpartition(":")
     with socket.create_connection((host, int(port)), timeout=20) as connection:
         connection.sendall(request.encode())
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    head, _, body = answer.partition(b"\r\n\r\n")
-    assert b"Content-Type: application/json" in head
-    return int(head.split()[1]), json.loads(body)
+        answer = HTTPResponse(connection)
+        answer.begin()
+        assert answer.headers["Content-Type"].startswith("application/json")
+        return answer.status, json.loads(answer.read())
 
 
 def test_what_is_no_request_of_the_proxy(route: Route, blue: Running) -> None:

@@ -77,6 +77,7 @@ def test_no_cache_runs_everything_and_leaves_the_cache(pipeline: Any, home: Path
 
 def test_deleted_outputs_are_made_again_keys_kept(pipeline: Any, home: Path) -> None:
     first = _run(pipeline, home)
+    assert len(first.artifacts) == STEPS
     for name, artifact in first.artifacts.items():
         artifact.path.unlink()
         again = _run(pipeline, home)

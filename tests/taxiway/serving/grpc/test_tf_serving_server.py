@@ -1,12 +1,10 @@
 """TF Serving's server, by the facts that its own end-to-end tests state; each server here is a process.
 
-What docs/serving.md lists as different is not here: TensorFlow Lite, the profiler.
+What docs/serving/server.md lists as different is not here: TensorFlow Lite, the profiler.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from tensorflow_serving.apis import (
 from taxiway.serving import examples
 from taxiway.serving.errors import ServingError
 from taxiway.serving.model.signatures import Signature, TensorInfo
+from tests import forked
 from tests.taxiway.serving import models, server
 
 CODE = grpc.StatusCode
@@ -204,10 +203,10 @@ def test_a_configuration_file_is_read_anew_and_a_bad_one_is_not_served(
         assert list(answer.outputs["y"].float_val) == [4.0]
         assert running.states("half_plus_two") == {}
     file.write_text("improperly formatted file")
-    command = [sys.executable, "-m", "taxiway", "serve", "--config", str(file)]
-    ended = subprocess.run(command, cwd=server.CHECKOUT, capture_output=True, text=True, check=False)
-    assert ended.returncode != 0
-    assert "Error parsing text-format tensorflow.serving.ModelServerConfig" in ended.stderr
+    log = tmp_path / "ended.log"
+    ended = forked.Process("taxiway", ["serve", "--config", str(file)], log)
+    assert ended.wait(60) != 0
+    assert "Error parsing text-format tensorflow.serving.ModelServerConfig" in log.read_text()
 
 
 class Reflected:

@@ -1,6 +1,6 @@
 """TF Serving's REST API, by the facts that its own tests of the handler and of JSON, and its documentation, state.
 
-What docs/serving-rest.md lists as different is not here.
+What docs/serving/rest.md lists as different is not here.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from tensorflow_serving.apis import classification_pb2, regression_pb2
 
 from taxiway.serving.errors import ServingError
 from taxiway.serving.rest import inference
-from taxiway.serving.rest.encoding import parse
-from taxiway.serving.rest.predict import decode, encode, signature_name
+from taxiway.serving.rest.bodies import decode, encode, parse, signature_name
 from tests.taxiway.serving import models, server
 from tests.taxiway.serving.server import ask
 
