@@ -72,11 +72,13 @@ def _kubeflow(use: Use) -> Line:
 def _health(use: Use) -> _Answer:
     import urllib3
 
+    from taxiway.network import http_client
+    from taxiway.network.tls import Tls
+
     if not re.match(r"https?://[^/]", use.host):
         raise _UnreachableError(f"{use.host} is not a URL", f"write --host http://{use.host}")
     try:
-        # No redirects: they lead to a login page.
-        pool = urllib3.PoolManager(retries=False, ca_certs=str(use.ca) if use.ca else None)
+        pool = http_client.pool(Tls(ca=use.ca))
         answer = pool.request("GET", f"{use.host.rstrip('/')}/{_HEALTH}", headers=_login(use), redirect=False)
     except (urllib3.exceptions.HTTPError, OSError) as error:
         fix = "give the CA certificate for the server: --ca FILE" if "CERTIFICATE" in str(error) else _FORWARD

@@ -21,6 +21,8 @@ import urllib3
 from kfp.client.token_credentials_base import TokenCredentialsBase
 
 from components.contract.errors import ServiceError, TaxiwayError, UserError
+from taxiway.network import http_client
+from taxiway.network.tls import loadable
 
 PORT_FORWARD = "kubectl --namespace kubeflow port-forward service/ml-pipeline-ui 8080:80"
 _SECONDS = 30.0
@@ -63,12 +65,11 @@ class Host:
         """
         if not re.match(r"https?://[^/]", url):
             raise UserError(f"{url} is not a URL", fix=f"write http://{url} or https://{url}")
-        if ca and not ca.is_file():
-            raise UserError(f"--ca: there is no file {ca}")
+        tls = loadable("--ca", ca=ca)
         self.url = url.rstrip("/")
         self._token = _TokenFile(token_file) if token_file else None
-        authority = str(ca) if ca else None
-        self._pool = urllib3.PoolManager(retries=False, timeout=_SECONDS, ca_certs=authority)
+        ca_file = str(ca) if ca else None
+        self._pool = http_client.pool(tls, _SECONDS)
         multi_user = self._healthy().get("multi_user", False)
         if multi_user and not namespace:
             raise UserError(
@@ -83,7 +84,7 @@ class Host:
                 host=self.url,
                 namespace=self.namespace or _HOME,
                 credentials=self._token,
-                ssl_ca_cert=authority,
+                ssl_ca_cert=ca_file,
             )
 
     def get(self, path: str, **query: str) -> bytes | None:

@@ -118,7 +118,7 @@ def test_a_profile_that_is_not_there() -> None:
         compilation.compiled("chicago_taxi", ["gpus"])
     assert str(raised.value) == (
         "neither the pipeline chicago-taxi nor its sub-pipelines have a profile 'gpus'\n"
-        "  fix: its profiles are: gpu, cluster, s3"
+        "  fix: the profiles are: gpu, cluster, s3"
     )
 
 
