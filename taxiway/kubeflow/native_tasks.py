@@ -46,7 +46,7 @@ def seen(known: Iterable[Node], tasks: list[Json]) -> list[Seen]:
 
 
 def results(known: Iterable[Node], tasks: list[Json]) -> list[RemoteTask]:
-    """The containers that began, in that order, with their parameters and artifacts, as ML Metadata would have them."""
+    """The containers that have started, in that order, with parameters and artifacts, in the form of ML Metadata."""
     by_id = {task["task_id"]: task for task in tasks}
     nodes = {node.path: node for node in known}
     began = sorted((task for task in tasks if task.get("start_time")), key=lambda task: str(task["start_time"]))
@@ -62,7 +62,7 @@ def _result(node: Node, turns: tuple[int, ...], task: Json) -> RemoteTask:
 
 
 def _typed(node: Node, parameter: Json) -> Any:
-    """A parameter's value, which the API has as text; JSON but for strings."""
+    """A parameter's value, which the API returns as text: JSON except for strings."""
     name, value = parameter["name"], parameter.get("value", "")
     if node.types.get(name, "STRING") == "STRING":
         return value
@@ -73,7 +73,7 @@ def _typed(node: Node, parameter: Json) -> Any:
 
 
 def _artifacts(side: Json) -> dict[str, Artifact]:
-    """Artifacts by port; of a list the first, as for ML Metadata."""
+    """Artifacts by port; the first one of a list, as for ML Metadata."""
     found = {}
     for each in side.get("artifacts", []):
         name = each.get("artifact_key") or each.get("parameter_name") or each.get("name") or _producer_key(each)

@@ -1,4 +1,4 @@
-"""What a pipeline may come as: a file of kfp's, with or without a pipeline in it."""
+"""The forms in which a pipeline can be given: kfp's files, with or without a pipeline in them."""
 
 import json
 from pathlib import Path
@@ -55,7 +55,7 @@ def _outputs(pipeline: Any, here: Path, **parameters: Any) -> dict[str, Any]:
 
 
 def test_a_default_of_several_lines(here: Path) -> None:
-    """The file that kfp makes of it is no YAML: the lines run out of their comment."""
+    """The YAML that kfp writes for it is invalid, because the lines of the comment lack the leading `#`."""
     compiler.Compiler().compile(says, "kfp.yaml")
     with pytest.raises(yaml.YAMLError):
         yaml.safe_load(Path("kfp.yaml").read_text())

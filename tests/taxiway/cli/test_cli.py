@@ -1,4 +1,4 @@
-"""The command line: exit statuses, texts, what lands on which stream."""
+"""The command line: exit statuses, messages, standard output and standard error."""
 
 import importlib.metadata
 import json
@@ -20,7 +20,7 @@ Taxiway = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def taxiway(tmp_path: Path) -> Taxiway:
-    """The command, run in a folder of its own with `chain.yaml` in it."""
+    """Runs the command in its own folder, which contains `chain.yaml`."""
     loading.compile_to(chain, tmp_path / "chain.yaml")
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:

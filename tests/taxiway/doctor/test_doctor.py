@@ -1,4 +1,4 @@
-"""`taxiway doctor`: the page, its exit status, how long it takes, and what it says of this machine."""
+"""`taxiway doctor`: its report, exit status and duration, and the checks of this machine."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def laptop_line(name: str, **use: Any) -> Line:
 
 
 def doctor(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command as users call it, from a folder, with nothing of a cluster or a container engine around it."""
+    """Runs the command as users do, in a folder, without a cluster or a container engine in the environment."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("KF", "KUBE", "DOCKER", "AWS"))}
     return subprocess.run(
         [str(Path(sys.executable).with_name("taxiway")), "doctor", *arguments],
@@ -264,7 +264,7 @@ def test_long_errors_become_one_short_line() -> None:
 
 @pytest.fixture
 def checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
-    """`checkout(*requirements, python=">=3")`: the doctor's own checkout, with such a setup.py."""
+    """`checkout(*requirements, python=">=3")`: makes the doctor use a checkout with this setup.py."""
     for module in (laptop, commands):
         monkeypatch.setattr(module, "checkout", lambda: tmp_path)
 
@@ -349,7 +349,7 @@ def test_the_hole_of_kfps_own_local_runner() -> None:
 
 
 class Engine(BaseHTTPRequestHandler):
-    """Docker's API, as far as its version."""
+    """Docker's API, only its version."""
 
     body: bytes = json.dumps(
         {"Components": [{"Name": "Podman Engine"}], "Version": "5.4.2", "Os": "linux", "Arch": "amd64"}
@@ -370,7 +370,7 @@ class Engine(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Engine]]:
-    """A container engine's socket, which DOCKER_HOST names."""
+    """A container engine's socket, with DOCKER_HOST set to it."""
     handler = type("OneEngine", (Engine,), {})
     path = tmp_path / "engine.sock"
     with ThreadingUnixStreamServer(str(path), handler) as server:

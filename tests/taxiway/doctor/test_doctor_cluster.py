@@ -1,4 +1,4 @@
-"""What `taxiway doctor` says of a cluster and of Kubeflow, asked through real HTTP."""
+"""The checks of a cluster and of Kubeflow in `taxiway doctor`, over real HTTP."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -51,7 +51,7 @@ MUCH = tasks_of(asks_much)
 
 @pytest.fixture
 def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A small cluster, and a kubeconfig that leads to it."""
+    """A small cluster with a kubeconfig."""
     with serving() as server:
         a_cluster(server)
         write_kubeconfig(tmp_path / "kubeconfig", server.url)
@@ -75,7 +75,7 @@ def look(tmp_path: Path) -> Look:
     return look
 
 
-# What a pipeline asks for
+# What a pipeline needs
 
 
 def test_what_a_task_asks_for_is_read_from_the_compiled_pipeline() -> None:

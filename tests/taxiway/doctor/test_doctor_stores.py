@@ -1,4 +1,4 @@
-"""What `taxiway doctor` says of DVC's remotes and of model stores: real ones in folders and on a real S3 server."""
+"""The checks of DVC remotes and model stores in `taxiway doctor`: real ones in folders and on a real S3 server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`taxiway submit` as it is typed: what it prints, its exit statuses, Ctrl-C."""
+"""`taxiway submit` as a command: its output, exit statuses, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_failed_run_has_the_exit_status_1(kubeflow: Kubeflow, submit: Started)
     kubeflow.logs[impl_pod("baseline")] = "error: /models cannot be read\n"
     printed, shown = _ended(submit("-p", "data=/data", "--wait"), status=1)
     assert "/models cannot be read" in shown
-    # Kubeflow's cache has what was done.
+    # Kubeflow's cache contains the finished tasks.
     assert f"  resume    taxiway submit {SMALL} --host {kubeflow.url} -p data=/data --wait\n" in shown
     assert printed == f"page {kubeflow.url}/#/runs/details/run-0\n"
     _, shown = _ended(submit("--follow", "run-0"), status=1)

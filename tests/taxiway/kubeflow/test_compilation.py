@@ -1,4 +1,4 @@
-"""Compiled pipelines: resources by profile, custom resources, and the user's modules in them."""
+"""Compiled pipelines: resources by profile, custom resources, and inlined modules."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_custom_resources_for_kubectl(tmp_path: Path, small: Pipeline) -> None:
     assert (pipeline["apiVersion"], pipeline["kind"]) == ("pipelines.kubeflow.org/v2beta1", "Pipeline")
     assert pipeline["metadata"] == {"name": "small"}
     assert (version["apiVersion"], version["kind"]) == ("pipelines.kubeflow.org/v2beta1", "PipelineVersion")
-    # A version cannot be changed: another content has another name.
+    # Versions are immutable, so different content has a different name.
     assert version["metadata"] == {"name": compilation.version_name(small)}
     assert version["spec"]["pipelineName"] == "small"
     assert Pipeline(version["spec"]["pipelineSpec"], version["spec"]["platformSpec"]) == small
@@ -184,7 +184,7 @@ def test_without_cache_no_task_has_any(small: Pipeline) -> None:
 
 
 def _digests(folder: Path, unpacked: str = "") -> dict[str, Any]:
-    """What the lineage says of the module's functions, asked in another process and folder."""
+    """What the lineage records for the module's functions, computed in another process and folder."""
     code = (
         "import json, sys; from components.user_code import user_modules; text = sys.argv[1]\n"
         "if text: user_modules.unpack(text)\n"
@@ -221,7 +221,7 @@ def test_a_module_s_source_goes_before_that_of_the_image(tmp_path: Path) -> None
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A module in a package, and what it imports; with signs that Kubernetes, Kubeflow and Argo read as theirs."""
+    """A module in a package, with its imports, containing placeholders of Kubernetes, Kubeflow and Argo."""
     package = tmp_path / "mine"
     package.mkdir()
     (package / "__init__.py").write_text("")
@@ -297,7 +297,7 @@ NESTED = str(Path(__file__).with_name("nested_pipeline.py"))
 
 
 def test_stages_run_as_non_root() -> None:
-    """What Pod Security's level `restricted` asks for, and Kubeflow sets for no task by itself."""
+    """The setting that Pod Security's level `restricted` requires and that Kubeflow does not set by itself."""
     pipeline = compilation.compiled(NESTED)
     stages = {name for name, executor in pipeline.spec["deploymentSpec"]["executors"].items()}
     own = pipeline.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
@@ -307,7 +307,7 @@ def test_stages_run_as_non_root() -> None:
 
 
 def _asked(profiles: list[str]) -> dict[str, set[tuple[str, ...]]]:
-    """By stage, what each of its executors asks for: CPU, memory, claims."""
+    """By stage, what each of its executors requests: CPU, memory, claims."""
     pipeline = compilation.compiled(NESTED, profiles)
     own = pipeline.platform.get("platforms", {}).get("kubernetes", {}).get("deploymentSpec", {}).get("executors", {})
     found: dict[str, set[tuple[str, ...]]] = {}

@@ -1,4 +1,4 @@
-"""Whether a URL leads to Kubeflow Pipelines, and what is said where it does not."""
+"""Whether a URL is one of Kubeflow Pipelines, and the errors if it is not."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_kubeflow_of_several_users_wants_a_namespace(kubeflow: Kubeflow) -> No
 
 def test_a_kubeflow_for_all_has_runs_in_its_own_namespace(kubeflow: Kubeflow) -> None:
     assert (Host(kubeflow.url).namespace, Host(kubeflow.url).pods) == (None, "kubeflow")
-    # Installed elsewhere than usual; the API itself takes no namespace.
+    # Kubeflow is installed in another namespace; the API itself takes none.
     assert (Host(kubeflow.url, "ml").namespace, Host(kubeflow.url, "ml").pods) == (None, "ml")
 
 

@@ -1,4 +1,4 @@
-"""What Kubeflow is asked for a run or a schedule, and what is said where it refuses."""
+"""The requests to Kubeflow for a run or a schedule, and the errors if it rejects them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_run_is_started_from_an_uploaded_version(kubeflow: Kubeflow, small: Pi
     spec, platform = yaml.safe_load_all(version["yaml"])
     assert Pipeline(spec, platform) == small
     [run] = kubeflow.requests("POST /apis/v2beta1/runs")
-    # Those that are not given stay the pipeline's own.
+    # Parameters that are not given keep the pipeline's defaults.
     assert run["runtime_config"]["parameters"] == {"data": "/data", "splits": ["eval"]}
     assert run["pipeline_version_reference"] == {"pipeline_id": "pipeline-0", "pipeline_version_id": "version-0"}
     assert run["experiment_id"] == "experiment-0"
@@ -97,7 +97,7 @@ def test_a_schedule_makes_a_recurring_run(kubeflow: Kubeflow, small: Pipeline) -
     made = submission.schedule(Host(kubeflow.url), small, GIVEN, "tips", "0 3 * * *")
     assert made.page == f"{kubeflow.url}/#/recurringrun/details/schedule-0"
     [asked] = kubeflow.schedules
-    # Kubeflow's first field is the second: five fields as they are would mean another time.
+    # Kubeflow's first field is for seconds: five unchanged fields would mean another time.
     assert asked["trigger"] == {"cron_schedule": {"cron": "0 0 3 * * *"}}
     assert (asked["mode"], asked["max_concurrency"], asked["no_catchup"]) == ("ENABLE", 1, True)
     assert asked["runtime_config"]["parameters"] == {"data": "/data", "splits": ["eval"]}

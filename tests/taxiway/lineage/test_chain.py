@@ -23,7 +23,7 @@ def _stages(chain: Chain) -> list[str]:
 
 
 def _comparable(chain: Chain) -> dict[str, Any]:
-    """Without the second of the push, which the version and the artifact each note for themselves."""
+    """Without the time of the push, which version and artifact record separately."""
     found = json.loads(to_json(chain))
     for record in found["records"]:
         if record["stage"] == "pusher":
@@ -39,7 +39,7 @@ def test_a_pushed_version_goes_back_to_data_code_and_modules(flow, tmp_path):
     assert chain.data == [DATA]
     assert [module["function"] for module in chain.modules] == ["run_fn"]
     assert chain.modules[0]["digest"].startswith("sha256:")
-    # The trainer's module lies outside the repository, so that its commit lacks it.
+    # The trainer's module is outside the repository, so the commit does not contain it.
     assert chain.code[-1].keys() == {"commit", "modified"}
     assert len({code["commit"] for code in chain.code}) == 1
 
@@ -89,7 +89,7 @@ def test_a_version_at_a_url_is_read_through_fsspec(flow, tmp_path):
 
 
 def test_what_came_from_elsewhere_keeps_its_history(flow, store, run_stage, tmp_path):
-    """A baseline is fetched from a destination, and an imported artifact from another store."""
+    """A baseline comes from a destination, and an imported artifact from another store."""
     candidate = Model(tmp_path / "candidate", {"digest": "sha256:" + "c" * 64})
     (candidate.path / "Format-Serving").mkdir(parents=True)
     (candidate.path / "Format-Serving" / "saved_model.pb").write_text("another")
@@ -148,14 +148,14 @@ def test_beside_a_model_stands_what_its_own_call_made():
     for records in ([*calls[0], *calls[1]], [*calls[1], *calls[0]]):
         assert siblings(new, records) == [new_run]
         assert siblings(old, records) == [old_run]
-    # Equal records of two calls are kept once.
+    # Equal records of two calls are stored once.
     assert siblings(new, [new, old, old_run]) == [old_run]
     other = {**old_run, "code": {"commit": "1"}}
     assert siblings(new, [new, old, other]) == []
 
 
 def test_a_run_without_a_cache_names_each_module_and_each_output_once(flow, store, run_stage, tmp_path):
-    """The second run makes everything again, with another comment in the module, and its baseline is of the first."""
+    """The second run rebuilds everything, with another comment in the module; its baseline is from the first run."""
     flow.record(store, "r1")
     module = tmp_path / "model.py"
     module.write_text(module.read_text() + "# a comment\n")

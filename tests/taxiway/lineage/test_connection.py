@@ -20,7 +20,7 @@ from taxiway.lineage.store import LineageStore
 
 
 class _Service(grpc.GenericRpcHandler):
-    """The gRPC metadata service over an SQLite file: requests go as they are to the library that serves both."""
+    """The gRPC metadata service over an SQLite file: requests are passed unchanged to the library."""
 
     def __init__(self, database: Path) -> None:
         config = configuration(str(database))
@@ -104,7 +104,7 @@ def _recorded_file(database: Path) -> bytes:
     store = LineageStore.open(str(database))
     for number in range(50):
         store.start_run(f"r{number}", "p", {"text": "x" * 200}, datetime.now(UTC))
-    del store  # closes the file, which takes in its write-ahead log
+    del store  # closes the file, which merges the write-ahead log into it
     return database.read_bytes()
 
 

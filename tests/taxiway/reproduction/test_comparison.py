@@ -1,4 +1,4 @@
-"""Which calls a lineage tells of, and what may explain that one comes out otherwise."""
+"""The calls found in a lineage, and what may explain a different result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`taxiway reproduce` in a project of its own: a commit, its data, and what came out then and now."""
+"""`taxiway reproduce` in a project of its own: a commit, its data, and the results then and now."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rows(delimiter: str = ","):
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """A repository with a pipeline and its data, in Git, and a run of it."""
+    """A Git repository with a pipeline and its data, and a run of it."""
     folder = tmp_path / "project"
     (folder / "pipelines/rows").mkdir(parents=True)
     (folder / "pipelines/rows/pipeline.py").write_text(PIPELINE)
@@ -72,7 +72,7 @@ def test_what_a_later_commit_changed_is_made_again_from_the_first(project: Proje
     shown = project.taxiway("reproduce", str(examples)).printed
     assert "example-gen  equal   examples sha256:" in shown
     assert shown.endswith("everything is equal\n")
-    # Nothing stays: no folder, no worktree, no branch.
+    # It leaves nothing behind: no folder, no worktree, no branch.
     assert list(Path(tempfile.gettempdir()).glob("taxiway-reproduce-*")) == []
     assert project.git("worktree", "list").count("\n") <= 1
     assert project.git("status", "--porcelain") == ""
@@ -82,7 +82,7 @@ def test_another_checkout_makes_it_again_from_the_files_alone(project: Project, 
     subprocess.run(["git", "clone", "--quiet", project.folder, tmp_path / "clone"], check=True)
     clone = Project(tmp_path / "clone", tmp_path / "clone/.taxiway")
     assert _reproduced(clone, _examples(project))["equal"] is True
-    # One that the clone lacks is fetched, and the clone stays as it is.
+    # A commit that the clone lacks is fetched, and the clone is not changed.
     (project.folder / "data/rows.csv").write_text("a,b\n1,2\n3,4\n5,6\n7,8\n9,0\n")
     later, before = _commit(project), clone.git("rev-parse", "HEAD")
     found = _reproduced(clone, _examples(project))

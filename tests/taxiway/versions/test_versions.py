@@ -1,4 +1,4 @@
-"""`taxiway versions` and `taxiway rollback`, on versions that the pusher pushed."""
+"""`taxiway versions` and `taxiway rollback`, on versions pushed by the pusher."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def push(folder: Path, url: str, version: int, *, judged: bool = True) -> None:
 
 @pytest.fixture
 def served(tmp_path: Path) -> Path:
-    """Versions 6 to 9; 8 was pushed unjudged."""
+    """Versions 6 to 9; version 8 was not evaluated."""
     for version in (6, 7, 8, 9):
         push(tmp_path / "history", str(tmp_path / "served" / "taxi"), version, judged=version != 8)
     return tmp_path / "served" / "taxi"
@@ -311,7 +311,7 @@ def test_a_named_models_config_needs_the_label_and_to_be_one(served, store, tmp_
 
 
 def test_rollback_in_an_object_store(aws, s3_server, store, tmp_path, monkeypatch):
-    # Named so, it is not taken for the server of another test, which fsspec remembers.
+    # With this name, fsspec does not reuse its cached client for the server of another test.
     monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": s3_server})
     bucket = aws.create_bucket(Bucket="rollback")
     url = "s3://rollback/taxi"
@@ -322,7 +322,7 @@ def test_rollback_in_an_object_store(aws, s3_server, store, tmp_path, monkeypatc
     assert state(url) == ([6], [7])
     assert {each.key: each.e_tag for each in bucket.objects.all()} == before
     assert [(v.version, v.state) for v in listing.versions_at(url).versions] == [(7, "retired"), (6, "served")]
-    # What a rollback that was killed in mid-copy leaves behind.
+    # The state after a rollback was killed in the middle of the copy.
     bucket.Object("taxi/7/provenance.json").put(Body=b"[]")
     go(url, store, to=7)
     assert state(url) == ([7, 6], [])
@@ -336,12 +336,12 @@ def _back_and_forth(url: str, database: str) -> None:
     store = LineageStore.open(database)
     while True:
         for target in (6, 9):
-            with suppress(UserError):  # it answers already
+            with suppress(UserError):  # it is already served
                 go(url, store, to=target)
 
 
 def _kill_rollbacks(served: Path, database: str, times: int, look: Callable[[], None]) -> None:
-    """Kills a process that rolls back and forth, each time at another moment."""
+    """Kills a process that rolls back and forth, each time at a different moment."""
     processes, moments = multiprocessing.get_context("forkserver"), random.Random(8)
     for _ in range(times):
         process = processes.Process(target=_back_and_forth, args=(str(served), database))
@@ -358,7 +358,7 @@ def _kill_rollbacks(served: Path, database: str, times: int, look: Callable[[], 
 
 
 def _mark(served: Path) -> tuple[int, int]:
-    """What a step of a rollback changes."""
+    """The state that the steps of a rollback change."""
     config = served.parent / "models.config"
     return len(list(served.glob("*.retired"))), config.stat().st_ino if config.exists() else 0
 
