@@ -28,14 +28,14 @@ class Call:
         record: What the records of its outputs have in common.
         outputs: The records by output.
         sources: Where its inputs come from: by port, the task and the output.
-        apart: Digests by port of the inputs that none of the calls makes.
+        external: Digests by port of the inputs that none of the calls makes.
     """
 
     task: str
     record: Record
     outputs: dict[str, Record]
     sources: dict[str, tuple[str, str]]
-    apart: dict[str, str]
+    external: dict[str, str]
 
     @property
     def stage(self) -> str:
@@ -93,7 +93,7 @@ def pipeline(found: Sequence[Call], components: Mapping[str, Json], imported: Ma
         imported: Inputs to import: URI and TFX type by digest. Other inputs from elsewhere are omitted.
     """
     tasks = {call.task: _task(call, components[call.stage], imported) for call in found}
-    used = {digest for call in found for digest in call.apart.values() if digest in imported}
+    used = {digest for call in found for digest in call.external.values() if digest in imported}
     inner, executors = dict[str, Json](), dict[str, Json]()
     for each in components.values():
         inner |= {name: c for name, c in each["components"].items() if "executorLabel" in c}
@@ -135,9 +135,9 @@ def _names(grouped: Mapping[str, Mapping[str, Record]]) -> dict[str, str]:
 def _call(names: Mapping[str, str], outputs: dict[str, Record], records: Sequence[Record], task: str) -> Call:
     record = next(iter(outputs.values()))
     behind = {port: source for port, source in sources(record, records).items() if _identity(source) in names}
-    apart = {port: digest for port, digest in record["inputs"].items() if port not in behind}
+    external = {port: digest for port, digest in record["inputs"].items() if port not in behind}
     known = {port: (names[_identity(source)], source["output"]) for port, source in behind.items()}
-    return Call(task, record, outputs, known, apart)
+    return Call(task, record, outputs, known, external)
 
 
 def _ordered(found: Mapping[str, Call]) -> list[Call]:
@@ -163,7 +163,7 @@ def _task(call: Call, compiled: Json, imported: Mapping[str, tuple[str, str]]) -
         if key in definitions.get("parameters", {})
     }
     artifacts = {port: _output(*source) for port, source in call.sources.items()}
-    for port, digest in call.apart.items():
+    for port, digest in call.external.items():
         if digest in imported:
             artifacts[port] = _output(_importer(digest), "artifact")
     artifacts = {port: source for port, source in artifacts.items() if port in definitions.get("artifacts", {})}

@@ -105,8 +105,8 @@ class _Plan:
         stages = {record["stage"] for record in records}
         self._components = {stage: calls.component(stage, here) for stage in stages}
         # Stages that read or write a destination outside their artifacts are not repeated.
-        apart = {stage for stage, c in self._components.items() if "Destination" in calls.roles(c).values()}
-        self.calls = [self._with_data(call, here) for call in calls.calls(records, apart)]
+        skipped = {stage for stage, c in self._components.items() if "Destination" in calls.roles(c).values()}
+        self.calls = [self._with_data(call, here) for call in calls.calls(records, skipped)]
         if not self.calls:
             raise UserError("there is nothing to rebuild: no stage before this one is known")
         self._imported = self._places(records)
@@ -130,7 +130,7 @@ class _Plan:
         """Where to find the inputs that no call makes, such as the baseline model."""
         found = {}
         for call in self.calls:
-            for port, digest in call.apart.items():
+            for port, digest in call.external.items():
                 kind = next((record["type"] for record in records if record["digest"] == digest), "")
                 if place := self._place(digest):
                     found[digest] = (place, kind)

@@ -45,7 +45,7 @@ def test_calls_come_after_those_that_they_need() -> None:
     assert list(found) == ["example-gen", "schema-gen", "trainer", "evaluator", "trainer-2"]
     assert set(found["trainer"].outputs) == {"model", "model_run"}
     assert found["trainer"].sources == {"examples": ("example-gen", "examples"), "schema": ("schema-gen", "schema")}
-    assert (found["evaluator"].sources["model"], found["evaluator"].apart) == (
+    assert (found["evaluator"].sources["model"], found["evaluator"].external) == (
         ("trainer", "model"),
         {"baseline_model": "old"},
     )
