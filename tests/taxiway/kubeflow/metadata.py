@@ -19,7 +19,7 @@ from components.execution import provenance
 
 @dataclass(frozen=True)
 class Call:
-    """A container of the run `run-0`: its task, whether it stands in the branch `condition-1`, and what it did."""
+    """A container of the run `run-0`: its task, whether it is in the branch `condition-1`, and what it did."""
 
     task: str
     is_cached: bool

@@ -281,7 +281,7 @@ UNSCHEDULABLE = "0/3 nodes are available: 3 node(s) didn't match Pod's node affi
                 ]
             },
             'persistentvolumeclaim "models" not found',
-            "make the claim models in the namespace",
+            "create the claim models in the namespace",
         ),
         (
             {
@@ -303,7 +303,7 @@ UNSCHEDULABLE = "0/3 nodes are available: 3 node(s) didn't match Pod's node affi
                 ]
             },
             'secret "bucket" not found',
-            "make the secret bucket",
+            "create the secret bucket",
         ),
     ],
 )

@@ -80,7 +80,7 @@ def test_a_namespace_without_rights(kubeflow: Kubeflow, small: Pipeline) -> None
         submission.submit(Host(kubeflow.url, "bob"), small, GIVEN, "tips")
     assert str(raised.value) == (
         "you may not start a run in the namespace bob: User 'ann' is not authorized with reason: no role binding\n"
-        "  fix: ask its owner to make you a contributor (kubeflow-edit in bob), or name another"
+        "  fix: ask its owner to make you a contributor (kubeflow-edit in bob), or use another namespace"
     )
 
 
