@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,11 +11,25 @@ from pathlib import Path
 import grimp
 import pytest
 
+from components.contract.artifacts import TYPES
+
 ROOT = Path(__file__).parents[1]
 SOURCE = ("benchmarks", "components", "docker", "manifests", "pipelines", "taxiway", "tests")
 STAGES = {path.parent.name for path in (ROOT / "components").glob("*/stage.py")}
 CALLED = {("components.transform", "components.statistics_gen")}
 """Stages whose work is a part of another's."""
+SHARED = {"Examples", "Schema", "Model"}
+"""Types that are no stage's own."""
+OF_LINEAGE = {
+    ("taxiway/lineage/lookup.py", "PushedModel"),
+    ("taxiway/lineage/messages.py", "ExampleAnomalies"),
+    ("taxiway/lineage/messages.py", "ExampleStatistics"),
+    ("taxiway/lineage/messages.py", "PushedModel"),
+    ("taxiway/lineage/rollbacks.py", "PushedModel"),
+    ("taxiway/lineage/store.py", "ModelBlessing"),
+    ("taxiway/lineage/store.py", "PushedModel"),
+}
+"""The types of TFX that the lineage tells of: what was judged and pushed."""
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +84,28 @@ def test_stages_import_no_other_stages(imports: Mapping[str, set[str]]) -> None:
         if room.startswith("components.")
     }
     assert found == CALLED
+
+
+def test_taxiway_knows_no_stage_by_name() -> None:
+    """What a runner shows or checks is declared by the stage: in marks of its parameters, in metadata of artifacts."""
+    files = [file for file in (ROOT / "taxiway").rglob("*.py") if "dsl" not in file.relative_to(ROOT).parts]
+    found = {
+        (file.relative_to(ROOT).as_posix(), name) for file in files for name in _words(file) & (STAGES | TYPES.keys())
+    }
+    assert len(files) > 100
+    assert {(file, name) for file, name in found if name not in SHARED and (file, name) not in OF_LINEAGE} == set()
+
+
+def _words(file: Path) -> set[str]:
+    """The names and the words of texts in a module, but for what is said in its docstrings."""
+    nodes = list(ast.walk(ast.parse(file.read_text())))
+    docs = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    texts = (node.value for node in nodes if isinstance(node, ast.Constant) and id(node) not in docs)
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    names |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    names |= {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+    names |= {part for node in nodes if isinstance(node, ast.ImportFrom) for part in (node.module or "").split(".")}
+    return names.union(*(re.findall(r"\w+", text) for text in texts if isinstance(text, str)))
 
 
 def _room(module: str) -> str:

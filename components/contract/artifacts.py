@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,15 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 TFX_VERSION = "1.21.0"
 """Written as `tfx_version` on every artifact: without it TFX reads an older layout."""
+
+SUMMARY = "summary"
+"""In an artifact's metadata: what the summary of a run says of it, JSON pairs of a label and a text."""
+
+NEXT_STEP = "next_step"
+"""In an artifact's metadata: the arguments of the command that a user may type next, as JSON."""
+
+ELSEWHERE = "elsewhere"
+"""In an artifact's metadata: where a stage left something outside of its artifacts, as JSON."""
 
 # Metadata ride on command lines, which Linux bounds.
 _MOST_NOTES = 20
@@ -39,6 +48,8 @@ class Artifact:
     schema_title: ClassVar[str] = "system.Artifact"
     # Whether a `provenance.json` may lie in the folder.
     takes_files: ClassVar[bool] = True
+    # Metadata that say where something lies, and not what the artifact is.
+    locations: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
         self.path = Path(self.path)
@@ -55,6 +66,33 @@ class Artifact:
     def notes(self) -> list[str]:
         """What there is to know, a line each."""
         return [line for line in str(self.metadata.get("notes", "")).split("\n") if line]
+
+    def summarize(self, label: str, text: str) -> None:
+        """Adds a line to the summary of a run; a text that is an absolute path is shown from the working folder."""
+        self.metadata[SUMMARY] = json.dumps([*self.summary, (label, text)])
+
+    @property
+    def summary(self) -> list[tuple[str, str]]:
+        """What the summary of a run says of the artifact: labels and texts."""
+        return [(label, text) for label, text in json.loads(self.metadata.get(SUMMARY, "[]"))]
+
+    def propose(self, *words: str) -> None:
+        """Says what a user may type next: the arguments of `taxiway`."""
+        self.metadata[NEXT_STEP] = json.dumps(words)
+
+    @property
+    def next_step(self) -> list[str]:
+        """What a user may type next; empty where there is nothing to propose."""
+        return list(json.loads(self.metadata.get(NEXT_STEP, "[]")))
+
+    def left_elsewhere(self, places: list[str], digest: str = "") -> None:
+        """Says what a stage left outside of its artifacts: when it is gone, the stage runs again.
+
+        Args:
+            places: Paths or URLs; it lies at one of them.
+            digest: Of the content, as `tree_digest` has it, where that can be read on this machine.
+        """
+        self.metadata[ELSEWHERE] = json.dumps({"places": places, "digest": digest})
 
     @property
     def type_name(self) -> str:
@@ -102,14 +140,29 @@ class HyperParameters(Artifact):
     takes_files = False
 
 
-class ModelEvaluation(Artifact):
-    """TFMA's `eval_config.json`, `metrics-*.tfrecord`, `plots-*`, `validations.tfrecord`."""
+class Metrics(Artifact):
+    """Kubeflow's own type: the numbers in its metadata are metrics of the run."""
 
     schema_title = "system.Metrics"
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The metrics by name."""
+        return {
+            name: float(value)
+            for name, value in self.metadata.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+
+
+class ModelEvaluation(Metrics):
+    """TFMA's `eval_config.json`, `metrics-*.tfrecord`, `plots-*`, `validations.tfrecord`."""
 
 
 class ModelBlessing(Artifact):
     """An empty file, `BLESSED` or `NOT_BLESSED`."""
+
+    locations = frozenset({"current_model", "baseline_model"})
 
 
 class InfraBlessing(Artifact):
@@ -149,30 +202,46 @@ Output = Annotated[_Kind, "output"]
 
 @dataclass(frozen=True)
 class Role:
-    """What a parameter names, so that runners and checks can look at it without knowing the stage.
+    """What a parameter is, so that runners and checks can look at it without knowing the stage.
+
+    It stands before the parameter's description in the compiled pipeline, `[Module: run_fn] ...`, and means the same in
+    any component. `taxiway.checks.roles` says what runners and checks do with each:
+
+    - `Data`: files, or a path that DVC tracks; beside it `Repository`, the Git repository that it lies in,
+      `Unversioned`, whether data without a version are taken, and `Delimiter`, between the cells of CSV.
+    - `File`: one file. `Destination`: where a stage writes outside its artifacts.
+    - `Module`: Python source; the detail is the function that it has to define.
+    - `Operations`: see `components.user_code.custom_ops`. `EvalConfig`: see `components.user_code.eval_configs`.
+    - `NewSplits`: settings by the name of the split that they make; of several that which is set counts.
+    - `Splits`: names of splits; the detail is the input artifact that has them.
 
     Attributes:
-        name: `Data` (files or a DVC-tracked path), `File` (one file), `Module` (Python source),
-            `Destination` (where a stage writes outside its artifacts), `Serving` (see infra_validator),
-            `Operations` (`components.user_code.custom_ops`) or `EvalConfig` (`components.user_code.eval_configs`).
-        function: The function that a module has to define.
+        name: One of these, or a stage's own.
+        detail: See there.
+        check: Of a stage's own role: looks at a value, and raises UserError where it is wrong.
     """
 
     name: str
-    function: str = ""
+    detail: str = ""
+    check: Callable[[Any], object] | None = None
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.function}" if self.function else self.name
+        return f"{self.name}: {self.detail}" if self.detail else self.name
 
 
 DataPath = Annotated[str, Role("Data")]
+DataRepository = Annotated[str, Role("Repository")]
+AllowUnversioned = Annotated[bool, Role("Unversioned")]
+Delimiter = Annotated[str, Role("Delimiter")]
 FilePath = Annotated[str, Role("File")]
 Destination = Annotated[str, Role("Destination")]
 EvalSettings = Annotated[dict, Role("EvalConfig")]
-ServingPlatform = Annotated[dict, Role("Serving")]
 CustomOps = Annotated[list, Role("Operations")]
 PreprocessingModule = Annotated[str, Role("Module", "preprocessing_fn")]
 TrainerModule = Annotated[str, Role("Module", "run_fn")]
+NewSplits = Annotated[dict, Role("NewSplits")]
+ExamplesSplits = Annotated[list, Role("Splits", "examples")]
+StatisticsSplits = Annotated[list, Role("Splits", "statistics")]
 
 
 def split_names(artifact: Artifact) -> list[str]:

@@ -31,7 +31,15 @@ import json
 import logging
 from functools import partial
 
-from components.contract.artifacts import DataPath, Examples, Output
+from components.contract.artifacts import (
+    AllowUnversioned,
+    DataPath,
+    DataRepository,
+    Delimiter,
+    Examples,
+    NewSplits,
+    Output,
+)
 from components.contract.errors import UserError
 
 
@@ -40,15 +48,15 @@ def example_gen(
     input_path: DataPath,
     input_format: str = "auto",
     column_types: dict = {},
-    delimiter: str = ",",
-    splits: dict = {"train": 2, "eval": 1},
+    delimiter: Delimiter = ",",
+    splits: NewSplits = {"train": 2, "eval": 1},
     split_hash: str = "values",
-    split_patterns: dict = {},
+    split_patterns: NewSplits = {},
     split_column: str = "",
-    split_bounds: dict = {},
+    split_bounds: NewSplits = {},
     payload_format: str = "parquet",
-    allow_unversioned: bool = False,
-    data_repo: str = "",
+    allow_unversioned: AllowUnversioned = False,
+    data_repo: DataRepository = "",
     span: int = 0,
     version: int = 0,
     engine: str = "direct",

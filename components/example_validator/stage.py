@@ -21,7 +21,15 @@ more; lists and subqueries, which GoogleSQL had there, are not available.
 
 from __future__ import annotations
 
-from components.contract.artifacts import ExampleAnomalies, ExampleStatistics, FilePath, Input, Output, Schema
+from components.contract.artifacts import (
+    ExampleAnomalies,
+    ExampleStatistics,
+    FilePath,
+    Input,
+    Output,
+    Schema,
+    StatisticsSplits,
+)
 
 
 def example_validator(
@@ -32,7 +40,7 @@ def example_validator(
     serving_statistics: Input[ExampleStatistics] | None = None,
     environment: str = "",
     custom_validations: FilePath = "",
-    splits: list = [],
+    splits: StatisticsSplits = [],
     fail_on_anomalies: bool = True,
 ) -> None:
     """Finds anomalies: against the schema, drift from earlier statistics, skew against serving, custom checks.

@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components.contract.artifacts import Artifact, Role
+from components.contract.artifacts import Artifact, Metrics, Role
 from components.contract.digests import PROVENANCE_FILE, text_digest, tree_digest
 from components.execution import environment
 from components.user_code import custom_ops, user_modules
@@ -146,7 +146,7 @@ def activity(
     """
     commit = commit or commit_with(covered(stage, parameters, roles))
     modules = {
-        name: user_modules.describe(parameters[name], role.function)
+        name: user_modules.describe(parameters[name], role.detail)
         for name, role in roles.items()
         if role.name == "Module" and parameters[name]
     }
@@ -217,18 +217,9 @@ def _output_record(name: str, artifact: Artifact, made_by: Record, brought: list
     sources = {"source": brought[0]["digest"]} if brought else {}
     inputs = {**made_by["inputs"], **sources}
     facts = {key: artifact.metadata[key] for key in _DETERMINISM if key in artifact.metadata}
-    if artifact.type_name == "ModelEvaluation":
-        facts["metrics"] = numbers(artifact.metadata)
+    if isinstance(artifact, Metrics):
+        facts["metrics"] = artifact.metrics
     return record(tree_digest(artifact.path), artifact.type_name, name, made_by, data=data, inputs=inputs, **facts)
-
-
-def numbers(metadata: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics in an evaluation's metadata."""
-    return {
-        name: float(value)
-        for name, value in metadata.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
 
 
 def write_chain(folder: Path, records: list[Record]) -> None:

@@ -31,9 +31,21 @@ each signature the number of requests and their latency in ms.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from components.contract.artifacts import CustomOps, Examples, InfraBlessing, Input, Model, Output, ServingPlatform
+from components.contract.artifacts import (
+    CustomOps,
+    Examples,
+    ExamplesSplits,
+    InfraBlessing,
+    Input,
+    Model,
+    Output,
+    Role,
+)
+from components.infra_validator.servers import platforms
+
+ServingPlatform = Annotated[dict, Role("Serving", check=platforms.parse)]
 
 
 class Blessed(NamedTuple):
@@ -47,7 +59,7 @@ def infra_validator(
     blessing: Output[InfraBlessing],
     examples: Input[Examples] | None = None,
     serving: ServingPlatform = {"local": {}},
-    splits: list = ["eval"],
+    splits: ExamplesSplits = ["eval"],
     signatures: list = [],
     num_examples: int = 20,
     max_latency_ms: float = 0.0,
@@ -83,7 +95,6 @@ def infra_validator(
             modules (`tensorflow_text`) and `.so` files.
         blessed: Whether the candidate loads and answers.
     """
-    from components.infra_validator.servers import platforms
     from components.infra_validator.validate import Checks, validate
 
     platform = platforms.parse(serving)

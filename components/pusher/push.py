@@ -13,7 +13,15 @@ from types import ModuleType
 
 from components.contract.artifacts import InfraBlessing, Model, ModelBlessing, PushedModel
 from components.contract.errors import ServiceError, TaxiwayError, UserError
-from components.execution.pushed_models import Destination, Version, open_destination, retired_versions, versions
+from components.execution.pushed_models import (
+    RETIRED,
+    SAVED_MODEL,
+    Destination,
+    Version,
+    open_destination,
+    retired_versions,
+    versions,
+)
 from components.pusher import local, object_store, payload
 from components.pusher.blessing import is_blessed, objection, require_same_model
 from components.pusher.payload import Cargo
@@ -34,6 +42,7 @@ def _withhold(pushed_model: PushedModel, reason: str) -> None:
     pushed_model.path.mkdir(parents=True)
     (pushed_model.path / "NOT_PUSHED").write_text(reason + "\n")
     pushed_model.metadata |= {"pushed": 0, "not_pushed": reason}
+    pushed_model.summarize("pushed", f"no: {reason.splitlines()[0]}")
 
 
 @contextmanager
@@ -159,3 +168,16 @@ def push(
         "judged": int(blessing is not None),
         "infra_validated": int(infra_blessing is not None),
     }
+    _tell_where(pushed_model, pushed, load.digest)
+
+
+def _tell_where(pushed_model: PushedModel, pushed: Version, digest: str) -> None:
+    pushed_model.summarize("pushed", pushed.url)
+    pushed_model.propose("lineage", pushed.url)
+    # A rollback takes versions back; pushing one again would undo that.
+    there = (pushed, Version(pushed.destination, pushed.name + RETIRED))
+    if pushed.destination.is_local:
+        pushed_model.left_elsewhere([each.path for each in there], digest)
+    else:
+        # What an object store holds is not read: that would fetch the whole model in every run.
+        pushed_model.left_elsewhere([f"{each.url}/{SAVED_MODEL}" for each in there])

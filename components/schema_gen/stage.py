@@ -9,7 +9,7 @@ Refused: a file that is no text proto of a Schema (names line and column), or ha
 
 from __future__ import annotations
 
-from components.contract.artifacts import ExampleStatistics, FilePath, Input, Output, Schema
+from components.contract.artifacts import ExampleStatistics, FilePath, Input, Output, Schema, StatisticsSplits
 
 
 def schema_gen(
@@ -17,7 +17,7 @@ def schema_gen(
     schema: Output[Schema],
     schema_file: FilePath = "",
     infer_feature_shape: bool = True,
-    splits: list = [],
+    splits: StatisticsSplits = [],
 ) -> None:
     """Infers a schema from statistics, or takes a curated schema file as it is.
 

@@ -9,14 +9,14 @@ is not in the data. `schema` is an input, not an option.
 
 from __future__ import annotations
 
-from components.contract.artifacts import Examples, ExampleStatistics, Input, Output, Schema
+from components.contract.artifacts import Examples, ExamplesSplits, ExampleStatistics, Input, Output, Schema
 
 
 def statistics_gen(
     examples: Input[Examples],
     statistics: Output[ExampleStatistics],
     schema: Input[Schema] | None = None,
-    splits: list = [],
+    splits: ExamplesSplits = [],
     options: dict = {},
     engine: str = "direct",
     beam_pipeline_args: list = [],

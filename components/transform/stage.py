@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from components.contract.artifacts import Examples, Input, Output, PreprocessingModule, Schema, TransformGraph
+from components.contract.artifacts import (
+    Examples,
+    ExamplesSplits,
+    Input,
+    Output,
+    PreprocessingModule,
+    Schema,
+    TransformGraph,
+)
 
 
 def transform(
@@ -11,8 +19,8 @@ def transform(
     transform_graph: Output[TransformGraph],
     transformed_examples: Output[Examples],
     module: PreprocessingModule,
-    analyze_splits: list = ["train"],
-    transform_splits: list = [],
+    analyze_splits: ExamplesSplits = ["train"],
+    transform_splits: ExamplesSplits = [],
     custom_config: dict = {},
     payload_format: str = "",
     disable_statistics: bool = False,

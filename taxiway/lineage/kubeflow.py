@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from ml_metadata.proto import metadata_store_pb2 as pb
 from ml_metadata.proto import metadata_store_service_pb2 as service
 
-from components.contract.artifacts import TYPES, Artifact
+from components.contract.artifacts import TYPES, Artifact, Metrics
 from components.execution.executor import local_path
 from taxiway.lineage.store import LineageStore
 
@@ -131,7 +131,7 @@ def _struct(execution: pb.Execution, key: str) -> dict[str, Any]:
 
 def _artifact(stored: pb.Artifact) -> Artifact:
     metadata = {key: _plain(value) for key, value in stored.custom_properties.items()}
-    kind = TYPES.get(str(metadata.get("tfx_type", "")), Artifact)
+    kind = TYPES.get(str(metadata.get("tfx_type", "")), Metrics if stored.type == Metrics.schema_title else Artifact)
     return kind(local_path(stored.uri), metadata, stored.uri)
 
 

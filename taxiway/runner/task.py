@@ -11,26 +11,23 @@ import shutil
 import signal
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from components.contract.artifacts import TFX_VERSION, TYPES, Artifact, Role
+from components.contract.artifacts import ELSEWHERE, NEXT_STEP, SUMMARY, TFX_VERSION, TYPES, Role
 from components.contract.digests import text_digest
 from components.contract.errors import UserError
 from components.execution import provenance
 from components.execution.executor import local_path
-from components.user_code import custom_ops, user_modules
-from components.versioning import data_versions
-from components.versioning.dvc_outputs import repository_root
-from components.versioning.dvc_revisions import is_url
-from components.versioning.working_tree import ALLOW_UNVERSIONED
-from taxiway.checks import refusals
+from components.user_code import user_modules
+from taxiway.checks import refusals, roles
+from taxiway.checks.roles import Parameter
 from taxiway.language import arguments, spec
 from taxiway.language.placeholders import bodies, fill_command
-from taxiway.language.spec import Json
+from taxiway.language.spec import Json, Pipeline
 from taxiway.packages import imports
 from taxiway.packages.packages import Packages
 from taxiway.runner import outputs, retries
@@ -42,9 +39,8 @@ from taxiway.storage.digest_store import DigestStore
 from taxiway.storage.home import Home
 
 _LAST_LINES = 20
-# Metadata that say where an artifact came from, or where its models lie (TFX's names), and not what it is.
-_APART = {"digest", "provenance", provenance.CHAIN_PROPERTY, "current_model", "baseline_model"}
-_PATH_ROLES = ("Data", "Destination", "File", "Module")
+# Metadata that say where an artifact came from, or are for runners, and not what it is; see also `locations`.
+_APART = {"digest", "provenance", provenance.CHAIN_PROPERTY, SUMMARY, NEXT_STEP, ELSEWHERE}
 
 
 @dataclass(frozen=True)
@@ -53,27 +49,23 @@ class TaskRunner:
 
     Attributes:
         run_id: The run's name.
-        pipeline: The pipeline's name.
+        pipeline: The compiled pipeline.
         home: Where things are kept.
         launcher: Starts containers.
         digests: Remembered digests.
         use_cache: Whether earlier outputs may be used.
         launched: Called with what was not found in the cache and is about to run.
-        sources: The files that the pipeline came from.
         pause: Waits for a time before a further attempt; true where the run stops, and there is to be none.
-        allow_unversioned: How the user takes data of a task as they are.
     """
 
     run_id: str
-    pipeline: str
+    pipeline: Pipeline
     home: Home
     launcher: Launcher
     digests: DigestStore
     use_cache: bool = True
     launched: Callable[[Call], None] = field(default=lambda call: None)
-    sources: frozenset[Path] = frozenset()
     pause: Callable[[float], bool] = field(default=lambda seconds: False)
-    allow_unversioned: Callable[[Json], str] = field(default=lambda task: ALLOW_UNVERSIONED)
 
     def carry(self, call: Call) -> Result:
         """Finds or makes the outputs of a call.
@@ -89,7 +81,7 @@ class TaskRunner:
             # Its own folder: what other runs made stays theirs, and so does what the turns of a loop make.
             parts["run"] = f"{self.run_id}/{call.name}"
         key = text_digest(json.dumps(parts, sort_keys=True))
-        folder = self.home.artifacts / self.pipeline / _file_name(re.sub(r"\[\d+\]", "", call.name)) / key[7:23]
+        folder = self.home.artifacts / self.pipeline.name / _file_name(re.sub(r"\[\d+\]", "", call.name)) / key[7:23]
         with cache.locked(folder):
             manifest = cache.find(folder, key, self.digests)
             if manifest:
@@ -112,7 +104,7 @@ class TaskRunner:
             "code": self.launcher.identity(stage, container["image"]),
             "packages": self._installed.behind(self._imports(call)) if self.launcher.uses_packages else [],
             "parameters": call.inputs.parameters,
-            "named": self._named(call),
+            "named": roles.states(self._roles(call), self.digests),
             "inputs": {name: [_as_seen(a) for a in found] for name, found in call.inputs.artifacts.items()},
             "outputs": call.component.get("outputDefinitions", {}),
             "variables": {name: os.environ.get(name) for name in _of_kubernetes(call, secrets=False)},
@@ -128,39 +120,11 @@ class TaskRunner:
         stage = spec.stage_name(call.executor)
         if not stage:
             return imports.of_command(call.executor["container"])
-        modules = (user_modules.imports_behind(module) for module in _modules(call))
+        modules = (user_modules.imports_behind(module) for module in roles.modules(self._roles(call)))
         return set(self._installed.stage_imports(stage)).union(imports.named_in(call.inputs.parameters), *modules)
 
-    def _named(self, call: Call) -> Json:
-        """What the call's parameters name: the state of the data, files and modules behind them, and the places."""
-        definitions = call.component.get("inputDefinitions", {}).get("parameters", {})
-        found: Json = {}
-        for name, value in call.inputs.parameters.items():
-            role, detail = spec.mark(definitions.get(name, {}))
-            if value and role == "Module":
-                found[name] = user_modules.describe(value, detail)["digest"]
-            elif value and role == "File":
-                found[name] = self.digests.tree(_existing(name, value))
-            elif value and role == "Operations":
-                found[name] = custom_ops.digests(value, self.digests.tree)
-            elif value and role == "Data":
-                found[name] = self._data(call, value)
-            elif value and role == "Destination":
-                # The same name is another place in another working folder.
-                found[name] = value if "://" in value else str(Path(value).absolute())
-        return found
-
-    def _data(self, call: Call, path: str) -> Any:
-        parameters = call.inputs.parameters
-        record = data_versions.describe(
-            path,
-            repo=parameters.get("data_repo", ""),
-            allow_unversioned=parameters.get("allow_unversioned", False),
-            hash_file=self.digests.file,
-            allow=self.allow_unversioned(call.task),
-        )
-        # The commit of the moment is a fact about a run; data that did not change with it are the same data.
-        return {name: value for name, value in record.items() if name != "commit"}
+    def _roles(self, call: Call) -> list[Parameter]:
+        return roles.of_task(self.pipeline, call.task, call.component, call.inputs.parameters)
 
     def _make(self, call: Call, parts: Json, key: str, folder: Path) -> Result:
         began = time.monotonic()
@@ -203,6 +167,7 @@ class TaskRunner:
         log = self.log(call.name)
         log.parent.mkdir(parents=True, exist_ok=True)
         self.launched(call)
+        named = self._roles(call)
         job = Job(
             name=call.name,
             stage=stage,
@@ -211,8 +176,8 @@ class TaskRunner:
             arguments=arguments.in_files(filled, staged) if stage else filled,
             log=log,
             environment=environment,
-            paths=(self.home.root, *_named_paths(call)),
-            imports=_user_imports(call),
+            paths=(self.home.root, *roles.paths(named), *_input_paths(call)),
+            imports=frozenset().union(*map(user_modules.imports, roles.modules(named))),
             scratch=staged,
             environments=self.home.environments,
         )
@@ -248,13 +213,13 @@ class TaskRunner:
         path = local_path(artifact["uri"])
         if "provenance" in artifact["metadata"] or not path.exists():
             return
-        inputs = {port: _artifact(found[0]) for port, found in call.inputs.artifacts.items() if found}
+        inputs = {port: outputs.artifact_of(found[0]) for port, found in call.inputs.artifacts.items() if found}
         made_by = {
             **provenance.activity(call.name, call.inputs.parameters, {}, inputs, self._commit(call)),
             "stage_version": text_digest(json.dumps(call.executor, sort_keys=True)),
             "image": self._image(call),
         }
-        stamped = _artifact(artifact)
+        stamped = outputs.artifact_of(artifact)
         # A folder elsewhere is the user's, and nothing is written into it.
         provenance.stamp(stamped, name, made_by, inputs, beside=path.is_relative_to(staged))
         artifact["metadata"] = stamped.metadata
@@ -269,7 +234,7 @@ class TaskRunner:
         roles = {name: Role(*spec.mark(definition)) for name, definition in definitions.items()}
         stage = spec.stage_name(call.executor)
         covered = provenance.covered(stage, call.inputs.parameters, roles) if stage else ()
-        return provenance.commit_with(itertools.chain(self.sources, covered), self._code_commit)
+        return provenance.commit_with(itertools.chain(self.pipeline.sources, covered), self._code_commit)
 
     def _image(self, call: Call) -> str:
         """The image that a call runs in, with its digest; empty for a process."""
@@ -307,16 +272,6 @@ class TaskRunner:
             "metadata": metadata,
         }
         return Result(State.SUCCEEDED, Values(artifacts={"artifact": [artifact]}))
-
-
-def artifact_of(runtime: Mapping[str, Any]) -> Artifact:
-    """A RuntimeArtifact document as an artifact of its TFX type, or of none."""
-    return _artifact(runtime)
-
-
-def _artifact(runtime: Mapping[str, Any]) -> Artifact:
-    kind = TYPES.get(runtime.get("metadata", {}).get("tfx_type", ""), Artifact)
-    return kind(local_path(runtime["uri"]), dict(runtime.get("metadata", {})), runtime["uri"])
 
 
 def _executor_input(call: Call, staged: Path) -> Json:
@@ -402,39 +357,10 @@ def _parsed(name: str, definition: Json, written: bytes) -> Any:
     return spec.coerced(name, definition, value)
 
 
-def _user_imports(call: Call) -> frozenset[str]:
-    """What the user's modules that a call names import."""
-    return frozenset().union(*map(user_modules.imports, _modules(call)))
-
-
-def _modules(call: Call) -> list[str]:
-    definitions = call.component.get("inputDefinitions", {}).get("parameters", {})
-    given = call.inputs.parameters.items()
-    return [value for name, value in given if value and spec.mark(definitions.get(name, {}))[0] == "Module"]
-
-
-def _named_paths(call: Call) -> Iterator[Path]:
-    """The files and folders of this machine that a call's parameters and input artifacts name."""
-    definitions = call.component.get("inputDefinitions", {}).get("parameters", {})
-    for name, value in call.inputs.parameters.items():
-        role, _ = spec.mark(definitions.get(name, {}))
-        if value and role == "Operations":
-            yield from (file.absolute() for file in custom_ops.files(value))
-        elif value and role in _PATH_ROLES and "://" not in value:
-            path = Path(value).absolute()
-            yield path
-            if role == "Data":
-                yield from _repositories(path, call.inputs.parameters.get("data_repo", ""))
+def _input_paths(call: Call) -> Iterator[Path]:
+    """The files and folders of this machine that a call's input artifacts are."""
     uris = [artifact["uri"] for found in call.inputs.artifacts.values() for artifact in found]
     yield from (Path(uri).absolute() for uri in uris if "://" not in uri)
-
-
-def _repositories(path: Path, repo: str) -> Iterator[Path]:
-    """Where the version of data is known: the repository around them, and the one that they are named in."""
-    if root := repository_root(path, ".git"):
-        yield root
-    if repo and not is_url(repo):
-        yield Path(repo).absolute()
 
 
 def _key_variables(container: Json) -> list[Json] | None:
@@ -449,7 +375,8 @@ def _outputs(manifest: Manifest) -> Values:
 
 def _as_seen(artifact: Json) -> Json:
     """What a task can tell two artifacts apart by: content and metadata; not where they lie, nor their provenance."""
-    metadata = {name: value for name, value in artifact["metadata"].items() if name not in _APART}
+    apart = _APART | outputs.artifact_of(artifact).locations
+    metadata = {name: value for name, value in artifact["metadata"].items() if name not in apart}
     described: Json = {name: artifact[name] for name in ("name", "type") if name in artifact}
     return {**described, "digest": _digest(artifact), "metadata": metadata}
 
@@ -457,13 +384,6 @@ def _as_seen(artifact: Json) -> Json:
 def _digest(artifact: Json) -> str:
     """The digest of an artifact's content; elsewhere its place, and nothing where no file was written (metrics)."""
     return str(artifact["metadata"].get("digest") or ("://" in artifact["uri"] and artifact["uri"]) or "")
-
-
-def _existing(name: str, value: str) -> Path:
-    path = Path(value)
-    if not path.exists():
-        raise UserError(f"the parameter {name!r} names {value}, which is not there")
-    return path
 
 
 def _state_of(status: int) -> State:

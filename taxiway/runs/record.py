@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.contract.artifacts import Artifact
+from components.contract.artifacts import Artifact, Metrics
 from components.contract.errors import TaxiwayError
-from components.execution import provenance
 from taxiway.runner.graph import State
 
 
@@ -86,14 +85,14 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The overall metrics of the run's evaluations; where two tasks share a name, as `<task>.<name>`."""
+        """The metrics that tasks give, such as an evaluation's; where two tasks share a name, as `<task>.<name>`."""
         found = [(task, *metric) for task, metrics in self.evaluations.items() for metric in metrics.items()]
         names = [name for _, name, _ in found]
         return {name if names.count(name) == 1 else f"{task}.{name}": value for task, name, value in found}
 
     @property
     def evaluations(self) -> dict[str, dict[str, float]]:
-        """The overall metrics of each task that evaluates."""
+        """The metrics of each task that gives some."""
         return {
             name: metrics
             for name, task in self.tasks.items()
@@ -107,6 +106,4 @@ class Run:
 
 
 def _metrics(artifact: Artifact) -> dict[str, float]:
-    if artifact.type_name != "ModelEvaluation":
-        return {}
-    return provenance.numbers(artifact.metadata)
+    return artifact.metrics if isinstance(artifact, Metrics) else {}

@@ -15,7 +15,6 @@ from concurrent import futures
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,7 +27,8 @@ from taxiway.language.spec import Pipeline
 from taxiway.runner.graph import Call, Graph, Result, State, Values, failure, settle
 from taxiway.runner.launcher import Launcher
 from taxiway.runner.local import LocalLauncher
-from taxiway.runner.task import TaskRunner, artifact_of
+from taxiway.runner.outputs import artifact_of
+from taxiway.runner.task import TaskRunner
 from taxiway.runs.progress import Observer, observer_for
 from taxiway.runs.record import Run, RunFailedError, Task
 from taxiway.storage.digest_store import DigestStore
@@ -179,15 +179,13 @@ class _Session:
         self._lineage.start_run(self._record.id, self._record.pipeline, self._parameters, datetime.now(UTC))
         self._tasks = TaskRunner(
             self._record.id,
-            self._record.pipeline,
+            self._pipeline,
             self._home,
             launcher,
             self._digests,
             use_cache,
             launched=lambda call: self._launched(launcher, call),
-            sources=self._pipeline.sources,
             pause=self._interrupted.wait,
-            allow_unversioned=partial(spec.allowing_unversioned, self._pipeline),
         )
         began = time.monotonic()
         self._observer.run_started(self._record, [leaf.name for leaf in self._leaves])

@@ -77,6 +77,7 @@ def test_a_blessed_model_becomes_a_version_with_the_saved_model_at_its_top(push:
     assert pushed.metadata["pushed_version"] == version
     assert pushed.metadata["pushed_destination"] == str(folder)
     assert pushed.metadata["judged"] == 1
+    assert (pushed.summary, pushed.next_step) == ([("pushed", str(folder))], ["lineage", str(folder)])
     # TFX keeps a copy at the top of the artifact.
     assert (pushed.path / "saved_model.pb").is_file()
     assert pushed.metadata["digest"] == pushed.metadata["pushed_digest"]
@@ -124,6 +125,8 @@ def test_a_model_that_is_not_blessed_stays(
     pushed = push(make_model(tmp_path / "model"), tmp_path / "served", blessing)
     assert names(tmp_path / "served") == []
     assert pushed.metadata["pushed"] == 0
+    assert [label for label, _ in pushed.summary] == ["pushed"]
+    assert pushed.next_step == []
     assert (pushed.path / "NOT_PUSHED").read_text() == "the evaluator did not bless the model\n"
     assert "not pushed: the evaluator did not bless the model" in capsys.readouterr().out
 

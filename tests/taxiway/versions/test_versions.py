@@ -28,8 +28,9 @@ from components.data.serving_stubs import model_server_config_pb2
 from components.execution.executor import execute
 from components.execution.pushed_models import open_destination, retired_versions, versions
 from components.pusher.stage import pusher
-from taxiway.lineage.chain import render, to_json, trace
+from taxiway.lineage.chain import to_json, trace
 from taxiway.lineage.store import LineageStore
+from taxiway.lineage.tree import render
 from taxiway.storage import cache
 from taxiway.storage.digest_store import DigestStore
 from taxiway.versions import listing
@@ -165,7 +166,8 @@ def test_a_retired_version_is_no_baseline_and_its_number_is_not_used_again(serve
 
 
 def test_a_cached_push_of_a_retired_version_is_not_repeated(served, store, tmp_path):
-    pushed = {"pushed": 1, "pushed_destination": str(served / "9"), "pushed_digest": tree_digest(served / "9")}
+    output = json.loads((tmp_path / "history/push9/executor_output.json").read_text())
+    pushed = output["artifacts"]["pushed_model"]["artifacts"][0]["metadata"]
     folder, staged = tmp_path / "cache" / "key", tmp_path / "cache" / "staged"
     staged.mkdir(parents=True)
     with closing(DigestStore(tmp_path / "digests.db")) as digests:
