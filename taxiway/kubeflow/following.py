@@ -20,7 +20,7 @@ from taxiway.language import spec
 from taxiway.language.spec import Pipeline
 from taxiway.lineage import kubeflow
 from taxiway.lineage.store import LineageStore
-from taxiway.runner.graph import State
+from taxiway.runner.call import State
 from taxiway.runs.progress import Observer
 from taxiway.runs.record import Run, Task
 from taxiway.storage.home import Home

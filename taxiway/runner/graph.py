@@ -12,88 +12,18 @@ import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from components.contract.errors import TaxiwayError, UserError
+from components.contract.errors import UserError
 from taxiway.language import conditions, spec
 from taxiway.language.placeholders import filled
 from taxiway.language.scope import Scope
 from taxiway.language.spec import Json, Pipeline
 from taxiway.runner import retries
+from taxiway.runner.call import DONE, USER_ERROR, Call, Result, State, Values, failure
 from taxiway.runner.retries import Attempt, Stop
-
-
-class State(StrEnum):
-    """How a task ended."""
-
-    SUCCEEDED = "SUCCEEDED"
-    CACHED = "CACHED"
-    SKIPPED = "SKIPPED"
-    FAILED = "FAILED"
-    CANCELED = "CANCELED"
-
-
-DONE = (State.SUCCEEDED, State.CACHED)
-USER_ERROR = 2
-"""The exit status of a stage whose input has to change; see components/__main__.py."""
-
-
-@dataclass(frozen=True)
-class Values:
-    """Parameters by name, and artifacts by name as Kubeflow's RuntimeArtifact documents, a list each."""
-
-    parameters: Json = field(default_factory=dict)
-    artifacts: dict[str, list[Json]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a task ended.
-
-    Attributes:
-        state: See `State`.
-        outputs: What it gave.
-        error: Why it failed.
-        exit_status: 2 for a failure that the user can fix, 1 for any other.
-        cpu_seconds: What its process used.
-        peak_mb: The most memory that it held, in MB.
-    """
-
-    state: State
-    outputs: Values = field(default_factory=Values)
-    error: str = ""
-    exit_status: int = 0
-    cpu_seconds: float = 0.0
-    peak_mb: float = 0.0
-
-
-@dataclass(frozen=True)
-class Call:
-    """One container or importer to carry out.
-
-    Attributes:
-        name: Unique in the run: `transform`, `sub/transform`, `trainer[2]`.
-        component: Its component in the compiled pipeline.
-        executor: Its executor there: a `container` or an `importer`.
-        inputs: Its parameters, defaults included, and artifacts.
-        task: The task in the compiled pipeline: caching and retries.
-        facts: What placeholders of the run and of the task stand for.
-        platform: What Kubernetes is to add to its pod.
-        at_exit: Whether it runs, as an exit handler or in one, though another task failed.
-    """
-
-    name: str
-    component: Json
-    executor: Json
-    inputs: Values
-    task: Json
-    facts: Mapping[str, str] = field(default_factory=dict)
-    platform: Json = field(default_factory=dict)
-    at_exit: bool = False
-
 
 Carry = Callable[[Call], Result]
 
@@ -341,13 +271,6 @@ def settle(future: Future[Result], name: str, make: Callable[[], Result]) -> Non
     except RuntimeError as error:
         # The machine has no more threads.
         future.set_result(failure(error, f"{name}: "))
-
-
-def failure(error: BaseException, prefix: str = "") -> Result:
-    """The result of what raised an exception; one that is not ours is a defect, or a spec that no compiler writes."""
-    if isinstance(error, TaxiwayError):
-        return Result(State.FAILED, error=f"{prefix}{error}", exit_status=error.exit_status)
-    return Result(State.FAILED, error=f"{prefix}{type(error).__name__}: {error}", exit_status=1)
 
 
 def _require_inputs(component: Json, inputs: Values) -> None:

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components.versioning import data_versions
-from taxiway.runner.graph import State
+from taxiway.runner.call import State
 
 if TYPE_CHECKING:
     from taxiway.runs.record import Run, Task

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from components.contract.artifacts import Artifact, Metrics
 from components.contract.errors import TaxiwayError
-from taxiway.runner.graph import State
+from taxiway.runner.call import State
 
 
 class RunFailedError(TaxiwayError):
@@ -99,10 +101,38 @@ class Run:
             if (metrics := {k: v for output in task.outputs.values() for k, v in _metrics(output).items()})
         }
 
+    def write(self, parameters: Mapping[str, Any]) -> None:
+        """Writes `run.json`, whole at any moment, with the parameters that the run was given."""
+        partial = self.folder / "run.json.partial"
+        partial.write_text(json.dumps(self._document(parameters), indent=1))
+        partial.replace(self.folder / "run.json")
+
     @property
     def failures(self) -> list[str]:
         """The names of the tasks that failed."""
         return [name for name, task in self.tasks.items() if task.state == State.FAILED]
+
+    def _document(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "run": self.id,
+            "pipeline": self.pipeline,
+            "parameters": dict(parameters),
+            "state": str(self.state) if self.seconds else "RUNNING",
+            "seconds": round(self.seconds, 3),
+            "tasks": {name: _task_document(task) for name, task in self.tasks.items()},
+        }
+
+
+def _task_document(task: Task) -> dict[str, Any]:
+    return {
+        "state": str(task.state),
+        "seconds": round(task.seconds, 3),
+        "cpu_seconds": task.cpu_seconds,
+        "peak_mb": task.peak_mb,
+        "outputs": {output: artifact.uri for output, artifact in task.outputs.items()},
+        "parameters": task.parameters,
+        "error": task.error,
+    }
 
 
 def _metrics(artifact: Artifact) -> dict[str, float]:

@@ -6,8 +6,8 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,9 @@ from components.contract.digests import file_digest
 from components.contract.errors import UserError
 from components.data.examples import SplitWriter, describe
 from components.user_code import custom_op_loading, custom_ops
-from taxiway.runner import task
+from taxiway.checks import roles
+from taxiway.language.spec import Pipeline
+from taxiway.storage.digest_store import DigestStore
 from tests.taxiway.serving import server
 
 CHECKOUT = Path(__file__).parents[3]
@@ -266,12 +268,12 @@ def test_a_changed_library_is_another_key_in_the_cache_and_a_container_sees_it(t
     file = tmp_path / "one.so"
     compiled = yaml.safe_load((CHECKOUT / "components/evaluator/component.yaml").read_text())
     component = compiled["components"]["comp-evaluator"]
-    inputs = SimpleNamespace(parameters={"custom_ops": [str(file), "tensorflow_text"]}, artifacts={})
-    call: Any = SimpleNamespace(component=component, inputs=inputs)
-    runner: Any = SimpleNamespace(digests=SimpleNamespace(tree=file_digest))
+    pipeline = Pipeline(compiled)
+    named = roles.of_task(pipeline, {}, component, {"custom_ops": [str(file), "tensorflow_text"]})
     keys = []
-    for content in ("1", "2"):
-        file.write_text(content)
-        keys.append(json.dumps(task.TaskRunner._named(runner, call)))
+    with closing(DigestStore(tmp_path / "digests.db")) as digests:
+        for content in ("1", "22"):
+            file.write_text(content)
+            keys.append(roles.states(named, digests))
     assert keys[0] != keys[1]
-    assert list(task._named_paths(call)) == [file]
+    assert list(roles.paths(named)) == [file]

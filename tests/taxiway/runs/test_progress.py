@@ -11,7 +11,7 @@ from rich.console import Console
 import taxiway
 from components.contract.artifacts import Artifact, Examples, ModelBlessing, ModelEvaluation, PushedModel
 from taxiway.dsl.definitions import ExampleGen
-from taxiway.runner.graph import State
+from taxiway.runner.call import State
 from taxiway.runs.progress import LiveTable, Silent, summary
 from taxiway.runs.record import Run, Task
 
