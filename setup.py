@@ -45,12 +45,13 @@ setup(
         "requests>=2.32",
         "rich>=14",
         "tensorboard>=2.20,<3",
-        "tensorflow>=2.21,<2.22",
-        "tensorflow-data-validation>=1.21,<1.22",
-        "tensorflow-model-analysis>=0.52,<0.53",
-        "tensorflow-serving-api>=2.19,<3",
-        # TFT's private modules are used for the analysis without Beam: pinned, and compared with Beam in the tests.
+        # Pinned exactly: components/upstream uses private names of these, and tests compare the results with Beam's.
+        "tensorflow==2.21.0",
+        "tensorflow-data-validation==1.21.0",
+        "tensorflow-model-analysis==0.52.0",
         "tensorflow-transform==1.21.0",
+        "tf-keras==2.21.0",
+        "tensorflow-serving-api>=2.19,<3",
         "tfx>=1.21,<1.22",
         "typer>=0.16,<1",
         "urllib3>=2",

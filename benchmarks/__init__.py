@@ -1,1 +1,1 @@
-"""Taxiway beside TFX on the same work."""
+"""Benchmarks of Taxiway against TFX and KServe."""

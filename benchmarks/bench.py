@@ -1,17 +1,17 @@
-"""Taxiway beside TFX 1.21's LocalDagRunner: same machine, data, modules and settings, in turn, whole processes.
+"""Compares Taxiway with TFX 1.21's LocalDagRunner: same machine, data, modules and settings, whole processes in turn.
 
     python -m benchmarks.bench [--rows 15002,150020,1500200] [--distinct] [--runs cold,...] [--no-tfx]
 
 Prints a table and writes the figures to `benchmarks/out/latest.json`: a list of objects with system, rows, data, run,
-stage or `whole`, wall_s, cpu_s, peak_mb. The runs, the first size's all four, the other sizes' the first alone:
+stage or `whole`, wall_s, cpu_s, peak_mb. The first size has all four runs, the others only the first:
 
-    cold            nothing is there
-    again           nothing changed; TFX evaluates and pushes again, because by now there is a blessed model
-    cached          nothing changed, and nothing is left to do in either system
-    run_fn changed  one statement more in the module's run_fn
+    cold            from scratch
+    again           nothing changed; TFX evaluates and pushes again, because now there is a blessed model
+    cached          nothing changed, and neither system has anything left to do
+    run_fn changed  one more statement in the module's run_fn
 
-`run_fn` is the user's own code, whoever calls it; `outside run_fn` is the rest of the whole. The peak is that of the
-largest single process; TFX runs all components in one, so a stage's peak there is the highest until its end.
+`run_fn` is the user's own code in both systems; `outside run_fn` is the rest. The peak is that of the largest single
+process. TFX runs all components in one process, so a stage's peak there is the highest up to its end.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ Figure = dict[str, Any]
 def main() -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", default="15002,150020,1500200", help="sizes, with commas between")
+    parser.add_argument("--rows", default="15002,150020,1500200", help="comma-separated sizes")
     parser.add_argument("--distinct", action="store_true", help="trips with many distinct values")
-    parser.add_argument("--runs", help=f"which runs at every size, with commas between: {', '.join(RUNS)}")
-    parser.add_argument("--no-tfx", action="store_true", help="Taxiway alone")
+    parser.add_argument("--runs", help=f"comma-separated runs at every size: {', '.join(RUNS)}")
+    parser.add_argument("--no-tfx", action="store_true", help="run Taxiway only")
     options = parser.parse_args()
-    # Orphans become this process's children, so that what they used is counted.
+    # Orphans become this process's children, so that their resource usage is counted.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
     _read_libraries()
     figures: list[Figure] = []
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def _read_libraries() -> None:
-    """Has the libraries in memory before the first measurement: whoever came first would pay for the disk."""
+    """Reads the libraries into the page cache, so that the first measurement does not pay for the disk."""
     for name in ("benchmarks.tfx_taxi", "tensorflow_model_analysis", "taxiway.dsl.definitions"):
         subprocess.run([sys.executable, "-c", f"import {name}"], capture_output=True, check=True)
 
@@ -92,7 +92,7 @@ def _compared(work: Path, rows: int, distinct: bool, runs: Sequence[str], *, tfx
 
 
 def write_module(path: Path) -> Path:
-    """A copy of the module that TFX's example uses, to be changed later."""
+    """Copies the module of TFX's example, so that it can be changed."""
     spec = importlib.util.find_spec(settings.MODULE)
     assert spec is not None
     assert spec.origin is not None
@@ -101,7 +101,7 @@ def write_module(path: Path) -> Path:
 
 
 def _change_run_fn(module: Path) -> None:
-    """One statement more at the end of `run_fn`, which does nothing."""
+    """Adds a statement without effect to the end of `run_fn`."""
     text = module.read_text()
     assert text.rstrip().endswith("signatures=signatures)"), "run_fn is the last function of the example's module"
     module.write_text(text.rstrip() + "\n  del model\n")
@@ -138,7 +138,7 @@ def taxiway(data: Path, module: Path, root: Path) -> list[Figure]:
 
 
 def _run_fn_of(log: Path) -> list[Figure]:
-    """The time of the user's own `run_fn`, as the trainer's log tells it."""
+    """The time of the user's own `run_fn`, from the trainer's log."""
     times = re.findall(r"run_fn took ([\d.]+) s", log.read_text(errors="replace")) if log.exists() else []
     return [{"stage": "run_fn", "wall_s": float(times[-1]), "cpu_s": None, "peak_mb": None}] if times else []
 
@@ -151,7 +151,7 @@ def _tfx(data: Path, module: Path, root: Path) -> list[Figure]:
 
 
 def _outside(found: list[Figure]) -> list[Figure]:
-    """What the whole takes beside the user's own code."""
+    """The time of the whole run outside the user's code."""
     own = next((figure["wall_s"] for figure in found if figure["stage"] == "run_fn"), None)
     if own is None:
         return []
@@ -160,7 +160,7 @@ def _outside(found: list[Figure]) -> list[Figure]:
 
 
 def _measured(command: list[str], root: Path, environment: dict[str, str]) -> tuple[Figure, str]:
-    """Runs a command to its end, and tells its whole-process figures and what it printed."""
+    """Runs a command, and returns its whole-process figures and its output."""
     root.mkdir(parents=True, exist_ok=True)
     log = root / "log"
     with log.open("a") as stderr:
@@ -184,7 +184,7 @@ def _measured(command: list[str], root: Path, environment: dict[str, str]) -> tu
 
 
 def _orphans() -> Iterator[resource.struct_rusage]:
-    """What processes used whose parent ended before them, as those do that stages fork from."""
+    """The usage of processes that outlived their parents, as those do that stages fork from."""
     while True:
         try:
             yield os.wait4(-1, 0)[2]

@@ -1,4 +1,4 @@
-"""Chicago taxi trips in any number: the real ones repeated, or with many distinct values."""
+"""Any number of Chicago taxi trips: the real ones repeated, or with many distinct values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DISTINCT_COMPANIES = 400_000
 
 
 def taxi_csv() -> Path:
-    """The 15,002 trips that the tfx wheel ships."""
+    """The 15,002 trips in the tfx wheel."""
     spec = importlib.util.find_spec("tfx")
     assert spec is not None
     assert spec.origin is not None
@@ -21,13 +21,13 @@ def taxi_csv() -> Path:
 
 
 def write_trips(folder: Path, rows: int, *, distinct: bool = False) -> Path:
-    """Writes `trips.csv` with that many rows into a folder, unless it is there, and returns the folder.
+    """Writes `trips.csv` with a number of rows into a folder, unless it exists, and returns the folder.
 
     Args:
-        folder: Where to; made if missing.
-        rows: How many; the real trips are repeated in their order.
-        distinct: Give every trip floats of its own and one of `DISTINCT_COMPANIES` companies: repeated trips hide what
-            many distinct values cost.
+        folder: The folder; created if missing.
+        rows: The number of rows; the real trips are repeated in order.
+        distinct: Give every trip distinct floats and one of `DISTINCT_COMPANIES` companies: repeated trips hide the
+            cost of many distinct values.
     """
     target = folder / "trips.csv"
     if target.exists():

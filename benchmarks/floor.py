@@ -1,8 +1,8 @@
-"""The floor under a run: the bare library calls that its stages cannot do without, each alone, on one size of data.
+"""A lower bound for a run: the library calls that its stages need, each on its own, for one size of data.
 
     python -m benchmarks.floor [--rows 15002]
 
-Runs the taxi pipeline once, and then, on its artifacts, calls the libraries by themselves. Prints a table and writes
+Runs the taxi pipeline once, then calls the libraries directly on its artifacts. Prints a table and writes
 `benchmarks/out/floor.json`.
 """
 
@@ -56,7 +56,7 @@ def _import(name: str) -> None:
 
 
 def _calls(csv: Path, artifacts: Path) -> list[dict[str, Any]]:
-    """Each library call of the run's critical path, without Taxiway around it."""
+    """Each library call on the run's critical path, without Taxiway."""
     import pyarrow.csv
     import pyarrow.parquet as pq
     import tensorflow as tf

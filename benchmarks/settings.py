@@ -1,10 +1,10 @@
-"""What both systems are given: the steps and the EvalConfig of TFX's example (`taxi_pipeline_native_keras.py`)."""
+"""Settings for both systems: the steps and the EvalConfig of TFX's example (`taxi_pipeline_native_keras.py`)."""
 
 from typing import Any
 
 TRAIN_STEPS = 1000
 EVAL_STEPS = 150
-# Keras 2 in both systems: which one `tf.keras` is depends otherwise on what was imported first.
+# Keras 2 in both systems: otherwise the import order decides what `tf.keras` is.
 ENVIRONMENT = {"TF_USE_LEGACY_KERAS": "1"}
 MODULE = "tfx.examples.chicago_taxi_pipeline.taxi_utils_native_keras"
 EVAL_CONFIG: dict[str, Any] = {

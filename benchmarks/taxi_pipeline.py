@@ -1,9 +1,9 @@
-"""The taxi pipeline with the stages of TFX's example, and what waits for what there: no infra_validator."""
+"""The taxi pipeline with the stages and dependencies of TFX's example: no infra_validator."""
 
 from kfp import dsl
 
 from pipelines.chicago_taxi.eval_config import EVAL_CONFIG
-from taxiway.dsl.definitions import (
+from taxiway.dsl import (
     Baseline,
     Evaluator,
     ExampleGen,
@@ -35,7 +35,7 @@ def chicago_taxi(
         train_steps: Training steps of 40 trips each.
         eval_steps: Steps of the evaluation after training.
         eval_config: TFMA's EvalConfig.
-        allow_unversioned: Take trips that DVC does not know.
+        allow_unversioned: Accept trips that DVC does not track.
     """
     trips = ExampleGen(input_path=data, allow_unversioned=allow_unversioned)
     examples = trips.outputs["examples"]
@@ -55,7 +55,7 @@ def chicago_taxi(
     )
     model = trained.outputs["model"]
 
-    # The latest pushed model may change from run to run, so this step looks every time.
+    # The latest pushed model may change between runs, so this step is never cached.
     baseline = Baseline(candidate=model, destination=destination).set_caching_options(False)
     evaluated = Evaluator(
         examples=examples,

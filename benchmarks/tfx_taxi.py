@@ -1,4 +1,4 @@
-"""TFX's Chicago taxi pipeline on its LocalDagRunner, with the time of each component and of the user's `run_fn`.
+"""TFX's Chicago taxi pipeline on its LocalDagRunner, timing each component and the user's `run_fn`.
 
 python -m benchmarks.tfx_taxi DATA_FOLDER MODULE.py ROOT FIGURES.json
 """

@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one stage and returns the exit status."""
     # No program can be started with an argument of 128 KiB: a longer one is in a file, `@<file>` in its place.
     parser = argparse.ArgumentParser(prog="python -m components", description=__doc__, fromfile_prefix_chars="@")
-    parser.add_argument("stage", help=f"one of {', '.join(stages.STAGES)}")
+    parser.add_argument("stage", help=f"one of {', '.join(stages.names())}")
     parser.add_argument("--executor-input", required=True, metavar="JSON", help="the ExecutorInput document")
     parser.add_argument("--modules", default="", metavar="JSON", help="the source of the user's modules, by path")
     options = parser.parse_args(arguments)
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.modules:
             user_modules.unpack(options.modules)
-        execute(stages.load(options.stage), _document(options.executor_input))
+        execute(stages.load(options.stage).function, _document(options.executor_input))
     except TaxiwayError as error:
         _last_words(str(error))
         return error.exit_status

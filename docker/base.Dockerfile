@@ -1,5 +1,5 @@
-# Debian 13 without a registry: targets `build`, the root that development uses (root.tar), and `base`, what of it an
-# image needs.
+# Debian 13 without a registry. Target `build` is the root that development uses (root.tar); target `base` is the part
+# of it that an image needs.
 FROM scratch AS build
 ADD root.tar /
 

@@ -1,10 +1,10 @@
-"""Writes what is in each image, and what it was built from.
+"""Writes an SBOM and a provenance statement for each image.
 
     bin/python docker/sbom.py [FOLDER]        build/sbom by default
 
-For each image that is there, `<image>.cdx.json` is a CycloneDX 1.6 bill of materials of its Debian and Python packages,
-as the image's own package databases list them, and `<image>.provenance.json` an in-toto statement of its SLSA 1
-provenance. Both name the image by the digest of its configuration, which is the engine's image id. Neither is signed.
+For each existing image, `<image>.cdx.json` is a CycloneDX 1.6 bill of materials of its Debian and Python packages, as
+listed in the image's own package databases, and `<image>.provenance.json` is an in-toto statement with its SLSA 1
+provenance. Both identify the image by the digest of its configuration, the engine's image id. Neither is signed.
 """
 
 from __future__ import annotations
@@ -33,14 +33,15 @@ ROOT = Path(__file__).parents[1]
 KINDS = ("serve", "data", "train", "train-gpu")
 _LABEL = "org.opencontainers.image."
 
-# Runs inside: a line of JSON.
+# Runs in the container, and prints one line of JSON.
 _LIST = """
 import importlib.metadata, json, subprocess
 fields = "${Package}\\t${Version}\\t${Architecture}\\n"
 debian = subprocess.run(["dpkg-query", "--show", "--showformat", fields], capture_output=True, text=True, check=True)
 print(json.dumps({
     "deb": [line.split("\\t") for line in debian.stdout.splitlines()],
-    "pypi": sorted([d.name, d.version, d.metadata.get("License-Expression") or ""]
+    "pypi": sorted([d.name, d.version, {key: d.metadata.get_all(key, [])
+                                        for key in ("License-Expression", "Classifier", "License")}]
                    for d in importlib.metadata.distributions()),
 }))
 """
@@ -83,18 +84,29 @@ def _debian(packages: list[list[str]]) -> Iterator[Json]:
         yield {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl}
 
 
-def _python(packages: list[list[str]]) -> Iterator[Json]:
-    for name, version, licence in packages:
+def _python(packages: list[tuple[str, str, dict[str, list[str]]]]) -> Iterator[Json]:
+    for name, version, metadata in packages:
         purl = f"pkg:pypi/{re.sub(r'[-_.]+', '-', name).lower()}@{quote(version, safe='')}"
-        licences = {"licenses": [{"expression": licence}]} if licence else {}
+        found = _licences(metadata)
+        licences = {"licenses": found} if found else {}
         yield {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl, **licences}
+
+
+def _licences(metadata: dict[str, list[str]]) -> list[Json]:
+    """The licences of a package: its SPDX expression, else its classifiers, else its own words if they are a name."""
+    if expressions := metadata["License-Expression"]:
+        return [{"expression": expressions[0]}]
+    names = [each.rpartition(" :: ")[2] for each in metadata["Classifier"] if each.startswith("License :: ")]
+    # Some packages put the whole text of the licence here.
+    names = names or [text for text in metadata["License"] if text and "\n" not in text]
+    return [{"license": {"name": name}} for name in names]
 
 
 def provenance(name: str, image: Image) -> Json:
     """The in-toto statement of an image: what it was built from.
 
     Raises:
-        UserError: It was built from another commit than the one that is checked out.
+        UserError: It was built from a commit other than the one checked out.
     """
     labels: dict[str, str] = image.labels
     files = ["docker/Dockerfile", "requirements.lock", "docker/packages"]
@@ -116,7 +128,7 @@ def provenance(name: str, image: Image) -> Json:
             "buildDefinition": {
                 "buildType": "urn:taxiway:docker-images:1",
                 "externalParameters": {"dockerfile": "docker/Dockerfile", "target": name.removeprefix("taxiway-")},
-                # With uncommitted changes the commit alone does not say what was built.
+                # With uncommitted changes, the commit alone does not determine what was built.
                 "internalParameters": {"modified": commit.endswith("+")},
                 "resolvedDependencies": [*filter(None, [source, base]), *materials],
             },
@@ -139,7 +151,7 @@ def _digest(image: Image) -> str:
 
 
 def documents(client: docker.DockerClient) -> dict[str, Json]:
-    """Both documents of every image of this version that the engine has, by file name.
+    """Both documents for every image of this version in the engine, by file name.
 
     Raises:
         UserError: There is none, or one was built from another commit.
@@ -158,7 +170,7 @@ def documents(client: docker.DockerClient) -> dict[str, Json]:
 
 
 def main(folder: Path) -> None:
-    """Writes them all, or says why not."""
+    """Writes all documents, or prints why that failed."""
     try:
         found = documents(engine.connect(container_engine.address()))
     except TaxiwayError as error:

@@ -1,10 +1,10 @@
-"""Writes `docker/packages/`: which packages of requirements.lock each image installs, beyond those of the one before.
+"""Writes `docker/packages/`: the packages in requirements.lock that each image adds to the one before.
 
     bin/python docker/select_packages.py          writes the lists
-    bin/python docker/select_packages.py cuda     prints what TensorFlow needs of CUDA, which has a lock of its own
+    bin/python docker/select_packages.py cuda     prints the CUDA libraries that TensorFlow needs (for gpu.lock)
 
-The lock says how each package is pinned, the installed packages' metadata what each of them needs. `sources.txt` is
-written by hand: the packages that indexes have as source only.
+The lock pins the packages; the metadata of the installed packages list their dependencies. `sources.txt` is written by
+hand: packages that the index has only as source.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docker/packages"
 
-# With what the stages of a kind import; see the stages' kinds in taxiway/dsl/definitions.py.
+# What the stages of each kind import; see `image` in components/*/stage.py.
 ROOTS = {
     "build": ["setuptools", "wheel"],
     "serve": ["gcsfs", "s3fs"],
     "data": ["apache-beam", "dvc[s3]", "google-crc32c", "pyarrow", "pyyaml", "tensorflow-data-validation"],
-    # All but what only development needs: modules of users import what they like, and TFX's what TFX has.
+    # Everything except development tools: users' modules import what they like, and TFX modules import TFX.
     "train": ["taxiway"],
 }
 
 
 def packages(kind: str) -> set[str]:
-    """The packages that an image needs in all, by their names in the lock."""
+    """All packages that an image needs, by their names in the lock."""
     found: dict[str, set[str]] = {}
     waiting = [Requirement(root) for root in ROOTS[kind]]
     while waiting:
@@ -58,13 +58,13 @@ def locked() -> list[str]:
 
 
 def cuda() -> list[Requirement]:
-    """What TensorFlow needs of CUDA's libraries."""
+    """The CUDA libraries that TensorFlow needs."""
     found = [Requirement(text) for text in requires("tensorflow") or []]
     return [each for each in found if each.marker and "and-cuda" in str(each.marker)]
 
 
 def lists() -> dict[str, str]:
-    """Each list's text by its kind; an image holds those of the kinds before as well."""
+    """The text of each list by kind; an image also has the packages of the kinds before."""
     texts = {"build": _text(packages("build")), "gpu": _text({each.name for each in cuda()})}
     before = set[str]()
     for kind in ("serve", "data", "train"):

@@ -12,8 +12,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from components.contract import files
+from components.contract.declaration import component_name
 from components.contract.errors import UserError
-from components.processes import preload
+from components.execution import stages
 from components.user_code import user_modules
 from taxiway.language import spec
 from taxiway.language.spec import Pipeline
@@ -67,17 +69,14 @@ def compile_to(pipeline: Any, path: Path) -> None:
     """Compiles a pipeline into a file, which appears whole or not at all."""
     from kfp import compiler
 
-    partial = path.with_name(f".{path.stem}.partial.yaml")
     try:
-        compiler.Compiler().compile(pipeline, str(partial))
-        partial.write_text(spec.with_whole_header(partial.read_text()))
-        partial.replace(path)
+        with files.whole(path) as partial:
+            compiler.Compiler().compile(pipeline, str(partial))
+            partial.write_text(spec.with_whole_header(partial.read_text()))
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error}") from error
     except Exception as error:
         raise UserError(f"kfp refuses the pipeline: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _sources(pipeline: Any) -> frozenset[Path]:
@@ -99,10 +98,10 @@ def stages_named_in(target: str) -> list[str]:
     """The stages whose names occur in a pipeline's source: a guess at what it runs, for what is done ahead."""
     path = Path(target) if target.endswith((".py", *COMPILED)) else Path("pipelines", target, "pipeline.py")
     try:
-        words = set(re.findall(r"[a-z_]+", path.read_text()))
+        words = set(re.findall(r"\w+", path.read_text()))
     except (OSError, UnicodeDecodeError):
         return []
-    return [stage for tree in (preload.LIGHT, preload.HEAVY) for stage in tree.served() if stage in words]
+    return [stage for stage in stages.names() if words & {stage, component_name(stage)}]
 
 
 def names(folder: Path) -> list[str]:

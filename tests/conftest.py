@@ -43,6 +43,31 @@ def pytest_configure() -> None:
         os.environ |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
 
 
+# Those that look at one run of the taxi pipeline, by `tests/pipelines/conftest.py`.
+_OF_THE_TAXI_RUN = {"test_bad_input.py", "test_chicago_taxi.py", "test_chicago_taxi_artifacts.py", "test_same_again.py"}
+# What takes long begins first, so that no worker is left alone with it at the end.
+_FIRST = ("tests/pipelines/", "tests/test_docs.py", "tests/components/", "tests/taxiway/serving/")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Orders files; the tests of one stay in their order."""
+    items.sort(key=lambda item: [not item.nodeid.startswith(place) for place in _FIRST])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Workers take a file at a time, but that all files with tests of the taxi pipeline's run share it."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "the taxi pipeline" if Path(file).name in _OF_THE_TAXI_RUN else str(file)
+
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What libraries, and processes that tests start or kill, leave in the temporary folder goes with pytest's own."""
@@ -100,7 +125,7 @@ def run_stage_in(
     parameters: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Calls a stage through an ExecutorInput, as its container would, and returns its outputs by name."""
-    stage = stages.load(stage_name)
+    stage = stages.load(stage_name).function
     outputs = [port for port in ports(stage) if port.direction == "output"]
     folder.mkdir(parents=True, exist_ok=True)
     output_file = folder / "executor_output.json"

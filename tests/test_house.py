@@ -12,12 +12,11 @@ import grimp
 import pytest
 
 from components.contract.artifacts import TYPES
+from components.execution import stages
 
 ROOT = Path(__file__).parents[1]
-SOURCE = ("benchmarks", "components", "docker", "manifests", "pipelines", "taxiway", "tests")
-STAGES = {path.parent.name for path in (ROOT / "components").glob("*/stage.py")}
-CALLED = {("components.transform", "components.statistics_gen")}
-"""Stages whose work is a part of another's."""
+SOURCE = ("benchmarks", "components", "docker", "docs", "manifests", "pipelines", "taxiway", "tests")
+OURS = ("benchmarks.", "components.", "pipelines.", "taxiway.")
 SHARED = {"Examples", "Schema", "Model"}
 """Types that are no stage's own."""
 OF_LINEAGE = {
@@ -74,23 +73,43 @@ def _circles(imports: Mapping[str, set[str]]) -> Iterator[set[str]]:
         yield set(left)
 
 
-def test_stages_import_no_other_stages(imports: Mapping[str, set[str]]) -> None:
-    assert len(STAGES) >= 10
+def test_stages_import_no_other_stages_than_they_declare(imports: Mapping[str, set[str]]) -> None:
     found = {
         (room, other)
         for module, names in imports.items()
         for name in names
-        if (room := _room(module)) != (other := _room(name)) and other.removeprefix("components.") in STAGES
+        if (room := _room(module)) != (other := _room(name)) and other.removeprefix("components.") in stages.names()
         if room.startswith("components.")
     }
-    assert found == CALLED
+    declared = {
+        (f"components.{stage.name}", f"components.{name}") for stage in stages.in_order() for name in stage.calls
+    }
+    assert found == declared
+
+
+def test_what_benchmarks_and_tools_import_is_there() -> None:
+    """They run seldom, and mypy does not check them."""
+    files = [path for folder in ("benchmarks", "docker", "docs") for path in (ROOT / folder).rglob("*.py")]
+    found = [
+        (path.relative_to(ROOT), node.module)
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(OURS)
+    ]
+    assert len(found) > 20
+    assert [each for each in found if not _is_module(each[1])] == []
+
+
+def _is_module(name: str) -> bool:
+    path = ROOT.joinpath(*name.split("."))
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 
 
 def test_taxiway_knows_no_stage_by_name() -> None:
     """What a runner shows or checks is declared by the stage: in marks of its parameters, in metadata of artifacts."""
     files = [file for file in (ROOT / "taxiway").rglob("*.py") if "dsl" not in file.relative_to(ROOT).parts]
     found = {
-        (file.relative_to(ROOT).as_posix(), name) for file in files for name in _words(file) & (STAGES | TYPES.keys())
+        (file.relative_to(ROOT).as_posix(), name) for file in files for name in _words(file) & {*stages.names(), *TYPES}
     }
     assert len(files) > 100
     assert {(file, name) for file, name in found if name not in SHARED and (file, name) not in OF_LINEAGE} == set()

@@ -1,1 +1,1 @@
-"""`taxiway serve` under load, beside its peers."""
+"""`taxiway serve` under load, compared with its peers."""

@@ -1,22 +1,22 @@
-"""`taxiway serve` under load: against the bare call, against a constant answer, and beside a KServe model server.
+"""`taxiway serve` under load, compared with the bare call, a constant response, and a KServe model server.
 
     python -m benchmarks.serving [--model FOLDER] [--seconds 10] [--soak-minutes 10] [--parts latency,soak,...]
 
-Prints tables and writes `benchmarks/out/serving.json`: a list of objects, one a system and load with part, system,
+Prints tables and writes `benchmarks/out/serving.json`: a list of objects, one per system and load with part, system,
 clients, examples_a_request, requests_per_s, rows_per_s, p50_ms, p99_ms, failed, codes, peak_mb and load_cores (what the
-load itself took of the processor), and one a limit with part, limit, measured, wanted, met. Parts:
+load itself took of the CPU), and one per limit with part, limit, measured, wanted, met. Parts:
 
     latency      one client, one example: gRPC against `signature(**inputs)`
-    throughput   64 clients, one example, batching: against a server with the same stubs that answers a constant
-    rows         256 examples a request: against `signature(**inputs)`
-    kserve       64 clients and one, gRPC and REST: beside a KServe Python model server in an environment of its own
+    throughput   64 clients, one example, batching: against a server with the same stubs and a constant response
+    rows         256 examples per request: against `signature(**inputs)`
+    kserve       64 clients and one, gRPC and REST: against a KServe Python model server in its own environment
     swaps        100 new versions, one every 3 s, at 50 requests/s
-    soak         80 % of the most, a new version every 30 s, malformed requests
-    overload     twice the most of a slower model: what is answered, what is refused how quickly, and when it is over
+    soak         80 % of capacity, a new version every 30 s, malformed requests
+    overload     twice the capacity of a slower model: what is answered, how quickly the rest is refused, recovery
 
-Batching is for many clients: batches of 16 that wait 2 ms for each other, which one client alone pays for. The first
-four parts take the median of three runs, the systems in turn. What servers print and loads see lies in
-`benchmarks/out/serving` until the next run.
+Batching is for many clients: batches of 16 with a timeout of 2 ms, which a single client would wait for. The first four
+parts take the median of three runs, alternating between the systems. The servers' output and the samples of the loads
+stay in `benchmarks/out/serving` until the next run.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ Measure = Callable[[], list[Figure]]
 
 
 def _in_turn(*measures: Measure) -> list[Figure]:
-    """The median of several runs of each, for each system and number of clients."""
+    """The median of several runs for each system and number of clients, in turn."""
     grouped: dict[tuple[str, int], list[Figure]] = {}
     for figure in (figure for _ in range(RUNS) for measure in measures for figure in measure()):
         grouped.setdefault((figure["system"], figure["clients"]), []).append(figure)
@@ -71,7 +71,7 @@ def _value(found: Sequence[Figure], key: str, system: str, clients: int = 1) -> 
 
 
 def latency(bench: Bench) -> Iterator[Figure]:
-    """One client with one example a request, against the bare call."""
+    """One client with one example per request, against the bare call."""
     with ExitStack() as stack:
         plain = stack.enter_context(servers.taxiway(bench.models, bench.new("taxiway")))
         batching = stack.enter_context(servers.taxiway(bench.models, bench.new("taxiway"), SINGLES))
@@ -88,7 +88,7 @@ def latency(bench: Bench) -> Iterator[Figure]:
 
 
 def throughput(bench: Bench) -> Iterator[Figure]:
-    """Many clients with one example each, against a constant answer."""
+    """Many clients with one example each, against a constant response."""
     with ExitStack() as stack:
         ours = stack.enter_context(servers.taxiway(bench.models, bench.new("taxiway"), SINGLES))
         response = _first_response(ours, bench)
@@ -110,7 +110,7 @@ def _first_response(server: servers.Server, bench: Bench) -> Path:
 
 
 def rows(bench: Bench) -> Iterator[Figure]:
-    """Many examples a request, against the bare call."""
+    """Many examples per request, against the bare call."""
     with ExitStack() as stack:
         plain = stack.enter_context(servers.taxiway(bench.models, bench.new("taxiway")))
         batching = stack.enter_context(servers.taxiway(bench.models, bench.new("taxiway"), BLOCKS))
@@ -153,7 +153,7 @@ def _beside(load: str, ours: Figure, theirs: Figure) -> Iterator[Figure]:
 
 
 def _trained(work: Path) -> Path:
-    """The folder of versions that the taxi pipeline pushes to, after little training: how good it is makes no odds."""
+    """The folder of versions that the taxi pipeline pushes to, after little training: quality does not matter here."""
     parameters = {
         "data": str(write_trips(work / "data", 15_002)),
         "destination": str(work / "pushed"),
@@ -171,12 +171,12 @@ def _trained(work: Path) -> Path:
 
 def _options(parts: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, help="a folder whose sub-folders are versions; else one is trained")
-    parser.add_argument("--seconds", type=float, default=10, help="how long each load takes")
+    parser.add_argument("--model", type=Path, help="a folder whose subfolders are versions; default: train one")
+    parser.add_argument("--seconds", type=float, default=10, help="duration of each load")
     parser.add_argument("--swaps", type=int, default=100)
     parser.add_argument("--soak-minutes", type=float, default=10)
     parser.add_argument("--overload-seconds", type=float, default=30)
-    parser.add_argument("--parts", default=",".join(parts), help="which, with commas between")
+    parser.add_argument("--parts", default=",".join(parts), help="comma-separated parts")
     return parser.parse_args()
 
 

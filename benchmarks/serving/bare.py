@@ -1,10 +1,10 @@
-"""The floor: `signature(**inputs)` of `tf.saved_model.load`, with no server around it.
+"""A lower bound: `signature(**inputs)` of `tf.saved_model.load`, without a server.
 
 python -m benchmarks.serving.bare VERSION_FOLDER BATCHES SECONDS OUTPUT
 
-BATCHES is a pickled list of lists of serialized tf.Examples. Writes into the folder OUTPUT the samples of calls with
-tensors that were made before (`ready.npz`) and with tensors made in the call (`made.npz`), the peak of its memory
-(`peak_mb`), and the answers to the batches (`answers.npy`).
+BATCHES is a pickled list of lists of serialized tf.Examples. Writes to the folder OUTPUT the samples of calls with
+tensors created in advance (`ready.npz`) and with tensors created in the call (`made.npz`), its peak memory (`peak_mb`),
+and the responses to the batches (`answers.npy`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchmarks.serving.figures import OK, Samples
 
 
 def _samples(call: Callable[[Any], Any], inputs: Sequence[Any], seconds: float) -> Samples:
-    """Calls in turn with each of the inputs; the first second is not counted."""
+    """Calls the signature with each of the inputs in turn; the first second is not counted."""
     for begin, given in zip(itertools.repeat(time.perf_counter()), itertools.cycle(inputs), strict=False):
         if time.perf_counter() - begin > 1:
             break
@@ -44,7 +44,7 @@ def _samples(call: Callable[[Any], Any], inputs: Sequence[Any], seconds: float) 
 
 
 def main(version: str, batches_file: str, seconds: float, output: Path) -> None:
-    """Measures, and writes."""
+    """Measures and writes the results."""
     batches = pickle.loads(Path(batches_file).read_bytes())
     signature = tf.saved_model.load(version).signatures["serving_default"]
     output.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""What the parts of the serving benchmark share: a model, its requests, loads on servers and on the bare call."""
+"""Shared parts of the serving benchmark: a model, its requests, loads on servers and on the bare call."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pathlib import Path
 
 import grpc
 import numpy as np
-from taxiway.prediction.tensors import from_proto, to_proto
 
 from benchmarks.serving.figures import Figure, Samples, summary
 from benchmarks.serving.load import PREDICT, Load, samples
 from benchmarks.serving.servers import NAME, Server, process
 from components.data.serving_stubs import predict_pb2, types_pb2
+from components.data.tensor_protos import from_proto, to_proto
 from taxiway.prediction import signatures
 from taxiway.prediction.examples_file import open_examples
 from taxiway.prediction.signatures import Input, Signature
@@ -31,12 +31,12 @@ _INFER = "/inference.GRPCInferenceService/ModelInfer"
 
 @dataclass(frozen=True)
 class Requests:
-    """Requests of so many examples each, in a folder: a pickled list of bytes for each protocol.
+    """Requests with a number of examples each, in a folder: a pickled list of bytes per protocol.
 
     Attributes:
         folder: `batches`: lists of serialized tf.Examples; `predict`: PredictRequests; `rest`: JSON; `infer`:
-            ModelInferRequests, where KServe's environment has written them.
-        examples: The examples of each.
+            ModelInferRequests, if KServe's environment has written them.
+        examples: The number of examples in each.
     """
 
     folder: Path
@@ -52,10 +52,10 @@ def write_requests(folder: Path, trips: Path, examples: int, count: int) -> Requ
     """Writes requests of taxi trips.
 
     Args:
-        folder: Where to; made.
+        folder: The folder; created.
         trips: The trips, a CSV file.
-        examples: The examples of each request.
-        count: How many requests.
+        examples: The number of examples per request.
+        count: The number of requests.
     """
     folder.mkdir()
     made = itertools.islice(signatures.batches(_SIGNATURE, open_examples(trips), examples), count)
@@ -83,30 +83,30 @@ def _rest_request(batch: list[bytes]) -> bytes:
 
 
 class Bench:
-    """A model and its requests, in a folder that takes what is measured."""
+    """A model and its requests, in a folder that also holds the measurements."""
 
     def __init__(self, work: Path, model: Path, trips: Path, seconds: float) -> None:
         """Copies the latest version of a model, and writes requests.
 
         Args:
             work: The folder.
-            model: A folder whose sub-folders are versions.
-            trips: The requests' trips, a CSV file.
-            seconds: How long each load takes.
+            model: A folder whose subfolders are versions.
+            trips: The trips for the requests, a CSV file.
+            seconds: The duration of each load.
         """
         self.work, self.seconds = work, seconds
         self.models = work / "models" / NAME
         self.version = self.models / "1"
         versions = [path for path in model.iterdir() if path.name.isdecimal()]
         if not versions:
-            raise SystemExit(f"{model} has no sub-folder that is a version")
+            raise SystemExit(f"{model} has no subfolder that is a version")
         shutil.copytree(max(versions, key=lambda path: int(path.name)), self.version)
         self.single = write_requests(work / "requests-1", trips, examples=1, count=64)
         self.block = write_requests(work / "requests-256", trips, examples=256, count=16)
         self._number = 0
 
     def new(self, name: str) -> Path:
-        """A path that is not there yet."""
+        """A path that does not exist yet."""
         self._number += 1
         return self.work / f"{self._number:03}-{name}"
 
@@ -114,9 +114,9 @@ class Bench:
         """A load of requests on a server.
 
         Args:
-            server: Which.
-            protocol: `stub`, `grpc` or `rest` as in `Load`, or `infer`, which is KServe's gRPC.
-            requests: Which.
+            server: The server.
+            protocol: `stub`, `grpc` or `rest` as in `Load`, or `infer` for KServe's gRPC.
+            requests: The requests.
         """
         kind, target, path, file = {
             "stub": ("stub", server.grpc, PREDICT, "predict"),
@@ -127,7 +127,7 @@ class Bench:
         return Load(kind, target, path, str(requests.folder / file), self.seconds)
 
     def bare(self, requests: Requests) -> list[Figure]:
-        """The figures of the bare call, with tensors that are ready and with tensors made in the call."""
+        """The figures of the bare call, with tensors created in advance and in the call."""
         output = self.new("bare")
         output.mkdir()
         command = [sys.executable, "-m", "benchmarks.serving.bare"]
@@ -143,7 +143,7 @@ class Bench:
         ]
 
     def closed(self, system: str, server: Server, protocol: str, requests: Requests, clients: int) -> list[Figure]:
-        """The figure of clients that each ask anew when they have their answer."""
+        """The figure for closed-loop clients: each sends its next request after a response."""
         load = replace(self.request(server, protocol, requests), clients=clients)
         found = samples(load, self.new("samples.npz"))
         return [_figure(system, clients, found, self.seconds, requests, server.peak_mb())]
@@ -155,7 +155,7 @@ def _figure(system: str, clients: int, found: Samples, seconds: float, requests:
 
 
 def answers(server: Server, requests: Requests) -> np.ndarray:
-    """A server's answers, `[requests, examples, 1]`."""
+    """A server's responses, `[requests, examples, 1]`."""
     with grpc.insecure_channel(server.grpc, [("grpc.enable_http_proxy", 0)]) as channel:
         predict = channel.unary_unary(PREDICT, response_deserializer=predict_pb2.PredictResponse.FromString)
         sent: Sequence[bytes] = pickle.loads((requests.folder / "predict").read_bytes())

@@ -1,4 +1,4 @@
-"""The ceiling: a gRPC server with TF Serving's stubs that answers every Predict with one PredictResponse.
+"""An upper bound: a gRPC server with TF Serving's stubs that returns one constant PredictResponse.
 
 python -m benchmarks.serving.constant RESPONSE_FILE ADDRESS_FILE
 """
@@ -20,12 +20,12 @@ class _Constant(prediction_service_pb2_grpc.PredictionServiceServicer):  # type:
         self._response = response
 
     async def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802 (the stubs' name)
-        """The answer."""
+        """The constant response."""
         return self._response
 
 
 async def main(response: Path, address: Path) -> None:
-    """Serves until it is ended."""
+    """Serves until it is terminated."""
     server = grpc.aio.server()
     constant = _Constant(predict_pb2.PredictResponse.FromString(response.read_bytes()))
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(constant, server)

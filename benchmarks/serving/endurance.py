@@ -1,4 +1,4 @@
-"""The serving benchmark's long parts: swaps in a row, minutes near the most that the server can do, and twice that."""
+"""The long parts of the serving benchmark: many swaps, minutes near capacity, and overload."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _LEARNING_SECONDS = 3
 """In which the load learns the right answers, before anything else is sent."""
 _MOST_GROWTH_MB = 100
 
-# A queue of a quarter of a second, not of minutes: overload is to be refused, not to be waited through.
+# A queue of a quarter of a second, not of minutes: overload should be refused, not queued.
 _SHORT_QUEUE = servers.batching(rows=1, micros=0, threads=2, waiting=32)
 _FEW_CLIENTS = 8
 _CROWD = 256
@@ -60,12 +60,12 @@ _REFUSALS = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
 
 @dataclass
 class _Watch:
-    """What happened to a server.
+    """What was observed on a server.
 
     Attributes:
-        loading: From when a new version was there until it was available.
-        after: The second after that.
-        rss: Pairs of a time and MB.
+        loading: From the arrival of a new version until it was available.
+        after: The following second.
+        rss: Pairs of time and MB.
     """
 
     loading: list[tuple[float, float]] = field(default_factory=list)
@@ -73,7 +73,7 @@ class _Watch:
     rss: list[tuple[float, float]] = field(default_factory=list)
 
     def swap(self, models: Path, server: Server, available: Callable[[], list[int]]) -> None:
-        """Adds a version, waits until it is among those that are available, and deletes old ones."""
+        """Adds a version, waits until it is available, and deletes old ones."""
         versions = sorted((path for path in models.iterdir() if path.name.isdecimal()), key=lambda path: int(path.name))
         new = models / str(int(versions[-1].name) + 1)
         partial = models / f".{new.name}.partial"
@@ -82,7 +82,7 @@ class _Watch:
         began = time.time()
         while int(new.name) not in available():
             if not server.is_alive() or time.time() > began + _SWAP_SECONDS:
-                raise SystemExit(f"version {new.name} does not become available")
+                raise SystemExit(f"version {new.name} did not become available")
             time.sleep(0.1)
         now = time.time()
         self.loading.append((began, now))
@@ -92,7 +92,7 @@ class _Watch:
 
 
 def _watched(models: Path, server: Server, load: subprocess.Popen[bytes], every: float) -> _Watch:
-    """Swaps versions every so many seconds, and looks at the server's memory, for as long as a load goes on."""
+    """Swaps versions at an interval and samples the server's memory while a load runs."""
     watch, due = _Watch(), time.time() + _SWAP_SECONDS
     with servers.status(server.grpc) as available:
         while load.poll() is None and server.is_alive():
@@ -105,7 +105,7 @@ def _watched(models: Path, server: Server, load: subprocess.Popen[bytes], every:
 
 
 def swaps(bench: Bench, count: int) -> Iterator[Figure]:
-    """So many new versions in a row, at few requests a second."""
+    """Many new versions in a row, at few requests per second."""
     models = bench.new("models") / NAME
     shutil.copytree(bench.version, models / "1")
     with servers.taxiway(models, bench.new("taxiway")) as server:
@@ -131,7 +131,7 @@ def swaps(bench: Bench, count: int) -> Iterator[Figure]:
 
 
 def soak(bench: Bench, seconds: float) -> Iterator[Figure]:
-    """Minutes at 80 % of the most, with new versions and malformed requests; the most is measured first."""
+    """Minutes at 80 % of capacity, with new versions and malformed requests; measures the capacity first."""
     models = bench.new("models") / NAME
     shutil.copytree(bench.version, models / "1")
     with servers.taxiway(models, bench.new("taxiway"), SINGLES) as server:
@@ -164,7 +164,7 @@ def soak(bench: Bench, seconds: float) -> Iterator[Figure]:
 
 
 def _by_span(found: Samples, watch: _Watch, seconds: float) -> Iterator[Figure]:
-    """The figures of the steady time, of the time in which a version is loaded, and of the second after."""
+    """The figures while nothing changes, while a version loads, and for the second after."""
     swapping = [*watch.loading, *watch.after]
     steady = ~inside(found.at, swapping)
     yield {"system": "taxiway, steady", **summary(found.where(steady), seconds - length(swapping), 1)}
@@ -173,7 +173,7 @@ def _by_span(found: Samples, watch: _Watch, seconds: float) -> Iterator[Figure]:
 
 
 def overload(bench: Bench, seconds: float) -> Iterator[Figure]:
-    """Twice the most, of a model whose calls take longer than all that is done around them."""
+    """Twice the capacity of a model whose calls dominate the cost of a request."""
     models = bench.new("heavy") / NAME
     subprocess.run([sys.executable, "-m", "benchmarks.serving.heavy", str(models / "1")], check=True)
     one_core = ("--tensorflow-intra-op-parallelism", "1")

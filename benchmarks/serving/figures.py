@@ -1,4 +1,4 @@
-"""From samples to figures, and from figures to tables."""
+"""Turns samples into figures, and figures into tables."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class Samples:
-    """What a load saw: one element a request.
+    """The samples of a load: one element per request.
 
     Attributes:
-        at: When it was sent, or should have been: seconds of `time.time()`.
-        ms: Milliseconds until its answer.
+        at: When it was sent, or was due: seconds of `time.time()`.
+        ms: Milliseconds until the response.
         codes: `OK`, `WRONG`, a gRPC status code's name or an HTTP status.
-        cores: How many processor cores the load itself kept busy.
+        cores: The number of CPU cores that the load itself kept busy.
     """
 
     at: np.ndarray
@@ -49,7 +49,7 @@ class Samples:
     cores: float = 0.0
 
     def save(self, path: Path) -> None:
-        """Writes them to a `.npz` file."""
+        """Writes the samples to a `.npz` file."""
         np.savez(path, at=self.at, ms=self.ms, codes=self.codes, cores=self.cores)
 
     @classmethod
@@ -59,22 +59,22 @@ class Samples:
             return cls(file["at"], file["ms"], file["codes"], float(file["cores"]))
 
     def where(self, chosen: np.ndarray) -> Samples:
-        """Those of a mask."""
+        """The samples selected by a mask."""
         return Samples(self.at[chosen], self.ms[chosen], self.codes[chosen], self.cores)
 
     @property
     def answered(self) -> Samples:
-        """Those with the right answer."""
+        """The samples with a correct response."""
         return self.where(self.codes == OK)
 
 
 def percentile(ms: np.ndarray, percent: float) -> float | None:
-    """A percentile; None of nothing."""
+    """A percentile; None without values."""
     return round(float(np.percentile(ms, percent)), 3) if len(ms) else None
 
 
 def inside(at: np.ndarray, spans: Spans) -> np.ndarray:
-    """A mask of the times that lie in any of the spans."""
+    """A mask of the times inside any of the spans."""
     found: np.ndarray = np.zeros(len(at), dtype=bool)
     for begin, end in spans:
         found |= (at >= begin) & (at < end)
@@ -82,7 +82,7 @@ def inside(at: np.ndarray, spans: Spans) -> np.ndarray:
 
 
 def length(spans: Spans) -> float:
-    """The seconds in which any of the spans goes on."""
+    """The total seconds covered by the spans."""
     seconds, until = 0.0, 0.0
     for begin, end in sorted(spans):
         seconds += max(end - max(begin, until), 0)
@@ -94,9 +94,9 @@ def summary(samples: Samples, seconds: float, examples: int) -> Figure:
     """The figures of a load.
 
     Args:
-        samples: What it saw.
-        seconds: How long it took.
-        examples: The examples of each request.
+        samples: Its samples.
+        seconds: Its duration.
+        examples: The number of examples per request.
     """
     answered = samples.answered
     rate = len(answered.ms) / seconds if seconds else 0.0
@@ -113,19 +113,19 @@ def summary(samples: Samples, seconds: float, examples: int) -> Figure:
 
 
 def counts(codes: np.ndarray) -> dict[str, int]:
-    """How often each code came, the most frequent first."""
+    """The number of each code, the most frequent first."""
     return dict(Counter(codes.tolist()).most_common())
 
 
 def p99_by_second(samples: Samples, begin: float, end: float) -> list[float]:
-    """The 99th percentile of each whole second; a second without answers has infinity."""
+    """The p99 of each whole second; infinity for a second without responses."""
     seconds = [(begin + number, begin + number + 1) for number in range(int(end - begin))]
     found = (percentile(samples.where(inside(samples.at, [second])).ms, 99) for second in seconds)
     return [float("inf") if value is None else value for value in found]
 
 
 def seconds_until(values: Sequence[float], limit: float) -> int | None:
-    """How many values come before the first from which on all stay within a limit; None where the last one does not."""
+    """The index of the first value from which on all stay within a limit; None if the last one does not."""
     beyond = [number for number, value in enumerate(values) if value > limit]
     if not values or (beyond and beyond[-1] == len(values) - 1):
         return None
@@ -133,7 +133,7 @@ def seconds_until(values: Sequence[float], limit: float) -> int | None:
 
 
 def median_run(runs: Sequence[Figure]) -> Figure:
-    """The run with the median of the requests a second; failures and peaks are those of all runs."""
+    """The run with the median requests per second; failures and peaks cover all runs."""
     chosen = sorted(runs, key=lambda run: run["requests_per_s"])[len(runs) // 2]
     peaks = [run["peak_mb"] for run in runs if run.get("peak_mb") is not None]
     failed = sum(run["failed"] for run in runs)
@@ -141,11 +141,11 @@ def median_run(runs: Sequence[Figure]) -> Figure:
 
 
 def growth(rss: Sequence[tuple[float, float]], window: float = 60) -> Figure:
-    """How a process's memory grew.
+    """The growth of a process's memory.
 
     Args:
-        rss: Pairs of a time in seconds and MB.
-        window: The seconds at the beginning and at the end whose medians are compared; at most a third of all.
+        rss: Pairs of time in seconds and MB.
+        window: The seconds at the start and at the end whose medians are compared; at most a third of the total.
     """
     times, mb = (np.array(values) for values in zip(*rss, strict=True))
     window = min(window, (times[-1] - times[0]) / 3)
@@ -155,7 +155,7 @@ def growth(rss: Sequence[tuple[float, float]], window: float = 60) -> Figure:
 
 
 def limit(what: str, measured: float | None, wanted: float, *, at_least: bool) -> Figure:
-    """A figure beside the limit that it has to keep; None is none."""
+    """A figure and its limit; None means not measured."""
     met = measured is not None and (measured >= wanted if at_least else measured <= wanted)
     said = f"{'at least' if at_least else 'at most'} {wanted:g}"
     return {"limit": what, "measured": None if measured is None else round(measured, 6), "wanted": said, "met": met}
@@ -192,7 +192,7 @@ def _refused(figures: Sequence[Figure]) -> Table:
 
 
 def tables(figures: Sequence[Figure]) -> Group:
-    """What was measured, the limits, and what malformed requests got."""
+    """Tables of the figures, the limits, and the responses to malformed requests."""
     limits = [figure for figure in figures if "limit" in figure]
     malformed = [figure for figure in figures if "malformed" in figure]
     rest = [figure for figure in figures if "requests_per_s" in figure]

@@ -1,8 +1,8 @@
-"""A model that takes the taxi model's requests, and a hundredth of a second of a core for each call.
+"""A model that accepts the taxi model's requests and uses 10 ms of a core per call.
 
     python -m benchmarks.serving.heavy FOLDER
 
-For overload: the taxi model is done with a request before the next one of its size is received.
+For overload: the taxi model computes a request faster than the next one of that size arrives.
 """
 
 import sys
@@ -16,8 +16,8 @@ _SIZE, _TIMES = 300, 40
 class _Heavy(tf.Module):  # type: ignore[misc]
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])  # type: ignore[untyped-decorator]
     def predict(self, examples: Any) -> dict[str, Any]:
-        """A number for each example, the same for all: `[rows, 1]`."""
-        # It depends on the examples, or it would be folded into a constant.
+        """The same number for each example: `[rows, 1]`."""
+        # Depends on the examples, otherwise TensorFlow would fold it into a constant.
         bytes_ = tf.cast(tf.reduce_sum(tf.strings.length(examples)), tf.float32)
         matrix = tf.random.stateless_uniform([_SIZE, _SIZE], [1, 2]) * bytes_ / 1e6
         for _ in range(_TIMES):

@@ -3,8 +3,8 @@
     PYTHON serving_kserve.py serve VERSION_FOLDER NAME GRPC_PORT REST_PORT
     PYTHON serving_kserve.py requests NAME BATCHES OUTPUT
 
-Runs in an environment with kserve, without anything of Taxiway. `requests` writes a pickled list of serialized
-ModelInferRequests, one for each batch of the pickled list of lists of serialized tf.Examples.
+Runs in an environment with kserve and without Taxiway. `requests` writes a pickled list of serialized
+ModelInferRequests, one per batch in a pickled list of lists of serialized tf.Examples.
 """
 
 import base64
@@ -42,7 +42,7 @@ def _serve(folder: str, name: str, grpc_port: str, rest_port: str) -> None:
     predictor = Predictor(name)
     predictor.load()
     server = kserve.ModelServer(http_port=int(rest_port), grpc_port=int(grpc_port), enable_latency_logging=False)
-    logging.disable(logging.INFO)  # it logs every request, which Taxiway does not
+    logging.disable(logging.INFO)  # KServe logs every request, Taxiway does not
     server.start([predictor])
 
 

@@ -1,9 +1,9 @@
-"""A load on a model server, from a process of its own.
+"""A load on a model server, from a separate process.
 
     python -m benchmarks.serving.load '{"protocol": "grpc", ...}'
 
-The requests are serialized beforehand and the answers are not parsed, but for a sample that is compared with the
-answer that the same request got alone: that leaves one Python process cheap enough to be 64 clients.
+The requests are serialized in advance, and the responses are not parsed, except for a sample that is compared with the
+response to the same request alone. This makes one Python process cheap enough to act as 64 clients.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from typing import Any
 import aiohttp
 import grpc
 import numpy as np
-from taxiway.prediction.tensors import from_proto
 
 from benchmarks.serving.figures import OK, WRONG, Samples
 from components.data.serving_stubs import predict_pb2, prediction_service_pb2_grpc
+from components.data.tensor_protos import from_proto
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 TIMEOUT = 10.0
 COMPARED = 64
 """One answer of so many is compared."""
 _OPTIONS = [
-    ("grpc.use_local_subchannel_pool", 1),  # a connection for each client
+    ("grpc.use_local_subchannel_pool", 1),  # one connection per client
     ("grpc.enable_http_proxy", 0),
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -51,13 +51,13 @@ class Load:
         protocol: `stub`: the generated stub, blocking; `grpc`: bytes over grpc.aio; `rest`: POST of JSON.
         target: `host:port`.
         path: The gRPC method, or the path of the URL.
-        requests: A pickled list of the requests' bytes.
-        seconds: How long.
-        clients: How many connections.
-        rate: Requests a second, of all clients together: each is sent when it is due, or once a client has its last
-            answer. 0: each client asks anew when it has its answer.
-        patient: Whether what could not be sent when it was due counts from then, and is sent at the end all the same.
-        warm_seconds: How long requests are sent before any is counted.
+        requests: The file with a pickled list of the requests' bytes.
+        seconds: The duration.
+        clients: The number of connections.
+        rate: Requests per second over all clients: each is sent when it is due, or as soon as a client is free. With 0,
+            each client sends its next request after a response.
+        patient: Whether a late request counts from when it was due, and is still sent at the end.
+        warm_seconds: The warm-up time, in which requests are not counted.
     """
 
     protocol: str
@@ -76,13 +76,13 @@ Call = Callable[[bytes], Awaitable[tuple[str, bytes]]]
 
 
 class _Record:
-    """What was seen, and whether answers are what they were."""
+    """Records samples, and checks that responses do not change."""
 
     def __init__(self, answer: Callable[[bytes], Any]) -> None:
         self._answer, self._expected = answer, dict[bytes, Any]()
         self._at, self._ms, self._codes = array("d"), array("d"), list[str]()
         self._said = dict[str, Any]()
-        # Two clocks: one for durations, one that other processes share.
+        # Two clocks: one for durations, and one shared with other processes.
         self._offset = time.time() - time.perf_counter()
 
     def expect(self, request: bytes, response: bytes) -> None:
@@ -113,7 +113,7 @@ class _Record:
 
 
 def _answer_of(path: str) -> Callable[[bytes], Any]:
-    """Reads the numbers of an answer; None of a protocol that is not read."""
+    """Reads the numbers in a response; None for a protocol that is not parsed."""
     if path == PREDICT:
         return _predicted
     return _listed if path.endswith(":predict") else lambda _: None
@@ -199,7 +199,7 @@ async def _one_by_one(call: Call, sent: Iterator[bytes], record: _Record, end: f
 
 
 def _due(load: Load, seconds: float) -> Iterator[float]:
-    """When requests are due, asked by a client that is free."""
+    """The times at which requests are due, for the next free client."""
     begin = time.perf_counter()
     for number in range(int(load.rate * seconds)):
         due, now = begin + number / load.rate, time.perf_counter()
@@ -209,7 +209,7 @@ def _due(load: Load, seconds: float) -> Iterator[float]:
 
 
 async def _when_due(call: Call, sent: Iterator[bytes], record: _Record, due: Iterator[float]) -> None:
-    """Sends what is due next, as soon as this client is free."""
+    """Sends the next due request as soon as this client is free."""
     for began in due:
         if (early := began - time.perf_counter()) > 0:
             await asyncio.sleep(early)
@@ -219,7 +219,7 @@ async def _when_due(call: Call, sent: Iterator[bytes], record: _Record, due: Ite
 
 
 def _blocking(load: Load, requests: list[bytes]) -> Samples:
-    """One client with the generated stub: serializing and parsing are in its time."""
+    """One client with the generated stub: the time includes serializing and parsing."""
     record = _Record(lambda response: from_proto(next(iter(response.outputs.values()))))  # type: ignore[attr-defined]
     messages = {request: predict_pb2.PredictRequest.FromString(request) for request in requests}
     with grpc.insecure_channel(load.target, _OPTIONS) as channel:
@@ -241,7 +241,7 @@ def _blocking(load: Load, requests: list[bytes]) -> Samples:
 
 
 def _cores() -> Callable[[], float]:
-    """Counts from now how many cores this process keeps busy."""
+    """Measures from now on how many cores this process keeps busy."""
     began, used = time.perf_counter(), _used()
     return lambda: (_used() - used) / (time.perf_counter() - began)
 
@@ -252,7 +252,7 @@ def _used() -> float:
 
 
 def main(load: Load, output: Path) -> None:
-    """Puts the load on the server, and writes the samples."""
+    """Runs the load and writes the samples."""
     requests = pickle.loads(Path(load.requests).read_bytes())
     found = _blocking(load, requests) if load.protocol == "stub" else asyncio.run(_loaded(load, requests))
     found.save(output)
@@ -260,7 +260,7 @@ def main(load: Load, output: Path) -> None:
 
 @contextlib.contextmanager
 def started(load: Load, output: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The load in its process, which ends with the block; `Samples.load(output)` when it has ended by itself."""
+    """The load in a process that ends with the block; when it has finished, use `Samples.load(output)`."""
     command = [sys.executable, "-m", __spec__.name, json.dumps(asdict(load)), str(output)]
     with subprocess.Popen(command) as process:
         try:
@@ -270,7 +270,7 @@ def started(load: Load, output: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def samples(load: Load, output: Path) -> Samples:
-    """What a load saw, when it is over."""
+    """The samples of a load, after it has finished."""
     with started(load, output) as process:
         if process.wait():
             raise SystemExit(f"the load on {load.target}{load.path} failed")

@@ -1,4 +1,4 @@
-"""Requests that are wrong, each in its way, for as long as it takes; counts what they got.
+"""Sends malformed requests of several kinds for some time, and counts the responses.
 
 python -m benchmarks.serving.malformed GRPC_ADDRESS REST_ADDRESS MODEL SECONDS A_SECOND OUTPUT
 """
@@ -17,10 +17,10 @@ from typing import Any
 import grpc
 import numpy as np
 import requests  # type: ignore[import-untyped]
-from taxiway.prediction.tensors import to_proto
 
 from benchmarks.serving.load import PREDICT
 from components.data.serving_stubs import predict_pb2, types_pb2
+from components.data.tensor_protos import to_proto
 
 _GARBAGE = b"\xff\xfe no message \x00" * 8
 _TEXTS = np.array([b""], dtype=object)
@@ -75,7 +75,7 @@ def _rest_call(session: requests.Session, url: str, body: bytes) -> str:
 
 
 def main(target: str, rest: str, model: str, seconds: float, rate: float, output: Path) -> None:
-    """Sends them in turn, so many a second, and writes `{kind: {code: count}}`."""
+    """Sends them in turn at a fixed rate, and writes `{kind: {code: count}}`."""
     found: dict[str, Counter[str]] = {}
     with grpc.insecure_channel(target, [("grpc.enable_http_proxy", 0)]) as channel, requests.Session() as session:
         session.trust_env = False

@@ -1,4 +1,4 @@
-"""The servers under load, each in a process that ends with its block, with what it prints in a file."""
+"""The servers under load, each in a process that ends with its block, with its output in a file."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ _START_SECONDS = 120
 
 @dataclass(frozen=True)
 class Server:
-    """A server that is ready."""
+    """A running server that is ready."""
 
     process: subprocess.Popen[bytes]
     grpc: str
     rest: str
 
     def rss_mb(self) -> float:
-        """The memory it has now."""
+        """Its current memory."""
         return _memory_mb(self.process.pid, "VmRSS")
 
     def peak_mb(self) -> float:
-        """The most memory it had."""
+        """Its peak memory."""
         return _memory_mb(self.process.pid, "VmHWM")
 
     def is_alive(self) -> bool:
-        """Whether it has not ended."""
+        """Whether it is still running."""
         return self.process.poll() is None
 
 
@@ -56,7 +56,7 @@ def _memory_mb(pid: int, key: str) -> float:
 
 @contextlib.contextmanager
 def process(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process whose output goes to a file; ended with the block."""
+    """A process whose output goes to a file; terminated at the end of the block."""
     environment = {**os.environ, **settings.ENVIRONMENT}
     with log.open("ab") as output, subprocess.Popen(command, stdout=output, stderr=output, env=environment) as started:
         try:
@@ -72,12 +72,12 @@ def _wait(started: subprocess.Popen[bytes], log: Path, is_ready: Callable[[], bo
     end = time.monotonic() + _START_SECONDS
     while not is_ready():
         if started.poll() is not None or time.monotonic() > end:
-            raise SystemExit(f"the server does not come up; the end of {log}:\n{log.read_text()[-3000:]}")
+            raise SystemExit(f"the server did not start; the end of {log}:\n{log.read_text()[-3000:]}")
         time.sleep(0.1)
 
 
 def batching(*, rows: int, micros: int, threads: int, waiting: int = 1000) -> str:
-    """The text of TF Serving's batching parameters: rows of a batch, its timeout, threads, batches that may wait."""
+    """TF Serving's batching parameters as text: rows per batch, timeout, threads, queued batches."""
     return (
         f"max_batch_size {{ value: {rows} }} batch_timeout_micros {{ value: {micros} }} "
         f"num_batch_threads {{ value: {threads} }} max_enqueued_batches {{ value: {waiting} }}"
@@ -92,13 +92,13 @@ BLOCKS = batching(rows=256, micros=0, threads=2)
 
 @contextlib.contextmanager
 def taxiway(folder: Path, work: Path, parameters: str = "", *options: str) -> Iterator[Server]:
-    """`taxiway serve` on a folder of versions, when the latest is available.
+    """`taxiway serve` on a folder of versions, once the latest is available.
 
     Args:
         folder: The folder; its name is the model's.
-        work: Where its log and files go; made if missing.
-        parameters: The text of the file with batching parameters; "" for no batching.
-        options: More of `taxiway serve`.
+        work: The folder for its log and files; created if missing.
+        parameters: The content of the batching parameters file; "" for no batching.
+        options: Further options of `taxiway serve`.
     """
     work.mkdir(parents=True)
     address, log = work / "address", work / "log"
@@ -117,9 +117,9 @@ def taxiway(folder: Path, work: Path, parameters: str = "", *options: str) -> It
 
 @contextlib.contextmanager
 def status(target: str) -> Iterator[Callable[[], list[int]]]:
-    """A function for the versions of the model that a server answers with.
+    """Returns a function that gets the status of the model's versions from a server.
 
-    It asks over one connection, for to make one takes the server and this machine as long as some requests do.
+    It uses a single connection, because opening one costs as much as several requests.
     """
     request = get_model_status_pb2.GetModelStatusRequest()
     request.model_spec.name = NAME
@@ -143,7 +143,7 @@ def status(target: str) -> Iterator[Callable[[], list[int]]]:
 
 @contextlib.contextmanager
 def constant(response: Path, work: Path) -> Iterator[Server]:
-    """The server that answers every Predict with one response, from a file."""
+    """The server that returns one constant response, from a file."""
     work.mkdir(parents=True)
     address, log = work / "address", work / "log"
     command = [sys.executable, "-m", "benchmarks.serving.constant", str(response), str(address)]
@@ -153,11 +153,11 @@ def constant(response: Path, work: Path) -> Iterator[Server]:
 
 
 def kserve_python(folder: Path) -> Path:
-    """The Python of an environment with kserve; makes the environment where there is none."""
+    """The Python of an environment with kserve, which is created if missing."""
     python = folder / "bin" / "python"
     ready = folder / "ready"
     if not ready.exists() or ready.read_text() != KSERVE_REQUIREMENTS.read_text():
-        print(f"making {folder} (2.4 GB)", flush=True)
+        print(f"creating {folder} (2.4 GB)", flush=True)
         shutil.rmtree(folder, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
         install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(KSERVE_REQUIREMENTS)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from components.contract.artifacts import Destination, Input, Model, Output
+from components.contract.declaration import Stage
 
 
 class Found(NamedTuple):
@@ -34,3 +35,6 @@ def baseline(
 
     found = fetch(candidate, model, destination)
     return Found(found is not None, found.name if found else "")
+
+
+STAGE = Stage(function=baseline, image="serve", after="trainer")

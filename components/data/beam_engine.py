@@ -5,7 +5,6 @@ Beam is imported where a pipeline is made, so that a stage on the direct way nev
 
 from __future__ import annotations
 
-import argparse
 import difflib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -58,16 +57,9 @@ def pipeline(beam_pipeline_args: Sequence[str] = ()) -> beam.Pipeline:
 
 
 def _refuse_unknown(arguments: list[str]) -> None:
-    from apache_beam.options.pipeline_options import PipelineOptions
+    from components.upstream.beam import flags
 
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for options in PipelineOptions.__subclasses__():
-        try:
-            options._add_argparse_args(parser)
-        except argparse.ArgumentError:
-            # Two classes of options share a flag; the first one's will do to know its name.
-            continue
-    known = [flag for action in parser._actions for flag in action.option_strings]
+    known = flags()
     for flag in (argument.partition("=")[0] for argument in arguments if argument.startswith("--")):
         if flag not in known:
             nearest = difflib.get_close_matches(flag, known, n=1)

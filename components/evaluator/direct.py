@@ -17,8 +17,9 @@ from tensorflow_model_analysis.post_export_metrics import metric_keys
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils import model_util
 
-from components.evaluator import accumulators
-from components.evaluator.accumulators import Accumulator, Metrics
+from components.evaluator.accumulators.combiner_sums import Metrics
+from components.evaluator.accumulators.selection import Accumulator, accumulator
+from components.evaluator.accumulators.sums import Sums, Terms
 from components.evaluator.rows import IndirectError, Rows
 from components.evaluator.slices import SliceKey, Slicer
 
@@ -35,10 +36,10 @@ class Plan:
 
 
 def plan(config: config_pb2.EvalConfig, models: list[tfma.EvalSharedModel], schema: Any) -> Plan:
-    """The computations that TFMA makes of a config.
+    """The computations that TFMA derives from a config.
 
     Raises:
-        IndirectError: The config asks for something that only TFMA on Beam does.
+        IndirectError: The config needs something that only TFMA on Beam does.
     """
     _require_direct(config, models)
     computations = metric_specs.to_computations(list(config.metrics_specs), eval_config=config, schema=schema)
@@ -46,25 +47,25 @@ def plan(config: config_pb2.EvalConfig, models: list[tfma.EvalSharedModel], sche
     for computation in computations:
         if not isinstance(computation, kinds):
             raise IndirectError(f"a {type(computation).__name__}")
-    # The same computation is listed by every metric that needs it; the first one counts.
+    # Every metric that needs a computation lists it; the first one is kept.
     distinct = list(dict.fromkeys(computations))
     direct = [c for c in distinct if isinstance(c, metric_types.MetricComputation)]
     derived = [c for c in distinct if isinstance(c, metric_types.DerivedMetricComputation)]
     derived.sort(key=lambda c: isinstance(c, metric_types.CIDerivedMetricComputation))
-    return Plan(config, [accumulators.accumulator(computation, config) for computation in direct], derived)
+    return Plan(config, [accumulator(computation, config) for computation in direct], derived)
 
 
 def try_on(rows: Rows, config: config_pb2.EvalConfig, schema: Any) -> None:
-    """Tries on a few rows what could be computed directly: TFMA on Beam says less of what is wrong.
+    """Computes on a few rows what can be computed directly, because errors of TFMA on Beam say less.
 
     Raises:
-        UserError: The labels or predictions are none that a metric takes.
+        UserError: A metric does not take these labels or predictions.
     """
     members = Slicer(()).members(rows)
     for computation in metric_specs.to_computations(list(config.metrics_specs), eval_config=config, schema=schema):
         if isinstance(computation, metric_types.MetricComputation):
             with contextlib.suppress(IndirectError, ValueError), np.errstate(all="ignore"):
-                accumulators.accumulator(computation, config).add(rows, members)
+                accumulator(computation, config).add(rows, members)
 
 
 def _require_direct(config: config_pb2.EvalConfig, models: list[tfma.EvalSharedModel]) -> None:
@@ -90,17 +91,17 @@ def evaluate(planned: Plan, batches: Iterable[Rows], slicer: Slicer) -> SlicedMe
     """The metrics and plots of every slice, as TFMA's evaluator gives them; the overall slice first.
 
     Raises:
-        IndirectError: The rows turn out to need TFMA on Beam.
+        IndirectError: Only TFMA on Beam can evaluate these rows.
     """
-    counts = accumulators.Sums()
+    counts = Sums()
     with np.errstate(all="ignore"):
         for rows in batches:
             members = slicer.members(rows)
-            counts.add(members, accumulators.Terms(np.zeros((rows.batch.num_rows, 1), np.int64), (np.ones((1, 1)),)))
-            for accumulator in planned.accumulators:
-                accumulator.add(rows, members)
+            counts.add(members, Terms(np.zeros((rows.batch.num_rows, 1), np.int64), (np.ones((1, 1)),)))
+            for each in planned.accumulators:
+                each.add(rows, members)
         sizes = {number: int(sums[0, 0]) for number, _, sums in counts.by_slice()}
-        computed = [accumulator.metrics() for accumulator in planned.accumulators]
+        computed = [each.metrics() for each in planned.accumulators]
         sliced = {key: _metrics(planned, computed, number) for number, key in enumerate(slicer.keys)}
     smallest = planned.config.options.min_slice_size.value
     for number, key in enumerate(slicer.keys):

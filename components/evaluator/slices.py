@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from tensorflow_model_analysis.proto import config_pb2
-from tensorflow_model_analysis.slicer import slicer_lib
 
 from components.contract.errors import DataError
 from components.evaluator.rows import Rows
+from components.upstream import tfma
 
 SliceKey = tuple[tuple[str, Any], ...]
 
@@ -73,7 +73,7 @@ class Slicer:
 def _matches(spec: config_pb2.SlicingSpec, rows: Rows) -> _Matches:
     everything = np.arange(rows.batch.num_rows)
     matches = _Matches(everything, np.zeros_like(everything), [()])
-    for name, wanted in slicer_lib.SingleSliceSpec(spec=spec)._value_matches:
+    for name, wanted in tfma.slice_values(spec):
         matches = _both(matches, _with_value(_column(name, rows), name, wanted), len(everything))
     for name in sorted(spec.feature_keys):
         matches = _both(matches, _column(name, rows), len(everything))

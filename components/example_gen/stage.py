@@ -9,7 +9,7 @@
 - TFRecords of tf.Example, plain or gzip. A feature that some records lack is missing there.
 
 By `auto` the names decide: `.csv`, `.csv.gz`, `.parquet`, `.pq`, or `tfrecord` somewhere in the name. All files of one
-call have one format. [Data](../data.md) says what an `input_path` may be, and how its version is found.
+call have one format. [Data](../../pipelines/data.md) says what an `input_path` may be, and how its version is found.
 
 A CSV column that turns from numbers to text is bytes, as in TFX; a note names file, row and cell. Declared in
 `column_types`, it is an error. A file of one column whose header has `;`, `|` or a tab in it gets a note that proposes
@@ -40,7 +40,9 @@ from components.contract.artifacts import (
     NewSplits,
     Output,
 )
+from components.contract.declaration import Stage
 from components.contract.errors import UserError
+from components.contract.libraries import ARROW
 
 
 def example_gen(
@@ -123,3 +125,6 @@ def example_gen(
     for note in source.notes:
         logging.warning("%s", note)
         examples.note(note)
+
+
+STAGE = Stage(function=example_gen, image="data", loads=(ARROW,))

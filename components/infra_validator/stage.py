@@ -43,6 +43,8 @@ from components.contract.artifacts import (
     Output,
     Role,
 )
+from components.contract.declaration import Stage
+from components.contract.libraries import TENSORFLOW, VALIDATION
 from components.infra_validator.servers import platforms
 
 ServingPlatform = Annotated[dict, Role("Serving", check=platforms.parse)]
@@ -102,3 +104,6 @@ def infra_validator(
         splits, signatures, num_examples, max_latency_ms, max_loading_seconds, num_tries, make_warmup, must_pass
     )
     return Blessed(validate(model, examples, blessing, platform, checks, custom_ops))
+
+
+STAGE = Stage(function=infra_validator, image="train", loads=(TENSORFLOW, VALIDATION), after="evaluator")

@@ -1,4 +1,4 @@
-"""What stages import when they work, in the order in which a process that forks them loads it.
+"""Which libraries processes load before they fork stages: trees of layers, from what stages declare (`Stage.loads`).
 
 A fork copies the thread that forks and no other; a lock that another thread holds stays locked in the child. So none of
 these may have a thread at the moment of a fork:
@@ -12,63 +12,69 @@ these may have a thread at the moment of a fork:
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+
+from components.contract.declaration import Libraries, Stage
 
 ENVIRONMENT = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
 """What a process that loads these libraries and forks has to be started with."""
 
+LIGHT = ""
+"""The name of the tree of all stages whose libraries ask for no process of their own."""
+
 
 @dataclass(frozen=True)
 class Layer:
-    """Libraries that are loaded together, by a process that has those of the layers above.
+    """What one process loads, beside the layers above.
 
     Attributes:
-        modules: What to import.
-        stages: The stages that need these modules and those above, and none of the layers below.
-        wanted: Names that a user's module may import; a stage that runs such a module starts from here or from below.
+        libraries: What it loads.
+        stages: The stages that need these and those above, and none of the layers below.
         below: The layers that load more, each in a process of its own, side by side.
     """
 
-    modules: tuple[str, ...]
+    libraries: Libraries
     stages: tuple[str, ...] = ()
-    wanted: tuple[str, ...] = ()
     below: tuple[Layer, ...] = ()
 
     def serves(self, stage: str, imports: Collection[str] = ()) -> bool:
         """Whether a stage, whose user's module imports these names, starts from this layer or one below."""
-        wanted = any(name in self.wanted for name in imports)
+        wanted = any(name in self.libraries.wanted for name in imports)
         return stage in self.stages or wanted or any(layer.serves(stage, imports) for layer in self.below)
 
-    def served(self) -> tuple[str, ...]:
-        """The stages that start from this layer or one below."""
-        return (*self.stages, *(stage for layer in self.below for stage in layer.served()))
+
+def trees(stages: Iterable[Stage]) -> dict[str, Layer]:
+    """The trees that fork these stages, each by the name that `tree` gives; a process starts each when it is needed."""
+    grouped: dict[str, list[Stage]] = {}
+    for stage in stages:
+        grouped.setdefault(tree(stage), []).append(stage)
+    return {name: _tree(members) for name, members in grouped.items()}
 
 
-LIGHT = Layer(
-    (),
-    ("baseline", "pusher"),
-    below=(Layer(("pyarrow.csv", "pyarrow.compute", "pyarrow.parquet", "pandas"), ("example_gen",)),),
-)
-# All of TFX takes as long to load as a stage takes to run, and transform and trainer would pay it, each by itself.
-_TFX = Layer(("tfx.components",), wanted=("tfx.v1",), below=(Layer(("tensorflow_model_analysis",), ("evaluator",)),))
-HEAVY = Layer(
-    ("tensorflow",),
-    below=(
-        Layer(
-            ("tensorflow_data_validation", "pyarrow.parquet"),
-            ("statistics_gen", "schema_gen", "example_validator", "infra_validator"),
-        ),
-        Layer(
-            # With TFDV, which transform computes statistics by, and what modules written for TFX import first.
-            (
-                "tensorflow_transform",
-                "tensorflow_data_validation",
-                "pyarrow.parquet",
-                "components.user_code.tfx_fn_args",
-            ),
-            ("transform", "trainer"),
-            below=(_TFX,),
-        ),
-    ),
-)
+def tree(stage: Stage) -> str:
+    """The name of the tree that forks a stage: the first module of its root, or LIGHT."""
+    return stage.loads[0].modules[0] if _is_apart(stage) else LIGHT
+
+
+def _tree(stages: list[Stage]) -> Layer:
+    if _is_apart(stages[0]):
+        return _layer(stages[0].loads[0], 1, stages)
+    return _layer(Libraries(()), 0, stages)
+
+
+def _is_apart(stage: Stage) -> bool:
+    return bool(stage.loads) and stage.loads[0].apart
+
+
+def _layer(libraries: Libraries, depth: int, stages: list[Stage]) -> Layer:
+    """A layer at a depth, and those below; `stages` are the ones that are forked from any of them."""
+    below: dict[Libraries, list[Stage]] = {}
+    for stage in stages:
+        if len(stage.loads) > depth:
+            below.setdefault(stage.loads[depth], []).append(stage)
+    return Layer(
+        libraries,
+        tuple(stage.name for stage in stages if len(stage.loads) == depth),
+        tuple(_layer(inner, depth + 1, members) for inner, members in below.items()),
+    )

@@ -22,7 +22,10 @@ class Reaper:
     def __init__(self, module: str, *arguments: str) -> None:
         # A session of its own: what kills this process's group is to leave it.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, module, *arguments], stdin=subprocess.PIPE, start_new_session=True
+            # Not from the working folder, which may have a package of this one's name.
+            [sys.executable, "-P", "-m", __name__, module, *arguments],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
         )
 
     def begin(self) -> None:

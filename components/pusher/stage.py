@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from components.contract.artifacts import Destination, InfraBlessing, Input, Model, ModelBlessing, Output, PushedModel
+from components.contract.declaration import Stage
 
 
 def pusher(
@@ -34,3 +35,6 @@ def pusher(
     from components.pusher.push import push
 
     push(model, blessing, infra_blessing, pushed_model, destination, version)
+
+
+STAGE = Stage(function=pusher, image="serve", after="infra_validator")

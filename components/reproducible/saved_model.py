@@ -19,11 +19,11 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.framework import attr_value_pb2
 from tensorflow.core.protobuf import fingerprint_pb2, meta_graph_pb2, saved_model_pb2
-from tensorflow.python.saved_model import fingerprinting_utils
 
 from components.contract.digests import file_digests
 from components.reproducible import functions
 from components.reproducible.renaming import rename
+from components.upstream.tensorflow import write_fingerprint
 
 _NUMBERED = re.compile(r"(.*[_-])(\d+)", re.DOTALL)
 _INNER_NUMBER = re.compile(r"_\d+(?=_)")
@@ -197,7 +197,7 @@ def _digest(model: saved_model_pb2.SavedModel, saved_model: Path) -> str:
 
 
 def _write_fingerprint(saved_model: Path, digest: str) -> None:
-    fingerprinting_utils.write_fingerprint(str(saved_model))
+    write_fingerprint(str(saved_model))
     file = saved_model / "fingerprint.pb"
     fingerprint = fingerprint_pb2.FingerprintDef.FromString(file.read_bytes())
     # TensorFlow writes 128 bits as a decimal number.

@@ -1,4 +1,4 @@
-"""Seeds, and TensorFlow's deterministic ops: what makes one training like the next."""
+"""Seeds and TensorFlow's deterministic ops, which make training repeatable."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework import config
-from tensorflow.python.framework.func_graph import FuncGraph
 
 from components.contract.errors import UserError
+from components.upstream.tensorflow import (
+    FuncGraph,
+    disable_op_determinism,
+    is_op_determinism_enabled,
+    unique_name,
+)
 
 _KERAS = ("tf_keras", "keras")
 _HIGHEST_SEED = 2**32 - 1  # NumPy's bound
-_MEND = "give what draws numbers a seed, or train with deterministic=False; the model's bytes then differ each time"
+_MEND = "give a seed to the op that draws random numbers, or set deterministic=False: the model then differs each time"
 
 
 def require_seed(seed: int) -> None:
-    """Refuses a number that is no seed for Python, NumPy and TensorFlow alike.
+    """Refuses a number that Python, NumPy or TensorFlow does not accept as a seed.
 
     Raises:
         UserError: It is negative or too large.
@@ -33,7 +37,7 @@ def require_seed(seed: int) -> None:
 def set_seeds(seed: int) -> None:
     """Seeds Python's random, NumPy, TensorFlow, and each generation of Keras that is loaded.
 
-    One that is loaded later takes its seeds from Python's random, with the same results.
+    A Keras that is loaded later takes its seeds from Python's random, with the same results.
     """
     random.seed(seed)
     np.random.seed(seed)
@@ -45,10 +49,10 @@ def set_seeds(seed: int) -> None:
 
 @contextmanager
 def deterministic_training(enabled: bool) -> Iterator[None]:
-    """While the block runs, TensorFlow's ops give the same for the same, in the same order, or refuse to run.
+    """While the block runs, TensorFlow's ops are deterministic, or refuse to run.
 
     Raises:
-        UserError: One refused, with how to fix it.
+        UserError: An op refused to run; has the fix.
     """
     with _deterministic_ops() if enabled else nullcontext(), _ordered_variables() if enabled else nullcontext():
         try:
@@ -61,21 +65,21 @@ def deterministic_training(enabled: bool) -> Iterator[None]:
 
 @contextmanager
 def _deterministic_ops() -> Iterator[None]:
-    before = config.is_op_determinism_enabled()
+    before = is_op_determinism_enabled()
     tf.config.experimental.enable_op_determinism()
     try:
         yield
     finally:
         if not before:
-            config.disable_op_determinism()
+            disable_op_determinism()
 
 
 @contextmanager
 def _ordered_variables() -> Iterator[None]:
-    """While the block runs, functions know their variables in the order in which these were made.
+    """While the block runs, functions list their variables in the order of creation.
 
-    TensorFlow (2.21, `framework/func_graph.py`) takes them from a set, in the order of their addresses in memory, and
-    Keras' `model.export` saves them so.
+    TensorFlow (2.21, `framework/func_graph.py`) takes them from a set, in the order of their memory addresses, and
+    Keras' `model.export` saves them in that order.
     """
     original = FuncGraph.variables
 
@@ -90,7 +94,7 @@ def _ordered_variables() -> Iterator[None]:
 
 
 def _number(variable: Any) -> tuple[int, str]:
-    """The number of a variable, counted by TensorFlow as it makes things: the end of its unique name."""
-    name = str(getattr(variable, "_unique_id", ""))
+    """The number at the end of a variable's unique name, which TensorFlow counts up."""
+    name = unique_name(variable)
     end = name.rpartition("_")[2]
     return int(end) if end.isdigit() else -1, name

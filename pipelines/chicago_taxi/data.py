@@ -1,4 +1,4 @@
-"""`python -m pipelines.chicago_taxi.data`: puts the taxi trips that the tfx wheel ships where data.dvc expects them."""
+"""`python -m pipelines.chicago_taxi.data`: copies the taxi trips from the tfx wheel to where data.dvc expects them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _IN_TFX = Path("examples/chicago_taxi_pipeline/data/simple/data.csv")
 
 
 def wheel_csv() -> Path:
-    """The trips in the installed tfx, which is found without importing it.
+    """The path of the trips in the installed tfx, found without importing it.
 
     Raises:
         UserError: tfx is not installed, or it no longer ships the trips.
@@ -38,13 +38,12 @@ def wheel_csv() -> Path:
 
 
 def put_taxi_data(checkout: Path, source: Path) -> Path:
-    """Copies the trips to `data/chicago_taxi/data.csv` of a checkout, whole or not at all.
+    """Copies the trips to `data/chicago_taxi/data.csv` of a checkout, atomically.
 
-    DVC's hash decides whether they are the right ones. A copy that is there already is only compared; what else lies in
-    `data/` is the user's.
+    The trips must match DVC's hash. An existing copy is only compared; other files in `data/` belong to the user.
 
     Raises:
-        DataError: The data differ from data.dvc: those of the source, or those that lie in the checkout.
+        DataError: The data differ from data.dvc: those of the source, or those in the checkout.
         UserError: The checkout has no data.dvc.
     """
     target = checkout / TARGET
@@ -66,7 +65,7 @@ def put_taxi_data(checkout: Path, source: Path) -> Path:
 
 
 def _check(output: TrackedOutput, target: Path, file: Path, what: str, fix: str) -> None:
-    """Whether a file is the trips that are tracked: alone, or beside others that the user has added."""
+    """Checks that a file is the tracked one, alone or beside files that the user has added."""
     hashes = {target: dvc_outputs.hash_file(file, output.algorithm)}
     found = dvc_outputs.listing_digest(output, hashes)
     if found != output.digest:
@@ -77,13 +76,13 @@ def _check(output: TrackedOutput, target: Path, file: Path, what: str, fix: str)
 
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    # The temporary file lies where DVC does not look, on the same file system as the target.
+    # The temporary file is outside the tracked folder, on the same file system as the target.
     with tempfile.TemporaryDirectory(prefix=".taxi-data-", dir=target.parents[2]) as folder:
         os.replace(shutil.copyfile(source, Path(folder) / target.name), target)
 
 
 def _keep_in_cache(checkout: Path, output: TrackedOutput, target: Path) -> None:
-    """Puts the trips and DVC's list of them into its cache, from which `data/chicago_taxi@<revision>` reads them."""
+    """Adds the trips and DVC's listing of them to its cache, from which `data/chicago_taxi@<revision>` reads them."""
     from dvc.fs import localfs
     from dvc.repo import Repo
 
@@ -96,7 +95,7 @@ def _keep_in_cache(checkout: Path, output: TrackedOutput, target: Path) -> None:
 
 
 def main() -> int:
-    """Puts the trips into this checkout."""
+    """Copies the trips into this checkout."""
     try:
         print(put_taxi_data(Path(__file__).parents[2], wheel_csv()))
     except TaxiwayError as error:

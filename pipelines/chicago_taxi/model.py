@@ -1,7 +1,7 @@
 """Will the passenger tip more than a fifth of the fare? A wide and deep model of the Chicago taxi trips.
 
-The two functions that TFX asks of a module: `preprocessing_fn` says how raw columns become features, and is saved
-with the model, so that training and serving cannot differ; `run_fn` trains the model and saves it.
+TFX expects two functions in a module. `preprocessing_fn` turns raw columns into features, and is saved with the model,
+so that training and serving cannot differ. `run_fn` trains the model and saves it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tfx_bsl.tfxio.dataset_options import TensorFlowDatasetOptions
 
-from components.trainer.fn_args import FnArgs
+from taxiway.dsl import FnArgs
 
 LABEL = "tips_xf"
 NUMBERS = ["trip_miles", "trip_seconds", "fare"]
 COORDINATES = ["pickup_latitude", "pickup_longitude", "dropoff_latitude", "dropoff_longitude"]
 WORDS = ["payment_type", "company"]
-CODES = {  # and how many there are of each
+CODES = {  # with the number of values of each
     "trip_start_hour": 24,
     "trip_start_day": 8,
     "trip_start_month": 13,
@@ -32,11 +32,11 @@ RARE_WORDS = 5
 CATEGORIES = dict.fromkeys(COORDINATES, BUCKETS) | dict.fromkeys(WORDS, VOCABULARY + RARE_WORDS) | CODES
 
 SETTINGS = {"seed": 1, "steps": 1000, "batch_size": 40, "learning_rate": 0.002, "hidden_units": [64, 32]}
-"""What a tuner's hyperparameters and the pipeline's `custom_config` may change."""
+"""A tuner's hyperparameters and the pipeline's `custom_config` override these."""
 
 
 def preprocessing_fn(inputs: dict[str, Any]) -> dict[str, tf.Tensor]:
-    """Turns raw columns into features: numbers are scaled, everything else becomes the number of a category."""
+    """Turns raw columns into features: scales numbers, and maps everything else to the index of a category."""
     raw = {name: _filled(column) for name, column in inputs.items()}
     fare, tips = _float(raw["fare"]), _float(raw["tips"])
 
@@ -53,10 +53,10 @@ def preprocessing_fn(inputs: dict[str, Any]) -> dict[str, tf.Tensor]:
 
 
 def _filled(column: Any) -> tf.Tensor:
-    """One value a row, `[rows]`; an empty one where the row has none."""
+    """One value per row, `[rows]`; 0 or "" if the row has none."""
     if isinstance(column, tf.SparseTensor):
-        one_a_row = tf.SparseTensor(column.indices, column.values, [column.dense_shape[0], 1])
-        column = tf.sparse.to_dense(one_a_row, "" if column.dtype == tf.string else 0)
+        one_per_row = tf.SparseTensor(column.indices, column.values, [column.dense_shape[0], 1])
+        column = tf.sparse.to_dense(one_per_row, "" if column.dtype == tf.string else 0)
     return tf.reshape(column, [-1])
 
 
@@ -65,7 +65,7 @@ def _float(column: tf.Tensor) -> tf.Tensor:
 
 
 def _transformed(name: str) -> str:
-    """Another name for another thing: evaluations slice by the raw columns."""
+    """The name of a feature, which differs from its raw column: evaluations slice by the raw columns."""
     return f"{name}_xf"
 
 
@@ -95,7 +95,7 @@ def run_fn(fn_args: FnArgs) -> None:
 
 
 def build_model(settings: dict[str, Any]) -> tf.keras.Model:
-    """A linear model of the categories beside a network of everything: one remembers, the other generalises."""
+    """A wide and deep model: a linear part that memorizes categories, and a network that generalizes."""
     layers = tf.keras.layers
     numbers = {name: layers.Input((), name=_transformed(name)) for name in NUMBERS}
     categories = {name: layers.Input((), name=_transformed(name), dtype="int64") for name in CATEGORIES}
@@ -120,7 +120,7 @@ def build_model(settings: dict[str, Any]) -> tf.keras.Model:
 
 
 class ServedModel(tf.Module):
-    """The model as it is saved, with the transform before it."""
+    """The model as it is saved, together with the transform graph."""
 
     def __init__(self, model: tf.keras.Model, transform: tft.TFTransformOutput) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class ServedModel(tf.Module):
         self.unlabelled = {name: column for name, column in self.columns.items() if name != "tips"}
 
     def signatures(self) -> dict[str, Any]:
-        """Probabilities for serialized tf.Examples and for plain columns; features and label for the evaluation."""
+        """Probabilities for serialized tf.Examples and for plain columns; features and labels for the evaluator."""
         examples = tf.TensorSpec([None], tf.string, name="examples")
         columns = {name: tf.TensorSpec([None], column.dtype, name) for name, column in self.unlabelled.items()}
         return {
@@ -144,7 +144,7 @@ class ServedModel(tf.Module):
         return self._predict(tf.io.parse_example(examples, self.unlabelled))
 
     def predict_columns(self, columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """The same for one tensor a column, `[rows]`, as JSON requests have them; 0 and "" stand for missing values."""
+        """The same for one tensor per column, `[rows]`, as in JSON requests; 0 and "" stand for missing values."""
         return self._predict({name: self._as_parsed(name, values) for name, values in columns.items()})
 
     def transform_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:

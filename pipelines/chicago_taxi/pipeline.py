@@ -8,7 +8,7 @@ from kfp import dsl
 
 from pipelines.chicago_taxi.eval_config import EVAL_CONFIG
 from pipelines.chicago_taxi.resources import PROFILES, STAGES
-from taxiway.dsl.definitions import (
+from taxiway.dsl import (
     Baseline,
     Evaluator,
     ExampleGen,
@@ -19,8 +19,8 @@ from taxiway.dsl.definitions import (
     StatisticsGen,
     Trainer,
     Transform,
+    resources,
 )
-from taxiway.dsl.resources import resources
 
 
 @dsl.pipeline(name="chicago-taxi")
@@ -65,7 +65,7 @@ def chicago_taxi(
     )
     model = trained.outputs["model"]
 
-    # The latest pushed model may change from run to run, so this step looks every time.
+    # The latest pushed model may change between runs, so this step is never cached.
     baseline = Baseline(candidate=model, destination=destination).set_caching_options(False)
     evaluated = Evaluator(
         examples=examples,

@@ -1,12 +1,11 @@
-"""What the taxi pipeline's stages need of a cluster.
+"""The cluster resources of the taxi pipeline's stages.
 
 taxiway compile chicago_taxi --profile gpu --profile cluster -o taxi.yaml
 """
 
-from taxiway.dsl.definitions import IMAGE
-from taxiway.dsl.resources import Resources, Secret, Toleration, Volume
+from taxiway.dsl import Resources, Secret, Toleration, Volume, image
 
-# Enough for the 15,002 trips of the example, and little enough for kind on a laptop.
+# Enough for the 15,002 trips of the example, and small enough for kind on a laptop.
 STAGES = {
     "example-gen": Resources(cpu="500m", memory="1Gi", memory_limit="2Gi"),
     "statistics-gen": Resources(cpu="500m", memory="2Gi", memory_limit="4Gi"),
@@ -26,24 +25,24 @@ _BUCKET = Resources(
 )
 
 PROFILES = {
-    # The trainer on nodes as NVIDIA's device plugin and feature discovery mark them.
+    # The trainer runs on nodes labeled by NVIDIA's device plugin and feature discovery.
     "gpu": {
         "trainer": Resources(
             cpu="4",
             memory="8Gi",
             memory_limit="16Gi",
             gpus=1,
-            image=IMAGE.replace("{kind}", "train-gpu"),
+            image=image("train-gpu"),
             node_selector={"nvidia.com/gpu.present": "true"},
             tolerations=(Toleration("nvidia.com/gpu"),),
         )
     },
-    # The claims of manifests/: --param data=/data/chicago_taxi --param destination=/models/chicago_taxi
+    # The volume claims in manifests/: --param data=/data/chicago_taxi --param destination=/models/chicago_taxi
     "cluster": {
         "example-gen": Resources(volumes=(Volume("taxiway-data", "/data"),)),
         "baseline": _MODELS,
         "pusher": _MODELS,
     },
-    # The secret of manifests/overlays/s3: --param data=s3://... --param destination=s3://...
+    # The secret for manifests/overlays/s3: --param data=s3://... --param destination=s3://...
     "s3": {"example-gen": _BUCKET, "baseline": _BUCKET, "pusher": _BUCKET},
 }

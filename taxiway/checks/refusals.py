@@ -90,7 +90,7 @@ def _of_leaf(pipeline: Pipeline, component: Json, given: Json, has_images: bool)
         yield f"{what} a volume claim, which only Kubernetes can"
     else:
         yield from _of_container(executor, component, has_images)
-        # A stage's data and credentials are this machine's own: see `taxiway.dsl.resources`.
+        # A stage's data and credentials are this machine's own: see `taxiway.dsl.cluster_resources`.
         if not spec.stage_name(executor):
             yield from _of_platform(pipeline.platform_of(component))
             yield from _of_sizes(given)

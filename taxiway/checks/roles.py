@@ -155,7 +155,7 @@ def _meaning(role: str) -> Meaning:
 @functools.cache
 def _declared() -> dict[str, Meaning]:
     """The roles that stages declare."""
-    roles = (port.role for stage in stages.STAGES for port in ports(stages.load(stage)))
+    roles = (port.role for name in stages.names() for port in ports(stages.load(name).function))
     return {role.name: Meaning(_checked_by(role.check)) for role in roles if role and role.check}
 
 
@@ -220,6 +220,7 @@ def _file_state(parameter: Parameter, digests: DigestStore) -> str:
 def _check_module(parameter: Parameter, names: KnownNames) -> Iterator[str]:
     if not parameter.value:
         return
+    user_modules.files(parameter.value)
     defined = user_modules.functions(parameter.value)
     if parameter.detail not in defined:
         near = difflib.get_close_matches(parameter.detail, defined, n=1)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from components.contract.errors import ServiceError, TaxiwayError
-from taxiway.kubeflow import pods
+from taxiway.kubeflow import details, native_tasks, pods, workflows
+from taxiway.kubeflow.details import PENDING, Seen
 from taxiway.kubeflow.host import Host
-from taxiway.kubeflow.nodes import Node, node_id, nodes
+from taxiway.kubeflow.nodes import Node, nodes
 from taxiway.language import spec
 from taxiway.language.spec import Pipeline
 from taxiway.lineage import kubeflow
@@ -27,7 +26,6 @@ from taxiway.storage.home import Home
 
 _ENDS = {"SUCCEEDED": State.SUCCEEDED, "FAILED": State.FAILED, "CANCELED": State.CANCELED, "SKIPPED": State.SKIPPED}
 _LINEAGE_STATES = {State.SUCCEEDED: "COMPLETE", State.FAILED: "FAILED"}
-_SHORTEST = 1.0  # seconds: no pod starts and ends in this time, so what took less came from the cache
 _PATIENCE = 120.0  # seconds without an answer, before the wait is given up
 
 
@@ -42,8 +40,10 @@ class _Watch:
     """What has been told of a run so far."""
 
     started: set[str] = field(default_factory=set)
+    launched: set[str] = field(default_factory=set)
     ended: set[str] = field(default_factory=set)
     reasons: set[str] = field(default_factory=set)
+    attempts: dict[str, int] = field(default_factory=dict)
 
 
 def follow(
@@ -89,7 +89,7 @@ def follow(
     except TaxiwayError as error:
         observer.run_left(run)
         raise type(error)(error.what, fix=f"{error.fix or 'look again later'}; the run goes on: {again}") from error
-    _finish(host, pipeline, run, document, observer)
+    _finish(host, pipeline, run, document, follower)
     observer.run_finished(run)
     return run
 
@@ -104,6 +104,7 @@ class _Follower:
         self._run = run
         self._observer = observer
         self._watch = _Watch()
+        self._workflow = ""
 
     def to_the_end(self, seconds: float) -> Any:
         """Looks again and again, and returns Kubeflow's last word."""
@@ -122,118 +123,121 @@ class _Follower:
     def _look(self) -> Any:
         with self._host.explained("read the run"):
             document = self._host.client.get_run(self._run_id)
-        details = (document.run_details and document.run_details.task_details) or []
-        for name, node, detail in _matched(self.nodes, details):
-            self._tell(name, node, detail, _workflow(details))
+        is_over = str(document.state) in _ENDS
+        for found in self._seen(document):
+            self._tell(found, is_over)
         return document
 
-    def _tell(self, name: str, node: Node, detail: Any, workflow: str) -> None:
-        if name in self._watch.ended:
+    def _seen(self, document: Any) -> list[Seen]:
+        """The tasks, from the run's details, or from the task API of a Kubeflow that has none."""
+        described = (document.run_details and document.run_details.task_details) or []
+        self._workflow = details.workflow_of(described) or self._workflow
+        if described:
+            return details.seen(self.nodes, described)
+        return native_tasks.seen(self.nodes, native_tasks.listed(self._host, self._run_id))
+
+    def _tell(self, found: Seen, is_over: bool) -> None:
+        if found.name in self._watch.ended:
             return
-        if name not in self._watch.started:
-            self._watch.started.add(name)
-            self._observer.task_started(name)
-            self._observer.task_launched(name)
-        state = _ENDS.get(str(detail.state))
+        state = _ENDS.get(found.state)
+        # What had begun when the run ended, and has no end of its own, does not run any more.
+        if is_over and not state:
+            return
+        self._tell_of_its_start(found, state)
         if state:
-            self._watch.ended.add(name)
-            self._run.tasks[name] = self._task(name, node, detail, state, workflow)
-            self._observer.task_finished(name, self._run.tasks[name])
+            self._watch.ended.add(found.name)
+            self._run.tasks[found.name] = self._task(found, state)
+            self._observer.task_finished(found.name, self._run.tasks[found.name])
         else:
-            self._tell_why_it_waits(name, node, node.pods(workflow, _children(detail)))
+            self._tell_why_it_waits(found)
 
-    def _task(self, name: str, node: Node, detail: Any, state: State, workflow: str) -> Task:
-        seconds = (detail.end_time - detail.start_time).total_seconds()
-        if state == State.SUCCEEDED and seconds <= _SHORTEST and "container" in node.executor:
-            state = State.CACHED
-        log = self._run.folder / "logs" / (re.sub(r"[^\w.-]+", "-", name) + ".log")
-        error = self._why_it_failed(node.pods(workflow, _children(detail)), log) if state == State.FAILED else ""
-        return Task(state, seconds=max(seconds, 0.0), error=error, log=log)
+    def _tell_of_its_start(self, found: Seen, state: State | None) -> None:
+        if found.name not in self._watch.started:
+            self._watch.started.add(found.name)
+            self._observer.task_started(found.name)
+        runs = found.state != PENDING and state != State.SKIPPED and not found.is_cached
+        if runs and found.name not in self._watch.launched:
+            self._watch.launched.add(found.name)
+            self._observer.task_launched(found.name)
+        if found.attempts > self._watch.attempts.setdefault(found.name, 1):
+            self._watch.attempts[found.name] = found.attempts
+            self._observer.remark(f"{found.name}: attempt {found.attempts}")
 
-    def _why_it_failed(self, names: list[str], log: Path) -> str:
+    def _task(self, found: Seen, state: State) -> Task:
+        log = self._run.folder / "logs" / (re.sub(r"[^\w.-]+", "-", found.name) + ".log")
+        error = self._why_it_failed(found, log) if state == State.FAILED else ""
+        ended = State.CACHED if found.is_cached and state == State.SUCCEEDED else state
+        return Task(ended, seconds=found.seconds, error=error, log=log)
+
+    def _why_it_failed(self, found: Seen, log: Path) -> str:
         """The pod, what ended it, and its last words; the whole log goes into a file."""
-        for pod in names:
+        log.write_text("")
+        for name in found.pods:
             try:
-                found = pods.pod(self._host, pod)
-                text = pods.log(self._host, self._run_id, pod)
+                pod = pods.pod(self._host, name)
+                text = pods.log(self._host, self._run_id, name)
             except TaxiwayError:
                 continue
-            outside = pods.ended_by(found) if found else ""
-            if text or outside:
+            outside = pods.ended_by(pod) if pod else ""
+            if (text or outside) and not pods.has_succeeded(pod):
                 log.write_text(text)
                 fix = pods.fix_of_end(outside, text)
-                said = (f"the pod {pod} failed", outside, pods.last_words(text), fix and f"  fix: {fix}")
+                said = (f"the pod {name} failed", outside, pods.last_words(text), fix and f"  fix: {fix}")
                 return "\n".join(filter(None, said))
-        log.write_text("")
-        return f"its pod has left no log; look for it with: {self._listing()}"
+        return self._why_no_pod_tells(found)
 
-    def _tell_why_it_waits(self, name: str, node: Node, names: list[str]) -> None:
-        pod = next(iter(names), "")
+    def _why_no_pod_tells(self, found: Seen) -> str:
+        """What Kubeflow, Argo's workflow or Kubernetes' events say of a pod that never was, or is gone."""
+        words = [found.error, *workflows.messages(self._host.pods, self._workflow, self._run_id, found.pods)]
+        words += [event for name in found.pods for event in pods.events(self._host, name)]
+        if said := "\n".join(dict.fromkeys(filter(None, words))):
+            fix = pods.fix_of(said, found.node.executor)
+            return said + (f"\n  fix: {fix}" if fix else "")
+        return f"its pod has left no log; see why with: {self._listing()}"
+
+    def _tell_why_it_waits(self, found: Seen) -> None:
+        name = next(iter(found.pods), "")
         try:
-            found = pods.pod(self._host, pod) if pod else None
+            pod = pods.pod(self._host, name) if name else None
+            reason = pods.waits_for(pod) if pod else ""
         except TaxiwayError:
             return
-        reason = pods.waits_for(found) if found else ""
         if reason and reason not in self._watch.reasons:
             self._watch.reasons.add(reason)
-            fix = pods.fix_of(reason, node.executor)
+            fix = pods.fix_of(reason, found.node.executor)
             hint = f"\n  fix: {fix}" if fix else ""
-            self._observer.remark(f"{name} waits: the pod {pod} cannot start: {reason}{hint}")
+            self._observer.remark(f"{found.name} waits: the pod {name} cannot start: {reason}{hint}")
 
     def _listing(self) -> str:
+        if self._workflow:
+            return f"kubectl --namespace {self._host.pods} describe workflow {self._workflow}"
         return f"kubectl --namespace {self._host.pods} get pods --selector pipeline/runid={self._run_id}"
 
-
-def _matched(known: list[Node], details: list[Any]) -> Iterator[tuple[str, Node, Any]]:
-    """What run details say of each task: its own entry, else that of its driver where this one failed."""
-    labelled = defaultdict(list)
-    for detail in details:
-        labelled[str(detail.display_name)].append(detail)
-    workflow = _workflow(details)
-    children = {node.name: node_id(workflow, f"{node.path}.executor") for node in known if not node.is_looped}
-    for node in known:
-        found = _own(node, labelled[node.label], children)
-        failed = [d for d in labelled[f"{node.label}-driver"] if str(d.state) == "FAILED"]
-        for turn, detail in enumerate(sorted(found or failed, key=lambda d: d.start_time)):
-            yield f"{node.name}[{turn}]" if node.is_looped else node.name, node, detail
+    def why_the_run_failed(self, document: Any) -> str:
+        """Kubeflow's own words, or where else to look."""
+        said = (document.error and document.error.message) or ""
+        said = said or "\n".join(workflows.messages(self._host.pods, self._workflow, self._run_id))
+        return said or f"the run did not succeed, and Kubeflow gave no reason; see: {self._listing()}"
 
 
-def _own(node: Node, found: list[Any], children: Mapping[str, str]) -> list[Any]:
-    """The entries of a task; where several tasks share a name, the child tells them apart, which only one has."""
-    if node.is_looped:
-        others = set(children.values())
-        return [detail for detail in found if not others & set(_children(detail))]
-    # An importer has no child.
-    own = [detail for detail in found if children[node.name] in _children(detail)]
-    return own or [detail for detail in found if "importer" in node.executor]
-
-
-def _workflow(details: list[Any]) -> str:
-    """The workflow's name, which every node's id begins with."""
-    children = (child for detail in details for child in _children(detail))
-    return next((child.rpartition("-")[0] for child in children), "")
-
-
-def _children(detail: Any) -> list[str]:
-    return [child.pod_name for child in detail.child_tasks or [] if child.pod_name]
-
-
-def _finish(host: Host, pipeline: Pipeline, run: Run, document: Any, observer: Observer) -> None:
+def _finish(host: Host, pipeline: Pipeline, run: Run, document: Any, follower: _Follower) -> None:
     """Puts into the run how it ended and what came out, and copies its lineage."""
     run.state = _ENDS[str(document.state)]
     run.seconds = max((document.finished_at - document.created_at).total_seconds(), 0.0)
     if run.state != State.SUCCEEDED:
         run.exit_status = 1
-        run.error = (document.error and document.error.message) or "the run did not succeed, and Kubeflow says not why"
-    for node in nodes(pipeline):
-        if run.state == State.SUCCEEDED and not node.is_looped and node.name not in run.tasks:
-            run.tasks[node.name] = Task(State.SKIPPED)
-            observer.task_finished(node.name, run.tasks[node.name])
-    tasks = kubeflow.tasks_of(document.run_id, lambda path, body: _posted(host, path, body))
+        run.error = follower.why_the_run_failed(document)
+    tasks = _results(host, pipeline, document.run_id)
     for task in tasks:
         if task.name in run.tasks:
             run.tasks[task.name].outputs = task.outputs
     _record(pipeline, run, document, tasks)
+
+
+def _results(host: Host, pipeline: Pipeline, run_id: str) -> list[kubeflow.RemoteTask]:
+    """What went in and out of the tasks: from ML Metadata, or from the task API of a Kubeflow that has none."""
+    found = kubeflow.tasks_of(run_id, lambda path, body: _posted(host, path, body))
+    return found or native_tasks.results(nodes(pipeline), native_tasks.listed(host, run_id))
 
 
 def _posted(host: Host, path: str, body: bytes) -> bytes:

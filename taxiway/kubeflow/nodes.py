@@ -1,19 +1,12 @@
-"""The tasks of a pipeline as Argo's nodes: what Kubeflow's run details name, and the pods behind them.
-
-Source: kubeflow/pipelines, backend/src/v2/compiler/argocompiler (the templates), backend/src/common/util/workflow.go
-(pods' names); argo-workflows, workflow/common (nodes' ids).
-"""
+"""The tasks of a pipeline by their places in the graph that Kubeflow makes of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from taxiway.language import spec
 from taxiway.language.spec import Json, Pipeline
-
-_IMPL = "system-container-impl"
-"""The template of what runs a task's container."""
 
 
 @dataclass(frozen=True)
@@ -22,71 +15,36 @@ class Node:
 
     Attributes:
         name: The task's name in a run: `transform`, `sub/transform`.
-        path: Where Argo's graph has it: `root.sub.transform`; groups count.
+        path: Where Kubeflow's graph has it: `root.sub.transform`; groups count.
         executor: Its executor in the compiled pipeline.
-        attempts: How often it may be tried.
-        is_looped: Whether it may run several times.
+        attempts: How often the pipeline lets it be tried.
+        loops: How many loops it is in.
+        types: The declared types of its parameters, by name.
     """
 
     name: str
     path: str
     executor: Json
     attempts: int = 1
-    is_looped: bool = False
-
-    @property
-    def label(self) -> str:
-        """What run details call it."""
-        return self.path.rpartition(".")[2]
-
-    def pods(self, workflow: str, children: Iterable[str] = ()) -> list[str]:
-        """The pods that may have run it, the latest first; its driver's last.
-
-        Args:
-            workflow: The workflow's name.
-            children: What run details have below it. In a loop only they tell its turns apart, and the attempts of a
-                turn nothing does.
-        """
-        if self.is_looped:
-            return [_named(workflow, _IMPL, child) for child in children if self.attempts == 1]
-        if "importer" in self.executor:
-            return [_pod(workflow, "system-importer", self.path)]
-        driver = _pod(workflow, "system-container-driver", f"{self.path}-driver")
-        if self.attempts == 1:
-            return [_pod(workflow, _IMPL, f"{self.path}.executor"), driver]
-        tries = (f"{self.path}.executor({attempt})" for attempt in reversed(range(self.attempts)))
-        return [*(_pod(workflow, f"retry-{_IMPL}", path) for path in tries), driver]
+    loops: int = 0
+    types: Mapping[str, str] = field(default_factory=dict)
 
 
 def nodes(pipeline: Pipeline) -> list[Node]:
     """Every container and importer of a pipeline, in the order in which they depend on each other."""
-    return list(_nodes(pipeline, pipeline.root, "", "root", False))
+    return list(_nodes(pipeline, pipeline.root, "", "root", 0))
 
 
-def node_id(workflow: str, path: str) -> str:
-    """Argo's id of a node: the workflow's name, and the FNV-1a hash of the node's full name."""
-    value = 0x811C9DC5
-    for byte in f"{workflow}.{path}".encode():
-        value = (value ^ byte) * 0x01000193 & 0xFFFFFFFF
-    return f"{workflow}-{value}"
-
-
-def _pod(workflow: str, template: str, path: str) -> str:
-    return _named(workflow, template, node_id(workflow, path))
-
-
-def _named(workflow: str, template: str, node: str) -> str:
-    return f"{workflow}-{template}-{node.rpartition('-')[2]}"
-
-
-def _nodes(pipeline: Pipeline, component: Json, prefix: str, path: str, is_looped: bool) -> Iterator[Node]:
+def _nodes(pipeline: Pipeline, component: Json, prefix: str, path: str, loops: int) -> Iterator[Node]:
     dag = component["dag"]
     for name in spec.ordered(dag):
         task = dag["tasks"][name]
         inner = pipeline.component(task)
+        around = loops + ("parameterIterator" in task or "artifactIterator" in task)
         if "dag" in inner:
-            turns = is_looped or "parameterIterator" in task or "artifactIterator" in task
-            yield from _nodes(pipeline, inner, spec.child_name(prefix, name, task), f"{path}.{name}", turns)
+            yield from _nodes(pipeline, inner, spec.child_name(prefix, name, task), f"{path}.{name}", around)
         else:
             attempts = 1 + int(task.get("retryPolicy", {}).get("maxRetryCount", 0))
-            yield Node(prefix + name, f"{path}.{name}", pipeline.executor(inner), attempts, is_looped)
+            parameters = inner.get("inputDefinitions", {}).get("parameters", {})
+            types = {name: str(definition.get("parameterType")) for name, definition in parameters.items()}
+            yield Node(prefix + name, f"{path}.{name}", pipeline.executor(inner), attempts, around, types)

@@ -8,22 +8,28 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from components.contract.errors import TaxiwayError
 from taxiway.kubeflow.host import Host
 
 _LAST_LINES = 20
 # What Kubeflow's launcher and Argo's executor add behind the stage's own words.
 _NOT_OURS = re.compile(r"[IWEF]\d{4} |time=|Error: exit status|panic: ")
-_MENDS = (
+_FIXES = (
     (r"persistentvolumeclaim \"?([\w.-]+)\"? not found", "make the claim {0} in the namespace; manifests/ has ours"),
     (r"secret \"?([\w.-]+)\"? not found", "make the secret {0} in the namespace"),
     (r"ErrImagePull|ImagePullBackOff|InvalidImageName", "push the image to where the nodes can pull it, or load it"),
+    (
+        r"violates PodSecurity",
+        "set DEFAULT_SECURITY_CONTEXT_RUN_AS_NON_ROOT=true on Kubeflow's API server (docs/operations/kubeflow.md)",
+    ),
+    (r"exceeded quota", "ask for less in the pipeline's resources, or for a larger ResourceQuota of the namespace"),
     (r"Insufficient (cpu|memory)", "ask for less {0} in the pipeline's resources, or add a node"),
 )
-_MENDS_OF_ENDS = (
+_FIXES_OF_ENDS = (
     (r"^OOMKilled", "give it more in the pipeline's resources (memory_limit)"),
     (r"exec format error", "build the image for the nodes' processors, or choose other nodes by node_selector"),
 )
-_GPU_MEND = (
+_GPU_FIX = (
     "no node has what it asks for: add one with a free GPU, NVIDIA's device plugin and feature discovery, "
     "or compile without the profile that asks for it"
 )
@@ -54,8 +60,8 @@ def fix_of(reason: str, executor: dict[str, Any]) -> str:
     """What lets a pod start that waits for a reason; empty where that is not known."""
     gpu = executor.get("container", {}).get("resources", {}).get("accelerator", {})
     if gpu and re.search(r"nvidia.com/gpu|accelerator|node affinity|untolerated taint", reason):
-        return _GPU_MEND
-    for pattern, fix in _MENDS:
+        return _GPU_FIX
+    for pattern, fix in _FIXES:
         if match := re.search(pattern, reason):
             return fix.format(*match.groups())
     return ""
@@ -68,7 +74,7 @@ def fix_of_end(outside: str, text: str) -> str:
         outside: What ended its pod from outside.
         text: What the pod printed.
     """
-    for pattern, fix in _MENDS_OF_ENDS:
+    for pattern, fix in _FIXES_OF_ENDS:
         if re.search(pattern, f"{outside}\n{text[-1000:]}"):
             return fix
     return ""
@@ -81,6 +87,20 @@ def ended_by(found: dict[str, Any]) -> str:
         return _joined(status)
     states = [container.get("state", {}).get("terminated", {}) for container in _containers(status)]
     return next((f"{state['reason']}: it used more memory than it may" for state in states if _was_killed(state)), "")
+
+
+def has_succeeded(found: dict[str, Any] | None) -> bool:
+    """Whether a pod is known to have done its work; its log then says nothing of a failure."""
+    return found is not None and found["status"].get("phase") == "Succeeded"
+
+
+def events(host: Host, name: str) -> list[str]:
+    """Kubernetes' warnings about a pod, the latest last; empty where nobody can tell."""
+    try:
+        found = host.get_json("k8s/pod/events", podname=name, podnamespace=host.pods) or {}
+    except TaxiwayError:
+        return []
+    return [_joined(event) for event in found.get("items", []) if event.get("type") == "Warning"]
 
 
 def log(host: Host, run_id: str, name: str) -> str:

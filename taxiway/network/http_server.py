@@ -1,15 +1,27 @@
-"""An HTTP server that answers with TF Serving's JSON, `{"error": ...}`, also where no application saw the request."""
+"""What our HTTP servers share: bodies read within limits, and errors as TF Serving's JSON, `{"error": ...}`."""
 
 from __future__ import annotations
 
 import asyncio
+import gzip
 import logging
+from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 import orjson
 from aiohttp import web
+from aiohttp.http_exceptions import PayloadEncodingError
+
+CLIENT_LEFT = 499
+"""nginx's status of a request whose client has closed the connection."""
+
+_COMPRESSED_BYTES = 16 << 10
+"""Answers from here on are compressed for clients that take gzip; below, it costs more than it saves."""
+
+_THREAD_BYTES = 1 << 20
+"""Bodies from here on are worked on in a thread, so that others are answered meanwhile."""
 
 _log = logging.getLogger(__name__)
 
@@ -19,6 +31,72 @@ def error(message: str, status: int, **headers: str) -> web.Response:
     text = message.encode("utf-8", "replace").decode()  # a path may hold bytes that are no text
     body = orjson.dumps({"error": text})
     return web.Response(body=body, status=status, content_type="application/json", headers=headers)
+
+
+class RefusedError(Exception):
+    """A request that is refused before its content counts: 400, 404, 405, 408, 413, 499."""
+
+    def __init__(self, status: int, message: str, **headers: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = headers
+
+
+def _takes_gzip(request: web.Request) -> bool:
+    offers = (offer.partition(";") for offer in request.headers.get("Accept-Encoding", "").split(","))
+    return any(
+        name.strip().lower() == "gzip" and weight.strip().lower().rstrip("0.") not in ("q=", "q")
+        for name, _, weight in offers
+    )
+
+
+async def compressed(response: web.Response, request: web.Request) -> web.Response:
+    """The answer, with a large body compressed where the client takes that."""
+    body = response.body
+    if isinstance(body, bytes) and len(body) >= _COMPRESSED_BYTES:
+        response.headers["Vary"] = "Accept-Encoding"
+        if _takes_gzip(request):
+            response.body = await asyncio.to_thread(gzip.compress, body, 1)
+            response.headers["Content-Encoding"] = "gzip"
+    return response
+
+
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise RefusedError(413, f"The request's body is larger than {limit} bytes")
+
+
+async def read(request: web.Request, limit: int, patience: float) -> bytes:
+    """The request's body, decompressed.
+
+    Raises:
+        RefusedError: 413: larger than the limit; 408: nothing more came for so many seconds; 400: it is not what its
+            Content-Encoding says; 499: the client left.
+    """
+    _check_size(request.content_length or 0, limit)
+    loop = asyncio.get_running_loop()
+    body = bytearray()
+    try:
+        async with asyncio.timeout(patience) as waiting:
+            async for chunk in request.content.iter_any():
+                waiting.reschedule(loop.time() + patience)
+                body += chunk
+                _check_size(len(body), limit)
+    except TimeoutError as error:
+        raise RefusedError(408, f"The request's body did not go on for {patience:g} s") from error
+    except (PayloadEncodingError, web.RequestPayloadError) as error:
+        encoding = request.headers.get("Content-Encoding", "")
+        raise RefusedError(
+            400, f"The request's body cannot be read as its Content-Encoding says: {encoding}"
+        ) from error
+    except ConnectionError as error:
+        raise RefusedError(CLIENT_LEFT, "The client closed the connection") from error
+    return bytes(body)
+
+
+async def computed(size: int, work: Callable[..., Any], *arguments: Any) -> Any:
+    """The result of `work` on a body, or tensors, of so many bytes."""
+    return await asyncio.to_thread(work, *arguments) if size >= _THREAD_BYTES else work(*arguments)
 
 
 class Runner(web.AppRunner):

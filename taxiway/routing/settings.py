@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import yaml
 
 from components.contract.errors import UserError
-from taxiway.network.certificates import require_loadable
+from taxiway.network.tls import Tls, loadable
 
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s/:]+):(\d{1,5})")
 _KEY = re.compile(r"(header|feature):(.+)")
@@ -21,21 +21,6 @@ _Kind = TypeVar("_Kind")
 
 Weights = dict[str, float]
 """By the name of the target."""
-
-
-@dataclass(frozen=True)
-class Tls:
-    """Certificate files, PEM.
-
-    Attributes:
-        cert: The own certificate; of a listener, or of the proxy as a backend's client.
-        key: The key of that certificate.
-        ca: The authority that the other side is known by; a listener with one refuses clients without a certificate.
-    """
-
-    cert: str = ""
-    key: str = ""
-    ca: str = ""
 
 
 @dataclass(frozen=True)
@@ -163,12 +148,13 @@ def _typed(found: Mapping[str, Any], kind: type[_Kind], where: str) -> _Kind:
 def _tls(given: Any, where: str, *, listener: bool = False) -> Tls | None:
     if given is None:
         return None
-    tls = _typed(_only_known(given, Tls, where), Tls, where)
-    if listener and not tls.cert:
+    found = _only_known(given, Tls, where)
+    for name, value in found.items():
+        if not isinstance(value, str):
+            raise UserError(f"{where}.{name} is {value!r}", fix="write the path of a PEM file")
+    if listener and not found.get("cert"):
         raise UserError(f"{where}.cert is missing", fix="name the proxy's own certificate")
-    cert, key, ca = (Path(file) if file else None for file in (tls.cert, tls.key, tls.ca))
-    require_loadable(cert, key, ca, where)
-    return tls
+    return loadable(where, **{name: Path(value) for name, value in found.items() if value})
 
 
 def require_address(text: Any, where: str) -> str:

@@ -34,6 +34,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from components.execution import stages
 from components.processes import children, preload
 from components.processes.preload import Layer
 from taxiway.packages import environments
@@ -57,7 +58,7 @@ class Server:
         """Loads this layer's libraries, starts the layers below, and answers requests until the runner is gone."""
         # Nothing that an import makes is garbage; looking for some takes an eighth of its time.
         gc.disable()
-        for module in self._layer.modules:
+        for module in self._layer.libraries.modules:
             _load(module)
         # A handler, so that the runner hears of an end at once.
         signal.signal(signal.SIGCHLD, lambda *_: self._reap())
@@ -183,7 +184,7 @@ def main(tree: str) -> None:
     """Serves on standard input and output; what libraries print goes to standard error."""
     answers = os.dup(1)
     os.dup2(2, 1)
-    Server(getattr(preload, tree), requests=os.dup(0), answers=answers).serve()
+    Server(preload.trees(stages.in_order())[tree], requests=os.dup(0), answers=answers).serve()
 
 
 if __name__ == "__main__":

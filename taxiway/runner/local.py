@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from components.contract.errors import ServiceError
-from components.execution import provenance
+from components.execution import provenance, stages
 from components.processes import preload
 from taxiway.packages import environments
 from taxiway.runner.launcher import Ended, Job, ended
@@ -197,7 +197,8 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
 
 
 def _tree(stage: str) -> str:
-    return "HEAVY" if preload.HEAVY.serves(stage) else "LIGHT"
+    # One that is none, as in a pipeline of another version, is refused by its own process.
+    return preload.tree(stages.load(stage)) if stage in stages.names() else preload.LIGHT
 
 
 class _Server:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from components.contract.errors import UserError
 
-PAGE = "docs/serving-flags.md"
+PAGE = "docs/serving/flags.md"
 
 
 @dataclass(frozen=True)

@@ -103,18 +103,15 @@ class Metrics:
 
         # Looking a child up takes longer than counting.
         self._latency_of = functools.cache(self._latency.labels)
-        self._runtime_of = functools.cache(self._runtime.labels)
-        self._examples_of = functools.cache(self._examples.labels)
 
     def request(self, model: str, api: str, entrypoint: str, status: str, seconds: float) -> None:
         """Counts an answered request; the model is one that is configured, or ""."""
         self._requests.add(model, status)
         self._latency_of(model, api, entrypoint).observe(seconds * 1e6)
 
-    def call(self, model: str, rows: int, seconds: float) -> None:
-        """Counts a call of the model."""
-        self._runtime_of(model, "Predict", "TF1").observe(seconds * 1e6)
-        self._examples_of(model).observe(rows)
+    def of_calls(self, model: str) -> tuple[Histogram, Histogram]:
+        """What observes a model's calls: their microseconds, and their rows."""
+        return self._runtime.labels(model, "Predict", "TF1"), self._examples.labels(model)
 
     def logged(self, model: str, status: str) -> None:
         """Counts a request that was to be logged."""

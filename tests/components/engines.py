@@ -6,11 +6,8 @@ Each container or pod is a `tests.components.tiny_server`, told what to do by th
 from __future__ import annotations
 
 import json
-import os
 import re
 import socketserver
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests import forked
 
 TINY = "tests.components.tiny_server"
 
@@ -31,24 +30,15 @@ class Containers:
         self.made: dict[str, dict[str, Any]] = {}
         self.bodies: list[dict[str, Any]] = []
         self.removed: list[str] = []
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes: dict[str, forked.Process] = {}
 
     def make(self, name: str, body: dict[str, Any]) -> None:
         self.made[name] = body
         self.bodies.append(body)
 
     def start(self, name: str, base: str, port: int, environment: dict[str, str]) -> None:
-        command = ["-m", TINY, "serve", base, "--port", str(port), "--rest-port", "0"]
-        if environment.get("TINY_FAULT") == "start":
-            # The same as the tiny server, without its imports.
-            command = ["-c", "print('a tiny server starts', flush=True); exit('no port is free')"]
-        with self.log(name).open("wb") as log:
-            self._processes[name] = subprocess.Popen(
-                [sys.executable, *command, "--address-file", str(self.address_file(name))],
-                env={**os.environ, **environment},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        words = ["serve", base, "--port", str(port), "--rest-port", "0", "--address-file", str(self.address_file(name))]
+        self._processes[name] = forked.Process(TINY, words, self.log(name), environment)
 
     def log(self, name: str) -> Path:
         return self.folder / f"{name}.log"

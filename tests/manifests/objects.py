@@ -16,10 +16,13 @@ import yaml
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 BUILDS = ("base", *sorted(f"overlays/{path.name}" for path in (MANIFESTS / "overlays").iterdir()))
-SINGLE_NODE = ("overlays/kind", "overlays/minikube")
+SINGLE_NODE = tuple(name for name in BUILDS if name.startswith(("overlays/kind", "overlays/minikube")))
 NAMESPACE = "taxiway"
 
 Object = Mapping[str, Any]
+
+# What `taxiway serve` calls otherwise.
+_THEIRS = {"rest_port": "rest_api_port", "config": "model_config_file"}
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,14 @@ class Pod:
     @property
     def server(self) -> Object:
         """The container that serves the models."""
-        return next(each for each in self.spec["containers"] if each["command"] == ["tensorflow_model_server"])
+        return next(each for each in self.spec["containers"] if each["name"] in ("tf-serving", "kserve-container"))
 
     @property
     def arguments(self) -> dict[str, str]:
-        """The server's, by name."""
-        return dict(argument.removeprefix("--").split("=", 1) for argument in self.server["args"])
+        """The server's, by TF Serving's names."""
+        flags = (argument.removeprefix("--").partition("=") for argument in self.server["args"] if "--" in argument)
+        given = {name.replace("-", "_"): value for name, _, value in flags}
+        return {_THEIRS.get(name, name): value for name, value in given.items()}
 
     @property
     def ports(self) -> dict[str, int]:

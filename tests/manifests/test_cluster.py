@@ -157,6 +157,15 @@ def test_minikube_takes_the_same_way(machine: Machine) -> None:
     )
 
 
+def test_our_own_server_in_place_of_tf_serving_s(machine: Machine) -> None:
+    done = machine.run("kind", "up", SERVER="taxiway-serve")
+    assert done.returncode == 0, done.stderr
+    _in_order(machine.calls(), "apply -k manifests/overlays/kind-taxiway-serve")
+    done = machine.run("kind", "up", SERVER="none")
+    assert done.returncode == 1
+    assert "there is no manifests/overlays/kind-none, which SERVER=none names" in done.stderr
+
+
 def test_down_removes_this_cluster_and_needs_no_engine(machine: Machine) -> None:
     (machine.programs / "docker").unlink()
     assert machine.run("kind", "down").returncode == 0

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from taxiway.dsl.definitions import ExampleGen, ExampleValidator, SchemaGen, StatisticsGen
+from taxiway.dsl import ExampleGen, ExampleValidator, SchemaGen, StatisticsGen
 
 
 @dsl.pipeline(name="early")

@@ -219,7 +219,9 @@ def test_the_transformed_examples_are_what_the_graph_makes(stored: Stored) -> No
         pq.read_table(f"{stored[output].uri}/Split-eval").combine_chunks().to_batches()[0]
         for output in ("example-gen.examples", "transform.transformed_examples")
     )
-    for name, values in _transformed(graph, pa.table(to_tfxio_form(raw))).items():
+    made = _transformed(graph, pa.table(to_tfxio_form(raw)))
+    assert made.keys() == set(written.schema.names)
+    for name, values in made.items():
         column = to_tfxio_form(written)[name].flatten().to_numpy()
         np.testing.assert_allclose(column, np.ravel(values), rtol=1e-6, err_msg=name)
 

@@ -80,7 +80,7 @@ def inputs(raw: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
 
 @pytest.fixture(scope="module")
 def outputs(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return trained(inputs, OURS, tmp_path_factory.mktemp("trainer"))
+    return trained(inputs, OURS, tmp_path_factory.mktemp("trainer"), train_steps=300)
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +120,8 @@ def weights(model: Artifact) -> list[np.ndarray]:
     return [variable.numpy() for variable in load(model).model.trainable_variables]
 
 
+# test_trainer_determinism.py has a smaller model.
+@pytest.mark.slow
 def test_the_same_data_make_the_same_weights(inputs: Inputs, tmp_path: Path) -> None:
     one, same = (
         weights(trained(inputs, OURS, tmp_path / name, train_steps=20, eval_steps=1)["model"])
@@ -134,6 +136,8 @@ def test_warm_start(inputs: Inputs, outputs: dict[str, Any], held_out: pa.Record
     assert auc(*evaluate(trained(warm, OURS, tmp_path, **hardly)["model"], held_out)) > 0.94
 
 
+# test_chicago_taxi.py has it in a pipeline.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Exception encountered when calling layer|Input dict contained keys:UserWarning")
 def test_tfx_own_module_runs_in_its_place_unmodified(raw: Inputs, held_out: pa.RecordBatch, tmp_path: Path) -> None:
     spec = importlib.util.find_spec(TFX)

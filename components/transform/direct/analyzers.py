@@ -22,17 +22,17 @@ from tensorflow_transform import analyzer_nodes, analyzers, nodes, tf_utils
 
 from components.contract.errors import DataError
 from components.data import tfrecord
+from components.upstream import tft
+from components.upstream.tft import VocabularyOrdering
 
 Batch = tuple[np.ndarray, ...]
 Deferred = Callable[[], Any]
 Entry = tuple[Any, Any]
 """A vocabulary's indicator (count, weight, or information with frequency) and token."""
 
-_Ordering = analyzers._VocabOrderingType
-
 
 class NotDirectError(Exception):
-    """A node that only Beam can evaluate; its text says which."""
+    """Only Beam can evaluate a node; the message names it."""
 
 
 class Accumulator(Protocol):
@@ -64,7 +64,7 @@ class _CombinedPerKey:
 
     def __init__(self, operation: analyzer_nodes.CacheableCombinePerKeyAccumulate) -> None:
         self._combiner = operation.combiner
-        # A sketch takes many values at once; the others combine their rows elementwise.
+        # A sketch takes many values at once; the other combiners combine rows elementwise.
         self._rows = _rows_of_key if isinstance(self._combiner, analyzers.QuantilesCombiner) else _rows
         self._states: dict[Any, Any] = {}
 
@@ -129,7 +129,7 @@ class _Informed:
         self._means: dict[Any, Any] = {}
 
     def add(self, batch: Batch) -> None:
-        for token, mean in _beam_impls()._flatten_to_key_and_means_accumulator_list(batch, self._weighted):
+        for token, mean in tft.means_by_token(batch, self._weighted):
             state = self._means[token] if token in self._means else self._combiner.create_accumulator()
             self._means[token] = self._combiner.add_input(state, mean)
 
@@ -143,22 +143,15 @@ def _means(weighted: bool) -> analyzers.WeightedMeanAndVarCombiner:
     )
 
 
-def _beam_impls() -> Any:
-    """TFT's own arithmetic for what few functions ask of it; its module loads Beam, though no pipeline is built."""
-    from tensorflow_transform.beam import analyzer_impls
-
-    return analyzer_impls
-
-
 def _vocabulary_accumulator(operation: analyzer_nodes.VocabularyAccumulate) -> Accumulator:
     match operation.vocab_ordering_type:
-        case _Ordering.FREQUENCY:
+        case VocabularyOrdering.FREQUENCY:
             return _Counted()
-        case _Ordering.WEIGHTED_FREQUENCY:
+        case VocabularyOrdering.WEIGHTED_FREQUENCY:
             return _Weighed()
-        case _Ordering.MUTUAL_INFORMATION:
+        case VocabularyOrdering.MUTUAL_INFORMATION:
             return _Informed(weighted=False)
-        case _Ordering.WEIGHTED_MUTUAL_INFORMATION:
+        case VocabularyOrdering.WEIGHTED_MUTUAL_INFORMATION:
             return _Informed(weighted=True)
         case other:
             raise NotDirectError(f"vocabulary ordering {other}")
@@ -192,7 +185,7 @@ class Plan(nodes.Visitor):
         """One deferred value for every output of a node; a source of tensors yields the tensors themselves.
 
         Raises:
-            NotDirectError: The node has no evaluation here.
+            NotDirectError: Only Beam can evaluate the node.
         """
         kind = type(operation_def)
         if kind is analyzer_nodes.TensorSource:
@@ -268,13 +261,12 @@ def _join_boundaries(_: nodes.OperationDef, boundaries: np.ndarray) -> tuple[np.
         raise DataError(
             "tft.bucketize_per_key finds no buckets: there are no rows", fix="analyze a split that has rows"
         )
-    joined: tuple[np.ndarray, ...] = _beam_impls()._join_boundary_rows(boundaries)
-    return joined
+    return tft.join_boundary_rows(boundaries)
 
 
 def _merge_vocabulary(operation: analyzer_nodes.VocabularyMerge, tokens: dict[Any, Any]) -> tuple[list[Entry]]:
     match operation.vocab_ordering_type:
-        case _Ordering.MUTUAL_INFORMATION | _Ordering.WEIGHTED_MUTUAL_INFORMATION:
+        case VocabularyOrdering.MUTUAL_INFORMATION | VocabularyOrdering.WEIGHTED_MUTUAL_INFORMATION:
             return (_informed_entries(operation, tokens),)
     return ([(count, token) for token, count in tokens.items()],)
 
@@ -282,7 +274,7 @@ def _merge_vocabulary(operation: analyzer_nodes.VocabularyMerge, tokens: dict[An
 def _informed_entries(operation: analyzer_nodes.VocabularyMerge, means: dict[Any, Any]) -> list[Entry]:
     if not means:
         return []
-    combiner = _means(operation.vocab_ordering_type == _Ordering.WEIGHTED_MUTUAL_INFORMATION)
+    combiner = _means(operation.vocab_ordering_type == VocabularyOrdering.WEIGHTED_MUTUAL_INFORMATION)
     means = {token: _extract(combiner, mean) for token, mean in means.items()}
     sentinels = (tf_utils.GLOBAL_Y_COUNT_SENTINEL_STRING, tf_utils.GLOBAL_Y_COUNT_SENTINEL_INT)
     overall = next(mean for token, mean in means.items() if token in sentinels)
@@ -290,7 +282,7 @@ def _informed_entries(operation: analyzer_nodes.VocabularyMerge, means: dict[Any
     if least is None:
         least = analyzers.calculate_recommended_min_diff_from_avg(overall.count * overall.weight)
     information = functools.partial(
-        _beam_impls()._calculate_mutual_information_for_feature_value,
+        tft.mutual_information(),
         global_accumulator=overall,
         use_adjusted_mutual_info=operation.use_adjusted_mutual_info,
         min_diff_from_avg=least,
@@ -332,7 +324,7 @@ def _reaches(indicator: Any, least_frequency: float, least_informativeness: floa
 
 
 def _encoded(operation: analyzer_nodes.VocabularyPrune, entries: Iterable[Entry]) -> list[Entry]:
-    """Entries with one number and the token as it stands in the file."""
+    """Entries with one number, and the token as written to the file."""
     numbers = ((value[0] if isinstance(value, tuple) else value, token) for value, token in entries)
     if operation.input_dtype == tf.string.name:
         return list(numbers)
@@ -340,7 +332,7 @@ def _encoded(operation: analyzer_nodes.VocabularyPrune, entries: Iterable[Entry]
 
 
 def _placeholder(dtype: str) -> Entry:
-    """What TFT writes into a vocabulary that has no token: an empty file cannot be looked up in."""
+    """What TFT writes into a vocabulary without tokens, because a lookup table cannot read an empty file."""
     return analyzers.get_empy_vocabulary_dummy_value(dtype)  # type: ignore[no-any-return]
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pyarrow as pa
 import tensorflow_transform as tft
 from tensorflow_metadata.proto.v0 import schema_pb2
-from tensorflow_transform import impl_helper
 from tensorflow_transform.saved import saved_transform_io_v2
 from tfx_bsl.coders import example_coder
 
 from components.transform.direct.tracing import evaluated
 from components.transform.raw_examples import RawExamples, TensorBatch
+from components.upstream.tft import make_tensor_to_arrow_converter
 
 
 class FeatureForm:
@@ -33,7 +33,7 @@ class FeatureForm:
     @property
     def arrow_schema(self) -> pa.Schema:
         """The columns in that form."""
-        transformed = impl_helper.make_tensor_to_arrow_converter(self._schema).arrow_schema()
+        transformed = make_tensor_to_arrow_converter(self._schema).arrow_schema()
         return self(pa.RecordBatch.from_pylist([], transformed)).schema
 
     @functools.cached_property
@@ -60,7 +60,7 @@ class Transform:
         schema = output.transformed_metadata.schema
         self._model = saved_transform_io_v2.SavedModelLoader(output.transform_savedmodel_dir)
         self._model.finalize(list(raw.read_specs), list(self._model.structured_outputs))
-        self._converter = impl_helper.make_tensor_to_arrow_converter(schema)
+        self._converter = make_tensor_to_arrow_converter(schema)
         self.as_features = FeatureForm(schema)
 
     def __call__(self, batch: TensorBatch) -> pa.RecordBatch:

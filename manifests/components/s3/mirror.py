@@ -1,7 +1,7 @@
-"""`python mirror.py STORE FOLDER MODELS_CONFIG`: keeps the latest versions of a model store in a folder.
+"""`python mirror.py STORE FOLDER MODELS_CONFIG`: mirrors the latest versions of a model store in a folder.
 
-For servers that read folders only. A version appears by one rename, after its content was compared with the digest
-that the pusher recorded. One that was taken back in the store goes, once what answers instead is there.
+For servers that read only folders. A version appears by one rename, after its content was compared with the digest that
+the pusher recorded. A version that was rolled back in the store is removed once its replacement is there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _STAGING = ".mirroring-"
 
 
 def models(config: str) -> list[str]:
-    """The folders' names of the models in a models.config, from their base paths."""
+    """The folder names of the models in a models.config, from their base paths."""
     return [PurePosixPath(path).name for path in re.findall(r"""^\s*base_path:\s*["']([^"']+)["']""", config, re.M)]
 
 
@@ -38,7 +38,7 @@ def _fetch(version: Version, folder: Path) -> None:
     shutil.rmtree(staging.path, ignore_errors=True)
     version.fetch(Path(staging.path))
     recorded = version.recorded_digest()
-    # A version that something else than Taxiway pushed has no record.
+    # A version that was not pushed by Taxiway has no record.
     if recorded and staging.content_digest() != recorded:
         shutil.rmtree(staging.path)
         raise DataError(f"{version.url} is not what was pushed: its digest differs", fix="push the model again")
@@ -47,7 +47,7 @@ def _fetch(version: Version, folder: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Out of the server's sight first: it passes over names that are no number."""
+    """Removes a version; renamed first, because servers ignore names that are not numbers."""
     doomed = path.with_name(f"{_STAGING}{path.name}")
     shutil.rmtree(doomed, ignore_errors=True)
     path.rename(doomed)
@@ -56,12 +56,12 @@ def _remove(path: Path) -> None:
 
 
 def mirror(store: str, folder: Path, keep: int) -> None:
-    """Makes the versions in a model's folder those that the store has latest.
+    """Makes a model's folder hold the latest versions in the store.
 
-    A store without a whole version changes nothing: what is served goes on.
+    If the store has no complete version, nothing changes and the served versions stay.
 
     Raises:
-        DataError: A version is not what was pushed; the others were dealt with.
+        DataError: A version is not what was pushed; the others were mirrored.
     """
     folder.mkdir(parents=True, exist_ok=True)
     wanted = list(_latest(store, keep))
@@ -82,8 +82,8 @@ def mirror(store: str, folder: Path, keep: int) -> None:
 
 
 def main(store: str, folder: str, models_config: str) -> None:
-    """Mirrors every model, again and again, until SIGTERM."""
-    # The first process of a container has no default for it.
+    """Mirrors every model repeatedly until SIGTERM."""
+    # Process 1 of a container has no default handler for it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     keep, seconds = int(os.environ.get(KEEP, "3")), float(os.environ.get(SECONDS_BETWEEN_LOOKS, "10"))
     while True:
@@ -91,7 +91,7 @@ def main(store: str, folder: str, models_config: str) -> None:
             try:
                 mirror(f"{store.rstrip('/')}/{model}", Path(folder) / model, keep)
             except Exception as error:
-                # Whatever it is, the versions that are here answer, and the next turn may succeed.
+                # Whatever failed, the mirrored versions stay, and the next attempt may succeed.
                 print(f"{model}: {type(error).__name__}: {error}", file=sys.stderr)
         time.sleep(seconds)
 

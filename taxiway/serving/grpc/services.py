@@ -25,12 +25,13 @@ from tensorflow_serving.apis import (
 
 from components.contract.errors import TaxiwayError
 from components.data import tensor_protos
+from taxiway.network.http_server import computed
 from taxiway.serving import examples
 from taxiway.serving.errors import ServingError
 from taxiway.serving.model import model_config
 from taxiway.serving.model.model_version import ModelVersion, fill_outputs
-from taxiway.serving.operations import Operations
-from taxiway.serving.rest.bodies import computed
+from taxiway.serving.model.served_model import Models
+from taxiway.serving.model_manager import ModelManager
 
 _CODE = grpc.StatusCode
 _CONFIG_WHERE = "the request's config"
@@ -41,8 +42,8 @@ _log = logging.getLogger(__name__)
 class _Answering:
     """Answers calls with results or with TF Serving's codes and messages."""
 
-    def __init__(self, operations: Operations) -> None:
-        self._operations = operations
+    def __init__(self, models: Models) -> None:
+        self._models = models
 
     async def _answered(self, api: str, spec: model_pb2.ModelSpec, result: Awaitable[Any], context: Any) -> Any:
         began, code = time.perf_counter(), _CODE.OK
@@ -60,14 +61,16 @@ class _Answering:
             await context.abort(code, "Internal error; the server's log says more")
         finally:
             seconds = time.perf_counter() - began
-            self._operations.metrics.request(self._operations.known_name(spec.name), api, "GRPC", code.name, seconds)
+            # What is kept by name may not grow with what clients send.
+            known = spec.name if spec.name in self._models.by_name else ""
+            self._models.metrics.request(known, api, "GRPC", code.name, seconds)
 
 
 class PredictionService(_Answering, prediction_service_pb2_grpc.PredictionServiceServicer):
     """tensorflow.serving.PredictionService."""
 
-    def __init__(self, operations: Operations, max_request_bytes: int) -> None:
-        super().__init__(operations)
+    def __init__(self, models: Models, max_request_bytes: int) -> None:
+        super().__init__(models)
         self._max_request_bytes = max_request_bytes
 
     async def Predict(self, request: predict_pb2.PredictRequest, context: Any) -> Any:  # noqa: N802
@@ -95,11 +98,11 @@ class PredictionService(_Answering, prediction_service_pb2_grpc.PredictionServic
 
     async def _predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
         size = max(request.ByteSize(), tensor_protos.values_in(request.inputs))
-        async with self._operations.lease(request.model_spec) as version:
+        async with self._models.lease(request.model_spec) as version:
             signature = version.signature(request.model_spec.signature_name)
             signature.require_names(request.inputs)
             inputs = await computed(size, _arrays, request, self._max_request_bytes)
-            outputs = await version.predict(signature.name, inputs, request.output_filter)
+            outputs = await version.predict(signature, inputs, request.output_filter)
             answer = predict_pb2.PredictResponse()
             version.name_in(answer.model_spec, signature)
         size = sum(array.nbytes for array in outputs.values())
@@ -109,7 +112,7 @@ class PredictionService(_Answering, prediction_service_pb2_grpc.PredictionServic
     async def _classify(
         self, request: classification_pb2.ClassificationRequest
     ) -> classification_pb2.ClassificationResponse:
-        async with self._operations.lease(request.model_spec) as version:
+        async with self._models.lease(request.model_spec) as version:
             name = request.model_spec.signature_name
             result = await version.classify(name, examples.serialized(request.input))
             answer = classification_pb2.ClassificationResponse(result=result)
@@ -117,7 +120,7 @@ class PredictionService(_Answering, prediction_service_pb2_grpc.PredictionServic
             return answer
 
     async def _regress(self, request: regression_pb2.RegressionRequest) -> regression_pb2.RegressionResponse:
-        async with self._operations.lease(request.model_spec) as version:
+        async with self._models.lease(request.model_spec) as version:
             name = request.model_spec.signature_name
             result = await version.regress(name, examples.serialized(request.input))
             answer = regression_pb2.RegressionResponse(result=result)
@@ -130,7 +133,7 @@ class PredictionService(_Answering, prediction_service_pb2_grpc.PredictionServic
         _require_one_model(request)
         given = examples.serialized(request.input)
         answer = inference_pb2.MultiInferenceResponse()
-        async with self._operations.lease(request.tasks[0].model_spec) as version:
+        async with self._models.lease(request.tasks[0].model_spec) as version:
             for task in request.tasks:
                 answer.results.append(await _inferred(version, task, given))
         return answer
@@ -143,11 +146,15 @@ class PredictionService(_Answering, prediction_service_pb2_grpc.PredictionServic
         for field in request.metadata_field:
             if field != "signature_def":
                 raise _invalid(f"Metadata field {field} is not supported")
-        return self._operations.metadata(request.model_spec)
+        return self._models.metadata(request.model_spec)
 
 
 class ModelService(_Answering, model_service_pb2_grpc.ModelServiceServicer):
     """tensorflow.serving.ModelService."""
+
+    def __init__(self, manager: ModelManager) -> None:
+        super().__init__(manager.models)
+        self._manager = manager
 
     async def GetModelStatus(  # noqa: N802
         self, request: get_model_status_pb2.GetModelStatusRequest, context: Any
@@ -167,7 +174,7 @@ class ModelService(_Answering, model_service_pb2_grpc.ModelServiceServicer):
     ) -> get_model_status_pb2.GetModelStatusResponse:
         if not request.HasField("model_spec"):
             raise _invalid("Missing ModelSpec")
-        return self._operations.status(request.model_spec)
+        return self._models.status(request.model_spec)
 
     async def _reload(
         self, request: model_management_pb2.ReloadConfigRequest
@@ -176,9 +183,9 @@ class ModelService(_Answering, model_service_pb2_grpc.ModelServiceServicer):
             settings = model_config.models(request.config, _CONFIG_WHERE)
         except TaxiwayError as error:
             raise _invalid(str(error)) from error
-        total = self._operations.metrics.total
+        total = self._models.metrics.total
         before = {name: total(name) for name in request.metric_names}
-        await self._operations.reconfigure(settings)
+        await self._manager.reconfigure(settings)
         answer = model_management_pb2.ReloadConfigResponse()
         answer.status.SetInParent()
         for name, count in before.items():

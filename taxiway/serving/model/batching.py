@@ -107,7 +107,7 @@ class _Pace:
 
 
 def _kind(signature: Signature, inputs: Arrays) -> tuple[str, int]:
-    return signature.name, sum(array.size for array in inputs.values()).bit_length()
+    return signature.name, sum([array.size for array in inputs.values()]).bit_length()
 
 
 class OneByOne:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +40,6 @@ class Loaded:
 
     model: SavedModel
     runner: Runner
-    log: Callable[[], RequestLog | None]
 
 
 @dataclass(eq=False)
@@ -53,6 +53,7 @@ class ModelVersion:
         state: TF Serving's: START, LOADING, AVAILABLE, UNLOADING, END.
         error: Why it could not be loaded; None where it could.
         loaded: Its model, from AVAILABLE until it is let go.
+        log: Where its requests are logged; None for nowhere.
         leases: How many requests are using it.
     """
 
@@ -63,8 +64,12 @@ class ModelVersion:
     state: int = State.START
     error: ServingError | None = None
     loaded: Loaded | None = None
+    log: RequestLog | None = None
     leases: int = 0
     unused: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._call_micros, self._call_rows = self.metrics.of_calls(self.name)
 
     def enter(self, state: int) -> None:
         """Changes the state."""
@@ -75,24 +80,32 @@ class ModelVersion:
         """The signature of a name, "" for the default; raises as `SavedModel.signature`."""
         return self._model.signature(name)
 
-    async def predict(self, signature_name: str, inputs: Arrays, output_filter: Collection[str] = ()) -> Outputs:
+    def signatures(self) -> list[Signature]:
+        """All that can be asked."""
+        found = []
+        for name in sorted(self._model.signature_def):
+            with suppress(ServingError):
+                found.append(self.signature(name))
+        return found
+
+    async def predict(self, signature: Signature, inputs: Arrays, output_filter: Collection[str] = ()) -> Outputs:
         """Runs a signature on tensors.
 
         Args:
-            signature_name: "" for the default.
+            signature: One of its own.
             inputs: Its inputs by name; texts are bytes objects.
             output_filter: The outputs that are wanted; all by default.
 
         Raises:
             ServingError: The inputs or the filter are not the signature's, or TensorFlow refuses the values.
         """
-        signature = self.signature(signature_name)
-        _require_outputs(signature, output_filter)
+        if output_filter:
+            _require_outputs(signature, output_filter)
         inputs = signature.completed(inputs)
         outputs = await self._run(signature, inputs)
         wanted = {name: outputs[name] for name in output_filter} if output_filter else outputs
-        if log := self._sampled():
-            log.put(lambda: self._logged_predict(signature, inputs, wanted))
+        if self.log and self.log.is_sampled():
+            self.log.put(lambda: self._logged_predict(signature, inputs, wanted))
         return wanted
 
     async def classify(self, signature_name: str, given: Sequence[bytes]) -> classification_pb2.ClassificationResult:
@@ -100,8 +113,8 @@ class ModelVersion:
         signature = self._of_examples(signature_name, examples.CLASSIFY)
         outputs = await self._run(signature, signature.completed(examples.inputs(given)))
         result = examples.classifications(outputs, len(given))
-        if log := self._sampled():
-            log.put(lambda: self._logged_classify(signature, given, result))
+        if self.log and self.log.is_sampled():
+            self.log.put(lambda: self._logged_classify(signature, given, result))
         return result
 
     async def regress(self, signature_name: str, given: Sequence[bytes]) -> regression_pb2.RegressionResult:
@@ -109,8 +122,8 @@ class ModelVersion:
         signature = self._of_examples(signature_name, examples.REGRESS)
         outputs = await self._run(signature, signature.completed(examples.inputs(given)))
         result = examples.regressions(outputs, len(given))
-        if log := self._sampled():
-            log.put(lambda: self._logged_regress(signature, given, result))
+        if self.log and self.log.is_sampled():
+            self.log.put(lambda: self._logged_regress(signature, given, result))
         return result
 
     @property
@@ -138,8 +151,8 @@ class ModelVersion:
             outputs = await self.loaded.runner.run(signature, inputs)
         except ServingError as error:
             raise signature.explained(error, inputs) from error
-        rows = next((len(array) for array in inputs.values() if array.ndim), 1)
-        self.metrics.call(self.name, rows, time.perf_counter() - began)
+        self._call_micros.observe((time.perf_counter() - began) * 1e6)
+        self._call_rows.observe(next((len(array) for array in inputs.values() if array.ndim), 1))
         return outputs
 
     async def _require_ranks(self, signature: Signature, inputs: Arrays) -> None:
@@ -149,10 +162,6 @@ class ModelVersion:
             refusal = await asyncio.to_thread(self._model.refusal, signature, inputs)
         if refusal:
             raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, refusal)
-
-    def _sampled(self) -> RequestLog | None:
-        log = self.loaded.log() if self.loaded else None
-        return log if log and log.is_sampled() else None
 
     def _logged_predict(
         self, signature: Signature, inputs: Arrays, outputs: Outputs
@@ -198,6 +207,22 @@ class ModelVersion:
         spec.name = self.name
         spec.version.value = self.version
         spec.signature_name = signature.name
+
+
+class Lease:
+    """A version that is in use while the block runs; written out, for every request goes through it."""
+
+    def __init__(self, version: ModelVersion) -> None:
+        self._version = version
+
+    async def __aenter__(self) -> ModelVersion:
+        self._version.leases += 1
+        return self._version
+
+    async def __aexit__(self, *_: object) -> None:
+        self._version.leases -= 1
+        if not self._version.leases:
+            self._version.unused.set()
 
 
 def fill_inputs(request: predict_pb2.PredictRequest, signature: Signature, inputs: Arrays) -> None:

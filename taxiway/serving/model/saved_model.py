@@ -14,26 +14,16 @@ from typing import Any
 import grpc
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import graph_pb2
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
-from tensorflow.python.client import pywrap_tf_session as c_api
-from tensorflow.python.framework import c_api_util, ops
-from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 
 from components.execution.pushed_models import SAVED_MODEL
+from components.upstream import tensorflow_sessions as sessions
 from components.user_code import custom_op_loading
 from taxiway.serving.errors import ServingError
 from taxiway.serving.model import ranks, signatures
 from taxiway.serving.model.signatures import Arrays, Signature, Signatures
 
 DEFAULT_SIGNATURE = "serving_default"
-
-_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
-_NO_SHAPES = "_disable_call_shape_inference"
-"""The attribute of a call by which TensorFlow does not look into the function for shapes (shape_refiner.cc)."""
-
-_FEW = 4
-"""Functions that are imported at a time, in half a millisecond or so."""
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -63,13 +53,14 @@ class SavedModel:
         options = config_pb2.ConfigProto(
             intra_op_parallelism_threads=intra_op_parallelism, gpu_options=config_pb2.GPUOptions(allow_growth=True)
         )
-        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=options)
         self._calls: dict[str, Any] = {}
         self._refusals: dict[tuple[str, tuple[int, ...]], str] = {}
         self._inferring = threading.Lock()
         try:
-            with self._session.graph.as_default():
-                meta_graph = _load(self._session, folder, list(tags))
+            self._session, meta_graph = sessions.load(folder, tags, options)
+        except Exception as error:
+            raise _failed_load(error) from error
+        try:
             self.signature_def: Mapping[str, meta_graph_pb2.SignatureDef] = dict(meta_graph.signature_def)
             self._signatures = self._callable(signatures.read(self.signature_def, self._session.graph))
         except Exception as error:
@@ -130,12 +121,9 @@ class SavedModel:
         return {name: _array(value) for name, value in zip(signature.outputs, values, strict=True)}
 
     def close(self) -> None:
-        """Lets its memory go, here and now: the graph's circles are opened, so that no collection need come by."""
+        """Frees its memory, now."""
         self._calls.clear()
-        self._session.close()
-        ops.dismantle_graph(self._session.graph)
-        # Before the session, which then deletes it, without Python's lock; TensorFlow holds it where a graph goes last.
-        self._session._graph = None
+        sessions.close(self._session)
         del self._session
 
     def _callable(self, found: Signatures) -> Signatures:
@@ -151,15 +139,9 @@ class SavedModel:
         return Signatures({name: found.there[name] for name in self._calls}, refused)
 
     def _call(self, signature: Signature) -> Any:
-        """A signature as a function of its inputs. The graph is pruned now, so that no request waits for it."""
-        options = config_pb2.CallableOptions(
-            feed=[info.tensor for info in signature.inputs.values()],
-            fetch=[info.tensor for info in signature.outputs.values()],
-            # In the thread that calls: handing small operations to TensorFlow's own threads takes longer than they do.
-            run_options=config_pb2.RunOptions(inter_op_thread_pool=-1),
-        )
-        # `Session.make_callable`, the public way, feeds by way of `Session.run`, which takes twice as long.
-        return self._session._make_callable_from_options(options)
+        """A signature as a function of its inputs."""
+        feeds = [info.tensor for info in signature.inputs.values()]
+        return sessions.make_callable(self._session, feeds, [info.tensor for info in signature.outputs.values()])
 
 
 def _array(value: Any) -> np.ndarray:
@@ -169,44 +151,6 @@ def _array(value: Any) -> np.ndarray:
     array: np.ndarray = np.empty((), object)
     array[()] = value
     return array
-
-
-def _load(session: tf.compat.v1.Session, folder: Path, tags: list[str]) -> meta_graph_pb2.MetaGraphDef:
-    """Does what `tf.compat.v1.saved_model.load` does, but imports the graph without the shapes inside functions.
-
-    TensorFlow holds Python's lock while it imports, two thirds of the time for these shapes, and all requests wait.
-    Nobody asks the graph for them: those of inputs and outputs are in the signatures.
-    """
-    loader = SavedModelLoader(str(folder))
-    meta_graph = loader.get_meta_graph_def_from_tags(tags)
-    calls = [node for node in meta_graph.graph_def.node if node.op in _CALLS]
-    for node in calls:
-        node.attr[_NO_SHAPES].b = True
-    _import_functions(session.graph, meta_graph.graph_def)
-    saver, _ = loader.load_graph(session.graph, tags)
-    for node in calls:
-        # TensorFlow's optimizer, which a session runs later and without the lock, is to know the shapes.
-        session.graph.get_operation_by_name(node.name)._clear_attr(_NO_SHAPES)
-    loader.restore_variables(session, saver)
-    loader.run_init_ops(session, tags)
-    return meta_graph
-
-
-def _import_functions(graph: tf.Graph, graph_def: graph_pb2.GraphDef) -> None:
-    """Moves the functions of a graph that is to be imported into the graph, a few at a time.
-
-    Between them others get Python's lock. `import_graph_def` would make an object of each besides, for whoever wants to
-    call it from Python; to make these, and to free them, takes longer than the import.
-    """
-    functions = list(graph_def.library.function)
-    del graph_def.library.function[:]
-    options = c_api_util.ScopedTFImportGraphDefOptions()
-    for start in range(0, len(functions), _FEW):
-        few = graph_pb2.GraphDef(versions=graph_def.versions)
-        few.library.function.extend(functions[start : start + _FEW])
-        with graph._c_graph.get() as c_graph, c_api_util.tf_buffer(few.SerializeToString()) as buffer:
-            results = c_api.TF_GraphImportGraphDefWithResults(c_graph, buffer, options.options)
-            c_api.TF_DeleteImportGraphDefResults(results)
 
 
 def _failed_load(error: Exception) -> ServingError:

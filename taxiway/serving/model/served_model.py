@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from tensorflow_serving.apis import model_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
 
 from taxiway.serving.errors import ServingError
+from taxiway.serving.metrics import Metrics
 from taxiway.serving.model import loading
 from taxiway.serving.model.loading import Loading
 from taxiway.serving.model.model_config import ModelSettings
-from taxiway.serving.model.model_version import Loaded, ModelVersion, State
+from taxiway.serving.model.model_version import Lease, Loaded, ModelVersion, State
 from taxiway.serving.request_log import RequestLog
 
 _CODE = grpc.StatusCode
@@ -28,22 +29,6 @@ _LIVE = (State.START, State.LOADING, State.AVAILABLE, State.UNLOADING)
 _MOST_ENDED = 100
 
 _log = logging.getLogger(__name__)
-
-
-class Lease:
-    """A version that is in use while the block runs; written out, for every request goes through it."""
-
-    def __init__(self, version: ModelVersion) -> None:
-        self._version = version
-
-    async def __aenter__(self) -> ModelVersion:
-        self._version.leases += 1
-        return self._version
-
-    async def __aexit__(self, *_: object) -> None:
-        self._version.leases -= 1
-        if not self._version.leases:
-            self._version.unused.set()
 
 
 class ServedModel:
@@ -87,12 +72,8 @@ class ServedModel:
         available = self.available
         found = available.get(max(available.keys() - self._held, default=0) if number is None else number)
         if found is None:
-            raise not_found(spec.name, number)
+            raise _not_found(spec.name, number)
         return found
-
-    def lease(self, spec: model_pb2.ModelSpec) -> Lease:
-        """The version that a request names; it stays loaded while the block runs. Raises as `version`."""
-        return Lease(self.version(spec))
 
     async def follow(self) -> None:
         """One look at the base path, and all that follows from it."""
@@ -150,6 +131,8 @@ class ServedModel:
             self._log.close()
             self._log = None
         self.settings = settings
+        for version in self.versions.values():
+            version.log = self._opened_log()
 
     def tell_states(self) -> None:
         """Writes the states into the metrics again, after a model of the same name has written its own there."""
@@ -165,7 +148,7 @@ class ServedModel:
             await asyncio.to_thread(self._log.close)
             self._log = None
 
-    def request_log(self) -> RequestLog | None:
+    def _opened_log(self) -> RequestLog | None:
         """The log of its requests; None where there is none."""
         if self._log is None and self.settings.logging:
             self._log = RequestLog(self.settings.name, self.settings.logging, self._how.metrics)
@@ -234,7 +217,8 @@ class ServedModel:
             _log.error("%s: version %d does not load: %s", self.settings.name, number, error.message)
             return
         self._failed.pop(number, None)
-        version.loaded = Loaded(model, self._how.runner(model, batching), self.request_log)
+        version.loaded = Loaded(model, self._how.runner(model, batching))
+        version.log = self._opened_log()
         version.enter(State.AVAILABLE)
 
     def _let_go(self, version: ModelVersion) -> None:
@@ -279,7 +263,76 @@ def _require_there(settings: ModelSettings, there: Collection[int]) -> None:
         )
 
 
-def not_found(name: str, number: int | None) -> ServingError:
+class Models:
+    """The models of a server, as requests find them.
+
+    Attributes:
+        by_name: Those that are configured now.
+        metrics: What counts their requests.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.by_name: dict[str, ServedModel] = {}
+        self.metrics = metrics
+
+    def lease(self, spec: model_pb2.ModelSpec) -> Lease:
+        """The version that a request names, or the latest; it stays loaded while the block runs.
+
+        Raises:
+            ServingError: There is no such model, version or label.
+        """
+        return Lease(self._named(spec).version(spec))
+
+    def status(self, spec: model_pb2.ModelSpec) -> get_model_status_pb2.GetModelStatusResponse:
+        """The states of a model's versions, the latest first, or of the one that is named.
+
+        Raises:
+            ServingError: In TF Serving's words. NOT_FOUND: no such model or version.
+        """
+        found = self.by_name.get(spec.name)
+        versions = dict(found.versions) if found else {}
+        if not versions:
+            raise ServingError(_CODE.NOT_FOUND, f"Could not find any versions of model {spec.name}")
+        if found and (spec.version_label or spec.HasField("version")):
+            number = found.version(spec).version if spec.version_label else spec.version.value
+            if number not in versions:
+                raise ServingError(_CODE.NOT_FOUND, f"Could not find version {number} of model {spec.name}")
+            versions = {number: versions[number]}
+        answer = get_model_status_pb2.GetModelStatusResponse()
+        for number in sorted(versions, reverse=True):
+            added = answer.model_version_status.add(version=number, state=versions[number].state)
+            if error := versions[number].error:
+                added.status.error_code, added.status.error_message = error.code.value[0], error.message
+            else:
+                added.status.SetInParent()
+        return answer
+
+    def metadata(self, spec: model_pb2.ModelSpec) -> get_model_metadata_pb2.GetModelMetadataResponse:
+        """A version's signatures; raises as `lease`."""
+        version = self._named(spec).version(spec)
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        assert version.loaded is not None
+        for name, signature in version.loaded.model.signature_def.items():
+            signatures.signature_def[name].CopyFrom(signature)
+        answer = get_model_metadata_pb2.GetModelMetadataResponse()
+        answer.model_spec.name = version.name
+        answer.model_spec.version.value = version.version
+        answer.metadata["signature_def"].Pack(signatures)
+        return answer
+
+    def ready(self) -> bool:
+        """Whether every model has a version that is available."""
+        return all(model.available for model in self.by_name.values())
+
+    def _named(self, spec: model_pb2.ModelSpec) -> ServedModel:
+        if not spec.name:
+            raise ServingError(_CODE.INVALID_ARGUMENT, "Missing ModelSpec")
+        if spec.name not in self.by_name:
+            raise _not_found(spec.name, spec.version.value if spec.HasField("version") else None)
+        return self.by_name[spec.name]
+
+
+def _not_found(name: str, number: int | None) -> ServingError:
     """TF Serving's words for a model or version that it does not serve; without a number, the latest was asked for."""
     wanted = f"Latest({name})" if number is None else f"Specific({name}, {number})"
     return ServingError(_CODE.NOT_FOUND, f"Servable not found for request: {wanted}")

@@ -14,9 +14,9 @@ import grpc
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
-from tensorflow.python.saved_model import constants
 
 from components.data import tensor_protos
+from components.upstream.tensorflow import INIT_OP_SIGNATURE_KEY, TRAIN_OP_SIGNATURE_KEY
 from taxiway.serving.errors import ServingError
 
 Arrays = Mapping[str, np.ndarray]
@@ -26,7 +26,7 @@ _INVALID = grpc.StatusCode.INVALID_ARGUMENT
 _OF_THE_SERVER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED)
 """The codes of refusals that no other shape would help against."""
 
-_OF_TENSORFLOW = (constants.INIT_OP_SIGNATURE_KEY, constants.TRAIN_OP_SIGNATURE_KEY)
+_OF_TENSORFLOW = (INIT_OP_SIGNATURE_KEY, TRAIN_OP_SIGNATURE_KEY)
 """What TensorFlow keeps among the signatures for itself."""
 
 
@@ -65,6 +65,11 @@ class Signature:
     outputs: Mapping[str, TensorInfo]
     defaults: Arrays = field(default_factory=dict)
 
+    @cached_property
+    def dtypes(self) -> dict[str, np.dtype]:
+        """The types of the inputs by name."""
+        return {name: info.dtype for name, info in self.inputs.items()}
+
     def require_names(self, names: Collection[str]) -> None:
         """Refuses inputs of other names, before anything is read of them.
 
@@ -102,8 +107,11 @@ class Signature:
 
     def has_other_ranks(self, inputs: Arrays) -> bool:
         """Whether an input has not as many dimensions as the signature says."""
-        shapes = ((array, self.inputs[name].shape) for name, array in inputs.items())
-        return any(shape is not None and array.ndim != len(shape) for array, shape in shapes)
+        for name, array in inputs.items():
+            shape = self.inputs[name].shape
+            if shape is not None and array.ndim != len(shape):
+                return True
+        return False
 
     def explained(self, error: ServingError, inputs: Arrays) -> ServingError:
         """TensorFlow's refusal, and before it the inputs of other shapes than the signature's: the likely cause."""

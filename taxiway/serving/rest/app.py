@@ -1,4 +1,4 @@
-"""The REST side of the model server: TF Serving's HTTP API over the operations that gRPC uses too."""
+"""The REST side of the model server: TF Serving's HTTP API over the models that gRPC uses too."""
 
 from __future__ import annotations
 
@@ -6,79 +6,39 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from operator import attrgetter
-from typing import Any, Protocol
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
+from weakref import WeakKeyDictionary
 
 import grpc
-import numpy as np
 import orjson
 from aiohttp import web
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from tensorflow_serving.apis import (
-    classification_pb2,
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    model_pb2,
-    regression_pb2,
-)
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
 
 from taxiway.network import http_server
+from taxiway.network.http_server import RefusedError, computed
 from taxiway.serving.errors import ServingError
-from taxiway.serving.rest import inference, openapi, page, predict
-from taxiway.serving.rest.bodies import RefusedError, compressed, computed, read
-from taxiway.serving.rest.encoding import invalid, parse
-from taxiway.serving.rest.routes import METRICS_PATHS, Action, is_model_path, matching, model_spec, routes
+from taxiway.serving.model.model_version import ModelVersion
+from taxiway.serving.model.saved_model import DEFAULT_SIGNATURE
+from taxiway.serving.model.served_model import Models
+from taxiway.serving.model.signatures import Signature
+from taxiway.serving.rest import bodies, inference, openapi, page, sample_requests
+from taxiway.serving.rest.malformed import invalid
+from taxiway.serving.rest.routes import METRICS_PATHS, Action, Route, is_model_path, routes
+from taxiway.serving.rest.sample_requests import Sample
 
 _log = logging.getLogger(__name__)
 
 
-class Model(Protocol):
-    """A version of a model while it is leased: it stays loaded."""
+_SAMPLES: WeakKeyDictionary[ModelVersion, list[Sample]] = WeakKeyDictionary()
+"""What a version's graph was read for; it takes a while where the model is large."""
 
-    def signature(self, name: str) -> Any:
-        """The signature, "" for the default: its `inputs` by name, each with `dtype` and `shape`."""
-
-    async def predict(self, signature_name: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Runs a signature on tensors."""
-
-    async def classify(self, signature_name: str, examples: Sequence[bytes]) -> classification_pb2.ClassificationResult:
-        """Runs a signature on serialized tf.Examples."""
-
-    async def regress(self, signature_name: str, examples: Sequence[bytes]) -> regression_pb2.RegressionResult:
-        """Runs a signature on serialized tf.Examples."""
-
-
-class Operations(Protocol):
-    """What the REST side needs of the server; every method raises ServingError."""
-
-    metrics: Any
-
-    def lease(self, spec: model_pb2.ModelSpec) -> AbstractAsyncContextManager[Model]:
-        """The version that a request names, or the latest."""
-
-    def status(self, spec: model_pb2.ModelSpec) -> get_model_status_pb2.GetModelStatusResponse:
-        """The states of a model's versions."""
-
-    def metadata(self, spec: model_pb2.ModelSpec) -> get_model_metadata_pb2.GetModelMetadataResponse:
-        """A version's signatures."""
-
-    def ready(self) -> bool:
-        """Whether every model has a version that is available."""
-
-    def names(self) -> Sequence[str]:
-        """The models that are configured."""
-
-    def known_name(self, name: str) -> str:
-        """The name, where a model has it; "" else."""
-
-    def labels(self, name: str) -> Mapping[str, int]:
-        """A model's labels and the versions they point at."""
-
+_MAX_VERSION = (1 << 63) - 1
 
 MAX_BODY_BYTES = 64 << 20
 """The largest body that is read, after decompression."""
@@ -140,31 +100,63 @@ def _printed(message: Message) -> str:
     )
 
 
-def _dtypes(model: Model, name: str) -> dict[str, np.dtype]:
+def _decoded(part: str, what: str) -> str:
     try:
-        signature = model.signature(name)
+        return unquote_to_bytes(part.encode("utf-8", "surrogateescape")).decode()
+    except UnicodeDecodeError as error:
+        raise invalid(f"Failed to decode model {what}:{part}") from error
+
+
+def model_spec(parts: Mapping[str, str]) -> model_pb2.ModelSpec:
+    """The model that the parts of a path name.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT: a version beyond int64, or a name or label that is not UTF-8.
+    """
+    spec = model_pb2.ModelSpec(name=_decoded(parts.get("name", ""), "name"))
+    if version := parts.get("version"):
+        # Longer digits are refused before they are a number: converting thousands of them takes long.
+        if len(version) > 100 or int(version) > _MAX_VERSION:
+            raise invalid(f"Failed to convert version: {version} to numeric.")
+        spec.version.value = int(version)
+    if label := parts.get("label"):
+        spec.version_label = _decoded(label, "version label")
+    return spec
+
+
+def _signature(version: ModelVersion, name: str) -> Signature:
+    """A version's signature; one that is not there has another code over REST."""
+    try:
+        return version.signature(name)
     except ServingError as error:
         if error.code is not _CODE.FAILED_PRECONDITION:
             raise
-        shown = name or "serving_default"
+        shown = name or DEFAULT_SIGNATURE
         raise invalid(f'Serving signature name: "{shown}" not found in signature def') from error
-    return {key: np.dtype(info.dtype) for key, info in signature.inputs.items()}
 
 
-async def _example(operations: Operations, name: str) -> str:
-    """A request that the latest version's default signature takes, or "" where there is none."""
+async def _samples(models: Models, name: str) -> list[Sample]:
+    """A request for each signature of the latest version; none where there is no version."""
     try:
-        async with operations.lease(model_pb2.ModelSpec(name=name)) as model:
-            inputs = model.signature("").inputs
-            return page.example_body({key: (np.dtype(i.dtype).kind, i.shape) for key, i in inputs.items()})
+        async with models.lease(model_pb2.ModelSpec(name=name)) as version:
+            if version not in _SAMPLES:
+                _SAMPLES[version] = await asyncio.to_thread(_sampled, version)
+            return _SAMPLES[version]
     except ServingError:
-        return ""
+        return []
 
 
-async def _on_page(operations: Operations, name: str) -> page.Model:
-    labels = operations.labels(name)
+def _sampled(version: ModelVersion) -> list[Sample]:
+    graph = sample_requests.graph_in(version.folder)
+    named = sorted(version.signatures(), key=lambda each: each.name != DEFAULT_SIGNATURE)
+    found = [sample_requests.sample(each, graph, each.name == DEFAULT_SIGNATURE) for each in named]
+    return [each for each in found if each]
+
+
+async def _on_page(models: Models, name: str) -> page.Model:
+    labels = models.by_name[name].labels
     try:
-        found = operations.status(model_pb2.ModelSpec(name=name)).model_version_status
+        found = models.status(model_pb2.ModelSpec(name=name)).model_version_status
     except ServingError:  # no version was seen yet
         found = []
     versions = [
@@ -176,7 +168,18 @@ async def _on_page(operations: Operations, name: str) -> page.Model:
         )
         for each in found
     ]
-    return page.Model(name, sorted(versions, key=attrgetter("number"), reverse=True), await _example(operations, name))
+    return page.Model(name, sorted(versions, key=attrgetter("number"), reverse=True), await _samples(models, name))
+
+
+def _without_route(request: web.Request, target: str) -> web.Response:
+    """The answer to what no route matches: TF Serving's REST handler has other ones than the server around it."""
+    if not is_model_path(target):
+        raise RefusedError(404, f"Malformed request: {request.method} {target}")
+    if request.method == "OPTIONS":
+        return _preflight(request)
+    if request.method == "GET" and target.lower() == "/v1/models":
+        raise invalid("Missing model name in request.")
+    raise invalid(f"Malformed request: {request.method} {target}")
 
 
 def _preflight(request: web.Request) -> web.Response:
@@ -185,22 +188,27 @@ def _preflight(request: web.Request) -> web.Response:
     return web.Response()
 
 
-class _Rest:
+class Rest:
+    """Answers requests."""
+
     def __init__(
         self,
-        operations: Operations,
+        models: Models,
         *,
         max_body_bytes: int,
         timeout_seconds: float,
         metrics_paths: Sequence[str],
         cors: bool,
     ) -> None:
-        self._operations = operations
-        self._routes = routes(metrics_paths)
+        self._models = models
+        self._metrics_path = next(iter(metrics_paths), "")
+        table = routes(metrics_paths)
+        self._own_routes = {route.path: route for route in table if not is_model_path(route.path)}
+        self._model_routes = [route for route in table if is_model_path(route.path)]
         self._max_body_bytes = max_body_bytes
         self._timeout = timeout_seconds
         self._cors = _CORS if cors else {}
-        self._openapi_document = orjson.dumps(openapi.document(self._routes))
+        self._openapi_document = orjson.dumps(openapi.document(table))
         self._actions: dict[Action, Callable[[web.Request, model_pb2.ModelSpec], Awaitable[web.Response]]] = {
             "predict": self._predict,
             "classify": self._classify,
@@ -217,19 +225,43 @@ class _Rest:
     async def answer(self, request: web.Request) -> web.Response:
         """The answer to any request: an error is a JSON object with the key "error"."""
         began = time.perf_counter()
-        response = await self._answered(request)
-        if is_model_path(_target(request)):
+        target = _target(request)
+        route, parts = self.matched(request.method, target)
+        response = await self._answered(request, target, route, parts)
+        if self._cors and is_model_path(target):
             response.headers.update(self._cors)
-        self._count(request, response.status, time.perf_counter() - began)
+        if route and route.method == "POST":
+            # By gRPC's codes, as TF Serving does; what is kept by name may not grow with what clients send.
+            name = unquote(parts["name"])
+            known, code = name if name in self._models.by_name else "", _CODE_NAMES.get(response.status, "UNKNOWN")
+            self._models.metrics.request(known, route.action, "REST", code, time.perf_counter() - began)
         return response
 
-    async def _answered(self, request: web.Request) -> web.Response:
+    def matched(self, method: str, target: str) -> tuple[Route | None, dict[str, str]]:
+        """The route of a request, and the parts of its path; None where there is none."""
+        if own := self._own_routes.get(target.partition("?")[0]):
+            return own, {}
+        for route in self._model_routes:
+            if route.method == method and (found := route.pattern.fullmatch(target)):
+                return route, found.groupdict()
+        return None, {}
+
+    async def _answered(
+        self, request: web.Request, target: str, route: Route | None, parts: Mapping[str, str]
+    ) -> web.Response:
         try:
-            return await compressed(await self._routed(request), request)
+            if route is None:
+                return _without_route(request, target)
+            if route.method == "GET" and request.method not in ("GET", "HEAD"):
+                raise RefusedError(405, f"{request.method} is not allowed at {target}", Allow="GET, HEAD")
+            response = await self._actions[route.action](request, model_spec(parts))
+            return await http_server.compressed(response, request)
         except RefusedError as refused:
             response = http_server.error(str(refused), refused.status, **refused.headers)
         except ServingError as error:
             response = http_server.error(error.message, HTTP_STATUS.get(error.code, 500))
+        except TimeoutError:
+            response = http_server.error(f"The request took longer than {self._timeout:g} s", 504)
         except Exception:
             _log.exception("%s %s failed", request.method, request.path)
             response = http_server.error("Internal error; the server's log says more", 500)
@@ -237,77 +269,39 @@ class _Rest:
             response.force_close()  # the rest of the body is not waited for
         return response
 
-    def _count(self, request: web.Request, status: int, seconds: float) -> None:
-        """Counts the requests that a model answers, by gRPC's codes as TF Serving does."""
-        for route, parts in matching(_target(request), self._routes):
-            if route.method == request.method == "POST":
-                name = self._operations.known_name(parts["name"])
-                self._operations.metrics.request(
-                    name, route.action, "REST", _CODE_NAMES.get(status, "UNKNOWN"), seconds
-                )
-
-    async def _routed(self, request: web.Request) -> web.Response:
-        target = _target(request)
-        if is_model_path(target):
-            return await self._of_models(request, target)
-        found = matching(target.partition("?")[0], self._routes)
-        if not found:
-            raise RefusedError(404, f"Malformed request: {request.method} {target}")
-        if request.method not in ("GET", "HEAD"):
-            raise RefusedError(405, f"{request.method} is not allowed at {target}", Allow="GET, HEAD")
-        return await self._actions[found[0][0].action](request, model_pb2.ModelSpec())
-
-    async def _of_models(self, request: web.Request, target: str) -> web.Response:
-        if request.method == "OPTIONS":
-            return _preflight(request)
-        found = [(route, parts) for route, parts in matching(target, self._routes) if route.method == request.method]
-        if request.method == "GET" and target.lower() == "/v1/models":
-            raise invalid("Missing model name in request.")
-        if not found:
-            raise invalid(f"Malformed request: {request.method} {target}")
-        route, parts = found[0]
-        return await self._actions[route.action](request, model_spec(parts))
-
-    @asynccontextmanager
-    async def _leased(self, spec: model_pb2.ModelSpec) -> AsyncIterator[Model]:
-        try:
-            async with asyncio.timeout(self._timeout), self._operations.lease(spec) as model:
-                yield model
-        except TimeoutError as error:
-            raise ServingError(_CODE.DEADLINE_EXCEEDED, f"The request took longer than {self._timeout:g} s") from error
-
     async def _document(self, request: web.Request) -> tuple[dict[str, Any], int]:
-        body = await read(request, self._max_body_bytes, self._timeout)
-        return await computed(len(body), parse, body), len(body)
+        body = await http_server.read(request, self._max_body_bytes, self._timeout)
+        return await computed(len(body), bodies.parse, body), len(body)
 
     async def _predict(self, request: web.Request, spec: model_pb2.ModelSpec) -> web.Response:
         document, size = await self._document(request)
-        name = predict.signature_name(document)
-        async with self._leased(spec) as model:
-            form, inputs = await computed(size, predict.decode, document, _dtypes(model, name))
-            outputs = await model.predict(name, inputs)
-        size = sum(array.nbytes for array in outputs.values())
-        return _json(await computed(size, predict.encode, outputs, form))
+        name = bodies.signature_name(document)
+        async with asyncio.timeout(self._timeout), self._models.lease(spec) as version:
+            signature = _signature(version, name)
+            form, inputs = await computed(size, bodies.decode, document, signature.dtypes)
+            outputs = await version.predict(signature, inputs)
+        size = sum([array.nbytes for array in outputs.values()])
+        return _json(await computed(size, bodies.encode, outputs, form))
 
     async def _classify(self, request: web.Request, spec: model_pb2.ModelSpec) -> web.Response:
         document, size = await self._document(request)
-        name = predict.signature_name(document)
+        name = bodies.signature_name(document)
         examples = await computed(size, inference.decode, document, "classify")
-        async with self._leased(spec) as model:
-            return _json(inference.encode_classifications(await model.classify(name, examples)))
+        async with asyncio.timeout(self._timeout), self._models.lease(spec) as version:
+            return _json(inference.encode_classifications(await version.classify(name, examples)))
 
     async def _regress(self, request: web.Request, spec: model_pb2.ModelSpec) -> web.Response:
         document, size = await self._document(request)
-        name = predict.signature_name(document)
+        name = bodies.signature_name(document)
         examples = await computed(size, inference.decode, document, "regress")
-        async with self._leased(spec) as model:
-            return _json(inference.encode_regressions(await model.regress(name, examples)))
+        async with asyncio.timeout(self._timeout), self._models.lease(spec) as version:
+            return _json(inference.encode_regressions(await version.regress(name, examples)))
 
     async def _status(self, _request: web.Request, spec: model_pb2.ModelSpec) -> web.Response:
-        return _json(_printed(self._operations.status(spec)).encode())
+        return _json(_printed(self._models.status(spec)).encode())
 
     async def _metadata(self, _request: web.Request, spec: model_pb2.ModelSpec) -> web.Response:
-        found = self._operations.metadata(spec)
+        found = self._models.metadata(spec)
         signatures = get_model_metadata_pb2.SignatureDefMap()
         found.metadata["signature_def"].Unpack(signatures)
         parts = (
@@ -317,26 +311,28 @@ class _Rest:
 
     async def _metrics(self, _request: web.Request, _spec: model_pb2.ModelSpec) -> web.Response:
         return web.Response(
-            body=generate_latest(self._operations.metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+            body=generate_latest(self._models.metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
         )
 
     async def _live(self, _request: web.Request, _spec: model_pb2.ModelSpec) -> web.Response:
         return _json(b'{"status":"alive"}')
 
     async def _ready(self, _request: web.Request, _spec: model_pb2.ModelSpec) -> web.Response:
-        return _json(b'{"status":"ready"}') if self._operations.ready() else _json(b'{"status":"not ready"}', 503)
+        return _json(b'{"status":"ready"}') if self._models.ready() else _json(b'{"status":"not ready"}', 503)
 
     async def _openapi(self, _request: web.Request, _spec: model_pb2.ModelSpec) -> web.Response:
         return _json(self._openapi_document)
 
     async def _page(self, request: web.Request, _spec: model_pb2.ModelSpec) -> web.Response:
         origin = f"{request.scheme}://{request.host}"
-        text = page.page([await _on_page(self._operations, name) for name in self._operations.names()], origin)
+        text = page.page(
+            [await _on_page(self._models, name) for name in self._models.by_name], origin, self._metrics_path
+        )
         return web.Response(text=text, content_type="text/html", headers=page.HEADERS)
 
 
 def application(
-    operations: Operations,
+    models: Models,
     *,
     max_body_bytes: int = MAX_BODY_BYTES,
     timeout_seconds: float = TIMEOUT_SECONDS,
@@ -346,14 +342,14 @@ def application(
     """The REST side as an application for aiohttp's runners.
 
     Args:
-        operations: What answers.
+        models: What answers.
         max_body_bytes: Larger bodies, after decompression, are refused with 413.
         timeout_seconds: How long the model may take, and how long a body may stand still.
         metrics_paths: Where metrics are.
         cors: Whether answers may be read by the pages of any web site.
     """
-    rest = _Rest(
-        operations,
+    rest = Rest(
+        models,
         max_body_bytes=max_body_bytes,
         timeout_seconds=timeout_seconds,
         metrics_paths=metrics_paths,

@@ -10,8 +10,8 @@ import numpy as np
 from tensorflow.core.example import example_pb2, feature_pb2
 from tensorflow_serving.apis import classification_pb2, regression_pb2
 
-from taxiway.serving.rest.encoding import invalid, shown, type_name
-from taxiway.serving.rest.json_tensors import decode_b64, is_b64, to_python
+from taxiway.serving.rest.bodies import to_python
+from taxiway.serving.rest.malformed import decode_b64, invalid, is_b64, shown, type_name
 
 _INT64_END = 1 << 63
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
-from typing import Any
 from urllib.parse import quote
+
+from taxiway.serving.rest.sample_requests import Sample
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'",
@@ -50,30 +50,11 @@ class Version:
 
 @dataclass(frozen=True)
 class Model:
-    """A model, its versions, and the body of a request that its default signature takes, or "" if that is unknown."""
+    """A model, its versions, and a request for each signature of the latest."""
 
     name: str
-    versions: Sequence[Version] = field(default_factory=list)
-    example: str = ""
-
-
-_VALUES: Mapping[str, Any] = {"b": False, "i": 0, "u": 0, "f": 0.5, "O": "text"}
-
-
-def _value(kind: str, shape: Sequence[int | None]) -> Any:
-    if not shape:
-        return _VALUES.get(kind, 0)
-    return [_value(kind, shape[1:])] * min(shape[0] or 1, 4) if shape[0] != 0 else []
-
-
-def example_body(inputs: Mapping[str, tuple[str, Sequence[int | None] | None]]) -> str:
-    """A request in column format with one row.
-
-    Args:
-        inputs: By name, the kind of the NumPy type and the shape: None where the rank or a size is not known.
-    """
-    values = {name: _value(kind, [None] if shape is None else shape) for name, (kind, shape) in inputs.items()}
-    return json.dumps({"inputs": values})
+    versions: Sequence[Version] = ()
+    samples: Sequence[Sample] = ()
 
 
 def _row(version: Version) -> str:
@@ -93,8 +74,8 @@ def _table(versions: Sequence[Version]) -> str:
 def _curl(model: Model, origin: str) -> str:
     url = f"{origin}/v1/models/{quote(model.name, safe='')}"
     lines = [f"curl {shlex.quote(url)}"]
-    if model.example:
-        lines.append(f"curl -d {shlex.quote(model.example)} {shlex.quote(url + ':predict')}")
+    for sample in model.samples:
+        lines += [f"# the bytes are a tf.Example: {sample.note}"] * bool(sample.note) + [sample.command(url)]
     return escape("\n".join(lines))
 
 
@@ -104,13 +85,15 @@ def _section(model: Model, origin: str) -> str:
     )
 
 
-def page(models: Sequence[Model], origin: str) -> str:
+def page(models: Sequence[Model], origin: str, metrics: str) -> str:
     """The HTML page; every name in it is escaped, and it loads nothing.
 
     Args:
         models: What is served.
         origin: `http://host:port`, for the commands.
+        metrics: The path of the metrics; "" where there are none.
     """
+    link = f'<a href="{escape(metrics)}">Metrics</a>\n' if metrics else ""
     sections = "\n".join(_section(model, origin) for model in models) or "<p>No model is served.</p>"
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -118,6 +101,6 @@ def page(models: Sequence[Model], origin: str) -> str:
 <body><h1>Model server</h1>
 <p class="about">This server answers TF Serving's REST API. These are its models.</p>
 {sections}
-<footer><a href="/openapi.json">OpenAPI document</a> <a href="/metrics">Metrics</a>
-<a href="/readyz">Ready?</a></footer></body></html>
+<footer><a href="/openapi.json">OpenAPI document</a>
+{link}<a href="/readyz">Ready?</a></footer></body></html>
 """

@@ -1,4 +1,4 @@
-"""The REST side's routes: requests are matched with this table, and the OpenAPI document is written from it.
+"""The table of the REST side's routes: requests are matched with it, and the OpenAPI document is written from it.
 
 The grammar of `/v1/models` is TF Serving's: names and labels hold neither `/` nor `:`, as sent; versions are digits;
 the fixed words before the verb may be in any case; nothing may follow, no query either.
@@ -11,18 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
-from urllib.parse import unquote_to_bytes
-
-from tensorflow_serving.apis import model_pb2
-
-from taxiway.serving.rest.encoding import invalid
 
 Action = Literal["predict", "classify", "regress", "status", "metadata", "metrics", "live", "ready", "openapi", "page"]
 
 _SELECTORS = {"": "the latest version", "/versions/{version}": "one version", "/labels/{label}": "a label's version"}
 _PARTS = {"{name}": r"(?P<name>[^/:]+)", "{version}": r"(?P<version>[0-9]+)", "{label}": r"(?P<label>[^/:]+)"}
 _FIXED = re.compile(r"/(v1/models|versions|labels)(?=/)")
-_MAX_VERSION = (1 << 63) - 1
 
 
 @dataclass(frozen=True)
@@ -82,33 +76,3 @@ def routes(metrics_paths: Iterable[str] = METRICS_PATHS) -> tuple[Route, ...]:
 def is_model_path(path: str) -> bool:
     """Whether TF Serving's REST handler takes a path, and answers 400 rather than 404 where it has no such call."""
     return path[:4].lower() == "/v1/"
-
-
-def matching(path: str, among: Iterable[Route]) -> list[tuple[Route, dict[str, str]]]:
-    """The routes of a path as sent, of any method, with the parts of the path."""
-    found = ((route, route.pattern.fullmatch(path)) for route in among)
-    return [(route, {k: v for k, v in match.groupdict().items() if v}) for route, match in found if match]
-
-
-def _decoded(part: str, what: str) -> str:
-    try:
-        return unquote_to_bytes(part.encode("utf-8", "surrogateescape")).decode()
-    except UnicodeDecodeError as error:
-        raise invalid(f"Failed to decode model {what}:{part}") from error
-
-
-def model_spec(parts: dict[str, str]) -> model_pb2.ModelSpec:
-    """The model that a path names.
-
-    Raises:
-        ServingError: INVALID_ARGUMENT: a version beyond int64, or a name or label that is not UTF-8.
-    """
-    spec = model_pb2.ModelSpec(name=_decoded(parts["name"], "name"))
-    if version := parts.get("version"):
-        # Longer digits are refused before they are a number: converting thousands of them takes long.
-        if len(version) > 100 or int(version) > _MAX_VERSION:
-            raise invalid(f"Failed to convert version: {version} to numeric.")
-        spec.version.value = int(version)
-    if label := parts.get("label"):
-        spec.version_label = _decoded(label, "version label")
-    return spec

@@ -44,7 +44,7 @@ from components.data.examples import (
 )
 from components.trainer.data_accessor import data_accessor
 from components.transform.raw_examples import RawExamples
-from taxiway.dsl.definitions import ExampleValidator, StatisticsGen
+from taxiway.dsl import ExampleValidator, StatisticsGen
 from taxiway.runs.progress import Silent
 from tests.components.equal_statistics import assert_equal
 
@@ -305,7 +305,7 @@ def test_other_records_are_no_logs(tmp_path: Path) -> None:
 
 def test_logs_are_only_read(tmp_path: Path, logs: Examples, parquet: Examples) -> None:
     assert [written_format(artifact) for artifact in (logs, parquet)] == [PARQUET, PARQUET]
-    with pytest.raises(UserError, match="nothing is trained on prediction_log examples\n  fix: pass them through"):
+    with pytest.raises(UserError, match="the trainer does not read prediction_log examples\n  fix: pass them through"):
         data_accessor(payload_format(logs))
 
 
@@ -314,6 +314,7 @@ def test_transform_reads_them_as_tensors(logs: Examples, parquet: Examples) -> N
     for name, kind in {"fare": "FLOAT", "company": "BYTES", "trip_start_hour": "INT"}.items():
         schema.feature.add(name=name, type=schema_pb2.FeatureType.Value(kind))
     found, expected = (list(RawExamples(e, schema).tensor_batches(["serving"])) for e in (logs, parquet))
+    assert [set(each.tensors) for each in expected] == [{"fare", "company", "trip_start_hour"}]
     for mine, theirs in zip(found, expected, strict=True):
         for name, tensor in theirs.tensors.items():
             np.testing.assert_array_equal(mine.tensors[name].values, tensor.values)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from components import __main__ as entrypoint
-from components.execution.stages import STAGES
+from components.execution import stages
 from tests.components.models import make_model, pusher_command, pusher_input
 
 
@@ -34,7 +34,7 @@ def test_a_stage_runs_from_the_command_line(tmp_path: Path) -> None:
         (["psher", "--executor-input", "{}"], "error: there is no stage 'psher'\n  fix: did you mean 'pusher'?\n"),
         (
             ["x", "--executor-input", "{}"],
-            f"error: there is no stage 'x'\n  fix: the stages are {', '.join(STAGES)}\n",
+            f"error: there is no stage 'x'\n  fix: the stages are {', '.join(stages.names())}\n",
         ),
         (["pusher", "--executor-input", "{"], "error: --executor-input is not JSON: "),
         (["pusher", "--executor-input", "[]"], "error: --executor-input is no JSON object: []"),
@@ -132,7 +132,7 @@ def test_the_last_words_go_where_kubernetes_looks(
     assert "error: the input 'model' is missing" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", stages.names())
 def test_no_stage_loads_a_heavy_library_before_it_works(stage: str) -> None:
     code = f"import sys; from components.execution import stages; stages.load({stage!r})\n"
     code += "heavy = {'tensorflow', 'pandas', 'pyarrow', 'apache_beam', 'kfp', 'numpy', 'fsspec', 'dvc'}\n"

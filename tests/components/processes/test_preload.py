@@ -3,6 +3,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+from components.contract.declaration import Libraries, Stage
 from components.execution import stages
 from components.processes import preload
 from components.processes.preload import Layer
@@ -19,28 +20,65 @@ os.wait()
 print(*(task.joinpath("comm").read_text().strip() for task in Path("/proc/self/task").iterdir()))
 """
 
+TREES = preload.trees(stages.in_order())
 
-def modules(layer: Layer) -> Iterator[str]:
-    yield from layer.modules
+
+def layers(layer: Layer) -> Iterator[Layer]:
+    yield layer
     for below in layer.below:
-        yield from modules(below)
+        yield from layers(below)
+
+
+def layer_of(stage: str) -> Layer:
+    [found] = (layer for tree in TREES.values() for layer in layers(tree) if stage in layer.stages)
+    return found
 
 
 def test_a_process_that_forks_stages_has_one_thread_when_it_does() -> None:
-    loaded = [*modules(preload.LIGHT), *modules(preload.HEAVY)]
+    loaded = [module for tree in TREES.values() for layer in layers(tree) for module in layer.libraries.modules]
     environment = {**preload.ENVIRONMENT, **os.environ}
     command = [sys.executable, "-c", _FORK, *loaded]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert len(loaded) > 10
     assert (done.returncode, done.stdout.split()) == (0, ["python"]), done.stderr
 
 
-def test_every_stage_starts_from_one_layer() -> None:
-    served = [*preload.LIGHT.served(), *preload.HEAVY.served()]
-    assert sorted(served) == sorted(stages.STAGES)
+def test_every_stage_starts_from_one_layer_that_has_loaded_what_it_declares() -> None:
+    names = list(stages.names())
+    assert len(names) >= 10
+    for name in names:
+        stage = stages.load(name)
+        assert layer_of(name).libraries == (stage.loads[-1] if stage.loads else Libraries(()))
+        assert TREES[preload.tree(stage)].serves(name)
+
+
+def test_what_takes_seconds_is_loaded_by_a_process_of_its_own() -> None:
+    assert list(TREES) == [preload.LIGHT, "tensorflow"]
+    light, heavy = TREES.values()
+    assert (light.libraries.modules, heavy.libraries.modules) == ((), ("tensorflow",))
+    assert light.stages == ("baseline", "pusher")
+    assert not heavy.serves("pusher")
+    assert not light.serves("trainer")
+
+
+def test_layers_branch_where_stages_need_different_libraries() -> None:
+    one, two, three = Libraries(("one",), apart=True), Libraries(("two",)), Libraries(("three",))
+
+    def first() -> None: ...
+    def second() -> None: ...
+    def third() -> None: ...
+
+    declared = [
+        Stage(function=first, image="train", loads=(one, two)),
+        Stage(function=second, image="train", loads=(one,)),
+        Stage(function=third, image="train", loads=(one, three)),
+    ]
+    below = (Layer(two, ("first",)), Layer(three, ("third",)))
+    assert preload.trees(declared) == {"one": Layer(one, ("second",), below)}
 
 
 def test_a_module_written_for_tfx_starts_from_the_layer_that_has_loaded_it() -> None:
-    validation, transform = preload.HEAVY.below
+    validation, transform = TREES["tensorflow"].below
     assert transform.serves("transform")
     assert not validation.serves("transform", {"tfx", "tfx.v1"})
     (tfx,) = transform.below

@@ -45,7 +45,7 @@ def preprocessing_fn(inputs):
 """
 
 
-@pytest.fixture(scope="module", params=["parquet", "tf_example"])
+@pytest.fixture(scope="module", params=["parquet", pytest.param("tf_example", marks=pytest.mark.slow)])
 def engines(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """The stage's outputs by engine, from splits of several files."""
     folder = tmp_path_factory.mktemp("engines")

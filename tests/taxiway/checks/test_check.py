@@ -15,7 +15,7 @@ from kfp import dsl
 from components.contract.errors import UserError
 from taxiway import loading
 from taxiway.checks import check
-from taxiway.dsl.definitions import Evaluator, ExampleGen, InfraValidator, SchemaGen, StatisticsGen, Trainer, Transform
+from taxiway.dsl import Evaluator, ExampleGen, InfraValidator, SchemaGen, StatisticsGen, Trainer, Transform
 
 MODULE = "def preprocessing_fn(inputs):\n    return inputs\n\ndef run_fn(fn_args):\n    pass\n"
 

@@ -20,6 +20,7 @@ def kubeflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kubefl
     monkeypatch.setenv("TAXIWAY_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("TAXIWAY_LINEAGE", raising=False)
     monkeypatch.setenv("TAXIWAY_COMMIT", "c0ffee")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "no-kubeconfig"))
     with serving(Kubeflow()) as served:
         yield served
 

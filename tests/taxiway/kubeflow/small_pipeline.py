@@ -2,8 +2,18 @@
 
 from kfp import dsl
 
-from taxiway.dsl.definitions import Baseline, ExampleGen, Pusher, SchemaGen, StatisticsGen
-from taxiway.dsl.resources import Resources, Secret, Toleration, Volume, resources
+from taxiway.dsl import (
+    Baseline,
+    ExampleGen,
+    Pusher,
+    Resources,
+    SchemaGen,
+    Secret,
+    StatisticsGen,
+    Toleration,
+    Volume,
+    resources,
+)
 
 STAGES = {
     "baseline": Resources(

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import reduce
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -37,6 +36,8 @@ class Kubeflow:
         looks: What a run's details and state are at each look, the last one for ever after.
         pods: Pods by name.
         logs: Their logs.
+        events: Kubernetes' events by the name of the pod.
+        tasks: What the task API tells at each look; none where this Kubeflow has no such API.
         metadata: An ML Metadata store, or none.
         asked: `METHOD /path` of every request, with its body as JSON where it is that.
     """
@@ -47,6 +48,8 @@ class Kubeflow:
     looks: list[Json] = field(default_factory=list)
     pods: dict[str, Json] = field(default_factory=dict)
     logs: dict[str, str] = field(default_factory=dict)
+    events: dict[str, list[Json]] = field(default_factory=dict)
+    tasks: list[list[Json]] = field(default_factory=list)
     metadata: MetadataStore | None = None
     asked: list[tuple[str, Any]] = field(default_factory=list)
     pipelines: dict[str, Json] = field(default_factory=dict)
@@ -126,6 +129,20 @@ class Kubeflow:
     def pod(self, asked: Mapping[str, str], body: bytes) -> Json | Answer:
         return self.pods.get(asked["podname"], (500, b"Could not get pod"))
 
+    def list_events(self, asked: Mapping[str, str], body: bytes) -> Json:
+        return {"items": self.events.get(asked["podname"], [])}
+
+    def list_tasks(self, asked: Mapping[str, str], body: bytes) -> Json | Answer:
+        """Two tasks a page."""
+        if not self.tasks:
+            return NOT_FOUND
+        start = int(asked.get("page_token") or 0)
+        last = start + 2 >= len(self.tasks[0])
+        found = {"tasks": self.tasks[0][start : start + 2], "next_page_token": "" if last else str(start + 2)}
+        if last and len(self.tasks) > 1:
+            self.tasks.pop(0)
+        return found
+
     def log(self, asked: Mapping[str, str], body: bytes) -> Answer:
         found = self.logs.get(asked["podname"])
         return (200, found.encode()) if found is not None else (500, b"Could not get main container logs")
@@ -155,7 +172,9 @@ _HANDLERS: dict[str, Any] = {
     rf"GET {_API}/runs/(?P<run>[^/]+)": Kubeflow.run,
     rf"POST {_API}/recurringruns": Kubeflow.make_schedule,
     r"GET /k8s/pod": Kubeflow.pod,
+    r"GET /k8s/pod/events": Kubeflow.list_events,
     r"GET /k8s/pod/logs": Kubeflow.log,
+    rf"GET {_API}/tasks": Kubeflow.list_tasks,
     r"GET /apis/v1alpha1/runs/[^/]+/nodes/(?P<podname>[^/]+)/log": Kubeflow.log,
     r"POST /ml_metadata.MetadataStoreService/(?P<method>\w+)": Kubeflow.ask_metadata,
 }
@@ -232,45 +251,3 @@ def _json(body: bytes) -> Any:
         return json.loads(body)
     except ValueError:
         return body
-
-
-WORKFLOW = "small-x7k2p"
-
-
-def hashed(name: str) -> int:
-    """FNV-1a with 32 bits, as Argo makes its nodes' ids."""
-    return reduce(lambda value, byte: (value ^ byte) * 16777619 % 2**32, name.encode(), 2166136261)
-
-
-def impl_pod(path: str) -> str:
-    """The pod that runs a task's container."""
-    return f"{WORKFLOW}-system-container-impl-{hashed(f'{WORKFLOW}.root.{path}.executor')}"
-
-
-def look(state: str, tasks: Mapping[str, tuple[str, int]], error: str = "") -> Json:
-    """A run's state and its details: of each task, by its path in Argo's graph, the state and the seconds."""
-    details = [_detail(WORKFLOW, state, 59, [f"{WORKFLOW}-{hashed(f'{WORKFLOW}.root')}"])]
-    for path, (task_state, seconds) in tasks.items():
-        child = f"{WORKFLOW}-{hashed(f'{WORKFLOW}.root.{path}.executor')}"
-        is_pod = path.endswith("-driver")
-        details.append(_detail(path.rpartition(".")[2], task_state, seconds, [] if is_pod else [child]))
-        if not is_pod:
-            details.append(_detail("executor", "SKIPPED" if seconds < 2 else task_state, seconds, []))
-    return {
-        "state": state,
-        "created_at": "2026-11-21T03:00:00Z",
-        "finished_at": "2026-11-21T03:01:00Z",
-        "error": {"message": error} if error else None,
-        "run_details": {"task_details": details},
-    }
-
-
-def _detail(name: str, state: str, seconds: int, children: list[str]) -> Json:
-    is_over = state in ("SUCCEEDED", "FAILED", "SKIPPED")
-    return {
-        "display_name": name,
-        "state": state,
-        "start_time": "2026-11-21T03:00:00Z",
-        "end_time": f"2026-11-21T03:00:{seconds:02}Z" if is_over else "0001-01-01T00:00:00Z",
-        "child_tasks": [{"pod_name": child} for child in children],
-    }

@@ -16,7 +16,8 @@ import yaml
 from taxiway.kubeflow import compilation
 from taxiway.language.spec import Pipeline
 from tests.taxiway.kubeflow.conftest import SMALL
-from tests.taxiway.kubeflow.stub import Kubeflow, impl_pod, look
+from tests.taxiway.kubeflow.graphs import impl_pod, look
+from tests.taxiway.kubeflow.stub import Kubeflow
 
 TAXIWAY = str(Path(sys.executable).with_name("taxiway"))
 Started = Callable[..., subprocess.Popen[str]]

@@ -17,8 +17,7 @@ from components.execution.provenance import COMMIT_VARIABLE
 from components.user_code import user_modules
 from taxiway import loading
 from taxiway.checks import check
-from taxiway.dsl import resources
-from taxiway.dsl.definitions import IMAGE, ExampleGen
+from taxiway.dsl import ExampleGen, Resources, image, resources
 from taxiway.kubeflow import compilation
 from taxiway.language import spec
 from taxiway.language.spec import Pipeline
@@ -26,6 +25,7 @@ from tests.taxiway.kubeflow.conftest import SMALL
 
 ROOT = Path(__file__).parents[3]
 MODULE = "pipelines.chicago_taxi.model"
+STAGES = ("example-gen", "transform", "trainer", "evaluator", "pusher")
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +81,7 @@ def test_a_profile_adds_to_the_rest() -> None:
 
 def test_the_taxi_pipeline_asks_for_neither_gpus_nor_claims_by_itself() -> None:
     plain = compilation.compiled("chicago_taxi")
-    assert plain.platform == {}
+    assert {key for name in STAGES for key in _kubernetes(plain, name)} == {"securityContext"}
     assert "accelerator" not in json.dumps(plain.spec)
     assert all("resources" in _container(plain, leaf.name) for leaf in spec.leaves(plain))
 
@@ -98,7 +98,7 @@ def test_the_taxi_pipeline_on_the_cluster_of_the_manifests_with_gpus() -> None:
         "pusher": [("model-store", "/models")],
     }
     trainer = _container(pipeline, "trainer")
-    assert trainer["image"] == IMAGE.replace("{kind}", "train-gpu")
+    assert trainer["image"] == image("train-gpu")
     assert trainer["resources"]["accelerator"]["resourceCount"] == "1"
     assert json.dumps(pipeline.spec).count('"accelerator"') == 1
 
@@ -117,7 +117,8 @@ def test_a_profile_that_is_not_there() -> None:
     with pytest.raises(UserError) as raised:
         compilation.compiled("chicago_taxi", ["gpus"])
     assert str(raised.value) == (
-        "the pipeline chicago-taxi has no profile 'gpus'\n  fix: its profiles are: gpu, cluster, s3"
+        "the pipeline chicago-taxi has no profile 'gpus', nor has a sub-pipeline of it\n"
+        "  fix: its profiles are: gpu, cluster, s3"
     )
 
 
@@ -132,7 +133,7 @@ def test_resources_for_a_task_that_is_not_there() -> None:
     with pytest.raises(UserError) as raised:
 
         @dsl.pipeline(name="wrong")
-        @resources.resources({"examplegen": resources.Resources(cpu="1")})
+        @resources({"examplegen": Resources(cpu="1")})
         def wrong():
             ExampleGen(input_path="data")
 
@@ -289,3 +290,55 @@ def test_inlined_modules_train_where_there_is_no_source(tmp_path: Path, taxi_csv
     assert {tasks[name]["state"] for name in ("transform", "trainer")} == {"SUCCEEDED"}, done.stderr
     written = json.loads((Path(tasks["trainer"]["outputs"]["model"]) / "provenance.json").read_text())
     assert written[0]["code"]["modules"]["module"] == user_modules.describe(MODULE, "run_fn")
+
+
+NESTED = str(Path(__file__).with_name("nested_pipeline.py"))
+
+
+def test_stages_run_as_non_root() -> None:
+    """What Pod Security's level `restricted` asks for, and Kubeflow sets for no task by itself."""
+    pipeline = compilation.compiled(NESTED)
+    stages = {name for name, executor in pipeline.spec["deploymentSpec"]["executors"].items()}
+    own = pipeline.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert {name: settings["securityContext"] for name, settings in own.items()} == {
+        name: {"runAsNonRoot": True} for name in stages
+    }
+
+
+def _asked(profiles: list[str]) -> dict[str, set[tuple[str, ...]]]:
+    """By stage, what each of its executors asks for: CPU, memory, claims."""
+    pipeline = compilation.compiled(NESTED, profiles)
+    own = pipeline.platform.get("platforms", {}).get("kubernetes", {}).get("deploymentSpec", {}).get("executors", {})
+    found: dict[str, set[tuple[str, ...]]] = {}
+    for label, executor in pipeline.spec["deploymentSpec"]["executors"].items():
+        needs = executor["container"].get("resources", {})
+        claims = [mount["constant"] for mount in own.get(label, {}).get("pvcMount", [])]
+        asked = (needs.get("resourceCpuRequest", ""), needs.get("resourceMemoryRequest", ""), *claims)
+        found.setdefault(spec.stage_name(executor), set()).add(asked)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("profiles", "example_gen", "statistics_gen", "schema_gen"),
+    [
+        ([], ("", "2Gi"), ("", "3Gi"), ("", "1Gi")),
+        (["cluster"], ("", "2Gi", "inner-data"), ("", "3Gi"), ("3", "1Gi")),
+        (["big", "cluster"], ("", "2Gi", "inner-data"), ("", "4Gi"), ("3", "1Gi")),
+    ],
+)
+def test_profiles_reach_stages_at_every_place(
+    profiles: list[str], example_gen: tuple[str, ...], statistics_gen: tuple[str, ...], schema_gen: tuple[str, ...]
+) -> None:
+    assert _asked(profiles) == {
+        "example_gen": {example_gen},
+        "statistics_gen": {statistics_gen},
+        "schema_gen": {schema_gen},
+    }
+
+
+def test_a_profile_that_no_sub_pipeline_has() -> None:
+    with pytest.raises(UserError) as raised:
+        compilation.compiled(NESTED, ["gpu"])
+    assert str(raised.value) == (
+        "the pipeline outer has no profile 'gpu', nor has a sub-pipeline of it\n  fix: its profiles are: cluster, big"
+    )

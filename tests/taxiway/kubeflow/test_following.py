@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from rich.console import Console
 
 from components.contract.errors import ServiceError, UserError
 from taxiway.kubeflow import compilation, following
+from taxiway.kubeflow.details import node_id
 from taxiway.kubeflow.host import Host
-from taxiway.kubeflow.nodes import Node, node_id, nodes
+from taxiway.kubeflow.nodes import nodes
 from taxiway.language.spec import Pipeline
 from taxiway.lineage import chain
 from taxiway.lineage.store import LineageStore
@@ -21,9 +23,11 @@ from taxiway.runner.call import State
 from taxiway.runs.progress import Lines, LiveTable
 from taxiway.runs.record import Run
 from taxiway.storage.home import Home
+from tests.taxiway.doctor.doctor_servers import write_kubeconfig
 from tests.taxiway.kubeflow.conftest import SMALL
-from tests.taxiway.kubeflow.metadata import recorded
-from tests.taxiway.kubeflow.stub import WORKFLOW, Kubeflow, hashed, impl_pod, look
+from tests.taxiway.kubeflow.graphs import WORKFLOW, full_name, hashed, impl_pod, look
+from tests.taxiway.kubeflow.metadata import calls, recorded, told_by_task_api
+from tests.taxiway.kubeflow.stub import Kubeflow
 
 SUCCEEDED = {
     "example-gen": ("SUCCEEDED", 20),
@@ -32,6 +36,7 @@ SUCCEEDED = {
     "described.statistics-gen": ("SUCCEEDED", 12),
     "described.schema-gen": ("SUCCEEDED", 9),
     "baseline": ("SUCCEEDED", 5),
+    "condition-2": ("SKIPPED", 0),
 }
 
 
@@ -63,7 +68,7 @@ def test_a_run_is_followed_task_by_task(kubeflow: Kubeflow, small: Pipeline) -> 
 
 
 def test_tasks_that_share_a_name_are_told_apart(kubeflow: Kubeflow, small: Pipeline) -> None:
-    tasks = {**SUCCEEDED, "for-loop-1.statistics-gen": ("SUCCEEDED", 33)}
+    tasks = {**SUCCEEDED, "for-loop-1.0.statistics-gen": ("SUCCEEDED", 33)}
     run, _ = _follow(kubeflow, small, look("SUCCEEDED", tasks))
     assert run.tasks["statistics-gen"].state == State.CACHED
     assert run.tasks["described/statistics-gen"].seconds == 12
@@ -71,8 +76,9 @@ def test_tasks_that_share_a_name_are_told_apart(kubeflow: Kubeflow, small: Pipel
 
 def test_turns_of_a_loop_have_numbers(kubeflow: Kubeflow) -> None:
     pipeline = compilation.compiled(SMALL)
-    [looped] = [node for node in nodes(pipeline) if node.is_looped and node.label == "schema-gen"]
-    tasks = {f"for-loop-2.{turn}.{looped.label}": ("SUCCEEDED", 4 + turn) for turn in range(2)}
+    [looped] = [node for node in nodes(pipeline) if node.loops and node.name == "schema-gen"]
+    assert looped.path == "root.for-loop-1.schema-gen"
+    tasks = {f"for-loop-1.{turn}.schema-gen": ("SUCCEEDED", 4 + turn) for turn in range(2)}
     run, _ = _follow(kubeflow, pipeline, look("SUCCEEDED", {**SUCCEEDED, **tasks}))
     assert [name for name in run.tasks if "[" in name] == ["schema-gen[0]", "schema-gen[1]"]
     # A sub-pipeline's task of the same name is no turn of the loop.
@@ -81,8 +87,7 @@ def test_turns_of_a_loop_have_numbers(kubeflow: Kubeflow) -> None:
 
 def test_the_pod_of_a_turn_of_a_loop_is_named(kubeflow: Kubeflow) -> None:
     pipeline = compilation.compiled(SMALL)
-    [looped] = [node for node in nodes(pipeline) if node.is_looped and node.label == "schema-gen"]
-    turns = [f"for-loop-2.{turn}.{looped.label}" for turn in range(2)]
+    turns = [f"for-loop-1.{turn}.schema-gen" for turn in range(2)]
     kubeflow.logs[impl_pod(turns[1])] = "error: no rows\n"
     tasks = {turns[0]: ("SUCCEEDED", 5), turns[1]: ("FAILED", 4)}
     run, _ = _follow(kubeflow, pipeline, look("FAILED", {**SUCCEEDED, **tasks}))
@@ -137,24 +142,110 @@ def test_an_image_for_other_processors(kubeflow: Kubeflow, small: Pipeline) -> N
 def test_a_pod_that_is_gone_with_its_log(kubeflow: Kubeflow, small: Pipeline) -> None:
     run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
     assert run.tasks["baseline"].error == (
-        "its pod has left no log; look for it with: "
-        "kubectl --namespace kubeflow get pods --selector pipeline/runid=run-0"
+        f"its pod has left no log; see why with: kubectl --namespace kubeflow describe workflow {WORKFLOW}"
     )
 
 
-def test_the_last_attempt_of_a_retried_task_is_read(kubeflow: Kubeflow, small: Pipeline) -> None:
+@pytest.mark.parametrize("retries", [False, True])
+def test_the_last_attempt_of_a_retried_task_is_read(kubeflow: Kubeflow, small: Pipeline, retries: bool) -> None:
     for attempt in range(2):
-        pod = hashed(f"{WORKFLOW}.root.statistics-gen.executor({attempt})")
-        kubeflow.logs[f"{WORKFLOW}-retry-system-container-impl-{pod}"] = f"error: attempt {attempt}\n"
-    run, _ = _follow(kubeflow, small, look("FAILED", {"statistics-gen": ("FAILED", 8)}))
+        pod = impl_pod("statistics-gen", retries=retries, attempt=attempt, template="retry-system-container-impl")
+        kubeflow.logs[pod] = f"error: attempt {attempt}\n"
+    first = look("RUNNING", {"statistics-gen": ("RUNNING", 0, 1)}, retries=retries)
+    second = look("RUNNING", {"statistics-gen": ("RUNNING", 0, 2)}, retries=retries)
+    last = look("FAILED", {"statistics-gen": ("FAILED", 8, 2)}, retries=retries)
+    run, shown = _follow(kubeflow, small, first, second, second, last)
     assert run.tasks["statistics-gen"].error.endswith("\nattempt 1")
+    assert shown.count("statistics-gen: attempt 2\n") == 1
+    assert shown.count("statistics-gen: running\n") == 1
+
+
+def test_a_pod_of_argo_s_own_retries_is_read(kubeflow: Kubeflow, small: Pipeline) -> None:
+    """As with the manifests of 2.17, where every node may be retried."""
+    pod = impl_pod("baseline", retries=True, attempt=0)
+    kubeflow.logs[pod] = "error: /models cannot be read\n"
+    run, shown = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}, retries=True))
+    assert run.tasks["baseline"].error == f"the pod {pod} failed\n/models cannot be read"
+    assert "small failed in 60.0 s (1 failed)" in shown
 
 
 def test_a_driver_that_failed_is_read(kubeflow: Kubeflow, small: Pipeline) -> None:
-    pod = f"{WORKFLOW}-system-container-driver-{hashed(f'{WORKFLOW}.root.baseline-driver')}"
+    pod = f"{WORKFLOW}-system-container-driver-{hashed(full_name('baseline-driver'))}"
     kubeflow.logs[pod] = "failed to resolve inputs\n"
     run, _ = _follow(kubeflow, small, look("FAILED", {"baseline-driver": ("FAILED", 2)}))
     assert run.tasks["baseline"].error == f"the pod {pod} failed\nfailed to resolve inputs"
+
+
+def test_what_a_driver_prints_is_no_cause_where_the_task_failed(kubeflow: Kubeflow, small: Pipeline) -> None:
+    driver = f"{WORKFLOW}-system-container-driver-{hashed(full_name('baseline-driver'))}"
+    kubeflow.logs[driver] = "I1121 03:00:00 main.go: input ComponentSpec\n"
+    run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
+    assert "ComponentSpec" not in run.tasks["baseline"].error
+
+
+def test_a_pod_that_has_succeeded_is_not_called_failed(kubeflow: Kubeflow, small: Pipeline) -> None:
+    pod = impl_pod("baseline")
+    kubeflow.pods[pod] = {"status": {"phase": "Succeeded"}}
+    kubeflow.logs[pod] = "all well\n"
+    run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
+    assert run.tasks["baseline"].error.startswith("its pod has left no log; see why with: kubectl")
+
+
+def test_events_tell_of_a_pod_that_is_gone(kubeflow: Kubeflow, small: Pipeline) -> None:
+    kubeflow.events[impl_pod("baseline")] = [
+        {"type": "Normal", "reason": "Pulling", "message": "Pulling image"},
+        {"type": "Warning", "reason": "Failed", "message": "ErrImagePull: no such image"},
+    ]
+    run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
+    assert run.tasks["baseline"].error == (
+        "Failed: ErrImagePull: no such image\n  fix: push the image to where the nodes can pull it, or load it"
+    )
+
+
+FORBIDDEN = 'pods "small" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true'
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_argo_s_workflow_tells_of_a_pod_that_was_refused(
+    kubeflow: Kubeflow, small: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: bool
+) -> None:
+    """Where kubectl leads to the cluster of the run, and not to another."""
+    nodes = {
+        f"{WORKFLOW}-{hashed(full_name('baseline.executor'))}": {"phase": "Error", "message": FORBIDDEN},
+        f"{WORKFLOW}-1": {"phase": "Failed", "message": f"child '{WORKFLOW}-2' failed"},
+        f"{WORKFLOW}-2": {"phase": "Succeeded", "message": "well"},
+    }
+    labels = {"pipeline/runid": "run-0" if own else "another"}
+    workflow = {"metadata": {"labels": labels}, "status": {"nodes": nodes}}
+    path = f"GET /apis/argoproj.io/v1alpha1/namespaces/kubeflow/workflows/{WORKFLOW}"
+    kubeflow.overrides[path] = (200, json.dumps(workflow).encode())
+    write_kubeconfig(tmp_path / "kubeconfig", kubeflow.url)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
+    error = run.tasks["baseline"].error
+    assert error.startswith(f"{FORBIDDEN}\n  fix: set DEFAULT_SECURITY_CONTEXT_RUN_AS_NON_ROOT=true") == own
+    assert (run.error == FORBIDDEN) == own
+    assert ("Kubeflow gave no reason; see: kubectl --namespace kubeflow describe workflow" in run.error) != own
+
+
+def test_nothing_is_said_of_what_kubeflow_does_not_tell(kubeflow: Kubeflow, small: Pipeline) -> None:
+    """A task without a word is neither skipped nor done, however the run ended."""
+    run, shown = _follow(kubeflow, small, look("SUCCEEDED", {"example-gen": ("SUCCEEDED", 20)}))
+    assert list(run.tasks) == ["example-gen"]
+    assert "small succeeded in 60.0 s (1 done)" in shown
+
+
+def test_what_began_before_a_failure_does_not_run_after_it(kubeflow: Kubeflow, small: Pipeline) -> None:
+    tasks = {"baseline": ("FAILED", 8), "example-gen": ("RUNNING", 0), "described.schema-gen": ("PENDING", 0)}
+    run, shown = _follow(kubeflow, small, look("FAILED", tasks))
+    assert list(run.tasks) == ["baseline"]
+    assert [line for line in shown.splitlines() if line.endswith(": running")] == ["baseline: running"]
+
+
+def test_what_waits_is_not_told_as_running(kubeflow: Kubeflow, small: Pipeline) -> None:
+    waiting = look("RUNNING", {"example-gen": ("PENDING", 0), "baseline-driver": ("RUNNING", 0)})
+    _, shown = _follow(kubeflow, small, waiting, look("CANCELED", {}))
+    assert "running" not in shown
 
 
 UNSCHEDULABLE = "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector."
@@ -237,7 +328,8 @@ def test_a_pod_that_is_starting_is_no_news(kubeflow: Kubeflow, small: Pipeline) 
 
 
 def test_results_and_lineage_are_fetched(kubeflow: Kubeflow, small: Pipeline, tmp_path: Path) -> None:
-    kubeflow.metadata, pushed = recorded(tmp_path)
+    made = calls(tmp_path)
+    kubeflow.metadata, pushed = recorded(made), made[-1].outputs["pushed_model"]
     tasks = {**SUCCEEDED, "condition-2.pusher": ("SUCCEEDED", 7)}
     run, shown = _follow(kubeflow, small, look("SUCCEEDED", tasks))
     assert "  blessing  blessed" in shown
@@ -254,8 +346,27 @@ def test_results_and_lineage_are_fetched(kubeflow: Kubeflow, small: Pipeline, tm
     assert chain.trace("/models/taxi/7", store=store).records[0]["digest"] == pushed.metadata["digest"]
 
 
+def test_ml_metadata_and_the_task_api_tell_the_same_of_the_same_run(
+    kubeflow: Kubeflow, small: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, told = calls(tmp_path), []
+    tasks = {"example-gen": ("SUCCEEDED", 1), "baseline": ("SUCCEEDED", 9), "condition-2.pusher": ("SUCCEEDED", 9)}
+    for number in range(2):
+        monkeypatch.setenv("TAXIWAY_HOME", str(tmp_path / f"home-{number}"))
+        kubeflow.metadata = None if number else recorded(made)
+        kubeflow.tasks = [told_by_task_api(made)] if number else []
+        ended = look("SUCCEEDED", tasks)
+        run, shown = _follow(kubeflow, small, ended | {"run_details": {}} if number else ended)
+        store = LineageStore.open_existing(Home.default().lineage)
+        chained = chain.to_json(chain.trace("/models/taxi/7", store=store))
+        outputs = {name: {port: a.uri for port, a in task.outputs.items()} for name, task in run.tasks.items()}
+        told.append((shown, chained, outputs, run.metrics))
+    assert told[0] == told[1]
+    assert "  pushed    /models/taxi/7" in told[0][0]
+
+
 def test_a_run_with_results_can_be_followed_twice(kubeflow: Kubeflow, small: Pipeline, tmp_path: Path) -> None:
-    kubeflow.metadata, _ = recorded(tmp_path)
+    kubeflow.metadata = recorded(calls(tmp_path))
     for _ in range(2):
         _follow(kubeflow, small, look("SUCCEEDED", SUCCEEDED))
     store = LineageStore.open_existing(Home.default().lineage)
@@ -309,5 +420,4 @@ def test_where_the_tasks_stand_in_argo_s_graph(small: Pipeline) -> None:
     assert found["described/schema-gen"].path == "root.described.schema-gen"
     assert found["pusher"].path == "root.condition-2.pusher"
     assert found["statistics-gen"].attempts == 3
-    assert found["importer"].pods("w")[0].startswith("w-system-importer-")
-    assert Node("a", "root.for-loop-1.a", {}, is_looped=True).pods("w") == []
+    assert found["statistics-gen"].loops == 0

@@ -9,7 +9,7 @@ from kfp import dsl
 import taxiway
 from taxiway import loading
 from taxiway.checks import check
-from taxiway.dsl.definitions import SchemaGen, StatisticsGen
+from taxiway.dsl import SchemaGen, StatisticsGen
 from taxiway.lineage.chain import trace
 from taxiway.runs.progress import Silent
 

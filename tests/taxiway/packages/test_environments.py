@@ -20,7 +20,7 @@ from kfp.dsl import component_factory
 
 import taxiway
 from taxiway import loading
-from taxiway.dsl.definitions import ExampleGen, SchemaGen, StatisticsGen, Transform
+from taxiway.dsl import ExampleGen, SchemaGen, StatisticsGen, Transform
 from taxiway.packages import environments
 from taxiway.runner.call import State
 from taxiway.runs.progress import Silent

@@ -12,7 +12,7 @@ import taxiway
 from components.user_code import user_modules
 from components.user_code.module_syntax import ANYTHING
 from taxiway import loading
-from taxiway.dsl.definitions import ExampleGen
+from taxiway.dsl import ExampleGen
 from taxiway.packages import imports, metadata
 from taxiway.packages.packages import Packages
 from taxiway.runner.call import State

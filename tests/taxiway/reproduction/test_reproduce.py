@@ -22,7 +22,7 @@ PIPELINE = '''
 
 from kfp import dsl
 
-from taxiway.dsl.definitions import ExampleGen
+from taxiway.dsl import ExampleGen
 
 
 @dsl.pipeline(name="rows")

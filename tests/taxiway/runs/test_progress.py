@@ -10,7 +10,7 @@ from rich.console import Console
 
 import taxiway
 from components.contract.artifacts import Artifact, Examples, ModelBlessing, ModelEvaluation, PushedModel
-from taxiway.dsl.definitions import ExampleGen
+from taxiway.dsl import ExampleGen
 from taxiway.runner.call import State
 from taxiway.runs.progress import LiveTable, Silent, summary
 from taxiway.runs.record import Run, Task

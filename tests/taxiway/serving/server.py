@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,9 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from tests import forked
+from tests.taxiway.serving import models
+
 CHECKOUT = Path(__file__).parents[3]
 State = get_model_status_pb2.ModelVersionStatus
 
@@ -33,7 +36,7 @@ State = get_model_status_pb2.ModelVersionStatus
 class Server:
     """A server that runs."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | forked.Process
     address: str
     rest: str
     log: Path
@@ -109,22 +112,22 @@ def ask(url: str, body: Any = None) -> tuple[int, Any]:
 
 
 @contextmanager
-def running(folder: Path, *arguments: str | Path, env: dict[str, str] | None = None) -> Iterator[Server]:
+def running(
+    folder: Path, *arguments: str | Path, cold: bool = False, env: dict[str, str] | None = None
+) -> Iterator[Server]:
     """Starts `taxiway serve` with some arguments; it listens when the block begins, and is killed after it.
 
     Args:
         folder: For its log and its addresses.
         arguments: What follows `serve`.
-        env: More of the environment.
+        cold: Whether it has to load TensorFlow by itself, as users' servers do.
+        env: More of the environment of one that does.
     """
     addresses, log = folder / "addresses", folder / "server.log"
     addresses.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "taxiway", "serve", "--port", "0", "--rest-port", "0"]
-    command += ["--address-file", str(addresses), "--poll-seconds", "0.05", *map(str, arguments)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, cwd=CHECKOUT, env={**os.environ, **(env or {})}
-        )
+    options = ["--port", "0", "--rest-port", "0", "--address-file", str(addresses), "--poll-seconds", "0.05"]
+    words = ["serve", *options, *map(str, arguments)]
+    process = _cold(words, log, env or {}) if cold or env else forked.Process("taxiway", words, log)
     try:
         deadline = time.monotonic() + 60
         while not addresses.is_file():
@@ -139,3 +142,24 @@ def running(folder: Path, *arguments: str | Path, env: dict[str, str] | None = N
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def running_all(folder: Path, saved: Mapping[str, Path], stable: str = "") -> Iterator[Server]:
+    """A server with models by name, each in `models.VERSION`, and the label `stable` on that of one of them."""
+    configs = []
+    for name, model in saved.items():
+        models.publish(model, folder / name, models.VERSION)
+        label = f'version_labels {{ key: "stable" value: {models.VERSION} }}' if name == stable else ""
+        configs.append(f'config {{ name: "{name}" base_path: "{name}" model_platform: "tensorflow" {label} }}')
+    (folder / "models.config").write_text(f"model_config_list: {{ {' '.join(configs)} }}")
+    with running(folder, "--config", folder / "models.config") as started:
+        for name in saved:
+            started.wait(name, {models.VERSION: "AVAILABLE"})
+        yield started
+
+
+def _cold(words: list[str], log: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    command, variables = [sys.executable, "-m", "taxiway", *words], {**os.environ, **environment}
+    with log.open("wb") as output:
+        return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=CHECKOUT, env=variables)

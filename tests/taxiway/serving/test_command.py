@@ -18,6 +18,7 @@ import grpc
 import pytest
 import requests
 
+from tests import forked
 from tests.taxiway.serving import models, server
 
 Saved = Callable[[str], Path]
@@ -30,10 +31,17 @@ def base(saved: Saved, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def refused(*arguments: str | Path) -> tuple[int, str]:
-    command = [sys.executable, "-m", "taxiway", "serve", *map(str, arguments)]
+def refused(folder: Path, *arguments: str | Path) -> tuple[int, str]:
+    """The exit status of a server that does not start, and what it says."""
+    log = folder / "refused.log"
+    return forked.Process("taxiway", ["serve", *map(str, arguments)], log).wait(100), log.read_text()
+
+
+def test_a_server_that_does_not_start_has_loaded_its_own_tensorflow(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "taxiway", "serve", str(tmp_path / "nothing")]
     done = subprocess.run(command, cwd=server.CHECKOUT, capture_output=True, text=True, timeout=100)
-    return done.returncode, done.stderr
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: there is no folder"), done.stderr
 
 
 def test_the_model_has_the_folders_name_or_the_one_that_is_given(base: Path, tmp_path: Path) -> None:
@@ -48,7 +56,7 @@ def test_the_model_has_the_folders_name_or_the_one_that_is_given(base: Path, tmp
 
 
 def test_its_log_has_its_own_lines_alone(base: Path, tmp_path: Path) -> None:
-    with server.running(tmp_path, base) as running:
+    with server.running(tmp_path, base, cold=True) as running:
         running.wait(base.name, {1: "AVAILABLE"})
         lines = running.log.read_text().splitlines()
     assert len(lines) >= 2
@@ -59,32 +67,32 @@ def test_what_cannot_be_served(base: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty.config"
     empty.write_text("")
     for arguments, words in (
-        ((), "name the folder of a pushed model, or --config FILE"),
-        ((base, "--config", empty), "what is to be served?"),
+        ((), "give either the folder of a pushed model or --config FILE"),
+        ((base, "--config", empty), "no model to serve"),
         ((tmp_path / "nothing",), "there is no folder"),
         ((base / "1",), f"serve the folder above it, {base}"),
         (("--config", empty), "has no model_config_list"),
-        (("--config", empty, "--model-name", "x"), "leave one out"),
+        (("--config", empty, "--model-name", "x"), "remove one of them"),
         ((base, "--tls-cert", tmp_path / "cert"), "a certificate and its key go together"),
         ((base, "--public-key", tmp_path / "key"), "there is no file"),
         ((base, "--batching-parameters-file", tmp_path / "none"), "cannot be read"),
         ((base, "--reload-root", tmp_path / "none"), "there is no folder"),
-        ((base, "--grpc-argument", "grpc.max_connection_age_ms"), "write one such as"),
-        ((base, "--saved-model-tags", ","), "names no tag"),
+        ((base, "--grpc-argument", "grpc.max_connection_age_ms"), "is not of the form NAME=VALUE"),
+        ((base, "--saved-model-tags", ","), "--saved-model-tags is empty"),
         ((base, "--poll-seconds", "-1"), "Invalid value for '--poll-seconds'"),
     ):
-        status, said = refused(*arguments)
+        status, said = refused(tmp_path, *arguments)
         assert (status, words in said) == (2, True), (arguments, said)
         assert "Traceback" not in said
 
 
-def test_a_port_that_is_taken(base: Path) -> None:
+def test_a_port_that_is_taken(base: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         for option in ("--port", "--rest-port"):
             other = {"--port": "--rest-port", "--rest-port": "--port"}[option]
-            status, said = refused(base, option, port, other, "0")
-            assert (status, f"port {port} of 127.0.0.1 cannot be listened at" in said) == (1, True), said
+            status, said = refused(tmp_path, base, option, port, other, "0")
+            assert (status, f"cannot listen on port {port} of 127.0.0.1" in said) == (1, True), said
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ import pytest
 import requests
 from tensorflow_serving.apis import model_management_pb2, prediction_service_pb2_grpc
 
-from taxiway.serving.operations import Operations
+from taxiway.serving.model_manager import ModelManager
 from tests.taxiway.serving import models, server
 
 Saved = Callable[[str], Path]
@@ -120,9 +121,10 @@ def test_a_rest_request_has_the_time_that_is_given(having: Having) -> None:
     host, _, port = having.running.rest.removeprefix("http://").rpartition(":")
     with socket.create_connection((host, int(port)), timeout=20) as connection:
         connection.sendall(b"POST /v1/models/half:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    assert answer.split()[1] == b"408"
-    assert answer.endswith(b'{"error":"The request\'s body did not go on for 0.5 s"}')
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == 408
+        assert answer.read() == b'{"error":"The request\'s body did not go on for 0.5 s"}'
 
 
 def test_a_client_may_name_base_paths_in_the_root_and_cannot_leave_it(having: Having) -> None:
@@ -179,13 +181,13 @@ def test_without_polling_a_version_comes_when_a_client_says_so(having: Having) -
 
 def test_without_polling_there_is_one_look_and_what_a_client_configures_is_told() -> None:
     async def run() -> None:
-        operations, looks = Operations([], cast(Any, SimpleNamespace(metrics=None)), poll_seconds=0), list[int]()
-        following = asyncio.create_task(operations.follow(None, lambda: looks.append(len(looks))))
+        manager, looks = ModelManager([], cast(Any, SimpleNamespace(metrics=None)), poll_seconds=0), list[int]()
+        following = asyncio.create_task(manager.follow(None, lambda: looks.append(len(looks))))
         for expected in ([0], [0, 1]):
             for _ in range(100):
                 await asyncio.sleep(0)
             assert looks == expected
-            await operations.reconfigure([])
+            await manager.reconfigure([])
         following.cancel()
 
     asyncio.run(run())
@@ -199,7 +201,7 @@ def test_tags_that_no_graph_has(saved: Saved, tmp_path: Path) -> None:
         assert "'gpu'" in running.error("half", 1)
         # Another server does not take the socket away; what a killed one has left is no obstacle.
         (tmp_path / "second").mkdir()
-        taken = pytest.raises(AssertionError, match="another server listens at the socket")
+        taken = pytest.raises(AssertionError, match="another server listens on the socket")
         with taken, server.running(tmp_path / "second", tmp_path / "half", *options):
             pass
         running.process.kill()

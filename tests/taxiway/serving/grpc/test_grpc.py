@@ -377,6 +377,7 @@ def test_every_type_comes_back(saved: Callable[[str], Path], tmp_path: Path) -> 
     with server.running(tmp_path, tmp_path / "types") as running:
         running.wait("types", {1: "AVAILABLE"})
         answer = running.predict("types", **given)
+    assert answer.keys() == {f"{name}_back" for name in given}
     for name, array in given.items():
         assert answer[f"{name}_back"].dtype == array.dtype, name
         np.testing.assert_array_equal(answer[f"{name}_back"], array)

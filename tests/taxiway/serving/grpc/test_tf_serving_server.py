@@ -1,12 +1,10 @@
 """TF Serving's server, by the facts that its own end-to-end tests state; each server here is a process.
 
-What docs/serving.md lists as different is not here: TensorFlow Lite, the profiler.
+What docs/serving/server.md lists as different is not here: TensorFlow Lite, the profiler.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from tensorflow_serving.apis import (
 from taxiway.serving import examples
 from taxiway.serving.errors import ServingError
 from taxiway.serving.model.signatures import Signature, TensorInfo
+from tests import forked
 from tests.taxiway.serving import models, server
 
 CODE = grpc.StatusCode
@@ -44,16 +43,8 @@ _NAMES = {
 
 @pytest.fixture(scope="module")
 def running(saved: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[server.Server]:
-    folder = tmp_path_factory.mktemp("tf_serving_server")
-    for name, model in _NAMES.items():
-        models.publish(saved(model), folder / name, models.VERSION)
-    configs = "".join(
-        f'config {{ name: "{n}" base_path: "{folder / n}" model_platform: "tensorflow" }}' for n in _NAMES
-    )
-    (folder / "models.config").write_text(f"model_config_list: {{ {configs} }}")
-    with server.running(folder, "--config", folder / "models.config") as running:
-        for name in _NAMES:
-            running.wait(name, {models.VERSION: "AVAILABLE"})
+    given = {name: saved(model) for name, model in _NAMES.items()}
+    with server.running_all(tmp_path_factory.mktemp("tf_serving_server"), given) as running:
         yield running
 
 
@@ -204,10 +195,10 @@ def test_a_configuration_file_is_read_anew_and_a_bad_one_is_not_served(
         assert list(answer.outputs["y"].float_val) == [4.0]
         assert running.states("half_plus_two") == {}
     file.write_text("improperly formatted file")
-    command = [sys.executable, "-m", "taxiway", "serve", "--config", str(file)]
-    ended = subprocess.run(command, cwd=server.CHECKOUT, capture_output=True, text=True, check=False)
-    assert ended.returncode != 0
-    assert "Error parsing text-format tensorflow.serving.ModelServerConfig" in ended.stderr
+    log = tmp_path / "ended.log"
+    ended = forked.Process("taxiway", ["serve", "--config", str(file)], log)
+    assert ended.wait(60) != 0
+    assert "Error parsing text-format tensorflow.serving.ModelServerConfig" in log.read_text()
 
 
 class Reflected:

@@ -11,7 +11,7 @@ from tensorflow.core.example import example_pb2
 from tensorflow_serving.apis import classification_pb2, regression_pb2
 
 from taxiway.serving.errors import ServingError
-from taxiway.serving.rest.encoding import parse
+from taxiway.serving.rest.bodies import parse
 from taxiway.serving.rest.inference import decode, encode_classifications, encode_regressions
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from taxiway.serving.errors import ServingError
-from taxiway.serving.rest.encoding import parse
-from taxiway.serving.rest.json_tensors import at_once, decode_b64, flattened, from_json, shaped, to_python
+from taxiway.serving.rest.bodies import at_once, from_json, parse, to_python
+from taxiway.serving.rest.malformed import decode_b64, flattened, shaped
 
 NUMERIC = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint32", "uint64", "float32", "float64"]
 _SHAPES = npst.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)

@@ -7,6 +7,7 @@ import gzip
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,7 @@ class _Slow:
         self.given_up = 0
 
     def signature(self, _name: str) -> Any:
-        x = type("Info", (), {"dtype": np.dtype("float32"), "shape": (None,)})
-        return type("Signature", (), {"inputs": {"x": x}})
+        return SimpleNamespace(dtypes={"x": np.dtype("float32")})
 
     async def predict(self, *_: Any) -> dict[str, np.ndarray]:
         try:
@@ -43,12 +43,9 @@ class _Slow:
         return {}
 
 
-class _Operations:
+class _Models:
     def __init__(self) -> None:
-        self.model, self.metrics = _Slow(), Metrics()
-
-    def known_name(self, name: str) -> str:
-        return name
+        self.model, self.metrics, self.by_name = _Slow(), Metrics(), {"m": None}
 
     @asynccontextmanager
     async def lease(self, _spec: Any) -> AsyncIterator[_Slow]:
@@ -62,13 +59,13 @@ def served(talk: Talk) -> None:
     """Runs the application on a free port of loopback while `talk(port, model)` goes on."""
 
     async def run() -> None:
-        operations = _Operations()
-        app = application(operations, max_body_bytes=LIMIT, timeout_seconds=PATIENCE)  # type: ignore[arg-type]
+        models = _Models()
+        app = application(models, max_body_bytes=LIMIT, timeout_seconds=PATIENCE)  # type: ignore[arg-type]
         runner = Runner(app)
         await runner.setup()
         try:
             await web.TCPSite(runner, "127.0.0.1", 0).start()
-            await talk(runner.addresses[0][1], operations.model)
+            await talk(runner.addresses[0][1], models.model)
         finally:
             await runner.cleanup()
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import pytest
 
 from taxiway.serving.errors import ServingError
+from taxiway.serving.metrics import Metrics
+from taxiway.serving.model.served_model import Models
 from taxiway.serving.rest import openapi
-from taxiway.serving.rest.routes import matching, model_spec, routes
+from taxiway.serving.rest.app import Rest, model_spec
+from taxiway.serving.rest.routes import routes
 
 
 def found(method: str, path: str) -> tuple[str, str, int, str] | None:
-    for route, parts in matching(path, routes()):
-        if route.method == method:
-            spec = model_spec(parts)
-            return route.action, spec.name, spec.version.value, spec.version_label
-    return None
+    rest = Rest(Models(Metrics()), max_body_bytes=1, timeout_seconds=1, metrics_paths=(), cors=False)
+    route, parts = rest.matched(method, path)
+    if route is None:
+        return None
+    spec = model_spec(parts)
+    return route.action, spec.name, spec.version.value, spec.version_label
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,124 @@
+"""The Kubernetes API, by the user's own kubeconfig or from inside the cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from components.contract.commands import typed
+
+Json = dict[str, Any]
+
+_LONGEST = 200  # characters
+_IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
+
+
+class NoAnswerError(Exception):
+    """The API gave none that can be used: why, how to fix it, and HTTP's status where it has one."""
+
+    def __init__(self, found: str, fix: str, status: int = 0) -> None:
+        super().__init__(found)
+        self.found, self.fix, self.status = found, fix, status
+
+
+def preload() -> None:
+    """Loads the client library once, for all checks that are going to be forked."""
+    import kubernetes.client
+    import kubernetes.config  # noqa: F401
+
+
+def choosing() -> str:
+    """The command that chooses another cluster."""
+    return f"kubectl config use-context NAME  # or, for a cluster on this machine: {typed('make kind-up')}"
+
+
+class KubernetesApi:
+    """The API of one context, as JSON."""
+
+    def __init__(self, context: str = "", *, seconds: float | None = None) -> None:
+        self._seconds = seconds
+        files = _kubeconfig()
+        if not files and _IN_CLUSTER not in os.environ:
+            raise NoAnswerError("there is no kubeconfig", choosing())
+        from kubernetes import client, config
+
+        try:
+            if not files:
+                self.name = "the cluster that this runs in"
+                settings = client.Configuration()
+                config.load_incluster_config(client_configuration=settings)
+                self._client = client.ApiClient(settings)
+            else:
+                self.name = context or str(config.list_kube_config_contexts(files)[1]["name"])
+                self._client = config.new_client_from_config(files, context=context or None, persist_config=False)
+        except Exception as error:  # a file of the user's: the library fails on it in many ways
+            raise NoAnswerError(f"the kubeconfig cannot be used: {_short(error)}", choosing()) from error
+        # An address that refuses is not asked three times more.
+        self._client.rest_client.pool_manager.connection_pool_kw["retries"] = False
+
+    @property
+    def server(self) -> str:
+        """Its address."""
+        return str(self._client.configuration.host)
+
+    def get(self, path: str, accept: str = "application/json") -> Json:
+        """Reads an object or a list."""
+        return self._call("GET", path, {"Accept": accept}, None)
+
+    def post(self, path: str, body: Json) -> Json:
+        """Sends a review, which the API answers and does not keep."""
+        return self._call("POST", path, {"Accept": "application/json", "Content-Type": "application/json"}, body)
+
+    def _call(self, method: str, path: str, headers: dict[str, str], body: Json | None) -> Json:
+        from kubernetes.client.exceptions import ApiException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            answer = self._client.call_api(
+                path,
+                method,
+                header_params=headers,
+                body=body,
+                auth_settings=["BearerToken"],
+                _preload_content=False,
+                _request_timeout=self._seconds,
+            )[0]
+            document = json.loads(answer.data)
+        except ApiException as error:
+            raise _refused(self.name, error.status, error.body) from error
+        except (HTTPError, OSError) as error:
+            raise NoAnswerError(f"{self.name}: {self.server} does not answer: {_short(error)}", choosing()) from error
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise NoAnswerError(f"{self.name}: {self.server} answers, but is no Kubernetes API", choosing())
+        return document
+
+
+def _kubeconfig() -> str:
+    """The files of KUBECONFIG, or the usual one, as far as they are there; joined as that variable is."""
+    places = os.environ.get("KUBECONFIG") or "~/.kube/config"
+    files = [Path(place).expanduser() for place in places.split(os.pathsep) if place]
+    return os.pathsep.join(str(file) for file in files if file.is_file())
+
+
+def _refused(context: str, status: int, body: Any) -> NoAnswerError:
+    if status == 401:
+        return NoAnswerError(
+            f"{context}: the login is missing or has expired (401)",
+            "log in to the cluster again, then: kubectl auth whoami",
+            status,
+        )
+    try:
+        message = json.loads(body)["message"]
+    except (ValueError, TypeError, KeyError):
+        message = "no Kubernetes API, it seems" if status != 403 else "forbidden"
+    return NoAnswerError(f"{context} answers {status}: {_short(message)}", "kubectl auth can-i --list", status)
+
+
+def _short(error: object) -> str:
+    """An error in one line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

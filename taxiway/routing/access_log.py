@@ -1,0 +1,104 @@
+"""The proxy's access log, a JSON line for each request, and its metrics."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One request, or one copy of it to the shadow.
+
+    Attributes:
+        event: `request` or `shadow`.
+        protocol: `grpc` or `rest`.
+        method: `Predict`, `predict`, ...
+        model: The model that it asked for.
+        target: Where it went; empty where it named a version or label itself, or no split is set for the model.
+        label: The label that was set on it.
+        backend: The backend that answered.
+        version: The version that answered, where the answer says so.
+        status: gRPC's code or HTTP's.
+        ms: How long the answer took.
+        same: Of a shadow: whether its answer is that of the target; None where that cannot be said.
+        answer: Of a shadow: what it answered, the beginning where that is long.
+    """
+
+    event: str
+    protocol: str
+    method: str
+    model: str
+    target: str
+    label: str
+    backend: str
+    version: int | None
+    status: str
+    ms: float
+    same: bool | None = None
+    answer: str | None = None
+
+
+class AccessLog:
+    """Writes and counts requests."""
+
+    def __init__(self, known_models: set[str]) -> None:
+        self._known = known_models
+        self.registry = CollectorRegistry()
+        labels = ("model", "target", "backend", "protocol", "method", "status")
+        self._requests = Counter("taxiway_route_requests", "Requests by answer.", labels, registry=self.registry)
+        self._seconds = Histogram(
+            "taxiway_route_seconds",
+            "Seconds to an answer.",
+            ("model", "target"),
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self._shadows = Counter(
+            "taxiway_route_shadow", "Copies to a shadow by outcome.", ("model", "outcome"), registry=self.registry
+        )
+        self._weights = Gauge("taxiway_route_weight", "Weights.", ("model", "target"), registry=self.registry)
+
+    def write(self, entry: Entry) -> None:
+        """Tells of a request or of a shadow's answer."""
+        self.say(**asdict(entry))
+        model = self._model(entry.model)
+        if entry.event == "shadow":
+            outcome = {True: "same", False: "different", None: "failed"}[entry.same]
+            self._shadows.labels(model, outcome).inc()
+            return
+        self._requests.labels(model, entry.target, entry.backend, entry.protocol, entry.method, entry.status).inc()
+        self._seconds.labels(model, entry.target).observe(entry.ms / 1000)
+
+    def dropped(self, model: str) -> None:
+        """Tells that a shadow missed a request, its queue being full."""
+        self._shadows.labels(self._model(model), "dropped").inc()
+
+    def set_weights(self, model: str, weights: dict[str, float]) -> None:
+        """Tells new weights."""
+        self.say(event="weights", model=model, weights=weights)
+        for target, weight in weights.items():
+            self._weights.labels(model, target).set(weight)
+
+    def say(self, **facts: Any) -> None:
+        """A JSON line with the time."""
+        told = {name: value for name, value in facts.items() if value not in (None, "")}
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        sys.stdout.write(json.dumps({"time": time, **told}) + "\n")
+        sys.stdout.flush()
+
+    def metrics(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def _model(self, name: str) -> str:
+        # Names that clients make up would fill the memory.
+        return name if name in self._known else _OTHER

@@ -1,0 +1,58 @@
+"""A new stage is a new folder: everything else finds it there, in a copy of the packages."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.components.execution import new_stage
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packages with one folder more, and a project with a pipeline."""
+    folder = tmp_path_factory.mktemp("copy")
+    new_stage.make_copy(folder)
+    (folder / "docs/reference").mkdir(parents=True)
+    shutil.copy(new_stage.ROOT / "docs/reference/stage_pages.py", folder / "docs/reference")
+    new_stage.make_project(folder / "project")
+    return folder
+
+
+def python(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return new_stage.python(copy, copy / "project", *arguments)
+
+
+def test_it_runs_as_a_process_that_has_loaded_what_it_declares(copy: Path) -> None:
+    done = python(copy, "-m", "taxiway", "run", "words", "--json")
+    assert done.returncode == 0, done.stderr
+    run = json.loads(done.stdout)
+    assert {name: task["state"] for name, task in run["tasks"].items()} == {"word-count": "SUCCEEDED"}
+    [words] = (copy / "project/.taxiway/artifacts").rglob("words.json")
+    assert json.loads(words.read_text()) == {"already loaded": True, "and": 1, "one": 1, "other": 1, "the": 2}
+
+
+def test_it_is_known_to_check(copy: Path) -> None:
+    assert python(copy, "-m", "taxiway", "check", "words").returncode == 0
+    done = python(copy, "-m", "taxiway", "check", "words", "--param", "text=gone.txt")
+    assert done.returncode == 2
+    assert "word-count: text names gone.txt, which is not there" in done.stdout + done.stderr
+
+
+def test_its_component_and_its_page_are_generated(copy: Path) -> None:
+    assert python(copy, "-m", "taxiway.dsl.definitions").returncode == 0
+    compiled = yaml.safe_load((copy / "components/word_count/component.yaml").read_text())
+    [executor] = compiled["deploymentSpec"]["executors"].values()
+    assert executor["container"]["command"] == ["python", "-m", "components", "word_count"]
+    assert executor["container"]["image"].startswith("taxiway-data:")
+    assert python(copy, str(copy / "docs/reference/stage_pages.py")).returncode == 0
+    assert "| `text` | str | required | A file. |" in (copy / "docs/reference/stages/word_count.md").read_text()
+    rows = (copy / "docs/reference/stages/README.md").read_text().splitlines()
+    place = rows.index("| [word_count](word_count.md) | `WordCount` | The words of a text, counted |")
+    assert "[statistics_gen]" in rows[place - 1]
+    assert "[schema_gen]" in rows[place + 1]

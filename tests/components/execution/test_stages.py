@@ -1,0 +1,49 @@
+"""The registry: what stages declare, and what is read from it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from components.contract.errors import UserError
+from components.execution import stages
+
+FOLDER = Path(stages.__file__).parents[1]
+USUAL = ("example_gen", "statistics_gen", "schema_gen", "example_validator", "transform", "trainer", "baseline")
+USUAL += ("evaluator", "infra_validator", "pusher")
+
+
+def test_a_folder_with_a_stage_is_one_by_its_own_name() -> None:
+    assert set(USUAL) <= set(stages.names())
+    assert list(stages.names()) == sorted(path.parent.name for path in FOLDER.glob("*/stage.py"))
+    assert [stages.load(name).name for name in stages.names()] == list(stages.names())
+
+
+def test_stages_are_listed_as_they_follow_each_other() -> None:
+    listed = [stage.name for stage in stages.in_order()]
+    assert sorted(listed) == list(stages.names())
+    assert [name for name in listed if name in USUAL] == list(USUAL)
+
+
+def test_a_pipeline_names_a_stage_as_kubeflow_names_components() -> None:
+    assert stages.load("example_gen").component == "ExampleGen"
+
+
+def test_what_is_no_stage_is_refused() -> None:
+    with pytest.raises(UserError, match=r"^there is no stage 'example-gen'\n  fix: did you mean 'example_gen'\?$"):
+        stages.load("example-gen")
+
+
+def test_the_names_are_known_without_a_stage_and_all_declarations_without_a_library() -> None:
+    code = (
+        "import json, sys; from components.execution import stages; stages.names()\n"
+        "imported = [name for name in sys.modules if name.endswith('.stage')]; stages.in_order()\n"
+        "libraries = {'tensorflow', 'pandas', 'pyarrow', 'apache_beam', 'kfp', 'numpy', 'fsspec', 'dvc', 'yaml'}\n"
+        "print(json.dumps([imported, sorted(libraries & set(sys.modules))]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [[], []]

@@ -1,0 +1,126 @@
+"""What run details say of tasks: answers of real Kubeflows replayed, and more of the same form."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from kfp_server_api import ApiClient  # type: ignore[import-untyped]
+
+from taxiway import loading
+from taxiway.kubeflow import details
+from taxiway.kubeflow.details import Seen
+from taxiway.kubeflow.nodes import Node, nodes
+from tests.taxiway.kubeflow.graphs import look
+
+RECORDINGS = Path(__file__).with_name("recordings")
+CACHED = ("SUCCEEDED", 0.0, True)
+
+
+def of_recording(name: str) -> dict[str, Seen]:
+    """The tasks of the taxi pipeline in a recorded answer of `GET /apis/v2beta1/runs/<id>`."""
+    known = nodes(loading.load("pipelines/chicago_taxi/pipeline.yaml"))
+    return _seen(known, (RECORDINGS / f"{name}.json").read_text())
+
+
+def _seen(known: list[Node], text: str) -> dict[str, Seen]:
+    run = ApiClient().deserialize(SimpleNamespace(data=text), "V2beta1Run")
+    return {found.name: found for found in details.seen(known, run.run_details.task_details)}
+
+
+def _told(found: dict[str, Seen]) -> dict[str, tuple[str, float, bool]]:
+    return {name: (task.state, task.seconds, task.is_cached) for name, task in found.items()}
+
+
+def test_a_finished_run_of_2_17() -> None:
+    found = of_recording("finished-2.17.0")
+    assert _told(found) == {
+        "example-gen": CACHED,
+        "statistics-gen": CACHED,
+        "schema-gen": CACHED,
+        "example-validator": CACHED,
+        "transform": CACHED,
+        "trainer": CACHED,
+        "infra-validator": CACHED,
+        "baseline": ("SUCCEEDED", 10.0, False),
+        "evaluator": ("SUCCEEDED", 20.0, False),
+        "pusher": ("SUCCEEDED", 10.0, False),
+    }
+    assert found["evaluator"].pods == ("chicago-taxi-pzjq6-system-container-impl-1780193208",)
+
+
+def test_a_run_of_2_17_with_retry_nodes_while_it_goes_on() -> None:
+    found = of_recording("running-2.17.0-retries")
+    assert _told(found) == {
+        "example-gen": CACHED,
+        "statistics-gen": ("SUCCEEDED", 20.0, False),
+        "schema-gen": ("SUCCEEDED", 20.0, False),
+        "example-validator": ("SUCCEEDED", 10.0, False),
+        "transform": ("SUCCEEDED", 20.0, False),
+        "trainer": ("SUCCEEDED", 21.0, False),
+        "baseline": ("SUCCEEDED", 10.0, False),
+        "infra-validator": ("RUNNING", 0.0, False),
+        "evaluator": ("PENDING", 0.0, False),
+    }
+    assert found["trainer"].pods == ("chicago-taxi-nrzrv-system-container-impl-155517599",)
+
+
+CASES = {
+    "states": ({"baseline": ("RUNNING", 0), "example-gen": ("SUCCEEDED", 20), "pusher": ("CANCELED", 3)}, ()),
+    "cached": ({"baseline": ("SUCCEEDED", 1)}, ("baseline",)),
+    "turns": ({f"for-loop-1.{turn}.baseline": ("SUCCEEDED", 4 + turn) for turn in (0, 1, 10)}, ()),
+    "loops in loops": ({f"for-loop-1.{a}.for-loop-2.{b}.baseline": ("RUNNING", 0) for a in (0, 1) for b in (0, 1)}, ()),
+    "sub-pipelines": (
+        {"sub.baseline": ("SUCCEEDED", 8), "sub.sub.baseline": ("FAILED", 9), "baseline": ("RUNNING", 0)},
+        (),
+    ),
+    "conditions": ({"condition-1.baseline": ("SUCCEEDED", 8)}, ()),
+    "an importer": ({"importer": ("SUCCEEDED", 3)}, ()),
+}
+
+
+@pytest.mark.parametrize("retries", [False, True])
+@pytest.mark.parametrize("case", CASES)
+def test_tasks_in_all_places(case: str, retries: bool) -> None:
+    tasks, cached = CASES[case]
+    known = {_path(path): path for path in tasks}
+    places = [
+        Node(path, f"root.{path}", {"importer": {}} if path == "importer" else {}, loops=_loops(written))
+        for path, written in known.items()
+    ]
+    run = ApiClient().deserialize(SimpleNamespace(data=_text(look("RUNNING", tasks, retries=retries))), "V2beta1Run")
+    found = {seen.name: seen for seen in details.seen(places, run.run_details.task_details)}
+    expected = {
+        _path(path) + "".join(f"[{part}]" for part in path.split(".") if part.isdigit()): state
+        for path, (state, _) in tasks.items()
+    }
+    assert {name: seen.state for name, seen in found.items()} == expected
+    assert [name for name, seen in found.items() if seen.is_cached] == list(cached)
+
+
+@pytest.mark.parametrize("retries", [False, True])
+def test_what_is_skipped_with_its_group(retries: bool) -> None:
+    known = [Node("pusher", "root.condition-1.pusher", {}), Node("other", "root.condition-2.other", {})]
+    found = _seen(known, _text(look("SUCCEEDED", {"condition-1": ("SKIPPED", 0)}, retries=retries)))
+    assert _told(found) == {"pusher": ("SKIPPED", 0.0, False)}
+
+
+def test_a_run_that_has_just_begun() -> None:
+    known = [Node("pusher", "root.pusher", {})]
+    assert details.seen(known, []) == []
+    assert _seen(known, _text(look("PENDING", {}))) == {}
+
+
+def _text(document: Any) -> str:
+    return json.dumps(document)
+
+
+def _path(written: str) -> str:
+    return ".".join(part for part in written.split(".") if not part.isdigit())
+
+
+def _loops(written: str) -> int:
+    return sum(part.isdigit() for part in written.split("."))
