@@ -17,6 +17,8 @@ from components.execution import stages
 ROOT = Path(__file__).parents[1]
 SOURCE = ("benchmarks", "components", "docker", "docs", "manifests", "pipelines", "taxiway", "tests")
 OURS = ("benchmarks.", "components.", "pipelines.", "taxiway.")
+OTHERS = {"_git", "_git_names", "fill_attributes", "info", "labels", "trace_and_write_v2_saved_model"}
+"""Calls of libraries, and of programs by their words."""
 SHARED = {"Examples", "Schema", "Model"}
 """Types that are no stage's own."""
 OF_LINEAGE = {
@@ -103,6 +105,19 @@ def test_what_benchmarks_and_tools_import_is_there() -> None:
 def _is_module(name: str) -> bool:
     path = ROOT.joinpath(*name.split("."))
     return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def test_calls_of_ours_name_their_arguments_where_there_are_many() -> None:
+    """Six values in a row are read, and mixed up, by their place alone."""
+    files = [*(ROOT / "components").rglob("*.py"), *(ROOT / "taxiway").rglob("*.py")]
+    found = {ast.unparse(call.func).split(".")[-1] for file in files for call in _calls(file) if len(call.args) >= 6}
+    assert len(files) > 200
+    assert found - OTHERS == set()
+
+
+def _calls(file: Path) -> Iterator[ast.Call]:
+    nodes = (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call))
+    yield from (node for node in nodes if not any(isinstance(each, ast.Starred) for each in node.args))
 
 
 def test_taxiway_knows_no_stage_by_name() -> None:

@@ -39,6 +39,7 @@ class Evaluation:
 
     def __init__(
         self,
+        *,
         eval_config: Mapping[str, Any],
         candidate: Artifact,
         baseline: Artifact | None,

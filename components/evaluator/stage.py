@@ -72,7 +72,15 @@ def evaluator(
     comparison.require_known(on_baseline_failure)
 
     def prepare(baseline: Artifact | None) -> Evaluation:
-        return Evaluation(eval_config, model, baseline, examples, splits, schema, custom_ops)
+        return Evaluation(
+            eval_config=eval_config,
+            candidate=model,
+            baseline=baseline,
+            examples=examples,
+            splits=splits,
+            schema=schema,
+            custom_ops=custom_ops,
+        )
 
     with whole_folder(evaluation.path) as results, whole_folder(blessing.path) as verdict:
         work, failure = comparison.evaluate(

@@ -23,6 +23,7 @@ _COUNTS = "rows by split"
 
 def open_source(
     files: Sequence[Path],
+    *,
     format_name: str,
     column_types: Mapping[str, str],
     delimiter: str,

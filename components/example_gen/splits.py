@@ -43,6 +43,7 @@ class Splits(Protocol):
 def make_splits(
     root: Path,
     files: list[Path],
+    *,
     shares: Mapping[str, float],
     split_hash: str,
     patterns: Mapping[str, str],

@@ -99,7 +99,15 @@ def example_gen(
     require_payload_format(payload_format)
     on_beam = uses_beam(engine, beam_pipeline_args)
     with data_versions.resolve(input_path, repo=data_repo, allow_unversioned=allow_unversioned) as data:
-        rule = make_splits(data.path, data.files, splits, split_hash, split_patterns, split_column, split_bounds)
+        rule = make_splits(
+            data.path,
+            data.files,
+            shares=splits,
+            split_hash=split_hash,
+            patterns=split_patterns,
+            column=split_column,
+            bounds=split_bounds,
+        )
         format_name = sources.input_format(rule.files) if input_format == "auto" else input_format
         if split_hash == "tfx" and format_name != "csv":
             raise UserError(f"split_hash 'tfx' is for CSV, and the files are {format_name}", fix="leave it out")
@@ -107,7 +115,12 @@ def example_gen(
             from components.example_gen import beam
 
             source = beam.open_source(
-                rule.files, format_name, column_types, delimiter, beam_pipeline_args, examples.path
+                rule.files,
+                format_name=format_name,
+                column_types=column_types,
+                delimiter=delimiter,
+                beam_pipeline_args=beam_pipeline_args,
+                beside=examples.path,
             )
             write: generate.WriteSplits = partial(beam.write_splits, beam_pipeline_args=beam_pipeline_args)
         else:

@@ -101,9 +101,18 @@ def infra_validator(
 
     platform = platforms.parse(serving)
     checks = Checks(
-        splits, signatures, num_examples, max_latency_ms, max_loading_seconds, num_tries, make_warmup, must_pass
+        splits=splits,
+        signatures=signatures,
+        num_examples=num_examples,
+        max_latency_ms=max_latency_ms,
+        max_loading_seconds=max_loading_seconds,
+        num_tries=num_tries,
+        make_warmup=make_warmup,
+        must_pass=must_pass,
     )
-    return Blessed(validate(model, examples, blessing, platform, checks, custom_ops))
+    return Blessed(
+        validate(model, examples=examples, blessing=blessing, platform=platform, checks=checks, custom_ops=custom_ops)
+    )
 
 
 STAGE = Stage(function=infra_validator, image="train", loads=(TENSORFLOW, VALIDATION), after="evaluator")

@@ -26,7 +26,7 @@ _LOG_LINES = 20
 _VERSION = "1"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Checks:
     """What is asked of a candidate; see the stage's parameters.
 
@@ -90,6 +90,7 @@ class Report:
 
 def _examined(
     platform: Platform,
+    *,
     base: Path,
     examples: Examples | None,
     checks: Checks,
@@ -137,6 +138,7 @@ def _require_local(platform: Platform) -> None:
 
 def validate(
     model: Model,
+    *,
     examples: Examples | None,
     blessing: InfraBlessing,
     platform: Platform,
@@ -158,7 +160,9 @@ def validate(
         base = folder / MODEL_NAME
         link_tree(serving_model(model), base / _VERSION)
         while findings is None and report.tries < checks.num_tries:
-            findings = _examined(platform, base, examples, checks, report, custom_ops)
+            findings = _examined(
+                platform, base=base, examples=examples, checks=checks, report=report, custom_ops=custom_ops
+            )
         if checks.must_pass and not report.blessed:
             raise UserError(
                 f"the model failed at the step {report.step!r}: {report.message}",

@@ -131,6 +131,7 @@ def _copied(load: Cargo, target: Path) -> Iterator[None]:
 
 def push(
     model: Model,
+    *,
     blessing: ModelBlessing | None,
     infra_blessing: InfraBlessing | None,
     pushed_model: PushedModel,

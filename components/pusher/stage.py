@@ -34,7 +34,14 @@ def pusher(
     """
     from components.pusher.push import push
 
-    push(model, blessing, infra_blessing, pushed_model, destination, version)
+    push(
+        model,
+        blessing=blessing,
+        infra_blessing=infra_blessing,
+        pushed_model=pushed_model,
+        destination_url=destination,
+        version=version,
+    )
 
 
 STAGE = Stage(function=pusher, image="serve", after="infra_validator")

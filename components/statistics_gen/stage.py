@@ -41,7 +41,14 @@ def statistics_gen(
     from components.statistics_gen.generate import generate
 
     on_beam = uses_beam(engine, beam_pipeline_args)
-    generate(examples, statistics, schema, splits, options, beam_pipeline_args if on_beam else None)
+    generate(
+        examples,
+        statistics,
+        schema=schema,
+        splits=splits,
+        options=options,
+        beam_pipeline_args=beam_pipeline_args if on_beam else None,
+    )
 
 
 STAGE = Stage(function=statistics_gen, image="data", loads=(TENSORFLOW, VALIDATION), after="example_gen")

@@ -54,14 +54,14 @@ def transform(
     from components.transform.run import Settings, run
 
     settings = Settings(
-        module,
-        analyze_splits,
-        transform_splits,
-        custom_config,
-        payload_format,
-        disable_statistics,
-        engine,
-        beam_pipeline_args,
+        module=module,
+        analyze_splits=analyze_splits,
+        transform_splits=transform_splits,
+        custom_config=custom_config,
+        payload_format=payload_format,
+        disable_statistics=disable_statistics,
+        engine=engine,
+        beam_pipeline_args=beam_pipeline_args,
     )
     run(examples, schema, transform_graph, transformed_examples, settings)
 

@@ -33,7 +33,7 @@ class Difference:
     files: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """What files are, and what they should be.
 
@@ -68,12 +68,12 @@ def compare(base: Path, files: list[Path], select: Select, hash_file: HashFile) 
     holders = dict.fromkeys(outputs[file] for file in files if file in in_dvc)
     untracked = [file for file in rest if file not in in_git]
     return Comparison(
-        commit,
-        {file: in_dvc.get(file) or f"sha256:{hash_file(file, 'sha256')}" for file in files},
-        {_in_repository(output.dvc_file): output.digest for output in holders},
-        differences + changed,
-        untracked,
-        [file for file in untracked if not differences and file in outputs and not dvc_outputs.is_ignored(file)],
+        commit=commit,
+        contents={file: in_dvc.get(file) or f"sha256:{hash_file(file, 'sha256')}" for file in files},
+        outputs={_in_repository(output.dvc_file): output.digest for output in holders},
+        differences=differences + changed,
+        untracked=untracked,
+        new=[file for file in untracked if not differences and file in outputs and not dvc_outputs.is_ignored(file)],
     )
 
 
@@ -127,18 +127,23 @@ def _compared(
     """The hashes of what DVC tracks of an output, and how it differs."""
     is_part = base.is_relative_to(output.path) and output.dvc_file.suffix == ".dvc"
     if is_part and (tracked := dvc_outputs.tracked_files(output)):
-        return _compared_in_part(output, tracked, base, present, select, hash_file)
+        return _compared_in_part(
+            output, tracked=tracked, base=base, present=present, select=select, hash_file=hash_file
+        )
     hashes = dvc_outputs.content_hashes(output, hash_file)
     found = dvc_outputs.output_digest(output, hashes)
     if found == output.digest:
         return hashes, []
     if is_part and (tracked := dvc_outputs.tracked_files(output, everywhere=True)):
-        return _compared_in_part(output, tracked, base, present, select, hash_file)
+        return _compared_in_part(
+            output, tracked=tracked, base=base, present=present, select=select, hash_file=hash_file
+        )
     return hashes, [Difference(_differs(output), output.digest, found, _settling(output))]
 
 
 def _compared_in_part(
     output: TrackedOutput,
+    *,
     tracked: Mapping[Path, str],
     base: Path,
     present: list[Path],

@@ -27,7 +27,7 @@ from taxiway.language.spec import Json, Pipeline
 from taxiway.storage.digest_store import DigestStore
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Parameter:
     """A parameter of a task that has a role.
 
@@ -97,7 +97,9 @@ def of_task(pipeline: Pipeline, task: Json, component: Json, given: Mapping[str,
     beside = {role: given.get(name) for role, name in names.items()}
     allow = _allowing(pipeline, task, names.get("Unversioned", ""))
     return [
-        Parameter(name, role, detail, given.get(name), beside, allow) for name, (role, detail) in marks.items() if role
+        Parameter(name=name, role=role, detail=detail, value=given.get(name), beside=beside, allow_unversioned=allow)
+        for name, (role, detail) in marks.items()
+        if role
     ]
 
 

@@ -255,4 +255,11 @@ def _record(pipeline: Pipeline, run: Run, document: Any, tasks: list[kubeflow.Re
     remote = kubeflow.RemoteRun(json.loads(json.dumps(parameters)), tasks, {n: s for n, s in stages.items() if s})
     state = _LINEAGE_STATES.get(run.state, "CANCELED")
     started = document.created_at or datetime.now(UTC)
-    kubeflow.record(LineageStore.open(Home.default().lineage), run.id, run.pipeline, started, state, remote)
+    kubeflow.record(
+        LineageStore.open(Home.default().lineage),
+        run_id=run.id,
+        pipeline=run.pipeline,
+        started=started,
+        state=state,
+        run=remote,
+    )

@@ -9,7 +9,7 @@ from taxiway.language import spec
 from taxiway.language.spec import Json, Pipeline
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Node:
     """A container or importer of a pipeline.
 
@@ -47,4 +47,11 @@ def _nodes(pipeline: Pipeline, component: Json, prefix: str, path: str, loops: i
             attempts = 1 + int(task.get("retryPolicy", {}).get("maxRetryCount", 0))
             parameters = inner.get("inputDefinitions", {}).get("parameters", {})
             types = {name: str(definition.get("parameterType")) for name, definition in parameters.items()}
-            yield Node(prefix + name, f"{path}.{name}", pipeline.executor(inner), attempts, around, types)
+            yield Node(
+                name=prefix + name,
+                path=f"{path}.{name}",
+                executor=pipeline.executor(inner),
+                attempts=attempts,
+                loops=around,
+                types=types,
+            )

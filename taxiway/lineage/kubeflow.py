@@ -53,7 +53,7 @@ def tasks_of(run_id: str, post: Post) -> list[RemoteTask]:
     return _tasks({e.id: e for e in sorted(executions, key=lambda e: e.id)}, {a.id: a for a in artifacts}, events)
 
 
-def record(store: LineageStore, run_id: str, pipeline: str, started: datetime, state: str, run: RemoteRun) -> None:
+def record(store: LineageStore, *, run_id: str, pipeline: str, started: datetime, state: str, run: RemoteRun) -> None:
     """Copies a run that has ended into a store; one that is there already stays as it is."""
     store.start_run(run_id, pipeline, run.parameters, started)
     for task in run.tasks:

@@ -63,7 +63,7 @@ class Result:
     peak_mb: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Call:
     """One container or importer to carry out.
 

@@ -137,7 +137,16 @@ class _Dag:
         _require_inputs(component, taken)
         facts, platform = self._facts(name), pipeline.platform_of(component)
         at_exit = self._graph.at_exit or _runs_after_failures(task)
-        call = Call(self._call_name(name), component, executor, taken, task, facts, platform, at_exit)
+        call = Call(
+            name=self._call_name(name),
+            component=component,
+            executor=executor,
+            inputs=taken,
+            task=task,
+            facts=facts,
+            platform=platform,
+            at_exit=at_exit,
+        )
         return self._graph.carry(call)
 
     def _around(self, task: Json) -> Graph:
