@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import grimp
 import pytest
+from packaging.utils import canonicalize_name
 
 from components.contract.artifacts import TYPES
 from components.execution import stages
@@ -31,6 +34,8 @@ OF_LINEAGE = {
     ("taxiway/lineage/store.py", "PushedModel"),
 }
 """The types of TFX that the lineage tells of: what was judged and pushed."""
+IMAGES = ("serve", "data", "train")
+"""Each has what the one before it has."""
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +145,24 @@ def _words(file: Path) -> set[str]:
     names |= {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
     names |= {part for node in nodes if isinstance(node, ast.ImportFrom) for part in (node.module or "").split(".")}
     return names.union(*(re.findall(r"\w+", text) for text in texts if isinstance(text, str)))
+
+
+def test_stages_import_what_is_in_their_image_alone() -> None:
+    graph = grimp.build_graph("components", include_external_packages=True)
+    foreign = {stage.name: _foreign(graph, stage.name, stage.image) for stage in stages.in_order()}
+    assert {stage: found for stage, found in foreign.items() if found} == {}
+    assert "tensorflow" in _foreign(graph, "trainer", "serve")
+
+
+def _foreign(graph: grimp.ImportGraph, stage: str, image: str) -> set[str]:
+    """The libraries that a stage, and what it imports of ours, imports and an image does not have."""
+    own = {module for module in graph.modules if _room(module) == f"components.{stage}"}
+    found = own.union(*(graph.find_upstream_modules(module) for module in own))
+    names = {module.partition(".")[0] for module in found} - {"components", *sys.stdlib_module_names}
+    kinds = IMAGES[: IMAGES.index(image) + 1]
+    there = {name for kind in kinds for name in (ROOT / f"docker/packages/{kind}.txt").read_text().split()}
+    packages = packages_distributions()
+    return {name for name in names if not {canonicalize_name(each) for each in packages.get(name, ())} & there}
 
 
 def _room(module: str) -> str:

@@ -7,9 +7,7 @@ The layouts are those of tfx 1.21 (`tfx/types/standard_artifacts.py`), so that T
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -255,16 +253,3 @@ def split_names(artifact: Artifact) -> list[str]:
 def split_path(artifact: Artifact, split: str) -> Path:
     """The folder of one split."""
     return artifact.path / f"Split-{split}"
-
-
-@contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """A folder to write in, beside `path`, which gets that name when the block ends; it goes where the block fails."""
-    partial = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

@@ -60,7 +60,7 @@ class Write(beam.PTransform):
     """Writes record batches in TFXIO's form as one split of an Examples artifact, in as many shards as Beam likes.
 
     Args:
-        examples: Where to; a folder that appears whole, see `components.contract.artifacts.whole_folder`.
+        examples: Where to; a folder that appears whole, see `components.contract.files.whole_folder`.
         split: The split's name.
         payload_format: `parquet` or `tf_example`.
         schema: The columns of every batch; for Parquet.

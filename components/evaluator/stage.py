@@ -16,9 +16,9 @@ from components.contract.artifacts import (
     ModelEvaluation,
     Output,
     Schema,
-    whole_folder,
 )
 from components.contract.declaration import Stage
+from components.contract.files import whole_folder
 from components.contract.libraries import MODEL_ANALYSIS, TENSORFLOW, TFX, TRANSFORM
 
 

@@ -21,7 +21,7 @@ from components.upstream.tensorflow import (
 
 _KERAS = ("tf_keras", "keras")
 _HIGHEST_SEED = 2**32 - 1  # NumPy's bound
-_MEND = "give a seed to the op that draws random numbers, or set deterministic=False: the model then differs each time"
+_FIX = "give a seed to the op that draws random numbers, or set deterministic=False: the model then differs each time"
 
 
 def require_seed(seed: int) -> None:
@@ -59,7 +59,7 @@ def deterministic_training(enabled: bool) -> Iterator[None]:
             yield
         except UserError as error:
             if enabled and "determinis" in str(error.__cause__).lower():
-                raise UserError(error.what, fix=_MEND) from error
+                raise UserError(error.what, fix=_FIX) from error
             raise
 
 

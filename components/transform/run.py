@@ -14,8 +14,9 @@ import pyarrow as pa
 import tensorflow_transform as tft
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 
-from components.contract.artifacts import Artifact, Examples, whole_folder
+from components.contract.artifacts import Artifact, Examples
 from components.contract.errors import UserError
+from components.contract.files import whole_folder
 from components.data.beam_engine import uses_beam
 from components.data.examples import PAYLOAD_FORMATS, SplitWriter, describe, require_splits, written_format
 from components.reproducible.saved_model import make_reproducible

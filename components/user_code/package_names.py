@@ -11,11 +11,13 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Sequence
-from importlib.abc import Loader
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader  # it would bring in more than all of this package
 
 OURS = "components"
 SHARED = "pipelines"
@@ -132,11 +134,11 @@ class _Finder:
 def _users_module(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
     spec = PathFinder.find_spec(name, path)
     if spec and spec.loader and _users_package():
-        spec.loader = _Once(spec.loader)
+        spec.loader = _Once(spec.loader)  # type: ignore[assignment]
     return spec
 
 
-class _Once(Loader):
+class _Once:
     """Loads a module that the package around it, which runs while the module is looked for, may have imported."""
 
     def __init__(self, loader: Loader) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
 
+from components.contract import files
 from components.contract.errors import ServiceError
 from taxiway.runs.record import Run
 from taxiway.storage.home import Home
@@ -26,7 +25,7 @@ def opened(pipeline: str, home: Home) -> Iterator[Run]:
     with contextlib.ExitStack() as stack:
         try:
             (folder / "logs").mkdir(parents=True)
-            stack.enter_context(_lock(folder))
+            stack.enter_context(files.locked(folder / "lock"))
             # Under the lock: what has no living run is removed by others.
             (home.work / run_id).mkdir(parents=True)
             stack.callback(shutil.rmtree, home.work / run_id, ignore_errors=True)
@@ -36,23 +35,9 @@ def opened(pipeline: str, home: Home) -> Iterator[Run]:
         yield Run(run_id, pipeline, folder)
 
 
-@contextmanager
-def _lock(folder: Path) -> Iterator[IO[str]]:
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield lock
-
-
 def is_alive(folder: Path) -> bool:
     """Whether the process of a run still runs."""
-    try:
-        with (folder / "lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+    return files.is_locked(folder / "lock")
 
 
 def living(home: Home) -> set[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from components.contract import files
 from components.contract.artifacts import Artifact, Metrics
 from components.contract.errors import TaxiwayError
 from taxiway.runner.call import State
@@ -103,9 +104,7 @@ class Run:
 
     def write(self, parameters: Mapping[str, Any]) -> None:
         """Writes `run.json`, whole at any moment, with the parameters that the run was given."""
-        partial = self.folder / "run.json.partial"
-        partial.write_text(json.dumps(self._document(parameters), indent=1))
-        partial.replace(self.folder / "run.json")
+        files.write(self.folder / "run.json", json.dumps(self._document(parameters), indent=1))
 
     @property
     def failures(self) -> list[str]:

@@ -91,3 +91,28 @@ def test_a_fingerprint_tells_of_any_write(tmp_path: Path) -> None:
     assert first == files.fingerprint(tmp_path / "a")
     files.write(tmp_path / "a", "two")
     assert files.fingerprint(tmp_path / "a") != first
+
+
+def test_a_lock_is_seen_while_its_holder_lives(tmp_path: Path) -> None:
+    assert not files.is_locked(tmp_path / "lock")
+    code = "with files.locked(Path('lock')): print('held', flush=True); sys.stdin.read()"
+    with started(tmp_path, code) as process:
+        assert line(process) == "held"
+        assert files.is_locked(tmp_path / "lock")
+        process.kill()
+        process.wait()
+    assert not files.is_locked(tmp_path / "lock")
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    def fail(folder: Path) -> None:
+        (folder / "a").write_text("half")
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"), files.whole_folder(tmp_path / "x") as folder:
+        fail(folder)
+    assert list(tmp_path.iterdir()) == []
+    with files.whole_folder(tmp_path / "x") as folder:
+        (folder / "a").write_text("whole")
+        assert not (tmp_path / "x").exists()
+    assert (tmp_path / "x/a").read_text() == "whole"

@@ -89,8 +89,8 @@ def served(serving: dict):
 @pytest.mark.parametrize(
     ("serving", "said"),
     [
-        ({"docker": {"imag": "x"}}, "serving.docker has no 'imag'\n  fix: did you mean 'image'?"),
-        ({"docker": {}}, "serving.docker.image is missing\n  fix: give the image"),
+        ({"docker": {"imag": "x"}}, "serving.docker has no setting 'imag'\n  fix: did you mean 'image'?"),
+        ({"docker": {}}, "serving.docker.image is missing\n  fix: add image: ..."),
         ({}, "serving names nothing\n  fix: name one of local, docker, kubernetes"),
     ],
 )
