@@ -12,6 +12,7 @@ from components.contract.errors import UserError
 from taxiway.checks import known, refusals, roles, splits
 from taxiway.checks.known_names import KnownNames
 from taxiway.language import placeholders, spec
+from taxiway.language.loops import Loop
 from taxiway.language.scope import NotYetKnownError, Scope
 from taxiway.language.spec import Json, Leaf, Pipeline
 
@@ -65,10 +66,10 @@ class _Check:
         executor = {} if "dag" in component else self._pipeline.executor(component)
         container = executor.get("container", {})
         settings = [container.get(setting, "") for setting in spec.SETTINGS]
-        loop = task.get("parameterIterator", {}).get("items", {}).get("raw", "")
+        loop = Loop.of(task)
         condition = task.get("triggerPolicy", {}).get("condition", "")
         own = scope.with_defaults(spec.defaults(component))
-        yield from _refused(name, [spec.constants(task), loop, condition], scope)
+        yield from _refused(name, [spec.constants(task), loop.written if loop else "", condition], scope)
         yield from _refused(name, [spec.defaults(component), settings, executor.get("importer", {})], own)
 
     def _leaf(self, leaf: Leaf, given: Json) -> Iterator[str]:

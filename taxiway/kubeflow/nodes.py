@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from taxiway.language import spec
+from taxiway.language.loops import Loop
 from taxiway.language.spec import Json, Pipeline
 
 
@@ -40,7 +41,7 @@ def _nodes(pipeline: Pipeline, component: Json, prefix: str, path: str, loops: i
     for name in spec.ordered(dag):
         task = dag["tasks"][name]
         inner = pipeline.component(task)
-        around = loops + ("parameterIterator" in task or "artifactIterator" in task)
+        around = loops + (Loop.of(task) is not None)
         if "dag" in inner:
             yield from _nodes(pipeline, inner, spec.child_name(prefix, name, task), f"{path}.{name}", around)
         else:

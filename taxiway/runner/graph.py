@@ -18,6 +18,7 @@ from typing import Any
 
 from components.contract.errors import UserError
 from taxiway.language import conditions, spec
+from taxiway.language.loops import Loop
 from taxiway.language.placeholders import filled
 from taxiway.language.scope import Scope
 from taxiway.language.spec import Json, Pipeline
@@ -110,8 +111,8 @@ class _Dag:
                 return _NOT_BEGUN
             if any(result.state == State.SKIPPED for result in before.values()):
                 return Result(State.SKIPPED)
-        if "artifactIterator" in task or "parameterIterator" in task:
-            return self._loop(name, task, before)
+        if loop := Loop.of(task):
+            return self._loop(name, task, loop, before)
         inputs = self._resolved(name, task, before)
         if not self._is_triggered(name, task, inputs.parameters):
             return Result(State.SKIPPED)
@@ -160,29 +161,20 @@ class _Dag:
         loop = re.fullmatch(r"(?P<outer>.*?)(?P<index>(?:\[\d+\])+)/", self._prefix)
         return f"{loop['outer']}{'/' if loop['outer'] else ''}{name}{loop['index']}" if loop else self._prefix + name
 
-    def _loop(self, name: str, task: Json, before: Mapping[str, Result]) -> Result:
+    def _loop(self, name: str, task: Json, loop: Loop, before: Mapping[str, Result]) -> Result:
         inputs = self._resolved(name, task, before)
-        kind, iterator = next((k, task[k]) for k in ("parameterIterator", "artifactIterator") if k in task)
-        items = self._items(iterator, inputs, self._scope(name, inputs.parameters))
-        at_once = threading.Semaphore(int(task.get("iteratorPolicy", {}).get("parallelismLimit", 0)) or len(items) or 1)
+        scope = self._scope(name, inputs.parameters)
+        items = inputs.artifacts[loop.source] if loop.over_artifacts else loop.values(inputs.parameters, scope)
+        at_once = threading.Semaphore(loop.at_once or len(items) or 1)
         results: list[Future[Result]] = [Future() for _ in items]
 
         def iterate(index: int, item: Any) -> Result:
             with at_once:
-                return self._run_component(name, task, _with_item(inputs, kind, iterator, item), index)
+                return self._run_component(name, task, _with_item(inputs, loop, item), index)
 
         for index, item in enumerate(items):
             settle(results[index], f"{self._prefix}{name}[{index}]", partial(iterate, index, item))
         return _collected(self._graph.pipeline.component(task), [future.result() for future in results])
-
-    @staticmethod
-    def _items(iterator: Json, inputs: Values, scope: Scope) -> list[Any]:
-        source = iterator["items"]
-        if "inputArtifact" in source:
-            return inputs.artifacts[source["inputArtifact"]]
-        if "raw" in source:
-            return list(filled(spec.listed(source["raw"]), scope))
-        return spec.listed(inputs.parameters.get(source["inputParameter"]))
 
     def _resolved(self, name: str, task: Json, before: Mapping[str, Result]) -> Values:
         sources = task.get("inputs", {})
@@ -296,10 +288,10 @@ def _runs_after_failures(task: Json) -> bool:
     return bool(task.get("triggerPolicy", {}).get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED")
 
 
-def _with_item(inputs: Values, kind: str, iterator: Json, item: Any) -> Values:
-    if kind == "artifactIterator":
-        return Values(inputs.parameters, {**inputs.artifacts, iterator["itemInput"]: [item]})
-    return Values({**inputs.parameters, iterator["itemInput"]: item}, inputs.artifacts)
+def _with_item(inputs: Values, loop: Loop, item: Any) -> Values:
+    if loop.over_artifacts:
+        return Values(inputs.parameters, {**inputs.artifacts, loop.item: [item]})
+    return Values({**inputs.parameters, loop.item: item}, inputs.artifacts)
 
 
 def _collected(component: Json, results: list[Result]) -> Result:
