@@ -7,7 +7,6 @@ handlers of what had begun, and all that is in them.
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -17,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from components.contract.errors import UserError
-from taxiway.language import conditions, spec
+from taxiway.language import conditions, selectors, spec
 from taxiway.language.loops import Loop
 from taxiway.language.placeholders import filled
 from taxiway.language.scope import Scope
@@ -206,13 +205,13 @@ class _Dag:
 
     def _parameter(self, source: Json, before: Mapping[str, Result]) -> Any:
         if "componentInputParameter" in source:
-            value = _given(self._inputs.parameters, source["componentInputParameter"])
+            value = selectors.given(self._inputs.parameters, source["componentInputParameter"])
         elif "taskFinalStatus" in source:
             return _final_status(source["taskFinalStatus"]["producerTask"], before, self._graph.facts)
         else:
             wanted = source["taskOutputParameter"]
             value = before[wanted["producerTask"]].outputs.parameters.get(wanted["outputParameterKey"])
-        return _selected(source.get("parameterExpressionSelector"), value)
+        return selectors.selected(source.get("parameterExpressionSelector"), value)
 
     def _artifacts(self, source: Json, before: Mapping[str, Result]) -> list[Json] | None:
         if "componentInputArtifact" in source:
@@ -235,14 +234,6 @@ class _Dag:
             ]
             artifacts[name] = [artifact for several in found for artifact in several]
         return Values(parameters, artifacts)
-
-
-def _given(parameters: Json, name: str) -> Any:
-    """A parameter of a DAG, or a part of a loop's item, which the compiler names as a parameter that nobody gives."""
-    item, _, key = name.rpartition("-subvar-")
-    if name in parameters or item not in parameters:
-        return parameters.get(name)
-    return _selected(f"parseJson(string_value)[{json.dumps(key)}]", parameters[item])
 
 
 def _settled(executor: Json, scope: Scope) -> Json:
@@ -316,22 +307,6 @@ def _choices(source: Json) -> list[Json]:
     if "valueFromOneof" in source:
         return list(source["valueFromOneof"]["parameterSelectors"])
     return [source["valueFromParameter"]]
-
-
-_SELECTOR = re.compile(r"parseJson\(string_value\)(?P<keys>(?:\[(?:\"[^\"]*\"|'[^']*'|\d+)\])+)")
-
-
-def _selected(selector: str | None, value: Any) -> Any:
-    """The part of a value that the compiler's one kind of selector names: `parseJson(string_value)["key"]`."""
-    if selector is None:
-        return value
-    match = _SELECTOR.fullmatch(selector)
-    if not match:
-        raise UserError(f"the selector {selector!r} cannot be read")
-    value = json.loads(value) if isinstance(value, str) else value
-    for key in re.findall(r"\[(\"[^\"]*\"|'[^']*'|\d+)\]", match["keys"]):
-        value = value[int(key)] if key.isdigit() else value[key[1:-1]]
-    return value
 
 
 def _final_status(producer: str, before: Mapping[str, Result], facts: Mapping[str, str]) -> Json:
