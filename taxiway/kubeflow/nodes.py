@@ -1,4 +1,4 @@
-"""The tasks of a pipeline by their places in the graph that Kubeflow makes of it."""
+"""The tasks of a pipeline with their positions in Kubeflow's graph."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Node:
 
     Attributes:
         name: The task's name in a run: `transform`, `sub/transform`.
-        path: Where Kubeflow's graph has it: `root.sub.transform`; groups count.
+        path: Its path in Kubeflow's graph, including groups: `root.sub.transform`.
         executor: Its executor in the compiled pipeline.
-        attempts: How often the pipeline lets it be tried.
-        loops: How many loops it is in.
+        attempts: Maximum number of attempts.
+        loops: Number of enclosing loops.
         types: The declared types of its parameters, by name.
     """
 
@@ -32,7 +32,7 @@ class Node:
 
 
 def nodes(pipeline: Pipeline) -> list[Node]:
-    """Every container and importer of a pipeline, in the order in which they depend on each other."""
+    """Every container and importer of a pipeline, in topological order."""
     return list(_nodes(pipeline, pipeline.root, "", "root", 0))
 
 

@@ -74,7 +74,7 @@ def test_a_damaged_lineage_store(taxi: Taxi, tmp_path: Path) -> None:
     (project.home / "lineage.db").write_text("not a database, and long enough to have a header\n" * 100)
     shown = refused(project, "run", "chicago_taxi").shown
     store = Home(project.home).lineage
-    assert f"the lineage store {store} is damaged or is no SQLite file" in shown
+    assert f"the lineage store {store} is damaged or not an SQLite file" in shown
     assert f"fix: move it away: mv {store} {store}.damaged" in shown
     assert not list(project.home.glob("artifacts/*/*/*"))
 

@@ -1,4 +1,4 @@
-"""What Kubeflow's driver and launcher would have written of a run into ML Metadata.
+"""Writes to ML Metadata what Kubeflow's driver and launcher would write for a run.
 
 Source: kubeflow/pipelines, backend/src/v2/metadata/client.go.
 """
@@ -19,7 +19,7 @@ from components.execution import provenance
 
 @dataclass(frozen=True)
 class Call:
-    """A container of the run `run-0`: its task, whether it stands in the branch `condition-1`, and what it did."""
+    """A container of the run `run-0`: its task, whether it is in the branch `condition-1`, and what it did."""
 
     task: str
     is_cached: bool
@@ -57,7 +57,7 @@ def recorded(made: list[Call]) -> MetadataStore:
     for call in made:
         state = pb.Execution.CACHED if call.is_cached else pb.Execution.COMPLETE
         writer.container(call.task, branch if call.in_branch else root, state, call.inputs, call.outputs)
-    # The driver of a branch that is not taken leaves this.
+    # The driver writes this for a branch that is not taken.
     writer.execution("system.DAGExecution", "condition-2", root, pb.Execution.CANCELED)
     return store
 
@@ -161,7 +161,7 @@ class _Writer:
 
 
 def _value(value: Any) -> pb.Value:
-    """Numbers as doubles, lists in a struct of one key."""
+    """Numbers as doubles, lists in a struct with one key."""
     if isinstance(value, str):
         return pb.Value(string_value=value)
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""What run details say of tasks: answers of real Kubeflows replayed, and more of the same form."""
+"""Task states from run details: recorded answers of a real Kubeflow, and generated ones of the same form."""
 
 from __future__ import annotations
 

@@ -261,7 +261,7 @@ def test_addresses_and_certificates_are_looked_at_first(tmp_path, server):
     for address in ("localhost", "localhost:", "ftp://localhost:1", "a b:1", ""):
         with pytest.raises(UserError, match="is no server's address"):
             connect(address, Model("taxi"), rest=False, tls=None, seconds=1)
-    with pytest.raises(UserError, match="TLS: a certificate and its key go together\n  fix: name both"):
+    with pytest.raises(UserError, match="TLS: a certificate and its key go together\n  fix: give both"):
         loadable("TLS", cert=tmp_path)
     with pytest.raises(UserError, match=r"TLS: there is no file .*none"):
         loadable("TLS", ca=tmp_path / "none.pem")

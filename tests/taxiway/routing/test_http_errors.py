@@ -71,4 +71,4 @@ def test_a_body_that_does_not_go_on_is_not_waited_for(monkeypatch: pytest.Monkey
         finally:
             await runner.cleanup()
 
-    assert asyncio.run(run()) == (408, {"error": "The request's body did not go on for 0.2 s"})
+    assert asyncio.run(run()) == (408, {"error": "No data of the request's body arrived for 0.2 s"})

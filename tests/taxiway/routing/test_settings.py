@@ -109,7 +109,9 @@ def test_weights_that_are_all_zero_are_refused(tmp_path: Path) -> None:
 def test_a_certificate_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.pem").write_text("no certificate")
     given = changed("tls", {"cert": str(tmp_path / "a.pem"), "key": str(tmp_path / "a.pem")})
-    with pytest.raises(UserError, match=r"tls: .*a\.pem, .*a\.pem cannot be used: .*\n  fix: name PEM files that fit"):
+    with pytest.raises(
+        UserError, match=r"tls: .*a\.pem, .*a\.pem cannot be used: .*\n  fix: give PEM files that match"
+    ):
         load(written(tmp_path, given))
 
 
