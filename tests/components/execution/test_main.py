@@ -37,7 +37,7 @@ def test_a_stage_runs_from_the_command_line(tmp_path: Path) -> None:
             f"error: there is no stage 'x'\n  fix: the stages are {', '.join(stages.names())}\n",
         ),
         (["pusher", "--executor-input", "{"], "error: --executor-input is not JSON: "),
-        (["pusher", "--executor-input", "[]"], "error: --executor-input is no JSON object: []"),
+        (["pusher", "--executor-input", "[]"], "error: --executor-input is not a JSON object: []"),
         (["pusher", "--executor-input", "{}"], "error: the input 'model' is missing from the ExecutorInput\n"),
         (["pusher"], "the following arguments are required: --executor-input"),
     ],
