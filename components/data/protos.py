@@ -1,4 +1,4 @@
-"""The protos that stages share as files: schemas and statistics, read with errors that name the file."""
+"""Protos that stages exchange as files: schemas and statistics, read with errors that name the file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def parse_text(path: Path, message: _Proto) -> _Proto:
     """Fills a message from a text proto file.
 
     Raises:
-        DataError: There is no such file, it is not UTF-8, or not a text proto of this message; names file and line.
+        DataError: There is no such file, it is not UTF-8, or it is not a text proto of this message; names the line.
     """
     kind = message.DESCRIPTOR.name
     try:
@@ -33,7 +33,7 @@ def parse_text(path: Path, message: _Proto) -> _Proto:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path}, line {line}: not UTF-8", fix="save the file as UTF-8") from error
     except text_format.ParseError as error:
-        # The message begins with "line:column : " where the place is known.
+        # If the position is known, the message starts with "line:column : ".
         said = str(error).split(" : ", 1)[-1]
         place = f", line {error.GetLine()}, column {error.GetColumn()}" if error.GetLine() else ""
         raise DataError(f"{path}{place}: {said}", fix=f"write it as a text proto of {kind}") from error

@@ -635,7 +635,7 @@ def test_a_parquet_column_that_is_there_twice_is_named(
     twice = pa.table([pa.array([1]), pa.array(["x"]), pa.array([2])], names=["a", "b", "a"])
     pq.write_table(twice, tmp_path / "a.parquet")
     said = refused(tmp_path / "a.parquet", engine=engine)
-    assert said == f"{tmp_path}/a.parquet has the column 'a' twice\n  fix: rename one of them, or leave it out"
+    assert said == f"{tmp_path}/a.parquet has the column 'a' twice\n  fix: rename or remove one of them"
 
 
 def test_parquet_files_that_contradict_each_other_are_refused(refused: Callable[..., str], tmp_path: Path) -> None:
@@ -684,7 +684,7 @@ def test_bad_tfrecords_are_refused(refused: Callable[..., str], tmp_path: Path) 
     assert f"{second}: the feature 'a' is large_binary, and int64 in records before" in refused(tmp_path / "in")
     with file.open("wb") as opened:
         tfrecord.write_records(opened, [b"\xff\xff"])
-    assert f"{file}, record 1: is no tf.Example" in refused(file)
+    assert f"{file}, record 1: is not a tf.Example" in refused(file)
 
 
 # Splits

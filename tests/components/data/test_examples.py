@@ -138,7 +138,7 @@ def test_the_payload_format_shows_in_the_files_too(tmp_path: Path, payload: str)
 
 
 def test_an_unknown_payload_format_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds FORMAT_PROTO"):
+    with pytest.raises(UserError, match="has payload_format FORMAT_PROTO"):
         payload_format(Examples(tmp_path, {"payload_format": "FORMAT_PROTO"}))
 
 

@@ -1,4 +1,4 @@
-"""A new stage is a new folder: everything else finds it there, in a copy of the packages."""
+"""A new stage needs only a new folder, where everything else finds it; tested in a copy of the packages."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def words(text: str = "text.txt"):
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The packages with one folder more, and a project with a pipeline."""
+    """The packages with one more folder, and a project with a pipeline."""
     folder = tmp_path_factory.mktemp("copy")
     for name in ("components", "taxiway", "pipelines"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))

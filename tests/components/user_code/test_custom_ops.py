@@ -1,4 +1,4 @@
-"""Models with operations of other libraries: an operation that is compiled here, in processes that have not seen it."""
+"""Models with custom operations: one is compiled here and used in processes that have not loaded it."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def library(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def model(folder: Path, library: Path) -> Path:
-    """A Model artifact that has the operation."""
+    """A Model artifact that uses the operation."""
     version = folder / "model" / "Format-Serving"
     done = python(f"import sys\n{LOAD.format(file=str(library))}{SAVE}", version)
     assert done.returncode == 0, done.stderr
@@ -140,7 +140,7 @@ print(json.dumps(found))
 
 
 def evaluated(model: Path, library: Path, examples: Examples, folder: Path, *ways: str) -> list[Any]:
-    """Whether a model is blessed, or the error, by the ways of EVALUATE, in a process of its own."""
+    """For each way of EVALUATE, whether the model is blessed, or the error; in a process of its own."""
     done = python(EVALUATE, folder, model, library, examples.path, *ways)
     assert done.returncode == 0, done.stderr[-3000:]
     return list(json.loads(done.stdout.splitlines()[-1]))
@@ -162,7 +162,7 @@ def test_the_library_travels_to_the_workers_of_beam(
 
 
 def infra_validated(model: Path, examples: Examples, folder: Path, **parameters: Any) -> tuple[int, str]:
-    """The status of the stage in a process of its own, and what it prints."""
+    """The exit status and output of the stage, run in a process of its own."""
     given = {"model": model, "examples": examples.path}
     artifacts = {
         name: {"artifacts": [{"uri": str(path), "metadata": examples.metadata if name == "examples" else {}}]}

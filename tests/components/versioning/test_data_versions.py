@@ -1,4 +1,4 @@
-"""Data versions on real Git and DVC repositories, a real local remote and a real S3 API."""
+"""Data versions, with real Git and DVC repositories, a real local remote and a real S3 API."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MORE_TRIPS = TRIPS + "7,0\n"
 
 @pytest.fixture(scope="module", autouse=True)
 def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Neither the user's settings of Git and DVC nor their caches are used."""
+    """Isolates the tests from the user's Git and DVC settings and caches."""
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR", "DVC_SITE_CACHE_DIR"):
@@ -47,7 +47,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def dvc(folder: Path, *arguments: str) -> None:
-    """A dvc command line, as a user types it, without the second that a new process takes to import DVC."""
+    """Runs a dvc command line in this process: a new one would need a second to import DVC."""
     from dvc.cli import main
 
     before = Path.cwd()
@@ -87,7 +87,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, _own_settings: None) -> P
 
 @pytest.fixture
 def repository(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """`data/` tracked by DVC with other trips at v1 than at v2; the working folder is the repository."""
+    """A repository, also the working folder, whose `data/` DVC tracks, with different trips at v1 and v2."""
     folder = tmp_path / "repository"
     shutil.copytree(template, folder)
     monkeypatch.chdir(folder)
@@ -95,7 +95,7 @@ def repository(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def content(path: str, **settings: object) -> dict[str, str]:
-    """The files that a path gives, by name below it."""
+    """The files that an input path resolves to, by name relative to it."""
     with data_versions.resolve(path, **settings) as version:  # type: ignore[arg-type]
         return {
             file.name if file == version.path else file.relative_to(version.path).as_posix(): file.read_text()
@@ -285,7 +285,7 @@ def test_a_caller_may_remember_hashes(repository: Path) -> None:
     assert sorted(asked) == [("loose.csv", "sha256"), ("trips.csv", "md5")]
 
 
-# Data that are not what they should be
+# Data that differ from their version
 
 
 def test_changed_data_are_refused_with_what_settles_it(repository: Path) -> None:
@@ -328,7 +328,7 @@ def test_files_beside_what_is_read_do_not_matter(repository: Path, cache: str) -
     before = [data_versions.describe(path) for path in paths]
     write(repository / "data/mine.csv", TRIPS)
     write(repository / "data/taxi/notes.txt", "mine")
-    shutil.rmtree(repository / ".git")  # one of these is not about commits
+    shutil.rmtree(repository / ".git")  # a commit would make no difference here
     after = [data_versions.describe(path) for path in paths]
     assert [{**each, "commit": ""} for each in before] == after
     write(repository / "data/taxi/trips.csv", TRIPS)
@@ -369,7 +369,7 @@ def test_new_data_in_a_tracked_folder_are_taken_as_unversioned(repository: Path,
 
 
 def carry_out(line: str) -> None:
-    """A command as a message shows it."""
+    """A command in the form that messages print."""
     program, *words = shlex.split(line)
     if program == "dvc":
         dvc(Path.cwd(), *words)
@@ -390,7 +390,7 @@ def commands(fix: str) -> list[str]:
 
 
 def _change(file: str, text: str | None) -> None:
-    """As an editor does: another file, since the old one may be shared with DVC's cache."""
+    """Writes a new file, as an editor does, because the old one may be shared with DVC's cache."""
     Path(file).unlink(missing_ok=True)
     if text is not None:
         write(Path(file), text)
@@ -621,7 +621,7 @@ def test_names_that_hold_an_at_sign(repository: Path) -> None:
     assert data_versions.describe("data/taxi@v1.csv")["revision"] == ""
 
 
-# DVC leaves its clone's packs open; they are collected here and not in another test.
+# DVC leaves its clone's packs open; collect them here, not in another test.
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_repository_at_a_url(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dvc(repository, "remote", "add", "--default", "storage", str(tmp_path / "storage"))
@@ -648,7 +648,7 @@ def test_credentials_stay_out_of_records() -> None:
     assert dvc_revisions.without_credentials(url) == "https://example.org/a@b.git"
 
 
-# What DVC keeps
+# What DVC stores
 
 
 def test_data_that_are_only_in_a_local_remote(repository: Path, tmp_path: Path) -> None:
@@ -717,7 +717,7 @@ def test_a_push_to_s3_and_back(repository: Path, bucket: str, s3_server: str, tm
     commit(repository, "v3")
     git(tmp_path, "clone", "--quiet", str(repository), "clone")
     clone = tmp_path / "clone"
-    # v2 had no remote yet: the present settings hold.
+    # v2 had no remote yet: the current settings apply.
     assert content("data/taxi@v2", repo=str(clone)) == {"trips.csv": MORE_TRIPS, "years/2013/fähre.csv": TRIPS}
     with pytest.raises(DataError, match=r"fix: dvc --cd .*clone pull data\.dvc"):
         data_versions.describe("data/taxi", repo=str(clone))
