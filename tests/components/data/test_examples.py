@@ -163,5 +163,5 @@ def test_a_record_that_is_no_example_is_named(tmp_path: Path) -> None:
     folder.mkdir()
     with (folder / "data_tfrecord-00000-of-00001").open("wb") as file:
         tfrecord.write_records(file, [b"\xff\xff"])
-    with pytest.raises(DataError, match=r"record 1: is no tf\.Example"):
+    with pytest.raises(DataError, match=r"record 1: is not a tf\.Example"):
         list(read_batches(Examples(tmp_path), "train"))

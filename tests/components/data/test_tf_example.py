@@ -143,4 +143,4 @@ def test_a_request_of_a_sequence_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("record", [SEQUENCE, classify(GOOD, model="")])
 def test_what_parses_as_a_log_by_luck_is_named(record: bytes, tmp_path: Path) -> None:
     said = refused(lambda: read_logs(tmp_path, [classify(GOOD), record]))
-    assert "record 2: is not the PredictionLog of a request" in said
+    assert re.search("record 2: is not (a PredictionLog|the PredictionLog of a request)", said)

@@ -39,8 +39,8 @@ def plain(x):
 tf.saved_model.save(tf.Module(), sys.argv[1], signatures={"serving_default": serve, "plain": plain})
 """
 MISSING = (
-    "he operation 'TaxiwayTriple', which the model has, is not in this process: name the library, "
-    "`--custom-ops MODULE or FILE.so` of the model server, `custom_ops` of the stages infra_validator and evaluator"
+    "he model needs the operation 'TaxiwayTriple', which is not loaded: name the library "
+    "with `--custom-ops MODULE or FILE.so` of the model server, or `custom_ops` of infra_validator and evaluator"
 )
 
 
@@ -205,16 +205,16 @@ def test_a_server_in_an_image_takes_no_libraries(tmp_path: Path) -> None:
     [
         (
             "TFText>NgramsStringJoin",
-            "of TensorFlow Text, which the model has, is not in this process: install tensorflow-text and",
+            "of TensorFlow Text, which is not loaded: install tensorflow-text and",
         ),
         ("SentencepieceTokenizeOp", "`--custom-ops tensorflow_text` of the model server"),
-        ("IO>AudioDecodeWAV", "install tensorflow-io and name the library, `--custom-ops tensorflow_io`"),
+        ("IO>AudioDecodeWAV", "install tensorflow-io and name the library with `--custom-ops tensorflow_io`"),
         (
             "SimpleMLCreateModelResource",
-            "of TensorFlow Decision Forests, which the model has, is not in this process: install",
+            "of TensorFlow Decision Forests, which is not loaded: install",
         ),
         ("DecodeProtoSparseV2", "`--custom-ops struct2tensor`"),
-        ("Mine", "the operation 'Mine', which the model has, is not in this process: name the library"),
+        ("Mine", "the operation 'Mine', which is not loaded: name the library"),
     ],
 )
 def test_well_known_libraries_are_named(operation: str, words: str) -> None:
@@ -229,9 +229,12 @@ def test_another_error_is_no_missing_operation() -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("no_such_module", "cannot be imported: No module named 'no_such_module'\n  fix: install it, or name its .so"),
-        ("nothing.so", "there is no file nothing.so of custom operations\n  fix: correct the path"),
-        ("broken.so", "the library 'broken.so' of custom operations does not load: "),
+        (
+            "no_such_module",
+            "cannot be imported: No module named 'no_such_module'\n  fix: install the library, or name",
+        ),
+        ("nothing.so", "the custom operations' file nothing.so does not exist\n  fix: correct the path"),
+        ("broken.so", "the custom operations in 'broken.so' cannot be loaded: "),
         ("raises.py", "raises.py raised RuntimeError: no"),
     ],
 )
