@@ -159,7 +159,7 @@ def test_chains_do_not_grow_with_the_number_of_pushes(baseline: Baseline, tmp_pa
 
 def test_a_candidate_without_a_saved_model(baseline: Baseline, tmp_path: Path) -> None:
     (tmp_path / "candidate").mkdir()
-    with pytest.raises(DataError, match=r"Format-Serving holds no saved_model.pb"):
+    with pytest.raises(DataError, match=r"Format-Serving has no saved_model.pb"):
         baseline(Model(tmp_path / "candidate"), tmp_path / "served")
 
 

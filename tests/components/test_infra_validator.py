@@ -450,7 +450,7 @@ def test_a_wrong_setting(
 
 def test_a_model_without_a_saved_model(validate: Validate, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    with pytest.raises(RefusedError, match=r"Format-Serving holds no saved_model.pb"):
+    with pytest.raises(RefusedError, match=r"Format-Serving has no saved_model.pb"):
         validate(Model(tmp_path / "model"), None)
 
 

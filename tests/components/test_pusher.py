@@ -216,7 +216,7 @@ def test_an_infra_blessing_of_another_model_is_refused(push: Push, tmp_path: Pat
     with pytest.raises(DataError, match=r"(?s)stamped_model is not a copy of .*run infra_validator on this model"):
         push(one, tmp_path / "served", infra_blessing=infra_blessing)
     (infra_blessing.path / "stamped_model/saved_model.pb").unlink()
-    with pytest.raises(DataError, match=r"(?s)stamped_model holds no saved_model.pb.*run infra_validator again"):
+    with pytest.raises(DataError, match=r"(?s)stamped_model has no saved_model.pb.*run infra_validator again"):
         push(one, tmp_path / "served", infra_blessing=infra_blessing)
     assert names(tmp_path / "served") == []
 
@@ -330,7 +330,7 @@ def test_a_destination_that_is_not_writable(push: Push, tmp_path: Path) -> None:
 def test_a_model_without_a_saved_model(push: Push, tmp_path: Path) -> None:
     model = make_model(tmp_path / "model")
     (model.path / "Format-Serving" / "saved_model.pb").unlink()
-    with pytest.raises(DataError, match=r"Format-Serving holds no saved_model.pb"):
+    with pytest.raises(DataError, match=r"Format-Serving has no saved_model.pb"):
         push(model, tmp_path / "served")
 
 
