@@ -197,7 +197,7 @@ def test_a_server_in_an_image_takes_no_libraries(tmp_path: Path) -> None:
     serving = {"docker": {"image": "tensorflow/serving:2.19.0"}}
     status, said = infra_validated(tmp_path, examples, tmp_path, custom_ops=["tensorflow_text"], serving=serving)
     assert status == 2
-    assert "fix: build the operations into the server that the image runs, and leave custom_ops out" in said
+    assert "fix: build the operations into the image's server, and remove custom_ops" in said
 
 
 @pytest.mark.parametrize(

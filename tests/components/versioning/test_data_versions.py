@@ -543,7 +543,7 @@ def test_a_link_into_a_cleared_cache(repository: Path) -> None:
 @pytest.mark.parametrize("text", ["<<<<<<< HEAD\nouts:\n=======\n", "outs: 7\n", "- a\n", "outs:\n- path: data\n", ""])
 def test_a_broken_dvc_file(repository: Path, text: str) -> None:
     write(repository / "data.dvc", text)
-    with pytest.raises(UserError, match=r"data\.dvc is not a \.dvc file"):
+    with pytest.raises(UserError, match=r"data\.dvc is not a valid \.dvc file"):
         data_versions.describe("data/taxi")
 
 
@@ -742,7 +742,7 @@ def test_plain_files_in_s3(bucket: str) -> None:
     client = boto3.client("s3")
     for name in ("raw/trips.csv", "raw/years/2013.csv", "raw/.hidden"):
         client.put_object(Bucket=bucket, Key=name, Body=TRIPS.encode())
-    with pytest.raises(DataError, match=f"dvc import-url s3://{bucket}/raw` makes a tracked copy; or take"):
+    with pytest.raises(DataError, match=f"dvc import-url s3://{bucket}/raw` makes a tracked copy; or accept"):
         data_versions.describe(f"s3://{bucket}/raw")
     first = data_versions.describe(f"s3://{bucket}/raw", allow_unversioned=True)
     assert (first["path"], first["versioned"]) == (f"s3://{bucket}/raw", False)

@@ -90,8 +90,8 @@ def served(serving: dict):
     ("serving", "said"),
     [
         ({"docker": {"imag": "x"}}, "serving.docker has no 'imag'\n  fix: did you mean 'image'?"),
-        ({"docker": {}}, "serving.docker.image is missing\n  fix: give the image"),
-        ({}, "serving names nothing\n  fix: name one of local, docker, kubernetes"),
+        ({"docker": {}}, "serving.docker.image is missing\n  fix: set image"),
+        ({}, "serving has no key\n  fix: use one of local, docker, kubernetes"),
     ],
 )
 def test_a_place_to_serve_that_does_not_exist(serving: dict[str, Any], said: str) -> None:
