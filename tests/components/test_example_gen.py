@@ -417,7 +417,7 @@ def test_a_cell_that_does_not_fit_the_declared_type_is_named(
 ) -> None:
     file = write_file(tmp_path / "a.csv", f'note,fare\n"two\nlines",1\n,2\nx,{cell}\n')
     said = refused(file, column_types={"fare": kind})
-    assert f"{file}, line 5, column 'fare': {cell!r} is no {kind}" in said
+    assert f"{file}, line 5, column 'fare': {cell!r} is not of the type {kind}" in said
     assert "remove 'fare' from column_types" in said
 
 
@@ -495,7 +495,7 @@ def test_a_damaged_gzip_file_is_refused(refused: Callable[..., str], taxi_csv: P
 
 @pytest.mark.parametrize(
     ("header", "said"),
-    [("a,b", "lacks 'c', compared"), ("a,b,d", "lacks 'c' and has 'd' besides"), ("c,b,a,d", "has 'd' besides")],
+    [("a,b", "lacks 'c', compared"), ("a,b,d", "lacks 'c' and adds 'd'"), ("c,b,a,d", "adds 'd'")],
 )
 def test_files_with_different_columns_are_refused(
     refused: Callable[..., str], tmp_path: Path, header: str, said: str
@@ -599,9 +599,9 @@ def test_parquet_files_widen_integers_to_floats(generate: Generate, tmp_path: Pa
     ("column", "said"),
     [
         (pa.array([{"x": 1}]), "a tf.Example cannot hold struct<x: int64>"),
-        (pa.array([[[1]]]), "list<element: list<element: int64>> is no type"),
-        (pa.array([datetime.time(1)]), "time64[us] is no type"),
-        (pa.array([datetime.timedelta(1)]), "duration[us] is no type"),
+        (pa.array([[[1]]]), "a tf.Example cannot hold list<element: list<element: int64>>"),
+        (pa.array([datetime.time(1)]), "a tf.Example cannot hold time64[us]"),
+        (pa.array([datetime.timedelta(1)]), "a tf.Example cannot hold duration[us]"),
         (pa.array([2**63], pa.uint64()), "9223372036854775808 not in range"),
         (pa.array([[1, None]]), "a list contains a null"),
     ],
@@ -643,7 +643,7 @@ def test_parquet_files_that_contradict_each_other_are_refused(refused: Callable[
     second = write_parquet(tmp_path / "in/2.parquet", {"a": ["x"]})
     assert f"{second}, column 'a': string, but int64 in earlier files" in refused(tmp_path / "in")
     write_parquet(second, {"b": [1]})
-    assert f"{second} lacks 'a' and has 'b' besides" in refused(tmp_path / "in")
+    assert f"{second} lacks 'a' and adds 'b'" in refused(tmp_path / "in")
 
 
 # TFRecord
@@ -868,7 +868,7 @@ def test_the_format_is_known_by_the_name_or_told(
     assert values(generate(file, one_split=True, input_format="csv")) == {"a": [1]}
     file.rename(tmp_path / "in/a.csv")
     write_parquet(tmp_path / "in/b.parquet", {"a": [1]})
-    assert f"{tmp_path}/in/a.csv is csv and {tmp_path}/in/b.parquet is parquet" in refused(tmp_path / "in")
+    assert f"{tmp_path}/in/a.csv is csv, but {tmp_path}/in/b.parquet is parquet" in refused(tmp_path / "in")
 
 
 @pytest.mark.parametrize(

@@ -261,7 +261,7 @@ def test_a_changed_library_is_another(tmp_path: Path, monkeypatch: pytest.Monkey
             before = found
     assert all(found[name] != before[name] for name in found)
     (tmp_path / "one.so").unlink()
-    with pytest.raises(UserError, match=r"there is no file one\.so"):
+    with pytest.raises(UserError, match=r"file one\.so does not exist"):
         custom_ops.digests(given, file_digest)
 
 
