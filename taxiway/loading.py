@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from components.contract import files
 from components.contract.declaration import component_name
 from components.contract.errors import UserError
 from components.execution import stages
@@ -68,17 +69,14 @@ def compile_to(pipeline: Any, path: Path) -> None:
     """Compiles a pipeline into a file, which appears whole or not at all."""
     from kfp import compiler
 
-    partial = path.with_name(f".{path.stem}.partial.yaml")
     try:
-        compiler.Compiler().compile(pipeline, str(partial))
-        partial.write_text(spec.with_whole_header(partial.read_text()))
-        partial.replace(path)
+        with files.whole(path) as partial:
+            compiler.Compiler().compile(pipeline, str(partial))
+            partial.write_text(spec.with_whole_header(partial.read_text()))
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error}") from error
     except Exception as error:
         raise UserError(f"kfp refuses the pipeline: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _sources(pipeline: Any) -> frozenset[Path]:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import grimp
 import pytest
+from packaging.utils import canonicalize_name
 
 from components.execution import stages
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ("benchmarks", "components", "docker", "docs", "manifests", "pipelines", "taxiway", "tests")
 OURS = ("benchmarks.", "components.", "pipelines.", "taxiway.")
+IMAGES = ("serve", "data", "train")
+"""Each has what the one before it has."""
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +94,24 @@ def test_what_benchmarks_and_tools_import_is_there() -> None:
 def _is_module(name: str) -> bool:
     path = ROOT.joinpath(*name.split("."))
     return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def test_stages_import_what_is_in_their_image_alone() -> None:
+    graph = grimp.build_graph("components", include_external_packages=True)
+    foreign = {stage.name: _foreign(graph, stage.name, stage.image) for stage in stages.in_order()}
+    assert {stage: found for stage, found in foreign.items() if found} == {}
+    assert "tensorflow" in _foreign(graph, "trainer", "serve")
+
+
+def _foreign(graph: grimp.ImportGraph, stage: str, image: str) -> set[str]:
+    """The libraries that a stage, and what it imports of ours, imports and an image does not have."""
+    own = {module for module in graph.modules if _room(module) == f"components.{stage}"}
+    found = own.union(*(graph.find_upstream_modules(module) for module in own))
+    names = {module.partition(".")[0] for module in found} - {"components", *sys.stdlib_module_names}
+    kinds = IMAGES[: IMAGES.index(image) + 1]
+    there = {name for kind in kinds for name in (ROOT / f"docker/packages/{kind}.txt").read_text().split()}
+    packages = packages_distributions()
+    return {name for name in names if not {canonicalize_name(each) for each in packages.get(name, ())} & there}
 
 
 def _room(module: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from components.contract.artifacts import Model
 from components.contract.digests import PROVENANCE_FILE, file_digests, files_digest
 from components.contract.errors import ServiceError, TaxiwayError
+from components.contract.files import whole_folder
 from components.execution import provenance
 from components.execution.pushed_models import (
     SERVING_FOLDER,
@@ -82,16 +83,12 @@ def fetch(candidate: Model, model: Model, destination: str) -> Version | None:
         ServiceError: The destination cannot be read.
     """
     own = unstamped_digest(file_digests(serving_model(candidate)))
-    partial = model.path.with_name(model.path.name + ".partial")
-    try:
+    with whole_folder(model.path) as partial:
         version = _latest(destination, partial / SERVING_FOLDER, own)
         if version:
             _move_provenance(partial)
             model.metadata |= {"pushed_destination": version.url, "pushed_version": version.name}
         else:
             _write_marker(partial)
-        partial.rename(model.path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     model.metadata["found"] = int(version is not None)
     return version

@@ -7,9 +7,6 @@ The layouts are those of tfx 1.21 (`tfx/types/standard_artifacts.py`), so TFX's 
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -186,16 +183,3 @@ def split_names(artifact: Artifact) -> list[str]:
 def split_path(artifact: Artifact, split: str) -> Path:
     """The folder of one split."""
     return artifact.path / f"Split-{split}"
-
-
-@contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path`; it is renamed to `path` when the block succeeds, and removed when it fails."""
-    partial = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

@@ -60,7 +60,7 @@ class Write(beam.PTransform):
     """Writes record batches in TFXIO's form as one split of an Examples artifact; Beam chooses the number of shards.
 
     Args:
-        examples: The artifact to write; its folder must appear atomically, as from `whole_folder`.
+        examples: The artifact to write; its folder must appear atomically (`components.contract.files.whole_folder`).
         split: The split's name.
         payload_format: `parquet` or `tf_example`.
         schema: The columns of every batch, needed for Parquet.

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from components.contract.artifacts import Examples, whole_folder
+from components.contract.artifacts import Examples
 from components.contract.errors import DataError, ServiceError
+from components.contract.files import whole_folder
 from components.data.examples import SplitWriter
 from components.example_gen.source import Source
 from components.example_gen.splits import NO_SPLIT, Splits

@@ -7,11 +7,11 @@ Source: kubeflow/pipelines, `api/v2alpha1/pipeline_spec.proto` (ExecutorInput, E
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from components.contract import files
 from components.contract.artifacts import TFX_VERSION, Artifact
 from components.contract.errors import UserError
 from components.contract.signature import Port, ports
@@ -154,6 +154,4 @@ def _write_output(
     path = Path(executor_input["outputs"]["outputFile"])
     path.parent.mkdir(parents=True, exist_ok=True)
     # Written last and atomically: once it exists, readers can rely on every artifact that it names.
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(output))
-    os.replace(partial, path)
+    files.write(path, json.dumps(output))

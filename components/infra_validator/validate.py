@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.contract.artifacts import Examples, InfraBlessing, Model, whole_folder
+from components.contract.artifacts import Examples, InfraBlessing, Model
 from components.contract.errors import UserError
+from components.contract.files import whole_folder
 from components.execution.pushed_models import STAMPED_MODEL, serving_model
 from components.infra_validator.failure import FailedError
 from components.infra_validator.servers.linked_copy import link_tree

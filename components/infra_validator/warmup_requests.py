@@ -9,6 +9,7 @@ from tensorflow_serving.apis.classification_pb2 import ClassificationRequest
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.regression_pb2 import RegressionRequest
 
+from components.contract import files
 from components.data import tfrecord
 from components.execution.pushed_models import WARMUP_FILE
 from components.infra_validator.questions import Request
@@ -26,11 +27,9 @@ def write_warmup(saved_model: Path, requests: list[Request]) -> None:
     file = saved_model / WARMUP_FILE
     own = list(tfrecord.read_records(file)) if file.is_file() else []
     # Replace the file instead of writing to it: it may be a hard link to the candidate's.
-    partial = file.with_name(f"{file.name}.partial")
-    partial.parent.mkdir(exist_ok=True)
-    with partial.open("wb") as opened:
+    file.parent.mkdir(exist_ok=True)
+    with files.whole(file) as partial, partial.open("wb") as opened:
         tfrecord.write_records(opened, [*own, *map(_logged, requests)][:_MOST_RECORDS])
-    partial.replace(file)
 
 
 def _logged(request: Request) -> bytes:

@@ -22,7 +22,10 @@ class Reaper:
     def __init__(self, module: str, *arguments: str) -> None:
         # In its own session, so that a signal to this process's group does not kill it.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, module, *arguments], stdin=subprocess.PIPE, start_new_session=True
+            # Not from the working folder, which may have a package of this one's name.
+            [sys.executable, "-P", "-m", __name__, module, *arguments],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
         )
 
     def begin(self) -> None:

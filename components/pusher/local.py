@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from components.contract import files
 from components.contract.digests import PROVENANCE_FILE
 from components.execution.pushed_models import PUSH_LOCK, Destination, Version
 
@@ -24,14 +24,10 @@ def opened(destination: Destination) -> Iterator[None]:
     """
     folder = Path(destination.path)
     folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder / PUSH_LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        _wait_for(lock, destination.url)
+    with files.locked(folder / PUSH_LOCK, lambda: print(f"waiting for another push to {destination.url}", flush=True)):
         for leftover in folder.glob(f"{_STAGING}[0-9]*"):
             shutil.rmtree(leftover)
         yield
-    finally:
-        os.close(lock)
 
 
 def copy_files(source: Path, names: list[str], target: Path) -> None:
@@ -40,7 +36,7 @@ def copy_files(source: Path, names: list[str], target: Path) -> None:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         # Contents only: permissions are up to the destination.
         shutil.copyfile(source / name, target / name)
-        _settle(target / name)
+        files.settle(target / name)
 
 
 def write(version: Version, source: Path, names: list[str], provenance: str) -> None:
@@ -62,31 +58,14 @@ def write(version: Version, source: Path, names: list[str], provenance: str) -> 
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
-    _settle(folder.parent)
-
-
-def _wait_for(lock: int, url: str) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        print(f"waiting for another push to {url}", flush=True)
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    files.settle(folder.parent)
 
 
 def _write(target: Path, text: str) -> None:
     target.write_text(text)
-    _settle(target)
+    files.settle(target)
 
 
 def _settle_folders(top: Path) -> None:
     for folder, _, _ in os.walk(top):
-        _settle(Path(folder))
-
-
-def _settle(path: Path) -> None:
-    """Flushes a file or folder to disk: after a power cut, a renamed folder must not lack its files."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        files.settle(Path(folder))

@@ -14,6 +14,7 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 from tensorflow.core.util import event_pb2
 
+from components.contract import files
 from components.contract.errors import DataError
 from components.data import tfrecord
 from components.reproducible.saved_model import settled_graph
@@ -47,15 +48,13 @@ def _rewrite(path: Path, number: int) -> bool:
     name = _NAME.fullmatch(path.name)
     assert name
     target = path.with_name(f"events.out.tfevents.{number:010d}.taxiway{name['version'] or ''}")
-    partial = path.with_name(f".{target.name}.partial")
     try:
-        with partial.open("wb") as file:
+        with files.whole(target) as partial, partial.open("wb") as file:
             tfrecord.write_records(file, _settled(path))
     except (DataError, DecodeError):
-        partial.unlink()
         return False
-    path.unlink()
-    partial.replace(target)
+    if path != target:
+        path.unlink()
     return True
 
 

@@ -20,6 +20,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.framework import attr_value_pb2
 from tensorflow.core.protobuf import fingerprint_pb2, meta_graph_pb2, saved_model_pb2
 
+from components.contract import files
 from components.contract.digests import file_digests
 from components.reproducible import functions
 from components.reproducible.renaming import rename
@@ -66,7 +67,7 @@ def make_reproducible(saved_model: Path, folder: Path | None = None) -> None:
             name.s = name.s.replace(_DIGEST, digest[:16].encode())
         # Two graphs may be imported into one, where their functions need different names.
         _renumber(meta_graph, int(digest[:13], 16))
-    _replace(file, model.SerializeToString(deterministic=True))
+    files.write(file, model.SerializeToString(deterministic=True))
     if (saved_model / "fingerprint.pb").exists():
         _write_fingerprint(saved_model, digest)
 
@@ -86,12 +87,6 @@ def _read(file: Path) -> saved_model_pb2.SavedModel:
         return saved_model_pb2.SavedModel.FromString(file.read_bytes())
     except DecodeError as error:
         raise NotUnderstoodError(f"{file.name} is not a SavedModel: {error}") from error
-
-
-def _replace(file: Path, content: bytes) -> None:
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_bytes(content)
-    partial.replace(file)
 
 
 def _settle(meta_graph: Any, folder: Path | None, named: dict[bytes, bytes]) -> None:

@@ -14,8 +14,9 @@ import pyarrow as pa
 import tensorflow_transform as tft
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 
-from components.contract.artifacts import Artifact, Examples, whole_folder
+from components.contract.artifacts import Artifact, Examples
 from components.contract.errors import UserError
+from components.contract.files import whole_folder
 from components.data.beam_engine import uses_beam
 from components.data.examples import PAYLOAD_FORMATS, SplitWriter, describe, require_splits, written_format
 from components.reproducible.saved_model import make_reproducible
@@ -49,7 +50,7 @@ class _Task:
         preprocessing_fn: The user's function.
         first: Its first trace.
         rows: The rows, with the features that it looks at.
-        analyzed: The splits to analyse.
+        analyzed: The splits to analyze.
         transformed: The splits to transform.
         graph: The folder of the TransformGraph.
         target: Where the transformed rows go.
@@ -83,7 +84,7 @@ def run(
     written_format = _written_format(examples, settings.payload_format)
     raw = RawExamples(examples, read_schema(schema))
     preprocessing_fn = load_preprocessing_fn(settings.module, settings.custom_config)
-    # Workers on other machines see where the outputs go, but not this one's temporary folder.
+    # Workers on other machines see the output folders, but not this machine's temporary folder.
     shared = {"dir": transform_graph.path.parent, "prefix": ".transform-"} if on_beam else {"prefix": "transform-"}
     with (
         tempfile.TemporaryDirectory(**shared) as scratch,
@@ -108,7 +109,7 @@ def run(
 
 def _analyzed_splits(examples: Artifact, wanted: list[str]) -> list[str]:
     if not wanted:
-        raise UserError("analyze_splits is empty", fix="name the splits to analyse, such as ['train']")
+        raise UserError("analyze_splits is empty", fix="name the splits to analyze, such as ['train']")
     return require_splits(examples, wanted)
 
 
@@ -125,7 +126,7 @@ def _complete_graph(task: _Task) -> None:
 
 
 def _directly(task: _Task, settings: Settings) -> str:
-    """Does the work batch by batch in this process; returns how the analysis was done."""
+    """Does the work batch by batch in this process; returns which engine analyzed the data."""
     way = _analyze(task)
     _complete_graph(task)
     transformed = _written(task)
@@ -142,12 +143,12 @@ def _analyze(task: _Task) -> str:
     except NotDirectError as node:
         reason = f"{node} is not evaluated directly"
     else:
-        print("transform: analysed directly, without Beam", flush=True)
+        print("transform: analyzed directly, without Beam", flush=True)
         return "direct"
     # Beam takes seconds to import.
     from components.transform.beam import analysis as beam_analysis
 
-    print(f"transform: analysed by TFT on Beam, because {reason}", flush=True)
+    print(f"transform: analyzed by TFT on Beam, because {reason}", flush=True)
     beam_analysis.analyze(task.preprocessing_fn, task.rows, task.analyzed, task.graph, task.scratch)
     return "beam"
 

@@ -19,13 +19,14 @@ from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Any
 
+from components.contract.commands import shown, typed
 from components.contract.digests import file_digest, text_digest
 from components.contract.errors import UserError
-from components.user_code import module_syntax
+from components.user_code import module_syntax, package_names
 
 _STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
 _INSTALLED = {"site-packages", "dist-packages"}
-_OURS = (Path(__file__).parents[1], Path(__file__).parents[2] / "taxiway")
+_OURS = (package_names.FOLDER, package_names.FOLDER.parent / "taxiway")
 # Optional functions that a stage calls besides the required one.
 _BESIDE = {"preprocessing_fn": {"stats_options_updater_fn"}}
 # Libraries that do not mention the user's columns, features or signatures.
@@ -52,7 +53,7 @@ def source_file(module: str) -> Path:
         if files := [file for root in [*_inlined, Path()] if (file := root / module).is_file()]:
             return files[0].resolve()
     elif all(part.isidentifier() for part in module.split(".")) and (found := _find(module)):
-        return found
+        return _with_own_name(found)
     raise UserError(
         f"the module {module!r} was not found in {Path.cwd()} or on the Python path",
         fix="give an import path (pipelines.taxi.model) or a file (pipelines/taxi/model.py)",
@@ -230,7 +231,7 @@ def _import_root(module: str, path: Path) -> Path:
             fix = "use a path relative to the working folder, or an import path"
             raise UserError(f"{module} is an absolute path, which exists only on this machine", fix=fix)
         return Path.cwd().resolve()
-    return next(root for root in _roots() if _file_in(root, module) == path).resolve()
+    return next(root for root in _roots() if _file_below(root, module) == path).resolve()
 
 
 def _name_below(root: Path, file: Path) -> str:
@@ -274,6 +275,8 @@ def load(module: str, function: str) -> Callable[..., Any]:
 def load_module(module: str) -> ModuleType:
     """Imports a module by import path or file; any exception becomes a `UserError`."""
     path = source_file(module)
+    # Raises an error if a module behind it has a name that Taxiway uses.
+    files(module)
     imported: ModuleType = _calling(path, _import, module, path)
     return imported
 
@@ -311,7 +314,7 @@ def _short_traceback(path: Path, error: BaseException) -> str:
 
 def _import(module: str, path: Path) -> ModuleType:
     if not module.endswith(".py"):
-        _claim_package(module, path)
+        _join_package(module, path)
         return importlib.import_module(module)
     # A file can import the modules beside it, as when Python runs a script.
     if str(path.parent) not in sys.path:
@@ -329,23 +332,37 @@ def _import(module: str, path: Path) -> ModuleType:
     return imported
 
 
-def _claim_package(module: str, path: Path) -> None:
-    """Lets a folder without `__init__.py` win over an installed package of its name, as a file found first should."""
+def _join_package(module: str, path: Path) -> None:
+    """Adds a folder without `__init__.py` to an installed package of the same name, which would otherwise hide it."""
     name, *inner = module.split(".")
     folder = path.parents[len(inner) - (path.name != "__init__.py")] if inner else path.parent
-    if inner and not (folder / "__init__.py").exists():
-        package = ModuleType(name)
-        package.__path__ = [str(folder)]
-        sys.modules[name] = package
+    if inner and name not in (package_names.OURS, package_names.SHARED) and not (folder / "__init__.py").exists():
+        package = importlib.import_module(name)
+        if str(folder) not in package.__path__:
+            package.__path__ = [*package.__path__, str(folder)]
 
 
 def _find(module: str) -> Path | None:
     """Finds a module's file by looking in folders; `importlib.util.find_spec` would run its parent packages."""
-    return next((file for root in _roots() if (file := _file_in(root, module))), None)
+    roots = _roots()
+    if module == package_names.SHARED:
+        # If a folder of the user comes first, Taxiway's `__init__.py` is not the user's.
+        roots = [root for root in roots if (root / module).is_dir()][:1]
+    return next((file for root in roots if (file := _file_below(root, module))), None)
 
 
 def _roots() -> list[Path]:
     return [*_inlined, Path.cwd(), *map(Path, sys.path)]
+
+
+def _file_below(root: Path, module: str) -> Path | None:
+    """The file of a module in a folder on the path, unless it is Taxiway's."""
+    name, _, inner = module.partition(".")
+    if name != package_names.OURS:
+        return _file_in(root, module)
+    if not inner:
+        return package_names.users_file(root)
+    return None if package_names.is_taxiways(root / name) else _file_in(root, module)
 
 
 def _file_in(folder: Path, name: str) -> Path | None:
@@ -390,12 +407,30 @@ def _candidates(path: Path, level: int, name: str) -> list[Path]:
     """The files that an import may refer to; if the module is run as a file, that includes the files beside it."""
     if level:
         found = [_file_in(folder, name) for folder in path.parents[level - 1 : level]]
-    elif name.partition(".")[0] in [package.name for package in _OURS]:
-        # The packages that run, whatever lies in the working folder under their names: a checkout, in an image.
+    elif name.partition(".")[0] == "taxiway":
+        # The package that runs, even if the working folder has one of the same name: a checkout in an image, say.
         found = []
     else:
-        found = [_file_in(path.parent, name), _find(name)]
-    return [file for file in found if file]
+        found = [_file_below(path.parent, name), _find(name)]
+    return [_with_own_name(file) for file in found if file]
+
+
+def _with_own_name(file: Path) -> Path:
+    """The file, unless Taxiway has a module of the same name.
+
+    Raises:
+        UserError: It is in a package named `components`, where Taxiway's modules take precedence.
+    """
+    for folder in {Path(root, package_names.OURS).resolve() for root in _roots()}:
+        if file.is_relative_to(folder) and not package_names.is_taxiways(folder):
+            place = folder / file.relative_to(folder).parts[0]
+            if place.stem != "__init__" and package_names.is_taken(place.stem):
+                renamed = typed("mv", shown(place), shown(place.with_name(f"my_{place.name}")))
+                raise UserError(
+                    f"{file} cannot be imported: Taxiway has a module components.{place.stem}",
+                    fix=f"{renamed}, and import it by that name",
+                )
+    return file
 
 
 def _bound_names(path: Path, seen: set[Path]) -> set[str]:

@@ -206,6 +206,7 @@ def _input_marks(component: Json) -> set[str]:
 
 
 def _module(task: str, module: str, function: str) -> Iterator[str]:
+    user_modules.files(module)
     defined = user_modules.functions(module)
     if function not in defined:
         near = difflib.get_close_matches(function, defined, n=1)

@@ -72,11 +72,13 @@ def _kubeflow(use: Use) -> Line:
 def _asked(use: Use) -> _Answer:
     import urllib3
 
+    from taxiway.network import http_client
+    from taxiway.network.tls import Tls
+
     if not re.match(r"https?://[^/]", use.host):
         raise _SilenceError(f"{use.host} is no URL", f"write --host http://{use.host}")
     try:
-        # No redirects: they lead to a page to log in at.
-        pool = urllib3.PoolManager(retries=False, ca_certs=str(use.ca) if use.ca else None)
+        pool = http_client.pool(Tls(ca=use.ca))
         answer = pool.request("GET", f"{use.host.rstrip('/')}/{_HEALTH}", headers=_login(use), redirect=False)
     except (urllib3.exceptions.HTTPError, OSError) as error:
         fix = "name the authority that it is known by: --ca FILE" if "CERTIFICATE" in str(error) else _FORWARD

@@ -14,6 +14,7 @@ from kfp.compiler import pipeline_spec_builder
 from kfp.compiler.compiler_utils import KubernetesManifestOptions
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PlatformSpec
 
+from components.contract import files
 from components.contract.digests import text_digest
 from components.contract.errors import UserError
 from components.execution import provenance
@@ -69,22 +70,19 @@ def write(pipeline: Pipeline, path: Path, *, kubernetes: bool = False) -> None:
         UserError: The file cannot be written.
     """
     options = KubernetesManifestOptions(pipeline_version_name=version_name(pipeline), include_pipeline_manifest=True)
-    partial = path.with_name(f".{path.stem}.partial.yaml")
     try:
-        pipeline_spec_builder.write_pipeline_spec_to_file(
-            json_format.ParseDict(pipeline.spec, PipelineSpec()),
-            pipeline.spec["pipelineInfo"].get("description"),
-            json_format.ParseDict(pipeline.platform, PlatformSpec()),
-            str(partial),
-            kubernetes_manifest_options=options,
-            kubernetes_manifest_format=kubernetes,
-        )
-        partial.write_text(spec.with_whole_header(partial.read_text()))
-        partial.replace(path)
+        with files.whole(path) as partial:
+            pipeline_spec_builder.write_pipeline_spec_to_file(
+                json_format.ParseDict(pipeline.spec, PipelineSpec()),
+                pipeline.spec["pipelineInfo"].get("description"),
+                json_format.ParseDict(pipeline.platform, PlatformSpec()),
+                str(partial),
+                kubernetes_manifest_options=options,
+                kubernetes_manifest_format=kubernetes,
+            )
+            partial.write_text(spec.with_whole_header(partial.read_text()))
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def without_cache(pipeline: Pipeline) -> Pipeline:

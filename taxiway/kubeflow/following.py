@@ -227,11 +227,17 @@ def _finish(host: Host, pipeline: Pipeline, run: Run, document: Any, follower: _
     if run.state != State.SUCCEEDED:
         run.exit_status = 1
         run.error = follower.why_the_run_failed(document)
-    tasks = kubeflow.tasks_of(document.run_id, lambda path, body: _posted(host, path, body))
+    tasks = _results(host, pipeline, document.run_id)
     for task in tasks:
         if task.name in run.tasks:
             run.tasks[task.name].outputs = task.outputs
     _record(pipeline, run, document, tasks)
+
+
+def _results(host: Host, pipeline: Pipeline, run_id: str) -> list[kubeflow.RemoteTask]:
+    """What went in and out of the tasks: from ML Metadata, or from the task API of a Kubeflow that has none."""
+    found = kubeflow.tasks_of(run_id, lambda path, body: _posted(host, path, body))
+    return found or native_tasks.results(nodes(pipeline), native_tasks.listed(host, run_id))
 
 
 def _posted(host: Host, path: str, body: bytes) -> bytes:

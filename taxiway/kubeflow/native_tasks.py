@@ -1,21 +1,27 @@
-"""A run's tasks from Kubeflow's own task API, which follows ML Metadata.
+"""A run's tasks, and what went in and out of them, from Kubeflow's own task API, which replaces ML Metadata.
 
-Source: kubeflow/pipelines, proposals/12147-mlmd-removal/protos/runs.proto (ListTasks, PipelineTaskDetail).
+Source: kubeflow/pipelines, proposals/12147-mlmd-removal/protos/runs.proto (ListTasks, PipelineTaskDetail) and
+artifacts.proto.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from components.contract.artifacts import TYPES, Artifact
+from components.execution.executor import local_path
 from taxiway.kubeflow.details import FAILED, PENDING, SKIPPED, Seen
 from taxiway.kubeflow.host import Host
 from taxiway.kubeflow.nodes import Node
+from taxiway.lineage.kubeflow import RemoteTask
 
 Json = dict[str, Any]
 
 _TURN = "LOOP_ITERATION"
+_STATES = {"SUCCEEDED": "COMPLETE", "FAILED": "FAILED"}
 _PAGE = 200
 
 
@@ -37,6 +43,53 @@ def seen(known: Iterable[Node], tasks: list[Json]) -> list[Seen]:
     by_id = {task["task_id"]: task for task in tasks}
     places = [(*_place(task, by_id), task) for task in tasks]
     return [found for node in known for found in _seen(node, places)]
+
+
+def results(known: Iterable[Node], tasks: list[Json]) -> list[RemoteTask]:
+    """The containers that began, in that order, with their parameters and artifacts, as ML Metadata would have them."""
+    by_id = {task["task_id"]: task for task in tasks}
+    nodes = {node.path: node for node in known}
+    began = sorted((task for task in tasks if task.get("start_time")), key=lambda task: str(task["start_time"]))
+    placed = [(*_place(task, by_id), task) for task in began]
+    return [_result(nodes[path], turns, task) for path, turns, task in placed if path in nodes]
+
+
+def _result(node: Node, turns: tuple[int, ...], task: Json) -> RemoteTask:
+    seen, inputs = _task(node, turns, task), task.get("inputs", {})
+    state = "CACHED" if seen.is_cached else _STATES.get(seen.state, "CANCELED")
+    parameters = {each["name"]: _typed(node, each) for each in inputs.get("parameters", []) if each.get("name")}
+    return RemoteTask(seen.name, state, parameters, _artifacts(inputs), _artifacts(task.get("outputs", {})))
+
+
+def _typed(node: Node, parameter: Json) -> Any:
+    """A parameter's value, which the API has as text; JSON but for strings."""
+    name, value = parameter["name"], parameter.get("value", "")
+    if node.types.get(name, "STRING") == "STRING":
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _artifacts(side: Json) -> dict[str, Artifact]:
+    """Artifacts by port; of a list the first, as for ML Metadata."""
+    found = {}
+    for each in side.get("artifacts", []):
+        name = each.get("artifact_key") or each.get("parameter_name") or each.get("name") or _producer_key(each)
+        values = each.get("artifacts") or [each["value"]]
+        found[str(name)] = _artifact(values[0])
+    return found
+
+
+def _producer_key(each: Json) -> str:
+    return str(each.get("producer", {}).get("key") or each.get("producer_key", ""))
+
+
+def _artifact(value: Json) -> Artifact:
+    metadata = dict(value.get("metadata") or value.get("custom_properties") or {})
+    uri = str(value.get("uri", ""))
+    return TYPES.get(str(metadata.get("tfx_type", "")), Artifact)(local_path(uri), metadata, uri)
 
 
 def _seen(node: Node, places: list[tuple[str, tuple[int, ...], Json]]) -> Iterator[Seen]:

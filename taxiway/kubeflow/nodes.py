@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from taxiway.language import spec
 from taxiway.language.spec import Json, Pipeline
@@ -19,6 +19,7 @@ class Node:
         executor: Its executor in the compiled pipeline.
         attempts: How often the pipeline lets it be tried.
         loops: How many loops it is in.
+        types: The declared types of its parameters, by name.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Node:
     executor: Json
     attempts: int = 1
     loops: int = 0
+    types: Mapping[str, str] = field(default_factory=dict)
 
 
 def nodes(pipeline: Pipeline) -> list[Node]:
@@ -43,4 +45,6 @@ def _nodes(pipeline: Pipeline, component: Json, prefix: str, path: str, loops: i
             yield from _nodes(pipeline, inner, spec.child_name(prefix, name, task), f"{path}.{name}", around)
         else:
             attempts = 1 + int(task.get("retryPolicy", {}).get("maxRetryCount", 0))
-            yield Node(prefix + name, f"{path}.{name}", pipeline.executor(inner), attempts, around)
+            parameters = inner.get("inputDefinitions", {}).get("parameters", {})
+            types = {name: str(definition.get("parameterType")) for name, definition in parameters.items()}
+            yield Node(prefix + name, f"{path}.{name}", pipeline.executor(inner), attempts, around, types)

@@ -20,7 +20,7 @@ _FIXES = (
     (r"ErrImagePull|ImagePullBackOff|InvalidImageName", "push the image to where the nodes can pull it, or load it"),
     (
         r"violates PodSecurity",
-        "set DEFAULT_SECURITY_CONTEXT_RUN_AS_NON_ROOT=true on Kubeflow's API server, as docs/kubeflow.md says",
+        "set DEFAULT_SECURITY_CONTEXT_RUN_AS_NON_ROOT=true on Kubeflow's API server (docs/operations/kubeflow.md)",
     ),
     (r"exceeded quota", "ask for less in the pipeline's resources, or for a larger ResourceQuota of the namespace"),
     (r"Insufficient (cpu|memory)", "ask for less {0} in the pipeline's resources, or add a node"),

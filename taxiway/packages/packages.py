@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import os
 import sys
 import threading
 from collections.abc import Iterable, Iterator
@@ -18,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from components.contract import files
 from components.execution import provenance
 from components.user_code import module_syntax
 from components.user_code.module_syntax import ANYTHING
@@ -146,15 +146,9 @@ class Packages:
     def _remember(self) -> None:
         if not self._is_new:
             return
-        partial = self._file.with_name(f".{self._file.name}.{os.getpid()}")
-        try:
+        with contextlib.suppress(OSError):  # It is only a memory.
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps(self._memory))
-            partial.replace(self._file)
-        except OSError:
-            # It is only a memory.
-            with contextlib.suppress(OSError):
-                partial.unlink()
+            files.write(self._file, json.dumps(self._memory))
         self._is_new = False
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -17,8 +16,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from components.contract import files
 from components.contract.artifacts import Artifact
 from components.contract.errors import ServiceError
 from taxiway import loading
@@ -109,7 +109,7 @@ def _started(pipeline: Pipeline, home: Home) -> Iterator[tuple[Run, DigestStore]
     with contextlib.ExitStack() as stack:
         try:
             (folder / "logs").mkdir(parents=True)
-            stack.enter_context(_lock(folder))
+            stack.enter_context(files.locked(folder / "lock"))
             # Under the lock: what has no living run is removed by others.
             (home.work / run_id).mkdir(parents=True)
             stack.callback(shutil.rmtree, home.work / run_id, ignore_errors=True)
@@ -120,23 +120,9 @@ def _started(pipeline: Pipeline, home: Home) -> Iterator[tuple[Run, DigestStore]
         yield Run(run_id, pipeline.name, folder), digests
 
 
-@contextmanager
-def _lock(folder: Path) -> Iterator[IO[str]]:
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield lock
-
-
 def is_alive(folder: Path) -> bool:
     """Whether the process of a run still runs."""
-    try:
-        with (folder / "lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+    return files.is_locked(folder / "lock")
 
 
 class _Session:
@@ -332,9 +318,7 @@ class _Session:
                 for name, task in self._record.tasks.items()
             },
         }
-        partial = self._record.folder / "run.json.partial"
-        partial.write_text(json.dumps(document, indent=1))
-        partial.replace(self._record.folder / "run.json")
+        files.write(self._record.folder / "run.json", json.dumps(document, indent=1))
 
     def _living(self) -> set[str]:
         return {folder.name for folder in self._home.runs.iterdir() if is_alive(folder)}

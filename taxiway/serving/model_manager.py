@@ -10,6 +10,7 @@ from pathlib import Path
 
 import grpc
 
+from components.contract import files
 from components.contract.errors import TaxiwayError
 from taxiway.serving.errors import ServingError
 from taxiway.serving.model import model_config
@@ -57,10 +58,10 @@ class ModelManager:
             config: The file with the models; read anew when it changes.
             changed: Called after each look.
         """
-        self._fingerprint = _fingerprint(config)
+        self._fingerprint = files.fingerprint(config) if config else None
         while True:
             try:
-                if config and self._fingerprint != (now := _fingerprint(config)):
+                if config and self._fingerprint != (now := files.fingerprint(config)):
                     self._fingerprint = now
                     await self._read(config)
                 await self._look()
@@ -206,11 +207,3 @@ def _read_error(change: asyncio.Task[None]) -> None:
     """Whoever asked may have gone."""
     if not change.cancelled():
         change.exception()
-
-
-def _fingerprint(config: Path | None) -> object:
-    try:
-        found = config.stat() if config else None
-    except OSError:
-        return None
-    return found and (found.st_mtime_ns, found.st_size, found.st_ino)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
-import os
 import resource
 import signal
 import socket
-import ssl
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
@@ -24,8 +22,9 @@ from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from components.contract.errors import ServiceError
-from taxiway.network import grpc_health
+from taxiway.network import addresses, grpc_health
 from taxiway.network.http_server import Runner
+from taxiway.network.tls import Tls, grpc_server_credentials, server_context
 from taxiway.serving.grpc.services import ModelService, PredictionService
 from taxiway.serving.metrics import Metrics
 from taxiway.serving.model import loading
@@ -52,15 +51,6 @@ _SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelSe
 _SERVICE_FILES = ("tensorflow_serving.apis.prediction_service_pb2", "tensorflow_serving.apis.model_service_pb2")
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Tls:
-    """The server's certificate and key, and who signs the certificates that clients must have; PEM files."""
-
-    cert: Path
-    key: Path
-    client_ca: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -184,7 +174,7 @@ async def _start_rest(stack: AsyncExitStack, settings: Settings, manager: ModelM
     runner = Runner(app)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    context = _rest_tls(settings.tls) if settings.tls else None
+    context = server_context(settings.tls) if settings.tls else None
     site = web.TCPSite(
         runner, settings.host, settings.rest_port, ssl_context=context, backlog=1024, shutdown_timeout=GRACE_SECONDS
     )
@@ -239,7 +229,7 @@ def _grpc_options(settings: Settings) -> list[tuple[str, int | str]]:
 
 
 def _add_address(server: Any, address: str, settings: Settings) -> int:
-    credentials = _grpc_tls(settings.tls) if settings.tls else None
+    credentials = grpc_server_credentials(settings.tls) if settings.tls else None
     return int(server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address))
 
 
@@ -249,8 +239,8 @@ def _add_socket(server: Any, file: Path, settings: Settings) -> None:
         _add_address(server, f"unix:{file}", settings)
     except RuntimeError as error:
         raise ServiceError(
-            f"the socket {file} cannot be listened at: {error}",
-            fix="name a path in a folder that is there, of 107 bytes at most",
+            f"cannot listen on the socket {file}: {error}",
+            fix="use a path of at most 107 bytes in an existing folder",
         ) from error
 
 
@@ -259,29 +249,15 @@ def _require_unused(file: Path) -> None:
     if not file.exists():
         return
     if not file.is_socket():
-        raise ServiceError(f"{file} is there, and is no socket", fix="name another path")
+        raise ServiceError(f"{file} exists and is not a socket", fix="use another path")
     with socket.socket(socket.AF_UNIX) as connection, suppress(ConnectionRefusedError):
         connection.connect(str(file))
-        raise ServiceError(f"another server listens at the socket {file}", fix="stop it, or name another path")
-
-
-def _rest_tls(tls: Tls) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tls.client_ca)
-    context.load_cert_chain(tls.cert, tls.key)
-    context.verify_mode = ssl.CERT_REQUIRED if tls.client_ca else ssl.CERT_NONE
-    return context
-
-
-def _grpc_tls(tls: Tls) -> Any:
-    client_ca = tls.client_ca.read_bytes() if tls.client_ca else None
-    return grpc.ssl_server_credentials(
-        [(tls.key.read_bytes(), tls.cert.read_bytes())], client_ca, require_client_auth=client_ca is not None
-    )
+        raise ServiceError(f"another server listens on the socket {file}", fix="stop it, or use another path")
 
 
 def _taken(host: str, port: int, error: Exception) -> ServiceError:
     return ServiceError(
-        f"port {port} of {host} cannot be listened at: {error}", fix="name another, or 0 for a free one"
+        f"cannot listen on port {port} of {host}: {error}", fix="use another port, or 0 to pick a free one"
     )
 
 
@@ -297,10 +273,7 @@ def _announce(settings: Settings, port: int, rest_port: int, address_file: Path 
         settings.host,
         rest_port,
     )
-    if address_file:
-        partial = address_file.with_name(f".{address_file.name}.partial")
-        partial.write_text(f"{settings.host}:{port}\n{settings.host}:{rest_port}\n")
-        os.replace(partial, address_file)
+    addresses.write(address_file, [f"{settings.host}:{port}", f"{settings.host}:{rest_port}"])
 
 
 def _allow_many_connections() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 import uuid
@@ -12,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from components.contract import files
 from components.contract.digests import PROVENANCE_FILE
 from components.execution import pushed_models
 from taxiway.storage.digest_store import DigestStore
@@ -46,8 +46,7 @@ class Manifest:
 def locked(folder: Path) -> Iterator[None]:
     """Holds the lock of a key's folder: of two runs that need the same output, one makes it and the other waits."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with files.locked(folder.parent / f".{folder.name}.lock"):
         yield
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.contract import files
 from components.contract.errors import UserError
 from components.execution.pushed_models import Destination
 from taxiway.lineage.lookup import place_of
@@ -109,14 +109,4 @@ def load(file: Path, destination: Destination) -> ModelLabels | None:
 
 def write(file: Path, text: str) -> None:
     """Replaces a file's content in one step: a reader gets the old or the new one."""
-    target = file.resolve()
-    partial = target.with_name(f".{target.name}.partial")
-    try:
-        with partial.open("w") as opened:
-            opened.write(text)
-            opened.flush()
-            os.fsync(opened.fileno())
-        partial.chmod(target.stat().st_mode)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    files.write(file.resolve(), text)

@@ -6,12 +6,12 @@ In a folder that is one rename. An object store has no rename: the files are cop
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from components.contract import files
 from components.contract.errors import ServiceError, UserError
 from components.execution.pushed_models import PUSH_LOCK, RETIRED, SAVED_MODEL, Destination, Version
 
@@ -22,12 +22,8 @@ def alone(destination: Destination) -> Iterator[None]:
     if not destination.is_local:
         yield
         return
-    lock = os.open(Path(destination.path) / PUSH_LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with files.locked(Path(destination.path) / PUSH_LOCK):
         yield
-    finally:
-        os.close(lock)
 
 
 def retire(version: Version) -> Version:

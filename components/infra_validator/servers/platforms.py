@@ -5,12 +5,12 @@ Other code uses this module too, to check the setting before anything runs.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from components.contract.errors import UserError
+from components.contract.settings import named, nearest, typed
 
 
 def _load_once() -> list[str]:
@@ -74,22 +74,6 @@ class Kubernetes:
 
 Platform = Local | Docker | Kubernetes
 _PLATFORMS: dict[str, type[Platform]] = {"local": Local, "docker": Docker, "kubernetes": Kubernetes}
-_TYPES = {"str": str, "list[str]": list, "dict[str, str]": dict, "dict[str, dict[str, str]]": dict}
-
-
-def _known(name: Any, known: Mapping[str, Any], where: str) -> Any:
-    if name in known:
-        return known[name]
-    near = difflib.get_close_matches(str(name), known, n=1)
-    there = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(known)}" if known else "remove it"
-    raise UserError(f"{where} has no {name!r}", fix=there)
-
-
-def _require_type(value: Any, attribute: Field[Any], where: str) -> None:
-    wanted = _TYPES[str(attribute.type)]
-    words = value if wanted is list else []
-    if not isinstance(value, wanted) or not all(isinstance(word, str) for word in words):
-        raise UserError(f"{where}.{attribute.name} takes {attribute.type}, not {value!r}")
 
 
 def parse(serving: Mapping[str, Any]) -> Platform:
@@ -103,14 +87,7 @@ def parse(serving: Mapping[str, Any]) -> Platform:
             f"serving has {', '.join(map(repr, serving)) or 'no key'}", fix=f"use one of {', '.join(_PLATFORMS)}"
         )
     [(name, settings)] = serving.items()
-    kind, where = _known(name, _PLATFORMS, "serving"), f"serving.{name}"
-    if not isinstance(settings, Mapping):
-        raise UserError(f"{where} takes a map of settings, not {settings!r}", fix=f'write {{"{name}": {{...}}}}')
-    attributes = {attribute.name: attribute for attribute in fields(kind)}
-    for key, value in settings.items():
-        _require_type(value, _known(key, attributes, where), where)
-    for key, attribute in attributes.items():
-        if attribute.default is MISSING and attribute.default_factory is MISSING and not settings.get(key):
-            raise UserError(f"{where}.{key} is missing", fix=f"set {key}")
-    platform: Platform = kind(**settings)
-    return platform
+    if name not in _PLATFORMS:
+        raise UserError(f"serving has no {name!r}", fix=nearest(name, _PLATFORMS))
+    kind, where = _PLATFORMS[name], f"serving.{name}"
+    return typed(named(settings, kind, where), kind, where)

@@ -305,7 +305,7 @@ def test_other_records_are_no_logs(tmp_path: Path) -> None:
 
 def test_logs_are_only_read(tmp_path: Path, logs: Examples, parquet: Examples) -> None:
     assert [written_format(artifact) for artifact in (logs, parquet)] == [PARQUET, PARQUET]
-    with pytest.raises(UserError, match="nothing is trained on prediction_log examples\n  fix: pass them through"):
+    with pytest.raises(UserError, match="the trainer does not read prediction_log examples\n  fix: pass them through"):
         data_accessor(payload_format(logs))
 
 

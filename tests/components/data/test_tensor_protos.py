@@ -14,7 +14,7 @@ import pytest
 from components.contract.errors import DataError
 from components.data import prediction_logs, tensor_protos, tfrecord
 from components.data.serving_stubs import predict_pb2, tensor_pb2, types_pb2
-from taxiway.routing.messages import feature_of_grpc
+from taxiway.routing.request_fields import feature_of_grpc
 
 KINDS = ["float32", "float64", "float16", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"]
 KINDS += ["uint64", "bool", "complex64", "complex128"]
@@ -114,7 +114,7 @@ def test_a_request_log_of_such_a_request_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_shape_of_a_rest_request_is_that_of_its_values() -> None:
-    from taxiway.routing.messages import feature_of_rest
+    from taxiway.routing.request_fields import feature_of_rest
 
     body = json.dumps({"inputs": {"fare": {"dtype": "DT_FLOAT", "shape": [150_000_000], "float_val": [7.0]}}})
     assert peak_mb(lambda: feature_of_rest(body.encode(), "fare")) < 1

@@ -89,8 +89,8 @@ def served(serving: dict):
 @pytest.mark.parametrize(
     ("serving", "said"),
     [
-        ({"docker": {"imag": "x"}}, "serving.docker has no 'imag'\n  fix: did you mean 'image'?"),
-        ({"docker": {}}, "serving.docker.image is missing\n  fix: set image"),
+        ({"docker": {"imag": "x"}}, "serving.docker has no setting 'imag'\n  fix: did you mean 'image'?"),
+        ({"docker": {}}, "serving.docker.image is missing\n  fix: add image: ..."),
         ({}, "serving has no key\n  fix: use one of local, docker, kubernetes"),
     ],
 )

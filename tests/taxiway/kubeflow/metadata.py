@@ -5,6 +5,7 @@ Source: kubeflow/pipelines, backend/src/v2/metadata/client.go.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +17,78 @@ from components.contract.artifacts import Artifact, Examples, Model, ModelBlessi
 from components.execution import provenance
 
 
-def recorded(folder: Path) -> tuple[MetadataStore, Artifact]:
-    """A store with the run `run-0`, and the model that it pushed."""
-    connection = pb.ConnectionConfig()
-    connection.fake_database.SetInParent()
-    store = MetadataStore(connection)
+@dataclass(frozen=True)
+class Call:
+    """A container of the run `run-0`: its task, whether it stands in the branch `condition-1`, and what it did."""
+
+    task: str
+    is_cached: bool
+    inputs: dict[str, Artifact]
+    outputs: dict[str, Artifact]
+    in_branch: bool = False
+
+
+def calls(folder: Path) -> list[Call]:
+    """What the run did; the last call pushed a model."""
     examples = _made(Examples(folder / "examples"), "examples", "example_gen", {})
     model = _made(Model(folder / "model"), "model", "baseline", {"examples": examples})
     blessing = _made(ModelBlessing(folder / "blessing", {"blessed": 1}), "blessing", "baseline", {"examples": examples})
     facts = {"pushed": 1, "pushed_destination": "/models/taxi/7", "pushed_version": "7"}
     pushed = _made(PushedModel(folder / "pushed_model", facts), "pushed_model", "pusher", {"model": model})
+    return [
+        Call("example-gen", True, {}, {"examples": examples}),
+        Call("baseline", False, {"examples": examples}, {"model": model, "blessing": blessing}),
+        Call("pusher", False, {"model": model}, {"pushed_model": pushed}, in_branch=True),
+    ]
+
+
+def recorded(made: list[Call]) -> MetadataStore:
+    """An ML Metadata store with the run."""
+    connection = pb.ConnectionConfig()
+    connection.fake_database.SetInParent()
+    store = MetadataStore(connection)
     writer = _Writer(store)
     root = writer.execution("system.DAGExecution", "", 0, pb.Execution.RUNNING)
     branch = writer.execution("system.DAGExecution", "condition-1", root, pb.Execution.RUNNING)
-    writer.container("example-gen", root, pb.Execution.CACHED, {}, {"examples": examples})
-    writer.container(
-        "baseline", root, pb.Execution.COMPLETE, {"examples": examples}, {"model": model, "blessing": blessing}
-    )
-    writer.container("pusher", branch, pb.Execution.COMPLETE, {"model": model}, {"pushed_model": pushed})
+    for call in made:
+        state = pb.Execution.CACHED if call.is_cached else pb.Execution.COMPLETE
+        writer.container(call.task, branch if call.in_branch else root, state, call.inputs, call.outputs)
     # The driver of a branch that is not taken leaves this.
     writer.execution("system.DAGExecution", "condition-2", root, pb.Execution.CANCELED)
-    return store, pushed
+    return store
+
+
+def told_by_task_api(made: list[Call]) -> list[dict[str, Any]]:
+    """The same run as Kubeflow's own task API would list it.
+
+    Source: kubeflow/pipelines, proposals/12147-mlmd-removal.
+    """
+    times = {"start_time": "2026-11-21T03:00:00Z", "end_time": "2026-11-21T03:00:09Z"}
+    tasks: list[dict[str, Any]] = [
+        {"task_id": "root", "name": "root", "type": "ROOT", "state": "SUCCEEDED", **times},
+        {"task_id": "branch", "name": "condition-2", "type": "CONDITION", "parent_task_id": "root", **times},
+    ]
+    for number, call in enumerate(made):
+        task = {
+            "task_id": str(number),
+            "name": call.task,
+            "type": "RUNTIME",
+            "parent_task_id": "branch" if call.in_branch else "root",
+            "state": "CACHED" if call.is_cached else "SUCCEEDED",
+            "inputs": {"parameters": [{"name": "destination", "value": "/models"}], "artifacts": _listed(call.inputs)},
+            "outputs": {"artifacts": _listed(call.outputs)},
+            **times,
+            "end_time": f"2026-11-21T03:00:0{1 if call.is_cached else 9}Z",
+        }
+        tasks.append(task)
+    return tasks
+
+
+def _listed(ports: dict[str, Artifact]) -> list[dict[str, Any]]:
+    return [
+        {"parameter_name": port, "value": {"uri": artifact.uri, "metadata": artifact.metadata}}
+        for port, artifact in ports.items()
+    ]
 
 
 def _made(artifact: Artifact, output: str, stage: str, inputs: dict[str, Artifact]) -> Artifact:

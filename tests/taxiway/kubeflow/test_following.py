@@ -26,7 +26,7 @@ from taxiway.storage.home import Home
 from tests.taxiway.doctor.doctor_servers import write_kubeconfig
 from tests.taxiway.kubeflow.conftest import SMALL
 from tests.taxiway.kubeflow.graphs import WORKFLOW, full_name, hashed, impl_pod, look
-from tests.taxiway.kubeflow.metadata import recorded
+from tests.taxiway.kubeflow.metadata import calls, recorded, told_by_task_api
 from tests.taxiway.kubeflow.stub import Kubeflow
 
 SUCCEEDED = {
@@ -328,7 +328,8 @@ def test_a_pod_that_is_starting_is_no_news(kubeflow: Kubeflow, small: Pipeline) 
 
 
 def test_results_and_lineage_are_fetched(kubeflow: Kubeflow, small: Pipeline, tmp_path: Path) -> None:
-    kubeflow.metadata, pushed = recorded(tmp_path)
+    made = calls(tmp_path)
+    kubeflow.metadata, pushed = recorded(made), made[-1].outputs["pushed_model"]
     tasks = {**SUCCEEDED, "condition-2.pusher": ("SUCCEEDED", 7)}
     run, shown = _follow(kubeflow, small, look("SUCCEEDED", tasks))
     assert "  blessing  blessed" in shown
@@ -345,8 +346,27 @@ def test_results_and_lineage_are_fetched(kubeflow: Kubeflow, small: Pipeline, tm
     assert chain.trace("/models/taxi/7", store=store).records[0]["digest"] == pushed.metadata["digest"]
 
 
+def test_ml_metadata_and_the_task_api_tell_the_same_of_the_same_run(
+    kubeflow: Kubeflow, small: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, told = calls(tmp_path), []
+    tasks = {"example-gen": ("SUCCEEDED", 1), "baseline": ("SUCCEEDED", 9), "condition-2.pusher": ("SUCCEEDED", 9)}
+    for number in range(2):
+        monkeypatch.setenv("TAXIWAY_HOME", str(tmp_path / f"home-{number}"))
+        kubeflow.metadata = None if number else recorded(made)
+        kubeflow.tasks = [told_by_task_api(made)] if number else []
+        ended = look("SUCCEEDED", tasks)
+        run, shown = _follow(kubeflow, small, ended | {"run_details": {}} if number else ended)
+        store = LineageStore.open_existing(Home.default().lineage)
+        chained = chain.to_json(chain.trace("/models/taxi/7", store=store))
+        outputs = {name: {port: a.uri for port, a in task.outputs.items()} for name, task in run.tasks.items()}
+        told.append((shown, chained, outputs, run.metrics))
+    assert told[0] == told[1]
+    assert "  pushed    /models/taxi/7" in told[0][0]
+
+
 def test_a_run_with_results_can_be_followed_twice(kubeflow: Kubeflow, small: Pipeline, tmp_path: Path) -> None:
-    kubeflow.metadata, _ = recorded(tmp_path)
+    kubeflow.metadata = recorded(calls(tmp_path))
     for _ in range(2):
         _follow(kubeflow, small, look("SUCCEEDED", SUCCEEDED))
     store = LineageStore.open_existing(Home.default().lineage)

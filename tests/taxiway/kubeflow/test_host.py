@@ -125,5 +125,5 @@ def test_a_kubeflow_for_all_has_runs_in_its_own_namespace(kubeflow: Kubeflow) ->
 
 
 def test_an_authority_that_is_missing(kubeflow: Kubeflow, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"there is no file .*authority.pem, which --ca names"):
+    with pytest.raises(UserError, match=r"--ca: there is no file .*authority.pem"):
         Host(kubeflow.url, ca=tmp_path / "authority.pem")

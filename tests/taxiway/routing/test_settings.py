@@ -64,7 +64,7 @@ TAXI = "models/taxi"
 STABLE = f"{TAXI}/targets/stable"
 WRONG: list[tuple[Any, str]] = [
     ("backends: {", "{file} is no YAML"),
-    ("", "{file} has to be a map, not None"),
+    ("", "{file} takes a map of settings, not None"),
     (changed("backend", {}), "{file} has no setting 'backend'\n  fix: did you mean 'backends'?"),
     (changed("models", None), "{file}.models is missing\n  fix: add models: ..."),
     (changed("models", {}), "{file}: models has to be a map of names, not {{}}\n  fix: name at least one"),

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +27,6 @@ from taxiway.runs.record import Run, RunFailedError
 from tests.components.engines import until
 from tests.taxiway.chain_pipeline import chain
 from tests.taxiway.runner.process_engine import Containers, image, process_engine
-
-
-@pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Containers]:
-    with process_engine() as (containers, url):
-        monkeypatch.setenv("DOCKER_HOST", url)
-        yield containers
 
 
 @pytest.fixture

@@ -67,18 +67,18 @@ def test_what_cannot_be_served(base: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty.config"
     empty.write_text("")
     for arguments, words in (
-        ((), "name the folder of a pushed model, or --config FILE"),
-        ((base, "--config", empty), "what is to be served?"),
+        ((), "give either the folder of a pushed model or --config FILE"),
+        ((base, "--config", empty), "no model to serve"),
         ((tmp_path / "nothing",), "there is no folder"),
         ((base / "1",), f"serve the folder above it, {base}"),
         (("--config", empty), "has no model_config_list"),
-        (("--config", empty, "--model-name", "x"), "leave one out"),
+        (("--config", empty, "--model-name", "x"), "remove one of them"),
         ((base, "--tls-cert", tmp_path / "cert"), "a certificate and its key go together"),
         ((base, "--public-key", tmp_path / "key"), "there is no file"),
         ((base, "--batching-parameters-file", tmp_path / "none"), "cannot be read"),
         ((base, "--reload-root", tmp_path / "none"), "there is no folder"),
-        ((base, "--grpc-argument", "grpc.max_connection_age_ms"), "write one such as"),
-        ((base, "--saved-model-tags", ","), "names no tag"),
+        ((base, "--grpc-argument", "grpc.max_connection_age_ms"), "is not of the form NAME=VALUE"),
+        ((base, "--saved-model-tags", ","), "--saved-model-tags is empty"),
         ((base, "--poll-seconds", "-1"), "Invalid value for '--poll-seconds'"),
     ):
         status, said = refused(tmp_path, *arguments)
@@ -92,7 +92,7 @@ def test_a_port_that_is_taken(base: Path, tmp_path: Path) -> None:
         for option in ("--port", "--rest-port"):
             other = {"--port": "--rest-port", "--rest-port": "--port"}[option]
             status, said = refused(tmp_path, base, option, port, other, "0")
-            assert (status, f"port {port} of 127.0.0.1 cannot be listened at" in said) == (1, True), said
+            assert (status, f"cannot listen on port {port} of 127.0.0.1" in said) == (1, True), said
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:

@@ -201,7 +201,7 @@ def test_tags_that_no_graph_has(saved: Saved, tmp_path: Path) -> None:
         assert "'gpu'" in running.error("half", 1)
         # Another server does not take the socket away; what a killed one has left is no obstacle.
         (tmp_path / "second").mkdir()
-        taken = pytest.raises(AssertionError, match="another server listens at the socket")
+        taken = pytest.raises(AssertionError, match="another server listens on the socket")
         with taken, server.running(tmp_path / "second", tmp_path / "half", *options):
             pass
         running.process.kill()

@@ -28,8 +28,9 @@ from components.data.serving_stubs import model_server_config_pb2
 from components.execution.executor import execute
 from components.execution.pushed_models import open_destination, retired_versions, versions
 from components.pusher.stage import pusher
-from taxiway.lineage.chain import render, to_json, trace
+from taxiway.lineage.chain import to_json, trace
 from taxiway.lineage.store import LineageStore
+from taxiway.lineage.tree import render
 from taxiway.storage import cache
 from taxiway.storage.digest_store import DigestStore
 from taxiway.versions import listing

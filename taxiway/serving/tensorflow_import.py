@@ -1,4 +1,4 @@
-"""TensorFlow's own lines at its start: of its build, and of GPUs that are not there."""
+"""Imports TensorFlow without its own log lines: about its build, and about GPUs that are not there."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-def import_tensorflow() -> None:
+def import_quietly() -> None:
     """Imports TensorFlow, and looks for GPUs, without what its libraries print then.
 
-    They write to standard error before they read any setting of theirs. What they say of GPUs that are there, and all
-    errors afterwards, still comes through.
+    They write to standard error before they read any of their settings. What they log about GPUs that are there, and
+    all later errors, is still shown.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""What the proxy tells: a JSON line a request, and metrics."""
+"""The proxy's access log, a JSON line for each request, and its metrics."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Entry:
     answer: str | None = None
 
 
-class Record:
-    """Where entries go."""
+class AccessLog:
+    """Writes and counts requests."""
 
     def __init__(self, known_models: set[str]) -> None:
         self._known = known_models
