@@ -51,7 +51,7 @@ def typed(found: Mapping[str, Any], kind: type[_Kind], where: str) -> _Kind:
 def nearest(name: Any, known: typing.Collection[str]) -> str:
     """The fix for an unknown name."""
     near = difflib.get_close_matches(str(name), known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known) or 'none'}"
+    return f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(known)}" if known else "remove it"
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -425,7 +425,7 @@ def test_a_result_that_is_missing(validate: Validate, estimator: Model, examples
         ({"serving": {"docker": {}}}, "serving.docker.image is missing\n  fix: add image: ..."),
         ({"serving": {"docker": {"image": 1}}}, "serving.docker.image is 1\n  fix: write a value of type str"),
         ({"serving": {"docker": {"imag": "x"}}}, "serving.docker has no setting 'imag'\n  fix: did you mean 'image'?"),
-        ({"serving": {"local": {"port": 1}}}, "serving.local has no setting 'port'\n  fix: there are none"),
+        ({"serving": {"local": {"port": 1}}}, "serving.local has no setting 'port'\n  fix: remove it"),
         ({"serving": {"docker": "x"}}, "serving.docker takes a map of settings, not 'x'"),
         (
             {"serving": {"kubernetes": {"image": "x", "staging": "/models"}}},
