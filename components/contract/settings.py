@@ -22,7 +22,9 @@ def named(given: Any, kind: type, where: str) -> dict[str, Any]:
     """
     names = [each.name for each in fields(kind)]
     if not isinstance(given, Mapping):
-        raise UserError(f"{where} takes a map of settings, not {given!r}", fix=f"it has {', '.join(names) or 'none'}")
+        raise UserError(
+            f"{where} takes a map of settings, not {given!r}", fix=f"its settings are {', '.join(names) or 'none'}"
+        )
     for name in given:
         if name not in names:
             raise UserError(f"{where} has no setting {name!r}", fix=nearest(name, names))

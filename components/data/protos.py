@@ -28,7 +28,7 @@ def parse_text(path: Path, message: _Proto) -> _Proto:
     try:
         text_format.Parse(path.read_text("utf-8"), message)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}", fix=f"name a file with a {kind}") from error
+        raise DataError(f"{path} cannot be read: {error.strerror}", fix=f"use a file with a {kind}") from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path}, line {line}: not UTF-8", fix="save the file as UTF-8") from error
@@ -55,4 +55,4 @@ def read_statistics(statistics: Artifact, split: str) -> statistics_pb2.DatasetF
     try:
         return statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes())
     except (OSError, DecodeError) as error:
-        raise DataError(f"{path} holds no readable statistics: {error}", fix="run statistics_gen again") from error
+        raise DataError(f"{path} has no readable statistics: {error}", fix="run statistics_gen again") from error

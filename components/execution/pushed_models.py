@@ -160,7 +160,7 @@ def open_destination(url: str) -> Destination:
     import fsspec
 
     if not url.strip():
-        raise UserError("the destination is empty", fix="name a folder or a URL such as s3://bucket/models")
+        raise UserError("the destination is empty", fix="set a folder or a URL such as s3://bucket/models")
     try:
         file_system, path = fsspec.core.url_to_fs(url)
     except (ValueError, ImportError) as error:

@@ -56,7 +56,7 @@ def source_file(module: str) -> Path:
         return _with_own_name(found)
     raise UserError(
         f"the module {module!r} was not found in {Path.cwd()} or on the Python path",
-        fix="give an import path (pipelines.taxi.model) or a file (pipelines/taxi/model.py)",
+        fix="use an import path (pipelines.taxi.model) or a file (pipelines/taxi/model.py)",
     )
 
 
@@ -267,7 +267,7 @@ def load(module: str, function: str) -> Callable[..., Any]:
         defined = sorted(name for name, value in vars(imported).items() if callable(value) and not name.startswith("_"))
         raise UserError(
             f"{path} defines no {function}",
-            fix=f"define {function} there (it has {', '.join(defined) or 'no functions'}), or name another module",
+            fix=f"define {function} there (it has {', '.join(defined) or 'no functions'}), or use another module",
         )
     return getattr(imported, function)  # type: ignore[no-any-return]
 

@@ -333,7 +333,7 @@ def _repository(path: str, revision: str, repo: str) -> tuple[str, str]:
     target = _absolute(_folder(repo) / path)
     root = repository_root(target, ".git")
     if root is None:
-        what = f"there is no file {path}@{revision}, and {path} is in no Git repository that could have a {revision!r}"
+        what = f"there is no file {path}@{revision}, and {path} is not in a Git repository with revisions"
         raise UserError(what, fix="correct the path, or set data_repo to the repository")
     return str(root), target.relative_to(root).as_posix()
 

@@ -338,7 +338,7 @@ def test_a_candidate_that_fails_is_not_blessed_and_the_report_says_why(
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("nan", "the output 'price' holds nan for real examples"),
+        ("nan", "the output 'price' has nan for real examples"),
         ("dtype", "the output 'price' is float64, but the signature has float32"),
         ("random", "the output 'price' differs between two answers to the same request"),
     ],
@@ -365,7 +365,7 @@ def test_a_failure_is_tried_again(validate: Validate, model: Model, examples: Ex
 
 def test_a_candidate_may_have_to_pass(validate: Validate, model: Model, examples: Examples, tmp_path: Path) -> None:
     with pytest.raises(
-        RefusedError, match=r"(?s)the model failed at the step 'load': Could not find meta.*look at the"
+        RefusedError, match=r"(?s)the model failed at the step 'load': Could not find meta.*see the end of"
     ):
         validate(model, examples, "load", must_pass=True)
 

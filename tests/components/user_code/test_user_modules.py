@@ -69,7 +69,7 @@ def test_a_package_is_found_and_goes_before_a_module(write: Write) -> None:
 
 @pytest.mark.parametrize("name", ["", "nosuch", "nosuch.model", "nosuch.py", "taxi model", "../taxi", ".model", "a..b"])
 def test_a_missing_module_is_named(project: Path, name: str) -> None:
-    said = f"(?s)the module {name!r} was not found in {project} or on the Python path.*give an import path"
+    said = f"(?s)the module {name!r} was not found in {project} or on the Python path.*use an import path"
     for use in (user_modules.source_file, user_modules.functions, user_modules.load_module):
         with pytest.raises(UserError, match=said):
             use(name)

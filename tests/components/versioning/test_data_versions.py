@@ -258,7 +258,7 @@ def test_no_git_at_all(repository: Path, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(bare)
     record = data_versions.describe("data/taxi")
     assert (record["commit"], record["dvc_file"], record["versioned"]) == ("", "data.dvc", True)
-    with pytest.raises(UserError, match="data is in no Git repository that could have a 'v1'"):
+    with pytest.raises(UserError, match="data is not in a Git repository with revisions"):
         data_versions.describe("data@v1")
 
 
