@@ -231,7 +231,7 @@ def test_kubeflows_doubles_and_bare_files_bless_too(push: Push, tmp_path: Path, 
 def test_a_push_without_a_blessing_says_so(push: Push, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pushed = push(make_model(tmp_path / "model"), tmp_path / "served")
     assert pushed.metadata["judged"] == 0
-    assert "pushed unjudged" in capsys.readouterr().out
+    assert "pushed without evaluation" in capsys.readouterr().out
 
 
 def test_the_blessing_of_another_model_is_refused(push: Push, tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_a_version_is_never_written_over(push: Push, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["7", "0007"])
 def test_an_empty_folder_or_a_padded_name_is_a_version_too(push: Push, tmp_path: Path, name: str) -> None:
     (tmp_path / "served" / name).mkdir(parents=True)
-    with pytest.raises(UserError, match="exists already"):
+    with pytest.raises(UserError, match="already exists"):
         push(make_model(tmp_path / "model"), tmp_path / "served", version=7)
     assert names(tmp_path / "served" / name) == []
 
@@ -322,7 +322,7 @@ def test_a_destination_without_a_driver(push: Push, tmp_path: Path, destination:
 def test_a_destination_that_is_not_writable(push: Push, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for destination in (tmp_path / "file", tmp_path / "file" / "models", Path("/sys/models")):
-        with pytest.raises(UserError, match=f"(?s)the destination {destination} is not writable.*name another"):
+        with pytest.raises(UserError, match=f"(?s)the destination {destination} is not writable.*use another"):
             push(make_model(tmp_path / f"model{time.monotonic_ns()}"), destination)
     assert not list(tmp_path.glob("push/*/*")), "no artifact, not even a partial one"
 
