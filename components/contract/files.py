@@ -1,7 +1,7 @@
-"""Files that appear whole or not at all, locks between processes, and what tells whether a file has changed.
+"""Atomic writes, locks between processes, and fingerprints of files.
 
-What is written here survives `kill -9`, a full disk and a power cut: whoever opens the file finds the old content or
-the new one. A process that is killed may leave a hidden `.NAME.PID.partial` beside it, which nobody reads.
+Writes survive `kill -9`, a full disk and a power cut: readers find either the old content or the new one. A killed
+process may leave a hidden `.NAME.PID.partial` beside the file, which is never read.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pathlib import Path
 
 @contextmanager
 def whole(file: Path) -> Iterator[Path]:
-    """A path to write to, which takes the file's name once the block ends; it is removed where the block fails.
+    """A temporary path; it is renamed to the file when the block succeeds, and removed when it fails.
 
-    It lies in the same folder and has the same suffix. A file that was there gives it its permissions. Several
-    processes may write at a time; the last one's content stays.
+    It is in the same folder and has the same suffix. An existing file's permissions are kept. Several processes may
+    write at the same time; the last one wins.
     """
     partial = file.with_name(f".{file.stem}.{os.getpid()}.partial{file.suffix}")
     try:
@@ -35,7 +35,7 @@ def whole(file: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """A folder to write in, beside `path`, which gets that name when the block ends; it goes where the block fails."""
+    """A temporary folder beside `path`; it is renamed to `path` when the block succeeds, and removed when it fails."""
     partial = path.with_name(f".{path.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -47,13 +47,13 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def write(file: Path, content: str | bytes) -> None:
-    """Writes a file in one step; see `whole`."""
+    """Writes a file atomically; see `whole`."""
     with whole(file) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def settle(path: Path) -> None:
-    """Waits until a file's content, or a folder's names, are on the disk: a rename alone may outlive what it names."""
+    """Flushes a file or folder to disk: otherwise a rename could survive a power cut that the content does not."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -63,13 +63,13 @@ def settle(path: Path) -> None:
 
 @contextmanager
 def locked(file: Path, on_wait: Callable[[], object] | None = None) -> Iterator[None]:
-    """Keeps other processes out that lock the same file, which is made where it is missing, and stays.
+    """Holds a lock between processes. The file is created if it is missing, and kept.
 
-    The kernel ends the lock with the process, however that ends.
+    The kernel releases the lock when the process ends, however it ends.
 
     Args:
-        file: The lock.
-        on_wait: Called where another process holds it, before this one waits.
+        file: The lock file.
+        on_wait: Called before waiting, if another process holds the lock.
     """
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
     try:
@@ -80,7 +80,7 @@ def locked(file: Path, on_wait: Callable[[], object] | None = None) -> Iterator[
 
 
 def is_locked(file: Path) -> bool:
-    """Whether a living process holds the lock; a file that is missing is not locked."""
+    """Whether a running process holds the lock; a missing file is not locked."""
     try:
         descriptor = os.open(file, os.O_RDONLY)
     except FileNotFoundError:
@@ -104,9 +104,9 @@ def _lock(descriptor: int, on_wait: Callable[[], object] | None) -> None:
 
 
 def fingerprint(file: Path) -> tuple[int, int, int] | None:
-    """What changes with a file, without reading it: its time, size and inode; None where it cannot be seen.
+    """A file's modification time, size and inode, to detect changes without reading it; None if it is inaccessible.
 
-    Files that are written by `write` have another inode each time.
+    Files written with `write` get a new inode each time.
     """
     try:
         found = file.stat()

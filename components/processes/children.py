@@ -1,4 +1,4 @@
-"""How a forked child becomes another program: what such a child must do, whoever forks it."""
+"""What every forked child must do before and after it runs another program."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with(parent: int) -> None:
-    """Asks the kernel to kill this process when its parent dies (Linux; elsewhere the parent has to)."""
+    """Asks the kernel to kill this process when its parent dies (only on Linux; elsewhere the parent has to do it)."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
@@ -23,7 +23,7 @@ def die_with(parent: int) -> None:
 
 
 def leave_after(program: Callable[[], object]) -> NoReturn:
-    """Runs a program and ends the process as Python would have ended it; nothing of the parent's runs here."""
+    """Runs a program and exits with Python's usual exit status; the parent's exit handlers do not run."""
     status = 1
     try:
         program()
@@ -33,7 +33,7 @@ def leave_after(program: Callable[[], object]) -> NoReturn:
     except BaseException:
         traceback.print_exc()
     finally:
-        # What a full disk does not take must not lead back into the parent's code.
+        # If the disk is full, the error must not propagate into the parent's code.
         with contextlib.suppress(OSError):
             sys.stdout.flush()
             sys.stderr.flush()

@@ -61,7 +61,7 @@ def with_a_parameter(data: str, whatever: bool = False, often: int = 1):
 )
 def test_the_way_to_take_data_as_they_are_is_one_that_the_pipeline_has(pipeline: Any, way: str) -> None:
     [found] = _findings(pipeline, data="data.csv")
-    assert found.endswith(f"; or take the data as they are, unversioned: {way}")
+    assert found.endswith(f"; or accept the data unversioned: {way}")
     if "--param" in way:
         assert _findings(pipeline, data="data.csv", whatever="true") == []
 
@@ -91,7 +91,7 @@ def served(serving: dict):
     [
         ({"docker": {"imag": "x"}}, "serving.docker has no setting 'imag'\n  fix: did you mean 'image'?"),
         ({"docker": {}}, "serving.docker.image is missing\n  fix: add image: ..."),
-        ({}, "serving names nothing\n  fix: name one of local, docker, kubernetes"),
+        ({}, "serving has no key\n  fix: use one of local, docker, kubernetes"),
     ],
 )
 def test_a_place_to_serve_that_does_not_exist(serving: dict[str, Any], said: str) -> None:
@@ -384,7 +384,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "metric's JSON": (
         _changed(metrics_specs=[{"metrics": [{"class_name": "AUC", "config": "num_thresholds=5"}]}]),
-        "eval_config.metrics_specs[0].metrics[0].config is no JSON object: 'num_thresholds=5'",
+        "eval_config.metrics_specs[0].metrics[0].config is not a JSON object: 'num_thresholds=5'",
     ),
     "metric of one's own": (
         _changed(metrics_specs=[{"metrics": [{"class_name": "Tip", "module": "helper"}]}]),
@@ -395,7 +395,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
         "eval_config.model_specs[0].label_key: 'tip' is no column of the data, and no module names it\n"
         "  fix: did you mean 'tips'?",
     ),
-    "no label": (_changed(label_key=""), "eval_config.model_specs names no label_key, and AUC needs labels"),
+    "no label": (_changed(label_key=""), "eval_config.model_specs has no label_key, but AUC needs labels"),
     "weight": (
         _changed(example_weight_key="fare"),
         "eval_config.model_specs[0].example_weight_key: 'fare' is no column",
