@@ -12,12 +12,8 @@ from typing import Any
 import yaml
 
 from components.contract.errors import UserError
-<<<<<<< HEAD
-from taxiway.network.tls import Tls, loadable
-=======
 from components.contract.settings import named, typed
-from taxiway.network.certificates import require_loadable
->>>>>>> f5b3f0620e9ac860bc5386820427fab08f5be7b0
+from taxiway.network.tls import Tls, loadable
 
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s/:]+):(\d{1,5})")
 _KEY = re.compile(r"(header|feature):(.+)")
@@ -125,16 +121,11 @@ def _each(given: Any, where: str, parse: Any) -> dict[str, Any]:
 def _tls(given: Any, where: str, *, listener: bool = False) -> Tls | None:
     if given is None:
         return None
-<<<<<<< HEAD
-    found = _only_known(given, Tls, where)
+    found = named(given, Tls, where)
     for name, value in found.items():
         if not isinstance(value, str):
             raise UserError(f"{where}.{name} is {value!r}", fix="write the path of a PEM file")
     if listener and not found.get("cert"):
-=======
-    tls = typed(named(given, Tls, where), Tls, where)
-    if listener and not tls.cert:
->>>>>>> f5b3f0620e9ac860bc5386820427fab08f5be7b0
         raise UserError(f"{where}.cert is missing", fix="name the proxy's own certificate")
     return loadable(where, **{name: Path(value) for name, value in found.items() if value})
 
