@@ -1,7 +1,7 @@
-"""Atomic writes, locks between processes, and fingerprints of files.
+"""Atomic writes of files and folders, locks between processes, and fingerprints that change with a file.
 
-Writes survive `kill -9`, a full disk and a power cut: readers find either the old content or the new one. A killed
-process may leave a hidden `.NAME.PID.partial` beside the file, which is never read.
+After `kill -9`, a full disk or a power cut, a file or folder has either its old content or all of the new content. A
+killed process may leave a hidden `.NAME.PID.partial` (a file) or `.NAME.partial` (a folder), which nothing reads.
 """
 
 from __future__ import annotations
@@ -10,16 +10,20 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_SYNCS = 8
+"""Files that are synced at the same time."""
 
 
 @contextmanager
 def whole(file: Path) -> Iterator[Path]:
-    """A temporary path; it is renamed to the file when the block succeeds, and removed when it fails.
+    """A temporary path to write to; renamed to `file` when the block ends, removed if the block fails.
 
-    It is in the same folder and has the same suffix. An existing file's permissions are kept. Several processes may
-    write at the same time; the last one wins.
+    The path is in the same folder and has the same suffix. An existing file's permissions are kept. Several processes
+    may write at the same time; the last one wins.
     """
     partial = file.with_name(f".{file.stem}.{os.getpid()}.partial{file.suffix}")
     try:
@@ -35,15 +39,28 @@ def whole(file: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path`; it is renamed to `path` when the block succeeds, and removed when it fails."""
+    """A temporary folder to write to; renamed to `path` when the block ends, removed if the block fails.
+
+    All of its files are synced to the disk before the rename. `path` must be missing or empty; only one process may
+    write it at a time.
+    """
     partial = path.with_name(f".{path.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         yield partial
+        _settle_tree(partial)
         partial.replace(path)
+        settle(path.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _settle_tree(folder: Path) -> None:
+    """Syncs all files and folders; in threads, because disks sync many files in the time of one."""
+    paths = [folder, *(path for path in folder.rglob("*") if not path.is_symlink())]
+    with ThreadPoolExecutor(_SYNCS) as threads:
+        list(threads.map(settle, paths))
 
 
 def write(file: Path, content: str | bytes) -> None:
@@ -53,7 +70,7 @@ def write(file: Path, content: str | bytes) -> None:
 
 
 def settle(path: Path) -> None:
-    """Flushes a file or folder to disk: otherwise a rename could survive a power cut that the content does not."""
+    """Syncs a file's content, or a folder's entries, to the disk. Without it, a rename may survive but not the data."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -63,9 +80,9 @@ def settle(path: Path) -> None:
 
 @contextmanager
 def locked(file: Path, on_wait: Callable[[], object] | None = None) -> Iterator[None]:
-    """Holds a lock between processes. The file is created if it is missing, and kept.
+    """Holds an exclusive lock on a file, which is created if missing and never removed.
 
-    The kernel releases the lock when the process ends, however it ends.
+    The kernel releases the lock when the process ends, even if it is killed.
 
     Args:
         file: The lock file.
@@ -80,7 +97,7 @@ def locked(file: Path, on_wait: Callable[[], object] | None = None) -> Iterator[
 
 
 def is_locked(file: Path) -> bool:
-    """Whether a running process holds the lock; a missing file is not locked."""
+    """Whether a process holds the lock; a missing file is not locked."""
     try:
         descriptor = os.open(file, os.O_RDONLY)
     except FileNotFoundError:
@@ -104,9 +121,9 @@ def _lock(descriptor: int, on_wait: Callable[[], object] | None) -> None:
 
 
 def fingerprint(file: Path) -> tuple[int, int, int] | None:
-    """A file's modification time, size and inode, to detect changes without reading it; None if it is inaccessible.
+    """A file's modification time, size and inode, which change when the file does; None if it cannot be read.
 
-    Files written with `write` get a new inode each time.
+    Each `write` creates a new inode.
     """
     try:
         found = file.stat()
