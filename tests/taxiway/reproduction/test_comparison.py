@@ -106,5 +106,5 @@ def test_a_modified_commit_and_a_lineage_without_packages_are_told() -> None:
     outcome = compare(Call("trainer", then, {"model": then}, {}, {}), {"model": Made({**THEN, "digest": "other"})})
     assert outcome.reasons == [
         "the code was commit c with uncommitted changes",
-        "the lineage does not tell the packages and the processor that it was made with",
+        "the lineage does not contain the packages and the CPU that it was made with",
     ]

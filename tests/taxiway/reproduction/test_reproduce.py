@@ -142,7 +142,7 @@ def test_data_that_dvc_keeps_are_taken_from_its_cache_at_that_commit(project: Pr
     _commit(project)
     assert _reproduced(project, examples)["equal"] is True
     shutil.rmtree(project.folder / ".dvc/cache")
-    assert "the data of example_gen are gone" in project.taxiway("reproduce", str(examples), status=2).shown
+    assert "the data of example_gen no longer exists" in project.taxiway("reproduce", str(examples), status=2).shown
 
 
 def test_nothing_stays_of_one_that_was_killed(project: Project, tmp_path: Path) -> None:
