@@ -135,6 +135,7 @@ def serve_command(
     tls = _tls(tls_cert, tls_key, tls_client_ca)
     if public_key and not public_key.is_file():
         raise UserError(f"there is no file {public_key}", fix="name a public key in PEM form")
+    _require_one_source(base_path, config, model_name)
     tensorflow_import.import_quietly()
     models = _models(base_path, config, model_name)
     custom_op_loading.load(custom_ops)
@@ -168,16 +169,14 @@ def serve_command(
     server.run(settings, address_file)
 
 
-def _models(base_path: Path | None, config: Path | None, name: str) -> list[ModelSettings]:
+def _require_one_source(base_path: Path | None, config: Path | None, name: str) -> None:
+    """Refuses a wrong folder or combination of options before the import of TensorFlow, which takes seconds."""
     if (base_path is None) == (config is None):
         raise UserError("no model to serve", fix="give either the folder of a pushed model or --config FILE")
-    from taxiway.serving.model import model_config
-
-    if config:
-        if name:
-            raise UserError(f"--model-name cannot be used with --config {config}", fix="remove one of them")
-        return model_config.load(config)
-    assert base_path is not None
+    if config and name:
+        raise UserError(f"--model-name cannot be used with --config {config}", fix="remove one of them")
+    if base_path is None:
+        return
     folder = base_path.resolve()
     if not folder.is_dir():
         raise UserError(f"there is no folder {base_path}", fix="name the folder that a run pushed to")
@@ -186,6 +185,15 @@ def _models(base_path: Path | None, config: Path | None, name: str) -> list[Mode
             f"{base_path} is a version, not a folder of versions",
             fix=f"serve the folder above it, {folder.parent}",
         )
+
+
+def _models(base_path: Path | None, config: Path | None, name: str) -> list[ModelSettings]:
+    from taxiway.serving.model import model_config
+
+    if config:
+        return model_config.load(config)
+    assert base_path is not None
+    folder = base_path.resolve()
     return [model_config.ModelSettings(name or folder.name, folder)]
 
 

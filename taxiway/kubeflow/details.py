@@ -35,7 +35,7 @@ SKIPPED = "SKIPPED"
 PENDING = "PENDING"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Seen:
     """The state of a task in Kubeflow at one moment.
 
@@ -122,22 +122,31 @@ def _seen(node: Node, graph: _Graph, caches: set[tuple[str, str]]) -> Iterator[S
     for place in sorted(graph.names, key=lambda place: place.turns):
         entry = graph.entry(place) if node.path.startswith(f"{place.path}.") else None
         if entry and _is(entry, SKIPPED) and not any(_is_within(other, place) for other in begun):
-            yield Seen(_named(node, place), node, SKIPPED)
+            yield Seen(name=_named(node, place), node=node, state=SKIPPED)
 
 
 def _task(node: Node, place: _Place, graph: _Graph, caches: set[tuple[str, str]]) -> Seen:
     name, entry, driver = _named(node, place), graph.entry(place), graph.entry(place.below("-driver"))
     if driver and _is(driver, FAILED) and (not entry or _is(entry, FAILED)):
         pods = _pods(graph, place.below("-driver"), _DRIVER)
-        return Seen(name, node, FAILED, _seconds(driver), pods=pods, error=_error(driver))
+        return Seen(name=name, node=node, state=FAILED, seconds=_seconds(driver), pods=pods, error=_error(driver))
     if not entry:
-        return Seen(name, node, PENDING)
+        return Seen(name=name, node=node, state=PENDING)
     template = _IMPORTER if "importer" in node.executor else _IMPL
     inner = place if template == _IMPORTER else place.below(".executor")
     pods = _pods(graph, inner, template if node.attempts == 1 else f"retry-{template}")
     attempts = max([1, *(int(match[1]) + 1 for n in graph.names.get(inner, ()) if (match := _ATTEMPT.search(n)))])
     is_cached = (str(entry.start_time), str(entry.end_time)) in caches
-    return Seen(name, node, str(entry.state), _seconds(entry), is_cached, attempts, pods, _error(entry))
+    return Seen(
+        name=name,
+        node=node,
+        state=str(entry.state),
+        seconds=_seconds(entry),
+        is_cached=is_cached,
+        attempts=attempts,
+        pods=pods,
+        error=_error(entry),
+    )
 
 
 def _named(node: Node, place: _Place) -> str:

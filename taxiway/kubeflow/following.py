@@ -19,7 +19,7 @@ from taxiway.language import spec
 from taxiway.language.spec import Pipeline
 from taxiway.lineage import kubeflow
 from taxiway.lineage.store import LineageStore
-from taxiway.runner.graph import State
+from taxiway.runner.call import State
 from taxiway.runs.progress import Observer
 from taxiway.runs.record import Run, Task
 from taxiway.storage.home import Home
@@ -257,4 +257,11 @@ def _record(pipeline: Pipeline, run: Run, document: Any, tasks: list[kubeflow.Re
     remote = kubeflow.RemoteRun(json.loads(json.dumps(parameters)), tasks, {n: s for n, s in stages.items() if s})
     state = _LINEAGE_STATES.get(run.state, "CANCELED")
     started = document.created_at or datetime.now(UTC)
-    kubeflow.record(LineageStore.open(Home.default().lineage), run.id, run.pipeline, started, state, remote)
+    kubeflow.record(
+        LineageStore.open(Home.default().lineage),
+        run_id=run.id,
+        pipeline=run.pipeline,
+        started=started,
+        state=state,
+        run=remote,
+    )

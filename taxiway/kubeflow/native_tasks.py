@@ -99,7 +99,7 @@ def _seen(node: Node, places: list[tuple[str, tuple[int, ...], Json]]) -> Iterat
     begun = [turns for turns, _ in own]
     for path, turns, task in places:
         if node.path.startswith(f"{path}.") and _state(task) == SKIPPED and not _any_within(begun, turns):
-            yield Seen(_named(node, turns), node, SKIPPED)
+            yield Seen(name=_named(node, turns), node=node, state=SKIPPED)
 
 
 def _task(node: Node, turns: tuple[int, ...], task: Json) -> Seen:
@@ -108,14 +108,14 @@ def _task(node: Node, turns: tuple[int, ...], task: Json) -> Seen:
     # A cache hit is CACHED, or SKIPPED with the fingerprint of the cache entry.
     is_cached = state == "CACHED" or (state == SKIPPED and bool(task.get("cache_fingerprint")))
     return Seen(
-        _named(node, turns),
-        node,
-        "SUCCEEDED" if is_cached else state,
-        _seconds(task),
-        is_cached,
-        max(len(_pods(task, ("EXECUTOR",))), 1),
-        tuple(reversed(_pods(task, kinds))),
-        str(task.get("error", {}).get("message", "")),
+        name=_named(node, turns),
+        node=node,
+        state="SUCCEEDED" if is_cached else state,
+        seconds=_seconds(task),
+        is_cached=is_cached,
+        attempts=max(len(_pods(task, ("EXECUTOR",))), 1),
+        pods=tuple(reversed(_pods(task, kinds))),
+        error=str(task.get("error", {}).get("message", "")),
     )
 
 

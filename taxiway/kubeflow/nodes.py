@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from taxiway.language import spec
+from taxiway.language.loops import Loop
 from taxiway.language.spec import Json, Pipeline
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Node:
     """A container or importer of a pipeline.
 
@@ -40,11 +41,18 @@ def _nodes(pipeline: Pipeline, component: Json, prefix: str, path: str, loops: i
     for name in spec.ordered(dag):
         task = dag["tasks"][name]
         inner = pipeline.component(task)
-        around = loops + ("parameterIterator" in task or "artifactIterator" in task)
+        around = loops + (Loop.of(task) is not None)
         if "dag" in inner:
             yield from _nodes(pipeline, inner, spec.child_name(prefix, name, task), f"{path}.{name}", around)
         else:
             attempts = 1 + int(task.get("retryPolicy", {}).get("maxRetryCount", 0))
             parameters = inner.get("inputDefinitions", {}).get("parameters", {})
             types = {name: str(definition.get("parameterType")) for name, definition in parameters.items()}
-            yield Node(prefix + name, f"{path}.{name}", pipeline.executor(inner), attempts, around, types)
+            yield Node(
+                name=prefix + name,
+                path=f"{path}.{name}",
+                executor=pipeline.executor(inner),
+                attempts=attempts,
+                loops=around,
+                types=types,
+            )

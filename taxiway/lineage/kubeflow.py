@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from ml_metadata.proto import metadata_store_pb2 as pb
 from ml_metadata.proto import metadata_store_service_pb2 as service
 
-from components.contract.artifacts import TYPES, Artifact
+from components.contract.artifacts import TYPES, Artifact, Metrics
 from components.execution.executor import local_path
 from taxiway.lineage.store import LineageStore
 
@@ -53,7 +53,7 @@ def tasks_of(run_id: str, post: Post) -> list[RemoteTask]:
     return _tasks({e.id: e for e in sorted(executions, key=lambda e: e.id)}, {a.id: a for a in artifacts}, events)
 
 
-def record(store: LineageStore, run_id: str, pipeline: str, started: datetime, state: str, run: RemoteRun) -> None:
+def record(store: LineageStore, *, run_id: str, pipeline: str, started: datetime, state: str, run: RemoteRun) -> None:
     """Copies a finished run into a store; a run that is already there is not changed."""
     store.start_run(run_id, pipeline, run.parameters, started)
     for task in run.tasks:
@@ -131,7 +131,7 @@ def _struct(execution: pb.Execution, key: str) -> dict[str, Any]:
 
 def _artifact(stored: pb.Artifact) -> Artifact:
     metadata = {key: _plain(value) for key, value in stored.custom_properties.items()}
-    kind = TYPES.get(str(metadata.get("tfx_type", "")), Artifact)
+    kind = TYPES.get(str(metadata.get("tfx_type", "")), Metrics if stored.type == Metrics.schema_title else Artifact)
     return kind(local_path(stored.uri), metadata, stored.uri)
 
 

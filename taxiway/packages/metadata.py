@@ -26,7 +26,7 @@ _SKIPPED = {"__pycache__", "node_modules", "site-packages", "build", "dist"}
 _HARMLESS = re.compile(r"__editable__.*|.*-nspkg|distutils-precedence")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Package:
     """An installed package.
 
@@ -78,12 +78,12 @@ def read(place: Path) -> dict[str, Any]:
     name, version = (_field(head, field) for field in ("Name", "Version"))
     editable = _editable(place)
     package = Package(
-        canonical(name or place.name.partition("-")[0]),
-        version,
-        str(place),
-        sorted({*_modules(place), *(_modules_of(Path(editable)) if editable else ())}),
-        [need for match in _REQUIREMENT.finditer(head) for need in _needs(*match.groups(""))],
-        editable,
+        name=canonical(name or place.name.partition("-")[0]),
+        version=version,
+        place=str(place),
+        modules=sorted({*_modules(place), *(_modules_of(Path(editable)) if editable else ())}),
+        needs=[need for match in _REQUIREMENT.finditer(head) for need in _needs(*match.groups(""))],
+        editable=editable,
     )
     return asdict(package)
 

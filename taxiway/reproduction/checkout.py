@@ -7,10 +7,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from components.contract.errors import TaxiwayError, UserError
 from components.execution.provenance import Record
@@ -62,12 +61,13 @@ def check_out(commit: str, target: Path) -> Path:
     return target / here.resolve().relative_to(repository.resolve())
 
 
-def bring_data(data: Record, parameters: Json, checkout: Path) -> Json:
+def bring_data(data: Record, parameters: Json, names: Mapping[str, str], checkout: Path) -> Json:
     """Puts the recorded data where a call expects it, from the working folder if its files are the same.
 
     Args:
         data: The record of the data version.
         parameters: The parameters of the call.
+        names: The names of these parameters by their roles.
         checkout: The folder that the call runs in.
 
     Returns:
@@ -76,11 +76,11 @@ def bring_data(data: Record, parameters: Json, checkout: Path) -> Json:
     Raises:
         TaxiwayError: The data no longer exists.
     """
-    path, repo = str(data["path"]), str(parameters.get("data_repo") or "")
+    path, repo = str(data["path"]), str(parameters.get(names.get("Repository", "")) or "")
     if "://" in path or data.get("revision") or "://" in repo or Path(path).is_absolute():
         return {}
     if repo:
-        return {"data_repo": str(Path(repo).absolute())}
+        return {names["Repository"]: str(Path(repo).absolute())}
     if _same_here(path, data):
         for file in data_versions.files_here(path):
             _link(file, checkout / file.absolute().relative_to(Path.cwd()))
@@ -88,9 +88,9 @@ def bring_data(data: Record, parameters: Json, checkout: Path) -> Json:
     if not data.get("dvc_file") and (checkout / path).exists():
         return {}  # Git checked it out
     _share_cache(checkout)
-    changed: dict[str, Any] = {"input_path": f"{path}@{data['commit']}", "data_repo": str(checkout)}
-    data_versions.describe(changed["input_path"], repo=changed["data_repo"])
-    return changed
+    revision = f"{path}@{data['commit']}"
+    data_versions.describe(revision, repo=str(checkout))
+    return {names["Data"]: revision, names["Repository"]: str(checkout)}
 
 
 def _same_here(path: str, data: Record) -> bool:

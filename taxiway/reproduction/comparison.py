@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from components.execution.provenance import Record
@@ -14,10 +14,9 @@ EQUAL, DIFFERS, MISSING = "equal", "differs", "not made"
 
 @dataclass(frozen=True)
 class Made:
-    """A rebuilt output: its record and its metadata."""
+    """The record of a rebuilt output."""
 
     record: Record
-    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

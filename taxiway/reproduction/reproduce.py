@@ -16,7 +16,7 @@ from components.contract.artifacts import Artifact
 from components.contract.digests import tree_digest
 from components.contract.errors import TaxiwayError, UserError
 from components.execution.executor import local_path
-from components.execution.provenance import Record, chain, numbers
+from components.execution.provenance import Record, chain
 from components.processes import children
 from taxiway.language.spec import Json
 from taxiway.lineage.chain import trace
@@ -117,12 +117,12 @@ class _Plan:
         return calls.pipeline(self.calls, used, self._imported)
 
     def _with_data(self, call: Call, here: Path) -> Call:
-        named = [name for name, role in calls.roles(self._components[call.stage]).items() if role == "Data"]
+        names = {role: name for name, role in calls.roles(self._components[call.stage]).items()}
         data = next((record["data"] for record in call.outputs.values() if record.get("data")), None)
-        if not named or not data:
+        if "Data" not in names or not data:
             return call
         try:
-            return calls.with_parameters(call, checkout.bring_data(data, call.parameters, here))
+            return calls.with_parameters(call, checkout.bring_data(data, call.parameters, names, here))
         except TaxiwayError as error:
             raise UserError(f"the data of {call.stage} no longer exists: {error.what}", fix=error.fix) from error
 
@@ -180,17 +180,16 @@ def _made(path: Path, output: str) -> Made:
     if manifest.is_file():
         metadata = json.loads(manifest.read_text())["artifacts"][output][0]["metadata"]
     records = chain(Artifact(path, metadata))
-    return Made(records[0] if records else {"digest": tree_digest(path), "inputs": {}, "code": {}}, metadata)
+    return Made(records[0] if records else {"digest": tree_digest(path), "inputs": {}, "code": {}})
 
 
 def _metrics(
     found: Sequence[Call], made: Mapping[str, Mapping[str, Made]]
 ) -> dict[str, tuple[float | None, float | None]]:
     then, now = dict[str, float](), dict[str, float]()
-    evaluations = [(c, output, r) for c in found for output, r in c.outputs.items() if r["type"] == "ModelEvaluation"]
+    evaluations = [(c, output, r) for c in found for output, r in c.outputs.items() if "metrics" in r]
     for call, output, record in evaluations:
-        then |= record.get("metrics", {})
+        then |= record["metrics"]
         if again := made.get(call.task, {}).get(output):
-            # Code of older commits writes metrics to the metadata only.
-            now |= again.record.get("metrics") or numbers(again.metadata)
+            now |= again.record.get("metrics", {})
     return {name: (then.get(name), now.get(name)) for name in sorted({*then, *now}) if then.get(name) != now.get(name)}

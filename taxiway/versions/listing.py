@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
+from components.contract.artifacts import TYPES, Metrics
 from components.contract.errors import ServiceError, TaxiwayError, UserError
 from components.execution.provenance import Record
 from components.execution.pushed_models import Destination, Version, open_destination, retired_versions, versions
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 SERVED, RETIRED, INCOMPLETE = "served", "retired", "incomplete"
 _DIGITS = 12
+_WITH_METRICS = [name for name, kind in TYPES.items() if issubclass(kind, Metrics)]
 
 
 @dataclass(frozen=True)
@@ -117,8 +119,8 @@ def _described(version: Version, named: dict[str, int], store: LineageStore | No
 
 
 def _metrics(records: list[Record], store: LineageStore | None) -> dict[str, float]:
-    digests = {record["digest"] for record in records if record["type"] == "ModelEvaluation"}
-    stored = store.artifacts(type_name="ModelEvaluation") if store and digests else []
+    digests = {record["digest"] for record in records if record["type"] in _WITH_METRICS}
+    stored = [each for kind in _WITH_METRICS for each in store.artifacts(type_name=kind)] if store and digests else []
     return {
         name: value
         for artifact in stored

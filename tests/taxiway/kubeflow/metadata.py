@@ -32,9 +32,13 @@ def calls(folder: Path) -> list[Call]:
     """What the run did; the last call pushed a model."""
     examples = _made(Examples(folder / "examples"), "examples", "example_gen", {})
     model = _made(Model(folder / "model"), "model", "baseline", {"examples": examples})
-    blessing = _made(ModelBlessing(folder / "blessing", {"blessed": 1}), "blessing", "baseline", {"examples": examples})
+    verdict = ModelBlessing(folder / "blessing", {"blessed": 1})
+    verdict.summarize("blessing", "blessed")
+    blessing = _made(verdict, "blessing", "baseline", {"examples": examples})
     facts = {"pushed": 1, "pushed_destination": "/models/taxi/7", "pushed_version": "7"}
-    pushed = _made(PushedModel(folder / "pushed_model", facts), "pushed_model", "pusher", {"model": model})
+    version = PushedModel(folder / "pushed_model", facts)
+    version.summarize("pushed", "/models/taxi/7")
+    pushed = _made(version, "pushed_model", "pusher", {"model": model})
     return [
         Call("example-gen", True, {}, {"examples": examples}),
         Call("baseline", False, {"examples": examples}, {"model": model, "blessing": blessing}),

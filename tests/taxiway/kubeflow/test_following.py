@@ -19,7 +19,7 @@ from taxiway.kubeflow.nodes import nodes
 from taxiway.language.spec import Pipeline
 from taxiway.lineage import chain
 from taxiway.lineage.store import LineageStore
-from taxiway.runner.graph import State
+from taxiway.runner.call import State
 from taxiway.runs.progress import Lines, LiveTable
 from taxiway.runs.record import Run
 from taxiway.storage.home import Home

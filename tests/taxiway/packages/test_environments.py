@@ -22,7 +22,7 @@ import taxiway
 from taxiway import loading
 from taxiway.dsl import ExampleGen, SchemaGen, StatisticsGen, Transform
 from taxiway.packages import environments
-from taxiway.runner.graph import State
+from taxiway.runner.call import State
 from taxiway.runs.progress import Silent
 from taxiway.runs.record import Run, RunFailedError
 from taxiway.storage.home import Home

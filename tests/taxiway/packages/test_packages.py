@@ -15,7 +15,7 @@ from taxiway import loading
 from taxiway.dsl import ExampleGen
 from taxiway.packages import imports, metadata
 from taxiway.packages.packages import Packages
-from taxiway.runner.graph import State
+from taxiway.runner.call import State
 from taxiway.runs.progress import Silent
 
 Install = Callable[..., Path]

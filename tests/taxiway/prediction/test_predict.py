@@ -39,7 +39,11 @@ def predict(request: pytest.FixtureRequest, server: Running) -> Callable[..., li
         model = more.pop("model", Model("taxi"))
         client = connect(address, model, rest=False, tls=None, seconds=10)
         try:
-            return [row for batch in predictions(client, file, signature, rows, **more) for row in batch]
+            return [
+                row
+                for batch in predictions(client, path=file, signature=signature, batch_rows=rows, **more)
+                for row in batch
+            ]
         finally:
             client.close()
 
@@ -249,7 +253,7 @@ def test_an_unknown_model_is_told_in_the_servers_words(predict, tmp_path):
 def test_a_server_that_is_not_there(tmp_path, scheme):
     client = connect(f"{scheme}127.0.0.1:1", Model("taxi"), rest=False, tls=None, seconds=5)
     with pytest.raises(ServiceError, match=rf"the server at {scheme}127\.0\.0\.1:1 does not answer: .*refused"):
-        list(predictions(client, written(tmp_path, "rows.csv", ROWS), "serving_default", 1))
+        list(predictions(client, path=written(tmp_path, "rows.csv", ROWS), signature="serving_default", batch_rows=1))
     client.close()
 
 

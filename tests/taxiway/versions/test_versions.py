@@ -166,7 +166,8 @@ def test_a_retired_version_is_no_baseline_and_its_number_is_not_used_again(serve
 
 
 def test_a_cached_push_of_a_retired_version_is_not_repeated(served, store, tmp_path):
-    pushed = {"pushed": 1, "pushed_destination": str(served / "9"), "pushed_digest": tree_digest(served / "9")}
+    output = json.loads((tmp_path / "history/push9/executor_output.json").read_text())
+    pushed = output["artifacts"]["pushed_model"]["artifacts"][0]["metadata"]
     folder, staged = tmp_path / "cache" / "key", tmp_path / "cache" / "staged"
     staged.mkdir(parents=True)
     with closing(DigestStore(tmp_path / "digests.db")) as digests:
