@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 # Two test files in parallel, in the order of tests/conftest.py; the tests in a file share slow fixtures.
 WORKERS = -n 2 --dist loadfile --no-loadscope-reorder
-.PHONY: help setup run test test-all test-faults check lint types imports format bench bench-serving lock data shell golden \
+.PHONY: help setup run test test-all test-faults test-cluster check lint types imports format bench bench-serving lock data shell golden \
     docs-pages images sbom clean \
     kind-up kind-demo kind-down minikube-up minikube-demo minikube-down
 
@@ -31,6 +31,9 @@ test-all: data ## Run the long tests too, as CI does
 
 test-faults: data ## Run the fault tests in full: hundreds of kills, a thousand damaged files
 	@bin/python -m pytest -m faults $(WORKERS) $(ARGS)
+
+test-cluster: .venv/ready ## Manifests, pods and rights on a real Kubernetes API server, built once (15 minutes)
+	@tests/cluster/run $(ARGS)
 
 check: lint types imports test ## Run everything that CI runs except the long tests
 
