@@ -1,7 +1,8 @@
 # `make run` and `make test` set up whatever is missing; `make help` lists the rest.
 .DEFAULT_GOAL := help
-# Two test files in parallel, in the order of tests/conftest.py; the tests in a file share slow fixtures.
-WORKERS = -n 2 --dist loadfile --no-loadscope-reorder
+# Three test files in parallel, in the order of tests/conftest.py; the tests in a file share slow fixtures. One more than
+# two cores, because tests wait for processes and ports; each worker takes up to 2 GB of memory.
+WORKERS = -n 3 --dist loadfile --no-loadscope-reorder
 .PHONY: help setup run test test-all test-faults test-cluster check lint types imports format bench bench-serving lock data shell golden \
     docs-pages images sbom clean \
     kind-up kind-demo kind-down minikube-up minikube-demo minikube-down
@@ -23,7 +24,7 @@ data: data/chicago_taxi/data.csv ## Get the Chicago taxi trips, as data.dvc desc
 data/chicago_taxi/data.csv: | .venv/ready
 	@bin/python -m pipelines.chicago_taxi.data
 
-test: data ## Run the tests (about twelve minutes on two cores)
+test: data ## Run the tests (under ten minutes on two cores)
 	@bin/python -m pytest -m "not slow and not faults" $(WORKERS) $(ARGS)
 
 test-all: data ## Run the long tests too, as CI does

@@ -40,7 +40,8 @@ fields = "${Package}\\t${Version}\\t${Architecture}\\n"
 debian = subprocess.run(["dpkg-query", "--show", "--showformat", fields], capture_output=True, text=True, check=True)
 print(json.dumps({
     "deb": [line.split("\\t") for line in debian.stdout.splitlines()],
-    "pypi": sorted([d.name, d.version, d.metadata.get("License-Expression") or ""]
+    "pypi": sorted([d.name, d.version, {key: d.metadata.get_all(key, [])
+                                        for key in ("License-Expression", "Classifier", "License")}]
                    for d in importlib.metadata.distributions()),
 }))
 """
@@ -83,11 +84,22 @@ def _debian(packages: list[list[str]]) -> Iterator[Json]:
         yield {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl}
 
 
-def _python(packages: list[list[str]]) -> Iterator[Json]:
-    for name, version, licence in packages:
+def _python(packages: list[tuple[str, str, dict[str, list[str]]]]) -> Iterator[Json]:
+    for name, version, metadata in packages:
         purl = f"pkg:pypi/{re.sub(r'[-_.]+', '-', name).lower()}@{quote(version, safe='')}"
-        licences = {"licenses": [{"expression": licence}]} if licence else {}
+        found = _licences(metadata)
+        licences = {"licenses": found} if found else {}
         yield {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl, **licences}
+
+
+def _licences(metadata: dict[str, list[str]]) -> list[Json]:
+    """The licences of a package: its SPDX expression, else its classifiers, else its own words if they are a name."""
+    if expressions := metadata["License-Expression"]:
+        return [{"expression": expressions[0]}]
+    names = [each.rpartition(" :: ")[2] for each in metadata["Classifier"] if each.startswith("License :: ")]
+    # Some packages put the whole text of the licence here.
+    names = names or [text for text in metadata["License"] if text and "\n" not in text]
+    return [{"license": {"name": name}} for name in names]
 
 
 def provenance(name: str, image: Image) -> Json:

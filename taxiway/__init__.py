@@ -1,7 +1,11 @@
-"""How pipelines run: the compiled spec, the runners, lineage, data versions and the command line."""
+"""Runs pipelines: the compiled spec, runners, lineage, data versions, model serving and the command line."""
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,10 +17,27 @@ __all__ = ["Run", "RunFailedError", "run"]
 _FROM = {"Run": "taxiway.runs.record", "RunFailedError": "taxiway.runs.record", "run": "taxiway.runs.session"}
 
 
-def __getattr__(name: str) -> Any:
-    # Loaded on use: the processes that stages start in import this package, and need nothing of it.
-    if module := _FROM.get(name):
-        import importlib
+def _import_components() -> None:
+    """Imports Taxiway's `components`, whatever of that name comes first on the path: the user's has its place in it."""
+    folder = Path(__file__).parents[1]
+    found = sys.modules.get("components")
+    if found and Path(found.__file__ or "").parent == folder / "components":
+        return
+    spec = PathFinder.find_spec("components", [str(folder)])
+    assert spec and spec.loader
+    sys.modules["components"] = components = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(components)
+    if found:
+        from components.user_code import package_names
 
+        package_names.share(components, replaced=found)
+
+
+_import_components()
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy: the processes that run stages import this package, but need none of these names.
+    if module := _FROM.get(name):
         return getattr(importlib.import_module(module), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -25,7 +25,7 @@ from typing import Any
 from components.processes import children, preload
 
 CHECKOUT = Path(__file__).parents[1]
-LOADED = ("tensorflow", "tensorflow_serving.apis.prediction_service_pb2_grpc", "taxiway.serving.server")
+LOADED = ("tensorflow", "tensorflow_serving.apis.prediction_service_pb2_grpc", "taxiway.serving.server", "taxiway.cli")
 _LARGEST = 1 << 20
 
 

@@ -20,7 +20,7 @@ _USUAL_OUTPUTS = {"scores", "outputs", "predictions", "logistic", "probabilities
 
 
 _NUMBER_THE_LABEL = (
-    "name a column of numbers as label_key; or let the preprocessing_fn number the texts, as "
+    "name a numeric column as label_key; or let the preprocessing_fn number the strings, as "
     "tft.compute_and_apply_vocabulary does, and the model return that from a preprocessing function"
 )
 
@@ -98,7 +98,7 @@ class Source:
         weights = _at(_at(rows.weights, self.model), self.output) if self.weighted else None
         if weights is None:
             return np.ones((rows.batch.num_rows, 1))
-        _require_numbers(weights, "the example weight", "name a column of numbers as example_weight_key")
+        _require_numbers(weights, "the example weight", "name a numeric column as example_weight_key")
         weights = _matrix(weights, "example weights")
         if weights.shape[1] != 1:
             raise IndirectError("several weights an example")
@@ -115,7 +115,7 @@ def one_hot(label: NDArray[Any], classes: int) -> NDArray[Any]:
     outside = (number < -1) | (number >= classes)
     if outside.any():
         raise UserError(
-            f"a label is {label[outside][0]}, and the model predicts {classes} classes",
+            f"a label is {label[outside][0]}, but the model predicts {classes} classes",
             fix="labels are class numbers from 0",
         )
     return (number == np.arange(classes)).astype(np.float64)
@@ -124,7 +124,7 @@ def one_hot(label: NDArray[Any], classes: int) -> NDArray[Any]:
 def _for_class(class_id: int, label: NDArray[Any], prediction: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     if class_id >= prediction.shape[1]:
         raise UserError(
-            f"eval_config asks for class {class_id}, and the model predicts {prediction.shape[1]} classes",
+            f"eval_config asks for class {class_id}, but the model predicts {prediction.shape[1]} classes",
             fix="correct class_ids",
         )
     sparse = label.shape[1] != prediction.shape[1]
@@ -144,10 +144,10 @@ def _single(predictions: Any, key: str) -> Any:
     """The predictions, if TFMA finds the ones to judge among the model's outputs.
 
     Raises:
-        UserError: There are several, and none is named.
+        UserError: There are several, and the config names none.
     """
     if isinstance(predictions, Mapping) and not ({key} | _USUAL_OUTPUTS) & predictions.keys():
-        named = f"which has no {key!r} among" if key else "and the config does not say which to judge of"
+        named = f"and none of them is {key!r}:" if key else "and the config does not say which one to evaluate:"
         raise UserError(
             f"the model returns several outputs, {named} {', '.join(sorted(predictions))}",
             fix="name one as prediction_key in model_specs, or as output_names in metrics_specs",
@@ -156,15 +156,15 @@ def _single(predictions: Any, key: str) -> Any:
 
 
 def _require_numbers(values: Any, what: str, fix: str) -> None:
-    """Refuses texts: no metric that is computed from columns takes them, here or in TFMA.
+    """Refuses strings: no metric over columns takes them, neither here nor in TFMA.
 
     Raises:
-        UserError: They are, or hold, texts; names the first.
+        UserError: The values are strings; names the first.
     """
     if isinstance(values, np.ndarray) and values.size and values.dtype.kind in "OSU":
         first: Any = values.flat[0]
         if isinstance(first, str | bytes):
-            raise UserError(f"{what} is text, such as {first!r:.100}, and the metrics take numbers", fix=fix)
+            raise UserError(f"{what} is a string, such as {first!r:.100}, but metrics need numbers", fix=fix)
 
 
 def _matrix(value: Any, what: str) -> NDArray[Any]:

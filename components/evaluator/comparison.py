@@ -1,4 +1,4 @@
-"""The evaluation beside a baseline, and what becomes of it where the baseline fails."""
+"""The evaluation with a baseline, and what happens if the baseline fails."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ IGNORE, FAIL = "ignore", "fail"
 
 
 def require_known(on_baseline_failure: str) -> None:
-    """Refuses a setting that says nothing.
+    """Refuses an unknown setting.
 
     Raises:
         UserError: It is neither `ignore` nor `fail`.
@@ -31,10 +31,10 @@ def evaluate(
     beam_pipeline_args: list[str] | None,
     on_baseline_failure: str,
 ) -> tuple[Evaluation, str]:
-    """Evaluates into a folder, and says why the baseline did not count; nothing where it did or there is none.
+    """Evaluates into a folder, and returns why the baseline was ignored; empty if it was not.
 
-    What fails beside a baseline and does not without it is the baseline's fault, whatever it is: it does not load, it
-    does not take today's columns, it predicts NaN, it knows fewer classes.
+    If the evaluation fails with the baseline and succeeds without it, the baseline is at fault, whatever the error: it
+    does not load, it does not take today's columns, it predicts NaN, it has fewer classes.
 
     Args:
         prepare: Makes the evaluation with a baseline or without one.
@@ -44,7 +44,7 @@ def evaluate(
         on_baseline_failure: `ignore` it, as where there is none, or `fail`.
 
     Raises:
-        UserError: The settings, the rows or the candidate are wrong; or the baseline is, and is not to be ignored.
+        UserError: The settings, the rows or the candidate are wrong; or the baseline is, and must not be ignored.
     """
     if not models.exists(baseline):
         return _evaluated(prepare, None, folder, beam_pipeline_args), ""
@@ -54,17 +54,17 @@ def evaluate(
         raise
     except Exception as error:
         failure = error
-    print("evaluator: beside the baseline the evaluation fails; what fails is tried without it", flush=True)
+    print("evaluator: the evaluation fails with the baseline; retrying without it", flush=True)
     _clear(folder)
     alone = _evaluated(prepare, None, folder, beam_pipeline_args)
     what = failure.what if isinstance(failure, UserError) else f"{type(failure).__name__}: {failure}"
     assert baseline is not None
     if on_baseline_failure == FAIL:
         raise UserError(
-            f"the baseline {models.place(baseline)} fails, and the candidate does not: {what}",
-            fix='push a model that does not, or set on_baseline_failure="ignore"',
+            f"the baseline {models.place(baseline)} fails, but the candidate does not: {what}",
+            fix='push a model that works, or set on_baseline_failure="ignore"',
         ) from failure
-    return alone, f"the baseline {models.place(baseline)} does not count, as it fails: {what}"
+    return alone, f"the baseline {models.place(baseline)} was ignored because it fails: {what}"
 
 
 def _evaluated(

@@ -36,10 +36,10 @@ class Plan:
 
 
 def plan(config: config_pb2.EvalConfig, models: list[tfma.EvalSharedModel], schema: Any) -> Plan:
-    """The computations that TFMA makes of a config.
+    """The computations that TFMA derives from a config.
 
     Raises:
-        IndirectError: The config asks for something that only TFMA on Beam does.
+        IndirectError: The config needs something that only TFMA on Beam does.
     """
     _require_direct(config, models)
     computations = metric_specs.to_computations(list(config.metrics_specs), eval_config=config, schema=schema)
@@ -47,7 +47,7 @@ def plan(config: config_pb2.EvalConfig, models: list[tfma.EvalSharedModel], sche
     for computation in computations:
         if not isinstance(computation, kinds):
             raise IndirectError(f"a {type(computation).__name__}")
-    # The same computation is listed by every metric that needs it; the first one counts.
+    # Every metric that needs a computation lists it; the first one is kept.
     distinct = list(dict.fromkeys(computations))
     direct = [c for c in distinct if isinstance(c, metric_types.MetricComputation)]
     derived = [c for c in distinct if isinstance(c, metric_types.DerivedMetricComputation)]
@@ -56,10 +56,10 @@ def plan(config: config_pb2.EvalConfig, models: list[tfma.EvalSharedModel], sche
 
 
 def try_on(rows: Rows, config: config_pb2.EvalConfig, schema: Any) -> None:
-    """Tries on a few rows what could be computed directly: TFMA on Beam says less of what is wrong.
+    """Computes on a few rows what can be computed directly, because errors of TFMA on Beam say less.
 
     Raises:
-        UserError: The labels or predictions are none that a metric takes.
+        UserError: A metric does not take these labels or predictions.
     """
     members = Slicer(()).members(rows)
     for computation in metric_specs.to_computations(list(config.metrics_specs), eval_config=config, schema=schema):
@@ -91,7 +91,7 @@ def evaluate(planned: Plan, batches: Iterable[Rows], slicer: Slicer) -> SlicedMe
     """The metrics and plots of every slice, as TFMA's evaluator gives them; the overall slice first.
 
     Raises:
-        IndirectError: The rows turn out to need TFMA on Beam.
+        IndirectError: Only TFMA on Beam can evaluate these rows.
     """
     counts = Sums()
     with np.errstate(all="ignore"):

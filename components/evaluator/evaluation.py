@@ -20,12 +20,13 @@ from components.evaluator.slices import Slicer
 from components.user_code.eval_configs import near
 
 _BATCH_ROWS = 1 << 13
-"""Enough for the cost of a call of the model to vanish, and few enough to hold serialized."""
-
+"""Large enough that the cost of a call of the model does not matter, small enough to keep serialized in memory."""
+_MOST_REASONS = 3
+"""As many as a line of a run's summary has."""
 
 _COMPARE = (
     "see the log above for the worker's traceback; compare label_key and prediction_key in eval_config with the "
-    "columns and the model's outputs, and the metrics with what they are"
+    "columns and the model's outputs, and the metrics with the types of these"
 )
 
 
@@ -38,6 +39,7 @@ class Evaluation:
 
     def __init__(
         self,
+        *,
         eval_config: Mapping[str, Any],
         candidate: Artifact,
         baseline: Artifact | None,
@@ -56,10 +58,10 @@ class Evaluation:
         self._inference = Inference(self.config, self._models, self._representations)
 
     def write(self, folder: Path, beam_pipeline_args: list[str] | None = None) -> None:
-        """Evaluates, and writes TFMA's result files into a folder; on Beam where options of a pipeline are given.
+        """Evaluates, and writes TFMA's result files into a folder; on Beam if pipeline options are given.
 
         Raises:
-            UserError: A label, a slice's column or a model's input is not there.
+            UserError: A label, a slice's column or a model's input is missing.
             DataError: A split has no rows, or rows lack a label.
         """
         if beam_pipeline_args is not None:
@@ -100,15 +102,15 @@ class Evaluation:
 
     @property
     def _locations(self) -> dict[str, str]:
-        """The models by digest, which the lineage knows; paths would make equal evaluations differ."""
+        """The models by digest, as the lineage records them; paths would make equal evaluations differ."""
         artifacts = filter(None, (self._candidate, self.baseline))
         known = {str(models.serving_path(artifact)): models.location(artifact) for artifact in artifacts}
         return {model.model_name: known[model.model_path] for model in self._models}
 
     def _first_rows(self) -> str:
-        """What is wrong with columns, signatures or labels shows in the first rows, with a clearer error than Beam's.
+        """Finds errors in columns, signatures or labels in the first rows, with a clearer error than Beam's.
 
-        Returns what the labels and predictions are.
+        Returns a description of the labels and predictions.
         """
         try:
             rows = next(self._rows(Slicer(self.config.slicing_specs).columns, batch_rows=100))
@@ -121,7 +123,7 @@ class Evaluation:
         seen: set[str] = set()
         for rows in self._inference.rows(self._batches(batch_rows)):
             seen |= rows.column_names
-            # Every batch of a Parquet file has all its columns, one of tf.Examples only those that occur in it.
+            # A batch of Parquet has all columns; a batch of tf.Examples has only the columns that occur in it.
             if payload_format(self._examples) == PARQUET:
                 _require_columns(slice_columns, seen)
             yield rows
@@ -153,7 +155,7 @@ class Evaluation:
 
 
 def _cause(error: BaseException) -> str:
-    """The first line of what lies at the root of an error: Beam's own text has the rows in it."""
+    """The first line of an error's root cause: Beam's own text contains the rows."""
     while inner := error.__cause__ or error.__context__:
         error = inner
     return str(error).strip().partition("\n")[0][:500]
@@ -173,15 +175,23 @@ def _require_columns(wanted: set[str], seen: set[str]) -> None:
         )
 
 
-def objections(evaluation: Evaluation, folder: Path) -> list[str]:
-    """Why the results in a folder do not bless the candidate, a line each, as the log says it; none if they do.
+def verdict_text(against: Sequence[str]) -> str:
+    """A verdict in one line, with its first reasons."""
+    if not against:
+        return "blessed"
+    more = [f"and {len(against) - _MOST_REASONS} more in the log"] if len(against) > _MOST_REASONS else []
+    return f"not blessed: {'; '.join([*against[:_MOST_REASONS], *more])}"
 
-    As in TFX, a config without a threshold blesses nothing.
+
+def objections(evaluation: Evaluation, folder: Path) -> list[str]:
+    """The reasons why the results in a folder do not bless the candidate, one a line, as logged; empty if they do.
+
+    As in TFX, a config without a threshold never blesses.
     """
     found = results.failures(folder)
     if not results.has_thresholds(evaluation.config):
-        why = "no change threshold counts without a baseline" if evaluation.baseline is None else "none is set"
-        found = [f"there is no threshold to hold the metrics against ({why})"]
+        why = "change thresholds need a baseline" if evaluation.baseline is None else "none is set"
+        found = [f"there is no threshold to check the metrics against ({why})"]
     for line in found:
         print(f"evaluator: not blessed: {line}", flush=True)
     return found

@@ -25,28 +25,28 @@ def serving_path(model: Artifact) -> Path:
 
 
 def location(model: Artifact) -> str:
-    """The same by the artifact's digest, wherever it lies; by its path where it has none."""
+    """The same by the artifact's digest, which does not change when it moves; by its path if it has no digest."""
     return f"{model.metadata['digest']}/Format-Serving" if "digest" in model.metadata else str(serving_path(model))
 
 
 def exists(model: Artifact | None) -> bool:
-    """Whether there is a model at all: the baseline's artifact is empty before the first push."""
+    """Whether there is a model: the baseline's artifact is empty before the first push."""
     if model is None or str(model.metadata.get("found", True)).lower() in ("false", "0", "0.0"):
         return False
     return any((serving_path(model) / name).is_file() for name in _SAVED_MODEL)
 
 
 def place(model: Artifact) -> str:
-    """Where a model was pushed to, or where it lies."""
+    """Where a model was pushed to, or where it is stored."""
     return str(model.metadata.get("pushed_destination") or model.uri)
 
 
 def shared_models(
     config: config_pb2.EvalConfig, candidate: Artifact, baseline: Artifact | None, libraries: Sequence[str] = ()
 ) -> list[tfma.EvalSharedModel]:
-    """TFMA's handles of the models, one a model spec; loads them and looks for the signatures they have to have.
+    """TFMA's handles of the models, one for each model spec; loads them and checks that they have their signatures.
 
-    Libraries of custom operations are loaded before them, by workers too.
+    Libraries of custom operations are loaded first, by workers too.
 
     Raises:
         UserError: There is no model, it does not load, or it lacks a signature that the config names.
@@ -56,7 +56,7 @@ def shared_models(
     for spec in config.model_specs:
         path = serving_path(baseline if spec.is_baseline and baseline else candidate)
         if not any((path / name).is_file() for name in _SAVED_MODEL):
-            raise UserError(f"there is no SavedModel in {path}", fix="let the trainer save one there")
+            raise UserError(f"there is no SavedModel in {path}", fix="let run_fn save one there")
         shared = _loadable(path, spec.name, config, libraries)
         # TFMA names a single model ''.
         found.append(shared._replace(model_name=spec.name if len(config.model_specs) > 1 else ""))
@@ -65,12 +65,12 @@ def shared_models(
 
 
 def plain(models: list[tfma.EvalSharedModel]) -> list[tfma.EvalSharedModel]:
-    """The same models with TFMA's own loaders, which travel to workers."""
+    """The same models with TFMA's own loaders, which can be pickled for workers."""
     return [model._replace(model_loader=model.model_loader.plain) for model in models]
 
 
 class _KeptLoader:
-    """Loads a model once. TFMA's loader keeps only the latest: with a baseline, each call of it would load again."""
+    """Loads a model once. TFMA's loader keeps only the latest model: with a baseline, each call would load again."""
 
     def __init__(self, loader: Any) -> None:
         self.plain = loader
@@ -94,7 +94,7 @@ def _loadable(path: Path, name: str, config: config_pb2.EvalConfig, libraries: S
 
 
 def _with_operations(loader: types.ModelLoader, libraries: Sequence[str]) -> types.ModelLoader:
-    """A loader that travels to a worker, and brings the operations to it before the model."""
+    """A loader that can be pickled for a worker, and loads the operations there before the model."""
     if not libraries:
         return loader
     return types.ModelLoader(functools.partial(_constructed, tuple(libraries), loader.construct_fn), loader.tags)

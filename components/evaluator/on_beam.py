@@ -1,4 +1,4 @@
-"""TFMA itself, on Beam: for what the direct way does not do, and for data that one machine does not hold."""
+"""TFMA itself, on Beam: for what the direct engine does not support, and for data too large for one machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TFMA's result files, its validation against the thresholds, and what the log and the metadata say of them."""
+"""TFMA's result files, its validation against the thresholds, and what the log and the metadata say about them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def write(folder: Path, sliced: SlicedMetrics, config: config_pb2.EvalConfig, lo
     """Writes what TFMA's default writers write.
 
     Args:
-        folder: Where to.
+        folder: The folder to write to.
         sliced: Metrics and plots by slice.
         config: The EvalConfig.
         locations: Where the models are, by name.
@@ -53,7 +53,7 @@ def write(folder: Path, sliced: SlicedMetrics, config: config_pb2.EvalConfig, lo
 
 
 def locate_models(folder: Path, locations: dict[str, str]) -> None:
-    """Says in the result files of TFMA's own writers where the models are."""
+    """Writes the models' locations into the result files of TFMA's own writers."""
     run = json_format.Parse((folder / _RUN).read_text(), config_pb2.EvalRun())
     run.model_locations.clear()
     run.model_locations.update(locations)
@@ -87,7 +87,7 @@ def _of_kind(name: str, values: dict[Any, Any]) -> dict[Any, Any]:
 def _validation(metrics: SlicedMetrics, config: config_pb2.EvalConfig) -> validation_result_pb2.ValidationResult:
     combiner = writer.CombineValidations(config)
     merged = combiner.create_accumulator()
-    # TFMA's combiner takes an empty accumulator for none at all.
+    # TFMA's combiner takes an empty accumulator for a missing one.
     merged = validation_result_pb2.ValidationResult(validation_ok=True) if merged is None else merged
     for sliced in metrics.items():
         merged = combiner.add_input(merged, metrics_validator.validate_metrics(sliced, config))
@@ -95,12 +95,12 @@ def _validation(metrics: SlicedMetrics, config: config_pb2.EvalConfig) -> valida
 
 
 def has_thresholds(config: config_pb2.EvalConfig) -> bool:
-    """Whether there is anything to hold the metrics against."""
+    """Whether there is a threshold to check the metrics against."""
     return bool(metric_specs.metric_thresholds_from_metrics_specs(config.metrics_specs, eval_config=config))
 
 
 def failures(folder: Path) -> list[str]:
-    """What failed of the validation in a result folder, a line each; none where it holds."""
+    """What failed in the validation of a result folder, one a line; empty if it passed."""
     result = tfma.load_validation_result(str(folder))
     if result.validation_ok:
         return []
@@ -111,7 +111,7 @@ def failures(folder: Path) -> list[str]:
     ]
     missing = [*result.missing_slices, *result.missing_cross_slices]
     lines += [f"no slice in the data matches {json_format.MessageToDict(spec)}" for spec in missing]
-    return lines or ["the validation does not hold, and says no more"]
+    return lines or ["the validation failed without a reason"]
 
 
 def _slice_name(found: validation_result_pb2.MetricsValidationForSlice) -> str:
@@ -137,7 +137,7 @@ def _failure(failure: validation_result_pb2.ValidationFailure) -> str:
 
 
 def metric_name(key: metric_types.MetricKey) -> str:
-    """A metric's name with what sets it apart: output, class, kind of average."""
+    """A metric's name with its output, class and kind of average."""
     parts = [key.output_name, key.name, str(key.sub_key or ""), str(key.aggregation_type or "")]
     return "/".join(part for part in parts if part)
 

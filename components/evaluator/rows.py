@@ -26,7 +26,7 @@ Representations = Mapping[str, Any]
 
 
 class IndirectError(Exception):
-    """The direct way does not do this; the text says what."""
+    """The direct engine does not support this; the message says what."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Inference:
     Args:
         config: The EvalConfig.
         models: The models, one a model spec.
-        representations: How columns become tensors, by the schema; by TFMA's defaults for a column that is not there.
+        representations: How columns become tensors: by the schema, else by TFMA's defaults.
     """
 
     def __init__(
@@ -84,11 +84,11 @@ class Inference:
         )
 
     def rows(self, batches: Iterable[pa.RecordBatch]) -> Iterator[Rows]:
-        """The batches with all that is computed from them; the next batch is read and encoded meanwhile."""
+        """The batches with everything computed from them; the next batch is read and encoded meanwhile."""
         for batch, extracts in _ahead((batch, self.extracts(batch)) for batch in batches):
             yield self._rows(batch, extracts)
-            # A call of the model leaves its tensors in reference cycles, and so few objects that Python's own
-            # collections come hundreds of megabytes later.
+            # A call of the model leaves its tensors in reference cycles, but so few objects that Python's garbage
+            # collection would run hundreds of megabytes later.
             gc.collect(1)
 
     def extracts(self, batch: pa.RecordBatch) -> dict[str, Any]:
@@ -98,8 +98,8 @@ class Inference:
         represented = {name: kind for name, kind in self._representations.items() if name in used}
         features = util.record_batch_to_tensor_values(batch.select(used), represented)
         examples = np.array(self.encode(batch), dtype=object) if serialized else None
-        # Under the name of the signature's input too: TFMA then calls it by name. TensorFlow takes a call by position
-        # only after an error that it makes a text of the whole tensor for.
+        # Under the name of the signature's input too, so that TFMA calls it by name. If it is called by position,
+        # TensorFlow first raises an error and formats the whole tensor for its message.
         features.update(dict.fromkeys(serialized - {""}, examples))
         return {constants.FEATURES_KEY: features, constants.INPUT_KEY: examples}
 
@@ -141,7 +141,7 @@ class Inference:
         except Exception as error:
             cause = error.__cause__ or error
             if isinstance(cause, MemoryError | tf.errors.ResourceExhaustedError):
-                raise ServiceError(f"memory ran out in a call of a model: {str(cause)[:500]}") from error
+                raise ServiceError(f"out of memory in a call of a model: {str(cause)[:500]}") from error
             which = "the candidate" if len(self._specs) == 1 else "a model"
             raise UserError(
                 f"{which} cannot be called on the examples: {str(cause)[:500]}",
@@ -179,7 +179,7 @@ class Inference:
         )
 
     def _functions(self, spec: config_pb2.ModelSpec) -> list[str]:
-        """The preprocessing functions: those named, else those of TFMA's default names that the model has."""
+        """The preprocessing functions that the config names, else those of TFMA's default names that the model has."""
         defaults = PREPROCESSING_SIGNATURES
         there = [name for name in defaults if model_util.get_callable(self._loaded(spec), name, required=False)]
         return list(spec.preprocessing_function_names) or there
@@ -192,7 +192,7 @@ class Inference:
 
 
 def _with_values(batch: pa.RecordBatch) -> list[str]:
-    """The columns that have a type: without any value there is none."""
+    """The columns that have a type: a column without any value has none."""
     return [field.name for field in batch.schema if not pa.types.is_null(field.type)]
 
 
@@ -216,7 +216,7 @@ def _takes_text(specs: Mapping[str, Any], name: str) -> bool:
 
 
 def _leaves(value: Mapping[str, Any]) -> Iterator[set[str]]:
-    """The names of transformed features, which lie below the models' names where there are several models."""
+    """The names of transformed features, which are grouped by model if there are several."""
     yield set(value)
     for inner in value.values():
         if isinstance(inner, Mapping):
@@ -254,7 +254,7 @@ def _require_present(missing: NDArray[Any], name: str) -> None:
 
 
 def _ahead(items: Iterator[Any]) -> Iterator[Any]:
-    """The items, each made in a thread while the one before it is used."""
+    """The items, each computed in a thread while the one before it is used."""
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, items, None)
         while (item := coming.result()) is not None:

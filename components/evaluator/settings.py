@@ -19,8 +19,8 @@ from components.user_code.eval_configs import Fault, near
 def eval_config(settings: Mapping[str, Any], *, has_baseline: bool) -> config_pb2.EvalConfig:
     """TFMA's EvalConfig with TFX's defaults.
 
-    With a baseline, a second model spec is added where the config has one; without, baseline specs and change
-    thresholds are dropped (TFX calls it rubber-stamping).
+    With a baseline, a second model spec is added if the config has only one. Without a baseline, baseline specs and
+    change thresholds are dropped (TFX calls it rubber-stamping).
 
     Raises:
         UserError: Fields, values or metrics that do not exist, all of them; or settings that TFMA refuses.
@@ -55,5 +55,5 @@ def _metric_fault(metric: config_pb2.MetricConfig, path: str) -> Fault | None:
     try:
         metric_specs.metric_instance(metric)
     except Exception as error:
-        return Fault(f"{path}: {metric.class_name} cannot be made from {metric.config or '{}'}: {error}")
+        return Fault(f"{path}: {metric.class_name} cannot be created from {metric.config or '{}'}: {error}")
     return None

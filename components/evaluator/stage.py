@@ -9,15 +9,16 @@ from components.contract.artifacts import (
     CustomOps,
     EvalSettings,
     Examples,
+    ExamplesSplits,
     Input,
     Model,
     ModelBlessing,
     ModelEvaluation,
     Output,
     Schema,
-    whole_folder,
 )
 from components.contract.declaration import Stage
+from components.contract.files import whole_folder
 from components.contract.libraries import MODEL_ANALYSIS, TENSORFLOW, TFX, TRANSFORM
 
 
@@ -35,43 +36,51 @@ def evaluator(
     eval_config: EvalSettings,
     baseline_model: Input[Model] | None = None,
     schema: Input[Schema] | None = None,
-    splits: list = ["eval"],
+    splits: ExamplesSplits = ["eval"],
     on_baseline_failure: str = "ignore",
     engine: str = "direct",
     beam_pipeline_args: list = [],
     custom_ops: CustomOps = [],
 ) -> Blessed:
-    """Computes TFMA's metrics by slice, holds them against the thresholds, and blesses the model or not.
+    """Computes TFMA's metrics by slice, checks them against the thresholds, and blesses the model if all hold.
 
     Args:
         examples: Raw rows with labels.
         model: The candidate.
         evaluation: TFMA's output: `eval_config.json`, metrics, plots and validations.
-        blessing: `BLESSED` or `NOT_BLESSED`; its metadata `not_blessed` say why not, a line a reason.
+        blessing: `BLESSED` or `NOT_BLESSED`; the metadata `not_blessed` gives the reasons, one a line.
         eval_config: TFMA's EvalConfig as JSON.
-        baseline_model: The model to compare with, for change thresholds; an empty one counts as none.
+        baseline_model: The model to compare with, for change thresholds. An empty artifact counts as no baseline.
         schema: The schema of the rows.
         splits: The splits to evaluate on.
-        on_baseline_failure: What a baseline does that does not load, or cannot be called on these examples. `ignore`:
-            the model is judged as where there is no baseline, by its value thresholds; the blessing, the evaluation
-            and the summary of the run say why. `fail`: the stage ends with the reason.
-        engine: `direct`, in this process; or `beam`, for data that one machine does not hold.
+        on_baseline_failure: What happens if the baseline does not load or cannot be called on these examples.
+            `ignore`: the model is judged without a baseline, by its value thresholds; the blessing, the evaluation
+            and the summary of the run give the reason. `fail`: the stage fails with the reason.
+        engine: `direct`: in this process. `beam`: for data too large for one machine.
         beam_pipeline_args: Beam's pipeline options for `beam`, such as `["--runner=FlinkRunner", ...]`; the
             DirectRunner by default.
-        custom_ops: Libraries of operations that a model has and TensorFlow has not: Python modules
-            (`tensorflow_text`) and `.so` files; Beam's workers need them at the same place.
+        custom_ops: Libraries of operations that the model uses and TensorFlow does not have: Python modules
+            (`tensorflow_text`) and `.so` files. Beam's workers need them at the same path.
         blessed: Whether every threshold of the EvalConfig holds.
     """
     from components.data.beam_engine import uses_beam
     from components.evaluator import comparison
-    from components.evaluator.evaluation import Evaluation, objections
+    from components.evaluator.evaluation import Evaluation, objections, verdict_text
     from components.evaluator.results import overall
 
     on_beam = uses_beam(engine, beam_pipeline_args)
     comparison.require_known(on_baseline_failure)
 
     def prepare(baseline: Artifact | None) -> Evaluation:
-        return Evaluation(eval_config, model, baseline, examples, splits, schema, custom_ops)
+        return Evaluation(
+            eval_config=eval_config,
+            candidate=model,
+            baseline=baseline,
+            examples=examples,
+            splits=splits,
+            schema=schema,
+            custom_ops=custom_ops,
+        )
 
     with whole_folder(evaluation.path) as results, whole_folder(blessing.path) as verdict:
         work, failure = comparison.evaluate(
@@ -81,6 +90,7 @@ def evaluator(
         (verdict / ("NOT_BLESSED" if against else "BLESSED")).touch()
         evaluation.metadata.update(overall(results))
     blessing.metadata.update(blessed=int(not against), current_model=model.uri)
+    blessing.summarize("blessing", verdict_text(against))
     if against:
         blessing.metadata["not_blessed"] = "\n".join(against)
     if work.baseline:

@@ -1,1 +1,1 @@
-"""Statistics against a schema."""
+"""Validation of statistics against a schema."""

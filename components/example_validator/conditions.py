@@ -1,7 +1,7 @@
 """Conditions on statistics, such as `feature.num_stats.num_zeros < 3`, evaluated by SQLite.
 
-A dotted name stands for a single value of a FeatureNameStatistics. As in GoogleSQL, what is not set is NULL and whole
-numbers divide exactly; lists, and subqueries over them, are not available.
+A dotted name is a single value of a FeatureNameStatistics. As in GoogleSQL, unset values are NULL, and the quotient of
+integers is exact. Lists, and subqueries over them, are not available.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-# A text in quotes, which is left alone, or the name of a statistic.
+# A quoted string, which stays unchanged, or the name of a statistic.
 _QUOTED_OR_NAME = re.compile(r"""'[^']*'|"[^"]*"|\b(?P<root>feature(?:_test|_base)?)(?P<fields>(?:\.\w+)*)""")
 
 
 class ConditionError(Exception):
-    """A condition cannot be evaluated; reads on from the condition itself."""
+    """A condition cannot be evaluated; the message continues after the condition."""
 
     def __init__(self, what: str, fix: str = "") -> None:
         super().__init__(what)
@@ -31,10 +31,10 @@ def holds(condition: str, bound: Mapping[str, Message]) -> bool:
 
     Args:
         condition: A SQL expression.
-        bound: What `feature`, or `feature_test` and `feature_base`, stand for.
+        bound: The values of `feature`, or of `feature_test` and `feature_base`.
 
     Raises:
-        ConditionError: It names what does not exist, is no SQL, or is neither true nor false.
+        ConditionError: It names something that does not exist, is not SQL, or is neither true nor false.
     """
     values: dict[str, Any] = {}
 
@@ -79,7 +79,7 @@ def _statistic(root: str, fields: list[str], bound: Mapping[str, Message]) -> An
             return None
     if not isinstance(value, int | float | str):
         raise ConditionError(f"names {'.'.join([root, *fields])}, which is not a single value")
-    # SQLite would divide whole numbers without a remainder.
+    # SQLite would drop the remainder of a division of integers.
     return float(value) if isinstance(value, int) else value
 
 
@@ -88,6 +88,6 @@ def _field(value: Any, name: str) -> Any:
         raise ConditionError(f"asks for {name!r} of a single value")
     known = value.DESCRIPTOR.fields_by_name
     if name not in known:
-        raise ConditionError(f"names {name!r}, which is no field of {value.DESCRIPTOR.name}", nearest(name, known))
+        raise ConditionError(f"names {name!r}, which is not a field of {value.DESCRIPTOR.name}", nearest(name, known))
     is_message = known[name].message_type is not None and not known[name].is_repeated
     return None if is_message and not value.HasField(name) else getattr(value, name)

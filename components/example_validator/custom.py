@@ -29,7 +29,7 @@ _SEVERITY = f".{anomalies_pb2.AnomalyInfo.DESCRIPTOR.full_name}.Severity"
 _OPTIONAL = descriptor_pb2.FieldDescriptorProto.LABEL_OPTIONAL
 _REPEATED = descriptor_pb2.FieldDescriptorProto.LABEL_REPEATED
 
-# Message: its fields in the order of their numbers, each with its type (text where none) and whether it repeats.
+# Message: its fields in the order of their numbers, each with its type (string by default) and whether it repeats.
 _MESSAGES = {
     "Validation": [
         ("sql_expression", "", _OPTIONAL),
@@ -88,12 +88,12 @@ def validate(
         file: The custom validations.
         current: The statistics to validate.
         base: What pairs compare with.
-        environment: Conditions that name environments hold in these only.
-        anomalies: Grows by what is found.
+        environment: Conditions that name environments are checked in these only.
+        anomalies: The found anomalies are added to it.
 
     Raises:
         DataError: The file is not a CustomValidationConfig; names the line.
-        UserError: A condition names a feature, slice or statistic that does not exist, or is no condition.
+        UserError: A condition names a feature, slice or statistic that does not exist, or is not a condition.
     """
     config: Any = parse_text(file, _config_class()())
     for feature, about, bound, check in _checks(config, current, base):
@@ -107,14 +107,14 @@ def validate(
 
 
 def _checks(config: Any, current: Statistics, base: Statistics | None) -> Iterator[tuple[Any, str, dict, Any]]:
-    """Each condition with the feature it is about, a description of the data, and what its names stand for."""
+    """Each condition with the feature it is about, a description of the data, and the values of its names."""
     for single in config.feature_validations:
         bound = {"feature": _feature(current, single.dataset_name, single.feature_path)}
         for check in single.validations:
             yield single.feature_path, single.dataset_name or "all rows", bound, check
     if config.feature_pair_validations and base is None:
         raise UserError(
-            "feature_pair_validations compare with other statistics, and there are none",
+            "feature_pair_validations compare with other statistics, but none were given",
             fix="give previous_statistics or serving_statistics",
         )
     for pair in config.feature_pair_validations:

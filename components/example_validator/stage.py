@@ -1,8 +1,8 @@
-"""ExampleValidator: statistics are held against the schema, earlier statistics and another set.
+"""ExampleValidator: checks statistics against the schema, earlier statistics and serving statistics.
 
-TFX's own ExampleValidator never runs the drift and skew comparators of a schema; this one does, where it is given the
-statistics to compare with. The log has each measured distance beside its threshold, and says which comparators had
-nothing to compare with.
+TFX's own ExampleValidator never runs the drift and skew comparators of a schema. This one runs them if it has the
+statistics to compare with. The log shows each measured distance with its threshold, and which comparators had nothing
+to compare with.
 
 Custom validations are SQL conditions on the fields of TFDV's FeatureNameStatistics, evaluated by SQLite:
 
@@ -15,13 +15,21 @@ Custom validations are SQL conditions on the fields of TFDV's FeatureNameStatist
       }
     }
 
-For a pair of features the names are `feature_test` and `feature_base`. TFDV 1.21 itself has no custom validations any
-more; lists and subqueries, which GoogleSQL had there, are not available.
+For a pair of features the names are `feature_test` and `feature_base`. TFDV 1.21 itself no longer has custom
+validations. Lists and subqueries, which earlier versions supported through GoogleSQL, are not available.
 """
 
 from __future__ import annotations
 
-from components.contract.artifacts import ExampleAnomalies, ExampleStatistics, FilePath, Input, Output, Schema
+from components.contract.artifacts import (
+    ExampleAnomalies,
+    ExampleStatistics,
+    FilePath,
+    Input,
+    Output,
+    Schema,
+    StatisticsSplits,
+)
 from components.contract.declaration import Stage
 from components.contract.libraries import TENSORFLOW, VALIDATION
 
@@ -34,22 +42,23 @@ def example_validator(
     serving_statistics: Input[ExampleStatistics] | None = None,
     environment: str = "",
     custom_validations: FilePath = "",
-    splits: list = [],
+    splits: StatisticsSplits = [],
     fail_on_anomalies: bool = True,
 ) -> None:
-    """Finds anomalies: against the schema, drift from earlier statistics, skew against serving, custom checks.
+    """Finds anomalies: violations of the schema, drift, skew, and failed custom checks.
 
     Args:
         statistics: The statistics to validate.
-        schema: What is expected; its drift and skew comparators say how far a feature may move.
-        anomalies: `SchemaDiff.pb` a split.
+        schema: The expected data; its drift and skew comparators limit how far a feature may move.
+        anomalies: One `SchemaDiff.pb` for each split.
         previous_statistics: Earlier statistics, compared by the schema's drift comparators.
-        serving_statistics: Another set's statistics, compared by the schema's skew comparators.
+        serving_statistics: Statistics of serving or other data, compared by the schema's skew comparators.
         environment: The schema environment to validate in.
-        custom_validations: A file with TFDV's CustomValidationConfig (text proto); pairs compare with
-            previous_statistics, or with serving_statistics where there are none.
+        custom_validations: A file with TFDV's CustomValidationConfig (text proto). Pairs compare with
+            previous_statistics if given, else with serving_statistics.
         splits: The splits to validate; all by default.
-        fail_on_anomalies: Fail, naming feature, reason and value, unless all are warnings; else only record them.
+        fail_on_anomalies: Fail on any anomaly that is not a warning, naming feature, reason and value; otherwise only
+            record anomalies.
     """
     from components.example_validator.validate import Expectations, validate
 

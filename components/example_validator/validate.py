@@ -1,4 +1,4 @@
-"""Statistics held against a schema, earlier statistics, another set's statistics and custom checks."""
+"""Validates statistics against a schema, earlier statistics, serving statistics and custom checks."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ FILE_NAME = "SchemaDiff.pb"
 
 @dataclass(frozen=True)
 class Expectations:
-    """What statistics are held against.
+    """What statistics are checked against.
 
     Attributes:
         schema: A Schema artifact.
         previous: Earlier statistics, with every split that is validated.
-        serving: Another set's statistics: the split of the same name, or its only one.
+        serving: Statistics of another data set: the split of the same name, or its only split.
         environment: The schema environment; empty for none.
         custom_validations: A file of custom validations; empty for none.
     """
@@ -41,7 +41,7 @@ class Expectations:
 def validate(
     statistics: Artifact, expected: Expectations, output: Artifact, splits: list[str], fail_on_anomalies: bool
 ) -> None:
-    """Writes `Split-<name>/SchemaDiff.pb` of the wanted splits, with `blessed` in the metadata.
+    """Writes `Split-<name>/SchemaDiff.pb` of the chosen splits, with `blessed` in the metadata.
 
     Raises:
         UserError: An anomaly was found and `fail_on_anomalies` is set (nothing is written then); or a split or an
@@ -72,12 +72,12 @@ def _check_environment(schema: schema_pb2.Schema, environment: str) -> None:
 
 
 def _not_compared(schema: schema_pb2.Schema, expected: Expectations) -> Iterator[str]:
-    """What the user may believe to be compared and is not."""
+    """Comparisons that a user may expect but that do not happen."""
     for kind, given in (("drift", expected.previous), ("skew", expected.serving)):
         name = {"drift": "previous_statistics", "skew": "serving_statistics"}[kind]
         compared = sorted(_compared(schema.feature, f"{kind}_comparator"))
         if compared and given is None:
-            yield f"{kind} of {', '.join(compared)} is not looked for: there are no {name}"
+            yield f"{kind} of {', '.join(compared)} is not checked: there are no {name}"
         if given is not None and not compared:
             yield f"{name} are not compared feature by feature: no feature in the schema has a {kind}_comparator"
 
@@ -125,7 +125,7 @@ def _serving_split(serving: Artifact, split: str) -> str:
 
 
 def _distances(split: str, anomalies: anomalies_pb2.Anomalies) -> Iterator[str]:
-    """What drift and skew were measured, whether too much or not."""
+    """All measured drift and skew, below and above the threshold."""
     for info in anomalies.drift_skew_info:
         for kind, measured in (("drift", info.drift_measurements), ("skew", info.skew_measurements)):
             for one in measured:
@@ -134,7 +134,7 @@ def _distances(split: str, anomalies: anomalies_pb2.Anomalies) -> Iterator[str]:
 
 
 def _report(split: str, anomalies: anomalies_pb2.Anomalies) -> Iterator[str]:
-    """One line an anomaly: split, feature, what it is, values."""
+    """One line for each anomaly: split, feature, reason, values."""
     if anomalies.data_missing:
         yield f"{split}: there are no rows"
     if anomalies.HasField("dataset_anomaly_info"):
@@ -155,7 +155,7 @@ def _infos(anomalies: anomalies_pb2.Anomalies) -> list[anomalies_pb2.AnomalyInfo
 
 
 def _stops(anomalies: anomalies_pb2.Anomalies) -> bool:
-    """Whether there is more than what schema or custom validation itself calls a warning."""
+    """Whether an anomaly is more than a warning, by the schema or the custom validation."""
     warning = anomalies_pb2.AnomalyInfo.WARNING
     return anomalies.data_missing or any(info.severity != warning for info in _infos(anomalies))
 
@@ -164,7 +164,7 @@ def _failure(found: dict[str, anomalies_pb2.Anomalies]) -> UserError:
     lines = [line for split, anomalies in found.items() for line in _report(split, anomalies)]
     return UserError(
         "\n  ".join([f"{len(lines)} {'anomaly' if len(lines) == 1 else 'anomalies'} in the data:", *lines]),
-        fix="correct the data, or widen the schema; fail_on_anomalies=False goes on and records them",
+        fix="correct the data, or widen the schema; with fail_on_anomalies=False the run continues and records them",
     )
 
 

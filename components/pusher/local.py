@@ -1,14 +1,14 @@
-"""Versions in a folder: written under a name that servers pass over, then renamed."""
+"""Versions in a folder: written under a name that servers ignore, then renamed."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from components.contract import files
 from components.contract.digests import PROVENANCE_FILE
 from components.execution.pushed_models import PUSH_LOCK, Destination, Version
 
@@ -17,37 +17,33 @@ _STAGING = ".pushing-"
 
 @contextmanager
 def opened(destination: Destination) -> Iterator[None]:
-    """Makes the folder, and keeps other pushers out of it while the block runs.
+    """Creates the folder, and locks it against other pushers while the block runs.
 
-    The kernel lets go of the lock when its holder dies. So what lies under a staging name now is of a push that was
-    killed, and is removed.
+    The kernel releases the lock when its holder dies. So any staging folder found now is from a push that was killed,
+    and is removed.
     """
     folder = Path(destination.path)
     folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder / PUSH_LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        _wait_for(lock, destination.url)
+    with files.locked(folder / PUSH_LOCK, lambda: print(f"waiting for another push to {destination.url}", flush=True)):
         for leftover in folder.glob(f"{_STAGING}[0-9]*"):
             shutil.rmtree(leftover)
         yield
-    finally:
-        os.close(lock)
 
 
 def copy_files(source: Path, names: list[str], target: Path) -> None:
-    """Copies files, in this order, and waits until they are on the disk."""
+    """Copies files in this order, and flushes them to disk."""
     for name in names:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
-        # Contents only: who may read them is up to the place they come to.
+        # Contents only: permissions are up to the destination.
         shutil.copyfile(source / name, target / name)
-        _settle(target / name)
+        files.settle(target / name)
 
 
 def write(version: Version, source: Path, names: list[str], provenance: str) -> None:
-    """Copies files and provenance into a new version, which appears whole or not at all.
+    """Copies files and provenance into a new version, which appears atomically.
 
     Raises:
-        FileExistsError: The version is there.
+        FileExistsError: The version exists already.
     """
     folder = Path(version.path)
     if os.path.lexists(folder):
@@ -62,31 +58,14 @@ def write(version: Version, source: Path, names: list[str], provenance: str) -> 
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
-    _settle(folder.parent)
-
-
-def _wait_for(lock: int, url: str) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        print(f"waiting for another push to {url}", flush=True)
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    files.settle(folder.parent)
 
 
 def _write(target: Path, text: str) -> None:
     target.write_text(text)
-    _settle(target)
+    files.settle(target)
 
 
 def _settle_folders(top: Path) -> None:
     for folder, _, _ in os.walk(top):
-        _settle(Path(folder))
-
-
-def _settle(path: Path) -> None:
-    """Waits until a file or folder is on the disk: a rename must not outlive a power cut that the files do not."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        files.settle(Path(folder))

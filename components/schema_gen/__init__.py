@@ -1,1 +1,1 @@
-"""Statistics become a schema."""
+"""A schema from statistics."""

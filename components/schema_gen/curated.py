@@ -1,4 +1,4 @@
-"""A schema that somebody wrote or edited, taken byte for byte."""
+"""A schema that somebody wrote or edited, copied byte for byte."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from components.data.protos import SCHEMA_FILE, parse_text
 
 
 def take(file: Path, output: Artifact) -> None:
-    """Copies a schema file as it is, comments and environments included, once it has been read as a schema.
+    """Copies a schema file as it is, with comments and environments, after checking that it is a schema.
 
     Raises:
         DataError: It is not a text proto of a Schema (names the line), or it has no features.
     """
     schema = parse_text(file, schema_pb2.Schema())
     if not schema.feature:
-        raise DataError(f"{file} has no features", fix="name a schema file with features, or leave schema_file out")
+        raise DataError(f"{file} has no features", fix="name a schema file with features, or omit schema_file")
     output.path.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(file, output.path / SCHEMA_FILE)
     environments = ", ".join(schema.default_environment) or "none"

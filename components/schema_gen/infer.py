@@ -15,7 +15,7 @@ from components.data.protos import SCHEMA_FILE, read_statistics
 
 
 def infer(statistics: Artifact, output: Artifact, splits: list[str], infer_feature_shape: bool) -> None:
-    """Writes the schema that the first split suggests, extended to what the others hold.
+    """Writes the schema inferred from the first split, extended to the data of the others.
 
     Raises:
         UserError: There is no such split.
@@ -37,7 +37,7 @@ def _extended(
     found = read_statistics(statistics, split)
     if not any(dataset.features for dataset in found.datasets):
         raise DataError(
-            f"the statistics of the split {split!r} in {statistics.path} hold no features",
+            f"the statistics of the split {split!r} in {statistics.path} have no features",
             fix="leave the split out with `splits`, or give it rows",
         )
     if schema is None:
@@ -46,7 +46,7 @@ def _extended(
 
 
 def _all_kept(before: schema_pb2.Schema, after: schema_pb2.Schema) -> schema_pb2.Schema:
-    """Keeps what one split has and another lacks, as optional; `update_schema` deprecates it.
+    """Keeps a feature that one split lacks as optional; `update_schema` would deprecate it.
 
     A deprecated feature reaches no preprocessing_fn, so whether a rare one were usable would depend on the split
     that its few values fell in.
@@ -67,7 +67,7 @@ def _is_deprecated(feature: schema_pb2.Feature) -> bool:
 
 
 def _relax_shape(feature: schema_pb2.Feature) -> None:
-    """A fixed shape asks for a value in every row; the number of values where there are any stays."""
+    """Replaces a fixed shape, which requires a value in every row, by the number of values of rows that have any."""
     if feature.HasField("shape"):
         values = math.prod(dimension.size for dimension in feature.shape.dim)
         feature.value_count.CopyFrom(schema_pb2.ValueCount(min=values, max=values))

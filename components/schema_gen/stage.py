@@ -1,15 +1,16 @@
-"""SchemaGen: statistics become a schema, or a curated one is taken.
+"""SchemaGen: infers a schema from statistics, or uses a curated one.
 
-Inferred, it is what TFDV's `infer_schema` makes of the first split, extended by what the others hold. Take it out of
-the run's artifacts, edit it, keep it in Git beside the pipeline and name it in `schema_file`: from then on new data are
-held against what you expect. TFDV's environments, comparators, domains and comments in the file are kept byte for byte.
+An inferred schema is what TFDV's `infer_schema` makes of the first split, extended to the data of the others. Copy it
+from the run's artifacts, edit it, keep it in Git beside the pipeline and name it in `schema_file`: from then on new
+data are checked against what you expect. The file is kept byte for byte, with its environments, comparators, domains
+and comments.
 
-Refused: a file that is no text proto of a Schema (names line and column), or has no features.
+The stage refuses a file that is not a text proto of a Schema (the error names line and column) or has no features.
 """
 
 from __future__ import annotations
 
-from components.contract.artifacts import ExampleStatistics, FilePath, Input, Output, Schema
+from components.contract.artifacts import ExampleStatistics, FilePath, Input, Output, Schema, StatisticsSplits
 from components.contract.declaration import Stage
 from components.contract.libraries import TENSORFLOW, VALIDATION
 
@@ -19,15 +20,15 @@ def schema_gen(
     schema: Output[Schema],
     schema_file: FilePath = "",
     infer_feature_shape: bool = True,
-    splits: list = [],
+    splits: StatisticsSplits = [],
 ) -> None:
-    """Infers a schema from statistics, or takes a curated schema file as it is.
+    """Infers a schema from statistics, or copies a curated schema file as it is.
 
     Args:
         statistics: The statistics to infer from.
         schema: `schema.pbtxt`.
-        schema_file: A curated schema (text proto); where given nothing is inferred, and its environments stay.
-        infer_feature_shape: Give features that have one value in every row a fixed shape.
+        schema_file: A curated schema (text proto). If given, it is copied unchanged, and nothing is inferred.
+        infer_feature_shape: Give a fixed shape to features that have one value in every row.
         splits: The splits to infer from; all by default.
     """
     if schema_file:

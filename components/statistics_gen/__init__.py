@@ -1,1 +1,1 @@
-"""Examples become statistics."""
+"""Statistics of Examples."""

@@ -1,4 +1,4 @@
-"""TFDV's statistics on Beam, for what the direct way does not do."""
+"""TFDV's statistics on Beam, for what the direct engine does not support."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def statistics(
 ) -> statistics_pb2.DatasetFeatureStatisticsList:
     """Runs `tfdv.GenerateStatistics` on Beam's in-process runner.
 
-    The batches go through files: a pipeline that holds the data themselves takes more memory and time than all else.
+    The batches go through files: a pipeline that contains the data takes more memory and time than everything else.
     """
     with tempfile.TemporaryDirectory(prefix="taxiway-statistics-") as folder:
         files = [_spooled(batch, Path(folder, f"{number}.arrow")) for number, batch in enumerate(batches)]

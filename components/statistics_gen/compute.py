@@ -28,7 +28,7 @@ _Generators = list[stats_generator.CombinerStatsGenerator]
 
 
 def beam_reason(options: tfdv.StatsOptions) -> str:
-    """Which of the options only Beam can do; empty where the direct way does them all."""
+    """The option that only Beam supports; empty if the direct engine supports them all."""
     if options.experimental_num_feature_partitions > 1:
         return "experimental_num_feature_partitions"
     if options.experimental_result_partitions > 1:
@@ -44,9 +44,9 @@ def statistics(
 ) -> statistics_pb2.DatasetFeatureStatisticsList:
     """The statistics that `tfdv.GenerateStatistics` makes on Beam.
 
-    One dataset, or, where the options slice, one a slice with `All Examples` first. A sample takes single rows, the
-    same ones each time. Memory grows with features, slices and distinct strings, not with rows. Options that need
-    Beam go there by themselves, and the log says so.
+    One dataset, or, if the options slice, one for each slice, with `All Examples` first. A sample takes single rows,
+    the same ones each time. Memory grows with features, slices and distinct strings, not with rows. If an option
+    needs Beam, TFDV runs on Beam, and the log says so.
 
     Args:
         batches: The rows in TFXIO's form; columns may differ from batch to batch.
@@ -58,7 +58,7 @@ def statistics(
     if reason := beam_reason(options):
         from components.statistics_gen import beam
 
-        print(f"statistics: {reason} needs Beam; TFDV computes there", flush=True)
+        print(f"statistics: {reason} needs Beam, so TFDV runs on Beam", flush=True)
         return beam.statistics(batches, options)
     return _directly(batches, options)
 
@@ -68,7 +68,7 @@ def _directly(
 ) -> statistics_pb2.DatasetFeatureStatisticsList:
     generators = _combiners(options)
     slicers = _slicers(options)
-    # The whole is there even when there are no rows.
+    # The slice of all examples exists even if there are no rows.
     accumulators = {constants.DEFAULT_SLICE_KEY: _fresh(generators)}
     for batch in _grouped(_selected(batches, options)):
         _check_weights(batch, options)
@@ -100,7 +100,9 @@ def _slices(batch: pa.RecordBatch, slicers: list[Any]) -> Iterator[tuple[str, pa
     try:
         yield from slicing_util.generate_slices(batch, slicers)
     except ValueError as error:
-        raise DataError(f"TFDV cannot slice the data: {error}", fix="slice by columns of texts or integers") from error
+        raise DataError(
+            f"TFDV cannot slice the data: {error}", fix="slice by columns of strings or integers"
+        ) from error
 
 
 def _selected(batches: Iterable[pa.RecordBatch], options: tfdv.StatsOptions) -> Iterator[pa.RecordBatch]:
@@ -138,7 +140,9 @@ def _check_weights(batch: pa.RecordBatch, options: tfdv.StatsOptions) -> None:
         try:
             arrow_util.get_weight_feature(batch, weight)
         except ValueError as error:
-            raise DataError(f"TFDV refuses the weights: {error}", fix="name a numeric column without gaps") from error
+            raise DataError(
+                f"TFDV refuses the weights: {error}", fix="name a numeric column without missing values"
+            ) from error
 
 
 def _fresh(generators: _Generators) -> list[Any]:
@@ -162,8 +166,8 @@ def _dataset(generators: _Generators, accumulators: list[Any], name: str) -> sta
     except AssertionError as error:
         # TFDV asserts that weighted quantiles exist.
         raise DataError(
-            "a numeric feature has values in rows of weight 0 only",
-            fix="name another weight, or leave such features out with feature_allowlist",
+            "a numeric feature has values only in rows of weight 0",
+            fix="name another weight, or exclude such features with feature_allowlist",
         ) from error
     dataset = merge_util.merge_dataset_feature_statistics(parts).datasets[0]
     dataset.name = name

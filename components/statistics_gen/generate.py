@@ -22,12 +22,13 @@ from components.statistics_gen.options import columns_named, stats_options, unkn
 def generate(
     examples: Artifact,
     output: Artifact,
+    *,
     schema: Artifact | None,
     splits: list[str],
     options: dict[str, Any],
     beam_pipeline_args: list[str] | None = None,
 ) -> None:
-    """Writes `Split-<name>/FeatureStats.pb` of the wanted splits; nothing unless all succeed.
+    """Writes `Split-<name>/FeatureStats.pb` of the chosen splits, or nothing if one fails.
 
     With Beam's pipeline options, TFDV computes in a Beam pipeline.
 
@@ -80,7 +81,7 @@ def _columns(options: tfdv.StatsOptions) -> list[str] | None:
 
 
 def _watched(batches: Iterable[pa.RecordBatch], seen: set[str], options: tfdv.StatsOptions) -> Iterator[pa.RecordBatch]:
-    """Notes the columns that pass; a weight has to be in every batch."""
+    """Records the columns of each batch; a weight must be in every batch."""
     weights = options.example_weight_map.all_weight_features()
     for batch in batches:
         seen.update(batch.schema.names)

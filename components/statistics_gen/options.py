@@ -16,7 +16,7 @@ from components.contract.errors import UserError
 from components.upstream.tfdv import get_generators
 
 SLICING_COLUMNS = "slicing_columns"
-"""Ours: columns to slice by, each on its own; TFDV's `slicing_config` does what is finer."""
+"""Our own option: columns to slice by, one at a time; TFDV's `slicing_config` can do more."""
 
 _ELSEWHERE = {
     "schema": "give the schema as the stage's input `schema`",
@@ -24,9 +24,9 @@ _ELSEWHERE = {
     "slice_functions": "use slicing_columns or slicing_config",
     "experimental_slice_functions": "use slicing_columns or slicing_config",
     "slicing_sqls": "TFDV 1.21 does not slice by SQL; use slicing_columns or slicing_config",
-    "infer_type_from_schema": "example_gen settles the types of CSV columns",
+    "infer_type_from_schema": "example_gen determines the types of CSV columns",
     "experimental_filter_read_paths": "leave it out: with feature_allowlist only those columns are read",
-    "per_feature_stats_config": "TFDV does not look at it; leave it out",
+    "per_feature_stats_config": "TFDV ignores it; leave it out",
 }
 
 
@@ -35,10 +35,10 @@ def stats_options(options: Mapping[str, Any], schema: schema_pb2.Schema | None =
 
     Args:
         options: TFDV's options by name, `slicing_config` as JSON, and `slicing_columns`.
-        schema: The schema that TFDV goes by.
+        schema: The schema that TFDV uses.
 
     Raises:
-        UserError: A name or a value is wrong; names the nearest name, or what is allowed.
+        UserError: A name or a value is wrong; suggests the nearest name, or the allowed ones.
     """
     types = _types()
     for name in options:
@@ -56,7 +56,7 @@ def stats_options(options: Mapping[str, Any], schema: schema_pb2.Schema | None =
 
 
 def columns_named(options: tfdv.StatsOptions) -> set[str]:
-    """The columns that the options name, and that the data should therefore have."""
+    """The columns that the options name, which the data must have."""
     sliced = [
         name
         for spec in (options.slicing_config.slicing_specs if options.slicing_config else ())
@@ -67,9 +67,9 @@ def columns_named(options: tfdv.StatsOptions) -> set[str]:
 
 
 def unknown_column(name: str, known: Iterable[str]) -> UserError:
-    """The error for a column that the data do not have."""
+    """The error for a column that is not in the data."""
     known = sorted(known)
-    return UserError(f"the statistics options name {name!r}, which is no column", fix=_nearest(name, known))
+    return UserError(f"the statistics options name {name!r}, which is not a column", fix=_nearest(name, known))
 
 
 def _types() -> dict[str, type]:
@@ -104,7 +104,7 @@ def _value(name: str, value: Any, kind: type) -> Any:
 
 
 def _typed(name: str, value: Any, kind: type) -> Any:
-    # Compiled pipelines hold every number as a double.
+    # Compiled pipelines store every number as a double.
     if kind is int and isinstance(value, float) and value.is_integer():
         return int(value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
@@ -145,7 +145,7 @@ def _with_columns(config: slicing_spec_pb2.SlicingConfig | None, columns: list[s
 
 
 def _check_allowlist(options: tfdv.StatsOptions) -> None:
-    """TFDV weighs and slices what the allowlist leaves over."""
+    """Checks that weights and slices use columns of the allowlist, because TFDV applies the allowlist first."""
     if options.feature_allowlist:
         for name in sorted(columns_named(options) - set(options.feature_allowlist)):
             raise UserError(

@@ -14,7 +14,7 @@ from tensorflow_data_validation.utils import schema_util, stats_util, top_k_uniq
 from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx_bsl.arrow import array_util
 
-_FEW = 1 << 18  # counted values that wait before they are summed: summing then costs little beside counting
+_FEW = 1 << 18  # counted values that are collected before they are summed, so that summing costs little
 
 
 class _Counts:
@@ -29,7 +29,7 @@ class _Counts:
         """Takes columns `value`, `count` and, where weighted, `weight`; values may repeat."""
         self._parts.append(part)
         self._waiting += part.num_rows
-        # As many again as are summed already: the sums together cost no more than twice the last.
+        # Waits for as many values as are summed already: all sums together cost at most twice the last one.
         if self._waiting > max(_FEW, self._distinct):
             self.table()
 
@@ -62,7 +62,7 @@ class TopValuesGenerator(tfdv.CombinerStatsGenerator):
     """Does what TFDV's TopKUniquesStatsGenerator does on Beam, as a combiner, with the same results.
 
     Source: tensorflow_data_validation/statistics/generators/top_k_uniques_stats_generator.py. One thing differs: a
-    feature that has no weight among others that have one gets no weighted values; TFDV counts batches there.
+    feature without a weight, among features with one, gets no weighted values; TFDV counts batches there.
     """
 
     def __init__(self, options: tfdv.StatsOptions) -> None:

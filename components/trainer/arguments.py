@@ -1,4 +1,4 @@
-"""The stage's inputs as TFX's trainer hands them to `run_fn`.
+"""The stage's inputs as TFX's trainer passes them to `run_fn`.
 
 Source: tfx 1.21, `tfx/components/trainer/executor.py` and `fn_args_utils.py`.
 """
@@ -23,7 +23,7 @@ def _patterns(examples: Artifact, splits: list[str]) -> list[str]:
 
 
 def _require_readable(examples: Artifact, splits: set[str]) -> None:
-    """TFX's readers, and those of modules, pass over what is no tf.Example in a record."""
+    """Checks that records are tf.Examples, because TFX's readers, and those of modules, silently skip other records."""
     if payload_format(examples) == TF_EXAMPLE:
         for split in sorted(splits):
             for file in split_files(examples, split):
@@ -31,7 +31,7 @@ def _require_readable(examples: Artifact, splits: set[str]) -> None:
 
 
 def _saved_model(model: Artifact | None) -> str | None:
-    """The SavedModel of an artifact; none in an empty one, as the baseline step leaves it before the first push."""
+    """The SavedModel of an artifact; None if it is empty, as the baseline stage leaves it before the first push."""
     folder = model and model.path / SERVING_DIR
     return str(folder) if folder and folder.is_dir() else None
 

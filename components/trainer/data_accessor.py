@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _reader(file_pattern: str | list[str], schema: Any) -> Any:
-    # Beam comes in with it, so it is imported where tf.Examples are read.
+    # It imports Beam, so it is imported only where tf.Examples are read.
     from tfx_bsl.tfxio.tf_example_record import TFExampleRecord
 
     return TFExampleRecord(file_pattern, schema=schema, telemetry_descriptors=["Trainer"])
@@ -31,13 +31,13 @@ def _tf_example_batches(file_pattern: str | list[str], options: Any, schema: Any
 
 
 def data_accessor(payload_format: str) -> DataAccessor:
-    """The factories that read files of a payload format; a `data_view_decode_fn` belongs to neither of the two.
+    """The factories that read files of a payload format; neither format has a `data_view_decode_fn`.
 
     Raises:
-        UserError: It is one that is not trained on.
+        UserError: The trainer does not support the format.
     """
     if payload_format == PARQUET:
         return DataAccessor(parquet_dataset.tf_dataset, parquet_dataset.record_batches)
     if payload_format != TF_EXAMPLE:
-        raise UserError(f"nothing is trained on {payload_format} examples", fix="pass them through transform first")
+        raise UserError(f"the trainer does not read {payload_format} examples", fix="pass them through transform first")
     return DataAccessor(_tf_example_dataset, _tf_example_batches)

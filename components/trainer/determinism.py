@@ -1,4 +1,4 @@
-"""Seeds, and TensorFlow's deterministic ops: what makes one training like the next."""
+"""Seeds and TensorFlow's deterministic ops, which make training repeatable."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from components.upstream.tensorflow import (
 
 _KERAS = ("tf_keras", "keras")
 _HIGHEST_SEED = 2**32 - 1  # NumPy's bound
-_MEND = "give what draws numbers a seed, or train with deterministic=False; the model's bytes then differ each time"
+_FIX = "give a seed to the op that draws random numbers, or set deterministic=False: the model then differs each time"
 
 
 def require_seed(seed: int) -> None:
-    """Refuses a number that is no seed for Python, NumPy and TensorFlow alike.
+    """Refuses a number that Python, NumPy or TensorFlow does not accept as a seed.
 
     Raises:
         UserError: It is negative or too large.
@@ -37,7 +37,7 @@ def require_seed(seed: int) -> None:
 def set_seeds(seed: int) -> None:
     """Seeds Python's random, NumPy, TensorFlow, and each generation of Keras that is loaded.
 
-    One that is loaded later takes its seeds from Python's random, with the same results.
+    A Keras that is loaded later takes its seeds from Python's random, with the same results.
     """
     random.seed(seed)
     np.random.seed(seed)
@@ -49,17 +49,17 @@ def set_seeds(seed: int) -> None:
 
 @contextmanager
 def deterministic_training(enabled: bool) -> Iterator[None]:
-    """While the block runs, TensorFlow's ops give the same for the same, in the same order, or refuse to run.
+    """While the block runs, TensorFlow's ops are deterministic, or refuse to run.
 
     Raises:
-        UserError: One refused, with how to fix it.
+        UserError: An op refused to run; has the fix.
     """
     with _deterministic_ops() if enabled else nullcontext(), _ordered_variables() if enabled else nullcontext():
         try:
             yield
         except UserError as error:
             if enabled and "determinis" in str(error.__cause__).lower():
-                raise UserError(error.what, fix=_MEND) from error
+                raise UserError(error.what, fix=_FIX) from error
             raise
 
 
@@ -76,10 +76,10 @@ def _deterministic_ops() -> Iterator[None]:
 
 @contextmanager
 def _ordered_variables() -> Iterator[None]:
-    """While the block runs, functions know their variables in the order in which these were made.
+    """While the block runs, functions list their variables in the order of creation.
 
-    TensorFlow (2.21, `framework/func_graph.py`) takes them from a set, in the order of their addresses in memory, and
-    Keras' `model.export` saves them so.
+    TensorFlow (2.21, `framework/func_graph.py`) takes them from a set, in the order of their memory addresses, and
+    Keras' `model.export` saves them in that order.
     """
     original = FuncGraph.variables
 
@@ -94,7 +94,7 @@ def _ordered_variables() -> Iterator[None]:
 
 
 def _number(variable: Any) -> tuple[int, str]:
-    """The number of a variable, counted by TensorFlow as it makes things: the end of its unique name."""
+    """The number at the end of a variable's unique name, which TensorFlow counts up."""
     name = unique_name(variable)
     end = name.rpartition("_")[2]
     return int(end) if end.isdigit() else -1, name

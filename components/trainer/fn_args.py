@@ -1,7 +1,7 @@
 """What a `run_fn` receives: TFX's FnArgs, field for field, without TFX's import.
 
 Source: tfx 1.21, `tfx/components/trainer/fn_args_utils.py`. Modules that annotate `run_fn(fn_args: FnArgs)` with TFX's
-own class take this one as well; a test holds the two together.
+own class accept this one as well; a test compares the two.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from tfx_bsl.tfxio.dataset_options import RecordBatchesOptions, TensorFlowDatase
 
 from components.contract.errors import UserError
 from components.trainer.rows import ParquetRows, drops_final_batch, epochs
-from components.trainer.tensors import Packed, TensorLayout
+from components.trainer.rows_to_tensors import Packed, TensorLayout
 
 RESIDENT_BYTES = 512 * 2**20
 """The size of a split as Arrow columns up to which it is held in memory (packed it takes about half)."""
@@ -28,11 +28,11 @@ def record_batches(
 ) -> Iterator[pa.RecordBatch]:
     """Batches of rows in TFXIO's form, with the schema's columns or, without one, those of the files."""
     rows = ParquetRows(file_pattern, TensorLayout(schema).arrow_schema if schema else None)
-    # NumPy's global numbers are those that the trainer's seed fixes.
+    # The trainer's seed fixes NumPy's global random numbers.
     seed = np.random.randint(2**32) if options.shuffle_seed is None else options.shuffle_seed
     for block in rows.blocks(options, seed):
         for start in range(0, block.num_rows, options.batch_size):
-            # Taken, not sliced: tfx_bsl does not read slices.
+            # `take`, because tfx_bsl does not read slices.
             yield block.take(np.arange(start, min(start + options.batch_size, block.num_rows)))
 
 
@@ -43,7 +43,7 @@ def tf_dataset(
 
     Raises:
         UserError: There is no schema, or no such label in it.
-        DataError: The files do not hold what the schema says.
+        DataError: The files do not match the schema.
     """
     if schema is None:
         raise UserError("tf_dataset_factory was called without a schema", fix="give it the schema of the examples")
@@ -71,7 +71,7 @@ def _taking(layout: TensorLayout, label_key: str | None) -> Take:
 
 
 def _packed(rows: ParquetRows, layout: TensorLayout) -> Packed | None:
-    """All rows, or None where they are too many for memory."""
+    """All rows, or None if they do not fit in memory."""
     size, parts = 0, []
     for group in rows.groups():
         size += group.nbytes
@@ -112,7 +112,7 @@ def _streamed(
 
 
 def _generated(generator: Callable[[int], Any], options: TensorFlowDatasetOptions, signature: Any) -> tf.data.Dataset:
-    """What a generator yields, seeded anew whenever the dataset is iterated, as TensorFlow's own shuffling is."""
+    """A dataset of a generator, with a new seed for each iteration, like TensorFlow's own shuffling."""
     seeds = tf.data.Dataset.random(options.shuffle_seed, rerandomize_each_iteration=True).take(1)
     return seeds.flat_map(
         lambda seed: tf.data.Dataset.from_generator(generator, args=(seed,), output_signature=signature)

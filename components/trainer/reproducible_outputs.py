@@ -1,4 +1,4 @@
-"""What a run_fn wrote, as bytes that depend on the model and on nothing else; and what stands in the way of that."""
+"""Rewrites the outputs of a run_fn so that their bytes depend on the model only, and says why if that fails."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_NAMED = 3
 def settle(model: Artifact, model_run: Artifact, deterministic: bool) -> None:
     """Makes a model's SavedModels and its logs reproducible, and says in their metadata whether they are.
 
-    `deterministic` is 1 or 0, as TFX marks; `not_deterministic` says why where it is 0.
+    `deterministic` is 1 or 0, as TFX marks; if it is 0, `not_deterministic` gives the reason.
     """
     if not deterministic:
         _describe(model, ["deterministic is off"])
@@ -42,7 +42,7 @@ def _general_objections() -> Iterator[str]:
 
 
 def _settled_models(folder: Path) -> Iterator[str]:
-    """Rewrites every SavedModel in a folder; yields what is not made reproducible, and why."""
+    """Rewrites every SavedModel in a folder; yields what could not be made reproducible, and why."""
     models = [file.parent for file in sorted(folder.rglob("saved_model.pb"))]
     known: set[Path] = set()
     for found in models:

@@ -1,4 +1,4 @@
-"""Rows of Parquet files by row groups, in TFXIO's form: whole where they are few, else as a stream of blocks."""
+"""Rows of Parquet files by row groups, in TFXIO's form: all at once if they fit in memory, else a stream of blocks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from components.data.column_names import require_distinct
 from components.data.examples import to_tfxio_form
 
 BLOCK_ROWS = 10_000
-"""Rows a block, at least, where they are not shuffled."""
+"""The least number of rows of a block, if rows are not shuffled."""
 
 
 class ParquetRows:
@@ -50,12 +50,12 @@ class ParquetRows:
     def blocks(self, options: Any, seed: int) -> Iterator[pa.RecordBatch]:
         """The rows of one or more epochs in blocks, each but the last a whole number of batches.
 
-        Batches run on from one epoch into the next. Shuffled, the row groups come in random order, and the rows in
-        random order out of a pool of at least `shuffle_buffer_size` rows.
+        Batches continue from one epoch into the next. If shuffled, row groups come in random order, and rows in random
+        order from a pool of at least `shuffle_buffer_size` rows.
 
         Args:
             options: TFX's TensorFlowDatasetOptions or RecordBatchesOptions.
-            seed: Of the shuffling.
+            seed: The seed of the shuffling.
         """
         rng = np.random.default_rng(seed)
         pool_rows = max(options.shuffle_buffer_size if options.shuffle else BLOCK_ROWS, options.batch_size)
@@ -91,13 +91,13 @@ class ParquetRows:
 
 
 def epochs(options: Any) -> Iterator[int]:
-    """The numbers of the epochs that TFX's options ask for; without end for None or a negative number."""
+    """The numbers of the epochs that TFX's options ask for; endless for None or a negative number."""
     endless = options.num_epochs is None or options.num_epochs < 0
     return itertools.count() if endless else iter(range(options.num_epochs))
 
 
 def drops_final_batch(options: Any) -> bool:
-    """Whether every batch is full, which holds as well where the rows have no end."""
+    """Whether every batch is full, which is also true if the rows are endless."""
     return options.drop_final_batch or options.num_epochs is None
 
 
@@ -130,7 +130,7 @@ def _column(rows: pa.RecordBatch, field: pa.Field, path: str) -> pa.Array:
             f"the column {field.name!r} in {path} is {column.type}, the schema says {field.type}",
             fix="train with the schema of these examples (transformed ones have their own)",
         )
-    # Parquet calls the values of a list "element", Arrow "item", and parts of tfx_bsl tell the two apart.
+    # Parquet calls the values of a list "element", Arrow "item", and parts of tfx_bsl distinguish the two.
     return column.cast(field.type)
 
 

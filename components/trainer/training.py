@@ -1,4 +1,4 @@
-"""The call of a user's run_fn, and what it must have left behind."""
+"""The call of a user's run_fn, and the check of what it saved."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from components.trainer.fn_args import FnArgs
 from components.user_code import user_modules
 
 _NO_RECORD = re.compile("corrupted record|inflate\\(\\)")
-"""What TensorFlow says of a file that holds no TFRecords."""
+"""TensorFlow's message about a file that has no TFRecords."""
 _NAME_THE_FORMAT = (
     'the examples are Parquet: set payload_format="tf_example" in ExampleGen, which Transform keeps; or read them '
     "through fn_args.data_accessor"
@@ -28,9 +28,9 @@ _NAME_THE_FORMAT = (
 
 @contextmanager
 def _all_or_nothing(folders: list[Path]) -> Iterator[None]:
-    """Makes the folders anew, and removes them with what is in them where the block raises."""
+    """Creates the folders empty, and removes them with their content if the block raises."""
     for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)  # what a killed run left would pass for this one's
+        shutil.rmtree(folder, ignore_errors=True)  # else the files of a killed run would pass for this one's
         folder.mkdir(parents=True)
     try:
         yield
@@ -41,7 +41,7 @@ def _all_or_nothing(folders: list[Path]) -> Iterator[None]:
 
 
 def _devices() -> str:
-    """What TensorFlow will train on; a GPU's memory is taken as it is needed, so that stages can share one."""
+    """The devices that TensorFlow trains on. GPU memory is allocated as needed, so that stages can share a GPU."""
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
@@ -50,7 +50,7 @@ def _devices() -> str:
 
 @contextmanager
 def _explaining_records(fn_args: FnArgs) -> Iterator[None]:
-    """Says what to do where a module opens as TFRecords what is Parquet."""
+    """Explains the fix if a module opens Parquet files as TFRecords."""
     try:
         yield
     except UserError as error:
@@ -62,14 +62,14 @@ def _explaining_records(fn_args: FnArgs) -> Iterator[None]:
 
 
 def _refuse_keras_alone(saved: Path) -> None:
-    """Refuses what only Keras reads: no stage behind this one does, and no server."""
+    """Refuses a model that only Keras can read: the later stages and the server cannot."""
     files = sorted(file for file in saved.parent.rglob("*") if file.is_file())
     only_weights = all(file.suffix in (".h5", ".hdf5") for file in files)
     keras = files if only_weights else [file for file in files if file.suffix == ".keras"]
     if keras and not any((saved / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt")):
         raise UserError(
-            f"run_fn saved {keras[0]}, a file of Keras, and no SavedModel, which is what is judged, pushed and served",
-            fix="end it with model.export(fn_args.serving_model_dir); the file of Keras may lie beside that",
+            f"run_fn saved {keras[0]}, a Keras file, but no SavedModel, which evaluation, pushing and serving need",
+            fix="end it with model.export(fn_args.serving_model_dir); the Keras file may stay beside it",
         )
 
 
@@ -83,7 +83,7 @@ def _require_model(saved: Path) -> None:
 
 
 def _require_numbers(saved: Path) -> None:
-    """A loss that is NaN leaves NaN in every weight that it trained; an infinity may be meant."""
+    """Refuses NaN, which a NaN loss leaves in every trained weight; infinities may be intended."""
     if not (saved / "variables" / "variables.index").exists():
         return
     reader = tf.train.load_checkpoint(str(saved / "variables" / "variables"))
@@ -106,12 +106,12 @@ def train(module: str, fn_args: FnArgs, folders: list[Path], seed: int, determin
     Args:
         module: The module, by import path or file.
         fn_args: The argument of `run_fn`.
-        folders: Made before the call; removed where it fails.
-        seed: Of all random numbers.
-        deterministic: Whether TensorFlow may run only what gives the same every time.
+        folders: Created before the call; removed if it fails.
+        seed: The seed of all random numbers.
+        deterministic: Whether TensorFlow may run deterministic ops only.
 
     Raises:
-        UserError: There is no run_fn, it raised, it saved no model, or the model holds NaN; or the seed is none.
+        UserError: There is no run_fn, it raised, it saved no model, or the model contains NaN; or the seed is invalid.
     """
     require_seed(seed)
     set_seeds(seed)
@@ -120,7 +120,7 @@ def train(module: str, fn_args: FnArgs, folders: list[Path], seed: int, determin
     started = time.monotonic()
     with _all_or_nothing(folders):
         with deterministic_training(deterministic), _explaining_records(fn_args):
-            # Once more: how many numbers an import draws depends on what was imported before.
+            # Again, because the number of random numbers that an import draws depends on earlier imports.
             set_seeds(seed)
             user_modules.call(run_fn, fn_args)
         saved = Path(fn_args.serving_model_dir)

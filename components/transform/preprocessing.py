@@ -17,13 +17,13 @@ _NAME = "preprocessing_fn"
 def load_preprocessing_fn(module: str, custom_config: Mapping[str, Any]) -> PreprocessingFn:
     """A module's `preprocessing_fn` as a function of its inputs alone; a Beam worker loads it from the module itself.
 
-    Called, it raises UserError for whatever the user's code raises, and where it returns anything but tensors by name.
+    A call raises UserError for any exception of the user's code, and if it returns anything but tensors by name.
     """
     return _Preprocessing(module, custom_config, user_modules.load(module, _NAME))
 
 
 def config_arguments(function: Callable[..., Any], custom_config: Mapping[str, Any]) -> dict[str, Any]:
-    """`custom_config` for a function that takes an argument of that name, as TFX hands it over; else nothing."""
+    """`custom_config` for a function that takes an argument of that name, as TFX passes it; else nothing."""
     return {"custom_config": dict(custom_config)} if "custom_config" in inspect.signature(function).parameters else {}
 
 

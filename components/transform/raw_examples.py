@@ -24,7 +24,7 @@ from components.data.examples import Piece, read_batches, read_piece
 Representations = Mapping[str, schema_pb2.TensorRepresentation]
 
 BATCH_ROWS = 30_000
-"""Rows a batch: a call of TensorFlow costs the same for few rows as for many; beyond this only memory grows."""
+"""Rows of a batch. A call of TensorFlow costs the same for few rows as for many; larger batches only take memory."""
 
 _TYPE_NAMES = {pa.int64(): "INT", pa.float32(): "FLOAT", pa.large_binary(): "BYTES"}
 
@@ -33,7 +33,7 @@ def read_schema(artifact: Artifact) -> schema_pb2.Schema:
     """The schema of a Schema artifact.
 
     Raises:
-        UserError: It is not a schema in text form; names the line.
+        UserError: It is not a schema in text form; the message names the line.
     """
     path = artifact.path / "schema.pbtxt"
     try:
@@ -44,7 +44,7 @@ def read_schema(artifact: Artifact) -> schema_pb2.Schema:
 
 @dataclass(frozen=True)
 class TensorBatch:
-    """Tensors by name, and where their rows lie, for errors."""
+    """Tensors by name, and the place of their rows, for errors."""
 
     tensors: Mapping[str, Any]
     where: str
@@ -79,7 +79,7 @@ class RawExamples:
             specs = TensorAdapter(_adapter_config(self.schema, self._representations)).TypeSpecs()
         except ValueError as error:
             raise UserError(f"the schema does not describe tensors: {error}", fix="correct schema.pbtxt") from error
-        # Representations come from a map of a proto, which has no order.
+        # Representations come from a proto map, which has no order.
         return dict(sorted(specs.items()))
 
     @property
@@ -174,7 +174,7 @@ class RawExamples:
         return TensorBatch(tensors, f"rows {first_row} to {first_row + batch.num_rows - 1} of {source}")
 
     def _length_error(self, batch: pa.RecordBatch, source: str, first_row: int) -> DataError | None:
-        """Names the first row whose number of values is not that of its dense tensor."""
+        """Finds the first row whose number of values is not that of its dense tensor."""
         for name, representation in self.adapter_config.tensor_representations.items():
             if representation.HasField("dense_tensor"):
                 size = math.prod(dim.size for dim in representation.dense_tensor.shape.dim)
@@ -212,7 +212,7 @@ def _type_name(kind: pa.DataType) -> str:
 
 
 def _first_of_other_length(column: pa.Array, size: int) -> tuple[int, int]:
-    """The first row that has not this many values, and how many it has; row -1 where there is none."""
+    """The first row with another number of values, and this number; row -1 if there is none."""
     lengths = pc.fill_null(pc.list_value_length(column), 0)
     row = pc.index(pc.not_equal(lengths, size), True).as_py()
     return row, lengths[row].as_py() if row >= 0 else size

@@ -14,8 +14,9 @@ import pyarrow as pa
 import tensorflow_transform as tft
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 
-from components.contract.artifacts import Artifact, Examples, whole_folder
+from components.contract.artifacts import Artifact, Examples
 from components.contract.errors import UserError
+from components.contract.files import whole_folder
 from components.data.beam_engine import uses_beam
 from components.data.examples import PAYLOAD_FORMATS, SplitWriter, describe, require_splits, written_format
 from components.reproducible.saved_model import make_reproducible
@@ -27,7 +28,7 @@ from components.transform.preprocessing import PreprocessingFn, load_preprocessi
 from components.transform.raw_examples import RawExamples, read_schema
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """The stage's parameters; its docstring describes them."""
 
@@ -41,7 +42,7 @@ class Settings:
     beam_pipeline_args: list[str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Task:
     """What to do with which rows, and the folders to write in.
 
@@ -49,7 +50,7 @@ class _Task:
         preprocessing_fn: The user's function.
         first: Its first trace.
         rows: The rows, with the features that it looks at.
-        analyzed: The splits to analyse.
+        analyzed: The splits to analyze.
         transformed: The splits to transform.
         graph: The folder of the TransformGraph.
         target: Where the transformed rows go.
@@ -83,7 +84,7 @@ def run(
     written_format = _written_format(examples, settings.payload_format)
     raw = RawExamples(examples, read_schema(schema))
     preprocessing_fn = load_preprocessing_fn(settings.module, settings.custom_config)
-    # Workers on other machines see where the outputs go, but not this one's temporary folder.
+    # Workers on other machines see the output folders, but not this machine's temporary folder.
     shared = {"dir": transform_graph.path.parent, "prefix": ".transform-"} if on_beam else {"prefix": "transform-"}
     with (
         tempfile.TemporaryDirectory(**shared) as scratch,
@@ -92,15 +93,15 @@ def run(
     ):
         first = trace(preprocessing_fn, raw.specs, Path(scratch))
         task = _Task(
-            preprocessing_fn,
-            first,
-            raw.of(first.used_inputs()),
-            analyzed,
-            splits,
-            graph,
-            Examples(target),
-            written_format,
-            Path(scratch),
+            preprocessing_fn=preprocessing_fn,
+            first=first,
+            rows=raw.of(first.used_inputs()),
+            analyzed=analyzed,
+            transformed=splits,
+            graph=graph,
+            target=Examples(target),
+            written_format=written_format,
+            scratch=Path(scratch),
         )
         transform_graph.metadata["analysis"] = _on_beam(task, settings) if on_beam else _directly(task, settings)
     describe(transformed_examples, splits, written_format)
@@ -108,7 +109,7 @@ def run(
 
 def _analyzed_splits(examples: Artifact, wanted: list[str]) -> list[str]:
     if not wanted:
-        raise UserError("analyze_splits is empty", fix="name the splits to analyse, such as ['train']")
+        raise UserError("analyze_splits is empty", fix="name the splits to analyze, such as ['train']")
     return require_splits(examples, wanted)
 
 
@@ -125,7 +126,7 @@ def _complete_graph(task: _Task) -> None:
 
 
 def _directly(task: _Task, settings: Settings) -> str:
-    """Does the work batch by batch in this process; returns how the analysis was done."""
+    """Does the work batch by batch in this process; returns which engine analyzed the data."""
     way = _analyze(task)
     _complete_graph(task)
     transformed = _written(task)
@@ -138,17 +139,26 @@ def _directly(task: _Task, settings: Settings) -> str:
 
 def _analyze(task: _Task) -> str:
     try:
-        analysis.analyze(task.preprocessing_fn, task.first, task.rows, task.analyzed, task.graph, task.scratch)
+        analysis.analyze(
+            task.preprocessing_fn,
+            first=task.first,
+            used=task.rows,
+            splits=task.analyzed,
+            graph=task.graph,
+            scratch=task.scratch,
+        )
     except NotDirectError as node:
         reason = f"{node} is not evaluated directly"
     else:
-        print("transform: analysed directly, without Beam", flush=True)
+        print("transform: analyzed directly, without Beam", flush=True)
         return "direct"
     # Beam takes seconds to import.
     from components.transform.beam import analysis as beam_analysis
 
-    print(f"transform: analysed by TFT on Beam, because {reason}", flush=True)
-    beam_analysis.analyze(task.preprocessing_fn, task.rows, task.analyzed, task.graph, task.scratch)
+    print(f"transform: analyzed by TFT on Beam, because {reason}", flush=True)
+    beam_analysis.analyze(
+        task.preprocessing_fn, raw=task.rows, splits=task.analyzed, graph=task.graph, scratch=task.scratch
+    )
     return "beam"
 
 
@@ -187,14 +197,27 @@ def _on_beam(task: _Task, settings: Settings) -> str:
     update = statistics.load_options_updater(settings.module, settings.custom_config)
     options = statistics.options_before(task.rows.schema, update) if counted else None
     before = beam_analysis.analyze(
-        task.preprocessing_fn, task.rows, task.analyzed, task.graph, task.scratch, arguments, options
+        task.preprocessing_fn,
+        raw=task.rows,
+        splits=task.analyzed,
+        graph=task.graph,
+        scratch=task.scratch,
+        beam_pipeline_args=arguments,
+        options=options,
     )
     _complete_graph(task)
     if before:
         statistics.write_before(before, options, task.graph)
     options = statistics.options_after(task.graph, update) if counted else None
     after = beam_application.transform(
-        task.rows, task.graph, task.target, task.transformed, task.written_format, task.scratch, arguments, options
+        task.rows,
+        graph=task.graph,
+        target=task.target,
+        splits=task.transformed,
+        written_format=task.written_format,
+        scratch=task.scratch,
+        beam_pipeline_args=arguments,
+        options=options,
     )
     if after:
         statistics.write_after(after, options, task.graph)

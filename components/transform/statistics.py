@@ -22,10 +22,10 @@ _UPDATER = "stats_options_updater_fn"
 
 
 def load_options_updater(module: str, custom_config: Mapping[str, Any]) -> UpdateOptions:
-    """The module's `stats_options_updater_fn`, TFX's hook for statistics options; without one they stay as they are."""
+    """The module's `stats_options_updater_fn`, TFX's hook for statistics options; without it they stay unchanged."""
     if _UPDATER not in user_modules.functions(module):
         return lambda _, options: options
-    # TFX takes seconds to import; only a module that was written for it needs its enum.
+    # TFX takes seconds to import, and only modules that were written for it need its enum.
     from tfx.components.transform.stats_options_util import StatsType
 
     function = user_modules.load(module, _UPDATER)
@@ -34,7 +34,7 @@ def load_options_updater(module: str, custom_config: Mapping[str, Any]) -> Updat
 
 
 def options_before(schema: schema_pb2.Schema, update: UpdateOptions) -> tfdv.StatsOptions:
-    """TFDV's options for the analysed rows, by the raw schema."""
+    """TFDV's options for the analyzed rows, by the raw schema."""
     return update("PRE_TRANSFORM", tfdv.StatsOptions(schema=schema, experimental_use_sketch_based_topk_uniques=True))
 
 
@@ -61,7 +61,7 @@ def write_before(computed: Statistics, options: tfdv.StatsOptions, graph: Path) 
 
 
 def write_after(computed: Statistics, options: tfdv.StatsOptions, graph: Path) -> None:
-    """Writes `post_transform_feature_stats`, and what is odd about the transformed rows."""
+    """Writes `post_transform_feature_stats`, and the anomalies of the transformed rows."""
     path = graph / tft.TFTransformOutput.POST_TRANSFORM_FEATURE_STATS_PATH
     _write(computed, options, path)
     if options.schema is not None:

@@ -13,12 +13,12 @@ from typer.core import TyperCommand
 
 from components.contract.errors import UserError
 from components.user_code import custom_op_loading
-from taxiway.serving import flags, quiet
+from taxiway.serving import flags, tensorflow_import
 
 if TYPE_CHECKING:
+    from taxiway.network.tls import Tls
     from taxiway.serving.model.batching import Batching
     from taxiway.serving.model.model_config import ModelSettings
-    from taxiway.serving.server import Tls
 
 
 class ServeCommand(TyperCommand):
@@ -32,90 +32,102 @@ class ServeCommand(TyperCommand):
 
 def serve_command(
     base_path: Annotated[
-        Path | None, typer.Argument(metavar="FOLDER", help="A pushed model: its sub-folders are versions.")
+        Path | None, typer.Argument(metavar="FOLDER", help="Folder of a pushed model; its subfolders are versions.")
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="TF Serving's model config; read anew when it changes."),
+        typer.Option(metavar="FILE", help="TF Serving model config file; reloaded when it changes."),
     ] = None,
-    model_name: Annotated[str, typer.Option(metavar="NAME", help="The model's name; the folder's by default.")] = "",
-    port: Annotated[int, typer.Option(help="The gRPC port; 0 for any free one.")] = 8500,
-    rest_port: Annotated[int, typer.Option(help="The REST port; 0 for any free one.")] = 8501,
-    host: Annotated[str, typer.Option(help="Where to listen; other machines reach 0.0.0.0.")] = "127.0.0.1",
+    model_name: Annotated[str, typer.Option(metavar="NAME", help="Model name; default: the folder's name.")] = "",
+    port: Annotated[int, typer.Option(help="gRPC port; 0 picks a free one.")] = 8500,
+    rest_port: Annotated[int, typer.Option(help="REST port; 0 picks a free one.")] = 8501,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 accepts requests from other machines.")
+    ] = "127.0.0.1",
     enable_batching: Annotated[
-        bool, typer.Option("--enable-batching", help="Requests share calls of the model.")
+        bool,
+        typer.Option("--enable-batching", help="Combine requests that arrive together into one call of the model."),
     ] = False,
     batching_parameters_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="TF Serving's batching parameters.")
+        Path | None, typer.Option(metavar="FILE", help="TF Serving batching parameters file.")
     ] = None,
     monitoring_config_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="TF Serving's monitoring config: where metrics are.")
+        Path | None, typer.Option(metavar="FILE", help="TF Serving monitoring config file: the path of the metrics.")
     ] = None,
     per_model_batching: Annotated[
         bool,
         typer.Option(
-            "--per-model-batching", help="Each version batches as its batching_params.pbtxt says; not without one."
+            "--per-model-batching",
+            help="Use the batching_params.pbtxt of each version; versions without one are not batched.",
         ),
     ] = False,
     verify: Annotated[
         bool | None,
         typer.Option(
             "--verify/--no-verify",
-            help="Load only what has the content of its provenance.json; by default, what has none is loaded too.",
+            help="Load only versions whose files match their provenance.json; default: those without one as well.",
         ),
     ] = None,
     public_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Load only what the holder of this key's other half has signed.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Load only versions signed with the private key that belongs to this public key."
+        ),
     ] = None,
-    tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="The server's certificate.")] = None,
-    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key.")] = None,
-    tls_client_ca: Annotated[Path | None, typer.Option(metavar="FILE", help="Who signs clients' certificates.")] = None,
+    tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Server certificate, PEM.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Private key of the certificate.")] = None,
+    tls_client_ca: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="CA certificates for clients; clients without a certificate are refused."),
+    ] = None,
     grpc_socket: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A Unix socket where gRPC is answered too.")
+        Path | None, typer.Option(metavar="FILE", help="Unix socket to serve gRPC on as well.")
     ] = None,
     grpc_argument: Annotated[
-        list[str], typer.Option(metavar="NAME=VALUE", help="A channel argument of gRPC's server; may be repeated.")
+        list[str], typer.Option(metavar="NAME=VALUE", help="gRPC channel argument of the server; repeatable.")
     ] = [],  # noqa: B006 (typer reads it)
     poll_seconds: Annotated[
-        float, typer.Option(help="How often versions are looked for; 0 looks once, at the start.", min=0)
+        float, typer.Option(help="Seconds between checks for new versions; 0 checks once, at the start.", min=0)
     ] = 1.0,
     reload_root: Annotated[
         list[Path],
         typer.Option(
             metavar="FOLDER",
-            help="Clients may name base paths in it (HandleReloadConfigRequest); may be repeated. By default, only in "
-            "those that are served at the start.",
+            help="Folder in which clients may choose base paths (HandleReloadConfigRequest); repeatable. Default: the "
+            "base paths served at the start.",
         ),
     ] = [],  # noqa: B006 (typer reads it)
     allow_labels_of_unavailable_versions: Annotated[
         bool,
         typer.Option(
-            "--allow-labels-of-unavailable-versions", help="A new label may name a version that is not there yet."
+            "--allow-labels-of-unavailable-versions",
+            help="Allow a new label to point to a version that is not available yet.",
         ),
     ] = False,
     custom_ops: Annotated[
         list[str],
         typer.Option(
             metavar="MODULE|FILE.so",
-            help="Operations that a model has and TensorFlow has not, such as tensorflow_text's; may be repeated.",
+            help="Library of custom ops that models need, such as tensorflow_text; repeatable.",
         ),
     ] = [],  # noqa: B006 (typer reads it)
     saved_model_tags: Annotated[
-        str, typer.Option(metavar="TAG,...", help="Which graph of a SavedModel is served.")
+        str, typer.Option(metavar="TAG,...", help="Tags of the SavedModel graph to serve.")
     ] = "serve",
     rest_timeout_seconds: Annotated[
-        float, typer.Option(help="How long a REST request may take, and its body stand still.", min=0.001)
+        float, typer.Option(help="Timeout of a REST request, and of reading its body while no data arrives.", min=0.001)
     ] = 30.0,
     cors: Annotated[
-        bool, typer.Option("--cors", help="REST answers may be read by the pages of any web site.")
+        bool, typer.Option("--cors", help="Send CORS headers that allow pages of any site to call the REST API.")
     ] = False,
-    max_request_mb: Annotated[int, typer.Option(help="The largest request, in MiB.", min=1, max=2047)] = 64,
+    max_request_mb: Annotated[int, typer.Option(help="Maximum request size in MiB.", min=1, max=2047)] = 64,
     tensorflow_intra_op_parallelism: Annotated[
-        int, typer.Option(metavar="N", help="Threads of one operation of a model; 0 for TensorFlow's choice.", min=0)
+        int, typer.Option(metavar="N", help="Threads per TensorFlow operation; 0 lets TensorFlow choose.", min=0)
     ] = 0,
-    max_waiting: Annotated[int, typer.Option(help="The most requests of a version that wait for it.", min=1)] = 1000,
+    max_waiting: Annotated[int, typer.Option(help="Maximum number of queued requests per version.", min=1)] = 1000,
     address_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where to write the addresses: gRPC, then REST.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the addresses to this file: gRPC, then REST, one per line."),
     ] = None,
 ) -> None:
     """Serve pushed models over TF Serving's gRPC and REST APIs."""
@@ -123,7 +135,8 @@ def serve_command(
     tls = _tls(tls_cert, tls_key, tls_client_ca)
     if public_key and not public_key.is_file():
         raise UserError(f"there is no file {public_key}", fix="name a public key in PEM form")
-    quiet.import_tensorflow()
+    _require_one_source(base_path, config, model_name)
+    tensorflow_import.import_quietly()
     models = _models(base_path, config, model_name)
     custom_op_loading.load(custom_ops)
 
@@ -156,24 +169,31 @@ def serve_command(
     server.run(settings, address_file)
 
 
-def _models(base_path: Path | None, config: Path | None, name: str) -> list[ModelSettings]:
+def _require_one_source(base_path: Path | None, config: Path | None, name: str) -> None:
+    """Refuses a wrong folder or combination of options before the import of TensorFlow, which takes seconds."""
     if (base_path is None) == (config is None):
-        raise UserError("what is to be served?", fix="name the folder of a pushed model, or --config FILE")
-    from taxiway.serving.model import model_config
-
-    if config:
-        if name:
-            raise UserError(f"both {config} and --model-name name the model", fix="leave one out")
-        return model_config.load(config)
-    assert base_path is not None
+        raise UserError("no model to serve", fix="give either the folder of a pushed model or --config FILE")
+    if config and name:
+        raise UserError(f"--model-name cannot be used with --config {config}", fix="remove one of them")
+    if base_path is None:
+        return
     folder = base_path.resolve()
     if not folder.is_dir():
         raise UserError(f"there is no folder {base_path}", fix="name the folder that a run pushed to")
     if (folder / "saved_model.pb").is_file():
         raise UserError(
-            f"{base_path} is a version, not the folder of versions",
+            f"{base_path} is a version, not a folder of versions",
             fix=f"serve the folder above it, {folder.parent}",
         )
+
+
+def _models(base_path: Path | None, config: Path | None, name: str) -> list[ModelSettings]:
+    from taxiway.serving.model import model_config
+
+    if config:
+        return model_config.load(config)
+    assert base_path is not None
+    folder = base_path.resolve()
     return [model_config.ModelSettings(name or folder.name, folder)]
 
 
@@ -183,7 +203,8 @@ def _grpc_arguments(given: list[str]) -> dict[str, int | str]:
         name, equals, value = text.partition("=")
         if not (name and equals):
             raise UserError(
-                f"--grpc-argument {text} is no NAME=VALUE", fix="write one such as grpc.max_connection_age_ms=2000"
+                f"--grpc-argument {text} is not of the form NAME=VALUE",
+                fix="write, for example, grpc.max_connection_age_ms=2000",
             )
         found[name] = _int32_or_text(value)
     return found
@@ -205,7 +226,7 @@ def _reload_roots(given: list[Path]) -> Iterator[Path]:
 def _tags(given: str) -> tuple[str, ...]:
     tags = tuple(filter(None, (tag.strip() for tag in given.split(","))))
     if not tags:
-        raise UserError("--saved-model-tags names no tag", fix="write serve, which most models are saved with")
+        raise UserError("--saved-model-tags is empty", fix="write serve, the tag of most models")
     return tags
 
 
@@ -227,10 +248,9 @@ def _metrics_paths(file: Path | None) -> tuple[str, ...]:
 def _tls(cert: Path | None, key: Path | None, client_ca: Path | None) -> Tls | None:
     if not (cert or key or client_ca):
         return None
-    from taxiway.network.certificates import require_loadable
-    from taxiway.serving.server import Tls
+    from taxiway.network import tls
 
-    require_loadable(cert, key, client_ca, "serve")
-    if not (cert and key):
-        raise UserError("--tls-client-ca is given, but no certificate", fix="add --tls-cert and --tls-key")
-    return Tls(cert, key, client_ca)
+    found = tls.loadable("serve", cert=cert, key=key, ca=client_ca)
+    if not cert:
+        raise UserError("--tls-client-ca needs a server certificate", fix="add --tls-cert and --tls-key")
+    return found

@@ -6,22 +6,19 @@ import base64
 import contextlib
 import json
 import re
-import ssl
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.client import HTTPException
-from pathlib import Path
 from typing import Any, Protocol
-from urllib.error import HTTPError
 from urllib.parse import quote
-from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
 import numpy as np
+import urllib3
 
 from components.contract.errors import ServiceError, TaxiwayError, UserError
 from components.data import tensor_protos
 from components.data.serving_stubs import get_model_metadata_pb2, model_pb2, predict_pb2, prediction_service_pb2_grpc
-from taxiway.network.certificates import require_loadable
+from taxiway.network import http_client
+from taxiway.network.tls import Tls, grpc_channel_credentials
 from taxiway.prediction.signatures import Batch, Signature
 
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s/:]+):(\d{1,5})")
@@ -42,18 +39,6 @@ class Model:
             + (f" version {self.version}" if self.version is not None else "")
             + (f" label {self.label!r}" if self.label else "")
         )
-
-
-@dataclass(frozen=True)
-class Tls:
-    """Certificate files: the authority's that the server is known by, and the client's own with its key."""
-
-    ca: Path | None = None
-    cert: Path | None = None
-    key: Path | None = None
-
-    def __post_init__(self) -> None:
-        require_loadable(self.cert, self.key, self.ca, "TLS")
 
 
 class Client(Protocol):
@@ -78,7 +63,7 @@ class GrpcClient:
         self._channel = (
             grpc.insecure_channel(address, options)
             if tls is None
-            else grpc.secure_channel(address, _grpc_credentials(tls), options)
+            else grpc.secure_channel(address, grpc_channel_credentials(tls), options)
         )
         self._service = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
 
@@ -86,7 +71,7 @@ class GrpcClient:
         """The model's `SignatureDef`s by name."""
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
         request.model_spec.CopyFrom(self._spec())
-        response = self._asked(self._service.GetModelMetadata, request)
+        response = self._call(self._service.GetModelMetadata, request)
         found = get_model_metadata_pb2.SignatureDefMap()
         if not response.metadata["signature_def"].Unpack(found):
             raise ServiceError(f"{self._address} sent no signatures of the model {self._model}")
@@ -97,7 +82,7 @@ class GrpcClient:
         request = predict_pb2.PredictRequest(model_spec=self._spec(signature.name))
         for name, (array, dtype) in batch.items():
             request.inputs[name].CopyFrom(tensor_protos.to_proto(array, dtype, packed=True))
-        outputs = self._asked(self._service.Predict, request).outputs
+        outputs = self._call(self._service.Predict, request).outputs
         try:
             return {name: tensor_protos.from_proto(outputs[name]) for name in sorted(outputs)}
         except ValueError as error:
@@ -115,7 +100,7 @@ class GrpcClient:
             spec.version_label = self._model.label
         return spec
 
-    def _asked(self, method: Any, request: Any) -> Any:
+    def _call(self, method: Any, request: Any) -> Any:
         import grpc
 
         try:
@@ -123,13 +108,6 @@ class GrpcClient:
         except grpc.RpcError as error:
             code, said = error.code(), str(error.details())
         raise _refusal(self._address, self._model, code.name, said, self._seconds)
-
-
-def _grpc_credentials(tls: Tls) -> Any:
-    import grpc
-
-    ca, key, cert = (file.read_bytes() if file else None for file in (tls.ca, tls.key, tls.cert))
-    return grpc.ssl_channel_credentials(ca, key, cert)
 
 
 _CODES = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}
@@ -144,15 +122,13 @@ class RestClient:
         version = f"/versions/{model.version}" if model.version is not None else ""
         label = f"/labels/{quote(model.label, safe='')}" if model.label else ""
         self._url = f"{url.rstrip('/')}/v1/models/{quote(model.name, safe='')}{version}{label}"
-        secure = [HTTPSHandler(context=_ssl_context(tls))] if tls else []
-        # A proxy that the environment names is for web pages.
-        self._opener = build_opener(ProxyHandler({}), *secure)
+        self._pool = http_client.pool(tls, seconds)
 
     def signatures(self) -> dict[str, Any]:
         """The model's `SignatureDef`s by name."""
         from google.protobuf import json_format
 
-        answer = self._asked(f"{self._url}/metadata")
+        answer = self._call(f"{self._url}/metadata")
         try:
             sent = answer["metadata"]["signature_def"]
             found = json_format.ParseDict(sent, get_model_metadata_pb2.SignatureDefMap(), ignore_unknown_fields=True)
@@ -163,28 +139,28 @@ class RestClient:
     def predict(self, signature: Signature, batch: Batch) -> dict[str, Any]:
         """The outputs of a batch, arrays by name."""
         inputs = {name: _jsonable(array.tolist()) for name, (array, _) in batch.items()}
-        answer = self._asked(f"{self._url}:predict", {"signature_name": signature.name, "inputs": inputs})
+        answer = self._call(f"{self._url}:predict", {"signature_name": signature.name, "inputs": inputs})
         outputs = answer.get("outputs")
         named = outputs if isinstance(outputs, dict) and len(signature.outputs) > 1 else {signature.outputs[0]: outputs}
         return {name: _array(values) for name, values in sorted(named.items())}
 
     def close(self) -> None:
-        """Every request has a connection of its own."""
+        """Ends the connections."""
+        self._pool.clear()
 
-    def _asked(self, url: str, body: Any = None) -> dict[str, Any]:
+    def _call(self, url: str, body: Any = None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
-        request = Request(url, data, {"Content-Type": "application/json"})
         try:
-            with self._opener.open(request, timeout=self._seconds) as response:
-                status, text = response.status, response.read()
-        except HTTPError as error:
-            status, text = error.code, error.read()
-            error.close()
-        except TimeoutError:
+            response = self._pool.request(
+                "POST" if data else "GET", url, body=data, headers={"Content-Type": "application/json"}, redirect=False
+            )
+        except urllib3.exceptions.NewConnectionError as error:
+            raise _refusal(self._server, self._model, "UNAVAILABLE", _reason(error), self._seconds) from error
+        except urllib3.exceptions.TimeoutError:
             raise _refusal(self._server, self._model, "DEADLINE_EXCEEDED", "", self._seconds) from None
-        except (OSError, HTTPException) as error:
-            said = str(getattr(error, "reason", error))
-            raise _refusal(self._server, self._model, "UNAVAILABLE", said, self._seconds) from error
+        except urllib3.exceptions.HTTPError as error:
+            raise _refusal(self._server, self._model, "UNAVAILABLE", _reason(error), self._seconds) from error
+        status, text = response.status, response.data
         answer = _object(text)
         if answer is None:
             raise ServiceError(
@@ -197,11 +173,9 @@ class RestClient:
         return answer
 
 
-def _ssl_context(tls: Tls) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=tls.ca)
-    if tls.cert:
-        context.load_cert_chain(tls.cert, tls.key)
-    return context
+def _reason(error: Exception) -> str:
+    """What urllib3 says, without the connection's representation before it."""
+    return str(error).partition("): ")[2] or str(error)
 
 
 def _object(text: bytes) -> dict[str, Any] | None:

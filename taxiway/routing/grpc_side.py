@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import grpc
 
-from taxiway.routing import messages
-from taxiway.routing.record import Entry, Record
+from taxiway.network import tls
+from taxiway.routing import request_fields
+from taxiway.routing.access_log import AccessLog, Entry
 from taxiway.routing.router import Route, Router
-from taxiway.routing.settings import Backend, Settings, StickyKey, Tls
+from taxiway.routing.settings import Backend, Settings, StickyKey
 from taxiway.routing.shadow import SECONDS, Shadow
 
 _PREDICTION = "/tensorflow.serving.PredictionService/"
 _METHODS = {
-    **{f"{_PREDICTION}{name}": name for name in (*messages.SPLIT, "GetModelMetadata")},
+    **{f"{_PREDICTION}{name}": name for name in (*request_fields.SPLIT, "GetModelMetadata")},
     **{f"/tensorflow.serving.ModelService/{name}": name for name in ("GetModelStatus", "HandleReloadConfigRequest")},
 }
 # gRPC makes these itself for every call.
@@ -35,10 +35,6 @@ def _passed_on(metadata: Iterable[tuple[str, Any]] | None) -> Metadata:
         for key, value in metadata or ()
         if key == _DETAILS or not (key in _OWN_METADATA or key.startswith((":", "grpc-")))
     )
-
-
-def _read(file: str) -> bytes | None:
-    return Path(file).read_bytes() if file else None
 
 
 def _options(settings: Settings) -> list[tuple[str, int]]:
@@ -68,16 +64,14 @@ def _channel(backend: Backend, settings: Settings) -> Any:
     options = [*_options(settings), *backoff, ("grpc.enable_http_proxy", 0)]
     if backend.tls is None:
         return grpc.aio.insecure_channel(backend.grpc, options)
-    tls = backend.tls
-    credentials = grpc.ssl_channel_credentials(_read(tls.ca), _read(tls.key), _read(tls.cert))
-    return grpc.aio.secure_channel(backend.grpc, credentials, options)
+    return grpc.aio.secure_channel(backend.grpc, tls.grpc_channel_credentials(backend.tls), options)
 
 
-class Passing(grpc.GenericRpcHandler):
+class Forwarder(grpc.GenericRpcHandler):
     """Passes the calls of TF Serving's services on."""
 
-    def __init__(self, router: Router, backends: Backends, shadow: Shadow, record: Record) -> None:
-        self._router, self._backends, self._shadow, self._record = router, backends, shadow, record
+    def __init__(self, router: Router, backends: Backends, shadow: Shadow, access_log: AccessLog) -> None:
+        self._router, self._backends, self._shadow, self._access_log = router, backends, shadow, access_log
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         """The handler of a method; None for one that TF Serving does not have."""
@@ -94,7 +88,7 @@ class Passing(grpc.GenericRpcHandler):
         method, began = _METHODS[path], time.perf_counter()
         metadata = _passed_on(context.invocation_metadata())
         model, route = self._route(method, request, metadata)
-        sent = messages.labelled(method, request, route.label) if route.label else request
+        sent = request_fields.labelled(method, request, route.label) if route.label else request
         call = self._backends.call(route.backend, path)(sent, metadata=metadata, timeout=context.time_remaining())
         response, code = b"", grpc.StatusCode.OK
         try:
@@ -109,29 +103,29 @@ class Passing(grpc.GenericRpcHandler):
             code = grpc.StatusCode.CANCELLED
             raise
         finally:
-            self._tell("request", method, model, route, response, code, began)
+            self._tell("request", method=method, model=model, route=route, response=response, code=code, began=began)
             if route.shadow:
-                self._copy(path, request, metadata, model, route.shadow, response)
+                self._copy(path, request=request, metadata=metadata, model=model, route=route.shadow, real=response)
         return response
 
     def _route(self, method: str, request: bytes, metadata: Metadata) -> tuple[str, Route]:
-        asked = messages.asked(method, request)
-        if asked is None:
+        requested = request_fields.requested_model(method, request)
+        if requested is None:
             return "", self._router.untouched("")
-        if asked.is_pinned:
-            return asked.model, self._router.untouched(asked.model, asked.label)
+        if requested.is_pinned:
+            return requested.model, self._router.untouched(requested.model, requested.label)
         if method == "GetModelMetadata":
-            return asked.model, self._router.main(asked.model)
-        if method not in messages.SPLIT:
-            return asked.model, self._router.untouched(asked.model)
+            return requested.model, self._router.main(requested.model)
+        if method not in request_fields.SPLIT:
+            return requested.model, self._router.untouched(requested.model)
 
         def read_key(key: StickyKey) -> bytes | None:
             if key.kind == "feature":
-                return messages.feature_of_grpc(method, request, key.name)
+                return request_fields.feature_of_grpc(method, request, key.name)
             value = dict(metadata).get(key.name)
             return value.encode() if isinstance(value, str) else value
 
-        return asked.model, self._router.split(asked.model, read_key)
+        return requested.model, self._router.split(requested.model, read_key)
 
     def _said(self, route: Route, error: grpc.aio.AioRpcError) -> str:
         """The backend's own words; ours where there was none."""
@@ -143,30 +137,61 @@ class Passing(grpc.GenericRpcHandler):
         return said
 
     def _tell(
-        self, event: str, method: str, model: str, route: Route, response: bytes, code: Any, began: float, **more: Any
+        self,
+        event: str,
+        *,
+        method: str,
+        model: str,
+        route: Route,
+        response: bytes,
+        code: Any,
+        began: float,
+        **more: Any,
     ) -> None:
-        version = messages.answered_version(method, response) if response and method in messages.SPLIT else None
+        version = (
+            request_fields.answered_version(method, response) if response and method in request_fields.SPLIT else None
+        )
         ms = round((time.perf_counter() - began) * 1000, 2)
-        self._record.write(
+        self._access_log.write(
             Entry(
-                event, "grpc", method, model, route.target, route.label, route.backend, version, code.name, ms, **more
+                event=event,
+                protocol="grpc",
+                method=method,
+                model=model,
+                target=route.target,
+                label=route.label,
+                backend=route.backend,
+                version=version,
+                status=code.name,
+                ms=ms,
+                **more,
             )
         )
 
-    def _copy(self, path: str, request: bytes, metadata: Metadata, model: str, route: Route, real: bytes) -> None:
+    def _copy(self, path: str, *, request: bytes, metadata: Metadata, model: str, route: Route, real: bytes) -> None:
         method = _METHODS[path]
 
         async def copy() -> None:
             began, response, code, same, answer = time.perf_counter(), b"", grpc.StatusCode.OK, None, None
-            sent = messages.labelled(method, request, route.label) if route.label else request
+            sent = request_fields.labelled(method, request, route.label) if route.label else request
             try:
                 response = await self._backends.call(route.backend, path)(sent, metadata=metadata, timeout=SECONDS)
-                found = messages.content(method, response)
-                same = found == messages.content(method, real) if real else None
+                found = request_fields.content(method, response)
+                same = found == request_fields.content(method, real) if real else None
                 answer = str(found)[:_ANSWER_CHARACTERS]
             except grpc.aio.AioRpcError as error:
                 code, answer = error.code(), self._said(route, error)
-            self._tell("shadow", method, model, route, response, code, began, same=same, answer=answer)
+            self._tell(
+                "shadow",
+                method=method,
+                model=model,
+                route=route,
+                response=response,
+                code=code,
+                began=began,
+                same=same,
+                answer=answer,
+            )
 
         self._shadow.put(copy, model, len(request) + len(real))
 
@@ -181,9 +206,4 @@ def listen(settings: Settings, handlers: list[Any]) -> tuple[Any, int]:
     address = f"{settings.host}:{settings.port}"
     if settings.tls is None:
         return server, server.add_insecure_port(address)
-    return server, server.add_secure_port(address, _server_credentials(settings.tls))
-
-
-def _server_credentials(tls: Tls) -> Any:
-    pair = (Path(tls.key).read_bytes(), Path(tls.cert).read_bytes())
-    return grpc.ssl_server_credentials([pair], _read(tls.ca), require_client_auth=bool(tls.ca))
+    return server, server.add_secure_port(address, tls.grpc_server_credentials(settings.tls))

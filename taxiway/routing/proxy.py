@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -12,11 +13,13 @@ import aiohttp
 from aiohttp import web
 from grpc_health.v1 import health, health_pb2_grpc
 
+from components.contract import files
 from components.contract.errors import ServiceError, TaxiwayError
-from taxiway.network import grpc_health
+from taxiway.network import addresses, grpc_health
 from taxiway.network.http_server import Runner
+from taxiway.network.tls import Tls, server_context
 from taxiway.routing import grpc_side, rest_side, settings
-from taxiway.routing.record import Record
+from taxiway.routing.access_log import AccessLog
 from taxiway.routing.router import Router
 from taxiway.routing.settings import Settings
 from taxiway.routing.shadow import Shadow
@@ -28,16 +31,16 @@ _GRACE_SECONDS = 10
 
 def _taken(host: str, port: int, error: Exception) -> ServiceError:
     return ServiceError(
-        f"port {port} of {host} cannot be listened at: {error}", fix="name another, or 0 for a free one"
+        f"cannot listen on port {port} of {host}: {error}", fix="use another port, or 0 to pick a free one"
     )
 
 
-async def _web(stack: AsyncExitStack, app: web.Application, host: str, port: int, tls: settings.Tls | None) -> int:
+async def _web(stack: AsyncExitStack, app: web.Application, host: str, port: int, tls: Tls | None) -> int:
     # Bodies pass as they are, compressed ones too.
     runner = Runner(app, auto_decompress=False)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    context = rest_side.server_context(tls) if tls else None
+    context = server_context(tls) if tls else None
     try:
         await web.TCPSite(runner, host, port, ssl_context=context, shutdown_timeout=_GRACE_SECONDS).start()
     except OSError as error:
@@ -45,9 +48,9 @@ async def _web(stack: AsyncExitStack, app: web.Application, host: str, port: int
     return int(runner.addresses[0][1])
 
 
-async def _grpc(stack: AsyncExitStack, given: Settings, passing: grpc_side.Passing) -> int:
+async def _grpc(stack: AsyncExitStack, given: Settings, forwarder: grpc_side.Forwarder) -> int:
     try:
-        server, port = grpc_side.listen(given, [passing])
+        server, port = grpc_side.listen(given, [forwarder])
     except RuntimeError as error:
         raise _taken(given.host, given.port, error) from error
     servicer = health.aio.HealthServicer()
@@ -58,30 +61,22 @@ async def _grpc(stack: AsyncExitStack, given: Settings, passing: grpc_side.Passi
     return port
 
 
-def _fingerprint(file: Path) -> tuple[int, int, int] | None:
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-async def _watch(file: Path, told: asyncio.Event, router: Router, record: Record) -> None:
+async def _watch(file: Path, told: asyncio.Event, router: Router, access_log: AccessLog) -> None:
     """Reads the file anew when it changes, or when somebody says so; one that is wrong changes nothing."""
-    known = _fingerprint(file)
+    known = files.fingerprint(file)
     while True:
         try:
             async with asyncio.timeout(_POLL_SECONDS):
                 await told.wait()
         except TimeoutError:
-            if _fingerprint(file) == known:
+            if files.fingerprint(file) == known:
                 continue
         told.clear()
-        known = _fingerprint(file)
+        known = files.fingerprint(file)
         try:
             router.take_over(settings.load(file))
         except TaxiwayError as error:
-            record.say(event="reload", error=error.what, fix=error.fix)
+            access_log.say(event="reload", error=error.what, fix=error.fix)
 
 
 def _on(signals: tuple[signal.Signals, ...], act: Callable[[], None]) -> None:
@@ -93,10 +88,10 @@ async def _run(given: Settings, file: Path | None, started: Callable[[list[str]]
     stopped, told = asyncio.Event(), asyncio.Event()
     _on((signal.SIGTERM, signal.SIGINT), stopped.set)
     _on((signal.SIGHUP,), told.set)
-    record = Record(set(given.models))
-    router = Router(given, record)
+    access_log = AccessLog(set(given.models))
+    router = Router(given, access_log)
     async with AsyncExitStack() as stack:
-        shadow = Shadow(given.shadow_queue, record)
+        shadow = Shadow(given.shadow_queue, access_log)
         stack.push_async_callback(shadow.stop)
         backends = grpc_side.Backends(given)
         stack.push_async_callback(backends.close)
@@ -111,18 +106,18 @@ async def _run(given: Settings, file: Path | None, started: Callable[[list[str]]
                 trust_env=False,
             )
         )
-        passing = rest_side.Passing(router, session, shadow, record, given)
-        rest = rest_side.application(passing, router, record, given)
+        forwarder = rest_side.Forwarder(router, session, shadow, access_log, given)
+        rest = rest_side.application(forwarder, router, access_log, given)
         admin_port = await _web(stack, rest_side.admin(router), _LOOPBACK, given.admin_port, None)
         rest_port = await _web(stack, rest, given.host, given.rest_port, given.tls)
-        port = await _grpc(stack, given, grpc_side.Passing(router, backends, shadow, record))
+        port = await _grpc(stack, given, grpc_side.Forwarder(router, backends, shadow, access_log))
         started([f"{given.host}:{port}", f"{given.host}:{rest_port}", f"{_LOOPBACK}:{admin_port}"])
-        record.say(event="start", grpc=port, rest=rest_port, admin=admin_port)
-        watching = asyncio.create_task(_watch(file, told, router, record)) if file else None
+        access_log.say(event="start", grpc=port, rest=rest_port, admin=admin_port)
+        watching = asyncio.create_task(_watch(file, told, router, access_log)) if file else None
         await stopped.wait()
         if watching:
             watching.cancel()
-    record.say(event="stop")
+    access_log.say(event="stop")
 
 
 def run(given: Settings, file: Path | None = None, address_file: Path | None = None) -> None:
@@ -136,11 +131,4 @@ def run(given: Settings, file: Path | None = None, address_file: Path | None = N
     Raises:
         ServiceError: A port is taken.
     """
-
-    def started(addresses: list[str]) -> None:
-        if address_file:
-            partial = address_file.with_name(f".{address_file.name}.partial")
-            partial.write_text("".join(f"{address}\n" for address in addresses))
-            partial.replace(address_file)
-
-    asyncio.run(_run(given, file, started))
+    asyncio.run(_run(given, file, functools.partial(addresses.write, address_file)))

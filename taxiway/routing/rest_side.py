@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import ssl
 import time
 from typing import Any
 from urllib.parse import quote, unquote
@@ -14,11 +13,11 @@ import aiohttp
 from aiohttp import web
 
 from components.contract.errors import UserError
-from taxiway.network import http_server
-from taxiway.routing import messages
-from taxiway.routing.record import Entry, Record
+from taxiway.network import http_server, tls
+from taxiway.routing import request_fields
+from taxiway.routing.access_log import AccessLog, Entry
 from taxiway.routing.router import Route, Router
-from taxiway.routing.settings import Backend, Settings, StickyKey, Tls
+from taxiway.routing.settings import Backend, Settings, StickyKey
 from taxiway.routing.shadow import SECONDS, Shadow
 
 _PATH = re.compile(
@@ -45,14 +44,14 @@ class _BackendError(Exception):
         self.status = status
 
 
-class Passing:
+class Forwarder:
     """Passes the requests of TF Serving's REST API on."""
 
     def __init__(
-        self, router: Router, session: aiohttp.ClientSession, shadow: Shadow, record: Record, settings: Settings
+        self, router: Router, session: aiohttp.ClientSession, shadow: Shadow, access_log: AccessLog, settings: Settings
     ) -> None:
-        self._router, self._session, self._shadow, self._record = router, session, shadow, record
-        self._contexts = {n: client_context(b.tls) if b.tls else None for n, b in settings.backends.items()}
+        self._router, self._session, self._shadow, self._access_log = router, session, shadow, access_log
+        self._contexts = {n: tls.client_context(b.tls) if b.tls else None for n, b in settings.backends.items()}
         self._size = settings.max_megabytes << 20
 
     async def handle(self, request: web.Request) -> web.Response:
@@ -68,15 +67,23 @@ class Passing:
         verb = found["verb"].strip(":/") if found and found["verb"] else "status"
         status, content = 499, b""  # of a client that went away
         try:
-            status, headers, content = await self._asked(route, found, request, body)
+            status, headers, content = await self._forward(route, found, request, body)
             return web.Response(status=status, headers=headers, body=content)
         except _BackendError as error:
             status = error.status
             return http_server.error(str(error), status)
         finally:
-            self._tell("request", verb, model, route, status, began)
+            self._tell("request", verb=verb, model=model, route=route, status=status, began=began)
             if route.shadow and found:
-                self._copy(route.shadow, found, request, body, verb, model, content if status == 200 else b"")
+                self._copy(
+                    route.shadow,
+                    found=found,
+                    request=request,
+                    body=body,
+                    verb=verb,
+                    model=model,
+                    real=content if status == 200 else b"",
+                )
 
     def _route(self, found: re.Match[str] | None, model: str, request: web.Request, body: bytes) -> Route:
         if found is None or found["pinned"]:
@@ -88,13 +95,13 @@ class Passing:
 
         def read_key(key: StickyKey) -> bytes | None:
             if key.kind == "feature":
-                return messages.feature_of_rest(body, key.name)
+                return request_fields.feature_of_rest(body, key.name)
             value = request.headers.get(key.name)
             return value.encode() if value is not None else None
 
         return self._router.split(model, read_key)
 
-    async def _asked(
+    async def _forward(
         self, route: Route, found: re.Match[str] | None, request: web.Request, body: bytes
     ) -> tuple[int, Any, bytes]:
         """Status, headers and content of a backend's answer."""
@@ -137,28 +144,48 @@ class Passing:
             chunks.append(chunk)
         return b"".join(chunks)
 
-    def _tell(self, event: str, verb: str, model: str, route: Route, status: int, began: float, **more: Any) -> None:
+    def _tell(self, event: str, *, verb: str, model: str, route: Route, status: int, began: float, **more: Any) -> None:
         ms = round((time.perf_counter() - began) * 1000, 2)
         entry = Entry(
-            event, "rest", verb, model, route.target, route.label, route.backend, None, str(status), ms, **more
+            event=event,
+            protocol="rest",
+            method=verb,
+            model=model,
+            target=route.target,
+            label=route.label,
+            backend=route.backend,
+            version=None,
+            status=str(status),
+            ms=ms,
+            **more,
         )
-        self._record.write(entry)
+        self._access_log.write(entry)
 
     def _copy(
-        self, route: Route, found: re.Match[str], request: web.Request, body: bytes, verb: str, model: str, real: bytes
+        self,
+        route: Route,
+        *,
+        found: re.Match[str],
+        request: web.Request,
+        body: bytes,
+        verb: str,
+        model: str,
+        real: bytes,
     ) -> None:
         async def copy() -> None:
             began, status, content = time.perf_counter(), 504, b""
             try:
                 async with asyncio.timeout(SECONDS):
-                    status, _, content = await self._asked(route, found, request, body)
+                    status, _, content = await self._forward(route, found, request, body)
             except _BackendError as error:
                 status, content = error.status, str(error).encode()
             except TimeoutError:
                 content = b"no answer in time"
             same = content == real if real and status == 200 else None
             answer = content.decode(errors="replace")[:_ANSWER_CHARACTERS]
-            self._tell("shadow", verb, model, route, status, began, same=same, answer=answer)
+            self._tell(
+                "shadow", verb=verb, model=model, route=route, status=status, began=began, same=same, answer=answer
+            )
 
         self._shadow.put(copy, model, len(body) + len(real))
 
@@ -179,23 +206,6 @@ def _address(url: Any) -> str:
     return f"{url.host}:{url.port}"
 
 
-def client_context(tls: Tls) -> ssl.SSLContext:
-    """How the proxy reaches a backend."""
-    context = ssl.create_default_context(cafile=tls.ca or None)
-    if tls.cert:
-        context.load_cert_chain(tls.cert, tls.key)
-    return context
-
-
-def server_context(tls: Tls) -> ssl.SSLContext:
-    """How clients reach the proxy."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tls.ca or None)
-    context.load_cert_chain(tls.cert, tls.key)
-    if tls.ca:
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
-
-
 async def _is_reachable(backend: Backend) -> bool:
     host, _, port = backend.grpc.rpartition(":")
     try:
@@ -207,7 +217,7 @@ async def _is_reachable(backend: Backend) -> bool:
     return True
 
 
-def application(passing: Passing, router: Router, record: Record, settings: Settings) -> web.Application:
+def application(forwarder: Forwarder, router: Router, access_log: AccessLog, settings: Settings) -> web.Application:
     """The REST API: TF Serving's paths, `/healthz`, `/readyz` and `/metrics`."""
 
     async def healthz(request: web.Request) -> web.Response:
@@ -227,13 +237,15 @@ def application(passing: Passing, router: Router, record: Record, settings: Sett
         return web.Response(text="ok\n")
 
     async def metrics(request: web.Request) -> web.Response:
-        return web.Response(body=record.metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+        return web.Response(
+            body=access_log.metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        )
 
     app = web.Application(client_max_size=settings.max_megabytes << 20)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", metrics)
-    app.router.add_route("*", "/v1/{path:.*}", passing.handle)
+    app.router.add_route("*", "/v1/{path:.*}", forwarder.handle)
     return app
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from components.contract.errors import UserError
 from taxiway.routing import targets
-from taxiway.routing.record import Record
+from taxiway.routing.access_log import AccessLog
 from taxiway.routing.settings import Model, Settings, StickyKey, Weights, require_weights, with_weights
 
 ReadKey = Callable[[StickyKey], bytes | None]
@@ -36,9 +36,9 @@ class Route:
 class Router:
     """The routes of all models, and their weights."""
 
-    def __init__(self, settings: Settings, record: Record) -> None:
+    def __init__(self, settings: Settings, access_log: AccessLog) -> None:
         self.settings = settings
-        self._record = record
+        self._access_log = access_log
         self._random = random.Random()
         self._models = dict(settings.models)
         self._tell(self._models)
@@ -101,7 +101,7 @@ class Router:
 
     def _tell(self, models: Mapping[str, Model]) -> None:
         for name, model in models.items():
-            self._record.set_weights(name, model.weights)
+            self._access_log.set_weights(name, model.weights)
 
 
 def _route(model: Model, name: str) -> Route:

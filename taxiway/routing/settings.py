@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
 from components.contract.errors import UserError
-from taxiway.network.certificates import require_loadable
+from components.contract.settings import named, typed
+from taxiway.network.tls import Tls, loadable
 
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s/:]+):(\d{1,5})")
 _KEY = re.compile(r"(header|feature):(.+)")
-_Kind = TypeVar("_Kind")
 
 Weights = dict[str, float]
 """By the name of the target."""
-
-
-@dataclass(frozen=True)
-class Tls:
-    """Certificate files, PEM.
-
-    Attributes:
-        cert: The own certificate; of a listener, or of the proxy as a backend's client.
-        key: The key of that certificate.
-        ca: The authority that the other side is known by; a listener with one refuses clients without a certificate.
-    """
-
-    cert: str = ""
-    key: str = ""
-    ca: str = ""
 
 
 @dataclass(frozen=True)
@@ -128,47 +112,22 @@ class Settings:
     shadow_queue: int = 1000
 
 
-def _only_known(given: Any, kind: type, where: str) -> dict[str, Any]:
-    if not isinstance(given, Mapping):
-        raise UserError(f"{where} has to be a map, not {given!r}")
-    names = [each.name for each in fields(kind)]
-    for name in given:
-        if name not in names:
-            near = difflib.get_close_matches(str(name), names, n=1)
-            raise UserError(
-                f"{where} has no setting {name!r}", fix=f"did you mean {near[0]!r}?" if near else f"there are {names}"
-            )
-    for each in fields(kind):
-        if each.default is MISSING and each.default_factory is MISSING and each.name not in given:
-            raise UserError(f"{where}.{each.name} is missing", fix=f"add {each.name}: ...")
-    return dict(given)
-
-
 def _each(given: Any, where: str, parse: Any) -> dict[str, Any]:
     if not isinstance(given, Mapping) or not given:
         raise UserError(f"{where} has to be a map of names, not {given!r}", fix="name at least one")
     return {str(name): parse(value, f"{where}.{name}") for name, value in given.items()}
 
 
-def _typed(found: Mapping[str, Any], kind: type[_Kind], where: str) -> _Kind:
-    """A dataclass of texts and numbers."""
-    for each in fields(kind):  # type: ignore[arg-type]
-        value = found.get(each.name)
-        wanted: Any = {"str": str, "int": int, "float": (int, float)}.get(str(each.type))
-        if value is not None and wanted and (not isinstance(value, wanted) or isinstance(value, bool)):
-            raise UserError(f"{where}.{each.name} is {value!r}", fix=f"write a value of type {each.type}")
-    return kind(**found)
-
-
 def _tls(given: Any, where: str, *, listener: bool = False) -> Tls | None:
     if given is None:
         return None
-    tls = _typed(_only_known(given, Tls, where), Tls, where)
-    if listener and not tls.cert:
+    found = named(given, Tls, where)
+    for name, value in found.items():
+        if not isinstance(value, str):
+            raise UserError(f"{where}.{name} is {value!r}", fix="write the path of a PEM file")
+    if listener and not found.get("cert"):
         raise UserError(f"{where}.cert is missing", fix="name the proxy's own certificate")
-    cert, key, ca = (Path(file) if file else None for file in (tls.cert, tls.key, tls.ca))
-    require_loadable(cert, key, ca, where)
-    return tls
+    return loadable(where, **{name: Path(value) for name, value in found.items() if value})
 
 
 def require_address(text: Any, where: str) -> str:
@@ -183,7 +142,7 @@ def require_address(text: Any, where: str) -> str:
 
 
 def _backend(given: Any, where: str) -> Backend:
-    found = _only_known(given, Backend, where)
+    found = named(given, Backend, where)
     for name in ("grpc", "rest"):
         if name in found:
             require_address(found[name], f"{where}.{name}")
@@ -226,11 +185,11 @@ def with_weights(model: Model, weights: Weights) -> Model:
 
 
 def _target(given: Any, where: str) -> Target:
-    return _typed(_only_known(given, Target, where), Target, where)
+    return typed(named(given, Target, where), Target, where)
 
 
 def _model(given: Any, where: str, backends: Mapping[str, Backend]) -> Model:
-    found = _only_known(given, Model, where)
+    found = named(given, Model, where)
     targets = _each(found["targets"], f"{where}.targets", _target)
     for name, target in targets.items():
         if target.backend not in backends:
@@ -252,11 +211,11 @@ def parse(given: Any, where: str) -> Settings:
     Raises:
         UserError: A setting is unknown, missing, or of the wrong type or value; names it.
     """
-    found = _only_known(given, Settings, where)
+    found = named(given, Settings, where)
     backends = _each(found["backends"], f"{where}: backends", _backend)
     models = _each(found["models"], f"{where}: models", lambda value, at: _model(value, at, backends))
     tls = _tls(found.get("tls"), f"{where}: tls", listener=True)
-    settings = _typed({**found, "backends": backends, "models": models, "tls": tls}, Settings, where)
+    settings = typed({**found, "backends": backends, "models": models, "tls": tls}, Settings, where)
     for name in ("port", "rest_port", "admin_port"):
         if not 0 <= getattr(settings, name) <= 65535:
             raise UserError(f"{where}: {name} is {getattr(settings, name)}", fix="give a port from 0 to 65535")
@@ -277,7 +236,7 @@ def load(file: Path) -> Settings:
     return parse(given, str(file))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Flags:
     """The settings of a proxy for one model, as its flags give them.
 

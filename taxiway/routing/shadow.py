@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
-from taxiway.routing.record import Record
+from taxiway.routing.access_log import AccessLog
 
 _WORKERS = 16
 SECONDS = 30.0
@@ -21,16 +21,16 @@ Copy = Callable[[], Awaitable[None]]
 class Shadow:
     """The queue, and the tasks that empty it."""
 
-    def __init__(self, size: int, record: Record) -> None:
+    def __init__(self, size: int, access_log: AccessLog) -> None:
         self._queue: asyncio.Queue[tuple[Copy, str, int]] = asyncio.Queue(size)
         self._bytes = 0
-        self._record = record
+        self._access_log = access_log
         self._workers = [asyncio.create_task(self._work()) for _ in range(_WORKERS)]
 
     def put(self, copy: Copy, model: str, size: int) -> None:
         """Adds a copy, of so many bytes; a full queue drops it."""
         if self._queue.full() or self._bytes + size > _MAX_BYTES:
-            self._record.dropped(model)
+            self._access_log.dropped(model)
             return
         self._bytes += size
         self._queue.put_nowait((copy, model, size))
@@ -49,6 +49,6 @@ class Shadow:
                     await asyncio.wait_for(copy(), SECONDS + 1)
             except Exception as error:
                 # One that cannot be copied must not end the worker.
-                self._record.say(event="shadow", model=model, error=f"{type(error).__name__}: {error}")
+                self._access_log.say(event="shadow", model=model, error=f"{type(error).__name__}: {error}")
             finally:
                 self._bytes -= size

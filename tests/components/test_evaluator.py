@@ -444,6 +444,7 @@ def test_a_failed_threshold_is_named_and_is_no_error(
     assert "not blessed: slice city:a: binary_accuracy 0.8" in log
     assert "outside value_threshold {'upper_bound': 0.25}" in log
     reasons = done["blessing"].metadata["not_blessed"].splitlines()
+    assert done["blessing"].summary == [("blessing", f"not blessed: {'; '.join(reasons)}")]
     assert [f"evaluator: not blessed: {reason}" for reason in reasons] == [
         line for line in log.splitlines() if "not blessed" in line
     ]
@@ -456,7 +457,7 @@ def test_change_thresholds_alone_bless_nothing_without_a_baseline(
     nothing = Model(tmp_path / "none", {"found": False})
     nothing.path.mkdir()
     assert not evaluate(tmp_path / "first", config, world.model("binary"), world.parquet, nothing)["blessed"]
-    assert "no change threshold counts without a baseline" in capfd.readouterr().out
+    assert "change thresholds need a baseline" in capfd.readouterr().out
     compared = evaluate(tmp_path / "second", config, world.model("binary"), world.parquet, world.model("baseline"))
     assert compared["blessed"]
 
@@ -550,7 +551,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "metric's settings": (
         simple(metric("AUC", num_treshold=3)),
-        'eval_config.metrics_specs[0].metrics[0]: AUC cannot be made from {"num_treshold": 3}',
+        'eval_config.metrics_specs[0].metrics[0]: AUC cannot be created from {"num_treshold": 3}',
     ),
     "field": (
         {"model_specs": [{"label_kee": "label"}]},
@@ -658,7 +659,7 @@ def test_a_model_that_predicts_nan_is_named(world: World, tmp_path: Path) -> Non
 
 def test_several_outputs_need_a_prediction_key(world: World, tmp_path: Path) -> None:
     config = simple(metric("AUC"), signature_name="both")
-    with pytest.raises(UserError, match="several outputs, and the config does not say which to judge of first, second"):
+    with pytest.raises(UserError, match=r"several outputs, and .* say which one to evaluate: first, second"):
         evaluate(tmp_path / "out", config, world.model("classes"), world.parquet)
     named = simple(metric("AUC"), signature_name="both", prediction_key="first")
     assert (
@@ -722,7 +723,7 @@ FAILING_BASELINES: dict[str, tuple[str, str, dict[str, Any], str]] = {
         ),
         "plain/Format-Serving has no signature 'transform_features'",
     ),
-    "knows fewer classes": ("classes", "three", CLASSIFIED, "a label is 3, and the model predicts 3 classes"),
+    "knows fewer classes": ("classes", "three", CLASSIFIED, "a label is 3, but the model predicts 3 classes"),
 }
 
 
@@ -741,7 +742,7 @@ def test_a_baseline_that_fails_is_ignored_and_says_why(
     done = evaluate(tmp_path / "ignored", config, world.model(model), world.parquet, pushed)
     assert done["blessed"]
     said = done["blessing"].metadata["baseline_failure"]
-    assert said.startswith("the baseline s3://taxi/3 does not count, as it fails: ")
+    assert said.startswith("the baseline s3://taxi/3 was ignored because it fails: ")
     assert why in said
     assert done["evaluation"].metadata["baseline_failure"] == said
     assert done["blessing"].notes[0][:100] == said[:100]
@@ -749,7 +750,7 @@ def test_a_baseline_that_fails_is_ignored_and_says_why(
     assert "baseline_model" not in done["blessing"].metadata
     with pytest.raises(UserError) as raised:
         evaluate(tmp_path / "out", config, world.model(model), world.parquet, pushed, on_baseline_failure="fail")
-    assert str(raised.value).startswith("the baseline s3://taxi/3 fails, and the candidate does not: ")
+    assert str(raised.value).startswith("the baseline s3://taxi/3 fails, but the candidate does not: ")
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -787,7 +788,10 @@ def test_an_unknown_way_with_baselines_is_refused(world: World, tmp_path: Path) 
 
 TEXTS = lists([[b"yes"], [b"no"]] * 10, pa.large_binary())
 LABELS: dict[str, tuple[pa.Array, str]] = {
-    "text": (TEXTS, "the label 'label' is text, such as b'yes', and the metrics take numbers\n  fix: name a column"),
+    "text": (
+        TEXTS,
+        "the label 'label' is a string, such as b'yes', but metrics need numbers\n  fix: name a numeric column",
+    ),
     "two a row": (
         lists([[1, 0]] * 20, pa.int64()),
         "TFMA on Beam: unable to pair labels, predictions, and example weights: label=[1 0], prediction=",
@@ -815,7 +819,7 @@ def test_labels_that_metrics_do_not_take_are_named(
 def test_weights_and_predictions_that_are_text_are_named(world: World, tmp_path: Path) -> None:
     weighted = simple(metric("AUC"), example_weight_key="city")
     made = examples(tmp_path / "rows", rows(20, city=TEXTS))
-    with pytest.raises(UserError, match="the example weight is text, such as b'yes'"):
+    with pytest.raises(UserError, match="the example weight is a string, such as b'yes'"):
         evaluate(tmp_path / "weights", weighted, world.model("binary"), made)
 
     class Words(tf.Module):
@@ -824,5 +828,5 @@ def test_weights_and_predictions_that_are_text_are_named(world: World, tmp_path:
             return {"word": tf.fill(tf.shape(serialized), "yes")}
 
     save(Words(), tmp_path / "words")
-    with pytest.raises(UserError, match="what the model predicts is text, such as b'yes'"):
+    with pytest.raises(UserError, match="what the model predicts is a string, such as b'yes'"):
         evaluate(tmp_path / "out", simple(metric("AUC")), Model(tmp_path / "words"), world.parquet)

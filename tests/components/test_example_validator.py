@@ -111,7 +111,7 @@ def test_an_anomaly_stops_the_run_and_names_feature_reason_and_value(
         "2 anomalies in the data:\n"
         "  eval: fare: Out-of-range values: Unexpectedly high value: 104>100(upto six significant digits)\n"
         "  eval: payment: Unexpected string values: Examples contain values missing from the schema: Prcard (~50%).\n"
-        "  fix: correct the data, or widen the schema; fail_on_anomalies=False goes on and records them"
+        "  fix: correct the data, or widen the schema; with fail_on_anomalies=False the run continues and records them"
     )
     assert not (tmp_path / "example_validator" / "anomalies").exists()
 
@@ -186,7 +186,7 @@ def test_drift_from_earlier_statistics(given: Given, validate: Any, capsys: Any)
     ) in str(error.value)
     said = capsys.readouterr().out
     assert "train: payment: drift L_INFTY 0.25, threshold 0.1\n" in said
-    assert "skew of fare is not looked for: there are no serving_statistics\n" in said
+    assert "skew of fare is not checked: there are no serving_statistics\n" in said
 
 
 def test_skew_against_another_set(given: Given, validate: Any, capsys: Any) -> None:
@@ -195,7 +195,7 @@ def test_skew_against_another_set(given: Given, validate: Any, capsys: Any) -> N
         validate(given.statistics("current", train=rows(), eval=rows(fare=55)), inputs)
     assert str(error.value).startswith("1 anomaly in the data:\n  train: fare: High approximate Jensen-Shannon diverge")
     assert "above the threshold 0.05" in str(error.value)
-    assert "drift of payment is not looked for: there are no previous_statistics\n" in capsys.readouterr().out
+    assert "drift of payment is not checked: there are no previous_statistics\n" in capsys.readouterr().out
 
 
 def test_what_is_compared_with_nothing_is_said(given: Given, validate: Any, capsys: Any) -> None:
@@ -313,7 +313,7 @@ def test_custom_validations_of_pairs(given: Given, validate: Any, fare: float, b
         (CUSTOM.replace('step: "fare"', 'step: "fair"'), "name the feature 'fair'\n  fix: did you mean 'fare'?"),
         (
             CUSTOM.replace("stats.mean", "stats.meen"),
-            "'meen', which is no field of NumericStatistics\n  fix: did you mean",
+            "'meen', which is not a field of NumericStatistics\n  fix: did you mean",
         ),
         (CUSTOM.replace("BETWEEN", "BETWIXT"), "cannot be evaluated: "),
         (CUSTOM.replace("num_stats.max", "string_stats.unique"), "is NULL, not true or false\n  fix: see whether"),
@@ -324,7 +324,7 @@ def test_custom_validations_of_pairs(given: Given, validate: Any, fare: float, b
             "names 'feature_base'\n  fix: use feature",
         ),
         (CUSTOM.replace("feature_path", 'dataset_name: "x" feature_path'), "name the slice 'x'"),
-        (PAIR, "feature_pair_validations compare with other statistics, and there are none\n  fix: give previous_"),
+        (PAIR, "feature_pair_validations compare with other statistics, but none were given\n  fix: give previous_"),
     ],
 )
 def test_broken_custom_validations(given: Given, validate: Any, config: str, said: str, tmp_path: Path) -> None:
@@ -351,5 +351,5 @@ def test_a_broken_schema(given: Given, validate: Any, schema: str, said: str) ->
 def test_damaged_statistics(given: Given, validate: Any) -> None:
     current = given.statistics("current", train=rows())
     (current.path / "Split-train" / "FeatureStats.pb").unlink()
-    with pytest.raises(DataError, match=r"FeatureStats.pb holds no readable statistics: .*\n  fix: run statistics_gen"):
+    with pytest.raises(DataError, match=r"FeatureStats.pb has no readable statistics: .*\n  fix: run statistics_gen"):
         validate(current)

@@ -150,7 +150,7 @@ def test_a_curated_schema_is_kept_byte_for_byte(
         (CURATED.replace(b"}\n\n", b"\n\n"), "curated.pbtxt, line 6, column 1: "),
         (CURATED.replace(b"FLOAT }", b"DOUBLE }"), "curated.pbtxt, line 6, column 30: "),
         (CURATED.replace(b"fare", b"f\xe9re"), "curated.pbtxt, line 6: not UTF-8\n  fix: save the file as UTF-8"),
-        (b"", "curated.pbtxt has no features\n  fix: name a schema file with features, or leave schema_file out"),
+        (b"", "curated.pbtxt has no features\n  fix: name a schema file with features, or omit schema_file"),
     ],
     ids=["unknown field", "open brace", "unknown value", "not UTF-8", "empty"],
 )
@@ -177,9 +177,9 @@ def test_an_unknown_split(taxi_statistics: ExampleStatistics, run_stage: Any) ->
 
 def test_damaged_and_empty_statistics(tmp_path: Path, run_stage: Any) -> None:
     artifact = statistics_artifact(tmp_path / "s", {"train": _colours(b"red")[:0].drop_columns(["colour"])})
-    with pytest.raises(DataError, match=r"the statistics of the split 'train' in .* hold no features"):
+    with pytest.raises(DataError, match=r"the statistics of the split 'train' in .* have no features"):
         run_stage("schema_gen", {"statistics": artifact})
     (artifact.path / "Split-train" / "FeatureStats.pb").write_bytes(b"\xff\xff")
-    with pytest.raises(DataError, match=r"FeatureStats.pb holds no readable statistics: "):
+    with pytest.raises(DataError, match=r"FeatureStats.pb has no readable statistics: "):
         run_stage("schema_gen", {"statistics": artifact})
     assert not (tmp_path / "schema_gen" / "schema").exists()

@@ -207,7 +207,7 @@ def test_what_only_beam_can_do_goes_there(
     awkward: list[pa.RecordBatch], options: dict[str, Any], reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = compute.statistics(awkward[:2], stats_options(options, CATEGORICAL))
-    assert capsys.readouterr().out == f"statistics: {reason} needs Beam; TFDV computes there\n"
+    assert capsys.readouterr().out == f"statistics: {reason} needs Beam, so TFDV runs on Beam\n"
     direct = compute.statistics(awkward[:2], stats_options({}, CATEGORICAL))
     assert len(found.datasets) == 1
     assert found.datasets[0].num_examples == direct.datasets[0].num_examples == 3_000
@@ -312,7 +312,7 @@ def test_the_engine_beam_makes_the_same(
         ),
         (
             {"engine": "beam", "options": {"weight_feature": "trip_mile"}},
-            "name 'trip_mile', which is no column\n  fix: did you mean 'trip_miles'?",
+            "name 'trip_mile', which is not a column\n  fix: did you mean 'trip_miles'?",
         ),
     ],
 )
@@ -353,9 +353,12 @@ def test_many_distinct_values_as_on_beam() -> None:
         ({"slicing_sqls": []}, "TFDV 1.21 does not slice by SQL; use slicing_columns or slicing_config"),
         ({"slicing_config": {"slicing_spec": []}}, "the statistics option 'slicing_config' is wrong: "),
         ({"slicing_config": {"slicing_specs": [{"slice_keys_sql": "x"}]}}, "'slice_keys_sql' cannot be given here"),
-        ({"weight_feature": "trip_mile"}, "name 'trip_mile', which is no column\n  fix: did you mean 'trip_miles'?"),
-        ({"feature_allowlist": ["fares", "company"]}, "name 'fares', which is no column\n  fix: did you mean 'fare'?"),
-        ({"slicing_columns": ["companie"]}, "name 'companie', which is no column\n  fix: did you mean 'company'?"),
+        ({"weight_feature": "trip_mile"}, "name 'trip_mile', which is not a column\n  fix: did you mean 'trip_miles'?"),
+        (
+            {"feature_allowlist": ["fares", "company"]},
+            "name 'fares', which is not a column\n  fix: did you mean 'fare'?",
+        ),
+        ({"slicing_columns": ["companie"]}, "name 'companie', which is not a column\n  fix: did you mean 'company'?"),
         (
             {"slicing_columns": ["company"], "feature_allowlist": ["fare"]},
             "use the column 'company', which feature_allowlist leaves out\n  fix: add 'company' to feature_allowlist",
@@ -395,7 +398,9 @@ def test_weights_that_are_none(
 
 
 def test_weights_that_are_all_zero(taxi: list[pa.RecordBatch]) -> None:
-    said = r"a numeric feature has values in rows of weight 0 only\n  fix: name another weight, or leave such features"
+    said = (
+        r"a numeric feature has values only in rows of weight 0\n  fix: name another weight, or exclude such features"
+    )
     with pytest.raises(DataError, match=said):
         compute.statistics(taxi, stats_options({"weight_feature": "trip_miles"}))
 

@@ -79,6 +79,24 @@ def test_a_bill_of_materials_is_cyclonedx_and_names_every_package(engine: Contai
     assert len(references) == len(set(references))
 
 
+def test_a_bill_of_materials_names_the_licence_of_nearly_every_python_package(
+    engine: Containers, tmp_path: Path
+) -> None:
+    bill = _written(tmp_path / "sbom")["taxiway-serve.cdx.json"]
+    found = {each["name"]: each.get("licenses") for each in bill["components"] if "pypi" in each["purl"]}
+    assert sum(map(bool, found.values())) > 0.95 * len(found) > 100
+    assert found["typing_extensions"] == [{"expression": "PSF-2.0"}]
+    assert found["tensorflow"] == [{"license": {"name": "Apache Software License"}}]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("MIT", [{"license": {"name": "MIT"}}]), ("MIT License\n\nCopyright", []), ("", [])]
+)
+def test_a_licence_that_only_the_package_names(text: str, found: list[dict[str, Any]]) -> None:
+    metadata = {"License-Expression": [], "Classifier": ["Topic :: Database"], "License": [text]}
+    assert _sbom()._licences(metadata) == found
+
+
 def test_the_provenance_is_an_in_toto_statement_of_slsa(engine: Containers, tmp_path: Path) -> None:
     document = _written(tmp_path / "sbom")["taxiway-serve.provenance.json"]
     statement = json_format.ParseDict(document, statement_pb2.Statement())

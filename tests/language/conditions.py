@@ -5,7 +5,7 @@ from typing import Any
 from kfp import dsl
 
 from tests.language.cases import Case, case
-from tests.language.kit import add, makes, number, read, say, texts, write
+from tests.language.kit import add, makes, number, read, say, texts, three_branches, write
 
 CASES: list[Case] = []
 
@@ -29,18 +29,7 @@ def if_else(side: str) -> str:
     return say(x=dsl.OneOf(a.outputs["out"], b.outputs["out"])).outputs["out"]
 
 
-@case(CASES, {"n": 1}, gives="low")
-@case(CASES, {"n": 5}, gives="middle")
-@case(CASES, {"n": 10}, gives="high")
-@dsl.pipeline(name="if-elif-else")
-def if_elif_else(n: int) -> str:
-    with dsl.If(n < 3):
-        a = say(x="low")
-    with dsl.Elif(n < 7):
-        b = say(x="middle")
-    with dsl.Else():
-        c = say(x="high")
-    return dsl.OneOf(a.outputs["out"], b.outputs["out"], c.outputs["out"])
+CASES += three_branches(say)
 
 
 @case(CASES, {"n": 1}, gives="of the first")

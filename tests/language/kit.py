@@ -5,6 +5,8 @@ from typing import Any
 
 from kfp import dsl
 
+from tests.language.cases import Case, case
+
 python = functools.partial(dsl.component, base_image="python:3.13", install_kfp_package=False)
 """A lightweight Python component. It starts kfp's executor, which takes a third of a second."""
 
@@ -81,3 +83,23 @@ def read(data: dsl.Input[dsl.Dataset], out: dsl.OutputPath(str)):  # type: ignor
 @python
 def read_all(data: dsl.Input[list[dsl.Dataset]]) -> str:
     return " ".join(open(each.path).read() for each in data or [])
+
+
+def three_branches(say: Any) -> list[Case]:
+    """If, Elif and Else, with a component that gives its `x`."""
+    cases: list[Case] = []
+
+    @case(cases, {"n": 1}, gives="low")
+    @case(cases, {"n": 5}, gives="middle")
+    @case(cases, {"n": 10}, gives="high")
+    @dsl.pipeline(name="if-elif-else")
+    def if_elif_else(n: int) -> str:
+        with dsl.If(n < 3):
+            a = say(x="low")
+        with dsl.Elif(n < 7):
+            b = say(x="middle")
+        with dsl.Else():
+            c = say(x="high")
+        return dsl.OneOf(a.output, b.output, c.output)
+
+    return cases

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from kfp import dsl
 
 from tests.language.cases import Case, case
-from tests.language.kit import python, read_all
+from tests.language.kit import python, read_all, three_branches
 from tests.language.shared import double, greeted, join, named, noted, read, returns, say, shown, write
 
 CASES: list[Case] = []
@@ -26,18 +26,7 @@ def exclaim(x: str) -> str:
     return x + "!"
 
 
-@case(CASES, {"n": 1}, gives="low")
-@case(CASES, {"n": 5}, gives="middle")
-@case(CASES, {"n": 10}, gives="high")
-@dsl.pipeline(name="if-elif-else")
-def if_elif_else(n: int) -> str:
-    with dsl.If(n < 3):
-        a = say(x="low")
-    with dsl.Elif(n < 7):
-        b = say(x="middle")
-    with dsl.Else():
-        c = say(x="high")
-    return dsl.OneOf(a.output, b.output, c.output)
+CASES += three_branches(say)
 
 
 @case(CASES, {"n": 1}, gives="of 1 default")

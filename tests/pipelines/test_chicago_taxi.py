@@ -66,7 +66,7 @@ def test_an_unchanged_pipeline_takes_under_a_second_and_loads_no_tensorflow(taxi
 def test_every_task_has_its_log(taxi: Taxi) -> None:
     logs = Home(taxi.project.home).runs / taxi.run.record["run"] / "logs"
     assert {path.stem for path in logs.iterdir()} - {"launcher"} == TASKS
-    assert "analysed directly, without Beam" in (logs / "transform.log").read_text()
+    assert "analyzed directly, without Beam" in (logs / "transform.log").read_text()
     assert f"{STEPS}/{STEPS}" in (logs / "trainer.log").read_text()
 
 

@@ -80,7 +80,7 @@ def inputs(raw: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
 
 @pytest.fixture(scope="module")
 def outputs(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return trained(inputs, OURS, tmp_path_factory.mktemp("trainer"))
+    return trained(inputs, OURS, tmp_path_factory.mktemp("trainer"), train_steps=300)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import taxiway
 from components.contract.errors import UserError
 from taxiway import loading
 from taxiway.dsl import ExampleGen, SchemaGen, StatisticsGen
-from taxiway.runner.graph import State
+from taxiway.runner.call import State
 from taxiway.runs.progress import Silent
 from tests.taxiway.chain_pipeline import chain
 
@@ -41,6 +41,12 @@ def schema_of_a_file(data: str):
     """Real stages, as few as give a schema."""
     examples = ExampleGen(input_path=data, allow_unversioned=True).outputs["examples"]
     SchemaGen(statistics=StatisticsGen(examples=examples).outputs["statistics"])
+
+
+@dsl.pipeline(name="examples-of-a-file")
+def examples_of_a_file(data: str):
+    """A stage that loads little."""
+    ExampleGen(input_path=data, allow_unversioned=True)
 
 
 @pytest.fixture
@@ -119,7 +125,7 @@ def test_wrong_parameters_run_nothing(home: Path, parameters: dict[str, Any], te
 def test_a_failed_run_is_in_the_error(tmp_path: Path, home: Path) -> None:
     (tmp_path / "rows.csv").write_text("fare,payment\n1,Cash\n2\n")
     with pytest.raises(taxiway.RunFailedError, match=r"rows\.csv") as caught:
-        _run(schema_of_a_file, home, data=str(tmp_path / "rows.csv"))
+        _run(examples_of_a_file, home, data=str(tmp_path / "rows.csv"))
     run = caught.value.run
     assert caught.value.exit_status == run.exit_status == 2
     assert run.failures == ["example-gen"]
@@ -155,14 +161,14 @@ def test_a_script_that_calls_it_runs_once(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text(ROWS)
     script = tmp_path / "script.py"
     script.write_text(
-        "import taxiway\nfrom tests.taxiway.test_api import schema_of_a_file\n"
+        "import taxiway\nfrom tests.taxiway.test_api import examples_of_a_file\n"
         "print('started')\n"
-        "print(taxiway.run(schema_of_a_file, data='rows.csv').artifacts['schema'].path.name)\n"
+        "print(taxiway.run(examples_of_a_file, data='rows.csv').artifacts['examples'].path.name)\n"
     )
     path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "TAXIWAY_HOME": str(tmp_path / "home")}
     done = subprocess.run(
         [sys.executable, str(script)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
-    assert done.stdout == "started\nschema\n"
-    assert "schema-of-a-file succeeded" in done.stderr
+    assert done.stdout == "started\nexamples\n"
+    assert "examples-of-a-file succeeded" in done.stderr

@@ -31,7 +31,7 @@ def _classes_terms(combiner: Any, source: Source, rows: Rows) -> Terms:
     predicted, everyone = columns.prediction.argmax(axis=1), np.arange(len(label))
     cells = []
     for number, threshold in enumerate(tfma.class_thresholds(combiner)):
-        # As in TFMA, a class that a threshold refused is not considered again at the later ones.
+        # As in TFMA, a class that fails one threshold is not considered at later thresholds.
         refused = columns.prediction[everyone, predicted] <= threshold
         predicted = np.where(refused, NO_PREDICTED_CLASS_ID, predicted)
         cells.append((number * _CLASSES + label + 1) * _CLASSES + predicted + 1)

@@ -1,4 +1,4 @@
-"""A combiner of TFMA whose state is sums."""
+"""TFMA's combiners whose state consists of sums."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Metrics = dict[Any, Any]
 
 @dataclass(frozen=True)
 class Kind:
-    """How a combiner's sums are made and given back.
+    """How a combiner's sums are computed and returned to TFMA.
 
     Attributes:
         terms: What the rows of a batch add.
         fill: TFMA's accumulator from a slice's cells and sums.
-        refuses: What this combiner's settings ask for that columns do not do; empty if nothing.
+        refuses: The setting of a combiner that columns do not support; empty if there is none.
     """
 
     terms: Callable[[Any, Source, Rows], Terms]
@@ -59,7 +59,7 @@ def fill_attributes(*names: str) -> Callable[[Any, NDArray[Any], NDArray[Any]], 
     def fill(combiner: Any, cells: NDArray[Any], sums: NDArray[Any]) -> Any:
         accumulator = combiner.create_accumulator()
         for name, total in zip(names, sums[0].tolist(), strict=True):
-            # Adds to what is there, which is 0: a name that TFMA no longer has fails.
+            # Adds to the initial 0, so that an attribute that TFMA has renamed raises AttributeError.
             setattr(accumulator, name, getattr(accumulator, name) + total)
         return accumulator
 

@@ -23,7 +23,7 @@ def _histogram_terms(combiner: Any, source: Source, rows: Rows) -> Terms:
     if buckets.fractional_labels:
         _require_fractions(columns.label)
     prediction = _numbers(columns.prediction)
-    # TFMA's buckets: 0 for what lies left of the range, the last one for what lies right of it.
+    # As in TFMA, bucket 0 is for values left of the range, the last bucket for values right of it.
     place = (prediction - buckets.left) / buckets.width * buckets.count + 1
     cells = np.clip(place, 0, buckets.count + 1).astype(np.int64)
     return Terms(cells, (columns.label * columns.weight, prediction * columns.weight, columns.weight))

@@ -1,4 +1,4 @@
-"""Metrics of Keras."""
+"""Keras metrics."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from components.upstream.tf_keras import values_of_rows
 class KerasMetrics:
     """Replaces TFMA's combiner of Keras metrics.
 
-    A metric that averages a function of single rows has that function called once a batch. Any other one is updated
-    slice by slice, and its states are added, as TFMA adds the states of its batches.
+    If a metric averages a function of single rows, the function is called once a batch. All other metrics are updated
+    slice by slice, and their states are added, as TFMA adds the states of its batches.
     """
 
     def __init__(self, combiner: Any, sources: list[Source], *, flat: bool) -> None:

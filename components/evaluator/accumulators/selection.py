@@ -1,4 +1,4 @@
-"""What computes a metric of TFMA."""
+"""Chooses what computes one of TFMA's metrics."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Accumulator(Protocol):
 
 
 def accumulator(computation: metric_types.MetricComputation, config: Any) -> Accumulator:
-    """What computes, over columns, what a MetricComputation of TFMA does.
+    """The accumulator that computes a MetricComputation of TFMA over columns.
 
     Raises:
-        IndirectError: Nothing here does; names the metric and the reason.
+        IndirectError: Only TFMA on Beam can compute it; names the metric and the reason.
     """
     if reason := _refusal(computation):
         name = computation.keys[0].name if computation.keys else type(computation.combiner).__name__
@@ -68,7 +68,7 @@ def _refusal(computation: metric_types.MetricComputation) -> str:
 def _refused_keras(combiner: Any, key: metric_types.MetricKey) -> str:
     made = tfma.keras_settings(combiner)
     if made.has_losses:
-        # A loss averages over TFMA's batches, so that its value depends on them.
+        # TFMA averages a loss over its batches, so the value depends on the batches.
         return "a Keras loss"
     spec = model_util.get_model_spec(made.config, key.model_name)
     return "padding" if spec and spec.HasField("padding_options") else ""

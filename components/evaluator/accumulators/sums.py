@@ -19,7 +19,7 @@ class Terms:
 
     Attributes:
         cells: (rows, terms), the cell that each term falls into.
-        values: What it adds there, arrays that broadcast to the same shape.
+        values: The amounts, arrays that broadcast to the same shape.
     """
 
     cells: NDArray[Any]
@@ -61,7 +61,7 @@ class Sums:
 
 def _summed(table: pa.Table) -> pa.Table:
     names = table.column_names
-    # One thread: the order of additions, and with it the last bit, is the same in every run.
+    # One thread, so that additions have the same order in every run and the last bit is the same.
     grouped = table.group_by(["slice", "cell"], use_threads=False).aggregate([(name, "sum") for name in names[2:]])
     return grouped.select(["slice", "cell", *(f"{name}_sum" for name in names[2:])]).rename_columns(names)
 

@@ -1,1 +1,1 @@
-"""TFT on Beam: for what the direct way does not do, and for data that one machine does not hold."""
+"""TFT on Beam: for what the direct engine does not support, and for data too large for one machine."""

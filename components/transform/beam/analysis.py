@@ -19,6 +19,7 @@ _WHAT = "the analysis of preprocessing_fn"
 
 def analyze(
     preprocessing_fn: PreprocessingFn,
+    *,
     raw: RawExamples,
     splits: list[str],
     graph: Path,
@@ -26,12 +27,12 @@ def analyze(
     beam_pipeline_args: Sequence[str] = (),
     options: tfdv.StatsOptions | None = None,
 ) -> statistics_pb2.DatasetFeatureStatisticsList | None:
-    """Analyses splits in one pipeline and writes TFT's `transform_fn` and `transformed_metadata`.
+    """Analyzes splits in one pipeline and writes TFT's `transform_fn` and `transformed_metadata`.
 
     Args:
         preprocessing_fn: The user's function.
         raw: The rows.
-        splits: The splits to analyse.
+        splits: The splits to analyze.
         graph: The folder of the TransformGraph.
         scratch: A folder for temporary files.
         beam_pipeline_args: Beam's pipeline options; the workers see both folders.

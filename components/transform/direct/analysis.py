@@ -1,6 +1,6 @@
-"""The analysis of a preprocessing_fn, evaluated directly: phase by phase over batches, without a Beam pipeline.
+"""The analysis of a preprocessing_fn without a Beam pipeline: phase by phase, batch by batch.
 
-An analyzer whose inputs depend on another's result waits for the next phase; one phase reads the data once.
+An analyzer whose inputs depend on another's result waits for the next phase. Each phase reads the data once.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ Sink: TypeAlias = analyzer_nodes.TensorSink
 
 
 def analyze(
-    preprocessing_fn: PreprocessingFn, first: Trace, used: RawExamples, splits: list[str], graph: Path, scratch: Path
+    preprocessing_fn: PreprocessingFn, *, first: Trace, used: RawExamples, splits: list[str], graph: Path, scratch: Path
 ) -> None:
-    """Analyses splits and writes TFT's `transform_fn` and `transformed_metadata`.
+    """Analyzes splits and writes TFT's `transform_fn` and `transformed_metadata`.
 
     Args:
         preprocessing_fn: The user's function.
-        first: Its first trace, with no result known.
+        first: Its first trace, with no results known.
         used: The rows, with the features that the function looks at.
-        splits: The splits to analyse.
+        splits: The splits to analyze.
         graph: The folder of the TransformGraph.
         scratch: A folder for temporary files.
 
@@ -45,18 +45,24 @@ def analyze(
     annotators.clear_asset_annotations(first.graph)
     fingerprint = graph_tools.get_analyzers_fingerprint(first.graph, first.inputs)
     known = _evaluate(preprocessing_fn, first, used, splits, scratch)
-    _write(preprocessing_fn, used, fingerprint, known, graph, scratch)
+    _write(preprocessing_fn, used=used, fingerprint=fingerprint, known=known, graph=graph, scratch=scratch)
     _place_metadata(graph, assets)
 
 
 def _write(
-    preprocessing_fn: PreprocessingFn, used: RawExamples, fingerprint: Any, known: Tensors, graph: Path, scratch: Path
+    preprocessing_fn: PreprocessingFn,
+    *,
+    used: RawExamples,
+    fingerprint: Any,
+    known: Tensors,
+    graph: Path,
+    scratch: Path,
 ) -> None:
     folder = str(graph / tft.TFTransformOutput.TRANSFORM_FN_DIR)
     try:
         trace_and_write_v2_saved_model(folder, preprocessing_fn, used.specs, str(scratch), fingerprint, known, {}, None)
     except (ValueError, RuntimeError) as error:
-        raise UserError(f"preprocessing_fn: {error}", fix="change preprocessing_fn as TFT says") from error
+        raise UserError(f"preprocessing_fn: {error}", fix="change preprocessing_fn as the message says") from error
 
 
 def _place_metadata(graph: Path, assets: dict[str, str]) -> None:
@@ -69,7 +75,7 @@ def _place_metadata(graph: Path, assets: dict[str, str]) -> None:
 def _evaluate(
     preprocessing_fn: PreprocessingFn, first: Trace, used: RawExamples, splits: list[str], scratch: Path
 ) -> Tensors:
-    """The result of every analyzer, by the name of its stand-in."""
+    """The result of every analyzer, by the name of its placeholder."""
     _plan(first, first.sinks, scratch)
     known: dict[str, Any] = {}
     traced = first
@@ -83,7 +89,7 @@ def _evaluate(
 
 
 def _ready(traced: Trace, known: Tensors) -> list[Sink]:
-    """The analyzers that are not known yet and look at nothing that is not known yet."""
+    """The analyzers whose results are not known yet and whose inputs are known."""
     states = [(sink.tensor, sink.tensor.name in known) for sink in traced.sinks]
     analyzer = graph_tools.InitializableGraphAnalyzer(traced.graph, traced.inputs, states)
     pending = [sink for sink in traced.sinks if sink.tensor.name not in known]

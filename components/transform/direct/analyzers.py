@@ -32,7 +32,7 @@ Entry = tuple[Any, Any]
 
 
 class NotDirectError(Exception):
-    """A node that only Beam can evaluate; its text says which."""
+    """Only Beam can evaluate a node; the message names it."""
 
 
 class Accumulator(Protocol):
@@ -64,7 +64,7 @@ class _CombinedPerKey:
 
     def __init__(self, operation: analyzer_nodes.CacheableCombinePerKeyAccumulate) -> None:
         self._combiner = operation.combiner
-        # A sketch takes many values at once; the others combine their rows elementwise.
+        # A sketch takes many values at once; the other combiners combine rows elementwise.
         self._rows = _rows_of_key if isinstance(self._combiner, analyzers.QuantilesCombiner) else _rows
         self._states: dict[Any, Any] = {}
 
@@ -185,7 +185,7 @@ class Plan(nodes.Visitor):
         """One deferred value for every output of a node; a source of tensors yields the tensors themselves.
 
         Raises:
-            NotDirectError: The node has no evaluation here.
+            NotDirectError: Only Beam can evaluate the node.
         """
         kind = type(operation_def)
         if kind is analyzer_nodes.TensorSource:
@@ -324,7 +324,7 @@ def _reaches(indicator: Any, least_frequency: float, least_informativeness: floa
 
 
 def _encoded(operation: analyzer_nodes.VocabularyPrune, entries: Iterable[Entry]) -> list[Entry]:
-    """Entries with one number and the token as it stands in the file."""
+    """Entries with one number, and the token as written to the file."""
     numbers = ((value[0] if isinstance(value, tuple) else value, token) for value, token in entries)
     if operation.input_dtype == tf.string.name:
         return list(numbers)
@@ -332,7 +332,7 @@ def _encoded(operation: analyzer_nodes.VocabularyPrune, entries: Iterable[Entry]
 
 
 def _placeholder(dtype: str) -> Entry:
-    """What TFT writes into a vocabulary that has no token: an empty file cannot be looked up in."""
+    """What TFT writes into a vocabulary without tokens, because a lookup table cannot read an empty file."""
     return analyzers.get_empy_vocabulary_dummy_value(dtype)  # type: ignore[no-any-return]
 
 

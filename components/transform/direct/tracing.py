@@ -1,7 +1,7 @@
 """A preprocessing_fn as a TensorFlow graph, and the values of its inner tensors over batches.
 
-TFT's analyzers leave a mark in the graph (`TENSOR_REPLACEMENTS`): the tensor that stands in for the result, and how it
-is computed. Results that are known already are given to the next trace, where they take the stand-in's place.
+TFT's analyzers add to a collection of the graph (`TENSOR_REPLACEMENTS`): a placeholder for the result, and how it is
+computed. Results that are known are passed to the next trace, where they replace the placeholders.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Trace:
         graph: Its graph; the names of its tensors are the same in every trace.
         inputs: The graph's tensors of the features.
         outputs: The graph's tensors of the transformed features.
-        resources: The lookup tables and variables that the graph uses: they live as long as this.
+        resources: The lookup tables and variables that the graph uses; this object keeps them alive.
     """
 
     graph: tf.Graph
@@ -63,7 +63,7 @@ class Trace:
         """The features that the analysis or the transform looks at.
 
         Raises:
-            UserError: An analyzer stands where TFT cannot follow it.
+            UserError: An analyzer is called where TFT cannot trace it.
         """
         visitor = graph_tools.SourcedTensorsVisitor()
         for sink in self.sinks:
@@ -85,11 +85,11 @@ def trace(preprocessing_fn: PreprocessingFn, specs: Specs, scratch: Path, known:
     Args:
         preprocessing_fn: The function.
         specs: The types of its inputs.
-        scratch: A folder for the stand-ins of vocabulary files.
-        known: Results of analyzers, by the names of their stand-ins.
+        scratch: A folder for the placeholders of vocabulary files.
+        known: Results of analyzers, by the names of their placeholders.
 
     Raises:
-        UserError: It cannot be traced, or an output is nothing that examples can hold.
+        UserError: It cannot be traced, or examples cannot hold the type of an output.
     """
     context = graph_context.TFGraphContext(tf.Module(), str(scratch), known)
     resources = ResourceTracker()
@@ -133,11 +133,11 @@ def evaluated(function: Callable[[Tensors], Any], batch: TensorBatch) -> Any:
     try:
         return function(batch.tensors)
     except tf.errors.OpError as error:
-        # TensorFlow's own words stand between the node's stack and its name.
+        # TensorFlow's message is between the stack trace of the node and the name of the node.
         said = error.message.split("[[")[0].strip().splitlines()
         raise DataError(
             f"preprocessing_fn fails on {batch.where}: {said[-1] if said else error}",
-            fix="correct the rows, or let preprocessing_fn take them",
+            fix="correct the rows, or make preprocessing_fn accept them",
         ) from error
 
 
@@ -154,7 +154,7 @@ def tensor_reader(traced: Trace, specs: Specs, names: Collection[str]) -> Callab
     fetches = [traced.graph.get_tensor_by_name(name) for name in ordered]
     pruned = WrappedFunction(traced.graph, variable_holder=VariableHolder(share_variables=True)).prune(feeds, fetches)
 
-    # A pruned function called bare works out its signature anew, 25 times the cost of a batch.
+    # Called directly, a pruned function computes its signature on each call, at 25 times the cost of a batch.
     @tf.function(input_signature=[dict(specs)], autograph=False)  # type: ignore[untyped-decorator]
     def compiled(inputs: Tensors) -> Any:
         return pruned(*tf.nest.flatten(inputs, expand_composites=True))

@@ -58,7 +58,7 @@ class _Answering:
         except Exception:
             code = _CODE.INTERNAL
             _log.exception("%s failed", api)
-            await context.abort(code, "Internal error; the server's log says more")
+            await context.abort(code, "Internal error; see the server's log")
         finally:
             seconds = time.perf_counter() - began
             # What is kept by name may not grow with what clients send.

@@ -237,7 +237,7 @@ def test_a_lone_file_of_keras_is_refused_and_its_hint_works(train: Train, tmp_pa
     module = (
         f"{KERAS}\ndef run_fn(fn_args):\n    tf.io.gfile.makedirs(fn_args.serving_model_dir)\n    model = build()\n"
     )
-    with pytest.raises(UserError, match=r"run_fn saved \S+\.(keras|h5), a file of Keras, and no SavedModel") as raised:
+    with pytest.raises(UserError, match=r"run_fn saved \S+\.(keras|h5), a Keras file, but no SavedModel") as raised:
         train(f"{module}    model.save({where})\n")
     assert list((tmp_path / "out").iterdir()) == []
     hint = raised.value.fix.removeprefix("end it with ").partition(";")[0]

@@ -199,7 +199,7 @@ def test_it_can_be_switched_off(train: Train) -> None:
 def test_what_cannot_be_deterministic_fails_and_says_how_to_go_on(train: Train) -> None:
     code = "def run_fn(fn_args): tf.random.Generator.from_non_deterministic_state()"
     before = FuncGraph.variables
-    with pytest.raises(UserError, match=r"(.|\n)*determinis(.|\n)*\n  fix: .* or train with deterministic=False"):
+    with pytest.raises(UserError, match=r"(.|\n)*determinis(.|\n)*\n  fix: .* or set deterministic=False"):
         train(code)
     assert not config.is_op_determinism_enabled()
     assert FuncGraph.variables is before

@@ -401,7 +401,7 @@ def preprocessing_fn(inputs):
 """
     outputs = run_stage("transform", small, {"module": module(tmp_path, source)})
     assert rows(outputs["transformed_examples"], "train")["share"].to_pylist()[-1] == [1.0]
-    said = "transform: analysed by TFT on Beam, because PTransform[ptransform] is not evaluated directly"
+    said = "transform: analyzed by TFT on Beam, because PTransform[ptransform] is not evaluated directly"
     assert said in capsys.readouterr().out
 
 
@@ -409,7 +409,7 @@ def test_the_direct_way_says_so(
     run_stage: StageRun, small: Inputs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_stage("transform", small, {"module": module(tmp_path, PLAIN)})
-    assert "transform: analysed directly, without Beam" in capsys.readouterr().out
+    assert "transform: analyzed directly, without Beam" in capsys.readouterr().out
 
 
 def test_a_vocabulary_of_many_distinct_strings(run_stage: StageRun, small: Inputs, tmp_path: Path) -> None:

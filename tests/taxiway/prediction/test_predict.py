@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.contract.errors import DataError, ServiceError, TaxiwayError, UserError
-from taxiway.prediction.clients import Model, Tls, connect
+from taxiway.network.tls import loadable
+from taxiway.prediction.clients import Model, connect
 from taxiway.prediction.predict import predictions
 from tests.taxiway.small_servers import Running, small_server
 
@@ -38,7 +39,11 @@ def predict(request: pytest.FixtureRequest, server: Running) -> Callable[..., li
         model = more.pop("model", Model("taxi"))
         client = connect(address, model, rest=False, tls=None, seconds=10)
         try:
-            return [row for batch in predictions(client, file, signature, rows, **more) for row in batch]
+            return [
+                row
+                for batch in predictions(client, path=file, signature=signature, batch_rows=rows, **more)
+                for row in batch
+            ]
         finally:
             client.close()
 
@@ -248,7 +253,7 @@ def test_an_unknown_model_is_told_in_the_servers_words(predict, tmp_path):
 def test_a_server_that_is_not_there(tmp_path, scheme):
     client = connect(f"{scheme}127.0.0.1:1", Model("taxi"), rest=False, tls=None, seconds=5)
     with pytest.raises(ServiceError, match=rf"the server at {scheme}127\.0\.0\.1:1 does not answer: .*refused"):
-        list(predictions(client, written(tmp_path, "rows.csv", ROWS), "serving_default", 1))
+        list(predictions(client, path=written(tmp_path, "rows.csv", ROWS), signature="serving_default", batch_rows=1))
     client.close()
 
 
@@ -256,13 +261,13 @@ def test_addresses_and_certificates_are_looked_at_first(tmp_path, server):
     for address in ("localhost", "localhost:", "ftp://localhost:1", "a b:1", ""):
         with pytest.raises(UserError, match="is no server's address"):
             connect(address, Model("taxi"), rest=False, tls=None, seconds=1)
-    with pytest.raises(UserError, match="TLS: a certificate and its key go together\n  fix: name both"):
-        Tls(cert=tmp_path)
+    with pytest.raises(UserError, match="TLS: a certificate and its key go together\n  fix: give both"):
+        loadable("TLS", cert=tmp_path)
     with pytest.raises(UserError, match=r"TLS: there is no file .*none"):
-        Tls(ca=tmp_path / "none.pem")
+        loadable("TLS", ca=tmp_path / "none.pem")
     (tmp_path / "no.pem").write_text("no")
     with pytest.raises(UserError, match=r"TLS: .*no\.pem cannot be used"):
-        Tls(ca=tmp_path / "no.pem")
+        loadable("TLS", ca=tmp_path / "no.pem")
     wrong = connect(f"http://{server.addresses[0]}", Model("taxi"), rest=False, tls=None, seconds=5)
     with pytest.raises(ServiceError, match=r"does not answer|without a JSON object"):
         wrong.signatures()
@@ -291,7 +296,8 @@ def test_the_command_prints_a_table_json_and_csv(server, tmp_path):
     rest = (server.addresses[1], "--rest", "--model", "taxi", "--input", "rows.csv")
     assert run(tmp_path, *rest, "--format", "csv", "--limit", "1").stdout == "cost,named\n5.0,<blue>\n"
     refused = run(tmp_path, *given, "--version", "1", "--label", "canary")
-    assert (refused.returncode, refused.stderr.splitlines()[0]) == (2, "error: a version and a label are both given")
+    assert refused.returncode == 2
+    assert refused.stderr.splitlines()[0] == "error: --version and --label exclude each other"
 
 
 def test_the_stubs_come_without_tensorflow_and_get_on_with_it():

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from taxiway.network.http_server import Runner
 from taxiway.routing import rest_side
-from taxiway.routing.record import Record
+from taxiway.routing.access_log import AccessLog
 from taxiway.routing.router import Router
 from taxiway.routing.settings import Flags, from_flags
 from tests.taxiway.routing.conftest import Proxy, Route, http, predict_body, settings
@@ -54,15 +54,15 @@ def test_what_is_no_request_of_the_proxy(route: Route, blue: Running) -> None:
 
 def test_a_body_that_does_not_go_on_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rest_side, "_BODY_SECONDS", 0.2)
-    given = from_flags(Flags("taxi", ["127.0.0.1:1"], split="stable=1"))
-    record = Record(set())
+    given = from_flags(Flags(model="taxi", backends=["127.0.0.1:1"], split="stable=1"))
+    access_log = AccessLog(set())
     # Nobody is asked, so that neither a session nor a shadow is needed.
     nobody = cast(Any, None)
-    router = Router(given, record)
-    passing = rest_side.Passing(router, nobody, nobody, record, given)
+    router = Router(given, access_log)
+    forwarder = rest_side.Forwarder(router, nobody, nobody, access_log, given)
 
     async def run() -> tuple[int, Any]:
-        runner = Runner(rest_side.application(passing, router, record, given), auto_decompress=False)
+        runner = Runner(rest_side.application(forwarder, router, access_log, given), auto_decompress=False)
         await runner.setup()
         try:
             await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -71,4 +71,4 @@ def test_a_body_that_does_not_go_on_is_not_waited_for(monkeypatch: pytest.Monkey
         finally:
             await runner.cleanup()
 
-    assert asyncio.run(run()) == (408, {"error": "The request's body did not go on for 0.2 s"})
+    assert asyncio.run(run()) == (408, {"error": "No data of the request's body arrived for 0.2 s"})

@@ -435,12 +435,12 @@ def test_a_port_that_is_taken_is_named(blue: Running) -> None:
     command = [sys.executable, "-m", "taxiway", "route", *flags, "--rest-port", "0", "--admin-port", "0"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert f"error: port {port} of 127.0.0.1 cannot be listened at" in done.stderr
+    assert f"error: cannot listen on port {port} of 127.0.0.1" in done.stderr
     assert "fix: name another, or 0 for a free one" in done.stderr
 
 
 def test_the_label_is_merged_into_the_request() -> None:
-    from taxiway.routing.messages import asked, labelled
+    from taxiway.routing.request_fields import labelled, requested_model
 
     request = predict_request(signature_name="examples")
     found = predict_pb2.PredictRequest.FromString(labelled("Predict", request.SerializeToString(), "canary"))
@@ -449,7 +449,7 @@ def test_the_label_is_merged_into_the_request() -> None:
     several = inference_pb2.MultiInferenceRequest()
     for name in ("a", "b"):
         several.tasks.add(model_spec=model_pb2.ModelSpec(name="taxi", signature_name=name), method_name="m")
-    told = asked("MultiInference", several.SerializeToString())
+    told = requested_model("MultiInference", several.SerializeToString())
     assert told is not None
     assert (told.model, told.is_pinned) == ("taxi", False)
     found = inference_pb2.MultiInferenceRequest.FromString(

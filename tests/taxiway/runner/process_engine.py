@@ -40,6 +40,7 @@ class Containers:
     """The engine's images by name, the documents that containers were made from, and what became of them.
 
     Attributes:
+        variables: What the images set, beside PATH.
         out_of_memory: Whether containers that are killed were out of memory.
     """
 
@@ -47,6 +48,7 @@ class Containers:
     images: dict[str, dict[str, Any]] = field(default_factory=lambda: {"any:1": image("1")})
     made: dict[str, dict[str, Any]] = field(default_factory=dict)
     bodies: list[dict[str, Any]] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict)
     out_of_memory: bool = False
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -57,7 +59,7 @@ class Containers:
             self.processes[name] = subprocess.Popen(
                 [*(body.get("Entrypoint") or ["echo", "the image's own command:"]), *body["Cmd"]],
                 cwd=body.get("WorkingDir"),
-                env={"PATH": os.environ["PATH"], **variables},
+                env={"PATH": os.environ["PATH"], **self.variables, **variables},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +19,14 @@ import taxiway
 from components.contract.digests import tree_digest
 from components.contract.errors import ServiceError, UserError
 from taxiway import loading
+from taxiway.runner.call import State
 from taxiway.runner.containers import ContainerLauncher
-from taxiway.runner.graph import State
 from taxiway.runner.local import LocalLauncher
 from taxiway.runs.progress import Silent
 from taxiway.runs.record import Run, RunFailedError
 from tests.components.engines import until
 from tests.taxiway.chain_pipeline import chain
 from tests.taxiway.runner.process_engine import Containers, image, process_engine
-
-
-@pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Containers]:
-    with process_engine() as (containers, url):
-        monkeypatch.setenv("DOCKER_HOST", url)
-        yield containers
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from kfp import dsl
 import taxiway
 from taxiway import loading
 from taxiway.dsl import Baseline
-from taxiway.runner.graph import State
+from taxiway.runner.call import State
 from taxiway.runs.progress import Silent
 from taxiway.runs.record import RunFailedError
 from tests.components.engines import until
@@ -129,7 +129,7 @@ def _struck(pipeline: Any, home: Path, where: CodeType, kind: type[BaseException
 
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("given")
-@pytest.mark.parametrize(("step", "kinds"), [(8, 1), pytest.param(1, len(KINDS), marks=pytest.mark.faults)])
+@pytest.mark.parametrize(("step", "kinds"), [(24, 1), pytest.param(1, len(KINDS), marks=pytest.mark.faults)])
 def test_whatever_a_thread_raises_the_run_ends_and_says_why(
     compiled: Any, tmp_path: Path, step: int, kinds: int
 ) -> None:

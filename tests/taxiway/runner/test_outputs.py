@@ -1,6 +1,6 @@
 """Where components leave their outputs: under the task's root, at custom paths, elsewhere, or nowhere."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,20 +9,13 @@ from kfp import dsl
 
 import taxiway
 from taxiway import loading
+from taxiway.runner.call import State
 from taxiway.runner.containers import ContainerLauncher
-from taxiway.runner.graph import State
 from taxiway.runner.launcher import Launcher
 from taxiway.runner.local import LocalLauncher
 from taxiway.runs.progress import Silent
 from taxiway.runs.record import Run, RunFailedError
-from tests.taxiway.runner.process_engine import Containers, process_engine
-
-
-@pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Containers]:
-    with process_engine() as (containers, url):
-        monkeypatch.setenv("DOCKER_HOST", url)
-        yield containers
+from tests.taxiway.runner.process_engine import Containers
 
 
 @pytest.fixture

@@ -24,20 +24,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 @pytest.fixture(scope="module")
 def both(saved: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[server.Server]:
     """A server with TF Serving's `half_plus_two`, whose label `stable` is on its version 123, and `mixed`."""
-    folder = tmp_path_factory.mktemp("both")
-    for name in ("half_plus_two", "mixed"):
-        models.publish(saved(name), folder / name, models.VERSION)
-    config = folder / "models.config"
-    config.write_text(
-        "model_config_list {\n"
-        '  config { name: "half_plus_two" base_path: "half_plus_two" model_platform: "tensorflow"\n'
-        f'    version_labels {{ key: "stable" value: {models.VERSION} }} }}\n'
-        '  config { name: "mixed" base_path: "mixed" model_platform: "tensorflow" }\n'
-        "}\n"
-    )
-    with server.running(folder, "--config", config) as running:
-        for name in ("half_plus_two", "mixed"):
-            running.wait(name, {models.VERSION: "AVAILABLE"})
+    given = {name: saved(name) for name in ("half_plus_two", "mixed")}
+    with server.running_all(tmp_path_factory.mktemp("both"), given, stable="half_plus_two") as running:
         yield running
 
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from tensorflow_serving.apis import (
 )
 
 from tests import forked
+from tests.taxiway.serving import models
 
 CHECKOUT = Path(__file__).parents[3]
 State = get_model_status_pb2.ModelVersionStatus
@@ -141,6 +142,21 @@ def running(
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def running_all(folder: Path, saved: Mapping[str, Path], stable: str = "") -> Iterator[Server]:
+    """A server with models by name, each in `models.VERSION`, and the label `stable` on that of one of them."""
+    configs = []
+    for name, model in saved.items():
+        models.publish(model, folder / name, models.VERSION)
+        label = f'version_labels {{ key: "stable" value: {models.VERSION} }}' if name == stable else ""
+        configs.append(f'config {{ name: "{name}" base_path: "{name}" model_platform: "tensorflow" {label} }}')
+    (folder / "models.config").write_text(f"model_config_list: {{ {' '.join(configs)} }}")
+    with running(folder, "--config", folder / "models.config") as started:
+        for name in saved:
+            started.wait(name, {models.VERSION: "AVAILABLE"})
+        yield started
 
 
 def _cold(words: list[str], log: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:

@@ -37,11 +37,25 @@ def refused(folder: Path, *arguments: str | Path) -> tuple[int, str]:
     return forked.Process("taxiway", ["serve", *map(str, arguments)], log).wait(100), log.read_text()
 
 
-def test_a_server_that_does_not_start_has_loaded_its_own_tensorflow(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "taxiway", "serve", str(tmp_path / "nothing")]
+@pytest.mark.parametrize("given", [["nothing"], [], ["version"], ["version", "--config", "x"]])
+def test_a_wrong_folder_is_refused_before_tensorflow_is_imported(tmp_path: Path, given: list[str]) -> None:
+    (tmp_path / "version").mkdir()
+    (tmp_path / "version/saved_model.pb").write_bytes(b"")
+    words = {"nothing": "there is no folder nothing", "version": "version is a version"}.get("".join(given), "no model")
+    (tmp_path / "tensorflow.py").write_text("raise RuntimeError('TensorFlow is imported')")
+    command = [sys.executable, "-m", "taxiway", "serve", *given]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(server.CHECKOUT)])}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {words}")
+
+
+def test_a_server_that_does_not_start_has_quiet_libraries(tmp_path: Path) -> None:
+    (tmp_path / "models.config").write_text("")
+    command = [sys.executable, "-m", "taxiway", "serve", "--config", str(tmp_path / "models.config")]
     done = subprocess.run(command, cwd=server.CHECKOUT, capture_output=True, text=True, timeout=100)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: there is no folder"), done.stderr
+    assert done.stderr.startswith("error: "), done.stderr
 
 
 def test_the_model_has_the_folders_name_or_the_one_that_is_given(base: Path, tmp_path: Path) -> None:
@@ -67,18 +81,18 @@ def test_what_cannot_be_served(base: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty.config"
     empty.write_text("")
     for arguments, words in (
-        ((), "name the folder of a pushed model, or --config FILE"),
-        ((base, "--config", empty), "what is to be served?"),
+        ((), "give either the folder of a pushed model or --config FILE"),
+        ((base, "--config", empty), "no model to serve"),
         ((tmp_path / "nothing",), "there is no folder"),
         ((base / "1",), f"serve the folder above it, {base}"),
         (("--config", empty), "has no model_config_list"),
-        (("--config", empty, "--model-name", "x"), "leave one out"),
+        (("--config", empty, "--model-name", "x"), "remove one of them"),
         ((base, "--tls-cert", tmp_path / "cert"), "a certificate and its key go together"),
         ((base, "--public-key", tmp_path / "key"), "there is no file"),
         ((base, "--batching-parameters-file", tmp_path / "none"), "cannot be read"),
         ((base, "--reload-root", tmp_path / "none"), "there is no folder"),
-        ((base, "--grpc-argument", "grpc.max_connection_age_ms"), "write one such as"),
-        ((base, "--saved-model-tags", ","), "names no tag"),
+        ((base, "--grpc-argument", "grpc.max_connection_age_ms"), "is not of the form NAME=VALUE"),
+        ((base, "--saved-model-tags", ","), "--saved-model-tags is empty"),
         ((base, "--poll-seconds", "-1"), "Invalid value for '--poll-seconds'"),
     ):
         status, said = refused(tmp_path, *arguments)
@@ -92,7 +106,7 @@ def test_a_port_that_is_taken(base: Path, tmp_path: Path) -> None:
         for option in ("--port", "--rest-port"):
             other = {"--port": "--rest-port", "--rest-port": "--port"}[option]
             status, said = refused(tmp_path, base, option, port, other, "0")
-            assert (status, f"port {port} of 127.0.0.1 cannot be listened at" in said) == (1, True), said
+            assert (status, f"cannot listen on port {port} of 127.0.0.1" in said) == (1, True), said
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:

@@ -43,16 +43,8 @@ _NAMES = {
 
 @pytest.fixture(scope="module")
 def running(saved: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[server.Server]:
-    folder = tmp_path_factory.mktemp("tf_serving_server")
-    for name, model in _NAMES.items():
-        models.publish(saved(model), folder / name, models.VERSION)
-    configs = "".join(
-        f'config {{ name: "{n}" base_path: "{folder / n}" model_platform: "tensorflow" }}' for n in _NAMES
-    )
-    (folder / "models.config").write_text(f"model_config_list: {{ {configs} }}")
-    with server.running(folder, "--config", folder / "models.config") as running:
-        for name in _NAMES:
-            running.wait(name, {models.VERSION: "AVAILABLE"})
+    given = {name: saved(model) for name, model in _NAMES.items()}
+    with server.running_all(tmp_path_factory.mktemp("tf_serving_server"), given) as running:
         yield running
 
 

@@ -37,16 +37,8 @@ _NAMES = {
 
 @pytest.fixture(scope="module")
 def running(saved: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[server.Server]:
-    folder = tmp_path_factory.mktemp("tf_serving_rest")
-    configs = []
-    for name, model in _NAMES.items():
-        models.publish(saved(model), folder / name, models.VERSION)
-        configs.append(f'config {{ name: "{name}" base_path: "{name}" model_platform: "tensorflow" }}')
-    configs[0] = configs[0].removesuffix("}") + f'version_labels {{ key: "stable" value: {models.VERSION} }} }}'
-    (folder / "models.config").write_text(f"model_config_list {{ {' '.join(configs)} }}")
-    with server.running(folder, "--config", folder / "models.config") as running:
-        for name in _NAMES:
-            running.wait(name, {models.VERSION: "AVAILABLE"})
+    given = {name: saved(model) for name, model in _NAMES.items()}
+    with server.running_all(tmp_path_factory.mktemp("tf_serving_rest"), given, stable="half_plus_two") as running:
         yield running
 
 

@@ -18,7 +18,7 @@ from components.data.serving_stubs import (
     types_pb2,
 )
 from components.data.tensor_protos import to_proto
-from taxiway.routing.messages import answered_version, asked, feature_of_grpc, feature_of_rest
+from taxiway.routing.request_fields import answered_version, feature_of_grpc, feature_of_rest, requested_model
 from tests.taxiway.routing.conftest import predict_request
 
 
@@ -114,12 +114,12 @@ def test_what_a_request_asks_for() -> None:
     several = inference_pb2.MultiInferenceRequest()
     several.tasks.add().model_spec.name = "a"
     several.tasks.add().model_spec.name = "b"
-    assert asked("MultiInference", several.SerializeToString()) is None
-    assert asked("MultiInference", b"") is None
-    assert asked("Predict", b"\xff") is None
+    assert requested_model("MultiInference", several.SerializeToString()) is None
+    assert requested_model("MultiInference", b"") is None
+    assert requested_model("Predict", b"\xff") is None
     several.tasks[1].model_spec.name = "a"
     several.tasks[1].model_spec.version_label = "canary"
-    found = asked("MultiInference", several.SerializeToString())
+    found = requested_model("MultiInference", several.SerializeToString())
     assert found is not None
     assert found.is_pinned
 

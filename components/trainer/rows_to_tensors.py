@@ -1,7 +1,7 @@
-"""Arrow rows as the tensors that a schema describes: those that TFX parses from tf.Examples of the same rows.
+"""Arrow rows as the tensors that a schema describes: the same as TFX parses from tf.Examples of these rows.
 
-Dense, sparse and ragged tensors are told apart by the schema's shapes and TensorRepresentations, and read by
-tfx_bsl's TensorAdapter. What is added here is a form of the rows from which any of them can be taken at once.
+The schema's shapes and TensorRepresentations say which tensors are dense, sparse or ragged, and tfx_bsl's
+TensorAdapter reads them. This module adds a form of the rows from which any selection can be gathered at once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Representation = schema_pb2.TensorRepresentation
 Packed = tuple[dict[str, tf.Tensor], dict[str, tf.RaggedTensor]]
 """Rows: by type, a matrix `[rows, values]` of all features of fixed shape; by column, a ragged tensor for the others.
 
-Side by side in a matrix, the values of a row cost one access to memory and those of a batch one gather.
+In a matrix the values of a row are contiguous in memory, and those of a batch cost one gather.
 """
 
 
@@ -63,10 +63,10 @@ class TensorLayout:
         return dense, {source: self._specs[source] for source in self._ragged}
 
     def pack(self, rows: pa.RecordBatch) -> Packed:
-        """Rows of `arrow_schema` in the form to take them from, in the host's memory.
+        """Rows of `arrow_schema`, packed to be gathered from, in the host's memory.
 
         Raises:
-            DataError: A feature of fixed shape has another number of values somewhere; names the first such row.
+            DataError: A row of a feature of fixed shape has another number of values; names the first such row.
         """
         self._check_lengths(rows)
         with tf.device("CPU:0"):
@@ -123,7 +123,7 @@ class TensorLayout:
 
 
 def _sources(representations: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """What is packed for each tensor: columns of sparse tensors as ragged ones, of which rows can be taken."""
+    """What is packed for each tensor: columns of sparse tensors as ragged ones, whose rows can be gathered."""
     for name, representation in representations.items():
         kind = representation.WhichOneof("kind")
         if kind == "varlen_sparse_tensor":

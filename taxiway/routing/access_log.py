@@ -1,4 +1,4 @@
-"""What the proxy tells: a JSON line a request, and metrics."""
+"""The proxy's access log, a JSON line for each request, and its metrics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 _OTHER = "other"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Entry:
     """One request, or one copy of it to the shadow.
 
@@ -47,8 +47,8 @@ class Entry:
     answer: str | None = None
 
 
-class Record:
-    """Where entries go."""
+class AccessLog:
+    """Writes and counts requests."""
 
     def __init__(self, known_models: set[str]) -> None:
         self._known = known_models

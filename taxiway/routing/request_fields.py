@@ -1,4 +1,4 @@
-"""What the proxy reads of a request, and the label that it sets; all else passes as bytes."""
+"""The fields of a request that the proxy reads, and the label that it sets; all else passes as bytes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SPLIT = tuple(_REQUESTS)
 
 
 @dataclass(frozen=True)
-class Asked:
+class RequestedModel:
     """The model of a request; whether the request itself says which version is to answer, and by which label."""
 
     model: str
@@ -48,7 +48,7 @@ class Asked:
     label: str
 
 
-def asked(method: str, request: bytes) -> Asked | None:
+def requested_model(method: str, request: bytes) -> RequestedModel | None:
     """What a gRPC request asks for; None where it cannot be read: the backend will say why."""
     try:
         if method == "MultiInference":
@@ -60,7 +60,9 @@ def asked(method: str, request: bytes) -> Asked | None:
         return None
     if len({spec.name for spec in specs}) != 1:
         return None
-    return Asked(specs[0].name, any(spec.WhichOneof("version_choice") for spec in specs), specs[0].version_label)
+    return RequestedModel(
+        specs[0].name, any(spec.WhichOneof("version_choice") for spec in specs), specs[0].version_label
+    )
 
 
 def labelled(method: str, request: bytes, label: str) -> bytes:

@@ -1,0 +1,14 @@
+"""An engine that runs containers as processes, which the runner finds as Docker's."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.taxiway.runner.process_engine import Containers, process_engine
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Containers]:
+    with process_engine() as (containers, url):
+        monkeypatch.setenv("DOCKER_HOST", url)
+        yield containers
