@@ -254,7 +254,8 @@ def test_only_the_nodes_that_come_nearest_are_spoken_of(api: Server, look: Look)
     tainted = gpu_node() | {"spec": {"taints": [SPOT, SPOT | {"key": "team"}]}}
     api.answers["/api/v1/nodes"] = (200, {"items": [node("plain", {"nvidia.com/gpu.present": "true"}), tainted]})
     assert look("nodes", tasks=MUCH)[0].found == (
-        "1 of 2 nodes: the taint spot:NoExecute is not tolerated; 1 of 2 nodes: the taint team:NoExecute is not tolerated"
+        "1 of 2 nodes: the taint spot:NoExecute is not tolerated; "
+        "1 of 2 nodes: the taint team:NoExecute is not tolerated"
     )
 
 
