@@ -132,9 +132,7 @@ class _Connection(web.RequestHandler):
         if status >= 500:
             super().handle_error(request, status, exc, message)
             late = status == HTTPStatus.GATEWAY_TIMEOUT
-            answer = error(
-                "The request took too long" if late else "Internal error; the server's log says more", status
-            )
+            answer = error("The request took too long" if late else "Internal error; see the server's log", status)
         else:
             # Anybody can send it, as often as they like: it may not fill the log with tracebacks.
             why = " ".join((message or "").replace("^", "").split())  # which points into the line above it
