@@ -122,7 +122,7 @@ class Loading:
 
 @functools.cache
 def _freeze() -> None:
-    """Exempts all objects that exist after the first load from garbage collection: most belong to libraries.
+    """Exempts all objects of the first load from garbage collection: the libraries' objects are never freed.
 
     Takes some tenths of a second, before any version is served.
     """

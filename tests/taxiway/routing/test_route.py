@@ -439,7 +439,7 @@ def test_a_port_that_is_taken_is_named(blue: Running) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert f"error: cannot listen on port {port} of 127.0.0.1" in done.stderr
-    assert "fix: name another, or 0 for a free one" in done.stderr
+    assert "fix: use another port, or 0 to pick a free one" in done.stderr
 
 
 def test_the_label_is_merged_into_the_request() -> None:
