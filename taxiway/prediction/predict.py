@@ -23,7 +23,7 @@ def _cut(batch: Batch, rows: int) -> Batch:
 
 
 def predictions(
-    client: Client, path: Path, signature: str, batch_rows: int, limit: int | None = None, schema: Path | None = None
+    client: Client, *, path: Path, signature: str, batch_rows: int, limit: int | None = None, schema: Path | None = None
 ) -> Iterator[list[dict[str, Any]]]:
     """The model's outputs for the examples in a file: a list per request, with a dictionary per row.
 

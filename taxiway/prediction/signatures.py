@@ -174,7 +174,7 @@ def _schema_types(schema: Path | None) -> dict[str, pa.DataType]:
         raise UserError(f"the schema {schema} cannot be read: {error}", fix="give a schema.pbtxt") from error
     except text_format.ParseError as error:
         raise UserError(
-            f"the schema {schema} cannot be parsed: {error}", fix="use the one that schema_gen wrote"
+            f"the schema {schema} cannot be parsed: {error}", fix="use the one that the run wrote"
         ) from error
     names = {feature.name: schema_pb2.FeatureType.Name(feature.type) for feature in parsed.feature}
     return {name: _FEATURES[kind] for name, kind in names.items() if kind in _FEATURES}

@@ -103,9 +103,9 @@ class Forwarder(grpc.GenericRpcHandler):
             code = grpc.StatusCode.CANCELLED
             raise
         finally:
-            self._tell("request", method, model, route, response, code, began)
+            self._tell("request", method=method, model=model, route=route, response=response, code=code, began=began)
             if route.shadow:
-                self._copy(path, request, metadata, model, route.shadow, response)
+                self._copy(path, request=request, metadata=metadata, model=model, route=route.shadow, real=response)
         return response
 
     def _route(self, method: str, request: bytes, metadata: Metadata) -> tuple[str, Route]:
@@ -137,7 +137,16 @@ class Forwarder(grpc.GenericRpcHandler):
         return said
 
     def _tell(
-        self, event: str, method: str, model: str, route: Route, response: bytes, code: Any, began: float, **more: Any
+        self,
+        event: str,
+        *,
+        method: str,
+        model: str,
+        route: Route,
+        response: bytes,
+        code: Any,
+        began: float,
+        **more: Any,
     ) -> None:
         version = (
             request_fields.answered_version(method, response) if response and method in request_fields.SPLIT else None
@@ -145,11 +154,21 @@ class Forwarder(grpc.GenericRpcHandler):
         ms = round((time.perf_counter() - began) * 1000, 2)
         self._access_log.write(
             Entry(
-                event, "grpc", method, model, route.target, route.label, route.backend, version, code.name, ms, **more
+                event=event,
+                protocol="grpc",
+                method=method,
+                model=model,
+                target=route.target,
+                label=route.label,
+                backend=route.backend,
+                version=version,
+                status=code.name,
+                ms=ms,
+                **more,
             )
         )
 
-    def _copy(self, path: str, request: bytes, metadata: Metadata, model: str, route: Route, real: bytes) -> None:
+    def _copy(self, path: str, *, request: bytes, metadata: Metadata, model: str, route: Route, real: bytes) -> None:
         method = _METHODS[path]
 
         async def copy() -> None:
@@ -162,7 +181,17 @@ class Forwarder(grpc.GenericRpcHandler):
                 answer = str(found)[:_ANSWER_CHARACTERS]
             except grpc.aio.AioRpcError as error:
                 code, answer = error.code(), self._said(route, error)
-            self._tell("shadow", method, model, route, response, code, began, same=same, answer=answer)
+            self._tell(
+                "shadow",
+                method=method,
+                model=model,
+                route=route,
+                response=response,
+                code=code,
+                began=began,
+                same=same,
+                answer=answer,
+            )
 
         self._shadow.put(copy, model, len(request) + len(real))
 

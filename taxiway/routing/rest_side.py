@@ -73,9 +73,17 @@ class Forwarder:
             status = error.status
             return http_server.error(str(error), status)
         finally:
-            self._tell("request", verb, model, route, status, began)
+            self._tell("request", verb=verb, model=model, route=route, status=status, began=began)
             if route.shadow and found:
-                self._copy(route.shadow, found, request, body, verb, model, content if status == 200 else b"")
+                self._copy(
+                    route.shadow,
+                    found=found,
+                    request=request,
+                    body=body,
+                    verb=verb,
+                    model=model,
+                    real=content if status == 200 else b"",
+                )
 
     def _route(self, found: re.Match[str] | None, model: str, request: web.Request, body: bytes) -> Route:
         if found is None or found["pinned"]:
@@ -136,15 +144,33 @@ class Forwarder:
             chunks.append(chunk)
         return b"".join(chunks)
 
-    def _tell(self, event: str, verb: str, model: str, route: Route, status: int, began: float, **more: Any) -> None:
+    def _tell(self, event: str, *, verb: str, model: str, route: Route, status: int, began: float, **more: Any) -> None:
         ms = round((time.perf_counter() - began) * 1000, 2)
         entry = Entry(
-            event, "rest", verb, model, route.target, route.label, route.backend, None, str(status), ms, **more
+            event=event,
+            protocol="rest",
+            method=verb,
+            model=model,
+            target=route.target,
+            label=route.label,
+            backend=route.backend,
+            version=None,
+            status=str(status),
+            ms=ms,
+            **more,
         )
         self._access_log.write(entry)
 
     def _copy(
-        self, route: Route, found: re.Match[str], request: web.Request, body: bytes, verb: str, model: str, real: bytes
+        self,
+        route: Route,
+        *,
+        found: re.Match[str],
+        request: web.Request,
+        body: bytes,
+        verb: str,
+        model: str,
+        real: bytes,
     ) -> None:
         async def copy() -> None:
             began, status, content = time.perf_counter(), 504, b""
@@ -157,7 +183,9 @@ class Forwarder:
                 content = b"timeout"
             same = content == real if real and status == 200 else None
             answer = content.decode(errors="replace")[:_ANSWER_CHARACTERS]
-            self._tell("shadow", verb, model, route, status, began, same=same, answer=answer)
+            self._tell(
+                "shadow", verb=verb, model=model, route=route, status=status, began=began, same=same, answer=answer
+            )
 
         self._shadow.put(copy, model, len(body) + len(real))
 

@@ -236,7 +236,7 @@ def load(file: Path) -> Settings:
     return parse(given, str(file))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Flags:
     """The settings of a proxy for one model, as command-line options.
 

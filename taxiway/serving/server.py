@@ -124,15 +124,15 @@ async def _serve(settings: Settings, address_file: Path | None) -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stopped.set)
     how = Loading(
-        settings.verification,
-        settings.batching,
-        settings.max_waiting,
-        settings.intra_op_parallelism,
-        loading.model_threads(settings.batching),
-        Metrics(),
-        settings.saved_model_tags,
-        settings.per_model_batching,
-        settings.early_labels,
+        verification=settings.verification,
+        batching=settings.batching,
+        max_waiting=settings.max_waiting,
+        intra_op_parallelism=settings.intra_op_parallelism,
+        threads=loading.model_threads(settings.batching),
+        metrics=Metrics(),
+        tags=settings.saved_model_tags,
+        per_model_batching=settings.per_model_batching,
+        early_labels=settings.early_labels,
     )
     manager = ModelManager(settings.models, how, settings.poll_seconds, settings.reload_roots)
     async with AsyncExitStack() as stack:

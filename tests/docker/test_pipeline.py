@@ -17,8 +17,8 @@ import yaml
 import taxiway
 from components.contract.digests import tree_digest
 from components.processes import container_engine
+from taxiway.runner.call import State
 from taxiway.runner.containers import ContainerLauncher
-from taxiway.runner.graph import State
 from taxiway.runs.progress import Silent
 from taxiway.runs.record import Run
 from tests.pipelines.project import Project, make_project

@@ -39,7 +39,7 @@ _NICEST = 19
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Loading:
     """How versions are loaded and run.
 

@@ -1,4 +1,4 @@
-"""What no application has answered is answered as TF Serving's JSON all the same."""
+"""Requests that no application has answered also get TF Serving's JSON."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def _late(_request: web.Request) -> web.Response:
 
 
 def served(talk: Callable[[int], Awaitable[None]]) -> None:
-    """Runs a small application on a free port of loopback while `talk(port)` goes on."""
+    """Runs a small application on a free loopback port while `talk(port)` is running."""
 
     async def run() -> None:
         app = web.Application(client_max_size=100)
@@ -62,7 +62,7 @@ def served(talk: Callable[[int], Awaitable[None]]) -> None:
 
 
 def answer(request: str) -> tuple[int, dict[str, str], Any]:
-    """Status, headers and JSON of what the application's server answers to what is sent."""
+    """Status, headers and JSON of the server's response to these bytes."""
     found: list[tuple[int, dict[str, str], Any]] = []
 
     async def talk(port: int) -> None:

@@ -39,7 +39,11 @@ def predict(request: pytest.FixtureRequest, server: Running) -> Callable[..., li
         model = more.pop("model", Model("taxi"))
         client = connect(address, model, rest=False, tls=None, seconds=10)
         try:
-            return [row for batch in predictions(client, file, signature, rows, **more) for row in batch]
+            return [
+                row
+                for batch in predictions(client, path=file, signature=signature, batch_rows=rows, **more)
+                for row in batch
+            ]
         finally:
             client.close()
 
@@ -251,7 +255,7 @@ def test_an_unknown_model_is_told_in_the_servers_words(predict, tmp_path):
 def test_a_server_that_is_not_there(tmp_path, scheme):
     client = connect(f"{scheme}127.0.0.1:1", Model("taxi"), rest=False, tls=None, seconds=5)
     with pytest.raises(ServiceError, match=rf"the server at {scheme}127\.0\.0\.1:1 does not answer: .*refused"):
-        list(predictions(client, written(tmp_path, "rows.csv", ROWS), "serving_default", 1))
+        list(predictions(client, path=written(tmp_path, "rows.csv", ROWS), signature="serving_default", batch_rows=1))
     client.close()
 
 
@@ -259,7 +263,7 @@ def test_addresses_and_certificates_are_looked_at_first(tmp_path, server):
     for address in ("localhost", "localhost:", "ftp://localhost:1", "a b:1", ""):
         with pytest.raises(UserError, match="is not a server address"):
             connect(address, Model("taxi"), rest=False, tls=None, seconds=1)
-    with pytest.raises(UserError, match="TLS: a certificate and its key go together\n  fix: name both"):
+    with pytest.raises(UserError, match="TLS: a certificate and its key go together\n  fix: give both"):
         loadable("TLS", cert=tmp_path)
     with pytest.raises(UserError, match=r"TLS: there is no file .*none"):
         loadable("TLS", ca=tmp_path / "none.pem")

@@ -109,7 +109,9 @@ def test_weights_that_are_all_zero_are_refused(tmp_path: Path) -> None:
 def test_a_certificate_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.pem").write_text("no certificate")
     given = changed("tls", {"cert": str(tmp_path / "a.pem"), "key": str(tmp_path / "a.pem")})
-    with pytest.raises(UserError, match=r"tls: .*a\.pem, .*a\.pem cannot be used: .*\n  fix: name PEM files that fit"):
+    with pytest.raises(
+        UserError, match=r"tls: .*a\.pem, .*a\.pem cannot be used: .*\n  fix: give PEM files that match"
+    ):
         load(written(tmp_path, given))
 
 
@@ -122,7 +124,16 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_one_backend_is_split_by_label_and_several_by_backend() -> None:
-    found = from_flags(Flags("taxi", ["h:1"], ["h:2"], "stable=90,canary=10", "feature:Company", "dark"))
+    found = from_flags(
+        Flags(
+            model="taxi",
+            backends=["h:1"],
+            rest_backends=["h:2"],
+            split="stable=90,canary=10",
+            sticky_key="feature:Company",
+            shadow="dark",
+        )
+    )
     targets = found.models["taxi"].targets
     assert {name: (target.label, target.weight) for name, target in targets.items()} == {
         "stable": ("stable", 90),
@@ -131,7 +142,7 @@ def test_one_backend_is_split_by_label_and_several_by_backend() -> None:
     }
     assert found.models["taxi"].sticky_key == StickyKey("feature", "Company")
     assert found.backends["default"].rest == "h:2"
-    found = from_flags(Flags("taxi", ["blue=h:1", "green=h:2"], split="blue=1"), port=1, host="0.0.0.0")
+    found = from_flags(Flags(model="taxi", backends=["blue=h:1", "green=h:2"], split="blue=1"), port=1, host="0.0.0.0")
     assert found.models["taxi"].targets["blue"].label == ""
     assert (found.port, found.host) == (1, "0.0.0.0")
     assert isinstance(found, Settings)
@@ -140,13 +151,19 @@ def test_one_backend_is_split_by_label_and_several_by_backend() -> None:
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
-        (Flags("", ["h:1"], split="a=1"), "there is nothing to route\n  fix: give --config, or --model, --backend"),
-        (Flags("m", ["h:1"], split="a=x"), "--split has 'a=x'\n  fix: write NAME=WEIGHT,NAME=WEIGHT"),
-        (Flags("m", ["h"], split="a=1"), "--backend is 'h'\n  fix: write host:port"),
-        (Flags("m", ["h:1", "h:2"], split="a=1"), "--backend names a backend twice"),
-        (Flags("m", ["a=h:1", "b=h:2"], split="c=1"), "the flags: models.m.targets.c.backend is 'c'"),
-        (Flags("m", ["h:1"], split="a=0"), "the flags: models.m: all weights are 0"),
-        (Flags("m", ["h:1"], ["x=h:2"], split="a=1"), "--rest-backend names 'x'\n  fix: there is --backend default"),
+        (
+            Flags(model="", backends=["h:1"], split="a=1"),
+            "there is nothing to route\n  fix: give --config, or --model, --backend",
+        ),
+        (Flags(model="m", backends=["h:1"], split="a=x"), "--split has 'a=x'\n  fix: write NAME=WEIGHT,NAME=WEIGHT"),
+        (Flags(model="m", backends=["h"], split="a=1"), "--backend is 'h'\n  fix: write host:port"),
+        (Flags(model="m", backends=["h:1", "h:2"], split="a=1"), "--backend names a backend twice"),
+        (Flags(model="m", backends=["a=h:1", "b=h:2"], split="c=1"), "the flags: models.m.targets.c.backend is 'c'"),
+        (Flags(model="m", backends=["h:1"], split="a=0"), "the flags: models.m: all weights are 0"),
+        (
+            Flags(model="m", backends=["h:1"], rest_backends=["x=h:2"], split="a=1"),
+            "--rest-backend names 'x'\n  fix: there is --backend default",
+        ),
     ],
 )
 def test_a_wrong_flag_is_named(flags: Flags, text: str) -> None:

@@ -124,7 +124,7 @@ def test_a_rest_request_has_the_time_that_is_given(having: Having) -> None:
         answer = http.client.HTTPResponse(connection)
         answer.begin()
         assert answer.status == 408
-        assert answer.read() == b'{"error":"The request\'s body did not go on for 0.5 s"}'
+        assert answer.read() == b'{"error":"No data of the request\'s body arrived for 0.5 s"}'
 
 
 def test_a_client_may_name_base_paths_in_the_root_and_cannot_leave_it(having: Having) -> None:
