@@ -13,7 +13,10 @@ from components.contract.errors import UserError
 from taxiway.checks import known
 from taxiway.language import placeholders, spec
 from taxiway.language.arguments import AS_ARTIFACT, is_too_long, too_long
-from taxiway.language.spec import Json, Pipeline
+from taxiway.language.components import Component, DagComponent, ExecutorComponent
+from taxiway.language.executors import Container
+from taxiway.language.spec import Pipeline
+from taxiway.language.values import Json
 
 _KUBERNETES_TASKS = {"argostub/createpvc": "creates", "argostub/deletepvc": "deletes"}
 _MOUNTS = {
@@ -60,53 +63,51 @@ def variables(platform: Json) -> Iterator[tuple[str, str, bool]]:
         yield entry["name"], f"the field {entry['fieldPath']} of its pod", False
 
 
-def _of_dag(pipeline: Pipeline, component: Json, values: Json, prefix: str, has_images: bool) -> Iterator[str]:
-    dag, outer = component["dag"], known.dag_parameters(component, values)
-    for name in spec.ordered(dag):
-        task = dag["tasks"][name]
+def _of_dag(pipeline: Pipeline, component: DagComponent, values: Json, prefix: str, has_images: bool) -> Iterator[str]:
+    outer = known.dag_parameters(component, values)
+    for name, task in component.dag.ordered():
         inner = pipeline.component(task)
         given = known.as_written(inner, task, outer)
         yield from (f"{prefix}{name}: {why}" for why in _of_inputs(inner))
-        if "dag" in inner:
+        if isinstance(inner, DagComponent):
             inside = spec.inherited(task, outer) | given
             yield from _of_dag(pipeline, inner, inside, spec.child_name(prefix, name, task), has_images)
         else:
             yield from (f"{prefix}{name}: {why}" for why in _of_leaf(pipeline, inner, given, has_images))
 
 
-def _of_inputs(component: Json) -> Iterator[str]:
-    for name, definition in component.get("inputDefinitions", {}).get("parameters", {}).items():
-        if definition["parameterType"] == "TASK_CONFIG":
+def _of_inputs(component: Component) -> Iterator[str]:
+    for name, parameter in component.inputs.parameters.items():
+        if parameter.type == "TASK_CONFIG":
             yield f"{name} takes the settings of its pod (dsl.TaskConfig), which only Kubernetes has"
 
 
-def _of_leaf(pipeline: Pipeline, component: Json, given: Json, has_images: bool) -> Iterator[str]:
+def _of_leaf(pipeline: Pipeline, component: ExecutorComponent, given: Json, has_images: bool) -> Iterator[str]:
     executor = pipeline.executor(component)
-    if "importer" in executor:
+    if executor.importer:
         return
-    if "container" not in executor:
-        yield f"its executor is {next(iter(executor), 'none')}, which open-source Kubeflow has not either"
-    elif what := _KUBERNETES_TASKS.get(executor["container"]["image"]):
+    if executor.kind != "container":
+        yield f"its executor is {executor.kind}, which open-source Kubeflow has not either"
+    elif what := _KUBERNETES_TASKS.get(executor.container.image):
         yield f"{what} a volume claim, which only Kubernetes can"
     else:
-        yield from _of_container(executor, component, has_images)
+        yield from _of_container(executor.container, component, has_images)
         # A stage's data and credentials are this machine's own: see `taxiway.dsl.cluster_resources`.
-        if not spec.stage_name(executor):
+        if not executor.stage:
             yield from _of_platform(pipeline.platform_of(component))
             yield from _of_sizes(given)
 
 
-def _of_container(executor: Json, component: Json, has_images: bool) -> Iterator[str]:
-    container = executor["container"]
-    words = [*container.get("command", []), *container.get("args", [])]
+def _of_container(container: Container, component: Component, has_images: bool) -> Iterator[str]:
+    words = container.words
     # Kubeflow's launcher, too, runs the first word, and knows nothing of what an image would run by itself.
     if not has_images and (not words or not words[0] or words[0].startswith("-")):
         yield (
-            f"names no command: what {container['image']} runs by itself, neither processes nor Kubeflow's launcher "
+            f"names no command: what {container.image} runs by itself, neither processes nor Kubeflow's launcher "
             "know; name the command, or run with --runner docker"
         )
     for body in dict.fromkeys(placeholders.bodies(words)):
-        if why := placeholders.problem(body, component):
+        if why := placeholders.problem(body, component.has):
             yield f"the placeholder {{{{${body}}}}} {why}"
 
 

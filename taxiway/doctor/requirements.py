@@ -12,7 +12,10 @@ from typing import Any
 
 from taxiway.checks import known
 from taxiway.language import spec
-from taxiway.language.spec import Json, Pipeline
+from taxiway.language.components import Component, DagComponent
+from taxiway.language.executors import Container
+from taxiway.language.spec import Pipeline
+from taxiway.language.values import Json
 
 _RESOURCES = {"cpu": "resourceCpu", "memory": "resourceMemory"}
 
@@ -62,17 +65,15 @@ def tasks(pipeline: Pipeline, parameters: Mapping[str, Any]) -> tuple[Task, ...]
     return tuple(_tasks(pipeline, pipeline.root, values, ""))
 
 
-def _tasks(pipeline: Pipeline, component: Json, values: Json, prefix: str) -> Iterator[Task]:
-    dag = component["dag"]
-    for name in spec.ordered(dag):
-        task = dag["tasks"][name]
+def _tasks(pipeline: Pipeline, component: DagComponent, values: Json, prefix: str) -> Iterator[Task]:
+    for name, task in component.dag.ordered():
         inner = pipeline.component(task)
         given = known.parameters(inner, task, values)
-        if "dag" in inner:
+        if isinstance(inner, DagComponent):
             yield from _tasks(pipeline, inner, given, spec.child_name(prefix, name, task))
-        elif "container" in (executor := pipeline.executor(inner)):
+        elif (executor := pipeline.executor(inner)).kind == "container":
             found = {role: given.get(parameter) for role, parameter in _roles(inner).items()}
-            yield _task(prefix + name, executor["container"], _platform(pipeline, inner), values, found)
+            yield _task(prefix + name, executor.container, pipeline.platform_of(inner), values, found)
 
 
 def _value(source: Json, values: Json) -> Any:
@@ -83,15 +84,10 @@ def _value(source: Json, values: Json) -> Any:
     return values.get(source.get("componentInputParameter", ""))
 
 
-def _platform(pipeline: Pipeline, component: Json) -> Json:
-    kubernetes = pipeline.platform.get("platforms", {}).get("kubernetes", {})
-    return dict(kubernetes.get("deploymentSpec", {}).get("executors", {}).get(component["executorLabel"], {}))
-
-
-def _task(name: str, container: Json, platform: Json, values: Json, by_role: Json) -> Task:
+def _task(name: str, container: Container, platform: Json, values: Json, by_role: Json) -> Task:
     return Task(
         name=name,
-        requests=_requests(container.get("resources", {})),
+        requests=_requests(container.resources),
         node_labels=_constants(platform.get("nodeSelector", {}), "nodeSelectorJson", "labels", values),
         tolerations=tuple(_tolerations(platform, values)),
         claims={
@@ -105,9 +101,8 @@ def _task(name: str, container: Json, platform: Json, values: Json, by_role: Jso
     )
 
 
-def _roles(component: Json) -> dict[str, str]:
-    parameters = component.get("inputDefinitions", {}).get("parameters", {})
-    return {spec.mark(definition)[0]: name for name, definition in parameters.items()}
+def _roles(component: Component) -> dict[str, str]:
+    return {parameter.role: name for name, parameter in component.inputs.parameters.items()}
 
 
 def _requests(resources: Json) -> dict[str, str]:
