@@ -6,8 +6,7 @@ What says only where a task is to run (node selectors, tolerations, requests, ti
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from components.contract.errors import UserError
 from taxiway.checks import known
@@ -15,6 +14,7 @@ from taxiway.language import placeholders, spec
 from taxiway.language.arguments import AS_ARTIFACT, is_too_long, too_long
 from taxiway.language.components import Component, DagComponent, ExecutorComponent
 from taxiway.language.executors import Container
+from taxiway.language.platforms import Platform, Resource
 from taxiway.language.spec import Pipeline
 from taxiway.language.values import Json
 
@@ -53,14 +53,14 @@ def refusals(pipeline: Pipeline, values: Json, *, has_images: bool = False) -> I
     yield from _of_dag(pipeline, pipeline.root, values, "", has_images)
 
 
-def variables(platform: Json) -> Iterator[tuple[str, str, bool]]:
+def variables(platform: Platform) -> Iterator[tuple[str, str, bool]]:
     """The variables that Kubernetes gives a task: name, where its value is from, and whether it may be absent."""
     for key, kind in (("secretAsEnv", "secret"), ("configMapAsEnv", "config map")):
-        for entry in platform.get(key, []):
-            for pair in entry.get("keyToEnv", []):
-                yield pair["envVar"], f"the {kind} {_name(entry)}", bool(entry.get("optional"))
-    for entry in platform.get("fieldPathAsEnv", []):
-        yield entry["name"], f"the field {entry['fieldPath']} of its pod", False
+        for resource in platform.resources.get(key, ()):
+            for name, _ in resource.variables:
+                yield name, f"the {kind} {_name(resource)}", resource.is_optional
+    for name, path in platform.fields:
+        yield name, f"the field {path} of its pod", False
 
 
 def _of_dag(pipeline: Pipeline, component: DagComponent, values: Json, prefix: str, has_images: bool) -> Iterator[str]:
@@ -111,15 +111,15 @@ def _of_container(container: Container, component: Component, has_images: bool) 
             yield f"the placeholder {{{{${body}}}}} {why}"
 
 
-def _of_platform(platform: Json) -> Iterator[str]:
+def _of_platform(platform: Platform) -> Iterator[str]:
     for key, what in _MOUNTS.items():
-        for entry in platform.get(key, []):
-            if not entry.get("optional"):
-                yield f"mounts {what.format(name=_name(entry))} at {entry['mountPath']}, which only Kubernetes can"
+        for resource in platform.resources.get(key, ()):
+            if not resource.is_optional:
+                yield f"mounts {what.format(name=_name(resource))} at {resource.path}, which only Kubernetes can"
     for name, origin, may_be_absent in variables(platform):
         if not may_be_absent and name not in os.environ:
             yield f"takes {name} from {origin}, which only Kubernetes has; set {name} in the environment of the run"
-    if platform.get("initContainers"):
+    if platform.has_init_containers:
         yield "has containers that run before it, which only Kubernetes can"
 
 
@@ -129,8 +129,6 @@ def _of_sizes(given: Json) -> Iterator[str]:
             yield f"{name} has {too_long(text)}; {AS_ARTIFACT}"
 
 
-def _name(entry: Mapping[str, Any]) -> str:
+def _name(resource: Resource) -> str:
     """The name of a secret or config map, where the pipeline says it."""
-    kind = "secretName" if "secretNameParameter" in entry or "secretName" in entry else "configMapName"
-    constant = entry.get(f"{kind}Parameter", {}).get("runtimeValue", {}).get("constant")
-    return str(constant or entry.get(kind) or "that a parameter names")
+    return resource.name or "that a parameter names"

@@ -14,7 +14,9 @@ from taxiway.checks import known
 from taxiway.language import spec
 from taxiway.language.components import Component, DagComponent
 from taxiway.language.executors import Container
+from taxiway.language.platforms import Platform, Resource
 from taxiway.language.spec import Pipeline
+from taxiway.language.tasks import Constant, FromParent, ParameterSource
 from taxiway.language.values import Json
 
 _RESOURCES = {"cpu": "resourceCpu", "memory": "resourceMemory"}
@@ -76,24 +78,21 @@ def _tasks(pipeline: Pipeline, component: DagComponent, values: Json, prefix: st
             yield _task(prefix + name, executor.container, pipeline.platform_of(inner), values, found)
 
 
-def _value(source: Json, values: Json) -> Any:
+def _value(source: ParameterSource | None, values: Json) -> Any:
     """A constant, or a parameter of the enclosing pipeline; None if known only at run time."""
-    constant = source.get("runtimeValue", {}).get("constant")
-    if constant is not None:
-        return None if "{{$" in str(constant) else constant
-    return values.get(source.get("componentInputParameter", ""))
+    if isinstance(source, Constant):
+        return None if "{{$" in str(source.value) else source.value
+    return values.get(source.name) if isinstance(source, FromParent) else None
 
 
-def _task(name: str, container: Container, platform: Json, values: Json, by_role: Json) -> Task:
+def _task(name: str, container: Container, platform: Platform, values: Json, by_role: Json) -> Task:
     return Task(
         name=name,
         requests=_requests(container.resources),
-        node_labels=_constants(platform.get("nodeSelector", {}), "nodeSelectorJson", "labels", values),
+        node_labels=dict(_value(platform.label_source, values) or platform.labels),
         tolerations=tuple(_tolerations(platform, values)),
         claims={
-            mount["mountPath"]: claim
-            for mount in platform.get("pvcMount", [])
-            if (claim := _name(mount, "pvcNameParameter", "constant", values))
+            mount.path: claim for mount in platform.resources.get("pvcMount", ()) if (claim := _name(mount, values))
         },
         secrets=tuple(_secrets(platform, values)),
         destination=str(by_role.get("Destination") or ""),
@@ -116,28 +115,23 @@ def _requests(resources: Json) -> dict[str, str]:
     return {name: str(value) for name, value in wanted.items() if value and "{{$" not in str(value)}
 
 
-def _constants(setting: Json, json_key: str, plain_key: str, values: Json) -> dict[str, str]:
-    return dict(_value(setting.get(json_key, {}), values) or setting.get(plain_key, {}))
-
-
-def _tolerations(platform: Json, values: Json) -> Iterator[Json]:
-    for toleration in platform.get("tolerations", []):
-        if "tolerationJson" not in toleration:
+def _tolerations(platform: Platform, values: Json) -> Iterator[Json]:
+    for toleration in platform.tolerations:
+        if isinstance(toleration, dict):
             yield toleration
             continue
-        value = _value(toleration["tolerationJson"], values) or []
+        value = _value(toleration, values) or []
         yield from value if isinstance(value, list) else [value]
 
 
-def _secrets(platform: Json, values: Json) -> Iterator[Secret]:
+def _secrets(platform: Platform, values: Json) -> Iterator[Secret]:
     for kind in ("secretAsEnv", "secretAsVolume", "imagePullSecret"):
-        for setting in platform.get(kind, []):
-            name = _name(setting, "secretNameParameter", "secretName", values)
-            keys = tuple(pair["secretKey"] for pair in setting.get("keyToEnv", []))
-            if name:
-                yield Secret(name, keys, bool(setting.get("optional")), kind == "imagePullSecret")
+        for secret in platform.resources.get(kind, ()):
+            if name := _name(secret, values):
+                keys = tuple(key for _, key in secret.variables)
+                yield Secret(name, keys, secret.is_optional, kind == "imagePullSecret")
 
 
-def _name(setting: Json, parameter_key: str, plain_key: str, values: Json) -> str:
-    """A name as newer or older compilers write it; empty if a task of the run creates it."""
-    return str(_value(setting.get(parameter_key, setting), values) or setting.get(plain_key) or "")
+def _name(resource: Resource, values: Json) -> str:
+    """The name of a secret or volume; empty if a task of the run creates it."""
+    return str(_value(resource.source, values) or resource.written)

@@ -20,6 +20,7 @@ from components.execution.executor import CHANNEL
 from taxiway.language import docstrings, values
 from taxiway.language.components import DagComponent, ExecutorComponent, component_of
 from taxiway.language.executors import Executor
+from taxiway.language.platforms import Platform
 from taxiway.language.tasks import FromParent, Task
 from taxiway.language.values import Json
 
@@ -70,11 +71,16 @@ class Pipeline:
         """What carries out a component that is no DAG."""
         return self.executors[component.label]
 
-    def platform_of(self, component: ExecutorComponent) -> Json:
-        """What Kubernetes is to add to the pods of a component that is no DAG."""
+    @cached_property
+    def platforms(self) -> Mapping[str, Platform]:
+        """What Kubernetes is to add to the pods of executors, by label."""
         kubernetes = self.platform.get("platforms", {}).get("kubernetes", {})
         executors = kubernetes.get("deploymentSpec", {}).get("executors", {})
-        return dict(executors.get(component.label, {}))
+        return {label: Platform.of(each) for label, each in executors.items()}
+
+    def platform_of(self, component: ExecutorComponent) -> Platform:
+        """What Kubernetes is to add to the pods of a component that is no DAG."""
+        return self.platforms.get(component.label, Platform())
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ class Task:
         inputs, trigger = task.get("inputs", {}), task.get("triggerPolicy", {})
         return cls(
             component=task["componentRef"]["name"],
-            parameters={name: _parameter(source) for name, source in inputs.get("parameters", {}).items()},
+            parameters={name: parameter_source(source) for name, source in inputs.get("parameters", {}).items()},
             artifacts={name: _artifact(source) for name, source in inputs.get("artifacts", {}).items()},
             condition=trigger.get("condition", ""),
             runs_after_failures=trigger.get("strategy") == _AFTER_FAILURES,
@@ -131,7 +131,8 @@ class Task:
         return sorted({*self.after, *(each.task for each in sources if isinstance(each, FromTask | FinalStatus))})
 
 
-def _parameter(source: Mapping[str, Any]) -> ParameterSource:
+def parameter_source(source: Mapping[str, Any]) -> ParameterSource:
+    """Where the compiled pipeline has a parameter from."""
     selector = source.get("parameterExpressionSelector")
     if "runtimeValue" in source:
         return Constant(source["runtimeValue"]["constant"])

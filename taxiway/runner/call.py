@@ -14,6 +14,7 @@ from components.contract.errors import TaxiwayError
 from components.execution import provenance
 from taxiway.language.components import ExecutorComponent
 from taxiway.language.executors import Executor
+from taxiway.language.platforms import Platform
 from taxiway.language.spec import Pipeline
 from taxiway.language.tasks import Task
 from taxiway.language.values import Json
@@ -88,7 +89,7 @@ class Call:
     inputs: Values
     task: Task
     facts: Mapping[str, str] = field(default_factory=dict)
-    platform: Json = field(default_factory=dict)
+    platform: Platform = field(default_factory=Platform)
     at_exit: bool = False
 
 
