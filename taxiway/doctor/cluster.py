@@ -7,7 +7,7 @@ from functools import partial
 
 from taxiway.doctor import kubeflow, nodes
 from taxiway.doctor.findings import Check, Line, State, Use, absent_or_missing
-from taxiway.doctor.requirements import Secret, Task
+from taxiway.doctor.requirements import Secret
 from taxiway.network import kubernetes
 from taxiway.network.kubernetes import KubernetesApi, NoAnswerError, switch_context
 
@@ -171,21 +171,23 @@ def _volume(api: KubernetesApi, namespace: str, claim: str, task: str) -> Line:
 def _secrets(use: Use) -> list[Line]:
     named = [(secret, task) for task in use.tasks for secret in task.secrets]
     # If a secret is optional for one task and required by another, it is required.
-    wanted = {secret.name: (secret, task) for secret, task in sorted(named, key=lambda pair: not pair[0].optional)}
+    wanted = {secret.name: secret for secret, _ in sorted(named, key=lambda pair: not pair[0].optional)}
+    users = {name: sorted({task.name for secret, task in named if secret.name == name}) for name in wanted}
     if not wanted:
         return [Line("secrets", State.WELL, "the pipeline uses no Secret")]
     api = KubernetesApi(use.context)
-    return [_secret(api, use.namespace, secret, task) for secret, task in wanted.values()]
+    return [_secret(api, use.namespace, secret, users[name]) for name, secret in wanted.items()]
 
 
-def _secret(api: KubernetesApi, namespace: str, secret: Secret, task: Task) -> Line:
+def _secret(api: KubernetesApi, namespace: str, secret: Secret, users: list[str]) -> Line:
     name = f"secret {secret.name}"
     try:
         api.get(f"/api/v1/namespaces/{namespace}/secrets/{secret.name}", _NAMES_ONLY)
     except NoAnswerError as error:
         if error.status != 404:
             return Line(name, State.UNKNOWN, error.found, error.fix)
-        found = f"{task.name} uses it, but it does not exist in {namespace}"
+        use = "uses" if len(users) == 1 else "use"
+        found = f"{', '.join(users)} {use} it, but it does not exist in {namespace}"
         return Line(name, absent_or_missing(not secret.optional), found, _create(secret, namespace))
     return Line(name, State.WELL, f"exists in {namespace}")
 

@@ -5,6 +5,7 @@ Source: https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-tolera
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,10 +30,12 @@ def _unschedulable(task: Task, nodes: list[Json]) -> Line:
     """Why the task fits on no node, according to the nodes that come closest."""
     refused = [_refusals(task, node) for node in nodes]
     distances = [sum(refusal.distance for refusal in refusals) for refusals in refused]
-    nearest = [refusals[0] for refusals, far in zip(refused, distances, strict=True) if far == min(distances)]
-    reasons = Counter(refusal.reason for refusal in nearest)
+    nearest = [refusals for refusals, far in zip(refused, distances, strict=True) if far == min(distances)]
+    # What is hardest to add comes first: a GPU before a CPU.
+    refusals_by_distance = sorted(itertools.chain.from_iterable(nearest), key=lambda refusal: -refusal.distance)
+    reasons = Counter(refusal.reason for refusal in refusals_by_distance)
     found = "; ".join(f"{number} of {len(nodes)} nodes: {reason}" for reason, number in reasons.items())
-    fix = nearest[0].fix if nearest else "kubectl get nodes"
+    fix = refusals_by_distance[0].fix if refusals_by_distance else "kubectl get nodes"
     return Line(f"nodes for {task.name}", State.MISSING, found or "the cluster has no nodes", fix)
 
 

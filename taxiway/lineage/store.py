@@ -313,7 +313,7 @@ class LineageStore:
         executions = self._store.get_executions_by_context(run.id)
         left = [execution for execution in executions if execution.last_known_state == pb.Execution.RUNNING]
         for execution in left:
-            _close(execution, pb.Execution.State.Name(task_state), error or f"the run ended first: {state}")
+            _close(execution, pb.Execution.State.Name(task_state), error or f"the run ended before the task: {state}")
         if left:
             self._store.put_executions(left)
         seconds = (datetime.now(UTC) - _started(run)).total_seconds()

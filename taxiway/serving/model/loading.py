@@ -80,7 +80,7 @@ class Loading:
             batching = self._own_batching(folder) if self.per_model_batching else self.batching
             model = SavedModel(folder, self.intra_op_parallelism, self.tags)
             try:
-                asked = warmup.warm_up(model, folder)
+                warmed = warmup.warm_up(model, folder)
             except BaseException:
                 model.close()
                 raise
@@ -94,7 +94,7 @@ class Loading:
         finally:
             seconds = time.perf_counter() - began
             self.metrics.load(str(folder), status.name, seconds)
-        _log.info("%s: loaded %s in %.2f s, ran %d warm-up requests", name, folder.name, seconds, asked)
+        _log.info("%s: loaded %s in %.2f s, ran %d warm-up requests", name, folder.name, seconds, warmed)
         for signature, reason in model.refused.items():
             _log.warning("%s: version %s: the signature %r cannot be called: %s", name, folder.name, signature, reason)
         _freeze()
@@ -122,7 +122,7 @@ class Loading:
 
 @functools.cache
 def _freeze() -> None:
-    """Exempts all objects that exist after the first load from garbage collection: most belong to libraries.
+    """Exempts all objects of the first load from garbage collection: the libraries' objects are never freed.
 
     Takes some tenths of a second, before any version is served.
     """

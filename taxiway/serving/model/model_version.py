@@ -210,7 +210,7 @@ class ModelVersion:
 
 
 class Lease:
-    """Keeps a version loaded while the block runs. A class, because that is the fastest for every request."""
+    """Keeps a version loaded while the block runs. A class, which is faster than a generator; every request uses it."""
 
     def __init__(self, version: ModelVersion) -> None:
         self._version = version

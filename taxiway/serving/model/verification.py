@@ -84,5 +84,5 @@ def _require_signature(folder: Path, public_key: Path) -> None:
     verifier = verifying.Config().use_elliptic_key_verifier(public_key=public_key).set_hashing_config(hashed)
     try:
         verifier.verify(folder, signature)
-    except Exception as error:  # the package lets through many types of errors, and hostile files cause more
+    except Exception as error:  # the package raises many types of errors, especially on hostile files
         raise _refused(f"the signature of {folder} is invalid: {error or type(error).__name__}") from error

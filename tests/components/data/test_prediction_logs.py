@@ -456,5 +456,5 @@ def test_what_training_has_and_serving_has_not_is_an_anomaly_elsewhere(
 
 def test_the_compiled_pipeline_says_what_is_imported(tmp_path: Path) -> None:
     compiler.Compiler().compile(watched, str(tmp_path / "watched.yaml"))
-    spec = yaml.safe_load((tmp_path / "watched.yaml").read_text())
+    spec, _platform = yaml.safe_load_all((tmp_path / "watched.yaml").read_text())
     assert spec["deploymentSpec"]["executors"]["exec-importer"]["importer"]["metadata"] == METADATA

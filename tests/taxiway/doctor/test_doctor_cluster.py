@@ -253,7 +253,10 @@ def test_every_task_finds_a_node(api: Server, look: Look) -> None:
 def test_only_the_nodes_that_come_nearest_are_spoken_of(api: Server, look: Look) -> None:
     tainted = gpu_node() | {"spec": {"taints": [SPOT, SPOT | {"key": "team"}]}}
     api.answers["/api/v1/nodes"] = (200, {"items": [node("plain", {"nvidia.com/gpu.present": "true"}), tainted]})
-    assert look("nodes", tasks=MUCH)[0].found == "1 of 2 nodes: the taint spot:NoExecute is not tolerated"
+    assert look("nodes", tasks=MUCH)[0].found == (
+        "1 of 2 nodes: the taint spot:NoExecute is not tolerated; "
+        "1 of 2 nodes: the taint team:NoExecute is not tolerated"
+    )
 
 
 def test_a_pipeline_that_asks_for_nothing_needs_no_look_at_nodes(api: Server, look: Look) -> None:
@@ -295,8 +298,27 @@ SPOT = {"key": "spot", "effect": "NoExecute"}
             "1 of 1 nodes: 1900m cpu, but work requests 2",
             "request less cpu, or add a larger node",
         ),
+        (
+            [gpu_node(cpu="1900m") | {"spec": {"taints": [SPOT]}}, node("plain")],
+            "1 of 2 nodes: 1900m cpu, but work requests 2; 1 of 2 nodes: the taint spot:NoExecute is not tolerated",
+            "request less cpu, or add a larger node",
+        ),
+        (
+            [node("small", {"nvidia.com/gpu.present": "true"}, cpu="1")],
+            "1 of 1 nodes: no nvidia.com/gpu, but work requests 1; 1 of 1 nodes: 1 cpu, but work requests 2",
+            "add a node with nvidia.com/gpu and its device plugin, or compile the pipeline without it",
+        ),
     ],
-    ids=["no node", "no GPU", "little memory", "label", "taint", "little cpu"],
+    ids=[
+        "no node",
+        "no GPU",
+        "little memory",
+        "label",
+        "taint",
+        "little cpu",
+        "cpu and taint",
+        "no GPU and little cpu",
+    ],
 )
 def test_a_task_that_no_node_takes(api: Server, look: Look, nodes: list[Any], found: str, fix: str) -> None:
     api.answers["/api/v1/nodes"] = (200, {"items": nodes})
@@ -401,8 +423,9 @@ def test_secrets_by_what_they_are_for(api: Server, look: Look) -> None:
 def test_a_secret_that_one_task_needs_is_not_optional(api: Server, look: Look) -> None:
     needed = requirements.Secret("certificates")
     tasks = (requirements.Task("train", {}, {}, (), {}, (needed,), "", {}), *MUCH)
-    found = {line.name: line.state for line in look("secrets", tasks=tasks)}
-    assert found["secret certificates"] is State.MISSING
+    found = {line.name: line for line in look("secrets", tasks=tasks)}
+    assert found["secret certificates"].state is State.MISSING
+    assert found["secret certificates"].found == "train, work-2 use it, but it does not exist in ml"
 
 
 def test_what_a_secret_holds_is_not_asked_for(api: Server, look: Look) -> None:

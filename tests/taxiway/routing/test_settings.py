@@ -63,15 +63,15 @@ def test_a_file_has_defaults_that_bind_to_loopback(tmp_path: Path) -> None:
 TAXI = "models/taxi"
 STABLE = f"{TAXI}/targets/stable"
 WRONG: list[tuple[Any, str]] = [
-    ("backends: {", "{file} is no YAML"),
+    ("backends: {", "{file} is not YAML"),
     ("", "{file} takes a map of settings, not None"),
     (changed("backend", {}), "{file} has no setting 'backend'\n  fix: did you mean 'backends'?"),
     (changed("models", None), "{file}.models is missing\n  fix: add models: ..."),
-    (changed("models", {}), "{file}: models has to be a map of names, not {{}}\n  fix: name at least one"),
+    (changed("models", {}), "{file}: models must be a map of names, not {{}}\n  fix: name at least one"),
     (changed("port", "x"), "{file}.port is 'x'\n  fix: write a value of type int"),
     (changed("port", True), "{file}.port is True"),
-    (changed("rest_port", 70000), "{file}: rest_port is 70000\n  fix: give a port from 0 to 65535"),
-    (changed("max_megabytes", 0), "{file}: max_megabytes is 0\n  fix: give 1 or more"),
+    (changed("rest_port", 70000), "{file}: rest_port is 70000\n  fix: use a port from 0 to 65535"),
+    (changed("max_megabytes", 0), "{file}: max_megabytes is 0\n  fix: use 1 or more"),
     (changed("host", 1), "{file}.host is 1"),
     (changed("tls", {"cert": "none.pem"}), "{file}: tls: a certificate and its key go together"),
     (changed("tls", {"ca": "none.pem"}), "{file}: tls.cert is missing"),
@@ -102,7 +102,7 @@ def test_a_wrong_setting_is_named(tmp_path: Path, given: Any, text: str) -> None
 def test_weights_that_are_all_zero_are_refused(tmp_path: Path) -> None:
     given = changed(f"{STABLE}/weight", 0)
     given["models"]["taxi"]["targets"]["canary"]["weight"] = 0
-    with pytest.raises(UserError, match=r"models\.taxi: all weights are 0\n  fix: give one target a weight"):
+    with pytest.raises(UserError, match=r"models\.taxi: all weights are 0\n  fix: set the weight of a target"):
         load(written(tmp_path, given))
 
 
@@ -116,7 +116,7 @@ def test_a_certificate_that_is_none_is_named(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"none\.yaml cannot be read.*\n  fix: name a route.yaml with --config"):
+    with pytest.raises(UserError, match=r"none\.yaml cannot be read.*\n  fix: give a route.yaml with --config"):
         load(tmp_path / "none.yaml")
 
 
@@ -153,11 +153,11 @@ def test_one_backend_is_split_by_label_and_several_by_backend() -> None:
     [
         (
             Flags(model="", backends=["h:1"], split="a=1"),
-            "nothing says what to route\n  fix: give --config, or --model, --backend",
+            "there is nothing to route\n  fix: give --config, or --model, --backend",
         ),
         (Flags(model="m", backends=["h:1"], split="a=x"), "--split has 'a=x'\n  fix: write NAME=WEIGHT,NAME=WEIGHT"),
         (Flags(model="m", backends=["h"], split="a=1"), "--backend is 'h'\n  fix: write host:port"),
-        (Flags(model="m", backends=["h:1", "h:2"], split="a=1"), "--backend has two backends of one name"),
+        (Flags(model="m", backends=["h:1", "h:2"], split="a=1"), "--backend names a backend twice"),
         (Flags(model="m", backends=["a=h:1", "b=h:2"], split="c=1"), "the flags: models.m.targets.c.backend is 'c'"),
         (Flags(model="m", backends=["h:1"], split="a=0"), "the flags: models.m: all weights are 0"),
         (

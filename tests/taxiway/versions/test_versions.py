@@ -161,7 +161,7 @@ def test_a_retired_version_is_no_baseline_and_its_number_is_not_used_again(serve
     candidate, found = make_model(tmp_path / "candidate", 99), Model(tmp_path / "baseline")
     assert baseline(candidate, found, str(served)) == (True, "7")
     model, _ = make_history(tmp_path / "again", 50)
-    with pytest.raises(UserError, match="taxi/9 exists already"):
+    with pytest.raises(UserError, match="taxi/9 already exists"):
         execute(pusher, pusher_input(model, str(served), tmp_path / "p", 9))
 
 

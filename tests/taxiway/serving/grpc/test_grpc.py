@@ -415,7 +415,7 @@ def test_too_many_requests_are_refused_at_once_and_the_others_answered(slow: ser
     calls = [slow.predictions.Predict.future(server.request("slow", x=[[float(n)]]), timeout=60) for n in range(40)]
     codes = [call.code() for call in calls]
     assert set(codes) == {CODE.OK, CODE.UNAVAILABLE}
-    assert "requests wait for the model" in calls[codes.index(CODE.UNAVAILABLE)].details()
+    assert "requests are waiting for the model" in calls[codes.index(CODE.UNAVAILABLE)].details()
     answered = [n for n, code in enumerate(codes) if code == CODE.OK]
     assert len(answered) >= 6
     for n in answered:
@@ -445,7 +445,7 @@ def test_both_sides_give_the_same_answer_at_the_same_moment(both: server.Server)
 
 def test_a_reload_reaches_no_other_folder(both: server.Server) -> None:
     for base_path, code, words in (
-        ("/etc", CODE.PERMISSION_DENIED, "lies in none of the folders that this server was started with"),
+        ("/etc", CODE.PERMISSION_DENIED, "is outside the folders that this server was started with"),
         ("half_plus_two", CODE.INVALID_ARGUMENT, "is not absolute"),
         ("", CODE.INVALID_ARGUMENT, "base_path is ''"),
     ):
