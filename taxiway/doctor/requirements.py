@@ -19,8 +19,6 @@ from taxiway.language.spec import Pipeline
 from taxiway.language.tasks import Constant, FromParent, ParameterSource
 from taxiway.language.values import Json
 
-_RESOURCES = {"cpu": "resourceCpu", "memory": "resourceMemory"}
-
 
 @dataclass(frozen=True)
 class Secret:
@@ -88,7 +86,7 @@ def _value(source: ParameterSource | None, values: Json) -> Any:
 def _task(name: str, container: Container, platform: Platform, values: Json, by_role: Json) -> Task:
     return Task(
         name=name,
-        requests=_requests(container.resources),
+        requests=_requests(container),
         node_labels=dict(_value(platform.label_source, values) or platform.labels),
         tolerations=tuple(_tolerations(platform, values)),
         claims={
@@ -104,15 +102,12 @@ def _roles(component: Component) -> dict[str, str]:
     return {parameter.role: name for name, parameter in component.inputs.parameters.items()}
 
 
-def _requests(resources: Json) -> dict[str, str]:
-    """What the scheduler uses: requests, or limits if there is no request, as in Kubernetes."""
-    wanted = {
-        name: resources.get(f"{field}Request") or resources.get(f"{field}Limit") for name, field in _RESOURCES.items()
-    }
-    accelerator = resources.get("accelerator", {})
-    if "/" in (kind := accelerator.get("resourceType") or accelerator.get("type") or ""):
-        wanted[kind] = accelerator.get("resourceCount") or accelerator.get("count")
-    return {name: str(value) for name, value in wanted.items() if value and "{{$" not in str(value)}
+def _requests(container: Container) -> dict[str, str]:
+    """What the scheduler uses, as far as it is known before the run."""
+    wanted, accelerator = dict(container.requests), container.accelerator
+    if accelerator and "/" in accelerator.kind:
+        wanted[accelerator.kind] = accelerator.count
+    return {name: value for name, value in wanted.items() if value and "{{$" not in value}
 
 
 def _tolerations(platform: Platform, values: Json) -> Iterator[Json]:

@@ -62,8 +62,9 @@ def waits_for(found: dict[str, Any]) -> str:
 
 def fix_of(reason: str, executor: Executor) -> str:
     """How to fix the reason for which a pod is waiting; empty if unknown."""
-    gpu = executor.container.resources.get("accelerator", {})
-    if gpu and re.search(r"nvidia.com/gpu|accelerator|node affinity|untolerated taint", reason):
+    if executor.container.accelerator and re.search(
+        r"nvidia.com/gpu|accelerator|node affinity|untolerated taint", reason
+    ):
         return _GPU_FIX
     for pattern, fix in _FIXES:
         if match := re.search(pattern, reason):

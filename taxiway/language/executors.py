@@ -12,7 +12,22 @@ from typing import Any
 
 from taxiway.language.values import Json
 
+_RESOURCES = {"cpu": "resourceCpu", "memory": "resourceMemory"}
 _SETTINGS = ("image", "env", "resources")
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """Accelerators such as GPUs: their kind, `nvidia.com/gpu`, and how many."""
+
+    kind: str
+    count: str
+
+    @classmethod
+    def of(cls, accelerator: Json) -> Accelerator:
+        """The accelerators that a container has in the compiled pipeline, by newer or older compilers."""
+        kind = accelerator.get("resourceType") or accelerator.get("type") or ""
+        return cls(kind, str(accelerator.get("resourceCount") or accelerator.get("count") or ""))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +39,8 @@ class Container:
         command: Its program.
         args: The arguments of its program.
         env: Its environment variables.
-        resources: What it requests of a machine.
+        requests: What the scheduler uses, by resource (`cpu`, `memory`): requests, or limits without a request.
+        accelerator: The accelerators that it takes; None where it takes none.
         written: It as the compiler wrote it, for digests.
     """
 
@@ -32,18 +48,21 @@ class Container:
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
-    resources: Json = field(default_factory=dict)
+    requests: Mapping[str, str] = field(default_factory=dict)
+    accelerator: Accelerator | None = None
     written: Json = field(default_factory=dict)
 
     @classmethod
     def of(cls, container: Json) -> Container:
         """The container that an executor has in the compiled pipeline."""
+        resources = container.get("resources", {})
         return cls(
             image=container["image"],
             command=tuple(container.get("command", [])),
             args=tuple(container.get("args", [])),
             env={variable["name"]: variable.get("value", "") for variable in container.get("env", [])},
-            resources=container.get("resources", {}),
+            requests=_requests(resources),
+            accelerator=Accelerator.of(resources["accelerator"]) if resources.get("accelerator") else None,
             written=container,
         )
 
@@ -130,3 +149,8 @@ class Executor:
         """The sources of the user's modules that its stage gets as `--modules`."""
         options = itertools.pairwise(self.container.args if self.stage else ())
         return frozenset(text for option, text in options if option == "--modules")
+
+
+def _requests(resources: Json) -> dict[str, str]:
+    wanted = {name: resources.get(f"{key}Request") or resources.get(f"{key}Limit") for name, key in _RESOURCES.items()}
+    return {name: str(value) for name, value in wanted.items() if value}

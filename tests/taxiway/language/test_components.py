@@ -9,7 +9,7 @@ from kfp import dsl
 from taxiway import loading
 from taxiway.dsl import SchemaGen, StatisticsGen, Trainer
 from taxiway.language.components import ArtifactSpec, DagComponent, ExecutorComponent, ParameterSpec
-from taxiway.language.executors import Executor
+from taxiway.language.executors import Accelerator, Executor
 from taxiway.language.spec import Pipeline
 from taxiway.language.tasks import Constant, FinalStatus, FromParent, FromTask, RetryPolicy, Task
 
@@ -35,7 +35,9 @@ def everything(place: str, upper: int = 4) -> int:
         examples = dsl.importer(artifact_uri=place, artifact_class=dsl.Dataset, metadata={"year": 2013}).output
         statistics = StatisticsGen(examples=examples)
         SchemaGen(statistics=statistics.outputs["statistics"]).set_caching_options(False)
-        Trainer(examples=examples, module="m.py").set_memory_limit("2G").set_env_variable("SEED", "7")
+        Trainer(examples=examples, module="m.py").set_memory_limit("2G").set_cpu_request("1").set_cpu_limit(
+            "3"
+        ).set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(2).set_env_variable("SEED", "7")
         made = numbers(upper=upper)
         made.set_retry(3, backoff_duration="2s", backoff_factor=1.5, backoff_max_duration="60s")
         with dsl.If(upper > 2):
@@ -124,7 +126,10 @@ def test_containers_and_importers(pipeline: Pipeline) -> None:
     _, function = _executed(pipeline, inside["numbers"])
     _, importer = _executed(pipeline, inside["importer"])
     assert (trainer.kind, trainer.stage, function.stage, importer.kind) == ("container", "trainer", "", "importer")
-    assert trainer.container.resources["memoryLimit"] == 2.0
+    assert (trainer.container.requests, trainer.container.accelerator) == (
+        {"memory": "2G", "cpu": "1"},
+        Accelerator("nvidia.com/gpu", "2"),
+    )
     assert trainer.container.env["SEED"] == "7"
     assert trainer.container.words == (*trainer.container.command, *trainer.container.args)
     assert trainer.written == pipeline.spec["deploymentSpec"]["executors"]["exec-trainer"]

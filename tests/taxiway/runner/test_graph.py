@@ -197,7 +197,7 @@ def test_a_task_gets_what_it_declares_and_nothing_that_the_compiler_added() -> N
     call = recorder.calls["trainer"]
     assert call.inputs.parameters.keys() == call.component.inputs.parameters.keys()
     assert call.inputs.parameters["custom_config"] == {"solver": "adam"}
-    assert call.executor.container.resources["resourceMemoryLimit"] == "2G"
+    assert call.executor.container.requests == {"memory": "2G"}
 
 
 def test_a_failure_stops_what_follows_and_the_exit_handler_hears_of_it() -> None:
