@@ -1,1 +1,1 @@
-"""Runs a compiled pipeline: `graph` walks it, `task` caches and carries out one task, a launcher starts its process."""
+"""Runs a compiled pipeline: `graph` walks it, `task` caches and runs one task, a launcher starts its process."""

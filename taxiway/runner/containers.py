@@ -1,7 +1,7 @@
-"""Runs containers as containers of Docker or Podman, as nearly as can be as if they were processes of this machine.
+"""Runs tasks in containers of Docker or Podman, as much as possible as if they were processes on this machine.
 
-A container sees the working folder, Taxiway's own, and what its task names, under the paths that they have here. It
-runs as this user, on this machine's network, with a read-only root and a /tmp of its own.
+The working folder, Taxiway's home and the paths that the task names are mounted at the same paths. A container runs as
+this user, on this machine's network, with a read-only root file system and its own /tmp.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from taxiway.runner.local import STOPPED
 _STOP_SECONDS = 1
 _TMP = Path("/tmp")
 _WEEK = 7 * 24 * 3600.0
-# How shells, and engines after them, say that a signal ended a process. Without SIGTERM, which means that the run was
-# stopped: where somebody else stops a container, its task has failed.
+# The exit statuses by which shells and engines report a signal. SIGTERM is excluded, because it would mean that the run
+# was stopped: if somebody else stops a container, its task has failed.
 _KILLED = {128 + number for number in signal.valid_signals() - {signal.SIGTERM}}
-# What leads to data, stores, package indexes and proxies; the rest of the environment is this machine's.
+# Variables for access to data, stores, package indexes and proxies; the others only concern this machine.
 _HANDED_ON = re.compile(
     r"(AWS|DVC(?!_\w+_DIR)|FSSPEC|GCSFS|GOOGLE|S3)_\w+|(all|https?|no)_proxy|SSL_CERT_FILE|REQUESTS_CA_BUNDLE"
     r"|PIP_(CERT|(EXTRA_)?INDEX_URL|TRUSTED_HOST)",
     re.IGNORECASE,
 )
-# Where an image has what it is made of.
+# The system folders of an image.
 _OF_THE_IMAGE = [Path(name) for name in ("/bin", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr")]
 
 
@@ -50,7 +50,7 @@ class ContainerLauncher:
     """Containers of Docker or Podman; a `Launcher`.
 
     Raises:
-        ServiceError: No engine answers, or it does not let this user in.
+        ServiceError: No engine answers, or it denies this user access.
     """
 
     has_images = True
@@ -59,7 +59,7 @@ class ContainerLauncher:
     def __init__(self) -> None:
         url = container_engine.address()
         self._client = engine.connect(url)
-        # Podman answers a request for a container's log when there is a first line in it.
+        # Podman does not answer a log request before the container has printed something.
         self._follower = engine.connect(url, seconds=_WEEK)
         with _engine_errors():
             info = self._client.info()
@@ -76,32 +76,32 @@ class ContainerLauncher:
         self._stopped = False
 
     def open(self, log: Path) -> None:
-        """Nothing: the engine keeps its own log."""
+        """Does nothing: the engine keeps its own log."""
 
     def prepare(self, images: Collection[str]) -> None:
-        """Has all images of a pipeline at hand; those that are not on this machine are pulled.
+        """Pulls the pipeline's images that are not on this machine.
 
         Raises:
-            UserError: One cannot be pulled, or is made for another architecture.
+            UserError: An image cannot be pulled, or is built for another architecture.
         """
         for name in sorted(images):
             self._image(name)
 
     def digest(self, image: str) -> str:
-        """The digest by which registries know an image; of one that none has seen, that of its configuration."""
+        """The registry digest of an image, or the digest of its configuration if it is in no registry."""
         found = self._image(image)
         known = [name.partition("@")[2] for name in found.attrs.get("RepoDigests") or []]
         return known[0] if known else _identifier(found)
 
     def identity(self, stage: str, image: str) -> str:
-        """The image's content: another one under the same tag is another identity."""
+        """The identity of the image's content; it changes if the tag is moved to another image."""
         return text_digest(_identifier(self._image(image)))
 
     def expect(self, stages: list[str]) -> None:
-        """Nothing: a container's libraries are loaded in the container."""
+        """Does nothing: a container loads its own libraries."""
 
     def launch(self, job: Job) -> Ended:
-        """Runs a container to its end, and removes it."""
+        """Runs a container until it exits, and removes it."""
         with _engine_errors():
             container = self._create(job)
             try:
@@ -118,35 +118,35 @@ class ContainerLauncher:
                     container.remove(force=True, v=True)
 
     def seen(self, job: Job, path: Path) -> Path | None:
-        """The path itself where it was mounted, else what is there for its /tmp."""
+        """The path itself if it was mounted, or the place here of a path in the container's /tmp."""
         folders = _folders([Path.cwd(), *job.paths])
         if any(path.is_relative_to(folder) for folder in folders):
             return path
         return _scratch(job) / path.relative_to(_TMP) if path.is_relative_to(_TMP) else None
 
     def stop(self) -> None:
-        """Ends all containers: SIGTERM, and SIGKILL for those that do not mind it."""
+        """Stops all containers: SIGTERM, then SIGKILL for those that ignore it."""
         with self._lock:
             self._stopped = True
             running = list(self._running)
         for container in running:
-            # What does not stop now, the reaper removes.
+            # The reaper removes whatever does not stop now.
             with contextlib.suppress(DockerException, RequestException):
                 container.stop(timeout=_STOP_SECONDS)
 
     def kill(self) -> None:
-        """Has the reaper remove all containers."""
+        """Makes the reaper remove all containers."""
         self._stopped = True
         self._reaper.begin()
 
     def close(self) -> None:
-        """Ends the connection, and removes what is left."""
+        """Closes the connections, and removes the remaining containers."""
         self._client.close()
         self._follower.close()
         self._reaper.reap()
 
     def _image(self, name: str) -> Image:
-        """An image of this machine; the name may be one that only the run knows, and that nobody prepared."""
+        """An image on this machine. It may not have been prepared, if its name became known only during the run."""
         with _engine_errors(), self._pulling:
             if name not in self._images:
                 self._images[name] = engine.image(self._client, name, self._machine)
@@ -160,13 +160,13 @@ class ContainerLauncher:
         try:
             return self._client.containers.create(
                 _identifier(self._image(job.image)),
-                # Both by their own names: a command takes the place of the image's, arguments alone go to it.
+                # Set separately: a command replaces the image's entrypoint, arguments alone are passed to it.
                 entrypoint=job.command or None,
                 command=job.arguments,
-                # Any user has a home; lightweight components of kfp install into it.
+                # Every user needs a writable home: lightweight components of kfp install packages into it.
                 environment={"HOME": "/tmp", **environment, **job.environment},
                 labels={"taxiway.runner": self._name, "taxiway.task": job.name},
-                # A rootless engine's root is the user who runs it.
+                # Root in a rootless engine's container is the user who runs the engine.
                 user="0:0" if self._is_rootless else f"{os.getuid()}:{os.getgid()}",
                 working_dir=str(Path.cwd()),
                 volumes=[*(f"{folder}:{folder}" for folder in folders), *(f"{file}:{file}:ro" for file in files)],
@@ -177,21 +177,21 @@ class ContainerLauncher:
                 security_opt=["no-new-privileges", *(["label=disable"] if self._has_selinux else [])],
             )
         except NotFound as error:
-            raise UserError(f"the image {job.image} is not there any more: {engine.reason(error)}") from error
+            raise UserError(f"the image {job.image} no longer exists: {engine.reason(error)}") from error
         except APIError as error:
-            raise ServiceError(f"no container of {job.image} can be made: {engine.reason(error)}") from error
+            raise ServiceError(f"cannot create a container from {job.image}: {engine.reason(error)}") from error
 
     def _start(self, container: Container, job: Job) -> None:
         try:
             container.start()
         except APIError as error:
             raise UserError(
-                f"{job.image} does not run {' '.join(job.words)[:200] or 'its own command'}: {engine.reason(error)}",
+                f"{job.image} cannot run {' '.join(job.words)[:200] or 'its own command'}: {engine.reason(error)}",
                 fix="correct the component's image or command",
             ) from error
 
     def _follow(self, container: Container, job: Job) -> Ended:
-        """Copies what a container prints until it ends."""
+        """Copies a container's output to the log until it exits."""
         try:
             with job.log.open("ab", buffering=0) as log:
                 for printed in self._follower.api.logs(container.id, stream=True, follow=True):
@@ -203,19 +203,19 @@ class ContainerLauncher:
         except NotFound as error:
             if self._stopped:
                 return STOPPED
-            raise ServiceError("its container was removed while it ran") from error
+            raise ServiceError("its container was removed while it was running") from error
         if self._stopped:
             return STOPPED
         return Ended(128 - status if status in _KILLED else status)
 
 
 def _scratch(job: Job) -> Path:
-    """The folder that a container has as its /tmp."""
+    """The folder that is mounted as a container's /tmp."""
     return Path(job.environment["TMPDIR"])
 
 
 def _temporary(scratch: Path, folders: Collection[Path]) -> Mount:
-    """The mount of /tmp; an engine would make the places of folders below it as root."""
+    """The mount of /tmp, with the mount points inside: an engine would create these as root."""
     for folder in folders:
         if folder.is_relative_to(_TMP):
             (scratch / folder.relative_to(_TMP)).mkdir(parents=True, exist_ok=True)
@@ -224,11 +224,11 @@ def _temporary(scratch: Path, folders: Collection[Path]) -> Mount:
 
 @contextmanager
 def _engine_errors() -> Iterator[None]:
-    """What the connection may fail with, as an error of the machine."""
+    """Raises errors of the engine and its connection as a ServiceError."""
     try:
         yield
     except (DockerException, RequestException) as error:
-        raise ServiceError(f"the container engine failed: {error}", fix="look at the engine's own log") from error
+        raise ServiceError(f"the container engine failed: {error}", fix="look at the engine's log") from error
 
 
 def _identifier(image: Image) -> str:
@@ -240,8 +240,8 @@ def _handed_on() -> dict[str, str]:
 
 
 def _folders(paths: Collection[Path]) -> list[Path]:
-    """The folders to mount for these paths: each the nearest that is there, none inside of another."""
-    # With what a link leads to.
+    """The folders to mount for these paths: the nearest existing ones, none inside another."""
+    # With the targets of links.
     found = {_existing_folder(place) for path in paths for place in (path, path.resolve())}
     return sorted(folder for folder in found if not any(other in found for other in folder.parents))
 
@@ -250,7 +250,7 @@ def _existing_folder(path: Path) -> Path:
     folder = next(place for place in (path, *path.parents) if place.is_dir())
     if folder == Path("/") or any(folder.is_relative_to(place) for place in _OF_THE_IMAGE):
         raise UserError(
-            f"{path} cannot be shown to a container: it would hide what the image has in {folder}",
-            fix="name a place in another folder, one that is there",
+            f"{path} cannot be mounted into a container: it would hide the image's own {folder}",
+            fix="use a path in another folder that exists",
         )
     return folder

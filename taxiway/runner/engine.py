@@ -21,48 +21,48 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def connect(url: str, seconds: float | None = None) -> docker.DockerClient:
-    """A client of the engine at a URL; DOCKER_TLS_VERIFY and DOCKER_CERT_PATH count.
+    """A client of the engine at a URL; uses DOCKER_TLS_VERIFY and DOCKER_CERT_PATH.
 
     Args:
         url: As in DOCKER_HOST.
-        seconds: How long it waits for an answer; SECONDS by default.
+        seconds: The timeout for answers; default: SECONDS.
 
     Raises:
-        ServiceError: None answers there, or it does not let this user in.
+        ServiceError: No engine answers there, or it denies this user access.
     """
     try:
         if url.startswith(_UNIX):
-            # The client would say the same in three errors, one inside of another.
+            # Raises one clear error; the client would raise three nested ones.
             with socket.socket(socket.AF_UNIX) as knocking:
                 knocking.connect(url.removeprefix(_UNIX))
-        # It asks for the engine's version at once.
+        # Connects right away, to ask for the engine's version.
         client = docker.from_env(timeout=seconds or SECONDS, environment={**os.environ, "DOCKER_HOST": url})
     except PermissionError as error:
         raise ServiceError(
-            f"{url} does not let this user in (uid {os.geteuid()})",
-            fix="for Docker join its group: sudo usermod --append --groups docker $USER, and log in again; "
-            "for Podman use your own: systemctl --user start podman.socket",
+            f"{url} denies access to this user (uid {os.geteuid()})",
+            fix="for Docker, join its group: sudo usermod --append --groups docker $USER, and log in again; "
+            "for Podman, use your own: systemctl --user start podman.socket",
         ) from error
     except (DockerException, OSError) as error:
         raise ServiceError(
             f"no container engine answers at {url}: {error}",
             fix="start one: systemctl start docker, or systemctl start podman.socket, or "
-            f"{typed('docker/engine start')}; or name its URL in DOCKER_HOST",
+            f"{typed('docker/engine start')}; or set DOCKER_HOST to its URL",
         ) from error
     return client
 
 
 def architecture(info: Mapping[str, Any]) -> str:
-    """What the engine's machine is, as images call it (`amd64`), from what the engine says of itself."""
+    """The architecture of the engine's machine by its name in images (`amd64`), from the engine's info."""
     machine = info.get("Architecture") or platform.machine()
     return _ARCHITECTURES.get(machine, machine)
 
 
 def image(client: docker.DockerClient, name: str, machine: str) -> Image:
-    """An image for a machine of that architecture; it is pulled where it is not there.
+    """An image for a machine of that architecture; pulls it if it is missing.
 
     Raises:
-        UserError: It cannot be pulled, or is made for another architecture.
+        UserError: It cannot be pulled, or is built for another architecture.
     """
     try:
         found = client.images.get(name)
@@ -71,8 +71,8 @@ def image(client: docker.DockerClient, name: str, machine: str) -> Image:
     made_for = found.attrs["Architecture"]
     if made_for != machine:
         raise UserError(
-            f"the image {name} is made for {made_for}, and this machine is {machine}",
-            fix=f"build it here (Taxiway's own: {typed('make images')}), or name one for this machine",
+            f"the image {name} is built for {made_for}, but this machine is {machine}",
+            fix=f"build it here (Taxiway's own: {typed('make images')}), or use an image for this machine",
         )
     return found
 
@@ -83,18 +83,18 @@ def _pulled(client: docker.DockerClient, name: str) -> Image:
         return client.images.get(name)
     except APIError as error:
         raise UserError(
-            f"the image {name} is not on this machine, and cannot be pulled: {reason(error)}",
+            f"the image {name} is not on this machine and cannot be pulled: {reason(error)}",
             fix=f"build it (Taxiway's own: {typed('make images')}), or correct its name",
         ) from error
 
 
 def reason(error: APIError) -> str:
-    """What an engine said, in one line."""
+    """The engine's error message, in one line."""
     return " ".join(str(error.explanation or error).split())
 
 
 def remove(url: str, label: str) -> None:
-    """Removes all containers of a label; an engine that does not answer has none, or is out of reach."""
+    """Removes all containers with a label; does nothing if the engine does not answer."""
     try:
         client = connect(url)
     except ServiceError:
@@ -103,7 +103,7 @@ def remove(url: str, label: str) -> None:
         try:
             container.remove(force=True, v=True)
         except APIError as error:
-            # Another may have removed it, or be about to.
+            # Another process may have removed it already, or be removing it.
             if error.status_code not in (404, 409):
                 raise
     client.close()

@@ -1,20 +1,20 @@
 """Processes that load the heavy libraries once and fork every stage from there.
 
-A tree of them: each loads one layer of libraries, forks those below, which go on loading, and from then on forks the
-stages that need no more than it has. So a stage starts as soon as what it imports is there, while the libraries of
-other stages are being loaded on another processor, and what is above is shared in memory.
+They form a tree. Each loads one layer of libraries, forks the servers below it, which load further libraries, and then
+forks the stages that need only what it has loaded. So a stage starts as soon as its imports are loaded, while another
+CPU loads the libraries of other stages, and processes share the memory of the layers above.
 
-The first reads requests from standard input, one JSON line each, and hands on what a layer below has to do. Each
-answers on standard output:
+The first server reads requests from standard input, one JSON line each, and forwards those for a layer below. Each
+server answers on standard output:
 
     {"job": 1, "stage": "transform", "argv": [...], "imports": ["tfx"], "log": path,
      "environment": {...}}                                        ->               {"job": 1, "status": 0, ...}
-    {"stop": true}                                                                     ends all stages
+    {"stop": true}                                                                     stops all stages
 
-The end of standard input is the end of the runner, however it came: then all stages are killed.
+Standard input closes when the runner ends, for whatever reason: then all stages are killed.
 
-The standard library's forkserver would do, but that it imports the caller's main module in every child: a notebook
-or a script that calls `taxiway.run` would run again.
+The standard library's forkserver is not used because it imports the caller's main module in every child: a notebook or
+a script that calls `taxiway.run` would run again.
 """
 
 from __future__ import annotations
@@ -42,28 +42,28 @@ from taxiway.runner.launcher import Ended, ended
 
 
 class Server:
-    """Requests in, forked stages out; one thread, so that a fork copies a quiet process."""
+    """Forks a stage for each request; single-threaded, so that forking is safe."""
 
     def __init__(self, layer: Layer, requests: int, answers: int) -> None:
         self._layer = layer
         self._requests = requests
         self._answers = answers
         self._buffer = b""
-        self._below: list[tuple[Layer, int]] = []  # the layers below, and where they take their requests
+        self._below: list[tuple[Layer, int]] = []  # the layers below, and the pipes for their requests
         self._servers: set[int] = set()
         self._running: dict[int, int] = {}
         self._ended: dict[int, Ended] = {}
 
     def serve(self) -> None:
-        """Loads this layer's libraries, starts the layers below, and answers requests until the runner is gone."""
-        # Nothing that an import makes is garbage; looking for some takes an eighth of its time.
+        """Loads this layer's libraries, starts the layers below, and answers requests until the runner ends."""
+        # Imports create no garbage; collection would take an eighth of their time.
         gc.disable()
         for module in self._layer.libraries.modules:
             _load(module)
-        # A handler, so that the runner hears of an end at once.
+        # A handler, so that the runner is told at once when a stage ends.
         signal.signal(signal.SIGCHLD, lambda *_: self._reap())
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        # Children share the pages of what is loaded; the collector would touch them all.
+        # Children share the memory pages of what is loaded; the collector would write to them all.
         gc.freeze()
         for layer in self._layer.below:
             self._start_server(layer)
@@ -108,7 +108,7 @@ class Server:
         server = os.getpid()
         pid = os.fork()
         if pid == 0:
-            # Only servers talk to the runner and to each other: the end of a pipe is the end of who writes to it.
+            # Only servers keep these pipes open: a pipe must close when the process that writes to it ends.
             for mine in (self._requests, self._answers, *(requests for _, requests in self._below)):
                 os.close(mine)
             children.leave_after(lambda: _run_stage(job, server))
@@ -119,7 +119,7 @@ class Server:
         try:
             while (end := os.wait4(-1, os.WNOHANG))[0]:
                 if end[0] in self._servers:
-                    # Half a tree would wait for ever; the runner says that the server is gone.
+                    # The rest of the tree would wait forever; the runner reports that the server ended.
                     self._kill(signal.SIGKILL)
                     os._exit(1)
                 self._ended[end[0]] = ended(*end[1:])
@@ -128,17 +128,17 @@ class Server:
         self._answer()
 
     def _answer(self) -> None:
-        """Tells of the ends of known jobs: a stage may end before its fork has returned here."""
+        """Reports the known jobs that ended: a stage may end before `os.fork` has returned here."""
         for pid in self._ended.keys() & self._running.keys():
             job = self._running.pop(pid, None)
-            # The handler may come in between; one of the two gets the job.
+            # The signal handler may interrupt this method; only one of the two gets the job.
             if job is not None:
                 answer = {"job": job, **asdict(self._ended.pop(pid))}
                 os.write(self._answers, json.dumps(answer).encode() + b"\n")
 
     def _kill(self, how: signal.Signals) -> None:
         for pid in list(self._running):
-            # Each stage leads a process group of its own, with whatever it starts; one just forked not yet.
+            # Each stage leads its own process group, with whatever it starts; a stage just forked may not do so yet.
             for kill in (os.killpg, os.kill):
                 with contextlib.suppress(ProcessLookupError):
                     kill(pid, how)
@@ -148,7 +148,7 @@ def _load(module: str) -> None:
     try:
         importlib.import_module(module)
     except Exception:
-        # The stage that needs it says so in its own log.
+        # The stage that needs the module reports the error in its own log.
         traceback.print_exc()
 
 
@@ -174,14 +174,14 @@ def _run_stage(job: dict[str, Any], server: int) -> None:
         os.dup2(source, target)
     os.environ.update(job["environment"])
     environments.enter(Path(os.environ["VIRTUAL_ENV"]))
-    # Whatever has asked for the temporary folder before the fork was told the server's.
+    # Resets the server's temporary folder, which a library may have looked up before the fork.
     tempfile.tempdir = None
     sys.argv = ["python -m components", *job["argv"]]
     runpy.run_module("components", run_name="__main__", alter_sys=True)
 
 
 def main(tree: str) -> None:
-    """Serves on standard input and output; what libraries print goes to standard error."""
+    """Serves on standard input and output; redirects what libraries print to standard error."""
     answers = os.dup(1)
     os.dup2(2, 1)
     Server(preload.trees(stages.in_order())[tree], requests=os.dup(0), answers=answers).serve()

@@ -1,4 +1,4 @@
-"""What a runner needs of a place to run containers in: `local` starts processes, `containers` containers."""
+"""The interface by which the runner starts tasks: `local` starts processes, `containers` starts containers."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Job:
         name: The task's name in the run.
         stage: The stage that it runs; empty for any other container.
         image: The image in the compiled pipeline.
-        command: What it runs, placeholders filled; empty where the image says what.
-        arguments: What follows the command.
-        environment: Variables beside those of the runner.
-        log: The file that takes its standard output and error.
-        paths: Files and folders that it reads or writes, beside those below the working folder.
-        imports: Names that the user's modules import, which a stage of this task loads.
-        scratch: A folder that goes when the task has ended.
-        environments: Where environments with packages that tasks install are kept.
+        command: Its command, with placeholders filled in; empty to use the image's own.
+        arguments: The arguments of the command.
+        environment: Environment variables in addition to the runner's.
+        log: The file for its standard output and error.
+        paths: Files and folders that it reads or writes outside of the working folder.
+        imports: Names that the user's modules import, for the stage to load.
+        scratch: A folder that is removed when the task has ended.
+        environments: The folder of the environments with packages that tasks install.
     """
 
     name: str
@@ -53,8 +53,8 @@ class Ended:
 
     Attributes:
         status: Its exit status; negative for a signal.
-        cpu_seconds: User and system time of its process and those it waited for.
-        peak_mb: The most memory that one of its processes held, in MB; a forked stage shares what was loaded before.
+        cpu_seconds: User and system time of its process and the children it waited for.
+        peak_mb: Peak memory of its largest process in MB; a forked stage shares what its server had loaded.
     """
 
     status: int
@@ -63,7 +63,7 @@ class Ended:
 
 
 def ended(status: int, usage: resource.struct_rusage) -> Ended:
-    """How a process ended that `os.wait4` reports."""
+    """How a process ended, from what `os.wait4` reports."""
     # Linux counts in KiB, macOS in bytes.
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
     seconds = usage.ru_utime + usage.ru_stime
@@ -71,46 +71,46 @@ def ended(status: int, usage: resource.struct_rusage) -> Ended:
 
 
 class Launcher(Protocol):
-    """Starts containers, several at once, and ends them.
+    """Starts containers in parallel, and stops them.
 
     Attributes:
-        has_images: Whether they run in their images.
-        uses_packages: Whether they run with the packages that are installed here.
+        has_images: Whether containers run in their images.
+        uses_packages: Whether containers use the packages that are installed here.
     """
 
     has_images: bool
     uses_packages: bool
 
     def open(self, log: Path) -> None:
-        """Begins a run; what the launcher itself has to say goes into the file."""
+        """Begins a run; the launcher writes its own messages to the file."""
 
     def prepare(self, images: Collection[str]) -> None:
-        """Has all images of a pipeline at hand before the first container runs.
+        """Gets all images of a pipeline before the first container runs.
 
         Raises:
-            UserError: One is not there, or is none for this machine.
+            UserError: An image is not available, or not for this machine.
         """
 
     def digest(self, image: str) -> str:
-        """The digest of an image, for the lineage; empty where containers run without theirs."""
+        """The digest of an image, for the lineage; empty if containers do not run in their images."""
 
     def identity(self, stage: str, image: str) -> str:
-        """What the code in a container is, but for packages that are installed here: equal ones mean equal code."""
+        """Identifies the code in a container, except for packages that are installed here: equal means equal code."""
 
     def expect(self, stages: list[str]) -> None:
-        """Says which stages are about to be launched, so that what takes time can begin."""
+        """Announces the stages that will be launched, so that slow preparations can begin."""
 
     def launch(self, job: Job) -> Ended:
-        """Runs a container to its end."""
+        """Runs a container until it exits."""
 
     def seen(self, job: Job, path: Path) -> Path | None:
-        """Where this machine has what a container wrote to a path; None where only the container saw it."""
+        """The path on this machine of what a container wrote to a path; None if it exists only in the container."""
 
     def stop(self) -> None:
-        """Ends every container that runs, and makes their `launch` return."""
+        """Stops every running container, and makes their `launch` return."""
 
     def kill(self) -> None:
-        """Ends at once what `stop` has not ended."""
+        """Kills whatever `stop` has not ended."""
 
     def close(self) -> None:
-        """Frees what the launcher holds; no container runs any more."""
+        """Frees the launcher's resources; no container is running any more."""

@@ -1,4 +1,4 @@
-"""Runs containers as processes: stages fork from a server with their libraries loaded, other commands start as such."""
+"""Runs containers as processes: stages fork from a server with their libraries loaded, other commands start anew."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STOPPED = Ended(-signal.SIGTERM)
 
 
 class LocalLauncher:
-    """Containers as processes of this machine; a `Launcher`."""
+    """Containers as processes on this machine; a `Launcher`."""
 
     has_images = False
     uses_packages = True
@@ -42,65 +42,65 @@ class LocalLauncher:
         self._stopped = False
 
     def open(self, log: Path) -> None:
-        """Says where the servers' own words go."""
+        """Sets the log for the servers' own output."""
         self._log = log
 
     def prepare(self, images: Collection[str]) -> None:
-        """Nothing: a process needs no image."""
+        """Does nothing: a process needs no image."""
 
     def digest(self, image: str) -> str:
-        """None: a process needs no image."""
+        """Empty: a process needs no image."""
         return ""
 
     def identity(self, stage: str, image: str) -> str:
-        """The stage's code; the image does not matter to processes."""
+        """The version of the stage's code; processes do not use the image."""
         return provenance.stage_version(stage) if stage else ""
 
     def expect(self, stages: list[str]) -> None:
-        """Starts to load what these stages import."""
+        """Starts to load the libraries of these stages."""
         for tree in {_tree(stage) for stage in stages if stage}:
             self._serving(tree)
 
     def launch(self, job: Job) -> Ended:
-        """Runs a process to its end."""
+        """Runs a process until it exits."""
         if self._stopped:
             return STOPPED
         if not job.stage:
             return self._run_command(job)
         own = job.scratch / "environment"
         environments.make(own)
-        # The rest of the variables is the server's.
+        # The server already has the other variables.
         active = environments.activated({"PATH": os.environ.get("PATH", os.defpath), **job.environment}, own)
         try:
             return self._serving(_tree(job.stage)).run(replace(job, environment=active))
         except BrokenPipeError as error:
             self._save_words()
-            raise ServiceError(f"the process that starts stages ended; its last words are in {self._log}") from error
+            raise ServiceError(f"the process that starts stages exited; its output is in {self._log}") from error
 
     def seen(self, job: Job, path: Path) -> Path | None:
         """The path itself."""
         return path
 
     def stop(self) -> None:
-        """Ends all processes: SIGTERM to each one's group."""
+        """Sends SIGTERM to the process groups of all tasks."""
         self._signal(signal.SIGTERM)
         for server in self._all_servers():
             server.stop()
 
     def kill(self) -> None:
-        """Ends all processes: SIGKILL to each one's group."""
+        """Sends SIGKILL to the process groups of all tasks, and kills the servers."""
         self._signal(signal.SIGKILL)
         for server in self._all_servers():
             server.kill()
 
     def close(self) -> None:
-        """Ends the servers, and keeps what they said."""
+        """Ends the servers, and saves their output."""
         for server in self._servers.values():
             server.kill()
         self._save_words()
         for server in self._servers.values():
             server.forget_words()
-            # Gigabytes take their time to be freed.
+            # In the background, because freeing gigabytes takes a while.
             threading.Thread(target=server.join, daemon=True).start()
 
     def _signal(self, number: signal.Signals) -> None:
@@ -138,7 +138,7 @@ class LocalLauncher:
     def _install(
         self, installs: environments.Installs, folder: Path, variables: Mapping[str, str], log: Path
     ) -> Ended | None:
-        """Has packages in an environment, made once for all tasks; returns how it failed, if it did."""
+        """Installs packages into an environment, once for all tasks; returns how that failed, if it did."""
         with cache.locked(folder):
             if environments.is_ready(folder):
                 return None
@@ -147,7 +147,7 @@ class LocalLauncher:
             try:
                 return self._fill(installs, folder, variables, log)
             finally:
-                # A killed runner leaves one that is not ready, which the next one removes.
+                # If the runner is killed here, the next one removes the environment, which is not ready.
                 if not environments.is_ready(folder):
                     shutil.rmtree(folder, ignore_errors=True)
 
@@ -191,13 +191,13 @@ class LocalLauncher:
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """Sends a signal to a process's group, which may have ended by itself."""
+    """Sends a signal to a process's group, if it has not ended already."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
 
 
 def _tree(stage: str) -> str:
-    # One that is none, as in a pipeline of another version, is refused by its own process.
+    # An unknown stage, as from a pipeline of another version, is rejected by its own process.
     return preload.tree(stages.load(stage)) if stage in stages.names() else preload.LIGHT
 
 
@@ -205,9 +205,9 @@ class _Server:
     """The runner's end of a tree of `taxiway.runner.forkserver` processes."""
 
     def __init__(self, tree: str) -> None:
-        # Stages, which are forked, walk sets in the same order every time.
+        # Gives the forked stages the same set order in every run.
         variables = {**preload.ENVIRONMENT, "PYTHONHASHSEED": "0", **environments.inherited()}
-        # A file without a name: the run that it belongs to has no folder yet when libraries are loaded ahead.
+        # An unnamed file: when libraries are loaded ahead, the run has no folder yet.
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the server)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "taxiway.runner.forkserver", tree],
@@ -215,7 +215,7 @@ class _Server:
             stdout=subprocess.PIPE,
             stderr=self._words,
             env=variables,
-            # Ctrl-C is for the runner to pass on.
+            # Keeps Ctrl-C from reaching the server; the runner handles it.
             start_new_session=True,
         )
         self._lock = threading.Lock()
@@ -227,10 +227,10 @@ class _Server:
         self._listener.start()
 
     def run(self, job: Job) -> Ended:
-        """Forks a stage and waits for its end.
+        """Forks a stage and waits until it exits.
 
         Raises:
-            BrokenPipeError: The server is gone.
+            BrokenPipeError: The server has exited.
         """
         number, answer = next(self._numbers), Future[Ended]()
         with self._lock:
@@ -252,7 +252,7 @@ class _Server:
         return answer.result()
 
     def stop(self) -> None:
-        """Ends all stages."""
+        """Stops all stages."""
         with self._lock:
             self._stopped = True
             for job in self._jobs.values():
@@ -262,9 +262,9 @@ class _Server:
             self._send({"stop": True})
 
     def kill(self) -> None:
-        """Ends the server; it may be in the middle of an import that nobody waits for any more."""
+        """Kills the server, which may be in the middle of an import that nobody needs any more."""
         assert self._process.stdin is not None
-        # First: who writes to it would hold the pipe.
+        # Kill first: closing the pipe would block behind a pending write.
         self._process.kill()
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
@@ -275,11 +275,11 @@ class _Server:
         self._listener.join(timeout=5)
 
     def forget_words(self) -> None:
-        """Frees the file of what was printed."""
+        """Deletes the file with the output."""
         self._words.close()
 
     def words(self) -> str:
-        """What the server and its libraries printed."""
+        """The output of the server and its libraries."""
         self._words.seek(0)
         return self._words.read().decode(errors="replace")
 
@@ -290,9 +290,9 @@ class _Server:
             self._process.stdin.flush()
 
     def _listen(self) -> None:
-        """Hears of ended stages until there will be no more; then nobody waits for one any longer."""
+        """Receives the results of stages until the server exits; then fails the jobs that are still waiting."""
         assert self._process.stdout is not None
-        end: BaseException = BrokenPipeError("the server ended")
+        end: BaseException = BrokenPipeError("the server exited")
         try:
             with self._process.stdout as answers:
                 self._hear(answers)

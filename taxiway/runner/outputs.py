@@ -1,7 +1,7 @@
-"""What a container left as its output artifacts: brought to where they are kept, refused where there is nothing.
+"""Moves a container's output artifacts to their final place, and rejects outputs without content.
 
-Source: backend/src/v2/component/launcher_v2.go, `uploadOutputArtifacts`. It lets an output pass of which there is no
-file, and a task that wants to read it fails later, elsewhere.
+Source: backend/src/v2/component/launcher_v2.go, `uploadOutputArtifacts`. Kubeflow accepts an output without a file, so
+that a later task fails when it reads the output.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from components.contract.errors import UserError
 from components.execution.executor import local_path
 from taxiway.language.values import Json
 
-# How protobuf and kfp write the name of the same field.
+# The same field as protobuf and as kfp spell it.
 _CUSTOM_PATH = ("customPath", "custom_path")
-# Kubeflow's types whose content is their metadata.
+# Kubeflow's types whose content is in their metadata.
 _WITHOUT_FILES = {"system.Metrics", "system.ClassificationMetrics", "system.SlicedClassificationMetrics"}
 
 Seen = Callable[[Path], Path | None]
-"""Where this machine has what a container wrote to a path; None where only the container saw it."""
+"""The path on this machine of what a container wrote to a path; None if it exists only in the container."""
 
 
 def artifact_of(runtime: Mapping[str, Any]) -> Artifact:
-    """A RuntimeArtifact document as an artifact of its TFX type; of Kubeflow's, where that has metrics; or of none."""
+    """A RuntimeArtifact document as an artifact of its TFX type, else `Metrics` for Kubeflow's metrics, else plain."""
     metadata = dict(runtime.get("metadata", {}))
     title = runtime.get("type", {}).get("schemaTitle")
     kind = TYPES.get(metadata.get("tfx_type", ""), Metrics if title == Metrics.schema_title else Artifact)
@@ -34,19 +34,19 @@ def artifact_of(runtime: Mapping[str, Any]) -> Artifact:
 
 
 def kept(artifact: Json, place: Path, seen: Seen, task: str) -> Json:
-    """An artifact as its container described it, with its content where it is kept.
+    """An artifact as its container described it, with its content in its final place.
 
-    Kubeflow's launcher uploads what lies at a custom path to the artifact's URI; so it is copied here. A URI that leads
-    to another place of this machine stays: the artifact lies there.
+    The content of a custom path is copied to the artifact's URI, where Kubeflow's launcher would upload it. A URI of
+    another place on this machine is unchanged: the artifact stays there.
 
     Args:
         artifact: A RuntimeArtifact document.
-        place: Where the output was to be written, in the folder that is kept.
+        place: The path that the component was given for the output, in the folder that is kept.
         seen: See `Seen`.
         task: The task's name.
 
     Raises:
-        UserError: Only the container saw the content, or there is neither content nor metadata.
+        UserError: The content exists only in the container, or there is neither content nor metadata.
     """
     described = _brought(artifact, place, seen, task)
     _require_content(described, task, place.name)
@@ -62,8 +62,8 @@ def _brought(artifact: Json, place: Path, seen: Seen, task: str) -> Json:
     found = seen(written)
     if found is None:
         raise UserError(
-            f"{task} wrote its output {place.name!r} to {written}, which only its container saw",
-            fix="write it below the working folder or /tmp, or to the path that the component is given",
+            f"{task} wrote its output {place.name!r} to {written}, which exists only in its container",
+            fix="write it inside the working folder or /tmp, or to the path that the component is given",
         )
     if not custom and found == written and not written.is_relative_to(place.parent.parent):
         return {**described, "uri": str(written)}

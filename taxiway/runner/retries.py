@@ -1,4 +1,4 @@
-"""How often a task is tried again, and with which pauses: the `retryPolicy` of a compiled task."""
+"""How often a task is retried, and with which pauses: the `retryPolicy` of a compiled task."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from taxiway.language.tasks import RetryPolicy
 
 
 class Stop(Protocol):
-    """Says whether tasks still start; a `threading.Event` is one."""
+    """Stops further tasks from starting; a `threading.Event` is one."""
 
     def is_set(self) -> bool:
-        """Whether no task starts any more."""
+        """Whether no more tasks may start."""
 
     def set(self) -> None:
-        """Lets no task start any more."""
+        """Stops further tasks from starting."""
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Waits for the end of the run, or for the time."""
+        """Waits until the run stops or the timeout expires."""
 
 
 class Attempt:
-    """A `Stop` for one attempt at a sub-pipeline: what fails in it stops the attempt, and not the run."""
+    """A `Stop` for one attempt at a sub-pipeline: a failure in it stops the attempt, but not the run."""
 
     def __init__(self, outer: Stop) -> None:
         self._outer = outer
@@ -37,12 +37,12 @@ class Attempt:
         self._failed = True
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Waits for the end of the run, or for the time."""
+        """Waits until the run stops or the timeout expires."""
         return self._outer.wait(timeout)
 
 
 def pauses(policy: RetryPolicy) -> Iterator[float]:
-    """The seconds to wait before each further attempt; none where the task is tried once."""
+    """The seconds to wait before each retry; none if the task is not retried."""
     pause, waited = policy.first_pause, 0.0
     for _ in range(policy.times):
         waited += pause

@@ -1,1 +1,1 @@
-"""Runs on this machine: the session, its cache, its record and its progress."""
+"""Runs on this machine: the session, its record and its progress output."""

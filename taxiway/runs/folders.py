@@ -1,4 +1,4 @@
-"""The folders of the runs on this machine, and which of them a living process has."""
+"""The folders of the runs on this machine, and which of them belong to a live process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from taxiway.storage.home import Home
 
 @contextmanager
 def opened(pipeline: str, home: Home) -> Iterator[Run]:
-    """A run's folder and lock; the lock goes with the process, however it ends, and tells others that it lives."""
+    """A run's folder and lock. The lock tells others that the run is alive; it is released when the process ends."""
     now = datetime.now(UTC)
     run_id = f"{pipeline}-{now:%Y%m%d-%H%M%S}-{os.urandom(4).hex()}"
     folder = home.runs / run_id
@@ -26,27 +26,27 @@ def opened(pipeline: str, home: Home) -> Iterator[Run]:
         try:
             (folder / "logs").mkdir(parents=True)
             stack.enter_context(files.locked(folder / "lock"))
-            # Under the lock: what has no living run is removed by others.
+            # Under the lock, because other runs remove work folders without a live run.
             (home.work / run_id).mkdir(parents=True)
             stack.callback(shutil.rmtree, home.work / run_id, ignore_errors=True)
         except OSError as error:
-            fix = "name another folder with TAXIWAY_HOME"
+            fix = "set TAXIWAY_HOME to another folder"
             raise ServiceError(f"{home.root} cannot be written: {error}", fix=fix) from error
         yield Run(run_id, pipeline, folder)
 
 
 def is_alive(folder: Path) -> bool:
-    """Whether the process of a run still runs."""
+    """Whether a run's process is still running."""
     return files.is_locked(folder / "lock")
 
 
 def living(home: Home) -> set[str]:
-    """The runs whose process still runs."""
+    """The runs whose process is still running."""
     return {folder.name for folder in home.runs.iterdir() if is_alive(folder)}
 
 
 def forget_the_dead(home: Home) -> None:
-    """Removes what killed runs were writing."""
+    """Removes the unfinished output of killed runs."""
     for folder in home.work.iterdir():
         if not is_alive(home.runs / folder.name):
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What happens in a run, told to who watches it, to the lineage, and to the run's record."""
+"""Reports the events of a run to its observer, the lineage store and the run's record."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Journal:
     """The journal of one run; a `taxiway.runner.task.Journal`."""
 
     def __init__(self, context: Context, run: Run, parameters: Mapping[str, Any], observer: Observer) -> None:
-        # It brings gRPC, while the stages' libraries are being loaded on another processor.
+        # Imports gRPC, so it is loaded here, while the stages' libraries load on another CPU.
         from taxiway.lineage.store import LineageStore
 
         self._context = context
@@ -44,13 +44,13 @@ class Journal:
         observer.run_started(run, [leaf.name for leaf in spec.leaves(context.pipeline)])
 
     def begin(self, call: Call) -> None:
-        """A task's inputs are there."""
+        """A task's inputs are ready."""
         with self._lock:
             self._attempts[call.name] += 1
         self._observer.task_started(call.name)
 
     def launch(self, call: Call) -> None:
-        """A task was not found in the cache and really runs."""
+        """A task was a cache miss and starts running."""
         with self._lock:
             self._lineage.start_task(*self._known(call), _stage(call), call.inputs.parameters)
         self._observer.task_launched(call.name)
@@ -74,18 +74,18 @@ class Journal:
         self._observer.task_finished(call.name, task)
 
     def remark(self, text: str) -> None:
-        """Something is to be known while the run goes on."""
+        """Passes a message to the observer while the run continues."""
         self._observer.remark(text)
 
     def close(self) -> None:
-        """The run ended, as its record says."""
+        """The run ended; its record holds the result."""
         self._run.seconds = time.monotonic() - self._began
         self._lineage.finish_run(self._run.id, _LINEAGE_STATES[self._run.state], self._run.error)
         self._run.write(self._parameters)
         self._observer.run_finished(self._run)
 
     def _known(self, call: Call) -> tuple[str, str]:
-        """A task as the lineage knows it: one of a sub-pipeline that is tried again is there once an attempt."""
+        """A task's name in the lineage. A task in a sub-pipeline that is retried has one name per attempt."""
         attempt = self._attempts[call.name]
         return self._run.id, call.name if attempt == 1 else f"{call.name}~{attempt}"
 
@@ -95,14 +95,14 @@ class Journal:
         if task.state == State.CACHED:
             self._lineage.cached_task(*known, _stage(call), parameters, inputs=inputs, outputs=task.outputs)
             return
-        # One that failed before it was launched is not there yet; otherwise this does nothing.
+        # Adds a task that failed before it was launched; otherwise this does nothing.
         self._lineage.start_task(*known, _stage(call), parameters)
         state = _LINEAGE_STATES[task.state]
         self._lineage.finish_task(*known, state=state, inputs=inputs, outputs=task.outputs, error=task.error)
 
 
 def artifacts(values: Values) -> dict[str, Artifact]:
-    """The artifacts among values by name; of a list the first."""
+    """The artifacts among values by name; for a list, its first."""
     return {name: artifact_of(found[0]) for name, found in values.artifacts.items() if found}
 
 

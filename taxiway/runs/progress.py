@@ -1,4 +1,4 @@
-"""What a run shows while it goes on: a live table in a terminal, plain lines elsewhere, and a summary at the end."""
+"""The progress output of a run: a live table in a terminal, plain lines elsewhere, and a summary at the end."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ _WORDS = {
 
 
 class Observer(Protocol):
-    """Is told what happens in a run, from several threads."""
+    """Receives the events of a run, from several threads."""
 
     def run_started(self, run: Run, tasks: list[str]) -> None:
-        """A run begins; the names are those of the tasks that are known before it."""
+        """A run begins; `tasks` are the names that are known in advance."""
 
     def task_started(self, name: str) -> None:
-        """A task's inputs are there; it may be found in the cache or wait for another run."""
+        """A task's inputs are ready; it may be a cache hit or wait for another run."""
 
     def task_launched(self, name: str) -> None:
-        """A task was not found in the cache and really runs."""
+        """A task was a cache miss and starts running."""
 
     def task_finished(self, name: str, task: Task) -> None:
         """A task ended."""
@@ -59,10 +59,10 @@ class Observer(Protocol):
         """The run ended."""
 
     def remark(self, text: str) -> None:
-        """Something is to be known while the run goes on."""
+        """A message for the user while the run continues."""
 
     def run_left(self, run: Run) -> None:
-        """Nobody follows the run any more, which goes on elsewhere."""
+        """The user stopped following the run, which continues elsewhere."""
 
 
 class Silent:
@@ -91,29 +91,29 @@ class Silent:
 
 
 class Lines(Silent):
-    """A line an event: for logs and pipes."""
+    """One line per event, for logs and pipes."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     def run_started(self, run: Run, tasks: list[str]) -> None:
-        """Names the run."""
+        """Prints the run's name."""
         self._say(f"run {run.id}")
 
     def task_launched(self, name: str) -> None:
-        """Says that a task runs."""
+        """Prints that a task is running."""
         self._say(f"{name}: running")
 
     def task_finished(self, name: str, task: Task) -> None:
-        """Says how a task ended."""
+        """Prints how a task ended."""
         self._say(f"{name}: {_WORDS[task.state]} in {task.seconds:.1f} s")
 
     def run_finished(self, run: Run) -> None:
-        """Says how the run ended, and what to do next."""
+        """Prints how the run ended, and what to do next."""
         self._console.print(summary(run), soft_wrap=True)
 
     def remark(self, text: str) -> None:
-        """Prints it."""
+        """Prints the message."""
         self._say(text)
 
     def _say(self, line: str) -> None:
@@ -136,7 +136,7 @@ class LiveTable(Silent):
         self._live = Live(get_renderable=self._render, console=console, refresh_per_second=10)
 
     def run_started(self, run: Run, tasks: list[str]) -> None:
-        """Opens the table with every known task."""
+        """Shows the table with every known task."""
         self._names = list(tasks)
         self._console.print(Text.assemble("run ", (run.id, "bold")))
         self._live.start()
@@ -145,7 +145,7 @@ class LiveTable(Silent):
         """Starts the task's clock."""
         with self._lock:
             if name not in self._began:
-                # Behind all that have started: the rows stand in the order of execution.
+                # After all tasks that have started: the rows are in execution order.
                 self._names = [other for other in self._names if other != name]
                 self._names.insert(len(self._began), name)
             self._began[name] = time.monotonic()
@@ -162,7 +162,7 @@ class LiveTable(Silent):
             self._ended[name] = task
 
     def run_finished(self, run: Run) -> None:
-        """Leaves the table with every task's end and adds the summary."""
+        """Shows the final state of every task, and the summary below."""
         with self._lock:
             self._names = [name for name in self._names if name in self._ended or not self._was_looped(name)]
             self._is_over = True
@@ -170,7 +170,7 @@ class LiveTable(Silent):
         self._console.print(summary(run), soft_wrap=True)
 
     def remark(self, text: str) -> None:
-        """Prints it above the table."""
+        """Prints the message above the table."""
         self._console.print(text, style="yellow", markup=False, highlight=False)
 
     def run_left(self, run: Run) -> None:
@@ -198,7 +198,7 @@ class LiveTable(Silent):
         return Text("·", "dim"), Text(name, "dim"), Text(""), Text("not run" if self._is_over else "", "dim")
 
     def _was_looped(self, name: str) -> bool:
-        """Whether a name stands for turns of a loop that have rows of their own."""
+        """Whether a name is a loop task whose iterations have their own rows."""
         return any(other.startswith(f"{name}[") for other in self._ended)
 
 
@@ -209,7 +209,7 @@ def observer_for(console: Console | None = None) -> Observer:
 
 
 def summary(run: Run) -> RenderableType:
-    """How a run ended: metrics, what its artifacts say, and what to type next; or the cause and how to resume."""
+    """How a run ended: metrics, notes of its artifacts, and the next command; or the error and how to resume."""
     parts: list[RenderableType] = [Text(f"\n{_headline(run)}", "bold" if run.state != State.FAILED else "bold red")]
     for name in run.failures:
         parts.append(_failure(name, run.tasks[name]))
@@ -248,7 +248,7 @@ def _findings(run: Run) -> list[tuple[str, str]]:
 
 
 def _by_task(label: str, lines: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The lines of a label, with the task's name where there are several."""
+    """The lines of a label, with the task's name if there is more than one."""
     return [(label, line if len(lines) == 1 else f"{name}: {line}") for name, line in lines]
 
 
@@ -257,11 +257,11 @@ def _metrics(metrics: Mapping[str, float]) -> str:
 
 
 def _unversioned(record: dict[str, Any] | None) -> str:
-    """What the user may not know of the data: that nobody can name them later, and what changes that."""
+    """Warns that the data has no version, so that it cannot be identified later, and how to give it one."""
     if not record or record.get("versioned", True):
         return ""
     adding = data_versions.adding(record)
-    return f"{record['path']} is not versioned" + (f"; this versions it: {adding}" if adding else "")
+    return f"{record['path']} is not versioned" + (f"; to version it: {adding}" if adding else "")
 
 
 def _next_step(run: Run) -> tuple[str, str] | None:
@@ -274,17 +274,17 @@ def _next_step(run: Run) -> tuple[str, str] | None:
 
 
 def resume_command(run: Run) -> str:
-    """The command that goes on from the last finished task."""
+    """The command that resumes the run after its last finished task."""
     return run.command or f"{command_name()} run {run.pipeline}"
 
 
 def command_name() -> str:
-    """How the user called Taxiway: `bin/taxiway` or the installed command."""
+    """The command that the user called Taxiway by: `bin/taxiway` or the installed one."""
     return os.environ.get("TAXIWAY_COMMAND", "taxiway")
 
 
 def _shown(text: str) -> str:
-    """A text, or a path as a user types it."""
+    """A text as it is; an absolute path relative to the working folder, if it is inside."""
     return _relative(Path(text)) if text.startswith("/") else text
 
 

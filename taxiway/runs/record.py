@@ -1,4 +1,4 @@
-"""A run as it is told: its tasks, what they made, and how they ended."""
+"""The record of a run: its tasks, their outputs, and how they ended."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from taxiway.runner.call import State
 
 
 class RunFailedError(TaxiwayError):
-    """A task failed; `run` tells which, and what the others gave."""
+    """A task failed; `run` says which, and has the outputs of the others."""
 
     def __init__(self, run: Run) -> None:
         super().__init__(run.error)
@@ -29,11 +29,11 @@ class Task:
 
     Attributes:
         state: How it ended.
-        outputs: Its artifacts by output name; of a list the first.
+        outputs: Its artifacts by output name; for a list, its first.
         parameters: Its output parameters.
-        seconds: Wall time; near 0 where it was cached.
-        cpu_seconds: Processor time.
-        peak_mb: The most memory that it held, in MB.
+        seconds: Wall time; near 0 if it was cached.
+        cpu_seconds: CPU time.
+        peak_mb: Peak memory in MB.
         error: Why it failed.
         log: Its log file.
     """
@@ -55,14 +55,14 @@ class Run:
     Attributes:
         id: Its name: `<pipeline>-<UTC time>-<suffix>`.
         pipeline: The pipeline's name.
-        folder: Its logs, its `run.json` and the pipeline that was run.
+        folder: The folder with its logs, its `run.json` and the compiled pipeline.
         state: How it ended.
-        tasks: Its tasks by name, in the order in which they ended.
-        outputs: What the pipeline's function returned: parameters, artifacts, and lists of artifacts, by name.
+        tasks: Its tasks by name, in the order they ended.
+        outputs: What the pipeline function returned, by name: parameters, artifacts, and lists of artifacts.
         seconds: Wall time.
-        command: The command that starts it again, where it came from the command line.
+        command: The command that resumes it, if it was started from the command line.
         error: Why it failed.
-        exit_status: 0; 2 where the input, a setting or the user's code has to change; else 1.
+        exit_status: 0 on success; 2 if the input, a setting or the user's code has to change; else 1.
     """
 
     id: str
@@ -78,7 +78,7 @@ class Run:
 
     @property
     def artifacts(self) -> dict[str, Artifact]:
-        """All artifacts by output name; where two tasks share a name, as `<task>.<output>`."""
+        """All artifacts by output name, or as `<task>.<output>` if several tasks have an output of that name."""
         several = [name for task in self.tasks.values() for name in task.outputs]
         return {
             name if several.count(name) == 1 else f"{task_name}.{name}": artifact
@@ -88,14 +88,14 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The metrics that tasks give, such as an evaluation's; where two tasks share a name, as `<task>.<name>`."""
+        """The metrics of all tasks by name, or as `<task>.<name>` if several tasks have a metric of that name."""
         found = [(task, *metric) for task, metrics in self.evaluations.items() for metric in metrics.items()]
         names = [name for _, name, _ in found]
         return {name if names.count(name) == 1 else f"{task}.{name}": value for task, name, value in found}
 
     @property
     def evaluations(self) -> dict[str, dict[str, float]]:
-        """The metrics of each task that gives some."""
+        """The metrics of each task that has any."""
         return {
             name: metrics
             for name, task in self.tasks.items()
@@ -103,7 +103,7 @@ class Run:
         }
 
     def write(self, parameters: Mapping[str, Any]) -> None:
-        """Writes `run.json`, whole at any moment, with the parameters that the run was given."""
+        """Writes `run.json` atomically, with the run's parameters."""
         files.write(self.folder / "run.json", json.dumps(self._document(parameters), indent=1))
 
     @property

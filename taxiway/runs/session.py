@@ -1,6 +1,6 @@
-"""A run of a pipeline on this machine, and what it gives back.
+"""Runs a pipeline on this machine.
 
-`run` compiles and checks, `Graph` walks the tasks, `Tasks` carries each out, and the journal records what happens.
+`run` compiles and checks, `Graph` walks the tasks, `Tasks` executes each one, and the journal records what happens.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from taxiway.runs.record import Run, RunFailedError
 from taxiway.storage.digest_store import DigestStore
 from taxiway.storage.home import Home
 
-# Seconds in which what is told to end usually has.
+# Seconds in which tasks usually stop when asked to.
 _PATIENCE = 2.0
 
 LauncherFactory = Callable[[], Launcher]
@@ -57,12 +57,12 @@ def run(
 
     Args:
         pipeline: Its name, a compiled YAML file, a compiled `Pipeline`, or a function decorated with `@dsl.pipeline`.
-        home: Where artifacts and runs are kept; `.taxiway` in the working folder by default.
+        home: Where artifacts and runs are kept; default: `.taxiway` in the working folder.
         use_cache: Whether outputs of earlier runs may be used.
-        jobs: How many tasks run at once; as many as there are processors by default.
-        observer: Told what happens; a live table in a terminal, plain lines elsewhere.
-        launcher: Makes what starts the containers.
-        command: The command line that the run came from, to show how to resume it.
+        jobs: Maximum number of parallel tasks; default: the number of CPUs.
+        observer: Receives the run's events; default: a live table in a terminal, plain lines elsewhere.
+        launcher: Makes the launcher that starts the containers.
+        command: The command line that started the run, to show how to resume it.
         parameters: The pipeline's parameters.
 
     Returns:
@@ -70,13 +70,13 @@ def run(
 
     Raises:
         RunFailedError: A task failed.
-        UserError: The pipeline or a parameter is wrong, or asks for what only Kubernetes has; nothing was run.
+        UserError: The pipeline or a parameter is wrong, or needs something only Kubernetes has; nothing was run.
     """
     where = Home(Path(home).absolute()) if home else Home.default()
     with contextlib.ExitStack() as stack:
         started = stack.enter_context(contextlib.closing(launcher()))
         if isinstance(pipeline, str | Path):
-            # While kfp is imported and compiles.
+            # Their libraries load while kfp is imported and compiles.
             started.expect(loading.stages_named_in(str(pipeline)))
         compiled = _compiled(pipeline)
         values = spec.pipeline_parameters(compiled, parameters)
@@ -101,9 +101,9 @@ def _compiled(pipeline: Any) -> Pipeline:
 
 
 def _carry_out(context: Context, record: Run, parameters: Json, observer: Observer, jobs: int) -> None:
-    """Runs all tasks; the record has what they gave."""
+    """Runs all tasks and puts the result into the record."""
     folders.forget_the_dead(context.home)
-    # JSON is YAML too, and quicker to write.
+    # JSON is valid YAML, and faster to write.
     (record.folder / "pipeline.yaml").write_text(json.dumps(context.pipeline.spec, indent=1))
     record.write(parameters)
     context.launcher.open(record.folder / "logs" / "launcher.log")
@@ -119,9 +119,9 @@ def _carry_out(context: Context, record: Run, parameters: Json, observer: Observ
 
 
 def _facts(context: Context) -> dict[str, str]:
-    """What placeholders of the run stand for."""
+    """The values of the run's placeholders."""
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    # Lives as long as the run, as Kubeflow's own does.
+    # Exists for as long as the run, like Kubeflow's workspace.
     workspace = context.home.work / context.run_id / "workspace"
     workspace.mkdir()
     return {
@@ -130,7 +130,7 @@ def _facts(context: Context) -> dict[str, str]:
         ".pipeline_job_uuid": context.run_id,
         ".pipeline_root": str(context.home.artifacts),
         ".pipeline_job_create_time_utc": now,
-        # Kubeflow's, too, is that of its creation where no schedule started the run.
+        # Kubeflow also uses the creation time if no schedule started the run.
         ".pipeline_job_schedule_time_utc": now,
         ".workspace_path": str(workspace),
     }
@@ -150,11 +150,11 @@ def _walk(graph: Graph, context: Context, parameters: Json, journal: Journal) ->
 
 
 def _end_tasks(launcher: Launcher, outcome: Future[Result], journal: Journal) -> None:
-    """Asks what runs to end, and waits for it; a second interrupt kills it, and waits no longer than need be."""
+    """Asks running tasks to stop, and waits for them; a second interrupt kills them and waits only briefly."""
     try:
         launcher.stop()
         if not futures.wait([outcome], _PATIENCE).done:
-            journal.remark("waiting for what still runs; Ctrl-C again kills it")
+            journal.remark("waiting for running tasks to stop; press Ctrl-C again to kill them")
         futures.wait([outcome])
     except KeyboardInterrupt:
         launcher.kill()
@@ -170,7 +170,7 @@ def _returned(pipeline: Pipeline, values: Values) -> dict[str, Any]:
 
 @contextmanager
 def _terminates_as_interrupt() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does, children and all. Only a main thread may say so."""
+    """Makes SIGTERM end a run and its children, like Ctrl-C. Only the main thread can set a signal handler."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""Outputs by what they were made from: a folder a key, there whole with its manifest or not there at all."""
+"""The cache: one folder of outputs per cache key, complete with its manifest or absent."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a task gave, as its folder describes it.
+    """The description of a task's outputs in its folder.
 
     Attributes:
-        key: The full cache key, and what it was computed from, for people who ask why something ran again.
-        parts: See key.
+        key: The full cache key.
+        parts: What the key was computed from, so that users can see why a task ran again.
         parameters: Output parameters.
         artifacts: RuntimeArtifact documents by output name.
-        digests: Digest by path inside the folder: each output, and its provenance; by its whole path, what the task
+        digests: Digests by path: relative to the folder for each output and its provenance, absolute for what the task
             left elsewhere on this machine.
         seconds: How long the task took.
     """
@@ -44,14 +44,14 @@ class Manifest:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Holds the lock of a key's folder: of two runs that need the same output, one makes it and the other waits."""
+    """Holds the lock of a key's folder: if two runs need the same output, one makes it and the other waits."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with files.locked(folder.parent / f".{folder.name}.lock"):
         yield
 
 
 def find(folder: Path, key: str, digests: DigestStore) -> Manifest | None:
-    """The manifest of a key's folder, where the folder is whole and nothing in it has changed; else None."""
+    """The manifest of a key's folder, or None if the folder is absent, incomplete or changed."""
     try:
         manifest = Manifest(**json.loads((folder / MANIFEST).read_text()))
         intact = manifest.key == key and all(
@@ -63,10 +63,10 @@ def find(folder: Path, key: str, digests: DigestStore) -> Manifest | None:
 
 
 def keep(staged: Path, folder: Path, manifest: Manifest, digests: DigestStore) -> Manifest:
-    """Moves a staged folder to its place in one step, with its manifest; what lay there, damaged, gives way.
+    """Moves a staged folder and its manifest to their place in one step; replaces a damaged folder there.
 
     Returns:
-        The manifest with the digests of what is kept.
+        The manifest with the digests of the outputs.
     """
     paths = sorted(path.name for path in staged.iterdir())
     provenance = [f"{name}/{PROVENANCE_FILE}" for name in paths if (staged / name / PROVENANCE_FILE).is_file()]
@@ -80,7 +80,7 @@ def keep(staged: Path, folder: Path, manifest: Manifest, digests: DigestStore) -
 
 
 def discard(folder: Path) -> None:
-    """Removes a folder so that no half of it is ever seen under its name."""
+    """Removes a folder; it is never visible half-removed under its name."""
     if folder.exists():
         doomed = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.doomed")
         folder.rename(doomed)
@@ -88,7 +88,7 @@ def discard(folder: Path) -> None:
 
 
 def _places_elsewhere(manifest: Manifest, folder: Path) -> set[str]:
-    """Where on this machine a task left what it did not write into its folder."""
+    """The places on this machine, outside of its folder, where a task left outputs."""
     uris = {artifact["uri"] for artifacts in manifest.artifacts.values() for artifact in artifacts}
     return {uri for uri in uris if "://" not in uri and not Path(uri).is_relative_to(folder)}
 
@@ -98,7 +98,7 @@ def _digest(path: Path, digests: DigestStore) -> str:
 
 
 def _is_intact_elsewhere(manifest: Manifest, digests: DigestStore) -> bool:
-    """Whether what a task left outside of its folder, as its artifacts say, is still there."""
+    """Whether everything that a task left outside of its folder, according to its artifacts, is still there."""
     metadata = (artifact["metadata"] for artifacts in manifest.artifacts.values() for artifact in artifacts)
     left = (json.loads(each[ELSEWHERE]) for each in metadata if ELSEWHERE in each)
     return all(any(_is_at(place, each["digest"], digests) for place in each["places"]) for each in left)

@@ -1,8 +1,8 @@
-"""Remembered digests of files, so that an unchanged gigabyte is not read again.
+"""A cache of file digests, so that large unchanged files are not read again.
 
-A file counts as unchanged while its size, modification time, change time and inode are the same. The change time
-cannot be set by programs, so a flipped byte shows even where the modification time was put back. A digest taken
-within `_SETTLED` of the file's last change is not trusted: the clock of the file system may not have moved since.
+A file counts as unchanged while its size, modification time, change time and inode are the same. Programs cannot set
+the change time, so a changed byte is noticed even if the modification time was reset. A digest taken within `_SETTLED`
+of the file's last change is not stored: the file system's clock may not have ticked since.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SETTLED = 50_000_000  # nanoseconds; file system clocks tick every 1 to 10 ms
 
 
 class DigestStore:
-    """Digests by file and algorithm, in an SQLite file that several runs may use at once."""
+    """Digests by file and algorithm, in an SQLite file that several runs can share."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     try:
         return _connected(path)
     except sqlite3.DatabaseError:
-        # Nothing is lost but the time to hash again.
+        # A damaged file costs only the time to hash again.
         path.unlink(missing_ok=True)
         return _connected(path)
 

@@ -1,12 +1,12 @@
-"""Where Taxiway keeps things: `.taxiway/` in the working folder, or what TAXIWAY_HOME names.
+"""Where Taxiway stores files: in `.taxiway/` in the working folder, or in TAXIWAY_HOME.
 
-artifacts/<pipeline>/<task>/<key>/   what a stage wrote, whole, with its manifest
+artifacts/<pipeline>/<task>/<key>/   the complete outputs of a stage, with their manifest
 runs/<run>/                          run.json, pipeline.yaml, logs/<task>.log
-environments/<key>/                  packages that tasks install before they begin; see taxiway/packages/environments.py
-work/                                what is being written; nothing reads it
+environments/<key>/                  packages that tasks install before they start; see taxiway/packages/environments.py
+work/                                unfinished outputs; never read
 lineage.db                           ML Metadata
-digests.db                           remembered digests of files
-packages.json                        remembered metadata of the installed packages
+digests.db                           cached digests of files
+packages.json                        cached metadata of the installed packages
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Home:
 
     @property
     def artifacts(self) -> Path:
-        """What stages wrote."""
+        """The outputs of stages."""
         return self.root / "artifacts"
 
     @property
     def runs(self) -> Path:
-        """One folder a run."""
+        """One folder per run."""
         return self.root / "runs"
 
     @property
@@ -44,17 +44,17 @@ class Home:
 
     @property
     def work(self) -> Path:
-        """What is being written, on the same file system as the artifacts."""
+        """Unfinished outputs, on the same file system as the artifacts."""
         return self.root / "work"
 
     @property
     def digests(self) -> Path:
-        """The store of remembered digests."""
+        """The database of cached digests."""
         return self.root / "digests.db"
 
     @property
     def packages(self) -> Path:
-        """What is remembered of the installed packages."""
+        """The cached metadata of the installed packages."""
         return self.root / "packages.json"
 
     @property

@@ -181,7 +181,7 @@ def test_a_missing_image_is_said_before_anything_runs(engine: Containers, home: 
     with pytest.raises(UserError) as caught:
         _run(pipeline, home)
     assert str(caught.value) == (
-        "the image nowhere:1 is not on this machine, and cannot be pulled: pull access denied\n"
+        "the image nowhere:1 is not on this machine and cannot be pulled: pull access denied\n"
         "  fix: build it (Taxiway's own: make images), or correct its name"
     )
     assert engine.bodies == []
@@ -214,7 +214,7 @@ def test_images_may_be_parameters(engine: Containers, home: Path) -> None:
 
 def test_an_image_for_another_architecture_is_said_before_anything_runs(engine: Containers, home: Path) -> None:
     engine.images["any:1"] = image("1", "s390x")
-    with pytest.raises(UserError, match=r"^the image any:1 is made for s390x, and this machine is \w+\n  fix: build"):
+    with pytest.raises(UserError, match=r"^the image any:1 is built for s390x, but this machine is \w+\n  fix: build"):
         _run(chain, home)
     assert engine.bodies == []
 
@@ -259,7 +259,7 @@ def test_a_command_that_the_image_does_not_have(engine: Containers, home: Path) 
     executor["container"]["command"] = ["no-such-program"]
     failed = _failure(pipeline, home)
     assert failed.exit_status == 2
-    assert "any:1 does not run no-such-program " in str(failed)
+    assert "any:1 cannot run no-such-program " in str(failed)
     assert "exec: no-such-program: not found\n  fix: correct the component's image or command" in str(failed)
 
 
@@ -273,7 +273,7 @@ def test_a_container_that_somebody_removes_has_not_succeeded(engine: Containers,
     remover.start()
     failed = _failure(_shell('echo done > "$0"; sleep 30'), home)
     remover.join()
-    assert "its container was removed while it ran" in str(failed)
+    assert "its container was removed while it was running" in str(failed)
 
 
 # Docker's client leaves a socket that did not connect to the collector.
@@ -332,8 +332,8 @@ def test_a_place_that_would_hide_the_images_own_is_refused(engine: Containers, h
         copy(data=dsl.importer(artifact_uri="/etc/hostname", artifact_class=dsl.Dataset).output)
 
     failed = _failure(imports, home)
-    assert "/etc/hostname cannot be shown to a container: it would hide what the image has in /etc" in str(failed)
-    assert "fix: name a place in another folder, one that is there" in str(failed)
+    assert "/etc/hostname cannot be mounted into a container: it would hide the image's own /etc" in str(failed)
+    assert "fix: use a path in another folder that exists" in str(failed)
 
 
 # Interrupts
@@ -374,7 +374,7 @@ def test_no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: Path) 
     assert str(caught.value) == (
         f"no container engine answers at unix://{tmp_path}/none.sock: [Errno 2] No such file or directory\n"
         "  fix: start one: systemctl start docker, or systemctl start podman.socket, or docker/engine start; or "
-        "name its URL in DOCKER_HOST"
+        "set DOCKER_HOST to its URL"
     )
 
 
@@ -396,4 +396,4 @@ def test_no_rights_on_the_socket(engine: Containers) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=True)
     uid = os.geteuid() or 65534
-    assert done.stdout.startswith(f"{url} does not let this user in (uid {uid})\n  fix: for Docker join its group: ")
+    assert done.stdout.startswith(f"{url} denies access to this user (uid {uid})\n  fix: for Docker, join its group: ")

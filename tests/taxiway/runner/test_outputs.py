@@ -143,8 +143,8 @@ def test_a_custom_path_that_only_a_container_sees_is_refused(
     with pytest.raises(RunFailedError) as caught:
         run(pipeline, ContainerLauncher, written=str(tmp_path / "data.txt"))
     assert str(caught.value) == (
-        "custom-in-shell wrote its output 'data' to /opt/data.txt, which only its container saw\n"
-        "  fix: write it below the working folder or /tmp, or to the path that the component is given"
+        "custom-in-shell wrote its output 'data' to /opt/data.txt, which exists only in its container\n"
+        "  fix: write it inside the working folder or /tmp, or to the path that the component is given"
     )
     assert caught.value.exit_status == 2
 

@@ -175,8 +175,8 @@ def test_a_stage_s_note_reaches_the_summary_also_from_the_cache(
 @pytest.mark.parametrize(
     ("record", "shown"),
     [
-        ({"path": "data/mine.csv"}, "data/mine.csv is not versioned; this versions it: bin/dvc add data/mine.csv"),
-        ({"path": "data/a b/*.csv"}, "data/a b/*.csv is not versioned; this versions it: bin/dvc add 'data/a b'"),
+        ({"path": "data/mine.csv"}, "data/mine.csv is not versioned; to version it: bin/dvc add data/mine.csv"),
+        ({"path": "data/a b/*.csv"}, "data/a b/*.csv is not versioned; to version it: bin/dvc add 'data/a b'"),
         ({"path": "data/mine.csv", "difference": {"found": "1"}}, "data/mine.csv is not versioned"),
         ({"path": "s3://bucket/a.csv"}, "s3://bucket/a.csv is not versioned"),
         ({"path": "data/mine.csv", "versioned": True}, ""),
