@@ -18,6 +18,7 @@ from components.user_code.eval_configs import Fault
 from components.versioning import data_versions
 from taxiway.checks import known, refusals
 from taxiway.checks.known_names import KnownNames
+from taxiway.fusion import members
 from taxiway.language import placeholders, spec
 from taxiway.language.scope import NotYetKnownError, Scope
 from taxiway.language.spec import Json, Leaf, Pipeline
@@ -38,7 +39,8 @@ def findings(pipeline: Pipeline, parameters: Mapping[str, Any], *, has_images: b
     """
     values = spec.pipeline_parameters(pipeline, parameters)
     refused = refusals.refusals(pipeline, values, has_images=has_images)
-    return [*refused, *_Check(pipeline, values).dag(pipeline.root, values, {})]
+    single = members.unfused(pipeline)
+    return [*refused, *_Check(single, values).dag(single.root, values, {})]
 
 
 class _Check:

@@ -20,6 +20,7 @@ Profiles = Annotated[
 InlineModules = Annotated[
     bool, typer.Option("--inline-modules", help="Put your modules' source into the pipeline, not into the image.")
 ]
+Fuse = Annotated[bool, typer.Option("--fuse", help="Run neighbouring stages in one pod: fewer pods, less waiting.")]
 
 
 def parsed_parameters(given: list[str]) -> dict[str, Any]:

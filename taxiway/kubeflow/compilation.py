@@ -22,12 +22,17 @@ from components.user_code import user_modules
 from taxiway import loading
 from taxiway.checks import known
 from taxiway.dsl import cluster_resources
+from taxiway.fusion.fuse import fused
 from taxiway.language import spec
 from taxiway.language.spec import Json, Pipeline
 
 
 def compiled(
-    target: str, profiles: Iterable[str] = (), inline_modules: bool = False, parameters: Mapping[str, Any] | None = None
+    target: str,
+    profiles: Iterable[str] = (),
+    inline_modules: bool = False,
+    parameters: Mapping[str, Any] | None = None,
+    fuse: bool = False,
 ) -> Pipeline:
     """A pipeline by name, Python file or compiled YAML file.
 
@@ -36,9 +41,10 @@ def compiled(
         profiles: Profiles of its resources.
         inline_modules: Whether the user's modules travel in it, instead of in the image.
         parameters: The pipeline's parameters as far as they are known; defaults hold for the others.
+        fuse: Whether neighbouring stages share a container.
 
     Raises:
-        UserError: There is no such pipeline or profile, or a module cannot travel in it.
+        UserError: There is no such pipeline or profile, a module cannot travel in it, or there is nothing to fuse.
     """
     profiles = list(profiles)
     if not target.endswith(loading.COMPILED):
@@ -49,7 +55,8 @@ def compiled(
         )
     else:
         pipeline = loading.load(target)
-    return _with_modules(pipeline, parameters or {}) if inline_modules else pipeline
+    pipeline = _with_modules(pipeline, parameters or {}) if inline_modules else pipeline
+    return fused(pipeline) if fuse else pipeline
 
 
 def version_name(pipeline: Pipeline) -> str:

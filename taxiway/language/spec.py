@@ -241,6 +241,18 @@ def dependencies(task: Mapping[str, Any]) -> list[str]:
     return sorted(found)
 
 
+def references(value: Any) -> Iterator[Json]:
+    """Everything in a DAG that names a task as the producer of something, to look at or to change."""
+    if isinstance(value, dict):
+        if value.keys() & {"producerTask", "producerSubtask"}:
+            yield value
+        for inner in value.values():
+            yield from references(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from references(inner)
+
+
 def coerced(name: str, definition: Mapping[str, Any], value: Any) -> Any:
     """A parameter's value in its declared type: compiled pipelines hold integers as doubles.
 

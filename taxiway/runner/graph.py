@@ -18,8 +18,9 @@ from functools import partial
 from typing import Any
 
 from components.contract.errors import TaxiwayError, UserError
-from taxiway.language import conditions, spec
-from taxiway.language.placeholders import filled
+from components.fused import conditions
+from taxiway.language import spec
+from taxiway.language.placeholders import fill, filled
 from taxiway.language.scope import Scope
 from taxiway.language.spec import Json, Pipeline
 from taxiway.runner import retries
@@ -190,7 +191,8 @@ class _Dag:
     def _is_triggered(self, name: str, task: Json, parameters: Json) -> bool:
         condition = task.get("triggerPolicy", {}).get("condition")
         declared = spec.as_declared_texts(self._graph.pipeline.component(task), parameters)
-        return not condition or conditions.holds(condition, declared, self._scope(name, parameters))
+        scope = self._scope(name, parameters)
+        return not condition or conditions.holds(condition, declared, lambda literal: fill(literal, scope))
 
     def _run_component(self, name: str, task: Json, inputs: Values, index: int | None = None) -> Result:
         component = self._graph.pipeline.component(task)

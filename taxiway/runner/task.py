@@ -11,29 +11,29 @@ import shutil
 import signal
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from components.contract.artifacts import TFX_VERSION, TYPES, Artifact, Role
+from components.contract.artifacts import TFX_VERSION, TYPES, Artifact
 from components.contract.digests import text_digest
 from components.contract.errors import UserError
-from components.execution import provenance
+from components.execution import provenance, stages
 from components.execution.executor import local_path
+from components.fused.plan import SKIPPED
 from components.user_code import custom_ops, user_modules
 from components.versioning import data_versions
-from components.versioning.dvc_outputs import repository_root
-from components.versioning.dvc_revisions import is_url
 from components.versioning.working_tree import ALLOW_UNVERSIONED
 from taxiway.checks import refusals
+from taxiway.fusion import members
 from taxiway.language import arguments, spec
 from taxiway.language.placeholders import bodies, fill_command
 from taxiway.language.spec import Json
 from taxiway.packages import imports
 from taxiway.packages.packages import Packages
-from taxiway.runner import outputs, retries
+from taxiway.runner import named, outputs, retries
 from taxiway.runner.graph import USER_ERROR, Call, Result, State, Values
 from taxiway.runner.launcher import Ended, Job, Launcher
 from taxiway.storage import cache
@@ -44,7 +44,6 @@ from taxiway.storage.home import Home
 _LAST_LINES = 20
 # Metadata that say where an artifact came from, or where its models lie (TFX's names), and not what it is.
 _APART = {"digest", "provenance", provenance.CHAIN_PROPERTY, "current_model", "baseline_model"}
-_PATH_ROLES = ("Data", "Destination", "File", "Module")
 
 
 @dataclass(frozen=True)
@@ -105,14 +104,14 @@ class TaskRunner:
     def _key_parts(self, call: Call) -> Json:
         """Everything that the outputs depend on, readable."""
         container = call.executor["container"]
-        stage = spec.stage_name(call.executor)
+        code = [self.launcher.identity(stage, container["image"]) for stage in members.stages(call.executor) or [""]]
         return {
             "container": {name: container.get(name) for name in ("command", "args")}
             | {"env": _key_variables(container)},
-            "code": self.launcher.identity(stage, container["image"]),
-            "packages": self._installed.behind(self._imports(call)) if self.launcher.uses_packages else [],
+            "code": code if len(code) > 1 else code[0],
+            "packages": self._packages(call) if self.launcher.uses_packages else [],
             "parameters": call.inputs.parameters,
-            "named": self._named(call),
+            "named": self._all_named(call),
             "inputs": {name: [_as_seen(a) for a in found] for name, found in call.inputs.artifacts.items()},
             "outputs": call.component.get("outputDefinitions", {}),
             "variables": {name: os.environ.get(name) for name in _of_kubernetes(call, secrets=False)},
@@ -123,13 +122,22 @@ class TaskRunner:
     def _installed(self) -> Packages:
         return Packages(self.home.packages)
 
+    def _packages(self, call: Call) -> list[Any]:
+        return self._installed.behind(set().union(*map(self._imports, named.single(call))))
+
     def _imports(self, call: Call) -> set[str]:
         """What the code of a call imports: the stage, the user's modules, and modules that its parameters may name."""
         stage = spec.stage_name(call.executor)
         if not stage:
             return imports.of_command(call.executor["container"])
-        modules = (user_modules.imports_behind(module) for module in _modules(call))
+        modules = (user_modules.imports_behind(module) for module in named.modules(call))
         return set(self._installed.stage_imports(stage)).union(imports.named_in(call.inputs.parameters), *modules)
+
+    def _all_named(self, call: Call) -> Json:
+        """What the parameters of a call name; of a fused one by member."""
+        if members.is_fused(call.executor):
+            return {member.name: self._named(member) for member in named.single(call)}
+        return self._named(call)
 
     def _named(self, call: Call) -> Json:
         """What the call's parameters name: the state of the data, files and modules behind them, and the places."""
@@ -205,14 +213,14 @@ class TaskRunner:
         self.launched(call)
         job = Job(
             name=call.name,
-            stage=stage,
+            stage=_heaviest(members.stages(call.executor)),
             image=container["image"],
             command=fill_command(container.get("command", []), executor_input, call.facts),
             arguments=arguments.in_files(filled, staged) if stage else filled,
             log=log,
             environment=environment,
-            paths=(self.home.root, *_named_paths(call)),
-            imports=_user_imports(call),
+            paths=(self.home.root, *itertools.chain(*map(named.paths, named.single(call)))),
+            imports=frozenset().union(*map(named.imports, named.single(call))),
             scratch=staged,
             environments=self.home.environments,
         )
@@ -234,6 +242,8 @@ class TaskRunner:
         artifacts = {}
         for name, declared in executor_input["outputs"]["artifacts"].items():
             written = output.get("artifacts", {}).get(name, {}).get("artifacts") or declared["artifacts"]
+            if members.is_fused(call.executor) and SKIPPED in written[0]["metadata"]:
+                continue
             place = staged / "outputs" / name
             merged = [outputs.kept(_merged(declared["artifacts"][0], each), place, seen, call.name) for each in written]
             for artifact in merged:
@@ -265,11 +275,8 @@ class TaskRunner:
         return provenance.code_commit()
 
     def _commit(self, call: Call) -> provenance.Commit:
-        definitions = call.component.get("inputDefinitions", {}).get("parameters", {})
-        roles = {name: Role(*spec.mark(definition)) for name, definition in definitions.items()}
-        stage = spec.stage_name(call.executor)
-        covered = provenance.covered(stage, call.inputs.parameters, roles) if stage else ()
-        return provenance.commit_with(itertools.chain(self.sources, covered), self._code_commit)
+        covered = map(named.covered, named.single(call))
+        return provenance.commit_with(itertools.chain(self.sources, *covered), self._code_commit)
 
     def _image(self, call: Call) -> str:
         """The image that a call runs in, with its digest; empty for a process."""
@@ -317,6 +324,12 @@ def artifact_of(runtime: Mapping[str, Any]) -> Artifact:
 def _artifact(runtime: Mapping[str, Any]) -> Artifact:
     kind = TYPES.get(runtime.get("metadata", {}).get("tfx_type", ""), Artifact)
     return kind(local_path(runtime["uri"]), dict(runtime.get("metadata", {})), runtime["uri"])
+
+
+def _heaviest(names: list[str]) -> str:
+    """Of the stages that a container runs the one that loads most; empty where there is none."""
+    known = [name for name in names if name in stages.names()]
+    return max(known, key=lambda name: len(stages.load(name).loads), default=next(iter(names), ""))
 
 
 def _executor_input(call: Call, staged: Path) -> Json:
@@ -400,41 +413,6 @@ def _parsed(name: str, definition: Json, written: bytes) -> Any:
         shown = written[:100].decode(errors="replace")
         raise UserError(f"the output {name!r} takes a {kind.lower()}, not {shown!r}")
     return spec.coerced(name, definition, value)
-
-
-def _user_imports(call: Call) -> frozenset[str]:
-    """What the user's modules that a call names import."""
-    return frozenset().union(*map(user_modules.imports, _modules(call)))
-
-
-def _modules(call: Call) -> list[str]:
-    definitions = call.component.get("inputDefinitions", {}).get("parameters", {})
-    given = call.inputs.parameters.items()
-    return [value for name, value in given if value and spec.mark(definitions.get(name, {}))[0] == "Module"]
-
-
-def _named_paths(call: Call) -> Iterator[Path]:
-    """The files and folders of this machine that a call's parameters and input artifacts name."""
-    definitions = call.component.get("inputDefinitions", {}).get("parameters", {})
-    for name, value in call.inputs.parameters.items():
-        role, _ = spec.mark(definitions.get(name, {}))
-        if value and role == "Operations":
-            yield from (file.absolute() for file in custom_ops.files(value))
-        elif value and role in _PATH_ROLES and "://" not in value:
-            path = Path(value).absolute()
-            yield path
-            if role == "Data":
-                yield from _repositories(path, call.inputs.parameters.get("data_repo", ""))
-    uris = [artifact["uri"] for found in call.inputs.artifacts.values() for artifact in found]
-    yield from (Path(uri).absolute() for uri in uris if "://" not in uri)
-
-
-def _repositories(path: Path, repo: str) -> Iterator[Path]:
-    """Where the version of data is known: the repository around them, and the one that they are named in."""
-    if root := repository_root(path, ".git"):
-        yield root
-    if repo and not is_url(repo):
-        yield Path(repo).absolute()
 
 
 def _key_variables(container: Json) -> list[Json] | None:

@@ -23,6 +23,7 @@ from components.contract.artifacts import Artifact
 from components.contract.errors import ServiceError
 from taxiway import loading
 from taxiway.checks import known, refusals
+from taxiway.fusion import members
 from taxiway.language import spec
 from taxiway.language.spec import Pipeline
 from taxiway.runner.graph import Call, Graph, Result, State, Values, failure, settle
@@ -261,7 +262,8 @@ class _Session:
             ahead = [leaf for leaf in self._leaves if leaf.name not in self._record.tasks]
             self._leaves = [] if changed else self._leaves
         if changed and ahead:
-            launcher.expect([spec.stage_name(self._pipeline.executor(leaf.component)) for leaf in ahead])
+            executors = [self._pipeline.executor(leaf.component) for leaf in ahead]
+            launcher.expect([stage for executor in executors for stage in members.stages(executor)])
         self._observer.task_launched(call.name)
 
     def _end(self, call: Call, result: Result) -> None:
