@@ -17,7 +17,7 @@ from components.contract.errors import UserError
 NAME = "fused"
 """What stands in the container's command where a stage's name would."""
 
-SKIPPED = "skipped"
+SKIPPED = "skipped_by_condition"
 """In the metadata of an output that was not made: the condition that did not hold."""
 
 
