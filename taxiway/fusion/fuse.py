@@ -8,16 +8,12 @@ from collections.abc import Mapping
 from kubernetes.utils import parse_quantity
 
 from components.contract.errors import UserError
-from components.execution import stages
 from components.fused import plan
 from components.fused.plan import Member, Source
 from taxiway.fusion.groups import groups
 from taxiway.fusion.parts import Part, distinct, mounts
 from taxiway.language import spec
 from taxiway.language.spec import Json, Pipeline
-
-_KINDS = ("serve", "data", "train")
-"""The images, each with all that the one before it has."""
 
 
 def fused(pipeline: Pipeline) -> Pipeline:
@@ -189,12 +185,11 @@ def _artifact_name(source: Json) -> str:
 def _container(parts: list[Part], members: list[Member]) -> Json:
     words = ["--executor-input", "{{$}}", "--plan", plan.written(members)]
     modules = next((part.modules for part in parts if part.modules), "")
-    largest = max(parts, key=lambda part: _KINDS.index(stages.load(part.stage).image))
     container = {
         "args": [*words, "--modules", modules] if modules else words,
         "command": ["python", "-m", "components", plan.NAME],
         "env": distinct([variable for part in parts for variable in part.variables]),
-        "image": largest.container["image"],
+        "image": max(parts, key=lambda part: part.size).container["image"],
         "resources": _largest([part.container.get("resources", {}) for part in parts]),
     }
     return _without_empty(container)

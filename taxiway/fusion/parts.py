@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,6 +12,9 @@ from components.execution.executor import CHANNEL
 from taxiway.language import spec
 from taxiway.language.spec import Json, Pipeline
 
+_KINDS = ("serve", "data", "train")
+# The last one in the name of an image.
+_KIND = re.compile(rf"\b({'|'.join(_KINDS)})\b(?!.*\b({'|'.join(_KINDS)})\b)")
 _INPUT = ["--executor-input", "{{$}}"]
 # A value of its settings that only a run can tell.
 _FROM_INPUTS = ("{{$", "componentInputParameter", "taskOutputParameter")
@@ -65,10 +69,15 @@ class Part:
     @property
     def place(self) -> str:
         """What tasks of one pod have in common: the image but for its kind, the node, the security context."""
-        kind = stages.load(self.stage).image
-        image = "{kind}".join(self.container["image"].rsplit(kind, 1))
+        image = _KIND.sub("{kind}", self.container["image"])
         settings = {name: value for name, value in self.platform.items() if not isinstance(value, list)}
         return json.dumps([image, settings], sort_keys=True)
+
+    @property
+    def size(self) -> int:
+        """How much its image holds: each kind has all that those before it have."""
+        kind = _KIND.search(self.container["image"])
+        return _KINDS.index(kind[0]) if kind else 0
 
     @property
     def modules(self) -> str:

@@ -1,5 +1,6 @@
 """Compiled pipelines before and after fusion: groups, names, wires, resources."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,23 @@ def test_resources_are_the_groups_maximum() -> None:
     assert _tasks(changed)[name]["retryPolicy"]["maxRetryCount"] == 3
     assert _tasks(changed)[name]["cachingOptions"] == {"enableCache": True}
     assert _tasks(fused(loading.compiled(shapes.judged)))["baseline-to-pusher-2"]["cachingOptions"] == {}
+
+
+@pytest.mark.parametrize(
+    ("images", "chosen"),
+    [
+        ("registry.example/data/taxiway-{kind}:1", "registry.example/data/taxiway-train:1"),
+        ("registry.example/all-train:1", "registry.example/all-train:1"),
+        ("registry.example/everything:1", "registry.example/everything:1"),
+    ],
+)
+def test_the_image_is_the_one_that_holds_the_others(taxi: Pipeline, images: str, chosen: str) -> None:
+    elsewhere = copy.deepcopy(taxi)
+    for leaf in spec.leaves(elsewhere):
+        container = elsewhere.executor(leaf.component)["container"]
+        container["image"] = images.replace("{kind}", stages.load(spec.stage_name({"container": container})).image)
+    changed = fused(elsewhere)
+    assert {_container(changed, name)["image"] for name in (DATA, JUDGEMENT)} == {chosen}
 
 
 @pytest.mark.parametrize(
