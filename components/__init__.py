@@ -1,4 +1,4 @@
-"""What runs inside a container: one folder a stage, and the contract they share."""
+"""The code that runs inside containers: one folder per stage, and what the stages share."""
 
 import os
 import sys
@@ -8,11 +8,11 @@ from components.user_code import package_names
 
 __version__ = "0.1.0"
 
-# What `tf.keras` is, TensorFlow settles when it is first used, and tensorflow-transform asks for Keras 2 when it is
-# imported: without this the order of imports would decide. `import keras` is Keras 3 in any case.
+# TensorFlow chooses the version of `tf.keras` on first use, and tensorflow-transform selects Keras 2 on import. Without
+# this, the version would depend on the order of imports. `import keras` is Keras 3 in any case.
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
-# A project may have a package of this name too.
+# A project may have a package with this name too.
 package_names.share(sys.modules[__name__])
 if not TYPE_CHECKING:
     __getattr__ = package_names.users_attribute

@@ -1,8 +1,8 @@
 """The container's command: `python -m components <stage> --executor-input '<ExecutorInput JSON>' [--modules JSON]`.
 
-`fused` in place of a stage, with `--plan JSON`, runs several: see `components.fused.plan`.
+`fused` as the stage, with `--plan JSON`, runs several stages: see `components.fused.plan`.
 
-Exit status: 0 done; 1 the machine or a service failed, or a defect; 2 the input, a setting or the user's code.
+Exit status: 0 success; 1 the machine or a service failed, or a bug; 2 the input, a setting or the user's code.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from components.fused import execution, plan
 from components.user_code import user_modules
 
 TERMINATION_LOG = Path("/dev/termination-log")
-"""Where Kubernetes looks for a container's last words."""
+"""The file from which Kubernetes reads a container's termination message."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one stage and returns the exit status."""
-    # No program can be started with an argument of 128 KiB: a longer one is in a file, `@<file>` in its place.
+    # Linux limits an argument to 128 KiB: a longer one is passed in a file, as `@<file>`.
     parser = argparse.ArgumentParser(prog="python -m components", description=__doc__, fromfile_prefix_chars="@")
     parser.add_argument("stage", help=f"one of {', '.join(stages.names())}")
     parser.add_argument("--executor-input", required=True, metavar="JSON", help="the ExecutorInput document")
-    parser.add_argument("--modules", default="", metavar="JSON", help="the source of the user's modules, by path")
-    parser.add_argument("--plan", default="", metavar="JSON", help=f"what {plan.NAME!r} runs, in place of one stage")
+    parser.add_argument("--modules", default="", metavar="JSON", help="the source code of the user's modules, by path")
+    parser.add_argument("--plan", default="", metavar="JSON", help=f"the stages that {plan.NAME!r} runs")
     options = parser.parse_args(arguments)
-    # The user's modules are imported from where the pipeline was started, as `python -m` would.
+    # The user's modules are imported from the working folder, as with `python -m`.
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -61,7 +61,7 @@ def _run_stage(stage: str, executor_input: dict[str, Any]) -> int:
 
 
 def _told(work: Callable[[], int]) -> int:
-    """The exit status of some work; why it failed is printed."""
+    """Returns the exit status of some work, and prints why it failed."""
     try:
         return work()
     except TaxiwayError as error:
@@ -79,7 +79,7 @@ def _document(text: str) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"--executor-input is not JSON: {error}", fix="pass an ExecutorInput document") from error
     if not isinstance(document, dict):
-        raise UserError(f"--executor-input is no JSON object: {text[:80]}", fix="pass an ExecutorInput document")
+        raise UserError(f"--executor-input is not a JSON object: {text[:80]}", fix="pass an ExecutorInput document")
     return document
 
 
@@ -90,7 +90,7 @@ def _last_words(text: str) -> None:
 
 
 def _with_ordered_sets() -> None:
-    """Starts anew where the order of sets would be random: what a user's module builds from one is to be the same."""
+    """Restarts Python if hash randomization is on: what a user's module builds from a set must not vary by run."""
     if os.environ.setdefault("PYTHONHASHSEED", "0") == "0" and sys.flags.hash_randomization:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 

@@ -1,4 +1,4 @@
-"""How pipelines run: the compiled spec, the runners, lineage, data versions and the command line."""
+"""Runs pipelines: the compiled spec, runners, lineage, data versions, model serving and the command line."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _import_components()
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded on use: the processes that stages start in import this package, and need nothing of it.
+    # Lazy: the processes that run stages import this package, but need none of these names.
     if module := _FROM.get(name):
         return getattr(importlib.import_module(module), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Pipelines by name: `pipelines/<name>/pipeline.py` in the working folder, compiled to Kubeflow's IR."""
+"""Loads pipelines by name, `pipelines/<name>/pipeline.py` in the working folder, and compiles them to Kubeflow's IR."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from taxiway.language import spec
 from taxiway.language.spec import Pipeline
 
 COMPILED = (".yaml", ".yml", ".json")
-"""The endings of files that hold a compiled pipeline or a component."""
+"""The extensions of files with a compiled pipeline or component."""
 
 
 def load(target: str) -> Pipeline:
-    """A pipeline, compiled: by name (`chicago_taxi`), by Python file, or from a compiled file.
+    """Loads a pipeline by name (`chicago_taxi`), from a Python file, or from a compiled file, and compiles it.
 
-    A file that holds a component and no pipeline is a pipeline of one task, as for kfp.
+    A file with a component instead of a pipeline is loaded as a pipeline with one task, as kfp does.
 
     Raises:
-        UserError: There is no such pipeline, its module fails, or kfp refuses it.
+        UserError: There is no such pipeline, its module fails, or kfp rejects it.
     """
     if target.endswith(COMPILED):
         path = Path(target)
@@ -43,13 +43,13 @@ def load(target: str) -> Pipeline:
 
 
 def _component(path: Path) -> Pipeline:
-    """A component that is no IR yet (`implementation:`), as kfp's first version wrote it."""
+    """Loads a component in the format of kfp 1 (`implementation:`) instead of IR."""
     from kfp import components
 
     try:
         component = components.load_component_from_file(str(path))
     except Exception as error:
-        raise UserError(f"kfp refuses the component {path}: {error}") from error
+        raise UserError(f"kfp rejects the component {path}: {error}") from error
     return compiled(component)
 
 
@@ -57,7 +57,7 @@ def compiled(pipeline: Any) -> Pipeline:
     """Compiles a function decorated with `@dsl.pipeline`, or a component.
 
     Raises:
-        UserError: kfp refuses the pipeline; its own words are in the error.
+        UserError: kfp rejects the pipeline; the error contains kfp's message.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pipeline.yaml"
@@ -66,7 +66,7 @@ def compiled(pipeline: Any) -> Pipeline:
 
 
 def compile_to(pipeline: Any, path: Path) -> None:
-    """Compiles a pipeline into a file, which appears whole or not at all."""
+    """Compiles a pipeline into a file, written atomically."""
     from kfp import compiler
 
     try:
@@ -76,13 +76,13 @@ def compile_to(pipeline: Any, path: Path) -> None:
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error}") from error
     except Exception as error:
-        raise UserError(f"kfp refuses the pipeline: {error}") from error
+        raise UserError(f"kfp rejects the pipeline: {error}") from error
 
 
 def _sources(pipeline: Any) -> frozenset[Path]:
-    """A pipeline's file and the user's files behind it; for a notebook's cell the name of a file that is not there."""
+    """A pipeline's file and the user's files that it imports; for a notebook cell, the name of a file not on disk."""
     function = getattr(pipeline, "pipeline_func", None) or getattr(pipeline, "python_func", None)
-    if function is None:  # a component that came from a file
+    if function is None:  # a component loaded from a file
         return frozenset()
     function = inspect.unwrap(function)
     path = Path(function.__code__.co_filename).absolute()
@@ -90,12 +90,12 @@ def _sources(pipeline: Any) -> frozenset[Path]:
 
 
 def function(target: str) -> Any:
-    """The function decorated with `@dsl.pipeline` of a pipeline by name or Python file; of a component's file, that."""
+    """The function decorated with `@dsl.pipeline`, by name or Python file; if the file has only a component, that."""
     return _pipeline_function(_module(target))
 
 
 def stages_named_in(target: str) -> list[str]:
-    """The stages whose names occur in a pipeline's source: a guess at what it runs, for what is done ahead."""
+    """The stages whose names occur in a pipeline's source: a guess at what it runs, used for preloading."""
     path = Path(target) if target.endswith((".py", *COMPILED)) else Path("pipelines", target, "pipeline.py")
     try:
         words = set(re.findall(r"\w+", path.read_text()))
@@ -105,7 +105,7 @@ def stages_named_in(target: str) -> list[str]:
 
 
 def names(folder: Path) -> list[str]:
-    """The pipelines that a working folder holds."""
+    """The pipelines in a working folder."""
     return sorted(path.parent.name for path in (folder / "pipelines").glob("*/pipeline.py"))
 
 
@@ -121,7 +121,7 @@ def _module(target: str) -> str:
     near = difflib.get_close_matches(target, known, n=1)
     raise UserError(
         f"there is no pipeline {target!r} in {here / 'pipelines'}",
-        fix=f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known) or 'none'}",
+        fix=f"did you mean {near[0]!r}?" if near else f"known pipelines: {', '.join(known) or 'none'}",
     )
 
 
@@ -139,7 +139,7 @@ def _pipeline_function(module: str) -> Any:
 
 
 def _only_component(imported: ModuleType) -> Any:
-    """What a file without a pipeline defines."""
+    """The single component defined by a file without a pipeline."""
     from kfp.dsl.base_component import BaseComponent
 
     named = {name: value for name, value in vars(imported).items() if isinstance(value, BaseComponent)}
@@ -150,6 +150,6 @@ def _only_component(imported: ModuleType) -> Any:
     own = [name for name, function in functions.items() if getattr(function, "__module__", "") == imported.__name__]
     if len(own) != 1:
         several = f", and {len(own)} components: {', '.join(own)}" if own else ""
-        fix = "decorate with @dsl.pipeline the function that uses them"
+        fix = "decorate the function that uses the components with @dsl.pipeline"
         raise UserError(f"{imported.__file__} defines no pipeline{several}", fix=fix)
     return named[own[0]]

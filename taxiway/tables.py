@@ -1,4 +1,4 @@
-"""Tables of text: as wide as they have to be where output is piped, and never wider than a terminal."""
+"""Text tables: never wider than the terminal; not wrapped or cut if the output is piped."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _NOTHING = "-"
 
 @dataclass(frozen=True)
 class Table:
-    """A table: its columns, the most important first, and its rows, a text for each column."""
+    """A table: column names, the most important first, and rows with one string per column."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str | Text]]
 
 
 def show(table: Table, console: Console) -> None:
-    """Prints a table, a row a line.
+    """Prints a table, one row per line.
 
-    In a terminal, the columns that do not fit stand under each row, with their names. Piped output is never wrapped
+    In a terminal, columns that do not fit are printed below each row, with their names. Piped output is never wrapped
     or cut.
     """
     rows = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in table.rows]
@@ -40,7 +40,7 @@ def show(table: Table, console: Console) -> None:
 
 
 def _fitting(widths: Sequence[int], room: int) -> int:
-    """How many of the first columns fit into a line; one at least."""
+    """The number of leading columns that fit on a line; at least one."""
     ends = itertools.accumulate(widths, lambda end, width: end + _GAP + width)
     return max(1, sum(end <= room for end in ends))
 

@@ -138,12 +138,7 @@ def _run(request: dict[str, Any], log: int, server: int) -> None:
     os.environ.update(request["environment"])
     tempfile.tempdir = None
     sys.argv = [request["module"], *request["arguments"]]
-    try:
-        runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
-    except SystemExit as ended:
-        if isinstance(ended.code, str):
-            print(ended.code, file=sys.stderr)
-        raise
+    runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
 
 
 def main(requests: str) -> None:

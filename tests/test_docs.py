@@ -140,7 +140,7 @@ def test_the_page_of_commands_is_what_their_help_says() -> None:
     )
     # One of each kind: an argument, a choice, a switch with two sides, a default.
     for row in (
-        "| `DESTINATION` | Where models are pushed to: a folder, or s3://, gs://. | required |",
+        "| `DESTINATION` | Where models are pushed: a folder, or an s3:// or gs:// URL. | required |",
         r"| `--runner local\|docker` | ",
         "| `--verify`, `--no-verify` | ",
         "| `--rest-port INT` | REST port; 0 picks a free one. | `8501` |",

@@ -19,10 +19,10 @@ from tests.commands import known_options, refusal
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(path for room in ("components", "taxiway", "docker") for path in (ROOT / room).rglob("*.py"))
-# What is told about programs, and not to be typed.
+# Strings that mention commands without being meant for typing.
 TOLD = {
-    "X: its own local runner has the hole X; `taxiway run` does not use it",
-    "As custom resources for `kubectl apply`: Pipeline, PipelineVersion.",
+    "X: its own local runner has the vulnerability X; `taxiway run` does not use it",
+    "Write custom resources for `kubectl apply`.",
     "kubectl context",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -13,11 +14,26 @@ import grimp
 import pytest
 from packaging.utils import canonicalize_name
 
+from components.contract.artifacts import TYPES
 from components.execution import stages
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ("benchmarks", "components", "docker", "docs", "manifests", "pipelines", "taxiway", "tests")
 OURS = ("benchmarks.", "components.", "pipelines.", "taxiway.")
+OTHERS = {"_git", "_git_names", "fill_attributes", "info", "labels", "trace_and_write_v2_saved_model"}
+"""Calls of libraries, and of programs by their words."""
+SHARED = {"Examples", "Schema", "Model"}
+"""Types that are no stage's own."""
+OF_LINEAGE = {
+    ("taxiway/lineage/lookup.py", "PushedModel"),
+    ("taxiway/lineage/messages.py", "ExampleAnomalies"),
+    ("taxiway/lineage/messages.py", "ExampleStatistics"),
+    ("taxiway/lineage/messages.py", "PushedModel"),
+    ("taxiway/lineage/rollbacks.py", "PushedModel"),
+    ("taxiway/lineage/store.py", "ModelBlessing"),
+    ("taxiway/lineage/store.py", "PushedModel"),
+}
+"""The types of TFX that the lineage tells of: what was judged and pushed."""
 IMAGES = ("serve", "data", "train")
 """Each has what the one before it has."""
 
@@ -94,6 +110,41 @@ def test_what_benchmarks_and_tools_import_is_there() -> None:
 def _is_module(name: str) -> bool:
     path = ROOT.joinpath(*name.split("."))
     return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def test_calls_of_ours_name_their_arguments_where_there_are_many() -> None:
+    """Six values in a row are read, and mixed up, by their place alone."""
+    files = [*(ROOT / "components").rglob("*.py"), *(ROOT / "taxiway").rglob("*.py")]
+    found = {ast.unparse(call.func).split(".")[-1] for file in files for call in _calls(file) if len(call.args) >= 6}
+    assert len(files) > 200
+    assert found - OTHERS == set()
+
+
+def _calls(file: Path) -> Iterator[ast.Call]:
+    nodes = (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call))
+    yield from (node for node in nodes if not any(isinstance(each, ast.Starred) for each in node.args))
+
+
+def test_taxiway_knows_no_stage_by_name() -> None:
+    """What a runner shows or checks is declared by the stage: in marks of its parameters, in metadata of artifacts."""
+    files = [file for file in (ROOT / "taxiway").rglob("*.py") if "dsl" not in file.relative_to(ROOT).parts]
+    found = {
+        (file.relative_to(ROOT).as_posix(), name) for file in files for name in _words(file) & {*stages.names(), *TYPES}
+    }
+    assert len(files) > 100
+    assert {(file, name) for file, name in found if name not in SHARED and (file, name) not in OF_LINEAGE} == set()
+
+
+def _words(file: Path) -> set[str]:
+    """The names and the words of texts in a module, but for what is said in its docstrings."""
+    nodes = list(ast.walk(ast.parse(file.read_text())))
+    docs = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    texts = (node.value for node in nodes if isinstance(node, ast.Constant) and id(node) not in docs)
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    names |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    names |= {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+    names |= {part for node in nodes if isinstance(node, ast.ImportFrom) for part in (node.module or "").split(".")}
+    return names.union(*(re.findall(r"\w+", text) for text in texts if isinstance(text, str)))
 
 
 def test_stages_import_what_is_in_their_image_alone() -> None:

@@ -1,1 +1,1 @@
-"""The latest pushed model."""
+"""Fetches the latest pushed model."""

@@ -21,9 +21,9 @@ from components.execution.pushed_models import (
     versions,
 )
 
-# An object store keeps no empty folder, and its text is always the same: so is the digest.
+# Object stores cannot hold an empty folder. The file's text is constant, so that the digest is too.
 _NO_BASELINE = "NO_BASELINE"
-_EXPLANATION = "No model was pushed yet that this one can be compared with.\n"
+_EXPLANATION = "No other model has been pushed yet to compare this one with.\n"
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def _explained(url: str) -> Iterator[None]:
 
 
 def _is_baseline(version: Version, folder: Path, candidate: str) -> bool:
-    """Fetches a version and looks whether it is as it was pushed, and not the candidate, stamped or not."""
+    """Fetches a version and checks that it is unchanged since the push, and not the candidate, stamped or not."""
     record = next(iter(version.records()), {})
     if unstamped_digest(record.get("files", {})) == candidate:
         return False
@@ -48,7 +48,7 @@ def _is_baseline(version: Version, folder: Path, candidate: str) -> bool:
     version.fetch(folder)
     files = file_digests(folder)
     if record and (found := files_digest(files)) != record["digest"]:
-        print(f"passing over {version.url}: it holds {found}, but {record['digest']} was pushed", flush=True)
+        print(f"skipping {version.url}: its digest is {found}, but {record['digest']} was pushed", flush=True)
         return False
     return unstamped_digest(files) != candidate
 
@@ -60,7 +60,7 @@ def _latest(url: str, folder: Path, candidate: str) -> Version | None:
 
 
 def _move_provenance(folder: Path) -> None:
-    """Makes the provenance of the pushed version that of the artifact; the SavedModel is left as it was pushed."""
+    """Moves the pushed version's provenance to the artifact's; the SavedModel stays as it was pushed."""
     brought = folder / SERVING_FOLDER / PROVENANCE_FILE
     if brought.is_file():
         records = provenance.parse_chain(brought.read_bytes())
@@ -75,11 +75,11 @@ def _write_marker(folder: Path) -> None:
 
 
 def fetch(candidate: Model, model: Model, destination: str) -> Version | None:
-    """Writes the latest pushed model that is not the candidate; returns its version, or None where there is none.
+    """Writes the latest pushed model that is not the candidate; returns its version, or None if there is none.
 
     Raises:
         DataError: The candidate has no SavedModel.
-        UserError: No driver for the destination's URL is installed, or a file lies where its folder would have to.
+        UserError: No driver for the destination's URL is installed; or it, or a folder above it, is a file.
         ServiceError: The destination cannot be read.
     """
     own = unstamped_digest(file_digests(serving_model(candidate)))

@@ -1,4 +1,4 @@
-"""Baseline: the latest pushed model, to hold a candidate against."""
+"""Baseline: fetches the latest pushed model, to compare a candidate with."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def baseline(
     model: Output[Model],
     destination: Destination,
 ) -> Found:
-    """Copies the latest pushed model that is not the candidate itself, so that an evaluator can compare with it.
+    """Copies the latest pushed model other than the candidate, so that an evaluator can compare the candidate with it.
 
-    A version without a SavedModel, or whose content is not what its own record says, is passed over.
+    Versions without a SavedModel, and versions whose content differs from their own record, are skipped.
 
     Args:
-        candidate: The model about to be judged; a pushed copy of it is passed over.
-        model: The pushed model; where there is none, a file `NO_BASELINE` and the metadata `found` 0.
+        candidate: The model to evaluate; a pushed copy of it is skipped.
+        model: The pushed model; if there is none, a file `NO_BASELINE`, and `found` is 0 in the metadata.
         destination: Where models are pushed to, a folder or an fsspec URL.
         found: Whether there is a baseline.
-        version: Its version; empty where there is none.
+        version: Its version; empty if there is none.
     """
     from components.baseline.fetch import fetch
 

@@ -1,1 +1,1 @@
-"""What every stage keeps to: artifacts, the executor's inputs and outputs, provenance, errors."""
+"""The contract that all stages share: artifacts, signatures, declarations, digests and errors."""

@@ -1,7 +1,7 @@
-"""What a stage says about itself: `STAGE`, in the `stage.py` of its folder.
+"""What a stage declares about itself: `STAGE` in its folder's `stage.py`.
 
-`python -m components`, the pipeline language, the runner and the docs find stages by that file, and learn everything
-from here. Nothing else names them.
+`python -m components`, the pipeline language, the runner and the docs find stages by that file and read everything
+from `STAGE`. No other code names a stage.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ class Libraries:
     """Libraries that a process loads together before it forks the stages that need them.
 
     Attributes:
-        modules: What to import.
+        modules: The modules to import.
         wanted: Names that a user's module may import; a stage that runs such a module is forked from here or below.
-        apart: Whether a process of their own loads them, started for the first stage that needs them.
+        apart: Whether they are loaded in a process of their own, started for the first stage that needs them.
     """
 
     modules: tuple[str, ...]
@@ -31,11 +31,11 @@ class Stage:
     """A stage.
 
     Attributes:
-        function: Its work, a function of paths and values; the stage has the function's name, as has its folder.
-        image: The image that it runs in, a target of docker/Dockerfile, and so the libraries that it may import.
-        loads: What a process that forks it has loaded, in this order; see `components.processes.preload`.
-        after: The stage that it follows in a usual pipeline; docs list the stages in that order.
-        calls: Stages whose modules it imports, because their work is a part of its own.
+        function: The function that does the work; the stage and its folder have the function's name.
+        image: The image that it runs in, a target of docker/Dockerfile; this limits the libraries that it may import.
+        loads: What a process has loaded before it forks the stage, in this order; see `components.processes.preload`.
+        after: The stage before it in a typical pipeline; the docs list the stages in that order.
+        calls: Stages whose modules it imports because their work is part of its own.
         alone: Whether it keeps its own container where neighbouring stages share one (`taxiway.fusion`).
     """
 
@@ -48,15 +48,15 @@ class Stage:
 
     @property
     def name(self) -> str:
-        """Its name in commands and compiled pipelines, such as `example_gen`."""
+        """The stage's name in commands and compiled pipelines, such as `example_gen`."""
         return self.function.__name__
 
     @property
     def component(self) -> str:
-        """Its name in pipelines, such as `ExampleGen`."""
+        """The stage's name in pipelines, such as `ExampleGen`."""
         return component_name(self.name)
 
 
 def component_name(stage: str) -> str:
-    """What a pipeline calls a stage of this name."""
+    """The name that pipelines use for a stage."""
     return "".join(map(str.title, stage.split("_")))

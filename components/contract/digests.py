@@ -1,4 +1,4 @@
-"""Content digests of files and folders: what "the same" means in the cache and in the lineage."""
+"""Content digests of files and folders: they define what "the same" means in the cache and the lineage."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 PROVENANCE_FILE = "provenance.json"
-"""In every artifact's folder: the records of the artifact and of all that it was made from."""
+"""In every artifact's folder: the records of the artifact and of everything it was made from."""
 
 SIGNATURE_FILE = "model.sig"
-"""In a pushed version that was signed: what the model-signing package writes."""
+"""In a signed pushed version: the file that the model-signing package writes."""
 
 MISSING = "missing"
-"""Stands for the digest of what cannot be read as a file, such as a link that leads nowhere."""
+"""The digest of anything that cannot be read as a file, such as a broken link."""
 
 _BESIDE = (PROVENANCE_FILE, SIGNATURE_FILE)
 
@@ -23,13 +23,13 @@ FileDigest = Callable[[Path], str]
 
 
 def text_digest(text: str) -> str:
-    """SHA-256 of a text, as `sha256:<hex>`."""
-    # File names need not be UTF-8; Python holds their other bytes as surrogates.
+    """SHA-256 of a string, as `sha256:<hex>`."""
+    # File names need not be UTF-8; Python represents their other bytes as surrogates.
     return "sha256:" + hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
 def stream_digest(file: Any) -> str:
-    """SHA-256 of an open binary file, from where it stands, as `sha256:<hex>`."""
+    """SHA-256 of an open binary file from its current position, as `sha256:<hex>`."""
     return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -40,31 +40,30 @@ def file_digest(path: Path) -> str:
 
 
 def files_digest(digests: Mapping[str, str]) -> str:
-    """Digest of a folder, from the digests of its files by relative name; see `tree_digest`."""
+    """The digest of a folder, computed from its files' digests by relative name; see `tree_digest`."""
     lines = [f"{name}\0{digest}\n" for name, digest in sorted(digests.items()) if name not in _BESIDE]
     return text_digest("".join(lines))
 
 
 def file_digests(folder: Path, digest_file: FileDigest = file_digest) -> dict[str, str]:
-    """The digest of every file of a folder, by name relative to it; `MISSING` where there is none to read."""
+    """The digest of every file in a folder, by relative name; `MISSING` for what cannot be read as a file."""
     return {
         path.relative_to(folder).as_posix(): digest_file(path) if path.is_file() else MISSING for path in _files(folder)
     }
 
 
 def tree_digest(path: Path, digest_file: FileDigest = file_digest) -> str:
-    """Digest of a file or of a folder: the names and contents of all files in it.
+    """The digest of a file, or of the names and contents of all files in a folder.
 
-    Folders count by their files only: object stores know no empty ones, and an artifact that went through one is
-    still the same. `provenance.json` and `model.sig` at the top are left out: they tell of the content and are not part
-    of it.
+    Empty folders do not count: object stores cannot hold them, and a copy in an object store must have the same digest.
+    `provenance.json` and `model.sig` at the top are left out: they describe the content and are not part of it.
 
     Args:
-        path: A file or folder. Links are followed; what matters is what a reader would get.
-        digest_file: Digests one file; a caller that remembers digests passes its own.
+        path: A file or folder. Links are followed, because the digest is of what a reader would get.
+        digest_file: Digests one file; a caller that caches digests passes its own function.
 
     Raises:
-        FileNotFoundError: There is nothing at the path.
+        FileNotFoundError: The path does not exist.
     """
     if path.is_dir():
         return files_digest(file_digests(path, digest_file))

@@ -1,11 +1,11 @@
-"""What a stage may fail with.
+"""The errors that a stage may raise.
 
     TaxiwayError
-    ├── UserError       the input, a setting or the user's code: exit status 2, no traceback of ours
-    │   └── DataError   the data themselves: names file, line, column or key
+    ├── UserError       the input, a setting or the user's code: exit status 2, without Taxiway's traceback
+    │   └── DataError   the data themselves: names the file, line, column or key
     └── ServiceError    the machine or a service: exit status 1
 
-Anything else that escapes a stage is a defect of Taxiway and is shown with its traceback (exit status 1).
+Any other exception that leaves a stage is a bug in Taxiway and is shown with its traceback (exit status 1).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 
 class TaxiwayError(Exception):
-    """An error whose text says what failed, on which value, and how to fix it."""
+    """An error whose message says what failed, on which value, and how to fix it."""
 
     exit_status = 1
 
@@ -27,7 +27,7 @@ class TaxiwayError(Exception):
         return f"{self.what}\n  fix: {self.fix}" if self.fix else self.what
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # An exception travels between processes by its positional arguments alone.
+        # By default, pickling keeps an exception's positional arguments only.
         return _made, (type(self), self.what, self.fix)
 
 
@@ -36,13 +36,13 @@ def _made(kind: type[TaxiwayError], what: str, fix: str) -> TaxiwayError:
 
 
 class UserError(TaxiwayError):
-    """The input, a setting or the user's code has to change."""
+    """The user has to change the input, a setting or their code."""
 
     exit_status = 2
 
 
 class DataError(UserError):
-    """The data have to change, or the settings that say how to read them."""
+    """The user has to change the data, or the settings that say how to read them."""
 
 
 class ServiceError(TaxiwayError):

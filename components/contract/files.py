@@ -1,7 +1,7 @@
-"""Files that appear whole or not at all, locks between processes, and what tells whether a file has changed.
+"""Atomic writes of files and folders, locks between processes, and fingerprints that change with a file.
 
-What is written here survives `kill -9`, a full disk and a power cut: whoever opens the file finds the old content or
-the new one. A process that is killed may leave a hidden `.NAME.PID.partial` beside it, which nobody reads.
+After `kill -9`, a full disk or a power cut, a file or folder has either its old content or all of the new content. A
+killed process may leave a hidden `.NAME.PID.partial` (a file) or `.NAME.partial` (a folder), which nothing reads.
 """
 
 from __future__ import annotations
@@ -10,16 +10,20 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_SYNCS = 8
+"""Files that are synced at the same time."""
 
 
 @contextmanager
 def whole(file: Path) -> Iterator[Path]:
-    """A path to write to, which takes the file's name once the block ends; it is removed where the block fails.
+    """A temporary path to write to; renamed to `file` when the block ends, removed if the block fails.
 
-    It lies in the same folder and has the same suffix. A file that was there gives it its permissions. Several
-    processes may write at a time; the last one's content stays.
+    The path is in the same folder and has the same suffix. An existing file's permissions are kept. Several processes
+    may write at the same time; the last one wins.
     """
     partial = file.with_name(f".{file.stem}.{os.getpid()}.partial{file.suffix}")
     try:
@@ -35,25 +39,38 @@ def whole(file: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """A folder to write in, beside `path`, which gets that name when the block ends; it goes where the block fails."""
+    """A temporary folder to write to; renamed to `path` when the block ends, removed if the block fails.
+
+    All of its files are synced to the disk before the rename. `path` must be missing or empty; only one process may
+    write it at a time.
+    """
     partial = path.with_name(f".{path.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         yield partial
+        _settle_tree(partial)
         partial.replace(path)
+        settle(path.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def _settle_tree(folder: Path) -> None:
+    """Syncs all files and folders; in threads, because disks sync many files in the time of one."""
+    paths = [folder, *(path for path in folder.rglob("*") if not path.is_symlink())]
+    with ThreadPoolExecutor(_SYNCS) as threads:
+        list(threads.map(settle, paths))
+
+
 def write(file: Path, content: str | bytes) -> None:
-    """Writes a file in one step; see `whole`."""
+    """Writes a file atomically; see `whole`."""
     with whole(file) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def settle(path: Path) -> None:
-    """Waits until a file's content, or a folder's names, are on the disk: a rename alone may outlive what it names."""
+    """Syncs a file's content, or a folder's entries, to the disk. Without it, a rename may survive but not the data."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -63,13 +80,13 @@ def settle(path: Path) -> None:
 
 @contextmanager
 def locked(file: Path, on_wait: Callable[[], object] | None = None) -> Iterator[None]:
-    """Keeps other processes out that lock the same file, which is made where it is missing, and stays.
+    """Holds an exclusive lock on a file, which is created if missing and never removed.
 
-    The kernel ends the lock with the process, however that ends.
+    The kernel releases the lock when the process ends, even if it is killed.
 
     Args:
-        file: The lock.
-        on_wait: Called where another process holds it, before this one waits.
+        file: The lock file.
+        on_wait: Called before waiting, if another process holds the lock.
     """
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
     try:
@@ -80,7 +97,7 @@ def locked(file: Path, on_wait: Callable[[], object] | None = None) -> Iterator[
 
 
 def is_locked(file: Path) -> bool:
-    """Whether a living process holds the lock; a file that is missing is not locked."""
+    """Whether a process holds the lock; a missing file is not locked."""
     try:
         descriptor = os.open(file, os.O_RDONLY)
     except FileNotFoundError:
@@ -104,9 +121,9 @@ def _lock(descriptor: int, on_wait: Callable[[], object] | None) -> None:
 
 
 def fingerprint(file: Path) -> tuple[int, int, int] | None:
-    """What changes with a file, without reading it: its time, size and inode; None where it cannot be seen.
+    """A file's modification time, size and inode, which change when the file does; None if it cannot be read.
 
-    Files that are written by `write` have another inode each time.
+    Each `write` creates a new inode.
     """
     try:
         found = file.stat()

@@ -1,4 +1,4 @@
-"""Libraries that several stages need, for `Stage.loads`."""
+"""Libraries that several stages need; for `Stage.loads`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ ARROW = Libraries(("pyarrow.csv", "pyarrow.compute", "pyarrow.parquet", "pandas"
 
 TENSORFLOW = Libraries(("tensorflow",), apart=True)
 
-# The following go below TensorFlow.
+# These are layers below TENSORFLOW.
 VALIDATION = Libraries(("tensorflow_data_validation", "pyarrow.parquet"))
-# With TFDV, which transform computes statistics by, and what modules written for TFX import first.
+# TFDV is included because transform computes statistics with it; modules written for TFX import tfx_fn_args first.
 TRANSFORM = Libraries(
     ("tensorflow_transform", "tensorflow_data_validation", "pyarrow.parquet", "components.user_code.tfx_fn_args")
 )
 
-# These below TRANSFORM. All of TFX takes as long to load as a stage takes to run; transform and trainer do without it.
+# These are layers below TRANSFORM. Importing TFX takes as long as running a stage, so transform and trainer avoid it.
 TFX = Libraries(("tfx.components",), wanted=("tfx.v1",))
 MODEL_ANALYSIS = Libraries(("tensorflow_model_analysis",))

@@ -1,4 +1,4 @@
-"""Settings as YAML or JSON gives them, read into a dataclass; errors name the place, the value and the fix."""
+"""Reads settings from YAML or JSON into a dataclass; errors name the path, the value and the fix."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ _Kind = TypeVar("_Kind")
 
 
 def named(given: Any, kind: type, where: str) -> dict[str, Any]:
-    """The settings of a map, by the names that a dataclass has; without those that are null.
+    """The settings in a map that a dataclass has fields for, without null values.
 
     Raises:
         UserError: It is not a map, a name is unknown, or a setting without a default is missing.
     """
     names = [each.name for each in fields(kind)]
     if not isinstance(given, Mapping):
-        raise UserError(f"{where} takes a map of settings, not {given!r}", fix=f"it has {', '.join(names) or 'none'}")
+        raise UserError(
+            f"{where} takes a map of settings, not {given!r}", fix=f"its settings are {', '.join(names) or 'none'}"
+        )
     for name in given:
         if name not in names:
             raise UserError(f"{where} has no setting {name!r}", fix=nearest(name, names))
@@ -35,10 +37,10 @@ def named(given: Any, kind: type, where: str) -> dict[str, Any]:
 
 
 def typed(found: Mapping[str, Any], kind: type[_Kind], where: str) -> _Kind:
-    """The dataclass of these settings.
+    """The settings as the dataclass.
 
     Raises:
-        UserError: A value has another type than the dataclass says.
+        UserError: A value has the wrong type.
     """
     hints = typing.get_type_hints(kind)
     said = {each.name: each.type for each in fields(kind)}  # type: ignore[arg-type]
@@ -49,9 +51,9 @@ def typed(found: Mapping[str, Any], kind: type[_Kind], where: str) -> _Kind:
 
 
 def nearest(name: Any, known: typing.Collection[str]) -> str:
-    """The fix for a wrong name."""
+    """The fix for an unknown name."""
     near = difflib.get_close_matches(str(name), known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known) or 'none'}"
+    return f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(known)}" if known else "remove it"
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -1,4 +1,4 @@
-"""A stage's interface, read from its function: the one source of its component, its docs and its arguments."""
+"""A stage's interface, read from its function: the single source for its component, docs and arguments."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Port:
     """One input or output of a stage.
 
     Attributes:
-        name: The parameter's name, and the name in the compiled pipeline.
+        name: The name of the parameter, also in the compiled pipeline.
         direction: `input` or `output`.
         kind: The artifact's class; None for a parameter.
-        type: A parameter's Python type: str, int, float, bool, list or dict.
-        role: What a string parameter names, where that matters to runners.
+        type: The parameter's Python type: str, int, float, bool, list or dict.
+        role: What the parameter refers to, if runners have to know.
         default: The default, or `REQUIRED`.
     """
 
@@ -36,12 +36,12 @@ class Port:
 
     @property
     def required(self) -> bool:
-        """Whether there is no default."""
+        """Whether the port has no default."""
         return self.default is REQUIRED
 
 
 def ports(stage: Callable[..., Any]) -> list[Port]:
-    """The inputs, parameters and outputs of a stage, in the order of its signature; returned values last."""
+    """A stage's inputs, parameters and outputs in the order of its signature, return values last."""
     hints = typing.get_type_hints(stage, include_extras=True)
     parameters = inspect.signature(stage).parameters.values()
     returned = typing.get_type_hints(hints["return"]) if hasattr(hints.get("return"), "_fields") else {}

@@ -1,1 +1,1 @@
-"""Examples, tensors and logs as files: TFX's layouts, read and written as columns."""
+"""Examples, tensors and logs as files: TFX's layouts, read and written in columns."""

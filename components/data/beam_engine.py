@@ -1,6 +1,6 @@
 """The choice between the direct engine and Apache Beam, and the Beam pipeline of a stage.
 
-Beam is imported where a pipeline is made, so that a stage on the direct way never loads it.
+Beam is imported only when a pipeline is created, so a stage on the direct engine never loads it.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ def uses_beam(engine: str, beam_pipeline_args: Sequence[str]) -> bool:
 
     Args:
         engine: `direct` or `beam`.
-        beam_pipeline_args: Beam's pipeline options as on a command line; for `beam` only.
+        beam_pipeline_args: Beam's pipeline options as on a command line; only for `beam`.
 
     Raises:
-        UserError: The engine is unknown, or options are given to the direct engine, which would ignore them.
+        UserError: The engine is unknown, or options were given for the direct engine, which would ignore them.
     """
     if engine not in ENGINES:
         raise UserError(f"engine {engine!r} is unknown", fix='write engine="direct" or engine="beam"')
     if beam_pipeline_args and engine != "beam":
         raise UserError(
             f"beam_pipeline_args {list(beam_pipeline_args)} are given, but the engine is {engine!r}",
-            fix='add engine="beam", or leave beam_pipeline_args out',
+            fix='add engine="beam", or remove beam_pipeline_args',
         )
     return engine == "beam"
 
@@ -42,8 +42,8 @@ def pipeline(beam_pipeline_args: Sequence[str] = ()) -> beam.Pipeline:
     """A Beam pipeline, on the DirectRunner in this process unless the options name another runner.
 
     Raises:
-        UserError: The DirectRunner has no such option. Other runners' options are theirs to judge: a job server tells
-            its own only when the job is submitted.
+        UserError: The DirectRunner has no such option. Other runners check their own options: a job server announces
+            its options only when the job is submitted.
     """
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions

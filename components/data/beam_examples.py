@@ -1,6 +1,6 @@
-"""Examples in Beam pipelines: read and written by the workers, in the artifact's own layout.
+"""Examples in Beam pipelines: the workers read and write them in the artifact's own layout.
 
-The workers see the files under the same paths as the stage: on one machine, or on a file system that they share.
+The workers must see the files under the same paths as the stage: on the same machine, or on a shared file system.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from components.data.examples import BATCH_ROWS, PARQUET, Piece, encode_tf_examp
 
 
 class Read(beam.PTransform):
-    """A split's rows as batches in TFXIO's form: its row groups or files are read wherever Beam puts them.
+    """A split's rows as batches in TFXIO's form. Beam distributes its row groups or files over the workers.
 
     Args:
         examples: An Examples artifact of any payload format.
         split: The split's name.
-        read: Reads a piece; `components.data.examples.read_piece` by default, with these settings.
+        read: Reads a piece with the given settings; default: `components.data.examples.read_piece`.
     """
 
     def __init__(
@@ -57,13 +57,13 @@ class Read(beam.PTransform):
 
 
 class Write(beam.PTransform):
-    """Writes record batches in TFXIO's form as one split of an Examples artifact, in as many shards as Beam likes.
+    """Writes record batches in TFXIO's form as one split of an Examples artifact; Beam chooses the number of shards.
 
     Args:
-        examples: Where to; a folder that appears whole, see `components.contract.files.whole_folder`.
+        examples: The artifact to write; its folder must appear atomically (`components.contract.files.whole_folder`).
         split: The split's name.
         payload_format: `parquet` or `tf_example`.
-        schema: The columns of every batch; for Parquet.
+        schema: The columns of every batch, needed for Parquet.
     """
 
     def __init__(self, examples: Artifact, split: str, payload_format: str, schema: pa.Schema) -> None:
@@ -74,7 +74,7 @@ class Write(beam.PTransform):
         self._schema = schema
 
     def expand(self, batches: beam.PCollection) -> beam.PCollection:
-        """The names of the files."""
+        """The names of the files that were written."""
         if self._parquet:
             sink = WriteToParquetBatched(self._prefix, self._schema, codec="zstd", file_name_suffix=".parquet")
             return batches | "Tables" >> beam.Map(_table) | "Parquet" >> sink
@@ -87,10 +87,10 @@ def _table(batch: pa.RecordBatch) -> pa.Table:
 
 
 def run(build: Callable[[beam.Pipeline], Any], beam_pipeline_args: Sequence[str], what: str) -> None:
-    """Builds a pipeline and runs it to its end.
+    """Builds a pipeline, runs it and waits for the end.
 
     Raises:
-        DataError: It failed; with Beam's own words. What our own code raised in a worker comes through as it is.
+        DataError: It failed, with Beam's message. A TaxiwayError from Taxiway's own code is passed on unchanged.
     """
     try:
         with pipeline(beam_pipeline_args) as begin:
@@ -98,19 +98,19 @@ def run(build: Callable[[beam.Pipeline], Any], beam_pipeline_args: Sequence[str]
     except TaxiwayError:
         raise
     except Exception as error:
-        raise DataError(f"{what} on Beam: {error}", fix="see the log above for the worker's traceback") from error
+        raise DataError(f"{what} on Beam failed: {error}", fix="see the worker's traceback in the log above") from error
 
 
 def collect(
     build: Callable[[beam.Pipeline], beam.PCollection], beam_pipeline_args: Sequence[str], what: str, beside: Path
 ) -> list[Any]:
-    """Runs a pipeline and returns the elements of the PCollection that it ends in, few and small ones.
+    """Runs a pipeline and returns the elements of its last PCollection, which must be few and small.
 
     Args:
-        build: Makes the pipeline.
+        build: Builds the pipeline.
         beam_pipeline_args: Beam's pipeline options.
-        what: What is done, for errors.
-        beside: A path on a file system that the workers share; the elements travel through files beside it.
+        what: What the pipeline does, for errors.
+        beside: A path on a file system that the workers share; the elements are passed in files beside it.
     """
     beside.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=beside.parent, prefix=f".{beside.name}-beam-") as folder:

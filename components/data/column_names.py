@@ -1,4 +1,4 @@
-"""The names of a file's columns: which ones are taken, and how."""
+"""The names of a file's columns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from components.contract.errors import DataError
 
 
 def of_header(written: Sequence[str]) -> list[str]:
-    """The names that a header of CSV gives: as in TFX, the spaces at the ends of its line are no part of one."""
+    """The column names in a CSV header; as in TFX, spaces at the two ends of the line are stripped."""
     if not written:
         return []
     names = [written[0].lstrip(), *written[1:]]
@@ -20,7 +20,7 @@ def of_header(written: Sequence[str]) -> list[str]:
 
 
 def of_file(file: Path, delimiter: str = ",") -> list[str] | None:
-    """The columns of a CSV or Parquet file; None of any other, or where it cannot be read."""
+    """The columns of a CSV or Parquet file; None for other files and for files that cannot be read."""
     try:
         if re.search(r"\.csv(\.gz)?$", file.name, re.IGNORECASE):
             opened = gzip.open if file.name.lower().endswith(".gz") else open
@@ -30,18 +30,18 @@ def of_file(file: Path, delimiter: str = ",") -> list[str] | None:
             from pyarrow import parquet
 
             return list(parquet.read_schema(file).names)
-    # Of what is wrong with a file its reader says more.
+    # The file's reader reports what is wrong with it in more detail.
     except (OSError, ValueError, TypeError, EOFError, csv.Error):
         return None
     return None
 
 
 def require_distinct(file: Path, names: Sequence[str]) -> None:
-    """Refuses a file of which one column would stand for two.
+    """Refuses a file with duplicate column names.
 
     Raises:
         DataError: Names the column.
     """
     for name in names:
         if names.count(name) > 1:
-            raise DataError(f"{file} has the column {name!r} twice", fix="rename one of them, or leave it out")
+            raise DataError(f"{file} has the column {name!r} twice", fix="rename or remove one of them")

@@ -1,8 +1,8 @@
 """The Examples artifact as Arrow: how stages read and write rows.
 
-Every batch has TFXIO's form, in memory and in Parquet alike: a column is `large_list<int64 | float | large_binary>`,
-one list a row; a null is a missing feature, an empty list a feature that is there and empty. TFX, TFDV, TFT and TFMA
-take such batches as they are. Request logs of a model server are Examples too, to be read only.
+Every batch has TFXIO's form, in memory and in Parquet: a column is `large_list<int64 | float | large_binary>`, with one
+list per row. A null is a missing feature; an empty list is a feature that is present and has no values. TFX, TFDV, TFT
+and TFMA accept such batches unchanged. The request logs of a model server are Examples too, but read-only.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ PARQUET = "parquet"
 TF_EXAMPLE = "tf_example"
 PREDICTION_LOG = "prediction_log"
 PAYLOAD_FORMATS = {PARQUET: "FORMAT_PARQUET", TF_EXAMPLE: "FORMAT_TF_EXAMPLE"}
-"""The values of a stage's `payload_format`, and TFX's names of them."""
+"""The values of a stage's `payload_format`, and TFX's names for them."""
 
 _READABLE = {**PAYLOAD_FORMATS, PREDICTION_LOG: "FORMAT_PREDICTION_LOG"}
 
 BATCH_ROWS = 10_000
-"""Rows a batch: large enough that the work is in the libraries, small enough that memory stays flat."""
+"""Rows per batch: enough to amortize the cost of Python, but few enough to keep memory use constant."""
 
 BATCH_BYTES = 64 << 20
-"""Rows that are long (images, texts) make batches of fewer rows."""
+"""The size limit of a batch: batches of long rows (images, text) have fewer rows."""
 
 _ROW_GROUP_ROWS = 128_000
 
 
 def payload_format(examples: Artifact) -> str:
-    """`parquet`, `tf_example` or `prediction_log`: from TFX's property, else from the files."""
+    """`parquet`, `tf_example` or `prediction_log`: from TFX's property, or else from the files."""
     named = examples.metadata.get("payload_format")
     if named in (None, ""):
         return _format_of_files(examples)
     for ours, tfx in _READABLE.items():
         if named == tfx:
             return ours
-    raise UserError(f"{examples.path} holds {named}", fix=f"use one of {', '.join(_READABLE.values())}")
+    raise UserError(f"{examples.path} has payload_format {named}", fix=f"use one of {', '.join(_READABLE.values())}")
 
 
 def _format_of_files(examples: Artifact) -> str:
@@ -62,26 +62,26 @@ def _format_of_files(examples: Artifact) -> str:
 
 
 def written_format(examples: Artifact) -> str:
-    """The payload format of what is made from examples where none is asked for: their own, Parquet for logs."""
+    """The default payload format for output made from these examples: their own, or Parquet for logs."""
     found = payload_format(examples)
     return found if found in PAYLOAD_FORMATS else PARQUET
 
 
 def require_payload_format(name: str) -> None:
-    """Refuses a setting that names no payload format.
+    """Refuses an unknown payload format.
 
     Raises:
-        UserError: It is none of `PAYLOAD_FORMATS`.
+        UserError: It is not one of `PAYLOAD_FORMATS`.
     """
     if name not in PAYLOAD_FORMATS:
-        raise UserError(f"payload_format is {name!r}", fix=f"take one of {', '.join(PAYLOAD_FORMATS)}")
+        raise UserError(f"payload_format is {name!r}", fix=f"use one of {', '.join(PAYLOAD_FORMATS)}")
 
 
 def require_splits(examples: Artifact, wanted: list[str]) -> list[str]:
-    """The wanted splits, or all where none is named.
+    """The wanted splits, or all splits if none are named.
 
     Raises:
-        UserError: The artifact has no split of such a name.
+        UserError: The artifact has no such split.
     """
     there = split_names(examples)
     for name in wanted:
@@ -95,7 +95,7 @@ def split_files(examples: Artifact, split: str) -> list[Path]:
 
     Raises:
         UserError: There is no such split.
-        DataError: It has no folder.
+        DataError: The split has no folder.
     """
     require_splits(examples, [split])
     folder = split_path(examples, split)
@@ -132,16 +132,16 @@ def read_batches(
     Args:
         examples: An Examples artifact of any payload format, ours or TFX's.
         split: The split's name.
-        columns: The features to read; all by default. One that a file lacks is absent from its batches.
-        batch_rows: The most rows in a batch.
-        schema: A serialized tensorflow_metadata Schema, to settle the types of tf.Example features.
+        columns: The features to read; default: all. Batches leave out features that their file lacks.
+        batch_rows: The maximum number of rows in a batch.
+        schema: A serialized tensorflow_metadata Schema that determines the types of tf.Example features.
 
     Raises:
         DataError: A file is damaged.
     """
     files, found = split_files(examples, split), payload_format(examples)
     if found == PREDICTION_LOG:
-        # Together: requests come in small files, and a feature keeps its type from one to the next.
+        # All files together: logs are many small files, and a feature must have one type in all of them.
         yield from prediction_logs.read_batches(files, columns, batch_rows, BATCH_BYTES, schema)
         return
     for file in files:
@@ -150,12 +150,12 @@ def read_batches(
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a split that can be read alone.
+    """A part of a split that can be read on its own.
 
     Attributes:
         file: One of the split's files.
-        payload_format: What it holds.
-        row_group: The row group of a Parquet file; all of them by default.
+        payload_format: The file's payload format.
+        row_group: The row group of a Parquet file; default: all.
     """
 
     file: Path
@@ -164,7 +164,7 @@ class Piece:
 
 
 def pieces(examples: Artifact, split: str) -> list[Piece]:
-    """What a split can be divided into for several readers: the row groups of Parquet files, or whole TFRecord files.
+    """The pieces that several readers can share: the row groups of Parquet files, or whole TFRecord files.
 
     Raises:
         UserError: There is no such split.
@@ -194,7 +194,7 @@ def read_piece(
 def read_parquet(
     file: Path, columns: list[str] | None = None, batch_rows: int = BATCH_ROWS, row_group: int | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """Streams a Parquet file's rows, or those of one row group, with the types that they have there.
+    """Streams the rows of a Parquet file or of one row group, with the file's own types.
 
     Raises:
         DataError: The file is damaged.
@@ -226,11 +226,11 @@ def read_tf_examples(
 ) -> Iterator[pa.RecordBatch]:
     """Streams a TFRecord file of tf.Example in TFXIO's form.
 
-    Without a schema a batch has the features that its own records have; one with no value in them has Arrow's null
-    type. Records that were read before need no second look at whether they are tf.Examples.
+    Without a schema, a batch has the features of its own records; a feature without values has Arrow's null type.
+    `is_checked` skips the check that records are tf.Examples, for files that were checked before.
 
     Raises:
-        DataError: The file is damaged, a record is no tf.Example, or a feature changes its type within a batch.
+        DataError: The file is damaged, a record is not a tf.Example, or a feature changes its type within a batch.
     """
     from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
@@ -244,17 +244,17 @@ def read_tf_examples(
         except RuntimeError as error:
             raise DataError(
                 f"{file}, records {first} to {first + len(records) - 1}: {error}",
-                fix="write every record as a tf.Example, and each feature with one type",
+                fix="write every record as a tf.Example, and every feature with a single type",
             ) from error
         yield batch if columns is None else batch.select([c for c in columns if c in batch.schema.names])
         first += len(records)
 
 
 def require_tf_examples(file: Path) -> None:
-    """Looks through a TFRecord file that something else reads.
+    """Checks a TFRecord file that other code reads.
 
     Raises:
-        DataError: The file is damaged, or a record is no tf.Example; names it.
+        DataError: The file is damaged, or a record is not a tf.Example; names the record.
     """
     _require_tf_examples(file, tfrecord.read_records(file), 1)
 
@@ -263,7 +263,7 @@ def _require_tf_examples(file: Path, records: Iterable[bytes], first: int) -> No
     if found := tf_example.first_fault(records):
         raise DataError(
             f"{file}, record {first + found[0]}: {found[1]}",
-            fix="write each record as one tf.Example, and the lists of a tf.SequenceExample as features of it",
+            fix="write each record as one tf.Example, with the lists of a tf.SequenceExample as features",
         )
 
 
@@ -281,17 +281,17 @@ def _chunks(records: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
 
 
 def to_tfxio_form(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Turns flat columns (one value a row) and narrower types into TFXIO's lists; leaves the others as they are."""
+    """Converts flat columns (one value per row) and narrower types to TFXIO's lists; keeps other columns unchanged."""
     return pa.RecordBatch.from_arrays([as_lists(column) for column in batch.columns], names=batch.schema.names)
 
 
 def as_lists(column: pa.Array) -> pa.Array:
-    """One column in TFXIO's form: integers, booleans, floats, texts, or lists of them."""
+    """A column of integers, booleans, floats, strings, or lists of these, in TFXIO's form."""
     kind = column.type
     if pa.types.is_null(kind):
         return column
     settled = pa.types.is_large_list(kind) and kind.value_type in (pa.int64(), pa.float32(), pa.large_binary())
-    # Parquet calls a list's values "element"; some of tfx_bsl's code compares the name too.
+    # Parquet names a list's values "element", but some code in tfx_bsl expects the name "item".
     if settled and kind.value_field.name == "item":
         return column
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
@@ -314,10 +314,10 @@ def _value_type(kind: pa.DataType) -> pa.DataType:
 
 
 def encode_tf_examples(batch: pa.RecordBatch) -> list[bytes]:
-    """Serializes rows in TFXIO's form as tf.Examples, as protobuf does it deterministically: features by name.
+    """Serializes rows in TFXIO's form as tf.Examples, with features sorted by name as in deterministic protobuf.
 
-    tfx_bsl's encoder writes the features of a row in any order. Given one column at a time it writes a map entry a
-    row, and a tf.Example is the length of its entries and the entries.
+    tfx_bsl's encoder writes the features of a row in arbitrary order. But given a single column, it writes one map
+    entry per row, and a tf.Example is just the length of its entries followed by the entries.
     """
     from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
@@ -333,7 +333,7 @@ _FEATURES_TAG = b"\n"
 
 
 def _encodable(column: pa.Array) -> pa.Array:
-    # The encoder takes lists only. Of a null it makes a feature of no kind, whatever the type.
+    # The encoder only accepts lists. It turns a null of any type into a feature without a kind.
     return column.cast(pa.large_list(pa.int64())) if pa.types.is_null(column.type) else column
 
 
@@ -353,7 +353,7 @@ def _varint(number: int) -> bytes:
 class SplitWriter:
     """Writes one split of an Examples artifact as a single shard; a context manager.
 
-    The file appears under its name when the block ends without an error.
+    The file gets its final name when the block ends without an error.
     """
 
     def __init__(self, examples: Artifact, split: str, payload_format: str = PARQUET) -> None:
@@ -361,7 +361,7 @@ class SplitWriter:
         self._folder = split_path(examples, split)
         name = "data_parquet-00000-of-00001.parquet" if payload_format == PARQUET else "data_tfrecord-00000-of-00001.gz"
         self._target = self._folder / name
-        # Readers pass over names that start with a dot.
+        # Readers ignore names that start with a dot.
         self._partial = self._folder / f".{name}.partial"
         shard = _ParquetShard if payload_format == PARQUET else _TfExampleShard
         self._shard: _ParquetShard | _TfExampleShard = shard(self._partial)
@@ -371,7 +371,7 @@ class SplitWriter:
         return self
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Appends rows in TFXIO's form; every batch has the same columns and types."""
+        """Appends rows in TFXIO's form; every batch must have the same columns and types."""
         self.rows += batch.num_rows
         self._shard.write(batch)
 
@@ -385,7 +385,7 @@ class SplitWriter:
 
 
 class _ParquetShard:
-    """Gathers batches into row groups: a group for each small batch would make a large file that is slow to read."""
+    """Collects batches into row groups: one group per small batch would make the file large and slow to read."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -424,7 +424,7 @@ class _TfExampleShard:
 
     def write(self, batch: pa.RecordBatch) -> None:
         if self._file is None:
-            # No time of writing in the header: equal rows make equal files.
+            # No timestamp in the header, so that equal rows make equal files.
             self._file = gzip.GzipFile(self._path, "wb", compresslevel=6, mtime=0)
         tfrecord.write_records(self._file, encode_tf_examples(batch))
 

@@ -1,13 +1,13 @@
-"""Request logs of a model server as Arrow: TFRecords of PredictionLog, of which the requests are read.
+"""The request logs of a model server as Arrow. They are TFRecords of PredictionLog; only the requests are read.
 
-What was asked becomes rows, each a tf.Example:
+Requests become rows, each of them a tf.Example:
 
-- Classify, Regress and MultiInference: the examples of the input, each with the context where there is one.
-- Predict with one string tensor of serialized tf.Examples: those.
-- Predict with any other inputs: a row for each entry of dimension 0, a feature for each input; further dimensions are
-  flattened, and a scalar holds for every row.
+- Classify, Regress and MultiInference: the examples in the input, each merged with the context if there is one.
+- Predict with a single string tensor of serialized tf.Examples: these examples.
+- Predict with any other inputs: one row for each index of dimension 0, one feature for each input. Further dimensions
+  are flattened, and a scalar applies to every row.
 
-Session runs are passed over: they name tensors of a graph, not inputs.
+Session runs are skipped: they name tensors of a graph, not inputs.
 Source: tensorflow/serving, `apis/prediction_log.proto` and `apis/input.proto`.
 """
 
@@ -26,22 +26,22 @@ from components.contract.errors import DataError
 from components.data import tf_example, tfrecord
 
 _TYPE_NAMES = {pa.int64(): "INT", pa.float32(): "FLOAT", pa.large_binary(): "BYTES"}
-"""A schema's names of types."""
+"""The names of the types in a schema."""
 
 _KINDS = {"int64_list": "INT", "float_list": "FLOAT", "bytes_list": "BYTES"}
 
 _WIDER = {"bool": np.int64, "bfloat16": np.float32}
 
 _LISTS = {"O": "bytes_list", "i": "int64_list", "u": "int64_list", "f": "float_list"}
-"""The list of a feature by NumPy's kind of type."""
+"""The field of a tf.Example's feature for each NumPy type kind."""
 
 
 _MOST_FILLED = 64 << 20
-"""The most bytes that the inputs of a record take beyond what was sent: as much as a request may have."""
+"""The maximum size of a record's decoded inputs in bytes, beyond the bytes that were sent; as for a request."""
 
 
 class Row(NamedTuple):
-    """A serialized tf.Example, and the log record that it was asked in."""
+    """A serialized tf.Example, and the log record that it came from."""
 
     file: Path
     record: int
@@ -49,7 +49,7 @@ class Row(NamedTuple):
 
 
 def is_log(record: bytes) -> bool:
-    """Whether a record of some TFRecord file is a PredictionLog of a request, and no tf.Example."""
+    """Whether a record of a TFRecord file is the PredictionLog of a request, and not a tf.Example."""
     if _is_example(record):
         return False
     try:
@@ -60,10 +60,10 @@ def is_log(record: bytes) -> bool:
 
 
 def read_rows(files: Iterable[Path]) -> Iterator[Row]:
-    """The rows that were asked for, in the order of the files and their records.
+    """The rows in the requests, in the order of the files and records.
 
     Raises:
-        DataError: A file is damaged, or a record is no PredictionLog or has inputs that do not make rows.
+        DataError: A file is damaged, or a record is not a PredictionLog or has inputs that do not form rows.
     """
     for file in files:
         for number, record in enumerate(tfrecord.read_records(file), 1):
@@ -81,14 +81,14 @@ def read_batches(
     """Streams the rows of log files in TFXIO's form.
 
     Args:
-        files: The files; a feature has one type in all of them.
-        columns: The features to read; all by default.
-        batch_rows: The most rows in a batch.
-        batch_bytes: A batch ends when its serialized rows are longer.
-        schema: A serialized tensorflow_metadata Schema, to settle features and types.
+        files: The files; a feature must have the same type in all of them.
+        columns: The features to read; default: all.
+        batch_rows: The maximum number of rows in a batch.
+        batch_bytes: A batch ends once its serialized rows exceed this size.
+        schema: A serialized tensorflow_metadata Schema that determines features and types.
 
     Raises:
-        DataError: As `read_rows`, or a feature has another type than in records before or in the schema.
+        DataError: As for `read_rows`; or a feature's type differs from the schema or from earlier records.
     """
     decoder = _Decoder(schema)
     for rows in _chunks(read_rows(files), batch_rows, batch_bytes):
@@ -110,7 +110,7 @@ def _chunks(rows: Iterator[Row], most_rows: int, most_bytes: int) -> Iterator[li
 
 
 class _Decoder:
-    """Turns rows into batches, and remembers the type of every feature."""
+    """Decodes rows to batches, and remembers the type of every feature."""
 
     def __init__(self, schema: bytes | None) -> None:
         from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
@@ -123,8 +123,8 @@ class _Decoder:
         serialized = [row.example for row in rows]
         if found := tf_example.first_fault(serialized, merged=True):
             row, fault = rows[found[0]], found[1]
-            fix = "send tf.Examples, and set apart the logs of requests that sent something else"
-            raise DataError(f"{row.file}, record {row.record}: what was asked {fault}", fix=fix)
+            fix = "send tf.Examples, and remove the logs of requests that sent anything else"
+            raise DataError(f"{row.file}, record {row.record}: the request's example {fault}", fix=fix)
         try:
             batch = self._decoder.DecodeBatch(serialized)
         except RuntimeError as error:
@@ -136,8 +136,8 @@ class _Decoder:
         return batch
 
     def _error(self, rows: list[Row], otherwise: str) -> DataError:
-        """Looks for the first row that does not fit: slow, and done once."""
-        fix = "send every feature with one type, and set apart the logs of requests that did not"
+        """An error for the first row that does not fit. The search is slow, but happens only once."""
+        fix = "send every feature with a single type, and remove the logs of requests that did not"
         for row in rows:
             if wrong := self._wrong(row.example):
                 return DataError(f"{row.file}, record {row.record}: {wrong}", fix=fix)
@@ -149,15 +149,15 @@ class _Decoder:
         kinds = {name: _KINDS[kind] for name, kind in tf_example.kinds(serialized).items()}
         for name, kind in kinds.items():
             if self._types.get(name, kind) != kind:
-                said = f"the schema says {self._types[name]}" if self._has_schema else f"{self._types[name]} before"
-                return f"the feature {name!r} is {kind}, and {said}"
+                where = "in the schema" if self._has_schema else "in earlier records"
+                return f"the feature {name!r} is {kind}, but {self._types[name]} {where}"
         if not self._has_schema:
             self._types.update(kinds)
         return ""
 
 
 def _types(schema: pa.Schema) -> dict[str, str]:
-    """The types of features by name; one without a value has none."""
+    """The types of features by name, without features that have no values."""
     named = {field.name: _TYPE_NAMES.get(_innermost(field.type), "") for field in schema}
     return {name: kind for name, kind in named.items() if kind}
 
@@ -167,10 +167,10 @@ def _innermost(kind: pa.DataType) -> pa.DataType:
 
 
 def _examples(record: bytes) -> Iterator[bytes]:
-    """The rows of one record; what is wrong with it is raised as a ValueError."""
+    """The rows of one record; raises a ValueError if anything is wrong with it."""
     for request in _requests(_parsed(record)):
         if not _names_a_model(request):
-            raise ValueError("is no PredictionLog of a request: it names no model")
+            raise ValueError("is not the PredictionLog of a request: it names no model")
         if hasattr(request, "inputs"):
             yield from _of_tensors(request.inputs)
         elif hasattr(request, "input"):
@@ -184,20 +184,20 @@ def _requests(log: Any) -> list[Any]:
 
 
 def _names_a_model(request: Any) -> bool:
-    """Other messages may happen to parse; they do not happen to name a model."""
+    """Whether a request names a model: other messages may happen to parse, but they do not name one."""
     return any(one.model_spec.name for one in getattr(request, "tasks", [request]))
 
 
 def _parsed(record: bytes) -> Any:
-    # The stubs load TensorFlow, which readers of other payload formats do without.
+    # The stubs load TensorFlow, which readers of other payload formats do not need.
     from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
     try:
         log = PredictionLog.FromString(record)
     except DecodeError as error:
-        raise ValueError("is no PredictionLog") from error
+        raise ValueError("is not a PredictionLog") from error
     if log.WhichOneof("log_type") is None:
-        raise ValueError("is no PredictionLog of a request")
+        raise ValueError("is not the PredictionLog of a request")
     return log
 
 
@@ -206,7 +206,7 @@ def _of_input(given: Any) -> Iterator[bytes]:
     if given.WhichOneof("kind") != "example_list_with_context":
         yield from (example.SerializeToString() for example in given.example_list.examples)
         return
-    # Messages in a row are one message, in which the later value of a feature holds: so TF Serving merges them.
+    # Concatenated messages parse as one, in which the last value of a feature wins. TF Serving merges them this way.
     context = given.example_list_with_context.context.SerializeToString()
     yield from (context + example.SerializeToString() for example in given.example_list_with_context.examples)
 
@@ -228,14 +228,14 @@ def _of_tensors(inputs: Mapping[str, Any]) -> Iterable[bytes]:
 def _cast(name: str, array: np.ndarray) -> np.ndarray:
     array = array.astype(_WIDER.get(array.dtype.name, array.dtype), copy=False)
     if array.dtype.kind not in _LISTS:
-        raise ValueError(f"the input {name!r} is {array.dtype.name}, which is no type of a feature")
+        raise ValueError(f"the input {name!r} is {array.dtype.name}, which a tf.Example cannot hold")
     return array
 
 
 def _is_example(value: bytes) -> bool:
-    """Whether bytes have the frame of a serialized tf.Example: one field 1 with all that there is, or nothing.
+    """Whether bytes have the frame of a serialized tf.Example: a single field 1 that spans all bytes, or no bytes.
 
-    A text or an image does not begin with a byte 10 and its own length.
+    Text or an image does not start with a byte 10 followed by its own length.
     """
     if not value:
         return True
@@ -268,7 +268,7 @@ def _example(features: Mapping[str, Any]) -> bytes:
 
 
 def _features(name: str, array: np.ndarray, rows: int) -> Iterator[Any]:
-    """An input as the feature of each row."""
+    """An input as one feature per row."""
     from tensorflow.core.example.feature_pb2 import Feature
 
     kind = _LISTS[array.dtype.kind]

@@ -1,4 +1,4 @@
-"""The protos that stages share as files: schemas and statistics, read with errors that name the file."""
+"""Protos that stages exchange as files: schemas and statistics, read with errors that name the file."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def parse_text(path: Path, message: _Proto) -> _Proto:
     """Fills a message from a text proto file.
 
     Raises:
-        DataError: There is no such file, it is not UTF-8, or not a text proto of this message; names file and line.
+        DataError: There is no such file, it is not UTF-8, or it is not a text proto of this message; names the line.
     """
     kind = message.DESCRIPTOR.name
     try:
         text_format.Parse(path.read_text("utf-8"), message)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}", fix=f"name a file with a {kind}") from error
+        raise DataError(f"{path} cannot be read: {error.strerror}", fix=f"use a file with a {kind}") from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path}, line {line}: not UTF-8", fix="save the file as UTF-8") from error
     except text_format.ParseError as error:
-        # The message begins with "line:column : " where the place is known.
+        # If the position is known, the message starts with "line:column : ".
         said = str(error).split(" : ", 1)[-1]
         place = f", line {error.GetLine()}, column {error.GetColumn()}" if error.GetLine() else ""
         raise DataError(f"{path}{place}: {said}", fix=f"write it as a text proto of {kind}") from error
@@ -55,4 +55,4 @@ def read_statistics(statistics: Artifact, split: str) -> statistics_pb2.DatasetF
     try:
         return statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes())
     except (OSError, DecodeError) as error:
-        raise DataError(f"{path} holds no readable statistics: {error}", fix="run statistics_gen again") from error
+        raise DataError(f"{path} has no readable statistics: {error}", fix="run statistics_gen again") from error

@@ -1,9 +1,8 @@
 """TF Serving's public stubs, imported without TensorFlow: a client starts in half a second instead of four.
 
-The stubs import the messages that they are made of from `tensorflow.core`, and so TensorFlow itself, of which they use
-nothing. Where it is not loaded yet, they find those modules under an empty package that stands in for it while they
-are imported. A later `import tensorflow` gets the real one; both then have the same message classes, for protobuf
-makes one class of a message in a process.
+The stubs import message classes from `tensorflow.core`, and thereby all of TensorFlow, which they do not use. If it is
+not loaded yet, an empty package takes its place while the stubs are imported. A later `import tensorflow` gets the real
+package; both have the same message classes, because protobuf creates one class per message in a process.
 """
 
 from __future__ import annotations

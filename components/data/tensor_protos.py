@@ -1,7 +1,7 @@
-"""TensorProto and NumPy arrays, without TensorFlow: what is sent is checked before any memory is taken for it.
+"""TensorProtos as NumPy arrays, and back, without TensorFlow: input is checked before any memory is allocated.
 
-A few bytes can name a shape of millions, which the last value fills. So whoever reads tensors says how much memory they
-may take beyond what was sent, or reads a single value.
+A few bytes can declare a shape of millions of values, which the last value fills. So callers set how much memory
+tensors may take beyond what was sent, or read a single value.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 from components.data.serving_stubs import tensor_pb2, types_pb2
 
 MOST_FILLED = 1 << 30
-"""The most bytes that fill up a shape where the sender is trusted: in a model's own files, in answers."""
+"""The maximum number of bytes to fill a shape if the sender is trusted: a model's own files, responses."""
 
 _STRING_BYTES = 24
-"""What a text takes in TensorFlow beside its characters; a short one lies in there."""
+"""The size of a string object in TensorFlow, besides its characters; short strings fit inside it."""
 
 _KINDS: dict[int, tuple[Any, str]] = {
     types_pb2.DT_FLOAT: (np.float32, "float_val"),
@@ -39,16 +39,16 @@ _KINDS: dict[int, tuple[Any, str]] = {
     types_pb2.DT_COMPLEX128: (np.complex128, "dcomplex_val"),
     types_pb2.DT_STRING: (np.object_, "string_val"),
 }
-"""The NumPy type of each TensorFlow type, and the field that holds its values where they are not packed as bytes."""
+"""The NumPy type of each TensorFlow type, and the field that holds its values if they are not packed as bytes."""
 
 _STORED = {"half_val": np.uint16, "scomplex_val": np.float32, "dcomplex_val": np.float64}
-"""What a field holds where that is not the value itself: bits, or the parts of a complex number in turn."""
+"""The element types of fields that do not hold the values themselves: bits, or real and imaginary parts in turn."""
 
 _PAIRS = ("scomplex_val", "dcomplex_val")
 
 
 def dtype_name(dtype: int) -> str:
-    """A type as TensorFlow writes it: `float`, `string`, `int64`."""
+    """TensorFlow's name for a type: `float`, `string`, `int64`."""
     return types_pb2.DataType.Name(dtype).removeprefix("DT_").lower() if dtype in types_pb2.DataType.values() else "?"
 
 
@@ -58,12 +58,12 @@ def numpy_dtype(dtype: int) -> np.dtype | None:
 
 
 def from_proto(proto: Any) -> Any:
-    """A TensorProto as an array; texts are an array of bytes objects.
+    """A TensorProto as an array; strings become an array of bytes objects.
 
-    As in TensorFlow, the last value fills the rest of the shape, and zeros do where no value is given.
+    As in TensorFlow, the last value fills the rest of the shape, or zeros if there is no value.
 
     Raises:
-        ValueError: Type, shape and values do not fit each other, or too much is to be filled.
+        ValueError: Type, shape and values do not match, or too many values would be filled.
     """
     return _from_proto(proto, MOST_FILLED)[0]
 
@@ -72,11 +72,11 @@ def from_protos(protos: Mapping[str, Any], most: int) -> dict[str, Any]:
     """The inputs of a request as arrays; see `from_proto`.
 
     Args:
-        protos: By name.
-        most: The most bytes that they may take together beyond what is sent.
+        protos: The inputs by name.
+        most: The maximum number of bytes for all inputs together, beyond the bytes that were sent.
 
     Raises:
-        ValueError: As `from_proto`; names the input.
+        ValueError: As for `from_proto`; names the input.
     """
     found = {}
     for name in sorted(protos):
@@ -89,15 +89,15 @@ def from_protos(protos: Mapping[str, Any], most: int) -> dict[str, Any]:
 
 
 def values_in(protos: Mapping[str, Any]) -> int:
-    """How many values the shapes of a request have: sent ones, and ones that fill them up."""
+    """The number of values in a request according to its shapes, including the filled ones."""
     return sum(prod(dim.size for dim in proto.tensor_shape.dim) for proto in protos.values())
 
 
 def first_value(proto: Any) -> Any:
-    """The first value of a tensor; bytes of a text. Its shape, and the other values, are not looked at.
+    """The first value of a tensor; bytes for a string. The shape and the other values are ignored.
 
     Raises:
-        ValueError: It has none, or its type cannot be sent.
+        ValueError: The tensor has no value, or a type that cannot be sent.
     """
     kind, field = _kind(proto)
     size = np.dtype(kind).itemsize
@@ -111,7 +111,7 @@ def first_value(proto: Any) -> Any:
 
 
 def _from_proto(proto: Any, most: int) -> tuple[Any, int]:
-    """The array, and how many of its bytes were not sent."""
+    """The array, and the number of bytes that were filled in."""
     kind, field = _kind(proto)
     if proto.tensor_shape.unknown_rank:
         raise ValueError("its shape has no rank")
@@ -134,9 +134,9 @@ def to_proto(array: np.ndarray, dtype: int, *, packed: bool = False) -> Any:
     """An array as a TensorProto.
 
     Args:
-        array: Its values; texts are bytes objects.
+        array: The values; strings are bytes objects.
         dtype: The TensorFlow type.
-        packed: Whether numbers are sent as bytes, which is quicker, or in the typed field, as TF Serving answers.
+        packed: Whether to send numbers as bytes, which is faster, or in the typed field, as TF Serving does.
     """
     proto = tensor_pb2.TensorProto(dtype=dtype)
     for size in array.shape:
@@ -153,9 +153,9 @@ def to_proto(array: np.ndarray, dtype: int, *, packed: bool = False) -> Any:
 
 def _packed(proto: Any, kind: Any) -> Any:
     if kind is np.object_:
-        raise ValueError("texts belong into string_val")
+        raise ValueError("strings must be in string_val")
     if len(proto.tensor_content) % np.dtype(kind).itemsize:
-        raise ValueError(f"its tensor_content of {len(proto.tensor_content)} bytes is no whole number of values")
+        raise ValueError(f"its tensor_content of {len(proto.tensor_content)} bytes is not a whole number of values")
     return np.frombuffer(proto.tensor_content, kind)
 
 
@@ -165,19 +165,19 @@ def _unpacked(values: Any, kind: Any, field: str) -> Any:
     except OverflowError as error:
         raise ValueError(f"a value is too large for {np.dtype(kind).name}") from error
     if field in _STORED and stored.nbytes % np.dtype(kind).itemsize:
-        raise ValueError("a complex number lacks its imaginary part")
+        raise ValueError("a complex number has no imaginary part")
     return stored.view(kind) if field in _STORED else stored
 
 
 def _filled(values: np.ndarray, shape: list[int], most: int) -> tuple[Any, int]:
     size = prod(shape)
     if len(values) > size:
-        raise ValueError(f"it has {len(values)} values, its shape {_shown(shape)} takes {size}")
+        raise ValueError(f"it has {len(values)} values, but its shape {_shown(shape)} holds {size}")
     last = values[-1] if len(values) else b"" if values.dtype == object else 0
     each = _STRING_BYTES + len(last) if isinstance(last, bytes) else values.itemsize
-    # Also where a size is 0: a sum over that dimension has the others.
+    # A size of 0 does not make a shape safe: a sum over that dimension has the size of the others.
     if (prod(size or 1 for size in shape) - len(values)) * each > most:
-        raise ValueError(f"its shape {_shown(shape)} takes more than {most >> 20} MiB beyond the values that are sent")
+        raise ValueError(f"its shape {_shown(shape)} needs more than {most >> 20} MiB beyond the values that were sent")
     if len(values) == size:
         return values.reshape(shape), 0
     filled = np.full(size, last, values.dtype)

@@ -1,8 +1,9 @@
-"""Whether a record is a tf.Example, and nothing besides: protobuf passes over what it does not know.
+"""A strict check that a record is a tf.Example: protobuf silently ignores unknown fields.
 
-A tf.SequenceExample parses as a tf.Example without its feature lists, and many another record as one with fewer
-features, or none. Here a record is refused of which reading would lose something. The messages are declared anew:
-TensorFlow's own take its whole import. Source: tensorflow/core/example, `example.proto` and `feature.proto`.
+A tf.SequenceExample parses as a tf.Example without its feature lists, and many other records parse as one with fewer
+features, or none. This check refuses every record that would lose data when read. The messages are declared again here,
+because TensorFlow's own need the whole of TensorFlow. Source: tensorflow/core/example, `example.proto` and
+`feature.proto`.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from google.protobuf.message import DecodeError, Message
 _Field = descriptor_pb2.FieldDescriptorProto
 _LISTS = {"bytes_list": _Field.TYPE_BYTES, "float_list": _Field.TYPE_FLOAT, "int64_list": _Field.TYPE_INT64}
 _SHORTEST = 3
-"""Bytes: a shorter record has no feature."""
+"""In bytes: a shorter record has no features."""
 
 
 def first_fault(records: Iterable[bytes], *, merged: bool = False) -> tuple[int, str] | None:
-    """The index of the first record that is no tf.Example, and what is wrong with it; None where all are.
+    """The index of the first record that is not a tf.Example, and what is wrong with it; None if all are.
 
     Args:
         records: Serialized messages.
-        merged: Whether one may be several tf.Examples in a row, of which the later value of a feature holds, or none.
+        merged: Whether a record may be empty, or several concatenated tf.Examples; the last value of a feature wins.
     """
     strict = _message(strict=True)
     for index, record in enumerate(records):
@@ -35,7 +36,7 @@ def first_fault(records: Iterable[bytes], *, merged: bool = False) -> tuple[int,
 
 
 def kinds(record: bytes) -> dict[str, str]:
-    """The type of each feature of a tf.Example that has values, by name: `bytes_list`, `float_list` or `int64_list`."""
+    """By name, the type of each feature that has one: `bytes_list`, `float_list` or `int64_list`."""
     features = _message(strict=True).FromString(record).features.feature
     return {name: kind for name in sorted(features) if (kind := features[name].WhichOneof("kind"))}
 
@@ -44,12 +45,12 @@ def _fault(record: bytes, *, merged: bool) -> str:
     try:
         example = _message(strict=False).FromString(record)
     except DecodeError:
-        return "is no tf.Example"
+        return "is not a tf.Example"
     return next(_faults(example, merged=merged), "")
 
 
 def _is_plain(record: bytes, strict: type[Any]) -> bool:
-    """Whether a record is a tf.Example as protobuf itself writes it; what was dropped in parsing makes it shorter."""
+    """Whether a record is a tf.Example as protobuf writes it: it would be shorter if parsing had dropped anything."""
     try:
         example = strict.FromString(record)
     except DecodeError:
@@ -66,7 +67,7 @@ def _faults(example: Any, *, merged: bool) -> Iterator[str]:
     if merged:
         return
     if len(example.features) > 1:
-        yield f"holds {len(example.features)} tf.Examples in a row, which would become one"
+        yield f"holds {len(example.features)} concatenated tf.Examples, which would become one"
     entries = [entry for features in example.features for entry in features.feature]
     if not entries:
         yield "has no features"
@@ -78,7 +79,7 @@ def _faults(example: Any, *, merged: bool) -> Iterator[str]:
 def _unknown_in(message: Message, where: str) -> Iterator[str]:
     """Fields that a tf.Example does not have, at any depth."""
     for unknown in _unknown(message):
-        yield f"is no tf.Example: {where} has a field {unknown.field_number}"
+        yield f"is not a tf.Example: {where} has a field {unknown.field_number}"
     for field, value in message.ListFields():
         if field.message_type:
             for inner in value if field.is_repeated else [value]:
@@ -92,7 +93,7 @@ def _unknown(message: Message) -> list[Any]:
 
 @functools.cache
 def _message(*, strict: bool) -> type[Any]:
-    """The class of tf.Example; one that is not strict keeps what protobuf's own rules drop for what comes after it."""
+    """The class of tf.Example. The lenient variant keeps values that protobuf drops when a later one replaces them."""
     file = descriptor_pb2.FileDescriptorProto(name="taxiway/example.proto", package="taxiway", syntax="proto3")
     for name, kind in _LISTS.items():
         _add_field(file.message_type.add(name=name), "value", 1, kind, repeated=True)

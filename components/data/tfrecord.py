@@ -1,6 +1,6 @@
-"""TFRecord files without TensorFlow: importing it takes longer than reading most files.
+"""TFRecord files without TensorFlow, whose import takes longer than reading most files.
 
-Format (tensorflow/core/lib/io/record_writer.h): a little-endian uint64 length, the masked CRC-32C of those 8 bytes,
+The format (tensorflow/core/lib/io/record_writer.h): a little-endian uint64 length, the masked CRC-32C of these 8 bytes,
 the data, and the data's masked CRC-32C.
 """
 
@@ -24,10 +24,10 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 def read_records(path: Path) -> Iterator[bytes]:
-    """The records of a TFRecord file, gzip or plain.
+    """The records of a TFRecord file, gzipped or plain.
 
     Raises:
-        DataError: The file is cut short or a checksum is wrong; names the record's number.
+        DataError: The file is truncated, or a checksum is wrong; gives the record's number.
     """
     with _opened(path) as file:
         number = 0

@@ -21,7 +21,8 @@ from components.user_code.eval_configs import near
 
 _BATCH_ROWS = 1 << 13
 """Large enough that the cost of a call of the model does not matter, small enough to keep serialized in memory."""
-
+_MOST_REASONS = 3
+"""As many as a line of a run's summary has."""
 
 _COMPARE = (
     "see the log above for the worker's traceback; compare label_key and prediction_key in eval_config with the "
@@ -38,6 +39,7 @@ class Evaluation:
 
     def __init__(
         self,
+        *,
         eval_config: Mapping[str, Any],
         candidate: Artifact,
         baseline: Artifact | None,
@@ -171,6 +173,14 @@ def _require_columns(wanted: set[str], seen: set[str]) -> None:
             f"eval_config.slicing_specs: there is no column {missing[0]!r} to slice by",
             fix=near(missing[0], seen, "the columns there are:"),
         )
+
+
+def verdict_text(against: Sequence[str]) -> str:
+    """A verdict in one line, with its first reasons."""
+    if not against:
+        return "blessed"
+    more = [f"and {len(against) - _MOST_REASONS} more in the log"] if len(against) > _MOST_REASONS else []
+    return f"not blessed: {'; '.join([*against[:_MOST_REASONS], *more])}"
 
 
 def objections(evaluation: Evaluation, folder: Path) -> list[str]:

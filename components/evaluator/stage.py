@@ -9,6 +9,7 @@ from components.contract.artifacts import (
     CustomOps,
     EvalSettings,
     Examples,
+    ExamplesSplits,
     Input,
     Model,
     ModelBlessing,
@@ -35,7 +36,7 @@ def evaluator(
     eval_config: EvalSettings,
     baseline_model: Input[Model] | None = None,
     schema: Input[Schema] | None = None,
-    splits: list = ["eval"],
+    splits: ExamplesSplits = ["eval"],
     on_baseline_failure: str = "ignore",
     engine: str = "direct",
     beam_pipeline_args: list = [],
@@ -64,14 +65,22 @@ def evaluator(
     """
     from components.data.beam_engine import uses_beam
     from components.evaluator import comparison
-    from components.evaluator.evaluation import Evaluation, objections
+    from components.evaluator.evaluation import Evaluation, objections, verdict_text
     from components.evaluator.results import overall
 
     on_beam = uses_beam(engine, beam_pipeline_args)
     comparison.require_known(on_baseline_failure)
 
     def prepare(baseline: Artifact | None) -> Evaluation:
-        return Evaluation(eval_config, model, baseline, examples, splits, schema, custom_ops)
+        return Evaluation(
+            eval_config=eval_config,
+            candidate=model,
+            baseline=baseline,
+            examples=examples,
+            splits=splits,
+            schema=schema,
+            custom_ops=custom_ops,
+        )
 
     with whole_folder(evaluation.path) as results, whole_folder(blessing.path) as verdict:
         work, failure = comparison.evaluate(
@@ -81,6 +90,7 @@ def evaluator(
         (verdict / ("NOT_BLESSED" if against else "BLESSED")).touch()
         evaluation.metadata.update(overall(results))
     blessing.metadata.update(blessed=int(not against), current_model=model.uri)
+    blessing.summarize("blessing", verdict_text(against))
     if against:
         blessing.metadata["not_blessed"] = "\n".join(against)
     if work.baseline:

@@ -1,1 +1,1 @@
-"""Raw files become Examples."""
+"""Converts raw files to Examples."""

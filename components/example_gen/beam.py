@@ -1,4 +1,4 @@
-"""ExampleGen on Beam: files are read, split and written by the workers, by the same rules as in one process."""
+"""ExampleGen on Beam: workers read, split and write the files, by the same rules as in one process."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ _COUNTS = "rows by split"
 
 def open_source(
     files: Sequence[Path],
+    *,
     format_name: str,
     column_types: Mapping[str, str],
     delimiter: str,
     beam_pipeline_args: Sequence[str],
     beside: Path,
 ) -> Source:
-    """Settles columns and types as `sources.open_source` does, a file a worker.
+    """Determines columns and types like `sources.open_source`, with the files distributed over the workers.
 
     Raises:
-        UserError, DataError: As `sources.open_source`, by the first file that is wrong.
+        UserError, DataError: As for `sources.open_source`; from the first file with an error.
     """
     if format_name not in ("csv", "tfrecord"):
-        # The footers of Parquet files tell all, and a wrong name is refused.
+        # Parquet footers contain the types, and an unknown format is refused.
         return sources.open_source(files, format_name, column_types, delimiter)
     found = dict(
         beam_examples.collect(
@@ -46,7 +47,7 @@ def open_source(
                 | "Settle" >> beam.Map(_settled, format_name, column_types, delimiter)
             ),
             beam_pipeline_args,
-            "example_gen: settling the types",
+            "example_gen: determining the types",
             beside,
         )
     )
@@ -59,7 +60,7 @@ def open_source(
 def write_splits(
     examples: Examples, source: Source, splits: Splits, payload_format: str, *, beam_pipeline_args: Sequence[str]
 ) -> dict[str, int]:
-    """Writes every split; returns the number of rows by split, rows in no split under the empty name."""
+    """Writes every split; returns the number of rows per split, with rows in no split under the empty name."""
 
     def build(begin: beam.Pipeline) -> beam.PCollection:
         assigned = (
@@ -78,7 +79,7 @@ def write_splits(
 
 
 def _settled(file: Path, format_name: str, column_types: Mapping[str, str], delimiter: str) -> tuple[Path, Any]:
-    """The types of a file, or the error that it raises: an exception would come through as a text of Beam's."""
+    """The types of a file, or the error; if it were raised, Beam would turn it into a string."""
     try:
         source: Any = sources.open_source([file], format_name, column_types, delimiter)
     except TaxiwayError as error:

@@ -1,4 +1,4 @@
-"""Where a CSV file is wrong: a slow, exact reading, done once a fast one has failed."""
+"""Finds what is wrong with a CSV file: a slow and exact parser, used only after the fast one has failed."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from components.contract.errors import DataError
 from components.data import column_names
 
 RECORD_BYTES = 4 << 20
-"""The longest record that is read."""
+"""The maximum length of a record."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _DELIMITERS = ",;\t|"
-"""What files are separated by that are called CSV."""
+"""The common delimiters of CSV files."""
 
 
 def is_gzip(path: Path) -> bool:
-    """Whether the content is gzip, whatever the name."""
+    """Whether the content is gzipped, regardless of the file's name."""
     with path.open("rb") as file:
         return file.read(2) == _GZIP_MAGIC
 
 
 def header(path: Path, delimiter: str) -> dict[str, str]:
-    """The names of a file's columns, in order; with each, how the file writes it.
+    """The names of a file's columns in order, mapped to the names as the file writes them.
 
-    As in TFX, the spaces at the ends of the line are no part of a name.
+    As in TFX, spaces at the two ends of the line are stripped.
 
     Raises:
-        DataError: There is no header, it is not UTF-8, or a name is missing or there twice.
+        DataError: There is no header, it is not UTF-8, or a name is empty or duplicate.
     """
     try:
         line, written = next(_records(path, delimiter), (0, []))
@@ -50,14 +50,14 @@ def header(path: Path, delimiter: str) -> dict[str, str]:
 
 
 def other_delimiter(names: Sequence[str], delimiter: str) -> str:
-    """What seems to separate a header's columns in place of a delimiter; empty where nothing does."""
+    """The character that seems to separate a header's columns instead of the delimiter; empty if there is none."""
     line = delimiter.join(names)
     found = max(_DELIMITERS.replace(delimiter, ""), key=line.count)
     return found if line.count(found) >= len(names) else ""
 
 
 def explain(path: Path, names: Sequence[str], delimiter: str, error: Exception | None = None) -> DataError | None:
-    """What is wrong with a file's rows, and on which line; None where nothing is found and there was no error."""
+    """What is wrong with a file's rows, and on which line; None if there was no error and none is found."""
     line = 1
     try:
         records = _records(path, delimiter)
@@ -71,18 +71,18 @@ def explain(path: Path, names: Sequence[str], delimiter: str, error: Exception |
         return DataError(f"{path} is damaged after line {line}: {found}", fix="write the file again")
     if line == 1:
         return DataError(f"{path} has a header and no rows", fix="remove it, or write the file again")
-    return DataError(f"{path}: {error}", fix=f"see that no record has over {RECORD_BYTES:,} bytes") if error else None
+    return DataError(f"{path}: {error}", fix=f"keep every record below {RECORD_BYTES:,} bytes") if error else None
 
 
 def line_of(path: Path, position: int, cell: str, delimiter: str) -> int:
-    """The line of the first row with this cell in a column; 0 where there is none."""
+    """The line of the first row with this cell in a column; 0 if there is none."""
     records = _records(path, delimiter)
     next(records)
     return next((line for line, cells in records if cells[position] == cell), 0)
 
 
 def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """The records that are not blank, each with its first line's number; what is not UTF-8 comes as surrogates."""
+    """The non-blank records, each with the number of its first line; bytes that are not UTF-8 become surrogates."""
     csv.field_size_limit(max(RECORD_BYTES, csv.field_size_limit()))
     with _opened(path) as raw, io.TextIOWrapper(raw, "utf-8-sig", errors="surrogateescape", newline="") as text:
         reader = csv.reader(text, delimiter=delimiter, strict=True)
@@ -95,7 +95,7 @@ def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         except csv.Error as error:
             raise DataError(
                 f"{path}, line {before + 1}: {error}",
-                fix=f"close every quote, double a quote in quotes; a record may have {RECORD_BYTES:,} bytes",
+                fix=f"close every quote, and double quotes inside quotes; a record may have {RECORD_BYTES:,} bytes",
             ) from error
 
 
@@ -108,15 +108,15 @@ def _name_fault(name: str, names: list[str]) -> str:
         return "has no name"
     if not _is_utf8(name):
         return f"is not UTF-8: {_as_bytes(name)!r}"
-    return f"is there twice: {name!r}" if names.count(name) > 1 else ""
+    return f"has a duplicate name: {name!r}" if names.count(name) > 1 else ""
 
 
 def _row_fault(cells: Sequence[str], names: Sequence[str], delimiter: str) -> tuple[str, str] | None:
     if len(cells) != len(names):
-        said = f": {len(cells)} cells, and {len(names)} columns"
+        said = f": {len(cells)} cells for {len(names)} columns"
         if other := other_delimiter(names, delimiter):
             return said, f"set delimiter={other!r} if that separates the columns"
-        return said, f"fix the line; a cell with {delimiter!r} in it needs quotes"
+        return said, f"fix the line; a cell that contains {delimiter!r} needs quotes"
     for name, cell in zip(names, cells, strict=True):
         if not _is_utf8(cell):
             return f", column {name!r}: not UTF-8: {_as_bytes(cell)!r}", "save the file as UTF-8"

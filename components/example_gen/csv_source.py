@@ -1,4 +1,4 @@
-"""CSV files as Arrow: one pass settles the types over all rows, a second reads the values."""
+"""CSV files as Arrow: a first pass over all rows determines the types, a second one reads the values."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from components.example_gen.source import require_same_columns
 
 
 class CsvSource:
-    """CSV files with a header each, plain or gzip; an empty cell, quoted or not, is a missing value.
+    """CSV files with headers, plain or gzipped; an empty cell, quoted or not, is a missing value.
 
     Args:
-        files: They have the same columns, in any order.
-        declared: Types by column name, `int`, `float` or `bytes`; the others are settled as TFX does.
-        delimiter: What separates the cells of a line.
-        settled: The types of each file, where they have been settled elsewhere, as `settled_types` of sources of
-            one file; then the rows are not looked through again.
+        files: The files; all must have the same columns, in any order.
+        declared: Types by column name, `int`, `float` or `bytes`; other types are determined as in TFX.
+        delimiter: The character between the cells of a line.
+        settled: The types of each file, if they are already known: the `settled_types` of a source for that file
+            alone. Then the rows are not scanned again.
 
     Raises:
-        DataError: Names file, line and column of what is wrong.
-        UserError: A declared type or its column does not exist, or the delimiter is none.
+        DataError: The data are wrong; names file, line and column.
+        UserError: A declared type or its column does not exist, or the delimiter is invalid.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class CsvSource:
 
     @property
     def notes(self) -> list[str]:
-        """What is likely to be otherwise than it was meant."""
+        """What is probably not intended."""
         first = next(iter(self._headers))
         other = csv_faults.other_delimiter(self._names, self._delimiter)
         if len(self._names) == 1 and other:
@@ -95,8 +95,8 @@ class CsvSource:
             position = list(self._headers[turn.file]).index(name)
             line = csv_faults.line_of(turn.file, position, turn.cell, self._delimiter)
             raise DataError(
-                f"{turn.file}, line {line}, column {name!r}: {turn.cell!r} is no {self._declared[name]}",
-                fix=f"fix the cell, or leave {name!r} out of column_types",
+                f"{turn.file}, line {line}, column {name!r}: {turn.cell!r} is not of the type {self._declared[name]}",
+                fix=f"fix the cell, or remove {name!r} from column_types",
             )
 
     def _stream(self, file: Path, types: Mapping[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
@@ -109,14 +109,14 @@ class CsvSource:
                 yield batch.rename_columns(list(names))
         except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
             raise csv_faults.explain(file, list(names), self._delimiter, error) from error  # type: ignore[misc]
-        # Arrow takes a quote that is never closed for a cell that ends with the file.
+        # Arrow accepts a quote that is never closed, as a cell that ends with the file.
         if (rows == 0 or raw.quotes % 2) and (fault := csv_faults.explain(file, list(names), self._delimiter)):
             raise fault
 
 
 def _turn_note(name: str, turn: Turn) -> str:
     return (
-        f"{turn.file}: column {name!r} is bytes because of {turn.cell!r} in row {turn.row}, and holds numbers before; "
+        f"{turn.file}: column {name!r} has numbers until {turn.cell!r} in row {turn.row} makes it bytes; "
         f"column_types={{{name!r}: 'float'}} would make that an error"
     )
 
@@ -147,14 +147,14 @@ def _open(raw: _CountingQuotes, types: Mapping[str, pa.DataType], delimiter: str
 
 def _require_delimiter(delimiter: str) -> None:
     if len(delimiter) != 1 or delimiter in '"\r\n' or not delimiter.isascii():
-        raise UserError(f"delimiter is {delimiter!r}", fix=r'give one character of ASCII, such as ";" or a tab, "\t"')
+        raise UserError(f"delimiter is {delimiter!r}", fix=r'use one ASCII character, such as ";" or a tab, "\t"')
 
 
 def _require_known(declared: Mapping[str, str], names: list[str]) -> None:
     for name, kind in declared.items():
         if name not in names:
-            raise UserError(f"column_types names {name!r}", fix=f"the columns are {', '.join(names)}")
+            raise UserError(f"column_types has no such column: {name!r}", fix=f"the columns are {', '.join(names)}")
         if kind not in csv_types.NAMES:
             raise UserError(
-                f"column_types gives {name!r} the type {kind!r}", fix=f"take one of {', '.join(csv_types.NAMES)}"
+                f"column_types gives {name!r} the type {kind!r}", fix=f"use one of {', '.join(csv_types.NAMES)}"
             )

@@ -1,9 +1,9 @@
-"""The types of CSV columns, settled over all rows by the rule of TFX's CsvExampleGen.
+"""The types of CSV columns, determined over all rows by the rules of TFX's CsvExampleGen.
 
-An int64 column holds only whole numbers in range, a float column numbers, a bytes column anything else; whole numbers
-beyond int64 make bytes. The rule is what Python's `int` and `float` accept (tfx_bsl, `coders/csv_decoder.py`), so
-"+5", " 5", "007" and "1_000" are integers and "1e5" and "nan" are floats. Arrow's own parsers decide most columns at
-once; the few values that they refuse, or would take otherwise, go through Python, each distinct one once a batch.
+An int64 column has only integers in range, a float column only numbers, and a bytes column anything else; integers
+beyond int64 make a column bytes. A number is what Python's `int` and `float` accept (tfx_bsl, `coders/csv_decoder.py`):
+"+5", " 5", "007" and "1_000" are integers, "1e5" and "nan" are floats. Arrow's parsers decide most columns quickly. The
+few values that they refuse or would parse differently go through Python, each distinct one once per batch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _INT64 = range(-(2**63), 2**63)
 
 
 class Level(IntEnum):
-    """A column's type, each able to hold the ones before it."""
+    """A column's type; each type can hold the values of the ones before it."""
 
     EMPTY = 0
     INT = 1
@@ -45,10 +45,10 @@ _SETTLED_TYPES = {
 
 
 def level_of(cell: str) -> Level:
-    """The type that one cell asks for."""
+    """The type that a cell needs."""
     if not cell:
         return Level.EMPTY
-    # TFX asks the cell's bytes: digits of other scripts, which `int` reads in a str, are text.
+    # TFX parses the cell's bytes, so that digits of other scripts are text, although `int` accepts them in a str.
     data = cell.encode()
     try:
         return Level.INT if int(data) in _INT64 else Level.BYTES
@@ -62,13 +62,13 @@ def level_of(cell: str) -> Level:
 
 @dataclass(frozen=True)
 class Turn:
-    """The cell that made a column text.
+    """The cell that turned a column into text.
 
     Attributes:
-        file: The file that it is in.
-        row: The row's number, from 1.
-        cell: What it holds.
-        follows_numbers: Whether there were numbers before, and nothing but numbers.
+        file: The file with the cell.
+        row: The number of its row, starting at 1.
+        cell: Its content.
+        follows_numbers: Whether all cells before it, at least one, were numbers.
     """
 
     file: Path
@@ -78,13 +78,12 @@ class Turn:
 
 
 class ColumnType:
-    """One column's type as its cells come in.
+    """The type of one column, updated with each batch of cells.
 
     Attributes:
         level: The type so far.
-        turned: The first cell that does not fit the declared type or, with none declared, is no number; until `place`
-            is called.
-        turn: The same, with its place.
+        turned: The first cell that does not fit the declared type or, without one, is not a number; reset by `place`.
+        turn: The same cell with its location.
     """
 
     def __init__(self, declared: Level | None = None) -> None:
@@ -93,7 +92,7 @@ class ColumnType:
         self.turn: Turn | None = None
         self._follows_numbers = False
         self._limit = declared or Level.FLOAT
-        self._foreign = False  # Arrow reads some of its numbers otherwise than Python, or not at all
+        self._foreign = False  # whether Arrow parses some of the numbers differently from Python, or not at all
 
     @property
     def settled(self) -> pa.DataType:
@@ -102,8 +101,8 @@ class ColumnType:
 
     @property
     def parsed(self) -> pa.DataType:
-        """The type for Arrow's CSV reader; `finish` makes values of it."""
-        # A float32 comes by way of float64, as in TFX: parsed at once it may round another way.
+        """The type for Arrow's CSV reader, which `finish` converts to the final one."""
+        # A float32 is parsed as float64 first, as in TFX; parsing it directly may round differently.
         return pa.string() if self._foreign and self.level < Level.BYTES else _ARROW_TYPES[self.level]
 
     def add(self, cells: pa.StringArray) -> None:
@@ -116,20 +115,20 @@ class ColumnType:
             self._add_each(cells)
 
     def place(self, file: Path, row: int) -> Turn:
-        """Takes down where the cell stands that turned the column."""
+        """Records the location of the cell that turned the column."""
         assert self.turned is not None
         self.turn, self.turned = Turn(file, row, self.turned, self._follows_numbers), None
         return self.turn
 
     def join(self, other: ColumnType) -> None:
-        """Takes into account what another one has settled over later rows of the same column."""
+        """Takes into account the type that was determined from later rows of the same column."""
         if other.turn and self.level < Level.BYTES:
             self.turn = replace(other.turn, follows_numbers=other.turn.follows_numbers or bool(self.level))
         self.level = max(self.level, other.level)
         self._foreign |= other._foreign
 
     def finish(self, column: pa.Array) -> pa.Array:
-        """Makes a parsed column one of int64, float32 or large_binary values."""
+        """Converts a parsed column to int64, float32 or large_binary."""
         if pa.types.is_string(column.type):
             convert = int if self.level is Level.INT else float
             column = _map_distinct(column, convert, _ARROW_TYPES[self.level])
@@ -147,7 +146,7 @@ class ColumnType:
 
 
 def _parse(cells: pa.StringArray, kind: pa.DataType) -> pa.Array | None:
-    # Arrow takes "0x1F" for an integer and "nan(1)" for a float; Python does not.
+    # Arrow accepts "0x1F" as an integer and "nan(1)" as a float; Python does not.
     text = cells.buffers()[2].to_pybytes()
     if any(mark in text for mark in (b"x", b"X", b"(")):
         return None
@@ -159,7 +158,7 @@ def _parse(cells: pa.StringArray, kind: pa.DataType) -> pa.Array | None:
 
 def _are_floats(cells: pa.StringArray) -> bool:
     values = _parse(cells, pa.float64())
-    # A larger one may be written as an integer beyond int64.
+    # A larger value may have been written as an integer beyond int64.
     return values is not None and (pc.max(pc.abs(values)).as_py() or 0) < 2**63
 
 

@@ -1,4 +1,4 @@
-"""The rows of a source, split and written as an Examples artifact that appears whole or not at all."""
+"""Splits the rows of a source and writes them as an Examples artifact, which appears atomically."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ WriteSplits = Callable[[Examples, Source, Splits, str], dict[str, int]]
 def write_examples(
     examples: Examples, source: Source, splits: Splits, payload_format: str, write: WriteSplits
 ) -> dict[str, int]:
-    """Writes every split, and returns its number of rows by name; rows in no split under the empty name.
+    """Writes every split; returns the number of rows by split name, with rows in no split under the empty name.
 
     Args:
         examples: The artifact.
         source: The rows.
-        splits: Which split each row goes to.
-        payload_format: How rows are written.
-        write: `write_splits`, or its like on Beam.
+        splits: Assigns the rows to splits.
+        payload_format: `parquet` or `tf_example`.
+        write: `write_splits`, or its counterpart on Beam.
 
     Raises:
         DataError: A split has no rows, or the data are damaged.
-        ServiceError: The machine cannot write, as on a full disk.
+        ServiceError: The machine cannot write, for instance because the disk is full.
     """
     with _writing(examples.path), whole_folder(examples.path) as folder:
         counts = write(Examples(folder), source, splits, payload_format)
@@ -41,13 +41,13 @@ def write_examples(
             if counts[name] == 0:
                 raise DataError(
                     f"the split {name!r} has no rows ({sum(counts.values()):,} were read)",
-                    fix="change the splits' shares or bounds, or bring more data",
+                    fix="change the splits' shares or bounds, or provide more data",
                 )
     return counts
 
 
 def write_splits(examples: Examples, source: Source, splits: Splits, payload_format: str) -> dict[str, int]:
-    """Streams the rows through this process into a writer a split; returns the number of rows by split."""
+    """Streams the rows through this process, with one writer per split; returns the number of rows by split."""
     outside = 0
     with ExitStack() as stack:
         writers = {name: stack.enter_context(SplitWriter(examples, name, payload_format)) for name in splits.names}
@@ -61,7 +61,7 @@ def write_splits(examples: Examples, source: Source, splits: Splits, payload_for
 
 
 def part(batch: pa.RecordBatch, chosen: np.ndarray) -> pa.RecordBatch:
-    """The chosen rows of a batch."""
+    """The selected rows of a batch."""
     return batch if chosen.all() else batch.filter(pa.array(chosen))
 
 
@@ -71,5 +71,5 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ServiceError(
-            f"{path} cannot be written: {error.strerror or error}", fix="make room on the disk, then run again"
+            f"{path} cannot be written: {error.strerror or error}", fix="free space on the disk, and run again"
         ) from error

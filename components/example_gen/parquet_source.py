@@ -1,4 +1,4 @@
-"""Parquet files as Arrow in TFXIO's form; their footers settle the types."""
+"""Parquet files as Arrow in TFXIO's form; their footers determine the types."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ _TEXTS = (
 
 
 class ParquetSource:
-    """Parquet files of flat columns or lists; a null is a missing value.
+    """Parquet files with flat columns or lists; a null is a missing value.
 
-    Integers and booleans become int64; timestamps and dates int64 seconds since 1970, UTC, fractions dropped; floats
-    and decimals float32; texts and binaries bytes. A column of integers here and floats there is float, as in CSV.
+    Integers and booleans become int64; timestamps and dates int64 seconds since 1970 (UTC), rounded down; floats and
+    decimals float32; strings and binaries bytes. A column with integers in one file and floats in another is float, as
+    in CSV.
 
     Raises:
-        DataError: Names the file and the column that are wrong.
+        DataError: The data are wrong; names the file and column.
     """
 
     notes: list[str] = []
@@ -74,8 +75,8 @@ def _settled(file: Path, field: pa.Field, before: pa.DataType) -> pa.DataType:
     kind = _target(field.type)
     if kind is None:
         raise DataError(
-            f"{file}, column {field.name!r}: {field.type} is no type of a tf.Example's feature",
-            fix="write it as integers, floats, texts, or lists of them",
+            f"{file}, column {field.name!r}: a tf.Example cannot hold {field.type}",
+            fix="write it as integers, floats, strings, or lists of these",
         )
     if pa.types.is_null(before) or kind == before:
         return kind
@@ -84,8 +85,8 @@ def _settled(file: Path, field: pa.Field, before: pa.DataType) -> pa.DataType:
     if pa.large_list(pa.large_binary()) not in (kind, before):
         return pa.large_list(pa.float32())
     raise DataError(
-        f"{file}, column {field.name!r}: {field.type}, and {before.value_type} in the files before",
-        fix="write the column with one type in all files",
+        f"{file}, column {field.name!r}: {field.type}, but {before.value_type} in earlier files",
+        fix="write the column with the same type in all files",
     )
 
 
@@ -106,17 +107,17 @@ def _converted(file: Path, name: str, column: pa.Array, kind: pa.DataType) -> pa
         return pa.nulls(len(column))
     try:
         column = examples.as_lists(_plain(column))
-        # Integers beyond 2**24 are rounded to float32, as floats are.
+        # As floats, integers beyond 2**24 are rounded to float32.
         column = column.cast(kind, safe=False)
     except pa.ArrowInvalid as error:
-        raise DataError(f"{file}, column {name!r}: {error}", fix="write values that the type holds") from error
+        raise DataError(f"{file}, column {name!r}: {error}", fix="write values that the type can hold") from error
     if column.flatten().null_count:
-        raise DataError(f"{file}, column {name!r}: a list with a null in it", fix="leave the null out of the list")
+        raise DataError(f"{file}, column {name!r}: a list contains a null", fix="remove the null from the list")
     return column
 
 
 def _plain(column: pa.Array) -> pa.Array:
-    """Types that Arrow does not cast to a feature's type at once, made into some that it does."""
+    """Converts types that Arrow cannot cast to a feature's type directly to types that it can."""
     kind = column.type
     if any(is_list(kind) for is_list in _LISTS):
         lists = column.cast(pa.large_list(kind.value_type))

@@ -1,4 +1,4 @@
-"""What example_gen reads: files of one format, whose columns and types are settled over all their rows."""
+"""What example_gen reads: files of one format, whose columns and types are determined over all their rows."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from components.contract.errors import DataError
 
 
 class Source(Protocol):
-    """Files that were looked through once."""
+    """Files that were scanned once."""
 
     @property
     def notes(self) -> list[str]:
-        """What is likely to be otherwise than it was meant, and is no error."""
+        """What is probably not intended, but is not an error."""
         ...
 
     @property
@@ -34,15 +34,15 @@ class Source(Protocol):
 
 
 def require_same_columns(file: Path, names: Sequence[str], first: Path, wanted: Sequence[str]) -> None:
-    """Refuses a file whose columns are not those of the first; their order does not matter.
+    """Refuses a file whose columns differ from those of the first file; their order does not matter.
 
     Raises:
-        DataError: Names the columns.
+        DataError: The columns differ; names them.
     """
     lacking, extra = sorted(set(wanted) - set(names)), sorted(set(names) - set(wanted))
     if lacking or extra:
         faults = [f"lacks {', '.join(map(repr, lacking))}"] * bool(lacking)
-        faults += [f"has {', '.join(map(repr, extra))} besides"] * bool(extra)
+        faults += [f"adds {', '.join(map(repr, extra))}"] * bool(extra)
         raise DataError(
             f"{file} {' and '.join(faults)}, compared with the columns of {first}",
             fix="give every file the same columns; a column may be empty",

@@ -1,4 +1,4 @@
-"""Which reader a file needs."""
+"""Chooses the reader for a file."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from components.example_gen.source import Source
 from components.example_gen.tfrecord_source import TfrecordSource
 
 FORMATS = {"csv": r"\.csv(\.gz)?$", "parquet": r"\.(parquet|pq)$", "tfrecord": r"tf_?records?\b"}
-"""The formats, and what a file's name has to hold for it."""
+"""The formats, with the pattern of their file names."""
 
 _UNREAD = {
     "Avro": (r"\.avro$", "fastavro reads it"),
-    "JSON": (r"\.(json|jsonl|ndjson)(\.gz)?$", "pyarrow.json reads a line a row"),
+    "JSON": (r"\.(json|jsonl|ndjson)(\.gz)?$", "pyarrow.json reads one row per line"),
     "ORC": (r"\.orc$", "pyarrow.orc reads it"),
     "Arrow": (r"\.(arrow|feather|ipc)$", "pyarrow.feather reads it"),
     "Excel": (r"\.xlsx?$", "or save it as CSV"),
 }
-"""Formats that are known and not read, what a file's name has for it, and what helps to convert it."""
+"""Known formats that are not supported, with the pattern of their file names, and a hint how to convert them."""
 
 _AVRO_MAGIC = b"Obj\x01"
 
 
 def input_format(files: Sequence[Path]) -> str:
-    """The format of files, by their names.
+    """The format of files, from their names.
 
     Raises:
-        DataError: A name tells no format, or there are two.
+        DataError: A name does not show the format, or the formats differ.
     """
     formats = {file: _format(file) for file in files}
     first = formats[files[0]]
     for file, found in formats.items():
         if found != first:
-            raise DataError(f"{files[0]} is {first} and {file} is {found}", fix="give input_path files of one format")
+            raise DataError(f"{files[0]} is {first}, but {file} is {found}", fix="use files of one format")
     return first
 
 
@@ -47,9 +47,9 @@ def _format(file: Path) -> str:
         if re.search(pattern, file.name, re.IGNORECASE):
             return name
     if re.search(r"\.(tsv|tab)(\.gz)?$", file.name, re.IGNORECASE):
-        raise DataError(f"the name of {file} tells no format", fix=r'set input_format="csv" and delimiter="\t"')
+        raise DataError(f"the name of {file} shows no known format", fix=r'set input_format="csv" and delimiter="\t"')
     _refuse_unread(file)
-    raise DataError(f"the name of {file} tells no format", fix=f"set input_format to one of {', '.join(FORMATS)}")
+    raise DataError(f"the name of {file} shows no known format", fix=f"set input_format to {' or '.join(FORMATS)}")
 
 
 def _refuse_unread(file: Path) -> None:
@@ -58,7 +58,7 @@ def _refuse_unread(file: Path) -> None:
     for name, (pattern, help_) in _UNREAD.items():
         if re.search(pattern, file.name, re.IGNORECASE) or (name == "Avro" and is_avro):
             raise DataError(
-                f"{file} is {name}, which is not read", fix=f"convert it to Parquet ({help_}), and give that file"
+                f"{file} is {name}, which is not supported", fix=f"convert it to Parquet ({help_}), and use that file"
             )
 
 
@@ -69,28 +69,28 @@ def open_source(
     delimiter: str = ",",
     settled: Sequence[Any] | None = None,
 ) -> Source:
-    """Looks through files and settles their columns and types.
+    """Scans files and determines their columns and types.
 
     Args:
         files: Files of one format.
         format_name: One of `FORMATS`.
         column_types: Declared types of CSV columns.
-        delimiter: What separates the cells of a line of CSV.
-        settled: The types of each file, where they have been settled elsewhere (CSV and TFRecord).
+        delimiter: The character between the cells of a CSV line.
+        settled: The types of each file, if they are already known (CSV and TFRecord).
 
     Raises:
-        UserError: There is no such format, or declared types do not fit it.
-        DataError: Names file, line and column of what is wrong.
+        UserError: There is no such format, or the declared types do not fit it.
+        DataError: The data are wrong; names file, line and column.
     """
     if column_types and format_name != "csv":
-        raise UserError(f"column_types is for CSV, and the files are {format_name}", fix="leave column_types out")
+        raise UserError(f"column_types is for CSV, but the files are {format_name}", fix="remove column_types")
     if delimiter != "," and format_name != "csv":
-        raise UserError(f"delimiter is for CSV, and the files are {format_name}", fix="leave delimiter out")
+        raise UserError(f"delimiter is for CSV, but the files are {format_name}", fix="remove delimiter")
     readers: dict[str, Callable[[], Source]] = {
         "csv": lambda: CsvSource(files, column_types, delimiter, settled),
         "parquet": lambda: ParquetSource(files),
         "tfrecord": lambda: TfrecordSource(files, settled),
     }
     if format_name not in readers:
-        raise UserError(f"input_format is {format_name!r}", fix=f"take one of auto, {', '.join(readers)}")
+        raise UserError(f"input_format is {format_name!r}", fix=f"use one of auto, {', '.join(readers)}")
     return readers[format_name]()

@@ -1,4 +1,4 @@
-"""Which split each row goes to: by the hash of its values, by its file, or by one of its columns."""
+"""Assigns rows to splits: by the hash of their values, by file, or by a column."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HASHES = ("values", "tfx")
 
 
 class Splits(Protocol):
-    """A way to split rows.
+    """A rule that assigns rows to splits.
 
     Attributes:
         names: The splits, in order.
@@ -43,45 +43,46 @@ class Splits(Protocol):
 def make_splits(
     root: Path,
     files: list[Path],
+    *,
     shares: Mapping[str, float],
     split_hash: str,
     patterns: Mapping[str, str],
     column: str,
     bounds: Mapping[str, Any],
 ) -> Splits:
-    """The way to split that a stage's settings name: patterns, or a column with bounds, or else shares.
+    """The rule from a stage's settings: patterns, a column with bounds, or else shares.
 
     Raises:
-        UserError: The settings contradict each other, or name no split.
+        UserError: The settings contradict each other, or a split's name is invalid.
         DataError: A pattern matches no file.
     """
     if bool(column) != bool(bounds):
-        raise UserError("split_column and split_bounds go together", fix="set both or neither")
+        raise UserError("split_column and split_bounds must be used together", fix="set both or neither")
     if patterns and column:
-        raise UserError("split_patterns and split_column exclude each other", fix="set one of them")
+        raise UserError("split_patterns and split_column exclude each other", fix="set only one of them")
     for name in patterns or bounds or shares:
         if not re.fullmatch(r"\w[\w.-]*", name):
-            raise UserError(f"{name!r} cannot name a split", fix="take letters, digits, _, - and .")
+            raise UserError(f"{name!r} is not a valid name for a split", fix="use letters, digits, _, - and .")
     if patterns:
         return PatternSplits(root, files, patterns)
     return ColumnSplits(files, column, bounds) if column else HashSplits(files, shares, split_hash)
 
 
 class HashSplits:
-    """By the hash of a row's values: shares of all rows, and equal rows in the same split.
+    """Splits by the hash of a row's values: each split gets its share of the rows, and equal rows the same split.
 
-    The hash `values` depends on nothing but the names and values of the features that are there: not on the order of
-    columns or rows, the size of batches, the input or payload format, or the process. TFX hashes a row's serialized
-    tf.Example instead, so that the two put a row into different splits. The hash `tfx` is TFX's own, for comparing
-    with its CsvExampleGen row by row; it costs the encoding of every row.
+    The hash `values` depends only on the names and values of the features that are present, and not on the order of
+    columns or rows, the batch size, the input or payload format, or the process. TFX hashes a row's serialized
+    tf.Example instead, so it may assign a row to a different split. The hash `tfx` is TFX's, for comparisons with its
+    CsvExampleGen row by row; it has to encode every row.
     """
 
     def __init__(self, files: list[Path], shares: Mapping[str, float], split_hash: str) -> None:
         whole = [_whole_number(share) for share in shares.values()]
         if not whole or min(whole) < 1:
-            raise UserError(f"splits is {dict(shares)}", fix="give each split a whole share: {'train': 2, 'eval': 1}")
+            raise UserError(f"splits is {dict(shares)}", fix="use positive integers as shares: {'train': 2, 'eval': 1}")
         if split_hash not in _HASHES:
-            raise UserError(f"split_hash is {split_hash!r}", fix=f"take one of {', '.join(_HASHES)}")
+            raise UserError(f"split_hash is {split_hash!r}", fix=f"use one of {', '.join(_HASHES)}")
         self.names, self.files = list(shares), files
         self._ends = list(itertools.accumulate(whole))
         self._assign = self._by_tfx if split_hash == "tfx" else self._by_values
@@ -102,7 +103,7 @@ class HashSplits:
 
 
 def _whole_number(share: Any) -> int:
-    """A share; 0 where it is none. Kubeflow brings a pipeline's parameter into a map as text."""
+    """A share as an integer; 0 if it is not one. Kubeflow passes a pipeline parameter inside a map as a string."""
     try:
         number = float(share)
     except (TypeError, ValueError):
@@ -111,10 +112,10 @@ def _whole_number(share: Any) -> int:
 
 
 def row_hashes(batch: pa.RecordBatch) -> np.ndarray:
-    """A uint64 for each row of a batch in TFXIO's form; rows with equal features have equal ones.
+    """A uint64 hash for each row of a batch in TFXIO's form; rows with equal features have equal hashes.
 
-    A sum over the row's values of a hash of the feature's name, the value and its place in the list, so that a
-    missing feature and one that is not there count alike. pandas' hashes of values are the same in every process.
+    The hash sums over the row's values a hash of the feature's name, the value and its index in the list. So a null
+    and an absent column are equivalent. pandas' hashes of values are the same in every process.
     """
     hashes = np.zeros(batch.num_rows, np.uint64)
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
@@ -131,14 +132,14 @@ def row_hashes(batch: pa.RecordBatch) -> np.ndarray:
 
 
 def _places(column: pa.LargeListArray) -> tuple[np.ndarray, np.ndarray]:
-    """For each value of a column of lists its row, and its place in the row's list."""
+    """For each value in a column of lists, its row and its index in the row's list."""
     rows = pc.list_parent_indices(column).to_numpy()
     offsets = column.offsets.to_numpy()
     return rows, (np.arange(len(rows)) - (offsets[rows] - offsets[0])).astype(np.uint64)
 
 
 def _canonical(values: pa.Array) -> np.ndarray:
-    """Values as NumPy has them; floats that are equal get equal bits."""
+    """Values as a NumPy array; equal floats get equal bits."""
     array: np.ndarray = values.to_numpy(zero_copy_only=False)
     if array.dtype.kind != "f":
         return array
@@ -148,18 +149,18 @@ def _canonical(values: pa.Array) -> np.ndarray:
 
 
 def _as_tfx_records(batch: pa.RecordBatch) -> list[bytes]:
-    """The serialized tf.Examples that TFX's CsvExampleGen makes of the rows: a missing value is an empty list there."""
+    """The rows as TFX's CsvExampleGen would serialize them: a missing value is an empty list there."""
     columns = [c if pa.types.is_null(c.type) else c.fill_null(pa.scalar([], c.type)) for c in batch.columns]
     return examples.encode_tf_examples(pa.RecordBatch.from_arrays(columns, names=batch.schema.names))
 
 
 class PatternSplits:
-    """By file: each split has a glob, relative to the input path; files that none matches are not read."""
+    """Splits by file: each split has a glob relative to the input path; files that match none are not read."""
 
     def __init__(self, root: Path, files: list[Path], patterns: Mapping[str, str]) -> None:
         self.names = list(patterns)
         if not root.is_dir():
-            raise UserError(f"split_patterns needs a folder, and {root} is a file", fix="set input_path to its folder")
+            raise UserError(f"split_patterns needs a folder, but {root} is a file", fix="set input_path to its folder")
         self._number: dict[Path, int] = {}
         for number, (name, pattern) in enumerate(patterns.items()):
             matched = set(root.glob(pattern)) & set(files)
@@ -178,10 +179,10 @@ class PatternSplits:
 
 
 class ColumnSplits:
-    """By one column: each split has its keys, or a range of times or numbers, `from` inclusive and `to` exclusive.
+    """Splits by a column: each split has keys, or a range of times or numbers, `from` inclusive and `to` exclusive.
 
-    Times are ISO 8601, UTC where they name no zone; in a column of numbers they are seconds since 1970, and in a
-    column of texts the texts are read as times too. Rows outside every bound, or with no value, are in no split.
+    Times are ISO 8601, and UTC unless they have a time zone. In a column of numbers they mean seconds since 1970; in a
+    column of strings, the strings are parsed as times too. Rows without a value or outside all bounds are in no split.
     """
 
     def __init__(self, files: list[Path], column: str, bounds: Mapping[str, Any]) -> None:
@@ -190,7 +191,7 @@ class ColumnSplits:
         self._keys = {name: keys for name, keys in bounds.items() if isinstance(keys, list)}
         self._ranges = {name: _range(name, limits) for name, limits in bounds.items() if name not in self._keys}
         if self._keys and self._ranges:
-            raise UserError("split_bounds mixes keys and ranges", fix="give every split a list, or every one a range")
+            raise UserError("split_bounds mixes keys and ranges", fix="use a list for every split, or ranges only")
         _require_disjoint_keys(self._keys)
         _require_disjoint_ranges(self._ranges)
 
@@ -206,12 +207,12 @@ class ColumnSplits:
     def _values(self, file: Path, batch: pa.RecordBatch) -> tuple[np.ndarray, pa.Array]:
         if self._column not in batch.schema.names:
             there = ", ".join(batch.schema.names)
-            raise UserError(f"split_column is {self._column!r}, not a column of {file}", fix=f"it has {there}")
+            raise UserError(f"split_column {self._column!r} is not a column of {file}", fix=f"its columns are {there}")
         column = batch.column(self._column)
         if pa.types.is_null(column.type):
             return np.array([], int), pa.array([], pa.int64())
         if (pc.max(pc.list_value_length(column)).as_py() or 0) > 1:
-            raise DataError(f"{file}, column {self._column!r}: several values in a row", fix="split by another column")
+            raise DataError(f"{file}, column {self._column!r}: a row has several values", fix="split by another column")
         return pc.list_parent_indices(column).to_numpy(), column.flatten()
 
     def _has_key(self, values: pa.Array, name: str) -> np.ndarray:
@@ -220,7 +221,7 @@ class ColumnSplits:
         except pa.ArrowInvalid as error:
             raise UserError(
                 f"split_bounds[{name!r}] does not fit the column {self._column!r}: {error}",
-                fix=f"give keys of the type {values.type}",
+                fix=f"use keys of the type {values.type}",
             ) from error
         chosen: np.ndarray = pc.is_in(values, keys).to_numpy(zero_copy_only=False)
         return chosen
@@ -247,7 +248,7 @@ class ColumnSplits:
 
 def _range(name: str, limits: Any) -> tuple[float, float]:
     if not isinstance(limits, dict) or not limits or limits.keys() - {"from", "to"}:
-        raise UserError(f"split_bounds[{name!r}] is {limits!r}", fix='give {"from": ..., "to": ...}, or a list of keys')
+        raise UserError(f"split_bounds[{name!r}] is {limits!r}", fix='use {"from": ..., "to": ...}, or a list of keys')
     low, high = (_bound(name, limits.get(end, default)) for end, default in (("from", -math.inf), ("to", math.inf)))
     if low >= high:
         raise UserError(f"split_bounds[{name!r}]: from is not before to", fix="from is inclusive, to is exclusive")
@@ -256,11 +257,11 @@ def _range(name: str, limits: Any) -> tuple[float, float]:
 
 def _bound(name: str, limit: Any) -> float:
     try:
-        # Compiled pipelines hold every number as a double; an integer is compared exactly.
+        # Compiled pipelines store every number as a double; converting integers back makes comparisons exact.
         number = _seconds(limit) if isinstance(limit, str) else limit
         return int(number) if math.isfinite(number) and number == int(number) else float(number)
     except (ValueError, TypeError) as error:
-        raise UserError(f"split_bounds[{name!r}]: {error}", fix="give a number or an ISO 8601 time") from error
+        raise UserError(f"split_bounds[{name!r}]: {error}", fix="use a number or an ISO 8601 time") from error
 
 
 def _seconds(text: str) -> float:
@@ -273,7 +274,7 @@ def _require_disjoint_keys(keys: Mapping[str, Sequence[Any]]) -> None:
         if shared := [key for key in some if key in others]:
             raise UserError(
                 f"split_bounds has the key {shared[0]!r} in {name!r} and in {other!r}",
-                fix="give each key to one split",
+                fix="assign each key to one split only",
             )
 
 

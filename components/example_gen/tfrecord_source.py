@@ -1,4 +1,4 @@
-"""TFRecord files of tf.Example as Arrow: one pass settles the features and their types, a second reads the values."""
+"""TFRecord files of tf.Example as Arrow: a first pass determines the features and types, a second reads the values."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from components.data import examples
 
 
 class TfrecordSource:
-    """TFRecord files, plain or gzip; a feature that some records lack is missing there.
+    """TFRecord files, plain or gzipped; a feature that a record lacks is a missing value.
 
     Args:
         files: The files.
-        settled: The types of each file's features, where they have been settled elsewhere, as `settled_types` of
-            sources of one file; then the records are not looked through again.
+        settled: The types of each file's features, if they are already known: the `settled_types` of a source for that
+            file alone. Then the records are not scanned again.
 
     Raises:
-        DataError: Names the file and the records, or the feature, that are wrong.
+        DataError: The data are wrong; names the file, and the records or the feature.
     """
 
     notes: list[str] = []
@@ -32,7 +32,7 @@ class TfrecordSource:
                 _settle(file, types)
             else:
                 _join(file, types, settled[number])
-        # A tf.Example has no order of its own.
+        # The features of a tf.Example have no order.
         self.settled_types = dict(sorted(types.items()))
 
     @property
@@ -69,6 +69,6 @@ def _join(file: Path, types: dict[str, pa.DataType], others: Mapping[str, pa.Dat
             types[name] = kind
         elif kind not in (known, pa.null()):
             raise DataError(
-                f"{file}: the feature {name!r} is {kind.value_type}, and {known.value_type} in records before",
-                fix="write every feature with one type",
+                f"{file}: the feature {name!r} is {kind.value_type}, but {known.value_type} in earlier records",
+                fix="write every feature with a single type",
             )

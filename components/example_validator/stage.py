@@ -21,7 +21,15 @@ validations. Lists and subqueries, which earlier versions supported through Goog
 
 from __future__ import annotations
 
-from components.contract.artifacts import ExampleAnomalies, ExampleStatistics, FilePath, Input, Output, Schema
+from components.contract.artifacts import (
+    ExampleAnomalies,
+    ExampleStatistics,
+    FilePath,
+    Input,
+    Output,
+    Schema,
+    StatisticsSplits,
+)
 from components.contract.declaration import Stage
 from components.contract.libraries import TENSORFLOW, VALIDATION
 
@@ -34,7 +42,7 @@ def example_validator(
     serving_statistics: Input[ExampleStatistics] | None = None,
     environment: str = "",
     custom_validations: FilePath = "",
-    splits: list = [],
+    splits: StatisticsSplits = [],
     fail_on_anomalies: bool = True,
 ) -> None:
     """Finds anomalies: violations of the schema, drift, skew, and failed custom checks.

@@ -1,1 +1,1 @@
-"""How a stage is called: the ExecutorInput, the provenance of its outputs, and where pushed models lie."""
+"""How a stage is called: the ExecutorInput, the provenance of its outputs, and the location of pushed models."""

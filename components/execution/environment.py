@@ -1,4 +1,4 @@
-"""What a stage runs in, as far as its results may depend on it: Python, the libraries that compute, the processor."""
+"""The environment that a stage's results may depend on: Python, the numeric libraries and the processor."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LIBRARIES = (
 
 @functools.cache
 def described() -> dict[str, Any]:
-    """`python`, `processor`, and `packages`: the versions of the libraries that are installed."""
+    """`python`, `processor`, and `packages` with the versions of the installed libraries."""
     return {
         "python": platform.python_version(),
         "processor": _processor(),
@@ -44,7 +44,7 @@ def _version(distribution: str) -> str:
 
 
 def _processor() -> str:
-    """The processor's model: other ones round other sums, so that models differ in their last bits."""
+    """The processor's model: processors may round differently, so that trained models differ in their last bits."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

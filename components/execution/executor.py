@@ -1,7 +1,7 @@
-"""The container contract of Kubeflow Pipelines v2: an ExecutorInput goes in, an ExecutorOutput comes out.
+"""The container contract of Kubeflow Pipelines v2: reads an ExecutorInput and writes an ExecutorOutput.
 
 Source: kubeflow/pipelines, `api/v2alpha1/pipeline_spec.proto` (ExecutorInput, ExecutorOutput) and
-`backend/src/v2/component/launcher_v2.go` (where remote artifacts appear as local paths).
+`backend/src/v2/component/launcher_v2.go` (the local paths of remote artifacts).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from components.contract.signature import Port, ports
 from components.execution import provenance
 
 CHANNEL = "pipelinechannel--"
-"""How the names of inputs begin that Kubeflow's compiler adds to a task for the placeholders in its other inputs."""
+"""The prefix of the inputs that Kubeflow's compiler adds to a task for the placeholders in its other inputs."""
 
 _MOUNTS = {"gs://": "/gcs/", "s3://": "/s3/", "minio://": "/minio/"}
-# What it adds for settings of the container that are pipeline parameters.
+# The inputs that the compiler adds for container settings that are pipeline parameters.
 _SETTINGS = {
     "base_image",
     *(f"{what}_{how}" for what in ("cpu", "memory") for how in ("limit", "request")),
@@ -30,7 +30,7 @@ _SETTINGS = {
 
 
 def local_path(uri: str) -> Path:
-    """Where Kubeflow's launcher puts an artifact of this URI."""
+    """The local path where Kubeflow's launcher puts the artifact with this URI."""
     for scheme, mount in _MOUNTS.items():
         if uri.startswith(scheme):
             return Path(mount + uri.removeprefix(scheme))
@@ -38,11 +38,10 @@ def local_path(uri: str) -> Path:
 
 
 def execute(stage: Callable[..., Any], executor_input: Mapping[str, Any]) -> None:
-    """Calls a stage with what an ExecutorInput names, and writes the ExecutorOutput where it asks for it.
+    """Calls a stage with the inputs in an ExecutorInput, and writes the ExecutorOutput to the requested file.
 
     Raises:
-        UserError: An input that the stage requires is missing, one is given that it does not have, or a parameter has
-            the wrong type.
+        UserError: A required input is missing, the stage has no such input, or a parameter has the wrong type.
     """
     interface = ports(stage)
     _require_known(stage, interface, executor_input)
@@ -76,11 +75,11 @@ def _argument(port: Port, executor_input: Mapping[str, Any]) -> Any:
     if port.kind:
         runtime = side.get("artifacts", {}).get(port.name, {}).get("artifacts", [])
         if runtime:
-            # Kubeflow's launcher, too, looks at the first artifact only.
+            # Like Kubeflow's launcher, use the first artifact only.
             return _artifact(port.kind, runtime[0])
     elif port.direction == "output":
         return _ABSENT
-    # An optional input that a pipeline leaves open comes as null.
+    # An optional input that the pipeline does not set is passed as null.
     elif (value := side.get("parameterValues", {}).get(port.name)) is not None:
         return _coerced(port, value)
     if port.required:
@@ -93,7 +92,7 @@ def _artifact(kind: type[Artifact], runtime: Mapping[str, Any]) -> Artifact:
 
 
 def _coerced(port: Port, value: Any) -> Any:
-    """A JSON value as the declared type: compiled pipelines hold every number as a double."""
+    """A JSON value as the declared type: compiled pipelines store every number as a double."""
     if port.type is int and isinstance(value, float) and value.is_integer():
         return int(value)
     if port.type is float and isinstance(value, int) and not isinstance(value, bool):
@@ -154,5 +153,5 @@ def _write_output(
     }
     path = Path(executor_input["outputs"]["outputFile"])
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Written last and whole: a reader that finds it may trust every artifact it names.
+    # Written last and atomically: once it exists, readers can rely on every artifact that it names.
     files.write(path, json.dumps(output))

@@ -1,14 +1,14 @@
-"""What an artifact was made from: a record that travels with it, with no database.
+"""What an artifact was made from: a record that is stored with the artifact, without a database.
 
-The artifact's own record is in its metadata (`provenance`, JSON); the records of all its ancestors, and of what the
-same call made with it, lie beside it in `provenance.json`, own record first; where no file may lie beside it, in its
-metadata (`provenance_chain`). A record:
+The artifact's own record is in its metadata (`provenance`, JSON). Its chain is in `provenance.json` in its folder: its
+own record first, then those of the other outputs of the same call and of all ancestors. If the folder cannot take that
+file, the chain is in the metadata (`provenance_chain`). A record:
 
     {"digest": content digest, "type": TFX type, "output": name, "stage": name, "stage_version": digest of its code,
      "parameters": {...}, "code": {"commit": ..., "modified": bool, "modules": {parameter: {name, function, digest}}},
      "image": ..., "environment": see `components.execution.environment`, "data": data version or null,
      "inputs": {name: digest}, "created": ISO 8601,
-     "deterministic": 1, or 0 and "not_deterministic": why, where the stage tells; "metrics": of an evaluation}
+     "deterministic": 1, or 0 with "not_deterministic": reason, if the stage says so; "metrics": of an evaluation}
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components.contract.artifacts import Artifact, Role
+from components.contract.artifacts import Artifact, Metrics, Role
 from components.contract.digests import PROVENANCE_FILE, text_digest, tree_digest
 from components.execution import environment
 from components.user_code import custom_ops, user_modules
@@ -37,12 +37,12 @@ CHAIN_PROPERTY = "provenance_chain"
 _KEYS = {"digest", "type", "output", "stage", "parameters", "inputs", "created"}
 _DETERMINISM = ("deterministic", "not_deterministic")
 _COMPONENTS = Path(__file__).parents[1]
-_LONG = 1000  # characters: metadata ride on command lines, which Linux bounds at 128 KiB an argument
+_LONG = 1000  # characters; metadata is passed on command lines, where Linux limits an argument to 128 KiB
 
 
 @functools.cache
 def stage_version(stage: str) -> str:
-    """Digest of the code of a stage: its own folder, those of the stages that it calls, and what all stages share."""
+    """The digest of a stage's code: its own folder, those of the stages that it calls, and the shared code."""
     return text_digest(
         "".join(f"{file.relative_to(_COMPONENTS)}\0{file.read_text()}\0" for file in _stage_files(stage))
     )
@@ -54,7 +54,7 @@ def _stage_files(stage: str) -> list[Path]:
 
 
 def _called(here: Path, stage: str) -> set[str]:
-    """A stage and the stages whose modules its own import, as their text names them."""
+    """The folders whose modules a stage's code imports, directly or indirectly, found by name in the source text."""
     called, waiting = set[str](), {stage, "execution"}
     while waiting:
         name = waiting.pop()
@@ -65,7 +65,7 @@ def _called(here: Path, stage: str) -> set[str]:
 
 
 def code_commit() -> Commit:
-    """The Git commit of the working folder: `commit` (empty where there is none) and `modified`."""
+    """The Git commit of the working folder: `commit` (empty if there is none) and `modified`."""
     known = os.environ.get(COMMIT_VARIABLE)
     if known is not None:
         return {"commit": known.removesuffix("+"), "modified": known.endswith("+")}
@@ -74,21 +74,21 @@ def code_commit() -> Commit:
 
 
 def commit_with(files: Iterable[Path], commit: Commit | None = None) -> Commit:
-    """A commit, by default that of the working folder; it counts as modified where it lacks one of these files."""
+    """A commit (default: the working folder's); it counts as modified if it lacks one of these files."""
     commit = commit or code_commit()
-    # Whoever names the commit has looked at the files.
+    # Whoever sets the variable has checked the files already.
     if COMMIT_VARIABLE in os.environ or commit["modified"] or not commit["commit"]:
         return commit
     return {**commit, "modified": not _has_committed(_repository(Path.cwd() / "any"), set(files))}
 
 
 def commit_text(commit: Commit) -> str:
-    """A commit as COMMIT_VARIABLE holds it: with a `+` behind it where it was modified."""
+    """A commit in the form of COMMIT_VARIABLE, with a trailing `+` if it was modified."""
     return f"{commit['commit']}{'+' * commit['modified']}"
 
 
 def covered(stage: str, parameters: Mapping[str, Any], roles: Mapping[str, Role]) -> Iterator[Path]:
-    """The files that a record's digests cover and a commit should have: the user's, and in a checkout the stage's."""
+    """The files that a record's digests cover and the commit should have: the user's, and in a checkout the stage's."""
     for name, role in roles.items():
         if role.name == "Module" and parameters.get(name):
             yield from user_modules.files(parameters[name])
@@ -100,31 +100,31 @@ def covered(stage: str, parameters: Mapping[str, Any], roles: Mapping[str, Role]
 
 
 def _is_checked_out() -> bool:
-    """Whether the stages' code is part of the working folder's repository, and not installed there."""
+    """Whether the stages' code is part of the working folder's repository, and not an installed package."""
     return _repository(_COMPONENTS) == _repository(Path.cwd() / "any") and not user_modules.is_installed(_COMPONENTS)
 
 
 def _has_committed(root: Path, files: set[Path]) -> bool:
-    """Whether the last commit of a repository has these files, itself or in its submodules."""
+    """Whether the last commit of a repository, including its submodules, has these files."""
     inside: dict[Path, set[Path]] = {}
     for file in files:
         inside.setdefault(_repository(file), set()).add(file)
     if not all(own.is_relative_to(root) and found <= _committed(own, found) for own, found in inside.items()):
         return False
-    # What a submodule has is committed where the commit around it has the submodule.
+    # A submodule's files count only if the outer commit has the submodule.
     submodules = inside.keys() - {root}
     return not submodules or _has_committed(root, submodules)
 
 
 def _committed(repository: Path, files: set[Path]) -> set[Path]:
-    """Of some files of a repository, those that its last commit has."""
+    """Those of the given files that a repository's last commit has."""
     names = [file.relative_to(repository).as_posix() for file in files]
     listed = _git("-C", str(repository), "ls-tree", "-z", "--name-only", "HEAD", "--", *names)
     return {repository / name for name in listed.split("\0")}
 
 
 def _repository(path: Path) -> Path:
-    """The repository or submodule that a path lies in; the file system's root where there is none."""
+    """The repository or submodule that contains a path; the file system's root if there is none."""
     return next((place for place in path.parents if (place / ".git").exists()), Path(path.anchor))
 
 
@@ -135,18 +135,18 @@ def activity(
     inputs: Mapping[str, Artifact],
     commit: Commit | None = None,
 ) -> Record:
-    """What all outputs of one call of a stage have in common in their records.
+    """The part of the record that all outputs of a stage's call share.
 
     Args:
         stage: The stage's name.
-        parameters: What it was called with.
-        roles: What its parameters name.
-        inputs: Its input artifacts.
-        commit: The commit of the code; by default that of the working folder, with all that the digests cover.
+        parameters: The parameters of the call.
+        roles: What the parameters refer to.
+        inputs: The input artifacts.
+        commit: The commit of the code; default: the working folder's, checked for all files that the digests cover.
     """
     commit = commit or commit_with(covered(stage, parameters, roles))
     modules = {
-        name: user_modules.describe(parameters[name], role.function)
+        name: user_modules.describe(parameters[name], role.detail)
         for name, role in roles.items()
         if role.name == "Module" and parameters[name]
     }
@@ -175,24 +175,24 @@ def activity(
 def stamp(
     artifact: Artifact, output: str, made_by: Record, inputs: Mapping[str, Artifact], *, beside: bool = True
 ) -> None:
-    """Gives one artifact its digest and record; see `stamp_all`."""
+    """Sets the digest and record of one artifact; see `stamp_all`."""
     stamp_all({output: artifact}, made_by, inputs, beside=beside)
 
 
 def stamp_all(
     outputs: Mapping[str, Artifact], made_by: Record, inputs: Mapping[str, Artifact], *, beside: bool = True
 ) -> None:
-    """Gives what one call of a stage made its digests and records, and writes its chain beside each artifact.
+    """Sets the digests and records of the outputs of a stage's call, and writes a chain for each of them.
 
-    A chain holds the own record, those of the other outputs of the call (a blessing names its evaluation), those of
-    all inputs, and those that the stage itself left in the artifact's `provenance.json`: what it fetched from
-    elsewhere has a history there. The first of these is the record's input `source`.
+    A chain holds the artifact's own record, those of the call's other outputs (a blessing names its evaluation), those
+    of all inputs, and those that the stage itself wrote to the artifact's `provenance.json`: the history of something
+    that it fetched. The first of the latter becomes the record's input `source`.
 
     Args:
         outputs: The artifacts by output name.
-        made_by: What made them, from `activity`.
-        inputs: The artifacts that it was given.
-        beside: Whether a chain may lie beside its artifact; it is in the metadata otherwise.
+        made_by: The call's shared record, from `activity`.
+        inputs: The input artifacts.
+        beside: Whether the chain may be a file in the artifact's folder; otherwise it goes into the metadata.
     """
     brought = {name: _written_chain(artifact) for name, artifact in outputs.items()}
     records = {name: _output_record(name, artifact, made_by, brought[name]) for name, artifact in outputs.items()}
@@ -208,7 +208,7 @@ def stamp_all(
 
 
 def record(digest: str, kind: str, output: str, made_by: Record, **more: Any) -> Record:
-    """The record of one output of a call of a stage, `made_by` from `activity`."""
+    """The record of one output of a stage's call; `made_by` comes from `activity`."""
     return {"digest": digest, "type": kind, "output": output, **made_by, "data": None, **more}
 
 
@@ -217,18 +217,9 @@ def _output_record(name: str, artifact: Artifact, made_by: Record, brought: list
     sources = {"source": brought[0]["digest"]} if brought else {}
     inputs = {**made_by["inputs"], **sources}
     facts = {key: artifact.metadata[key] for key in _DETERMINISM if key in artifact.metadata}
-    if artifact.type_name == "ModelEvaluation":
-        facts["metrics"] = numbers(artifact.metadata)
+    if isinstance(artifact, Metrics):
+        facts["metrics"] = artifact.metrics
     return record(tree_digest(artifact.path), artifact.type_name, name, made_by, data=data, inputs=inputs, **facts)
-
-
-def numbers(metadata: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics in an evaluation's metadata."""
-    return {
-        name: float(value)
-        for name, value in metadata.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
 
 
 def write_chain(folder: Path, records: list[Record]) -> None:
@@ -237,20 +228,20 @@ def write_chain(folder: Path, records: list[Record]) -> None:
 
 
 def chain(artifact: Artifact) -> list[Record]:
-    """The records of an artifact and of its ancestors, its own first; empty for one that no stage made."""
+    """The records of an artifact and its ancestors, its own first; empty if no stage made the artifact."""
     own = artifact.metadata.get("provenance")
     return _written_chain(artifact) or ([json.loads(own)] if own else [])
 
 
 def ancestors(artifacts: Iterable[Artifact]) -> list[Record]:
-    """The records of several artifacts and of all their ancestors, each once."""
+    """The records of several artifacts and all their ancestors, each once."""
     return distinct(record for artifact in artifacts for record in chain(artifact))
 
 
 def distinct(records: Iterable[Record]) -> list[Record]:
-    """Each record once, whenever it was made; the first of equal ones stays.
+    """The records without duplicates, ignoring when they were created; the first of equal records is kept.
 
-    A digest alone does not tell two records apart: every blessing is the same empty file.
+    The digest does not identify a record, because every blessing is the same empty file.
     """
     found: dict[str, Record] = {}
     for each in records:
@@ -259,10 +250,10 @@ def distinct(records: Iterable[Record]) -> list[Record]:
 
 
 def without_sources(records: list[Record]) -> list[Record]:
-    """The records that the first one leads back to, but not those behind a `source`.
+    """The records that the first one leads back to, except those behind a `source`.
 
-    What was fetched keeps its own history where it was fetched from; without this cut every push would carry those
-    of all pushes before it.
+    A fetched artifact has its history at the place that it was fetched from. Without this cut, every push would contain
+    the histories of all earlier pushes.
     """
     nearest = {each["digest"]: each for each in reversed(records)}
     kept: list[Record] = []
@@ -283,7 +274,7 @@ def _are_of_one_call(one: Record, other: Record) -> bool:
 
 
 def parse_chain(text: str | bytes) -> list[Record]:
-    """The records that a `provenance.json` holds; none where the file is another program's."""
+    """The records in a `provenance.json`; none if another program wrote the file."""
     try:
         records = json.loads(text)
     except ValueError:
@@ -306,7 +297,7 @@ def _shortened(record: Record) -> Record:
 
 
 def _git(*arguments: str) -> str:
-    # A process that is killed is to leave no lock in the user's repository.
+    # Without optional locks, a killed process leaves no lock in the user's repository.
     try:
         done = subprocess.run(["git", "--no-optional-locks", *arguments], capture_output=True, check=False)
     except FileNotFoundError:

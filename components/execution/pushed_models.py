@@ -1,11 +1,11 @@
-"""Pushed models: `<destination>/<version>/`, a SavedModel with its provenance beside it.
+"""Pushed models: `<destination>/<version>/` holds a SavedModel and its provenance.
 
-A destination is a folder or any URL that fsspec has a driver for. The layout is TF Serving's: it looks at the integer
-names in its base path, and reads a SavedModel at the top of such a folder. Files that it does not know it leaves
-alone, so `provenance.json` lies beside `saved_model.pb`, where every artifact has it. Its first record is of the push:
-`digest` is the folder's, `files` has the digest of every file in it.
+A destination is a folder, or any URL that fsspec has a driver for. The layout is TF Serving's: it considers the folders
+in its base path whose names are integers, and reads a SavedModel at the top of each. It ignores unknown files, so
+`provenance.json` is beside `saved_model.pb`, as in every artifact. Its first record is the push: `digest` is the
+folder's, and `files` has the digest of every file in it.
 
-A version is whole once `saved_model.pb` is there, which is written last.
+A version is complete once `saved_model.pb` exists, which is written last.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from components.execution.provenance import Record, parse_chain
 
 SAVED_MODEL = "saved_model.pb"
 SERVING_FOLDER = "Format-Serving"
-"""Where a Model artifact has the SavedModel that is served."""
+"""The folder in a Model artifact with the SavedModel to serve."""
 
 STAMPED_MODEL = "stamped_model"
-"""Where an InfraBlessing has the SavedModel with its warm-up requests."""
+"""The folder in an InfraBlessing with the SavedModel and its warm-up requests."""
 
 RETIRED = ".retired"
-"""Ends the name of a version that was taken back: servers, which look for integer names, pass over it."""
+"""The suffix of a version that was rolled back: servers ignore it, because they look for integer names."""
 
 PUSH_LOCK = ".pushing.lock"
-"""In a destination that is a folder: held by whoever changes which versions are there."""
+"""In a destination that is a folder: the lock for adding and removing versions."""
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
-"""In a SavedModel: what a server asks itself before it takes requests."""
+"""In a SavedModel: the requests that a server replays before it becomes available."""
 
 
 @dataclass(frozen=True)
 class Destination:
-    """Where versions lie.
+    """A place that holds versions of a model.
 
     Attributes:
-        url: As the user named it.
-        file_system: fsspec's, of that URL.
+        url: The URL as the user gave it.
+        file_system: The fsspec file system of the URL.
         path: The path in that file system.
     """
 
@@ -53,13 +53,13 @@ class Destination:
 
     @property
     def is_local(self) -> bool:
-        """Whether it is a folder of this machine."""
+        """Whether it is a folder on this machine."""
         return "file" in _protocols(self.file_system)
 
 
 @dataclass(frozen=True)
 class Version:
-    """One version at a destination, whole or not."""
+    """One version at a destination, complete or not."""
 
     destination: Destination
     name: str
@@ -71,48 +71,48 @@ class Version:
 
     @property
     def is_retired(self) -> bool:
-        """Whether it was taken back, so that no server looks at it."""
+        """Whether it was rolled back, so that servers ignore it."""
         return self.name.endswith(RETIRED)
 
     @property
     def url(self) -> str:
-        """Where it lies, in the form of the destination's URL."""
+        """The version's URL, in the form of the destination's."""
         return f"{self.destination.url.rstrip('/')}/{self.name}"
 
     @property
     def path(self) -> str:
-        """The path in the destination's file system."""
+        """The version's path in the destination's file system."""
         return f"{self.destination.path.rstrip('/')}/{self.name}"
 
     def is_whole(self) -> bool:
-        """Whether its SavedModel is there."""
+        """Whether its SavedModel exists."""
         return bool(self.destination.file_system.isfile(f"{self.path}/{SAVED_MODEL}"))
 
     def records(self) -> list[Record]:
-        """Its provenance, the record of the push first; empty for one that was not pushed by Taxiway."""
+        """Its provenance, with the record of the push first; empty if Taxiway did not push it."""
         try:
             return parse_chain(self.destination.file_system.cat_file(f"{self.path}/{PROVENANCE_FILE}"))
         except FileNotFoundError:
             return []
 
     def recorded_digest(self) -> str:
-        """The digest that its record names; empty where it has none."""
+        """The digest in its record; empty if it has none."""
         records = self.records()
         return str(records[0]["digest"]) if records else ""
 
     def content_digest(self) -> str:
-        """The digest of what lies there now; every file is read."""
+        """The digest of its current content; reads every file."""
         return files_digest({name: self._file_digest(name) for name in self.files()})
 
     def is_intact(self, digest: str) -> bool:
-        """Whether it is there, whole, and has this content."""
+        """Whether it exists, is complete, and has this content."""
         return self.is_whole() and self.content_digest() == digest
 
     def files(self) -> list[str]:
         """The names of its files, relative to it, sorted.
 
         Raises:
-            DataError: A name leads out of the version's folder; object stores allow such names.
+            DataError: A name leads out of the version's folder, which object stores allow.
         """
         paths = self.destination.file_system.find(self.path)
         # S3's driver lists the zero-byte markers of folders as files.
@@ -135,24 +135,24 @@ class Version:
 
 
 def serving_model(model: Model) -> Path:
-    """The folder of the SavedModel that is served.
+    """The folder of the SavedModel to serve.
 
     Raises:
-        DataError: There is no SavedModel in the model.
+        DataError: The model has no SavedModel.
     """
     folder = model.path / SERVING_FOLDER
     if not (folder / SAVED_MODEL).is_file():
-        raise DataError(f"{folder} holds no {SAVED_MODEL}", fix="have the trainer save a SavedModel there")
+        raise DataError(f"{folder} has no {SAVED_MODEL}", fix="make the trainer save a SavedModel there")
     return folder
 
 
 def unstamped_digest(files: Mapping[str, str]) -> str:
-    """The digest of a SavedModel without its warm-up requests, from the digests of its files: what was trained."""
+    """The digest of a SavedModel without its warm-up requests, as it was trained, from the digests of its files."""
     return files_digest({name: digest for name, digest in files.items() if name != WARMUP_FILE})
 
 
 def open_destination(url: str) -> Destination:
-    """The destination that a path or URL names; nothing is read or made.
+    """The destination for a path or URL; nothing is read or created.
 
     Raises:
         UserError: The URL is empty, or no driver for its scheme is installed.
@@ -160,22 +160,22 @@ def open_destination(url: str) -> Destination:
     import fsspec
 
     if not url.strip():
-        raise UserError("the destination is empty", fix="name a folder or a URL such as s3://bucket/models")
+        raise UserError("the destination is empty", fix="set a folder or a URL such as s3://bucket/models")
     try:
         file_system, path = fsspec.core.url_to_fs(url)
     except (ValueError, ImportError) as error:
         raise UserError(
             f"the destination {url!r} cannot be reached: {error}",
-            fix="use a folder, s3:// or gs://, or install the fsspec driver of that scheme",
+            fix="use a folder, s3:// or gs://, or install the fsspec driver for that scheme",
         ) from error
     return Destination(url, file_system, path)
 
 
 def versions(destination: Destination) -> Iterator[Version]:
-    """The versions at a destination, whole or not, the latest first.
+    """The versions at a destination, complete or not, latest first.
 
     Raises:
-        UserError: A file stands where the destination's folder, or one above it, would have to be.
+        UserError: The destination, or a folder above it, is a file.
     """
     names = _names(destination)
     for name in sorted(filter(_is_number, names), key=int, reverse=True):
@@ -183,7 +183,7 @@ def versions(destination: Destination) -> Iterator[Version]:
 
 
 def retired_versions(destination: Destination) -> Iterator[Version]:
-    """The versions that were taken back, the latest first; raises as `versions`."""
+    """The versions that were rolled back, latest first; raises the same errors as `versions`."""
     numbers = {name.removesuffix(RETIRED) for name in _names(destination) if name.endswith(RETIRED)}
     for number in sorted(filter(_is_number, numbers), key=int, reverse=True):
         yield Version(destination, number + RETIRED)
@@ -197,7 +197,8 @@ def _names(destination: Destination) -> set[str]:
         return set()
     except NotADirectoryError as error:
         raise UserError(
-            f"the destination {destination.url} is not writable: a file lies above it", fix="name another folder"
+            f"the destination {destination.url} is not writable: it, or a folder above it, is a file",
+            fix="use another folder",
         ) from error
     return {PurePosixPath(path).name for path in listed}
 

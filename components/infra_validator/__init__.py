@@ -1,1 +1,1 @@
-"""A candidate is served and asked before it may be pushed."""
+"""Serves a candidate and sends it requests before it may be pushed."""

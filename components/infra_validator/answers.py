@@ -1,4 +1,4 @@
-"""Whether an answer is what the signature promises and the request asked for."""
+"""Checks that an answer matches the signature and the request."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Values = dict[str, Any]
 """The answer's arrays by name."""
 
 _RELATIVE, _ABSOLUTE = 1e-4, 1e-6
-"""How far two answers to one request may differ: devices add in any order."""
+"""The tolerance between two answers to the same request: devices may add numbers in any order."""
 
 
 def values(question: Question, signature: Signature, response: Any) -> Values:
-    """The numbers and texts of an answer.
+    """The numbers and strings in an answer.
 
     Raises:
-        FailedError: An output is missing or has another dtype, shape or number of rows; a number is not finite.
+        FailedError: An output is missing or has a wrong dtype, shape or number of rows; or a number is not finite.
     """
     if hasattr(response, "outputs"):
         found = _outputs(question, signature, response.outputs)
@@ -31,15 +31,15 @@ def values(question: Question, signature: Signature, response: Any) -> Values:
     for name, array in found.items():
         if np.issubdtype(array.dtype, np.number) and not np.isfinite(array).all():
             bad = array[~np.isfinite(array)].ravel()[0]
-            raise _failed(question, f"the output {name!r} holds {bad} for real examples")
+            raise _failed(question, f"the output {name!r} has {bad} for real examples")
     return found
 
 
 def require_same(question: Question, first: Values, second: Values) -> None:
-    """Raises a `FailedError` where two answers to one request differ."""
+    """Raises a `FailedError` if two answers to the same request differ."""
     for name, array in first.items():
         if not _same(array, second[name]):
-            raise _failed(question, f"the output {name!r} differs from one to the next answer to the same request")
+            raise _failed(question, f"the output {name!r} differs between two answers to the same request")
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -52,19 +52,19 @@ def _same(one: Any, other: Any) -> bool:
 
 def _outputs(question: Question, signature: Signature, outputs: Mapping[str, Any]) -> Values:
     if set(outputs) != set(signature.outputs):
-        raise _failed(question, f"it has {_listed(outputs)}; the signature has {_listed(signature.outputs)}")
+        raise _failed(question, f"it has {_listed(outputs)}, but the signature has {_listed(signature.outputs)}")
     for name, info in sorted(signature.outputs.items()):
         given, wanted = tf.as_dtype(outputs[name].dtype), tf.as_dtype(info.dtype)
         if given != wanted:
-            raise _failed(question, f"the output {name!r} is {given.name}; the signature has {wanted.name}")
+            raise _failed(question, f"the output {name!r} is {given.name}, but the signature has {wanted.name}")
         _require_shape(question, name, tf.TensorShape(outputs[name].tensor_shape), tf.TensorShape(info.tensor_shape))
     return {name: _array(outputs[name]) for name in sorted(outputs)}
 
 
 def _require_shape(question: Question, name: str, given: tf.TensorShape, wanted: tf.TensorShape) -> None:
     if not given.is_compatible_with(wanted):
-        raise _failed(question, f"the output {name!r} has the shape {given}; the signature has {wanted}")
-    # What batches requests, and what answers by row, takes the first dimension for the examples.
+        raise _failed(question, f"the output {name!r} has the shape {given}, but the signature has {wanted}")
+    # Batching, and clients that expect one answer per row, rely on the first dimension being the examples.
     if wanted.rank and wanted[0] is None and given[0] != question.rows:
         raise _failed(question, f"the output {name!r} has {given[0]} rows for {question.rows} examples")
 

@@ -1,4 +1,4 @@
-"""One examination of a candidate: until it is served, its answers, and how long they take."""
+"""One examination of a candidate: waits until it is served, checks its answers, and measures their latency."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from components.infra_validator.servers.server import Server
 
 @dataclass(frozen=True)
 class Findings:
-    """What a candidate was found to do.
+    """The results for a candidate that passed.
 
     Attributes:
-        loading_seconds: From the examination's begin until the model was AVAILABLE.
-        latency: For each signature `requests`, how many were timed, and `p50_ms` and `p99_ms`.
-        requests: What was asked.
+        loading_seconds: The time from the start of the examination until the model was AVAILABLE.
+        latency: For each signature, `requests` (how many were timed), `p50_ms` and `p99_ms`.
+        requests: The requests that were sent.
     """
 
     loading_seconds: float
@@ -38,11 +38,11 @@ def examine(
     max_latency_ms: float,
     max_loading_seconds: float,
 ) -> Findings:
-    """Waits for a server that was just started, asks it, and judges what it answers; see the stage's parameters.
+    """Waits for a server that was just started, sends requests, and checks the answers; see the stage's parameters.
 
     Raises:
         FailedError: The candidate failed.
-        UserError: There are no such splits or signatures, or the examples do not have what the signatures take.
+        UserError: There are no such splits or signatures, or the examples lack what the signatures need.
         DataError: There are no examples.
     """
     began = time.monotonic()
@@ -51,7 +51,7 @@ def examine(
     loading_seconds = round(time.monotonic() - began, 3)
     if rows is None:
         return Findings(loading_seconds)
-    # Only now: what is wrong with the SavedModel itself the server has said.
+    # Only now, because the server has reported by then if the SavedModel is invalid.
     there = signatures(saved_model)
     asked = questions(there, wanted, rows)
     latencies = probe.ask(server, address, asked, there, max_latency_ms)

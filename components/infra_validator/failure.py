@@ -1,4 +1,4 @@
-"""What is wrong with a candidate, and at which step it showed."""
+"""What is wrong with a candidate, and which step detected it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Talks to a model server over TF Serving's gRPC API: until the model is there, then asks."""
+"""Talks to a model server over TF Serving's gRPC API: waits for the model, then sends requests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _REQUEST_SECONDS = 60
 _ENDING_SECONDS = 3
 _TIMED_REQUESTS = 200
 _TIMED_SECONDS = 5
-# Answers may be long. A proxy that the environment names is not for a server beside the stage.
+# Answers may be long. A proxy from the environment must not be used for a server beside the stage.
 _OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -38,10 +38,10 @@ Latencies = dict[str, list[float]]
 
 
 def wait_until_available(server: Server, seconds: float) -> str:
-    """Waits until a server says that the model is AVAILABLE; returns its address.
+    """Waits until a server reports the model as AVAILABLE; returns the server's address.
 
     Raises:
-        FailedError: The server ended or the time is over (`start`); the model does not load (`load`).
+        FailedError: The server exits or does not answer in time (`start`); the model does not load in time (`load`).
     """
     deadline = time.monotonic() + seconds
     while not (address := server.address()):
@@ -62,7 +62,7 @@ def _require_alive(server: Server, step: str, deadline: float, late: str) -> Non
 
 
 def _why_not_available(models: model_service_pb2_grpc.ModelServiceStub) -> str:
-    """What a server says of the model; empty once its version is AVAILABLE."""
+    """What a server reports about the model; empty once its version is AVAILABLE."""
     request = get_model_status_pb2.GetModelStatusRequest()
     request.model_spec.name = MODEL_NAME
     try:
@@ -71,7 +71,7 @@ def _why_not_available(models: model_service_pb2_grpc.ModelServiceStub) -> str:
         return str(error.details())
     for version in versions:
         if version.state == _Status.END:
-            raise FailedError("load", version.status.error_message or "the server has let the model go")
+            raise FailedError("load", version.status.error_message or "the server has unloaded the model")
         if version.state == _Status.AVAILABLE:
             return ""
     return ", ".join(_Status.State.Name(version.state) for version in versions) or "no version"
@@ -80,10 +80,10 @@ def _why_not_available(models: model_service_pb2_grpc.ModelServiceStub) -> str:
 def ask(
     server: Server, address: str, questions: list[Question], signatures: Mapping[str, Signature], max_latency_ms: float
 ) -> Latencies:
-    """Sends every question twice and checks the answers, then takes the time; longer where it is bounded.
+    """Sends every request twice and checks the answers, then measures the latency; with more requests if it is limited.
 
     Raises:
-        FailedError: The server refuses a request or ends (`request`), an answer is wrong (`answer`), or answers take
+        FailedError: The server refuses a request or exits (`request`), an answer is wrong (`answer`), or answers take
             too long (`latency`).
     """
     with _channel(address) as channel:
@@ -115,9 +115,9 @@ def _answered(service: prediction_service_pb2_grpc.PredictionServiceStub, server
 
 
 def _why_not(server: Server, error: grpc.RpcError) -> str:
-    """Why a request got no answer: how the server ended, else what it said."""
+    """Why a request failed: how the server exited, or else what it answered."""
     over = time.monotonic() + _ENDING_SECONDS
-    # A connection breaks before the process that held it has ended.
+    # A connection breaks before the server's process has exited.
     while error.code() == grpc.StatusCode.UNAVAILABLE and time.monotonic() < over:
         if how := server.ended():
             return f"got no answer: {how}"
@@ -136,7 +136,7 @@ def _timed_questions(questions: list[Question]) -> dict[str, list[Question]]:
 def _timed(
     service: prediction_service_pb2_grpc.PredictionServiceStub, server: Server, questions: list[Question], count: int
 ) -> list[float]:
-    """Milliseconds of request after request, of one client."""
+    """The latencies in milliseconds of sequential requests from one client."""
     found: list[float] = []
     over = time.monotonic() + _TIMED_SECONDS
     for question in itertools.islice(itertools.cycle(questions), count):
@@ -149,7 +149,7 @@ def _timed(
 
 
 def percentile(milliseconds: list[float], percent: int) -> float:
-    """The value that so many percent of the requests do not exceed."""
+    """The latency that this percentage of the requests does not exceed."""
     return round(float(np.percentile(milliseconds, percent, method="inverted_cdf")), 3)
 
 
@@ -158,8 +158,8 @@ def _require_quick(name: str, milliseconds: list[float], limit: float) -> None:
     if limit and slow > limit:
         raise FailedError(
             "latency",
-            f"99 % of the requests to the signature {name!r} take up to {slow:g} ms, more than {limit:g} "
-            f"({len(milliseconds)} requests of one client)",
+            f"the 99th percentile of the signature {name!r} is {slow:g} ms, above the limit of {limit:g} ms "
+            f"({len(milliseconds)} requests from one client)",
         )
 
 

@@ -1,4 +1,4 @@
-"""What to ask a candidate: real examples, in the form that each of its signatures takes."""
+"""The requests for a candidate: real examples, in the form that each signature takes."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Question:
     """A request.
 
     Attributes:
-        signature: The signature that it asks.
-        request: As it is sent.
-        rows: How many examples it holds.
-        is_timed: Whether its latency counts: that of one example, or of as few as the signature takes.
+        signature: The signature that it calls.
+        request: The message to send.
+        rows: The number of examples in it.
+        is_timed: Whether its latency is measured, as it is for requests with the fewest examples that are possible.
     """
 
     signature: str
@@ -48,11 +48,11 @@ class Question:
 
 
 class UnaskableError(Exception):
-    """The examples do not have what a signature takes."""
+    """The examples lack what a signature needs."""
 
 
 def signatures(saved_model: Path) -> dict[str, Signature]:
-    """The signatures of a SavedModel that is served, by name, without those that TensorFlow adds for itself."""
+    """The signatures of a SavedModel's serving graph by name, without those that TensorFlow adds for itself."""
     parsed = saved_model_pb2.SavedModel.FromString((saved_model / SAVED_MODEL).read_bytes())
     served = (graph for graph in parsed.meta_graphs if tf.saved_model.SERVING in graph.meta_info_def.tags)
     found = next(served, meta_graph_pb2.MetaGraphDef()).signature_def
@@ -60,7 +60,7 @@ def signatures(saved_model: Path) -> dict[str, Signature]:
 
 
 def read_examples(examples: Examples, splits: list[str], count: int) -> pa.RecordBatch:
-    """The first rows of some splits, in TFXIO's form.
+    """The first rows in some splits, in TFXIO's form.
 
     Raises:
         UserError: There is no such split.
@@ -70,14 +70,14 @@ def read_examples(examples: Examples, splits: list[str], count: int) -> pa.Recor
         for batch in read_batches(examples, split, batch_rows=count):
             if batch.num_rows:
                 return batch.slice(0, count)
-    raise DataError(f"the splits {', '.join(splits)} of {examples.path} have no rows to ask for")
+    raise DataError(f"the splits {', '.join(splits)} of {examples.path} have no rows to send")
 
 
 def questions(there: Mapping[str, Signature], wanted: list[str], rows: pa.RecordBatch) -> list[Question]:
-    """The requests for every wanted signature, by default for all that the rows can be given to.
+    """The requests for every wanted signature; default: for every signature whose inputs the rows have.
 
     Raises:
-        UserError: A wanted signature does not exist, or takes what the rows do not have; or no signature can be asked.
+        UserError: A wanted signature does not exist or needs inputs that the rows lack; or no signature can be called.
     """
     for name in wanted:
         if name not in there:
@@ -89,18 +89,18 @@ def questions(there: Mapping[str, Signature], wanted: list[str], rows: pa.Record
         except UnaskableError as reason:
             refused.append(f"the signature {name!r} {reason}")
     if refused and (wanted or not found):
-        raise UserError("; ".join(refused), fix="name other `signatures`, or give examples that have these columns")
+        raise UserError("; ".join(refused), fix="set other `signatures`, or provide examples with these columns")
     for line in refused:
-        print(f"infra_validator: not asked: {line}", flush=True)
+        print(f"infra_validator: not called: {line}", flush=True)
     return found
 
 
 def _asked(name: str, signature: Signature, rows: pa.RecordBatch) -> list[Question]:
-    """One request for each example, then one for all; as many as the signature takes where that is settled."""
+    """A request for each example and one for all, or requests of the signature's fixed batch size if it has one."""
     request_of = _request_maker(name, signature, rows)
     size = _settled_rows(signature)
     if size > rows.num_rows:
-        raise UnaskableError(f"takes {size} examples at a time, and there are {rows.num_rows}")
+        raise UnaskableError(f"takes {size} examples at a time, but there are only {rows.num_rows}")
     step = max(size, 1)
     chunks = [rows.slice(start, step) for start in range(0, rows.num_rows - step + 1, step)]
     asked = [Question(name, request_of(chunk), step, is_timed=True) for chunk in chunks]
@@ -126,11 +126,11 @@ def _request_maker(name: str, signature: Signature, rows: pa.RecordBatch) -> Any
             name, {key: _shaped(key, info, np.array(encode_tf_examples(chunk), object)[:, None])}
         )
     missing = sorted(set(signature.inputs) - set(rows.schema.names))
-    raise UnaskableError(f"takes {', '.join(missing) or 'nothing'}, which the examples do not have")
+    raise UnaskableError(f"takes {', '.join(missing)}, which the examples lack" if missing else "takes no inputs")
 
 
 def takes_serialized(signature: Signature) -> bool:
-    """Whether a signature takes serialized tf.Examples, as far as its inputs tell: one tensor of strings."""
+    """Whether a signature seems to take serialized tf.Examples: its only input is a tensor of strings."""
     return [info.dtype for info in signature.inputs.values()] == [tf.string.as_datatype_enum]
 
 
@@ -152,23 +152,23 @@ def _predict_request(name: str, inputs: Mapping[str, Any]) -> predict_pb2.Predic
 
 
 def _tensor(key: str, info: meta_graph_pb2.TensorInfo, column: pa.Array) -> Any:
-    """A column as the tensor that an input takes; missing values are 0 or empty."""
+    """A column as the tensor for an input; missing values become 0 or empty strings."""
     dtype = tf.as_dtype(info.dtype)
     lists = [row or [] for row in column.to_pylist()]
     width = max(1, *map(len, lists))
     text = dtype == tf.string
     if text != any(isinstance(value, bytes) for value in itertools.chain(*lists)) and any(lists):
-        raise UnaskableError(f"takes {dtype.name} as {key}, and the examples have {column.type.value_type}")
+        raise UnaskableError(f"takes {dtype.name} as {key}, but the examples have {column.type.value_type}")
     padded = [[*row, *[b"" if text else 0] * (width - len(row))] for row in lists]
     return _shaped(key, info, np.array(padded, object if text else dtype.as_numpy_dtype))
 
 
 def _shaped(key: str, info: meta_graph_pb2.TensorInfo, values: Any) -> Any:
-    """Values `[rows, width]` as an input of one or two dimensions takes them."""
+    """Values `[rows, width]` in the shape of an input with one or two dimensions."""
     shape = info.tensor_shape
     rank = 1 if shape.unknown_rank else len(shape.dim)
     if rank not in (1, 2):
-        raise UnaskableError(f"takes a tensor of {rank} dimensions as {key}; examples give one or two")
+        raise UnaskableError(f"takes a tensor of {rank} dimensions as {key}, but examples have one or two")
     if rank == 1:
         values = values[:, 0]
     elif shape.dim[1].size >= 0:

@@ -1,4 +1,4 @@
-"""The validation from end to end: a copy is served, asked and judged, and becomes the stamped model."""
+"""The whole validation: serves a copy of the candidate, checks its answers, and makes the copy the stamped model."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _LOG_LINES = 20
 _VERSION = "1"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Checks:
-    """What is asked of a candidate; see the stage's parameters.
+    """The checks for a candidate; see the stage's parameters.
 
     Raises:
-        UserError: A value makes no sense.
+        UserError: A value is invalid.
     """
 
     splits: list[str]
@@ -47,14 +47,14 @@ class Checks:
     def __post_init__(self) -> None:
         for name in ("num_examples", "num_tries", "max_loading_seconds"):
             if getattr(self, name) <= 0:
-                raise UserError(f"{name} is {getattr(self, name)}", fix="give a number above 0")
+                raise UserError(f"{name} is {getattr(self, name)}", fix="use a number above 0")
         if self.max_latency_ms < 0:
-            raise UserError(f"max_latency_ms is {self.max_latency_ms}", fix="give a number above 0, or 0 for any")
+            raise UserError(f"max_latency_ms is {self.max_latency_ms}", fix="use a number above 0, or 0 for no limit")
 
 
 @dataclass
 class Report:
-    """What was found: the verdict, for `report.json`, and what was measured, which differs each time."""
+    """The verdict, for `report.json`, and the measurements, which differ each time."""
 
     blessed: bool = False
     step: str = ""
@@ -65,13 +65,13 @@ class Report:
     latency: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def passed(self, findings: Findings) -> None:
-        """Notes that the candidate passed."""
+        """Records that the candidate passed."""
         self.blessed, self.step, self.message, self.log = True, "", "", []
         self.loading_seconds, self.latency = findings.loading_seconds, findings.latency
         print(f"infra_validator: blessed: AVAILABLE after {self.loading_seconds} s {self._latencies()}", flush=True)
 
     def failed(self, error: FailedError, server: Server) -> None:
-        """Notes a failure, and the last that the server printed."""
+        """Records a failure, and the end of the server's output."""
         self.step, self.message, self.log = error.step, error.message, server.log().splitlines()[-_LOG_LINES:]
         print(f"infra_validator: try {self.tries} failed: {error}", *self.log, sep="\n  ", flush=True)
 
@@ -82,7 +82,7 @@ class Report:
         (folder / ("INFRA_BLESSED" if self.blessed else "INFRA_NOT_BLESSED")).touch()
 
     def measured(self) -> dict[str, Any]:
-        """What goes into the artifact's metadata: equal verdicts on equal models are equal artifacts."""
+        """The measurements for the metadata; they are not in the files, so that equal verdicts give equal artifacts."""
         return {name: vars(self)[name] for name in ("tries", "loading_seconds", "latency") if vars(self)[name]}
 
     def _latencies(self) -> str:
@@ -91,15 +91,16 @@ class Report:
 
 def _examined(
     platform: Platform,
+    *,
     base: Path,
     examples: Examples | None,
     checks: Checks,
     report: Report,
     custom_ops: Sequence[str],
 ) -> Findings | None:
-    """One try: what was found where the candidate passed, None where it failed."""
+    """One try: the findings if the candidate passed, None if it failed."""
     with tempfile.TemporaryDirectory() as folder, started(platform, base, Path(folder), custom_ops) as server:
-        # What asks imports TensorFlow, while the server starts.
+        # This imports TensorFlow, while the server starts.
         from components.infra_validator.examination import examine
 
         report.tries += 1
@@ -131,25 +132,26 @@ def _keep_stamped(base: Path, findings: Findings) -> None:
 def _require_local(platform: Platform) -> None:
     if not isinstance(platform, Local):
         raise UserError(
-            "custom_ops is given, and the candidate is served by a server in an image of its own",
-            fix="build the operations into the server that the image runs, and leave custom_ops out",
+            "custom_ops is set, but the candidate's server runs in its own image",
+            fix="build the operations into the image's server, and remove custom_ops",
         )
 
 
 def validate(
     model: Model,
+    *,
     examples: Examples | None,
     blessing: InfraBlessing,
     platform: Platform,
     checks: Checks,
     custom_ops: Sequence[str] = (),
 ) -> bool:
-    """Serves a candidate, asks it, and writes the blessing; see the stage.
+    """Serves a candidate, checks its answers, and writes the blessing; see the stage.
 
     Raises:
-        UserError: A setting is wrong; or the candidate did not pass, and `must_pass` is set.
-        DataError: There is no SavedModel in the model, or no examples to ask for.
-        ServiceError: There is no place to serve it at.
+        UserError: A setting is wrong; or the candidate failed and `must_pass` is set.
+        DataError: The model has no SavedModel, or there are no examples to send.
+        ServiceError: The server cannot be started.
     """
     if custom_ops:
         _require_local(platform)
@@ -159,11 +161,13 @@ def validate(
         base = folder / MODEL_NAME
         link_tree(serving_model(model), base / _VERSION)
         while findings is None and report.tries < checks.num_tries:
-            findings = _examined(platform, base, examples, checks, report, custom_ops)
+            findings = _examined(
+                platform, base=base, examples=examples, checks=checks, report=report, custom_ops=custom_ops
+            )
         if checks.must_pass and not report.blessed:
             raise UserError(
                 f"the model failed at the step {report.step!r}: {report.message}",
-                fix="look at the server's last words in the log of this stage",
+                fix="see the end of the server's output in the log of this stage",
             )
         has_model = bool(checks.make_warmup and findings and findings.requests)
         if findings and has_model:

@@ -15,18 +15,18 @@ from components.execution.pushed_models import WARMUP_FILE
 from components.infra_validator.questions import Request
 
 _MOST_RECORDS = 1000
-"""TF Serving refuses a model with more."""
+"""TF Serving refuses models with more records."""
 
 
 def write_warmup(saved_model: Path, requests: list[Request]) -> None:
-    """Writes PredictionLogs of the requests into a SavedModel, behind those that it has already.
+    """Appends PredictionLogs of the requests to a SavedModel's warm-up requests.
 
-    A model server answers them before it says that the model is AVAILABLE, so that no client waits for what happens
-    once (https://www.tensorflow.org/tfx/serving/saved_model_warmup).
+    A model server runs them before it reports the model as AVAILABLE, so that no client has to wait for lazy
+    initialization (https://www.tensorflow.org/tfx/serving/saved_model_warmup).
     """
     file = saved_model / WARMUP_FILE
     own = list(tfrecord.read_records(file)) if file.is_file() else []
-    # Another file in the place of one that the candidate may share.
+    # Replace the file instead of writing to it: it may be a hard link to the candidate's.
     file.parent.mkdir(exist_ok=True)
     with files.whole(file) as partial, partial.open("wb") as opened:
         tfrecord.write_records(opened, [*own, *map(_logged, requests)][:_MOST_RECORDS])

@@ -1,1 +1,1 @@
-"""Child processes: which libraries they start with, and how they end with their parent."""
+"""Child processes: which libraries they start with, and how they end when their parent does."""

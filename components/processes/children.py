@@ -1,4 +1,4 @@
-"""How a forked child becomes another program: what such a child must do, whoever forks it."""
+"""What a forked child does to run another program and exit like Python."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with(parent: int) -> None:
-    """Asks the kernel to kill this process when its parent dies (Linux; elsewhere the parent has to)."""
+    """Asks the kernel to kill this process when its parent dies (Linux only; elsewhere the parent must do it)."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
@@ -23,18 +23,26 @@ def die_with(parent: int) -> None:
 
 
 def leave_after(program: Callable[[], object]) -> NoReturn:
-    """Runs a program and ends the process as Python would have ended it; nothing of the parent's runs here."""
+    """Runs a program and exits as Python would, without running any of the parent's exit handlers."""
     status = 1
     try:
         program()
         status = 0
     except SystemExit as ended:
-        status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        status = _status(ended.code)
     except BaseException:
         traceback.print_exc()
     finally:
-        # What a full disk does not take must not lead back into the parent's code.
+        # If the disk is full, the error must not return control to the parent's code.
         with contextlib.suppress(OSError):
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status)
+
+
+def _status(code: object) -> int:
+    """The exit status for the argument of `sys.exit`; anything but a number or None is printed to standard error."""
+    if code is None or isinstance(code, int):
+        return (code or 0) & 0xFF
+    print(code, file=sys.stderr)
+    return 1

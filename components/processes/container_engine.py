@@ -1,4 +1,4 @@
-"""Where the container engine of this machine is."""
+"""The address of this machine's container engine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _UNIX = "unix://"
 
 
 def address() -> str:
-    """DOCKER_HOST; else Docker's socket or one of Podman's, whichever is there; else where Docker's would be."""
+    """DOCKER_HOST, or else the first socket of Docker or Podman that exists, or else Docker's default socket."""
     user = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
     places = ["/var/run/docker.sock", f"{user}/podman/podman.sock", "/run/podman/podman.sock"]
     there = [_UNIX + place for place in places if Path(place).exists()]

@@ -1,13 +1,14 @@
-"""Which libraries processes load before they fork stages: trees of layers, from what stages declare (`Stage.loads`).
+"""Which libraries processes load before they fork stages: trees of layers, built from what stages declare.
 
-A fork copies the thread that forks and no other; a lock that another thread holds stays locked in the child. So none of
-these may have a thread at the moment of a fork:
+A fork copies only the thread that forks; a lock that another thread holds stays locked in the child. So no library may
+have a running thread when the process forks:
 
-- OpenBLAS, of which NumPy and SciPy bring one each, starts a thread a CPU on import. It ends them before each fork
-  (`pthread_atfork`) and starts them again when it has work.
-- Arrow's jemalloc starts a thread that gives memory back to the kernel. `ENVIRONMENT` switches it off; memory is then
-  given back by the threads that free it.
-- TensorFlow starts threads when it is used. Before a fork it is only imported, which opens no device either.
+- OpenBLAS (NumPy and SciPy bring one each) starts a thread per CPU on import. It ends them before each fork
+  (`pthread_atfork`) and restarts them when they are needed.
+- Arrow's jemalloc starts a thread that returns memory to the kernel. `ENVIRONMENT` disables it; the threads that free
+  memory then return it themselves.
+- TensorFlow starts threads when it is first used. Before a fork it is only imported, which does not open devices
+  either.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ from dataclasses import dataclass
 from components.contract.declaration import Libraries, Stage
 
 ENVIRONMENT = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
-"""What a process that loads these libraries and forks has to be started with."""
+"""The environment variables for a process that loads these libraries and forks."""
 
 LIGHT = ""
-"""The name of the tree of all stages whose libraries ask for no process of their own."""
+"""The name of the tree for all stages whose libraries need no separate process."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """What one process loads, beside the layers above.
+    """What one process loads in addition to the layers above it.
 
     Attributes:
-        libraries: What it loads.
-        stages: The stages that need these and those above, and none of the layers below.
-        below: The layers that load more, each in a process of its own, side by side.
+        libraries: The libraries that it loads.
+        stages: The stages that need these libraries and those above, but none of those below.
+        below: The layers that load more, each in a process of its own.
     """
 
     libraries: Libraries
@@ -39,13 +40,13 @@ class Layer:
     below: tuple[Layer, ...] = ()
 
     def serves(self, stage: str, imports: Collection[str] = ()) -> bool:
-        """Whether a stage, whose user's module imports these names, starts from this layer or one below."""
+        """Whether a stage whose user module imports these names is forked from this layer or one below."""
         wanted = any(name in self.libraries.wanted for name in imports)
         return stage in self.stages or wanted or any(layer.serves(stage, imports) for layer in self.below)
 
 
 def trees(stages: Iterable[Stage]) -> dict[str, Layer]:
-    """The trees that fork these stages, each by the name that `tree` gives; a process starts each when it is needed."""
+    """The trees that fork these stages, by the name that `tree` gives; the process of each starts when it is needed."""
     grouped: dict[str, list[Stage]] = {}
     for stage in stages:
         grouped.setdefault(tree(stage), []).append(stage)
@@ -68,7 +69,7 @@ def _is_apart(stage: Stage) -> bool:
 
 
 def _layer(libraries: Libraries, depth: int, stages: list[Stage]) -> Layer:
-    """A layer at a depth, and those below; `stages` are the ones that are forked from any of them."""
+    """The layer at a depth, with the layers below it; `stages` are all stages forked from any of them."""
     below: dict[Libraries, list[Stage]] = {}
     for stage in stages:
         if len(stage.loads) > depth:

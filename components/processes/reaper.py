@@ -1,9 +1,9 @@
-"""A process that outlives this one for a moment and removes what it leaves elsewhere.
+"""A process that briefly outlives this one, to remove resources that it leaves behind elsewhere.
 
     python -m components.processes.reaper MODULE ARGUMENTS...
 
-It waits for the end of its standard input, which this process holds open: the kernel closes it however this one ends.
-Then it calls the module's `remove(*ARGUMENTS)`.
+It waits for the end of its standard input, which this process keeps open: the kernel closes it however this process
+ends. Then it calls the module's `remove(*ARGUMENTS)`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _SECONDS = 60
 
 
 class Reaper:
-    """This process's end of it."""
+    """This process's handle on the reaper process."""
 
     def __init__(self, module: str, *arguments: str) -> None:
-        # A session of its own: what kills this process's group is to leave it.
+        # In its own session, so that a signal to this process's group does not kill it.
         self._process = subprocess.Popen(
             # Not from the working folder, which may have a package of this one's name.
             [sys.executable, "-P", "-m", __name__, module, *arguments],
@@ -29,19 +29,19 @@ class Reaper:
         )
 
     def begin(self) -> None:
-        """Has everything removed, and does not wait for it."""
+        """Starts the removal and does not wait for it."""
         assert self._process.stdin is not None
         self._process.stdin.close()
 
     def reap(self) -> None:
-        """Has everything removed now; where an engine or a cluster hangs, it is when that goes on."""
+        """Removes everything now; if an engine or cluster hangs, the removal happens later in the background."""
         self.begin()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_SECONDS)
 
 
 def main(module: str, *arguments: str) -> None:
-    """Waits for the end of who started it, and removes what that left."""
+    """Waits until the process that started this one ends, and removes what it left behind."""
     remove = importlib.import_module(module).remove
     sys.stdin.read()
     remove(*arguments)

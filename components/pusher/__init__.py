@@ -1,1 +1,1 @@
-"""The way to the model store."""
+"""Pushes blessed models to the place that they are served from."""

@@ -1,4 +1,4 @@
-"""What the blessings say of the model to push."""
+"""What the blessings say about the model to push."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MARKERS = {ModelBlessing: ("BLESSED", "NOT_BLESSED"), InfraBlessing: ("INFRA_BL
 
 
 def is_blessed(blessing: Blessing) -> bool:
-    """Whether the metadata and the files both say so; Kubeflow hands every number over as a double."""
+    """Whether both the metadata and the files say so; Kubeflow passes every number as a double."""
     marker, other = _MARKERS[type(blessing)]
     says = blessing.metadata.get("blessed", (blessing.path / marker).is_file())
     return int(says) == 1 and not (blessing.path / other).exists()
@@ -34,33 +34,33 @@ def objection(blessing: Blessing) -> str:
 
 
 def require_same_model(blessing: Blessing, model: Model) -> None:
-    """Refuses a blessing whose record names another model than this one.
+    """Refuses a blessing of another model.
 
     Raises:
-        UserError: It does.
+        UserError: The blessing's record names another model.
     """
     records = provenance.chain(blessing)
     judged = records[0]["inputs"].get("model") if records else None
     digest = model.metadata.get("digest")
     if judged and digest and judged != digest:
         raise UserError(
-            f"the blessing is of the model {judged}, not of the one to push, {digest}",
-            fix="pass the pusher the model that was judged",
+            f"the blessing is for the model {judged}, not for the one to push, {digest}",
+            fix="pass the pusher the model that was evaluated",
         )
 
 
 def model_to_push(model: Model, infra_blessing: InfraBlessing | None) -> Path:
-    """The SavedModel to push: the stamped one where there is one.
+    """The SavedModel to push: the stamped one if there is one.
 
     Raises:
-        DataError: There is none, or the stamped one differs from the model in more than its warm-up requests.
+        DataError: There is no SavedModel, or the stamped one differs from the model in more than its warm-up requests.
     """
     folder = serving_model(model)
     if infra_blessing is None or not _has_model(infra_blessing):
         return folder
     stamped = infra_blessing.path / STAMPED_MODEL
     if not (stamped / SAVED_MODEL).is_file():
-        raise DataError(f"{stamped} holds no {SAVED_MODEL}", fix="run infra_validator again")
+        raise DataError(f"{stamped} has no {SAVED_MODEL}", fix="run infra_validator again")
     if unstamped_digest(file_digests(stamped)) != unstamped_digest(file_digests(folder)):
         raise DataError(f"{stamped} is not a copy of {folder}", fix="run infra_validator on this model")
     return stamped

@@ -1,4 +1,4 @@
-"""Versions in a folder: written under a name that servers pass over, then renamed."""
+"""Versions in a folder: written under a name that servers ignore, then renamed."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _STAGING = ".pushing-"
 
 @contextmanager
 def opened(destination: Destination) -> Iterator[None]:
-    """Makes the folder, and keeps other pushers out of it while the block runs.
+    """Creates the folder, and locks it against other pushers while the block runs.
 
-    The kernel lets go of the lock when its holder dies. So what lies under a staging name now is of a push that was
-    killed, and is removed.
+    The kernel releases the lock when its holder dies. So any staging folder found now is from a push that was killed,
+    and is removed.
     """
     folder = Path(destination.path)
     folder.mkdir(parents=True, exist_ok=True)
@@ -31,19 +31,19 @@ def opened(destination: Destination) -> Iterator[None]:
 
 
 def copy_files(source: Path, names: list[str], target: Path) -> None:
-    """Copies files, in this order, and waits until they are on the disk."""
+    """Copies files in this order, and flushes them to disk."""
     for name in names:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
-        # Contents only: who may read them is up to the place they come to.
+        # Contents only: permissions are up to the destination.
         shutil.copyfile(source / name, target / name)
         files.settle(target / name)
 
 
 def write(version: Version, source: Path, names: list[str], provenance: str) -> None:
-    """Copies files and provenance into a new version, which appears whole or not at all.
+    """Copies files and provenance into a new version, which appears atomically.
 
     Raises:
-        FileExistsError: The version is there.
+        FileExistsError: The version exists already.
     """
     folder = Path(version.path)
     if os.path.lexists(folder):

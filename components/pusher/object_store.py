@@ -1,4 +1,4 @@
-"""Versions in an object store, which has no rename: claimed first, `saved_model.pb` last."""
+"""Versions in an object store, which has no rename: each version is claimed first; `saved_model.pb` comes last."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from components.contract.digests import PROVENANCE_FILE
 from components.execution.pushed_models import Destination, Version, versions
 
 ABANDONED_AFTER = timedelta(days=1)
-"""How old the claim of an unfinished version is when its pusher counts as dead: nothing shows whether it lives."""
+"""The age at which an unfinished version counts as abandoned: there is no way to tell whether its pusher is alive."""
 
 
 @contextmanager
 def opened(destination: Destination, abandoned_after: timedelta = ABANDONED_AFTER) -> Iterator[None]:
-    """Removes versions that a push began long ago and never finished."""
+    """Removes versions whose push started long ago and never finished."""
     for version in list(versions(destination)):
         if not version.is_whole() and _was_claimed_before(version, datetime.now(UTC) - abandoned_after):
             print(f"removing {version.url}: its push never finished", flush=True)
@@ -27,10 +27,10 @@ def opened(destination: Destination, abandoned_after: timedelta = ABANDONED_AFTE
 def write(version: Version, source: Path, names: list[str], provenance: str) -> None:
     """Uploads files and provenance as a new version, `saved_model.pb` last.
 
-    The provenance goes first and only where there is none: of two pushers of one version, one gets it.
+    The provenance is uploaded first, and only if it does not exist yet: of two concurrent pushers, only one succeeds.
 
     Raises:
-        FileExistsError: The version is there, or another pusher is writing it.
+        FileExistsError: The version exists, or another pusher is writing it.
     """
     store = version.destination.file_system
     if store.exists(version.path):

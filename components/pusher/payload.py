@@ -20,11 +20,11 @@ class Cargo:
     """A SavedModel to push.
 
     Attributes:
-        folder: Where it lies.
-        files: The digest of each of its files, by name.
-        digest: The digest of all of it.
-        record: The record of the push, as far as it does not depend on the version.
-        older: The records of the model, of the blessings, and of all that they were made from.
+        folder: The SavedModel's folder.
+        files: The digest of each file, by name.
+        digest: The digest of the folder.
+        record: The part of the push's record that does not depend on the version.
+        older: The records of the model, the blessings, and everything that they were made from.
     """
 
     folder: Path
@@ -34,7 +34,7 @@ class Cargo:
     older: list[Record]
 
     def names(self) -> list[str]:
-        """The files in the order to write them: `saved_model.pb` last."""
+        """The files in the order in which they are written: `saved_model.pb` last."""
         return sorted(self.files, key=lambda name: (name == SAVED_MODEL, name))
 
     def provenance(self, version: Version) -> str:
@@ -47,17 +47,17 @@ def _readable(folder: Path) -> dict[str, str]:
     files = file_digests(folder)
     for name, digest in files.items():
         if digest == MISSING:
-            raise DataError(f"{folder / name} is a link that leads nowhere", fix="remove it, or bring back its target")
+            raise DataError(f"{folder / name} is a broken link", fix="remove it, or restore its target")
     return files
 
 
 def load(
     model: Model, blessing: ModelBlessing | None, infra_blessing: InfraBlessing | None, destination: str, version: int
 ) -> Cargo:
-    """Digests the SavedModel to push and gathers the provenance of its push.
+    """Digests the SavedModel to push and collects the provenance of the push.
 
     Raises:
-        DataError: There is no SavedModel in the model, the stamped one is of another model, or a file cannot be read.
+        DataError: The model has no SavedModel, the stamped one is of another model, or a file cannot be read.
     """
     folder = model_to_push(model, infra_blessing)
     given = {"model": model, "blessing": blessing, "infra_blessing": infra_blessing}

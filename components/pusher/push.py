@@ -1,4 +1,4 @@
-"""The push: which version the model becomes, and what went wrong where it does not."""
+"""The push: chooses the version, writes it, and explains failures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ from types import ModuleType
 
 from components.contract.artifacts import InfraBlessing, Model, ModelBlessing, PushedModel
 from components.contract.errors import ServiceError, TaxiwayError, UserError
-from components.execution.pushed_models import Destination, Version, open_destination, retired_versions, versions
+from components.execution.pushed_models import (
+    RETIRED,
+    SAVED_MODEL,
+    Destination,
+    Version,
+    open_destination,
+    retired_versions,
+    versions,
+)
 from components.pusher import local, object_store, payload
 from components.pusher.blessing import is_blessed, objection, require_same_model
 from components.pusher.payload import Cargo
@@ -24,8 +32,8 @@ _HIGHEST = 2**63 - 1  # TF Serving reads version numbers as int64
 def _require_number(version: int) -> None:
     if not 0 <= version <= _HIGHEST:
         raise UserError(
-            f"the version {version} is not a positive integer that TF Serving reads",
-            fix=f"give one from 1 to {_HIGHEST}, or 0 for the time in seconds",
+            f"the version {version} is not a positive integer that TF Serving can read",
+            fix=f"use a number from 1 to {_HIGHEST}, or 0 for the time in seconds",
         )
 
 
@@ -34,11 +42,12 @@ def _withhold(pushed_model: PushedModel, reason: str) -> None:
     pushed_model.path.mkdir(parents=True)
     (pushed_model.path / "NOT_PUSHED").write_text(reason + "\n")
     pushed_model.metadata |= {"pushed": 0, "not_pushed": reason}
+    pushed_model.summarize("pushed", f"no: {reason.splitlines()[0]}")
 
 
 @contextmanager
 def _explained(url: str) -> Iterator[None]:
-    """Says what went wrong at the destination, and how to fix it."""
+    """Explains errors at the destination, and how to fix them."""
     try:
         yield
     except TaxiwayError:
@@ -46,7 +55,7 @@ def _explained(url: str) -> Iterator[None]:
     except OSError as error:
         raise _explanation(url, error) from error
     except Exception as error:
-        # A driver's own errors come from libraries that only it imports.
+        # Each driver has its own exceptions, from libraries that only it imports.
         raise ServiceError(
             f"the push to {url} failed: {type(error).__name__}: {error}",
             fix="check the URL, the credentials and the network, and run again",
@@ -55,25 +64,25 @@ def _explained(url: str) -> Iterator[None]:
 
 def _explanation(url: str, error: OSError) -> TaxiwayError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ServiceError(f"no space is left at {url}, nothing was pushed: {error}", fix="free some and run again")
+        return ServiceError(f"no space is left at {url}, nothing was pushed: {error}", fix="free space, and run again")
     wrong_place = (PermissionError, NotADirectoryError, FileNotFoundError, FileExistsError)
     if isinstance(error, wrong_place) or error.errno == errno.EROFS:
         return UserError(
             f"the destination {url} is not writable, nothing was pushed: {error}",
-            fix="make it a folder or bucket that this user may write to, or name another",
+            fix="make it a folder or bucket that you may write to, or use another",
         )
     return ServiceError(f"the push to {url} failed: {error}", fix="check the disk or the network, and run again")
 
 
 def _already_there(destination: Destination, version: int, digest: str) -> Version | None:
-    """The version that holds this very content: the one asked for, else the latest."""
+    """The requested version, or else the latest one, if it has exactly this content."""
     there = (each for each in versions(destination) if version in (0, each.number))
     found = next(there, None)
     return found if found and found.recorded_digest() == digest and found.is_intact(digest) else None
 
 
 def _free_numbers(destination: Destination, version: int) -> Iterable[int]:
-    """The version asked for where it is free, else numbers above all there are: servers take the highest for latest."""
+    """The requested version if it is free; by default numbers above all others, because servers serve the highest."""
     taken = {each.number for each in (*versions(destination), *retired_versions(destination))}
     if version:
         return {version} - taken
@@ -89,8 +98,8 @@ def _write(store: ModuleType, destination: Destination, version: int, load: Carg
         except FileExistsError:
             print(f"another pusher took {new.url}", flush=True)
     raise UserError(
-        f"{Version(destination, str(version)).url} exists already with other content; a version is never written over",
-        fix="name another version, or 0 for the time in seconds",
+        f"{Version(destination, str(version)).url} already exists with different content; versions are not overwritten",
+        fix="set another version, or 0 for the time in seconds",
     )
 
 
@@ -98,7 +107,7 @@ def _deliver(destination: Destination, version: int, load: Cargo) -> Version:
     store = local if destination.is_local else object_store
     with _explained(destination.url), store.opened(destination):
         if there := _already_there(destination, version, load.digest):
-            print(f"{there.url} holds this very model already", flush=True)
+            print(f"{there.url} already has this model", flush=True)
             return there
         pushed = _write(store, destination, version, load)
         print(f"pushed to {pushed.url}", flush=True)
@@ -107,7 +116,7 @@ def _deliver(destination: Destination, version: int, load: Cargo) -> Version:
 
 @contextmanager
 def _copied(load: Cargo, target: Path) -> Iterator[None]:
-    """Copies the SavedModel, and gives the copy its name when the block ends without an error."""
+    """Copies the SavedModel, and renames the copy to the target when the block ends without an error."""
     partial = target.with_name(target.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
@@ -122,17 +131,18 @@ def _copied(load: Cargo, target: Path) -> Iterator[None]:
 
 def push(
     model: Model,
+    *,
     blessing: ModelBlessing | None,
     infra_blessing: InfraBlessing | None,
     pushed_model: PushedModel,
     destination_url: str,
     version: int,
 ) -> None:
-    """Pushes a model unless a blessing denies it; see the stage.
+    """Pushes a model unless a blessing is negative; see the stage.
 
     Raises:
-        UserError: The version exists with another content or is no version number; the destination's URL has no
-            driver, or it cannot be written to; the blessing is of another model.
+        UserError: The version exists with different content, or is not a version number; the destination's URL has no
+            driver, or it is not writable; or the blessing is of another model.
         DataError: The model has no SavedModel, or the stamped one is of another model.
         ServiceError: The destination is full, or its service failed.
     """
@@ -146,9 +156,9 @@ def push(
             return
         require_same_model(given, model)
     if blessing is None:
-        print("no blessing was given: the model is pushed unjudged", flush=True)
+        print("there is no blessing: the model is pushed without evaluation", flush=True)
     load = payload.load(model, blessing, infra_blessing, destination_url, version)
-    # TFX's copy in the artifact comes first: once a version is visible, little is left that can fail.
+    # The copy in the artifact, as in TFX, comes first, so that little can fail once the version is visible.
     with _copied(load, pushed_model.path):
         pushed = _deliver(destination, version, load)
     pushed_model.metadata |= {
@@ -159,3 +169,16 @@ def push(
         "judged": int(blessing is not None),
         "infra_validated": int(infra_blessing is not None),
     }
+    _tell_where(pushed_model, pushed, load.digest)
+
+
+def _tell_where(pushed_model: PushedModel, pushed: Version, digest: str) -> None:
+    pushed_model.summarize("pushed", pushed.url)
+    pushed_model.propose("lineage", pushed.url)
+    # A rollback takes versions back; pushing one again would undo that.
+    there = (pushed, Version(pushed.destination, pushed.name + RETIRED))
+    if pushed.destination.is_local:
+        pushed_model.left_elsewhere([each.path for each in there], digest)
+    else:
+        # What an object store holds is not read: that would fetch the whole model in every run.
+        pushed_model.left_elsewhere([f"{each.url}/{SAVED_MODEL}" for each in there])

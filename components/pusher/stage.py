@@ -1,4 +1,4 @@
-"""Pusher: a blessed model goes to where it is served from."""
+"""Pusher: pushes a blessed model to the place that it is served from."""
 
 from __future__ import annotations
 
@@ -14,27 +14,34 @@ def pusher(
     infra_blessing: Input[InfraBlessing] | None = None,
     version: int = 0,
 ) -> None:
-    """Pushes a blessed model whole or not at all to `<destination>/<version>/`, with its provenance beside it.
+    """Pushes a blessed model atomically to `<destination>/<version>/`, together with its provenance.
 
-    A model that was not blessed is not pushed, which is no error: `pushed` is 0 then, and `not_pushed` says why, as
-    does the file `NOT_PUSHED`. Where infra_validator has stamped the model with warm-up requests, that copy is pushed.
-    A version that is there is never written over. One that holds this very model already is left as it is and counts
-    as pushed; so does the latest one where no version is named.
+    A model that was not blessed is not pushed, which is not an error: `pushed` is 0, and `not_pushed` and the file
+    `NOT_PUSHED` give the reason. If infra_validator made a copy with warm-up requests, that copy is pushed. An existing
+    version is never overwritten. If it already has exactly this model, it stays unchanged and counts as pushed; if no
+    version is set, this applies to the latest one.
 
-    In a folder, a version appears by one rename. Object stores have none: there `saved_model.pb` is uploaded last,
-    and until then a server that looks finds no SavedModel in the version.
+    In a folder, a version appears by a single rename. Object stores have no rename: there `saved_model.pb` is uploaded
+    last, and until then servers find no SavedModel in the version.
 
     Args:
         model: The model.
         pushed_model: The SavedModel as pushed; `pushed`, `pushed_destination`, `pushed_version`, `pushed_digest`.
         destination: A folder or an fsspec URL (`s3://`, `gs://`).
-        blessing: The evaluator's blessing; without one the model is pushed unjudged, and the lineage says so.
-        infra_blessing: Infra_validator's blessing, perhaps with the stamped model.
-        version: The version number; by default the time in seconds, or one above the latest where that is higher.
+        blessing: The evaluator's blessing; without one, the model is pushed unevaluated, and the lineage says so.
+        infra_blessing: Infra_validator's blessing, which may include the stamped model.
+        version: The version number; default: the time in seconds, or the latest version plus one if that is higher.
     """
     from components.pusher.push import push
 
-    push(model, blessing, infra_blessing, pushed_model, destination, version)
+    push(
+        model,
+        blessing=blessing,
+        infra_blessing=infra_blessing,
+        pushed_model=pushed_model,
+        destination_url=destination,
+        version=version,
+    )
 
 
 STAGE = Stage(function=pusher, image="serve", after="infra_validator")

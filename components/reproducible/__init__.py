@@ -1,1 +1,1 @@
-"""Files that are the same bytes whenever they are made from the same: SavedModels, and TensorBoard's logs."""
+"""Byte-for-byte reproducible files: SavedModels and TensorBoard's logs."""

@@ -1,8 +1,8 @@
-"""TensorBoard's event files without what they hold of the process that wrote them.
+"""Makes TensorBoard's event files independent of the process that wrote them.
 
-Their names have the time, the host and the process; each event has its time; a graph has the numbers of functions.
-TensorBoard reads a folder's files in the order of their names, which stays. An event's time becomes its place in the
-file, in seconds: the steps tell how far training was.
+Their names contain the time, the host and the process; each event has a timestamp; a graph contains numbered function
+names. TensorBoard reads the files in a folder in the order of their names, which is kept. An event's timestamp becomes
+its index in the file, in seconds; the steps still show the progress of training.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def make_reproducible(folder: Path) -> list[Path]:
     """Rewrites the event files at or below a folder.
 
     Returns:
-        The files that are left as they are: something else, or damaged.
+        The files that are left unchanged: damaged ones, and those that are not event files.
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     events = [path for path in files if _NAME.fullmatch(path.name)]
@@ -38,7 +38,7 @@ def make_reproducible(folder: Path) -> list[Path]:
 
 
 def _order(path: Path) -> tuple[int, list[tuple[int, str]]]:
-    """As files were begun: by their second, then by the numbers in their names, of which the last counts files."""
+    """The order of creation: by second, then by the numbers in the names, of which the last one counts files."""
     name = _NAME.fullmatch(path.name)
     assert name
     return int(name["time"]), [(int(part) if part.isdigit() else -1, part) for part in name["process"].split(".")]

@@ -1,4 +1,4 @@
-"""The functions of a SavedModel's graph, with names in them and an order of nodes that depend on the model only."""
+"""Makes the names and the node order inside a SavedModel's functions depend on the model only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COLOCATED, _AT = "_class", b"loc:@"
 
 
 def settle(meta_graph: Any) -> None:
-    """Renames and orders what is inside the functions of a graph."""
+    """Renames and sorts the nodes, inputs and outputs of the functions in a graph."""
     library = meta_graph.graph_def.library
     concrete = meta_graph.object_graph_def.concrete_functions
     called = {node.op for node in nodes(meta_graph)}
@@ -30,7 +30,7 @@ def settle(meta_graph: Any) -> None:
 
 
 def nodes(meta_graph: Any) -> Iterator[node_def_pb2.NodeDef]:
-    """The nodes of a graph and of its functions."""
+    """The nodes of a graph and its functions."""
     yield from meta_graph.graph_def.node
     for function in meta_graph.graph_def.library.function:
         yield from function.node_def
@@ -46,7 +46,7 @@ def _rename_nodes(function: function_pb2.FunctionDef) -> None:
 
 
 def _rename_inputs(function: function_pb2.FunctionDef, named: int) -> None:
-    """Names by their place the inputs that no caller names: a concrete function's captures, all of an inner one."""
+    """Renames inputs by position unless callers use their names: a concrete function's captures, all inner inputs."""
     inputs = [each.name for each in function.signature.input_arg]
     taken = {*inputs, *(node.name for node in function.node_def)}
     new = {old: _free(f"input_{place}", taken) for place, old in enumerate(inputs) if place >= named}
@@ -58,7 +58,7 @@ def _rename_inputs(function: function_pb2.FunctionDef, named: int) -> None:
 
 
 def _rename_sources(function: function_pb2.FunctionDef, new: Mapping[str, str]) -> None:
-    """Tells of the new names of nodes and inputs wherever a function refers to them."""
+    """Applies the new names of nodes and inputs wherever a function refers to them."""
     for node in function.node_def:
         node.input[:] = [_renamed_source(name, new) for name in node.input]
         if _COLOCATED in node.attr:
@@ -70,7 +70,7 @@ def _rename_sources(function: function_pb2.FunctionDef, new: Mapping[str, str]) 
 
 
 def _rename_control_outputs(function: function_pb2.FunctionDef, new: Mapping[str, str]) -> None:
-    """They have the names of their nodes."""
+    """Renames control outputs, which have the names of their nodes."""
     outputs = function.signature.control_output
     outputs[:] = [new.get(name, name) for name in outputs]
     for old in function.control_ret.keys() & new.keys() - {name for name in new if new[name] == name}:
@@ -90,7 +90,7 @@ def _renamed_place(place: bytes, new: Mapping[str, str]) -> bytes:
 
 
 def _rename_outputs(function: function_pb2.FunctionDef) -> None:
-    """Takes numbers out of the names of outputs, which callers know by their place."""
+    """Removes numbers from the names of outputs, which callers address by position."""
     taken = {each.name for each in function.signature.output_arg}
     for output in function.signature.output_arg:
         if _NUMBERED.search(output.name):
@@ -117,7 +117,7 @@ def _order_nodes(function: function_pb2.FunctionDef) -> None:
 
 
 def _walk(nodes: Mapping[str, node_def_pb2.NodeDef]) -> Iterator[str]:
-    """The names of nodes, each after those of its inputs, else as the alphabet has them."""
+    """The names of nodes in topological order, and in alphabetical order where that leaves a choice."""
     sources = {name: {_source(each) for each in nodes[name].input} & nodes.keys() for name in sorted(nodes)}
     sorter = graphlib.TopologicalSorter(sources)
     sorter.prepare()
@@ -132,9 +132,9 @@ def _source(name: str) -> str:
 
 
 def _renumber_colocations(functions: Iterable[function_pb2.FunctionDef]) -> None:
-    """Nodes that lie on one device share a name, of a node or of a variable, whose number counts what was made before.
+    """Renumbers colocation names: nodes on the same device share the name of a node or variable, which is numbered.
 
-    Only which nodes share one matters.
+    Only which nodes share a name matters.
     """
     known: dict[bytes, bytes] = {}
     for function in functions:

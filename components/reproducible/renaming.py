@@ -1,4 +1,4 @@
-"""New names for old ones throughout a protobuf message, wherever they stand in it."""
+"""Replaces names everywhere in a protobuf message."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NAMELESS = (tensor_pb2.TensorProto, tensor_shape_pb2.TensorShapeProto)
 
 
 def rename(message: Message, new: Mapping[Any, Any]) -> None:
-    """Replaces every string that is one of the names, keys of maps too; tensors stay as they are."""
+    """Replaces every string that equals one of the names, including map keys; tensors stay unchanged."""
     for field, value in message.ListFields():
         if isinstance(value, str | bytes):
             if value in new:

@@ -1,9 +1,9 @@
-"""SavedModels that are the same bytes whenever they are made from the same.
+"""Makes SavedModels byte-for-byte reproducible.
 
-TensorFlow writes of the process that saves: numbers in the names of functions, of what they capture and of datasets,
-counted since it started; names of lookup tables and of functions that stand for each other, made from paths, from such
-numbers or at random; a random number in the fingerprint; and a function's nodes in the order in which a set of them
-was walked. The names have to be unique only, and the nodes before those that take their outputs.
+TensorFlow writes details of the process that saves: numbers, counted since its start, in the names of functions, their
+captures and datasets; names of lookup tables and of interchangeable functions that contain paths, such numbers or
+random values; a random number in the fingerprint; and a function's nodes in the iteration order of a set. But names
+only have to be unique, and nodes only have to come before those that use their outputs.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ _BEAM_FOLDER = rb"(?:/tftransform_tmp)?"
 _DIGEST = b"\0digest"
 _ASSETS = "saved_model_assets"
 _ALIKE = "api_implements"
-"""Functions with the same value of this attribute may stand for each other."""
+"""Functions with the same value of this attribute are interchangeable."""
 _GRADIENT = "_gradient_op_type"
 
 
 class NotUnderstoodError(Exception):
-    """A SavedModel that is left as it is, and why."""
+    """The reason why a SavedModel is left unchanged."""
 
 
 def make_reproducible(saved_model: Path, folder: Path | None = None) -> None:
     """Rewrites `saved_model.pb` and `fingerprint.pb` of a SavedModel so that they depend on the model only.
 
-    Functions keep their order but are numbered from the digest of the whole model on, and a table's name has this
-    digest where it had a path or a number: they stay unique in the model and among models.
+    Functions keep their order, but their numbers start at the digest of the whole model; in a table's name, this digest
+    replaces a path or number. So names stay unique within a model and among models.
 
     Args:
         saved_model: The SavedModel's folder.
-        folder: The temporary folder that its assets were in when it was saved.
+        folder: The temporary folder that contained its assets when it was saved.
 
     Raises:
-        NotUnderstoodError: The file is no SavedModel, or names in it have two meanings; it is left as it was.
+        NotUnderstoodError: The file is not a SavedModel, or a name in it is ambiguous; it is left unchanged.
     """
     file = saved_model / tf.saved_model.SAVED_MODEL_FILENAME_PB
     model = _read(file)
@@ -65,7 +65,7 @@ def make_reproducible(saved_model: Path, folder: Path | None = None) -> None:
     for meta_graph in model.meta_graphs:
         for name in _shared_names(meta_graph):
             name.s = name.s.replace(_DIGEST, digest[:16].encode())
-        # Two graphs may be imported into one, where their functions must not have the same names.
+        # Two graphs may be imported into one, where their functions need different names.
         _renumber(meta_graph, int(digest[:13], 16))
     files.write(file, model.SerializeToString(deterministic=True))
     if (saved_model / "fingerprint.pb").exists():
@@ -73,7 +73,7 @@ def make_reproducible(saved_model: Path, folder: Path | None = None) -> None:
 
 
 def settled_graph(graph_def: bytes) -> bytes:
-    """A serialized GraphDef with names and an order that depend on the graph only."""
+    """A serialized GraphDef whose names and order depend on the graph only."""
     meta_graph = meta_graph_pb2.MetaGraphDef()
     meta_graph.graph_def.ParseFromString(graph_def)
     _settle(meta_graph, None, {})
@@ -86,7 +86,7 @@ def _read(file: Path) -> saved_model_pb2.SavedModel:
     try:
         return saved_model_pb2.SavedModel.FromString(file.read_bytes())
     except DecodeError as error:
-        raise NotUnderstoodError(f"{file.name} is no SavedModel: {error}") from error
+        raise NotUnderstoodError(f"{file.name} is not a SavedModel: {error}") from error
 
 
 def _settle(meta_graph: Any, folder: Path | None, named: dict[bytes, bytes]) -> None:
@@ -103,7 +103,7 @@ def _settle(meta_graph: Any, folder: Path | None, named: dict[bytes, bytes]) -> 
 
 
 def _settle_name(name: attr_value_pb2.AttrValue, named: dict[bytes, bytes], *, counted: bool = False) -> None:
-    """Gives a name that was made at random or by counting another, with a place for a digest."""
+    """Replaces a random or numbered name by one with a placeholder for a digest."""
     if name.s in named or _RANDOM_NAME.search(name.s) or (counted and _COUNTED_TABLE.fullmatch(name.s)):
         kind = b"hash_table" if counted or name.s.isdigit() else name.s.rpartition(b"_")[0]
         name.s = named.setdefault(name.s, b"%b_%b_%d" % (kind, _DIGEST, len(named)))
@@ -120,13 +120,13 @@ def _alike(meta_graph: Any) -> Iterator[attr_value_pb2.AttrValue]:
 
 
 def _renumbered(names: Iterable[str], start: int = 0) -> dict[str, str]:
-    """Names that end in a number, with the start and its rank in its stead, and no other number."""
+    """New names for those that end in a number: the number becomes `start` plus its rank; inner numbers are removed."""
     numbered = sorted(filter(_NUMBERED.fullmatch, set(names)), key=_order)
     return {name: f"{_order(name)[1]}{start + rank}" for rank, name in enumerate(numbered)}
 
 
 def _order(name: str) -> tuple[int, str]:
-    """The number at the end of a name, which counts what was made in the process, and what stands before it."""
+    """A name's final number, which counts objects in the process, and the part before it."""
     numbered = _NUMBERED.fullmatch(name)
     return (int(numbered[2]), _INNER_NUMBER.sub("", numbered[1])) if numbered else (-1, name)
 
@@ -147,22 +147,22 @@ def _gradients(meta_graph: Any) -> Iterator[str]:
 
 
 def _require_one_meaning(meta_graph: Any, names: Iterable[str]) -> None:
-    """Names are replaced wherever they stand: what is no function must not have the name of one."""
+    """Refuses other objects with the name of a function, because names are replaced everywhere."""
     others = {node.name for node in functions.nodes(meta_graph)} | {*meta_graph.signature_def}
     others |= {child.local_name for node in meta_graph.object_graph_def.nodes for child in node.children}
     if both := sorted(others & set(names)):
-        raise NotUnderstoodError(f"{both[0]!r} is the name of a function and of something else")
+        raise NotUnderstoodError(f"{both[0]!r} is the name of both a function and another object")
 
 
 def _forget_names_of_datasets(meta_graph: Any) -> None:
-    """Only the profiler knows datasets by name."""
+    """Removes the names of datasets, which only the profiler uses."""
     for node in functions.nodes(meta_graph):
         if "Dataset" in node.op:
             node.attr.pop("metadata", None)
 
 
 def _shorten_paths(meta_graph: Any, folder: Path | None) -> None:
-    """Takes paths out of constants that stand for assets: loaders put the asset's own path in their place."""
+    """Removes paths from constants that stand for assets: loaders replace them with the asset's own path."""
     nodes = {node.name: node for node in meta_graph.graph_def.node if node.op == "Const"}
     for asset in _assets(meta_graph):
         if node := nodes.get(asset.tensor_info.name.partition(":")[0]):
@@ -174,7 +174,7 @@ def _shorten_paths(meta_graph: Any, folder: Path | None) -> None:
 
 
 def _assets(meta_graph: Any) -> Iterator[meta_graph_pb2.AssetFileDef]:
-    """The assets of a graph; TensorFlow 1 has them in a collection."""
+    """The assets of a graph; TensorFlow 1 stores them in a collection."""
     yield from meta_graph.asset_file_def
     if _ASSETS in meta_graph.collection_def:
         for packed in meta_graph.collection_def[_ASSETS].any_list.value:

@@ -10,7 +10,7 @@ The stage refuses a file that is not a text proto of a Schema (the error names l
 
 from __future__ import annotations
 
-from components.contract.artifacts import ExampleStatistics, FilePath, Input, Output, Schema
+from components.contract.artifacts import ExampleStatistics, FilePath, Input, Output, Schema, StatisticsSplits
 from components.contract.declaration import Stage
 from components.contract.libraries import TENSORFLOW, VALIDATION
 
@@ -20,7 +20,7 @@ def schema_gen(
     schema: Output[Schema],
     schema_file: FilePath = "",
     infer_feature_shape: bool = True,
-    splits: list = [],
+    splits: StatisticsSplits = [],
 ) -> None:
     """Infers a schema from statistics, or copies a curated schema file as it is.
 

@@ -22,6 +22,7 @@ from components.statistics_gen.options import columns_named, stats_options, unkn
 def generate(
     examples: Artifact,
     output: Artifact,
+    *,
     schema: Artifact | None,
     splits: list[str],
     options: dict[str, Any],

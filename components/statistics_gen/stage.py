@@ -9,7 +9,7 @@ data; the error suggests the nearest name. `schema` is an input, not an option.
 
 from __future__ import annotations
 
-from components.contract.artifacts import Examples, ExampleStatistics, Input, Output, Schema
+from components.contract.artifacts import Examples, ExamplesSplits, ExampleStatistics, Input, Output, Schema
 from components.contract.declaration import Stage
 from components.contract.libraries import TENSORFLOW, VALIDATION
 
@@ -18,7 +18,7 @@ def statistics_gen(
     examples: Input[Examples],
     statistics: Output[ExampleStatistics],
     schema: Input[Schema] | None = None,
-    splits: list = [],
+    splits: ExamplesSplits = [],
     options: dict = {},
     engine: str = "direct",
     beam_pipeline_args: list = [],
@@ -41,7 +41,14 @@ def statistics_gen(
     from components.statistics_gen.generate import generate
 
     on_beam = uses_beam(engine, beam_pipeline_args)
-    generate(examples, statistics, schema, splits, options, beam_pipeline_args if on_beam else None)
+    generate(
+        examples,
+        statistics,
+        schema=schema,
+        splits=splits,
+        options=options,
+        beam_pipeline_args=beam_pipeline_args if on_beam else None,
+    )
 
 
 STAGE = Stage(function=statistics_gen, image="data", loads=(TENSORFLOW, VALIDATION), after="example_gen")

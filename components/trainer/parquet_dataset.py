@@ -17,7 +17,7 @@ from tfx_bsl.tfxio.dataset_options import RecordBatchesOptions, TensorFlowDatase
 
 from components.contract.errors import UserError
 from components.trainer.rows import ParquetRows, drops_final_batch, epochs
-from components.trainer.tensors import Packed, TensorLayout
+from components.trainer.rows_to_tensors import Packed, TensorLayout
 
 RESIDENT_BYTES = 512 * 2**20
 """The size of a split as Arrow columns up to which it is held in memory (packed it takes about half)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from components.contract.artifacts import (
     Examples,
+    ExamplesSplits,
     HyperParameters,
     Input,
     Model,
@@ -28,8 +29,8 @@ def trainer(
     hyperparameters: Input[HyperParameters] | None = None,
     train_steps: int = 0,
     eval_steps: int = 0,
-    train_splits: list = ["train"],
-    eval_splits: list = ["eval"],
+    train_splits: ExamplesSplits = ["train"],
+    eval_splits: ExamplesSplits = ["eval"],
     custom_config: dict = {},
     seed: int = 0,
     deterministic: bool = True,

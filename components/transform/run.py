@@ -28,7 +28,7 @@ from components.transform.preprocessing import PreprocessingFn, load_preprocessi
 from components.transform.raw_examples import RawExamples, read_schema
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """The stage's parameters; its docstring describes them."""
 
@@ -42,7 +42,7 @@ class Settings:
     beam_pipeline_args: list[str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Task:
     """What to do with which rows, and the folders to write in.
 
@@ -93,15 +93,15 @@ def run(
     ):
         first = trace(preprocessing_fn, raw.specs, Path(scratch))
         task = _Task(
-            preprocessing_fn,
-            first,
-            raw.of(first.used_inputs()),
-            analyzed,
-            splits,
-            graph,
-            Examples(target),
-            written_format,
-            Path(scratch),
+            preprocessing_fn=preprocessing_fn,
+            first=first,
+            rows=raw.of(first.used_inputs()),
+            analyzed=analyzed,
+            transformed=splits,
+            graph=graph,
+            target=Examples(target),
+            written_format=written_format,
+            scratch=Path(scratch),
         )
         transform_graph.metadata["analysis"] = _on_beam(task, settings) if on_beam else _directly(task, settings)
     describe(transformed_examples, splits, written_format)
@@ -139,7 +139,14 @@ def _directly(task: _Task, settings: Settings) -> str:
 
 def _analyze(task: _Task) -> str:
     try:
-        analysis.analyze(task.preprocessing_fn, task.first, task.rows, task.analyzed, task.graph, task.scratch)
+        analysis.analyze(
+            task.preprocessing_fn,
+            first=task.first,
+            used=task.rows,
+            splits=task.analyzed,
+            graph=task.graph,
+            scratch=task.scratch,
+        )
     except NotDirectError as node:
         reason = f"{node} is not evaluated directly"
     else:
@@ -149,7 +156,9 @@ def _analyze(task: _Task) -> str:
     from components.transform.beam import analysis as beam_analysis
 
     print(f"transform: analyzed by TFT on Beam, because {reason}", flush=True)
-    beam_analysis.analyze(task.preprocessing_fn, task.rows, task.analyzed, task.graph, task.scratch)
+    beam_analysis.analyze(
+        task.preprocessing_fn, raw=task.rows, splits=task.analyzed, graph=task.graph, scratch=task.scratch
+    )
     return "beam"
 
 
@@ -188,14 +197,27 @@ def _on_beam(task: _Task, settings: Settings) -> str:
     update = statistics.load_options_updater(settings.module, settings.custom_config)
     options = statistics.options_before(task.rows.schema, update) if counted else None
     before = beam_analysis.analyze(
-        task.preprocessing_fn, task.rows, task.analyzed, task.graph, task.scratch, arguments, options
+        task.preprocessing_fn,
+        raw=task.rows,
+        splits=task.analyzed,
+        graph=task.graph,
+        scratch=task.scratch,
+        beam_pipeline_args=arguments,
+        options=options,
     )
     _complete_graph(task)
     if before:
         statistics.write_before(before, options, task.graph)
     options = statistics.options_after(task.graph, update) if counted else None
     after = beam_application.transform(
-        task.rows, task.graph, task.target, task.transformed, task.written_format, task.scratch, arguments, options
+        task.rows,
+        graph=task.graph,
+        target=task.target,
+        splits=task.transformed,
+        written_format=task.written_format,
+        scratch=task.scratch,
+        beam_pipeline_args=arguments,
+        options=options,
     )
     if after:
         statistics.write_after(after, options, task.graph)

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from components.contract.artifacts import Examples, Input, Output, PreprocessingModule, Schema, TransformGraph
+from components.contract.artifacts import (
+    Examples,
+    ExamplesSplits,
+    Input,
+    Output,
+    PreprocessingModule,
+    Schema,
+    TransformGraph,
+)
 from components.contract.declaration import Stage
 from components.contract.libraries import TENSORFLOW, TRANSFORM
 
@@ -13,8 +21,8 @@ def transform(
     transform_graph: Output[TransformGraph],
     transformed_examples: Output[Examples],
     module: PreprocessingModule,
-    analyze_splits: list = ["train"],
-    transform_splits: list = [],
+    analyze_splits: ExamplesSplits = ["train"],
+    transform_splits: ExamplesSplits = [],
     custom_config: dict = {},
     payload_format: str = "",
     disable_statistics: bool = False,
@@ -46,14 +54,14 @@ def transform(
     from components.transform.run import Settings, run
 
     settings = Settings(
-        module,
-        analyze_splits,
-        transform_splits,
-        custom_config,
-        payload_format,
-        disable_statistics,
-        engine,
-        beam_pipeline_args,
+        module=module,
+        analyze_splits=analyze_splits,
+        transform_splits=transform_splits,
+        custom_config=custom_config,
+        payload_format=payload_format,
+        disable_statistics=disable_statistics,
+        engine=engine,
+        beam_pipeline_args=beam_pipeline_args,
     )
     run(examples, schema, transform_graph, transformed_examples, settings)
 

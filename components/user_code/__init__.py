@@ -1,1 +1,1 @@
-"""The user's own code: modules, metrics, custom operations."""
+"""The user's own code: modules, metrics and custom operations."""

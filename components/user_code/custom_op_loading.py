@@ -1,6 +1,6 @@
-"""Operations of other libraries than TensorFlow: they have to be in the process before a SavedModel that has some.
+"""Loads custom operations: a process must register them before it loads a SavedModel that uses them.
 
-A library is a Python module that brings its operations when it is imported, or a `.so` file built against TensorFlow.
+A library is a Python module that registers its operations on import, or a `.so` file built against TensorFlow.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from components.user_code.custom_ops import existing, is_file
 
 @dataclass(frozen=True)
 class _Library:
-    """A library that many models have operations of.
+    """A common library of operations.
 
     Attributes:
-        title: As people call it.
-        module: To import.
-        package: To install.
-        operations: A regular expression of their names.
+        title: The library's usual name.
+        module: The module to import.
+        package: The package to install.
+        operations: A regular expression for the operations' names.
     """
 
     title: str
@@ -40,7 +40,7 @@ _KNOWN = (
         "TensorFlow Text",
         "tensorflow_text",
         "tensorflow-text",
-        # Those without a prefix are the older ones, as of 2.21.
+        # The older operations have no prefix; as of 2.21.
         r"TFText>.*|CaseFoldUTF8|ConstrainedSequence|FastBertNormalize|FastWordpieceTokenizeWithOffsets"
         r"|FindSourceOffsets|MaxSpanningTree|NormalizeUTF8(WithOffsetsMap)?|PhraseTokenize|RegexSplitWithOffsets|RougeL"
         r"|SentenceFragments(V2)?|Sentencepiece\w*Op|SplitMergeTokenizeWithOffsets|TokenizerFromLogits"
@@ -62,17 +62,17 @@ _KNOWN = (
 
 
 def load(libraries: Sequence[str]) -> None:
-    """Brings the operations of libraries into this process; one that is there already is passed over.
+    """Registers the operations of libraries in this process; each library is loaded once.
 
     Raises:
-        UserError: A module or a file is not there, or does not load.
+        UserError: A module or file does not exist, or cannot be loaded.
     """
     for library in libraries:
         _load(library)
 
 
 def missing(error: BaseException | str) -> str:
-    """What to say where a SavedModel did not load for want of an operation; empty where that was not the reason."""
+    """A message for a SavedModel that failed to load because of a missing operation; empty for any other reason."""
     found = re.search(r"Op type not registered '([^']+)'", str(error))
     if not found:
         return ""
@@ -80,8 +80,8 @@ def missing(error: BaseException | str) -> str:
     whose, install = (f" of {known.title}", f"install {known.package} and ") if known else ("", "")
     named = known.module if known else "MODULE or FILE.so"
     return (
-        f"the operation {found[1]!r}{whose}, which the model has, is not in this process: {install}name the library, "
-        f"`--custom-ops {named}` of the model server, `custom_ops` of the stages infra_validator and evaluator"
+        f"the model needs the operation {found[1]!r}{whose}, which is not loaded: {install}name the library "
+        f"with `--custom-ops {named}` of the model server, or `custom_ops` of infra_validator and evaluator"
     )
 
 
@@ -96,20 +96,20 @@ def _load(library: str) -> None:
         raise
     except ModuleNotFoundError as error:
         raise UserError(
-            f"the library {library!r} of custom operations cannot be imported: {error}",
-            fix="install it, or name its .so file",
+            f"the custom operations in {library!r} cannot be imported: {error}",
+            fix="install the library, or name its .so file",
         ) from error
-    except Exception as error:  # what a library raises is its own affair
+    except Exception as error:  # a library may raise anything
         raise UserError(
-            f"the library {library!r} of custom operations does not load: {error}",
-            fix=f"build or install it for TensorFlow {_tensorflow_version()}",
+            f"the custom operations in {library!r} cannot be loaded: {error}",
+            fix=f"build or install the library for TensorFlow {_tensorflow_version()}",
         ) from error
 
 
 def _load_file(library: str) -> None:
     import tensorflow as tf
 
-    # By its whole path: the loader would look for a bare name in the system's folders.
+    # The full path: the loader would search the system's folders for a bare name.
     tf.load_op_library(str(existing(Path(library)).resolve()))
 
 
@@ -117,7 +117,7 @@ def _load_module(library: str) -> None:
     if not user_modules.own_source(library):
         importlib.import_module(library)
         return
-    # Where a server, or a stage, is started, as for the modules that stages run.
+    # The working folder of the server or stage, as for the modules that stages run.
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
     user_modules.load_module(library)

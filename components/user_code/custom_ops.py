@@ -1,6 +1,6 @@
-"""The libraries of custom operations that a stage or a server is given: which are files, and whether one has changed.
+"""The libraries of custom operations that a stage or a server is given: their files and digests.
 
-A library is a Python module that brings its operations when it is imported, or a `.so` file built against TensorFlow.
+A library is a Python module that registers its operations on import, or a `.so` file built against TensorFlow.
 `components.user_code.custom_op_loading` loads them.
 """
 
@@ -14,15 +14,15 @@ from components.user_code import user_modules
 
 
 def files(libraries: Sequence[str]) -> list[Path]:
-    """The libraries that are named by their `.so` file."""
+    """The libraries that are `.so` files."""
     return [Path(library) for library in libraries if is_file(library)]
 
 
 def digests(libraries: Sequence[str], digest_of: Callable[[Path], str]) -> dict[str, str]:
-    """What tells whether a library has changed, of those that belong to no environment: files and the user's modules.
+    """Digests of the libraries that are not installed packages: files and the user's modules.
 
     Raises:
-        UserError: A file is not there.
+        UserError: A file does not exist.
     """
     found = {str(file): digest_of(existing(file)) for file in files(libraries)}
     own = [library for library in libraries if not is_file(library) and user_modules.own_source(library)]
@@ -30,16 +30,16 @@ def digests(libraries: Sequence[str], digest_of: Callable[[Path], str]) -> dict[
 
 
 def is_file(library: str) -> bool:
-    """Whether a library is named by its file."""
+    """Whether a library is a `.so` file."""
     return library.endswith(".so")
 
 
 def existing(file: Path) -> Path:
-    """The file.
+    """The file, if it exists.
 
     Raises:
-        UserError: It is not there.
+        UserError: It does not exist.
     """
     if not file.is_file():
-        raise UserError(f"there is no file {file} of custom operations", fix="correct the path")
+        raise UserError(f"the custom operations' file {file} does not exist", fix="correct the path")
     return file

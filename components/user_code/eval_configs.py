@@ -1,6 +1,6 @@
-"""TFMA's EvalConfig in its JSON form: every mistake in it, with its place, without TensorFlow.
+"""Checks TFMA's EvalConfig in its JSON form, without TensorFlow: reports every mistake with its path.
 
-Shared, so that it can be checked before anything runs.
+It is shared, so that a configuration can be checked before anything runs.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ class Fault:
 
 @dataclass(frozen=True)
 class Name:
-    """A name that something outside the config has to have.
+    """A name in the config that must exist elsewhere.
 
     Attributes:
-        path: Where it stands.
+        path: Where the config has it.
         name: The name.
         kind: `column` (or transformed feature) or `signature`.
     """
@@ -55,7 +55,7 @@ class Name:
 
 
 def message() -> type[Any]:
-    """TFMA's EvalConfig; from its file, as importing its package brings TensorFlow."""
+    """TFMA's EvalConfig, loaded from its file because importing the package would import TensorFlow."""
     loaded = sys.modules.get(_PROTO) or _proto_alone()
     kind: type[Any] = loaded.EvalConfig
     return kind
@@ -75,13 +75,13 @@ def _proto_alone() -> Any:
 
 
 def faults(settings: Mapping[str, Any]) -> list[Fault]:
-    """The fields that do not exist, the values that do not fit, and the settings that exclude each other."""
+    """Unknown fields, invalid values, and settings that exclude each other."""
     found = list(_field_faults(settings, message().DESCRIPTOR, _ROOT))
     return found or list(_contradictions(json_format.ParseDict(settings, message()())))
 
 
 def metric_faults(settings: Mapping[str, Any]) -> Iterator[Fault]:
-    """The metrics that do not exist, and settings that theirs do not have; for a config without other faults."""
+    """Unknown metrics, and unknown settings of metrics; for a config without other faults."""
     config = json_format.ParseDict(settings, message()())
     for s, spec in enumerate(config.metrics_specs):
         for m, metric in enumerate(spec.metrics):
@@ -89,7 +89,7 @@ def metric_faults(settings: Mapping[str, Any]) -> Iterator[Fault]:
     labelled = [spec for spec in config.model_specs if spec.label_key or spec.label_keys]
     needing = [m.class_name for spec in config.metrics_specs for m in spec.metrics if _needs_label(m)]
     if needing and not labelled:
-        yield Fault(f"{_ROOT}.model_specs names no label_key, and {needing[0]} needs labels", "name the label's column")
+        yield Fault(f"{_ROOT}.model_specs has no label_key, but {needing[0]} needs labels", "name the label's column")
 
 
 def names(settings: Mapping[str, Any]) -> list[Name]:
@@ -103,7 +103,7 @@ def names(settings: Mapping[str, Any]) -> list[Name]:
 
 
 def error(found: list[Fault]) -> UserError:
-    """All of some faults as one error."""
+    """One error for all faults."""
     if len(found) == 1:
         return UserError(found[0].what, fix=found[0].fix)
     listed = "".join(f"\n- {fault.what}" + f" ({fault.fix})" * bool(fault.fix) for fault in found)
@@ -111,7 +111,7 @@ def error(found: list[Fault]) -> UserError:
 
 
 def near(name: str, known: Iterable[str], there: str) -> str:
-    """What to say of a name that does not exist: the nearest one, else all there are."""
+    """A hint for an unknown name: the most similar known name, or else all of them."""
     choices = sorted(known)
     found = [c for c in choices if c.casefold() == name.casefold()] or difflib.get_close_matches(name, choices, n=1)
     return f"did you mean {found[0]!r}?" if found else f"{there} {', '.join(choices)}"
@@ -130,7 +130,7 @@ def _field_faults(value: Any, kind: Descriptor, path: str) -> Iterator[Fault]:
     for name, inner in value.items():
         if name not in fields:
             known = [field.name for field in kind.fields]
-            yield Fault(f"{_ROOT} has no field {path}.{name}", near(name, known, "the fields there are"))
+            yield Fault(f"{_ROOT} has no field {path}.{name}", near(name, known, "the fields are"))
         else:
             yield from _inner_faults(inner, fields[name], f"{path}.{name}")
 
@@ -183,15 +183,15 @@ def _contradictions(config: Any) -> Iterator[Fault]:
         for key in _EITHER:
             if getattr(spec, key) and getattr(spec, f"{key}s"):
                 what = f"{_ROOT}.model_specs[{s}]: only one of {key} or {key}s should be used at a time"
-                yield Fault(what, f"leave out {key}, or {key}s")
+                yield Fault(what, f"remove {key} or {key}s")
     given = [spec.name for spec in config.model_specs]
     if len(given) > 1 and len(set(filter(None, given))) < len(given):
-        yield Fault(f"{_ROOT}.model_specs: several models, and not each has a name of its own", "give each a name")
+        yield Fault(f"{_ROOT}.model_specs: several models need distinct names", "give each model its own name")
     if sum(spec.is_baseline for spec in config.model_specs) > 1:
-        yield Fault(f"{_ROOT}.model_specs: only one may have is_baseline", "leave it out of the others")
+        yield Fault(f"{_ROOT}.model_specs: only one may have is_baseline", "remove it from the others")
     for path, threshold in _slice_thresholds(config):
         if not threshold.slicing_specs:
-            yield Fault(f"{path} has no slicing_specs", "name the slices: [{}] is all rows together")
+            yield Fault(f"{path} has no slicing_specs", "list the slices; [{}] means all rows together")
 
 
 def _slice_thresholds(config: Any) -> Iterator[tuple[str, Any]]:
@@ -212,7 +212,7 @@ def _metric_faults(metric: Any, path: str) -> Iterator[Fault]:
     known = metric_classes.known()
     settings = _config(metric.config)
     if settings is None:
-        yield Fault(f"{path}.config is no JSON object: {metric.config!r:.100}", 'write "{}", or settings in JSON')
+        yield Fault(f"{path}.config is not a JSON object: {metric.config!r:.100}", 'write "{}", or settings in JSON')
     if metric.class_name in known:
         taken = metric_classes.settings(metric.class_name)
         for name in sorted((settings or {}).keys() - taken if taken else ()):
@@ -221,9 +221,9 @@ def _metric_faults(metric: Any, path: str) -> Iterator[Fault]:
     elif metric.module:
         yield from _module_faults(metric, path)
     else:
-        hint = near(metric.class_name, known, "there are")
+        hint = near(metric.class_name, known, "the metrics are")
         what = f"{path}.class_name: there is no metric {metric.class_name!r}"
-        yield Fault(what, f"{hint} A metric of your own needs its `module` too")
+        yield Fault(what, f"{hint} (your own metrics need `module` too)")
 
 
 def _module_faults(metric: Any, path: str) -> Iterator[Fault]:

@@ -1,4 +1,4 @@
-"""The metrics that an EvalConfig may name, from the sources of TFMA and Keras: importing them takes ten seconds."""
+"""The metrics that an EvalConfig may name, read from the source of TFMA and Keras: importing them takes ten seconds."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _KERAS_NAMES = re.compile(r"^from (tf_keras\.\S+) import (\w+)(?: as (\w+))?$", 
 
 @functools.cache
 def known() -> dict[str, Path]:
-    """The classes that need no `module`, and the files that define them; nothing where TFMA is not installed."""
+    """The classes that need no `module`, and the files that define them; empty if TFMA is not installed."""
     return {**_keras(), **_registered()}
 
 
 def settings(class_name: str) -> set[str] | None:
-    """What may stand in the `config` of a class; None where its constructor passes on what it does not know."""
+    """The settings that the `config` of a class may have; None if its constructor takes any (`**kwargs`)."""
     tree = ast.parse(known()[class_name].read_text())
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     node = classes.get(class_name)

@@ -1,4 +1,4 @@
-"""What a module's source says without being run: the names it binds, what a function uses, what is imported."""
+"""Static analysis of a module's source: the names that it binds, what a function uses, what is imported."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 from components.contract.errors import UserError
 
 ANYTHING = "*"
-"""Among names that are imported: what only a run can know."""
+"""Stands among imported names for imports that are known only at run time."""
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-# Where one of these is used, a name or a module may be reached that no syntax shows.
+# Code that uses one of these may reach names or modules that static analysis cannot see.
 _DYNAMIC = {"globals", "eval", "exec", "vars", "getattr", "__import__", "importlib", "locals"}
 _IMPORTING = {"__import__", "import_module"}
 _DYNAMIC_ATTRIBUTES = {"import_module", "modules", "__dict__"}
@@ -36,23 +36,23 @@ def parse(path: Path) -> ast.Module:
 
 @functools.lru_cache(maxsize=256)
 def _parsed(text: str) -> ast.Module:
-    """Several questions are asked of a source, and nobody changes its tree."""
+    """The tree is shared by several analyses, which do not change it."""
     return ast.parse(text)
 
 
 def bound_names(tree: ast.Module) -> set[str]:
-    """The names that a module binds at its top level, in whatever branch; `*` where it imports all of another."""
+    """The names that a module binds at its top level, in any branch; `*` for a star import."""
     return {name for node in _top_level(tree) for name in _bound_by(node)}
 
 
 def words(tree: ast.Module) -> set[str]:
-    """Every name and every text that stands in a module."""
+    """Every name and every string in a module."""
     names = {getattr(node, field, None) for node in ast.walk(tree) for field in ("id", "attr", "name", "arg")}
     return _strings(tree) | {name for name in names if isinstance(name, str)}
 
 
 def star_imports(tree: ast.Module) -> set[tuple[int, str]]:
-    """The modules that `from ... import *` names, as in `imports`."""
+    """The modules that `from ... import *` names, in the form of `imports`."""
     return {
         (node.level, node.module or "")
         for node in _top_level(tree)
@@ -61,10 +61,10 @@ def star_imports(tree: ast.Module) -> set[tuple[int, str]]:
 
 
 def imports(tree: ast.Module) -> set[tuple[int, str]]:
-    """What a module may import, anywhere: the dots in front, and the dotted name.
+    """Everything that a module may import, anywhere: the number of leading dots, and the dotted name.
 
-    `from a.b import c` names a, a.b and, as c may be a module, a.b.c. In a module that imports dynamically, every
-    string that looks like a module's name counts.
+    `from a.b import c` gives a, a.b and, because c may be a module, a.b.c. If the module imports dynamically, every
+    string that looks like a module name counts too.
     """
     found = written_imports(tree)
     if _is_dynamic(tree):
@@ -74,13 +74,13 @@ def imports(tree: ast.Module) -> set[tuple[int, str]]:
 
 
 def written_imports(tree: ast.Module) -> set[tuple[int, str]]:
-    """As `imports`, by import statements alone."""
+    """Like `imports`, but from import statements only."""
     named = {each for node in ast.walk(tree) for each in _imported_by(node)}
     return {(level, prefix) for level, name in named for prefix in _prefixes(name) if level or prefix}
 
 
 def imports_anything(tree: ast.Module) -> bool:
-    """Whether a module imports others whose names are no text in its source: what came in a setting, say."""
+    """Whether a module imports others whose names are not strings in its source, but come from a setting, say."""
     calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and _called(node) in _IMPORTING)
     return any(not (call.args and isinstance(call.args[0], ast.Constant)) for call in calls)
 
@@ -90,10 +90,10 @@ def _called(call: ast.Call) -> str:
 
 
 def reached(tree: ast.Module, functions: set[str]) -> list[ast.stmt]:
-    """The statements of a module that count for some of its functions; all of them where that cannot be told.
+    """The statements of a module that some of its functions depend on; all statements if that cannot be determined.
 
-    A plain definition counts where its name is used by what counts. Whatever else stands at the top level always
-    does: importing the module runs it.
+    A plain definition is included if included statements use its name. All other top-level statements are included,
+    because importing the module runs them.
     """
     defined = {name for node in tree.body for name in _defined(node)}
     if _is_dynamic(tree) or not functions <= defined:
@@ -125,7 +125,7 @@ def _defined(node: ast.stmt) -> list[str]:
 def _is_plain(node: ast.stmt) -> bool:
     """Whether a definition only binds its names.
 
-    A decorator or a call may put a function where others find it without its name, and so may a class's base.
+    A decorator, a call or a base class may register a function elsewhere, where it is found without its name.
     """
     if isinstance(node, _FUNCTIONS):
         defaults = [*node.args.defaults, *(default for default in node.args.kw_defaults if default)]
@@ -178,6 +178,6 @@ def _imported_by(node: ast.AST) -> set[tuple[int, str]]:
 
 
 def _prefixes(name: str) -> list[str]:
-    """A package's `__init__.py` is run before what lies in it; the empty name is the package of the module itself."""
+    """A name and the packages above it, whose `__init__.py` run first; the empty name is the module's own package."""
     parts = name.split(".")
     return [".".join(parts[:count]) for count in range(len(parts) + 1)]

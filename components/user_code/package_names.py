@@ -1,9 +1,9 @@
-"""The user's own packages named `components` and `pipelines`, beside Taxiway's.
+"""Lets the user have packages named `components` and `pipelines` beside Taxiway's.
 
-Python gives a name to one package. So Taxiway's packages of these names look for modules in every folder of the name on
-the path: `components` in Taxiway's own first, for no module of ours may be another's; `pipelines` in the order of the
-path. The code of the user's `components/__init__.py`, or of a file `components.py`, runs when something of it is first
-used, and what it defines can be imported from `components`.
+Python allows only one package per name. So Taxiway's packages search every folder of their name on the path:
+`components` searches Taxiway's folder first, because its modules must not be replaced; `pipelines` follows the order of
+the path. The user's `components/__init__.py` or `components.py` runs when it is first used, and its names can be
+imported from `components`.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
-    from importlib.abc import Loader  # it would bring in more than all of this package
+    from importlib.abc import Loader  # importing it takes longer than importing this package
 
 OURS = "components"
 SHARED = "pipelines"
 FOLDER = Path(__file__).parents[1]
 _MARK = "contract/artifacts.py"
 _users: dict[Path, ModuleType] = {}
-"""The user's packages named `components` that have run, by file; one for each folder that a process works in."""
+"""The user's packages named `components` that have run, by file; one for each working folder of the process."""
 
 
 class Folders(Sequence[str]):
-    """Where the modules of a package are looked for: the folders of its name on the path as it is now."""
+    """The folders that are searched for a package's modules: those with its name on the current path."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -54,7 +54,7 @@ class Folders(Sequence[str]):
 
 
 def is_taxiways(folder: Path) -> bool:
-    """Whether a folder is Taxiway's `components`: the package that runs, or a copy, as a checkout is in an image."""
+    """Whether a folder is Taxiway's `components`: the running package, or a copy such as a checkout in an image."""
     return (folder / _MARK).is_file()
 
 
@@ -64,18 +64,18 @@ def is_taken(module: str) -> bool:
 
 
 def users_file(root: Path) -> Path | None:
-    """The file that a package named `components` begins with, in a folder on the path."""
+    """The user's `components/__init__.py` or `components.py` in a folder on the path."""
     places = (root / OURS / "__init__.py", root / f"{OURS}.py")
     return next((file.resolve() for file in places if file.is_file() and not is_taxiways(file.parent)), None)
 
 
 def users_attribute(name: str) -> Any:
-    """What the user's package named `components` defines under a name.
+    """An attribute of the user's package named `components`.
 
     Raises:
-        AttributeError: There is no such package, or it has no such name.
+        AttributeError: There is no such package, or it has no such attribute.
     """
-    # Names of Python's own are asked of every module.
+    # Python looks up its special names in every module.
     package = None if name.startswith("__") else _users_package()
     if package is None or not hasattr(package, name):
         raise AttributeError(f"module {OURS!r} has no attribute {name!r}")
@@ -83,11 +83,11 @@ def users_attribute(name: str) -> Any:
 
 
 def share(components: ModuleType, replaced: ModuleType | None = None) -> None:
-    """Lets Taxiway's `components` stand for the user's as well, and `pipelines` for all of that name.
+    """Makes Taxiway's `components` include the user's, and `pipelines` all packages of that name.
 
     Args:
         components: Taxiway's package.
-        replaced: The user's, where it was imported under the name before.
+        replaced: The user's package, if it was imported under that name before.
     """
     components.__path__ = Folders(OURS)  # type: ignore[assignment]
     if replaced and replaced.__file__:
@@ -117,7 +117,7 @@ def _users_package() -> ModuleType | None:
 
 
 class _Finder:
-    """Finds `pipelines` with all of its folders, and has the user's `components` run before what lies in it."""
+    """Finds `pipelines` with all of its folders, and runs the user's `components` before its modules."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -139,7 +139,7 @@ def _users_module(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
 
 
 class _Once:
-    """Loads a module that the package around it, which runs while the module is looked for, may have imported."""
+    """Loads a module once: its package, which runs during the search for the module, may have imported it already."""
 
     def __init__(self, loader: Loader) -> None:
         self._loader = loader

@@ -1,9 +1,9 @@
 """`tfx.components.trainer.fn_args_utils` without the packages around it.
 
-Modules written for TFX import their arguments' class from there. The module itself is small; but the `__init__` of
-`tfx.components`, which Python runs before it, imports every component of TFX, and with them the Kubernetes client, a
-tuner, and all of TFMA: as long as a whole stage takes. Importing this module loads it alone. Whoever asks for anything
-else of these packages gets them whole: their `__init__` runs then.
+Modules written for TFX import the class of their arguments from there. That module is small, but Python first runs the
+`__init__` of `tfx.components`, which imports every component of TFX, the Kubernetes client, a tuner, and all of TFMA.
+This takes as long as a whole stage. Importing the present module loads `fn_args_utils` alone. Any other import from
+these packages loads them in full: their `__init__` runs then.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PACKAGES = (_TFX, _TFMA)
 
 
 class _Loader(SourceFileLoader):
-    """Loads a package as ever, with what of it is there already, and what was, as its attributes."""
+    """Loads a package as usual, and adds its modules that were loaded before as attributes."""
 
     def __init__(self, name: str, path: str, packages: Collection[str]) -> None:
         super().__init__(name, path)
@@ -41,7 +41,7 @@ class _Loader(SourceFileLoader):
             if name.rpartition(".")[0] == module.__name__:
                 importlib.import_module(name)
         if module.__name__ == _TFMA:
-            # It adds names to TFMA, which others have come to expect.
+            # TFX adds names to TFMA that other code expects.
             importlib.import_module(_TFX)
 
 
@@ -61,7 +61,7 @@ class _Finder:
 
 
 def _bare(name: str) -> ModuleType:
-    """A package that has its place and nothing in it."""
+    """An empty package with the right location."""
     spec = importlib.util.find_spec(name)
     if spec is None:
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
@@ -79,14 +79,14 @@ def _load() -> None:
     try:
         importlib.import_module(MODULE)
     finally:
-        # Inner packages too: an inner module of one that is there would be loaded without the `__init__` above.
+        # Remove inner packages too: their modules could otherwise be loaded without the outer package's `__init__`.
         inside = {name: module for name, module in sys.modules.items() if name.startswith(_PACKAGES)}
         packages = [name for name, module in inside.items() if hasattr(module, "__path__")]
         for name in {*packages, f"{_TFMA}.sdk"}:
             sys.modules.pop(name, None)
-    # Right before Python's own: whoever watches imports sees these too.
+    # Directly before Python's own finder, so that finders that watch imports see these imports too.
     sys.meta_path.insert(sys.meta_path.index(PathFinder), _Finder(packages))  # type: ignore[arg-type]
-    # For `import tfx.components.trainer.fn_args_utils`, which finds the module, and then walks to it from `tfx`.
+    # `import tfx.components.trainer.fn_args_utils` finds the module, but code then reaches it through `tfx.components`.
     sys.modules["tfx"].__getattr__ = _components  # type: ignore[method-assign]
 
 

@@ -1,4 +1,4 @@
-"""The user's Python modules: found by import path or file, digested without being run, called with clear errors."""
+"""The user's Python modules: finds them by import path or file, digests them without running them, and calls them."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ from components.user_code import module_syntax, package_names
 _STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
 _INSTALLED = {"site-packages", "dist-packages"}
 _OURS = (package_names.FOLDER, package_names.FOLDER.parent / "taxiway")
-# Functions that a stage calls, where a module has them, beside the one that it is named for.
+# Optional functions that a stage calls besides the required one.
 _BESIDE = {"preprocessing_fn": {"stats_options_updater_fn"}}
-# Libraries that name no column, feature or signature of the user's.
+# Libraries that do not mention the user's columns, features or signatures.
 _NAME_NOTHING = {
     *("", "absl", "components", "keras", "keras_tuner", "kfp", "numpy", "pandas", "pyarrow", "tensorflow", "tf_keras"),
     *("tensorflow_data_validation", "tensorflow_metadata", "tensorflow_model_analysis", "tensorflow_transform"),
     *("tfx_bsl",),
 }
-_INLINE_LIMIT = 100_000  # bytes: Linux bounds an argument at 128 KiB
+_INLINE_LIMIT = 100_000  # bytes; Linux limits an argument to 128 KiB
 _INLINE_AGAIN = "compile the pipeline again with --inline-modules"
 _inlined: list[Path] = []
-"""Folders with source that came in a compiled pipeline; they go before all others."""
+"""Folders with modules that were inlined in a compiled pipeline; they are searched first."""
 
 
 def source_file(module: str) -> Path:
-    """The file of a module that is named by import path (`pipelines.taxi.model`) or by file (`taxi/model.py`).
+    """The file of a module, given by import path (`pipelines.taxi.model`) or file (`taxi/model.py`).
 
-    Nothing of the module, and no package above it, is run.
+    Neither the module nor the packages above it are run.
 
     Raises:
         UserError: There is no such module.
@@ -56,12 +56,12 @@ def source_file(module: str) -> Path:
         return _with_own_name(found)
     raise UserError(
         f"the module {module!r} was not found in {Path.cwd()} or on the Python path",
-        fix="give an import path (pipelines.taxi.model) or a file (pipelines/taxi/model.py)",
+        fix="use an import path (pipelines.taxi.model) or a file (pipelines/taxi/model.py)",
     )
 
 
 def own_source(module: str) -> Path | None:
-    """The file of a module that is the user's own; None for one that is installed, or not here."""
+    """The file of a module, if it is the user's own; None if it is installed or missing."""
     try:
         path = source_file(module)
     except UserError:
@@ -70,11 +70,11 @@ def own_source(module: str) -> Path | None:
 
 
 def describe(module: str, function: str) -> dict[str, str]:
-    """What the lineage says of a function in a user's module: `name`, `function`, `file_digest` and `digest`.
+    """The lineage's record of a function in a user's module: `name`, `function`, `file_digest` and `digest`.
 
-    `digest` covers the function and what it uses: the definitions in its module that it reaches, whatever runs when
-    the module is imported, and the whole source of the user's modules that are imported. So a change to `run_fn`
-    alone leaves the digest of `preprocessing_fn` in the same file as it was.
+    `digest` covers the function and everything that it uses: the definitions that it reaches in its module, the code
+    that runs when the module is imported, and the whole source of the user's modules that it imports. So a change to
+    `run_fn` does not change the digest of `preprocessing_fn` in the same file.
 
     Raises:
         UserError: There is no such module, or a source has a syntax error.
@@ -89,7 +89,7 @@ def describe(module: str, function: str) -> dict[str, str]:
 
 
 def files(module: str) -> set[Path]:
-    """The user's files that `digest` may cover: the module's, and those that it imports; none of an installed module.
+    """The user's files that `digest` may cover: the module and its imports; none for an installed module.
 
     Raises:
         UserError: There is no such module, or a source has a syntax error.
@@ -99,7 +99,7 @@ def files(module: str) -> set[Path]:
 
 
 def is_installed(path: Path) -> bool:
-    """Whether a file or folder came with a package."""
+    """Whether a file or folder belongs to an installed package."""
     return bool(_INSTALLED & set(path.parts))
 
 
@@ -113,7 +113,7 @@ def functions(module: str) -> set[str]:
 
 
 def imports(module: str) -> set[str]:
-    """The dotted names that a module's own source imports, and the packages above them.
+    """The dotted names that a module imports itself, and the packages above them.
 
     Raises:
         UserError: There is no such module, or its source has a syntax error.
@@ -123,9 +123,9 @@ def imports(module: str) -> set[str]:
 
 
 def words(module: str) -> set[str] | None:
-    """Every name and text in a module and in the user's modules that it imports.
+    """Every name and string in a module and in the user's modules that it imports.
 
-    None where a library that it imports may name things for it: one that is neither Python's nor TensorFlow's.
+    None if it imports a library, other than Python's and TensorFlow's, that may refer to columns or features for it.
 
     Raises:
         UserError: There is no such module, or a source has a syntax error.
@@ -154,9 +154,9 @@ def _may_name_things(level: int, name: str, file: Path) -> bool:
 
 
 def imports_behind(module: str) -> set[str]:
-    """The dotted names that a module and the user's modules behind it import; of an installed one its own name.
+    """The dotted names that a module and the user's modules behind it import; for an installed module, its own name.
 
-    ANYTHING is among them where a module imports what only a run can know.
+    They include ANYTHING if a module's imports are known only at run time.
 
     Raises:
         UserError: There is no such module, or a source has a syntax error.
@@ -170,13 +170,13 @@ def imports_behind(module: str) -> set[str]:
 
 
 def packed(modules: Iterable[str]) -> str:
-    """The source of modules and of the user's modules that they import: JSON, texts by path. Empty where none is his.
+    """The source of modules and of the user's modules that they import, as JSON by path; empty if none is the user's.
 
-    The paths are relative to the folder that the modules are imported from. No `$` and no two braces stand in it,
-    which Kubernetes, Kubeflow and Argo would read as theirs.
+    The paths are relative to the folder that the modules are imported from. The JSON contains no `$` and no double
+    braces, which Kubernetes, Kubeflow and Argo would interpret.
 
     Raises:
-        UserError: There is no such module, a file lies outside that folder, or all of it is too long for an argument.
+        UserError: There is no such module, a file is outside of that folder, or the JSON is too long for an argument.
     """
     sources: dict[str, str] = {}
     for module in modules:
@@ -188,7 +188,7 @@ def packed(modules: Iterable[str]) -> str:
     text = text.replace("$", r"\u0024").replace("{{", r"{\u007b").replace("}}", r"}\u007d")
     if len(text) > _INLINE_LIMIT:
         raise UserError(
-            f"the user's modules have {len(text):,} bytes, and {_INLINE_LIMIT:,} fit into a compiled pipeline",
+            f"the user's modules have {len(text):,} bytes, but only {_INLINE_LIMIT:,} fit into a compiled pipeline",
             fix="build them into the image, and compile without --inline-modules",
         )
     return text
@@ -196,10 +196,10 @@ def packed(modules: Iterable[str]) -> str:
 
 @functools.cache
 def unpack(text: str) -> None:
-    """Makes what `packed` gave importable, before anything else of the same name.
+    """Makes the result of `packed` importable, with priority over other modules of the same name.
 
     Raises:
-        UserError: It is something else, or a path in it leads out of the folder that it is unpacked into.
+        UserError: The text is not from `packed`, or a path in it leads out of the folder that it is unpacked into.
     """
     sources = _texts(text)
     folder = Path(tempfile.mkdtemp(prefix="taxiway-modules-")).resolve()
@@ -216,20 +216,20 @@ def _texts(text: str) -> dict[str, str]:
     try:
         sources = dict[str, str](json.loads(text))
     except (ValueError, TypeError) as error:
-        raise UserError(f"the inlined modules are no JSON object: {error}", fix=_INLINE_AGAIN) from error
+        raise UserError(f"the inlined modules are not a JSON object: {error}", fix=_INLINE_AGAIN) from error
     for name, source in sources.items():
         path = PurePosixPath(name)
         if not isinstance(source, str) or path.is_absolute() or ".." in path.parts or path.suffix != ".py":
-            raise UserError(f"the inlined modules have {name!r}, which is no module of a pipeline", fix=_INLINE_AGAIN)
+            raise UserError(f"the inlined modules have the invalid entry {name!r}", fix=_INLINE_AGAIN)
     return sources
 
 
 def _import_root(module: str, path: Path) -> Path:
-    """The folder that a module's name, or its file's, counts from."""
+    """The folder that a module's import path or file is relative to."""
     if module.endswith(".py"):
         if Path(module).is_absolute():
-            fix = "name it from the working folder, or by import path"
-            raise UserError(f"{module} is a path of this machine alone", fix=fix)
+            fix = "use a path relative to the working folder, or an import path"
+            raise UserError(f"{module} is an absolute path, which exists only on this machine", fix=fix)
         return Path.cwd().resolve()
     return next(root for root in _roots() if _file_below(root, module) == path).resolve()
 
@@ -237,14 +237,14 @@ def _import_root(module: str, path: Path) -> Path:
 def _name_below(root: Path, file: Path) -> str:
     if not file.is_relative_to(root):
         raise UserError(
-            f"{file} lies outside {root}, which the modules are imported from",
+            f"{file} is outside of {root}, which the modules are imported from",
             fix="move it there, or build the modules into the image",
         )
     return str(file.relative_to(root))
 
 
 def _needed(root: Path, path: Path) -> set[Path]:
-    """A module's file, the user's files that it imports, and the `__init__.py` of the packages around them."""
+    """A module's file, the user's files that it imports, and the `__init__.py` of the packages above them."""
     needed, waiting = set[Path](), {path}
     while waiting:
         file = waiting.pop()
@@ -256,7 +256,7 @@ def _needed(root: Path, path: Path) -> set[Path]:
 
 
 def load(module: str, function: str) -> Callable[..., Any]:
-    """Imports a module and returns one of its functions, wrapped so that what it raises is a `UserError`.
+    """Imports a module and returns one of its functions; see `call`.
 
     Raises:
         UserError: The module is missing, cannot be imported, or has no such function.
@@ -267,27 +267,27 @@ def load(module: str, function: str) -> Callable[..., Any]:
         defined = sorted(name for name, value in vars(imported).items() if callable(value) and not name.startswith("_"))
         raise UserError(
             f"{path} defines no {function}",
-            fix=f"define {function} there (it has {', '.join(defined) or 'no functions'}), or name another module",
+            fix=f"define {function} there (it has {', '.join(defined) or 'no functions'}), or use another module",
         )
     return getattr(imported, function)  # type: ignore[no-any-return]
 
 
 def load_module(module: str) -> ModuleType:
-    """Imports a module by import path or file; what it raises becomes a `UserError`."""
+    """Imports a module by import path or file; any exception becomes a `UserError`."""
     path = source_file(module)
-    # Says which of the modules behind it have names that are Taxiway's.
+    # Raises an error if a module behind it has a name that Taxiway uses.
     files(module)
     imported: ModuleType = _calling(path, _import, module, path)
     return imported
 
 
 def call(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    """Calls a user's function; what it raises becomes a `UserError` whose traceback ends in the user's line."""
+    """Calls a user's function; any exception becomes a `UserError` whose traceback ends in the user's code."""
     return _calling(_file_of(function), function, *arguments, **named)
 
 
 def _file_of(function: Callable[..., Any]) -> Path:
-    """Where a function was written; its module's file for a callable object."""
+    """The file that defines a function; for a callable object, its module's file."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     module = sys.modules.get(getattr(function, "__module__", ""))
     return Path(code.co_filename if code else getattr(module, "__file__", None) or "the module")
@@ -298,13 +298,13 @@ def _calling(path: Path, function: Callable[..., Any], *arguments: Any, **named:
         return function(*arguments, **named)
     except UserError:
         raise
-    # A module that ends the process would pass for a stage that is done.
+    # SystemExit too: a module that exits would look like a stage that succeeded.
     except (Exception, SystemExit) as error:
         raise UserError(_short_traceback(path, error)) from error
 
 
 def _short_traceback(path: Path, error: BaseException) -> str:
-    """The frames of the user's own files, then the error: libraries in between say little to the user."""
+    """The frames in the user's own files, and the error; frames in libraries would not help the user."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if f.filename == str(path) or _is_users(Path(f.filename))]
     lines = [f'  File "{f.filename}", line {f.lineno}, in {f.name}\n    {f.line}' for f in own]
@@ -316,7 +316,7 @@ def _import(module: str, path: Path) -> ModuleType:
     if not module.endswith(".py"):
         _join_package(module, path)
         return importlib.import_module(module)
-    # Modules beside a file can be imported by it, as when Python runs a script.
+    # A file can import the modules beside it, as when Python runs a script.
     if str(path.parent) not in sys.path:
         sys.path.insert(0, str(path.parent))
     spec = importlib.util.spec_from_file_location(path.stem, path)
@@ -333,7 +333,7 @@ def _import(module: str, path: Path) -> ModuleType:
 
 
 def _join_package(module: str, path: Path) -> None:
-    """Adds a folder without `__init__.py` to an installed package of its name, which Python would find alone."""
+    """Adds a folder without `__init__.py` to an installed package of the same name, which would otherwise hide it."""
     name, *inner = module.split(".")
     folder = path.parents[len(inner) - (path.name != "__init__.py")] if inner else path.parent
     if inner and name not in (package_names.OURS, package_names.SHARED) and not (folder / "__init__.py").exists():
@@ -343,10 +343,10 @@ def _join_package(module: str, path: Path) -> None:
 
 
 def _find(module: str) -> Path | None:
-    """Finds a module's file on the path by folders alone; `importlib.util.find_spec` would run its parents."""
+    """Finds a module's file by looking in folders; `importlib.util.find_spec` would run its parent packages."""
     roots = _roots()
     if module == package_names.SHARED:
-        # Where a folder of the user's comes first, Taxiway's own `__init__.py` is none of his.
+        # If a folder of the user comes first, Taxiway's `__init__.py` is not the user's.
         roots = [root for root in roots if (root / module).is_dir()][:1]
     return next((file for root in roots if (file := _file_below(root, module))), None)
 
@@ -356,7 +356,7 @@ def _roots() -> list[Path]:
 
 
 def _file_below(root: Path, module: str) -> Path | None:
-    """The file of a module in a folder on the path, where it is not Taxiway's."""
+    """The file of a module in a folder on the path, unless it is Taxiway's."""
     name, _, inner = module.partition(".")
     if name != package_names.OURS:
         return _file_in(root, module)
@@ -366,14 +366,14 @@ def _file_below(root: Path, module: str) -> Path | None:
 
 
 def _file_in(folder: Path, name: str) -> Path | None:
-    """The file of a module in a folder; a package's goes before a module's, as for Python."""
+    """The file of a module in a folder; a package takes precedence over a module, as in Python."""
     inner = folder.joinpath(*filter(None, name.split(".")))
     candidates = (inner / "__init__.py", inner.with_name(inner.name + ".py"))
     return next((file.resolve() for file in candidates if file.is_file()), None)
 
 
 def _sources(path: Path, function: str) -> Iterator[str]:
-    """The text of what a function uses in its module, then that of the user's modules behind it, each once."""
+    """The source that a function uses in its module, then that of the user's modules behind it, each once."""
     (_, tree), *imported = _trees(path)
     beside = _BESIDE.get(function, set()) & module_syntax.bound_names(tree)
     yield _text(module_syntax.reached(tree, {function} | beside))
@@ -393,7 +393,7 @@ def _trees(path: Path) -> Iterator[tuple[Path, ast.Module]]:
 
 
 def _text(statements: list[ast.stmt]) -> str:
-    """Source without comments and layout: they change nothing."""
+    """The source without comments and formatting, which have no effect."""
     return "\n".join(map(ast.unparse, statements))
 
 
@@ -404,11 +404,11 @@ def _imported_files(path: Path, tree: ast.Module) -> list[Path]:
 
 
 def _candidates(path: Path, level: int, name: str) -> list[Path]:
-    """The files that an import may mean; one without dots means a file beside where the module is run as a file."""
+    """The files that an import may refer to; if the module is run as a file, that includes the files beside it."""
     if level:
         found = [_file_in(folder, name) for folder in path.parents[level - 1 : level]]
     elif name.partition(".")[0] == "taxiway":
-        # The package that runs, whatever lies in the working folder under its name: a checkout, in an image.
+        # The package that runs, even if the working folder has one of the same name: a checkout in an image, say.
         found = []
     else:
         found = [_file_below(path.parent, name), _find(name)]
@@ -416,10 +416,10 @@ def _candidates(path: Path, level: int, name: str) -> list[Path]:
 
 
 def _with_own_name(file: Path) -> Path:
-    """The file, unless Taxiway has a module of its name.
+    """The file, unless Taxiway has a module of the same name.
 
     Raises:
-        UserError: It lies in a package named `components`, in which Taxiway's modules go before others.
+        UserError: It is in a package named `components`, where Taxiway's modules take precedence.
     """
     for folder in {Path(root, package_names.OURS).resolve() for root in _roots()}:
         if file.is_relative_to(folder) and not package_names.is_taxiways(folder):
@@ -427,7 +427,7 @@ def _with_own_name(file: Path) -> Path:
             if place.stem != "__init__" and package_names.is_taken(place.stem):
                 renamed = typed("mv", shown(place), shown(place.with_name(f"my_{place.name}")))
                 raise UserError(
-                    f"{file} cannot be imported: components.{place.stem} is Taxiway's",
+                    f"{file} cannot be imported: Taxiway has a module components.{place.stem}",
                     fix=f"{renamed}, and import it by that name",
                 )
     return file
@@ -441,7 +441,7 @@ def _bound_names(path: Path, seen: set[Path]) -> set[str]:
 
 
 def _is_users(path: Path) -> bool:
-    """Whether a file is the user's: not Python's, not installed, not a stage's, not TensorFlow's rewriting of one."""
+    """Whether a file is the user's own: not Python's, not installed, not Taxiway's, not generated by AutoGraph."""
     library = path.is_relative_to(_STANDARD_LIBRARY) or is_installed(path)
     generated = not path.is_absolute() or path.name.startswith("__autograph_generated")
     return not (generated or library or any(path.is_relative_to(package) for package in _OURS))

@@ -1,1 +1,1 @@
-"""Versions of data: DVC, Git, and files as they are."""
+"""Versions of data in DVC and Git, and unversioned files."""

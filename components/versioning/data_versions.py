@@ -1,13 +1,13 @@
-"""Which version of the data a run reads: its record for the lineage, and the files themselves.
+"""The version of the data that a run reads: its record for the lineage, and the files themselves.
 
 An input path is a file, a folder or a glob in the working tree; the same at a Git revision (`data/chicago_taxi@v1`);
-or a URL that fsspec reads. A record:
+or a URL that fsspec can read. A record:
 
     {"path": the input path without the revision, "revision": as given, "" for the working tree,
-     "commit": the Git commit, "" without Git, "dvc_file": the file that tracks the data, within its repository,
-     "dvc_hash": the hash in it (several: joined by ", "), "versioned": bool,
-     "difference": {"expected": hash, "found": hash}, in data that differ and were allowed,
-     "content": digest of the names and contents of the files, "repo": the repository's URL where one was given}
+     "commit": the Git commit, "" without Git, "dvc_file": the file that tracks the data, relative to its repository,
+     "dvc_hash": the hash in it (several are joined by ", "), "versioned": bool,
+     "difference": {"expected": hash, "found": hash}, if the data differ and that was allowed,
+     "content": digest of the names and contents of the files, "repo": the repository's URL if one was given}
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class DataVersion:
-    """Data on this machine, and which version they are.
+    """Data on this machine, and their version.
 
     Attributes:
-        path: The file or folder that the input path names; for a glob the folder that it starts from.
-        files: The files to read, sorted: neither hidden ones nor DVC's own.
-        record: For the lineage and for cache keys; its keys are in the module's description.
+        path: The file or folder that the input path names; for a glob, the folder that it starts from.
+        files: The files to read, sorted, without hidden files and DVC's own.
+        record: For the lineage and cache keys; see the module's docstring.
     """
 
     path: Path
@@ -53,7 +53,7 @@ class DataVersion:
 
 @dataclass(frozen=True)
 class _Found:
-    """Data that were found; `fetch` writes one of the names into a file, None where they lie on this machine."""
+    """Data that were found; `fetch` copies one of the names to a file, and is None if they are on this machine."""
 
     base: str
     names: list[str]
@@ -69,19 +69,19 @@ def describe(
     hash_file: HashFile = hash_file,
     allow: str = ALLOW_UNVERSIONED,
 ) -> Record:
-    """The record of the data at a path, without fetching them; arguments and errors are those of `resolve`.
+    """The record of the data at a path, without fetching them; for arguments and errors see `resolve`.
 
-    A refusal says that `allow` takes the data as they are.
+    If the data are refused, the message says that `allow` accepts them unversioned.
     """
     with _found(input_path, repo, allow_unversioned, hash_file, allow) as found:
         return found.record
 
 
 def files_here(input_path: str, *, repo: str = "") -> list[Path]:
-    """The files of a path in the working tree; none where it names a revision or a URL.
+    """The files of a path in the working tree; none for a revision or a URL.
 
     Raises:
-        DataError: Nothing is there.
+        DataError: The path does not exist.
         UserError: The repository does not exist.
     """
     path, revision = _split_revision(input_path, repo)
@@ -91,7 +91,7 @@ def files_here(input_path: str, *, repo: str = "") -> list[Path]:
 
 
 def adding(record: Record) -> str:
-    """The command that gives new data their version; empty where the data have one, or are not DVC's to keep."""
+    """The command that versions new data; empty if the data have a version, or are outside of DVC's repositories."""
     path = _absolute(Path(_split_glob(record["path"])[0]))
     is_new = not (record["versioned"] or record.get("difference") or "://" in record["path"])
     is_here = is_new and path.exists() and repository_root(path.parent, ".dvc")
@@ -102,18 +102,18 @@ def adding(record: Record) -> str:
 def resolve(
     input_path: str, *, repo: str = "", allow_unversioned: bool = False, hash_file: HashFile = hash_file
 ) -> Iterator[DataVersion]:
-    """Gives the data at a path: where they lie, or, from a revision or URL, in a temporary folder for the duration.
+    """Provides the data at a path: in place, or, for a revision or URL, in a temporary folder while the block runs.
 
     Args:
-        input_path: A file, a folder or a glob; `@revision` after it for a Git revision; or a URL.
-        repo: The repository that the path is relative to, a folder or URL; the working folder where it is empty.
-        allow_unversioned: Take data that differ from what DVC or Git holds, or that neither tracks.
-        hash_file: Hashes one file; a caller that remembers hashes passes its own.
+        input_path: A file, a folder or a glob, followed by `@revision` for a Git revision; or a URL.
+        repo: The repository that the path is relative to, a folder or URL; default: the working folder.
+        allow_unversioned: Accept data that differ from DVC's or Git's version, or that neither tracks.
+        hash_file: Hashes one file; a caller that caches hashes passes its own function.
 
     Raises:
-        DataError: Nothing is there, or it is not the version that it has to be.
+        DataError: The path does not exist, or the data are not the expected version.
         UserError: The repository or the revision does not exist.
-        ServiceError: A remote, a repository or an object store does not answer.
+        ServiceError: A remote, a repository or an object store does not respond.
     """
     with TemporaryDirectory(prefix="taxiway-data-") as folder:
         with _found(input_path, repo, allow_unversioned, hash_file, ALLOW_UNVERSIONED) as found:
@@ -145,7 +145,7 @@ def _on_this_machine(found: _Found, folder: Path) -> DataVersion:
 
 
 def _record(path: str, content: Mapping[str, str], **facts: Any) -> Record:
-    """A record whose `content` is the digest of the contents by name, and `outputs` the DVC hashes by .dvc file."""
+    """A record; `content` holds the files' digests by name, `outputs` the DVC hashes by .dvc file."""
     outputs = facts.pop("outputs", {})
     return {
         "path": path,
@@ -159,7 +159,7 @@ def _record(path: str, content: Mapping[str, str], **facts: Any) -> Record:
     }
 
 
-# What an input path says
+# Input paths
 
 
 def _split_revision(input_path: str, repo: str) -> tuple[str, str]:
@@ -177,7 +177,7 @@ def _exists(path: Path) -> bool:
 def _folder(repo: str) -> Path:
     folder = _absolute(Path(repo))
     if not folder.is_dir():
-        raise UserError(f"there is no repository {repo}", fix="data_repo takes a folder, or a URL that Git clones")
+        raise UserError(f"there is no repository {repo}", fix="set data_repo to a folder, or a URL that Git can clone")
     return folder
 
 
@@ -189,7 +189,7 @@ def _split_glob(path: str) -> tuple[str, str]:
 
 
 def _selected(names: Iterable[str], base: str, pattern: str) -> list[str]:
-    """The names of data at or below a base, and of them those that a glob matches: the file or a folder above it."""
+    """The names of data files at or below a base; with a glob, those that match it or are in a folder that does."""
     relative = {name: PurePosixPath(name).relative_to(base) for name in names}
     data = sorted(name for name, below in relative.items() if name == base or _is_data(below))
     if not pattern:
@@ -206,12 +206,12 @@ def _is_data(name: PurePosixPath) -> bool:
 
 
 def _nothing_in(path: str, pattern: str) -> DataError:
-    return DataError(f"the pattern {path} matches no file" if pattern else f"the folder {path} holds no data files")
+    return DataError(f"the pattern {path} matches no file" if pattern else f"the folder {path} has no data files")
 
 
 def _none_such(path: str, name: str, place: str, names: Iterable[str]) -> DataError:
     near = difflib.get_close_matches(name, list(names), n=3, cutoff=0.5)
-    fix = f"the nearest names: {', '.join(near)}" if near else ""
+    fix = f"similar names: {', '.join(near)}" if near else ""
     return DataError(f"there is no {path}: no {name!r} in {place}", fix=fix)
 
 
@@ -244,7 +244,7 @@ def _difference(found: Comparison) -> Record:
 
 
 def _base(path: str, folder: Path) -> tuple[Path, str]:
-    """The file or folder that an input path names or begins with, and the glob behind it."""
+    """The file or folder that an input path names or starts with, and the glob after it."""
     target = _absolute(folder / path)
     base, pattern = (target, "") if target.exists() else _folder_and_glob(target)
     if not base.exists():
@@ -273,23 +273,23 @@ def _not_here(path: str, target: Path) -> DataError:
     output = dvc_outputs.tracked_outputs([target]).get(target)
     if output and any(file.is_relative_to(target) for file in dvc_outputs.tracked_files(output)):
         fix = dvc_outputs.about("dvc", "checkout", target)
-        return DataError(f"{path} is not here, though {shown(output.dvc_file)} tracks it", fix=fix)
+        return DataError(f"{path} is missing, but {shown(output.dvc_file)} tracks it", fix=fix)
     if output and not output.path.exists():
-        # The checkout's own data are in no remote.
+        # No remote has the checkout's own data.
         own = output.dvc_file == checkout() / "data.dvc"
         fix = typed("make data") if own else dvc_outputs.about("dvc", "pull", output.dvc_file)
-        return DataError(f"{path} is not here, though {shown(output.dvc_file)} tracks it", fix=fix)
+        return DataError(f"{path} is missing, but {shown(output.dvc_file)} tracks it", fix=fix)
     place = next(parent for parent in target.parents if parent.is_dir())
     return _none_such(path, target.relative_to(place).parts[0], str(place), (child.name for child in place.iterdir()))
 
 
 def _absolute(path: Path) -> Path:
-    """Links are kept: DVC may have made the data links into its cache."""
+    """The absolute path. Symbolic links are not resolved: DVC may have linked the data to its cache."""
     return Path(os.path.normpath(path.absolute()))
 
 
 def _below(name: str, base: str) -> str:
-    """A name relative to the base that it was selected from; the last part of a file that is its own base."""
+    """A name relative to the base that it was selected from; for the base itself, its last part."""
     path = PurePosixPath(name)
     return path.name if name == base else path.relative_to(base).as_posix()
 
@@ -333,8 +333,8 @@ def _repository(path: str, revision: str, repo: str) -> tuple[str, str]:
     target = _absolute(_folder(repo) / path)
     root = repository_root(target, ".git")
     if root is None:
-        what = f"there is no {path}@{revision}, and no Git repository that had {path} at the revision {revision!r}"
-        raise UserError(what, fix="name a path that exists, or the repository: data_repo")
+        what = f"there is no file {path}@{revision}, and {path} is not in a Git repository with revisions"
+        raise UserError(what, fix="correct the path, or set data_repo to the repository")
     return str(root), target.relative_to(root).as_posix()
 
 
@@ -348,12 +348,12 @@ def _not_in_revision(opened: Revision, name: str) -> DataError:
 
 
 def _in_store(url: str, allow_unversioned: bool, allow: str) -> _Found:
-    """Files of a store that fsspec reads; their contents are known by the store's own checksums."""
+    """Files in a store that fsspec can read, identified by the store's own checksums."""
     shown = dvc_revisions.without_credentials(url)
     if not allow_unversioned:
         copy = f"`{typed('dvc import-url', shown)}` makes a tracked copy"
-        fix = f"{copy}; or take the data as they are, unversioned: {allow}"
-        raise DataError(f"DVC tracks no version of {shown}", fix=fix)
+        fix = f"{copy}; or accept the data unversioned: {allow}"
+        raise DataError(f"DVC does not track {shown}", fix=fix)
     try:
         fs, base, files = _list_store(url)
         contents = {_below(name, base): f"checksum:{fs.checksum(name)}" for name in files}
@@ -361,7 +361,7 @@ def _in_store(url: str, allow_unversioned: bool, allow: str) -> _Found:
         raise DataError(f"there is nothing at {shown}") from error
     except (ImportError, ValueError) as error:
         raise UserError(f"{shown} cannot be read: {error}") from error
-    except Exception as error:  # each store's library has errors of its own
+    except Exception as error:  # each store's library has its own exceptions
         raise ServiceError(f"{shown} cannot be read: {type(error).__name__}: {error}") from error
     above = str(PurePosixPath(base).parent)
     names = [_below(name, above) for name in files]

@@ -1,7 +1,7 @@
 """What DVC tracks in a working tree, read from the .dvc files themselves.
 
-Every run asks this, and importing DVC alone takes a third of the second that a cached run may take. DVC itself is
-asked where its files need more than reading: pipeline outputs, ignore patterns, the hashes of releases before 3.0.
+Every run needs this, and importing DVC would take a third of the second that a cached run may take. DVC itself is only
+used if parsing its files is not enough: pipeline outputs, ignore patterns, and hashes of releases before 3.0.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from components.contract.commands import shown, typed
 from components.contract.errors import DataError, UserError
 
 HashFile = Callable[[Path, str], str]
-"""Takes a file and an algorithm (`md5` or `sha256`), returns hexadecimal digits."""
+"""Takes a file and an algorithm (`md5` or `sha256`) and returns the hash in hexadecimal."""
 
 AnyPath = TypeVar("AnyPath", bound=PurePath)
 
@@ -30,13 +30,13 @@ _NEVER_TRACKED = {".git", ".hg", ".dvc"}
 
 @dataclass(frozen=True)
 class TrackedOutput:
-    """A file or folder whose hash a .dvc or dvc.lock file holds.
+    """A file or folder whose hash is in a .dvc or dvc.lock file.
 
     Attributes:
-        path: Where it lies.
+        path: Its path.
         dvc_file: The file that tracks it.
-        algorithm: How its files are hashed: `md5`, or `md5-dos2unix` for DVC before 3.0.
-        digest: The hash that is to be there, a folder's with `.dir` at its end.
+        algorithm: How its files are hashed: `md5`, or `md5-dos2unix` by DVC before 3.0.
+        digest: The expected hash; a folder's ends in `.dir`.
     """
 
     path: Path
@@ -46,7 +46,7 @@ class TrackedOutput:
 
 
 def hash_file(path: Path, algorithm: str) -> str:
-    """Hash of a file's content."""
+    """The hash of a file's content."""
     if algorithm == "md5-dos2unix":
         from dvc_data.hashfile.hash import file_md5
 
@@ -56,12 +56,12 @@ def hash_file(path: Path, algorithm: str) -> str:
 
 
 def repository_root(path: Path, marker: str) -> Path | None:
-    """The nearest folder at or above a path that holds `.git` or `.dvc`."""
+    """The nearest folder at or above a path that contains `.git` or `.dvc`."""
     return next((place for place in (path, *path.parents) if (place / marker).exists()), None)
 
 
 def about(program: str, words: str, *paths: Path) -> str:
-    """A command of Git or DVC about paths, as one types it: from outside, it names their repository."""
+    """A Git or DVC command about paths, to type in the working folder: from outside, it names their repository."""
     root = repository_root(paths[0].parent, f".{program}") or paths[0].parent
     if Path.cwd().is_relative_to(root):
         return typed(f"{program} {words}", *map(shown, paths))
@@ -70,10 +70,10 @@ def about(program: str, words: str, *paths: Path) -> str:
 
 
 def tracked_outputs(paths: Iterable[Path]) -> dict[Path, TrackedOutput]:
-    """By path, the output that it is or lies in; what nothing tracks is left out.
+    """By path, the output that contains it; paths that nothing tracks are left out.
 
     Raises:
-        UserError: A .dvc file that is none, or a pipeline definition that DVC refuses.
+        UserError: A .dvc file is invalid, or DVC refuses a pipeline definition.
     """
     known: dict[Path, TrackedOutput | None] = {}
     found = {path: output for path in paths if (output := _lookup(path, known))}
@@ -87,12 +87,12 @@ def tracked_outputs(paths: Iterable[Path]) -> dict[Path, TrackedOutput]:
 
 
 def hash_holder(definition: AnyPath) -> AnyPath:
-    """The file that holds the hashes of what a .dvc or dvc.yaml file defines."""
+    """The file with the hashes of the outputs that a .dvc or dvc.yaml file defines."""
     return definition.with_name("dvc.lock") if definition.name == "dvc.yaml" else definition
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """The files in a folder that DVC sees there: all but its own, Git's and what .dvcignore names.
+    """The files in a folder that DVC sees: all but its own, Git's, and those that .dvcignore excludes.
 
     Links to folders are not followed.
     """
@@ -106,30 +106,30 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def content_hashes(output: TrackedOutput, remembered: HashFile) -> dict[Path, str]:
-    """The hash of each file that an output holds now; `remembered` is asked for what is plain MD5.
+    """The current hash of each file in an output; plain MD5 hashes come from `remembered`.
 
     Raises:
-        DataError: A link whose target is gone, as a cleared DVC cache leaves it.
+        DataError: The target of a link is gone, for instance because DVC's cache was cleared.
     """
     return file_hashes(output, files_below(output.path) if output.path.is_dir() else [output.path], remembered)
 
 
 def file_hashes(output: TrackedOutput, files: Iterable[Path], remembered: HashFile) -> dict[Path, str]:
-    """As `content_hashes`, of some of an output's files."""
+    """Like `content_hashes`, for some of an output's files."""
     hash_one = remembered if output.algorithm == "md5" else hash_file
     try:
         return {file: hash_one(file, output.algorithm) for file in files}
     except FileNotFoundError as error:
         fix = about("dvc", "pull", output.dvc_file)
-        raise DataError(f"{error.filename} of {output.dvc_file} is not there or links to nothing", fix=fix) from error
+        raise DataError(f"{error.filename} of {output.dvc_file} is missing or a broken link", fix=fix) from error
 
 
 def tracked_files(output: TrackedOutput, everywhere: bool = False) -> dict[Path, str]:
-    """The hash of each file that DVC tracks in a folder, from the listing in its cache; empty where that is not there.
+    """The hash of each file that DVC tracks in a folder, from the listing in its cache; empty if the cache lacks it.
 
     Args:
         output: The folder.
-        everywhere: Ask DVC where its cache is, which takes a third of a second, instead of looking in the usual place.
+        everywhere: Also ask DVC where its cache is, which takes a third of a second, if the usual place lacks it.
     """
     digest = output.digest
     if not digest.endswith(".dir"):
@@ -143,12 +143,12 @@ def tracked_files(output: TrackedOutput, everywhere: bool = False) -> dict[Path,
 
 
 def listing_digest(output: TrackedOutput, hashes: dict[Path, str]) -> str:
-    """The hash that DVC gives a folder whose files have these hashes."""
+    """DVC's hash of a folder whose files have these hashes."""
     return _md5(listing(output, hashes)) + ".dir"
 
 
 def listing(output: TrackedOutput, hashes: dict[Path, str]) -> bytes:
-    """What DVC keeps in its cache for a folder whose files have these hashes.
+    """DVC's listing, as in its cache, of a folder whose files have these hashes.
 
     Source: dvc_data, `hashfile/tree.py`, Tree.as_bytes and Tree.digest.
     """
@@ -157,13 +157,13 @@ def listing(output: TrackedOutput, hashes: dict[Path, str]) -> bytes:
 
 
 def is_ignored(path: Path) -> bool:
-    """Whether .dvcignore names a file."""
+    """Whether .dvcignore excludes a file."""
     root = repository_root(path.parent, ".dvc")
     return bool(root and _has_ignore_patterns(root, path) and path not in _files_by_dvc(root, path.parent))
 
 
 def output_digest(output: TrackedOutput, hashes: dict[Path, str]) -> str:
-    """The hash that DVC gives an output whose files have these hashes."""
+    """DVC's hash of an output whose files have these hashes."""
     if output.path in hashes:
         return hashes[output.path]
     return listing_digest(output, hashes)
@@ -187,7 +187,7 @@ def _configured_cache(output: TrackedOutput) -> Path:
         with Repo(str(root) if root else None, uninitialized=True) as repo:
             return Path((repo.cache.local if output.algorithm == "md5" else repo.cache.legacy).path)
     except DvcException as error:
-        raise UserError(f"DVC cannot read {root}: {error}", fix=f"{typed('dvc status')} shows the same") from error
+        raise UserError(f"DVC cannot read {root}: {error}", fix=f"`{typed('dvc status')}` shows the details") from error
 
 
 def _lookup(path: Path, known: dict[Path, TrackedOutput | None]) -> TrackedOutput | None:
@@ -205,10 +205,10 @@ def _tracked_beside(path: Path) -> TrackedOutput | None:
         declared = yaml.load(dvc_file.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         return next((_output(path, dvc_file, out) for out in declared["outs"] if _is_at(path, declared, out)), None)
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
-        reason = str(error) if isinstance(error, yaml.YAMLError) else "it names no outputs with path and md5"
+        reason = str(error) if isinstance(error, yaml.YAMLError) else "it has no outputs with path and md5"
         restore, anew = about("git", "checkout --", dvc_file), about("dvc", "add", path)
-        fix = f"`{restore}` restores it; or `rm {shlex.quote(shown(dvc_file))}`, and `{anew}` writes it anew"
-        raise UserError(f"{dvc_file} is not a .dvc file: {reason}", fix=fix) from error
+        fix = f"`{restore}` restores it; or `rm {shlex.quote(shown(dvc_file))}`, then `{anew}` writes a new one"
+        raise UserError(f"{dvc_file} is not a valid .dvc file: {reason}", fix=fix) from error
 
 
 def _is_at(path: Path, declared: dict[str, Any], out: dict[str, Any]) -> bool:
@@ -235,7 +235,7 @@ def _outputs_known_to_dvc(root: Path) -> list[TrackedOutput]:
                 if out.hash_info
             ]
     except DvcException as error:
-        raise UserError(f"DVC cannot read {root}: {error}", fix=f"{typed('dvc status')} shows the same") from error
+        raise UserError(f"DVC cannot read {root}: {error}", fix=f"`{typed('dvc status')}` shows the details") from error
 
 
 def _has_ignore_patterns(root: Path, folder: Path) -> bool:

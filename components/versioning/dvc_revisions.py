@@ -1,4 +1,4 @@
-"""The files of a Git revision as DVC shows them, whether Git or DVC holds them."""
+"""The files of a Git revision, whether Git or DVC stores them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Info = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Revision:
-    """A revision of a repository, open for reading. Names are relative to the repository, with `/` between.
+    """A revision of a repository, open for reading. Names are relative to the repository and separated by `/`.
 
     Attributes:
         fs: DVC's file system (`dvc.api.DVCFileSystem`).
-        label: How messages call what is read: `data/chicago_taxi@v1`.
+        label: The name of the data in messages: `data/chicago_taxi@v1`.
     """
 
     fs: Any
@@ -47,24 +47,24 @@ class Revision:
             return True
 
     def children(self, folder: str) -> list[str]:
-        """The names in a folder; none where there is no such folder."""
+        """The names in a folder; none if there is no such folder."""
         try:
             return [PurePosixPath(name).name for name in self.fs.ls("" if folder == "." else folder, detail=False)]
         except FileNotFoundError:
             return []
 
     def files(self, name: str) -> Iterator[tuple[str, Info]]:
-        """All files at or below a name, with what DVC knows of each.
+        """All files at or below a name, with DVC's information about each.
 
         Raises:
-            DataError: The hashes that DVC holds name a file outside of their folder.
+            DataError: DVC's listing of a folder names a file outside of that folder.
         """
-        # Not fsspec's find: in a listing that names `..` it goes round for ever.
+        # Not fsspec's `find`, which loops forever if a listing names `..`.
         with self._reading():
             found = self.fs.ls("" if name == "." else name, detail=True)
         for info in found:
             is_folder = info["type"] == "directory"
-            # DVC shows a child without a name under the name of its folder.
+            # DVC lists a child without a name under the name of its folder.
             child = checked_name("" if is_folder and info["name"] == name else info["name"])
             if is_folder:
                 yield from self.files(child)
@@ -72,7 +72,7 @@ class Revision:
                 yield child, info
 
     def content(self, name: str, info: Info) -> str:
-        """`md5:<hex>` of a file that DVC holds, `sha256:<hex>` of one that Git holds."""
+        """`md5:<hex>` for a file that DVC stores, `sha256:<hex>` for one that Git stores."""
         held = info.get("dvc_info", {})
         digest = held.get("md5") or held.get("md5-dos2unix")
         if digest:
@@ -81,7 +81,7 @@ class Revision:
             return stream_digest(file)
 
     def outputs(self, files: Mapping[str, Info]) -> dict[str, str]:
-        """The hash of each DVC output that holds one of the files, by the .dvc or dvc.lock file that tracks it."""
+        """The hash of each DVC output that contains one of the files, by the .dvc or dvc.lock file that tracks it."""
         repositories = {info["repo"] for info in files.values()}
         known = {out.fs_path.strip("/"): out for repo in repositories for out in repo.index.outs if out.hash_info}
         holders = {place for name in files for place in _with_parents(name) if place in known}
@@ -91,14 +91,14 @@ class Revision:
         }
 
     def fetch(self, name: str, info: Info, target: Path, content: str) -> None:
-        """Writes a file, from DVC's cache or remote or from Git, with what `files` and `content` said of it.
+        """Copies a file from DVC's cache, a remote or Git; `info` and `content` come from `files` and `content`.
 
         Raises:
-            DataError: What arrived is not what the hash says.
-            ServiceError: The file is neither in the cache nor to be had from a remote.
+            DataError: The copy does not have the expected hash.
+            ServiceError: The file is not in the cache, and no remote provides it.
         """
         with self._reading():
-            # Without the info DVC would open its database anew in each thread.
+            # Without the info, DVC would reopen its database in each thread.
             self.fs.get_file(name, str(target), info={"dvc_info": info.get("dvc_info")})
         algorithm, _, digest = content.partition(":")
         found = hash_file(target, algorithm)
@@ -106,7 +106,7 @@ class Revision:
             what = f"the copy of {name} in DVC's cache or remote is damaged: expected {digest}, found {found}"
             raise DataError(
                 what,
-                fix=f"drop it from the cache (.dvc/cache/files/md5), then: {typed('dvc fetch --all-commits')}",
+                fix=f"delete it from the cache (.dvc/cache/files/md5), then: {typed('dvc fetch --all-commits')}",
             )
 
     @contextmanager
@@ -115,7 +115,7 @@ class Revision:
             yield
         except TaxiwayError:
             raise
-        except Exception as error:  # each storage library has errors of its own
+        except Exception as error:  # each storage library has its own exceptions
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: Exception) -> ServiceError:
@@ -123,46 +123,46 @@ class Revision:
         remote = self.fs.repo.config["core"].get("remote")
         fetch = f"`{typed('dvc fetch --all-commits')}`"
         if remote:
-            what = f"cannot be read from the cache nor from the remote {remote!r}"
-            fix = f"see that the remote answers (`{typed('dvc remote list')}`), then: {fetch}"
+            what = f"can be read neither from the cache nor from the remote {remote!r}"
+            fix = f"check that the remote is reachable (`{typed('dvc remote list')}`), then: {fetch}"
         else:
             what = "are not in the cache, and no remote is configured"
             where = typed("dvc remote add --default NAME URL")
-            fix = f"say where they are kept: `{where}`; then: {fetch}"
+            fix = f"configure the remote that has them: `{where}`; then: {fetch}"
         return ServiceError(f"the data of {self.label} {what}: {type(cause).__name__}: {cause}", fix=fix)
 
 
 def is_url(repo: str) -> bool:
-    """Whether a repository is one that Git clones, not a folder."""
+    """Whether a repository is a URL that Git can clone, not a folder."""
     return "://" in repo or bool(re.match(r"[\w.-]+@[\w.-]+:", repo))
 
 
 def without_credentials(url: str) -> str:
-    """A URL that may be shown and recorded."""
+    """The URL without credentials, safe to show and record."""
     return re.sub(r"://[^/]*@", "://", url)
 
 
 def checked_name(name: str) -> str:
-    """A relative name that stays below the folder it is put in.
+    """The name, if it stays inside the folder that it is relative to.
 
     Raises:
         DataError: It leads out of the folder.
     """
     if {"", ".", ".."} & set(name.split("/")):
-        raise DataError(f"the data name a file {name!r}, which leads out of their folder: refused")
+        raise DataError(f"refused: the data list a file {name!r}, which is outside of their folder")
     return name
 
 
 @contextmanager
 def open_revision(repo: str, revision: str, label: str, dvc_root: Path | None = None) -> Iterator[Revision]:
-    """Opens a revision (any that `dvc.api` understands; the default branch where it is empty).
+    """Opens a revision (any that `dvc.api` understands; default: the default branch).
 
     Args:
-        repo: The folder at the top of a Git repository, or a URL; a clone of it lives as long as this context.
+        repo: The top folder of a Git repository, or a URL; its clone is deleted when the block ends.
         revision: A tag, branch, commit, `HEAD~1`, ...
-        label: How messages call what is read.
-        dvc_root: A folder whose present DVC settings hold, in the place of those that the revision had: data outlive
-            the remotes that they were pushed to.
+        label: The name of the data in messages.
+        dvc_root: A folder whose current DVC settings replace the revision's: the data may have moved to another remote
+            since.
 
     Raises:
         UserError: There is no such revision, or DVC cannot read the repository.
@@ -173,7 +173,7 @@ def open_revision(repo: str, revision: str, label: str, dvc_root: Path | None = 
     from dvc.repo.open_repo import clean_repos
 
     config = _present_settings(dvc_root)
-    # Folders with a .dvc of their own inside the repository get the settings from the factory.
+    # The factory passes the settings to nested DVC repositories.
     factory = functools.partial(Repo, config=config)
     fs = DVCFileSystem(repo=repo, rev=revision or None, subrepos=True, config=config, repo_factory=factory)
     try:
@@ -205,10 +205,10 @@ def _connect(fs: Any, repo: str, revision: str) -> None:
         _ = fs.repo
     except RevError as error:
         near = difflib.get_close_matches(revision, _revisions(repo), n=3, cutoff=0.5)
-        fix = f"the nearest: {', '.join(near)}" if near else f"`git fetch --tags`, or see `git log` (in {shown})"
+        fix = f"similar: {', '.join(near)}" if near else f"run `git fetch --tags`, or see `git log` (in {shown})"
         raise UserError(f"there is no revision {revision!r} in {shown}", fix=fix) from error
     except CloneError as error:
-        fix = f"see that the URL is right and that you may read it: `{typed('git ls-remote', shown)}`"
+        fix = f"check the URL and your permission to read it: `{typed('git ls-remote', shown)}`"
         raise ServiceError(f"{shown} cannot be cloned: {error}", fix=fix) from error
     except DvcException as error:
         raise UserError(f"DVC cannot open {shown}: {error}") from error

@@ -1,4 +1,4 @@
-"""Whether files are what DVC's .dvc files and Git's last commit say."""
+"""Compares files with DVC's .dvc files and Git's last commit."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from components.contract.errors import DataError
 from components.versioning import dvc_outputs
 from components.versioning.dvc_outputs import HashFile, TrackedOutput, about, repository_root
 
-_NAMED = 3  # so many files of a difference are named
+_NAMED = 3  # the number of files that a message about a difference names
 
 ALLOW_UNVERSIONED = "ExampleGen(..., allow_unversioned=True)"
-"""How a pipeline takes data that are not as versioned; whoever knows the pipeline may know a shorter way."""
+"""How a pipeline accepts data that differ from their version; callers that know the pipeline may know a shorter way."""
 
 Select = Callable[[Iterable[Path]], list[Path]]
-"""Chooses among the files of a folder those that are read."""
+"""Selects the files of a folder that are read."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Something tracked that is not as it was: the two hashes, the commands that settle it, and which files."""
+    """Tracked data that have changed: the two hashes, the commands that resolve it, and the files."""
 
     what: str
     expected: str
@@ -33,17 +33,17 @@ class Difference:
     files: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What files are, and what they should be.
+    """The files' hashes, and how they differ from the versioned ones.
 
     Attributes:
-        commit: Git's last commit; empty where there is none.
+        commit: Git's last commit; empty if there is none.
         contents: `<algorithm>:<hex>` by file.
-        outputs: DVC's hash of each output that holds one of the files, by .dvc or dvc.lock file in its repository.
-        differences: Of DVC's outputs and Git's files.
-        untracked: The files that neither tracks.
-        new: Of these, those in a folder that DVC tracks, at a path of which it has nothing: nobody has added them yet.
+        outputs: DVC's hash of each output that contains one of the files, by its .dvc or dvc.lock file.
+        differences: The changed DVC outputs and Git files.
+        untracked: The files that neither DVC nor Git tracks.
+        new: The untracked files in a folder that DVC tracks: nobody has added them yet.
     """
 
     commit: str
@@ -55,54 +55,54 @@ class Comparison:
 
 
 def compare(base: Path, files: list[Path], select: Select, hash_file: HashFile) -> Comparison:
-    """Compares files at or below a base with DVC's hashes, and those that DVC does not track with Git.
+    """Compares files at or below a base with DVC's hashes, or with Git if DVC does not track them.
 
-    Of a folder that DVC tracks as a whole, what lies at or below the base counts, where DVC's cache says what that is.
+    If DVC tracks a larger folder, only its files at or below the base count, provided that DVC's cache has its listing.
     """
     commit = _git(base if base.is_dir() else base.parent, "rev-parse", "HEAD").strip()
     outputs = dvc_outputs.tracked_outputs(files)
     in_dvc, differences = _compared_with_dvc(base, outputs, select, hash_file)
-    # A file that .dvcignore names lies in an output and is no part of it.
+    # A file that .dvcignore excludes is inside an output, but not part of it.
     rest = [file for file in files if file not in in_dvc]
     in_git, changed = _compared_with_git(base, rest)
     holders = dict.fromkeys(outputs[file] for file in files if file in in_dvc)
     untracked = [file for file in rest if file not in in_git]
     return Comparison(
-        commit,
-        {file: in_dvc.get(file) or f"sha256:{hash_file(file, 'sha256')}" for file in files},
-        {_in_repository(output.dvc_file): output.digest for output in holders},
-        differences + changed,
-        untracked,
-        [file for file in untracked if not differences and file in outputs and not dvc_outputs.is_ignored(file)],
+        commit=commit,
+        contents={file: in_dvc.get(file) or f"sha256:{hash_file(file, 'sha256')}" for file in files},
+        outputs={_in_repository(output.dvc_file): output.digest for output in holders},
+        differences=differences + changed,
+        untracked=untracked,
+        new=[file for file in untracked if not differences and file in outputs and not dvc_outputs.is_ignored(file)],
     )
 
 
 def refuse_unversioned(found: Comparison, allow: str = ALLOW_UNVERSIONED) -> None:
-    """Raises for what differs or is not tracked, but for what is new in a folder that DVC tracks.
+    """Refuses changed and untracked data, but accepts new files in a folder that DVC tracks.
 
     Raises:
-        DataError: With the two hashes and the commands that settle it, or the command that tracks the file.
+        DataError: With the two hashes and the commands that resolve it, or the command that tracks the file.
     """
     if found.differences:
         first = found.differences[0]
         what = f"{first.what}: expected {first.expected}, found {first.found}" + f" ({first.files})" * bool(first.files)
-        raise DataError(what, fix=f"{first.fix}; or take the data as they are, unversioned: {allow}")
+        raise DataError(what, fix=f"{first.fix}; or accept the data unversioned: {allow}")
     if refused := [file for file in found.untracked if file not in found.new]:
         others = f" and {len(refused) - 1} others" if len(refused) > 1 else ""
-        what = f"no .dvc file covers {shown(refused[0])}{others}, and Git does not track it"
-        raise DataError(what, fix=f"{_tracking(refused[0])}; or take the data as they are, unversioned: {allow}")
+        what = f"neither DVC nor Git tracks {shown(refused[0])}{others}"
+        raise DataError(what, fix=f"{_tracking(refused[0])}; or accept the data unversioned: {allow}")
 
 
 def _tracking(file: Path) -> str:
-    """What makes DVC know a file."""
+    """How to make DVC track a file."""
     if dvc_outputs.is_ignored(file):
-        return f"take what names it out of .dvcignore, then track it with `{about('dvc', 'add', file)}`"
+        return f"remove the pattern that excludes it from .dvcignore, then track it with `{about('dvc', 'add', file)}`"
     if repository_root(file.parent, ".dvc"):
         return f"track it with `{about('dvc', 'add', file)}`"
     if home := repository_root(Path.cwd(), ".dvc"):
         place = shown(home / "data" if (home / "data").is_dir() else home)
         add = typed("dvc add", Path(place, file.name))
-        return f"copy it, `{typed('cp', file, place)}`, track it there, `{add}`, and name it there"
+        return f"copy it with `{typed('cp', file, place)}`, track the copy with `{add}`, and use the copy's path"
     top = repository_root(file.parent, ".git")
     start = typed("dvc --cd", top or file.parent, "init", *([] if top else ["--no-scm"]))
     return f"track it with `{start}`, then `{typed('dvc --cd', file.parent, 'add', file.name)}`"
@@ -124,28 +124,33 @@ def _compared_with_dvc(
 def _compared(
     output: TrackedOutput, base: Path, present: list[Path], select: Select, hash_file: HashFile
 ) -> tuple[dict[Path, str], list[Difference]]:
-    """The hashes of what DVC tracks of an output, and how it differs."""
+    """The hashes of the files in an output that DVC tracks, and how they differ."""
     is_part = base.is_relative_to(output.path) and output.dvc_file.suffix == ".dvc"
     if is_part and (tracked := dvc_outputs.tracked_files(output)):
-        return _compared_in_part(output, tracked, base, present, select, hash_file)
+        return _compared_in_part(
+            output, tracked=tracked, base=base, present=present, select=select, hash_file=hash_file
+        )
     hashes = dvc_outputs.content_hashes(output, hash_file)
     found = dvc_outputs.output_digest(output, hashes)
     if found == output.digest:
         return hashes, []
     if is_part and (tracked := dvc_outputs.tracked_files(output, everywhere=True)):
-        return _compared_in_part(output, tracked, base, present, select, hash_file)
+        return _compared_in_part(
+            output, tracked=tracked, base=base, present=present, select=select, hash_file=hash_file
+        )
     return hashes, [Difference(_differs(output), output.digest, found, _settling(output))]
 
 
 def _compared_in_part(
     output: TrackedOutput,
+    *,
     tracked: Mapping[Path, str],
     base: Path,
     present: list[Path],
     select: Select,
     hash_file: HashFile,
 ) -> tuple[dict[Path, str], list[Difference]]:
-    """As `_compared`, for what is read of a folder: files elsewhere in it do not matter."""
+    """Like `_compared`, for the part of a folder that is read: its other files do not matter."""
     wanted = {file: tracked[file] for file in select(file for file in tracked if file.is_relative_to(base))}
     if not wanted:
         return {}, []
@@ -166,13 +171,13 @@ def _compared_in_part(
 
 
 def _settling_part(odd: list[Path], tracked: list[Path], base: Path) -> str:
-    """The commands for some files of a folder; what nobody has added yet, DVC would remove where it restores."""
-    accept = f"`{about('dvc', 'add', *(odd if len(odd) <= _NAMED else [base]))}` accepts the present"
+    """The commands for some files of a folder. DVC would delete files that nobody has added if it restored all."""
+    accept = f"`{about('dvc', 'add', *(odd if len(odd) <= _NAMED else [base]))}` accepts the current data"
     if not tracked:
-        return f"{accept}, or move what is new elsewhere"
+        return f"{accept}; or move the new files elsewhere"
     many = len(tracked) > _NAMED and tracked == odd
     restore = about("dvc", "checkout --force", *([base] if many else tracked))
-    return f"`{restore}` restores the tracked data, {accept}"
+    return f"`{restore}` restores the tracked data; {accept}"
 
 
 def _change(file: Path, wanted: Mapping[Path, str], found: Mapping[Path, str]) -> str:
@@ -180,13 +185,13 @@ def _change(file: Path, wanted: Mapping[Path, str], found: Mapping[Path, str]) -
 
 
 def _settling(output: TrackedOutput) -> str:
-    """The commands for all of an output."""
+    """The commands for a whole output."""
     own_file = output.dvc_file.suffix == ".dvc"
     is_kept = not output.digest.endswith(".dir") or dvc_outputs.tracked_files(output, everywhere=True)
     file = output.dvc_file if own_file else output.path
     restore = about("dvc", "checkout --force" if is_kept else "pull --force", file)
     accept = about("dvc", "add" if own_file else "commit --force", output.path)
-    return f"`{restore}` restores the tracked data, `{accept}` accepts the present"
+    return f"`{restore}` restores the tracked data; `{accept}` accepts the current data"
 
 
 def _differs(output: TrackedOutput) -> str:
@@ -194,7 +199,7 @@ def _differs(output: TrackedOutput) -> str:
 
 
 def _compared_with_git(base: Path, files: list[Path]) -> tuple[set[Path], list[Difference]]:
-    """The files that Git tracks, and of them those that differ from the last commit."""
+    """The files that Git tracks, and those of them that differ from the last commit."""
     root = repository_root(base, ".git")
     if not files or not root:
         return set(), []
@@ -209,7 +214,7 @@ def _git_difference(file: Path, root: Path) -> Difference:
     committed = _git(root, "rev-parse", f"HEAD:{file.relative_to(root).as_posix()}").strip()
     present = _git(root, "hash-object", "--", str(file)).strip()
     restore, accept = about("git", "checkout HEAD --", file), about("git", "commit -m MESSAGE", file)
-    fix = f"`{restore}` restores it, `{accept}` accepts the present"
+    fix = f"`{restore}` restores it; `{accept}` accepts the current file"
     return Difference(f"{shown(file)} differs from Git's last commit", committed, present, fix)
 
 
@@ -218,8 +223,8 @@ def _git_names(root: Path, *arguments: str) -> set[Path]:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    """What a Git command prints; nothing where it fails, as in a folder without a repository or commits."""
-    # A process that is killed is to leave no lock in the user's repository.
+    """What a Git command prints; nothing if it fails, for instance without a repository or commits."""
+    # Without optional locks, a killed process leaves no lock in the user's repository.
     command = ["git", "--no-optional-locks", "--literal-pathspecs", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, check=False)

@@ -53,7 +53,7 @@ def put_taxi_data(checkout: Path, source: Path) -> Path:
         raise UserError(f"{checkout} has no data.dvc that tracks {TARGET}", fix=fix)
     if target.exists():
         again = f"`rm {shlex.quote(shown(target))}`, then `{typed('make data')}`, restores the trips"
-        fix = f"{again}; `{dvc_outputs.about('dvc', 'add', target)}` accepts the present data"
+        fix = f"{again}; `{dvc_outputs.about('dvc', 'add', target)}` accepts the current data"
         _check(output, target, target, f"{output.path} differs from {output.dvc_file.name}", fix)
     else:
         fix = f"`{typed('make setup')}` installs the tfx that has them"

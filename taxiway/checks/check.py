@@ -5,25 +5,17 @@ Loads no TensorFlow.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-from components.contract.artifacts import Artifact, Examples
 from components.contract.errors import UserError
-from components.infra_validator.servers import platforms
-from components.user_code import custom_ops, eval_configs, user_modules
-from components.user_code.eval_configs import Fault
-from components.versioning import data_versions
-from taxiway.checks import known, refusals
+from taxiway.checks import known, refusals, roles, splits
 from taxiway.checks.known_names import KnownNames
 from taxiway.fusion import members
 from taxiway.language import placeholders, spec
+from taxiway.language.loops import Loop
 from taxiway.language.scope import NotYetKnownError, Scope
 from taxiway.language.spec import Json, Leaf, Pipeline
-
-_SPLIT_PARAMETERS = ("splits", "analyze_splits", "transform_splits", "train_splits", "eval_splits")
 
 
 def findings(pipeline: Pipeline, parameters: Mapping[str, Any], *, has_images: bool = False) -> list[str]:
@@ -48,7 +40,7 @@ class _Check:
 
     def __init__(self, pipeline: Pipeline, parameters: Json) -> None:
         self._pipeline = pipeline
-        self._splits = _known_splits(pipeline, parameters)
+        self._splits = splits.known_splits(pipeline, parameters)
         self._names = KnownNames()
 
     def dag(self, component: Json, values: Json, types: dict[str, str]) -> Iterator[str]:
@@ -76,59 +68,21 @@ class _Check:
         executor = {} if "dag" in component else self._pipeline.executor(component)
         container = executor.get("container", {})
         settings = [container.get(setting, "") for setting in spec.SETTINGS]
-        loop = task.get("parameterIterator", {}).get("items", {}).get("raw", "")
+        loop = Loop.of(task)
         condition = task.get("triggerPolicy", {}).get("condition", "")
         own = scope.with_defaults(spec.defaults(component))
-        yield from _refused(name, [spec.constants(task), loop, condition], scope)
+        yield from _refused(name, [spec.constants(task), loop.written if loop else "", condition], scope)
         yield from _refused(name, [spec.defaults(component), settings, executor.get("importer", {})], own)
 
     def _leaf(self, leaf: Leaf, given: Json) -> Iterator[str]:
-        definitions = leaf.component.get("inputDefinitions", {}).get("parameters", {})
-        self._take_names(leaf, definitions, given)
-        for name, value in given.items():
-            role, detail = spec.mark(definitions.get(name, {}))
-            try:
-                if role == "Module" and value:
-                    yield from _module(leaf.name, value, detail)
-                elif role == "Data" and not {"data_repo", "allow_unversioned"} & (definitions.keys() - given.keys()):
-                    _data(value, given, spec.allowing_unversioned(self._pipeline, leaf.task))
-                elif role == "Serving":
-                    platforms.parse(value)
-                elif role == "Operations":
-                    for file in custom_ops.files(value):
-                        if not file.is_file():
-                            yield f"{leaf.name}: {name} names {file}, which is not there"
-                elif role == "EvalConfig":
-                    yield from (f"{leaf.name}: {fault}" for fault in self._eval_config(value))
-                elif role == "File" and value and not Path(value).is_file():
-                    yield f"{leaf.name}: {name} names {value}, which is not there"
-            except UserError as error:
-                yield f"{leaf.name}: {error}"
-        yield from self._unknown_splits(leaf, given)
-
-    def _take_names(self, leaf: Leaf, definitions: Json, given: Json) -> None:
-        if not _stage(self._pipeline, leaf.component):
+        parameters = roles.of_task(self._pipeline, leaf.task, leaf.component, given)
+        if not _is_described(leaf.component):
             self._names.add_unknown()
-        for name, definition in definitions.items():
-            role = spec.mark(definition)[0]
-            if role in ("Data", "Module") and name not in given:
-                self._names.add_unknown()
-            elif role == "Data":
-                self._names.add_data(given[name], given)
-            elif role == "Module" and given[name]:
-                self._names.add_module(given[name])
-
-    def _eval_config(self, settings: Json) -> list[Fault]:
-        faults = eval_configs.faults(settings)
-        return faults or [*eval_configs.metric_faults(settings), *self._names.unknown(settings)]
-
-    def _unknown_splits(self, leaf: Leaf, given: Json) -> Iterator[str]:
-        if self._splits is None or "Examples" not in _input_marks(leaf.component):
-            return
-        for parameter in _SPLIT_PARAMETERS:
-            for split in given.get(parameter, []):
-                if split not in self._splits:
-                    yield f"{leaf.name}: {parameter} names {split!r}; the splits are {', '.join(sorted(self._splits))}"
+        for each in parameters:
+            roles.learn(self._names, each)
+        for each in parameters:
+            yield from (f"{leaf.name}: {fault}" for fault in roles.check(each, self._names))
+        yield from (f"{leaf.name}: {fault}" for fault in splits.unknown(parameters, leaf.task, self._splits))
 
     def _output_types(self, component: Json) -> dict[str, str]:
         """The TFX type of each output; of a DAG's, that of the task inside which makes it."""
@@ -143,27 +97,12 @@ class _Check:
         return found
 
 
-def _known_splits(pipeline: Pipeline, parameters: Json) -> set[str] | None:
-    """The splits that the pipeline's only example_gen makes; None where there may be others, or it cannot be told."""
-    makers = [leaf for leaf in known.leaves(pipeline, parameters) if _brings_examples(pipeline, leaf.component)]
-    if len(makers) != 1 or _stage(pipeline, makers[0].component) != "example_gen":
-        return None
-    given = makers[0].parameters
-    if {"splits", "split_patterns", "split_bounds"} - given.keys():
-        return None
-    return set(given["split_patterns"] or given["split_bounds"] or given["splits"])
-
-
-def _brings_examples(pipeline: Pipeline, component: Json) -> bool:
-    """Whether a task may bring examples into the pipeline: example_gen, or what is no stage, such as an importer."""
-    stage = _stage(pipeline, component)
+def _is_described(component: Json) -> bool:
+    """Whether marks say what a component takes and gives, so that it brings nothing that is not told."""
     outputs = component.get("outputDefinitions", {}).get("artifacts", {}).values()
-    titles = {output["artifactType"].get("schemaTitle") for output in outputs}
-    return stage == "example_gen" or (not stage and bool(titles & {Examples.schema_title, Artifact.schema_title}))
-
-
-def _stage(pipeline: Pipeline, component: Json) -> str:
-    return spec.stage_name(pipeline.executor(component))
+    inputs = component.get("inputDefinitions", {})
+    ports = (*outputs, *inputs.get("artifacts", {}).values(), *inputs.get("parameters", {}).values())
+    return all(spec.mark(port)[0] for port in outputs) and any(spec.mark(port)[0] for port in ports)
 
 
 def _refused(task: str, templates: list[Any], lookup: Callable[[str], Any]) -> Iterator[str]:
@@ -201,21 +140,3 @@ def _wrong_values(name: str, component: Json, given: Json, items: list[Json]) ->
             spec.typed(component, each)
         except UserError as error:
             yield f"{name}: {error}"
-
-
-def _input_marks(component: Json) -> set[str]:
-    return {spec.mark(d)[0] for d in component.get("inputDefinitions", {}).get("artifacts", {}).values()}
-
-
-def _module(task: str, module: str, function: str) -> Iterator[str]:
-    user_modules.files(module)
-    defined = user_modules.functions(module)
-    if function not in defined:
-        near = difflib.get_close_matches(function, defined, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        yield f"{task}: {user_modules.source_file(module)} defines no {function}{hint}"
-
-
-def _data(path: str, given: Json, allow: str) -> None:
-    allowed = given.get("allow_unversioned", False)
-    data_versions.describe(path, repo=given.get("data_repo", ""), allow_unversioned=allowed, allow=allow)

@@ -9,7 +9,8 @@ from typing import Any
 
 from components.contract.errors import UserError
 from taxiway.language import spec
-from taxiway.language.placeholders import fill, filled
+from taxiway.language.loops import Loop
+from taxiway.language.placeholders import fill
 from taxiway.language.scope import UNKNOWN, NotYetKnownError, Scope
 from taxiway.language.spec import Json, Pipeline
 
@@ -53,17 +54,13 @@ def items(task: Mapping[str, Any], given: Mapping[str, Any], around: Scope) -> l
     Raises:
         UserError: It runs over something else than a list.
     """
-    iterator = task.get("parameterIterator")
-    if not iterator:
+    loop = Loop.of(task)
+    if not loop or loop.over_artifacts or (loop.source and loop.source not in given):
         return []
-    source = iterator["items"]
     listed: list[Any] = []
     with contextlib.suppress(NotYetKnownError):
-        if "raw" in source:
-            listed = filled(spec.listed(source["raw"]), around)
-        elif source["inputParameter"] in given:
-            listed = spec.listed(given[source["inputParameter"]])
-    return [{iterator["itemInput"]: item} for item in listed]
+        listed = loop.values(given, around)
+    return [{loop.item: item} for item in listed]
 
 
 @dataclass(frozen=True)

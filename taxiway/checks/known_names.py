@@ -23,13 +23,13 @@ class KnownNames:
         self._columns: set[str] | None = set()
         self._words: set[str] | None = set()
 
-    def add_data(self, path: Any, parameters: Mapping[str, Any]) -> None:
+    def add_data(self, path: Any, repository: str, delimiter: str) -> None:
         """The columns of a task's data; a folder's files have the same ones."""
         try:
-            files = data_versions.files_here(path, repo=parameters.get("data_repo", ""))
+            files = data_versions.files_here(path, repo=repository)
         except UserError:
             files = []
-        columns = column_names.of_file(files[0], parameters.get("delimiter", ",")) if files else None
+        columns = column_names.of_file(files[0], delimiter) if files else None
         self._columns = None if self._columns is None or columns is None else self._columns | set(columns)
 
     def add_module(self, module: Any) -> None:

@@ -1,6 +1,6 @@
-"""The command line: what runs pipelines, tells of them, and serves what they made.
+"""The command line: runs pipelines, shows their results, and serves their models.
 
-Exit status: 0 done; 1 the machine or a service failed; 2 the input, a setting or the user's code has to change;
+Exit status: 0 success; 1 the machine or a service failed; 2 the input, a setting or the user's code has to change;
 130 interrupted.
 """
 
@@ -31,15 +31,15 @@ from taxiway.cli.submit import submit_command
 from taxiway.cli.versions import rollback_command, versions_command
 
 app = typer.Typer(
-    help="From raw data to a judged, pushed TensorFlow model.",
+    help="From raw data to an evaluated and pushed TensorFlow model.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(is_given: bool) -> None:
+    if is_given:
         print(f"taxiway {__version__}")
         raise typer.Exit
 
@@ -50,7 +50,7 @@ def _global_options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Only options that stand before a command."""
+    """Options that come before the command."""
 
 
 app.command("run")(run_command)
@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def _leave(status: int) -> NoReturn:
-    """Ends the process without taking apart all that was imported, which takes longer than many a cached run."""
+    """Ends the process without tearing down the imported modules, which can take longer than a cached run."""
     logging.shutdown()
     atexit._run_exitfuncs()
     sys.stdout.flush()

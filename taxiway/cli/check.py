@@ -12,9 +12,9 @@ from taxiway.cli.options import Parameters, PipelineName, parsed_parameters
 def check_command(
     pipeline: PipelineName,
     param: Parameters = [],  # noqa: B006 (typer reads it)
-    runner: Annotated[Literal["local", "docker"], typer.Option(help="What is to run it: see `run`.")] = "local",
+    runner: Annotated[Literal["local", "docker"], typer.Option(help="How you will run it; see `run`.")] = "local",
 ) -> None:
-    """Look for what would fail later: modules, artifact types, splits, data, what only Kubernetes has. Nothing runs."""
+    """Find errors before a run: modules, artifact types, splits, data, features that need Kubernetes. Runs nothing."""
     from taxiway import loading
     from taxiway.checks import check
 

@@ -17,10 +17,11 @@ def compile_command(
     inline_modules: InlineModules = False,
     fuse: Fuse = False,
     kubernetes: Annotated[
-        bool, typer.Option("--kubernetes", help="As custom resources for `kubectl apply`: Pipeline, PipelineVersion.")
+        bool,
+        typer.Option("--kubernetes", help="Write custom resources for `kubectl apply`."),
     ] = False,
 ) -> None:
-    """Compile a pipeline to the IR that open-source Kubeflow accepts (2.1.0)."""
+    """Compile a pipeline to IR 2.1.0, which open-source Kubeflow accepts."""
     from taxiway.kubeflow import compilation
 
     compiled = compilation.compiled(pipeline, profile, inline_modules, fuse=fuse)

@@ -29,13 +29,13 @@ def _examined(use: Use, profiles: list[str], seconds: float, console: Console) -
             cluster.preload()
         use, read = _read(use, profiles)
         examination.start([*servers.checks(use), *stores.checks(use), *kubeflow.checks(use), *cluster.checks(use)])
-        # Its thread starts after the last fork.
-        with console.status("looking"):
+        # The status display starts a thread, so it comes after the last fork.
+        with console.status("checking"):
             return [*read, *examination.lines()]
 
 
 def _read(use: Use, profiles: list[str]) -> tuple[Use, list[tuple[str, Line]]]:
-    """The use with what its pipeline asks for, and the line of the pipeline itself."""
+    """Adds the pipeline's requirements to the use; also returns the line for the pipeline itself."""
     if not use.pipeline:
         return use, []
     from taxiway.doctor import requirements
@@ -43,44 +43,48 @@ def _read(use: Use, profiles: list[str]) -> tuple[Use, list[tuple[str, Line]]]:
     from taxiway.kubeflow import compilation
 
     try:
-        # What a pipeline's module prints is not part of the page.
+        # Whatever the pipeline's module prints must not end up in the report.
         with redirect_stdout(sys.stderr):
             pipeline = compilation.compiled(use.pipeline, profiles)
             tasks = requirements.tasks(pipeline, use.parameters)
     except Exception as error:
-        said, fix = getattr(error, "what", f"{type(error).__name__}: {error}"), getattr(error, "fix", "")
+        reason, fix = getattr(error, "what", f"{type(error).__name__}: {error}"), getattr(error, "fix", "")
         return use, [
-            ("pipeline", Line("pipeline", State.MISSING, short(said), fix or typed("taxiway check", use.pipeline)))
+            ("pipeline", Line("pipeline", State.MISSING, short(reason), fix or typed("taxiway check", use.pipeline)))
         ]
     sdk = str(pipeline.spec.get("sdkVersion", ""))
     found = f"{pipeline.name}: {len(tasks)} tasks, IR {pipeline.spec['schemaVersion']}, {sdk}"
     return replace(use, tasks=tasks, sdk_version=sdk), [("pipeline", Line("pipeline", State.WELL, found))]
 
 
-def _not_asked(use: Use) -> str:
+def _unchecked(use: Use) -> str:
     options = {
         "--pipeline PIPELINE": use.pipeline,
         "--host URL": use.host,
         "--namespace NAME": use.namespace,
     }
-    open_ones = " ".join(option for option, given in options.items() if not given)
-    return f"Not asked for: {typed('taxiway doctor')} {open_ones}" if open_ones else ""
+    missing = " ".join(option for option, given in options.items() if not given)
+    return f"To check more: {typed('taxiway doctor')} {missing}" if missing else ""
 
 
 def doctor_command(
-    pipeline: Annotated[str, typer.Option(metavar="PIPELINE", help="Look at what this pipeline asks for, too.")] = "",
-    param: Annotated[list[str], typer.Option("--param", "-p", metavar="NAME=VALUE", help="Its parameters.")] = [],  # noqa: B006 (typer reads it)
+    pipeline: Annotated[str, typer.Option(metavar="PIPELINE", help="Also check what this pipeline needs.")] = "",
+    param: Annotated[
+        list[str], typer.Option("--param", "-p", metavar="NAME=VALUE", help="A parameter of the pipeline.")
+    ] = [],  # noqa: B006 (typer reads it)
     profile: Profiles = [],  # noqa: B006
-    host: Annotated[str, typer.Option(metavar="URL", help="Kubeflow's address.")] = "",
-    token_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The token for it.")] = None,
-    ca: Annotated[Path | None, typer.Option(metavar="FILE", help="The authority that it is known by.")] = None,
-    namespace: Annotated[str, typer.Option(metavar="NAME", help="Where the pipeline's pods are going to run.")] = "",
-    context: Annotated[str, typer.Option(metavar="NAME", help="kubectl's; the current one by default.")] = "",
-    runner: Annotated[Literal["local", "docker"], typer.Option(help="What runs pipelines on this machine.")] = "local",
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for each check.")] = 5,
-    json_output: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    host: Annotated[str, typer.Option(metavar="URL", help="URL of Kubeflow Pipelines.")] = "",
+    token_file: Annotated[Path | None, typer.Option(metavar="FILE", help="File with the token for Kubeflow.")] = None,
+    ca: Annotated[Path | None, typer.Option(metavar="FILE", help="CA certificate for Kubeflow's server.")] = None,
+    namespace: Annotated[str, typer.Option(metavar="NAME", help="The namespace that the pipeline's pods run in.")] = "",
+    context: Annotated[str, typer.Option(metavar="NAME", help="Context of kubectl; default: the current one.")] = "",
+    runner: Annotated[
+        Literal["local", "docker"], typer.Option(help="How you run pipelines on this machine.")
+    ] = "local",
+    timeout: Annotated[float, typer.Option(min=0.1, help="Timeout of each check, in seconds.")] = 5,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what is there and what is not, each with how to fix it. Exit status 1: something needed is missing."""
+    """Check the environment, and say how to fix what is missing. Exit status 1: something required is missing."""
     from rich.console import Console
 
     from taxiway.doctor import page
@@ -102,5 +106,5 @@ def doctor_command(
     if json_output:
         print(page.to_json(found))
     else:
-        console.print(page.render(found, _not_asked(use)))
+        console.print(page.render(found, _unchecked(use)))
     raise typer.Exit(0 if page.is_well(found) else 1)

@@ -10,9 +10,9 @@ from rich.console import Console
 
 def lineage_command(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="A pushed version, an artifact's path, or a digest.")],
-    json_output: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what an artifact was made from, back to the data's version and the code's commit."""
+    """Trace an artifact back to the data version and the commit that it was made from."""
     from taxiway.lineage import chain, tree
     from taxiway.lineage.store import LineageStore
     from taxiway.storage.home import Home

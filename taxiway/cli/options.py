@@ -1,4 +1,4 @@
-"""Arguments and options that several commands have."""
+"""Arguments and options shared by several commands."""
 
 from __future__ import annotations
 
@@ -9,31 +9,34 @@ import typer
 from components.contract.errors import UserError
 
 PipelineName = Annotated[
-    str, typer.Argument(metavar="PIPELINE", help="A folder of pipelines/, a Python file, or a compiled YAML file.")
+    str, typer.Argument(metavar="PIPELINE", help="A folder in pipelines/, a Python file, or a compiled YAML file.")
 ]
 Parameters = Annotated[
-    list[str], typer.Option("--param", "-p", metavar="NAME=VALUE", help="A pipeline parameter; lists and maps as JSON.")
+    list[str],
+    typer.Option("--param", "-p", metavar="NAME=VALUE", help="A pipeline parameter; lists and dicts as JSON."),
 ]
 Profiles = Annotated[
-    list[str], typer.Option("--profile", metavar="NAME", help="A profile of the pipeline's resources; may be repeated.")
+    list[str], typer.Option("--profile", metavar="NAME", help="A resource profile of the pipeline; repeatable.")
 ]
 InlineModules = Annotated[
-    bool, typer.Option("--inline-modules", help="Put your modules' source into the pipeline, not into the image.")
+    bool, typer.Option("--inline-modules", help="Embed the source of your modules in the compiled pipeline.")
 ]
 Fuse = Annotated[bool, typer.Option("--fuse", help="Run neighbouring stages in one pod: fewer pods, less waiting.")]
 
 
 def parsed_parameters(given: list[str]) -> dict[str, Any]:
-    """`NAME=VALUE` texts as a map.
+    """Parses `NAME=VALUE` strings into a dict.
 
     Raises:
-        UserError: One has no `=`, or a name comes twice.
+        UserError: A string has no `=`, or a name is given twice.
     """
     found: dict[str, Any] = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise UserError(f"the parameter {text!r} is no NAME=VALUE", fix=f"write --param {name or 'NAME'}=VALUE")
+            raise UserError(
+                f"the parameter {text!r} is not of the form NAME=VALUE", fix=f"write --param {name or 'NAME'}=VALUE"
+            )
         if name in found:
             raise UserError(f"the parameter {name!r} is given twice")
         found[name] = value

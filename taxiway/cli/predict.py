@@ -47,4 +47,7 @@ def predict_command(
     files = certificates.loadable("TLS", cert=cert, key=key, ca=ca) if is_encrypted else None
     asked = Model(model, version, label)
     with closing(connect(server, asked, rest=rest, tls=files, seconds=timeout)) as client:
-        printed(predictions(client, input_file, signature, batch, limit, schema), output_format)
+        printed(
+            predictions(client, path=input_file, signature=signature, batch_rows=batch, limit=limit, schema=schema),
+            output_format,
+        )

@@ -15,9 +15,9 @@ _STYLES = {"equal": "green", "differs": "bold red", "not made": "yellow"}
 
 def reproduce_command(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="A pushed version, an artifact's path, or a digest.")],
-    json_output: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Make a model again from its lineage alone, and compare it stage by stage. Exit status 1: something differs."""
+    """Rebuild a model from its lineage alone, and compare every stage. Exit status 1: something differs."""
     from taxiway.lineage.store import LineageStore
     from taxiway.reproduction.reproduce import reproduce, to_json
     from taxiway.storage.home import Home
@@ -37,7 +37,7 @@ def _show(found: Reproduction, console: Console) -> None:
 
     def digests(pair: tuple[str, str]) -> str:
         then, now = (digest[:19] for digest in pair)
-        return then if then == now else f"{then} was, {now or 'nothing'} is"
+        return then if then == now else f"was {then}, is now {now or 'missing'}"
 
     rows: list[list[str | Text]] = [
         [
@@ -47,7 +47,7 @@ def _show(found: Reproduction, console: Console) -> None:
         ]
         for stage in found.stages
     ]
-    console.print(f"{found.target}, made again from commit {found.commit[:12]}", highlight=False, soft_wrap=True)
+    console.print(f"{found.target}, rebuilt from commit {found.commit[:12]}", highlight=False, soft_wrap=True)
     tables.show(tables.Table(("stage", "result", "outputs"), rows), console)
     for line in _explained(found):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -56,13 +56,13 @@ def _show(found: Reproduction, console: Console) -> None:
 def _explained(found: Reproduction) -> list[str]:
     lines = [f"note: {note}" for note in found.notes]
     if first := found.first_difference:
-        lines += ["", f"{first.stage} is the first that is not the same:", *(f"  {reason}" for reason in first.reasons)]
+        lines += ["", f"{first.stage} is the first stage that differs:", *(f"  {reason}" for reason in first.reasons)]
         if not first.reasons:
-            lines.append("  it failed (above)")
+            lines.append("  it failed (see above)")
     else:
-        lines += ["", "everything is the same again"]
+        lines += ["", "everything is equal"]
     for name, (then, now) in found.metrics.items():
         was, now_is = ("unknown" if value is None else f"{value:.6g}" for value in (then, now))
         by = f" ({now - then:+.2g})" if then is not None and now is not None else ""
-        lines.append(f"  {name} was {was}, and is {now_is}{by}")
+        lines.append(f"  {name} was {was}, is now {now_is}{by}")
     return lines

@@ -61,7 +61,9 @@ def route_command(
     """Split a model's traffic between labels or servers, by weight or sticky key, or mirror it to a shadow."""
     from taxiway.routing import proxy, settings
 
-    flags = settings.Flags(model, backend, rest_backend, split, sticky_key, shadow)
+    flags = settings.Flags(
+        model=model, backends=backend, rest_backends=rest_backend, split=split, sticky_key=sticky_key, shadow=shadow
+    )
     tls = {"cert": tls_cert, "key": tls_key, "ca": tls_client_ca} if tls_cert or tls_key or tls_client_ca else None
     listening = {
         "host": host or None,
@@ -72,7 +74,7 @@ def route_command(
         "backend_tls": {"ca": backend_ca} if backend_ca else None,
     }
     given = {name: value for name, value in listening.items() if value is not None}
-    if config and (given or flags != settings.Flags("", [])):
+    if config and (given or flags != settings.Flags(model="", backends=[])):
         raise UserError(f"other options cannot be used with --config {config}", fix="write them in the file")
     if config:
         proxy.run(settings.load(config), config, address_file)

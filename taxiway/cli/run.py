@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 def run_command(
     pipeline: PipelineName,
     param: Parameters = [],  # noqa: B006 (typer reads it)
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every task, whatever earlier runs made.")] = False,
-    jobs: Annotated[int, typer.Option(help="Tasks at once; as many as processors by default.")] = 0,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every task, even if its outputs exist.")] = False,
+    jobs: Annotated[int, typer.Option(help="Maximum number of parallel tasks; default: the number of CPUs.")] = 0,
     runner: Annotated[
-        Literal["local", "docker"], typer.Option(help="Stages as processes, or in their images by Docker or Podman.")
+        Literal["local", "docker"],
+        typer.Option(help="Run stages as processes, or in their images with Docker or Podman."),
     ] = "local",
-    json_output: Annotated[bool, typer.Option("--json", help="Print the run's record to standard output.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the run's record, run.json.")] = False,
 ) -> None:
     """Run a pipeline on this machine: stages in parallel, cached by content."""
     from taxiway.runs import progress, session
@@ -39,7 +40,7 @@ def run_command(
             **parsed_parameters(param),
         )
     except RunFailedError as error:
-        # The summary has said why.
+        # The summary has already shown the reason.
         run = error.run
     if json_output:
         print((run.folder / "run.json").read_text())

@@ -10,8 +10,8 @@ from rich.console import Console
 
 
 def runs_command(
-    limit: Annotated[int, typer.Option(help="The most runs to list.")] = 20,
-    json_output: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    limit: Annotated[int, typer.Option(help="Maximum number of runs to list.")] = 20,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the latest runs."""
     from taxiway.lineage import listing

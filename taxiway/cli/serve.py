@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class ServeCommand(TyperCommand):
-    """The command as a class, to see what was typed before its options are read."""
+    """Checks the arguments for TF Serving's flags before they are parsed."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Refuses TF Serving's flags by what they are called here."""
+        """Parses the arguments; a TF Serving flag is an error that names its counterpart."""
         flags.refuse(args)
         return super().parse_args(ctx, args)
 
@@ -134,7 +134,8 @@ def serve_command(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(message)s")
     tls = _tls(tls_cert, tls_key, tls_client_ca)
     if public_key and not public_key.is_file():
-        raise UserError(f"there is no file {public_key}", fix="name a public key in PEM form")
+        raise UserError(f"there is no file {public_key}", fix="give a public key in PEM format")
+    _require_one_source(base_path, config, model_name)
     tensorflow_import.import_quietly()
     models = _models(base_path, config, model_name)
     custom_op_loading.load(custom_ops)
@@ -168,24 +169,31 @@ def serve_command(
     server.run(settings, address_file)
 
 
-def _models(base_path: Path | None, config: Path | None, name: str) -> list[ModelSettings]:
+def _require_one_source(base_path: Path | None, config: Path | None, name: str) -> None:
+    """Refuses a wrong folder or combination of options before the import of TensorFlow, which takes seconds."""
     if (base_path is None) == (config is None):
         raise UserError("no model to serve", fix="give either the folder of a pushed model or --config FILE")
-    from taxiway.serving.model import model_config
-
-    if config:
-        if name:
-            raise UserError(f"--model-name cannot be used with --config {config}", fix="remove one of them")
-        return model_config.load(config)
-    assert base_path is not None
+    if config and name:
+        raise UserError(f"--model-name cannot be used with --config {config}", fix="remove one of them")
+    if base_path is None:
+        return
     folder = base_path.resolve()
     if not folder.is_dir():
-        raise UserError(f"there is no folder {base_path}", fix="name the folder that a run pushed to")
+        raise UserError(f"there is no folder {base_path}", fix="give the folder that a run pushed to")
     if (folder / "saved_model.pb").is_file():
         raise UserError(
             f"{base_path} is a version, not a folder of versions",
             fix=f"serve the folder above it, {folder.parent}",
         )
+
+
+def _models(base_path: Path | None, config: Path | None, name: str) -> list[ModelSettings]:
+    from taxiway.serving.model import model_config
+
+    if config:
+        return model_config.load(config)
+    assert base_path is not None
+    folder = base_path.resolve()
     return [model_config.ModelSettings(name or folder.name, folder)]
 
 
@@ -203,7 +211,7 @@ def _grpc_arguments(given: list[str]) -> dict[str, int | str]:
 
 
 def _int32_or_text(value: str) -> int | str:
-    """The value of an argument: gRPC has these two types alone."""
+    """The value of an argument; gRPC has only these two types."""
     number = int(value) if re.fullmatch(r"-?\d{1,10}", value) else None
     return number if number is not None and -(1 << 31) <= number < 1 << 31 else value
 
@@ -211,7 +219,7 @@ def _int32_or_text(value: str) -> int | str:
 def _reload_roots(given: list[Path]) -> Iterator[Path]:
     for folder in given:
         if not folder.is_dir():
-            raise UserError(f"--reload-root: there is no folder {folder}", fix="make it, or name another")
+            raise UserError(f"--reload-root: there is no folder {folder}", fix="create it, or give another")
         yield folder.resolve()
 
 

@@ -20,28 +20,33 @@ if TYPE_CHECKING:
 
 def submit_command(
     pipeline: Annotated[
-        str, typer.Argument(metavar="PIPELINE", help="A folder of pipelines/, a Python file, or a compiled YAML file.")
+        str, typer.Argument(metavar="PIPELINE", help="A folder in pipelines/, a Python file, or a compiled YAML file.")
     ],
     host: Annotated[
-        str, typer.Option(metavar="URL", envvar="KF_PIPELINES_ENDPOINT", help="Kubeflow Pipelines, best its UI.")
+        str,
+        typer.Option(
+            metavar="URL", envvar="KF_PIPELINES_ENDPOINT", help="URL of Kubeflow Pipelines, preferably of its UI."
+        ),
     ],
     param: Annotated[
         list[str],
-        typer.Option("--param", "-p", metavar="NAME=VALUE", help="A pipeline parameter; lists and maps as JSON."),
+        typer.Option("--param", "-p", metavar="NAME=VALUE", help="A pipeline parameter; lists and dicts as JSON."),
     ] = [],  # noqa: B006 (typer reads it)
     profile: Profiles = [],  # noqa: B006
     inline_modules: InlineModules = False,
     fuse: Fuse = False,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every task, whatever earlier runs made.")] = False,
-    namespace: Annotated[str, typer.Option(help="Yours, where Kubeflow has one for each user.")] = "",
-    experiment: Annotated[str, typer.Option(help="What the run is listed under; the pipeline's name.")] = "",
-    wait: Annotated[bool, typer.Option("--wait", help="Follow the run to its end.")] = False,
-    follow: Annotated[str, typer.Option(metavar="RUN", help="Follow a run that was started before.")] = "",
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every task, even if its outputs exist.")] = False,
+    namespace: Annotated[str, typer.Option(help="Your namespace, on a multi-user Kubeflow.")] = "",
+    experiment: Annotated[str, typer.Option(help="Experiment of the run; default: the pipeline's name.")] = "",
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the run to end, and show its progress.")] = False,
+    follow: Annotated[str, typer.Option(metavar="RUN", help="Follow a run that was started earlier.")] = "",
     schedule: Annotated[
-        str, typer.Option(metavar="CRON", help="Run again and again: '0 3 * * *' is every day at three.")
+        str, typer.Option(metavar="CRON", help="Create a recurring run: '0 3 * * *' is every day at 3:00.")
     ] = "",
-    token_file: Annotated[Path | None, typer.Option(metavar="FILE", help="A token; read for every request.")] = None,
-    ca: Annotated[Path | None, typer.Option(metavar="FILE", help="The authority that the URL is known by.")] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File with a token; read for every request.")
+    ] = None,
+    ca: Annotated[Path | None, typer.Option(metavar="FILE", help="CA certificate for the server.")] = None,
 ) -> None:
     """Run a pipeline on Kubeflow: upload a version, start a run, and follow it."""
     from taxiway.kubeflow import compilation, submission
@@ -49,7 +54,7 @@ def submit_command(
     from taxiway.runs.progress import command_name
 
     if sum((wait, bool(follow), bool(schedule))) > 1:
-        raise UserError("more than one of --wait, --follow and --schedule is given", fix="give one")
+        raise UserError("only one of --wait, --follow and --schedule can be used", fix="give one of them")
     again = _command(pipeline, host, {"--namespace": namespace, "--token-file": token_file, "--ca": ca})
     if follow:
         at = Host(host, namespace, token_file, ca)
@@ -92,7 +97,7 @@ def _follow(at: Host, compiled: Pipeline, started: Submission, again: str, resum
 
 
 def _command(pipeline: str, host: str, options: dict[str, object]) -> str:
-    """The command that follows a run of these; its id goes behind it."""
+    """The command that follows a run, without the run's id, which goes at the end."""
     from taxiway.runs.progress import command_name
 
     given = [word for option, value in options.items() if value for word in (option, str(value))]

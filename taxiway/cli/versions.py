@@ -12,19 +12,19 @@ from rich.console import Console
 from components.contract.errors import UserError
 
 DestinationUrl = Annotated[
-    str, typer.Argument(metavar="DESTINATION", help="Where models are pushed to: a folder, or s3://, gs://.")
+    str, typer.Argument(metavar="DESTINATION", help="Where models are pushed: a folder, or an s3:// or gs:// URL.")
 ]
 Config = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="TF Serving's models.config, for its labels.")
+    Path | None, typer.Option("--config", metavar="FILE", help="TF Serving's models.config, to read and move labels.")
 ]
 
 
 def versions_command(
     destination: DestinationUrl,
     config: Config = None,
-    json_output: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List pushed versions: served or retired, their labels, metrics, data and commits."""
+    """List the pushed versions with state, labels, metrics, data and commit."""
     from taxiway.lineage.store import LineageStore
     from taxiway.storage.home import Home
     from taxiway.versions import listing
@@ -39,13 +39,13 @@ def versions_command(
 def rollback_command(
     destination: DestinationUrl,
     to: Annotated[
-        int | None, typer.Option(metavar="VERSION", help="By default the last blessed one before the current.")
+        int | None, typer.Option(metavar="VERSION", help="Default: the last blessed version before the current one.")
     ] = None,
     config: Config = None,
-    reason: Annotated[str, typer.Option(help="Why; kept in the lineage.")] = "",
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    reason: Annotated[str, typer.Option(help="The reason; recorded in the lineage.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Serve another version: move the label `stable`, or take the later versions back. Nothing is deleted."""
+    """Serve another version: move the label `stable`, or retire the later versions. Nothing is deleted."""
     from taxiway.lineage.store import LineageStore
     from taxiway.storage.home import Home
     from taxiway.versions import rollback
@@ -60,5 +60,5 @@ def rollback_command(
 
 def _ask() -> None:
     if not sys.stdin.isatty():
-        raise UserError("nothing was changed: nobody is there to confirm it", fix="give --yes")
-    typer.confirm("Go on?", abort=True)
+        raise UserError("nothing was changed: there is no terminal to ask for confirmation", fix="give --yes")
+    typer.confirm("Continue?", abort=True)

@@ -1,1 +1,1 @@
-"""`taxiway doctor`: what a use of Taxiway needs, what of it is there, and how to fix the rest."""
+"""`taxiway doctor`: checks what Taxiway needs, and says how to fix what is missing."""

@@ -1,7 +1,7 @@
-"""Carries out checks side by side, each in a process of its own that ends when its time is over.
+"""Runs checks in parallel, each in its own process with a timeout.
 
-A process, since nothing else ends at once a library that resolves a name, sleeps between two tries, or waits for a
-program that it has started.
+Only killing a process reliably stops a library that is resolving a name, sleeping between retries, or waiting for a
+program that it started.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class _Started:
 
 
 class Examination:
-    """Checks that are under way."""
+    """A set of running checks."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -46,22 +46,22 @@ class Examination:
             self._started.append(_Started(check, process, answer, time.monotonic() + self._seconds))
 
     def lines(self) -> list[tuple[str, Line]]:
-        """Waits for all; each group with its lines, in the order in which the checks were started."""
+        """Waits for all checks; returns (group, line) pairs in the order in which the checks were started."""
         while waiting := [each for each in self._started if each.lines is None]:
             ready = wait([each.answer for each in waiting], max(0, waiting[0].deadline - time.monotonic()))
             for each in waiting:
                 if each.answer in ready:
                     each.lines = _received(each)
                 elif time.monotonic() >= each.deadline:
-                    found = f"no answer in {self._seconds:g} s"
-                    each.lines = [Line(each.check.name, each.check.silent, found, "ask again with --timeout 30")]
+                    found = f"no answer within {self._seconds:g} s"
+                    each.lines = [Line(each.check.name, each.check.silent, found, "retry with --timeout 30")]
         return [(each.check.group, line) for each in self._started for line in each.lines or []]
 
     def close(self) -> None:
-        """Ends what still runs, and what that has started."""
+        """Kills the checks that are still running, and the processes that they started."""
         for each in self._started:
             if each.process.is_alive():
-                # One that has only just been forked leads no group yet.
+                # A process that was just forked may not have its own process group yet.
                 each.process.kill()
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(each.process.pid, signal.SIGKILL)
@@ -70,14 +70,14 @@ class Examination:
 
 
 def _look(check: Check, sender: Connection) -> None:
-    """In the process of a check: a session of its own, and nothing that libraries say is shown."""
+    """Runs in the process of a check: in its own session, with the output of libraries discarded."""
     os.setsid()
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
     try:
         found = check.look()
-    except Exception as error:  # a defect here, or a library's surprise, is a line of the page as well
+    except Exception as error:  # a bug here or in a library must not hide the other checks
         found = [Line(check.name, State.UNKNOWN, f"{type(error).__name__}: {short(error)}")]
     sender.send(found)
 
@@ -86,5 +86,5 @@ def _received(started: _Started) -> list[Line]:
     try:
         found: list[Line] = started.answer.recv()
     except EOFError:
-        found = [Line(started.check.name, State.UNKNOWN, "the check ended without an answer")]
+        found = [Line(started.check.name, State.UNKNOWN, "the check crashed")]
     return found

@@ -1,4 +1,4 @@
-"""The lines of the doctor's page, and the use that they are asked for."""
+"""The lines of the doctor's report, and what the user wants to do."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ _LONGEST = 160
 
 
 class State(Enum):
-    """What a line says of its thing."""
+    """The result of a check."""
 
     WELL = "well"
     WARNING = "warning"
-    """It works, though something about it wants attention."""
+    """It works, but needs attention."""
 
     ABSENT = "absent"
-    """It is not there, and the named use does not need it."""
+    """It does not exist, but the given use does not need it."""
 
     MISSING = "missing"
-    """The named use needs it, and it is not there or does not work: the only state that fails."""
+    """The given use needs it, but it does not exist or does not work. Only this state makes the command fail."""
 
     UNKNOWN = "unknown"
-    """It could not be seen from here."""
+    """It could not be determined from here."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line: a thing, its state, what was found, and the command or change that fixes it."""
+    """One line of the report: what was checked, its state, what was found, and the command or change that fixes it."""
 
     name: str
     state: State
@@ -42,13 +42,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Check:
-    """Something to look at, independent of all others.
+    """A check, independent of all others.
 
     Attributes:
-        name: What its line is called where it gives no answer in time.
-        group: The heading that its lines stand under.
-        look: Gives the lines.
-        silent: The state of no answer in time.
+        name: The name of its line if it times out.
+        group: The heading of its lines.
+        look: Runs the check and returns its lines.
+        silent: Its state if it times out.
     """
 
     name: str
@@ -59,19 +59,19 @@ class Check:
 
 @dataclass(frozen=True)
 class Use:
-    """What Taxiway is going to be used for.
+    """What the user wants to do with Taxiway.
 
     Attributes:
         folder: The working folder.
-        pipeline: What the user called the pipeline; empty where none was named.
-        parameters: The pipeline's, as given.
-        tasks: The pipeline's tasks, once it is read.
-        sdk_version: The version of kfp that compiled it.
-        host: Kubeflow's address.
-        token_file: The token for it.
-        ca: The authority that it is known by.
-        namespace: Where the pipeline's pods run.
-        context: kubectl's; the current one by default.
+        pipeline: The pipeline as given by the user; empty if none.
+        parameters: The given parameters of the pipeline.
+        tasks: The pipeline's tasks, once it has been read.
+        sdk_version: The version of kfp that compiled the pipeline.
+        host: URL of Kubeflow Pipelines.
+        token_file: File with the token for it.
+        ca: CA certificate for its server.
+        namespace: The namespace of the pipeline's pods.
+        context: kubectl's context; default: the current one.
         runner: `local` or `docker`.
     """
 
@@ -89,16 +89,16 @@ class Use:
 
     @property
     def on_cluster(self) -> bool:
-        """Whether the pipeline is going to run in pods."""
+        """Whether the pipeline will run in pods."""
         return bool(self.host or self.namespace)
 
 
-def unless_well(needed: bool) -> State:
-    """The state of what is not there."""
+def absent_or_missing(needed: bool) -> State:
+    """The state of something that does not exist."""
     return State.MISSING if needed else State.ABSENT
 
 
 def short(error: object) -> str:
-    """An error in one line."""
+    """An error as one line."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -1,4 +1,4 @@
-"""This machine: Python and glibc, the wheels, DVC's remote, a container engine and what builds images."""
+"""Checks of this machine: Python and glibc, the wheels, DVC's remote, the container engine and image builder."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from components.contract.commands import checkout, shown, typed
 from components.processes import container_engine
 from components.versioning.dvc_revisions import without_credentials
 from taxiway.doctor import stores
-from taxiway.doctor.findings import Check, Line, State, Use, short, unless_well
-from taxiway.doctor.kubeflow import LOCAL_RUNNER_HOLE, MENDED
+from taxiway.doctor.findings import Check, Line, State, Use, absent_or_missing, short
+from taxiway.doctor.kubeflow import FIXED_IN, LOCAL_RUNNER_ADVISORY
 
 _START = "systemctl --user start podman.socket, or sudo systemctl start docker"
 _BUILDERS = ("docker", "podman", "buildah")
-_SEVERAL = 4
-"""So many wheels are named on a line; of more, how many they are."""
+_MOST = 4
+"""Maximum number of wheels named on a line; the others are counted."""
 
 
 def checks(use: Use) -> list[Check]:
-    """What any use of Taxiway needs of this machine."""
-    engine = unless_well(use.runner == "docker")
+    """What every use of Taxiway needs on this machine."""
+    engine = absent_or_missing(use.runner == "docker")
     this = partial(Check, group="this machine")
     return [
         this(name="Python", look=lambda: [_python()]),
@@ -49,7 +49,7 @@ def checks(use: Use) -> list[Check]:
 
 
 def _requirements() -> tuple[str, list[Requirement]]:
-    """The range of Python, and those of the packages: the checkout's, else those that were installed with."""
+    """The required ranges of Python and of the packages: from the checkout, else from the installed metadata."""
     setup = checkout() / "setup.py"
     if not setup.is_file():
         found = metadata.metadata("taxiway")
@@ -71,7 +71,7 @@ def _python() -> Line:
         "Python",
         State.MISSING,
         f"{found}; Taxiway needs {wanted}",
-        f"install such a Python, then: {typed('make setup')}",
+        f"install a Python in that range, then: {typed('make setup')}",
     )
 
 
@@ -89,12 +89,12 @@ def _glibc() -> Line:
         "glibc",
         State.MISSING,
         f"{found}; the wheels need {shown}",
-        f"{typed('make setup')}  # makes a Debian 13 root",
+        f"{typed('make setup')}  # creates a Debian 13 root",
     )
 
 
 def _wanted_glibc(requirement: Requirement) -> tuple[int, int]:
-    """The glibc that an installed wheel was made for: the lowest of its `manylinux` tags."""
+    """The glibc that an installed wheel was built for: the lowest of its `manylinux` tags."""
     try:
         wheel = metadata.distribution(requirement.name).read_text("WHEEL") or ""
     except metadata.PackageNotFoundError:
@@ -110,7 +110,7 @@ def _wheels() -> Iterator[Line]:
     if wrong:
         yield Line("wheels", State.MISSING, _few(wrong), _installing(requirements))
     elif differing:
-        found = f"not as in requirements.lock: {_few(differing)}"
+        found = f"differs from requirements.lock: {_few(differing)}"
         yield Line("wheels", State.WARNING, found, _installing(requirements))
     else:
         yield Line("wheels", State.WELL, f"{len(requirements)} packages, all in their ranges")
@@ -118,7 +118,7 @@ def _wheels() -> Iterator[Line]:
 
 
 def _installing(requirements: list[Requirement]) -> str:
-    """The command that installs what is missing: as the lock file has it, where there is one."""
+    """The command that installs what is missing, from the lock file if there is one."""
     lock = checkout() / "requirements.lock"
     named = (
         ["--require-hashes", "-r", shown(lock)]
@@ -129,7 +129,7 @@ def _installing(requirements: list[Requirement]) -> str:
 
 
 def _out_of_range(requirement: Requirement) -> str:
-    """What is wrong with an installed package; empty where nothing is."""
+    """What is wrong with an installed package; empty if nothing."""
     if requirement.marker and not requirement.marker.evaluate():
         return ""
     found = _installed(requirement.name)
@@ -160,18 +160,19 @@ def _installed(name: str) -> str | None:
 
 
 def _few(texts: list[str]) -> str:
-    more = len(texts) - _SEVERAL
-    return "; ".join(texts[:_SEVERAL]) + (f"; and {more} more" if more > 0 else "")
+    more = len(texts) - _MOST
+    return "; ".join(texts[:_MOST]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _kfp() -> Iterator[Line]:
     found = _installed("kfp")
-    if found and Version(found) < MENDED:
+    if found and Version(found) < FIXED_IN:
         yield Line(
             "kfp",
             State.WARNING,
-            f"{found}: its own local runner has the hole {LOCAL_RUNNER_HOLE}; `taxiway run` does not use it",
-            "give kfp.local only pipelines and data that you trust",
+            f"{found}: its own local runner has the vulnerability {LOCAL_RUNNER_ADVISORY}; "
+            "`taxiway run` does not use it",
+            "use kfp.local only with pipelines and data that you trust",
         )
 
 
@@ -189,7 +190,7 @@ def _dvc_remote(folder: Path) -> Line:
             url = without_credentials(remote.fs.unstrip_protocol(remote.path))
             return _answer(f"{remote.name}: {url}", remote.fs, remote.path, remote.name)
     except NotDvcRepoError:
-        return Line("DVC remote", State.ABSENT, f"{folder} is no DVC repository", typed("dvc init"))
+        return Line("DVC remote", State.ABSENT, f"{folder} is not a DVC repository", typed("dvc init"))
     except NoRemoteError:
         return Line("DVC remote", State.ABSENT, "none is configured", typed("dvc remote add --default NAME URL"))
     except DvcException as error:
@@ -214,19 +215,19 @@ def _engine(bad: State) -> Line:
                 probe.connect(url.removeprefix("unix://"))
     except PermissionError:
         rights = 'sudo usermod --append --groups docker "$USER"  # then log in again'
-        return Line("container engine", bad, f"{url}: no right to use it", rights)
+        return Line("container engine", bad, f"{url}: permission denied", rights)
     except OSError as error:
         return Line("container engine", bad, f"{url}: {error.strerror or short(error)}", _START)
-    return _asked_engine(url, bad)
+    return _engine_version(url, bad)
 
 
-def _asked_engine(url: str, bad: State) -> Line:
+def _engine_version(url: str, bad: State) -> Line:
     from docker import APIClient
     from docker.constants import DEFAULT_DOCKER_API_VERSION
     from docker.errors import DockerException
 
     try:
-        # A version is named, or the client would ask the engine for it first: Podman takes its time to answer.
+        # With an explicit version, the client skips a request for it, which is slow with Podman.
         with closing(APIClient(base_url=url, version=DEFAULT_DOCKER_API_VERSION)) as client:
             found = client.version(api_version=False)
         podman = "Podman" in str(found.get("Components"))
@@ -234,7 +235,7 @@ def _asked_engine(url: str, bad: State) -> Line:
     except (DockerException, OSError) as error:
         return Line("container engine", bad, f"{url}: {short(error)}", _START)
     except (KeyError, TypeError, AttributeError):
-        return Line("container engine", bad, f"{url} answers, but not as Docker or Podman do", "unset DOCKER_HOST")
+        return Line("container engine", bad, f"{url} answers, but is neither Docker nor Podman", "unset DOCKER_HOST")
     return Line("container engine", State.WELL, shown)
 
 
@@ -243,6 +244,6 @@ def _builder() -> Line:
     if there:
         return Line("image builder", State.WELL, ", ".join(there))
     if os.environ.get("TAXIWAY_INSIDE"):
-        found = "the host's programs cannot be seen from the Debian root"
+        found = "the host's programs are not visible from the Debian root"
         return Line("image builder", State.UNKNOWN, found, f"command -v {' '.join(_BUILDERS)}")
     return Line("image builder", State.ABSENT, "none of docker, podman, buildah", "sudo apt-get install podman")

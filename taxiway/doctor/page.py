@@ -1,4 +1,4 @@
-"""The doctor's page: a table for people, JSON for programs."""
+"""The doctor's report, as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _GROUPS = ("this machine", "pipeline", "cluster")
 
 
 def is_well(page: Page) -> bool:
-    """Whether nothing is missing that the named use needs."""
+    """Whether everything that the given use needs is there."""
     return all(line.state is not State.MISSING for _, line in page)
 
 
@@ -38,20 +38,20 @@ def to_json(page: Page) -> str:
     return json.dumps({"well": is_well(page), "lines": lines}, indent=1, ensure_ascii=False)
 
 
-def render(page: Page, not_asked: str) -> RenderableType:
-    """The page as a table a group, and what it comes to.
+def render(page: Page, more: str) -> RenderableType:
+    """The report as one table per group, with a summary.
 
     Args:
         page: Groups and their lines.
-        not_asked: How to ask for more; empty where all was asked for.
+        more: How to check more; empty if everything was checked.
     """
     width = max(len(line.name) for _, line in page)
     parts: list[RenderableType] = []
     for group, members in groupby(_sorted(page), key=lambda pair: pair[0]):
         parts += [Text(group, style="bold"), _table([line for _, line in members], width), Text()]
     parts.append(_sum(page))
-    if not_asked:
-        parts.append(Text(not_asked, style="dim"))
+    if more:
+        parts.append(Text(more, style="dim"))
     return Group(*parts)
 
 
@@ -69,7 +69,7 @@ def _table(lines: list[Line], width: int) -> Table:
         dim = "dim" if line.state is State.ABSENT else ""
         table.add_row(Text(mark, style=style), Text(line.name, style=dim), Text(line.found, style=dim))
         if line.fix and line.state is not State.WELL:
-            fix = "as above" if above and above.fix == line.fix else line.fix
+            fix = "see above" if above and above.fix == line.fix else line.fix
             table.add_row("", "", Text(f"→ {fix}", style="dim" if dim else "cyan"))
     return table
 
@@ -78,6 +78,6 @@ def _sum(page: Page) -> Text:
     counted = Counter(line.state for _, line in page)
     others = ", ".join(f"{counted[state]} {state.value}" for state in State if counted[state])
     if is_well(page):
-        return Text.assemble(("Nothing that is needed is missing", "green"), f" ({others}).")
+        return Text.assemble(("Nothing required is missing", "green"), f" ({others}).")
     missing = ", ".join(line.name for _, line in page if line.state is State.MISSING)
     return Text.assemble(("Missing: ", "bold red"), missing, f" ({others}).")

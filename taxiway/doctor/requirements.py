@@ -1,4 +1,4 @@
-"""What a compiled pipeline asks of the place where it runs: resources, nodes, volumes, secrets, stores, servers.
+"""What a compiled pipeline needs where it runs: resources, nodes, volumes, secrets, stores, servers.
 
 Sources: kubeflow/pipelines, api/v2alpha1/pipeline_spec.proto and
 kubernetes_platform/proto/kubernetes_executor_config.proto.
@@ -19,7 +19,7 @@ _RESOURCES = {"cpu": "resourceCpu", "memory": "resourceMemory"}
 
 @dataclass(frozen=True)
 class Secret:
-    """A secret of the cluster that a task names, and its keys where the pipeline names them."""
+    """A secret of the cluster that a task uses, with its keys if the pipeline names them."""
 
     name: str
     keys: tuple[str, ...] = ()
@@ -32,14 +32,14 @@ class Task:
     """A task that runs in a pod.
 
     Attributes:
-        name: In the run.
+        name: The name in the run.
         requests: Quantities by resource: `cpu`, `memory`, `nvidia.com/gpu`.
-        node_labels: What its node has to be labelled with.
-        tolerations: As in a pod.
-        claims: The PersistentVolumeClaims that exist before the run, by where they are mounted.
-        secrets: The Secrets that it names.
-        destination: Where it pushes models to; empty for most.
-        serving: The `serving` setting that it is given.
+        node_labels: Labels that its node must have.
+        tolerations: Tolerations, as in a pod.
+        claims: PersistentVolumeClaims that must exist before the run, by mount path.
+        secrets: The Secrets that it uses.
+        destination: Where it pushes models; empty for most tasks.
+        serving: Its `serving` setting.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Task:
 
 
 def tasks(pipeline: Pipeline, parameters: Mapping[str, Any]) -> tuple[Task, ...]:
-    """The tasks of a pipeline with what each asks for; what only a run can know is left out.
+    """The tasks of a pipeline with what each needs, except for values known only at run time.
 
     Raises:
         UserError: A pipeline parameter is unknown, missing or of the wrong type.
@@ -76,7 +76,7 @@ def _tasks(pipeline: Pipeline, component: Json, values: Json, prefix: str) -> It
 
 
 def _value(source: Json, values: Json) -> Any:
-    """A constant, or a parameter of the surroundings; None where only the run will tell."""
+    """A constant, or a parameter of the enclosing pipeline; None if known only at run time."""
     constant = source.get("runtimeValue", {}).get("constant")
     if constant is not None:
         return None if "{{$" in str(constant) else constant
@@ -111,7 +111,7 @@ def _roles(component: Json) -> dict[str, str]:
 
 
 def _requests(resources: Json) -> dict[str, str]:
-    """What the scheduler looks for: requests, and limits where there is no request, as Kubernetes has it."""
+    """What the scheduler uses: requests, or limits if there is no request, as in Kubernetes."""
     wanted = {
         name: resources.get(f"{field}Request") or resources.get(f"{field}Limit") for name, field in _RESOURCES.items()
     }
@@ -144,5 +144,5 @@ def _secrets(platform: Json, values: Json) -> Iterator[Secret]:
 
 
 def _name(setting: Json, parameter_key: str, plain_key: str, values: Json) -> str:
-    """A name as newer compilers write it, or as older ones do; empty where a task of the run makes it."""
+    """A name as newer or older compilers write it; empty if a task of the run creates it."""
     return str(_value(setting.get(parameter_key, setting), values) or setting.get(plain_key) or "")

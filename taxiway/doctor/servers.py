@@ -1,4 +1,4 @@
-"""TensorFlow's version against that of the TF Serving images which are going to load its models."""
+"""Compares TensorFlow's version with the TF Serving images that will load its models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAME = "TF Serving image"
 
 
 def checks(use: Use) -> list[Check]:
-    """The images of the manifests, and those that the pipeline names."""
+    """The images in the manifests and in the pipeline."""
     return [Check(_NAME, "this machine", lambda: list(_lines(use)))]
 
 
@@ -48,15 +48,15 @@ def _line(where: str, image: str) -> Line:
     served = re.fullmatch(r".*tensorflow/serving:(\d+)\.(\d+)[\w.-]*", image)
     shown = f"{image} ({where})"
     if not served:
-        return Line(_NAME, State.UNKNOWN, f"{shown}: its name does not tell TF Serving's version")
+        return Line(_NAME, State.UNKNOWN, f"{shown}: the name does not contain TF Serving's version")
     if (int(served[1]), int(served[2])) >= _minor(trained):
         return Line(_NAME, State.WELL, f"{shown} reads what TensorFlow {trained} writes")
-    found = f"{shown} is older than TensorFlow {trained}, and may not read its models"
+    found = f"{shown} is older than TensorFlow {trained} and may not read its models"
     return Line(
         _NAME,
         State.WARNING,
         found,
-        f"name tensorflow/serving:{trained} in {_IMAGES if where == 'manifests' else where}",
+        f"use tensorflow/serving:{trained} in {_IMAGES if where == 'manifests' else where}",
     )
 
 

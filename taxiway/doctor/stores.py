@@ -1,4 +1,4 @@
-"""Model stores: whether a destination's driver is installed, and whether a store answers."""
+"""Checks of model stores: is the destination's driver installed, and does the store answer?"""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ def _model_store(use: Use, url: str, mounted: list[str]) -> Line:
     if protocol not in (None, "file", "local"):
         return _driver(url, protocol)
     if use.on_cluster and not any(PurePosixPath(path).is_relative_to(folder) for folder in mounted):
-        found = f"{url} is a folder of a pod, and goes with it"
-        return Line("model store", State.WARNING, found, "name an object store: --param destination=s3://BUCKET/MODELS")
-    kind = "a folder of a mounted volume" if use.on_cluster else "a folder"
+        found = f"{url} is a folder in a pod and is lost with it"
+        return Line("model store", State.WARNING, found, "use an object store: --param destination=s3://BUCKET/MODELS")
+    kind = "a folder on a mounted volume" if use.on_cluster else "a folder"
     return Line("model store", State.WELL, f"{url}: {kind}")
 
 
 def _driver(url: str, protocol: str) -> Line:
-    """Whether a scheme's driver is there. None is made: some look for their credentials on the network at once."""
+    """Whether a scheme's driver is installed. None is instantiated: some look up credentials on the network at once."""
     from fsspec.registry import get_filesystem_class, known_implementations
 
     try:
         package = get_filesystem_class(protocol).__module__.partition(".")[0]
     except (ImportError, ValueError) as error:
         advice = str(known_implementations.get(protocol, {}).get("err", ""))
-        return Line("model store", State.MISSING, f"{url}: {short(error)}", advice or "name a folder, s3:// or gs://")
+        return Line("model store", State.MISSING, f"{url}: {short(error)}", advice or "give a folder, s3:// or gs://")
     return Line("model store", State.WELL, f"{url}: {package} is installed")
 
 
 def unreachable(fs: Any, path: str) -> str:
-    """Why a store of DVC's does not answer; empty where it does. Nothing is written."""
-    # S3's library tries five times, with longer and longer rests.
+    """Why a DVC remote does not answer; empty if it does. Nothing is written."""
+    # S3's library retries five times with exponential backoff.
     if fs.protocol == "s3":
         fs.fs_args.setdefault("config_kwargs", {})["retries"] = {"max_attempts": 0}
     try:
@@ -62,13 +62,13 @@ def unreachable(fs: Any, path: str) -> str:
         fs.ls(path, detail=False)
     except FileNotFoundError:
         return _without_folder(fs, path)
-    except Exception as error:  # each store's library has errors of its own
+    except Exception as error:  # each store's library has its own errors
         return short(error)
     return ""
 
 
 def _http_unreachable(url: str) -> str:
-    """A web server lists no folder, and may want a login that only DVC has: any answer of its own is one."""
+    """A web server cannot list folders, and may require a login that only DVC has: any answer but 5xx is fine."""
     try:
         urllib.request.urlopen(url).close()
     except urllib.error.HTTPError as error:
@@ -78,10 +78,10 @@ def _http_unreachable(url: str) -> str:
 
 
 def _without_folder(fs: Any, path: str) -> str:
-    """What nothing was pushed to yet is well in a store that makes folders itself: its bucket has to be there."""
+    """A missing folder is fine in an object store, which creates it on the first push; the bucket must exist."""
     bucket = path.lstrip("/").partition("/")[0]
     if fs.protocol == "local" or bucket == path:
-        return "there is nothing of that name"
+        return "it does not exist"
     try:
         fs.ls(bucket, detail=False)
     except Exception as error:  # as above

@@ -1,10 +1,10 @@
-"""What a pipeline's tasks need of a cluster, said in one place and written into the compiled pipeline.
+"""The cluster resources of a pipeline's tasks, declared in one place and written into the compiled pipeline.
 
     @dsl.pipeline(name="taxi")
     @resources({"trainer": Resources(cpu="2", memory="4Gi")}, profiles={"gpu": {"trainer": Resources(gpus=1)}})
     def taxi(): ...
 
-The local runner has no use for any of it: a process takes what the machine has.
+The local runner ignores them: a process uses what the machine has.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Tasks = Mapping[str, "Resources"]
 
 @dataclass(frozen=True)
 class Volume:
-    """A PersistentVolumeClaim of the namespace that the pipeline runs in, and where the task sees it."""
+    """A PersistentVolumeClaim in the pipeline's namespace, and the path where the task mounts it."""
 
     claim: str
     path: str
@@ -35,12 +35,12 @@ class Volume:
 
 @dataclass(frozen=True)
 class Secret:
-    """A Secret of that namespace, as environment variables and as files.
+    """A Secret in the pipeline's namespace, as environment variables and as files.
 
     Attributes:
         name: Its name.
         variables: Environment variables by the Secret's keys.
-        path: The folder that gets a file for each key; none where empty.
+        path: The folder with a file for each key; no files if empty.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Secret:
 
 @dataclass(frozen=True)
 class Toleration:
-    """The taint of a node that the task puts up with; without a value any."""
+    """A taint that the task tolerates; an empty value matches any."""
 
     key: str
     value: str = ""
@@ -59,20 +59,20 @@ class Toleration:
 
 @dataclass(frozen=True)
 class Resources:
-    """What one task needs. Quantities are Kubernetes' own: `500m`, `2`, `4Gi`.
+    """The resources of one task. Quantities are those of Kubernetes: `500m`, `2`, `4Gi`.
 
     Attributes:
-        cpu: Processors that the node sets aside.
-        cpu_limit: The most that it may use; without one what is free.
-        memory: Memory that the node sets aside.
-        memory_limit: The most that it may use before it is killed; `memory` where empty.
-        gpus: How many GPUs.
-        gpu_type: The nodes' name for them.
-        image: An image in place of the stage's own.
-        node_selector: Labels that the node has to have.
+        cpu: CPU request.
+        cpu_limit: CPU limit; default: no limit.
+        memory: Memory request.
+        memory_limit: Memory limit, above which the task is killed; default: `memory`.
+        gpus: Number of GPUs.
+        gpu_type: Their resource name on the nodes.
+        image: An image instead of the stage's own.
+        node_selector: Labels that the node must have.
         tolerations: Taints that the node may have.
         secrets: Secrets as environment variables or files.
-        volumes: Claims and where they are mounted.
+        volumes: Claims and their mount paths.
     """
 
     cpu: str = ""
@@ -88,7 +88,7 @@ class Resources:
     volumes: tuple[Volume, ...] = ()
 
     def with_more(self, other: Resources) -> Resources:
-        """These and another's: single values are replaced where the other has them, collections grow."""
+        """Merges another's resources into these: scalars are overridden, collections are extended."""
         defaults = Resources()
         return Resources(**{f.name: _joined(f.name, self, other, defaults) for f in fields(self)})
 
@@ -103,13 +103,13 @@ def _joined(name: str, one: Resources, other: Resources, defaults: Resources) ->
 
 
 def rebuilt(pipeline: GraphComponent, chosen: Iterable[str]) -> GraphComponent:
-    """A pipeline once more, with profiles of its `resources` and of those of its sub-pipelines, however deep.
+    """Builds a pipeline again with the chosen profiles of its `resources` and of its sub-pipelines', at any depth.
 
     Raises:
-        UserError: None of them has such a profile.
+        UserError: Neither the pipeline nor a sub-pipeline has such a profile.
     """
     chosen = list(chosen)
-    # A component alone has none.
+    # A single component has no profiles.
     if not chosen or not isinstance(pipeline, GraphComponent):
         _require_profiles(pipeline.name, chosen, {})
         return pipeline
@@ -120,13 +120,13 @@ def rebuilt(pipeline: GraphComponent, chosen: Iterable[str]) -> GraphComponent:
 
 
 def _with_profiles(pipeline: GraphComponent, chosen: list[str], known: dict[str, Tasks]) -> GraphComponent:
-    """A pipeline built again with those of the chosen profiles that it has; notes all that there are."""
+    """Builds a pipeline with those of the chosen profiles that it has; adds all its profiles to `known`."""
     function = pipeline.pipeline_func
     own: Mapping[str, Tasks] = getattr(function, "profiles", {})
     known.update(own)
     mine = [name for name in chosen if name in own]
     function = function.with_profiles(mine) if mine else function
-    # kfp builds no pipeline inside of another: first what it calls, which only a build can tell.
+    # kfp cannot build a pipeline inside another, so sub-pipelines come first; a trial build finds out which are called.
     called: list[GraphComponent] = []
     with _calling(lambda inner: _noted(inner, called)):
         _built(pipeline, function)
@@ -149,7 +149,7 @@ def _built(pipeline: GraphComponent, function: Callable) -> GraphComponent:
 
 @contextmanager
 def _calling(instead: Callable[[GraphComponent], GraphComponent]) -> Iterator[None]:
-    """Lets a pipeline that is built call, of each sub-pipeline, what `instead` gives for it."""
+    """While the block builds a pipeline, replaces each sub-pipeline that it calls by `instead(sub_pipeline)`."""
     call = GraphComponent.__call__
 
     def call_instead(self: GraphComponent, *arguments: Any, **named: Any) -> Any:
@@ -171,20 +171,20 @@ def _require_profiles(pipeline: str, chosen: Iterable[str], known: Iterable[str]
     for name in chosen:
         if name not in known:
             raise UserError(
-                f"the pipeline {pipeline} has no profile {name!r}, nor has a sub-pipeline of it",
-                fix=f"its profiles are: {', '.join(known) or 'none; @resources(tasks, profiles) declares them'}",
+                f"neither the pipeline {pipeline} nor its sub-pipelines have a profile {name!r}",
+                fix=f"the profiles are: {', '.join(known) or 'none; declare them with @resources(tasks, profiles)'}",
             )
 
 
 def resources(tasks: Tasks, profiles: Mapping[str, Tasks] = {}) -> Callable[[Callable], Callable]:
-    """Decorates a pipeline's function, below `@dsl.pipeline`: its own tasks; a sub-pipeline has resources of its own.
+    """Declares the resources of a pipeline's own tasks; put it below `@dsl.pipeline`. Sub-pipelines have their own.
 
     Args:
-        tasks: What each task needs, by the task's name in the compiled pipeline.
-        profiles: By name, what is added when the pipeline is compiled with `--profile NAME`.
+        tasks: The resources of each task, by the task's name in the compiled pipeline.
+        profiles: By name, the resources that `--profile NAME` adds when the pipeline is compiled.
 
     Raises:
-        UserError: A name is no task of the pipeline.
+        UserError: A name is not a task of the pipeline.
     """
 
     def decorate(function: Callable) -> Callable:
@@ -216,7 +216,7 @@ def _require_tasks(needed: Tasks, tasks: Mapping[str, dsl.PipelineTask]) -> None
         if name not in tasks:
             near = difflib.get_close_matches(name, tasks, n=1)
             raise UserError(
-                f"resources are named for {name!r}, which is no task of the pipeline",
+                f"resources are declared for {name!r}, which is not a task of the pipeline",
                 fix=f"did you mean {near[0]!r}?" if near else f"its tasks are: {', '.join(tasks)}",
             )
 

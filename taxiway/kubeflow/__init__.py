@@ -1,1 +1,1 @@
-"""Compiled pipelines on Kubeflow: submitted, followed, and their results fetched."""
+"""Runs pipelines on Kubeflow: submits them, follows the runs, and fetches the results."""

@@ -1,4 +1,4 @@
-"""Pipelines as files for Kubeflow: with profiles, with the user's modules in them, as custom resources."""
+"""Compiles pipelines to files for Kubeflow: with profiles, with inlined modules, as custom resources."""
 
 from __future__ import annotations
 
@@ -34,24 +34,25 @@ def compiled(
     parameters: Mapping[str, Any] | None = None,
     fuse: bool = False,
 ) -> Pipeline:
-    """A pipeline by name, Python file or compiled YAML file.
+    """Compiles a pipeline.
 
     Args:
-        target: Which pipeline.
-        profiles: Profiles of its resources.
-        inline_modules: Whether the user's modules travel in it, instead of in the image.
-        parameters: The pipeline's parameters as far as they are known; defaults hold for the others.
+        target: The pipeline: a name, a Python file or a compiled YAML file.
+        profiles: Its resource profiles to apply.
+        inline_modules: Whether to embed the source of the user's modules in it.
+        parameters: The known parameters of the pipeline; the others have their defaults.
         fuse: Whether neighbouring stages share a container.
 
     Raises:
-        UserError: There is no such pipeline or profile, a module cannot travel in it, or there is nothing to fuse.
+        UserError: There is no such pipeline or profile, a module cannot be embedded, or there is nothing to fuse.
     """
     profiles = list(profiles)
     if not target.endswith(loading.COMPILED):
         pipeline = loading.compiled(cluster_resources.rebuilt(loading.function(target), profiles))
     elif profiles:
         raise UserError(
-            f"{target} is compiled, and has its profiles already", fix="name the pipeline, not the compiled file"
+            f"{target} is already compiled, so profiles cannot be applied",
+            fix="give the pipeline's name or Python file",
         )
     else:
         pipeline = loading.load(target)
@@ -60,18 +61,18 @@ def compiled(
 
 
 def version_name(pipeline: Pipeline) -> str:
-    """A name that equal compiled pipelines have in common; Kubernetes accepts it."""
+    """A name derived from the content of the compiled pipeline; valid in Kubernetes."""
     digest = text_digest(json.dumps([pipeline.spec, pipeline.platform], sort_keys=True))
     return f"{pipeline.name}-{digest.removeprefix('sha256:')[:12]}"
 
 
 def write(pipeline: Pipeline, path: Path, *, kubernetes: bool = False) -> None:
-    """Writes a pipeline into a file, which appears whole or not at all.
+    """Writes a pipeline to a file atomically.
 
     Args:
         pipeline: A compiled pipeline.
         path: The YAML file.
-        kubernetes: Whether as custom resources, Pipeline and PipelineVersion, for `kubectl apply`.
+        kubernetes: Whether to write custom resources, Pipeline and PipelineVersion, for `kubectl apply`.
 
     Raises:
         UserError: The file cannot be written.
@@ -93,7 +94,7 @@ def write(pipeline: Pipeline, path: Path, *, kubernetes: bool = False) -> None:
 
 
 def without_cache(pipeline: Pipeline) -> Pipeline:
-    """The pipeline with caching off for every task."""
+    """The pipeline with caching disabled for every task."""
     changed = copy.deepcopy(pipeline)
     for component in (changed.spec["root"], *changed.spec["components"].values()):
         for task in component.get("dag", {}).get("tasks", {}).values():
@@ -104,7 +105,8 @@ def without_cache(pipeline: Pipeline) -> Pipeline:
 def _with_modules(pipeline: Pipeline, parameters: Mapping[str, Any]) -> Pipeline:
     """The pipeline with the source of the user's modules as an argument of the stages that call them.
 
-    An argument is part of Kubeflow's cache key; an environment variable is not, and so has the modules' commit.
+    The source is an argument because arguments are part of Kubeflow's cache key; the modules' commit is an environment
+    variable because it must not be.
     """
     users = list(_module_users(pipeline, pipeline.root, spec.with_defaults(pipeline.root, parameters)))
     modules = sorted({module for _, modules in users for module in modules})
@@ -119,7 +121,7 @@ def _with_modules(pipeline: Pipeline, parameters: Mapping[str, Any]) -> Pipeline
 
 
 def _module_users(pipeline: Pipeline, component: Json, values: Json) -> Iterator[tuple[str, list[str]]]:
-    """The executors of stages that call the user's modules, and the modules' names."""
+    """The executors of the stages that call the user's modules, with the modules' names."""
     for task in component["dag"]["tasks"].values():
         inner = pipeline.component(task)
         given = known.parameters(inner, task, values)

@@ -1,11 +1,11 @@
-"""What a run's details say of the tasks of its pipeline.
+"""Reads the states of a pipeline's tasks from a run's details.
 
-Until Kubeflow has tasks of its own, details are the nodes of Argo's graph, flat: each with its display name, its state
-and the ids of its children, but neither its own id nor its place. An id is a hash of a node's full name, which is the
-name of the node around it with its own behind. So the full names are found from the top: of all names that could stand
-below a known node, those are there whose hash is among the ids.
+Until Kubeflow has its own task API, the details are a flat list of the nodes of Argo's graph. Each has a display name,
+a state and the ids of its children, but neither its own id nor its position. An id is a hash of the node's full name,
+and the full name is the parent's full name followed by the node's own name. This module therefore finds the full names
+from the top down: a candidate name below a known node exists if its hash is among the ids.
 
-    workflow.root.transform.executor                            without retries
+    workflow.root.transform.executor                            without Argo's retries
     workflow(0).root(0).transform(0).executor(0)                with Argo's retries, as in 2.17's manifests
     workflow.root.for-loop-1.iteration-iterations(2:2).iteration-item.transform.executor
 
@@ -35,19 +35,19 @@ SKIPPED = "SKIPPED"
 PENDING = "PENDING"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What Kubeflow says of a task at one moment.
+    """The state of a task in Kubeflow at one moment.
 
     Attributes:
         name: The task's name in the run: `transform`, `sub/transform`, in loops `transform[2]`.
         node: The task in the compiled pipeline.
-        state: Kubeflow's word: PENDING, RUNNING, SUCCEEDED, SKIPPED, FAILED, CANCELED, ...
-        seconds: From its start to its end; 0 while it runs.
+        state: Kubeflow's state: PENDING, RUNNING, SUCCEEDED, SKIPPED, FAILED, CANCELED, ...
+        seconds: Its duration; 0 while it is running.
         is_cached: Whether its outputs came from Kubeflow's cache.
-        attempts: How many attempts have begun.
-        pods: The pods that may have run it, the latest first; where its driver failed, that one's.
-        error: What Kubeflow itself says of a failure.
+        attempts: Number of attempts started.
+        pods: The pods that may have run it, latest first; if its driver failed, the driver's pods.
+        error: Kubeflow's own error message.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a node stands: its path without attempts and turns, and the turns of the loops around it."""
+    """A node's position: its path without attempts and iterations, and the iterations of the enclosing loops."""
 
     path: str
     turns: tuple[int, ...] = ()
@@ -73,12 +73,12 @@ class _Place:
 
 @dataclass
 class _Graph:
-    """Argo's nodes as far as the details tell.
+    """Argo's nodes, as far as the details contain them.
 
     Attributes:
         workflow: The workflow's name.
-        names: The full names at each place, those of attempts behind what they are attempts of.
-        entries: What the details say of a full name.
+        names: The full names at each place; attempts come after the node that they are attempts of.
+        entries: The detail of each full name.
     """
 
     workflow: str
@@ -86,12 +86,12 @@ class _Graph:
     entries: dict[str, Any] = field(default_factory=dict)
 
     def entry(self, place: _Place) -> Any:
-        """What is said of a place as a whole, or None."""
+        """The detail of a place as a whole, or None."""
         return next((self.entries[name] for name in self.names.get(place, ()) if name in self.entries), None)
 
 
 def seen(known: Iterable[Node], details: list[Any]) -> list[Seen]:
-    """Every task that the details say something of, in the pipeline's order; of a loop every turn.
+    """Every task that occurs in the details, in the pipeline's order; in loops, every iteration.
 
     Args:
         known: The pipeline's tasks.
@@ -108,7 +108,7 @@ def node_id(workflow: str, path: str) -> str:
 
 
 def workflow_of(details: Iterable[Any]) -> str:
-    """The workflow's name, which every node's id begins with; empty where nothing has begun."""
+    """The workflow's name, the prefix of every node's id; empty if nothing has started."""
     return next((child.rpartition("-")[0] for detail in details for child in _children(detail)), "")
 
 
@@ -118,26 +118,35 @@ def _seen(node: Node, graph: _Graph, caches: set[tuple[str, str]]) -> Iterator[S
     begun = {place for place in places if len(place.turns) == node.loops}
     for place in sorted(begun, key=lambda place: place.turns):
         yield _task(node, place, graph, caches)
-    # A group that was skipped has nothing inside.
+    # A skipped group contains no nodes.
     for place in sorted(graph.names, key=lambda place: place.turns):
         entry = graph.entry(place) if node.path.startswith(f"{place.path}.") else None
         if entry and _is(entry, SKIPPED) and not any(_is_within(other, place) for other in begun):
-            yield Seen(_named(node, place), node, SKIPPED)
+            yield Seen(name=_named(node, place), node=node, state=SKIPPED)
 
 
 def _task(node: Node, place: _Place, graph: _Graph, caches: set[tuple[str, str]]) -> Seen:
     name, entry, driver = _named(node, place), graph.entry(place), graph.entry(place.below("-driver"))
     if driver and _is(driver, FAILED) and (not entry or _is(entry, FAILED)):
         pods = _pods(graph, place.below("-driver"), _DRIVER)
-        return Seen(name, node, FAILED, _seconds(driver), pods=pods, error=_error(driver))
+        return Seen(name=name, node=node, state=FAILED, seconds=_seconds(driver), pods=pods, error=_error(driver))
     if not entry:
-        return Seen(name, node, PENDING)
+        return Seen(name=name, node=node, state=PENDING)
     template = _IMPORTER if "importer" in node.executor else _IMPL
     inner = place if template == _IMPORTER else place.below(".executor")
     pods = _pods(graph, inner, template if node.attempts == 1 else f"retry-{template}")
     attempts = max([1, *(int(match[1]) + 1 for n in graph.names.get(inner, ()) if (match := _ATTEMPT.search(n)))])
     is_cached = (str(entry.start_time), str(entry.end_time)) in caches
-    return Seen(name, node, str(entry.state), _seconds(entry), is_cached, attempts, pods, _error(entry))
+    return Seen(
+        name=name,
+        node=node,
+        state=str(entry.state),
+        seconds=_seconds(entry),
+        is_cached=is_cached,
+        attempts=attempts,
+        pods=pods,
+        error=_error(entry),
+    )
 
 
 def _named(node: Node, place: _Place) -> str:
@@ -149,7 +158,7 @@ def _is_within(place: _Place, group: _Place) -> bool:
 
 
 def _pods(graph: _Graph, place: _Place, template: str) -> tuple[str, ...]:
-    """The pods of a place, the latest first; a node with attempts has none of its own."""
+    """The pods of a place, latest first; a node with attempts has no pod of its own."""
     names = graph.names.get(place, [])
     attempts = [name for name in names if _ATTEMPT.sub("", name) in names and _ATTEMPT.search(name)]
     latest = sorted(attempts, key=lambda name: int(_ATTEMPT.search(name)[1]), reverse=True)  # type: ignore[index]
@@ -166,7 +175,7 @@ def _graph(details: list[Any]) -> _Graph:
 
 
 def _full_names(workflow: str, details: list[Any]) -> dict[str, str]:
-    """The full names of all nodes but the outermost, by id."""
+    """The full names of all nodes except the outermost, by id."""
     ids = {child for detail in details for child in _children(detail)}
     labels = {str(detail.display_name) for detail in details if detail.display_name}
     roots = [workflow, *(label for label in labels if _ATTEMPT.sub("", label) == workflow and label != workflow)]
@@ -183,7 +192,7 @@ def _full_names(workflow: str, details: list[Any]) -> dict[str, str]:
 
 
 def _entries(names: Mapping[str, str], details: list[Any]) -> dict[str, Any]:
-    """Which full name each detail is of: its children stand below it or beside it."""
+    """Finds the full name of each detail from its children, which are below or beside it."""
     known, found, left = set(names.values()), dict[str, Any](), defaultdict[str, list[Any]](list)
     for detail in details:
         label = str(detail.display_name)
@@ -200,14 +209,14 @@ def _entries(names: Mapping[str, str], details: list[Any]) -> dict[str, Any]:
 
 
 def _unmistakable(names: list[str], details: list[Any]) -> dict[str, Any]:
-    """Details without children, such as a driver that failed: where all nodes of the name are in the same state."""
+    """Assigns details without children, such as a failed driver, if all nodes of that name have the same state."""
     if len(names) != len(details) or len({str(detail.state) for detail in details}) != 1:
         return {}
     return dict(zip(sorted(names), sorted(details, key=lambda detail: detail.start_time), strict=True))
 
 
 def _around(name: str, known: set[str]) -> str:
-    """The node that a node is an attempt of, or else stands in."""
+    """The node that a node is an attempt of, or else its parent."""
     whole = _ATTEMPT.sub("", name)
     return whole if whole != name and whole in known else _dag(name)
 
@@ -245,7 +254,7 @@ def _is(detail: Any, state: str) -> bool:
 
 
 def _seconds(detail: Any) -> float:
-    """0 where it has not ended: Kubeflow then gives the year 1."""
+    """The duration; 0 if it has not ended, for which Kubeflow reports the year 1."""
     if not isinstance(detail.end_time, datetime) or not isinstance(detail.start_time, datetime):
         return 0.0
     return max((detail.end_time - detail.start_time).total_seconds(), 0.0)

@@ -1,4 +1,4 @@
-"""Follows a run on Kubeflow to its end, with the progress of a run on this machine."""
+"""Follows a run on Kubeflow to its end, and shows the same progress as for a local run."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from taxiway.language import spec
 from taxiway.language.spec import Pipeline
 from taxiway.lineage import kubeflow
 from taxiway.lineage.store import LineageStore
-from taxiway.runner.graph import State
+from taxiway.runner.call import State
 from taxiway.runs.progress import Observer
 from taxiway.runs.record import Run, Task
 from taxiway.storage.home import Home
 
 _ENDS = {"SUCCEEDED": State.SUCCEEDED, "FAILED": State.FAILED, "CANCELED": State.CANCELED, "SKIPPED": State.SKIPPED}
 _LINEAGE_STATES = {State.SUCCEEDED: "COMPLETE", State.FAILED: "FAILED"}
-_PATIENCE = 120.0  # seconds without an answer, before the wait is given up
+_PATIENCE = 120.0  # seconds without an answer before giving up
 
 
 class InterruptedWaitError(TaxiwayError):
-    """The wait was ended; the run goes on."""
+    """The wait was interrupted; the run continues."""
 
     exit_status = 130
 
 
 @dataclass
 class _Watch:
-    """What has been told of a run so far."""
+    """What has been reported of a run so far."""
 
     started: set[str] = field(default_factory=set)
     launched: set[str] = field(default_factory=set)
@@ -61,21 +61,21 @@ def follow(
 
     Args:
         host: Kubeflow.
-        pipeline: What the run runs.
-        run_id: Kubeflow's id of it.
-        name: What people call it.
-        observer: Is told what happens.
-        again: The command that follows it again.
-        resume: What to do to go on where it failed.
-        seconds: The time between two looks.
+        pipeline: The run's pipeline.
+        run_id: Kubeflow's id of the run.
+        name: The run's display name.
+        observer: Is notified of what happens.
+        again: The command that follows the run again.
+        resume: How to resume the run after a failure.
+        seconds: Time between two polls.
 
     Returns:
         The run, failed or not.
 
     Raises:
-        InterruptedWaitError: Ctrl-C; the run goes on.
-        UserError: Kubeflow does not accept the user any more; the run goes on.
-        ServiceError: Nothing has answered for two minutes; the run goes on.
+        InterruptedWaitError: Ctrl-C; the run continues.
+        UserError: Kubeflow no longer accepts the user; the run continues.
+        ServiceError: No answer for two minutes; the run continues.
     """
     run = Run(name, pipeline.name, Home.default().runs / name, command=resume)
     (run.folder / "logs").mkdir(parents=True, exist_ok=True)
@@ -85,17 +85,19 @@ def follow(
         document = follower.to_the_end(seconds)
     except KeyboardInterrupt:
         observer.run_left(run)
-        raise InterruptedWaitError(f"the run {name} goes on; follow it with:\n  {again}") from None
+        raise InterruptedWaitError(f"the run {name} continues; follow it with:\n  {again}") from None
     except TaxiwayError as error:
         observer.run_left(run)
-        raise type(error)(error.what, fix=f"{error.fix or 'look again later'}; the run goes on: {again}") from error
+        raise type(error)(
+            error.what, fix=f"{error.fix or 'try again later'}; the run continues, follow it with: {again}"
+        ) from error
     _finish(host, pipeline, run, document, follower)
     observer.run_finished(run)
     return run
 
 
 class _Follower:
-    """One run while it is followed."""
+    """Follows one run."""
 
     def __init__(self, host: Host, known: list[Node], run_id: str, run: Run, observer: Observer) -> None:
         self.nodes = known
@@ -107,16 +109,16 @@ class _Follower:
         self._workflow = ""
 
     def to_the_end(self, seconds: float) -> Any:
-        """Looks again and again, and returns Kubeflow's last word."""
-        heard = time.monotonic()
+        """Polls until the run ends, and returns Kubeflow's final answer."""
+        answered = time.monotonic()
         while True:
             try:
                 document = self._look()
-                heard = time.monotonic()
+                answered = time.monotonic()
                 if str(document.state) in _ENDS:
                     return document
             except ServiceError:
-                if time.monotonic() - heard > _PATIENCE:
+                if time.monotonic() - answered > _PATIENCE:
                     raise
             time.sleep(seconds)
 
@@ -125,33 +127,33 @@ class _Follower:
             document = self._host.client.get_run(self._run_id)
         is_over = str(document.state) in _ENDS
         for found in self._seen(document):
-            self._tell(found, is_over)
+            self._report(found, is_over)
         return document
 
     def _seen(self, document: Any) -> list[Seen]:
-        """The tasks, from the run's details, or from the task API of a Kubeflow that has none."""
+        """The tasks, from the run's details, or from the task API if there are no details."""
         described = (document.run_details and document.run_details.task_details) or []
         self._workflow = details.workflow_of(described) or self._workflow
         if described:
             return details.seen(self.nodes, described)
         return native_tasks.seen(self.nodes, native_tasks.listed(self._host, self._run_id))
 
-    def _tell(self, found: Seen, is_over: bool) -> None:
+    def _report(self, found: Seen, is_over: bool) -> None:
         if found.name in self._watch.ended:
             return
         state = _ENDS.get(found.state)
-        # What had begun when the run ended, and has no end of its own, does not run any more.
+        # A task without a final state in a run that has ended is no longer running.
         if is_over and not state:
             return
-        self._tell_of_its_start(found, state)
+        self._report_start(found, state)
         if state:
             self._watch.ended.add(found.name)
             self._run.tasks[found.name] = self._task(found, state)
             self._observer.task_finished(found.name, self._run.tasks[found.name])
         else:
-            self._tell_why_it_waits(found)
+            self._report_waiting(found)
 
-    def _tell_of_its_start(self, found: Seen, state: State | None) -> None:
+    def _report_start(self, found: Seen, state: State | None) -> None:
         if found.name not in self._watch.started:
             self._watch.started.add(found.name)
             self._observer.task_started(found.name)
@@ -170,7 +172,7 @@ class _Follower:
         return Task(ended, seconds=found.seconds, error=error, log=log)
 
     def _why_it_failed(self, found: Seen, log: Path) -> str:
-        """The pod, what ended it, and its last words; the whole log goes into a file."""
+        """The pod, what ended it, and the end of its log; the whole log goes to a file."""
         log.write_text("")
         for name in found.pods:
             try:
@@ -182,20 +184,20 @@ class _Follower:
             if (text or outside) and not pods.has_succeeded(pod):
                 log.write_text(text)
                 fix = pods.fix_of_end(outside, text)
-                said = (f"the pod {name} failed", outside, pods.last_words(text), fix and f"  fix: {fix}")
-                return "\n".join(filter(None, said))
-        return self._why_no_pod_tells(found)
+                lines = (f"the pod {name} failed", outside, pods.last_words(text), fix and f"  fix: {fix}")
+                return "\n".join(filter(None, lines))
+        return self._why_without_a_pod(found)
 
-    def _why_no_pod_tells(self, found: Seen) -> str:
-        """What Kubeflow, Argo's workflow or Kubernetes' events say of a pod that never was, or is gone."""
-        words = [found.error, *workflows.messages(self._host.pods, self._workflow, self._run_id, found.pods)]
-        words += [event for name in found.pods for event in pods.events(self._host, name)]
-        if said := "\n".join(dict.fromkeys(filter(None, words))):
-            fix = pods.fix_of(said, found.node.executor)
-            return said + (f"\n  fix: {fix}" if fix else "")
-        return f"its pod has left no log; see why with: {self._listing()}"
+    def _why_without_a_pod(self, found: Seen) -> str:
+        """Reasons from Kubeflow, Argo's workflow and Kubernetes' events, if the pod was never created or is gone."""
+        reasons = [found.error, *workflows.messages(self._host.pods, self._workflow, self._run_id, found.pods)]
+        reasons += [event for name in found.pods for event in pods.events(self._host, name)]
+        if text := "\n".join(dict.fromkeys(filter(None, reasons))):
+            fix = pods.fix_of(text, found.node.executor)
+            return text + (f"\n  fix: {fix}" if fix else "")
+        return f"its pod left no log; find the reason with: {self._listing()}"
 
-    def _tell_why_it_waits(self, found: Seen) -> None:
+    def _report_waiting(self, found: Seen) -> None:
         name = next(iter(found.pods), "")
         try:
             pod = pods.pod(self._host, name) if name else None
@@ -206,7 +208,7 @@ class _Follower:
             self._watch.reasons.add(reason)
             fix = pods.fix_of(reason, found.node.executor)
             hint = f"\n  fix: {fix}" if fix else ""
-            self._observer.remark(f"{found.name} waits: the pod {name} cannot start: {reason}{hint}")
+            self._observer.remark(f"{found.name} is waiting: the pod {name} cannot start: {reason}{hint}")
 
     def _listing(self) -> str:
         if self._workflow:
@@ -214,14 +216,14 @@ class _Follower:
         return f"kubectl --namespace {self._host.pods} get pods --selector pipeline/runid={self._run_id}"
 
     def why_the_run_failed(self, document: Any) -> str:
-        """Kubeflow's own words, or where else to look."""
-        said = (document.error and document.error.message) or ""
-        said = said or "\n".join(workflows.messages(self._host.pods, self._workflow, self._run_id))
-        return said or f"the run did not succeed, and Kubeflow gave no reason; see: {self._listing()}"
+        """Kubeflow's own message, or where to look for the reason."""
+        message = (document.error and document.error.message) or ""
+        message = message or "\n".join(workflows.messages(self._host.pods, self._workflow, self._run_id))
+        return message or f"the run did not succeed, and Kubeflow gave no reason; see: {self._listing()}"
 
 
 def _finish(host: Host, pipeline: Pipeline, run: Run, document: Any, follower: _Follower) -> None:
-    """Puts into the run how it ended and what came out, and copies its lineage."""
+    """Adds the final state and the outputs to the run, and copies its lineage."""
     run.state = _ENDS[str(document.state)]
     run.seconds = max((document.finished_at - document.created_at).total_seconds(), 0.0)
     if run.state != State.SUCCEEDED:
@@ -235,7 +237,7 @@ def _finish(host: Host, pipeline: Pipeline, run: Run, document: Any, follower: _
 
 
 def _results(host: Host, pipeline: Pipeline, run_id: str) -> list[kubeflow.RemoteTask]:
-    """What went in and out of the tasks: from ML Metadata, or from the task API of a Kubeflow that has none."""
+    """The tasks with inputs and outputs, from ML Metadata, or from the task API if Kubeflow has no ML Metadata."""
     found = kubeflow.tasks_of(run_id, lambda path, body: _posted(host, path, body))
     found = found or native_tasks.results(nodes(pipeline), native_tasks.listed(host, run_id))
     return [task.made() for task in found]
@@ -256,4 +258,11 @@ def _record(pipeline: Pipeline, run: Run, document: Any, tasks: list[kubeflow.Re
     remote = kubeflow.RemoteRun(json.loads(json.dumps(parameters)), tasks, {n: s for n, s in stages.items() if s})
     state = _LINEAGE_STATES.get(run.state, "CANCELED")
     started = document.created_at or datetime.now(UTC)
-    kubeflow.record(LineageStore.open(Home.default().lineage), run.id, run.pipeline, started, state, remote)
+    kubeflow.record(
+        LineageStore.open(Home.default().lineage),
+        run_id=run.id,
+        pipeline=run.pipeline,
+        started=started,
+        state=state,
+        run=remote,
+    )

@@ -1,4 +1,4 @@
-"""A Kubeflow Pipelines that a URL leads to: its REST API, and what its UI's server tells of pods and metadata.
+"""A client of Kubeflow Pipelines: its REST API, and the pods and metadata that its UI's server exposes.
 
 Source: kubeflow/pipelines, backend/src/apiserver/main.go and frontend/server/app.ts.
 """
@@ -27,11 +27,11 @@ from taxiway.network.tls import loadable
 PORT_FORWARD = "kubectl --namespace kubeflow port-forward service/ml-pipeline-ui 8080:80"
 _SECONDS = 30.0
 _HOME = "kubeflow"
-"""The namespace of a Kubeflow that has one for all."""
+"""The namespace of a single-user Kubeflow."""
 
 
 class _TokenFile(TokenCredentialsBase):
-    """A token that is read again for every request: who renews it writes the file anew."""
+    """A token that is read from its file for every request, so that it can be renewed in the file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -47,12 +47,12 @@ class _TokenFile(TokenCredentialsBase):
 
 
 class Host:
-    """A Kubeflow Pipelines that answers.
+    """A reachable Kubeflow Pipelines.
 
     Attributes:
-        url: Where it is.
-        namespace: The user's namespace; None where it has one for all.
-        pods: The namespace that the pods of runs are in.
+        url: Its URL.
+        namespace: The user's namespace; None on a single-user Kubeflow.
+        pods: The namespace of the runs' pods.
         client: kfp's client.
     """
 
@@ -60,35 +60,35 @@ class Host:
         """Connects.
 
         Raises:
-            UserError: The URL leads to no Kubeflow Pipelines 2, or it refuses the token or the namespace.
-            ServiceError: Nothing answers.
+            UserError: The URL is not one of Kubeflow Pipelines 2, or it rejects the token or the namespace.
+            ServiceError: The server does not answer.
         """
         if not re.match(r"https?://[^/]", url):
-            raise UserError(f"{url} is no URL", fix=f"write http://{url} or https://{url}")
+            raise UserError(f"{url} is not a URL", fix=f"write http://{url} or https://{url}")
         tls = loadable("--ca", ca=ca)
         self.url = url.rstrip("/")
         self._token = _TokenFile(token_file) if token_file else None
-        authority = str(ca) if ca else None
+        ca_file = str(ca) if ca else None
         self._pool = http_client.pool(tls, _SECONDS)
-        several = self._healthy().get("multi_user", False)
-        if several and not namespace:
+        multi_user = self._healthy().get("multi_user", False)
+        if multi_user and not namespace:
             raise UserError(
-                f"the Kubeflow at {self.url} has a namespace for each user, and none is given",
+                f"the Kubeflow at {self.url} is multi-user, so it needs a namespace",
                 fix="give yours with --namespace",
             )
-        self.namespace = namespace if several else None
+        self.namespace = namespace if multi_user else None
         self.pods = namespace or _HOME
         with warnings.catch_warnings(), self.explained("connect"):
-            warnings.simplefilter("ignore", FutureWarning)  # that it speaks to Kubeflow Pipelines 2 only
+            warnings.simplefilter("ignore", FutureWarning)  # kfp warns that it only supports Kubeflow Pipelines 2
             self.client = kfp.Client(
                 host=self.url,
                 namespace=self.namespace or _HOME,
                 credentials=self._token,
-                ssl_ca_cert=authority,
+                ssl_ca_cert=ca_file,
             )
 
     def get(self, path: str, **query: str) -> bytes | None:
-        """What a path below the URL answers; None where there is no such path, as with some ways to Kubeflow."""
+        """Reads a path below the URL; None if it is not served, because not every URL of Kubeflow serves every path."""
         response = self._request("GET", f"{self.url}/{path}?{urlencode(query)}")
         if response.status in (401, 403):
             raise self._refusal(response.status, response.data, f"read {path}")
@@ -99,7 +99,7 @@ class Host:
         return _object(self.get(path, **query) or b"")
 
     def post(self, path: str, body: bytes, content_type: str) -> bytes:
-        """Sends a body to a path of the URL's server, whatever path the URL itself has; empty where that is refused."""
+        """Posts a body to a path of the server, ignoring the URL's own path; empty if the request is rejected."""
         parts = urlsplit(self.url)
         url = f"{parts.scheme}://{parts.netloc}/{path}"
         answer = self._request("POST", url, body=body, headers={"Content-Type": content_type})
@@ -107,7 +107,7 @@ class Host:
 
     @contextlib.contextmanager
     def explained(self, doing: str) -> Iterator[None]:
-        """Turns what kfp's client raises into errors that say what to do, and keeps what it prints to itself."""
+        """Converts exceptions of kfp's client to errors with a fix, and suppresses its output."""
         try:
             with contextlib.redirect_stdout(io.StringIO()):
                 yield
@@ -129,11 +129,11 @@ class Host:
         raise UserError(
             f"{self.url} is not Kubeflow Pipelines: {self.url}/apis/v2beta1/healthz answers "
             f"{_status(response.status, response.data)}",
-            fix=f"behind Kubeflow's dashboard the URL ends in /pipeline; or open a way to it: {PORT_FORWARD}",
+            fix=f"behind Kubeflow's dashboard, the URL ends in /pipeline; or forward a port: {PORT_FORWARD}",
         )
 
     def _version(self) -> str:
-        """The version, which the older API tells; empty where it does not."""
+        """The version according to the older API; empty if unknown."""
         answer = _object(self._request("GET", f"{self.url}/apis/v1beta1/healthz").data) or {}
         return str(answer.get("tag_name") or answer.get("commit_sha") or "")
 
@@ -146,45 +146,45 @@ class Host:
 
     def _silence(self, error: Exception) -> ServiceError:
         if "CERTIFICATE" in str(error):
-            return ServiceError(f"{self.url}: {error}", fix="give the authority that it is known by with --ca")
-        return ServiceError(f"nothing answers at {self.url}: {error}", fix=f"open a way to it: {PORT_FORWARD}")
+            return ServiceError(f"{self.url}: {error}", fix="give the CA certificate for the server with --ca")
+        return ServiceError(f"nothing answers at {self.url}: {error}", fix=f"forward a port: {PORT_FORWARD}")
 
     def _refusal(self, status: int, body: bytes | str, doing: str) -> TaxiwayError:
-        said = _message(body)
+        message = _message(body)
         if status == 401 or 300 <= status < 400 or (status == 403 and _object(body) is None):
-            return self._unknown_user(status, said)
+            return self._unauthenticated(status, message)
         if status == 403:
             namespace = self.namespace or self.pods
             return UserError(
-                f"no right to {doing} in the namespace {namespace}: {said}",
-                fix=f"ask its owner to make you a contributor (kubeflow-edit in {namespace}), or name another",
+                f"you may not {doing} in the namespace {namespace}: {message}",
+                fix=f"ask its owner to make you a contributor (kubeflow-edit in {namespace}), or use another namespace",
             )
-        if status == 400 or "pipeline spec" in said.lower():
-            return self._refused(doing, said)
-        return ServiceError(f"{self.url} failed to {doing}: {_status(status, said)}")
+        if status == 400 or "pipeline spec" in message.lower():
+            return self._refused(doing, message)
+        return ServiceError(f"{self.url} failed to {doing}: {_status(status, message)}")
 
-    def _unknown_user(self, status: int, said: str) -> UserError:
+    def _unauthenticated(self, status: int, message: str) -> UserError:
         if not self._token:
             return UserError(
-                f"{self.url} wants to know who you are ({_status(status, said)})",
-                fix="give a token: --token-file FILE; docs/operations/kubeflow.md says where to get one",
+                f"{self.url} requires authentication ({_status(status, message)})",
+                fix="give a token: --token-file FILE; docs/operations/kubeflow.md says how to get one",
             )
         return UserError(
-            f"{self.url} refuses the token in {self._token.path}, which may have expired ({_status(status, said)})",
-            fix=f"write a new one into {self._token.path}",
+            f"{self.url} rejects the token in {self._token.path}, which may have expired ({_status(status, message)})",
+            fix=f"write a new token to {self._token.path}",
         )
 
-    def _refused(self, doing: str, said: str) -> UserError:
+    def _refused(self, doing: str, message: str) -> UserError:
         if doing == "upload the pipeline":
             version = self._version()
-            return self._too_old(f"Kubeflow Pipelines{version and ' '}{version}", said)
-        return UserError(f"{self.url} refuses to {doing}: {said}")
+            return self._too_old(f"Kubeflow Pipelines{version and ' '}{version}", message)
+        return UserError(f"{self.url} refuses to {doing}: {message}")
 
-    def _too_old(self, what: str, said: str = "") -> UserError:
+    def _too_old(self, what: str, message: str = "") -> UserError:
         return UserError(
-            f"{what} at {self.url} refuses the pipeline (IR 2.1.0, written by kfp {kfp.__version__})"
-            + (f": {said}" if said else ""),
-            fix="upgrade it to 2.18.1; 2.0 and later take IR 2.1.0, but not every setting of later ones",
+            f"{what} at {self.url} rejects the pipeline (IR 2.1.0, written by kfp {kfp.__version__})"
+            + (f": {message}" if message else ""),
+            fix="upgrade it to 2.18.1; versions from 2.0 accept IR 2.1.0, but not every setting of later versions",
         )
 
 
@@ -197,7 +197,7 @@ def _object(body: bytes | str) -> dict[str, Any] | None:
 
 
 def _message(body: bytes | str) -> str:
-    """What an error's body says: the message of Kubeflow's JSON, or the text of anything else."""
+    """The message in an error's body: from Kubeflow's JSON, or the plain text of anything else."""
     document = _object(body)
     if document:
         return str(document.get("message") or document.get("error_message") or document.get("error") or document)
@@ -207,4 +207,4 @@ def _message(body: bytes | str) -> str:
 
 
 def _status(status: int, body: bytes | str) -> str:
-    return f"{status}: {said}" if (said := _message(body)) else str(status)
+    return f"{status}: {message}" if (message := _message(body)) else str(status)

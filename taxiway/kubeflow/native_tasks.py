@@ -1,4 +1,4 @@
-"""A run's tasks, and what went in and out of them, from Kubeflow's own task API, which replaces ML Metadata.
+"""Reads a run's tasks, with inputs and outputs, from Kubeflow's own task API, the successor of ML Metadata.
 
 Source: kubeflow/pipelines, proposals/12147-mlmd-removal/protos/runs.proto (ListTasks, PipelineTaskDetail) and
 artifacts.proto.
@@ -26,7 +26,7 @@ _PAGE = 200
 
 
 def listed(host: Host, run_id: str) -> list[Json]:
-    """All tasks of a run; empty where Kubeflow has no task API, or none has begun."""
+    """All tasks of a run; empty if Kubeflow has no task API, or no task has started."""
     found, token = list[Json](), ""
     while True:
         answer = host.get_json("apis/v2beta1/tasks", run_id=run_id, page_size=str(_PAGE), page_token=token)
@@ -39,14 +39,14 @@ def listed(host: Host, run_id: str) -> list[Json]:
 
 
 def seen(known: Iterable[Node], tasks: list[Json]) -> list[Seen]:
-    """Every task that the API says something of, in the pipeline's order; of a loop every turn."""
+    """Every task that the API lists, in the pipeline's order; in loops, every iteration."""
     by_id = {task["task_id"]: task for task in tasks}
     places = [(*_place(task, by_id), task) for task in tasks]
     return [found for node in known for found in _seen(node, places)]
 
 
 def results(known: Iterable[Node], tasks: list[Json]) -> list[RemoteTask]:
-    """The containers that began, in that order, with their parameters and artifacts, as ML Metadata would have them."""
+    """The containers that have started, in that order, with parameters and artifacts, in the form of ML Metadata."""
     by_id = {task["task_id"]: task for task in tasks}
     nodes = {node.path: node for node in known}
     began = sorted((task for task in tasks if task.get("start_time")), key=lambda task: str(task["start_time"]))
@@ -62,7 +62,7 @@ def _result(node: Node, turns: tuple[int, ...], task: Json) -> RemoteTask:
 
 
 def _typed(node: Node, parameter: Json) -> Any:
-    """A parameter's value, which the API has as text; JSON but for strings."""
+    """A parameter's value, which the API returns as text: JSON except for strings."""
     name, value = parameter["name"], parameter.get("value", "")
     if node.types.get(name, "STRING") == "STRING":
         return value
@@ -73,7 +73,7 @@ def _typed(node: Node, parameter: Json) -> Any:
 
 
 def _artifacts(side: Json) -> dict[str, Artifact]:
-    """Artifacts by port; of a list the first, as for ML Metadata."""
+    """Artifacts by port; the first one of a list, as for ML Metadata."""
     found = {}
     for each in side.get("artifacts", []):
         name = each.get("artifact_key") or each.get("parameter_name") or each.get("name") or _producer_key(each)
@@ -99,28 +99,28 @@ def _seen(node: Node, places: list[tuple[str, tuple[int, ...], Json]]) -> Iterat
     begun = [turns for turns, _ in own]
     for path, turns, task in places:
         if node.path.startswith(f"{path}.") and _state(task) == SKIPPED and not _any_within(begun, turns):
-            yield Seen(_named(node, turns), node, SKIPPED)
+            yield Seen(name=_named(node, turns), node=node, state=SKIPPED)
 
 
 def _task(node: Node, turns: tuple[int, ...], task: Json) -> Seen:
     state = _state(task)
     kinds = ("DRIVER",) if state == FAILED and not _pods(task, ("EXECUTOR",)) else ("EXECUTOR",)
-    # A task that came from the cache is SKIPPED or CACHED, and has the fingerprint by which it was found.
+    # A cache hit is CACHED, or SKIPPED with the fingerprint of the cache entry.
     is_cached = state == "CACHED" or (state == SKIPPED and bool(task.get("cache_fingerprint")))
     return Seen(
-        _named(node, turns),
-        node,
-        "SUCCEEDED" if is_cached else state,
-        _seconds(task),
-        is_cached,
-        max(len(_pods(task, ("EXECUTOR",))), 1),
-        tuple(reversed(_pods(task, kinds))),
-        str(task.get("error", {}).get("message", "")),
+        name=_named(node, turns),
+        node=node,
+        state="SUCCEEDED" if is_cached else state,
+        seconds=_seconds(task),
+        is_cached=is_cached,
+        attempts=max(len(_pods(task, ("EXECUTOR",))), 1),
+        pods=tuple(reversed(_pods(task, kinds))),
+        error=str(task.get("error", {}).get("message", "")),
     )
 
 
 def _place(task: Json, by_id: Mapping[str, Json]) -> tuple[str, tuple[int, ...]]:
-    """The path of a task, as a node's, and the turns of the loops that it is in."""
+    """The path of a task, as for a node, and the iterations of its enclosing loops."""
     path, turns = list[str](), list[int]()
     while task.get("type") != "ROOT":
         if task.get("type") == _TURN:

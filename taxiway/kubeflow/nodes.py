@@ -1,4 +1,4 @@
-"""The tasks of a pipeline by their places in the graph that Kubeflow makes of it."""
+"""The tasks of a pipeline with their positions in Kubeflow's graph."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from taxiway.language import spec
+from taxiway.language.loops import Loop
 from taxiway.language.spec import Json, Pipeline
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Node:
     """A container or importer of a pipeline.
 
     Attributes:
         name: The task's name in a run: `transform`, `sub/transform`.
-        path: Where Kubeflow's graph has it: `root.sub.transform`; groups count.
+        path: Its path in Kubeflow's graph, including groups: `root.sub.transform`.
         executor: Its executor in the compiled pipeline.
-        attempts: How often the pipeline lets it be tried.
-        loops: How many loops it is in.
+        attempts: Maximum number of attempts.
+        loops: Number of enclosing loops.
         types: The declared types of its parameters, by name.
     """
 
@@ -31,7 +32,7 @@ class Node:
 
 
 def nodes(pipeline: Pipeline) -> list[Node]:
-    """Every container and importer of a pipeline, in the order in which they depend on each other."""
+    """Every container and importer of a pipeline, in topological order."""
     return list(_nodes(pipeline, pipeline.root, "", "root", 0))
 
 
@@ -40,11 +41,18 @@ def _nodes(pipeline: Pipeline, component: Json, prefix: str, path: str, loops: i
     for name in spec.ordered(dag):
         task = dag["tasks"][name]
         inner = pipeline.component(task)
-        around = loops + ("parameterIterator" in task or "artifactIterator" in task)
+        around = loops + (Loop.of(task) is not None)
         if "dag" in inner:
             yield from _nodes(pipeline, inner, spec.child_name(prefix, name, task), f"{path}.{name}", around)
         else:
             attempts = 1 + int(task.get("retryPolicy", {}).get("maxRetryCount", 0))
             parameters = inner.get("inputDefinitions", {}).get("parameters", {})
             types = {name: str(definition.get("parameterType")) for name, definition in parameters.items()}
-            yield Node(prefix + name, f"{path}.{name}", pipeline.executor(inner), attempts, around, types)
+            yield Node(
+                name=prefix + name,
+                path=f"{path}.{name}",
+                executor=pipeline.executor(inner),
+                attempts=attempts,
+                loops=around,
+                types=types,
+            )

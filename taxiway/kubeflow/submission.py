@@ -1,4 +1,4 @@
-"""Gives a compiled pipeline to Kubeflow: as a version, as a run, as a schedule."""
+"""Submits a compiled pipeline to Kubeflow: as a version, a run or a schedule."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from taxiway.language.spec import Pipeline
 
 @dataclass(frozen=True)
 class Submission:
-    """A run or a schedule as Kubeflow knows it.
+    """A run or schedule in Kubeflow.
 
     Attributes:
         id: Its id.
-        name: What people call it.
-        page: Where Kubeflow's UI shows it.
+        name: Its display name.
+        page: Its page in Kubeflow's UI.
     """
 
     id: str
@@ -39,10 +39,10 @@ class Submission:
 
 
 def submit(host: Host, pipeline: Pipeline, parameters: Mapping[str, Any], experiment: str) -> Submission:
-    """Uploads a pipeline, unless this version is there, and starts a run.
+    """Uploads a pipeline, unless this version exists, and starts a run.
 
     Raises:
-        UserError: A parameter is wrong, or Kubeflow refuses the pipeline or the run.
+        UserError: A parameter is wrong, or Kubeflow rejects the pipeline or the run.
     """
     given, references = _prepared(host, pipeline, parameters, experiment)
     name = _run_name(pipeline)
@@ -52,22 +52,22 @@ def submit(host: Host, pipeline: Pipeline, parameters: Mapping[str, Any], experi
 
 
 def schedule(host: Host, pipeline: Pipeline, parameters: Mapping[str, Any], experiment: str, cron: str) -> Submission:
-    """Uploads a pipeline, unless this version is there, and has it run again and again, one run at a time.
+    """Uploads a pipeline, unless this version exists, and creates a recurring run, with one run at a time.
 
     Args:
         host: Kubeflow.
-        pipeline: What is to run.
+        pipeline: The pipeline to run.
         parameters: The pipeline's parameters.
-        experiment: What the runs are listed under.
-        cron: Five fields as in a crontab, six with seconds in front, or `@daily` and the like.
+        experiment: The experiment of the runs.
+        cron: Five fields as in a crontab, six starting with seconds, or `@daily` and the like.
 
     Raises:
-        UserError: The schedule or a parameter is wrong, or Kubeflow refuses the pipeline or the schedule.
+        UserError: The schedule or a parameter is wrong, or Kubeflow rejects the pipeline or the schedule.
     """
     expression = cron_with_seconds(cron)
     given, references = _prepared(host, pipeline, parameters, experiment)
     name = _run_name(pipeline)
-    with host.explained("make a recurring run"):
+    with host.explained("create a recurring run"):
         made = host.client.create_recurring_run(
             job_name=name, params=given, cron_expression=expression, no_catchup=True, **references
         )
@@ -75,24 +75,24 @@ def schedule(host: Host, pipeline: Pipeline, parameters: Mapping[str, Any], expe
 
 
 def cron_with_seconds(cron: str) -> str:
-    """A schedule in Kubeflow's form, whose first field is the second; a crontab's has no such field.
+    """Converts a schedule to Kubeflow's format, which starts with a field for seconds, unlike a crontab.
 
     Raises:
-        UserError: It has another number of fields.
+        UserError: It has neither five nor six fields.
     """
     fields = cron.split()
     if re.fullmatch(r"@(yearly|annually|monthly|weekly|daily|midnight|hourly|every \w+)", cron):
         return cron
     if len(fields) not in (5, 6) or not all(re.fullmatch(r"[\w*?/,#-]+", text) for text in fields):
         raise UserError(
-            f"the schedule {cron!r} has not five fields, nor six with seconds in front",
-            fix="every day at three: '0 3 * * *'",
+            f"the schedule {cron!r} must have five fields, or six starting with seconds",
+            fix="for every day at 3:00, write '0 3 * * *'",
         )
     return " ".join(["0", *fields] if len(fields) == 5 else fields)
 
 
 def started(host: Host, run_id: str) -> tuple[Pipeline, Submission]:
-    """A run that was started before, and the pipeline that it was started with.
+    """A run that was started earlier, and its pipeline.
 
     Raises:
         UserError: There is no such run.
@@ -115,10 +115,10 @@ def started(host: Host, run_id: str) -> tuple[Pipeline, Submission]:
 def _prepared(
     host: Host, pipeline: Pipeline, parameters: Mapping[str, Any], experiment: str
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """The parameters as values, and the ids that a run is started with."""
+    """The parameters as values, and the ids that are needed to start a run."""
     values = spec.pipeline_parameters(pipeline, parameters)
     pipeline_id, version_id = _version(host, pipeline)
-    with host.explained("make an experiment"):
+    with host.explained("create an experiment"):
         found = host.client.create_experiment(experiment, namespace=host.namespace)
     ids = {"experiment_id": found.experiment_id, "pipeline_id": pipeline_id, "version_id": version_id}
     return {name: values[name] for name in parameters}, ids
@@ -133,7 +133,7 @@ def _run_name(pipeline: Pipeline) -> str:
 
 
 def _version(host: Host, pipeline: Pipeline) -> tuple[str, str]:
-    """The ids of the pipeline and of this version, uploaded where Kubeflow does not have it."""
+    """The ids of the pipeline and of this version, which is uploaded if Kubeflow does not have it."""
     pipeline_id, name = _pipeline_id(host, pipeline), compilation.version_name(pipeline)
     with host.explained("list the pipeline's versions"):
         wanted = {"operation": "EQUALS", "key": "display_name", "stringValue": name}
@@ -155,9 +155,9 @@ def _description(pipeline: Pipeline) -> str:
 
 
 def _pipeline_id(host: Host, pipeline: Pipeline) -> str:
-    """The id of the pipeline of this name, which is made where it is not there."""
+    """The id of the pipeline with this name, which is created if it does not exist."""
     named = {"namespace": host.namespace} if host.namespace else {}
-    with host.explained("make a pipeline"):
+    with host.explained("create a pipeline"):
         try:
             found = host.client.pipelines.pipeline_service_get_pipeline_by_name(pipeline.name, **named)
         except kfp_server_api.ApiException as error:

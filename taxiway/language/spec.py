@@ -19,7 +19,6 @@ import yaml
 from components.contract import commands
 from components.contract.errors import UserError
 from components.execution.executor import CHANNEL
-from components.versioning.working_tree import ALLOW_UNVERSIONED
 from taxiway.language import docstrings, placeholders
 
 Json = dict[str, Any]
@@ -348,12 +347,6 @@ def source_parameter(pipeline: Pipeline, task: Mapping[str, Any], name: str) -> 
     # Conditions and loops hand a parameter on under this name.
     found = str(source).removeprefix("pipelinechannel--")
     return found if found in pipeline.root.get("inputDefinitions", {}).get("parameters", {}) else ""
-
-
-def allowing_unversioned(pipeline: Pipeline, task: Mapping[str, Any]) -> str:
-    """How the user takes the data of a task as they are: by the pipeline's parameter where it has one."""
-    name = source_parameter(pipeline, task, "allow_unversioned")
-    return f"--param {name}=true" if name else ALLOW_UNVERSIONED
 
 
 def pipeline_parameters(pipeline: Pipeline, given: Mapping[str, Any]) -> Json:

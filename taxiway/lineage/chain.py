@@ -1,7 +1,7 @@
-"""Follows an artifact back to the data, the commit and the modules that it was made from.
+"""Traces an artifact back to the data, the commit and the modules that it was made from.
 
-The answer comes from the lineage store where that knows the artifact, else from the `provenance.json` that lies beside
-every artifact and pushed model; it is the same either way.
+The source is the lineage store if it knows the artifact, else the `provenance.json` beside every artifact and pushed
+model. The result is the same either way.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Chain:
-    """What something was made from.
+    """What an artifact was made from.
 
     Attributes:
-        target: What was asked for.
-        records: See `components.execution.provenance`; the target's own first, each before what it was made from.
-        rollbacks: Those from or to the target, latest last; the store alone knows them.
+        target: The target as given by the user.
+        records: See `components.execution.provenance`; the target's own first, each before its sources.
+        rollbacks: Rollbacks from or to the target, latest last; known only to the store.
     """
 
     target: str
@@ -37,47 +37,47 @@ class Chain:
 
     @property
     def data(self) -> list[dict[str, Any]]:
-        """The data versions that it goes back to: DVC path, hash and revision; of equal data the first commit's."""
+        """The data versions behind it: DVC path, hash and revision. Equal data is listed once with the first commit."""
         return _distinct((record["data"] for record in self.records if record.get("data")), but="commit")
 
     @property
     def code(self) -> list[dict[str, Any]]:
-        """The Git commits of the code that took part: `commit` and `modified`."""
+        """The Git commits of the code that was used: `commit` and `modified`."""
         codes = (record.get("code", {}) for record in self.records)
         return _distinct({key: code[key] for key in ("commit", "modified")} for code in codes if code.get("commit"))
 
     @property
     def modules(self) -> list[dict[str, str]]:
-        """The user's modules that took part: `name`, `function` and `digest`; of equal code the first file's digest."""
+        """The user's modules that were used: `name`, `function` and `digest`. Equal code is listed once."""
         used = (module for r in self.records for module in r.get("code", {}).get("modules", {}).values())
         return _distinct(used, but="file_digest")
 
 
 def to_json(chain: Chain) -> str:
-    """The chain for programs: `target`, `data`, `code`, `modules`, `records` and `rollbacks`."""
+    """The chain as JSON: `target`, `data`, `code`, `modules`, `records` and `rollbacks`."""
     names = ("target", "data", "code", "modules", "records")
     found = {name: getattr(chain, name) for name in names}
     return json.dumps({**found, "rollbacks": [asdict(each) for each in chain.rollbacks]}, indent=1)
 
 
 def trace(target: str, *, store: LineageStore | None = None) -> Chain:
-    """Finds what something was made from.
+    """Finds what an artifact was made from.
 
     Args:
-        target: A pushed version's folder or URL, an artifact's path or URI, or a digest (`sha256:...`; the first eight
-            hex digits or more are enough where no two artifacts share them).
-        store: The lineage store; without one the target's own files tell.
+        target: A pushed version's folder or URL, an artifact's path or URI, or a digest (`sha256:...`; a unique prefix
+            of at least eight hex digits is enough).
+        store: The lineage store; without one, the target's own files are read.
 
     Raises:
-        UserError: Nothing is known of the target; names the nearest that is known.
+        UserError: The target is unknown; the error names the closest match.
     """
-    # A pushed version's record lists its files; that is for whoever verifies them.
+    # A pushed version's record lists its files, which only verification needs.
     records = [{k: v for k, v in record.items() if k != "files"} for record in look_up(target, store)]
     return Chain(target, in_order(records), rollbacks.all_of(store, target) if store else [])
 
 
 def _distinct(values: Iterable[dict[str, Any]], but: str = "") -> list[dict[str, Any]]:
-    """Each value once, in the order in which they come; of those that differ in the key `but` alone the first."""
+    """The distinct values in order; of values that differ only in the key `but`, the first."""
     found: dict[str, dict[str, Any]] = {}
     for value in values:
         found.setdefault(json.dumps({**value, but: ""}, sort_keys=True), value)

@@ -24,7 +24,7 @@ _BUSY = ("subset of tables", "Concurrent", "locked", "busy")
 
 
 class _Store(MetadataStore):
-    """MetadataStore without its own retries: they log errors that are none, and wait two seconds at a time."""
+    """MetadataStore without its own retries, which log harmless errors and wait two seconds at a time."""
 
     def _call(self, method_name: str, request: Any, response: Any, extra_options: Any = None) -> None:
         del extra_options
@@ -42,15 +42,15 @@ def configuration(connection: str) -> pb.ConnectionConfig | pb.MetadataStoreClie
 
 
 def connect(connection: str) -> MetadataStore:
-    """Opens a store once, without trying again.
+    """Opens a store, without retries.
 
     Args:
-        connection: The path of an SQLite file (made where it is missing), `mysql://user:password@host:port/database`
-            (characters such as `@` in the password as `%40`), or `grpc://host:port`.
+        connection: The path of an SQLite file (created if missing), `mysql://user:password@host:port/database`
+            (with characters such as `@` in the password escaped, `%40`), or `grpc://host:port`.
 
     Raises:
-        UserError: The file is damaged, cannot be written, or belongs to another version; or there is no such scheme.
-        AbortedError: Another process is at this file just now; try again.
+        UserError: The file is damaged, not writable, or from another version of ML Metadata; or the scheme is unknown.
+        AbortedError: Another process is using the file; retry.
         ServiceError: The server does not answer.
     """
     config = configuration(connection)
@@ -69,36 +69,36 @@ def display_name(connection: str) -> str:
 
 
 def explained(connection: str, text: str) -> TaxiwayError | None:
-    """What a failure of the store says about its file; None where it says nothing about it."""
+    """Explains an error of the store that is caused by its file; None for any other error."""
     name = display_name(connection)
-    # Between the library's preamble and the statement that failed.
-    said = text.removeprefix("Error when executing query: ").split("query:")[0].strip()
+    # The reason is between the library's preamble and the failed statement.
+    reason = text.removeprefix("Error when executing query: ").split("query:")[0].strip()
     if any(word in text for word in _DAMAGED):
         return UserError(
-            f"the lineage store {name} is damaged or is no SQLite file ({said})",
-            fix=f"move it away: {typed('mv', name, f'{name}.damaged')}; the next run starts a new one, "
+            f"the lineage store {name} is damaged or not an SQLite file ({reason})",
+            fix=f"move it away: {typed('mv', name, f'{name}.damaged')}; the next run creates a new one, "
             "and artifacts keep their chains in provenance.json",
         )
     if any(word in text for word in _UNUSABLE):
         return UserError(
-            f"the lineage store {name} cannot be opened for writing ({said})",
-            fix="make its folder and file writable, or name another store in TAXIWAY_LINEAGE",
+            f"the lineage store {name} cannot be opened for writing ({reason})",
+            fix="make its folder and file writable, or set TAXIWAY_LINEAGE to another store",
         )
     if _VERSION in text:
         return UserError(
-            f"the lineage store {name} was written by another version of ML Metadata ({said.split('. ')[0]})",
-            fix="use the ml-metadata that wrote it, or name another store in TAXIWAY_LINEAGE",
+            f"the lineage store {name} was written by another version of ML Metadata ({reason.split('. ')[0]})",
+            fix="use the version of ml-metadata that wrote it, or set TAXIWAY_LINEAGE to another store",
         )
     return None
 
 
 def _address(connection: str) -> tuple[SplitResult, int]:
-    with contextlib.suppress(ValueError):  # of a port that is no number
+    with contextlib.suppress(ValueError):  # an invalid port
         url = urlsplit(connection)
         if url.scheme in _PORTS and url.hostname:
             return url, url.port or _PORTS[url.scheme]
     raise UserError(
-        f"{display_name(connection)!r} names no lineage store",
+        f"{display_name(connection)!r} is not a lineage store",
         fix="give the path of an SQLite file, mysql://user:password@host:port/database, or grpc://host:port",
     )
 
@@ -109,9 +109,9 @@ def _sqlite(path: Path) -> pb.ConnectionConfig:
 
 
 def _prepare(path: Path) -> None:
-    """Makes the folder, and a new file with a write-ahead log: a commit waits for the disk once, not four times.
+    """Creates the folder, and a new file with a write-ahead log, so that a commit waits for the disk once, not 4 times.
 
-    What cannot be made shows when ML Metadata opens it, with advice.
+    Failures are ignored here: ML Metadata then fails to open the file, and that error carries a fix.
     """
     with contextlib.suppress(OSError, sqlite3.Error):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,12 +132,12 @@ def _mysql(url: SplitResult, port: int) -> pb.MySQLDatabaseConfig:
 
 def _opening_error(connection: str, text: str) -> Exception:
     if any(word in text for word in _BUSY):
-        # A file that another process is filling looks like one that lost its tables.
+        # A file that another process is initializing looks like one that lost its tables.
         damage = _damage(connection)
         return explained(connection, damage) or errors.AbortedError(text)
     return explained(connection, text) or ServiceError(
         f"the lineage store {display_name(connection)} does not answer ({text.strip()})",
-        fix="start it, or correct TAXIWAY_LINEAGE",
+        fix="start its server, or correct TAXIWAY_LINEAGE",
     )
 
 

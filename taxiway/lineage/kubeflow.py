@@ -1,7 +1,7 @@
-"""What Kubeflow's own ML Metadata (versions up to 2.18) knows of a run, and a copy of it in our store.
+"""Reads a run from Kubeflow's own ML Metadata (up to version 2.18), and copies it into our store.
 
-Source: kubeflow/pipelines, backend/src/v2/metadata/client.go (what is written), and the protocol of gRPC-Web: one
-frame a message, five bytes in front; the status in the last frame or in the headers.
+Source: kubeflow/pipelines, backend/src/v2/metadata/client.go (what is written), and the gRPC-Web protocol: one frame
+per message with a five-byte header; the status is in the last frame or in the headers.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from google.protobuf.message import DecodeError
 from ml_metadata.proto import metadata_store_pb2 as pb
 from ml_metadata.proto import metadata_store_service_pb2 as service
 
-from components.contract.artifacts import TYPES, Artifact
+from components.contract.artifacts import TYPES, Artifact, Metrics
 from components.execution.executor import local_path
 from components.fused.plan import SKIPPED
 from taxiway.lineage.store import LineageStore
 
 CONTENT_TYPE = "application/grpc-web+proto"
 Post = Callable[[str, bytes], bytes]
-"""Sends a body to a path and gives the answer's; empty where nobody serves the path."""
+"""Posts a body to a path and returns the response body; empty if the path is not served."""
 
 _SERVICE = "ml_metadata.MetadataStoreService"
 _GROUP = re.compile(r"(condition|condition-branches|for-loop|exit-handler)-\d+(-\d+)*")
@@ -34,7 +34,7 @@ _STATES = {pb.Execution.COMPLETE: "COMPLETE", pb.Execution.CACHED: "CACHED", pb.
 
 @dataclass
 class RemoteTask:
-    """A container of a run: its name as in a run of ours, its state as the store has it, and what went in and out."""
+    """A container of a run: its name as in a local run, its state in the store, its parameters and artifacts."""
 
     name: str
     state: str
@@ -49,7 +49,7 @@ class RemoteTask:
 
 
 def tasks_of(run_id: str, post: Post) -> list[RemoteTask]:
-    """The containers of a run that began, in that order; none where the metadata cannot be had."""
+    """The containers of a run that have started, in that order; empty if the metadata is not available."""
     run = _ask(post, "GetContextByTypeAndName", type_name="system.PipelineRun", context_name=run_id)
     if not run.HasField("context"):
         return []
@@ -59,8 +59,8 @@ def tasks_of(run_id: str, post: Post) -> list[RemoteTask]:
     return _tasks({e.id: e for e in sorted(executions, key=lambda e: e.id)}, {a.id: a for a in artifacts}, events)
 
 
-def record(store: LineageStore, run_id: str, pipeline: str, started: datetime, state: str, run: RemoteRun) -> None:
-    """Copies a run that has ended into a store; one that is there already stays as it is."""
+def record(store: LineageStore, *, run_id: str, pipeline: str, started: datetime, state: str, run: RemoteRun) -> None:
+    """Copies a finished run into a store; a run that is already there is not changed."""
     store.start_run(run_id, pipeline, run.parameters, started)
     for task in run.tasks:
         stage = run.stages.get(re.sub(r"\[\d+\]", "", task.name), task.name)
@@ -75,7 +75,7 @@ def record(store: LineageStore, run_id: str, pipeline: str, started: datetime, s
 
 @dataclass(frozen=True)
 class RemoteRun:
-    """What is copied of a run: its parameters, its tasks, and the stages that they ran, by the tasks' names."""
+    """What is copied from a run: its parameters, its tasks, and the stage of each task by task name."""
 
     parameters: Mapping[str, Any]
     tasks: list[RemoteTask]
@@ -83,12 +83,12 @@ class RemoteRun:
 
 
 def _ask(post: Post, method: str, **fields: Any) -> Any:
-    """Calls a method over gRPC-Web; an empty answer where it is not served or fails."""
+    """Calls a method over gRPC-Web; returns an empty response if it is not served or fails."""
     answer = getattr(service, f"{method}Response")
     body = getattr(service, f"{method}Request")(**fields).SerializeToString()
     framed = post(f"{_SERVICE}/{method}", b"\0" + len(body).to_bytes(4, "big") + body)
     length = int.from_bytes(framed[1:5], "big")
-    # The first byte of a message is 0, that of the trailers 128; a web page begins with neither.
+    # The first byte is 0 for a message and 128 for the trailers; a web page starts with neither.
     if framed[:1] != b"\0" or len(framed) < 5 + length:
         return answer()
     try:
@@ -114,7 +114,7 @@ def _tasks(
 
 
 def _name(execution: pb.Execution, executions: Mapping[int, pb.Execution]) -> str:
-    """`sub/task`, with the numbers of the loops' turns behind it."""
+    """`sub/task`, followed by the loop iterations, `[2]`."""
     own = str(execution.custom_properties["task_name"].string_value)
     outer, turns = "", ""
     parent = execution
@@ -137,12 +137,12 @@ def _struct(execution: pb.Execution, key: str) -> dict[str, Any]:
 
 def _artifact(stored: pb.Artifact) -> Artifact:
     metadata = {key: _plain(value) for key, value in stored.custom_properties.items()}
-    kind = TYPES.get(str(metadata.get("tfx_type", "")), Artifact)
+    kind = TYPES.get(str(metadata.get("tfx_type", "")), Metrics if stored.type == Metrics.schema_title else Artifact)
     return kind(local_path(stored.uri), metadata, stored.uri)
 
 
 def _plain(value: pb.Value) -> Any:
-    """A property as JSON: Kubeflow wraps lists and objects into an object of one key."""
+    """A property as JSON: Kubeflow wraps lists and objects in an object with one key."""
     kind = value.WhichOneof("value")
     if kind != "struct_value":
         return getattr(value, kind) if kind else None

@@ -1,4 +1,4 @@
-"""Lists of runs, for terminals and programs."""
+"""Lists of runs, as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _STATE_STYLES = {"COMPLETE": "green", "FAILED": "red", "CANCELED": "yellow", "RU
 
 
 def to_json(run: Run) -> dict[str, Any]:
-    """A run for programs."""
+    """A run as JSON."""
     return {**dataclasses.asdict(run), "started": run.started.isoformat()}
 
 
 def show(runs: Sequence[Run], console: Console) -> None:
-    """Prints the runs, one a row. A run's name tells the pipeline and the time of its start."""
+    """Prints the runs, one per row. A run's name contains the pipeline and the start time."""
     columns = ("run", "state", "took", "blessed", "tasks", "pushed")
     tables.show(Table(columns, [_row(run) for run in runs]), console)
 

@@ -1,4 +1,4 @@
-"""Finds the records of an artifact, of a pushed version or of a digest: in the lineage store, else beside the files."""
+"""Finds the records of an artifact, a pushed version or a digest: in the lineage store, else beside the files."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def look_up(target: str, store: LineageStore | None) -> list[Record]:
         records = _at_place(target, store)
     if not records:
         raise UserError(
-            f"{target} was made outside the pipelines: nothing tells what from",
-            fix="ask for what was made from it",
+            f"{target} was made outside the pipelines: there is no record of what it was made from",
+            fix="trace an artifact that was made from it instead",
         )
     return records
 
 
 def displayed(place: str) -> str:
-    """A path as a user types it, relative where it lies below the working folder; a URL as it is."""
+    """A path as a user would type it, relative if it is below the working folder; a URL unchanged."""
     here = f"{Path.cwd()}{os.sep}"
     return place.removeprefix(here)
 
@@ -47,25 +47,25 @@ def displayed(place: str) -> str:
 def _by_digest(target: str, digits: str, store: LineageStore | None) -> list[Record]:
     if store is None:
         raise UserError(
-            f"there is no lineage store to look {target} up in",
-            fix="give the folder of the artifact or of the pushed version instead: its own files tell",
+            f"there is no lineage store to look up {target}",
+            fix="give the folder of the artifact or of the pushed version instead: its files contain the lineage",
         )
     artifacts = store.artifacts()
     found = {a.digest: a for a in artifacts if a.digest.startswith(_PREFIX + digits)}
     if len(found) > 1:
         listed = "\n".join(f"  {digest}  {artifact.type_name}  {artifact.uri}" for digest, artifact in found.items())
-        raise UserError(f"{target} is the beginning of {len(found)} digests:\n{listed}", fix="give more digits")
+        raise UserError(f"{target} is the prefix of {len(found)} digests:\n{listed}", fix="give more digits")
     if not found:
         near = _nearest_digest(digits, artifacts)
         raise UserError(
-            f"no artifact with the digest {target} is known to {store.connection}",
-            fix=f"did you mean {near}?" if near else f"`{typed('taxiway runs')}` lists what was run",
+            f"no artifact in {store.connection} has the digest {target}",
+            fix=f"did you mean {near}?" if near else f"`{typed('taxiway runs')}` lists the runs",
         )
     return _from_store(list(found.values()), store)
 
 
 def _nearest_digest(digits: str, artifacts: Sequence[StoredArtifact]) -> str:
-    """The digest that looks most like it; or the pushed version of that number, which looks like a digest, too."""
+    """The most similar digest, or the pushed version with that number, which also looks like a digest."""
     versions = [a.pushed_to for a in artifacts if a.pushed_to.endswith(f"/{digits}")]
     length = max(len(digits), _SHOWN)
     known = {a.digest[: len(_PREFIX) + length] for a in artifacts if a.digest}
@@ -80,8 +80,8 @@ def _at_place(target: str, store: LineageStore | None) -> list[Record]:
     if not records:
         near = _nearest(place, store)
         raise UserError(
-            f"nothing is known of {target}: no {PROVENANCE_FILE} lies there"
-            + (f", nor is it in {store.connection}" if store else ""),
+            f"nothing is known about {target}: it contains no {PROVENANCE_FILE}"
+            + (f" and is not in {store.connection}" if store else ""),
             fix=f"did you mean {near}?"
             if near
             else "give a pushed version's folder, an artifact's path, or a digest (sha256:...)",
@@ -90,7 +90,7 @@ def _at_place(target: str, store: LineageStore | None) -> list[Record]:
 
 
 def place_of(target: str) -> str:
-    """A place as the records have it: a URL, or an absolute path."""
+    """A place in the form that records use: a URL or an absolute path."""
     return target.rstrip("/") if "://" in target else str(Path(target).absolute())
 
 
@@ -99,7 +99,7 @@ def _stored_at(place: str, store: LineageStore) -> list[Record]:
     pushed = [a for a in models if a.records and a.pushed_to and place_of(a.pushed_to) == place]
     if not pushed:
         return _from_store(store.artifacts(uri=place)[-1:], store)
-    # The first push of what lies there now wrote it; later ones found it there.
+    # The first push of the current content wrote it; later pushes of the same content found it there.
     writer = next(artifact for artifact in pushed if artifact.digest == pushed[-1].digest)
     facts: Record = {
         key: writer.metadata[key] for key in ("pushed_destination", "pushed_version") if key in writer.metadata
@@ -131,7 +131,7 @@ def _beside(place: str) -> list[Record]:
             raise ValueError("a record has no digest or no inputs")
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(
-            f"{place}/{PROVENANCE_FILE} is damaged: {error}", fix="ask for the digest from the lineage store instead"
+            f"{place}/{PROVENANCE_FILE} is damaged: {error}", fix="trace the digest instead, from the lineage store"
         ) from error
     return list(records)
 
@@ -156,6 +156,6 @@ def _nearest(place: str, store: LineageStore | None) -> str:
 
 
 def _versions_near(path: Path) -> Iterator[str]:
-    """Folders with a chain in them, in a folder (a destination) or beside it (other versions)."""
+    """Folders that contain a chain, in a folder (a destination) or beside it (other versions)."""
     for folder in (path, path.parent):
         yield from (str(file.parent) for file in folder.glob(f"*/{PROVENANCE_FILE}"))

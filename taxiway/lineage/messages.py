@@ -1,7 +1,7 @@
-"""Taxiway's values as ML Metadata's messages, and back.
+"""Converts Taxiway's values to ML Metadata's messages and back.
 
-The artifact types are TFX's own (tfx 1.21, `tfx/types/standard_artifacts.py`): same names, same properties, same base
-types, so that TFX and Taxiway can share one store.
+The artifact types are those of TFX (tfx 1.21, `tfx/types/standard_artifacts.py`): the same names, properties and base
+types, so that TFX and Taxiway can share a store.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _BASE_TYPES = {
     "Model": pb.ArtifactType.MODEL,
     "PushedModel": pb.ArtifactType.MODEL,
 }
-_SINGLE = "__value__"  # TFX's key for a JSON value that is no object: a Struct holds objects only
+_SINGLE = "__value__"  # TFX's key for a JSON value that is not an object, because a Struct can only hold objects
 
 
 def artifact_type(name: str) -> pb.ArtifactType:
@@ -38,24 +38,24 @@ def artifact_type(name: str) -> pb.ArtifactType:
 
 
 def external_id(artifact: Artifact) -> str:
-    """What makes an artifact the same one in the store: its place and its content."""
+    """The identity of an artifact in the store: its URI and its content."""
     identity = f"{artifact.uri}\0{artifact.metadata.get('digest', '')}"
     return "taxiway:" + hashlib.sha256(identity.encode()).hexdigest()
 
 
 def new_artifact(artifact: Artifact, type_id: int, port: str, maker: pb.Execution | None) -> pb.Artifact:
-    """An artifact that the store does not have yet.
+    """Builds an artifact that is not in the store yet.
 
     Args:
-        artifact: What a stage made or was given.
+        artifact: An output or input of a stage.
         type_id: Its type in the store.
         port: The name of the output (or input), which TFX keeps as a custom property.
-        maker: The execution whose output it is; None for one that came from elsewhere.
+        maker: The execution whose output it is; None if it was made elsewhere.
     """
     stage = maker.custom_properties["stage"].string_value if maker else ""
     records = _records(artifact, stage)
     metadata = {"tfx_version": TFX_VERSION, **artifact.metadata, "name": port, **records}
-    # The store pieces the chain together from the artifacts that it knows.
+    # The store assembles the chain from its own artifacts.
     metadata.pop(provenance.CHAIN_PROPERTY, None)
     declared = _PROPERTIES.get(artifact.type_name, {})
     return pb.Artifact(
@@ -70,7 +70,7 @@ def new_artifact(artifact: Artifact, type_id: int, port: str, maker: pb.Executio
 
 
 def values(properties: Mapping[str, Any]) -> dict[str, pb.Value]:
-    """JSON values as properties; null ones are left out."""
+    """JSON values as properties, without nulls."""
     return {key: _value(value) for key, value in properties.items() if value is not None}
 
 
@@ -80,22 +80,22 @@ def plain(properties: Mapping[str, pb.Value]) -> dict[str, Any]:
 
 
 def event(kind: pb.Event.Type, ports: list[str]) -> pb.Event:
-    """How an execution used an artifact: under each port's name, at index 0, as TFX writes it."""
+    """How an execution used an artifact: under each port's name, at index 0, as in TFX."""
     steps = [step for port in ports for step in (pb.Event.Path.Step(key=port), pb.Event.Path.Step(index=0))]
     return pb.Event(type=kind, path=pb.Event.Path(steps=steps))
 
 
 def _records(artifact: Artifact, stage: str) -> dict[str, str]:
-    """The records beside an artifact that the store cannot piece together from other artifacts.
+    """The records beside an artifact that the store cannot assemble from other artifacts.
 
-    Its own, because in the metadata that travel through runners long parameters are digests; and all others where
-    it, or its source, was not made by this stage but brought in from outside.
+    This is its own record, because the metadata passed through runners replaces long parameters by digests. If the
+    artifact or its source was not made by this stage but imported, these are all its records.
     """
     records = provenance.chain(artifact)
     if not records or records[0]["digest"] != artifact.metadata.get("digest"):
         return {}
-    brought = records[0]["stage"] != stage or "source" in records[0]["inputs"]
-    others = {"source_provenance": json.dumps(records[1:])} if brought else {}
+    is_imported = records[0]["stage"] != stage or "source" in records[0]["inputs"]
+    others = {"source_provenance": json.dumps(records[1:])} if is_imported else {}
     return {"provenance": json.dumps(records[0]), **others}
 
 
@@ -107,7 +107,7 @@ def _declared(value: Any, kind: int) -> pb.Value:
 
 def _value(value: Any) -> pb.Value:
     if isinstance(value, bool | int):
-        # TFX marks with 0 and 1, and its readers look at int_value alone.
+        # TFX stores booleans as 0 and 1, and its readers only look at int_value.
         return pb.Value(int_value=int(value))
     if isinstance(value, float):
         return pb.Value(double_value=value)

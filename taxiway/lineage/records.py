@@ -1,4 +1,4 @@
-"""Records of `components.execution.provenance`: which is whose source, and in which order they read best."""
+"""Relations between the records of `components.execution.provenance`: sources, siblings and order."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _OF_A_CALL = ("stage", "stage_version", "parameters", "code", "image", "inputs")
 
 
 def sources(record: Record, records: Iterable[Record]) -> dict[str, Record]:
-    """The records of an artifact's inputs, by port; those that no stage made are missing.
+    """The records of an artifact's inputs, by port. Inputs that no stage made are missing.
 
-    A digest alone may fit several: every blessing is the same empty file, and a run without a cache makes equal files
-    once more. The one that shares most inputs with the artifact is meant, as a pushed model's blessing is of that
-    model; of several the last that was there in time.
+    A digest can match several records: every blessing is the same empty file, and a run without cache makes equal
+    files again. The best match shares the most inputs with the artifact, as a pushed model's blessing does; among
+    equals, it is the latest one made before the artifact.
     """
     made = record.get("created", "")
 
@@ -31,9 +31,9 @@ def sources(record: Record, records: Iterable[Record]) -> dict[str, Record]:
 
 
 def siblings(record: Record, records: Iterable[Record]) -> list[Record]:
-    """The records of the other outputs of the call that made an artifact, one an output.
+    """The records of the other outputs of the call that made an artifact, one per output.
 
-    Equal records of two calls may be there once, with the time of one of them (see `provenance.distinct`).
+    Equal records of two calls may be stored once, with the time of one of them (see `provenance.distinct`).
     """
     found: dict[str, Record] = {}
     for each in records:
@@ -44,9 +44,9 @@ def siblings(record: Record, records: Iterable[Record]) -> list[Record]:
 
 
 def in_order(records: Sequence[Record]) -> list[Record]:
-    """Breadth first from the first record, then from what else is there, latest first.
+    """Sorts records breadth-first from the first one, then from the remaining ones, latest first.
 
-    So the order does not depend on where the records were found.
+    This makes the order independent of where the records were found.
     """
     ordered: list[Record] = []
     for root in [*records[:1], *sorted(records[1:], key=_age, reverse=True)]:

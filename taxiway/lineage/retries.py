@@ -1,4 +1,4 @@
-"""Tries again what another process, a lost reply or a restarting server has spoiled."""
+"""Retries what failed because of another process, a lost reply or a restarting server."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from components.contract.errors import ServiceError
 from taxiway.lineage.connection import display_name, explained
 
 DELAYS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0)
-"""Seconds before each further try, give or take a half."""
+"""Seconds before each retry, with a jitter of 50 percent."""
 
-_PASSING = (
+_TRANSIENT = (
     errors.AbortedError,  # another process holds the file, or won a race
-    errors.AlreadyExistsError,  # written meanwhile, maybe by the try whose reply was lost
+    errors.AlreadyExistsError,  # written meanwhile, maybe by the attempt whose reply was lost
     errors.CancelledError,
     errors.DeadlineExceededError,
     errors.InternalError,
@@ -32,12 +32,12 @@ _Result = TypeVar("_Result")
 def retry(operation: Callable[[], _Result], connection: str, delays: Sequence[float] = DELAYS) -> _Result:
     """Calls an operation until it succeeds.
 
-    A try may have been committed although its reply was lost: the operation has to look at the store first and write
-    only what is missing.
+    An attempt may have been committed although its reply was lost, so the operation must read the store first and
+    write only what is missing.
 
     Raises:
         UserError: The store's file is damaged or cannot be written.
-        ServiceError: The store failed for good, or every time.
+        ServiceError: The error is permanent, or every attempt failed.
     """
     for delay in (*delays, None):
         try:
@@ -45,16 +45,16 @@ def retry(operation: Callable[[], _Result], connection: str, delays: Sequence[fl
         except errors.StatusError as error:
             if known := explained(connection, str(error)):
                 raise known from error
-            if delay is None or not isinstance(error, _PASSING):
+            if delay is None or not isinstance(error, _TRANSIENT):
                 raise _failure(connection, error) from error
             time.sleep(delay * random.uniform(0.5, 1.5))
     raise AssertionError("unreachable")
 
 
 def _failure(connection: str, error: errors.StatusError) -> ServiceError:
-    # The rest of the text is what was to be written.
+    # The rest of the text is the data that should have been written.
     reason = str(error).strip().split("\n")[0].strip()
     return ServiceError(
         f"the lineage store {display_name(connection)} failed: {type(error).__name__}: {reason}",
-        fix="see that it runs and has room, or name another store in TAXIWAY_LINEAGE; then run again",
+        fix="check that it is running and has disk space, or set TAXIWAY_LINEAGE to another store; then run again",
     )

@@ -1,4 +1,4 @@
-"""Rollbacks in the lineage: an execution each, of type `rollback`, with both versions and the reason."""
+"""Rollbacks in the lineage: each is an execution of type `rollback` with both versions and the reason."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _STAGE = "rollback"
 
 @dataclass(frozen=True)
 class Rollback:
-    """That traffic went from one version to another.
+    """A switch from serving one version to serving another.
 
     Attributes:
-        destination: Where both lie.
-        origin: The version that answered before.
-        target: The version that answers since.
-        label: The label that moved; empty where versions were retired.
-        reason: Why, in the words of whoever did it.
-        time: When, ISO 8601.
-        state: `COMPLETE`; `FAILED`, or `RUNNING` where it was killed.
+        destination: Where both versions are.
+        origin: The version that was served before.
+        target: The version that is served since.
+        label: The label that was moved; empty if versions were retired.
+        reason: The reason given by the user.
+        time: The time, ISO 8601.
+        state: `COMPLETE`, `FAILED`, or `RUNNING` if it was killed.
     """
 
     destination: str
@@ -56,14 +56,14 @@ class Rollback:
 def recorded(
     store: LineageStore, origin: Version, target: Version, *, label: str, reason: str, digests: dict[str, str]
 ) -> Iterator[None]:
-    """Records a rollback that the block does: as running before it, with how it ended after it.
+    """Records a rollback done in the block: as running at the start, and with its result at the end.
 
     Args:
         store: The lineage store.
-        origin: The version that answered so far.
-        target: The version that is to answer.
-        label: The label that moves; empty where versions are retired.
-        reason: Why, in the user's words.
+        origin: The version that is served now.
+        target: The version to serve.
+        label: The label to move; empty if versions are retired.
+        reason: The reason given by the user.
         digests: The digests of both, by version name.
     """
     now = datetime.now(UTC)
@@ -90,7 +90,7 @@ def recorded(
 
 
 def _pushed(store: LineageStore, version: Version, digests: dict[str, str]) -> PushedModel:
-    """The pusher's artifact of a version, else one that stands for it."""
+    """The pusher's artifact for a version, or a substitute if there is none."""
     place = place_of(f"{version.destination.url.rstrip('/')}/{version.number}")
     digest = digests[str(version.number)]
     for known in store.artifacts(type_name=PushedModel.__name__):
@@ -104,7 +104,7 @@ def all_of(store: LineageStore | None, place: str) -> list[Rollback]:
     """The rollbacks at a destination, or of one version, latest last.
 
     Args:
-        store: The lineage store; None where there is none.
+        store: The lineage store, if there is one.
         place: A destination's or a version's folder or URL.
     """
     place = place_of(place).removesuffix(RETIRED)

@@ -1,9 +1,10 @@
-"""Runs, tasks and artifacts in ML Metadata, each recorded once whatever happens on the way.
+"""Runs, tasks and artifacts in ML Metadata, each recorded exactly once even after failures and retries.
 
-What TFX writes, under TFX's names: contexts of type `pipeline`, `pipeline_run` and `node`; an execution a task, of the
-stage's type and named `<run>/<task>`; artifacts of TFX's types; events whose path is the port's name and an index.
+The layout and names are those of TFX: contexts of type `pipeline`, `pipeline_run` and `node`; one execution per task,
+of the stage's type and named `<run>/<task>`; artifacts of TFX's types; events whose path is the port's name and an
+index.
 
-Several processes may use one store. A LineageStore takes one call at a time.
+Several processes may share a store. A LineageStore itself is not thread-safe.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from taxiway.lineage.stored import Run, StoredArtifact, StoredTask
 _PIPELINE, _RUN, _NODE = "pipeline", "pipeline_run", "node"
 _RUNNING = "RUNNING"
 _FINAL = (pb.Execution.COMPLETE, pb.Execution.CACHED, pb.Execution.FAILED, pb.Execution.CANCELED)
-_ABANDONED = "abandoned: the run ended without recording how"
+_ABANDONED = "abandoned: the run ended without recording a result"
 
 _ArtifactAndEvent = tuple[pb.Artifact, pb.Event]
 _Arguments = ParamSpec("_Arguments")
@@ -41,7 +42,7 @@ _Result = TypeVar("_Result")
 def _retried(
     method: Callable[Concatenate[LineageStore, _Arguments], _Result],
 ) -> Callable[Concatenate[LineageStore, _Arguments], _Result]:
-    """Makes a method, which looks before it writes, try again."""
+    """Retries a method, which must read before it writes."""
 
     @functools.wraps(method)
     def call(self: LineageStore, /, *arguments: _Arguments.args, **named: _Arguments.kwargs) -> _Result:
@@ -74,13 +75,13 @@ class LineageStore:
 
     @classmethod
     def open_existing(cls, connection: str) -> LineageStore | None:
-        """As `open`, but None where the SQLite file is not there: for reading, nothing is made."""
+        """As `open`, but returns None if the SQLite file does not exist: reading must not create it."""
         missing = "://" not in connection and not Path(connection).exists()
         return None if missing else cls.open(connection)
 
     @_retried
     def start_run(self, run_id: str, pipeline: str, parameters: Mapping[str, Any], started: datetime) -> None:
-        """Records a run that begins."""
+        """Records the start of a run."""
         properties = {
             "pipeline": pipeline,
             "parameters": json.dumps(parameters),
@@ -94,7 +95,7 @@ class LineageStore:
 
     @_retried
     def start_task(self, run_id: str, task: str, stage: str, parameters: Mapping[str, Any]) -> None:
-        """Records a task that begins; a task that is recorded already stays as it is."""
+        """Records the start of a task; a task that is already recorded is not changed."""
         if self._execution(run_id, task) is None:
             execution = self._new_execution(run_id, task, stage, parameters)
             self._put(execution, [], self._contexts_of(run_id, task))
@@ -110,11 +111,11 @@ class LineageStore:
         outputs: Mapping[str, Artifact],
         error: str = "",
     ) -> None:
-        """Records how a task ended, with its artifacts, in one transaction; what is recorded already stays as it is.
+        """Records the end of a task, with its artifacts, in one transaction. An ended task is not changed.
 
         Args:
             run_id: The run's id.
-            task: The task's name, as it was started.
+            task: The task's name, as given to `start_task`.
             state: `COMPLETE`, `CACHED`, `FAILED` or `CANCELED`.
             inputs: Its input artifacts by port.
             outputs: Its output artifacts by port.
@@ -139,7 +140,7 @@ class LineageStore:
         inputs: Mapping[str, Artifact],
         outputs: Mapping[str, Artifact],
     ) -> None:
-        """Records a task that was taken from the cache: beginning and end in one transaction."""
+        """Records a cache hit: start and end of the task in one transaction."""
         if self._execution(run_id, task) is None:
             execution = self._new_execution(run_id, task, stage, parameters)
             _close(execution, "CACHED", "")
@@ -149,7 +150,7 @@ class LineageStore:
 
     @_retried
     def finish_run(self, run_id: str, state: str, error: str = "") -> None:
-        """Records how a run ended. Tasks of it that still count as running are canceled."""
+        """Records the end of a run. Its tasks that are still marked as running are canceled."""
         self._finish(self._run_context(run_id), state, pb.Execution.CANCELED, error)
 
     @_retried
@@ -157,7 +158,7 @@ class LineageStore:
         """Marks the runs that were killed, and their running tasks, as failed.
 
         Args:
-            alive: The ids of runs that are still at work.
+            alive: The ids of runs that are still running.
 
         Returns:
             The ids of the runs that were marked.
@@ -193,7 +194,7 @@ class LineageStore:
 
     @_retried
     def behind(self, artifacts: Sequence[StoredArtifact]) -> list[StoredArtifact]:
-        """What the tasks that made these artifacts read, and what else they made; each once."""
+        """The inputs and other outputs of the tasks that made these artifacts, without duplicates."""
         executions = self._makers([artifact.id for artifact in artifacts])
         events = self._store.get_events_by_execution_ids(executions) if executions else []
         ids = list(dict.fromkeys(event.artifact_id for event in events))
@@ -204,7 +205,7 @@ class LineageStore:
         self._store.get_context_types()
 
     def _makers(self, ids: list[int]) -> list[int]:
-        """The executions that first had these artifacts as outputs; later ones took them from the cache."""
+        """The executions that first produced these artifacts; later ones took them from the cache."""
         events = self._store.get_events_by_artifact_ids(ids) if ids else []
         made = sorted((e for e in events if e.type == pb.Event.OUTPUT), key=lambda e: e.milliseconds_since_epoch)
         first: dict[int, int] = {}
@@ -218,7 +219,7 @@ class LineageStore:
         return None
 
     def _type(self, kind: type, name: str) -> int:
-        """The id of a type, which is declared where the store does not have it."""
+        """The id of a type, which is declared if the store does not have it."""
         if (kind, name) not in self._types:
             declared = messages.artifact_type(name) if kind is pb.ArtifactType else kind(name=name)
             put = {
@@ -230,7 +231,7 @@ class LineageStore:
         return self._types[kind, name]
 
     def _context(self, kind: str, name: str, properties: Mapping[str, Any] | None = None) -> pb.Context:
-        """The context of a type and name, which is made where the store does not have it."""
+        """The context with a type and name, which is created if the store does not have it."""
         if (kind, name) not in self._contexts:
             type_id = self._type(pb.ContextType, kind)
             found = self._store.get_context_by_type_and_name(kind, name)
@@ -273,7 +274,7 @@ class LineageStore:
     def _put(
         self, execution: pb.Execution, artifacts_and_events: Sequence[_ArtifactAndEvent], contexts: list[pb.Context]
     ) -> None:
-        """Writes all in one transaction; contexts and artifacts that are there already are used as they are."""
+        """Writes everything in one transaction; existing contexts and artifacts are reused unchanged."""
         self._store.put_execution(
             execution,
             artifacts_and_events,
@@ -291,7 +292,7 @@ class LineageStore:
     def _used(
         self, kind: pb.Event.Type, ports: Mapping[str, Artifact], maker: pb.Execution | None
     ) -> Iterator[_ArtifactAndEvent]:
-        """An artifact under several ports has one event with several paths: the store takes no second one."""
+        """An artifact on several ports gets one event with several paths, because the store allows only one event."""
         grouped: dict[str, dict[str, Artifact]] = {}
         for port, artifact in ports.items():
             grouped.setdefault(messages.external_id(artifact), {})[port] = artifact
@@ -312,7 +313,7 @@ class LineageStore:
         executions = self._store.get_executions_by_context(run.id)
         left = [execution for execution in executions if execution.last_known_state == pb.Execution.RUNNING]
         for execution in left:
-            _close(execution, pb.Execution.State.Name(task_state), error or f"the run ended first: {state}")
+            _close(execution, pb.Execution.State.Name(task_state), error or f"the run ended before the task: {state}")
         if left:
             self._store.put_executions(left)
         seconds = (datetime.now(UTC) - _started(run)).total_seconds()

@@ -1,4 +1,4 @@
-"""What a lineage store gives back: runs and artifacts as plain values."""
+"""Runs, tasks and artifacts read from a lineage store, as plain values."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Run:
         id: The run's id.
         pipeline: The pipeline's name.
         state: As its runner recorded it, or `RUNNING`.
-        started: When it began.
+        started: The start time.
         seconds: How long it took, or has been running.
-        tasks: How many tasks are in each state.
-        pushed: Where its models were pushed to.
-        blessed: Whether a model was blessed; None where none was judged.
-        error: Why it failed, where that is known.
+        tasks: Number of tasks by state.
+        pushed: Where its models were pushed.
+        blessed: Whether a model was blessed; None if none was evaluated.
+        error: Why it failed, if known.
     """
 
     id: str
@@ -39,7 +39,7 @@ class Run:
 
 @dataclass(frozen=True)
 class StoredArtifact:
-    """An artifact as the store has it."""
+    """An artifact in the store."""
 
     id: int
     type_name: str
@@ -48,12 +48,12 @@ class StoredArtifact:
 
     @property
     def digest(self) -> str:
-        """The digest of its content; empty where it was recorded without."""
+        """The digest of its content; empty if none was recorded."""
         return str(self.metadata.get("digest", ""))
 
     @property
     def records(self) -> list[Record]:
-        """Its own record, and those of sources outside the store; empty for what no stage made."""
+        """Its own record, and those of sources outside the store; empty if no stage made it."""
         own = self.metadata.get("provenance")
         return [json.loads(own), *json.loads(self.metadata.get("source_provenance", "[]"))] if own else []
 
@@ -68,13 +68,13 @@ class StoredArtifact:
 
 @dataclass(frozen=True)
 class StoredTask:
-    """A task as the store has it: an execution of a stage.
+    """A task in the store: an execution of a stage.
 
     Attributes:
         name: `<run>/<task>`.
         state: `RUNNING`, `COMPLETE`, `CACHED`, `FAILED` or `CANCELED`.
-        parameters: What it was given.
-        started: When it began.
+        parameters: Its parameters.
+        started: The start time.
     """
 
     name: str

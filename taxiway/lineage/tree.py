@@ -1,4 +1,4 @@
-"""A chain as a terminal shows it: what it goes back to, at a glance, then how."""
+"""Renders a chain for the terminal: a summary of its origins, then the tree."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from taxiway.lineage.chain import Chain
 
 _DIGITS = 12
-_UNKNOWN = {"source": "fetched; its history stays where it came from"}
-_LONG = 60  # characters of a parameter's value
+_UNKNOWN = {"source": "fetched; its history is at its origin"}
+_LONG = 60  # maximum number of characters of a parameter's value
 
 
 def render(chain: Chain) -> RenderableType:
@@ -44,7 +44,7 @@ def _origins(chain: Chain) -> Table:
 
 
 def _trees(chain: Chain) -> Iterable[Tree]:
-    """The target's tree, then one for each record that is not behind it."""
+    """The target's tree, then a tree for each record that is not part of it."""
     shown: list[Record] = []
     for record in chain.records:
         if record not in shown:
@@ -54,7 +54,7 @@ def _trees(chain: Chain) -> Iterable[Tree]:
 def _tree(record: Record, records: list[Record], shown: list[Record], port: str) -> Tree:
     tree = Tree(_headline(record, port), guide_style="dim")
     if record in shown:
-        tree.label = Text.assemble(_headline(record, port), ("  as above", "dim"))
+        tree.label = Text.assemble(_headline(record, port), ("  see above", "dim"))
         return tree
     beside = siblings(record, records)
     shown += [record, *beside]
@@ -70,7 +70,7 @@ def _tree(record: Record, records: list[Record], shown: list[Record], port: str)
 
 
 def _beside(record: Record) -> str:
-    return f"beside it, {record['output']}: {record['type']} {_short(record['digest'])}"
+    return f"other output {record['output']}: {record['type']} {_short(record['digest'])}"
 
 
 def _headline(record: Record, port: str) -> Text:
@@ -84,7 +84,7 @@ def _headline(record: Record, port: str) -> Text:
 
 def _details(record: Record) -> Iterable[str]:
     if record.get("pushed_destination"):
-        yield f"pushed to {displayed(record['pushed_destination'])}{'' if record.get('judged') else ', unjudged'}"
+        yield f"pushed to {displayed(record['pushed_destination'])}{'' if record.get('judged') else ', not evaluated'}"
     if record.get("data"):
         yield _data(record["data"])
     code = record.get("code", {})
@@ -94,7 +94,7 @@ def _details(record: Record) -> Iterable[str]:
         yield f"{name}: {_short(digest)}"
     if "deterministic" in record:
         yield _determinism(record)
-    # Defaults are the stage's to know; what is empty or off was not asked for.
+    # Empty or false values were not set by the user.
     given = {name: value for name, value in record.get("parameters", {}).items() if value}
     if given:
         yield ", ".join(f"{name}={_brief(value)}" for name, value in given.items())

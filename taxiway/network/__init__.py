@@ -1,1 +1,1 @@
-"""What our servers and clients share: HTTP, gRPC health, certificates."""
+"""Shared by our servers and clients: HTTP, TLS, gRPC health, Kubernetes."""

@@ -1,4 +1,4 @@
-"""The file that a server writes its addresses to once they are known, for whoever has started it with port 0."""
+"""The file to which a server started with port 0 writes its addresses."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from components.contract import files
 
 
 def write(file: Path | None, addresses: Sequence[str]) -> None:
-    """Writes `host:port` a line; the file appears whole. None writes nothing."""
+    """Writes the addresses atomically, one `host:port` per line. Does nothing if `file` is None."""
     if file:
         files.write(file, "".join(f"{address}\n" for address in addresses))

@@ -1,4 +1,4 @@
-"""gRPC's health service, by the names that TF Serving answers to and by those of its services."""
+"""gRPC's health service, under the names that TF Serving uses and under those of its services."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ NAMES = (
 
 
 async def tell(servicer: Any, ready: bool) -> None:
-    """Has a health servicer answer whether requests can be answered."""
+    """Sets the status of a health servicer."""
     for name in NAMES:
         await servicer.set(name, _STATUS.SERVING if ready else _STATUS.NOT_SERVING)

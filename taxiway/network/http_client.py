@@ -1,4 +1,4 @@
-"""The HTTP client of what is not asynchronous: urllib3, which every environment has already."""
+"""The HTTP client of synchronous code: urllib3, which every environment already has."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from taxiway.network.tls import Tls, client_context
 
 
 def pool(tls: Tls | None = None, seconds: float | None = None) -> urllib3.PoolManager:
-    """Connections that are kept.
+    """A connection pool.
 
-    It does not try again, which whoever asks decides, and takes no proxy that the environment names, which is for web
-    pages. Ask with `redirect=False`: redirects lead to a page to log in at.
+    It does not retry, which is up to the caller, and ignores the environment's proxies, which are meant for the web.
+    Send requests with `redirect=False`, because redirects lead to login pages.
 
     Args:
-        tls: How servers are checked, and what the client shows them; None for the system's CA certificates.
-        seconds: How long a connection, and then each part of an answer, may take; None for no limit.
+        tls: Certificates of the client and for verifying servers; None for the system's CA certificates.
+        seconds: Timeout for connecting, and for each read; None for no timeout.
     """
     return urllib3.PoolManager(
         retries=False,

@@ -1,4 +1,4 @@
-"""What our HTTP servers share: bodies read within limits, and errors as TF Serving's JSON, `{"error": ...}`."""
+"""Shared by our HTTP servers: reading bodies with limits, and errors as TF Serving's JSON, `{"error": ...}`."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from aiohttp import web
 from aiohttp.http_exceptions import PayloadEncodingError
 
 CLIENT_LEFT = 499
-"""nginx's status of a request whose client has closed the connection."""
+"""nginx's status for a request whose client has closed the connection."""
 
 _COMPRESSED_BYTES = 16 << 10
-"""Answers from here on are compressed for clients that take gzip; below, it costs more than it saves."""
+"""Minimum size of compressed responses, for clients that accept gzip. Below, compression costs more than it saves."""
 
 _THREAD_BYTES = 1 << 20
-"""Bodies from here on are worked on in a thread, so that others are answered meanwhile."""
+"""Minimum size of bodies that are processed in a thread, so that other requests are answered in the meantime."""
 
 _log = logging.getLogger(__name__)
 
 
 def error(message: str, status: int, **headers: str) -> web.Response:
-    """An answer that is an error."""
-    text = message.encode("utf-8", "replace").decode()  # a path may hold bytes that are no text
+    """An error response."""
+    text = message.encode("utf-8", "replace").decode()  # a path may contain bytes that are not UTF-8
     body = orjson.dumps({"error": text})
     return web.Response(body=body, status=status, content_type="application/json", headers=headers)
 
 
 class RefusedError(Exception):
-    """A request that is refused before its content counts: 400, 404, 405, 408, 413, 499."""
+    """A request that is rejected before its content is looked at: 400, 404, 405, 408, 413, 499."""
 
     def __init__(self, status: int, message: str, **headers: str) -> None:
         super().__init__(message)
@@ -42,7 +42,7 @@ class RefusedError(Exception):
         self.headers = headers
 
 
-def _takes_gzip(request: web.Request) -> bool:
+def _accepts_gzip(request: web.Request) -> bool:
     offers = (offer.partition(";") for offer in request.headers.get("Accept-Encoding", "").split(","))
     return any(
         name.strip().lower() == "gzip" and weight.strip().lower().rstrip("0.") not in ("q=", "q")
@@ -51,11 +51,11 @@ def _takes_gzip(request: web.Request) -> bool:
 
 
 async def compressed(response: web.Response, request: web.Request) -> web.Response:
-    """The answer, with a large body compressed where the client takes that."""
+    """The response, with a large body compressed if the client accepts gzip."""
     body = response.body
     if isinstance(body, bytes) and len(body) >= _COMPRESSED_BYTES:
         response.headers["Vary"] = "Accept-Encoding"
-        if _takes_gzip(request):
+        if _accepts_gzip(request):
             response.body = await asyncio.to_thread(gzip.compress, body, 1)
             response.headers["Content-Encoding"] = "gzip"
     return response
@@ -70,8 +70,8 @@ async def read(request: web.Request, limit: int, patience: float) -> bytes:
     """The request's body, decompressed.
 
     Raises:
-        RefusedError: 413: larger than the limit; 408: nothing more came for so many seconds; 400: it is not what its
-            Content-Encoding says; 499: the client left.
+        RefusedError: 413: it is larger than the limit; 408: no data arrived for `patience` seconds; 400: it does not
+            match its Content-Encoding; 499: the client closed the connection.
     """
     _check_size(request.content_length or 0, limit)
     loop = asyncio.get_running_loop()
@@ -83,28 +83,26 @@ async def read(request: web.Request, limit: int, patience: float) -> bytes:
                 body += chunk
                 _check_size(len(body), limit)
     except TimeoutError as error:
-        raise RefusedError(408, f"The request's body did not go on for {patience:g} s") from error
+        raise RefusedError(408, f"No data of the request's body arrived for {patience:g} s") from error
     except (PayloadEncodingError, web.RequestPayloadError) as error:
         encoding = request.headers.get("Content-Encoding", "")
-        raise RefusedError(
-            400, f"The request's body cannot be read as its Content-Encoding says: {encoding}"
-        ) from error
+        raise RefusedError(400, f"The request's body does not match its Content-Encoding: {encoding}") from error
     except ConnectionError as error:
         raise RefusedError(CLIENT_LEFT, "The client closed the connection") from error
     return bytes(body)
 
 
 async def computed(size: int, work: Callable[..., Any], *arguments: Any) -> Any:
-    """The result of `work` on a body, or tensors, of so many bytes."""
+    """Calls `work` on a body or tensors with this size in bytes, in a thread if they are large."""
     return await asyncio.to_thread(work, *arguments) if size >= _THREAD_BYTES else work(*arguments)
 
 
 class Runner(web.AppRunner):
-    """Runs an application for as long as its clients wait; what it raises, and what is no HTTP, is answered as JSON.
+    """Runs an application. Cancels handlers whose clients have left; answers exceptions and malformed HTTP with JSON.
 
     Args:
         app: The application.
-        settings: aiohttp's, of a connection.
+        settings: aiohttp's settings of a connection.
     """
 
     def __init__(self, app: web.Application, **settings: Any) -> None:
@@ -113,7 +111,7 @@ class Runner(web.AppRunner):
 
     @property
     def server(self) -> Any:
-        """What makes a connection, as aiohttp's sites call it."""
+        """The factory of connections, as aiohttp's sites expect it."""
         made = super().server
         return made and partial(_Connection, made, loop=asyncio.get_running_loop(), **self._settings)
 
@@ -128,25 +126,23 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """The answer to what no handler answered."""
+        """The response to a request that no handler answered."""
         if status >= 500:
             super().handle_error(request, status, exc, message)
             late = status == HTTPStatus.GATEWAY_TIMEOUT
-            answer = error(
-                "The request took too long" if late else "Internal error; the server's log says more", status
-            )
+            answer = error("The request took too long" if late else "Internal error; see the server's log", status)
         else:
-            # Anybody can send it, as often as they like: it may not fill the log with tracebacks.
-            why = " ".join((message or "").replace("^", "").split())  # which points into the line above it
-            _log.info("%s sent what is no HTTP: %s", request.remote, why)
-            answer = error(f"Malformed HTTP request: {why}", status)
+            # Anyone can send malformed requests, so they must not fill the log with tracebacks.
+            reason = " ".join((message or "").replace("^", "").split())  # the ^ points to the line above it
+            _log.info("malformed HTTP request from %s: %s", request.remote, reason)
+            answer = error(f"Malformed HTTP request: {reason}", status)
         answer.force_close()
         return answer
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Sends an answer; of one that was raised, its text."""
+        """Sends a response; a raised one is converted to JSON first."""
         if isinstance(resp, web.HTTPException):
             resp = _raised(request, resp)
         return await super().finish_response(request, resp, start_time)
@@ -158,5 +154,5 @@ def _raised(request: web.BaseRequest, raised: web.HTTPException) -> web.Response
     headers = {name: value for name, value in raised.headers.items() if name == "Allow"}
     answer = error(text, raised.status, **headers)
     if not request.content.is_eof():
-        answer.force_close()  # the rest of the body is not waited for
+        answer.force_close()  # do not wait for the rest of the body
     return answer

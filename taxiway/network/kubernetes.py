@@ -1,4 +1,4 @@
-"""The Kubernetes API, by the user's own kubeconfig or from inside the cluster."""
+"""A client of the Kubernetes API, with the user's kubeconfig or from inside the cluster."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 
 
 class NoAnswerError(Exception):
-    """The API gave none that can be used: why, how to fix it, and HTTP's status where it has one."""
+    """The API gave no usable answer: the reason, how to fix it, and the HTTP status if there is one."""
 
     def __init__(self, found: str, fix: str, status: int = 0) -> None:
         super().__init__(found)
@@ -24,13 +24,13 @@ class NoAnswerError(Exception):
 
 
 def preload() -> None:
-    """Loads the client library once, for all checks that are going to be forked."""
+    """Loads the client library once, before checks are forked."""
     import kubernetes.client
     import kubernetes.config  # noqa: F401
 
 
-def choosing() -> str:
-    """The command that chooses another cluster."""
+def switch_context() -> str:
+    """The command that selects another cluster."""
     return f"kubectl config use-context NAME  # or, for a cluster on this machine: {typed('make kind-up')}"
 
 
@@ -41,7 +41,7 @@ class KubernetesApi:
         self._seconds = seconds
         files = _kubeconfig()
         if not files and _IN_CLUSTER not in os.environ:
-            raise NoAnswerError("there is no kubeconfig", choosing())
+            raise NoAnswerError("no kubeconfig found", switch_context())
         from kubernetes import client, config
 
         try:
@@ -53,14 +53,14 @@ class KubernetesApi:
             else:
                 self.name = context or str(config.list_kube_config_contexts(files)[1]["name"])
                 self._client = config.new_client_from_config(files, context=context or None, persist_config=False)
-        except Exception as error:  # a file of the user's: the library fails on it in many ways
-            raise NoAnswerError(f"the kubeconfig cannot be used: {_short(error)}", choosing()) from error
-        # An address that refuses is not asked three times more.
+        except Exception as error:  # the library fails on a broken kubeconfig in many ways
+            raise NoAnswerError(f"the kubeconfig cannot be used: {_short(error)}", switch_context()) from error
+        # Do not retry a refused connection three times.
         self._client.rest_client.pool_manager.connection_pool_kw["retries"] = False
 
     @property
     def server(self) -> str:
-        """Its address."""
+        """The server's URL."""
         return str(self._client.configuration.host)
 
     def get(self, path: str, accept: str = "application/json") -> Json:
@@ -68,7 +68,7 @@ class KubernetesApi:
         return self._call("GET", path, {"Accept": accept}, None)
 
     def post(self, path: str, body: Json) -> Json:
-        """Sends a review, which the API answers and does not keep."""
+        """Posts a review, which the API answers but does not store."""
         return self._call("POST", path, {"Accept": "application/json", "Content-Type": "application/json"}, body)
 
     def _call(self, method: str, path: str, headers: dict[str, str], body: Json | None) -> Json:
@@ -89,16 +89,17 @@ class KubernetesApi:
         except ApiException as error:
             raise _refused(self.name, error.status, error.body) from error
         except (HTTPError, OSError) as error:
-            raise NoAnswerError(f"{self.name}: {self.server} does not answer: {_short(error)}", choosing()) from error
+            found = f"{self.name}: {self.server} does not answer: {_short(error)}"
+            raise NoAnswerError(found, switch_context()) from error
         except ValueError:
             document = None
         if not isinstance(document, dict):
-            raise NoAnswerError(f"{self.name}: {self.server} answers, but is no Kubernetes API", choosing())
+            raise NoAnswerError(f"{self.name}: {self.server} answers, but is not a Kubernetes API", switch_context())
         return document
 
 
 def _kubeconfig() -> str:
-    """The files of KUBECONFIG, or the usual one, as far as they are there; joined as that variable is."""
+    """The existing files of KUBECONFIG, or the default one, joined as in that variable."""
     places = os.environ.get("KUBECONFIG") or "~/.kube/config"
     files = [Path(place).expanduser() for place in places.split(os.pathsep) if place]
     return os.pathsep.join(str(file) for file in files if file.is_file())
@@ -107,18 +108,18 @@ def _kubeconfig() -> str:
 def _refused(context: str, status: int, body: Any) -> NoAnswerError:
     if status == 401:
         return NoAnswerError(
-            f"{context}: the login is missing or has expired (401)",
+            f"{context}: you are not logged in, or the login has expired (401)",
             "log in to the cluster again, then: kubectl auth whoami",
             status,
         )
     try:
         message = json.loads(body)["message"]
     except (ValueError, TypeError, KeyError):
-        message = "no Kubernetes API, it seems" if status != 403 else "forbidden"
+        message = "probably not a Kubernetes API" if status != 403 else "forbidden"
     return NoAnswerError(f"{context} answers {status}: {_short(message)}", "kubectl auth can-i --list", status)
 
 
 def _short(error: object) -> str:
-    """An error in one line."""
+    """An error as one line."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

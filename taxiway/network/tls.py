@@ -1,4 +1,4 @@
-"""TLS of our servers and clients, HTTP's and gRPC's: certificate files, and the settings made of them."""
+"""TLS for our HTTP and gRPC servers and clients: certificate files and the settings made from them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Tls:
     """Certificate files, PEM.
 
     Attributes:
-        cert: The own certificate; a server has one, a client only where the server asks for it.
-        key: The key of that certificate, not encrypted.
-        ca: The CA certificates that the other side's certificate is checked with. For a client without, the system's;
-            a server with them refuses clients that have no certificate.
+        cert: Our own certificate; always for a server, and for a client if the server requires it.
+        key: The unencrypted private key of that certificate.
+        ca: CA certificates that verify the peer. A client's default is the system's; a server with CA certificates
+            refuses clients without a certificate.
     """
 
     cert: Path | None = None
@@ -27,44 +27,44 @@ class Tls:
 
 
 def loadable(where: str, *, cert: Path | None = None, key: Path | None = None, ca: Path | None = None) -> Tls:
-    """Certificate files that TLS can use.
+    """Checks that TLS can load the certificate files.
 
     Args:
-        where: What names them, for the error.
-        cert: See `Tls`, as for the others.
-        key: Goes with the certificate.
-        ca: CA certificates.
+        where: The option or setting that names them, for errors.
+        cert: See `Tls`.
+        key: See `Tls`.
+        ca: See `Tls`.
 
     Raises:
-        UserError: One is missing or no PEM file, or certificate and key do not belong together.
+        UserError: A file is missing or not PEM, or certificate and key do not match.
     """
     if (cert is None) != (key is None):
-        raise UserError(f"{where}: a certificate and its key go together", fix="name both")
+        raise UserError(f"{where}: a certificate and its key go together", fix="give both")
     for file in filter(None, (cert, key, ca)):
         if not file.is_file():
-            raise UserError(f"{where}: there is no file {file}", fix="name a PEM file")
+            raise UserError(f"{where}: there is no file {file}", fix="give a PEM file")
     try:
         _context(ssl.PROTOCOL_TLS_CLIENT, Tls(cert, key, ca))
     except (ssl.SSLError, OSError) as error:
         names = ", ".join(str(file) for file in (cert, key, ca) if file)
-        raise UserError(f"{where}: {names} cannot be used: {error}", fix="name PEM files that fit") from error
+        raise UserError(f"{where}: {names} cannot be used: {error}", fix="give PEM files that match") from error
     return Tls(cert, key, ca)
 
 
 def server_context(tls: Tls) -> ssl.SSLContext:
-    """What an HTTP server is given."""
+    """The SSL context of an HTTP server."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tls.ca)
     context.verify_mode = ssl.CERT_REQUIRED if tls.ca else ssl.CERT_NONE
     return _with_own(context, tls)
 
 
 def client_context(tls: Tls) -> ssl.SSLContext:
-    """What an HTTP client is given."""
+    """The SSL context of an HTTP client."""
     return _with_own(ssl.create_default_context(cafile=tls.ca), tls)
 
 
 def grpc_server_credentials(tls: Tls) -> Any:
-    """What a gRPC server is given."""
+    """The credentials of a gRPC server."""
     import grpc
 
     ca = _read(tls.ca)
@@ -72,7 +72,7 @@ def grpc_server_credentials(tls: Tls) -> Any:
 
 
 def grpc_channel_credentials(tls: Tls) -> Any:
-    """What a gRPC client is given."""
+    """The credentials of a gRPC client."""
     import grpc
 
     return grpc.ssl_channel_credentials(_read(tls.ca), _read(tls.key), _read(tls.cert))
@@ -87,7 +87,7 @@ def _context(protocol: int, tls: Tls) -> ssl.SSLContext:
 
 def _with_own(context: ssl.SSLContext, tls: Tls) -> ssl.SSLContext:
     if tls.cert and tls.key:
-        # Without a password it would ask for one at the terminal.
+        # Without a password argument, OpenSSL would ask for one at the terminal.
         context.load_cert_chain(tls.cert, tls.key, password="")
     return context
 

@@ -1,1 +1,1 @@
-"""The Python packages of tasks: which their code imports, and environments for those that they install."""
+"""The Python packages of tasks: those that their code imports, and environments for those that they install."""

@@ -1,8 +1,8 @@
-"""Environments of tasks: whatever a task installs lands in one of its own, on top of Taxiway's, which stays as it is.
+"""Virtual environments of tasks: what a task installs goes into its own, layered on Taxiway's, which never changes.
 
-Each is a virtual environment that sees the packages below it: a task's own, which goes with it; below that, for a
-command that begins with kfp's `pip install`, the one that holds these packages and is kept; below that, Taxiway's. pip
-takes what it finds below as installed and leaves it alone.
+There are up to three layers. The top one belongs to a single task and is removed with it. The next one exists only for
+commands that start with kfp's `pip install`; it contains those packages, and is kept. The bottom one is Taxiway's. Each
+sees the packages of the layers below, which pip regards as installed and does not change.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from pathlib import Path
 
 from components.contract.digests import text_digest
 
-# What would lead pip and uv past the environment that is active.
-_ASTRAY = {
+# These variables make pip and uv ignore the active environment.
+_MISLEADING = {
     "PIP_PREFIX",
     "PIP_PYTHON",
     "PIP_ROOT",
@@ -37,7 +37,7 @@ _READY = "ready"
 
 CANNOT_INSTALL = (
     f"they cannot be installed for Python {sys.version_info.major}.{sys.version_info.minor} here\n"
-    "  fix: name other versions, or run the pipeline with --runner docker, each component in its own image"
+    "  fix: use other versions, or run the pipeline with --runner docker, with each component in its own image"
 )
 
 Installs = tuple[tuple[str, ...], ...]
@@ -45,11 +45,11 @@ Installs = tuple[tuple[str, ...], ...]
 
 
 def make(folder: Path, below: tuple[Path, ...] = ()) -> None:
-    """Makes an environment on top of others, the nearest first, and of Taxiway's."""
+    """Creates an environment on top of Taxiway's and the given ones, nearest first."""
     venv.EnvBuilder(symlinks=True).create(folder)
     packages = _packages(folder)
     seen = [*map(_packages, below), *_own_packages()]
-    # As paths, which pip's isolated builds know to leave out; then for the .pth files in them.
+    # First as paths, which pip's isolated builds know to exclude; then with addsitedir, for the .pth files in them.
     lines = [*map(str, seen), *(f"import site; site.addsitedir({str(path)!r})" for path in seen)]
     (packages / "below.pth").write_text("\n".join(lines) + "\n")
     if importlib.util.find_spec("pip"):
@@ -60,15 +60,15 @@ def make(folder: Path, below: tuple[Path, ...] = ()) -> None:
 
 
 def inherited() -> dict[str, str]:
-    """The runner's variables, without those that lead elsewhere than to the active environment."""
-    return {name: value for name, value in os.environ.items() if name not in _ASTRAY}
+    """The runner's environment variables, without those that make tools ignore the active environment."""
+    return {name: value for name, value in os.environ.items() if name not in _MISLEADING}
 
 
 def activated(variables: Mapping[str, str], *folders: Path) -> dict[str, str]:
-    """Variables with an environment active, the first of these, that lies on the others."""
+    """Variables that activate the first of these environments, which is layered on the others."""
     programs = [*(str(folder / "bin") for folder in folders), str(Path(sys.executable).parent)]
     return {
-        # What is imported from below is not compiled there.
+        # Do not write bytecode into the layers below.
         "PYTHONDONTWRITEBYTECODE": "1",
         "PIP_USER": "0",
         **variables,
@@ -78,38 +78,38 @@ def activated(variables: Mapping[str, str], *folders: Path) -> dict[str, str]:
 
 
 def enter(folder: Path) -> None:
-    """Lets this process, which runs in Taxiway's environment, go on in one on top of it."""
+    """Switches this process from Taxiway's environment to one on top of it."""
     sys.executable = str(folder / "bin" / "python3")
     places = [sys.path.index(path) for path in map(str, _own_packages()) if path in sys.path]
     sys.path.insert(min(places, default=len(sys.path)), str(_packages(folder)))
 
 
 def kept(root: Path, installs: Installs, variables: Mapping[str, str]) -> Path:
-    """The folder of the environment that holds what is installed so, on packages such as Taxiway's now."""
+    """The folder of the kept environment for these installs on top of the currently installed packages."""
     below = [sorted(entry.name for entry in path.glob("*.dist-info")) for path in _own_packages()]
-    asked = {name: value for name, value in variables.items() if name.startswith("PIP_")}
-    known = [sys.version, sys.executable, below, installs, asked]
+    settings = {name: value for name, value in variables.items() if name.startswith("PIP_")}
+    known = [sys.version, sys.executable, below, installs, settings]
     return root / text_digest(json.dumps(known, sort_keys=True))[7:23]
 
 
 def is_ready(folder: Path) -> bool:
-    """Whether all packages are in a kept environment."""
+    """Whether a kept environment is complete."""
     return (folder / _READY).is_file()
 
 
 def set_ready(folder: Path) -> None:
-    """Says that all packages are in a kept environment."""
+    """Marks a kept environment as complete."""
     (folder / _READY).touch()
 
 
 def names(installs: Installs) -> list[str]:
-    """The packages that are named, for people."""
+    """The names of the packages, for messages."""
     return [word for arguments in installs for word in _without_settings(arguments) if word not in _FLAGS]
 
 
 def pip_install(folder: Path, arguments: tuple[str, ...]) -> list[str]:
     """The command that installs packages into an environment."""
-    # kfp alone, as its compiler has it installed, runs on more versions of Python than an old one knew of.
+    # kfp's compiler makes components install kfp itself; old versions declare a Python range that is too narrow.
     any_python = all(word.startswith(("kfp==", "typing-extensions")) for word in names((arguments,)))
     options = ["--disable-pip-version-check", *(["--ignore-requires-python"] if any_python else [])]
     return [str(folder / "bin" / "python3"), "-m", "pip", "install", *options, *arguments]
@@ -120,16 +120,17 @@ def _packages(folder: Path) -> Path:
 
 
 def _own_packages() -> list[Path]:
-    """Where the packages of this process's environment lie."""
+    """The folders with the packages of this process's environment."""
     users = [site.getusersitepackages()] if site.ENABLE_USER_SITE else []
     return [path for path in map(Path, [*site.getsitepackages(), *users]) if path.is_dir()]
 
 
-# How kfp's compiler has a container install packages; source: kfp/dsl/component_factory.py, 2.0 to 2.17.
+# The script with which kfp's compiler makes a container install packages; source: kfp/dsl/component_factory.py, 2.0 to
+# 2.17.
 _WRAPPER = re.compile(
     r"""\s*(if ! \[ -x "\$\(command -v pip\)" \]; then\n.*?\nfi\n)?(?P<installs>.*?)&&\s*"\$0" "\$@"\s*""", re.DOTALL
 )
-# Its own virtual environment (`use_venv`), in whose place is ours.
+# The part that creates kfp's own virtual environment (`use_venv`), which ours replaces.
 _VENV = re.compile(
     r"""export PIP_DISABLE_PIP_VERSION_CHECK=1\ntmp=\$\(mktemp -d\)\n"""
     r"""python3 -m venv "\$tmp/venv" --system-site-packages\n\. "\$tmp/venv/bin/activate"\n"""
@@ -142,10 +143,10 @@ _SETTINGS = {"--index-url", "-i", "--extra-index-url", "--trusted-host"}
 
 
 def taken_apart(words: list[str]) -> tuple[Installs, list[str]]:
-    """The packages that kfp's compiler has a command install before it begins, and the command itself.
+    """Splits a command into the packages that kfp's compiler makes it install first, and the actual command.
 
-    Where anything else is written there, or packages come from a file or a repository, which may be others tomorrow,
-    nothing is taken off: then the command does as it says, in the task's own environment.
+    If the script contains anything else, or installs from a file or repository, whose content may change, it is not
+    split: then the command runs unchanged in the task's own environment.
     """
     wrapped = _WRAPPER.fullmatch(words[2]) if words[:2] == ["sh", "-c"] and len(words) > 3 else None
     installs = _installs(_VENV.sub("", wrapped["installs"])) if wrapped else ()
@@ -153,11 +154,11 @@ def taken_apart(words: list[str]) -> tuple[Installs, list[str]]:
 
 
 def _installs(script: str) -> Installs:
-    """The arguments of each `pip install` of a script; none where it has anything else."""
+    """The arguments of each `pip install` in a script; empty if it contains anything else."""
     try:
         commands = _commands(script)
     except ValueError:
-        # It ends within quotes.
+        # An unterminated quote.
         return ()
     rest = [[word for word in words if not _ASSIGNMENT.fullmatch(word)] for words in commands]
     found = [tuple(words[4:]) for words in rest if words[:4] == _PIP and _is_plain(words[4:])]
@@ -165,10 +166,10 @@ def _installs(script: str) -> Installs:
 
 
 def _commands(script: str) -> list[list[str]]:
-    """The words of each command of a list of them, joined by `&&` or by lines.
+    """The words of each command in a script, separated by `&&` or newlines.
 
     Raises:
-        ValueError: It is no whole script.
+        ValueError: The script is incomplete.
     """
     lexer = shlex.shlex(script, posix=True, punctuation_chars="&|;()<>\n")
     lexer.whitespace, lexer.commenters = " \t", ""
@@ -183,7 +184,7 @@ def _commands(script: str) -> list[list[str]]:
 
 
 def _is_plain(arguments: list[str]) -> bool:
-    """Whether arguments of pip name packages of an index, and nothing else; a shell would fill what has a `$`."""
+    """Whether pip's arguments are only packages from an index, without variables that a shell would expand."""
     named = [word for word in _without_settings(arguments) if word not in _FLAGS]
     return all(_PACKAGE.fullmatch(word) for word in named) and not re.search(r"[$`]", "".join(arguments))
 

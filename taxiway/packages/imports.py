@@ -1,4 +1,4 @@
-"""What a task's code imports, read from the compiled pipeline without running anything."""
+"""Finds what a task's code imports, from the compiled pipeline, without running anything."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from components.user_code import module_syntax
 from components.user_code.module_syntax import ANYTHING
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-_EXECUTOR = "kfp.dsl.executor_main"  # what runs a lightweight Python component; its source is the command's last word
+# Runs a lightweight Python component, whose source is the last word of the command.
+_EXECUTOR = "kfp.dsl.executor_main"
 
 
 def of_command(container: Mapping[str, Any]) -> set[str]:
-    """What the command of a container that is no stage imports: ANYTHING where it is not one of kfp's functions.
+    """What the command of a container that is not a stage imports: ANYTHING unless it is one of kfp's functions.
 
-    A shell's program may start whatever is on the path.
+    A shell command may start any program on the path.
     """
     words = [str(word) for word in [*container.get("command", []), *container.get("args", [])]]
     trees = [tree for word in words if "def " in word and (tree := _parsed(word))]
@@ -27,7 +28,7 @@ def of_command(container: Mapping[str, Any]) -> set[str]:
 
 
 def named_in(value: Any) -> Iterator[str]:
-    """The texts in a parameter that may be modules' names, as the `module` of a metric is."""
+    """The strings in a parameter that may be names of modules, such as the `module` of a metric."""
     if isinstance(value, str):
         yield from [value] if _DOTTED.fullmatch(value) else []
     elif isinstance(value, Mapping):

@@ -1,6 +1,6 @@
-"""The metadata of installed packages, as installers leave it beside them.
+"""Reads the metadata of installed packages from their `.dist-info` folders.
 
-`importlib.metadata` reads the same, at ten times the cost: it parses whole descriptions.
+`importlib.metadata` reads the same, but takes ten times as long because it parses the whole descriptions.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from components.contract.digests import text_digest
 _KINDS = (".dist-info", ".egg-info")
 _REQUIREMENT = re.compile(r"^Requires-Dist: *([\w.-]+) *(?:\[([^\]]*)\])?(.*)$", re.MULTILINE)
 _EXTRA = re.compile(r"""extra *== *['"]([^'"]+)""")
-# A file at the top of site-packages, or the folder of one; not what lies outside, nor metadata.
+# A top-level file or folder in site-packages, without metadata and files outside it.
 _AT_TOP = re.compile(r"^(?!\.\.|__pycache__)([\w-]+)(?:/|(?:\.[\w-]+)*\.(?:py|so|pyd)\b)", re.MULTILINE)
 _SKIPPED = {"__pycache__", "node_modules", "site-packages", "build", "dist"}
-# Namespaces of old, and what is about one package that a process may or may not import.
+# .pth files for old-style namespaces, and those that concern a single package, which a process may not import.
 _HARMLESS = re.compile(r"__editable__.*|.*-nspkg|distutils-precedence")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Package:
     """An installed package.
 
@@ -34,9 +34,9 @@ class Package:
         name: Its canonical name.
         version: Its version.
         place: The folder of its metadata.
-        modules: The names at the top that it brings.
-        needs: What it asks for: names, their extras, and the extra of its own under which.
-        editable: The folder of its code, where that was installed as editable.
+        modules: Its top-level modules.
+        needs: Its dependencies: name, the extras requested of it, and the extra of this package that requires it.
+        editable: The folder of its code if it is an editable install.
     """
 
     name: str
@@ -48,17 +48,17 @@ class Package:
 
     @property
     def label(self) -> str:
-        """Name and version; of an editable one the digest of its code as well."""
+        """Name and version; for an editable install, also the digest of its code."""
         return f"{self.name}=={self.version}" + (f" {_code_digest(Path(self.editable))}" if self.editable else "")
 
 
 def places() -> dict[str, Path]:
-    """The metadata of all packages on Python's path, in its order, by what changes with the package."""
+    """The metadata folders of all packages on sys.path, in order, by a key that changes with the package."""
     found = {}
     for folder in dict.fromkeys(filter(None, sys.path)):
         for name in sorted(_entries(folder)):
             path = Path(folder, name)
-            # The name of a wheel's metadata has its version; a folder of metadata among sources has not.
+            # A wheel's metadata folder has the version in its name; that of a source tree does not.
             changed = "" if name.endswith(_KINDS[0]) else f" {path.stat().st_mtime_ns}"
             found[f"{path}{changed}"] = path
     return found
@@ -78,35 +78,35 @@ def read(place: Path) -> dict[str, Any]:
     name, version = (_field(head, field) for field in ("Name", "Version"))
     editable = _editable(place)
     package = Package(
-        canonical(name or place.name.partition("-")[0]),
-        version,
-        str(place),
-        sorted({*_modules(place), *(_modules_of(Path(editable)) if editable else ())}),
-        [need for match in _REQUIREMENT.finditer(head) for need in _needs(*match.groups(""))],
-        editable,
+        name=canonical(name or place.name.partition("-")[0]),
+        version=version,
+        place=str(place),
+        modules=sorted({*_modules(place), *(_modules_of(Path(editable)) if editable else ())}),
+        needs=[need for match in _REQUIREMENT.finditer(head) for need in _needs(*match.groups(""))],
+        editable=editable,
     )
     return asdict(package)
 
 
 def canonical(name: str) -> str:
-    """A package's name as indexes compare it."""
+    """A package's normalized name, as package indexes compare it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def split(text: str) -> tuple[str, list[str]]:
-    """`name[extra,...]` in parts."""
+    """Splits `name[extra,...]` into name and extras."""
     name, _, extras = text.rstrip("]").partition("[")
     return canonical(name), [canonical(extra) for extra in extras.split(",") if extra.strip()]
 
 
 def has_module(package: Package, path: str) -> bool:
-    """Whether a package brings files at a module's path: `google/cloud/storage`."""
+    """Whether a package contains a module, given by its path: `google/cloud/storage`."""
     record = "\n" + _text(Path(package.place) / "RECORD")
     return f"\n{path}/" in record or f"\n{path}." in record
 
 
 def startup() -> list[str]:
-    """What runs in every process that starts, by its content: lines of .pth files, sitecustomize."""
+    """A digest of the code that runs at the start of every Python process: .pth files, sitecustomize."""
     site = [Path(folder) for folder in sys.path if folder.endswith(("site-packages", "dist-packages"))]
     paths = [path for folder in site for path in sorted(folder.glob("*.pth")) if not _HARMLESS.fullmatch(path.stem)]
     lines = [line for path in paths for line in _text(path).splitlines() if line.startswith(("import ", "import\t"))]
@@ -116,7 +116,7 @@ def startup() -> list[str]:
 
 
 def _needs(name: str, extras: str, condition: str) -> list[tuple[str, list[str], str]]:
-    # Other conditions, such as the platform's, have been looked at by the installer: what it left out is not there.
+    # Other markers, such as the platform, were evaluated by the installer: what they exclude is not installed.
     under = _EXTRA.findall(condition) or [""]
     return [(*split(f"{name}[{extras}"), canonical(each)) for each in under]
 
@@ -135,7 +135,7 @@ def _editable(place: Path) -> str:
 
 
 def _modules_of(folder: Path) -> set[str]:
-    """The modules at the top of a project's sources: not every builder notes them."""
+    """The top-level modules of a project's source folder, because not every build backend records them."""
     roots = [root for root in (folder, folder / "src") if root.is_dir()]
     packages = {path.parent.name for root in roots for path in root.glob("*/__init__.py")}
     return packages | {path.stem for root in roots for path in root.glob("*.py") if path.stem != "setup"}

@@ -1,8 +1,8 @@
-"""The installed packages behind what a task imports: those that its outputs can depend on.
+"""Finds the installed packages behind a task's imports: those that its outputs can depend on.
 
-An import leads to a package, and the metadata of that package to others; a notebook's kernel, to which nothing of a
-task's code leads, changes nothing. Reading the metadata of a whole environment takes a tenth of a second, so what was
-found is kept in a file, package by package.
+An import leads to a package, and the metadata of that package to its dependencies. Packages that the task's code does
+not reach, such as a notebook kernel, have no influence. Reading the metadata of a whole environment takes a tenth of a
+second, so the results are cached in a file, package by package.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from components.user_code.module_syntax import ANYTHING
 from taxiway.packages import metadata
 from taxiway.packages.metadata import Package
 
-# What a package loads without its metadata saying so: another Keras, CUDA's libraries, drivers by a URL's scheme.
+# What a package loads without declaring it: another Keras, CUDA's libraries, drivers for URL schemes.
 _LOADS = {"tensorflow": ["tf-keras", "tensorflow[and-cuda]"], "fsspec": ["s3fs", "gcsfs", "adlfs"]}
 _PLUGINS = "tensorflow-plugins"  # the folder from which TensorFlow loads devices
-_OURS = "taxiway"  # its code has a digest of its own
+_OURS = "taxiway"  # the digest of its code is part of the cache key anyway
 
 
 class Packages:
-    """What is installed in this environment, read as far as it is asked for.
+    """The packages installed in this environment, read on demand.
 
     Args:
-        memory: The file that keeps what was found.
+        memory: The file that caches the results.
     """
 
     def __init__(self, memory: Path) -> None:
@@ -44,10 +44,10 @@ class Packages:
         self._labels: dict[str, str] = {}
 
     def behind(self, imports: Iterable[str]) -> list[str]:
-        """What code with these imports can depend on: Python, what runs when it starts, and packages by version.
+        """What code with these imports can depend on: Python, code that runs at its start, and packages with versions.
 
         Args:
-            imports: Dotted names; those that belong to no package lead to none, and ANYTHING leads to all.
+            imports: Dotted names; names that belong to no package are ignored, and ANYTHING stands for all packages.
         """
         with self._lock:
             names = set(imports)
@@ -57,7 +57,7 @@ class Packages:
         return [f"python {sys.version}", *self._startup, *labels]
 
     def stage_imports(self, stage: str) -> list[str]:
-        """The names of what a stage's code imports, anywhere in it, beside our own modules."""
+        """The names that a stage's code imports anywhere, without Taxiway's own modules."""
         with self._lock:
             known = self._memory["stages"]
             version = provenance.stage_version(stage)
@@ -72,7 +72,7 @@ class Packages:
 
     @cached_property
     def _memory(self) -> dict[str, dict[str, Any]]:
-        """`packages` by the place of their metadata, `owners` by import, and imports of `stages` by their version."""
+        """`packages` by metadata folder, `owners` by import, and the imports of `stages` by stage version."""
         places = metadata.places()
         try:
             found: dict[str, dict[str, Any]] = json.loads(self._file.read_text())
@@ -86,7 +86,7 @@ class Packages:
 
     @cached_property
     def _by_name(self) -> dict[str, Package]:
-        """The packages by name; as for Python, the first on the path counts."""
+        """The packages by name; as in Python, the first on the path wins."""
         found: dict[str, Package] = {}
         for values in self._memory["packages"].values():
             package = Package(**values)
@@ -116,7 +116,7 @@ class Packages:
         return self._labels[name]
 
     def _nearest(self, name: str, sharers: list[str]) -> list[str]:
-        """Of packages that share a namespace, such as `google`, those with the longest part of a module's name."""
+        """Of packages that share a namespace, such as `google`, those that match most of a module's name."""
         parts = name.split(".")
         for count in range(len(parts), 1, -1):
             path = "/".join(parts[:count])
@@ -135,7 +135,7 @@ class Packages:
         return {name for name, _ in done}
 
     def _needs(self, name: str, extra: str) -> Iterator[tuple[str, str]]:
-        """What a package asks for and loads, or an extra of it: names, each with no extra and with those asked for."""
+        """What a package, or one of its extras, requires and loads: pairs of name and extra, "" for no extra."""
         needs = [(other, extras) for other, extras, condition in self._by_name[name].needs if condition == extra]
         if not extra:
             needs += [metadata.split(text) for text in _LOADS.get(name, [])]
@@ -146,7 +146,7 @@ class Packages:
     def _remember(self) -> None:
         if not self._is_new:
             return
-        with contextlib.suppress(OSError):  # It is only a memory.
+        with contextlib.suppress(OSError):  # It is only a cache.
             self._file.parent.mkdir(parents=True, exist_ok=True)
             files.write(self._file, json.dumps(self._memory))
         self._is_new = False
@@ -158,7 +158,7 @@ def _imports(file: Path) -> set[str]:
 
 
 def _imports_of(stage: str) -> set[str]:
-    """What is imported by the entrypoint, by a stage, and by our modules that these import."""
+    """The imports of the entrypoint, of a stage, and of the modules of ours that they import."""
     here = Path(provenance.__file__).parents[1]
     found, seen, waiting = set[str](), set[Path](), [here / "__main__.py", here / stage / "stage.py"]
     while waiting:

@@ -1,1 +1,1 @@
-"""Sends examples from a file to a model server of TF Serving's API, and prints what it answers."""
+"""Sends examples from a file to a model server with TF Serving's API, and prints the predictions."""

@@ -1,4 +1,4 @@
-"""Clients of TF Serving's API, over gRPC and over REST."""
+"""Clients for TF Serving's API over gRPC and REST."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _UNLIMITED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_l
 
 @dataclass(frozen=True)
 class Model:
-    """Which model answers: by its name, and a version or a label where one is asked for."""
+    """The model to call: its name, and optionally a version or label."""
 
     name: str
     version: int | None = None
@@ -52,13 +52,13 @@ class Client(Protocol):
 
 
 class GrpcClient:
-    """Over gRPC."""
+    """A client over gRPC."""
 
     def __init__(self, address: str, model: Model, tls: Tls | None, seconds: float) -> None:
         import grpc
 
         self._address, self._model, self._seconds = address, model, seconds
-        # A proxy that the environment names is for web pages.
+        # Ignore the environment's HTTP proxy.
         options = [*_UNLIMITED, ("grpc.enable_http_proxy", 0)]
         self._channel = (
             grpc.insecure_channel(address, options)
@@ -86,10 +86,10 @@ class GrpcClient:
         try:
             return {name: tensor_protos.from_proto(outputs[name]) for name in sorted(outputs)}
         except ValueError as error:
-            raise ServiceError(f"the answer of {self._address} cannot be read: {error}") from error
+            raise ServiceError(f"the response of {self._address} cannot be decoded: {error}") from error
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection."""
         self._channel.close()
 
     def _spec(self, signature: str = "") -> Any:
@@ -111,11 +111,11 @@ class GrpcClient:
 
 
 _CODES = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}
-"""gRPC's names of HTTP's status codes, as TF Serving translates them."""
+"""gRPC codes of HTTP statuses, as in TF Serving."""
 
 
 class RestClient:
-    """Over REST."""
+    """A client over REST."""
 
     def __init__(self, url: str, model: Model, tls: Tls | None, seconds: float) -> None:
         self._server, self._model, self._seconds = url, model, seconds
@@ -145,7 +145,7 @@ class RestClient:
         return {name: _array(values) for name, values in sorted(named.items())}
 
     def close(self) -> None:
-        """Ends the connections."""
+        """Closes the connections."""
         self._pool.clear()
 
     def _call(self, url: str, body: Any = None) -> dict[str, Any]:
@@ -164,8 +164,8 @@ class RestClient:
         answer = _object(text)
         if answer is None:
             raise ServiceError(
-                f"{self._server} answers HTTP {status} without a JSON object: {text[:200].decode(errors='replace')}",
-                fix="name a model server's REST address",
+                f"{self._server} answered HTTP {status} without a JSON object: {text[:200].decode(errors='replace')}",
+                fix="give the REST address of a model server",
             )
         if status != HTTPStatus.OK:
             code, said = _CODES.get(status, f"HTTP {status}"), str(answer.get("error", answer))
@@ -174,7 +174,7 @@ class RestClient:
 
 
 def _reason(error: Exception) -> str:
-    """What urllib3 says, without the connection's representation before it."""
+    """urllib3's message without the connection's repr at the start."""
     return str(error).partition("): ")[2] or str(error)
 
 
@@ -192,7 +192,7 @@ def _jsonable(value: Any) -> Any:
 
 
 def _array(values: Any) -> Any:
-    """What a JSON answer holds, texts as bytes."""
+    """The array in a JSON response, with strings as bytes."""
     flat = _plain(values)
     array = np.array(flat)
     return array if array.dtype.kind in "bifu" else np.array(flat, dtype=object)
@@ -207,15 +207,13 @@ def _plain(value: Any) -> Any:
 
 
 def _refusal(server: str, model: Model, code: str, said: str, seconds: float) -> TaxiwayError:
-    """An error in the server's own words."""
+    """The error for a status, with the server's message."""
     if code == "UNAVAILABLE":
         return ServiceError(
             f"the server at {server} does not answer: {said}", fix="start it, or correct the address and the TLS files"
         )
     if code == "DEADLINE_EXCEEDED":
-        return ServiceError(
-            f"the server at {server} did not answer within {seconds:g} s", fix="give a longer --timeout"
-        )
+        return ServiceError(f"the server at {server} did not answer within {seconds:g} s", fix="use a longer --timeout")
     if code == "NOT_FOUND":
         return UserError(
             f"the server at {server} has no model {model}: {said}", fix="correct --model, --version or --label"
@@ -226,22 +224,22 @@ def _refusal(server: str, model: Model, code: str, said: str, seconds: float) ->
 
 
 def connect(server: str, model: Model, *, rest: bool, tls: Tls | None, seconds: float) -> GrpcClient | RestClient:
-    """A client for a server; nothing is sent yet.
+    """Creates a client; sends nothing yet.
 
     Args:
         server: `host:port`, or an `http://` or `https://` URL, which means REST.
-        model: The model that is to answer.
+        model: The model to call.
         rest: Whether `host:port` is a REST address.
         tls: Certificates; None for plain text.
-        seconds: How long an answer may take.
+        seconds: The timeout of a request.
 
     Raises:
-        UserError: The address is none.
+        UserError: The address is not valid.
     """
     if server.startswith(("http://", "https://")):
         return RestClient(server, model, tls, seconds)
     if not _ADDRESS.fullmatch(server):
-        raise UserError(f"{server!r} is no server's address", fix="write host:port, or http://host:port for REST")
+        raise UserError(f"{server!r} is not a server address", fix="write host:port, or http://host:port for REST")
     if rest:
         return RestClient(f"{'https' if tls else 'http'}://{server}", model, tls, seconds)
     return GrpcClient(server, model, tls, seconds)

@@ -1,4 +1,4 @@
-"""Examples in a CSV, Parquet or JSON file, as batches of Arrow columns."""
+"""Reads examples from a CSV, Parquet or JSON file as Arrow batches."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class ExamplesFile:
     """A file of examples.
 
     Attributes:
-        path: Where it lies.
-        names: Its columns.
-        types: Tells the type of each column; of CSV, the narrowest of int64, double and string that holds all values,
-            for which all of the file is read.
-        is_text: Whether every column is read as text, as from CSV.
-        batches: Reads it anew, in batches of at most so many rows.
+        path: The file.
+        names: The names of its columns.
+        types: Returns the type of each column. For CSV, reads the whole file and returns the narrowest of int64, double
+            and string that fits all values.
+        is_text: Whether all columns are read as strings, as in CSV.
+        batches: Reads the file from the start, in batches with a maximum number of rows.
     """
 
     path: Path
@@ -44,7 +44,7 @@ class ExamplesFile:
 
 def _csv(path: Path) -> ExamplesFile:
     def texts() -> Iterator[pa.RecordBatch]:
-        # An empty cell is a missing value, a quoted empty one an empty text.
+        # An empty cell is a missing value; a quoted empty cell is an empty string.
         convert = pyarrow.csv.ConvertOptions(
             column_types=dict.fromkeys(written, pa.string()),
             null_values=[""],
@@ -122,7 +122,7 @@ def _json(path: Path) -> ExamplesFile:
 
 
 def _json_rows(path: Path) -> list[dict[str, Any]]:
-    """The examples: an array of objects, the `instances` of a request, or an object a line."""
+    """The examples: an array of objects, the `instances` of a request, or one object per line."""
     try:
         text = path.read_text()
         whole = _whole(text)
@@ -130,15 +130,15 @@ def _json_rows(path: Path) -> list[dict[str, Any]]:
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8: {error}") from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: {error}", fix="write an array of objects, or an object a line") from error
+        raise DataError(f"{path}: {error}", fix="write an array of objects, or one object per line") from error
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
-            raise DataError(f"{path}, row {number} is no object: {row!r:.60}", fix='write {"column": value, ...}')
+            raise DataError(f"{path}, row {number} is not an object: {row!r:.60}", fix='write {"column": value, ...}')
     return rows
 
 
 def _whole(text: str) -> list[Any] | None:
-    """The rows of a file that is one JSON document; None where it has an object a line."""
+    """The rows of a file that is one JSON document; None if it has one object per line."""
     try:
         found = _decoded(text)
     except json.JSONDecodeError as error:
@@ -155,7 +155,7 @@ def _decoded(text: str) -> Any:
 
 
 def _bytes_or_object(pairs: list[tuple[str, Any]]) -> Any:
-    """TF Serving's form of bytes in JSON is `{"b64": "..."}`."""
+    """Decodes TF Serving's JSON form of bytes, `{"b64": "..."}`."""
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -164,7 +164,7 @@ def _bytes_or_object(pairs: list[tuple[str, Any]]) -> Any:
         try:
             return base64.b64decode(found["b64"], validate=True)
         except binascii.Error as error:
-            raise ValueError(f"{found['b64']!r:.60} is no base64: {error}") from error
+            raise ValueError(f"{found['b64']!r:.60} is not base64: {error}") from error
     return found
 
 
@@ -175,7 +175,7 @@ def _json_column(path: Path, name: str, values: list[Any]) -> pa.Array:
         row = next(i for i in range(1, len(values) + 1) if not _fits(values[:i]))
         raise DataError(
             f"{path}: the column {name!r} changes its type in row {row}, which has {values[row - 1]!r:.60}",
-            fix="give all rows values of one type, or lists of one depth",
+            fix="use values of one type, or lists of one depth, in all rows",
         ) from error
 
 
@@ -194,17 +194,17 @@ def _rebatched(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.Reco
 
 
 def open_examples(path: Path) -> ExamplesFile:
-    """Opens a file of examples by its name's ending.
+    """Opens a file of examples; the suffix determines the format.
 
     Raises:
-        UserError: There is no such file, or its ending tells no format.
-        DataError: It cannot be read as what its ending says; names column and row where it can.
+        UserError: There is no such file, or its suffix is unknown.
+        DataError: It is not valid in its format; names column and row if possible.
     """
     if not path.is_file():
-        raise UserError(f"there is no file {path}", fix="name a file of examples with --input")
+        raise UserError(f"there is no file {path}", fix="give a file of examples with --input")
     read = {".csv": _csv, ".parquet": _parquet, ".json": _json, ".jsonl": _json}.get(path.suffix.lower())
     if read is None:
-        raise UserError(f"{path} has no ending that tells its format", fix=f"end it in {', '.join(SUFFIXES)}")
+        raise UserError(f"the suffix of {path} is not a known format", fix=f"use one of {', '.join(SUFFIXES)}")
     found = read(path)
     if not found.names:
         raise DataError(f"{path} has no columns", fix="write at least one example")
@@ -212,7 +212,7 @@ def open_examples(path: Path) -> ExamplesFile:
 
 
 def first_failing(column: pa.Array, works: Callable[[pa.Array], bool]) -> int:
-    """The index of the first value that something does not work on, by halving."""
+    """The index of the first value for which `works` is false, by bisection."""
     low, high = 0, len(column)
     while high - low > 1:
         middle = (low + high) // 2
@@ -221,5 +221,5 @@ def first_failing(column: pa.Array, works: Callable[[pa.Array], bool]) -> int:
 
 
 def first_missing(column: pa.Array) -> int | None:
-    """The index of the first null; None where there is none."""
+    """The index of the first null; None if there is none."""
     return pc.index(column.is_null(), True).as_py() if column.null_count else None

@@ -1,4 +1,4 @@
-"""Predictions for the examples of a file."""
+"""Predictions for the examples in a file."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def _cut(batch: Batch, rows: int) -> Batch:
 
 
 def predictions(
-    client: Client, path: Path, signature: str, batch_rows: int, limit: int | None = None, schema: Path | None = None
+    client: Client, *, path: Path, signature: str, batch_rows: int, limit: int | None = None, schema: Path | None = None
 ) -> Iterator[list[dict[str, Any]]]:
-    """The model's outputs for the examples of a file: a list a request, a dictionary a row.
+    """The model's outputs for the examples in a file: a list per request, with a dictionary per row.
 
     Args:
         client: The connection to the model server.
         path: A CSV, Parquet or JSON file.
         signature: The signature to call.
-        batch_rows: The most rows in a request.
-        limit: The most rows of all.
+        batch_rows: Maximum rows per request.
+        limit: Maximum rows in total; None for no limit.
         schema: A `schema.pbtxt`; see `signatures.batches`.
 
     Raises:
@@ -41,7 +41,7 @@ def predictions(
         ServiceError: The server does not answer.
     """
     if batch_rows < 1:
-        raise UserError(f"a batch of {batch_rows} rows cannot be sent", fix="give --batch 1 or more")
+        raise UserError(f"a batch of {batch_rows} rows cannot be sent", fix="use --batch 1 or more")
     file = open_examples(path)
     chosen = signatures.chosen(client.signatures(), signature)
     first = 1

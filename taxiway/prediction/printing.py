@@ -1,4 +1,4 @@
-"""Predictions on standard output: a table, JSON lines, or CSV; batch after batch."""
+"""Prints predictions batch by batch, as a table, JSON lines or CSV."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DIGITS = 6
 
 
 class OutputFormat(StrEnum):
-    """How predictions are printed."""
+    """The output format of predictions."""
 
     TABLE = "table"
     JSON = "json"
@@ -25,7 +25,7 @@ class OutputFormat(StrEnum):
 
 
 def rows_of(outputs: dict[str, Any], count: int) -> list[dict[str, Any]]:
-    """A dictionary a row; an output that has no row an example is the same in each."""
+    """One dictionary per row; outputs without a row per example are repeated in each."""
     columns = {
         name: array.tolist() if array.ndim and len(array) == count else [array.tolist()] * count
         for name, array in outputs.items()
@@ -34,7 +34,7 @@ def rows_of(outputs: dict[str, Any], count: int) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """A value for JSON: texts as texts, other bytes as TF Serving writes them."""
+    """A value for JSON: bytes as strings if they are UTF-8, otherwise in TF Serving's base64 form."""
     if isinstance(value, list):
         return [_plain(each) for each in value]
     if isinstance(value, bytes):
@@ -57,7 +57,7 @@ def _short(value: Any) -> Any:
 
 
 def printed(batches: Iterable[list[dict[str, Any]]], how: OutputFormat) -> int:
-    """Prints rows as they come, a table once all are there; returns their number."""
+    """Prints rows as they arrive, a table at the end; returns their number."""
     count, table, writer = 0, Table("row", box=None, pad_edge=False), csv.writer(sys.stdout, lineterminator="\n")
     for batch in batches:
         for row in batch:

@@ -1,4 +1,4 @@
-"""A model's signature, and the tensors or tf.Examples that it takes of a file's columns."""
+"""Turns a file's columns into the tensors or tf.Examples that a model's signature takes."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Input:
     """An input of a signature.
 
     Attributes:
-        name: Its name there.
+        name: The input's name.
         dtype: A `types_pb2.DataType`.
-        shape: The size of each dimension, -1 where any fits; None where the rank is not known.
+        shape: The size of each dimension, -1 for any; None if the rank is unknown.
     """
 
     name: str
@@ -53,12 +53,12 @@ class Input:
 
 
 Batch = dict[str, tuple[Any, int]]
-"""Arrays with their types, by the name of the input."""
+"""Arrays and their types, by input name."""
 
 
 @dataclass(frozen=True)
 class Signature:
-    """A signature: its name, its inputs, and the names of its outputs."""
+    """A signature's name, inputs, and names of outputs."""
 
     name: str
     inputs: list[Input]
@@ -66,10 +66,10 @@ class Signature:
 
 
 def chosen(signatures: Mapping[str, Any], name: str) -> Signature:
-    """A signature of a model, from its `SignatureDef`s.
+    """A model's signature, from its `SignatureDef`s.
 
     Raises:
-        UserError: The model has none of that name.
+        UserError: The model has no signature with that name.
     """
     if name not in signatures:
         near = difflib.get_close_matches(name, signatures, n=1)
@@ -87,7 +87,7 @@ def _shape(shape: Any) -> tuple[int, ...] | None:
 
 
 def takes_examples(signature: Signature, columns: list[str]) -> bool:
-    """Whether a signature takes serialized tf.Examples: a vector of strings, its one input, that is no column."""
+    """Whether a signature takes serialized tf.Examples: its only input is a string vector and not a column's name."""
     if len(signature.inputs) != 1 or signature.inputs[0].name in columns:
         return False
     [only] = signature.inputs
@@ -95,18 +95,18 @@ def takes_examples(signature: Signature, columns: list[str]) -> bool:
 
 
 def batches(signature: Signature, file: ExamplesFile, rows: int, schema: Path | None = None) -> Iterator[Batch]:
-    """A file's rows as a signature takes them.
+    """A file's rows as batches for a signature.
 
     Args:
         signature: The signature.
         file: The examples.
-        rows: The most rows in a batch.
-        schema: A `schema.pbtxt` that tells the features' types, for a signature that takes tf.Examples; else the
-            columns tell.
+        rows: Maximum rows per batch.
+        schema: A `schema.pbtxt` with the features' types, for a signature that takes tf.Examples; default: the types
+            of the columns.
 
     Raises:
         UserError: A column is missing, or the schema cannot be read.
-        DataError: A value has another type or shape; names column and row.
+        DataError: A value has the wrong type or shape; names column and row.
     """
     if takes_examples(signature, file.names):
         make = _examples_maker(signature.inputs[0], file, schema)
@@ -129,7 +129,9 @@ def _tensors_maker(signature: Signature, file: ExamplesFile) -> Callable[[pa.Rec
             )
         if each.dtype not in _ARROW:
             kind = types_pb2.DataType.Name(each.dtype)
-            raise UserError(f"the input {each.name!r} takes {kind}, which no column holds", fix="use another signature")
+            raise UserError(
+                f"the input {each.name!r} takes {kind}, which columns cannot have", fix="use another signature"
+            )
 
     def make(batch: pa.RecordBatch, first: int) -> Batch:
         return {
@@ -146,8 +148,8 @@ def _examples_maker(only: Input, file: ExamplesFile, schema: Path | None) -> Cal
     if unused:
         kind = file.types()[unused[0]]
         raise DataError(
-            f"{file.path}: the column {unused[0]!r} has the type {kind}, which no tf.Example holds",
-            fix="write numbers, texts, or lists of them",
+            f"{file.path}: the column {unused[0]!r} has the type {kind}, which tf.Examples do not support",
+            fix="use numbers, strings, or lists of them",
         )
 
     def make(batch: pa.RecordBatch, first: int) -> Batch:
@@ -169,15 +171,17 @@ def _schema_types(schema: Path | None) -> dict[str, pa.DataType]:
     try:
         parsed = text_format.Parse(schema.read_text(), schema_pb2.Schema())
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"the schema {schema} cannot be read: {error}", fix="name a schema.pbtxt") from error
+        raise UserError(f"the schema {schema} cannot be read: {error}", fix="give a schema.pbtxt") from error
     except text_format.ParseError as error:
-        raise UserError(f"the schema {schema} is damaged: {error}", fix="take the one that schema_gen wrote") from error
+        raise UserError(
+            f"the schema {schema} cannot be parsed: {error}", fix="use the one that the run wrote"
+        ) from error
     names = {feature.name: schema_pb2.FeatureType.Name(feature.type) for feature in parsed.feature}
     return {name: _FEATURES[kind] for name, kind in names.items() if kind in _FEATURES}
 
 
 def _feature_type(kind: pa.DataType) -> pa.DataType | None:
-    """What a tf.Example holds of a column; None where it holds nothing of it."""
+    """The type in a tf.Example for a column's type; None if it is not supported."""
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return None if pa.types.is_nested(kind.value_type) else _feature_type(kind.value_type)
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
@@ -189,7 +193,7 @@ def _feature_type(kind: pa.DataType) -> pa.DataType | None:
 
 @dataclass(frozen=True)
 class _Column:
-    """A part of a column: its values, and the number of the first one's row."""
+    """A part of a column: its values, and the row number of the first."""
 
     file: ExamplesFile
     name: str
@@ -197,18 +201,18 @@ class _Column:
     first: int
 
     def wrong(self, index: int, wanted: str) -> DataError:
-        """That a value is of another type."""
+        """The error for a value of the wrong type."""
         value = self.values[index].as_py()
         return DataError(
             f"{self.file.path}: the column {self.name!r} has {value!r:.60} in row {self.first + index}, not {wanted}",
-            fix="correct the value, or leave out the row",
+            fix="correct the value, or remove the row",
         )
 
     def missing(self, index: int) -> DataError:
-        """That a value is missing."""
+        """The error for a missing value."""
         return DataError(
             f"{self.file.path}: the column {self.name!r} has no value in row {self.first + index}",
-            fix="fill it in, or leave out the row",
+            fix="add it, or remove the row",
         )
 
 
@@ -232,7 +236,7 @@ def _listed(kind: pa.DataType, depth: int) -> pa.DataType:
 
 
 def _cast(column: _Column, wanted: pa.DataType) -> pa.Array:
-    """The values, or lists of them, of another type; a text is a number in CSV only."""
+    """Casts values, or lists of them, to another type; strings become numbers in CSV only."""
     target = _listed(wanted, _depth(column.values.type))
     leaf = _leaf(column.values.type)
 
@@ -257,7 +261,7 @@ def _cast_lists(column: _Column, wanted: pa.DataType) -> pa.Array:
 
 
 def _tensor(wanted: Input, column: _Column) -> Any:
-    """A column as the array that an input takes: a value a row, or lists of equal lengths."""
+    """A column as the array for an input: one value per row, or lists of equal lengths."""
     if (index := first_missing(column.values)) is not None:
         raise column.missing(index)
     flat, shape = _cast(column, _ARROW[wanted.dtype]), [len(column.values)]
@@ -271,18 +275,18 @@ def _tensor(wanted: Input, column: _Column) -> Any:
 
 
 def _flattened(lists: pa.Array, shape: list[int], column: _Column) -> tuple[pa.Array, int]:
-    """What is in lists of equal lengths, and the length."""
+    """The elements of lists of equal lengths, and the length."""
     lengths = pc.list_value_length(lists)
     length = lengths[0].as_py()
     index = pc.index(pc.not_equal(pc.fill_null(lengths, -1), length if length is not None else -2), True).as_py()
     if index >= 0:
         row = index // max(1, int(np.prod(shape[1:])))
-        raise column.wrong(row, f"a list as long as that of row {column.first}")
+        raise column.wrong(row, f"a list as long as in row {column.first}")
     return lists.flatten(), length
 
 
 def _fitted(array: Any, wanted: Input, column: _Column) -> Any:
-    """The array with the rank of the input: one value a row may stand for a list of one."""
+    """The array with the input's rank: one value per row may stand for a list of one."""
     if wanted.shape is None:
         return array
     if array.ndim == len(wanted.shape) - 1 and wanted.shape[-1] in (1, -1):
@@ -290,8 +294,8 @@ def _fitted(array: Any, wanted: Input, column: _Column) -> Any:
     sizes = wanted.shape[1:]
     if array.ndim != len(wanted.shape) or any(w not in (-1, s) for w, s in zip(sizes, array.shape[1:], strict=True)):
         raise DataError(
-            f"{column.file.path}: the column {column.name!r} has the shape {list(array.shape[1:])} a row; "
+            f"{column.file.path}: the column {column.name!r} has the shape {list(array.shape[1:])} per row; "
             f"the input takes {list(sizes)}",
-            fix=f"write values of the type {dtype_name(wanted.dtype)} and of that shape",
+            fix=f"use values of type {dtype_name(wanted.dtype)} and that shape",
         )
     return array

@@ -1,1 +1,1 @@
-"""Making an artifact again from its lineage alone, and comparing what comes out, stage by stage."""
+"""Rebuilds an artifact from its lineage alone, and compares the results stage by stage."""

@@ -1,4 +1,4 @@
-"""The calls of stages that an artifact's lineage tells of, and a pipeline that makes them again."""
+"""The stage calls in an artifact's lineage, and a pipeline that repeats them."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ NAME = "reproduce"
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a stage, as the lineage has it.
+    """A call of a stage in the lineage.
 
     Attributes:
-        task: Its name in the pipeline that makes it again: the stage's, with a number where it comes more than once.
+        task: Its name in the new pipeline: the stage's, with a number if the stage is called more than once.
         record: What the records of its outputs have in common.
         outputs: The records by output.
         sources: Where its inputs come from: by port, the task and the output.
-        apart: Its inputs that no call here makes: digests by port.
+        external: Digests by port of the inputs that none of the calls makes.
     """
 
     task: str
     record: Record
     outputs: dict[str, Record]
     sources: dict[str, tuple[str, str]]
-    apart: dict[str, str]
+    external: dict[str, str]
 
     @property
     def stage(self) -> str:
@@ -44,12 +44,12 @@ class Call:
 
     @property
     def parameters(self) -> Json:
-        """What it was given."""
+        """Its parameters."""
         return dict(self.record["parameters"])
 
 
 def component(stage: str, checkout: Path) -> Json:
-    """The compiled component of a stage: of the code that was checked out, else of the installed one.
+    """The compiled component of a stage, from the checkout, else from the installed code.
 
     Raises:
         UserError: There is no such stage.
@@ -60,19 +60,19 @@ def component(stage: str, checkout: Path) -> Json:
     files = [file for folder in folders if (file := folder / stage / "component.yaml").is_file()]
     if not files:
         raise UserError(
-            f"{stage} is no stage of Taxiway: its lineage does not tell how to run it again",
-            fix="run its pipeline again from that commit, and compare the digests",
+            f"{stage} is not a stage of Taxiway: its lineage does not say how to run it",
+            fix="run its pipeline from that commit, and compare the digests",
         )
     found: Json = yaml.safe_load(files[0].read_text())
     return found
 
 
 def calls(records: Sequence[Record], skip: Iterable[str]) -> list[Call]:
-    """The calls behind some records, each after those that it needs.
+    """The calls behind some records, in topological order.
 
     Args:
-        records: As `taxiway.lineage.chain` finds them.
-        skip: Stages that are not called again.
+        records: The records of a chain (`taxiway.lineage.chain`).
+        skip: Stages that are not repeated.
     """
     passed = set(skip)
     grouped: dict[str, dict[str, Record]] = {}
@@ -90,10 +90,10 @@ def pipeline(found: Sequence[Call], components: Mapping[str, Json], imported: Ma
     Args:
         found: The calls.
         components: The compiled component of each stage.
-        imported: Inputs that lie somewhere: digest to place and TFX type. Other inputs from elsewhere are left out.
+        imported: Inputs to import: URI and TFX type by digest. Other inputs from elsewhere are omitted.
     """
     tasks = {call.task: _task(call, components[call.stage], imported) for call in found}
-    used = {digest for call in found for digest in call.apart.values() if digest in imported}
+    used = {digest for call in found for digest in call.external.values() if digest in imported}
     inner, executors = dict[str, Json](), dict[str, Json]()
     for each in components.values():
         inner |= {name: c for name, c in each["components"].items() if "executorLabel" in c}
@@ -135,9 +135,9 @@ def _names(grouped: Mapping[str, Mapping[str, Record]]) -> dict[str, str]:
 def _call(names: Mapping[str, str], outputs: dict[str, Record], records: Sequence[Record], task: str) -> Call:
     record = next(iter(outputs.values()))
     behind = {port: source for port, source in sources(record, records).items() if _identity(source) in names}
-    apart = {port: digest for port, digest in record["inputs"].items() if port not in behind}
+    external = {port: digest for port, digest in record["inputs"].items() if port not in behind}
     known = {port: (names[_identity(source)], source["output"]) for port, source in behind.items()}
-    return Call(task, record, outputs, known, apart)
+    return Call(task, record, outputs, known, external)
 
 
 def _ordered(found: Mapping[str, Call]) -> list[Call]:
@@ -163,7 +163,7 @@ def _task(call: Call, compiled: Json, imported: Mapping[str, tuple[str, str]]) -
         if key in definitions.get("parameters", {})
     }
     artifacts = {port: _output(*source) for port, source in call.sources.items()}
-    for port, digest in call.apart.items():
+    for port, digest in call.external.items():
         if digest in imported:
             artifacts[port] = _output(_importer(digest), "artifact")
     artifacts = {port: source for port, source in artifacts.items() if port in definitions.get("artifacts", {})}
@@ -200,7 +200,7 @@ def _importer_executor(place: str, kind: str) -> Json:
 
 
 def roles(compiled: Json) -> dict[str, str]:
-    """What the parameters of a component name: `Data`, `Destination` and the like, by parameter."""
+    """The roles of a component's parameters, such as `Data` or `Destination`, by parameter."""
     [inner] = [each for each in compiled["components"].values() if "executorLabel" in each]
     definitions = inner.get("inputDefinitions", {}).get("parameters", {})
     return {name: spec.mark(definition)[0] for name, definition in definitions.items()}

@@ -1,4 +1,4 @@
-"""A commit and its data in a folder of their own, which goes with this process however that ends."""
+"""Checks out a commit and its data into a temporary folder, which is removed even if this process is killed."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from components.contract.errors import TaxiwayError, UserError
 from components.execution.provenance import Record
@@ -21,7 +20,7 @@ from taxiway.language.spec import Json
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """A temporary folder that is removed at the end of the block, or of this process."""
+    """A temporary folder that is removed at the end of the block or of this process."""
     made = Path(tempfile.mkdtemp(prefix="taxiway-reproduce-"))
     reaper = Reaper(__name__, str(made))
     try:
@@ -36,61 +35,62 @@ def remove(path: str) -> None:
 
 
 def check_out(commit: str, target: Path) -> Path:
-    """Checks out a commit of the repository around the working folder, and of its remotes where it lacks it.
+    """Checks out a commit of the working folder's repository, fetching it from the remotes if it is missing.
 
-    The repository itself is not touched: the copy only borrows its objects.
+    The repository itself is not changed: the copy is a clone that shares its objects.
 
     Returns:
         The folder in the copy that corresponds to the working folder.
 
     Raises:
-        UserError: There is no repository, or nobody has the commit.
+        UserError: There is no repository, or neither it nor its remotes have the commit.
     """
     here = Path.cwd()
     top = _git(here, "rev-parse", "--show-toplevel")
     if not top:
-        raise UserError(f"{here} is in no Git repository", fix="run this in a checkout of the model's repository")
+        raise UserError(f"{here} is not in a Git repository", fix="run this in a checkout of the model's repository")
     repository = Path(top)
     _git(here, "clone", "--quiet", "--shared", "--no-checkout", str(repository), str(target))
     if not _has(target, commit):
         _fetch(repository, target, commit)
     if _git(target, "checkout", "--quiet", "--detach", commit) is None:
         raise UserError(
-            f"neither {repository} nor its remotes have the commit {commit}",
+            f"neither {repository} nor its remotes contain the commit {commit}",
             fix="run this in a checkout of the repository that the model was made from",
         )
     return target / here.resolve().relative_to(repository.resolve())
 
 
-def bring_data(data: Record, parameters: Json, checkout: Path) -> Json:
-    """Puts the recorded data where a call looks for them: the files of the working folder where these are the same.
+def bring_data(data: Record, parameters: Json, names: Mapping[str, str], checkout: Path) -> Json:
+    """Puts the recorded data where a call expects it, from the working folder if its files are the same.
 
     Args:
         data: The record of the data version.
-        parameters: Of the call.
+        parameters: The parameters of the call.
+        names: The names of these parameters by their roles.
         checkout: The folder that the call runs in.
 
     Returns:
-        The parameters that have to change, where the data come from a Git revision.
+        The parameters to change, if the data comes from a Git revision.
 
     Raises:
-        TaxiwayError: The data are gone.
+        TaxiwayError: The data no longer exists.
     """
-    path, repo = str(data["path"]), str(parameters.get("data_repo") or "")
+    path, repo = str(data["path"]), str(parameters.get(names.get("Repository", "")) or "")
     if "://" in path or data.get("revision") or "://" in repo or Path(path).is_absolute():
         return {}
     if repo:
-        return {"data_repo": str(Path(repo).absolute())}
+        return {names["Repository"]: str(Path(repo).absolute())}
     if _same_here(path, data):
         for file in data_versions.files_here(path):
             _link(file, checkout / file.absolute().relative_to(Path.cwd()))
         return {}
     if not data.get("dvc_file") and (checkout / path).exists():
-        return {}  # Git has them
+        return {}  # Git checked it out
     _share_cache(checkout)
-    changed: dict[str, Any] = {"input_path": f"{path}@{data['commit']}", "data_repo": str(checkout)}
-    data_versions.describe(changed["input_path"], repo=changed["data_repo"])
-    return changed
+    revision = f"{path}@{data['commit']}"
+    data_versions.describe(revision, repo=str(checkout))
+    return {names["Data"]: revision, names["Repository"]: str(checkout)}
 
 
 def _same_here(path: str, data: Record) -> bool:
@@ -112,7 +112,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _share_cache(checkout: Path) -> None:
-    """Lets DVC find in a checkout what it has in the cache of the working folder's repository, and its own settings."""
+    """Makes DVC in a checkout use the cache and local settings of the working folder's repository."""
     dvc = [sys.executable, "-m", "dvc"]
     cache = subprocess.run([*dvc, "cache", "dir"], capture_output=True, text=True, check=False)
     top, here = (Path(_git(folder, "rev-parse", "--show-toplevel") or folder) for folder in (checkout, Path.cwd()))
@@ -130,14 +130,14 @@ def _has(repository: Path, commit: str) -> bool:
 def _fetch(repository: Path, target: Path, commit: str) -> None:
     for remote in (_git(repository, "remote") or "").split():
         url = _git(repository, "remote", "get-url", remote) or ""
-        # A server may refuse to give a commit by its name; all branches have it then, or nothing has.
+        # A server may refuse to serve a commit by its hash; then fetch all refs.
         for wanted in (commit, "+refs/*:refs/fetched/*"):
             if _git(target, "fetch", "--quiet", url, wanted) is not None and _has(target, commit):
                 return
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """What Git prints; None where it fails."""
+    """The output of a Git command; None if it fails."""
     command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

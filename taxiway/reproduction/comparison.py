@@ -1,9 +1,9 @@
-"""What was made again beside what the lineage tells: equal, or what may explain the difference."""
+"""Compares rebuilt outputs with those in the lineage, and finds what may explain a difference."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from components.execution.provenance import Record
@@ -14,21 +14,20 @@ EQUAL, DIFFERS, MISSING = "equal", "differs", "not made"
 
 @dataclass(frozen=True)
 class Made:
-    """An output that was made again: its record, and its metadata."""
+    """The record of a rebuilt output."""
 
     record: Record
-    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one call came out.
+    """The result of one call.
 
     Attributes:
         stage: The stage.
-        state: `equal`, `differs`, or `not made` where it failed or one before it did.
-        outputs: Digests by output: the recorded one, and the one of now ("" for none).
-        reasons: What may explain a difference that its inputs do not explain.
+        state: `equal`, `differs`, or `not made` if it or an earlier call failed.
+        outputs: Digests by output: the recorded one and the new one ("" for none).
+        reasons: What may explain a difference.
     """
 
     stage: str
@@ -56,20 +55,20 @@ def _reasons(then: Record, now: Record) -> Iterator[str]:
         yield "its inputs differ"
         return
     if left := then["inputs"].keys() - now["inputs"].keys():
-        yield f"it was made without {', '.join(sorted(left))}, of which nothing is left"
+        yield f"it was rebuilt without {', '.join(sorted(left))}, which no longer exists"
     found = [*_determinism(then), *_data(then, now), *_code(then, now), *_environment(then, now)]
-    yield from found or ["the same code on the same inputs gives something else: the stage is not deterministic"]
+    yield from found or ["the same code with the same inputs gave another result: the stage is not deterministic"]
 
 
 def _determinism(then: Record) -> Iterator[str]:
     if "deterministic" in then and not then["deterministic"]:
-        yield f"it was not made deterministically: {then['not_deterministic']}"
+        yield f"the recorded run was not deterministic: {then['not_deterministic']}"
 
 
 def _data(then: Record, now: Record) -> Iterator[str]:
     before, after = ((record.get("data") or {}).get("content", "") for record in (then, now))
     if before != after:
-        yield f"the data differ: {before or 'unknown'} then, {after or 'unknown'} now"
+        yield f"the data was {before or 'unknown'}, is now {after or 'unknown'}"
 
 
 def _code(then: Record, now: Record) -> Iterator[str]:
@@ -81,7 +80,8 @@ def _code(then: Record, now: Record) -> Iterator[str]:
         before, after = (record["code"].get(kind, {}) for record in (then, now))
         for name, value in before.items():
             if _digest(value) != _digest(after.get(name)):
-                yield f"{name} differs: {_name(value)} {_digest(value)[:19]} then, {_digest(after.get(name))[:19]} now"
+                was, now_is = _digest(value)[:19], _digest(after.get(name))[:19]
+                yield f"{name} differs: {_name(value)} was {was}, is now {now_is}"
 
 
 def _digest(value: Any) -> str:
@@ -95,13 +95,13 @@ def _name(value: Any) -> str:
 def _environment(then: Record, now: Record) -> Iterator[str]:
     before, after = then.get("environment"), now.get("environment", {})
     if not before:
-        yield "the lineage does not tell the packages and the processor that it was made with"
+        yield "the lineage does not contain the packages and the CPU that it was made with"
         return
     for name, version in sorted({"python": before["python"], **before["packages"]}.items()):
         current = {"python": after["python"], **after["packages"]}.get(name, "not installed")
         if current != version:
-            yield f"{name} was {version}, and is {current}"
+            yield f"{name} was {version}, is now {current}"
     if before["processor"] != after["processor"]:
-        yield f"the processor was {before['processor']}, and is {after['processor']}"
+        yield f"the CPU was {before['processor']}, is now {after['processor']}"
     if then.get("image") != now.get("image"):
-        yield f"it ran in {then.get('image') or 'a process'}, and now in {now.get('image') or 'a process'}"
+        yield f"the image was {then.get('image') or 'none'}, is now {now.get('image') or 'none'}"

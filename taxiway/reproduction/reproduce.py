@@ -1,4 +1,4 @@
-"""Makes an artifact again: its commit, its data, its stages one after another, in a home of their own."""
+"""Rebuilds an artifact: checks out its commit and data, and runs its stages with a TAXIWAY_HOME of their own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from components.contract.artifacts import Artifact
 from components.contract.digests import tree_digest
 from components.contract.errors import TaxiwayError, UserError
 from components.execution.executor import local_path
-from components.execution.provenance import Record, chain, numbers
+from components.execution.provenance import Record, chain
 from components.processes import children
 from taxiway.language.spec import Json
 from taxiway.lineage.chain import trace
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came out of making a target again.
+    """The result of rebuilding a target.
 
     Attributes:
-        target: What was asked for.
+        target: The target as given by the user.
         commit: The commit that was checked out.
-        stages: How each call came out, in the order in which they were made.
-        metrics: Metrics that differ, or that one side alone has: the recorded value and the one of now.
-        notes: What was done otherwise than then.
+        stages: The result of each call, in the order in which they ran.
+        metrics: Metrics that differ or exist on one side only: the recorded value and the new one.
+        notes: What was done differently from the recorded run.
     """
 
     target: str
@@ -49,25 +49,25 @@ class Reproduction:
 
     @property
     def is_equal(self) -> bool:
-        """Whether everything is the same again."""
+        """Whether all outputs are equal."""
         return all(stage.state == EQUAL for stage in self.stages)
 
     @property
     def first_difference(self) -> Outcome | None:
-        """The first call that came out otherwise, or did not come out."""
+        """The first call that differs or failed."""
         return next((stage for stage in self.stages if stage.state in (DIFFERS, MISSING)), None)
 
 
 def reproduce(target: str, store: LineageStore | None = None) -> Reproduction:
-    """Makes a pushed version or an artifact again from its lineage, and compares it.
+    """Rebuilds a pushed version or an artifact from its lineage, and compares the results.
 
     Args:
         target: A pushed version's folder or URL, an artifact's path, or a digest.
-        store: The lineage store; without one the target's own files tell.
+        store: The lineage store; without one, the target's own files are read.
 
     Raises:
-        UserError: The lineage is not known or tells no commit, nobody has the commit, or a stage is no stage of ours.
-        TaxiwayError: The data are gone.
+        UserError: The lineage is unknown or has no commit, the commit is missing, or a stage is not one of Taxiway's.
+        TaxiwayError: The data no longer exists.
     """
     records = trace(target, store=store).records
     commit = _commit(records)
@@ -80,35 +80,35 @@ def reproduce(target: str, store: LineageStore | None = None) -> Reproduction:
 
 
 def to_json(found: Reproduction) -> str:
-    """A reproduction for programs."""
+    """A reproduction as JSON."""
     return json.dumps({"equal": found.is_equal, **dataclasses.asdict(found)}, indent=1)
 
 
 def _commit(records: Sequence[Record]) -> str:
-    """The commit of the code that made a target: that of its model where there is one."""
+    """The commit of the code that made a target; if there is a model, the model's commit."""
     found = [record for record in records if record.get("code", {}).get("commit")]
     models = [record for record in found if record["type"] == "Model" and record["code"]["modules"]]
     if not found:
         raise UserError(
-            "the lineage tells no commit: it was made outside of a Git repository, or by an image without one",
+            "the lineage contains no commit: it was made outside a Git repository, or by an image without one",
             fix="commit the code before a run, and build images in a checkout",
         )
     return str((models or found)[0]["code"]["commit"])
 
 
 class _Plan:
-    """The calls that are made again, and where what they need comes from."""
+    """The calls to repeat, and where their inputs come from."""
 
     def __init__(self, records: Sequence[Record], here: Path, store: LineageStore | None) -> None:
         self.notes: list[str] = []
         self._store = store
         stages = {record["stage"] for record in records}
         self._components = {stage: calls.component(stage, here) for stage in stages}
-        # What writes outside of its artifacts, or looks at what lies there, is not run again.
-        apart = {stage for stage, c in self._components.items() if "Destination" in calls.roles(c).values()}
-        self.calls = [self._with_data(call, here) for call in calls.calls(records, apart)]
+        # Stages that read or write a destination outside their artifacts are not repeated.
+        skipped = {stage for stage, c in self._components.items() if "Destination" in calls.roles(c).values()}
+        self.calls = [self._with_data(call, here) for call in calls.calls(records, skipped)]
         if not self.calls:
-            raise UserError("there is nothing to make again: no stage before this one is known")
+            raise UserError("there is nothing to rebuild: no stage before this one is known")
         self._imported = self._places(records)
 
     def pipeline(self) -> Json:
@@ -117,27 +117,27 @@ class _Plan:
         return calls.pipeline(self.calls, used, self._imported)
 
     def _with_data(self, call: Call, here: Path) -> Call:
-        named = [name for name, role in calls.roles(self._components[call.stage]).items() if role == "Data"]
+        names = {role: name for name, role in calls.roles(self._components[call.stage]).items()}
         data = next((record["data"] for record in call.outputs.values() if record.get("data")), None)
-        if not named or not data:
+        if "Data" not in names or not data:
             return call
         try:
-            return calls.with_parameters(call, checkout.bring_data(data, call.parameters, here))
+            return calls.with_parameters(call, checkout.bring_data(data, call.parameters, names, here))
         except TaxiwayError as error:
-            raise UserError(f"the data of {call.stage} are gone: {error.what}", fix=error.fix) from error
+            raise UserError(f"the data of {call.stage} no longer exists: {error.what}", fix=error.fix) from error
 
     def _places(self, records: Sequence[Record]) -> dict[str, tuple[str, str]]:
-        """Where inputs lie that no call makes, such as the model that was compared with."""
+        """Where to find the inputs that no call makes, such as the baseline model."""
         found = {}
         for call in self.calls:
-            for port, digest in call.apart.items():
+            for port, digest in call.external.items():
                 kind = next((record["type"] for record in records if record["digest"] == digest), "")
                 if place := self._place(digest):
                     found[digest] = (place, kind)
                 elif calls.optional(self._components[call.stage], port):
-                    self.notes.append(f"{call.task} runs without {port}: nothing is left of {digest[:19]}")
+                    self.notes.append(f"{call.task} ran without {port}: {digest[:19]} no longer exists")
                 else:
-                    raise UserError(f"nothing is left of the input {port} of {call.task}, {digest}")
+                    raise UserError(f"the input {port} of {call.task} no longer exists: {digest}")
         return found
 
     def _place(self, digest: str) -> str:
@@ -150,7 +150,7 @@ class _Plan:
 
 
 def _run(pipeline: Json, wanted: set[str], here: Path, folder: Path) -> dict[str, dict[str, Made]]:
-    """Runs a pipeline with the code that was checked out; what the wanted tasks made, by task and output."""
+    """Runs a pipeline with the checked out code; returns the outputs of the wanted tasks, by task and output."""
     file = folder / f"{calls.NAME}.yaml"
     file.write_text(json.dumps(pipeline))
     environment = {**os.environ, "TAXIWAY_HOME": str(folder / "home")}
@@ -165,7 +165,7 @@ def _run(pipeline: Json, wanted: set[str], here: Path, folder: Path) -> dict[str
         preexec_fn=lambda: children.die_with(parent),
     )
     if not done.stdout:
-        raise UserError("the stages could not be run with the code of that commit (above)")
+        raise UserError("the stages could not be run with the code of that commit (see above)")
     tasks = json.loads(done.stdout)["tasks"]
     return {
         name: {output: _made(local_path(uri), output) for output, uri in task["outputs"].items()}
@@ -180,17 +180,16 @@ def _made(path: Path, output: str) -> Made:
     if manifest.is_file():
         metadata = json.loads(manifest.read_text())["artifacts"][output][0]["metadata"]
     records = chain(Artifact(path, metadata))
-    return Made(records[0] if records else {"digest": tree_digest(path), "inputs": {}, "code": {}}, metadata)
+    return Made(records[0] if records else {"digest": tree_digest(path), "inputs": {}, "code": {}})
 
 
 def _metrics(
     found: Sequence[Call], made: Mapping[str, Mapping[str, Made]]
 ) -> dict[str, tuple[float | None, float | None]]:
     then, now = dict[str, float](), dict[str, float]()
-    evaluations = [(c, output, r) for c in found for output, r in c.outputs.items() if r["type"] == "ModelEvaluation"]
+    evaluations = [(c, output, r) for c in found for output, r in c.outputs.items() if "metrics" in r]
     for call, output, record in evaluations:
-        then |= record.get("metrics", {})
+        then |= record["metrics"]
         if again := made.get(call.task, {}).get(output):
-            # Code of an older commit writes them into the metadata alone.
-            now |= again.record.get("metrics") or numbers(again.metadata)
+            now |= again.record.get("metrics", {})
     return {name: (then.get(name), now.get(name)) for name in sorted({*then, *now}) if then.get(name) != now.get(name)}

@@ -1,4 +1,4 @@
-"""The proxy's access log, a JSON line for each request, and its metrics."""
+"""The proxy's access log, with one JSON line per request, and its metrics."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 _OTHER = "other"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One request, or one copy of it to the shadow.
+    """One request, or its copy to the shadow.
 
     Attributes:
         event: `request` or `shadow`.
         protocol: `grpc` or `rest`.
         method: `Predict`, `predict`, ...
-        model: The model that it asked for.
-        target: Where it went; empty where it named a version or label itself, or no split is set for the model.
-        label: The label that was set on it.
+        model: The requested model.
+        target: The target; empty if the request names a version or label, or the model has no split.
+        label: The label that the proxy set.
         backend: The backend that answered.
-        version: The version that answered, where the answer says so.
-        status: gRPC's code or HTTP's.
-        ms: How long the answer took.
-        same: Of a shadow: whether its answer is that of the target; None where that cannot be said.
-        answer: Of a shadow: what it answered, the beginning where that is long.
+        version: The version that answered; None if the response does not name it.
+        status: The gRPC code or HTTP status.
+        ms: The latency in milliseconds.
+        same: Shadow only: whether its response equals the target's; None if they cannot be compared.
+        answer: Shadow only: its response, truncated.
     """
 
     event: str
@@ -48,27 +48,27 @@ class Entry:
 
 
 class AccessLog:
-    """Writes and counts requests."""
+    """Logs and counts requests."""
 
     def __init__(self, known_models: set[str]) -> None:
         self._known = known_models
         self.registry = CollectorRegistry()
         labels = ("model", "target", "backend", "protocol", "method", "status")
-        self._requests = Counter("taxiway_route_requests", "Requests by answer.", labels, registry=self.registry)
+        self._requests = Counter("taxiway_route_requests", "Requests by status.", labels, registry=self.registry)
         self._seconds = Histogram(
             "taxiway_route_seconds",
-            "Seconds to an answer.",
+            "Latency in seconds.",
             ("model", "target"),
             buckets=_BUCKETS,
             registry=self.registry,
         )
         self._shadows = Counter(
-            "taxiway_route_shadow", "Copies to a shadow by outcome.", ("model", "outcome"), registry=self.registry
+            "taxiway_route_shadow", "Shadow requests by outcome.", ("model", "outcome"), registry=self.registry
         )
         self._weights = Gauge("taxiway_route_weight", "Weights.", ("model", "target"), registry=self.registry)
 
     def write(self, entry: Entry) -> None:
-        """Tells of a request or of a shadow's answer."""
+        """Logs a request or a shadow's response."""
         self.say(**asdict(entry))
         model = self._model(entry.model)
         if entry.event == "shadow":
@@ -79,17 +79,17 @@ class AccessLog:
         self._seconds.labels(model, entry.target).observe(entry.ms / 1000)
 
     def dropped(self, model: str) -> None:
-        """Tells that a shadow missed a request, its queue being full."""
+        """Counts a shadow request that was dropped because the queue was full."""
         self._shadows.labels(self._model(model), "dropped").inc()
 
     def set_weights(self, model: str, weights: dict[str, float]) -> None:
-        """Tells new weights."""
+        """Logs new weights."""
         self.say(event="weights", model=model, weights=weights)
         for target, weight in weights.items():
             self._weights.labels(model, target).set(weight)
 
     def say(self, **facts: Any) -> None:
-        """A JSON line with the time."""
+        """Writes a JSON line with the time."""
         told = {name: value for name, value in facts.items() if value not in (None, "")}
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
         sys.stdout.write(json.dumps({"time": time, **told}) + "\n")
@@ -100,5 +100,5 @@ class AccessLog:
         return generate_latest(self.registry)
 
     def _model(self, name: str) -> str:
-        # Names that clients make up would fill the memory.
+        # Unknown names are merged, so that clients cannot add label values.
         return name if name in self._known else _OTHER

@@ -1,4 +1,4 @@
-"""The proxy's gRPC API: requests and answers pass as the bytes that they are."""
+"""The proxy's gRPC API, which forwards requests and responses as bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _METHODS = {
     **{f"{_PREDICTION}{name}": name for name in (*request_fields.SPLIT, "GetModelMetadata")},
     **{f"/tensorflow.serving.ModelService/{name}": name for name in ("GetModelStatus", "HandleReloadConfigRequest")},
 }
-# gRPC makes these itself for every call.
+# gRPC sets these itself for every call.
 _OWN_METADATA = ("user-agent", "content-type", "te")
 _DETAILS = "grpc-status-details-bin"
 _UNREACHABLE = ("failed to connect", "connections to all backends failing", "Socket closed", "recvmsg:", "DNS")
@@ -49,17 +49,17 @@ class Backends:
         self._channels = {name: _channel(backend, settings) for name, backend in settings.backends.items()}
 
     def call(self, backend: str, path: str) -> Any:
-        """The callable of a method, of bytes to bytes."""
+        """The callable for a method, from bytes to bytes."""
         return self._channels[backend].unary_unary(path)
 
     async def close(self) -> None:
-        """Ends all channels."""
+        """Closes all channels."""
         for channel in self._channels.values():
             await channel.close()
 
 
 def _channel(backend: Backend, settings: Settings) -> Any:
-    # A backend that comes back is found at once; a proxy that the environment names is for web pages.
+    # Reconnect quickly when a backend restarts; ignore the environment's HTTP proxy.
     backoff = [(f"grpc.{which}_reconnect_backoff_ms", 500) for which in ("initial", "min", "max")]
     options = [*_options(settings), *backoff, ("grpc.enable_http_proxy", 0)]
     if backend.tls is None:
@@ -68,13 +68,13 @@ def _channel(backend: Backend, settings: Settings) -> Any:
 
 
 class Forwarder(grpc.GenericRpcHandler):
-    """Passes the calls of TF Serving's services on."""
+    """Forwards calls of TF Serving's services."""
 
     def __init__(self, router: Router, backends: Backends, shadow: Shadow, access_log: AccessLog) -> None:
         self._router, self._backends, self._shadow, self._access_log = router, backends, shadow, access_log
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
-        """The handler of a method; None for one that TF Serving does not have."""
+        """The handler for a method; None if TF Serving has no such method."""
         path = handler_call_details.method
         if path not in _METHODS:
             return None
@@ -103,9 +103,9 @@ class Forwarder(grpc.GenericRpcHandler):
             code = grpc.StatusCode.CANCELLED
             raise
         finally:
-            self._tell("request", method, model, route, response, code, began)
+            self._tell("request", method=method, model=model, route=route, response=response, code=code, began=began)
             if route.shadow:
-                self._copy(path, request, metadata, model, route.shadow, response)
+                self._copy(path, request=request, metadata=metadata, model=model, route=route.shadow, real=response)
         return response
 
     def _route(self, method: str, request: bytes, metadata: Metadata) -> tuple[str, Route]:
@@ -128,7 +128,7 @@ class Forwarder(grpc.GenericRpcHandler):
         return requested.model, self._router.split(requested.model, read_key)
 
     def _said(self, route: Route, error: grpc.aio.AioRpcError) -> str:
-        """The backend's own words; ours where there was none."""
+        """The backend's error message, or our own if it is unreachable."""
         said = error.details() or ""
         if error.code() == grpc.StatusCode.UNAVAILABLE and any(words in said for words in _UNREACHABLE):
             return (
@@ -137,7 +137,16 @@ class Forwarder(grpc.GenericRpcHandler):
         return said
 
     def _tell(
-        self, event: str, method: str, model: str, route: Route, response: bytes, code: Any, began: float, **more: Any
+        self,
+        event: str,
+        *,
+        method: str,
+        model: str,
+        route: Route,
+        response: bytes,
+        code: Any,
+        began: float,
+        **more: Any,
     ) -> None:
         version = (
             request_fields.answered_version(method, response) if response and method in request_fields.SPLIT else None
@@ -145,11 +154,21 @@ class Forwarder(grpc.GenericRpcHandler):
         ms = round((time.perf_counter() - began) * 1000, 2)
         self._access_log.write(
             Entry(
-                event, "grpc", method, model, route.target, route.label, route.backend, version, code.name, ms, **more
+                event=event,
+                protocol="grpc",
+                method=method,
+                model=model,
+                target=route.target,
+                label=route.label,
+                backend=route.backend,
+                version=version,
+                status=code.name,
+                ms=ms,
+                **more,
             )
         )
 
-    def _copy(self, path: str, request: bytes, metadata: Metadata, model: str, route: Route, real: bytes) -> None:
+    def _copy(self, path: str, *, request: bytes, metadata: Metadata, model: str, route: Route, real: bytes) -> None:
         method = _METHODS[path]
 
         async def copy() -> None:
@@ -162,16 +181,26 @@ class Forwarder(grpc.GenericRpcHandler):
                 answer = str(found)[:_ANSWER_CHARACTERS]
             except grpc.aio.AioRpcError as error:
                 code, answer = error.code(), self._said(route, error)
-            self._tell("shadow", method, model, route, response, code, began, same=same, answer=answer)
+            self._tell(
+                "shadow",
+                method=method,
+                model=model,
+                route=route,
+                response=response,
+                code=code,
+                began=began,
+                same=same,
+                answer=answer,
+            )
 
         self._shadow.put(copy, model, len(request) + len(real))
 
 
 def listen(settings: Settings, handlers: list[Any]) -> tuple[Any, int]:
-    """A gRPC server that is not started yet, and its port.
+    """A gRPC server, not started yet, and its port.
 
     Raises:
-        RuntimeError: The port is taken.
+        RuntimeError: The port is in use.
     """
     server = grpc.aio.server(handlers=handlers, options=[*_options(settings), ("grpc.so_reuseport", 0)])
     address = f"{settings.host}:{settings.port}"

@@ -1,4 +1,4 @@
-"""The proxy: its listeners, and what makes it read its file anew."""
+"""Runs the proxy: starts the listeners and reloads the settings file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _taken(host: str, port: int, error: Exception) -> ServiceError:
 
 
 async def _web(stack: AsyncExitStack, app: web.Application, host: str, port: int, tls: Tls | None) -> int:
-    # Bodies pass as they are, compressed ones too.
+    # Compressed bodies are forwarded unchanged.
     runner = Runner(app, auto_decompress=False)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
@@ -62,7 +62,7 @@ async def _grpc(stack: AsyncExitStack, given: Settings, forwarder: grpc_side.For
 
 
 async def _watch(file: Path, told: asyncio.Event, router: Router, access_log: AccessLog) -> None:
-    """Reads the file anew when it changes, or when somebody says so; one that is wrong changes nothing."""
+    """Reloads the file when it changes or on SIGHUP; an invalid one changes nothing."""
     known = files.fingerprint(file)
     while True:
         try:
@@ -96,7 +96,7 @@ async def _run(given: Settings, file: Path | None, started: Callable[[list[str]]
         backends = grpc_side.Backends(given)
         stack.push_async_callback(backends.close)
         connector = aiohttp.TCPConnector(limit=0)
-        # Whoever asks sets the limit of time, and goes away after it.
+        # No total timeout: clients set their own and disconnect.
         session = await stack.enter_async_context(
             aiohttp.ClientSession(
                 connector=connector,
@@ -121,14 +121,14 @@ async def _run(given: Settings, file: Path | None, started: Callable[[list[str]]
 
 
 def run(given: Settings, file: Path | None = None, address_file: Path | None = None) -> None:
-    """Runs a proxy until it gets SIGTERM or SIGINT; requests that are under way get some seconds.
+    """Runs a proxy until SIGTERM or SIGINT, then gives running requests some seconds to finish.
 
     Args:
-        given: Its settings.
-        file: The route.yaml that they are from, which is read anew when it changes.
-        address_file: A file to write the addresses to once they are known: gRPC, REST, admin, a line each.
+        given: The settings.
+        file: The route.yaml that they come from, reloaded when it changes; None if there is none.
+        address_file: Gets the addresses when they are known: gRPC, REST, admin, one per line.
 
     Raises:
-        ServiceError: A port is taken.
+        ServiceError: A port is in use.
     """
     asyncio.run(_run(given, file, functools.partial(addresses.write, address_file)))

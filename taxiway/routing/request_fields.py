@@ -1,4 +1,4 @@
-"""The fields of a request that the proxy reads, and the label that it sets; all else passes as bytes."""
+"""Reads the few fields of a request that the proxy needs, and sets the label; the rest is forwarded as bytes."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _RESPONSES = {
     "MultiInference": inference_pb2.MultiInferenceResponse,
 }
 SPLIT = tuple(_REQUESTS)
-"""The methods whose requests are split; the others go to the main target."""
+"""The methods whose requests are split; others go to the main target."""
 
 
 @dataclass(frozen=True)
 class RequestedModel:
-    """The model of a request; whether the request itself says which version is to answer, and by which label."""
+    """The model of a request, whether the request names a version or label itself, and the label."""
 
     model: str
     is_pinned: bool
@@ -49,12 +49,12 @@ class RequestedModel:
 
 
 def requested_model(method: str, request: bytes) -> RequestedModel | None:
-    """What a gRPC request asks for; None where it cannot be read: the backend will say why."""
+    """The model of a gRPC request; None if it cannot be parsed (the backend will report the error)."""
     try:
         if method == "MultiInference":
             specs = [task.model_spec for task in inference_pb2.MultiInferenceRequest.FromString(request).tasks]
         else:
-            # In all the others ModelSpec is field 1, and this message has nothing but that: the rest is skipped.
+            # In all other requests ModelSpec is field 1, the only field of this message; the rest is not parsed.
             specs = [get_model_status_pb2.GetModelStatusRequest.FromString(request).model_spec]
     except DecodeError:
         return None
@@ -66,9 +66,9 @@ def requested_model(method: str, request: bytes) -> RequestedModel | None:
 
 
 def labelled(method: str, request: bytes, label: str) -> bytes:
-    """The request with a version label.
+    """The request with a version label added.
 
-    Protobuf merges a message field that occurs twice, so a label that is appended becomes one of the request's.
+    Protobuf merges message fields that occur twice, so an appended label becomes part of the request.
     """
     if method == "MultiInference":
         parsed = inference_pb2.MultiInferenceRequest.FromString(request)
@@ -80,14 +80,14 @@ def labelled(method: str, request: bytes, label: str) -> bytes:
 
 
 def answered_version(method: str, response: bytes) -> int | None:
-    """The version that a gRPC response says it comes from; None where it says none."""
+    """The version named in a gRPC response; None if it names none."""
     parsed = _RESPONSES[method].FromString(response)
     specs = [each.model_spec for each in parsed.results] if method == "MultiInference" else [parsed.model_spec]
     return next((spec.version.value for spec in specs if spec.HasField("version")), None)
 
 
 def content(method: str, response: bytes) -> Any:
-    """A gRPC response without the model that it names: what two versions may agree on."""
+    """A gRPC response without its model spec, to compare the responses of two versions."""
     parsed = _RESPONSES[method].FromString(response)
     for each in parsed.results if method == "MultiInference" else [parsed]:
         each.ClearField("model_spec")
@@ -95,7 +95,7 @@ def content(method: str, response: bytes) -> Any:
 
 
 def feature_of_grpc(method: str, request: bytes, name: str) -> bytes | None:
-    """A feature of the first example of a gRPC request; None where it has none."""
+    """A feature of the first example of a gRPC request; None if it is missing."""
     try:
         parsed = _REQUESTS[method].FromString(request)
         return _of_inputs(parsed.inputs, name) if method == "Predict" else _of_input(parsed.input, name)
@@ -130,7 +130,7 @@ def _of_example(example: Any, name: str) -> bytes | None:
 
 
 def feature_of_rest(body: bytes, name: str) -> bytes | None:
-    """A feature of the first example of a REST request; None where it has none, or is no JSON."""
+    """A feature of the first example of a REST request; None if it is missing or the body is not JSON."""
     try:
         request = json.loads(body)
         rows = request.get("instances") or request.get("examples") or request.get("inputs")
@@ -146,7 +146,7 @@ def _first(value: Any) -> Any:
 
 
 def _of_row(row: Any, name: str) -> bytes | None:
-    """A feature of an example, or of columns: by its name, or in the one serialized tf.Example that is there."""
+    """A feature of an example or of columns: a value with that name, or a feature of a serialized tf.Example."""
     if name in row:
         value = _first(row[name])
         return base64.b64decode(value["b64"]) if isinstance(value, dict) else _key(value)
@@ -155,7 +155,7 @@ def _of_row(row: Any, name: str) -> bytes | None:
 
 
 def _key(value: Any) -> bytes | None:
-    """The same bytes for the same value, whichever API and type it came by: float32, the narrowest, is enough."""
+    """The same bytes for the same value in every API and type; floats are rounded to float32, the narrowest."""
     if isinstance(value, bytes):
         return value
     if isinstance(value, str):

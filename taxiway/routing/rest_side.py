@@ -1,4 +1,4 @@
-"""The proxy's REST API, its health and its metrics."""
+"""The proxy's REST API, health checks and metrics."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ _PATH = re.compile(
     r"(?P<model>/v1/models/(?P<name>[^/:]+))"
     r"(?P<pinned>/versions/[^/:]+|/labels/(?P<label>[^/:]+))?(?P<verb>:predict|:classify|:regress|/metadata)?"
 )
-# RFC 9110, 7.6.1; and what each side sets for its own connection.
+# RFC 9110, 7.6.1, and headers that each connection sets itself.
 _HOP_BY_HOP = {
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
     "upgrade", "host", "content-length",
 }  # fmt: skip
 _CONNECT_SECONDS = 5
 _BODY_SECONDS = 30.0
-"""How long a body may stand still, as at the model server."""
+"""Timeout of reading a body while no data arrives, as in the model server."""
 
 _ANSWER_CHARACTERS = 2000
 
 
 class _BackendError(Exception):
-    """That a backend gave no answer to pass on."""
+    """A backend gave no response that can be forwarded."""
 
     def __init__(self, what: str, status: int = 503) -> None:
         super().__init__(what)
@@ -45,7 +45,7 @@ class _BackendError(Exception):
 
 
 class Forwarder:
-    """Passes the requests of TF Serving's REST API on."""
+    """Forwards requests of TF Serving's REST API."""
 
     def __init__(
         self, router: Router, session: aiohttp.ClientSession, shadow: Shadow, access_log: AccessLog, settings: Settings
@@ -55,7 +55,7 @@ class Forwarder:
         self._size = settings.max_megabytes << 20
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Passes one request on."""
+        """Forwards one request."""
         began = time.perf_counter()
         try:
             body = await http_server.read(request, self._size, _BODY_SECONDS)
@@ -65,7 +65,7 @@ class Forwarder:
         model = unquote(found["name"]) if found else ""
         route = self._route(found, model, request, body)
         verb = found["verb"].strip(":/") if found and found["verb"] else "status"
-        status, content = 499, b""  # of a client that went away
+        status, content = 499, b""  # for a client that disconnected
         try:
             status, headers, content = await self._forward(route, found, request, body)
             return web.Response(status=status, headers=headers, body=content)
@@ -73,9 +73,17 @@ class Forwarder:
             status = error.status
             return http_server.error(str(error), status)
         finally:
-            self._tell("request", verb, model, route, status, began)
+            self._tell("request", verb=verb, model=model, route=route, status=status, began=began)
             if route.shadow and found:
-                self._copy(route.shadow, found, request, body, verb, model, content if status == 200 else b"")
+                self._copy(
+                    route.shadow,
+                    found=found,
+                    request=request,
+                    body=body,
+                    verb=verb,
+                    model=model,
+                    real=content if status == 200 else b"",
+                )
 
     def _route(self, found: re.Match[str] | None, model: str, request: web.Request, body: bytes) -> Route:
         if found is None or found["pinned"]:
@@ -96,7 +104,7 @@ class Forwarder:
     async def _forward(
         self, route: Route, found: re.Match[str] | None, request: web.Request, body: bytes
     ) -> tuple[int, Any, bytes]:
-        """Status, headers and content of a backend's answer."""
+        """Status, headers and content of a backend's response."""
         url = self._url(route, found, request)
         headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP]
         try:
@@ -132,19 +140,37 @@ class Forwarder:
         async for chunk in response.content.iter_any():
             size += len(chunk)
             if size > self._size:
-                raise _BackendError(f"the answer of the backend {route.backend} exceeds {self._size} bytes", 502)
+                raise _BackendError(f"the response of the backend {route.backend} exceeds {self._size} bytes", 502)
             chunks.append(chunk)
         return b"".join(chunks)
 
-    def _tell(self, event: str, verb: str, model: str, route: Route, status: int, began: float, **more: Any) -> None:
+    def _tell(self, event: str, *, verb: str, model: str, route: Route, status: int, began: float, **more: Any) -> None:
         ms = round((time.perf_counter() - began) * 1000, 2)
         entry = Entry(
-            event, "rest", verb, model, route.target, route.label, route.backend, None, str(status), ms, **more
+            event=event,
+            protocol="rest",
+            method=verb,
+            model=model,
+            target=route.target,
+            label=route.label,
+            backend=route.backend,
+            version=None,
+            status=str(status),
+            ms=ms,
+            **more,
         )
         self._access_log.write(entry)
 
     def _copy(
-        self, route: Route, found: re.Match[str], request: web.Request, body: bytes, verb: str, model: str, real: bytes
+        self,
+        route: Route,
+        *,
+        found: re.Match[str],
+        request: web.Request,
+        body: bytes,
+        verb: str,
+        model: str,
+        real: bytes,
     ) -> None:
         async def copy() -> None:
             began, status, content = time.perf_counter(), 504, b""
@@ -154,17 +180,19 @@ class Forwarder:
             except _BackendError as error:
                 status, content = error.status, str(error).encode()
             except TimeoutError:
-                content = b"no answer in time"
+                content = b"timeout"
             same = content == real if real and status == 200 else None
             answer = content.decode(errors="replace")[:_ANSWER_CHARACTERS]
-            self._tell("shadow", verb, model, route, status, began, same=same, answer=answer)
+            self._tell(
+                "shadow", verb=verb, model=model, route=route, status=status, began=began, same=same, answer=answer
+            )
 
         self._shadow.put(copy, model, len(body) + len(real))
 
 
 def _refused(message: str, status: int) -> web.Response:
     answer = http_server.error(message, status)
-    answer.force_close()  # the rest of the body is not waited for
+    answer.force_close()  # do not wait for the rest of the body
     return answer
 
 
@@ -190,13 +218,13 @@ async def _is_reachable(backend: Backend) -> bool:
 
 
 def application(forwarder: Forwarder, router: Router, access_log: AccessLog, settings: Settings) -> web.Application:
-    """The REST API: TF Serving's paths, `/healthz`, `/readyz` and `/metrics`."""
+    """The application for TF Serving's paths, `/healthz`, `/readyz` and `/metrics`."""
 
     async def healthz(request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
     async def readyz(request: web.Request) -> web.Response:
-        """Whether every backend that has a share of some model can be reached."""
+        """Whether every backend with a nonzero weight is reachable."""
         needed = {
             router.settings.models[model].targets[name].backend
             for model, weights in router.weights().items()
@@ -205,7 +233,7 @@ def application(forwarder: Forwarder, router: Router, access_log: AccessLog, set
         }
         for name in sorted(needed):
             if not await _is_reachable(settings.backends[name]):
-                return http_server.error(f"the backend {name} cannot be reached", 503)
+                return http_server.error(f"the backend {name} is unreachable", 503)
         return web.Response(text="ok\n")
 
     async def metrics(request: web.Request) -> web.Response:
@@ -222,7 +250,7 @@ def application(forwarder: Forwarder, router: Router, access_log: AccessLog, set
 
 
 def admin(router: Router) -> web.Application:
-    """`GET` and `PUT /weights`."""
+    """The application for `GET` and `PUT /weights`."""
 
     async def show(request: web.Request) -> web.Response:
         return web.json_response(router.weights())
@@ -233,7 +261,7 @@ def admin(router: Router) -> web.Application:
         except UserError as error:
             return web.json_response({"error": error.what, "fix": error.fix}, status=400)
         except (ValueError, RecursionError) as error:
-            return web.json_response({"error": f"the body is no JSON: {error}"}, status=400)
+            return web.json_response({"error": f"the body is not JSON: {error}"}, status=400)
         return web.json_response(router.weights())
 
     app = web.Application(client_max_size=1 << 20)

@@ -1,4 +1,4 @@
-"""Where each request goes, and how that is changed while the proxy runs."""
+"""Chooses the target of each request; weights can change while the proxy runs."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from taxiway.routing.access_log import AccessLog
 from taxiway.routing.settings import Model, Settings, StickyKey, Weights, require_weights, with_weights
 
 ReadKey = Callable[[StickyKey], bytes | None]
-"""Reads a request's sticky key; None where it has none."""
+"""Reads a request's sticky key; returns None if it has none."""
 
 
 @dataclass(frozen=True)
 class Route:
-    """Where one request goes.
+    """The route of one request.
 
     Attributes:
         backend: The backend's name.
-        target: The target's name; empty where the request is not split.
+        target: The target's name; empty if the request is not split.
         label: The label to set; empty for none.
-        shadow: Where a copy goes; None for nowhere.
+        shadow: The route of the copy; None for none.
     """
 
     backend: str
@@ -34,7 +34,7 @@ class Route:
 
 
 class Router:
-    """The routes of all models, and their weights."""
+    """Routes requests by the models' weights."""
 
     def __init__(self, settings: Settings, access_log: AccessLog) -> None:
         self.settings = settings
@@ -44,7 +44,7 @@ class Router:
         self._tell(self._models)
 
     def split(self, model: str, read_key: ReadKey) -> Route:
-        """The route of a request that leaves it to the proxy who answers."""
+        """The route of a request that names neither version nor label."""
         known = self._models.get(model)
         if known is None:
             return self.untouched(model)
@@ -55,12 +55,12 @@ class Router:
         return replace(_route(known, name), shadow=shadow)
 
     def main(self, model: str) -> Route:
-        """The route of a request that is not split, to the model's heaviest target."""
+        """The route to the model's heaviest target, for requests that are not split."""
         known = self._models.get(model)
         return _route(known, known.main) if known else self.untouched(model)
 
     def untouched(self, model: str, label: str = "") -> Route:
-        """The route of a request that names a version or label: to the backend that has the label, else the main's."""
+        """The route of a request that names a version or label: to the label's backend, or else to the main one."""
         known = self._models.get(model)
         if known is None:
             return Route(next(iter(self.settings.backends)))
@@ -72,13 +72,13 @@ class Router:
         return {name: model.weights for name, model in self._models.items()}
 
     def set_weights(self, given: Any) -> None:
-        """Sets the weights of the models that are named, all or none.
+        """Sets the weights of the named models, all or none.
 
         Raises:
-            UserError: They are no map of maps of numbers, or name what is not there; see `require_weights`.
+            UserError: They are not a map of maps of numbers, or a name is unknown; see `require_weights`.
         """
         if not isinstance(given, Mapping) or not given or not all(isinstance(w, Mapping) for w in given.values()):
-            raise UserError("weights have to be a map of models", fix='send {"MODEL": {"TARGET": WEIGHT, ...}}')
+            raise UserError("weights must be a map of models", fix='send {"MODEL": {"TARGET": WEIGHT, ...}}')
         changed = {}
         for name, weights in given.items():
             if name not in self._models:
@@ -89,13 +89,15 @@ class Router:
         self._tell(changed)
 
     def take_over(self, settings: Settings) -> None:
-        """Takes the models of settings that were read anew.
+        """Applies the models of reloaded settings.
 
         Raises:
-            UserError: More than the models has changed, which needs a new start.
+            UserError: More than the models has changed, which requires a restart.
         """
         if replace(settings, models=self.settings.models) != self.settings:
-            raise UserError("more than models has changed", fix="start the proxy again for backends, ports and TLS")
+            raise UserError(
+                "settings other than models have changed", fix="restart the proxy to change backends, ports or TLS"
+            )
         self.settings, self._models = settings, dict(settings.models)
         self._tell(self._models)
 

@@ -1,4 +1,4 @@
-"""What a proxy is told: route.yaml, or its flags."""
+"""The proxy's settings, from route.yaml or from command-line options."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s/:]+):(\d{1,5})")
 _KEY = re.compile(r"(header|feature):(.+)")
 
 Weights = dict[str, float]
-"""By the name of the target."""
+"""Weights by target name."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Backend:
 
     Attributes:
         grpc: `host:port` of its gRPC API.
-        rest: `host:port` of its REST API; without it, REST requests to it are refused.
-        tls: How it is reached; None for plain text.
+        rest: `host:port` of its REST API; if empty, REST requests to it are refused.
+        tls: Client TLS settings; None for plain text.
     """
 
     grpc: str
@@ -39,12 +39,12 @@ class Backend:
 
 @dataclass(frozen=True)
 class Target:
-    """Where a share of a model's requests goes.
+    """A target of a share of a model's requests.
 
     Attributes:
         backend: The name of the backend.
-        label: The version label that is set on its requests; empty for none.
-        weight: Its share, in proportion to the others'.
+        label: The version label to set on its requests; empty for none.
+        weight: Its share relative to the other weights.
     """
 
     backend: str
@@ -54,7 +54,7 @@ class Target:
 
 @dataclass(frozen=True)
 class StickyKey:
-    """What keeps a user on one target: a metadata header, or a feature of the request's first example."""
+    """The key that keeps a user on one target: a header, or a feature of the request's first example."""
 
     kind: str
     name: str
@@ -62,12 +62,12 @@ class StickyKey:
 
 @dataclass(frozen=True)
 class Model:
-    """How the requests of one model are split.
+    """How a model's requests are split.
 
     Attributes:
-        targets: By name; the heaviest also answers what is not split (metadata, status).
-        sticky_key: What keeps a user on one target.
-        shadow: The target that gets a copy of every request, and whose answers nobody gets; empty for none.
+        targets: The targets by name; the heaviest also gets requests that are not split (metadata, status).
+        sticky_key: The key that keeps a user on one target.
+        shadow: The target that gets a copy of every request and whose responses are only logged; empty for none.
     """
 
     targets: dict[str, Target]
@@ -90,15 +90,15 @@ class Settings:
     """A proxy's settings.
 
     Attributes:
-        backends: By name; the first answers for models that are not named here.
-        models: By name.
-        host: Where it listens.
-        port: Of its gRPC API; 0 for any free one.
-        rest_port: Of its REST API.
-        admin_port: Of `/weights`, always on loopback.
-        tls: Of its gRPC and REST APIs; None for plain text.
-        max_megabytes: The largest request and answer that it passes on.
-        shadow_queue: How many requests wait for the shadow before more are dropped.
+        backends: The backends by name; the first one serves models that are not in `models`.
+        models: The models by name.
+        host: The address to listen on.
+        port: The gRPC port; 0 picks a free one.
+        rest_port: The REST port.
+        admin_port: The port of `/weights`, always on loopback.
+        tls: Server TLS settings of the gRPC and REST APIs; None for plain text.
+        max_megabytes: Maximum size of requests and responses.
+        shadow_queue: Maximum number of queued shadow requests; more are dropped.
     """
 
     backends: dict[str, Backend]
@@ -114,7 +114,7 @@ class Settings:
 
 def _each(given: Any, where: str, parse: Any) -> dict[str, Any]:
     if not isinstance(given, Mapping) or not given:
-        raise UserError(f"{where} has to be a map of names, not {given!r}", fix="name at least one")
+        raise UserError(f"{where} must be a map of names, not {given!r}", fix="name at least one")
     return {str(name): parse(value, f"{where}.{name}") for name, value in given.items()}
 
 
@@ -131,10 +131,10 @@ def _tls(given: Any, where: str, *, listener: bool = False) -> Tls | None:
 
 
 def require_address(text: Any, where: str) -> str:
-    """A `host:port`.
+    """Returns a valid `host:port`.
 
     Raises:
-        UserError: It is none.
+        UserError: It is not valid.
     """
     if not isinstance(text, str) or not (found := _ADDRESS.fullmatch(text)) or int(found[2]) > 65535:
         raise UserError(f"{where} is {text!r}", fix="write host:port")
@@ -150,32 +150,32 @@ def _backend(given: Any, where: str) -> Backend:
 
 
 def sticky_key(text: str, where: str) -> StickyKey:
-    """A sticky key as it is written: `header:NAME` or `feature:NAME`.
+    """Parses a sticky key: `header:NAME` or `feature:NAME`.
 
     Raises:
-        UserError: It is written otherwise.
+        UserError: It has another form.
     """
     found = _KEY.fullmatch(text) if isinstance(text, str) else None
     if not found:
         raise UserError(f"{where} is {text!r}", fix="write header:NAME or feature:NAME")
-    # gRPC's metadata have lower-case names; HTTP's do not care.
+    # gRPC metadata keys are lowercase; HTTP headers are case-insensitive.
     return StickyKey(found[1], found[2].lower() if found[1] == "header" else found[2])
 
 
 def require_weights(weights: Mapping[str, Any], targets: Mapping[str, Any], where: str) -> Weights:
-    """Checked weights; targets that are not named get none.
+    """Checks weights; targets without one get 0.
 
     Raises:
-        UserError: One is of no target, is no number from 0 up, or all are 0.
+        UserError: A target is unknown, a weight is not a nonnegative number, or all are 0.
     """
     for name, weight in weights.items():
         if name not in targets:
             raise UserError(f"{where} has no target {name!r}", fix=f"it has {', '.join(targets)}")
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight) or weight < 0:
-            raise UserError(f"{where}: the weight of {name!r} is {weight!r}", fix="give a number from 0 up")
+            raise UserError(f"{where}: the weight of {name!r} is {weight!r}", fix="use a number of at least 0")
     found = {name: float(weights.get(name, 0)) for name in targets}
     if not any(found.values()):
-        raise UserError(f"{where}: all weights are 0", fix="give one target a weight")
+        raise UserError(f"{where}: all weights are 0", fix="set the weight of a target")
     return found
 
 
@@ -206,10 +206,10 @@ def _model(given: Any, where: str, backends: Mapping[str, Backend]) -> Model:
 
 
 def parse(given: Any, where: str) -> Settings:
-    """Settings from what a YAML file holds.
+    """Settings from the content of a YAML file.
 
     Raises:
-        UserError: A setting is unknown, missing, or of the wrong type or value; names it.
+        UserError: A setting is unknown, missing or invalid; names it.
     """
     found = named(given, Settings, where)
     backends = _each(found["backends"], f"{where}: backends", _backend)
@@ -218,35 +218,35 @@ def parse(given: Any, where: str) -> Settings:
     settings = typed({**found, "backends": backends, "models": models, "tls": tls}, Settings, where)
     for name in ("port", "rest_port", "admin_port"):
         if not 0 <= getattr(settings, name) <= 65535:
-            raise UserError(f"{where}: {name} is {getattr(settings, name)}", fix="give a port from 0 to 65535")
+            raise UserError(f"{where}: {name} is {getattr(settings, name)}", fix="use a port from 0 to 65535")
     for name in ("max_megabytes", "shadow_queue"):
         if getattr(settings, name) < 1:
-            raise UserError(f"{where}: {name} is {getattr(settings, name)}", fix="give 1 or more")
+            raise UserError(f"{where}: {name} is {getattr(settings, name)}", fix="use 1 or more")
     return settings
 
 
 def load(file: Path) -> Settings:
-    """Settings from a route.yaml; raises as `parse`, and where the file cannot be read."""
+    """Settings from a route.yaml; raises as `parse`, and if the file cannot be read."""
     try:
         given = yaml.safe_load(file.read_text())
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} cannot be read: {error}", fix="name a route.yaml with --config") from error
+        raise UserError(f"{file} cannot be read: {error}", fix="give a route.yaml with --config") from error
     except yaml.YAMLError as error:
-        raise UserError(f"{file} is no YAML: {error}", fix="correct it") from error
+        raise UserError(f"{file} is not YAML: {error}", fix="correct it") from error
     return parse(given, str(file))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Flags:
-    """The settings of a proxy for one model, as its flags give them.
+    """The settings of a proxy for one model, as command-line options.
 
     Attributes:
         model: The model's name.
-        backends: `host:port`, or `NAME=host:port` each.
+        backends: Each is `host:port` or `NAME=host:port`.
         rest_backends: The same for REST.
-        split: `NAME=WEIGHT,...`: of labels where there is one backend, else of backends.
+        split: `NAME=WEIGHT,...`; with one backend the names are labels, otherwise backends.
         sticky_key: `header:NAME` or `feature:NAME`.
-        shadow: A label, or a backend.
+        shadow: A label or a backend.
     """
 
     model: str
@@ -261,7 +261,7 @@ def _named(addresses: list[str], option: str) -> dict[str, str]:
     pairs = [text.rpartition("=")[::2] for text in addresses]
     found = {name or "default": require_address(address, option) for name, address in pairs}
     if len(found) < len(addresses):
-        raise UserError(f"{option} has two backends of one name", fix=f"write {option} NAME=host:port for each")
+        raise UserError(f"{option} names a backend twice", fix=f"write {option} NAME=host:port for each")
     return found
 
 
@@ -277,9 +277,9 @@ def _shares(split: str) -> dict[str, float]:
 
 
 def from_flags(flags: Flags, **others: Any) -> Settings:
-    """Settings from flags; the others are those of `Settings`. Raises as `parse`."""
+    """Settings from flags; `others` are fields of `Settings`. Raises as `parse`."""
     if not (flags.model and flags.backends and flags.split):
-        raise UserError("nothing says what to route", fix="give --config, or --model, --backend and --split")
+        raise UserError("there is nothing to route", fix="give --config, or --model, --backend and --split")
     grpc, rest = _named(flags.backends, "--backend"), _named(flags.rest_backends, "--rest-backend")
     unknown = next((name for name in rest if name not in grpc), None)
     if unknown is not None:

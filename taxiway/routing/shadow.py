@@ -1,4 +1,4 @@
-"""Copies of requests for a shadow: sent after the real answer, from a queue that drops what it cannot hold."""
+"""Copies requests to a shadow after the real response, through a bounded queue that drops what does not fit."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from taxiway.routing.access_log import AccessLog
 
 _WORKERS = 16
 SECONDS = 30.0
-"""How long a shadow may take."""
+"""Timeout of a shadow request."""
 
-_MAX_BYTES = 64 << 20  # of waiting requests and answers
+_MAX_BYTES = 64 << 20  # of queued requests and responses
 
 Copy = Callable[[], Awaitable[None]]
-"""Sends one copy, and tells of its answer."""
+"""Sends one copy and logs the response."""
 
 
 class Shadow:
-    """The queue, and the tasks that empty it."""
+    """The queue and its workers."""
 
     def __init__(self, size: int, access_log: AccessLog) -> None:
         self._queue: asyncio.Queue[tuple[Copy, str, int]] = asyncio.Queue(size)
@@ -28,7 +28,7 @@ class Shadow:
         self._workers = [asyncio.create_task(self._work()) for _ in range(_WORKERS)]
 
     def put(self, copy: Copy, model: str, size: int) -> None:
-        """Adds a copy, of so many bytes; a full queue drops it."""
+        """Queues a copy of `size` bytes; dropped if the queue is full."""
         if self._queue.full() or self._bytes + size > _MAX_BYTES:
             self._access_log.dropped(model)
             return
@@ -36,7 +36,7 @@ class Shadow:
         self._queue.put_nowait((copy, model, size))
 
     async def stop(self) -> None:
-        """Ends; what waits is dropped."""
+        """Stops the workers; queued copies are dropped."""
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
@@ -48,7 +48,7 @@ class Shadow:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(copy(), SECONDS + 1)
             except Exception as error:
-                # One that cannot be copied must not end the worker.
+                # A failed copy must not stop the worker.
                 self._access_log.say(event="shadow", model=model, error=f"{type(error).__name__}: {error}")
             finally:
                 self._bytes -= size

@@ -1,4 +1,4 @@
-"""Which target a request goes to: by weight, and by key."""
+"""Chooses a target by weight, at random or by key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BITS = 53  # of a float's mantissa
 
 
 def _uniform(key: bytes, name: str) -> float:
-    """A number between 0 and 1, both excluded, that a key and a name always have."""
+    """A hash of a key and a name as a number between 0 and 1, both excluded."""
     digest = hashlib.blake2b(
         key, digest_size=8, person=hashlib.blake2b(name.encode(), digest_size=16).digest()
     ).digest()
@@ -20,15 +20,15 @@ def _uniform(key: bytes, name: str) -> float:
 
 
 def by_key(key: bytes, weights: Weights) -> str:
-    """The target of a key: always the same, and over all keys in proportion to the weights.
+    """The target of a key: always the same for a key, and in proportion to the weights over all keys.
 
-    Weighted rendezvous hashing: each target draws a number for the key, and the best wins. A target whose weight grows
-    takes keys from the others and gives none away, so that no more keys move than have to.
+    Weighted rendezvous hashing: each target gets a score for the key, and the best one wins. If a target's weight
+    grows, it takes keys from the others and loses none, so only as many keys move as necessary.
     """
     drawn = {name: -math.log(_uniform(key, name)) / weight for name, weight in weights.items() if weight}
     return min(drawn, key=drawn.__getitem__)
 
 
 def by_weight(weights: Weights, source: random.Random) -> str:
-    """A target at random, in proportion to the weights."""
+    """A random target, in proportion to the weights."""
     return source.choices(list(weights), list(weights.values()))[0]

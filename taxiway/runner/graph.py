@@ -7,94 +7,24 @@ handlers of what had begun, and all that is in them.
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from components.contract.errors import TaxiwayError, UserError
+from components.contract.errors import UserError
 from components.fused import conditions
-from taxiway.language import spec
+from taxiway.language import selectors, spec
+from taxiway.language.loops import Loop
 from taxiway.language.placeholders import fill, filled
 from taxiway.language.scope import Scope
 from taxiway.language.spec import Json, Pipeline
 from taxiway.runner import retries
+from taxiway.runner.call import DONE, USER_ERROR, Call, Result, State, Values, failure
 from taxiway.runner.retries import Attempt, Stop
-
-
-class State(StrEnum):
-    """How a task ended."""
-
-    SUCCEEDED = "SUCCEEDED"
-    CACHED = "CACHED"
-    SKIPPED = "SKIPPED"
-    FAILED = "FAILED"
-    CANCELED = "CANCELED"
-
-
-DONE = (State.SUCCEEDED, State.CACHED)
-USER_ERROR = 2
-"""The exit status of a stage whose input has to change; see components/__main__.py."""
-
-
-@dataclass(frozen=True)
-class Values:
-    """Parameters by name, and artifacts by name as Kubeflow's RuntimeArtifact documents, a list each."""
-
-    parameters: Json = field(default_factory=dict)
-    artifacts: dict[str, list[Json]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a task ended.
-
-    Attributes:
-        state: See `State`.
-        outputs: What it gave.
-        error: Why it failed.
-        exit_status: 2 for a failure that the user can fix, 1 for any other.
-        cpu_seconds: What its process used.
-        peak_mb: The most memory that it held, in MB.
-    """
-
-    state: State
-    outputs: Values = field(default_factory=Values)
-    error: str = ""
-    exit_status: int = 0
-    cpu_seconds: float = 0.0
-    peak_mb: float = 0.0
-
-
-@dataclass(frozen=True)
-class Call:
-    """One container or importer to carry out.
-
-    Attributes:
-        name: Unique in the run: `transform`, `sub/transform`, `trainer[2]`.
-        component: Its component in the compiled pipeline.
-        executor: Its executor there: a `container` or an `importer`.
-        inputs: Its parameters, defaults included, and artifacts.
-        task: The task in the compiled pipeline: caching and retries.
-        facts: What placeholders of the run and of the task stand for.
-        platform: What Kubernetes is to add to its pod.
-        at_exit: Whether it runs, as an exit handler or in one, though another task failed.
-    """
-
-    name: str
-    component: Json
-    executor: Json
-    inputs: Values
-    task: Json
-    facts: Mapping[str, str] = field(default_factory=dict)
-    platform: Json = field(default_factory=dict)
-    at_exit: bool = False
-
 
 Carry = Callable[[Call], Result]
 
@@ -181,8 +111,8 @@ class _Dag:
                 return _NOT_BEGUN
             if any(result.state == State.SKIPPED for result in before.values()):
                 return Result(State.SKIPPED)
-        if "artifactIterator" in task or "parameterIterator" in task:
-            return self._loop(name, task, before)
+        if loop := Loop.of(task):
+            return self._loop(name, task, loop, before)
         inputs = self._resolved(name, task, before)
         if not self._is_triggered(name, task, inputs.parameters):
             return Result(State.SKIPPED)
@@ -209,7 +139,16 @@ class _Dag:
         _require_inputs(component, taken)
         facts, platform = self._facts(name), pipeline.platform_of(component)
         at_exit = self._graph.at_exit or _runs_after_failures(task)
-        call = Call(self._call_name(name), component, executor, taken, task, facts, platform, at_exit)
+        call = Call(
+            name=self._call_name(name),
+            component=component,
+            executor=executor,
+            inputs=taken,
+            task=task,
+            facts=facts,
+            platform=platform,
+            at_exit=at_exit,
+        )
         return self._graph.carry(call)
 
     def _around(self, task: Json) -> Graph:
@@ -223,29 +162,20 @@ class _Dag:
         loop = re.fullmatch(r"(?P<outer>.*?)(?P<index>(?:\[\d+\])+)/", self._prefix)
         return f"{loop['outer']}{'/' if loop['outer'] else ''}{name}{loop['index']}" if loop else self._prefix + name
 
-    def _loop(self, name: str, task: Json, before: Mapping[str, Result]) -> Result:
+    def _loop(self, name: str, task: Json, loop: Loop, before: Mapping[str, Result]) -> Result:
         inputs = self._resolved(name, task, before)
-        kind, iterator = next((k, task[k]) for k in ("parameterIterator", "artifactIterator") if k in task)
-        items = self._items(iterator, inputs, self._scope(name, inputs.parameters))
-        at_once = threading.Semaphore(int(task.get("iteratorPolicy", {}).get("parallelismLimit", 0)) or len(items) or 1)
+        scope = self._scope(name, inputs.parameters)
+        items = inputs.artifacts[loop.source] if loop.over_artifacts else loop.values(inputs.parameters, scope)
+        at_once = threading.Semaphore(loop.at_once or len(items) or 1)
         results: list[Future[Result]] = [Future() for _ in items]
 
         def iterate(index: int, item: Any) -> Result:
             with at_once:
-                return self._run_component(name, task, _with_item(inputs, kind, iterator, item), index)
+                return self._run_component(name, task, _with_item(inputs, loop, item), index)
 
         for index, item in enumerate(items):
             settle(results[index], f"{self._prefix}{name}[{index}]", partial(iterate, index, item))
         return _collected(self._graph.pipeline.component(task), [future.result() for future in results])
-
-    @staticmethod
-    def _items(iterator: Json, inputs: Values, scope: Scope) -> list[Any]:
-        source = iterator["items"]
-        if "inputArtifact" in source:
-            return inputs.artifacts[source["inputArtifact"]]
-        if "raw" in source:
-            return list(filled(spec.listed(source["raw"]), scope))
-        return spec.listed(inputs.parameters.get(source["inputParameter"]))
 
     def _resolved(self, name: str, task: Json, before: Mapping[str, Result]) -> Values:
         sources = task.get("inputs", {})
@@ -277,13 +207,13 @@ class _Dag:
 
     def _parameter(self, source: Json, before: Mapping[str, Result]) -> Any:
         if "componentInputParameter" in source:
-            value = _given(self._inputs.parameters, source["componentInputParameter"])
+            value = selectors.given(self._inputs.parameters, source["componentInputParameter"])
         elif "taskFinalStatus" in source:
             return _final_status(source["taskFinalStatus"]["producerTask"], before, self._graph.facts)
         else:
             wanted = source["taskOutputParameter"]
             value = before[wanted["producerTask"]].outputs.parameters.get(wanted["outputParameterKey"])
-        return _selected(source.get("parameterExpressionSelector"), value)
+        return selectors.selected(source.get("parameterExpressionSelector"), value)
 
     def _artifacts(self, source: Json, before: Mapping[str, Result]) -> list[Json] | None:
         if "componentInputArtifact" in source:
@@ -306,14 +236,6 @@ class _Dag:
             ]
             artifacts[name] = [artifact for several in found for artifact in several]
         return Values(parameters, artifacts)
-
-
-def _given(parameters: Json, name: str) -> Any:
-    """A parameter of a DAG, or a part of a loop's item, which the compiler names as a parameter that nobody gives."""
-    item, _, key = name.rpartition("-subvar-")
-    if name in parameters or item not in parameters:
-        return parameters.get(name)
-    return _selected(f"parseJson(string_value)[{json.dumps(key)}]", parameters[item])
 
 
 def _settled(executor: Json, scope: Scope) -> Json:
@@ -345,13 +267,6 @@ def settle(future: Future[Result], name: str, make: Callable[[], Result]) -> Non
         future.set_result(failure(error, f"{name}: "))
 
 
-def failure(error: BaseException, prefix: str = "") -> Result:
-    """The result of what raised an exception; one that is not ours is a defect, or a spec that no compiler writes."""
-    if isinstance(error, TaxiwayError):
-        return Result(State.FAILED, error=f"{prefix}{error}", exit_status=error.exit_status)
-    return Result(State.FAILED, error=f"{prefix}{type(error).__name__}: {error}", exit_status=1)
-
-
 def _require_inputs(component: Json, inputs: Values) -> None:
     """Refuses to start a container that would miss what it needs."""
     definitions = component.get("inputDefinitions", {})
@@ -366,10 +281,10 @@ def _runs_after_failures(task: Json) -> bool:
     return bool(task.get("triggerPolicy", {}).get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED")
 
 
-def _with_item(inputs: Values, kind: str, iterator: Json, item: Any) -> Values:
-    if kind == "artifactIterator":
-        return Values(inputs.parameters, {**inputs.artifacts, iterator["itemInput"]: [item]})
-    return Values({**inputs.parameters, iterator["itemInput"]: item}, inputs.artifacts)
+def _with_item(inputs: Values, loop: Loop, item: Any) -> Values:
+    if loop.over_artifacts:
+        return Values(inputs.parameters, {**inputs.artifacts, loop.item: [item]})
+    return Values({**inputs.parameters, loop.item: item}, inputs.artifacts)
 
 
 def _collected(component: Json, results: list[Result]) -> Result:
@@ -394,22 +309,6 @@ def _choices(source: Json) -> list[Json]:
     if "valueFromOneof" in source:
         return list(source["valueFromOneof"]["parameterSelectors"])
     return [source["valueFromParameter"]]
-
-
-_SELECTOR = re.compile(r"parseJson\(string_value\)(?P<keys>(?:\[(?:\"[^\"]*\"|'[^']*'|\d+)\])+)")
-
-
-def _selected(selector: str | None, value: Any) -> Any:
-    """The part of a value that the compiler's one kind of selector names: `parseJson(string_value)["key"]`."""
-    if selector is None:
-        return value
-    match = _SELECTOR.fullmatch(selector)
-    if not match:
-        raise UserError(f"the selector {selector!r} cannot be read")
-    value = json.loads(value) if isinstance(value, str) else value
-    for key in re.findall(r"\[(\"[^\"]*\"|'[^']*'|\d+)\]", match["keys"]):
-        value = value[int(key)] if key.isdigit() else value[key[1:-1]]
-    return value
 
 
 def _final_status(producer: str, before: Mapping[str, Result], facts: Mapping[str, str]) -> Json:

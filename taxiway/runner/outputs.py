@@ -7,9 +7,11 @@ file, and a task that wants to read it fails later, elsewhere.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+from components.contract.artifacts import TYPES, Artifact, Metrics
 from components.contract.errors import UserError
 from components.execution.executor import local_path
 from taxiway.language.spec import Json
@@ -21,6 +23,14 @@ _WITHOUT_FILES = {"system.Metrics", "system.ClassificationMetrics", "system.Slic
 
 Seen = Callable[[Path], Path | None]
 """Where this machine has what a container wrote to a path; None where only the container saw it."""
+
+
+def artifact_of(runtime: Mapping[str, Any]) -> Artifact:
+    """A RuntimeArtifact document as an artifact of its TFX type; of Kubeflow's, where that has metrics; or of none."""
+    metadata = dict(runtime.get("metadata", {}))
+    title = runtime.get("type", {}).get("schemaTitle")
+    kind = TYPES.get(metadata.get("tfx_type", ""), Metrics if title == Metrics.schema_title else Artifact)
+    return kind(local_path(runtime["uri"]), metadata, runtime["uri"])
 
 
 def kept(artifact: Json, place: Path, seen: Seen, task: str) -> Json:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -18,10 +19,9 @@ from rich.table import Table
 from rich.text import Text
 
 from components.versioning import data_versions
-from taxiway.runner.graph import State
+from taxiway.runner.call import State
 
 if TYPE_CHECKING:
-    from components.contract.artifacts import Artifact
     from taxiway.runs.record import Run, Task
 
 _STYLES = {
@@ -38,9 +38,6 @@ _WORDS = {
     State.FAILED: "failed",
     State.CANCELED: "canceled",
 }
-
-
-_MOST_REASONS = 3
 
 
 class Observer(Protocol):
@@ -212,7 +209,7 @@ def observer_for(console: Console | None = None) -> Observer:
 
 
 def summary(run: Run) -> RenderableType:
-    """How a run ended: metrics, blessing, pushed version and what to type next; or the cause and how to resume."""
+    """How a run ended: metrics, what its artifacts say, and what to type next; or the cause and how to resume."""
     parts: list[RenderableType] = [Text(f"\n{_headline(run)}", "bold" if run.state != State.FAILED else "bold red")]
     for name in run.failures:
         parts.append(_failure(name, run.tasks[name]))
@@ -241,45 +238,22 @@ def _failure(name: str, task: Task) -> RenderableType:
 
 def _findings(run: Run) -> list[tuple[str, str]]:
     outputs = [(name, artifact) for name, task in run.tasks.items() for artifact in task.outputs.values()]
-    blessings = [(name, artifact) for name, artifact in outputs if artifact.type_name == "ModelBlessing"]
-    pushes = [(name, artifact) for name, artifact in outputs if _push(artifact)]
     records = [json.loads(artifact.metadata.get("provenance", "{}")) for _, artifact in outputs]
     found = [("data", text) for record in records if (text := _unversioned(record.get("data")))]
-    found += [("metrics", line) for line in _by_task(run.evaluations.items(), _metrics)]
-    found += [("blessing", line) for line in _by_task(blessings, _verdict)]
-    found += [("pushed", line) for line in _by_task(pushes, _push)]
+    found += _by_task("metrics", [(name, _metrics(metrics)) for name, metrics in run.evaluations.items()])
+    summaries = [(name, *line) for name, artifact in outputs for line in artifact.summary]
+    for label in dict.fromkeys(label for _, label, _ in summaries):
+        found += _by_task(label, [(name, _shown(text)) for name, its, text in summaries if its == label])
     return found + [("note", f"{name}: {note}") for name, artifact in outputs for note in artifact.notes]
 
 
-_Found = TypeVar("_Found")
-
-
-def _by_task(found: Iterable[tuple[str, _Found]], shown: Callable[[_Found], str]) -> list[str]:
-    """A line each, with the task's name where several tasks have one."""
-    lines = [(name, shown(value)) for name, value in found]
-    return [line if len(lines) == 1 else f"{name}: {line}" for name, line in lines]
+def _by_task(label: str, lines: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The lines of a label, with the task's name where there are several."""
+    return [(label, line if len(lines) == 1 else f"{name}: {line}") for name, line in lines]
 
 
 def _metrics(metrics: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in sorted(metrics.items()))
-
-
-def _verdict(blessing: Artifact) -> str:
-    if blessing.metadata.get("blessed"):
-        return "blessed"
-    reasons = [line for line in str(blessing.metadata.get("not_blessed", "")).split("\n") if line]
-    more = [f"and {len(reasons) - _MOST_REASONS} more in the log"] if len(reasons) > _MOST_REASONS else []
-    why = "; ".join([*reasons[:_MOST_REASONS], *more])
-    return f"not blessed: {why}" if why else "not blessed"
-
-
-def _push(artifact: Artifact) -> str:
-    if artifact.type_name != "PushedModel":
-        return ""
-    if artifact.metadata.get("pushed"):
-        return _place(artifact.metadata)
-    why = str(artifact.metadata.get("not_pushed", "")).splitlines()
-    return f"no: {why[0]}" if why else ""
 
 
 def _unversioned(record: dict[str, Any] | None) -> str:
@@ -293,9 +267,9 @@ def _unversioned(record: dict[str, Any] | None) -> str:
 def _next_step(run: Run) -> tuple[str, str] | None:
     if run.state in (State.FAILED, State.CANCELED):
         return "resume", resume_command(run)
-    pushed = [a for a in run.artifacts.values() if a.type_name == "PushedModel" and a.metadata.get("pushed")]
-    if pushed:
-        return "next", f"{command_name()} lineage {_place(pushed[0].metadata)}"
+    for artifact in run.artifacts.values():
+        if words := artifact.next_step:
+            return "next", f"{command_name()} {shlex.join(map(_shown, words))}"
     return None
 
 
@@ -309,10 +283,9 @@ def command_name() -> str:
     return os.environ.get("TAXIWAY_COMMAND", "taxiway")
 
 
-def _place(metadata: Mapping[str, Any]) -> str:
-    """Where a model was pushed to, as a user types it: a path would lose one of a URL's slashes."""
-    place = str(metadata["pushed_destination"])
-    return place if "://" in place else _relative(Path(place))
+def _shown(text: str) -> str:
+    """A text, or a path as a user types it."""
+    return _relative(Path(text)) if text.startswith("/") else text
 
 
 def _relative(path: Path) -> str:

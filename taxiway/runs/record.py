@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.contract.artifacts import Artifact
+from components.contract import files
+from components.contract.artifacts import Artifact, Metrics
 from components.contract.errors import TaxiwayError
-from components.execution import provenance
-from taxiway.runner.graph import State
+from taxiway.runner.call import State
 
 
 class RunFailedError(TaxiwayError):
@@ -86,27 +88,51 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The overall metrics of the run's evaluations; where two tasks share a name, as `<task>.<name>`."""
+        """The metrics that tasks give, such as an evaluation's; where two tasks share a name, as `<task>.<name>`."""
         found = [(task, *metric) for task, metrics in self.evaluations.items() for metric in metrics.items()]
         names = [name for _, name, _ in found]
         return {name if names.count(name) == 1 else f"{task}.{name}": value for task, name, value in found}
 
     @property
     def evaluations(self) -> dict[str, dict[str, float]]:
-        """The overall metrics of each task that evaluates."""
+        """The metrics of each task that gives some."""
         return {
             name: metrics
             for name, task in self.tasks.items()
             if (metrics := {k: v for output in task.outputs.values() for k, v in _metrics(output).items()})
         }
 
+    def write(self, parameters: Mapping[str, Any]) -> None:
+        """Writes `run.json`, whole at any moment, with the parameters that the run was given."""
+        files.write(self.folder / "run.json", json.dumps(self._document(parameters), indent=1))
+
     @property
     def failures(self) -> list[str]:
         """The names of the tasks that failed."""
         return [name for name, task in self.tasks.items() if task.state == State.FAILED]
 
+    def _document(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "run": self.id,
+            "pipeline": self.pipeline,
+            "parameters": dict(parameters),
+            "state": str(self.state) if self.seconds else "RUNNING",
+            "seconds": round(self.seconds, 3),
+            "tasks": {name: _task_document(task) for name, task in self.tasks.items()},
+        }
+
+
+def _task_document(task: Task) -> dict[str, Any]:
+    return {
+        "state": str(task.state),
+        "seconds": round(task.seconds, 3),
+        "cpu_seconds": task.cpu_seconds,
+        "peak_mb": task.peak_mb,
+        "outputs": {output: artifact.uri for output, artifact in task.outputs.items()},
+        "parameters": task.parameters,
+        "error": task.error,
+    }
+
 
 def _metrics(artifact: Artifact) -> dict[str, float]:
-    if artifact.type_name != "ModelEvaluation":
-        return {}
-    return provenance.numbers(artifact.metadata)
+    return artifact.metrics if isinstance(artifact, Metrics) else {}

@@ -1,1 +1,1 @@
-"""The local model server: the API of TF Serving, gRPC and REST, over SavedModels."""
+"""The model server: TF Serving's gRPC and REST APIs for SavedModels."""

@@ -1,4 +1,4 @@
-"""What the model server may answer instead of a result."""
+"""The error that the model server answers with."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import grpc
 
 
 class ServingError(Exception):
-    """An error with gRPC's code and a message for the client; the REST side answers with HTTP's status of that code."""
+    """An error with a gRPC code and a message for the client; the REST API maps the code to an HTTP status."""
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
         super().__init__(message)

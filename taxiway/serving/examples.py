@@ -1,4 +1,4 @@
-"""Classify and Regress: requests of tf.Examples, answers of labels or numbers (classifier.cc, regressor.cc)."""
+"""Classify and Regress: tf.Examples in, labels or numbers out (classifier.cc, regressor.cc)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def serialized(given: input_pb2.Input) -> list[bytes]:
     if kind == "example_list":
         found = [example.SerializeToString() for example in given.example_list.examples]
     elif kind == "example_list_with_context":
-        # Of two features of one name the later counts: an example's own wins over the context's.
+        # If a feature occurs twice, the last one counts, so an example overrides the context.
         context = given.example_list_with_context.context.SerializeToString()
         found = [context + example.SerializeToString() for example in given.example_list_with_context.examples]
     if not found:
@@ -40,14 +40,14 @@ def serialized(given: input_pb2.Input) -> list[bytes]:
 
 
 def inputs(examples: Sequence[bytes]) -> dict[str, np.ndarray]:
-    """Serialized examples as the input of a signature: a text for each."""
+    """Serialized examples as a signature's input: one string each."""
     found: np.ndarray = np.empty(len(examples), object)
     found[:] = examples
     return {_INPUT: found}
 
 
 def require(signature: Signature, method: str) -> None:
-    """Refuses a signature that no examples can be asked of; what it says of its method and its types does not count.
+    """Refuses a signature that does not take examples; its method name and types are not checked.
 
     Raises:
         ServingError: INVALID_ARGUMENT, as in TF Serving.
@@ -72,10 +72,10 @@ def require(signature: Signature, method: str) -> None:
 
 
 def classifications(outputs: Mapping[str, np.ndarray], rows: int) -> classification_pb2.ClassificationResult:
-    """The answer to Classify, from the outputs `classes` and `scores`, or one of them.
+    """The result of Classify, from the outputs `classes` and `scores`, or one of them.
 
     Raises:
-        ServingError: INVALID_ARGUMENT: the outputs are of another type or shape.
+        ServingError: INVALID_ARGUMENT: the outputs have the wrong type or shape.
     """
     classes = _by_row(outputs, _CLASSES, "string", rows)
     scores = _by_row(outputs, _SCORES, "float32", rows)
@@ -94,10 +94,10 @@ def classifications(outputs: Mapping[str, np.ndarray], rows: int) -> classificat
 
 
 def regressions(outputs: Mapping[str, np.ndarray], rows: int) -> regression_pb2.RegressionResult:
-    """The answer to Regress, from the output `outputs`.
+    """The result of Regress, from the output `outputs`.
 
     Raises:
-        ServingError: INVALID_ARGUMENT: the output is of another type or shape.
+        ServingError: INVALID_ARGUMENT: the output has the wrong type or shape.
     """
     values = outputs[_OUTPUTS]
     if values.shape not in ((rows,), (rows, 1)):

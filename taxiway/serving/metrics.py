@@ -1,4 +1,4 @@
-"""What the server counts, for Prometheus, under TF Serving's names where it has one for the same thing."""
+"""The server's Prometheus metrics, with TF Serving's names if it has the same metric."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 _MICROSECONDS = [10 * 1.8**power for power in range(33)]
-"""TF Serving's buckets of latencies."""
+"""TF Serving's latency buckets."""
 
 _EXAMPLES = [2**power for power in range(16)]
 
 
 class _Counter(Collector):
-    """A counter whose name does not end in `_total`, as TF Serving's do not; the library's own always do."""
+    """A counter whose name does not end in `_total`, like TF Serving's; prometheus_client always adds that suffix."""
 
     def __init__(self, name: str, help_text: str, labels: tuple[str, ...], registry: CollectorRegistry) -> None:
         self._name, self._help, self._labels = name, help_text, labels
@@ -32,7 +32,7 @@ class _Counter(Collector):
             self._values[labels] += 1
 
     def collect(self) -> Iterator[Metric]:
-        """The values, for the library."""
+        """The values, for prometheus_client."""
         metric = Metric(self._name, self._help, "unknown")
         with self._lock:
             for labels, value in self._values.items():
@@ -40,7 +40,7 @@ class _Counter(Collector):
         yield metric
 
     def describe(self) -> list[Metric]:
-        """Nothing that the registry would have to compare."""
+        """Empty, which skips the registry's check for duplicate names."""
         return []
 
 
@@ -57,21 +57,21 @@ class Metrics:
         )
         self._latency = Histogram(
             ":tensorflow:serving:request_latency",
-            "Microseconds from a request to its answer.",
+            "Request latency in microseconds.",
             ("model_name", "API", "entrypoint"),
             buckets=_MICROSECONDS,
             registry=self.registry,
         )
         self._runtime = Histogram(
             ":tensorflow:serving:runtime_latency",
-            "Microseconds of a call of TensorFlow.",
+            "TensorFlow call latency in microseconds.",
             ("model_name", "API", "runtime"),
             buckets=_MICROSECONDS,
             registry=self.registry,
         )
         self._examples = Histogram(
             ":tensorflow:serving:request_example_counts",
-            "Rows of a request.",
+            "Rows per request.",
             ("model",),
             buckets=_EXAMPLES,
             registry=self.registry,
@@ -84,13 +84,13 @@ class Metrics:
         )
         self._loads = _Counter(
             ":tensorflow:cc:saved_model:load_attempt_count",
-            "Loads of a version.",
+            "Attempts to load a version.",
             ("model_path", "status"),
             registry=self.registry,
         )
         self._load_seconds = Gauge(
             ":tensorflow:cc:saved_model:load_latency",
-            "Microseconds of the last load.",
+            "Latency of the last load in microseconds.",
             ("model_path",),
             registry=self.registry,
         )
@@ -101,20 +101,20 @@ class Metrics:
             registry=self.registry,
         )
 
-        # Looking a child up takes longer than counting.
+        # Looking up a child metric takes longer than incrementing it.
         self._latency_of = functools.cache(self._latency.labels)
 
     def request(self, model: str, api: str, entrypoint: str, status: str, seconds: float) -> None:
-        """Counts an answered request; the model is one that is configured, or ""."""
+        """Counts a request; the model is a configured one or ""."""
         self._requests.add(model, status)
         self._latency_of(model, api, entrypoint).observe(seconds * 1e6)
 
     def of_calls(self, model: str) -> tuple[Histogram, Histogram]:
-        """What observes a model's calls: their microseconds, and their rows."""
+        """The histograms of a model's calls: microseconds and rows."""
         return self._runtime.labels(model, "Predict", "TF1"), self._examples.labels(model)
 
     def logged(self, model: str, status: str) -> None:
-        """Counts a request that was to be logged."""
+        """Counts a request that was sampled for the log."""
         self._logged.add(model, status)
 
     def load(self, path: str, status: str, seconds: float) -> None:
@@ -123,11 +123,11 @@ class Metrics:
         self._load_seconds.labels(path).set(seconds * 1e6)
 
     def total(self, name: str) -> int:
-        """A counter's sum over all its labels, by TF Serving's name, `/tensorflow/...`; 0 where there is none."""
+        """A counter's sum over all labels, by TF Serving's name, `/tensorflow/...`; 0 if there is no such counter."""
         name = name.replace("/", ":")
         samples = (sample for metric in self.registry.collect() for sample in metric.samples)
         return int(sum(sample.value for sample in samples if sample.name == name))
 
     def state(self, model: str, version: int, state: int) -> None:
-        """Keeps a version's state."""
+        """Sets a version's state."""
         self._states.labels(model, str(version)).set(state)

@@ -1,4 +1,4 @@
-"""Which models a server has: what base paths, the file with the configuration and clients say, and what follows."""
+"""Which models a server has, from base paths, the config file and the clients' reload requests."""
 
 from __future__ import annotations
 
@@ -27,36 +27,36 @@ class ModelManager:
     """Changes the models of a server.
 
     Attributes:
-        models: As requests find them.
+        models: The models, as requests see them.
     """
 
     def __init__(
         self, settings: Sequence[ModelSettings], how: Loading, poll_seconds: float, reload_roots: Sequence[Path] = ()
     ) -> None:
-        """Nothing is loaded yet: `follow` does that.
+        """Loads nothing; `follow` does that.
 
         Args:
             settings: The models.
             how: How versions are loaded and run.
-            poll_seconds: How often base paths, and the file with the configuration, are looked at; 0 for once.
-            reload_roots: Folders that `reconfigure` takes base paths in, besides those of the models.
+            poll_seconds: How often base paths and the config file are checked; 0 for once.
+            reload_roots: Folders in which `reconfigure` accepts base paths, besides those of the models.
         """
         self.models = Models(how.metrics)
         self._how, self._poll_seconds = how, poll_seconds
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self.models.by_name = {each.name: ServedModel(each, how, self._loader) for each in settings}
-        self._coming: dict[str, ServedModel] = {}  # what is to follow a model, from another base path
+        self._coming: dict[str, ServedModel] = {}  # replacements from another base path
         self._roots = {each.base_path.resolve() for each in settings} | {root.resolve() for root in reload_roots}
         self._configured = asyncio.Event()
         self._looking = asyncio.Lock()
         self._fingerprint: object = None
 
     async def follow(self, config: Path | None, changed: Callable[[], object]) -> None:
-        """Looks at base paths and configuration for ever, and does what follows.
+        """Checks base paths and config file in a loop, and loads and unloads versions.
 
         Args:
-            config: The file with the models; read anew when it changes.
-            changed: Called after each look.
+            config: The model config file; reloaded when it changes.
+            changed: Called after each check.
         """
         self._fingerprint = files.fingerprint(config) if config else None
         while True:
@@ -65,13 +65,13 @@ class ModelManager:
                     self._fingerprint = now
                     await self._read(config)
                 await self._look()
-            except Exception:  # what is served goes on whatever is wrong with what is to be served next
-                _log.exception("looking for versions failed")
+            except Exception:  # whatever fails, the current versions are served
+                _log.exception("checking for new versions failed")
             changed()
             await self._until_the_next_look(changed)
 
     async def _until_the_next_look(self, changed: Callable[[], object]) -> None:
-        """Waits; without polling for ever, but tells of what a client configures."""
+        """Waits for the next poll; without polling, only reload requests cause calls of `changed`."""
         if self._poll_seconds:
             await asyncio.sleep(self._poll_seconds)
         while not self._poll_seconds:
@@ -80,37 +80,37 @@ class ModelManager:
             changed()
 
     async def reconfigure(self, settings: Sequence[ModelSettings]) -> None:
-        """Serves other models, versions or labels, and waits until they are; what is served goes on until then.
+        """Serves other models, versions or labels, and waits for them; the current ones are served until then.
 
         Raises:
-            ServingError: Nothing is changed. PERMISSION_DENIED: a base path that the server was not started with, or
-                one in it, is named; otherwise as `ServedModel.prepare`.
+            ServingError: Nothing has changed. PERMISSION_DENIED: a base path is outside the folders that the server
+                was started with; otherwise as `ServedModel.prepare`.
         """
         for each in settings:
             self._require_allowed(each)
-        # Whether or not the client waits for it: a load cannot be taken back half-way.
+        # Goes on even if the client disconnects, because a load cannot be cancelled.
         change = asyncio.create_task(self._change(settings))
         change.add_done_callback(_read_error)
         await asyncio.shield(change)
 
     def _require_allowed(self, wanted: ModelSettings) -> None:
-        """Refuses what a client has no right to: to have other folders read, or files written anywhere else."""
+        """Refuses paths outside the allowed folders, for reading models and for writing logs."""
         places = {"base_path": wanted.base_path}
         known = self.models.by_name.get(wanted.name)
         if wanted.logging and not (known and known.settings.logging == wanted.logging):
             places["filename_prefix"] = wanted.logging.prefix
         for field, path in places.items():
-            # Where links and `..` lead to counts, not how it is written.
+            # Symlinks and `..` are resolved before the check.
             place = path.resolve()
             if not any(place == root or root in place.parents for root in self._roots):
                 raise ServingError(
                     _CODE.PERMISSION_DENIED,
-                    f"{field} {path} of model {wanted.name} lies in none of the folders that this server was started "
-                    "with; its option --reload-root allows others",
+                    f"{field} {path} of model {wanted.name} is outside the folders that this server was started "
+                    "with; --reload-root allows others",
                 )
 
     async def stop(self) -> None:
-        """Lets all models go, once their requests are answered."""
+        """Unloads all models after their last requests."""
         await asyncio.gather(*(model.stop() for model in [*self.models.by_name.values(), *self._coming.values()]))
         self._loader.shutdown()
 
@@ -123,13 +123,13 @@ class ModelManager:
         await self._stop(gone)
 
     async def _read(self, config: Path) -> None:
-        """Takes a changed file over; one that is wrong changes nothing."""
+        """Applies a changed config file; an invalid one changes nothing."""
         try:
             settings = model_config.load(config)
         except TaxiwayError as error:
-            _log.error("%s; the models stay as they are", error)
+            _log.error("%s; the models are unchanged", error)
             return
-        # Who may change the file may name new folders in it.
+        # Anyone who can write the file may add folders.
         self._roots |= {each.base_path.resolve() for each in settings}
         await self._take_over(settings)
         for each in settings:
@@ -140,7 +140,7 @@ class ModelManager:
         _log.info("read %s: %s", config, ", ".join(each.name for each in settings) or "no models")
 
     async def _change(self, settings: Sequence[ModelSettings]) -> None:
-        """All of what is asked for, or nothing."""
+        """Applies all settings or none."""
         async with self._looking:
             models = {each.name: self._same(each) or self._made(each) for each in settings}
             try:
@@ -156,13 +156,13 @@ class ModelManager:
         await self._stop(gone)
 
     async def _undo(self, prepared: Mapping[str, ServedModel]) -> None:
-        """Lets go what was prepared for nothing."""
+        """Unloads what was prepared."""
         new = [model for name, model in prepared.items() if model is not self.models.by_name.get(name)]
         await asyncio.gather(*(model.follow() for model in prepared.values() if model not in new))
         await self._stop(new)
 
     async def _take_over(self, settings: Sequence[ModelSettings]) -> None:
-        """What can be had of what is asked for; a model whose base path is another goes on until that has a version."""
+        """Applies as much as is possible; a model is served from its old base path until the new one has a version."""
         async with self._looking:
             models = {each.name: self._same(each) or self._made(each) for each in settings}
             moved = {
@@ -178,7 +178,7 @@ class ModelManager:
         await self._stop(gone)
 
     def _same(self, settings: ModelSettings) -> ServedModel | None:
-        """The model that is served from that base path already."""
+        """The model that is already served from that base path."""
         found = self.models.by_name.get(settings.name)
         return found if found and found.settings.base_path == settings.base_path else None
 
@@ -186,7 +186,7 @@ class ModelManager:
         return ServedModel(settings, self._how, self._loader)
 
     async def _replace(self, models: Mapping[str, ServedModel], settings: Sequence[ModelSettings]) -> list[ServedModel]:
-        """Serves models by their settings; gives those that are no longer served."""
+        """Serves models with new settings; returns those that are no longer served."""
         gone = [model for name, model in self.models.by_name.items() if models.get(name) is not model]
         gone += self._coming.values()
         self.models.by_name, self._coming = dict(models), {}
@@ -204,6 +204,6 @@ class ModelManager:
 
 
 def _read_error(change: asyncio.Task[None]) -> None:
-    """Whoever asked may have gone."""
+    """Retrieves the exception, which nobody else does if the client has disconnected."""
     if not change.cancelled():
         change.exception()

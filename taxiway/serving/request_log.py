@@ -1,6 +1,6 @@
-"""Request logs: a sample of what was asked and answered, as TFRecords of PredictionLog (TF Serving's LoggingConfig).
+"""Request logs: sampled requests and responses, as TFRecords of PredictionLog (TF Serving's LoggingConfig).
 
-A record is one write to a file that is only added to, so a process that is killed leaves whole records.
+Each record is a single write to an append-only file, so a killed process leaves whole records.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from taxiway.serving.metrics import Metrics
 from taxiway.serving.model.model_config import Logging
 
 MAX_FILE_BYTES = 64 << 20
-"""A file that has grown to this is followed by another."""
+"""The next file is started at this size."""
 
 _MOST_WAITING = 1000
 
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 class RequestLog:
-    """The log of a model. A thread writes it; what is too much for the disk is left out, and counted."""
+    """A model's log. A thread writes it; records that the disk cannot keep up with are dropped and counted."""
 
     def __init__(self, model: str, settings: Logging, metrics: Metrics) -> None:
         self._model, self._settings, self._metrics = model, settings, metrics
@@ -42,14 +42,14 @@ class RequestLog:
         self._thread.start()
 
     def is_sampled(self) -> bool:
-        """Whether this request is one to log."""
+        """Whether to log this request."""
         return random.random() < self._settings.rate
 
     def put(self, build: Callable[[], prediction_log_pb2.PredictionLog]) -> None:
-        """Logs a request; never waits.
+        """Logs a request; never blocks.
 
         Args:
-            build: Makes the record, in the log's own thread.
+            build: Builds the record, in the log's thread.
         """
         try:
             self._waiting.put_nowait(build)
@@ -57,7 +57,7 @@ class RequestLog:
             self._metrics.logged(self._model, "RESOURCE_EXHAUSTED")
 
     def close(self) -> None:
-        """Writes what waits, and ends."""
+        """Writes the queued records and ends the thread."""
         self._waiting.put(None)
         self._thread.join()
         if self._file >= 0:
@@ -74,15 +74,15 @@ class RequestLog:
 
     def _write(self, record: prediction_log_pb2.PredictionLog) -> None:
         framed = io.BytesIO()
-        # Equal requests make equal records.
+        # Equal requests give equal records.
         tfrecord.write_records(framed, [record.SerializeToString(deterministic=True)])
         data = framed.getvalue()
         if self._file < 0 or self._size + len(data) > MAX_FILE_BYTES:
             self._open_next()
         written = os.write(self._file, data)
-        if written < len(data):  # the disk is full: no half record stays
+        if written < len(data):  # the disk is full: remove the partial record
             os.ftruncate(self._file, self._size)
-            raise OSError("the disk takes no more")
+            raise OSError("the disk is full")
         self._size += written
 
     def _open_next(self) -> None:

@@ -1,4 +1,4 @@
-"""The model server: its listeners, and its life from the first look at the models to the last answer."""
+"""The model server: starts the listeners, serves, and stops gracefully."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ from taxiway.serving.rest.app import MAX_BODY_BYTES, TIMEOUT_SECONDS, applicatio
 from taxiway.serving.rest.routes import METRICS_PATHS
 
 GRACE_SECONDS = 10.0
-"""How long requests that are under way may take after SIGTERM."""
+"""How long running requests may take after SIGTERM."""
 
 _SWITCH_SECONDS = 0.0001
-"""How long the event loop waits until a thread that loads a version gives way, several times a request; Python's own is
-fifty times that."""
+"""How long the event loop waits for the GIL while another thread loads a version, several times per request. Python's
+default is fifty times that."""
 
 _MOST_PENDING = 5_000
-"""Calls that gRPC may have waiting to be taken up. Its own limit, a thousand, is a third of a second of short requests:
-from there on it cancels calls at random, without a word."""
+"""Limit of calls that gRPC has received and Python has not accepted yet. With gRPC's default of 1000, a third of a
+second of short requests, it cancels random calls without an error message."""
 
 _SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
 _SERVICE_FILES = ("tensorflow_serving.apis.prediction_service_pb2", "tensorflow_serving.apis.model_service_pb2")
@@ -55,30 +55,30 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Settings:
-    """A server.
+    """A server's settings.
 
     Attributes:
-        models: What is served.
-        config: The file that the models are from, which is read anew when it changes; None where there is none.
-        host: Where to listen.
-        port: gRPC's port; 0 for any that is free.
-        rest_port: REST's port; 0 for any that is free.
-        tls: None for connections that are not encrypted.
-        batching: None where each request is a call of the model.
-        verification: What a version has to show before it is loaded.
-        poll_seconds: How often versions are looked for.
+        models: The models to serve.
+        config: The file that the models come from, reloaded when it changes; None if there is none.
+        host: The address to listen on.
+        port: The gRPC port; 0 picks a free one.
+        rest_port: The REST port; 0 picks a free one.
+        tls: None for unencrypted connections.
+        batching: None if each request is its own call of the model.
+        verification: What is checked before a version is loaded.
+        poll_seconds: How often to check for new versions.
         max_request_bytes: Larger requests are refused.
-        max_waiting: How many requests of a version may wait for the model where they are not batched.
-        intra_op_parallelism: Threads of one operation of a model; 0 for TensorFlow's choice.
-        metrics_paths: Where REST has metrics.
-        per_model_batching: Whether each version batches as its own file says.
-        grpc_socket: A Unix socket where gRPC is answered too; None for none.
-        grpc_arguments: Channel arguments of gRPC's server, by name.
-        reload_roots: Folders that clients may name base paths in, besides those of the models.
-        early_labels: Whether a new label may name a version that is not available.
-        saved_model_tags: Which graph of a SavedModel is served.
-        rest_timeout_seconds: How long a REST request may take, and how long its body may stand still.
-        cors: Whether REST answers may be read by the pages of any web site.
+        max_waiting: Queue limit of a version without batching.
+        intra_op_parallelism: Threads per operation; 0 lets TensorFlow choose.
+        metrics_paths: Paths of the metrics on the REST port.
+        per_model_batching: Whether each version has its own batching parameters file.
+        grpc_socket: A Unix socket that also serves gRPC; None for none.
+        grpc_arguments: Channel arguments of the gRPC server.
+        reload_roots: Folders in which clients may choose base paths, besides those of the models.
+        early_labels: Whether a new label may point to an unavailable version.
+        saved_model_tags: Tags of the SavedModel graph to serve.
+        rest_timeout_seconds: Timeout of a REST request, and of reading its body while no data arrives.
+        cors: Whether web pages of any site may read REST responses.
     """
 
     models: tuple[ModelSettings, ...]
@@ -105,14 +105,14 @@ class Settings:
 
 
 def run(settings: Settings, address_file: Path | None = None) -> None:
-    """Serves until SIGTERM or SIGINT; requests that are under way get some seconds.
+    """Serves until SIGTERM or SIGINT, then gives running requests `GRACE_SECONDS` to finish.
 
     Args:
-        settings: What is served, and where.
-        address_file: A file to write the addresses to once they are known: gRPC, then REST, a line each.
+        settings: The settings.
+        address_file: Gets the addresses when they are known: gRPC, then REST, one per line.
 
     Raises:
-        ServiceError: A port is taken.
+        ServiceError: A port is in use.
     """
     _allow_many_connections()
     asyncio.run(_serve(settings, address_file))
@@ -124,15 +124,15 @@ async def _serve(settings: Settings, address_file: Path | None) -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stopped.set)
     how = Loading(
-        settings.verification,
-        settings.batching,
-        settings.max_waiting,
-        settings.intra_op_parallelism,
-        loading.model_threads(settings.batching),
-        Metrics(),
-        settings.saved_model_tags,
-        settings.per_model_batching,
-        settings.early_labels,
+        verification=settings.verification,
+        batching=settings.batching,
+        max_waiting=settings.max_waiting,
+        intra_op_parallelism=settings.intra_op_parallelism,
+        threads=loading.model_threads(settings.batching),
+        metrics=Metrics(),
+        tags=settings.saved_model_tags,
+        per_model_batching=settings.per_model_batching,
+        early_labels=settings.early_labels,
     )
     manager = ModelManager(settings.models, how, settings.poll_seconds, settings.reload_roots)
     async with AsyncExitStack() as stack:
@@ -143,14 +143,14 @@ async def _serve(settings: Settings, address_file: Path | None) -> None:
         _announce(settings, port, rest_port, address_file)
         following = asyncio.create_task(manager.follow(settings.config, _Changes(manager, tell)))
         await stopped.wait()
-        _log.info("stopping; requests under way have %g s", GRACE_SECONDS)
+        _log.info("stopping; running requests have %g s to finish", GRACE_SECONDS)
         following.cancel()
         with suppress(asyncio.CancelledError):
             await following
 
 
 class _Changes:
-    """Tells health checks whether the models can be asked."""
+    """Updates the gRPC health service when the models become ready or unready."""
 
     def __init__(self, manager: ModelManager, tell: Callable[[bool], Awaitable[None]]) -> None:
         self._manager, self._tell, self._was_ready = manager, tell, False
@@ -196,7 +196,7 @@ async def _start_grpc(
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     for file in _SERVICE_FILES:
         with suppress(AttributeError):
-            # The code is too old for the runtime; it describes the service to reflection before it fails.
+            # The generated code is too old for the runtime, but registers its descriptors before it fails.
             importlib.import_module(file)
     reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
 
@@ -245,7 +245,7 @@ def _add_socket(server: Any, file: Path, settings: Settings) -> None:
 
 
 def _require_unused(file: Path) -> None:
-    """Refuses a file that is no socket, and one where somebody listens: gRPC would take it from them without a word."""
+    """Refuses a file that is not a socket, and a socket that is in use: gRPC would silently take it over."""
     if not file.exists():
         return
     if not file.is_socket():
@@ -277,7 +277,7 @@ def _announce(settings: Settings, port: int, rest_port: int, address_file: Path 
 
 
 def _allow_many_connections() -> None:
-    """Each connection is an open file; the usual limit is a thousand."""
+    """Each connection is an open file; the usual limit is 1024."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

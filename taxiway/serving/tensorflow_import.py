@@ -1,4 +1,4 @@
-"""Imports TensorFlow without its own log lines: about its build, and about GPUs that are not there."""
+"""Imports TensorFlow without its log lines about its build and missing GPUs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from contextlib import contextmanager
 
 
 def import_quietly() -> None:
-    """Imports TensorFlow, and looks for GPUs, without what its libraries print then.
+    """Imports TensorFlow and lists the GPUs, without what its libraries print meanwhile.
 
-    They write to standard error before they read any of their settings. What they log about GPUs that are there, and
-    all later errors, is still shown.
+    They write to standard error before they read their log settings. Later errors, and log lines about existing GPUs,
+    are still shown.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -25,7 +25,7 @@ def import_quietly() -> None:
 
 @contextmanager
 def _kept_unless_it_fails() -> Iterator[None]:
-    """Keeps what is written to standard error, by libraries too, and shows it where the block raises."""
+    """Captures standard error, also that of C++ code, and prints it only if the block raises."""
     shown = os.dup(2)
     with tempfile.TemporaryFile() as kept:
         os.dup2(kept.fileno(), 2)

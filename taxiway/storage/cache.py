@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from components.contract import files
+from components.contract.artifacts import ELSEWHERE
 from components.contract.digests import PROVENANCE_FILE
-from components.execution import pushed_models
 from taxiway.storage.digest_store import DigestStore
 
 MANIFEST = "manifest.json"
@@ -59,7 +59,7 @@ def find(folder: Path, key: str, digests: DigestStore) -> Manifest | None:
         )
     except (OSError, ValueError, TypeError):
         return None
-    return manifest if intact and _pushes_are_intact(manifest, digests) else None
+    return manifest if intact and _is_intact_elsewhere(manifest, digests) else None
 
 
 def keep(staged: Path, folder: Path, manifest: Manifest, digests: DigestStore) -> Manifest:
@@ -97,26 +97,17 @@ def _digest(path: Path, digests: DigestStore) -> str:
     return digests.tree(path) if path.exists() else "absent"
 
 
-def _pushes_are_intact(manifest: Manifest, digests: DigestStore) -> bool:
-    """Whether what a stage pushed outside of its folder still lies there as it was pushed."""
-    return all(
-        _push_is_intact(artifact["metadata"], digests)
-        for artifacts in manifest.artifacts.values()
-        for artifact in artifacts
-    )
+def _is_intact_elsewhere(manifest: Manifest, digests: DigestStore) -> bool:
+    """Whether what a task left outside of its folder, as its artifacts say, is still there."""
+    metadata = (artifact["metadata"] for artifacts in manifest.artifacts.values() for artifact in artifacts)
+    left = (json.loads(each[ELSEWHERE]) for each in metadata if ELSEWHERE in each)
+    return all(any(_is_at(place, each["digest"], digests) for place in each["places"]) for each in left)
 
 
-def _push_is_intact(metadata: Mapping[str, Any], digests: DigestStore) -> bool:
-    if not metadata.get("pushed_destination") or not metadata.get("pushed"):
-        return True
-    place = str(metadata["pushed_destination"])
-    # A rollback takes versions back; pushing one again would undo that.
+def _is_at(place: str, digest: str, digests: DigestStore) -> bool:
     if "://" in place:
-        # What it holds is not read: that would fetch the whole model in every run.
-        folder, _, name = place.rpartition("/")
-        destination = pushed_models.open_destination(folder)
-        names = (name, name + pushed_models.RETIRED)
-        return any(pushed_models.Version(destination, each).is_whole() for each in names)
-    retired = Path(place + pushed_models.RETIRED)
-    there = retired if retired.is_dir() else Path(place)
-    return there.is_dir() and metadata.get("pushed_digest") == digests.tree(there)
+        import fsspec
+
+        file_system, path = fsspec.core.url_to_fs(place)
+        return bool(file_system.isfile(path))
+    return Path(place).exists() and digest in ("", digests.tree(Path(place)))

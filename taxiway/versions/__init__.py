@@ -1,1 +1,1 @@
-"""Pushed versions: which are served, and the way back to an earlier one."""
+"""Pushed versions: listing them, and rolling back to an earlier one."""

@@ -1,4 +1,4 @@
-"""TF Serving's models.config: which versions of a model it loads, and which version a label names."""
+"""TF Serving's models.config: which versions of a model it loads, and which version a label points to."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ STABLE = "stable"
 
 @dataclass(frozen=True)
 class ModelLabels:
-    """One model of a models.config.
+    """A model in a models.config.
 
     Attributes:
         file: The models.config.
-        text: What is in it.
-        name: The model's name there.
+        text: Its content.
+        name: The model's name.
     """
 
     file: Path
@@ -33,11 +33,11 @@ class ModelLabels:
 
     @property
     def labels(self) -> dict[str, int]:
-        """The version that each label names."""
+        """The version of each label."""
         return dict(self._model(_parsed(self.text)).version_labels)
 
     def loaded(self, there: Collection[int]) -> set[int]:
-        """The versions that a server loads of those that are there."""
+        """Those of the existing versions that a server loads."""
         policy = self._model(_parsed(self.text)).model_version_policy
         kind = policy.WhichOneof("policy_choice")
         if kind == "all":
@@ -47,13 +47,13 @@ class ModelLabels:
         return set(sorted(there)[-(policy.latest.num_versions or 1) :])
 
     def moved(self, label: str, version: int) -> str:
-        """The file's text with a label on another version; all else, comments too, stays as it is."""
+        """The file's text with a label moved to another version; everything else, including comments, is unchanged."""
         wanted = _parsed(self.text)
         self._model(wanted).version_labels[label] = version
         return next((text for text in self._candidates(label, version) if _parsed(text) == wanted), _written(wanted))
 
     def _candidates(self, label: str, version: int) -> Iterator[str]:
-        """The text with one occurrence of the label's number replaced, one after the other."""
+        """The text with one occurrence of the label's version replaced, for each occurrence."""
         for found in re.finditer(rf"\b{self.labels[label]}\b", self.text):
             yield f"{self.text[: found.start()]}{version}{self.text[found.end() :]}"
 
@@ -76,7 +76,7 @@ def _written(config: Any) -> str:
 
 
 def find(destination: Destination) -> Path | None:
-    """The models.config in a destination's folder, or in the one above it; None where there is none."""
+    """The models.config in a destination's folder or its parent; None if there is none."""
     if not destination.is_local:
         return None
     folder = Path(destination.path)
@@ -84,13 +84,13 @@ def find(destination: Destination) -> Path | None:
 
 
 def load(file: Path, destination: Destination) -> ModelLabels | None:
-    """What a models.config says of the model at a destination; None where it says nothing of it.
+    """The model at a destination in a models.config; None if it is not listed.
 
-    The model is the one with that base path, else the one that is named as the destination's folder: in a container,
-    models lie elsewhere.
+    The model is found by its base path, else by name, which must be that of the destination's folder: inside a
+    container, the base path differs.
 
     Raises:
-        UserError: The file cannot be read, or is no ModelServerConfig.
+        UserError: The file cannot be read, or is not a ModelServerConfig.
     """
     from google.protobuf import text_format
 
@@ -98,7 +98,7 @@ def load(file: Path, destination: Destination) -> ModelLabels | None:
         text = file.read_text()
         models = _parsed(text).model_config_list.config
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} cannot be read: {error}", fix="name TF Serving's model config file") from error
+        raise UserError(f"{file} cannot be read: {error}", fix="give TF Serving's model config file") from error
     except text_format.ParseError as error:
         raise UserError(f"{file}: {error}", fix="write it as TF Serving's ModelServerConfig in text format") from error
     place, name = place_of(destination.url), destination.path.rstrip("/").rpartition("/")[2]
@@ -108,5 +108,5 @@ def load(file: Path, destination: Destination) -> ModelLabels | None:
 
 
 def write(file: Path, text: str) -> None:
-    """Replaces a file's content in one step: a reader gets the old or the new one."""
+    """Replaces a file's content atomically."""
     files.write(file.resolve(), text)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
+from components.contract.artifacts import TYPES, Metrics
 from components.contract.errors import ServiceError, TaxiwayError, UserError
 from components.execution.provenance import Record
 from components.execution.pushed_models import Destination, Version, open_destination, retired_versions, versions
@@ -26,23 +27,24 @@ if TYPE_CHECKING:
 
 SERVED, RETIRED, INCOMPLETE = "served", "retired", "incomplete"
 _DIGITS = 12
+_WITH_METRICS = [name for name, kind in TYPES.items() if issubclass(kind, Metrics)]
 
 
 @dataclass(frozen=True)
 class PushedVersion:
-    """A version, as its own files and the lineage store tell.
+    """A version, from its own files and the lineage store.
 
     Attributes:
         version: Its number.
-        state: `served`: where servers look; `retired`: taken back; `incomplete`: without its SavedModel.
-        labels: The labels that name it in the models.config.
-        blessed: Whether an evaluator blessed it; None where none judged it, or nothing tells.
-        metrics: The overall metrics of its evaluation; the lineage store knows them.
-        pushed: When, ISO 8601; empty for one that Taxiway did not push.
-        data: The data version that it goes back to; see `components.versioning.data_versions`.
+        state: `served`: visible to servers; `retired`: hidden from them; `incomplete`: without its SavedModel.
+        labels: The labels that point to it in the models.config.
+        blessed: Whether an evaluator blessed it; None if it was not evaluated, or if unknown.
+        metrics: The overall metrics of its evaluation, from the lineage store.
+        pushed: When it was pushed, ISO 8601; empty if Taxiway did not push it.
+        data: The data version that it was trained on; see `components.versioning.data_versions`.
         commit: The Git commit of the code that trained it.
-        digest: Its content's.
-        url: Where it lies.
+        digest: The digest of its content.
+        url: Its folder or URL.
     """
 
     version: int
@@ -59,7 +61,7 @@ class PushedVersion:
 
 @dataclass(frozen=True)
 class Listing:
-    """What is at a destination: versions, the latest first; and what was rolled back there, the latest last."""
+    """The versions at a destination, latest first, and the rollbacks there, latest last."""
 
     destination: str
     versions: list[PushedVersion]
@@ -67,12 +69,12 @@ class Listing:
 
 
 def to_json(listing: Listing) -> str:
-    """The listing for programs."""
+    """The listing as JSON."""
     return json.dumps(dataclasses.asdict(listing), indent=1)
 
 
 def show(listing: Listing, console: Console) -> None:
-    """Prints the versions, one a row, and what was rolled back."""
+    """Prints the versions, one per row, and the rollbacks."""
     columns = ("version", "state", "blessed", "pushed", "commit", "data", "metrics")
     tables.show(Table(columns, [_row(each) for each in listing.versions]), console)
     for rollback in listing.rollbacks:
@@ -105,7 +107,7 @@ def _described(version: Version, named: dict[str, int], store: LineageStore | No
         version=version.number,
         state=RETIRED if version.is_retired else SERVED if version.is_whole() else INCOMPLETE,
         labels=sorted(label for label, number in named.items() if number == version.number),
-        # The pusher pushes what was blessed, or what nobody judged.
+        # The pusher only pushes models that were blessed or not evaluated.
         blessed=True if own.get("judged") else None,
         metrics=_metrics(records, store),
         pushed=str(own.get("created", "")),
@@ -117,8 +119,8 @@ def _described(version: Version, named: dict[str, int], store: LineageStore | No
 
 
 def _metrics(records: list[Record], store: LineageStore | None) -> dict[str, float]:
-    digests = {record["digest"] for record in records if record["type"] == "ModelEvaluation"}
-    stored = store.artifacts(type_name="ModelEvaluation") if store and digests else []
+    digests = {record["digest"] for record in records if record["type"] in _WITH_METRICS}
+    stored = [each for kind in _WITH_METRICS for each in store.artifacts(type_name=kind)] if store and digests else []
     return {
         name: value
         for artifact in stored
@@ -129,7 +131,7 @@ def _metrics(records: list[Record], store: LineageStore | None) -> dict[str, flo
 
 
 def _each_once(found: Iterable[Version]) -> list[Version]:
-    """A version that a killed rollback left under both names counts as the one of them that is whole."""
+    """The versions without duplicates: if a killed rollback left one under both names, the complete copy counts."""
     known: dict[int, Version] = {}
     for version in found:
         if version.number not in known or not known[version.number].is_whole():
@@ -138,7 +140,7 @@ def _each_once(found: Iterable[Version]) -> list[Version]:
 
 
 def at(destination: Destination) -> list[Version]:
-    """The versions at a destination, served or retired, the latest first.
+    """The versions at a destination, served or retired, latest first.
 
     Raises:
         UserError: There is none.
@@ -149,7 +151,7 @@ def at(destination: Destination) -> list[Version]:
     except TaxiwayError:
         raise
     except Exception as error:
-        # A driver's own errors come from libraries that only it imports.
+        # Drivers raise exceptions of libraries that only they import.
         raise ServiceError(
             f"the versions at {destination.url} cannot be read: {type(error).__name__}: {error}",
             fix="check the URL, the permissions and the network, and run again",
@@ -157,17 +159,17 @@ def at(destination: Destination) -> list[Version]:
     if not found:
         raise UserError(
             f"there is no version at {destination.url}",
-            fix="name the folder or URL that models are pushed to, the one above the versions",
+            fix="give the folder or URL that models are pushed to, which contains the versions",
         )
     return found
 
 
 def versions_at(url: str, config: Path | None = None, store: LineageStore | None = None) -> Listing:
-    """What is at a destination.
+    """The versions and rollbacks at a destination.
 
     Args:
         url: A folder or an fsspec URL.
-        config: A models.config; the one in the destination or above it by default.
+        config: A models.config; default: the one in the destination or its parent folder.
         store: The lineage store, for metrics and rollbacks.
 
     Raises:

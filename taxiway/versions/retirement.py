@@ -1,7 +1,7 @@
-"""Takes a version back, or brings it back: its folder gets a name that servers pass over, or its own again.
+"""Retires a version by renaming its folder to a name that servers ignore, or restores it by renaming it back.
 
-In a folder that is one rename. An object store has no rename: the files are copied there, by the store itself and
-`saved_model.pb` last, and only then the old ones are removed, in one request where the store has one for many files.
+In a local folder, this is a single rename. An object store has no rename: the store copies the files, `saved_model.pb`
+last, and then the old files are removed, in one request if the store supports bulk deletes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from components.execution.pushed_models import PUSH_LOCK, RETIRED, SAVED_MODEL, 
 
 @contextmanager
 def alone(destination: Destination) -> Iterator[None]:
-    """Keeps pushers and other rollbacks out of a folder while the block runs; an object store has no lock."""
+    """Locks a folder against pushers and other rollbacks; an object store has no lock."""
     if not destination.is_local:
         yield
         return
@@ -27,12 +27,12 @@ def alone(destination: Destination) -> Iterator[None]:
 
 
 def retire(version: Version) -> Version:
-    """Takes a version back; nothing of it is lost. What a killed call began, another one ends."""
+    """Retires a version without deleting anything. If a call is killed, another call completes it."""
     return _moved(version, Version(version.destination, f"{version.number}{RETIRED}"))
 
 
 def restore(version: Version) -> Version:
-    """Brings a retired version back."""
+    """Restores a retired version."""
     return _moved(version, Version(version.destination, str(version.number)))
 
 
@@ -49,7 +49,7 @@ def _moved(source: Version, target: Version) -> Version:
 
 def _rename(source: Version, target: Version) -> None:
     if os.path.lexists(target.path):
-        raise UserError(f"{target.url} is there already", fix="look which of the two is wanted, and move the other")
+        raise UserError(f"{target.url} already exists", fix="decide which of the two to keep, and move the other away")
     Path(source.path).rename(target.path)
     folder = os.open(Path(target.path).parent, os.O_RDONLY)
     try:
@@ -63,5 +63,5 @@ def _copy_then_remove(source: Version, target: Version) -> None:
     for name in sorted(source.files(), key=lambda name: (name == SAVED_MODEL, name)):
         store.cp_file(f"{source.path}/{name}", f"{target.path}/{name}")
         if store.size(f"{source.path}/{name}") != store.size(f"{target.path}/{name}"):
-            raise ServiceError(f"{target.url}/{name} is no whole copy", fix="run the same command again")
+            raise ServiceError(f"{target.url}/{name} is an incomplete copy", fix="run the same command again")
     store.rm(source.path, recursive=True)

@@ -1,4 +1,4 @@
-"""Back to an earlier version: by the label that clients ask for, or by taking the later ones back."""
+"""Rolls back to another version: by moving the label that clients request, or by retiring the later versions."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from taxiway.versions.labels import STABLE, ModelLabels
 
 @dataclass(frozen=True)
 class Plan:
-    """What a rollback is going to do.
+    """What a rollback will do.
 
     Attributes:
-        destination: Where the versions lie.
-        origin: The version that answers now.
-        target: The version that is going to answer.
-        config: The models.config whose label moves; None where versions are retired.
-        retire: The versions to take back, the earliest first.
+        destination: Where the versions are.
+        origin: The version that is served now.
+        target: The version to serve.
+        config: The models.config whose label is moved; None if versions are retired.
+        retire: The versions to retire, earliest first.
     """
 
     destination: Destination
@@ -34,14 +34,14 @@ class Plan:
 
     def __str__(self) -> str:
         if self.config:
-            return f"{self.config.file}: {STABLE} moves from {self.origin.number} to {self.target.number}"
-        steps = [f"{self.target.url} gets its name back"] * self.target.is_retired
-        steps += [f"{version.url} gets a name that servers pass over" for version in self.retire]
-        return "\n".join([*steps, f"{self.target.number} answers instead of {self.origin.number}"])
+            return f"{self.config.file}: move {STABLE} from {self.origin.number} to {self.target.number}"
+        steps = [f"restore {self.target.url}"] * self.target.is_retired
+        steps += [f"retire {version.url}, so that servers ignore it" for version in self.retire]
+        return "\n".join([*steps, f"serve {self.target.number} instead of {self.origin.number}"])
 
 
 def _labelled(destination: Destination, config: Path | None) -> ModelLabels | None:
-    """The model's labels where `stable` is one of them."""
+    """The model's labels if they include `stable`."""
     file = config or labels.find(destination)
     model = labels.load(file, destination) if file else None
     if model and STABLE in model.labels:
@@ -49,7 +49,7 @@ def _labelled(destination: Destination, config: Path | None) -> ModelLabels | No
     if config:
         raise UserError(
             f"{config} has no label {STABLE!r} for the model at {destination.url}",
-            fix=f"add version_labels {{ key: '{STABLE}' value: VERSION }} to that model, or leave out --config",
+            fix=f"add version_labels {{ key: '{STABLE}' value: VERSION }} to that model, or omit --config",
         )
     return None
 
@@ -66,7 +66,9 @@ def _one(versions: Sequence[Version], number: int, destination: Destination) -> 
     for version in versions:
         if version.number == number:
             return version
-    raise UserError(f"there is no version {number} at {destination.url}", fix=f"there are {_numbers(versions)}")
+    raise UserError(
+        f"there is no version {number} at {destination.url}", fix=f"existing versions: {_numbers(versions)}"
+    )
 
 
 def _last_blessed(versions: Sequence[Version], origin: Version) -> Version:
@@ -76,41 +78,41 @@ def _last_blessed(versions: Sequence[Version], origin: Version) -> Version:
             return version
     raise UserError(
         f"no version before {origin.number} was blessed",
-        fix=f"name one with --to; before it there are {_numbers(earlier)}",
+        fix=f"choose a version with --to; earlier versions: {_numbers(earlier)}",
     )
 
 
 def _require_intact(version: Version) -> None:
     if not version.is_whole():
-        raise DataError(f"{version.url} has no saved_model.pb", fix="name another version with --to")
+        raise DataError(f"{version.url} has no saved_model.pb", fix="choose another version with --to")
     recorded = version.recorded_digest()
     if recorded and (found := version.content_digest()) != recorded:
-        raise DataError(f"{version.url} holds {found}, but {recorded} was pushed", fix="name another version with --to")
+        what = f"{version.url} was changed: its digest is {found}, but {recorded} was pushed"
+        raise DataError(what, fix="choose another version with --to")
 
 
 def _require_loaded(model: ModelLabels, target: Version, versions: Sequence[Version]) -> None:
-    """TF Serving refuses a whole configuration that has a label on a version which it does not load."""
+    """TF Serving rejects the whole configuration if a label points to a version that it does not load."""
     loaded = model.loaded([version.number for version in versions if not version.is_retired])
     if target.number not in loaded:
         raise UserError(
-            f"{model.file} has servers load {', '.join(map(str, sorted(loaded))) or 'nothing'} of {model.name!r}, "
-            f"not {target.number}: a label on it would be refused",
-            fix="have model_version_policy name that version (specific, or latest with more num_versions) first",
+            f"{model.file} loads {', '.join(map(str, sorted(loaded))) or 'nothing'} of {model.name!r}, "
+            f"not {target.number}: servers would reject a label on it",
+            fix="first include that version in model_version_policy (specific, or latest with a larger num_versions)",
         )
 
 
 def plan(url: str, to: int | None = None, config: Path | None = None) -> Plan:
-    """What a rollback would do; nothing is changed.
+    """Plans a rollback without changing anything.
 
     Args:
         url: The destination, a folder or an fsspec URL.
-        to: The version to go to, an earlier or a later one; by default the last blessed one before the one that
-            answers now.
-        config: The models.config whose label `stable` moves; by default the one in the destination or above it, and
-            without such a label the later versions are retired.
+        to: The version to serve, earlier or later; default: the last blessed version before the one served now.
+        config: The models.config whose label `stable` is moved; default: the one in the destination or its parent
+            folder. Without such a label, the later versions are retired.
 
     Raises:
-        UserError: There is no such version, it answers already, no earlier one was blessed, or the models.config has
+        UserError: There is no such version, it is already served, no earlier one was blessed, or the models.config has
             no such label or does not load the version.
         DataError: The version's content is not what was pushed.
         ServiceError: The destination cannot be read.
@@ -122,7 +124,7 @@ def plan(url: str, to: int | None = None, config: Path | None = None) -> Plan:
     origin = _one(versions, model.labels[STABLE], destination) if model else (served or versions)[0]
     target = _last_blessed(versions, origin) if to is None else _one(versions, to, destination)
     if target == origin and not target.is_retired:
-        raise UserError(f"{origin.number} is the version that answers already", fix="name another with --to")
+        raise UserError(f"{origin.number} is already served", fix="choose another version with --to")
     _require_intact(target)
     if model:
         _require_loaded(model, target, versions)
@@ -132,7 +134,7 @@ def plan(url: str, to: int | None = None, config: Path | None = None) -> Plan:
 
 
 def _carry_out(planned: Plan) -> None:
-    """Every step leaves a version that can be served: the target is there before, the latest goes last."""
+    """After each step, some version can be served: the target is restored first, the latest version is retired last."""
     if planned.config:
         labels.write(planned.config.file, planned.config.moved(STABLE, planned.target.number))
         return
@@ -143,17 +145,17 @@ def _carry_out(planned: Plan) -> None:
 
 
 def roll_back(planned: Plan, reason: str, store: LineageStore) -> None:
-    """Does what was planned, and records it.
+    """Executes a plan, and records it in the lineage.
 
     Raises:
-        UserError: The destination or the models.config has changed since.
-        ServiceError: A file could not be moved; running it again goes on.
+        UserError: The destination or the models.config has changed in the meantime.
+        ServiceError: A file could not be moved; running it again continues.
     """
     config = planned.config.file if planned.config else None
     with retirement.alone(planned.destination):
         if plan(planned.destination.url, planned.target.number, config) != planned:
             raise UserError(
-                f"{planned.destination.url} has changed since this was planned", fix="look at it, and run again"
+                f"{planned.destination.url} has changed since the rollback was planned", fix="check it, and run again"
             )
         digests = {str(version.number): version.recorded_digest() for version in (planned.origin, planned.target)}
         label = STABLE if planned.config else ""

@@ -1,6 +1,6 @@
-"""A container engine and a Kubernetes API in a few lines: real HTTP, and processes for containers.
+"""A minimal container engine and Kubernetes API: real HTTP, with processes as containers.
 
-Each container or pod is a `tests.components.tiny_server`, told what to do by the environment that it is given.
+Each container or pod is a `tests.components.tiny_server`, controlled by its environment variables.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TINY = "tests.components.tiny_server"
 
 
 class Containers:
-    """What runs: a process for each name, the document it was made from, and the file of what it printed."""
+    """What is running: by name, a process, the document that it was created from, and its output file."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -91,7 +91,7 @@ class _Engine(_Handler):
             self._describe(found[1])
         elif found := re.search(r"/containers/([\w-]+)/logs", path):
             printed = self.containers.log(found[1]).read_bytes()
-            # A frame of Docker's: stdout, three zeros, and the length.
+            # A frame in Docker's stream: stdout, three zeros, and the length.
             self.answer(bytes([1, 0, 0, 0]) + len(printed).to_bytes(4, "big") + printed)
 
     def do_POST(self) -> None:
@@ -129,7 +129,7 @@ class _Engine(_Handler):
 
 class _Cluster(_Handler):
     host = "127.83.64.1"
-    """A pod's port is fixed; its address is one of loopback's that nothing else uses."""
+    """A pod's port is fixed, so each pod gets its own loopback address."""
 
     def do_POST(self) -> None:
         body = self.body()
@@ -202,7 +202,7 @@ def _serving(server: Any, containers: Containers) -> Iterator[Containers]:
 
 @contextmanager
 def container_engine(folder: Path) -> Iterator[Containers]:
-    """Docker's API at the socket `<folder>/engine.sock`."""
+    """Docker's API on the socket `<folder>/engine.sock`."""
     containers = Containers(folder)
     handler = type("Engine", (_Engine,), {"containers": containers})
     with _serving(_UnixServer(str(folder / "engine.sock"), handler), containers) as served:
@@ -211,7 +211,7 @@ def container_engine(folder: Path) -> Iterator[Containers]:
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[Containers]:
-    """The Kubernetes API for pods, and `<folder>/kubeconfig` that leads to it."""
+    """The Kubernetes API for pods, and a `<folder>/kubeconfig` for it."""
     containers = Containers(folder)
     handler = type("Cluster", (_Cluster,), {"containers": containers})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -232,7 +232,7 @@ def cluster(folder: Path) -> Iterator[Containers]:
 
 
 def until(condition: Any, seconds: float = 30) -> None:
-    """Waits until something holds."""
+    """Waits until a condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

@@ -1,4 +1,4 @@
-"""TFDV's statistics compared: exactly where they are exact, within TFDV's own error where they are estimates."""
+"""Compares statistics with TFDV's: exact ones exactly, estimates within TFDV's own error."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import pytest
 from google.protobuf import json_format
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-EPSILON = 0.01  # TFDV's default: the error of a quantile's rank
+EPSILON = 0.01  # TFDV's default error of a quantile's rank
 APPROXIMATE = {"histograms", "median", "num_values_histogram", "num_values_standard_histogram"}
 
 
 def flat(value: Any, name: str = "") -> dict[str, Any]:
-    """A JSON value as {path: leaf}, without what TFDV itself only estimates."""
+    """A JSON value as {path: leaf}, without the values that TFDV only estimates."""
     if isinstance(value, dict):
         pairs = {f"{name}.{key}": item for key, item in value.items() if key not in APPROXIMATE}
     elif isinstance(value, list):
@@ -34,7 +34,7 @@ def features(dataset: statistics_pb2.DatasetFeatureStatistics) -> dict[str, stat
 def assert_equal(
     ours: statistics_pb2.DatasetFeatureStatisticsList, theirs: statistics_pb2.DatasetFeatureStatisticsList
 ) -> None:
-    """Counts, means, deviations, top values: equal. Quantiles and histograms: within twice TFDV's own error."""
+    """Counts, means, deviations and top values must be equal; quantiles and histograms within twice TFDV's error."""
     mine, beams = ({dataset.name: dataset for dataset in found.datasets} for found in (ours, theirs))
     assert mine.keys() == beams.keys()
     for name, dataset in mine.items():

@@ -1,6 +1,6 @@
-"""Models of every kind that a run_fn may save, for tests of what is made of their files.
+"""All kinds of models that a run_fn may save, for tests that rewrite their files.
 
-Run as a script, `model_zoo.py FOLDER MADE_BEFORE`, it saves all of them, after so many other functions were made.
+Run as a script, `model_zoo.py FOLDER MADE_BEFORE`, it saves all of them, after creating MADE_BEFORE other functions.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def keras_2_words(folder: str) -> None:
 
 
 def keras_2_attention(folder: str) -> None:
-    """Its inner functions have inputs called `value`, as an attribute of every constant is."""
+    """A model whose inner functions have inputs named `value`, like an attribute of every constant."""
     layers = tf_keras.layers
     series = layers.Input((3, 4))
     attended = layers.LayerNormalization()(layers.MultiHeadAttention(2, 2)(series, series))

@@ -1,4 +1,4 @@
-"""Models and their histories for the tests of the stages that push and fetch them."""
+"""Models and their provenance, for tests of the stages that push and fetch them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DATA_VERSION = {"path": "data/chicago_taxi", "md5": "2a1b", "revision": "v1"}
 
 
 def make_model(folder: Path, seed: int = 0, *, files: int = 2, size: int = 2000) -> Model:
-    """A Model with the files of a SavedModel; their bytes are random, so that seeds make different models."""
+    """A Model with the files of a SavedModel; their bytes are random, so each seed gives a different model."""
     values = random.Random(seed)
     serving = folder / "Format-Serving"
     (serving / "variables").mkdir(parents=True)
@@ -48,7 +48,7 @@ def make_blessing(folder: Path, blessed: bool = True) -> ModelBlessing:
 def make_history(
     folder: Path, seed: int = 0, find_baseline: Callable[[Model], Model] | None = None
 ) -> tuple[Model, ModelBlessing]:
-    """A model and its blessing with the whole chain behind them, stamped as the executor stamps."""
+    """A model and its blessing with their whole chain, stamped as by the executor."""
     examples = Examples(_written(folder / "examples"), {"data_version": json.dumps(DATA_VERSION)})
     statistics = ExampleStatistics(_written(folder / "statistics"))
     schema, graph = Schema(_written(folder / "schema")), TransformGraph(_written(folder / "graph"))
@@ -78,7 +78,7 @@ def _stamp(stage: str, outputs: Mapping[str, Artifact], inputs: Mapping[str, Art
 def pusher_input(
     model: Model, destination: str, folder: Path, version: int = 0, blessing: ModelBlessing | None = None
 ) -> dict[str, Any]:
-    """The ExecutorInput of a push whose outputs lie in a folder."""
+    """The ExecutorInput of a push that writes its outputs to a folder."""
     inputs = {"model": model} | ({"blessing": blessing} if blessing else {})
     pushed = {"name": "pushed_model", "uri": str(folder / "pushed_model"), "metadata": {}}
     return {
@@ -97,11 +97,11 @@ def pusher_input(
 
 
 def pusher_command(model: Model, destination: str, folder: Path, version: int = 0) -> list[str]:
-    """The container's command of a push without a blessing."""
+    """The container command for a push without a blessing."""
     document = json.dumps(pusher_input(model, destination, folder, version))
     return [sys.executable, "-m", "components", "pusher", "--executor-input", document]
 
 
 def push_in_process(seed: int, files: int, destination: str, folder: Path) -> None:
-    """A push of a model of its own, for a process that a test kills."""
+    """A push of its own model, in a process that a test kills."""
     execute(pusher, pusher_input(make_model(folder / "model", seed, files=files), destination, folder))

@@ -23,7 +23,7 @@ Baseline = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def baseline(run_stage: Callable[..., dict[str, Any]], tmp_path: Path) -> Baseline:
-    """`baseline(candidate, destination)`: the stage's outputs; each call in a folder of its own."""
+    """`baseline(candidate, destination)`: the stage's outputs; each call has its own folder."""
     count = iter(range(1000))
 
     def run(candidate: Model, destination: Any) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def test_a_damaged_version_is_passed_over(
     found = baseline(make_model(tmp_path / "candidate"), tmp_path / "served")
     assert found["version"] == "1"
     assert content(found["model"]) == content(Model(tmp_path / "1"))
-    assert damage == "no SavedModel" or "served/2: it holds sha256:" in capsys.readouterr().out
+    assert damage == "no SavedModel" or "served/2: its digest is sha256:" in capsys.readouterr().out
 
 
 def test_the_same_baseline_has_the_same_digest(baseline: Baseline, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_chains_do_not_grow_with_the_number_of_pushes(baseline: Baseline, tmp_pa
 
 def test_a_candidate_without_a_saved_model(baseline: Baseline, tmp_path: Path) -> None:
     (tmp_path / "candidate").mkdir()
-    with pytest.raises(DataError, match=r"Format-Serving holds no saved_model.pb"):
+    with pytest.raises(DataError, match=r"Format-Serving has no saved_model.pb"):
         baseline(Model(tmp_path / "candidate"), tmp_path / "served")
 
 
@@ -184,7 +184,7 @@ def bucket(aws: Any) -> Any:
 
 
 def test_a_baseline_from_s3(tmp_path: Path, bucket: Any) -> None:
-    # In a process of its own: s3fs keeps its connections for the life of a process.
+    # In a separate process: s3fs keeps its connections until the process ends.
     older, pushed = make_model(tmp_path / "older" / "model", 1), make_model(tmp_path / "newer" / "model", 2)
     url = f"s3://{bucket.name}/taxi"
     for version, model in ((1, older), (2, pushed)):

@@ -52,7 +52,7 @@ def generate(run_stage: Callable[..., dict[str, Any]], tmp_path: Path) -> Genera
 
 @pytest.fixture
 def refused(generate: Generate, tmp_path: Path) -> Callable[..., str]:
-    """Runs the stage on bad input and returns the error's text; nothing may be left behind."""
+    """Runs the stage on bad input, checks that it leaves nothing behind, and returns the error's text."""
 
     def run(input_path: Path | str, error: type[Exception] = DataError, **parameters: Any) -> str:
         with pytest.raises(error) as raised:
@@ -72,12 +72,12 @@ def write_file(path: Path, content: str | bytes) -> Path:
 
 def table(examples: Artifact, split: str = "train") -> pa.Table:
     batches = (pa.Table.from_batches([batch]) for batch in read_batches(examples, split))
-    # A batch of tf.Examples does not tell the type of a feature that has no value in it.
+    # A batch of tf.Examples does not have the type of a feature without values.
     return pa.concat_tables(batches, promote_options="default")
 
 
 def values(examples: Artifact, split: str = "train") -> dict[str, list[Any]]:
-    """The values of a split by column: a scalar for a list of one, None for a missing value."""
+    """The values of a split by column: a scalar for a list with one value, None for a missing value."""
     columns = table(examples, split).to_pydict()
     return {
         name: [cell[0] if cell is not None and len(cell) == 1 else cell for cell in cells]
@@ -94,7 +94,7 @@ def rows(examples: Artifact, splits: Sequence[str] = ("train", "eval")) -> Count
     return Counter(repr(sorted(row.items())) for split in splits for row in table(examples, split).to_pylist())
 
 
-# What TFX makes of the same file
+# Comparison with TFX's CsvExampleGen
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def tfx_examples(taxi_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Ex
 
 
 def without_missing(row: Row) -> str:
-    """TFX writes an empty list for an empty cell, and we a missing value."""
+    """TFX writes an empty list for an empty cell; Taxiway writes a missing value."""
     return repr(sorted((name, cell) for name, cell in row.items() if cell))
 
 
@@ -178,7 +178,7 @@ def test_every_cell_asks_for_the_type_that_tfx_infers() -> None:
 
 
 def tfx_columns(names: list[str], cells: list[list[str]]) -> dict[str, pa.Array]:
-    """Types and values by TFX's own inference and conversion, called as plain functions."""
+    """Types and values from TFX's own inference and conversion, called as plain functions."""
     from tfx_bsl.coders import csv_decoder
 
     inferrer = csv_decoder.ColumnTypeInferrer(names, skip_blank_lines=True)
@@ -198,7 +198,7 @@ def quoted(cell: str) -> str:
 def test_columns_of_odd_cells_have_tfx_s_types_and_values(
     generate: Generate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Blocks of some rows: types have to hold across them.
+    # Small blocks: types must be consistent across them.
     monkeypatch.setattr(csv_faults, "RECORD_BYTES", 4096)
     chance = random.Random(1)
     numbers = [cell for cell in ODD_CELLS if level_of(cell) is not Level.BYTES]
@@ -206,7 +206,7 @@ def test_columns_of_odd_cells_have_tfx_s_types_and_values(
     plain = [str(chance.randrange(-1000, 1000)) for _ in range(20)]
     pools = [ODD_CELLS, numbers, whole, plain, [*plain, ""], [""], *([*plain * 9, odd] for odd in ODD_CELLS)]
     pools += [[*["0.5"] * 60, huge] for huge in ("9223372036854775808", "-" + "1" * 30, "1e30")]
-    # The first column has text in every row, or TFX would skip a row of empty cells in no column of ours.
+    # The first column has text in every row; otherwise TFX would skip rows whose cells are all empty.
     cells = [["row"] * 200, *([chance.choice(pool) for _ in range(200)] for pool in pools)]
     names = [f"c{number}" for number in range(len(cells))]
     lines = [",".join(map(quoted, row)) for row in zip(*cells, strict=True)]
@@ -316,7 +316,7 @@ def test_a_column_that_turns_to_text_is_bytes_and_the_log_says_where(
         examples = generate(file, one_split=True)
     assert values(examples)["fare"] == [b"1.5", b"1.5", b"1.5", b"free", b"2"]
     (said,) = caplog.messages
-    assert said.startswith(f"{file}: column 'fare' is bytes because of 'free' in row 4, and holds numbers before")
+    assert said.startswith(f"{file}: column 'fare' has numbers until 'free' in row 4 makes it bytes")
     assert examples.notes == [said]
 
 
@@ -325,7 +325,7 @@ def test_a_column_that_turns_to_text_in_a_later_file_is_noted_by_both_engines(
 ) -> None:
     write_file(tmp_path / "in/1.csv", "a,b,c\n1,x,x\n")
     write_file(tmp_path / "in/2.csv", "b,c,a\n1,y,oh\n")
-    said = f"{tmp_path}/in/2.csv: column 'a' is bytes because of 'oh' in row 1, and holds numbers before"
+    said = f"{tmp_path}/in/2.csv: column 'a' has numbers until 'oh' in row 1 makes it bytes"
     for engine in ("direct", "beam"):
         (note,) = generate(tmp_path / "in", one_split=True, engine=engine, folder=engine).notes
         assert note.startswith(said)
@@ -335,7 +335,7 @@ def test_a_column_that_turns_to_text_in_a_later_file_is_noted_by_both_engines(
 
 
 def tfx_names(file: Path) -> list[str]:
-    """The columns of a CSV file as TFX's CsvExampleGen names them."""
+    """The columns of a CSV file, with the names from TFX's CsvExampleGen."""
     from tfx.utils import io_utils
 
     return list(io_utils.load_csv_column_names(str(file)))
@@ -361,7 +361,7 @@ def test_names_may_be_written_otherwise_in_each_file(generate: Generate, tmp_pat
 
 def test_a_name_is_there_twice_once_it_is_stripped(refused: Callable[..., str], tmp_path: Path) -> None:
     file = write_file(tmp_path / "a.csv", "x,x \n1,2\n")
-    assert f"{file}, line 1: the header's column 1 is there twice: 'x'" in refused(file)
+    assert f"{file}, line 1: the header's column 1 has a duplicate name: 'x'" in refused(file)
 
 
 @pytest.mark.parametrize(
@@ -383,7 +383,7 @@ def test_cells_are_separated_by_the_delimiter(
     assert values(examples) == {"n": [1, None], "text": [text, b"c"], "1,5": [b"2,5", b"3"]}
     assert examples.notes == []
     file.write_text(file.read_text() + f"1{delimiter}2\n")
-    assert f"{file}, line 4: 2 cells, and 3 columns" in refused(file, **settings)
+    assert f"{file}, line 4: 2 cells for 3 columns" in refused(file, **settings)
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t", "|"])
@@ -396,7 +396,7 @@ def test_another_delimiter_is_proposed(
     assert generate(file, one_split=True).notes == [proposed]
     write_file(file, f"a{delimiter}b\n1,5{delimiter}2\n")
     said = refused(file)
-    assert f"{file}, line 2: 2 cells, and 1 columns\n  fix: set delimiter={delimiter!r}" in said
+    assert f"{file}, line 2: 2 cells for 1 columns\n  fix: set delimiter={delimiter!r}" in said
 
 
 def test_a_comma_is_proposed_as_well(generate: Generate, tmp_path: Path) -> None:
@@ -417,8 +417,8 @@ def test_a_cell_that_does_not_fit_the_declared_type_is_named(
 ) -> None:
     file = write_file(tmp_path / "a.csv", f'note,fare\n"two\nlines",1\n,2\nx,{cell}\n')
     said = refused(file, column_types={"fare": kind})
-    assert f"{file}, line 5, column 'fare': {cell!r} is no {kind}" in said
-    assert "leave 'fare' out of column_types" in said
+    assert f"{file}, line 5, column 'fare': {cell!r} is not of the type {kind}" in said
+    assert "remove 'fare' from column_types" in said
 
 
 def test_declared_types_hold(generate: Generate, tmp_path: Path) -> None:
@@ -443,7 +443,7 @@ def test_memory_does_not_grow_with_rows(taxi_csv: Path, tmp_path: Path) -> None:
         file = write_file(tmp_path / f"{times}.csv", header + b"\n" + body * times)
         command = [sys.executable, "-c", program, str(file), str(tmp_path / f"out-{times}")]
         megabytes.append(int(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
-    # The larger file has 77 MB more; what grows is the footer of the Parquet file that is being written.
+    # The larger file has 77 MB more; only the footer of the written Parquet file grows.
     assert megabytes[1] < megabytes[0] + 30
 
 
@@ -457,12 +457,12 @@ def test_memory_does_not_grow_with_rows(taxi_csv: Path, tmp_path: Path) -> None:
         ("\n\n", "{file} is empty"),
         ("a,b\n", "{file} has a header and no rows"),
         ("a,b", "{file} has a header and no rows"),
-        ("a,b\n1,2\n\n3\n4,5\n", "{file}, line 4: 1 cells, and 2 columns"),
-        ('a,b\n"1\n\n",2\n3,4,5\n', "{file}, line 5: 3 cells, and 2 columns"),
-        ("a,b\n1,2\n" * 1 + "3,4\n" * 400_000 + "5\n", "{file}, line 400003: 1 cells, and 2 columns"),
+        ("a,b\n1,2\n\n3\n4,5\n", "{file}, line 4: 1 cells for 2 columns"),
+        ('a,b\n"1\n\n",2\n3,4,5\n', "{file}, line 5: 3 cells for 2 columns"),
+        ("a,b\n1,2\n" * 1 + "3,4\n" * 400_000 + "5\n", "{file}, line 400003: 1 cells for 2 columns"),
         (b"a,b\n1,ok\n2,caf\xe9\n", "{file}, line 3, column 'b': not UTF-8: b'caf\\xe9'"),
         (b"a,caf\xe9\n1,2\n", "{file}, line 1: the header's column 2 is not UTF-8: b'caf\\xe9'"),
-        ("a,b,a\n1,2,3\n", "{file}, line 1: the header's column 1 is there twice: 'a'"),
+        ("a,b,a\n1,2,3\n", "{file}, line 1: the header's column 1 has a duplicate name: 'a'"),
         ("a,,b\n1,2,3\n", "{file}, line 1: the header's column 2 has no name"),
         ('a,b\n1,2\n3,"4\n5,6\n', "{file}, line 3: unexpected end of data"),
         ('a,b\n1,2\n3,"4\n' + "5,6\n" * 2_000_000, "{file}, line 3: field larger than field limit"),
@@ -495,7 +495,7 @@ def test_a_damaged_gzip_file_is_refused(refused: Callable[..., str], taxi_csv: P
 
 @pytest.mark.parametrize(
     ("header", "said"),
-    [("a,b", "lacks 'c', compared"), ("a,b,d", "lacks 'c' and has 'd' besides"), ("c,b,a,d", "has 'd' besides")],
+    [("a,b", "lacks 'c', compared"), ("a,b,d", "lacks 'c' and adds 'd'"), ("c,b,a,d", "adds 'd'")],
 )
 def test_files_with_different_columns_are_refused(
     refused: Callable[..., str], tmp_path: Path, header: str, said: str
@@ -513,7 +513,7 @@ def test_a_full_disk_leaves_nothing(taxi_csv: Path, tmp_path: Path, payload: str
     examples = Examples(tmp_path / "refused/examples")
     with largest_file(10_000), pytest.raises(ServiceError, match=f"{examples.path} cannot be written: ") as raised:
         write_examples(examples, source, splits, payload, write_splits)
-    assert "make room on the disk" in str(raised.value)
+    assert "free space on the disk" in str(raised.value)
     assert list((tmp_path / "refused").iterdir()) == []
 
 
@@ -526,7 +526,7 @@ def test_what_a_killed_run_left_is_cleared_away(generate: Generate, tmp_path: Pa
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """Writing beyond the size fails, as on a full disk."""
+    """Makes writes beyond a size fail, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -598,12 +598,12 @@ def test_parquet_files_widen_integers_to_floats(generate: Generate, tmp_path: Pa
 @pytest.mark.parametrize(
     ("column", "said"),
     [
-        (pa.array([{"x": 1}]), "struct<x: int64> is no type of a tf.Example's feature"),
-        (pa.array([[[1]]]), "list<element: list<element: int64>> is no type"),
-        (pa.array([datetime.time(1)]), "time64[us] is no type"),
-        (pa.array([datetime.timedelta(1)]), "duration[us] is no type"),
+        (pa.array([{"x": 1}]), "a tf.Example cannot hold struct<x: int64>"),
+        (pa.array([[[1]]]), "a tf.Example cannot hold list<element: list<element: int64>>"),
+        (pa.array([datetime.time(1)]), "a tf.Example cannot hold time64[us]"),
+        (pa.array([datetime.timedelta(1)]), "a tf.Example cannot hold duration[us]"),
         (pa.array([2**63], pa.uint64()), "9223372036854775808 not in range"),
-        (pa.array([[1, None]]), "a list with a null in it"),
+        (pa.array([[1, None]]), "a list contains a null"),
     ],
 )
 def test_other_parquet_types_are_refused(
@@ -635,15 +635,15 @@ def test_a_parquet_column_that_is_there_twice_is_named(
     twice = pa.table([pa.array([1]), pa.array(["x"]), pa.array([2])], names=["a", "b", "a"])
     pq.write_table(twice, tmp_path / "a.parquet")
     said = refused(tmp_path / "a.parquet", engine=engine)
-    assert said == f"{tmp_path}/a.parquet has the column 'a' twice\n  fix: rename one of them, or leave it out"
+    assert said == f"{tmp_path}/a.parquet has the column 'a' twice\n  fix: rename or remove one of them"
 
 
 def test_parquet_files_that_contradict_each_other_are_refused(refused: Callable[..., str], tmp_path: Path) -> None:
     write_parquet(tmp_path / "in/1.parquet", {"a": [1]})
     second = write_parquet(tmp_path / "in/2.parquet", {"a": ["x"]})
-    assert f"{second}, column 'a': string, and int64 in the files before" in refused(tmp_path / "in")
+    assert f"{second}, column 'a': string, but int64 in earlier files" in refused(tmp_path / "in")
     write_parquet(second, {"b": [1]})
-    assert f"{second} lacks 'a' and has 'b' besides" in refused(tmp_path / "in")
+    assert f"{second} lacks 'a' and adds 'b'" in refused(tmp_path / "in")
 
 
 # TFRecord
@@ -681,10 +681,10 @@ def test_bad_tfrecords_are_refused(refused: Callable[..., str], tmp_path: Path) 
     assert f"{file} is empty" in refused(file)
     write_records(file, [batch(a=[1])])
     second = write_records(tmp_path / "in/2.tfrecord", [batch(a=["x"])])
-    assert f"{second}: the feature 'a' is large_binary, and int64 in records before" in refused(tmp_path / "in")
+    assert f"{second}: the feature 'a' is large_binary, but int64 in earlier records" in refused(tmp_path / "in")
     with file.open("wb") as opened:
         tfrecord.write_records(opened, [b"\xff\xff"])
-    assert f"{file}, record 1: is no tf.Example" in refused(file)
+    assert f"{file}, record 1: is not a tf.Example" in refused(file)
 
 
 # Splits
@@ -715,7 +715,7 @@ def without_nothing(examples: Artifact, split: str) -> list[str]:
 
 
 def test_the_hash_of_a_row_is_the_same_for_ever() -> None:
-    """Another hash would move rows from one split to the other under a team's feet."""
+    """A different hash would silently move rows between the splits of existing pipelines."""
     rows_ = pa.record_batch(
         {
             "i": pa.array([[1], None, [], [1, 2], [2, 1]], INT),
@@ -805,12 +805,12 @@ def test_rows_are_split_by_key(generate: Generate, tmp_path: Path, cells: str) -
         ({"splits": {"train": 0.5}}, "splits is {'train': 0.5}"),
         ({"splits": {"train": "half"}}, "splits is {'train': 'half'}"),
         ({"splits": {"train": float("inf")}}, "splits is {'train': inf}"),
-        ({"splits": {"../up": 1}}, "'../up' cannot name a split"),
+        ({"splits": {"../up": 1}}, "'../up' is not a valid name for a split"),
         ({"split_hash": "md5"}, "split_hash is 'md5'"),
-        ({"split_column": "a"}, "split_column and split_bounds go together"),
-        ({"split_bounds": {"train": [1]}}, "split_column and split_bounds go together"),
+        ({"split_column": "a"}, "split_column and split_bounds must be used together"),
+        ({"split_bounds": {"train": [1]}}, "split_column and split_bounds must be used together"),
         ({"split_patterns": {"t": "*"}, "split_column": "a", "split_bounds": {"t": [1]}}, "exclude each other"),
-        ({"split_column": "b", "split_bounds": {"t": [1]}}, "split_column is 'b', not a column of"),
+        ({"split_column": "b", "split_bounds": {"t": [1]}}, "split_column 'b' is not a column of"),
         ({"split_column": "a", "split_bounds": {"t": 5}}, "split_bounds['t'] is 5"),
         ({"split_column": "a", "split_bounds": {"t": {"form": 5}}}, "split_bounds['t'] is {'form': 5}"),
         ({"split_column": "a", "split_bounds": {"t": {"from": "May"}}}, "split_bounds['t']: Invalid isoformat"),
@@ -822,7 +822,7 @@ def test_rows_are_split_by_key(generate: Generate, tmp_path: Path, cells: str) -
         ({"split_column": "a", "split_bounds": {"t": ["x"]}}, "split_bounds['t'] does not fit the column 'a'"),
         ({"input_format": "json"}, "input_format is 'json'"),
         ({"payload_format": "csv"}, "payload_format is 'csv'"),
-        ({"column_types": {"b": "int"}}, "column_types names 'b'"),
+        ({"column_types": {"b": "int"}}, "column_types has no such column: 'b'"),
         ({"column_types": {"a": "text"}}, "column_types gives 'a' the type 'text'"),
     ],
 )
@@ -835,9 +835,9 @@ def test_settings_that_make_no_sense_are_refused(
 
 def test_settings_for_another_format_are_refused(refused: Callable[..., str], tmp_path: Path) -> None:
     file = write_parquet(tmp_path / "a.parquet", {"a": [1]})
-    assert "split_hash 'tfx' is for CSV, and the files are parquet" in refused(file, UserError, split_hash="tfx")
+    assert "split_hash 'tfx' is for CSV, but the files are parquet" in refused(file, UserError, split_hash="tfx")
     assert "column_types is for CSV" in refused(file, UserError, column_types={"a": "int"})
-    assert "delimiter is for CSV, and the files are parquet" in refused(file, UserError, delimiter=";")
+    assert "delimiter is for CSV, but the files are parquet" in refused(file, UserError, delimiter=";")
 
 
 def test_a_column_that_cannot_split_is_refused(refused: Callable[..., str], tmp_path: Path) -> None:
@@ -846,7 +846,7 @@ def test_a_column_that_cannot_split_is_refused(refused: Callable[..., str], tmp_
     assert f"{file}, column 'at': Invalid isoformat string: 'noon'" in said
     lists = write_parquet(tmp_path / "a.parquet", {"at": [[1, 2]]})
     said = refused(lists, split_column="at", split_bounds={"train": {"from": 0}})
-    assert f"{lists}, column 'at': several values in a row" in said
+    assert f"{lists}, column 'at': a row has several values" in said
 
 
 def test_a_split_that_ends_up_empty_is_refused(refused: Callable[..., str], tmp_path: Path) -> None:
@@ -864,21 +864,21 @@ def test_the_format_is_known_by_the_name_or_told(
     generate: Generate, refused: Callable[..., str], tmp_path: Path
 ) -> None:
     file = write_file(tmp_path / "in/trips.dat", "a\n1\n")
-    assert f"the name of {file} tells no format" in refused(file)
+    assert f"the name of {file} shows no known format" in refused(file)
     assert values(generate(file, one_split=True, input_format="csv")) == {"a": [1]}
     file.rename(tmp_path / "in/a.csv")
     write_parquet(tmp_path / "in/b.parquet", {"a": [1]})
-    assert f"{tmp_path}/in/a.csv is csv and {tmp_path}/in/b.parquet is parquet" in refused(tmp_path / "in")
+    assert f"{tmp_path}/in/a.csv is csv, but {tmp_path}/in/b.parquet is parquet" in refused(tmp_path / "in")
 
 
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("a.avro", "is Avro, which is not read\n  fix: convert it to Parquet (fastavro reads it)"),
-        ("a.bin", "is Avro, which is not read"),
-        ("a.jsonl", "is JSON, which is not read\n  fix: convert it to Parquet (pyarrow.json"),
-        ("a.xlsx", "is Excel, which is not read"),
-        ("a.tsv", 'tells no format\n  fix: set input_format="csv" and delimiter="\\t"'),
+        ("a.avro", "is Avro, which is not supported\n  fix: convert it to Parquet (fastavro reads it)"),
+        ("a.bin", "is Avro, which is not supported"),
+        ("a.jsonl", "is JSON, which is not supported\n  fix: convert it to Parquet (pyarrow.json"),
+        ("a.xlsx", "is Excel, which is not supported"),
+        ("a.tsv", 'shows no known format\n  fix: set input_format="csv" and delimiter="\\t"'),
     ],
 )
 def test_a_format_that_is_not_read_is_named(refused: Callable[..., str], tmp_path: Path, name: str, said: str) -> None:

@@ -351,5 +351,5 @@ def test_a_broken_schema(given: Given, validate: Any, schema: str, said: str) ->
 def test_damaged_statistics(given: Given, validate: Any) -> None:
     current = given.statistics("current", train=rows())
     (current.path / "Split-train" / "FeatureStats.pb").unlink()
-    with pytest.raises(DataError, match=r"FeatureStats.pb holds no readable statistics: .*\n  fix: run statistics_gen"):
+    with pytest.raises(DataError, match=r"FeatureStats.pb has no readable statistics: .*\n  fix: run statistics_gen"):
         validate(current)

@@ -29,7 +29,7 @@ Validate = Callable[..., InfraBlessing]
 
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Examples:
-    """Trips with a fare, perhaps missing, two coordinates and a company."""
+    """Trips with a fare that may be missing, two coordinates and a company."""
     found = Examples(tmp_path_factory.mktemp("examples"))
     for split, count in (("train", 5), ("eval", 30), ("empty", 0)):
         rows = {
@@ -121,7 +121,7 @@ for line in sys.stdin:
 
 @pytest.fixture(scope="module")
 def forking() -> Iterator[subprocess.Popen[str]]:
-    """A process that forks stages from loaded libraries, as the local runner does, with the tiny server."""
+    """A process that forks stages after loading libraries, like the local runner, but with the tiny server."""
     command = [sys.executable, "-c", FORKING]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield process
@@ -131,12 +131,12 @@ def forking() -> Iterator[subprocess.Popen[str]]:
 
 
 class RefusedError(Exception):
-    """The stage failed; the text is its error."""
+    """The stage failed; the message is its error."""
 
 
 @pytest.fixture
 def validate(forking: subprocess.Popen[str], tmp_path: Path) -> Iterator[Validate]:
-    """`validate(model, examples, fault="", environment={}, **parameters)`: the blessing; each call in its folder."""
+    """`validate(model, examples, fault="", environment={}, **parameters)`: a blessing, in its own folder."""
     numbers = itertools.count()
 
     def run(
@@ -225,7 +225,7 @@ def test_a_candidate_that_answers_is_blessed_and_stamped(validate: Validate, mod
     assert set(measured["latency"]) == {"serving_default", "columns", "four"}
     assert 0 < measured["latency"]["columns"]["p50_ms"] <= measured["latency"]["columns"]["p99_ms"]
     said = log_of(blessing)
-    assert "not asked: the signature 'tolls' takes tolls, which the examples do not have" in said
+    assert "not called: the signature 'tolls' takes tolls, which the examples lack" in said
     assert "infra_validator: blessed: AVAILABLE after " in said
     assert tree_digest(model.path) == before
 
@@ -290,7 +290,7 @@ def test_without_examples_a_candidate_is_only_loaded(validate: Validate, model: 
 @pytest.mark.parametrize(
     ("fault", "step", "message"),
     [
-        ("start", "start", "the server ended with status 1"),
+        ("start", "start", "the server exited with status 1"),
         ("silence", "start", "the server does not answer after 2 s"),
         ("load", "load", "Could not find meta graph def matching supplied tags: { serve }"),
         ("loading", "load", "the model is not AVAILABLE after 2 s: LOADING"),
@@ -300,7 +300,11 @@ def test_without_examples_a_candidate_is_only_loaded(validate: Validate, model: 
             "the signature 'columns' was refused: INVALID_ARGUMENT: input size does not match signature: 3 != 1",
         ),
         ("death", "request", "the signature 'columns' got no answer: the server was killed by signal 9"),
-        ("name", "answer", "wrong: it has the outputs companys, prices; the signature has the outputs company, price"),
+        (
+            "name",
+            "answer",
+            "wrong: it has the outputs companys, prices, but the signature has the outputs company, price",
+        ),
         ("shape", "answer", "wrong: the output 'company' has 2 rows for 1 examples"),
         ("rows", "answer", "wrong: the output 'company' has 0 rows for 1 examples"),
     ],
@@ -334,9 +338,9 @@ def test_a_candidate_that_fails_is_not_blessed_and_the_report_says_why(
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("nan", "the output 'price' holds nan for real examples"),
-        ("dtype", "the output 'price' is float64; the signature has float32"),
-        ("random", "the output 'price' differs from one to the next answer to the same request"),
+        ("nan", "the output 'price' has nan for real examples"),
+        ("dtype", "the output 'price' is float64, but the signature has float32"),
+        ("random", "the output 'price' differs between two answers to the same request"),
     ],
 )
 def test_numbers_that_are_wrong(validate: Validate, model: Model, examples: Examples, fault: str, message: str) -> None:
@@ -350,7 +354,7 @@ def test_a_slow_candidate(validate: Validate, model: Model, examples: Examples) 
     found = report(validate(model, examples, "slow", **asked, max_latency_ms=20.0))
     assert found["step"] == "latency"
     assert re.match(
-        r"99 % of the requests to the signature 'four' take up to \d+(\.\d+)? ms, more than 20 \(\d+ requests",
+        r"the 99th percentile of the signature 'four' is \d+(\.\d+)? ms, above the limit of 20 ms \(\d+ requests",
         found["message"],
     )
 
@@ -361,7 +365,7 @@ def test_a_failure_is_tried_again(validate: Validate, model: Model, examples: Ex
 
 def test_a_candidate_may_have_to_pass(validate: Validate, model: Model, examples: Examples, tmp_path: Path) -> None:
     with pytest.raises(
-        RefusedError, match=r"(?s)the model failed at the step 'load': Could not find meta.*look at the"
+        RefusedError, match=r"(?s)the model failed at the step 'load': Could not find meta.*see the end of"
     ):
         validate(model, examples, "load", must_pass=True)
 
@@ -371,7 +375,7 @@ def test_a_candidate_may_have_to_pass(validate: Validate, model: Model, examples
 
 @pytest.fixture(scope="module")
 def estimator(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    """A model with the methods Classify and Regress, as TensorFlow's estimators had them."""
+    """A model with the methods Classify and Regress, like TensorFlow's estimators."""
     import tensorflow as tf
 
     folder = tmp_path_factory.mktemp("estimator")
@@ -411,32 +415,32 @@ def test_a_result_that_is_missing(validate: Validate, estimator: Model, examples
 @pytest.mark.parametrize(
     ("parameters", "said"),
     [
-        ({"num_examples": 0}, "num_examples is 0\n  fix: give a number above 0"),
+        ({"num_examples": 0}, "num_examples is 0\n  fix: use a number above 0"),
         ({"num_tries": 0}, "num_tries is 0\n"),
         ({"max_loading_seconds": -1.0}, "max_loading_seconds is -1.0\n"),
-        ({"max_latency_ms": -1.0}, "max_latency_ms is -1.0\n  fix: give a number above 0, or 0 for any"),
-        ({"serving": {}}, "serving names nothing\n  fix: name one of local, docker, kubernetes"),
-        ({"serving": {"local": {}, "docker": {}}}, "serving names 'local', 'docker'"),
+        ({"max_latency_ms": -1.0}, "max_latency_ms is -1.0\n  fix: use a number above 0, or 0 for no limit"),
+        ({"serving": {}}, "serving has no key\n  fix: use one of local, docker, kubernetes"),
+        ({"serving": {"local": {}, "docker": {}}}, "serving has 'local', 'docker'"),
         ({"serving": {"dokcer": {}}}, "serving has no 'dokcer'\n  fix: did you mean 'docker'?"),
         ({"serving": {"docker": {}}}, "serving.docker.image is missing\n  fix: add image: ..."),
         ({"serving": {"docker": {"image": 1}}}, "serving.docker.image is 1\n  fix: write a value of type str"),
         ({"serving": {"docker": {"imag": "x"}}}, "serving.docker has no setting 'imag'\n  fix: did you mean 'image'?"),
-        ({"serving": {"local": {"port": 1}}}, "serving.local has no setting 'port'\n  fix: there are none"),
+        ({"serving": {"local": {"port": 1}}}, "serving.local has no setting 'port'\n  fix: remove it"),
         ({"serving": {"docker": "x"}}, "serving.docker takes a map of settings, not 'x'"),
         (
             {"serving": {"kubernetes": {"image": "x", "staging": "/models"}}},
-            "serving.kubernetes.staging is '/models', and volume_claim ''\n  fix: give a folder and the claim",
+            "serving.kubernetes.staging is '/models', and volume_claim is ''\n  fix: set a folder and the claim",
         ),
         ({"splits": ["evil"]}, "there is no split 'evil' in "),
         ({"splits": ["empty"]}, "the splits empty of "),
         ({"signatures": ["predict"]}, "the model has no signature 'predict'\n  fix: its signatures: columns, four, "),
         (
             {"signatures": ["tolls"]},
-            "the signature 'tolls' takes tolls, which the examples do not have\n  fix: name other `signatures`",
+            "the signature 'tolls' takes tolls, which the examples lack\n  fix: set other `signatures`",
         ),
         (
             {"signatures": ["four"], "num_examples": 3},
-            "the signature 'four' takes 4 examples at a time, and there are 3",
+            "the signature 'four' takes 4 examples at a time, but there are only 3",
         ),
     ],
 )
@@ -450,11 +454,11 @@ def test_a_wrong_setting(
 
 def test_a_model_without_a_saved_model(validate: Validate, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    with pytest.raises(RefusedError, match=r"Format-Serving holds no saved_model.pb"):
+    with pytest.raises(RefusedError, match=r"Format-Serving has no saved_model.pb"):
         validate(Model(tmp_path / "model"), None)
 
 
-# Other places
+# Other platforms
 
 
 def test_a_container_of_docker_or_podman(validate: Validate, model: Model, examples: Examples, tmp_path: Path) -> None:
@@ -476,7 +480,7 @@ def test_a_container_that_ends(validate: Validate, model: Model, tmp_path: Path)
     with container_engine(tmp_path) as engine:
         docker = {"image": "x", "environment": {"TINY_FAULT": "start"}, "socket": f"unix://{tmp_path}/engine.sock"}
         found = report(validate(model, None, serving={"docker": docker}))
-        assert (found["step"], found["message"]) == ("start", "the container ended with status 1")
+        assert (found["step"], found["message"]) == ("start", "the container exited with status 1")
         assert found["log"][-2:] == ["a tiny server starts", "no port is free"]
         assert engine.made == {}
 
@@ -485,7 +489,7 @@ def test_an_image_that_is_not_there(validate: Validate, model: Model, tmp_path: 
     with container_engine(tmp_path):
         docker = {"image": "nowhere/image:1", "socket": f"unix://{tmp_path}/engine.sock"}
         with pytest.raises(
-            RefusedError, match=r"(?s)'nowhere/image:1' is not there and cannot be pulled.*correct serving"
+            RefusedError, match=r"(?s)'nowhere/image:1' does not exist here and cannot be pulled.*correct serving"
         ):
             validate(model, None, serving={"docker": docker})
 
@@ -536,7 +540,7 @@ def test_a_pod_that_ends_or_has_no_image(validate: Validate, model: Model, tmp_p
                 environment,
                 serving={"kubernetes": {**KUBERNETES, **place, "image": "nowhere/image:1"}},
             )
-        with pytest.raises(RefusedError, match=r"no pod can be made in the namespace forbidden: 403"):
+        with pytest.raises(RefusedError, match=r"cannot create a pod in the namespace forbidden: 403"):
             validate(
                 model, None, "", environment, serving={"kubernetes": {**KUBERNETES, **place, "namespace": "forbidden"}}
             )
@@ -554,7 +558,7 @@ from components.infra_validator.servers import local_server
 local_server.COMMAND = "tests.components.tiny_server"
 if {warm}:
     import tensorflow
-    # As the runner forks its stages: the threads of NumPy stay behind.
+    # Fork as the runner does: NumPy's threads stay in the parent.
     if os.fork():
         sys.exit(os.wait()[1])
 sys.exit(__main__.main(["infra_validator", "--executor-input", sys.argv[1]]))
@@ -563,7 +567,7 @@ sys.exit(__main__.main(["infra_validator", "--executor-input", sys.argv[1]]))
 
 @contextmanager
 def running_stage(model: Model, folder: Path, *, warm: bool = False, **parameters: Any) -> Iterator[psutil.Process]:
-    """A stage whose candidate goes on loading for ever."""
+    """A stage whose candidate never finishes loading."""
     document = json.dumps(executor_input(model, None, folder, parameters))
     environment = {**os.environ, "TMPDIR": str(folder), "TINY_FAULT": "loading"}
     command = [sys.executable, "-c", STAGE.format(warm=warm), document]
@@ -581,7 +585,7 @@ def running_stage(model: Model, folder: Path, *, warm: bool = False, **parameter
 
 
 def server_of(stage: psutil.Process) -> psutil.Process | None:
-    """The server's process, once it prints."""
+    """The server's process, once it has printed something."""
     for child in stage.children():
         with suppress(psutil.Error):
             logs = [Path(file.path) for file in child.open_files() if file.path.endswith("server.log")]
@@ -600,7 +604,7 @@ def test_the_server_dies_with_the_stage(model: Model, tmp_path: Path, how: signa
         until(lambda: server_of(stage))
         server = server_of(stage)
         assert server is not None
-        # A fork has the command line of what it was forked from.
+        # A forked process has the command line of its parent.
         assert ("-c" in server.cmdline()) == warm
         stage.send_signal(how)
         server.wait(10)

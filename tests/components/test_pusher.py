@@ -38,7 +38,7 @@ Push = Callable[..., Any]
 
 @pytest.fixture
 def push(run_stage: Callable[..., dict[str, Any]], tmp_path: Path) -> Push:
-    """`push(model, destination, ...)`: the PushedModel; each call in a folder of its own."""
+    """`push(model, destination, ...)`: the PushedModel; each call has its own folder."""
     count = iter(range(1000))
 
     def run(
@@ -61,7 +61,7 @@ def names(folder: Path) -> list[str]:
 
 
 def visible(folder: Path) -> list[str]:
-    """What a server looks at: the integer names."""
+    """The names that a server considers: integers."""
     return [name for name in names(folder) if name.isdigit()]
 
 
@@ -77,7 +77,8 @@ def test_a_blessed_model_becomes_a_version_with_the_saved_model_at_its_top(push:
     assert pushed.metadata["pushed_version"] == version
     assert pushed.metadata["pushed_destination"] == str(folder)
     assert pushed.metadata["judged"] == 1
-    # TFX keeps a copy at the top of the artifact.
+    assert (pushed.summary, pushed.next_step) == ([("pushed", str(folder))], ["lineage", str(folder)])
+    # TFX stores a copy at the top of the artifact.
     assert (pushed.path / "saved_model.pb").is_file()
     assert pushed.metadata["digest"] == pushed.metadata["pushed_digest"]
 
@@ -124,6 +125,8 @@ def test_a_model_that_is_not_blessed_stays(
     pushed = push(make_model(tmp_path / "model"), tmp_path / "served", blessing)
     assert names(tmp_path / "served") == []
     assert pushed.metadata["pushed"] == 0
+    assert [label for label, _ in pushed.summary] == ["pushed"]
+    assert pushed.next_step == []
     assert (pushed.path / "NOT_PUSHED").read_text() == "the evaluator did not bless the model\n"
     assert "not pushed: the evaluator did not bless the model" in capsys.readouterr().out
 
@@ -140,7 +143,7 @@ def test_why_a_model_was_not_blessed_is_said(push: Push, tmp_path: Path) -> None
 
 
 def make_infra_blessing(folder: Path, model: Model, blessed: bool = True) -> InfraBlessing:
-    """A blessing as infra_validator writes it, with the stamped model where the model passed."""
+    """A blessing as infra_validator writes it, with the stamped model if the model passed."""
     found = InfraBlessing(folder, {"blessed": int(blessed), "has_model": int(blessed)})
     folder.mkdir(parents=True)
     (folder / ("INFRA_BLESSED" if blessed else "INFRA_NOT_BLESSED")).touch()
@@ -172,7 +175,7 @@ def test_the_stamped_model_is_pushed(push: Push, tmp_path: Path) -> None:
         "infra_blessing": infra_blessing.metadata["digest"],
     }
     assert ("infra_validator", "blessing") in {(each["stage"], each["output"]) for each in older}
-    # The next run's evaluator must not hold the model against itself.
+    # The next run's evaluator must not compare the model with itself.
     inputs, parameters = {"candidate": model}, {"destination": str(tmp_path / "served")}
     assert run_stage_in("baseline", tmp_path / "baseline", inputs, parameters)["found"] is False
 
@@ -209,14 +212,14 @@ def test_an_infra_blessing_of_another_model_is_refused(push: Push, tmp_path: Pat
     one, _ = make_history(tmp_path / "one", seed=1)
     two, _ = make_history(tmp_path / "two", seed=2)
     infra_blessing = make_infra_blessing(tmp_path / "infra", one)
-    with pytest.raises(UserError, match=r"(?s)the blessing is of the model sha256:.*pass the pusher the model"):
+    with pytest.raises(UserError, match=r"(?s)the blessing is for the model sha256:.*pass the pusher the model"):
         push(two, tmp_path / "served", infra_blessing=infra_blessing)
-    # A copy that was changed since is no copy.
+    # A copy that was changed afterwards is refused.
     (infra_blessing.path / "stamped_model/saved_model.pb").write_bytes(b"another graph")
     with pytest.raises(DataError, match=r"(?s)stamped_model is not a copy of .*run infra_validator on this model"):
         push(one, tmp_path / "served", infra_blessing=infra_blessing)
     (infra_blessing.path / "stamped_model/saved_model.pb").unlink()
-    with pytest.raises(DataError, match=r"(?s)stamped_model holds no saved_model.pb.*run infra_validator again"):
+    with pytest.raises(DataError, match=r"(?s)stamped_model has no saved_model.pb.*run infra_validator again"):
         push(one, tmp_path / "served", infra_blessing=infra_blessing)
     assert names(tmp_path / "served") == []
 
@@ -231,13 +234,13 @@ def test_kubeflows_doubles_and_bare_files_bless_too(push: Push, tmp_path: Path, 
 def test_a_push_without_a_blessing_says_so(push: Push, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pushed = push(make_model(tmp_path / "model"), tmp_path / "served")
     assert pushed.metadata["judged"] == 0
-    assert "pushed unjudged" in capsys.readouterr().out
+    assert "pushed without evaluation" in capsys.readouterr().out
 
 
 def test_the_blessing_of_another_model_is_refused(push: Push, tmp_path: Path) -> None:
     _, blessing = make_history(tmp_path / "one", seed=1)
     model, _ = make_history(tmp_path / "two", seed=2)
-    with pytest.raises(UserError, match=r"(?s)the blessing is of the model sha256:.*pass the pusher the model"):
+    with pytest.raises(UserError, match=r"(?s)the blessing is for the model sha256:.*pass the pusher the model"):
         push(model, tmp_path / "served", blessing)
     assert names(tmp_path / "served") == []
 
@@ -245,7 +248,7 @@ def test_the_blessing_of_another_model_is_refused(push: Push, tmp_path: Path) ->
 def test_a_version_is_never_written_over(push: Push, tmp_path: Path) -> None:
     push(make_model(tmp_path / "one", 1), tmp_path / "served", version=7)
     before = tree_digest(tmp_path / "served" / "7")
-    with pytest.raises(UserError, match=r"(?s)served/7 exists already with other content.*name another version"):
+    with pytest.raises(UserError, match=r"(?s)served/7 already exists with different content.*set another version"):
         push(make_model(tmp_path / "two", 2), tmp_path / "served", version=7)
     assert tree_digest(tmp_path / "served" / "7") == before
     assert names(tmp_path / "served") == [".pushing.lock", "7"]
@@ -254,7 +257,7 @@ def test_a_version_is_never_written_over(push: Push, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["7", "0007"])
 def test_an_empty_folder_or_a_padded_name_is_a_version_too(push: Push, tmp_path: Path, name: str) -> None:
     (tmp_path / "served" / name).mkdir(parents=True)
-    with pytest.raises(UserError, match="exists already"):
+    with pytest.raises(UserError, match="already exists"):
         push(make_model(tmp_path / "model"), tmp_path / "served", version=7)
     assert names(tmp_path / "served" / name) == []
 
@@ -322,7 +325,7 @@ def test_a_destination_without_a_driver(push: Push, tmp_path: Path, destination:
 def test_a_destination_that_is_not_writable(push: Push, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for destination in (tmp_path / "file", tmp_path / "file" / "models", Path("/sys/models")):
-        with pytest.raises(UserError, match=f"(?s)the destination {destination} is not writable.*name another"):
+        with pytest.raises(UserError, match=f"(?s)the destination {destination} is not writable.*use another"):
             push(make_model(tmp_path / f"model{time.monotonic_ns()}"), destination)
     assert not list(tmp_path.glob("push/*/*")), "no artifact, not even a partial one"
 
@@ -330,14 +333,14 @@ def test_a_destination_that_is_not_writable(push: Push, tmp_path: Path) -> None:
 def test_a_model_without_a_saved_model(push: Push, tmp_path: Path) -> None:
     model = make_model(tmp_path / "model")
     (model.path / "Format-Serving" / "saved_model.pb").unlink()
-    with pytest.raises(DataError, match=r"Format-Serving holds no saved_model.pb"):
+    with pytest.raises(DataError, match=r"Format-Serving has no saved_model.pb"):
         push(model, tmp_path / "served")
 
 
 def test_a_link_that_leads_nowhere_is_named(push: Push, tmp_path: Path) -> None:
     model = make_model(tmp_path / "model")
     (model.path / "Format-Serving" / "variables" / "gone").symlink_to("nowhere")
-    with pytest.raises(DataError, match="variables/gone is a link that leads nowhere"):
+    with pytest.raises(DataError, match="variables/gone is a broken link"):
         push(model, tmp_path / "served")
     assert names(tmp_path / "served") == []
 
@@ -393,7 +396,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
         pytest.skip(f"no small file system can be mounted here: {done.stderr}")
     assert done.stdout.split()[-2:] == ["1", ".pushing.lock"]
     assert f"error: no space is left at {served}, nothing was pushed" in done.stderr
-    assert "fix: free some and run again" in done.stderr
+    assert "fix: free space, and run again" in done.stderr
     assert "Traceback" not in done.stderr
     assert names(tmp_path / "push") == []
 
@@ -424,7 +427,7 @@ def test_pushers_at_once_of_one_version_leave_it_to_one(tmp_path: Path) -> None:
     processes = _pushers(tmp_path / "served", tmp_path / "push", models, 5)
     said = [process.communicate()[0] for process in processes]
     assert sorted(process.returncode for process in processes) == [0, 2, 2, 2]
-    assert sum("5 exists already with other content" in text for text in said) == 3
+    assert sum("5 already exists with different content" in text for text in said) == 3
     winner = next(model for model, process in zip(models, processes, strict=True) if process.returncode == 0)
     assert tree_digest(tmp_path / "served" / "5") == tree_digest(winner.path / "Format-Serving")
 
@@ -446,7 +449,7 @@ def test_a_live_pushers_files_are_left_alone_and_a_dead_ones_removed(push: Push,
     assert staged < 500
     [second] = _pushers(served, tmp_path / "second", models[1:], 2)
     assert second.stdout
-    assert second.stdout.readline() == "no blessing was given: the model is pushed unjudged\n"
+    assert second.stdout.readline() == "there is no blessing: the model is pushed without evaluation\n"
     assert second.stdout.readline() == f"waiting for another push to {served}\n"
     assert len(list((served / ".pushing-1" / "variables").iterdir())) >= staged
     assert visible(served) == []
@@ -458,7 +461,7 @@ def test_a_live_pushers_files_are_left_alone_and_a_dead_ones_removed(push: Push,
 
 
 class Server(threading.Thread):
-    """Looks at versions as they appear, as TF Serving would, and notes those that are not whole."""
+    """Watches versions appear, like TF Serving, and records incomplete ones."""
 
     def __init__(self, served: Path) -> None:
         super().__init__()
@@ -488,7 +491,7 @@ class Server(threading.Thread):
 
 
 def _kill_pushers(tmp_path: Path, times: int) -> None:
-    """Kills a pusher when so many of its files lie under the staging name, anew for each at random."""
+    """Kills a pusher once a random number of its files is in the staging folder."""
     processes = multiprocessing.get_context("forkserver")
     served, files, moments = tmp_path / "served", 100, random.Random(8)
     caught = finished = 0
@@ -557,7 +560,7 @@ def test_a_push_to_s3(push: Push, tmp_path: Path, bucket: Any) -> None:
 def test_a_version_in_s3_is_never_written_over(push: Push, tmp_path: Path, bucket: Any) -> None:
     push(make_model(tmp_path / "one", 1), f"s3://{bucket.name}/taxi", version=3)
     before = keys(bucket)
-    with pytest.raises(UserError, match="taxi/3 exists already with other content"):
+    with pytest.raises(UserError, match="taxi/3 already exists with different content"):
         push(make_model(tmp_path / "two", 2, files=9), f"s3://{bucket.name}/taxi", version=3)
     assert keys(bucket) == before
 

@@ -1,4 +1,4 @@
-"""Files that are the same bytes whenever they are made from the same, and that serve as they did before."""
+"""Rewritten files are byte-for-byte reproducible, and still work as before."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KINDS = (
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """All kinds of models, saved by two processes: in other folders, with another order of sets, at another count."""
+    """All kinds of models, saved by two processes with different folders, set orders and counters."""
     folders = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("another_one")
     root = Path(__file__).parents[2]
     processes = []
@@ -127,7 +127,7 @@ def test_a_function_with_the_name_of_something_else_leaves_the_model_as_it_is(
     parsed.meta_graphs[0].graph_def.node.add(name=function.signature.name, op="NoOp")
     file.write_bytes(parsed.SerializeToString())
     before = file_digests(model)
-    with pytest.raises(saved_model.NotUnderstoodError, match="is the name of a function and of something else"):
+    with pytest.raises(saved_model.NotUnderstoodError, match="is the name of both a function and another object"):
         saved_model.make_reproducible(model)
     assert file_digests(model) == before
 

@@ -180,6 +180,6 @@ def test_damaged_and_empty_statistics(tmp_path: Path, run_stage: Any) -> None:
     with pytest.raises(DataError, match=r"the statistics of the split 'train' in .* have no features"):
         run_stage("schema_gen", {"statistics": artifact})
     (artifact.path / "Split-train" / "FeatureStats.pb").write_bytes(b"\xff\xff")
-    with pytest.raises(DataError, match=r"FeatureStats.pb holds no readable statistics: "):
+    with pytest.raises(DataError, match=r"FeatureStats.pb has no readable statistics: "):
         run_stage("schema_gen", {"statistics": artifact})
     assert not (tmp_path / "schema_gen" / "schema").exists()

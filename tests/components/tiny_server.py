@@ -1,8 +1,8 @@
-"""A model server of TF Serving's gRPC API in a few lines, which can be told what to do wrong.
+"""A minimal model server with TF Serving's gRPC API, which can inject faults.
 
     python -m tests.components.tiny_server serve FOLDER --port PORT --rest-port 0 --address-file FILE
 
-The environment variable `TINY_FAULT` names the fault; `TINY_HOST` the address to listen at.
+The environment variable `TINY_FAULT` sets the fault, and `TINY_HOST` the address to listen on.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FAULT = os.environ.get("TINY_FAULT", "")
 
 
 class Models(model_service_pb2_grpc.ModelServiceServicer):
-    """Says that the version is there, or what is wrong with it."""
+    """Reports that the version is available, or what is wrong with it."""
 
     def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:
         version = Status(version=1, state=Status.LOADING if FAULT == "loading" else Status.AVAILABLE)

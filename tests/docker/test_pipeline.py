@@ -19,8 +19,8 @@ from components.contract.digests import tree_digest
 from components.processes import container_engine
 from taxiway import loading
 from taxiway.fusion.fuse import fused
+from taxiway.runner.call import State
 from taxiway.runner.containers import ContainerLauncher
-from taxiway.runner.graph import State
 from taxiway.runs.progress import Silent
 from taxiway.runs.record import Run
 from tests.pipelines.project import Project, make_project

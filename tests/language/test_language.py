@@ -12,7 +12,7 @@ import taxiway
 from components.contract.errors import UserError
 from taxiway import loading
 from taxiway.checks import check
-from taxiway.runner.graph import DONE
+from taxiway.runner.call import DONE
 from taxiway.runs.progress import Silent
 from taxiway.runs.record import Run, RunFailedError
 from tests.language import conditions, loops, parameters, refused, tasks

@@ -74,7 +74,7 @@ def test_a_damaged_lineage_store(taxi: Taxi, tmp_path: Path) -> None:
     (project.home / "lineage.db").write_text("not a database, and long enough to have a header\n" * 100)
     shown = refused(project, "run", "chicago_taxi").shown
     store = Home(project.home).lineage
-    assert f"the lineage store {store} is damaged or is no SQLite file" in shown
+    assert f"the lineage store {store} is damaged or not an SQLite file" in shown
     assert f"fix: move it away: mv {store} {store}.damaged" in shown
     assert not list(project.home.glob("artifacts/*/*/*"))
 
@@ -89,9 +89,9 @@ def test_data_that_differ_from_their_dvc_file(copy: Project) -> None:
     assert re.search(
         r"data differs from data\.dvc: expected 30df3fd1676e2609cb19a36213cbc1d7\.dir, found [0-9a-f]{32}\.dir "
         r"\(data/chicago_taxi/data\.csv is changed\)\n"
-        r" +fix: `dvc checkout --force data/chicago_taxi/data\.csv` restores the tracked data, "
-        r"`dvc add data/chicago_taxi/data\.csv` accepts the present; "
-        r"or take the data as they are, unversioned: --param allow_unversioned=true",
+        r" +fix: `dvc checkout --force data/chicago_taxi/data\.csv` restores the tracked data; "
+        r"`dvc add data/chicago_taxi/data\.csv` accepts the current data; "
+        r"or accept the data unversioned: --param allow_unversioned=true",
         done.shown,
     )
     assert list(done.states) == ["example-gen"]

@@ -14,7 +14,7 @@ import taxiway
 from components.contract.errors import UserError
 from taxiway import loading
 from taxiway.dsl import ExampleGen, SchemaGen, StatisticsGen
-from taxiway.runner.graph import State
+from taxiway.runner.call import State
 from taxiway.runs.progress import Silent
 from tests.taxiway.chain_pipeline import chain
 

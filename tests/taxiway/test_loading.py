@@ -1,4 +1,4 @@
-"""What a pipeline may come as: a file of kfp's, with or without a pipeline in it."""
+"""The forms in which a pipeline can be given: kfp's files, with or without a pipeline in them."""
 
 import json
 from pathlib import Path
@@ -55,7 +55,7 @@ def _outputs(pipeline: Any, here: Path, **parameters: Any) -> dict[str, Any]:
 
 
 def test_a_default_of_several_lines(here: Path) -> None:
-    """The file that kfp makes of it is no YAML: the lines run out of their comment."""
+    """The YAML that kfp writes for it is invalid, because the lines of the comment lack the leading `#`."""
     compiler.Compiler().compile(says, "kfp.yaml")
     with pytest.raises(yaml.YAMLError):
         yaml.safe_load(Path("kfp.yaml").read_text())
@@ -86,7 +86,9 @@ def test_a_component_alone_is_a_pipeline_of_one_task(here: Path) -> None:
 
 def test_of_several_components_none_is_guessed() -> None:
     Path("components_only.py").write_text(COMPONENT.format(name="one") + COMPONENT.format(name="two"))
-    with pytest.raises(UserError, match=r"defines no pipeline, and 2 components: one, two\n  fix: decorate with"):
+    with pytest.raises(
+        UserError, match=r"defines no pipeline, and 2 components: one, two\n  fix: decorate the function"
+    ):
         loading.load("components_only.py")
 
 
@@ -100,7 +102,7 @@ def test_a_pipeline_without_its_components_is_none() -> None:
 @pytest.mark.parametrize("text", ["name: x\nimplementation: {}\n", "implementation: [\n"])
 def test_a_broken_component(text: str) -> None:
     Path("broken.yaml").write_text(text)
-    with pytest.raises(UserError, match=r"kfp refuses the component broken.yaml|broken.yaml is no YAML"):
+    with pytest.raises(UserError, match=r"kfp rejects the component broken.yaml|broken.yaml is no YAML"):
         loading.load("broken.yaml")
 
 

@@ -1,1 +1,1 @@
-"""Model servers on a candidate: in a process, in a container, in a pod."""
+"""Model servers for a candidate: in a process, a container or a pod."""

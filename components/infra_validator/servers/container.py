@@ -1,4 +1,4 @@
-"""A model server in a container of Docker or Podman."""
+"""A model server in a Docker or Podman container."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LOG_LINES = 200
 
 
 class ContainerServer:
-    """A container with the candidate mounted read-only, and its gRPC port on loopback."""
+    """A container with the candidate mounted read-only, and its gRPC port published on loopback."""
 
     def __init__(self, settings: Docker, base: Path) -> None:
         self._socket = settings.socket or container_engine.address()
@@ -34,22 +34,22 @@ class ContainerServer:
             raise
 
     def address(self) -> str | None:
-        """Where its port is on this machine."""
+        """The address of its port on this machine."""
         self._container.reload()
         bound = self._container.ports.get(_PORT)
         return f"127.0.0.1:{bound[0]['HostPort']}" if bound else None
 
     def ended(self) -> str:
-        """How the container ended; empty while it runs."""
+        """How the container exited; empty while it runs."""
         self._container.reload()
         state = self._container.attrs["State"]
         if state["Status"] not in ("exited", "dead"):
             return ""
         memory = ", out of memory" if state.get("OOMKilled") else ""
-        return f"the container ended with status {state['ExitCode']}{memory}"
+        return f"the container exited with status {state['ExitCode']}{memory}"
 
     def log(self) -> str:
-        """The last lines that it has printed."""
+        """The last lines of its output."""
         printed: bytes = self._container.logs(tail=_LOG_LINES)
         return printed.decode(errors="replace")
 
@@ -75,13 +75,13 @@ class ContainerServer:
             )
         except (ImageNotFound, NotFound) as error:
             raise UserError(
-                f"the image {settings.image!r} is not there and cannot be pulled: {error.explanation}",
+                f"the image {settings.image!r} does not exist here and cannot be pulled: {error.explanation}",
                 fix="correct serving.docker.image, or pull it",
             ) from error
         except APIError as error:
             raise ServiceError(
-                f"no container of {settings.image!r} can be started: {error.explanation or error}",
-                fix="look at the settings in serving.docker and at the container engine",
+                f"a container of {settings.image!r} cannot be started: {error.explanation or error}",
+                fix="check the settings in serving.docker, and the container engine",
             ) from error
 
 
@@ -92,13 +92,13 @@ def _connected(socket: str) -> docker.DockerClient:
     except (DockerException, OSError) as error:
         raise ServiceError(
             f"no container engine answers at {socket}: {error}",
-            fix="start Docker or Podman, or name its URL in serving.docker.socket or DOCKER_HOST",
+            fix="start Docker or Podman, or set its URL in serving.docker.socket or DOCKER_HOST",
         ) from error
     return client
 
 
 def remove(socket: str, name: str) -> None:
-    """Removes a container, whether it runs or not; there may be none."""
+    """Removes a container if it exists, even while it runs."""
     client = docker.DockerClient(base_url=socket)
     try:
         client.containers.get(name).remove(force=True)

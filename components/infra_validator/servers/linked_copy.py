@@ -1,4 +1,4 @@
-"""A copy of a folder that takes no space."""
+"""A copy of a folder that takes no disk space."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from components.contract.errors import DataError
 
 
 def link_tree(source: Path, target: Path) -> None:
-    """Makes a folder of the same files: hard links, and copies where the file system does not link.
+    """Copies a folder with hard links, or real copies if the file system cannot link.
 
     Raises:
-        DataError: A link in the source leads nowhere.
+        DataError: The source contains a broken link.
     """
     for parent, _, names in os.walk(source, followlinks=True):
         folder = target / Path(parent).relative_to(source)
@@ -24,7 +24,7 @@ def link_tree(source: Path, target: Path) -> None:
 
 def _link(source: Path, target: Path) -> None:
     if not source.is_file():
-        raise DataError(f"{source} is a link that leads nowhere", fix="remove it, or bring back its target")
+        raise DataError(f"{source} is a broken link", fix="remove it, or restore its target")
     try:
         os.link(source.resolve(), target)
     except OSError:

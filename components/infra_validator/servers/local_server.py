@@ -1,4 +1,4 @@
-"""Taxiway's model server as a child of the stage: it dies with the stage, however that ends."""
+"""Taxiway's model server as a child process of the stage: it ends with the stage, however the stage ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from components.processes import children
 
 COMMAND = "taxiway"
-"""The module whose `serve` command is the server; run by name, as any user would."""
+"""The module whose `serve` command is the server; it is run by name, as a user would run it."""
 
 _STOP_SECONDS = 5
 
@@ -35,21 +35,21 @@ class LocalServer:
         return self._address_file.read_text().split()[0] if self._address_file.is_file() else None
 
     def ended(self) -> str:
-        """How the process ended; empty while it runs."""
+        """How the process exited; empty while it runs."""
         if self._status is None:
             pid, status = os.waitpid(self._pid, os.WNOHANG)
             self._status = os.waitstatus_to_exitcode(status) if pid else None
         if self._status is None:
             return ""
-        how = f"was killed by signal {-self._status}" if self._status < 0 else f"ended with status {self._status}"
+        how = f"was killed by signal {-self._status}" if self._status < 0 else f"exited with status {self._status}"
         return f"the server {how}"
 
     def log(self) -> str:
-        """What it has printed."""
+        """Its output so far."""
         return self._log.read_text(errors="replace") if self._log.is_file() else ""
 
     def stop(self) -> None:
-        """Ends the process: it has nobody to say goodbye to but us, and gets a moment for it."""
+        """Terminates the process, and kills it if it does not exit soon."""
         for how in (signal.SIGTERM, signal.SIGKILL):
             if not self.ended():
                 os.kill(self._pid, how)
@@ -62,10 +62,10 @@ class LocalServer:
 
 
 def may_fork() -> bool:
-    """Whether a fork of this process spares the server TensorFlow's import, and is sound.
+    """Whether forking this process saves the server TensorFlow's import, and is safe.
 
-    It is where nothing but this thread runs: what other threads hold, a child could never let go of. TensorFlow, once
-    used, has threads.
+    It is safe if this is the only thread: a child could never release locks that other threads hold. TensorFlow has
+    threads once it has been used.
     """
     return sys.platform == "linux" and "tensorflow" in sys.modules and len(list(Path("/proc/self/task").iterdir())) == 1
 

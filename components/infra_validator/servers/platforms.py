@@ -1,6 +1,6 @@
-"""Where a candidate is served: a setting of one key, `{"local": {}}`, `{"docker": {...}}` or `{"kubernetes": {...}}`.
+"""Where a candidate is served: a setting with one key, `{"local": {}}`, `{"docker": {...}}` or `{"kubernetes": {...}}`.
 
-Shared, so that it can be checked before anything runs.
+Other code uses this module too, to check the setting before anything runs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from components.contract.settings import named, nearest, typed
 
 
 def _load_once() -> list[str]:
-    # By default TF Serving tries a model that does not load for five minutes before it says so.
+    # By default, TF Serving retries a model that fails to load for five minutes before it reports the failure.
     return ["--max_num_load_retries=0"]
 
 
@@ -28,10 +28,10 @@ class Docker:
     """A container.
 
     Attributes:
-        image: TF Serving's, or one that takes its MODEL_NAME and MODEL_BASE_PATH and serves gRPC at port 8500.
+        image: TF Serving's, or one that accepts its MODEL_NAME and MODEL_BASE_PATH and serves gRPC on port 8500.
         args: Arguments for the image's entrypoint.
         environment: More environment variables.
-        socket: The URL of the container engine; DOCKER_HOST, else Docker's, else Podman's socket.
+        socket: The URL of the container engine; default: DOCKER_HOST, or else Docker's or Podman's socket.
     """
 
     image: str
@@ -46,10 +46,10 @@ class Kubernetes:
 
     Attributes:
         image: As for Docker.
-        staging: A folder or URL where the stage can write, and the pod read, a copy of the candidate.
-        volume_claim: The claim that is mounted at a staging folder.
-        namespace: The pod's; the stage's own by default.
-        service_account: The pod's.
+        staging: A folder or URL where the stage can write a copy of the candidate, and the pod can read it.
+        volume_claim: The claim that is mounted at the staging folder.
+        namespace: The pod's namespace; default: the stage's.
+        service_account: The pod's service account.
         resources: `{"requests": {...}, "limits": {...}}`.
         args: Arguments for the image's entrypoint.
         environment: More environment variables.
@@ -67,8 +67,8 @@ class Kubernetes:
     def __post_init__(self) -> None:
         if ("://" in self.staging) == bool(self.volume_claim):
             raise UserError(
-                f"serving.kubernetes.staging is {self.staging!r}, and volume_claim {self.volume_claim!r}",
-                fix="give a folder and the claim that is mounted there, or a URL and no claim",
+                f"serving.kubernetes.staging is {self.staging!r}, and volume_claim is {self.volume_claim!r}",
+                fix="set a folder and the claim that is mounted there, or a URL and no claim",
             )
 
 
@@ -77,14 +77,14 @@ _PLATFORMS: dict[str, type[Platform]] = {"local": Local, "docker": Docker, "kube
 
 
 def parse(serving: Mapping[str, Any]) -> Platform:
-    """The place that a `serving` setting names.
+    """The platform that a `serving` setting selects.
 
     Raises:
-        UserError: It names none or several; or a setting of it is unknown, missing or of the wrong type.
+        UserError: It selects none or several; or one of its settings is unknown, missing or of the wrong type.
     """
     if len(serving) != 1:
         raise UserError(
-            f"serving names {', '.join(map(repr, serving)) or 'nothing'}", fix=f"name one of {', '.join(_PLATFORMS)}"
+            f"serving has {', '.join(map(repr, serving)) or 'no key'}", fix=f"use one of {', '.join(_PLATFORMS)}"
         )
     [(name, settings)] = serving.items()
     if name not in _PLATFORMS:

@@ -1,4 +1,4 @@
-"""A model server in a pod of a Kubernetes cluster."""
+"""A model server in a Kubernetes pod."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from components.processes.reaper import Reaper
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 _LIFETIME_SECONDS = 6 * 3600
-"""When Kubernetes ends a pod whose stage was killed with its container."""
+"""Kubernetes terminates the pod after this time, in case the stage was killed together with its container."""
 
 _LOG_LINES = 200
 _USER = 65534
@@ -29,7 +29,7 @@ _NO_IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName")
 
 
 class PodServer:
-    """A pod that reads a copy of the candidate from where the stage has put one."""
+    """A pod that reads a copy of the candidate, which the stage has written for it."""
 
     def __init__(self, settings: Kubernetes, base: Path) -> None:
         self._pods = connected()
@@ -46,7 +46,7 @@ class PodServer:
             raise
 
     def address(self) -> str | None:
-        """The pod's own, once its container runs."""
+        """The pod's address, once its container runs."""
         status = self._pods.read_namespaced_pod(self._name, self._namespace).status
         self._require_image(status)
         if status.phase != "Running" or not status.pod_ip:
@@ -55,7 +55,7 @@ class PodServer:
         return f"{host}:{GRPC_PORT}"
 
     def ended(self) -> str:
-        """How the pod ended; empty while it runs or waits."""
+        """How the pod ended; empty while it is pending or running."""
         status = self._pods.read_namespaced_pod(self._name, self._namespace).status
         if status.phase not in ("Failed", "Succeeded"):
             return ""
@@ -64,7 +64,7 @@ class PodServer:
         return f"the pod ended: {', '.join(how)}"
 
     def log(self) -> str:
-        """The last lines that it has printed."""
+        """The last lines of its output."""
         with contextlib.suppress(ApiException):
             return str(self._pods.read_namespaced_pod_log(self._name, self._namespace, tail_lines=_LOG_LINES))
         return ""
@@ -79,12 +79,12 @@ class PodServer:
         except ApiException as error:
             kind = UserError if error.status in (400, 403, 404, 422) else ServiceError
             raise kind(
-                f"no pod can be made in the namespace {self._namespace}: {error.status} {error.reason} {error.body}",
-                fix="look at serving.kubernetes, and at what the stage's service account may do",
+                f"cannot create a pod in the namespace {self._namespace}: {error.status} {error.reason} {error.body}",
+                fix="check serving.kubernetes, and the permissions of the stage's service account",
             ) from error
         except HTTPError as error:
             raise ServiceError(
-                f"the Kubernetes API does not answer: {error}", fix="look at the cluster, and run again"
+                f"the Kubernetes API does not answer: {error}", fix="check the cluster, and run again"
             ) from error
 
     def _require_image(self, status: Any) -> None:
@@ -98,7 +98,7 @@ class PodServer:
 
 
 def manifest(settings: Kubernetes, name: str, staged: str) -> dict[str, Any]:
-    """The pod; it keeps to the `restricted` Pod Security Standard."""
+    """The pod's manifest; it complies with the `restricted` Pod Security Standard."""
     environment = {"MODEL_NAME": MODEL_NAME, "MODEL_BASE_PATH": staged, **settings.environment}
     container: dict[str, Any] = {
         "name": "model-server",
@@ -121,14 +121,14 @@ def manifest(settings: Kubernetes, name: str, staged: str) -> dict[str, Any]:
         spec["volumes"] = [{"name": "staging", "persistentVolumeClaim": claim}]
     if settings.service_account:
         spec["serviceAccountName"] = settings.service_account
-    # Kubeflow's namespaces add a proxy to every pod, which would stand between the stage and the pod's address.
+    # Kubeflow's namespaces inject a proxy into every pod, which would intercept the stage's requests.
     labels = {"app.kubernetes.io/name": "taxiway-infra-validator", "sidecar.istio.io/inject": "false"}
     metadata = {"name": name, "labels": labels, "ownerReferences": _owners()}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
 def _owners() -> list[dict[str, Any]]:
-    """The stage's own pod, as Kubeflow tells it: where that is deleted, so is the server's."""
+    """The stage's own pod, from Kubeflow's environment variables: deleting it deletes the server's pod too."""
     name, uid = os.environ.get("KFP_POD_NAME"), os.environ.get("KFP_POD_UID")
     return [{"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid}] if name and uid else []
 
@@ -138,7 +138,7 @@ def _own_namespace() -> str:
 
 
 def connected() -> client.CoreV1Api:
-    """The cluster's API: that of the pod that this runs in, else that of the kubeconfig."""
+    """The API of the cluster that this pod runs in, or else of the kubeconfig's."""
     try:
         if os.environ.get(_IN_CLUSTER):
             config.load_incluster_config()
@@ -147,7 +147,7 @@ def connected() -> client.CoreV1Api:
     except (config.ConfigException, OSError) as error:
         raise UserError(
             f"there is no Kubernetes cluster to serve the candidate in: {error}",
-            fix="run in a cluster, or set KUBECONFIG, or serve elsewhere",
+            fix="run in a cluster, set KUBECONFIG, or change `serving`",
         ) from error
     return client.CoreV1Api()
 
@@ -157,15 +157,15 @@ def _copy(base: Path, staged: str) -> None:
     try:
         place.file_system.put(str(base), f"{place.path}/{MODEL_NAME}", recursive=True)
     except Exception as error:
-        # A driver's own errors come from libraries that only it imports.
+        # Each driver has its own exceptions, from libraries that only it imports.
         raise ServiceError(
             f"the candidate cannot be copied to {staged}: {type(error).__name__}: {error}",
-            fix="look at serving.kubernetes.staging, its credentials and its space",
+            fix="check serving.kubernetes.staging, its credentials and its free space",
         ) from error
 
 
 def remove(namespace: str, name: str, staged: str) -> None:
-    """Deletes a pod and the copy of the candidate that it read; either may not be there."""
+    """Deletes a pod and its copy of the candidate, if they exist."""
     try:
         connected().delete_namespaced_pod(name, namespace, grace_period_seconds=0)
     except ApiException as error:

@@ -1,4 +1,4 @@
-"""A model server on a candidate, wherever it runs."""
+"""A model server for a candidate, wherever it runs."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from typing import Protocol
 
 MODEL_NAME = "model"
 GRPC_PORT = 8500
-"""TF Serving's, inside a container."""
+"""TF Serving's gRPC port inside a container."""
 
 MODEL_BASE_PATH = "/models"
 """Where TF Serving's image looks for `<model name>/<version>/`."""
 
 
 class Server(Protocol):
-    """A server that was started."""
+    """A server that has been started."""
 
     def address(self) -> str | None:
-        """`host:port` of its gRPC API, once that is known."""
+        """`host:port` of its gRPC API; None until it is known."""
 
     def ended(self) -> str:
         """How it ended; empty while it runs."""
 
     def log(self) -> str:
-        """What it has printed, the end of it where that is long."""
+        """Its output, or the end of it if it is long."""
 
     def stop(self) -> None:
-        """Ends it, and leaves nothing of it behind."""
+        """Stops it and leaves nothing behind."""

@@ -1,4 +1,4 @@
-"""Starts a model server on a candidate, on the platform that is asked for."""
+"""Starts a model server for a candidate on the selected platform."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def started(platform: Platform, base: Path, folder: Path, custom_ops: Sequence[s
     """Starts a server, and stops it when the block ends.
 
     Args:
-        platform: Where it runs.
-        base: The candidate as TF Serving wants it: a folder `MODEL_NAME` with a version in it.
-        folder: A place for the server's own files.
+        platform: Where the server runs.
+        base: The candidate in TF Serving's layout: a folder `MODEL_NAME` with a version in it.
+        folder: A folder for the server's own files.
         custom_ops: Libraries of operations for the local server.
     """
     server = _start(platform, base, folder, custom_ops)

@@ -19,6 +19,7 @@ _WHAT = "the analysis of preprocessing_fn"
 
 def analyze(
     preprocessing_fn: PreprocessingFn,
+    *,
     raw: RawExamples,
     splits: list[str],
     graph: Path,

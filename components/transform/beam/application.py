@@ -23,6 +23,7 @@ _WHAT = "the transform"
 
 def transform(
     raw: RawExamples,
+    *,
     graph: Path,
     target: Examples,
     splits: list[str],
@@ -50,7 +51,18 @@ def transform(
     def write(begin: beam.Pipeline) -> beam.PCollection:
         with tft_beam.Context(temp_dir=str(scratch)):
             transform_fn = begin | "Graph" >> tft_beam.ReadTransformFn(str(graph))
-            written = [_split(begin, raw, transform_fn, form, target, name, written_format) for name in splits]
+            written = [
+                _split(
+                    begin,
+                    raw=raw,
+                    transform_fn=transform_fn,
+                    form=form,
+                    target=target,
+                    split=name,
+                    written_format=written_format,
+                )
+                for name in splits
+            ]
         return written | "Transformed" >> beam.Flatten()
 
     form = FeatureForm(tft.TFTransformOutput(str(graph)).transformed_metadata.schema)
@@ -62,6 +74,7 @@ def transform(
 
 def _split(
     begin: beam.Pipeline,
+    *,
     raw: RawExamples,
     transform_fn: tuple[beam.PCollection, tft.DatasetMetadata],
     form: FeatureForm,

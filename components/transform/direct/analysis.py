@@ -25,7 +25,7 @@ Sink: TypeAlias = analyzer_nodes.TensorSink
 
 
 def analyze(
-    preprocessing_fn: PreprocessingFn, first: Trace, used: RawExamples, splits: list[str], graph: Path, scratch: Path
+    preprocessing_fn: PreprocessingFn, *, first: Trace, used: RawExamples, splits: list[str], graph: Path, scratch: Path
 ) -> None:
     """Analyzes splits and writes TFT's `transform_fn` and `transformed_metadata`.
 
@@ -45,12 +45,18 @@ def analyze(
     annotators.clear_asset_annotations(first.graph)
     fingerprint = graph_tools.get_analyzers_fingerprint(first.graph, first.inputs)
     known = _evaluate(preprocessing_fn, first, used, splits, scratch)
-    _write(preprocessing_fn, used, fingerprint, known, graph, scratch)
+    _write(preprocessing_fn, used=used, fingerprint=fingerprint, known=known, graph=graph, scratch=scratch)
     _place_metadata(graph, assets)
 
 
 def _write(
-    preprocessing_fn: PreprocessingFn, used: RawExamples, fingerprint: Any, known: Tensors, graph: Path, scratch: Path
+    preprocessing_fn: PreprocessingFn,
+    *,
+    used: RawExamples,
+    fingerprint: Any,
+    known: Tensors,
+    graph: Path,
+    scratch: Path,
 ) -> None:
     folder = str(graph / tft.TFTransformOutput.TRANSFORM_FN_DIR)
     try:

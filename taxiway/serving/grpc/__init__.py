@@ -1,1 +1,1 @@
-"""The gRPC side of the model server."""
+"""The gRPC API of the model server."""

@@ -1,6 +1,6 @@
-"""TF Serving's configuration messages, all fields of them: what tensorflow-serving-api has, and what it leaves out.
+"""TF Serving's configuration messages, including those and the fields that tensorflow-serving-api lacks.
 
-A field that nothing here is done about is said to have no effect; none is an error for being there.
+Fields that are not implemented are accepted, with a warning that they have no effect.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from google.protobuf.message import Message
 from tensorflow_serving.config import model_server_config_pb2
 
 NO_EFFECT = {
-    "tensorflow.serving.LoggingConfig.custom_logging_config": "there are no loggers of one's own",
-    "tensorflow.serving.SamplingConfig.attributes": "a record has what was asked and answered, and nothing else",
-    "tensorflow.serving.SamplingConfig.per_task_sampling_configs": "sampling_rate is that of all requests",
+    "tensorflow.serving.LoggingConfig.custom_logging_config": "custom loggers are not supported",
+    "tensorflow.serving.SamplingConfig.attributes": "a record has the request and the response only",
+    "tensorflow.serving.SamplingConfig.per_task_sampling_configs": "sampling_rate applies to all requests",
 }
-"""The fields that change nothing, and why."""
+"""The fields without effect, and why."""
 
 _KIND = descriptor_pb2.FieldDescriptorProto
 _WRAPPERS = ("Int64Value", "BoolValue", "StringValue")
@@ -56,7 +56,7 @@ def monitoring_config() -> type[Message]:
 
 @functools.cache
 def model_server_config() -> type[Message]:
-    """ModelServerConfig, with the fields of SamplingConfig that tensorflow-serving-api does not have yet."""
+    """ModelServerConfig, with the fields of SamplingConfig that tensorflow-serving-api lacks."""
     pool = descriptor_pool.DescriptorPool()
     for file in _with_dependencies(model_server_config_pb2.DESCRIPTOR):
         copy = descriptor_pb2.FileDescriptorProto()
@@ -68,7 +68,7 @@ def model_server_config() -> type[Message]:
 
 
 def without_effect(message: Message) -> Iterator[str]:
-    """The fields of a message, and of those in it, that are set and change nothing; each with why."""
+    """The fields without effect that are set in a message or its submessages, with the reasons."""
     for field, value in message.ListFields():
         if why := NO_EFFECT.get(field.full_name):
             yield f"{field.name} has no effect: {why}"
@@ -78,7 +78,7 @@ def without_effect(message: Message) -> Iterator[str]:
 
 
 def _made(name: str, messages: dict[str, dict[str, str]]) -> type[Message]:
-    """The class of one of these messages; only the names of fields count in protobuf's text format."""
+    """The class of one of these messages. Field numbers are arbitrary: the text format uses only names."""
     file = descriptor_pb2.FileDescriptorProto(
         name=f"taxiway/{name}.proto",
         package="tensorflow.serving",

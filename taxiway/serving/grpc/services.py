@@ -1,4 +1,4 @@
-"""The gRPC side of the model server: TF Serving's services, as its stubs describe them."""
+"""The gRPC API of the model server: TF Serving's services."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Answering:
-    """Answers calls with results or with TF Serving's codes and messages."""
+    """Turns results and errors into responses, and counts the calls."""
 
     def __init__(self, models: Models) -> None:
         self._models = models
@@ -58,10 +58,10 @@ class _Answering:
         except Exception:
             code = _CODE.INTERNAL
             _log.exception("%s failed", api)
-            await context.abort(code, "Internal error; the server's log says more")
+            await context.abort(code, "Internal error; see the server's log")
         finally:
             seconds = time.perf_counter() - began
-            # What is kept by name may not grow with what clients send.
+            # Only configured names, so that clients cannot add label values.
             known = spec.name if spec.name in self._models.by_name else ""
             self._models.metrics.request(known, api, "GRPC", code.name, seconds)
 
@@ -165,7 +165,7 @@ class ModelService(_Answering, model_service_pb2_grpc.ModelServiceServicer):
     async def HandleReloadConfigRequest(  # noqa: N802
         self, request: model_management_pb2.ReloadConfigRequest, context: Any
     ) -> Any:
-        """Serves other models, versions or labels, and answers once it does."""
+        """Serves other models, versions or labels; returns when they are available."""
         spec = model_pb2.ModelSpec()
         return await self._answered("HandleReloadConfigRequest", spec, self._reload(request), context)
 
@@ -198,7 +198,7 @@ def _invalid(message: str) -> ServingError:
 
 
 def _arrays(request: predict_pb2.PredictRequest, most: int) -> dict[str, Any]:
-    """The inputs; shapes that fill up take no more than the largest request could have sent."""
+    """The decoded inputs; shapes filled with a repeated value use at most as much memory as the largest request."""
     try:
         return tensor_protos.from_protos(request.inputs, most)
     except ValueError as error:
@@ -206,7 +206,7 @@ def _arrays(request: predict_pb2.PredictRequest, most: int) -> dict[str, Any]:
 
 
 def _require_one_model(request: inference_pb2.MultiInferenceRequest) -> None:
-    """TF Serving's rules and words (multi_inference.cc)."""
+    """TF Serving's rules and messages (multi_inference.cc)."""
     if not request.tasks:
         raise _invalid("Inference request has no tasks")
     seen = set()

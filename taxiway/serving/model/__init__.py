@@ -1,1 +1,1 @@
-"""Models in memory: versions, signatures, batching, warm-up, verification."""
+"""Loading and running models: versions, signatures, batching, warm-up, verification."""

@@ -1,4 +1,4 @@
-"""Arrays of a batch: the rows of several requests put together, padded, and taken apart again."""
+"""Joins the rows of several requests into a batch, with padding, and splits the outputs again."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _CODE = grpc.StatusCode
 
 
 def rows_of(inputs: Arrays) -> int:
-    """The number of rows that all inputs have.
+    """The number of rows, which is the same for all inputs.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, in TF Serving's words: there is no such number.
+        ServingError: INVALID_ARGUMENT, with TF Serving's message: it is not the same, or an input is a scalar.
     """
     sizes = {array.shape[0] if array.ndim else None for array in inputs.values()}
     if None in sizes:
@@ -40,12 +40,12 @@ def apart(outputs: Outputs, sizes: Sequence[int], rows: int) -> list[Outputs]:
     """The outputs of each request of a batch.
 
     Args:
-        outputs: Of the batch.
+        outputs: The outputs of the batch.
         sizes: The rows of each request.
-        rows: Those of the batch, with what fills it up.
+        rows: The rows of the batch, including padding.
 
     Raises:
-        ServingError: FAILED_PRECONDITION: an output has not a row for each of the batch's.
+        ServingError: FAILED_PRECONDITION: an output has another number of rows than the batch.
     """
     if list(sizes) == [rows]:
         return [outputs]
@@ -58,10 +58,10 @@ def apart(outputs: Outputs, sizes: Sequence[int], rows: int) -> list[Outputs]:
 
 
 def together(parts: Sequence[Outputs], sizes: Sequence[int]) -> Outputs:
-    """The outputs of a request that was split into parts of so many rows.
+    """The outputs of a request that was split into parts of these sizes.
 
     Raises:
-        ServingError: FAILED_PRECONDITION: an output has not a row for each of a part's.
+        ServingError: FAILED_PRECONDITION: an output has another number of rows than its part.
     """
     for part, size in zip(parts, sizes, strict=True):
         _require_rows(part, size)
@@ -69,12 +69,12 @@ def together(parts: Sequence[Outputs], sizes: Sequence[int]) -> Outputs:
 
 
 def padding(arrays: Sequence[np.ndarray], rows: int) -> int:
-    """How many bytes are filled up where arrays become one of so many rows."""
+    """How many bytes of padding it takes to join arrays into one with this many rows."""
     return rows * prod(_longest(arrays)) * arrays[0].itemsize - sum(array.nbytes for array in arrays)
 
 
 def joined(arrays: Sequence[np.ndarray], missing: int) -> Any:
-    """The arrays one after the other, padded to the longest; the first row again for each one that is missing."""
+    """The arrays concatenated, padded to the longest; missing rows are copies of the first row."""
     if len(arrays) == 1 and not missing:
         return arrays[0]
     padded = [_padded(array, _longest(arrays)) for array in arrays]
@@ -98,5 +98,6 @@ def _require_rows(outputs: Outputs, rows: int) -> None:
     for name, array in outputs.items():
         if not array.ndim or len(array) != rows:
             raise ServingError(
-                _CODE.FAILED_PRECONDITION, f'The output "{name}" has not a row for each of {rows} rows of the batch'
+                _CODE.FAILED_PRECONDITION,
+                f'The output "{name}" does not have a row for each of the {rows} rows of the batch',
             )

@@ -1,6 +1,6 @@
-"""How requests reach the model: one by one, or several in a batch, with TF Serving's parameters.
+"""Queues requests for the model, one by one or in batches, with TF Serving's parameters.
 
-Requests are waited for, put together and taken apart by the event loop alone; only the model's call is in a thread.
+Only the event loop queues, joins and splits requests; only the model's call runs in a thread.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ Call = Callable[[Signature, Arrays], Outputs]
 _CODE = grpc.StatusCode
 _QUICK_SECONDS = 0.0004
 _QUICK_BATCH_SECONDS = 0.002
-"""Calls that the event loop makes itself. Others wait meanwhile, and share the next call where there are batches."""
+"""Shorter calls run on the event loop itself. Other requests wait meanwhile, and form the next batch."""
 _SLOW = 0.005
 _SHARE_OF_THE_LAST = 0.1
 
 _MOST_PADDING_BYTES = 256 << 20
-"""What may be filled up in a batch. Beyond it each request is run as it is: one long row makes all others as long."""
+"""Limit of padding in a batch; beyond it, each request runs alone. One long row makes all others as long."""
 
 
 @dataclass(frozen=True)
 class Batching:
-    """TF Serving's batching parameters, of the same names (session_bundle_config.proto), and its defaults.
+    """TF Serving's batching parameters (session_bundle_config.proto), with its names and defaults.
 
     Attributes:
-        max_batch_size: The most rows in a batch; a request with more is refused, also where it would be split.
-        batch_timeout_micros: How long a batch that is not full waits for more. With 0 it leaves as soon as a thread
-            is free, so that batches form only while the threads are busy.
-        max_enqueued_batches: How many batches may wait for a thread; a request that needs another is refused.
-        num_batch_threads: How many batches run at a time.
-        allowed_batch_sizes: Batches are filled up to the next of these sizes; the last is max_batch_size.
-        pad_variable_length_inputs: Inputs of different sizes go into one batch, filled up with zeros or empty texts.
-        enable_large_batch_splitting: A request that does not fit into a batch is split over several.
-        max_execution_batch_size: The most rows in a batch where requests are split; 0 for max_batch_size.
-        thread_pool_name: The start of the names of the threads.
+        max_batch_size: Maximum rows of a batch and of a request, even if requests are split.
+        batch_timeout_micros: How long a batch that is not full waits for more requests. With 0, it runs as soon as a
+            thread is free, so batches form only while all threads are busy.
+        max_enqueued_batches: Maximum number of queued batches; a request that needs another is refused.
+        num_batch_threads: Number of batches that run at the same time.
+        allowed_batch_sizes: Batches are padded to the next of these sizes; the last is max_batch_size.
+        pad_variable_length_inputs: Inputs of different sizes share a batch, padded with zeros or empty strings.
+        enable_large_batch_splitting: A request that does not fit into a batch is split across several.
+        max_execution_batch_size: Maximum rows of a batch if requests are split; 0 for max_batch_size.
+        thread_pool_name: Prefix of the thread names.
     """
 
     max_batch_size: int = 1000
@@ -65,7 +65,7 @@ class Batching:
 
     @property
     def most_rows(self) -> int:
-        """The most rows that are run at once."""
+        """Maximum rows per call of the model."""
         return (self.enable_large_batch_splitting and self.max_execution_batch_size) or self.max_batch_size
 
 
@@ -76,14 +76,14 @@ class Runner(Protocol):
         """All outputs of a signature.
 
         Raises:
-            ServingError: The model refuses the inputs; UNAVAILABLE where too much waits already.
+            ServingError: The model refuses the inputs; UNAVAILABLE: the queue is full.
         """
 
 
 class _Pace:
-    """How long a model's calls take, by signature and the size of the inputs.
+    """How long a model's calls take, by signature and input size.
 
-    One that is over before a thread would have been woken is best called by the event loop itself.
+    A call that takes less time than waking a thread runs on the event loop.
     """
 
     def __init__(self, call: Call, quick_seconds: float) -> None:
@@ -91,17 +91,17 @@ class _Pace:
         self._seconds: dict[tuple[str, int], float] = {}
 
     def is_quick(self, signature: Signature, inputs: Arrays) -> bool:
-        """Whether calls of this size have been quick so far."""
+        """Whether calls of this size have been quick."""
         return self._seconds.get(_kind(signature, inputs), _SLOW) < self._quick_seconds
 
     def call(self, signature: Signature, inputs: Arrays) -> Outputs:
-        """Calls the model, and takes the time."""
+        """Calls the model and measures the time."""
         began = time.perf_counter()
         try:
             return self._call(signature, inputs)
         finally:
             took, kind = time.perf_counter() - began, _kind(signature, inputs)
-            # It rises at once and falls slowly: a model that is slow now and then is not called by the event loop.
+            # Rises at once and falls slowly, so that a model that is sometimes slow does not block the event loop.
             before = self._seconds.get(kind, took)
             self._seconds[kind] = max(min(took, _SLOW), before + (took - before) * _SHARE_OF_THE_LAST)
 
@@ -111,7 +111,7 @@ def _kind(signature: Signature, inputs: Arrays) -> tuple[str, int]:
 
 
 class OneByOne:
-    """Each request is a call of the model, as in TF Serving without batching."""
+    """Each request is its own call of the model, as in TF Serving without batching."""
 
     def __init__(self, call: Call, threads: ThreadPoolExecutor, max_waiting: int) -> None:
         self._pace, self._threads = _Pace(call, _QUICK_SECONDS), threads
@@ -120,7 +120,9 @@ class OneByOne:
     async def run(self, signature: Signature, inputs: Arrays) -> Outputs:
         """All outputs of a signature; see `Runner`."""
         if self._waiting >= self._max_waiting:
-            raise ServingError(_CODE.UNAVAILABLE, f"The server is busy: {self._waiting} requests wait for the model")
+            raise ServingError(
+                _CODE.UNAVAILABLE, f"The server is busy: {self._waiting} requests are waiting for the model"
+            )
         if not self._waiting and self._pace.is_quick(signature, inputs):
             return self._pace.call(signature, inputs)
         self._waiting += 1
@@ -141,13 +143,13 @@ class _Task:
 
 
 class _Queue(deque[_Task]):
-    """Requests that may share a batch, in the order in which they came.
+    """Requests that may share a batch, in order of arrival.
 
     Attributes:
-        signature: What they ask.
+        signature: Their signature.
         key: What they have in common.
-        rows: How many they have.
-        is_listed: Whether it stands in the order of queues.
+        rows: Their total number of rows.
+        is_listed: Whether the queue is in the batcher's heap.
     """
 
     def __init__(self, signature: Signature, key: Hashable, waiting: Counter[str]) -> None:
@@ -156,25 +158,25 @@ class _Queue(deque[_Task]):
         self._waiting = waiting
 
     def put(self, task: _Task) -> None:
-        """Adds a request at the end."""
+        """Adds a request to the end."""
         self.append(task)
         self.rows += task.rows
         self._waiting[self.signature.name] += task.rows
 
     def pop_first(self) -> _Task:
-        """Takes the request that has waited longest."""
+        """Removes the oldest request."""
         task = self.popleft()
         self.rows -= task.rows
         self._waiting[self.signature.name] -= task.rows
         return task
 
     def drop_abandoned(self) -> None:
-        """Forgets requests whose client has gone, or whose time is over."""
+        """Removes the oldest requests whose client has disconnected or whose deadline has passed."""
         while self and self[0].result.done():
             self.pop_first()
 
     def take(self, most: int) -> list[_Task]:
-        """The next batch; a request that has more rows, and cannot be split, is one."""
+        """The next batch; a request with more rows that cannot be split is a batch of its own."""
         batch, rows = list[_Task](), 0
         while self and (not batch or rows + self[0].rows <= most):
             task = self.pop_first()
@@ -185,9 +187,9 @@ class _Queue(deque[_Task]):
 
 
 class Batcher:
-    """Requests that come while the model is busy share its next call.
+    """Combines requests that arrive while the model is busy into its next call.
 
-    Where TensorFlow refuses a batch, each of its requests is run alone: one client's bad row is no other's error.
+    If TensorFlow refuses a batch, each request runs alone, so that a bad row fails only its own request.
     """
 
     def __init__(self, call: Call, threads: ThreadPoolExecutor, parameters: Batching) -> None:
@@ -195,7 +197,7 @@ class Batcher:
         self._free = parameters.num_batch_threads
         self._queues: dict[Hashable, _Queue] = {}
         self._waiting = Counter[str]()  # rows, by signature
-        # By the oldest request that a queue had when it came in: those that it has now are no older.
+        # A heap by the oldest request of each queue when it was added; requests in it now are not older.
         self._order: list[tuple[float, int, _Queue]] = []
         self._numbers = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
@@ -205,7 +207,7 @@ class Batcher:
         """All outputs of a signature; see `Runner`.
 
         Raises:
-            ServingError: The inputs have no common number of rows, or more rows than a batch may have.
+            ServingError: The inputs have different numbers of rows, or more rows than a batch may have.
         """
         rows = rows_of(inputs)
         if rows > self._parameters.max_batch_size:
@@ -220,7 +222,7 @@ class Batcher:
         return await (self._put(queue, inputs, rows) if len(sizes) == 1 else self._split(queue, inputs, sizes))
 
     async def _split(self, queue: _Queue, inputs: Arrays, sizes: Sequence[int]) -> Outputs:
-        """The outputs of a request that goes into several batches."""
+        """The outputs of a request that is split across several batches."""
         ends = list(itertools.accumulate(sizes))
         parts = [
             self._put(queue, {name: array[end - size : end] for name, array in inputs.items()}, size)
@@ -233,7 +235,7 @@ class Batcher:
         return together([answer for answer in answers if isinstance(answer, dict)], sizes)
 
     def _sizes(self, queue: _Queue, rows: int) -> list[int]:
-        """The rows of a request's parts: the first fills up the batch that waits."""
+        """The rows of each part of a request; the first part completes the waiting batch."""
         most = self._parameters.most_rows
         first = most - queue.rows % most
         if not self._parameters.enable_large_batch_splitting or rows <= first or not queue.signature.takes_any_rows:
@@ -242,7 +244,7 @@ class Batcher:
         return [first, *[most] * full, *([rest] if rest else [])]
 
     def _put(self, queue: _Queue, inputs: Arrays, rows: int) -> asyncio.Future[Outputs]:
-        """Queues a request, or a part of one; gives what its outputs will be."""
+        """Queues a request, or a part of one; returns a future of its outputs."""
         loop = asyncio.get_running_loop()
         task = _Task(inputs, rows, loop.create_future(), loop.time())
         queue.put(task)
@@ -252,7 +254,7 @@ class Batcher:
         if self._is_full(queue):
             self._start_batches()
         elif not self._is_starting:
-            # After whatever else has come in at this moment.
+            # After all other requests that have already arrived.
             self._is_starting = True
             loop.call_soon(self._start_soon)
         return task.result
@@ -261,9 +263,9 @@ class Batcher:
         return queue.rows >= self._parameters.most_rows
 
     def _key(self, signature: Signature, inputs: Arrays) -> Hashable:
-        """What requests have in common that may share a batch; nothing where the signature has a fixed number of rows.
+        """The key of requests that may share a batch; unique if the signature has a fixed number of rows.
 
-        The shapes are the client's: nobody has compared them with the signature.
+        The shapes come from the client and were not checked against the signature.
         """
         if not signature.takes_any_rows:
             return object()
@@ -271,7 +273,7 @@ class Batcher:
         return signature.name, *(self._common(shape, wanted) for shape, wanted in shapes)
 
     def _common(self, shape: tuple[int, ...], wanted: tuple[int | None, ...] | None) -> Hashable:
-        """What of an input's shape is the same for all requests of a batch."""
+        """The part of an input's shape that all requests of a batch share."""
         if not self._parameters.pad_variable_length_inputs:
             return shape[1:]
         if wanted is None:
@@ -281,13 +283,13 @@ class Batcher:
         return tuple(None if want is None else size for size, want in zip(shape[1:], wanted[1:], strict=True))
 
     def _require_room(self, signature: Signature, rows: int) -> None:
-        """Refuses what would need more batches than may wait: the client learns at once to come again.
+        """Refuses a request that needs more batches than may be queued, so that the client can retry at once.
 
-        All queues of a signature count: clients choose the shapes, and with them the queues.
+        Counts all queues of a signature, because clients choose the shapes and thereby the queues.
         """
         most = self._parameters.max_enqueued_batches
         if self._waiting[signature.name] + rows > most * self._parameters.most_rows:
-            self._oldest()  # which forgets those that nobody waits for any more
+            self._oldest()  # drops abandoned requests
             raise ServingError(
                 _CODE.UNAVAILABLE,
                 f"The batch scheduling queue to which this task was submitted is full; max_enqueued_batches is {most}",
@@ -309,7 +311,7 @@ class Batcher:
             done.add_done_callback(functools.partial(self._finish, tasks))
 
     def _next_batch(self) -> tuple[Signature, list[_Task]] | None:
-        """The batch that has waited longest, or a full one where that may leave later, for which a timer is set."""
+        """The oldest batch if its timeout has passed, or else a full one; if there is neither, sets a timer."""
         while queue := self._oldest():
             wait = queue[0].since + self._parameters.batch_timeout_micros / 1e6 - asyncio.get_running_loop().time()
             if wait > 0 and not (queue := next(filter(self._is_full, self._queues.values()), None)):
@@ -320,7 +322,7 @@ class Batcher:
         return None
 
     def _oldest(self) -> _Queue | None:
-        """The queue whose first request has waited longest."""
+        """The queue with the oldest request."""
         while self._order:
             since, number, queue = self._order[0]
             queue.drop_abandoned()
@@ -339,7 +341,7 @@ class Batcher:
         self._start_batches()
 
     def _joined(self, signature: Signature, tasks: Sequence[_Task]) -> Arrays | None:
-        """The inputs of a batch, filled up to a size that is allowed; None where too much would be filled."""
+        """The inputs of a batch, padded to an allowed size; None if that takes too much padding."""
         rows = size = sum(task.rows for task in tasks)
         if signature.takes_any_rows:
             size = next((size for size in self._parameters.allowed_batch_sizes if size >= rows), rows)
@@ -349,7 +351,7 @@ class Batcher:
         return {name: joined(each, size - rows) for name, each in arrays.items()}
 
     def _answered(self, signature: Signature, tasks: list[_Task], inputs: Arrays | None) -> list[Outputs | Exception]:
-        """The outputs for each task; in a thread, or by the event loop where the model is quick."""
+        """The outputs of each task; runs in a thread, or on the event loop if the model is quick."""
         if inputs is None:
             return [self._alone(signature, task) for task in tasks]
         try:
@@ -357,7 +359,7 @@ class Batcher:
             return list(apart(outputs, [task.rows for task in tasks], rows_of(inputs)))
         except ServingError as error:
             return [error] if len(tasks) == 1 else [self._alone(signature, task) for task in tasks]
-        except Exception as error:  # a defect: nobody may wait for ever because of it
+        except Exception as error:  # a bug must not leave requests waiting forever
             return [error] * len(tasks)
 
     def _alone(self, signature: Signature, task: _Task) -> Outputs | Exception:

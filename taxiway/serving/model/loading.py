@@ -1,4 +1,4 @@
-"""Brings versions into memory, and lets them go; in a thread, so that others are answered meanwhile."""
+"""Loads versions in a low-priority thread, so that the others keep answering."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ if TYPE_CHECKING:
     from taxiway.serving.model.saved_model import SavedModel
 
 TAGS = ("serve",)
-"""Of the graph that is served, in nearly every SavedModel."""
+"""The default tags of the graph to serve."""
 
 _BATCHING_FILE = "batching_params.pbtxt"
-"""TF Serving's name (bundle_factory_util.cc)."""
+"""TF Serving's file name (bundle_factory_util.cc)."""
 
 _NICE = 10
 _NICEST = 19
-"""Of the thread that loads, once there is a version that answers: a tenth of a core's share beside one that is busy."""
+"""The nice value of the loading thread after the first load: it gets a tenth of a core next to a busy thread."""
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Loading:
     """How versions are loaded and run.
 
     Attributes:
-        verification: What a version has to show before it is loaded.
-        batching: None where each request is a call of its own.
-        max_waiting: How many requests of a version may wait for the model where they are not batched.
-        intra_op_parallelism: Threads of one operation of a model; 0 for TensorFlow's choice.
-        threads: Run the models.
-        metrics: Count the loads.
-        tags: Which graph of a SavedModel is loaded.
-        per_model_batching: Whether a version batches as its own file says, and not without one; `batching` then has
-            the number of threads.
-        early_labels: Whether a new label may name a version that is not available.
+        verification: What is checked before a version is loaded.
+        batching: None if each request is its own call of the model.
+        max_waiting: Queue limit of a version without batching.
+        intra_op_parallelism: Threads per operation; 0 lets TensorFlow choose.
+        threads: The threads that run the models.
+        metrics: The server's metrics.
+        tags: The tags of the SavedModel graph to load.
+        per_model_batching: Whether each version has its own batching parameters file, and does not batch without
+            one; only the number of threads is taken from `batching`.
+        early_labels: Whether a new label may point to an unavailable version.
     """
 
     verification: Verification
@@ -67,10 +67,10 @@ class Loading:
     early_labels: bool = False
 
     def load(self, name: str, folder: Path) -> tuple[SavedModel, Batching | None]:
-        """Verifies, loads and warms a version, which comes with how it batches.
+        """Verifies, loads and warms up a version; returns it with its batching parameters.
 
         Raises:
-            ServingError: It does not load; in TensorFlow's words, or those of the step before.
+            ServingError: A step failed; with TensorFlow's message if that was the load.
         """
         from taxiway.serving.model.saved_model import SavedModel
 
@@ -80,35 +80,35 @@ class Loading:
             batching = self._own_batching(folder) if self.per_model_batching else self.batching
             model = SavedModel(folder, self.intra_op_parallelism, self.tags)
             try:
-                asked = warmup.warm_up(model, folder)
+                warmed = warmup.warm_up(model, folder)
             except BaseException:
                 model.close()
                 raise
         except ServingError as error:
             status = error.code
             raise
-        except Exception as error:  # a defect, or a machine without memory: the last good version goes on
+        except Exception as error:  # a bug or out of memory: the last good version keeps answering
             status = grpc.StatusCode.UNKNOWN
             _log.exception("%s: %s", name, folder)
             raise ServingError(status, f"{type(error).__name__}: {error}") from error
         finally:
             seconds = time.perf_counter() - began
             self.metrics.load(str(folder), status.name, seconds)
-        _log.info("%s: loaded %s in %.2f s, %d warm-up requests answered", name, folder.name, seconds, asked)
+        _log.info("%s: loaded %s in %.2f s, ran %d warm-up requests", name, folder.name, seconds, warmed)
         for signature, reason in model.refused.items():
-            _log.warning("%s: version %s: the signature %r cannot be asked: %s", name, folder.name, signature, reason)
+            _log.warning("%s: version %s: the signature %r cannot be called: %s", name, folder.name, signature, reason)
         _freeze()
         _give_way()
         return model, batching
 
     def runner(self, model: SavedModel, batching: Batching | None) -> Runner:
-        """What runs a version's requests."""
+        """The runner of a version's requests."""
         if batching:
             return Batcher(model.run, self.threads, batching)
         return OneByOne(model.run, self.threads, self.max_waiting)
 
     def _own_batching(self, folder: Path) -> Batching | None:
-        """A version's own parameters, but for the threads, which all models share; None where it has none."""
+        """A version's own parameters, except for the threads, which all models share; None if it has no file."""
         file = folder / _BATCHING_FILE
         if not file.is_file():
             return None
@@ -122,34 +122,34 @@ class Loading:
 
 @functools.cache
 def _freeze() -> None:
-    """Spares collections what is there after the first load: the libraries' objects live as long as the process.
+    """Exempts all objects of the first load from garbage collection: the libraries' objects are never freed.
 
-    It takes some tenths of a second, in which no version answers yet.
+    Takes some tenths of a second, before any version is served.
     """
     gc.collect()
     gc.freeze()
 
 
 def _give_way() -> None:
-    """Lets this thread have what the others leave: from now on there is a version whose requests come first.
+    """Lowers the priority of this thread below that of requests.
 
-    Not before: TensorFlow's own threads are started by the first load, and are as nice as the thread that starts them.
+    Only after the first load: it starts TensorFlow's own threads, which inherit this thread's priority.
     """
-    if sys.platform == "linux":  # where a thread has a priority of its own
-        # The server itself may be nice already, and only root may be less so.
+    if sys.platform == "linux":  # the only system where threads have their own priority
+        # Relative to the process: only root may raise a priority.
         others = os.getpriority(os.PRIO_PROCESS, os.getpid())
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(others + _NICE, _NICEST))
 
 
 def model_threads(batching: Batching | None) -> ThreadPoolExecutor:
-    """The threads that run models: as many as batches run at a time, or twice the cores."""
+    """The threads that run models: `num_batch_threads`, or without batching twice the number of cores."""
     if batching:
         return ThreadPoolExecutor(batching.num_batch_threads, thread_name_prefix=batching.thread_pool_name)
     return ThreadPoolExecutor(2 * (os.cpu_count() or 1), thread_name_prefix="model")
 
 
 def versions_in(base_path: Path) -> dict[int, Path]:
-    """The folders in a base path whose names are integers, which is what TF Serving takes for versions.
+    """The versions in a base path: folders whose names are integers, as in TF Serving.
 
     Raises:
         OSError: The base path cannot be read.
@@ -163,7 +163,7 @@ def versions_in(base_path: Path) -> dict[int, Path]:
 
 
 def fingerprint(folder: Path) -> frozenset[tuple[str, int, int]]:
-    """What tells whether anything in a folder has changed: names, sizes and times of its files."""
+    """Names, sizes and modification times of a folder's files, which change when any of them does."""
     found = set()
     for parent, _, names in os.walk(folder):
         for name in names:

@@ -1,6 +1,6 @@
-"""TF Serving's configuration files, in protobuf's text format: models, batching parameters, monitoring.
+"""Reads TF Serving's configuration files, in protobuf text format: models, batching parameters, monitoring.
 
-Every field of its messages is taken: what it says is done, or the log says that it has no effect.
+Every field is either honored, or the log says that it has no effect.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class VersionPolicy:
-    """Which of the versions that are there are served.
+    """Which of the existing versions are served.
 
     Attributes:
-        kind: `latest`: the highest numbers; `all`; `specific`: the ones that are named.
-        count: How many, of `latest`.
-        numbers: Which, of `specific`.
+        kind: `latest`: the highest numbers; `all`; `specific`: those in `numbers`.
+        count: How many, for `latest`.
+        numbers: Which, for `specific`.
     """
 
     kind: Literal["latest", "all", "specific"] = "latest"
@@ -41,7 +41,7 @@ class VersionPolicy:
     numbers: frozenset[int] = frozenset()
 
     def chosen(self, there: Collection[int]) -> set[int]:
-        """The versions to serve of those that are there."""
+        """The versions to serve of those that exist."""
         if self.kind == "latest":
             return set(sorted(there)[-self.count :])
         return set(there) if self.kind == "all" else set(there) & self.numbers
@@ -49,11 +49,11 @@ class VersionPolicy:
 
 @dataclass(frozen=True)
 class Logging:
-    """Request logs of a model.
+    """Request log settings of a model.
 
     Attributes:
-        prefix: The start of the files' names, with their folder.
-        rate: The share of requests that is logged, 0 to 1.
+        prefix: The folder and the start of the file names.
+        rate: The fraction of requests to log, 0 to 1.
     """
 
     prefix: Path
@@ -62,14 +62,14 @@ class Logging:
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """A model that is served.
+    """A model to serve.
 
     Attributes:
-        name: As clients name it.
-        base_path: The folder whose sub-folders are versions.
+        name: The name that clients use.
+        base_path: The folder whose subfolders are versions.
         policy: Which versions are served.
-        labels: The version that each label names.
-        logging: None where its requests are not logged.
+        labels: The version of each label.
+        logging: None if requests are not logged.
     """
 
     name: str
@@ -83,7 +83,7 @@ def load(file: Path) -> list[ModelSettings]:
     """The models of a models.config.
 
     Raises:
-        UserError: It cannot be read, or is no ModelServerConfig that can be served.
+        UserError: It cannot be read, or is not a valid ModelServerConfig.
     """
     config = config_messages.model_server_config()()
     return models(_parsed(file, config, "TF Serving's ModelServerConfig"), str(file), file.parent)
@@ -94,21 +94,23 @@ def models(config: Any, where: str, folder: Path | None = None) -> list[ModelSet
 
     Args:
         config: The message.
-        where: What it is from, for errors.
-        folder: Where relative base paths begin; None where none are taken.
+        where: Where it comes from, for errors.
+        folder: What relative base paths are relative to; None if they are refused.
 
     Raises:
-        UserError: Something in it cannot be served; names the model and the field.
+        UserError: A value is invalid; names the model and the field.
     """
-    # A request's message does not know all fields.
+    # The class of a request's message does not have all fields.
     config = config_messages.model_server_config().FromString(config.SerializeToString())
     if config.WhichOneof("config") != "model_config_list":
-        raise UserError(f"{where} has no model_config_list", fix="list the models there; custom configs are not taken")
+        raise UserError(
+            f"{where} has no model_config_list", fix="list the models in it; custom configs are not supported"
+        )
     found = [_model(each, where, folder) for each in config.model_config_list.config]
     names = [model.name for model in found]
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"{where} names the model {name!r} twice", fix="give each model a name of its own")
+            raise UserError(f"{where} names the model {name!r} twice", fix="give each model its own name")
     for each in config.model_config_list.config:
         for said in config_messages.without_effect(each):
             _log.warning("%s: model %r: %s", where, each.name, said)
@@ -116,7 +118,7 @@ def models(config: Any, where: str, folder: Path | None = None) -> list[ModelSet
 
 
 def load_batching(file: Path) -> Batching:
-    """The batching parameters of a file for TF Serving's `--batching_parameters_file`.
+    """The batching parameters in a file in the format of TF Serving's `--batching_parameters_file`.
 
     Raises:
         UserError: It cannot be read, or a parameter is out of range.
@@ -134,20 +136,20 @@ def load_batching(file: Path) -> Batching:
 
 
 def load_monitoring(file: Path) -> tuple[str, ...]:
-    """Where metrics are, by a file for TF Serving's `--monitoring_config_file`; nowhere, where it does not enable them.
+    """The metrics paths, from a file in the format of TF Serving's `--monitoring_config_file`; none if not enabled.
 
     Raises:
-        UserError: It cannot be read, or names a path that cannot be.
+        UserError: It cannot be read, or the path is invalid.
     """
     message = _parsed(file, config_messages.monitoring_config()(), "TF Serving's MonitoringConfig")
     path = message.prometheus_config.path or METRICS_PATHS[1]
     if not _PATH.fullmatch(path) or path in OWN_PATHS or is_model_path(path):
         raise UserError(
             f"{file}: the path of prometheus_config is {path!r}",
-            fix=f'write one such as "{METRICS_PATHS[1]}", which has no other meaning here',
+            fix=f'use a path that has no other meaning, such as "{METRICS_PATHS[1]}"',
         )
     if not message.prometheus_config.enable:
-        _log.warning("%s: prometheus_config does not say `enable: true`; there are no metrics", file)
+        _log.warning("%s: prometheus_config has no `enable: true`; metrics are disabled", file)
         return ()
     return tuple(dict.fromkeys([METRICS_PATHS[0], path]))
 
@@ -158,7 +160,7 @@ def _parsed(file: Path, message: Message, what: str) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file} cannot be read: {error}", fix=f"name a file with {what}") from error
     except text_format.ParseError as error:
-        # TF Serving's words, which its users look for.
+        # TF Serving's message, which its users search for.
         name = message.DESCRIPTOR.full_name
         raise UserError(
             f"Error parsing text-format {name}: {file}: {error}", fix=f"write it as {what} in text format"
@@ -173,12 +175,12 @@ def _model(config: Any, where: str, folder: Path | None) -> ModelSettings:
     if not config.base_path or "://" in config.base_path:
         raise UserError(
             f"{place}: base_path is {config.base_path!r}",
-            fix="name a folder of this machine, with versions in it",
+            fix="name a local folder with versions in it",
         )
     base_path = Path(config.base_path)
     if not base_path.is_absolute():
         if folder is None:
-            raise UserError(f"{place}: base_path {config.base_path!r} is not absolute", fix="write the whole path")
+            raise UserError(f"{place}: base_path {config.base_path!r} is not absolute", fix="write an absolute path")
         base_path = folder / base_path
     return ModelSettings(
         config.name,
@@ -191,7 +193,7 @@ def _model(config: Any, where: str, folder: Path | None) -> ModelSettings:
 
 def _require_tensorflow(config: Any, place: str) -> None:
     if config.model_type and config.model_platform:
-        raise UserError(f"{place}: both model_type and model_platform are there", fix="leave model_type out")
+        raise UserError(f"{place}: model_type and model_platform are both set", fix="remove model_type")
     if config.model_type not in (model_server_config_pb2.MODEL_TYPE_UNSPECIFIED, model_server_config_pb2.TENSORFLOW):
         kind = model_server_config_pb2.ModelType.Name(config.model_type)
         raise UserError(f"{place}: model_type is {kind}", fix='write `model_platform: "tensorflow"` instead')
@@ -211,9 +213,11 @@ def _logging(config: logging_config_pb2.LoggingConfig, place: str, folder: Path 
     if collector.type not in ("", "file"):
         raise UserError(f"{place}: the log collector type is {collector.type!r}", fix='write "file"')
     if not collector.filename_prefix:
-        raise UserError(f"{place}: logging_config has no filename_prefix", fix="say where the logs go")
+        raise UserError(
+            f"{place}: logging_config has no filename_prefix", fix="add the folder and the start of the file names"
+        )
     if not 0 <= rate <= 1:
-        raise UserError(f"{place}: sampling_rate is {rate}", fix="write a share between 0 and 1")
+        raise UserError(f"{place}: sampling_rate is {rate}", fix="write a fraction between 0 and 1")
     return Logging((folder or Path("/")) / collector.filename_prefix, rate)
 
 
@@ -227,10 +231,10 @@ def _require_in_range(parameters: Batching, given: Collection[str], file: Path) 
     if sizes and (sorted(set(sizes)) != list(sizes) or sizes[0] < 1 or sizes[-1] != parameters.max_batch_size):
         raise UserError(
             f"{file}: allowed_batch_sizes are {list(sizes)}, max_batch_size is {parameters.max_batch_size}",
-            fix="write sizes that increase, the last of them max_batch_size",
+            fix="write increasing sizes; the last must be max_batch_size",
         )
     if parameters.most_rows > parameters.max_batch_size:
         raise UserError(
             f"{file}: max_execution_batch_size is {parameters.most_rows}, max_batch_size {parameters.max_batch_size}",
-            fix="write a max_execution_batch_size that is not larger",
+            fix="write a max_execution_batch_size of at most max_batch_size",
         )

@@ -1,4 +1,4 @@
-"""One version of a model, from the moment that it is to be served until it is let go."""
+"""One version of a model, from before it is loaded until it is unloaded."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ State = get_model_status_pb2.ModelVersionStatus
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a version has while it is in memory."""
+    """The parts of a version that exist while it is loaded."""
 
     model: SavedModel
     runner: Runner
@@ -44,17 +44,17 @@ class Loaded:
 
 @dataclass(eq=False)
 class ModelVersion:
-    """A version of a model; the event loop alone changes it.
+    """A version of a model; only the event loop changes it.
 
     Attributes:
         name: The model's name.
-        version: Its number.
-        folder: Where its SavedModel lies.
-        state: TF Serving's: START, LOADING, AVAILABLE, UNLOADING, END.
-        error: Why it could not be loaded; None where it could.
-        loaded: Its model, from AVAILABLE until it is let go.
-        log: Where its requests are logged; None for nowhere.
-        leases: How many requests are using it.
+        version: The version number.
+        folder: The SavedModel's folder.
+        state: TF Serving's state: START, LOADING, AVAILABLE, UNLOADING, END.
+        error: Why it failed to load; None if it did not fail.
+        loaded: The model, from AVAILABLE until it is unloaded.
+        log: The request log; None if requests are not logged.
+        leases: Number of requests that use it.
     """
 
     name: str
@@ -77,11 +77,11 @@ class ModelVersion:
         self.metrics.state(self.name, self.version, state)
 
     def signature(self, name: str) -> Signature:
-        """The signature of a name, "" for the default; raises as `SavedModel.signature`."""
+        """The signature with a name; "" is the default one. Raises as `SavedModel.signature`."""
         return self._model.signature(name)
 
     def signatures(self) -> list[Signature]:
-        """All that can be asked."""
+        """All callable signatures."""
         found = []
         for name in sorted(self._model.signature_def):
             with suppress(ServingError):
@@ -92,12 +92,12 @@ class ModelVersion:
         """Runs a signature on tensors.
 
         Args:
-            signature: One of its own.
-            inputs: Its inputs by name; texts are bytes objects.
-            output_filter: The outputs that are wanted; all by default.
+            signature: A signature of this version.
+            inputs: The inputs by name; strings are bytes objects.
+            output_filter: The outputs to return; default: all.
 
         Raises:
-            ServingError: The inputs or the filter are not the signature's, or TensorFlow refuses the values.
+            ServingError: The inputs or the filter do not fit the signature, or TensorFlow refuses the values.
         """
         if output_filter:
             _require_outputs(signature, output_filter)
@@ -128,11 +128,11 @@ class ModelVersion:
 
     @property
     def _model(self) -> SavedModel:
-        assert self.loaded is not None, "a lease is of a version that is loaded"
+        assert self.loaded is not None, "leased versions are loaded"
         return self.loaded.model
 
     def _of_examples(self, name: str, method: str) -> Signature:
-        """A signature that takes examples. TF Serving has another code here for one that is not there."""
+        """A signature that takes examples. TF Serving's code for a missing one differs here."""
         try:
             signature = self.signature(name)
         except ServingError as error:
@@ -156,7 +156,7 @@ class ModelVersion:
         return outputs
 
     async def _require_ranks(self, signature: Signature, inputs: Arrays) -> None:
-        """Refuses ranks of which TensorFlow knows beforehand that the graph does not take them."""
+        """Refuses ranks that fail in TensorFlow's shape inference."""
         refusal = self._model.known_refusal(signature, inputs)
         if refusal is None:
             refusal = await asyncio.to_thread(self._model.refusal, signature, inputs)
@@ -203,14 +203,14 @@ class ModelVersion:
         return log
 
     def name_in(self, spec: predict_pb2.model__pb2.ModelSpec, signature: Signature) -> None:
-        """Writes which version and signature answered into an answer."""
+        """Writes the version and the signature into a response."""
         spec.name = self.name
         spec.version.value = self.version
         spec.signature_name = signature.name
 
 
 class Lease:
-    """A version that is in use while the block runs; written out, for every request goes through it."""
+    """Keeps a version loaded while the block runs. A class, which is faster than a generator; every request uses it."""
 
     def __init__(self, version: ModelVersion) -> None:
         self._version = version
@@ -234,13 +234,13 @@ def fill_inputs(request: predict_pb2.PredictRequest, signature: Signature, input
 def fill_outputs(
     response: predict_pb2.PredictResponse, signature: Signature, outputs: Mapping[str, np.ndarray]
 ) -> None:
-    """Writes arrays into an answer."""
+    """Writes arrays into a response."""
     for name, array in outputs.items():
         response.outputs[name].CopyFrom(tensor_protos.to_proto(array, signature.outputs[name].type))
 
 
 def _require_outputs(signature: Signature, wanted: Collection[str]) -> None:
-    """Refuses a filter that names what is not there, or names it twice, in TF Serving's words (predict_util.cc)."""
+    """Refuses a filter with unknown or repeated names, with TF Serving's messages (predict_util.cc)."""
     for name in wanted:
         if name not in signature.outputs:
             raise ServingError(

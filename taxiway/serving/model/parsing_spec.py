@@ -1,6 +1,6 @@
-"""The features that a model parses from serialized tf.Examples, read from its graph.
+"""Reads from a model's graph which features it parses from serialized tf.Examples.
 
-Follows an input forward, through calls of functions, to the operation that parses it.
+Follows an input forward, through function calls, to the operation that parses it.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from tensorflow.core.framework import graph_pb2, node_def_pb2
 
 _PASSING = ("Identity", "IdentityN", "Reshape", "Squeeze", "ExpandDims", "Placeholder", "PlaceholderWithDefault")
 _MOST_CALLS = 50
-"""How deep functions may call each other."""
+"""Maximum depth of nested function calls."""
 
 
 @dataclass(frozen=True)
 class Feature:
-    """A feature of a tf.Example: TensorFlow's number of its type, and how many values it has."""
+    """A feature of a tf.Example: its TensorFlow data type and its number of values."""
 
     type: int
     count: int = 1
 
 
 def features(graph: graph_pb2.GraphDef, tensor: str) -> dict[str, Feature]:
-    """The features that are parsed from a tensor of serialized tf.Examples; none where nothing parses it."""
+    """The features that are parsed from a tensor of serialized tf.Examples; none if nothing parses it."""
     functions = {each.signature.name: each for each in graph.library.function}
     return next(_parsed(graph.node, tensor.partition(":")[0], functions, 0), {})
 
@@ -86,7 +86,7 @@ def _texts(keys: Any) -> list[str]:
 
 
 def _constant(nodes: Mapping[str, node_def_pb2.NodeDef], name: str) -> Any:
-    """The value of a constant; nothing where it is none."""
+    """The value of a constant; empty if the node is not one."""
     node = nodes.get(_operation(name))
     while node is not None and node.op in _PASSING and node.input:
         node = nodes.get(_operation(node.input[0]))

@@ -1,7 +1,7 @@
-"""A SavedModel in a session, as TensorFlow Serving runs one: signatures name the tensors to feed and to fetch.
+"""A SavedModel in a session, as in TensorFlow Serving: signatures name the tensors to feed and to fetch.
 
-A session costs less a call than a function of `tf.saved_model.load`, takes models of TensorFlow 1 and 2 alike, and
-gives all its memory back when it is closed.
+A session has less overhead per call than a function from `tf.saved_model.load`, runs TensorFlow 1 and 2 models, and
+frees all its memory when it is closed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from components.execution.pushed_models import SAVED_MODEL
 from components.upstream import tensorflow_sessions as sessions
 from components.user_code import custom_op_loading
 from taxiway.serving.errors import ServingError
-from taxiway.serving.model import ranks, signatures
+from taxiway.serving.model import rank_check, signatures
 from taxiway.serving.model.signatures import Arrays, Signature, Signatures
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -29,20 +29,20 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class SavedModel:
-    """A SavedModel in memory. `run` may be called from several threads."""
+    """A loaded SavedModel. `run` is thread-safe."""
 
     def __init__(
         self, folder: Path, intra_op_parallelism: int = 0, tags: Sequence[str] = (tf.saved_model.SERVING,)
     ) -> None:
-        """Loads it.
+        """Loads the model.
 
         Args:
-            folder: Where it lies.
-            intra_op_parallelism: Threads of one operation; 0 for TensorFlow's choice.
-            tags: Which of its graphs.
+            folder: The SavedModel's folder.
+            intra_op_parallelism: Threads per operation; 0 lets TensorFlow choose.
+            tags: The tags of the graph to load.
 
         Raises:
-            ServingError: TensorFlow's code and words, where it does not load.
+            ServingError: It failed to load; with TensorFlow's code and message.
         """
         if not any((folder / name).is_file() for name in (SAVED_MODEL, "saved_model.pbtxt")):
             raise ServingError(
@@ -69,19 +69,19 @@ class SavedModel:
 
     @property
     def refused(self) -> Mapping[str, str]:
-        """The signatures that cannot be asked, and why."""
+        """The signatures that cannot be called, and why."""
         return self._signatures.refused
 
     def signature(self, name: str) -> Signature:
-        """The signature of a name, "" for the default.
+        """The signature with a name; "" is the default one.
 
         Raises:
-            ServingError: FAILED_PRECONDITION: there is none; UNIMPLEMENTED: it cannot be asked.
+            ServingError: FAILED_PRECONDITION: there is none; UNIMPLEMENTED: it cannot be called.
         """
         name, there = name or DEFAULT_SIGNATURE, self._signatures.there
         if name in self.refused:
             raise ServingError(
-                grpc.StatusCode.UNIMPLEMENTED, f'The signature "{name}" cannot be asked: {self.refused[name]}'
+                grpc.StatusCode.UNIMPLEMENTED, f'The signature "{name}" cannot be called: {self.refused[name]}'
             )
         if name not in there:
             raise ServingError(
@@ -91,43 +91,43 @@ class SavedModel:
         return there[name]
 
     def known_refusal(self, signature: Signature, inputs: Arrays) -> str | None:
-        """What TensorFlow says against the ranks of inputs, "" for nothing; None where it was not asked yet."""
-        return self._refusals.get((signature.name, ranks.of(inputs, signature)))
+        """TensorFlow's cached error for inputs of these ranks, "" for none; None if it was not computed yet."""
+        return self._refusals.get((signature.name, rank_check.of(inputs, signature)))
 
     def refusal(self, signature: Signature, inputs: Arrays) -> str:
-        """Asks TensorFlow for `known_refusal`, which takes some milliseconds."""
+        """Computes `known_refusal`, which takes a few milliseconds."""
         with self._inferring:
-            if len(self._refusals) >= ranks.MOST_KNOWN:
+            if len(self._refusals) >= rank_check.MOST_KNOWN:
                 self._refusals.clear()
-            found = ranks.of(inputs, signature)
-            said = self._refusals[signature.name, found] = ranks.refusal(self._session.graph, signature, found)
+            found = rank_check.of(inputs, signature)
+            said = self._refusals[signature.name, found] = rank_check.refusal(self._session.graph, signature, found)
         return said
 
     def run(self, signature: Signature, inputs: Arrays) -> dict[str, np.ndarray]:
-        """All outputs of a signature; the inputs are those that it takes.
+        """All outputs of a signature; the inputs must be complete.
 
         Raises:
-            ServingError: TensorFlow's code and words.
+            ServingError: With TensorFlow's code and message.
         """
         try:
             values = self._calls[signature.name](*(inputs[name] for name in signature.inputs))
         except tf.errors.OpError as error:
             raise ServingError(_CODES.get(error.error_code, grpc.StatusCode.UNKNOWN), str(error.message)) from error
         except UnicodeDecodeError as error:
-            # TensorFlow's message holds what the client sent, and Python cannot make a text of it.
+            # TensorFlow's message quotes bytes of the request that are not UTF-8.
             raise ServingError(
                 grpc.StatusCode.INVALID_ARGUMENT, bytes(error.object).decode(errors="backslashreplace")
             ) from error
         return {name: _array(value) for name, value in zip(signature.outputs, values, strict=True)}
 
     def close(self) -> None:
-        """Frees its memory, now."""
+        """Frees the memory at once."""
         self._calls.clear()
         sessions.close(self._session)
         del self._session
 
     def _callable(self, found: Signatures) -> Signatures:
-        """Makes the calls. A signature that TensorFlow makes none of cannot be asked; the others can."""
+        """Creates the callables; signatures for which TensorFlow fails are refused."""
         refused = dict(found.refused)
         for name, signature in found.there.items():
             try:
@@ -139,13 +139,13 @@ class SavedModel:
         return Signatures({name: found.there[name] for name in self._calls}, refused)
 
     def _call(self, signature: Signature) -> Any:
-        """A signature as a function of its inputs."""
+        """A callable that takes a signature's inputs."""
         feeds = [info.tensor for info in signature.inputs.values()]
         return sessions.make_callable(self._session, feeds, [info.tensor for info in signature.outputs.values()])
 
 
 def _array(value: Any) -> np.ndarray:
-    """An output as an array: TensorFlow gives back one text as bytes."""
+    """An output as an array; TensorFlow returns a scalar string as bytes."""
     if type(value) is not bytes:
         return value  # type: ignore[no-any-return]
     array: np.ndarray = np.empty((), object)
@@ -158,5 +158,5 @@ def _failed_load(error: Exception) -> ServingError:
         return ServingError(grpc.StatusCode.NOT_FOUND, missing[0].upper() + missing[1:])
     if isinstance(error, tf.errors.OpError):
         return ServingError(_CODES.get(error.error_code, grpc.StatusCode.UNKNOWN), str(error.message))
-    # Damaged protos, missing assets, tags that are not there: Python's loader has many kinds.
+    # Corrupt protos, missing assets, unknown tags: the Python loader raises many types.
     return ServingError(grpc.StatusCode.INVALID_ARGUMENT, f"{type(error).__name__}: {error}")

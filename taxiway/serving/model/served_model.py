@@ -1,7 +1,7 @@
-"""A model and its versions: which are to be served, which are, and how one follows another.
+"""A model and its versions: which should be served, which are, and the transition between them.
 
-A version that is to be served is loaded before one that is not is let go, so that there is always one that answers
-(TF Serving's availability-preserving policy). One that does not load is tried again when its files change.
+New versions are loaded before old ones are unloaded, so that the model is always available (TF Serving's
+availability-preserving policy). A failed load is retried when the version's files change.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _log = logging.getLogger(__name__)
 
 
 class ServedModel:
-    """A model that is configured.
+    """A configured model.
 
     Attributes:
-        settings: As the configuration has them now.
-        versions: Every version that was to be served since the start, by number; the oldest that ended are forgotten.
-        labels: The version that each label names; a label moves only to a version that is available.
+        settings: The current settings.
+        versions: All versions since the start, by number; only the latest of the unloaded ones are kept.
+        labels: The version of each label; a label moves only to an available version.
     """
 
     def __init__(self, settings: ModelSettings, how: Loading, loader: ThreadPoolExecutor) -> None:
@@ -45,7 +45,7 @@ class ServedModel:
         self.versions: dict[int, ModelVersion] = {}
         self.labels: dict[str, int] = {}
         self.problem = ""
-        self._held = set[int]()  # versions that are loaded for settings which are not in force yet
+        self._held = set[int]()  # loaded for settings that are not in effect yet
         self._how, self._loader = how, loader
         self._failed: dict[int, Any] = {}
         self._letting_go: set[asyncio.Task[None]] = set()
@@ -53,14 +53,14 @@ class ServedModel:
 
     @property
     def available(self) -> dict[int, ModelVersion]:
-        """The versions that answer."""
+        """The available versions."""
         return {number: each for number, each in self.versions.items() if each.state == State.AVAILABLE}
 
     def version(self, spec: model_pb2.ModelSpec) -> ModelVersion:
         """The version that a request names by number or label, or the latest.
 
         Raises:
-            ServingError: In TF Serving's words. INVALID_ARGUMENT: there is no such label; NOT_FOUND: no such version.
+            ServingError: With TF Serving's message. INVALID_ARGUMENT: no such label; NOT_FOUND: no such version.
         """
         number = None
         if spec.version_label:
@@ -76,7 +76,7 @@ class ServedModel:
         return found
 
     async def follow(self) -> None:
-        """One look at the base path, and all that follows from it."""
+        """Checks the base path once, then loads and unloads versions."""
         there = await self._there()
         wanted = self.settings.policy.chosen(there)
         await self._load_all(wanted, there)
@@ -87,11 +87,11 @@ class ServedModel:
         self._move_labels()
 
     async def prepare(self, settings: ModelSettings) -> None:
-        """Loads what other settings ask for, of the same base path. Until they are taken over, nobody notices.
+        """Loads the versions for new settings with the same base path; not visible to requests until `configure`.
 
         Raises:
-            ServingError: Not all of it answers. NOT_FOUND: there is no such base path or version; what a version says
-                that does not load; FAILED_PRECONDITION: a label's version is not available.
+            ServingError: Something is not available. NOT_FOUND: no such base path or version; FAILED_PRECONDITION: a
+                label's version is not available; a version's own error if it fails to load.
         """
         is_asked = settings.policy != self.settings.policy or not self.available
         there = await (self._there_now(settings) if is_asked else self._there())
@@ -99,19 +99,19 @@ class ServedModel:
         if is_asked:
             _require_there(settings, there)
         if any(self.versions[number].state == State.UNLOADING for number in wanted & self.versions.keys()):
-            await asyncio.gather(*self._letting_go)  # what goes is loaded again once it is gone
+            await asyncio.gather(*self._letting_go)  # versions that are being unloaded are loaded again afterwards
         self._held = wanted - self.available.keys()
         await self._load_all(wanted, there)
         for number in sorted(wanted):
             if is_asked and (error := self.versions[number].error):
-                raise ServingError(error.code, f"Version {number} of {settings.name} does not load: {error.message}")
+                raise ServingError(error.code, f"Version {number} of {settings.name} failed to load: {error.message}")
         self._require_available(settings)
 
     def require_labels(self) -> None:
-        """Refuses a configuration whose labels could not be moved.
+        """Refuses a configuration with a label that could not be moved.
 
         Raises:
-            ServingError: FAILED_PRECONDITION, in TF Serving's words.
+            ServingError: FAILED_PRECONDITION, with TF Serving's message.
         """
         self._require_available(self.settings)
 
@@ -126,7 +126,7 @@ class ServedModel:
                 )
 
     def configure(self, settings: ModelSettings) -> None:
-        """Takes other settings over; `follow` does what they say."""
+        """Replaces the settings; `follow` applies them."""
         if self._log and settings.logging != self.settings.logging:
             self._log.close()
             self._log = None
@@ -135,12 +135,12 @@ class ServedModel:
             version.log = self._opened_log()
 
     def tell_states(self) -> None:
-        """Writes the states into the metrics again, after a model of the same name has written its own there."""
+        """Sets the states in the metrics again, after another model of the same name has set its own."""
         for version in self.versions.values():
             version.enter(version.state)
 
     async def stop(self) -> None:
-        """Lets all versions go, once their requests are answered."""
+        """Unloads all versions after their last requests."""
         for version in self.available.values():
             self._let_go(version)
         await asyncio.gather(*self._letting_go)
@@ -149,7 +149,7 @@ class ServedModel:
             self._log = None
 
     def _opened_log(self) -> RequestLog | None:
-        """The log of its requests; None where there is none."""
+        """The request log; None if requests are not logged."""
         if self._log is None and self.settings.logging:
             self._log = RequestLog(self.settings.name, self.settings.logging, self._how.metrics)
         return self._log
@@ -158,7 +158,7 @@ class ServedModel:
         try:
             there = await asyncio.to_thread(loading.versions_in, self.settings.base_path)
         except OSError as error:
-            # A disk that is away for a moment takes nothing from memory.
+            # A temporary failure of the disk unloads nothing.
             self._say(f"{self.settings.base_path} cannot be read: {error.strerror}")
             return {number: version.folder for number, version in self.available.items()}
         self._say("" if there else f"there are no versions in {self.settings.base_path}")
@@ -179,11 +179,11 @@ class ServedModel:
                 await self._load(number, there[number])
 
     def _let_others_go(self, wanted: Collection[int]) -> None:
-        """Lets go what is not wanted, once something that is wanted answers, or nothing is."""
+        """Unloads versions that are not wanted, if a wanted one is available or none is wanted."""
         available = self.available
         others = available.keys() - wanted
         if not wanted:
-            # Versions that are named and are not there yet do not take the ones before them away.
+            # If the named versions do not exist yet, the current ones are kept.
             others &= self.settings.policy.numbers or others
         if not wanted or available.keys() & wanted:
             for number in others:
@@ -210,11 +210,11 @@ class ServedModel:
                 self._loader, self._how.load, self.settings.name, folder
             )
         except ServingError as error:
-            # Anew: the one that was raised holds all that was there when it was, the graph included.
+            # A new error: the traceback of the one that was raised keeps the graph in memory.
             version.error = ServingError(error.code, error.message)
             version.enter(State.END)
             self._failed[number] = before
-            _log.error("%s: version %d does not load: %s", self.settings.name, number, error.message)
+            _log.error("%s: version %d failed to load: %s", self.settings.name, number, error.message)
             return
         self._failed.pop(number, None)
         version.loaded = Loaded(model, self._how.runner(model, batching))
@@ -235,15 +235,15 @@ class ServedModel:
         if loaded:
             await asyncio.get_running_loop().run_in_executor(self._loader, loaded.model.close)
         version.enter(State.END)
-        _log.info("%s: let version %d go", self.settings.name, version.version)
+        _log.info("%s: unloaded version %d", self.settings.name, version.version)
         ended = [number for number, each in self.versions.items() if each.state == State.END]
         for number in ended[:-_MOST_ENDED]:
             del self.versions[number]
 
     def _move_labels(self) -> None:
-        """A label goes where the settings say once that version answers; until then it stays where it was.
+        """Moves each label to the version in the settings, if that is available; otherwise the label stays.
 
-        One that was nowhere may go there before, where that is allowed.
+        With `early_labels`, a new label is set at once.
         """
         available, early = self.available, self._how.early_labels
         self.labels = {
@@ -254,7 +254,7 @@ class ServedModel:
 
 
 def _require_there(settings: ModelSettings, there: Collection[int]) -> None:
-    """Refuses settings that name a version which is not there, or of which there is none, in TF Serving's words."""
+    """Refuses settings that name a missing version, or a base path without versions, with TF Serving's message."""
     missing = sorted(settings.policy.numbers - set(there))
     if missing or not there:
         what = f"version {', '.join(map(str, missing))}" if missing else "a numerical version path"
@@ -264,11 +264,11 @@ def _require_there(settings: ModelSettings, there: Collection[int]) -> None:
 
 
 class Models:
-    """The models of a server, as requests find them.
+    """The models of a server, as requests see them.
 
     Attributes:
-        by_name: Those that are configured now.
-        metrics: What counts their requests.
+        by_name: The configured models.
+        metrics: The server's metrics.
     """
 
     def __init__(self, metrics: Metrics) -> None:
@@ -276,7 +276,7 @@ class Models:
         self.metrics = metrics
 
     def lease(self, spec: model_pb2.ModelSpec) -> Lease:
-        """The version that a request names, or the latest; it stays loaded while the block runs.
+        """The version that a request names, or the latest, to be used in an `async with` block, which keeps it loaded.
 
         Raises:
             ServingError: There is no such model, version or label.
@@ -284,10 +284,10 @@ class Models:
         return Lease(self._named(spec).version(spec))
 
     def status(self, spec: model_pb2.ModelSpec) -> get_model_status_pb2.GetModelStatusResponse:
-        """The states of a model's versions, the latest first, or of the one that is named.
+        """The states of all versions of a model, latest first, or of the one that is named.
 
         Raises:
-            ServingError: In TF Serving's words. NOT_FOUND: no such model or version.
+            ServingError: With TF Serving's message. NOT_FOUND: no such model or version.
         """
         found = self.by_name.get(spec.name)
         versions = dict(found.versions) if found else {}
@@ -321,7 +321,7 @@ class Models:
         return answer
 
     def ready(self) -> bool:
-        """Whether every model has a version that is available."""
+        """Whether every model has an available version."""
         return all(model.available for model in self.by_name.values())
 
     def _named(self, spec: model_pb2.ModelSpec) -> ServedModel:
@@ -333,6 +333,6 @@ class Models:
 
 
 def _not_found(name: str, number: int | None) -> ServingError:
-    """TF Serving's words for a model or version that it does not serve; without a number, the latest was asked for."""
+    """TF Serving's error for a model or version that is not served; None means the latest version."""
     wanted = f"Latest({name})" if number is None else f"Specific({name}, {number})"
     return ServingError(_CODE.NOT_FOUND, f"Servable not found for request: {wanted}")

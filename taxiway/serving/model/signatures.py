@@ -1,7 +1,7 @@
-"""The signatures of a SavedModel: what can be asked of it, by the names that clients use.
+"""The signatures of a SavedModel.
 
-The types are the graph's. What a signature says of types and shapes was written beside the graph, and need not be true:
-TF Serving compares no request with it, and TensorFlow refuses what the graph does not take.
+Types come from the graph. A signature's own types and shapes may be wrong: TF Serving does not check requests against
+them, and TensorFlow refuses what the graph does not accept.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ Outputs = dict[str, np.ndarray]
 
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
 _OF_THE_SERVER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED)
-"""The codes of refusals that no other shape would help against."""
+"""Codes of errors that have nothing to do with shapes."""
 
 _OF_TENSORFLOW = (INIT_OP_SIGNATURE_KEY, TRAIN_OP_SIGNATURE_KEY)
-"""What TensorFlow keeps among the signatures for itself."""
+"""Entries of the signature map that TensorFlow uses itself."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class TensorInfo:
 
     Attributes:
         tensor: The tensor's name in the graph.
-        type: TensorFlow's number of its type.
-        dtype: The same for NumPy; texts are objects.
-        shape: What the signature says: None where the rank is unknown; a size is None where any will do.
+        type: The TensorFlow data type.
+        dtype: The NumPy data type; object for strings.
+        shape: The signature's shape; None if the rank is unknown, and None for each dimension of any size.
     """
 
     tensor: str
@@ -49,14 +49,14 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class Signature:
-    """What can be asked of a model.
+    """A signature.
 
     Attributes:
-        name: As clients name it.
-        method_name: What it says that it is for.
-        inputs: By name.
-        outputs: By name.
-        defaults: The values of inputs that a request leaves out.
+        name: The name that clients use.
+        method_name: Its method, such as `tensorflow/serving/predict`.
+        inputs: The inputs, by name.
+        outputs: The outputs, by name.
+        defaults: The values of inputs that a request may omit.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Signature:
         return {name: info.dtype for name, info in self.inputs.items()}
 
     def require_names(self, names: Collection[str]) -> None:
-        """Refuses inputs of other names, before anything is read of them.
+        """Refuses wrong input names, before any input is decoded.
 
         Raises:
             ServingError: INVALID_ARGUMENT.
@@ -82,15 +82,15 @@ class Signature:
 
     @cached_property
     def takes_any_rows(self) -> bool:
-        """Whether there are inputs, and none of them says how many rows it takes."""
+        """Whether there are inputs and none has a fixed number of rows."""
         shapes = [info.shape for info in self.inputs.values()]
         return bool(shapes) and not any(shape and shape[0] is not None for shape in shapes)
 
     def completed(self, inputs: Arrays) -> Arrays:
-        """The inputs, with the defaults of those that are missing.
+        """The inputs, with defaults for missing ones.
 
         Raises:
-            ServingError: INVALID_ARGUMENT: inputs of other names or types; names the input.
+            ServingError: INVALID_ARGUMENT: wrong names or types; names the input.
         """
         self.require_names(inputs.keys())
         missing = self.inputs.keys() - inputs.keys()
@@ -106,7 +106,7 @@ class Signature:
         return whole
 
     def has_other_ranks(self, inputs: Arrays) -> bool:
-        """Whether an input has not as many dimensions as the signature says."""
+        """Whether an input's rank differs from the signature's."""
         for name, array in inputs.items():
             shape = self.inputs[name].shape
             if shape is not None and array.ndim != len(shape):
@@ -114,9 +114,9 @@ class Signature:
         return False
 
     def explained(self, error: ServingError, inputs: Arrays) -> ServingError:
-        """TensorFlow's refusal, and before it the inputs of other shapes than the signature's: the likely cause."""
+        """TensorFlow's error, preceded by the inputs whose shapes differ from the signature's: the likely cause."""
         others = [
-            f'Input "{name}" has the shape {_shown(array.shape)}, the signature says {_shown(shape)}'
+            f'Input "{name}" has the shape {_shown(array.shape)}, the signature has {_shown(shape)}'
             for name, array in inputs.items()
             if (shape := self.inputs[name].shape) is not None and not _fits(array.shape, shape)
         ]
@@ -127,18 +127,18 @@ class Signature:
 
 @dataclass(frozen=True)
 class Signatures:
-    """All signatures of a model: those that can be asked, and why the others cannot."""
+    """All signatures of a model: the callable ones, and why the others cannot be called."""
 
     there: dict[str, Signature]
     refused: dict[str, str]
 
 
 def read(defs: Mapping[str, meta_graph_pb2.SignatureDef], graph: tf.Graph) -> Signatures:
-    """The signatures of a graph, without those that TensorFlow keeps for itself.
+    """The signatures of a graph, without TensorFlow's own entries.
 
     Args:
-        defs: As the SavedModel has them.
-        graph: The graph whose tensors they name.
+        defs: The SavedModel's signature map.
+        graph: The graph with the tensors that they name.
     """
     found = Signatures({}, {})
     for name in sorted(defs.keys() - set(_OF_TENSORFLOW)):
@@ -167,15 +167,15 @@ def _infos(there: Mapping[str, meta_graph_pb2.TensorInfo], graph: tf.Graph) -> d
 
 def _info(info: meta_graph_pb2.TensorInfo, graph: tf.Graph) -> TensorInfo:
     if not info.name:
-        raise ValueError(f"is no dense tensor but {info.WhichOneof('encoding') or 'nothing'}")
+        raise ValueError(f"is not a dense tensor but {info.WhichOneof('encoding') or 'empty'}")
     tensor = info.name if ":" in info.name else f"{info.name}:0"
     try:
         kind = graph.get_tensor_by_name(tensor).dtype.base_dtype.as_datatype_enum
     except (KeyError, ValueError) as error:
-        raise ValueError(f"names the tensor {info.name}, which the graph does not have") from error
+        raise ValueError(f"names the tensor {info.name}, which is not in the graph") from error
     dtype = tensor_protos.numpy_dtype(kind)
     if dtype is None:
-        raise ValueError(f"is of type {tensor_protos.dtype_name(kind)}, which cannot be sent")
+        raise ValueError(f"has the type {tensor_protos.dtype_name(kind)}, which cannot be sent")
     sizes = tuple(None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim)
     return TensorInfo(tensor, kind, dtype, None if info.tensor_shape.unknown_rank else sizes)
 
@@ -191,7 +191,7 @@ def _shown(shape: tuple[int | None, ...]) -> str:
 
 
 def _other_names(sent: set[str], wanted: set[str], defaults: set[str]) -> str:
-    """TF Serving's words (predict_util.cc)."""
+    """TF Serving's message (predict_util.cc)."""
     lists = {key: ",".join(sorted(names)) for key, names in {"sent": sent, "wanted": wanted}.items()}
     return (
         f"input size does not match signature: {len(sent)}!={len(wanted)} len({{{lists['sent']}}}) != "

@@ -1,4 +1,4 @@
-"""Whether a version is what was pushed: a SavedModel is a program, and a server runs it."""
+"""Verifies that a version is what was pushed: a SavedModel is a program that the server runs."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ Rule = Literal["never", "recorded", "always"]
 
 @dataclass(frozen=True)
 class Verification:
-    """What a version has to show before it is loaded.
+    """What is checked before a version is loaded.
 
     Attributes:
-        record: `never`: nothing is compared; `recorded`: a version with a provenance.json has the content that it
-            names; `always`: a version without one is refused too.
-        public_key: A public key, PEM, whose holder has to have signed the version; None for no signature.
+        record: `never`: no check; `recorded`: if a version has a provenance.json, its files must match; `always`: a
+            version without one is refused as well.
+        public_key: Public key in PEM format with which the signature is verified; None for no signature check.
     """
 
     record: Rule = "recorded"
     public_key: Path | None = None
 
     def require(self, folder: Path) -> None:
-        """Reads every file of a version.
+        """Checks a version; reads all of its files.
 
         Raises:
-            ServingError: FAILED_PRECONDITION: it is not what was pushed or signed; says how it differs.
+            ServingError: FAILED_PRECONDITION: it is not what was pushed or signed; names the difference.
         """
         if self.public_key:
             _require_signature(folder, self.public_key)
@@ -61,7 +61,7 @@ def _require_recorded(folder: Path, *, is_needed: bool) -> None:
 def _difference(found: dict[str, str], record: Record) -> str:
     recorded = record.get("files")
     if not isinstance(recorded, dict):
-        return f"its content is {files_digest(found)}, its record says {record['digest']}"
+        return f"its digest is {files_digest(found)}, the recorded one is {record['digest']}"
     beside = {PROVENANCE_FILE, SIGNATURE_FILE}
     there = found.keys() - beside
     parts = {
@@ -70,7 +70,7 @@ def _difference(found: dict[str, str], record: Record) -> str:
         "not in its record": sorted(there - recorded.keys()),
     }
     said = "; ".join(f"{what}: {', '.join(names[:5])}" for what, names in parts.items() if names)
-    return said or f"its record says {record['digest']}"
+    return said or f"the recorded digest is {record['digest']}"
 
 
 def _require_signature(folder: Path, public_key: Path) -> None:
@@ -79,10 +79,10 @@ def _require_signature(folder: Path, public_key: Path) -> None:
     signature = folder / SIGNATURE_FILE
     if not signature.is_file():
         raise _refused(f"{folder} is not signed: there is no {SIGNATURE_FILE}")
-    # What the package's own command leaves out when it signs.
+    # The package's own command ignores this file when it signs.
     hashed = hashing.Config().set_ignored_paths(paths=[signature])
     verifier = verifying.Config().use_elliptic_key_verifier(public_key=public_key).set_hashing_config(hashed)
     try:
         verifier.verify(folder, signature)
-    except Exception as error:  # the package raises whatever its parts raise, on hostile files too
-        raise _refused(f"the signature of {folder} does not hold: {error or type(error).__name__}") from error
+    except Exception as error:  # the package raises many types of errors, especially on hostile files
+        raise _refused(f"the signature of {folder} is invalid: {error or type(error).__name__}") from error

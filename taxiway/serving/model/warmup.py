@@ -1,4 +1,4 @@
-"""Warm-up: what a model answers before it takes requests (https://www.tensorflow.org/tfx/serving/saved_model_warmup)."""
+"""Warm-up requests, run before a model is served (https://www.tensorflow.org/tfx/serving/saved_model_warmup)."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from taxiway.serving.model.saved_model import SavedModel
 from taxiway.serving.model.signatures import Arrays
 
 MAX_RECORDS = 1000
-"""TF Serving refuses a model with more."""
+"""TF Serving refuses to load a model with more."""
 
 
 def warm_up(model: SavedModel, folder: Path) -> int:
-    """Has a model answer the requests that lie in its folder, whatever model they name; says how many.
+    """Runs the warm-up requests in a model's folder, whatever model they name; returns their number.
 
     Raises:
-        ServingError: The file is damaged, or the model refuses a request in it; TF Serving does not load it either.
+        ServingError: The file is corrupt, or a request fails. TF Serving does not load the model then, either.
     """
     file = folder / WARMUP_FILE
     if not file.is_file():
@@ -67,4 +67,4 @@ def _requests(log: prediction_log_pb2.PredictionLog) -> Iterator[tuple[str, Arra
         for task in request.tasks:
             yield task.model_spec.signature_name, examples.inputs(examples.serialized(request.input))
     elif kind != "session_run_log":
-        raise ValueError("it is no PredictionLog")
+        raise ValueError("it is not a PredictionLog")

@@ -1,1 +1,1 @@
-"""The REST side of the model server."""
+"""The REST API of the model server."""

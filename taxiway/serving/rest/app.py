@@ -1,4 +1,4 @@
-"""The REST side of the model server: TF Serving's HTTP API over the models that gRPC uses too."""
+"""The REST API of the model server: TF Serving's HTTP API."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ _log = logging.getLogger(__name__)
 
 
 _SAMPLES: WeakKeyDictionary[ModelVersion, list[Sample]] = WeakKeyDictionary()
-"""What a version's graph was read for; it takes a while where the model is large."""
+"""Sample requests by version, cached because reading the graph of a large model takes a while."""
 
 _MAX_VERSION = (1 << 63) - 1
 
 MAX_BODY_BYTES = 64 << 20
-"""The largest body that is read, after decompression."""
+"""Maximum size of a request body, after decompression."""
 
 TIMEOUT_SECONDS = 30.0
-"""How long a request may take, as TF Serving's --rest_api_timeout_in_ms, and how long a body may stand still."""
+"""Timeout of a request, as TF Serving's --rest_api_timeout_in_ms, and of reading a body while no data arrives."""
 
 _CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -73,10 +73,10 @@ HTTP_STATUS = {
     _CODE.DATA_LOSS: 500,
     _CODE.UNAUTHENTICATED: 401,
 }
-"""HTTP's status for gRPC's codes, as TF Serving's http_server.cc has it."""
+"""The HTTP status of each gRPC code, as in TF Serving's http_server.cc."""
 
 _CODE_NAMES = {status: code.name for code, status in reversed(HTTP_STATUS.items())}
-"""The code that most often stands behind a status."""
+"""The most likely gRPC code of each HTTP status."""
 
 
 def _json(body: bytes, status: int = 200) -> web.Response:
@@ -84,7 +84,7 @@ def _json(body: bytes, status: int = 200) -> web.Response:
 
 
 def _target(request: web.Request) -> str:
-    """The path and query as sent; proxies may send a whole URL."""
+    """The path and query as sent; a proxy may send a full URL."""
     raw = request.raw_path
     if raw.startswith("/"):
         return raw
@@ -108,14 +108,14 @@ def _decoded(part: str, what: str) -> str:
 
 
 def model_spec(parts: Mapping[str, str]) -> model_pb2.ModelSpec:
-    """The model that the parts of a path name.
+    """The model spec from the parts of a path.
 
     Raises:
         ServingError: INVALID_ARGUMENT: a version beyond int64, or a name or label that is not UTF-8.
     """
     spec = model_pb2.ModelSpec(name=_decoded(parts.get("name", ""), "name"))
     if version := parts.get("version"):
-        # Longer digits are refused before they are a number: converting thousands of them takes long.
+        # The length is checked first, because converting thousands of digits is slow.
         if len(version) > 100 or int(version) > _MAX_VERSION:
             raise invalid(f"Failed to convert version: {version} to numeric.")
         spec.version.value = int(version)
@@ -125,7 +125,7 @@ def model_spec(parts: Mapping[str, str]) -> model_pb2.ModelSpec:
 
 
 def _signature(version: ModelVersion, name: str) -> Signature:
-    """A version's signature; one that is not there has another code over REST."""
+    """A version's signature. The error code for a missing one differs over REST."""
     try:
         return version.signature(name)
     except ServingError as error:
@@ -136,7 +136,7 @@ def _signature(version: ModelVersion, name: str) -> Signature:
 
 
 async def _samples(models: Models, name: str) -> list[Sample]:
-    """A request for each signature of the latest version; none where there is no version."""
+    """Sample requests for each signature of the latest version; empty if there is none."""
     try:
         async with models.lease(model_pb2.ModelSpec(name=name)) as version:
             if version not in _SAMPLES:
@@ -157,7 +157,7 @@ async def _on_page(models: Models, name: str) -> page.Model:
     labels = models.by_name[name].labels
     try:
         found = models.status(model_pb2.ModelSpec(name=name)).model_version_status
-    except ServingError:  # no version was seen yet
+    except ServingError:  # no versions found yet
         found = []
     versions = [
         page.Version(
@@ -172,7 +172,7 @@ async def _on_page(models: Models, name: str) -> page.Model:
 
 
 def _without_route(request: web.Request, target: str) -> web.Response:
-    """The answer to what no route matches: TF Serving's REST handler has other ones than the server around it."""
+    """The response if no route matches. TF Serving's REST handler responds differently than its HTTP server."""
     if not is_model_path(target):
         raise RefusedError(404, f"Malformed request: {request.method} {target}")
     if request.method == "OPTIONS":
@@ -189,7 +189,7 @@ def _preflight(request: web.Request) -> web.Response:
 
 
 class Rest:
-    """Answers requests."""
+    """Handles requests."""
 
     def __init__(
         self,
@@ -223,7 +223,7 @@ class Rest:
         }
 
     async def answer(self, request: web.Request) -> web.Response:
-        """The answer to any request: an error is a JSON object with the key "error"."""
+        """The response to any request; errors are JSON objects with the key "error"."""
         began = time.perf_counter()
         target = _target(request)
         route, parts = self.matched(request.method, target)
@@ -231,14 +231,14 @@ class Rest:
         if self._cors and is_model_path(target):
             response.headers.update(self._cors)
         if route and route.method == "POST":
-            # By gRPC's codes, as TF Serving does; what is kept by name may not grow with what clients send.
+            # With gRPC codes, as in TF Serving. Only configured names, so that clients cannot add label values.
             name = unquote(parts["name"])
             known, code = name if name in self._models.by_name else "", _CODE_NAMES.get(response.status, "UNKNOWN")
             self._models.metrics.request(known, route.action, "REST", code, time.perf_counter() - began)
         return response
 
     def matched(self, method: str, target: str) -> tuple[Route | None, dict[str, str]]:
-        """The route of a request, and the parts of its path; None where there is none."""
+        """The route of a request and the parts of its path; None if no route matches."""
         if own := self._own_routes.get(target.partition("?")[0]):
             return own, {}
         for route in self._model_routes:
@@ -264,9 +264,9 @@ class Rest:
             response = http_server.error(f"The request took longer than {self._timeout:g} s", 504)
         except Exception:
             _log.exception("%s %s failed", request.method, request.path)
-            response = http_server.error("Internal error; the server's log says more", 500)
+            response = http_server.error("Internal error; see the server's log", 500)
         if not request.content.is_eof():
-            response.force_close()  # the rest of the body is not waited for
+            response.force_close()  # do not wait for the rest of the body
         return response
 
     async def _document(self, request: web.Request) -> tuple[dict[str, Any], int]:
@@ -339,14 +339,14 @@ def application(
     metrics_paths: Sequence[str] = METRICS_PATHS,
     cors: bool = False,
 ) -> web.Application:
-    """The REST side as an application for aiohttp's runners.
+    """The REST API as an aiohttp application.
 
     Args:
-        models: What answers.
+        models: The models.
         max_body_bytes: Larger bodies, after decompression, are refused with 413.
-        timeout_seconds: How long the model may take, and how long a body may stand still.
-        metrics_paths: Where metrics are.
-        cors: Whether answers may be read by the pages of any web site.
+        timeout_seconds: Timeout of the model, and of reading a body while no data arrives.
+        metrics_paths: The paths of the metrics.
+        cors: Whether web pages of any site may read responses.
     """
     rest = Rest(
         models,
@@ -356,7 +356,7 @@ def application(
         cors=cors,
     )
 
-    # Not a route: aiohttp matches decoded paths, and its own answers are no JSON.
+    # A middleware instead of routes: aiohttp matches decoded paths, and its error responses are not JSON.
     @web.middleware
     async def answer(request: web.Request, handler: object) -> web.Response:
         return await rest.answer(request)

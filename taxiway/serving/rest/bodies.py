@@ -1,9 +1,8 @@
-"""The JSON bodies of requests and answers, well-formed ones as a whole: documents, tensors, and those of `:predict`.
+"""Decodes and encodes JSON bodies: documents, tensors, and the requests and responses of `:predict`.
 
-`NaN`, `Infinity` and `-Infinity` are numbers. A request is read by orjson, which takes a tenth of the time; where it
-refuses one, or a name may be there twice, the standard library's parser has the last word. Numbers become what
-RapidJSON makes of them: an integer that does not fit into 64 bits is a float, and a float that does not fit into a
-double is an error.
+`NaN`, `Infinity` and `-Infinity` are numbers. orjson, which is ten times faster, parses a request first; if it fails,
+or a name may occur twice in an object, the standard library's parser decides. Numbers are converted as in RapidJSON:
+an integer of more than 64 bits becomes a float, and a float beyond the range of a double is an error.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ from taxiway.serving.rest.malformed import IN_JSON, PYTHON_TYPES, Dtypes, decode
 Format = Literal["row", "column"]
 
 _COUNTED_DEPTH = 8
-"""Objects deeper than this are not counted one by one, which sends the request to the careful parser."""
+"""Deeper objects are not counted, which sends the request to the standard library's parser."""
 
 
 def _names(value: Any, depth: int = 0) -> int:
-    """How many names the objects in a value have, or fewer: lists are judged by their first element."""
+    """At most the number of names in all objects of a value: lists are judged by their first element."""
     if depth > _COUNTED_DEPTH:
         return 0
     if type(value) is dict:
@@ -41,18 +40,18 @@ def _names(value: Any, depth: int = 0) -> int:
 
 
 def parse(body: bytes) -> dict[str, Any]:
-    """The object that a request's body holds.
+    """The JSON object in a request's body.
 
     Raises:
-        ServingError: INVALID_ARGUMENT: not JSON, not UTF-8, no object, a name twice in one object (TF Serving would
-            take one of the two), a number beyond a double's range, or nesting beyond the parser's limit.
+        ServingError: INVALID_ARGUMENT: not JSON, not UTF-8, not an object, a name twice in one object (TF Serving uses
+            one of the two), a number beyond the range of a double, or nested too deeply.
     """
     body = body.removeprefix(b"\xef\xbb\xbf")
     if not body.strip():
         malformed.refuse("The document is empty.")
     try:
         document = orjson.loads(body)
-        # Every name is followed by a colon: as many names as colons means that none was there twice.
+        # Every name is followed by a colon, so as many names as colons means no duplicates.
         if type(document) is dict and _names(document) < body.count(b":"):
             document = malformed.parse(body)
     except orjson.JSONDecodeError:
@@ -63,7 +62,7 @@ def parse(body: bytes) -> dict[str, Any]:
 
 
 def _leaf_types(value: Any) -> set[type]:
-    """The types of all values at the level of the first one, seen without a step of Python for each."""
+    """The types of all values at the level of the first one, without a Python loop over values."""
     level: Iterable[Any] = [value]
     while type(value) is list:
         value, level = value[0] if value else None, chain.from_iterable(level)
@@ -71,10 +70,10 @@ def _leaf_types(value: Any) -> set[type]:
 
 
 def _numbers(value: Any, dtype: np.dtype) -> np.ndarray:
-    # NumPy alone would take a boolean for a number, and a list with one long string for an array of such strings.
+    # NumPy would convert booleans to numbers, and pad a list of strings to the longest.
     if not _leaf_types(value) <= PYTHON_TYPES[dtype.kind]:
         raise ValueError
-    with np.errstate(over="ignore"):  # infinite, as in TF Serving
+    with np.errstate(over="ignore"):  # becomes infinity, as in TF Serving
         array: np.ndarray = np.array(value, dtype)
     return array
 
@@ -85,14 +84,14 @@ def _strings(value: Any) -> np.ndarray:
     if type(value) is list:
         array = np.array(value, object)
     flat = array.reshape(-1)
-    if not set(map(type, flat.tolist())) <= {str, dict}:  # lists of different lengths are left as lists
+    if not set(map(type, flat.tolist())) <= {str, dict}:  # lists of different lengths remain lists
         raise ValueError
     flat[:] = [text.encode() if type(text) is str else decode_b64(text) for text in flat.tolist()]
     return array
 
 
 def at_once(value: Any, dtype: np.dtype) -> np.ndarray | None:
-    """The array of a well-formed value, or None where it has to be read value by value."""
+    """The array of a well-formed value; None if it has to be converted value by value."""
     if dtype.name not in IN_JSON:
         return None
     try:
@@ -102,13 +101,13 @@ def at_once(value: Any, dtype: np.dtype) -> np.ndarray | None:
 
 
 def from_json(value: Any, dtype: np.dtype) -> np.ndarray:
-    """The array of a value: a scalar or a nested list. Raises what `malformed.flattened` raises."""
+    """The array of a value: a scalar or a nested list. Raises as `malformed.flattened`."""
     array = at_once(value, dtype)
     return malformed.shaped(*malformed.flattened(value, dtype), dtype) if array is None else array
 
 
 def is_finite(array: np.ndarray) -> bool:
-    """Whether an array holds neither NaN nor an infinity."""
+    """Whether an array has neither NaN nor infinities."""
     return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
@@ -117,8 +116,8 @@ def _text(value: bytes | str, name: str) -> str:
         return value.decode() if isinstance(value, bytes) else value
     except UnicodeDecodeError as error:
         raise invalid(
-            f"Failed to write JSON value for tensor: {name} holds bytes that are not UTF-8 text. "
-            "An output whose name ends with _bytes is written as base64"
+            f"Failed to write JSON value for tensor: {name} contains bytes that are not UTF-8. "
+            "Outputs whose names end with _bytes are written as base64"
         ) from error
 
 
@@ -129,9 +128,9 @@ def _string_cells(array: np.ndarray, name: str) -> list[Any]:
 
 
 def to_python(array: np.ndarray, name: str) -> Any:
-    """An array as nested lists (a scalar as itself) of what JSON can hold; `name` is the output's.
+    """An array as nested lists of JSON values, a scalar as one value; `name` is the output's name.
 
-    A float32 becomes the double whose shortest decimal is its own: 0.2, not 0.20000000298.
+    A float32 is written with its shortest decimal representation: 0.2, not 0.20000000298.
     """
     if array.dtype.kind == "O":
         cells: np.ndarray = np.empty(array.shape, object)
@@ -147,23 +146,23 @@ def _shortest(array: np.ndarray) -> Any:
 
 
 def to_orjson(array: np.ndarray) -> Any:
-    """A finite array of numbers as orjson takes it."""
+    """A finite numeric array in a form that orjson accepts."""
     return np.ascontiguousarray(array) if array.ndim else array[()]
 
 
 def check_writable(array: np.ndarray) -> None:
-    """Raises INVALID_ARGUMENT where a type has no form in JSON."""
+    """Raises INVALID_ARGUMENT for a type that JSON does not support."""
     if array.dtype.name not in IN_JSON:
         raise invalid(f"Failed to write JSON value for tensor type: {dtype_name(array.dtype)}")
 
 
 def _is_object(value: Any) -> bool:
-    """Whether a value is a JSON object that stands for no bytes."""
+    """Whether a value is a JSON object other than base64 data."""
     return type(value) is dict and not ("b64" in value and malformed.is_b64(value))
 
 
 def _columns(instances: list[Any], names: Sequence[str]) -> dict[str, Any] | None:
-    """The instances' values by input, or None where an instance is not an object with exactly these names."""
+    """The instances' values by input; None if an instance is not an object with exactly these names."""
     try:
         if set(map(type, instances)) != {dict} or set(map(len, instances)) != {len(names)}:
             return None
@@ -221,10 +220,10 @@ def _from_columns(inputs: Any, dtypes: Dtypes) -> dict[str, np.ndarray]:
 
 
 def signature_name(document: Mapping[str, Any]) -> str:
-    """The signature that a request names, "" for none.
+    """The signature that a request names; "" for none.
 
     Raises:
-        ServingError: INVALID_ARGUMENT: it is no string.
+        ServingError: INVALID_ARGUMENT: it is not a string.
     """
     name = document.get("signature_name", "")
     if type(name) is not str:
@@ -238,8 +237,8 @@ def decode(document: Mapping[str, Any], dtypes: Dtypes) -> tuple[Format, dict[st
     """The format of a request and its inputs by name; strings are arrays of `bytes` objects.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, in TF Serving's words: an input that is missing, unknown or of another type,
-            lists that are not rectangular, instances of different shapes, both formats at once or none.
+        ServingError: INVALID_ARGUMENT, with TF Serving's message: an input that is missing, unknown or of the wrong
+            type, lists that are not rectangular, instances of different shapes, both formats or neither.
     """
     if not dtypes:
         raise invalid(f"Failed to get input map for signature: {signature_name(document) or 'DEFAULT'}")
@@ -274,11 +273,11 @@ def _answer(outputs: Mapping[str, Any], form: Format) -> Any:
 
 
 def encode(outputs: Mapping[str, np.ndarray], form: Format) -> bytes:
-    """The body that answers a request: "predictions" in row format, "outputs" in column format.
+    """The response body: "predictions" in row format, "outputs" in column format.
 
     Raises:
-        ServingError: INVALID_ARGUMENT: no outputs, a type that JSON does not have, in row format outputs that are
-            not of one batch size.
+        ServingError: INVALID_ARGUMENT: no outputs, a type that JSON does not support, or in row format outputs of
+            different batch sizes.
     """
     if not outputs:
         raise invalid("Cannot convert empty tensor map to JSON")

@@ -1,4 +1,4 @@
-"""The bodies of `:classify` and `:regress`: JSON objects as tf.Examples, and the results."""
+"""Decodes the bodies of `:classify` and `:regress` into tf.Examples, and encodes the results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _INT64_END = 1 << 63
 
 
 def _list_of(feature: feature_pb2.Feature, name: str, kind: str) -> Any:
-    """The feature's list of a kind; the first element of a feature has set the kind of the others."""
+    """The feature's list of values; its first element determines the kind of all others."""
     found = feature.WhichOneof("kind")
     if found not in (None, f"{kind}_list"):
         raise invalid(f"Unexpected element type in feature: {name} expecting type: {str(found).removesuffix('_list')}")
@@ -52,15 +52,15 @@ def _example(value: Any) -> example_pb2.Example:
 
 
 def decode(document: Mapping[str, Any], method: str) -> list[bytes]:
-    """The serialized tf.Examples of a request, each with the context before it, so that its own features win.
+    """The serialized tf.Examples of a request, each preceded by the context, which its own features override.
 
     Args:
         document: `{"examples": [...], "context": {...}}`.
         method: `classify` or `regress`, for the message.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, in TF Serving's words: no examples, an example that is no object, or a
-            feature with elements of different or unknown types.
+        ServingError: INVALID_ARGUMENT, with TF Serving's message: no examples, an example that is not an object, or a
+            feature with elements of different or unsupported types.
     """
     context = _example(document["context"]).SerializeToString() if "context" in document else b""
     if "examples" not in document:
@@ -89,14 +89,14 @@ def _results(values: list[Any]) -> bytes:
 
 
 def encode_classifications(result: classification_pb2.ClassificationResult) -> bytes:
-    """The body that answers `:classify`: a list of [label, score] for each example."""
+    """The response body of `:classify`: a list of [label, score] for each example."""
     if not result.classifications:
         raise invalid("Cannot convert empty ClassificationResults to JSON")
     return _results([_labelled(each.classes) for each in result.classifications])
 
 
 def encode_regressions(result: regression_pb2.RegressionResult) -> bytes:
-    """The body that answers `:regress`: a number for each example."""
+    """The response body of `:regress`: a number for each example."""
     if not result.regressions:
         raise invalid("Cannot convert empty RegressionResults to JSON")
     return _results(_floats([each.value for each in result.regressions]))

@@ -1,6 +1,6 @@
-"""The JSON of requests, read value by value: what is wrong with it, and where, in TF Serving's words.
+"""Parses the JSON of requests value by value, to report what is wrong and where, with TF Serving's messages.
 
-Well-formed requests do not come here; `bodies` reads them as a whole, and gives the same arrays.
+Only for malformed requests; `bodies` converts well-formed ones as a whole, to the same arrays.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ import numpy as np
 from taxiway.serving.errors import ServingError
 
 Dtypes = Mapping[str, np.dtype]
-"""The types of a signature's inputs by name."""
+"""The types of a signature's inputs, by name."""
 
 NAMES = {
     "float32": "float", "float64": "double", "float16": "half", "object": "string",
     **{name: name for name in ("bool", "int8", "int16", "int32", "int64", "uint8", "uint32", "uint64")},
 }  # fmt: skip
-"""TensorFlow's names of NumPy's types; tensors of strings are arrays of objects."""
+"""TensorFlow's names of NumPy types; string tensors are arrays of objects."""
 
 IN_JSON = NAMES.keys() - {"float16"}
 _RANGES = {
@@ -38,13 +38,13 @@ _MAX_RANK = 64
 """NumPy's limit."""
 
 PYTHON_TYPES: dict[str, set[type]] = {"f": {int, float}, "i": {int}, "u": {int}, "b": {bool}}
-"""The types of the values that JSON has for a kind of NumPy's types."""
+"""The Python types of JSON values that are allowed for each kind of NumPy type."""
 
 _DEBUG_CHARACTERS = 256
 
 _TYPES = {type(None): "Null", bool: "", dict: "Object", list: "Array", str: "String", int: "Number", float: "Number"}
 
-# What RapidJSON, TF Serving's parser, says where Python's says something else.
+# Python's error messages and those of RapidJSON, TF Serving's parser.
 _PARSE_ERRORS = {
     "Expecting value": "Invalid value.",
     "Expecting property name enclosed in double quotes": "Missing a name for object member.",
@@ -61,24 +61,24 @@ _PARSE_ERRORS = {
 
 
 def invalid(message: str) -> ServingError:
-    """An INVALID_ARGUMENT, which is HTTP's 400."""
+    """An INVALID_ARGUMENT error, HTTP status 400."""
     return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
 def type_name(value: Any) -> str:
-    """RapidJSON's name of a value's type: `Null`, `False`, `True`, `Object`, `Array`, `String` or `Number`."""
+    """RapidJSON's name for a value's type: `Null`, `False`, `True`, `Object`, `Array`, `String` or `Number`."""
     return _TYPES[type(value)] or str(value)
 
 
 def shown(value: Any) -> str:
-    """A value as JSON on one line for an error message, cut after 256 characters."""
+    """A value as JSON on one line, for error messages, truncated to 256 characters."""
     pieces = json.JSONEncoder(ensure_ascii=False).iterencode(value)
-    # Each piece has a character at least, so that many are enough, however large the value is.
+    # Each piece has at least one character, so a large value is not encoded as a whole.
     return "".join(islice(pieces, _DEBUG_CHARACTERS))[:_DEBUG_CHARACTERS]
 
 
 def dtype_name(dtype: np.dtype) -> str:
-    """TensorFlow's name of a type, as TF Serving's messages have it."""
+    """TensorFlow's name of a type, as in TF Serving's messages."""
     return NAMES.get(dtype.name, dtype.name)
 
 
@@ -88,7 +88,7 @@ def is_b64(value: Any) -> bool:
 
 
 def decode_b64(value: dict[str, Any]) -> bytes:
-    """The bytes of `{"b64": "<string>"}`; the padding may be missing, and spaces are skipped.
+    """The bytes of `{"b64": "<string>"}`; padding is optional, and whitespace is ignored.
 
     Raises:
         ServingError: INVALID_ARGUMENT: not of that form, or not base64.
@@ -107,12 +107,12 @@ def decode_b64(value: dict[str, Any]) -> bytes:
 
 
 def is_object(value: Any) -> bool:
-    """Whether a value is a JSON object that stands for no bytes."""
+    """Whether a value is a JSON object other than base64 data."""
     return type(value) is dict and not is_b64(value)
 
 
 def refuse(what: str, offset: int | None = None) -> NoReturn:
-    """Refuses a document that is not JSON, in RapidJSON's words."""
+    """Refuses a document that is not JSON, with RapidJSON's message."""
     raise invalid(f"JSON Parse error: {what}" + ("" if offset is None else f" at offset: {offset}"))
 
 
@@ -133,7 +133,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        refuse(f"The name {shown(twice)} is there more than once in an object.")
+        refuse(f"The name {shown(twice)} occurs more than once in an object.")
     return members
 
 
@@ -141,7 +141,7 @@ _careful = json.JSONDecoder(object_pairs_hook=_members, parse_int=_integer, pars
 
 
 def parse(body: bytes) -> Any:
-    """The value that a body holds; raises as `bodies.parse`."""
+    """The value in a body; raises as `bodies.parse`."""
     try:
         text = body.decode()
         document = _careful.decode(text)
@@ -167,7 +167,7 @@ def _shape(value: Any) -> tuple[int, ...]:
 
 
 def shaped(shape: tuple[int, ...], flat: list[Any], dtype: np.dtype) -> np.ndarray:
-    """The array of a shape and its values in order."""
+    """The array with a shape and its flat values."""
     array: np.ndarray = np.empty(len(flat), dtype)
     with np.errstate(over="ignore"):
         array[:] = flat
@@ -213,11 +213,11 @@ def _fill(value: Any, level: int, shape: tuple[int, ...], dtype: np.dtype, flat:
 
 
 def flattened(value: Any, dtype: np.dtype) -> tuple[tuple[int, ...], list[Any]]:
-    """The shape of a value and what it holds, converted value by value.
+    """The shape of a value and its elements, converted one by one.
 
     Raises:
-        ServingError: INVALID_ARGUMENT: a value of another type, out of the type's range, or lists that are not
-            rectangular; UNIMPLEMENTED: a type that has no form in JSON.
+        ServingError: INVALID_ARGUMENT: a value of the wrong type or out of range, or lists that are not rectangular;
+            UNIMPLEMENTED: a type that JSON does not support.
     """
     shape = _shape(value)
     if len(shape) > _MAX_RANK:
@@ -228,13 +228,13 @@ def flattened(value: Any, dtype: np.dtype) -> tuple[tuple[int, ...], list[Any]]:
 
 
 def failed(where: str, error: ServingError) -> str:
-    """TF Serving's words for where an error is."""
+    """TF Serving's message for the place of an error."""
     return f"Failed to process {where}. Error: {error.code.name}: {error.message}"
 
 
 @dataclass
 class _Rows:
-    """An input's values of all instances so far, and the shape that each has."""
+    """An input's values in all instances so far, and the shape of each instance."""
 
     shape: tuple[int, ...]
     flat: list[Any]

@@ -1,4 +1,4 @@
-"""The OpenAPI document of the REST side, written from its routes."""
+"""Generates the OpenAPI document from the routes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _JSON = "application/json"
 _PARAMETERS: dict[str, dict[str, Any]] = {
     "name": {"type": "string", "pattern": "^[^/:]+$", "description": "The model's name"},
     "version": {"type": "integer", "format": "int64", "minimum": 0, "maximum": (1 << 63) - 1},
-    "label": {"type": "string", "pattern": "^[^/:]+$", "description": "A label of the model's versions"},
+    "label": {"type": "string", "pattern": "^[^/:]+$", "description": "A version label"},
 }
 
-_SIGNATURE = {"type": "string", "description": "The signature to use; serving_default where it is missing"}
-_ANY = {"description": 'A number, boolean, string or {"b64": ...}, or (nested) lists of them'}
+_SIGNATURE = {"type": "string", "description": "The signature to call; default: serving_default"}
+_ANY = {"description": 'A number, boolean, string or {"b64": ...}, or nested lists of them'}
 _EXAMPLE = {
     "type": "object",
-    "description": "A tf.Example: a value or a list of values of one type for each feature",
+    "description": "A tf.Example: for each feature, a value or a list of values of one type",
     "additionalProperties": True,
 }
 
@@ -116,15 +116,15 @@ _RESPONSES: dict[Action, str] = {
 _OTHER_TYPES: dict[Action, str] = {"metrics": "text/plain", "page": "text/html"}
 
 _ERRORS = {
-    "400": "Malformed: what is wrong, in TF Serving's words",
+    "400": "Malformed request; with TF Serving's message",
     "404": "No such model, version or label",
-    "408": "The body did not arrive in time",
+    "408": "Timeout while reading the body",
     "413": "The body is too large",
-    "429": "More requests than are queued",
+    "429": "The queue is full",
     "500": "The model failed",
-    "501": "A type that JSON does not have",
-    "503": "No version is available, or the server stops",
-    "504": "The model took too long",
+    "501": "A type that JSON does not support",
+    "503": "No available version, or the server is stopping",
+    "504": "The model did not respond in time",
 }
 
 
@@ -136,9 +136,9 @@ def _answers(route: Route) -> dict[str, Any]:
     kind = _OTHER_TYPES.get(route.action, _JSON)
     schema = _RESPONSES.get(route.action, "")
     content = {_JSON: {"schema": {"type": "object"}}} if route.action == "openapi" else _content(schema, kind)
-    answers: dict[str, Any] = {"200": {"description": "The answer", "content": content}}
+    answers: dict[str, Any] = {"200": {"description": "The response", "content": content}}
     if route.action == "ready":
-        answers["503"] = {"description": "Not yet, or no longer", "content": content}
+        answers["503"] = {"description": "Not ready", "content": content}
     if "{name}" in route.path:
         answers |= {code: {"description": text, "content": _content("Error")} for code, text in _ERRORS.items()}
     return answers
@@ -157,16 +157,16 @@ def _operation(route: Route) -> dict[str, Any]:
 
 
 def document(routes: Iterable[Route]) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of some routes."""
+    """The OpenAPI 3.1 document for the given routes."""
     paths: dict[str, Any] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": "TF Serving's REST API, as Taxiway serves it",
+            "title": "TF Serving's REST API in Taxiway",
             "version": components.__version__,
-            "description": "NaN, Infinity and -Infinity are numbers here, in requests and in answers.",
+            "description": "NaN, Infinity and -Infinity are numbers, in requests and responses.",
         },
         "paths": paths,
         "components": {"schemas": _SCHEMAS},

@@ -1,4 +1,4 @@
-"""The page at `/`: the models that are served, for people who open the server in a browser."""
+"""The HTML page at `/` with the models, their versions and sample requests."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ footer a { margin-right: 1rem; }
 
 @dataclass(frozen=True)
 class Version:
-    """A version of a model: its state as TF Serving names it, what went wrong, and the labels that point at it."""
+    """A version of a model: TF Serving's name of its state, its error, and its labels."""
 
     number: int
     state: str
@@ -50,7 +50,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Model:
-    """A model, its versions, and a request for each signature of the latest."""
+    """A model, its versions, and a sample request for each signature of the latest version."""
 
     name: str
     versions: Sequence[Version] = ()
@@ -66,7 +66,7 @@ def _row(version: Version) -> str:
 
 def _table(versions: Sequence[Version]) -> str:
     if not versions:
-        return "<p>No version was found yet.</p>"
+        return "<p>No versions found yet.</p>"
     rows = "\n".join(map(_row, versions))
     return f"<table><tr><th>Version</th><th>State</th><th>Labels</th></tr>\n{rows}</table>"
 
@@ -86,21 +86,21 @@ def _section(model: Model, origin: str) -> str:
 
 
 def page(models: Sequence[Model], origin: str, metrics: str) -> str:
-    """The HTML page; every name in it is escaped, and it loads nothing.
+    """The HTML page. Names are escaped, and it loads no resources.
 
     Args:
-        models: What is served.
-        origin: `http://host:port`, for the commands.
-        metrics: The path of the metrics; "" where there are none.
+        models: The models.
+        origin: `http://host:port`, for the curl commands.
+        metrics: The path of the metrics; "" for none.
     """
     link = f'<a href="{escape(metrics)}">Metrics</a>\n' if metrics else ""
-    sections = "\n".join(_section(model, origin) for model in models) or "<p>No model is served.</p>"
+    sections = "\n".join(_section(model, origin) for model in models) or "<p>No models.</p>"
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Model server</title><style>{_STYLE}</style></head>
 <body><h1>Model server</h1>
-<p class="about">This server answers TF Serving's REST API. These are its models.</p>
+<p class="about">The models of this server, which implements TF Serving's REST API.</p>
 {sections}
 <footer><a href="/openapi.json">OpenAPI document</a>
-{link}<a href="/readyz">Ready?</a></footer></body></html>
+{link}<a href="/readyz">Readiness</a></footer></body></html>
 """

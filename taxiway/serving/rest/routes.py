@@ -1,7 +1,7 @@
-"""The table of the REST side's routes: requests are matched with it, and the OpenAPI document is written from it.
+"""The routes of the REST API, used to match requests and to generate the OpenAPI document.
 
-The grammar of `/v1/models` is TF Serving's: names and labels hold neither `/` nor `:`, as sent; versions are digits;
-the fixed words before the verb may be in any case; nothing may follow, no query either.
+Paths under `/v1/models` follow TF Serving's grammar: names and labels contain neither `/` nor `:` before decoding;
+versions are digits; the fixed words before the verb are case-insensitive; a query string is an error.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _FIXED = re.compile(r"/(v1/models|versions|labels)(?=/)")
 
 @dataclass(frozen=True)
 class Route:
-    """A method and a path with `{name}`, `{version}` and `{label}`, and what it does."""
+    """A method, a path with `{name}`, `{version}` and `{label}`, and the action."""
 
     method: Literal["GET", "POST"]
     path: str
@@ -30,7 +30,7 @@ class Route:
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        """Matches the paths of this route as they are sent, before percent-decoding."""
+        """Matches the route's paths before percent-decoding."""
         pattern = _FIXED.sub(lambda found: f"(?i:{found[0]})", self.path).replace(".", r"\.")
         for part, regex in _PARTS.items():
             pattern = pattern.replace(part, regex)
@@ -52,7 +52,7 @@ def _of_models() -> list[Route]:
 
 
 METRICS_PATHS = ("/metrics", "/monitoring/prometheus/metrics")
-"""Where metrics are by default; TF Serving's usual path is the second."""
+"""The default paths of the metrics; the second is TF Serving's."""
 
 OWN_PATHS = ("/healthz", "/readyz", "/openapi.json", "/")
 
@@ -61,18 +61,18 @@ def routes(metrics_paths: Iterable[str] = METRICS_PATHS) -> tuple[Route, ...]:
     """All routes.
 
     Args:
-        metrics_paths: Where metrics are.
+        metrics_paths: The paths of the metrics.
     """
     return (
         *_of_models(),
         *(Route("GET", path, "metrics", "Metrics for Prometheus") for path in metrics_paths),
         Route("GET", "/healthz", "live", "Whether the server is alive"),
-        Route("GET", "/readyz", "ready", "Whether all models have a version that is available"),
+        Route("GET", "/readyz", "ready", "Whether all models have an available version"),
         Route("GET", "/openapi.json", "openapi", "This document"),
-        Route("GET", "/", "page", "The models, as a page for people"),
+        Route("GET", "/", "page", "HTML page with the models"),
     )
 
 
 def is_model_path(path: str) -> bool:
-    """Whether TF Serving's REST handler takes a path, and answers 400 rather than 404 where it has no such call."""
+    """Whether TF Serving's REST handler gets this path; for unknown ones, it returns 400 instead of 404."""
     return path[:4].lower() == "/v1/"

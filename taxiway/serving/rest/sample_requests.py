@@ -1,4 +1,4 @@
-"""Requests that a model's signatures take, with values that fit their inputs, for the page of the server."""
+"""Sample requests with plausible values for a model's signatures, for the server's page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from taxiway.serving.model.signatures import Signature, TensorInfo
 from taxiway.serving.rest.malformed import IN_JSON
 
 _LARGE = 200
-"""Tensors with more values than this are not written out."""
+"""Larger tensors are written as a Python expression."""
 
 _VALUES: Mapping[str, Any] = {"b": True, "i": 1, "u": 1, "f": 0.5, "O": "text"}
 _VERBS = {examples.CLASSIFY: "classify", examples.REGRESS: "regress"}
@@ -32,7 +32,7 @@ _VERBS = {examples.CLASSIFY: "classify", examples.REGRESS: "regress"}
 
 @dataclass(frozen=True)
 class Sample:
-    """A request: its verb, its body as a Python expression that is JSON where it is small, and what is in its bytes."""
+    """A request: its verb, its body (JSON, or a Python expression if it is large), and a note about base64 values."""
 
     verb: str
     body: str
@@ -40,7 +40,7 @@ class Sample:
     note: str = ""
 
     def command(self, url: str) -> str:
-        """The command that sends it."""
+        """The shell command that sends the request."""
         target = shlex.quote(f"{url}:{self.verb}")
         if not self.is_large:
             return f"curl -d {shlex.quote(self.body)} {target}"
@@ -49,7 +49,7 @@ class Sample:
 
 
 def graph_in(folder: Path) -> graph_pb2.GraphDef:
-    """The graph of a SavedModel; an empty one where it is not kept as a binary file."""
+    """The graph of a SavedModel; an empty one if there is no saved_model.pb."""
     file = folder / SAVED_MODEL
     if not file.is_file():
         return graph_pb2.GraphDef()
@@ -58,12 +58,12 @@ def graph_in(folder: Path) -> graph_pb2.GraphDef:
 
 
 def sample(signature: Signature, graph: graph_pb2.GraphDef, is_default: bool) -> Sample | None:
-    """A request that a signature takes; None where JSON has no form for one of its types.
+    """A sample request for a signature; None if one of its types cannot be represented in JSON.
 
     Args:
-        signature: What is asked.
-        graph: The model's, which says what is parsed from tf.Examples.
-        is_default: Whether requests need not name it.
+        signature: The signature.
+        graph: The model's graph, for the features that it parses from tf.Examples.
+        is_default: Whether it is the default signature, which requests need not name.
     """
     infos = [*signature.inputs.values(), *signature.outputs.values()]
     if not signature.inputs or any(info.dtype.name not in IN_JSON for info in infos):
@@ -95,7 +95,7 @@ def _feature_value(feature: Feature) -> Any:
 
 
 def _value(info: TensorInfo, features: Mapping[str, Any]) -> Any:
-    """A value of an input: a serialized tf.Example where the model parses it."""
+    """A value for an input; a serialized tf.Example if the model parses the input."""
     if not features:
         return _VALUES.get(info.dtype.kind, 0)
     example = example_pb2.Example()
@@ -111,7 +111,7 @@ def _value(info: TensorInfo, features: Mapping[str, Any]) -> Any:
 
 
 def _shape(info: TensorInfo, graph: graph_pb2.GraphDef) -> Sequence[int | None]:
-    """The shape of an input in the graph, where that is known, for a signature need not be true; one row else."""
+    """The shape of an input in the graph, which is more reliable than the signature's; the signature's if unknown."""
     name, _, index = info.tensor.partition(":")
     for node in graph.node:
         if node.name == name and len(known := node.attr["_output_shapes"].list.shape) > int(index):
@@ -122,7 +122,7 @@ def _shape(info: TensorInfo, graph: graph_pb2.GraphDef) -> Sequence[int | None]:
 
 
 def _sizes(shape: Sequence[int | None], rows: int | None) -> list[int]:
-    """The shape with a size where any will do: of rows, what another input says; of all else, one."""
+    """The shape with unknown sizes filled in: another input's number of rows, and 1 for all other dimensions."""
     return [(rows or 1 if n == 0 else 1) if size is None else size for n, size in enumerate(shape)]
 
 

@@ -1,7 +1,8 @@
-"""What `files` promises: whole files whatever happens to the writer, locks that end with their holder."""
+"""`files`: atomic writes whatever happens to the writer, and locks that end with their holder."""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -116,3 +117,20 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         (folder / "a").write_text("whole")
         assert not (tmp_path / "x").exists()
     assert (tmp_path / "x/a").read_text() == "whole"
+
+
+def test_a_folder_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[tuple[str, bool]] = []
+
+    def fsync(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        synced.append((str(path.relative_to(tmp_path)), (tmp_path / "x").exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with files.whole_folder(tmp_path / "x") as folder:
+        (folder / "b").mkdir()
+        (folder / "b/a").write_text("one")
+        (folder / "link").symlink_to("nowhere")
+    new = ".x.partial"
+    assert sorted(synced[:-1]) == [(new, False), (f"{new}/b", False), (f"{new}/b/a", False)]
+    assert synced[-1] == (".", True)

@@ -36,9 +36,9 @@ def test_settings_take_their_types_and_defaults() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (None, "x takes a map of settings, not None\n  fix: it has image, weight, tries"),
+        (None, "x takes a map of settings, not None\n  fix: its settings are image, weight, tries"),
         ({"imag": "i"}, "x has no setting 'imag'\n  fix: did you mean 'image'?"),
-        ({3: "i"}, "x has no setting 3\n  fix: there are image, weight, tries"),
+        ({3: "i"}, "x has no setting 3\n  fix: use one of image, weight, tries"),
         ({"weight": 1}, "x.image is missing\n  fix: add image: ..."),
         ({"image": ""}, "x.image is missing"),
         ({"image": None}, "x.image is missing"),

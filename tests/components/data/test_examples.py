@@ -138,7 +138,7 @@ def test_the_payload_format_shows_in_the_files_too(tmp_path: Path, payload: str)
 
 
 def test_an_unknown_payload_format_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds FORMAT_PROTO"):
+    with pytest.raises(UserError, match="has payload_format FORMAT_PROTO"):
         payload_format(Examples(tmp_path, {"payload_format": "FORMAT_PROTO"}))
 
 
@@ -163,5 +163,5 @@ def test_a_record_that_is_no_example_is_named(tmp_path: Path) -> None:
     folder.mkdir()
     with (folder / "data_tfrecord-00000-of-00001").open("wb") as file:
         tfrecord.write_records(file, [b"\xff\xff"])
-    with pytest.raises(DataError, match=r"record 1: is no tf\.Example"):
+    with pytest.raises(DataError, match=r"record 1: is not a tf\.Example"):
         list(read_batches(Examples(tmp_path), "train"))

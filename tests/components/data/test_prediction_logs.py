@@ -1,4 +1,4 @@
-"""Request logs of a model server are Examples: their statistics are those of the same rows in Parquet."""
+"""The request logs of a model server are Examples: their statistics equal those of the same rows in Parquet."""
 
 import gzip
 import itertools
@@ -66,7 +66,7 @@ def predict(**inputs: Any) -> PredictionLog:
     log.predict_log.request.model_spec.name = "taxi"
     for name, value in inputs.items():
         log.predict_log.request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
-    # What was answered is no row.
+    # Responses are not rows.
     log.predict_log.response.outputs["y"].CopyFrom(tf.make_tensor_proto([[0.25]]))
     return log
 
@@ -86,7 +86,7 @@ def classify(*examples: tf.train.Example, context: tf.train.Example | None = Non
 
 
 def _log_of(form: str, serialized: list[bytes]) -> PredictionLog:
-    """The same examples, asked in one of the ways that there are."""
+    """The same examples, sent by each kind of request."""
     if form in ("flat", "column"):
         return predict(examples=np.array(serialized, object).reshape((-1,) if form == "flat" else (-1, 1)))
     log = PredictionLog()
@@ -110,7 +110,7 @@ def rows_of(examples: Examples, **options: Any) -> list[dict[str, Any]]:
 
 
 def refused(examples: Examples, **options: Any) -> str:
-    """The error, with the file's name alone in it."""
+    """The error's text, with the file name instead of the path."""
     with pytest.raises(DataError) as error:
         rows_of(examples, **options)
     return re.sub(r"\S*/prediction_log-[\d-]*T[\d-]*-0000(\d)\.tfrecord", r"file \1", str(error.value))
@@ -119,13 +119,13 @@ def refused(examples: Examples, **options: Any) -> str:
 @pytest.fixture(scope="module")
 def taxi(taxi_csv: Path) -> pa.RecordBatch:
     batch: pa.RecordBatch = pyarrow.csv.read_csv(taxi_csv).combine_chunks().to_batches()[0]
-    # A column of nothing has no type in Parquet, and another none in tf.Examples.
+    # A column without values has no type in Parquet, and a different null type in tf.Examples.
     return to_tfxio_form(batch.slice(0, 3_000).drop_columns(["pickup_census_tract"]))
 
 
 @pytest.fixture(scope="module")
 def logs(taxi: pa.RecordBatch, tmp_path_factory: pytest.TempPathFactory) -> Examples:
-    """The taxi trips as a server logs them: in requests of one to forty, by every call, in three files."""
+    """The taxi trips as a server logs them: requests with 1 to 40 trips, every kind of call, three files."""
     serialized = iter(encode_tf_examples(taxi))
     sizes = random.Random(3)
     forms = itertools.cycle(["flat", "column", "classify_log", "regress_log", "multi_inference_log"])
@@ -297,7 +297,7 @@ def test_logs_are_known_by_their_first_record(tmp_path: Path, log: PredictionLog
 def test_other_records_are_no_logs(tmp_path: Path) -> None:
     sequence = tf.train.SequenceExample(context=example(x=[1]).features)
     sequence.feature_lists.feature_list["hi"].feature.add().int64_list.value.append(1)
-    PredictionLog.FromString(sequence.SerializeToString())  # by chance, it parses
+    PredictionLog.FromString(sequence.SerializeToString())  # happens to parse
     others = [b"", example(x=[1] * 500).SerializeToString(), b"\xff\xff", sequence.SerializeToString()]
     found = [payload_format(Examples(write(tmp_path / str(n), [o]).path)) for n, o in enumerate(others)]
     assert found == [TF_EXAMPLE] * 4
@@ -330,15 +330,15 @@ def changed(log: PredictionLog, **fields: Any) -> PredictionLog:
 @pytest.mark.parametrize(
     ("record", "said"),
     [
-        (b"\xff\xff", "is no PredictionLog"),
-        (example(x=[1]).SerializeToString(), "is no PredictionLog of a request"),
-        (b"", "is no PredictionLog of a request"),
+        (b"\xff\xff", "is not a PredictionLog"),
+        (example(x=[1]).SerializeToString(), "is not the PredictionLog of a request"),
+        (b"", "is not the PredictionLog of a request"),
         (predict(x=[1, 2], y=[1.0]), "the inputs have different numbers of rows: 'x' 2, 'y' 1"),
-        (predict(x=[1j]), "the input 'x' is complex128, which is no type of a feature"),
+        (predict(x=[1j]), "the input 'x' is complex128, which a tf.Example cannot hold"),
         (predict(x=np.array([2**64 - 1], np.uint64)), "the input 'x': Value out of range: 18446744073709551615"),
         (changed(predict(x=[1, 2]), tensor_content=b"123"), 'Input "x": '),
         (changed(predict(x=[1, 2]), dtype=5000), 'Input "x": '),
-        (predict(examples=[b"\n\x03abc"]), "what was asked is no tf.Example"),
+        (predict(examples=[b"\n\x03abc"]), "the request's example is not a tf.Example"),
     ],
 )
 def test_a_wrong_record_is_named(tmp_path: Path, record: PredictionLog | bytes, said: str) -> None:
@@ -369,8 +369,8 @@ def test_a_feature_that_changes_its_type_is_named(
     tmp_path: Path, files: list[list[PredictionLog]], where: str, batch_rows: int
 ) -> None:
     assert refused(write(tmp_path, *files), batch_rows=batch_rows) == (
-        f"{where}: the feature 'x' is FLOAT, and INT before\n"
-        "  fix: send every feature with one type, and set apart the logs of requests that did not"
+        f"{where}: the feature 'x' is FLOAT, but INT in earlier records\n"
+        "  fix: send every feature with a single type, and remove the logs of requests that did not"
     )
 
 
@@ -378,11 +378,12 @@ def test_a_feature_of_another_type_than_the_schema_s_is_named(tmp_path: Path) ->
     schema = serialized_schema('feature { name: "x" type: INT } feature { name: "y" type: BYTES }')
     sent = write(tmp_path, [classify(example(z=[1])), classify(example(z=[0.5], y=[b""])), classify(HALF)])
     said = refused(sent, schema=schema)
-    assert said.startswith("file 0, record 3: the feature 'x' is FLOAT, and the schema says INT")
+    assert said.startswith("file 0, record 3: the feature 'x' is FLOAT, but INT in the schema")
 
 
 @pytest.mark.parametrize(
-    ("engine", "said"), [("direct", "record 1: the feature 'x' is FLOAT, and INT before"), ("beam", "on Beam: .*x")]
+    ("engine", "said"),
+    [("direct", "record 1: the feature 'x' is FLOAT, but INT in earlier records"), ("beam", "on Beam failed: .*x")],
 )
 def test_a_type_that_changes_stops_the_statistics(tmp_path: Path, run_stage: Any, engine: str, said: str) -> None:
     sent = write(tmp_path / "logs", [predict(x=[1] * 10_000)], [predict(x=[1.0])])
@@ -455,5 +456,5 @@ def test_what_training_has_and_serving_has_not_is_an_anomaly_elsewhere(
 
 def test_the_compiled_pipeline_says_what_is_imported(tmp_path: Path) -> None:
     compiler.Compiler().compile(watched, str(tmp_path / "watched.yaml"))
-    spec = yaml.safe_load((tmp_path / "watched.yaml").read_text())
+    spec, _platform = yaml.safe_load_all((tmp_path / "watched.yaml").read_text())
     assert spec["deploymentSpec"]["executors"]["exec-importer"]["importer"]["metadata"] == METADATA

@@ -1,4 +1,4 @@
-"""Tensors of the wire against TensorFlow's own, and what a few bytes can make a reader allocate."""
+"""Decoded tensors compared with TensorFlow's own, and how much memory a small request can allocate."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def test_tensors_of_text_and_of_unknown_types() -> None:
         tensor_protos.first_value(tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT))
 
 
-# What a few bytes make a reader allocate
+# How much memory a small request can allocate
 
 
 def vast(**inputs: int) -> Any:
-    """A request of a few bytes: each input has one value, and a shape that it fills."""
+    """A small request: each input has a large shape, and one value to fill it."""
     request = predict_pb2.PredictRequest()
     request.model_spec.name = "taxi"
     for name, size in inputs.items():
@@ -84,7 +84,7 @@ def test_the_inputs_of_a_request_share_one_budget() -> None:
     request = vast(a=100_000_000, b=100_000_000)
 
     def read() -> None:
-        with pytest.raises(ValueError, match=r'^Input "a": its shape \[100000000\] takes more than 64 MiB beyond'):
+        with pytest.raises(ValueError, match=r'^Input "a": its shape \[100000000\] needs more than 64 MiB beyond'):
             tensor_protos.from_protos({"a": request.inputs["a"], "b": request.inputs["b"]}, 64 << 20)
 
     assert peak_mb(read) < 1
@@ -107,7 +107,7 @@ def test_a_request_log_of_such_a_request_is_refused(tmp_path: Path) -> None:
         tfrecord.write_records(file, [log.SerializeToString()])
 
     def read() -> None:
-        with pytest.raises(DataError, match=r'log, record 1: Input "fare": its shape \[150000000\] takes more than'):
+        with pytest.raises(DataError, match=r'log, record 1: Input "fare": its shape \[150000000\] needs more than'):
             list(prediction_logs.read_rows([tmp_path / "log"]))
 
     assert peak_mb(read) < 1

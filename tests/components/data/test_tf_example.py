@@ -1,4 +1,4 @@
-"""A record that parses as a tf.Example by luck is refused wherever records are read."""
+"""A record that happens to parse as a tf.Example is refused wherever records are read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENGINES = pytest.mark.parametrize("engine", ["direct", "beam"])
 
 
 def field(number: int, *content: bytes) -> bytes:
-    """A field of protobuf with bytes or a message in it."""
+    """A protobuf field that contains bytes or a message."""
     data = b"".join(content)
     return bytes([number << 3 | 2, len(data)]) + data
 
@@ -35,13 +35,13 @@ SEQUENCE = GOOD + field(2, field(1, field(1, b"t"), field(2, field(1, ONE))))
 FAULTS = {
     SEQUENCE: "is a tf.SequenceExample, whose feature lists would be lost",
     SEQUENCE[len(GOOD) :]: "is a tf.SequenceExample, whose feature lists would be lost",
-    b"\xff\xff": "is no tf.Example",
-    GOOD + b"\xff": "is no tf.Example",
-    GOOD + b"\x18\x01": "is no tf.Example: it has a field 3",
-    field(1, feature(b"x", ONE), b"\x10\x01"): "is no tf.Example: it has a field 2",
-    field(1, feature(b"x", field(4, b"\x01"))): "is no tf.Example: the feature 'x' has a field 4",
-    field(1, feature(b"x", field(3, field(2, b"a")))): "is no tf.Example: the feature 'x' has a field 2",
-    GOOD + GOOD: "holds 2 tf.Examples in a row, which would become one",
+    b"\xff\xff": "is not a tf.Example",
+    GOOD + b"\xff": "is not a tf.Example",
+    GOOD + b"\x18\x01": "is not a tf.Example: it has a field 3",
+    field(1, feature(b"x", ONE), b"\x10\x01"): "is not a tf.Example: it has a field 2",
+    field(1, feature(b"x", field(4, b"\x01"))): "is not a tf.Example: the feature 'x' has a field 4",
+    field(1, feature(b"x", field(3, field(2, b"a")))): "is not a tf.Example: the feature 'x' has a field 2",
+    GOOD + GOOD: "holds 2 concatenated tf.Examples, which would become one",
     field(1, feature(b"x", ONE), feature(b"x", ONE)): "has the feature 'x' twice",
     field(1, feature(b"x", field(1, field(1, b"a")), ONE)): "has values of two types in the feature 'x'",
     b"": "has no features",
@@ -55,7 +55,7 @@ SOUND = {
         feature(b"int", field(3, field(1, b"\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"))),
     ),
     "no values": field(1, feature(b"none"), feature(b"empty", field(1))),
-    # As protobuf does not write them, and reads them all the same.
+    # Protobuf does not write records like these, but it reads them.
     "unpacked integers": field(1, feature(b"x", field(3, b"\x08\x01\x08\x02"))),
     "a number in more bytes than it needs": field(1, feature(b"x", field(3, field(1, b"\x81\x00")))),
 }
@@ -78,7 +78,7 @@ def refused(run: Any) -> str:
 @pytest.mark.parametrize("record", FAULTS)
 def test_what_parses_by_luck_is_named(record: bytes, tmp_path: Path) -> None:
     written = write(tmp_path, *[GOOD] * 3, record, GOOD)
-    # In the second batch.
+    # The record is in the second batch.
     said = refused(lambda: list(read_batches(written, "train", batch_rows=2)))
     assert said.startswith(f"{tmp_path}/Split-train/data.tfrecord, record 4: {FAULTS[record]}\n  fix: ")
 
@@ -137,10 +137,10 @@ def read_logs(folder: Path, records: Iterable[bytes]) -> list[dict[str, Any]]:
 
 def test_a_request_of_a_sequence_is_named(tmp_path: Path) -> None:
     said = refused(lambda: read_logs(tmp_path, [classify(GOOD), classify(GOOD, SEQUENCE)]))
-    assert re.search(r"record 2: what was asked is a tf.SequenceExample, .* lost\n  fix: send tf.Examples", said)
+    assert re.search(r"record 2: the request's example is a tf.SequenceExample, .* lost\n  fix: send tf.Examples", said)
 
 
 @pytest.mark.parametrize("record", [SEQUENCE, classify(GOOD, model="")])
 def test_what_parses_as_a_log_by_luck_is_named(record: bytes, tmp_path: Path) -> None:
     said = refused(lambda: read_logs(tmp_path, [classify(GOOD), record]))
-    assert "record 2: is no PredictionLog" in said
+    assert re.search("record 2: is not (a PredictionLog|the PredictionLog of a request)", said)

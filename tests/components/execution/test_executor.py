@@ -32,7 +32,7 @@ def stage(
     splits: list = ["train"],
     config: dict = {},
 ) -> Returned:
-    """Keeps what it is called with, and writes a model."""
+    """Records its arguments and writes a model."""
     CALLS.append(dict(locals()))
     if name == "fails":
         raise UserError("said")

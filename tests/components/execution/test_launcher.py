@@ -1,7 +1,7 @@
-"""Stages behind Kubeflow's launcher: documents as it writes them, artifacts in an object store at minio://.
+"""Stages run as by Kubeflow's launcher: with its documents, and artifacts in an object store at minio://.
 
 Source: kubeflow/pipelines, backend/src/v2/component/launcher_v2.go (documents, local paths, what is read back) and
-backend/src/v2/objectstore/object_store.go (which files go up and come down).
+backend/src/v2/objectstore/object_store.go (which files are uploaded and downloaded).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Json = dict[str, Any]
 
 @pytest.fixture
 def bucket(aws: Any) -> Iterator[Any]:
-    """Kubeflow's bucket, empty."""
+    """An empty bucket for Kubeflow."""
     made = aws.create_bucket(Bucket="mlpipeline")
     yield made
     made.objects.delete()
@@ -36,15 +36,15 @@ def bucket(aws: Any) -> Iterator[Any]:
 
 
 class Launcher:
-    """Does for a stage what Kubeflow's launcher does, each task with a file system of its own."""
+    """Does what Kubeflow's launcher does for a stage; each task has its own file system."""
 
     def __init__(self, bucket: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._bucket, self._folder, self._patch = bucket, folder, monkeypatch
 
     def run(self, stage: str, inputs: Mapping[str, Json] = {}, **parameters: Any) -> dict[str, Json]:
-        """Runs a stage and returns its output artifacts as the store of metadata would hand them on."""
+        """Runs a stage and returns its output artifacts as the metadata store would pass them on."""
         root = self._folder / stage
-        # The folders of the root that the launcher mounts: not every user may make them here.
+        # The launcher mounts folders in the root directory, where not every user may create them.
         mounts = {scheme: f"{root}{mount}" for scheme, mount in executor._MOUNTS.items()}
         document = self._document(root, stage, inputs, parameters)
         with self._patch.context() as patch:
@@ -53,12 +53,12 @@ class Launcher:
                 self._download(artifact["uri"], executor.local_path(artifact["uri"]))
             self._make_output_folders(document)
             executor.execute(stages.load(stage).function, json.loads(json_format.MessageToJson(document)))
-            # As strict as the launcher, which refuses fields that it does not know.
+            # As strict as the launcher, which refuses unknown fields.
             written = json_format.Parse(Path(document.outputs.output_file).read_text(), ExecutorOutput())
             return {name: self._handed_on(name, found, document) for name, found in written.artifacts.items()}
 
     def upload(self, name: str, artifact: Artifact) -> Json:
-        """An artifact that an earlier task has made."""
+        """An artifact from an earlier task."""
         uri = f"minio://mlpipeline/v2/artifacts/taxi/run-1/earlier/{name}"
         self._upload(artifact.path, _key(uri))
         return {"name": "7", "uri": uri, "metadata": {key: _stored(value) for key, value in artifact.metadata.items()}}
@@ -90,7 +90,7 @@ class Launcher:
 
     def _download(self, uri: str, folder: Path) -> None:
         for found in self._bucket.objects.filter(Prefix=_key(uri)):
-            # A zero-byte marker `assets/` becomes an empty file `assets`.
+            # The zero-byte marker `assets/` becomes an empty file `assets`.
             path = folder / found.key.removeprefix(_key(uri)).strip("/")
             path.parent.mkdir(parents=True, exist_ok=True)
             self._bucket.download_file(found.key, str(path))
@@ -123,7 +123,7 @@ def _key(uri: str) -> str:
 
 
 def _stored(value: Any) -> Any:
-    """ML Metadata knows no booleans, and Kubeflow hands every number on as a double."""
+    """ML Metadata has no booleans, and Kubeflow passes every number as a double."""
     return float(value) if isinstance(value, int | float) else value
 
 
@@ -138,7 +138,7 @@ def _keys(bucket: Any, artifact: Json) -> list[str]:
 
 
 def _chain(artifact: Json, folder: Path, bucket: Any) -> list[str]:
-    """The stages behind an artifact, by what lies in the bucket and in its metadata alone."""
+    """The stages that an artifact comes from, according to the bucket and the artifact's metadata alone."""
     folder.mkdir()
     for key in _keys(bucket, artifact):
         (folder / key).parent.mkdir(parents=True, exist_ok=True)
@@ -155,18 +155,18 @@ def test_stages_pass_artifacts_on_through_the_object_store(
     keys = _keys(bucket, examples)
     assert {key.partition("/")[0] for key in keys} == {"Split-train", "Split-eval", "provenance.json"}
     statistics = launcher.run("statistics_gen", {"examples": examples})["statistics"]
-    # What came down is what had gone up.
+    # The download equals the upload.
     record = json.loads(statistics["metadata"]["provenance"])
     assert record["inputs"] == {"examples": examples["metadata"]["digest"]}
     schema = launcher.run("schema_gen", {"statistics": statistics})["schema"]
-    # TFX opens the only file.
+    # TFX opens the only file in the folder.
     assert _keys(bucket, schema) == ["schema.pbtxt"]
     assert _chain(schema, tmp_path / "schema", bucket) == ["schema_gen", "statistics_gen", "example_gen"]
 
 
 def test_a_model_is_pushed_from_the_object_store(launcher: Launcher, tmp_path: Path) -> None:
     model, blessing = make_history(tmp_path / "history")
-    # Object stores know no empty folders: what goes up has none, and is the same model.
+    # Object stores have no empty folders: the upload has none, but must count as the same model.
     assert not list((model.path / "Format-Serving/assets").iterdir())
     inputs = {"model": launcher.upload("model", model), "blessing": launcher.upload("blessing", blessing)}
     pushed = launcher.run("pusher", inputs, destination=str(tmp_path / "served"), version=3)["pushed_model"]
@@ -174,7 +174,7 @@ def test_a_model_is_pushed_from_the_object_store(launcher: Launcher, tmp_path: P
     assert tree_digest(tmp_path / "served/3") == pushed["metadata"]["pushed_digest"]
 
 
-# Zero-byte markers: folders as object stores' consoles and TensorFlow's own drivers make them
+# Zero-byte markers: object stores' consoles and TensorFlow's own drivers create folders this way
 
 
 def test_a_model_with_the_marker_of_an_empty_folder_is_pushed(launcher: Launcher, bucket: Any, tmp_path: Path) -> None:

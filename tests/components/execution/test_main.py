@@ -37,7 +37,7 @@ def test_a_stage_runs_from_the_command_line(tmp_path: Path) -> None:
             f"error: there is no stage 'x'\n  fix: the stages are {', '.join(stages.names())}\n",
         ),
         (["pusher", "--executor-input", "{"], "error: --executor-input is not JSON: "),
-        (["pusher", "--executor-input", "[]"], "error: --executor-input is no JSON object: []"),
+        (["pusher", "--executor-input", "[]"], "error: --executor-input is not a JSON object: []"),
         (["pusher", "--executor-input", "{}"], "error: the input 'model' is missing from the ExecutorInput\n"),
         (["pusher"], "the following arguments are required: --executor-input"),
     ],
@@ -103,13 +103,13 @@ def test_modules_that_come_with_the_command_go_before_those_of_the_image(tmp_pat
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{", "the inlined modules are no JSON object: "),
-        ("[1]", "the inlined modules are no JSON object: "),
+        ("{", "the inlined modules are not a JSON object: "),
+        ("[1]", "the inlined modules are not a JSON object: "),
         *(
-            (json.dumps({name: ""}), f"the inlined modules have {name!r}, which is no module of a pipeline")
+            (json.dumps({name: ""}), f"the inlined modules have the invalid entry {name!r}")
             for name in ("../mine.py", "/etc/mine.py", "mine/../../mine.py", "mine.sh", "")
         ),
-        ('{"mine.py": 1}', "the inlined modules have 'mine.py', which is no module of a pipeline"),
+        ('{"mine.py": 1}', "the inlined modules have the invalid entry 'mine.py'"),
     ],
 )
 def test_modules_that_are_none_are_refused(text: str, said: str, tmp_path: Path) -> None:

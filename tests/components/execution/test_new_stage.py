@@ -1,4 +1,4 @@
-"""A new stage is a new folder: everything else finds it there, in a copy of the packages."""
+"""A new stage needs only a new folder, where everything else finds it; tested in a copy of the packages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.components.execution import new_stage
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The packages with one folder more, and a project with a pipeline."""
+    """The packages with one more folder, and a project with a pipeline."""
     folder = tmp_path_factory.mktemp("copy")
     new_stage.make_copy(folder)
     (folder / "docs/reference").mkdir(parents=True)

@@ -208,7 +208,7 @@ def commit(folder: Path) -> None:
 
 
 def modified(parameters: dict[str, Any]) -> bool:
-    """Whether the record of a stage that was called with these parameters says so."""
+    """Whether the record of a stage called with these parameters says "modified"."""
     roles = {"module": Role("Module", "run_fn"), "schema_file": Role("File")}
     parameters = {**dict.fromkeys(roles, ""), **parameters}
     return bool(provenance.activity("trainer", parameters, roles, {})["code"]["modified"])
@@ -285,7 +285,7 @@ def test_a_stage_s_own_files_count_in_a_checkout_alone(repository: Path, monkeyp
 
 def test_the_repository_is_only_read(repository: Path) -> None:
     index = repository / ".git/index"
-    os.utime(repository / "tracked", ns=(1, 1))  # Git's index knows another time, which `git status` would write anew
+    os.utime(repository / "tracked", ns=(1, 1))  # Git's index has another timestamp, so `git status` would rewrite it
     before = index.read_bytes()
     assert provenance.code_commit()["modified"] is False
     assert index.read_bytes() == before

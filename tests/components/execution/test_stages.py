@@ -1,4 +1,4 @@
-"""The registry: what stages declare, and what is read from it."""
+"""The registry of stages: what they declare, and what is derived from it."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import importlib, os, sys, warnings
 from pathlib import Path
 for module in sys.argv[1:]:
     importlib.import_module(module)
-warnings.simplefilter("error")  # Python warns of a fork of a process that has threads
+warnings.simplefilter("error")  # Python warns when a process with threads forks
 if os.fork() == 0:
     os._exit(0)
 os.wait()

@@ -699,9 +699,9 @@ def analyzed_rows(
     first = trace(function, raw.specs, scratch)
     used = raw.of(first.used_inputs())
     if directly:
-        analysis.analyze(function, first, used, ["train"], graph, scratch)
+        analysis.analyze(function, first=first, used=used, splits=["train"], graph=graph, scratch=scratch)
     else:
-        beam_analysis.analyze(function, used, ["train"], graph, scratch)
+        beam_analysis.analyze(function, raw=used, splits=["train"], graph=graph, scratch=scratch)
     return graph, used
 
 

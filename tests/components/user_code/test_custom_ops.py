@@ -1,4 +1,4 @@
-"""Models with operations of other libraries: an operation that is compiled here, in processes that have not seen it."""
+"""Models with custom operations: one is compiled here and used in processes that have not loaded it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,9 @@ from components.contract.digests import file_digest
 from components.contract.errors import UserError
 from components.data.examples import SplitWriter, describe
 from components.user_code import custom_op_loading, custom_ops
-from taxiway.runner import task
+from taxiway.checks import roles
+from taxiway.language.spec import Pipeline
+from taxiway.storage.digest_store import DigestStore
 from tests.taxiway.serving import server
 
 CHECKOUT = Path(__file__).parents[3]
@@ -39,8 +41,8 @@ def plain(x):
 tf.saved_model.save(tf.Module(), sys.argv[1], signatures={"serving_default": serve, "plain": plain})
 """
 MISSING = (
-    "he operation 'TaxiwayTriple', which the model has, is not in this process: name the library, "
-    "`--custom-ops MODULE or FILE.so` of the model server, `custom_ops` of the stages infra_validator and evaluator"
+    "he model needs the operation 'TaxiwayTriple', which is not loaded: name the library "
+    "with `--custom-ops MODULE or FILE.so` of the model server, or `custom_ops` of infra_validator and evaluator"
 )
 
 
@@ -73,7 +75,7 @@ def library(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def model(folder: Path, library: Path) -> Path:
-    """A Model artifact that has the operation."""
+    """A Model artifact that uses the operation."""
     version = folder / "model" / "Format-Serving"
     done = python(f"import sys\n{LOAD.format(file=str(library))}{SAVE}", version)
     assert done.returncode == 0, done.stderr
@@ -140,7 +142,7 @@ print(json.dumps(found))
 
 
 def evaluated(model: Path, library: Path, examples: Examples, folder: Path, *ways: str) -> list[Any]:
-    """Whether a model is blessed, or the error, by the ways of EVALUATE, in a process of its own."""
+    """For each way of EVALUATE, whether the model is blessed, or the error; in a process of its own."""
     done = python(EVALUATE, folder, model, library, examples.path, *ways)
     assert done.returncode == 0, done.stderr[-3000:]
     return list(json.loads(done.stdout.splitlines()[-1]))
@@ -162,7 +164,7 @@ def test_the_library_travels_to_the_workers_of_beam(
 
 
 def infra_validated(model: Path, examples: Examples, folder: Path, **parameters: Any) -> tuple[int, str]:
-    """The status of the stage in a process of its own, and what it prints."""
+    """The exit status and output of the stage, run in a process of its own."""
     given = {"model": model, "examples": examples.path}
     artifacts = {
         name: {"artifacts": [{"uri": str(path), "metadata": examples.metadata if name == "examples" else {}}]}
@@ -197,7 +199,7 @@ def test_a_server_in_an_image_takes_no_libraries(tmp_path: Path) -> None:
     serving = {"docker": {"image": "tensorflow/serving:2.19.0"}}
     status, said = infra_validated(tmp_path, examples, tmp_path, custom_ops=["tensorflow_text"], serving=serving)
     assert status == 2
-    assert "fix: build the operations into the server that the image runs, and leave custom_ops out" in said
+    assert "fix: build the operations into the image's server, and remove custom_ops" in said
 
 
 @pytest.mark.parametrize(
@@ -205,16 +207,16 @@ def test_a_server_in_an_image_takes_no_libraries(tmp_path: Path) -> None:
     [
         (
             "TFText>NgramsStringJoin",
-            "of TensorFlow Text, which the model has, is not in this process: install tensorflow-text and",
+            "of TensorFlow Text, which is not loaded: install tensorflow-text and",
         ),
         ("SentencepieceTokenizeOp", "`--custom-ops tensorflow_text` of the model server"),
-        ("IO>AudioDecodeWAV", "install tensorflow-io and name the library, `--custom-ops tensorflow_io`"),
+        ("IO>AudioDecodeWAV", "install tensorflow-io and name the library with `--custom-ops tensorflow_io`"),
         (
             "SimpleMLCreateModelResource",
-            "of TensorFlow Decision Forests, which the model has, is not in this process: install",
+            "of TensorFlow Decision Forests, which is not loaded: install",
         ),
         ("DecodeProtoSparseV2", "`--custom-ops struct2tensor`"),
-        ("Mine", "the operation 'Mine', which the model has, is not in this process: name the library"),
+        ("Mine", "the operation 'Mine', which is not loaded: name the library"),
     ],
 )
 def test_well_known_libraries_are_named(operation: str, words: str) -> None:
@@ -229,9 +231,12 @@ def test_another_error_is_no_missing_operation() -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("no_such_module", "cannot be imported: No module named 'no_such_module'\n  fix: install it, or name its .so"),
-        ("nothing.so", "there is no file nothing.so of custom operations\n  fix: correct the path"),
-        ("broken.so", "the library 'broken.so' of custom operations does not load: "),
+        (
+            "no_such_module",
+            "cannot be imported: No module named 'no_such_module'\n  fix: install the library, or name",
+        ),
+        ("nothing.so", "the custom operations' file nothing.so does not exist\n  fix: correct the path"),
+        ("broken.so", "the custom operations in 'broken.so' cannot be loaded: "),
         ("raises.py", "raises.py raised RuntimeError: no"),
     ],
 )
@@ -258,7 +263,7 @@ def test_a_changed_library_is_another(tmp_path: Path, monkeypatch: pytest.Monkey
             before = found
     assert all(found[name] != before[name] for name in found)
     (tmp_path / "one.so").unlink()
-    with pytest.raises(UserError, match=r"there is no file one\.so"):
+    with pytest.raises(UserError, match=r"file one\.so does not exist"):
         custom_ops.digests(given, file_digest)
 
 
@@ -266,12 +271,12 @@ def test_a_changed_library_is_another_key_in_the_cache_and_a_container_sees_it(t
     file = tmp_path / "one.so"
     compiled = yaml.safe_load((CHECKOUT / "components/evaluator/component.yaml").read_text())
     component = compiled["components"]["comp-evaluator"]
-    inputs = SimpleNamespace(parameters={"custom_ops": [str(file), "tensorflow_text"]}, artifacts={})
-    call: Any = SimpleNamespace(component=component, inputs=inputs)
-    runner: Any = SimpleNamespace(digests=SimpleNamespace(tree=file_digest))
+    pipeline = Pipeline(compiled)
+    named = roles.of_task(pipeline, {}, component, {"custom_ops": [str(file), "tensorflow_text"]})
     keys = []
-    for content in ("1", "2"):
-        file.write_text(content)
-        keys.append(json.dumps(task.TaskRunner._named(runner, call)))
+    with closing(DigestStore(tmp_path / "digests.db")) as digests:
+        for content in ("1", "22"):
+            file.write_text(content)
+            keys.append(roles.states(named, digests))
     assert keys[0] != keys[1]
-    assert list(task._named_paths(call)) == [file]
+    assert list(roles.paths(named)) == [file]

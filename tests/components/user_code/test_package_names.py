@@ -137,13 +137,13 @@ def test_a_module_with_the_name_of_one_of_ours_is_refused(project: Path, source:
     write(project, {"components/features.py": "from .data.features import x"})
     place = f"components/{taken}.py" if file == f"components/{taken}.py" else f"components/{taken}"
     renamed = place.replace(taken, f"my_{taken}")
-    said = f"{project / file} cannot be imported: components.{taken} is Taxiway's\n"
+    said = f"{project / file} cannot be imported: Taxiway has a module components.{taken}\n"
     with pytest.raises(UserError, match=re.escape(f"{said}  fix: mv {place} {renamed}, and import it by that name")):
         user_modules.describe("mine", "run_fn")
 
 
 def test_a_named_module_with_the_name_of_one_of_ours_is_refused(project: Path) -> None:
     write(project, {"components/data/model.py": "def run_fn(args): ...\n"})
-    with pytest.raises(UserError, match=r"components\.data is Taxiway's"):
+    with pytest.raises(UserError, match=r"Taxiway has a module components\.data"):
         user_modules.source_file("components.data.model")
     assert user_modules.source_file("components/data/model.py") == project / "components/data/model.py"

@@ -1,4 +1,4 @@
-"""What a program sees of TFX and TFMA, with `fn_args_utils` loaded apart and without."""
+"""What a program sees of TFX and TFMA must not depend on whether `fn_args_utils` was loaded alone before."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 _APART = "import components.user_code.tfx_fn_args"
 _AS_EVER = "import tfx.components.trainer.fn_args_utils"
 _ARGUMENTS = "tfx.components.trainer.fn_args_utils"
-# Forks a child for each program, so that TensorFlow, and what else is named, is imported once.
+# Forks a child for each program, so that TensorFlow and the other named modules are imported once.
 _PROGRAMS = """
 import contextlib, importlib, json, os, sys, traceback
 import tensorflow, tensorflow_data_validation
@@ -40,7 +40,7 @@ said = {
     for package in ("tfx.components", "tensorflow_model_analysis")
 }
 """
-# What TFX and TFMA load of others; it takes most of their time.
+# The packages of others that TFX and TFMA load, which takes most of their import time.
 _AROUND = """
 import sys, tensorflow_model_analysis
 said = [name for name in sys.modules if name.partition(".")[0] not in ("tfx", "tensorflow_model_analysis")]

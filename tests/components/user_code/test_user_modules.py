@@ -19,7 +19,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty working folder on the Python path; what a test imports from it is forgotten."""
+    """An empty working folder on the Python path; modules imported from it are unloaded after the test."""
     before = dict(sys.modules)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
@@ -32,7 +32,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def write(project: Path) -> Write:
-    """`write(name, source)`: a file of the project."""
+    """`write(name, source)` writes a file of the project."""
 
     def run(name: str, source: str) -> Path:
         path = project / name
@@ -69,7 +69,7 @@ def test_a_package_is_found_and_goes_before_a_module(write: Write) -> None:
 
 @pytest.mark.parametrize("name", ["", "nosuch", "nosuch.model", "nosuch.py", "taxi model", "../taxi", ".model", "a..b"])
 def test_a_missing_module_is_named(project: Path, name: str) -> None:
-    said = f"(?s)the module {name!r} was not found in {project} or on the Python path.*give an import path"
+    said = f"(?s)the module {name!r} was not found in {project} or on the Python path.*use an import path"
     for use in (user_modules.source_file, user_modules.functions, user_modules.load_module):
         with pytest.raises(UserError, match=said):
             use(name)
@@ -134,7 +134,7 @@ def test_what_is_described(write: Write) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        # A function that is reached by no name.
+        # A function that no name refers to.
         "STEPS = []\ndef step(f):\n STEPS.append(f)\n return f\n@step\ndef a(x): return 1\ndef run_fn(x): STEPS[0](x)",
         "STEPS = []\ndef a(x): return 1\n_ = STEPS.append(a)\ndef run_fn(x): STEPS[0](x)",
         "class Base: ...\nclass A(Base):\n def a(self): return 1\ndef run_fn(x): Base.__subclasses__()",
@@ -415,7 +415,7 @@ def test_imports_are_the_dotted_names_of_a_module_and_the_packages_above(tmp_pat
 
 
 def test_a_checkout_in_the_working_folder_is_not_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In an image the stages' package lies elsewhere, and the working folder may hold one of the same name."""
+    """In an image, the stages' package is elsewhere, and the working folder may contain one of the same name."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text("from components.trainer.fn_args import FnArgs\n\ndef run_fn(args): ...\n")
     before = user_modules.describe("mine", "run_fn")

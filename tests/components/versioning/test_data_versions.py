@@ -1,4 +1,4 @@
-"""Data versions on real Git and DVC repositories, a real local remote and a real S3 API."""
+"""Data versions, with real Git and DVC repositories, a real local remote and a real S3 API."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MORE_TRIPS = TRIPS + "7,0\n"
 
 @pytest.fixture(scope="module", autouse=True)
 def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Neither the user's settings of Git and DVC nor their caches are used."""
+    """Isolates the tests from the user's Git and DVC settings and caches."""
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR", "DVC_SITE_CACHE_DIR"):
@@ -47,7 +47,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def dvc(folder: Path, *arguments: str) -> None:
-    """A dvc command line, as a user types it, without the second that a new process takes to import DVC."""
+    """Runs a dvc command line in this process: a new one would need a second to import DVC."""
     from dvc.cli import main
 
     before = Path.cwd()
@@ -87,7 +87,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, _own_settings: None) -> P
 
 @pytest.fixture
 def repository(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """`data/` tracked by DVC with other trips at v1 than at v2; the working folder is the repository."""
+    """A repository, also the working folder, whose `data/` DVC tracks, with different trips at v1 and v2."""
     folder = tmp_path / "repository"
     shutil.copytree(template, folder)
     monkeypatch.chdir(folder)
@@ -95,7 +95,7 @@ def repository(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def content(path: str, **settings: object) -> dict[str, str]:
-    """The files that a path gives, by name below it."""
+    """The files that an input path resolves to, by name relative to it."""
     with data_versions.resolve(path, **settings) as version:  # type: ignore[arg-type]
         return {
             file.name if file == version.path else file.relative_to(version.path).as_posix(): file.read_text()
@@ -143,7 +143,7 @@ def test_ignored_files_are_no_part_of_the_data(repository: Path) -> None:
     output = dvc_outputs.tracked_outputs([repository / "more"])[repository / "more"]
     assert _digest(output) == output.digest
     assert set(content("more")) == {"a.csv", "keep.tmp", "inner/drop/d.csv"}
-    with pytest.raises(DataError, match=r"no \.dvc file covers more/b\.tmp, and Git does not track it"):
+    with pytest.raises(DataError, match=r"neither DVC nor Git tracks more/b\.tmp"):
         data_versions.describe("more/b.tmp")
 
 
@@ -258,7 +258,7 @@ def test_no_git_at_all(repository: Path, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(bare)
     record = data_versions.describe("data/taxi")
     assert (record["commit"], record["dvc_file"], record["versioned"]) == ("", "data.dvc", True)
-    with pytest.raises(UserError, match="no Git repository that had data at the revision 'v1'"):
+    with pytest.raises(UserError, match="data is not in a Git repository with revisions"):
         data_versions.describe("data@v1")
 
 
@@ -285,7 +285,7 @@ def test_a_caller_may_remember_hashes(repository: Path) -> None:
     assert sorted(asked) == [("loose.csv", "sha256"), ("trips.csv", "md5")]
 
 
-# Data that are not what they should be
+# Data that differ from their version
 
 
 def test_changed_data_are_refused_with_what_settles_it(repository: Path) -> None:
@@ -296,8 +296,8 @@ def test_changed_data_are_refused_with_what_settles_it(repository: Path) -> None
     output = dvc_outputs.tracked_outputs([repository / "data"])[repository / "data"]
     assert str(refusal.value) == (
         f"data differs from data.dvc: expected {expected}, found {_digest(output)} (data/taxi/trips.csv is changed)\n"
-        "  fix: `dvc checkout --force data/taxi/trips.csv` restores the tracked data, `dvc add data/taxi/trips.csv` "
-        "accepts the present; or take the data as they are, unversioned: ExampleGen(..., allow_unversioned=True)"
+        "  fix: `dvc checkout --force data/taxi/trips.csv` restores the tracked data; `dvc add data/taxi/trips.csv` "
+        "accepts the current data; or accept the data unversioned: ExampleGen(..., allow_unversioned=True)"
     )
     changed = data_versions.describe("data/taxi", allow_unversioned=True)
     assert not changed["versioned"]
@@ -328,7 +328,7 @@ def test_files_beside_what_is_read_do_not_matter(repository: Path, cache: str) -
     before = [data_versions.describe(path) for path in paths]
     write(repository / "data/mine.csv", TRIPS)
     write(repository / "data/taxi/notes.txt", "mine")
-    shutil.rmtree(repository / ".git")  # one of these is not about commits
+    shutil.rmtree(repository / ".git")  # a commit would make no difference here
     after = [data_versions.describe(path) for path in paths]
     assert [{**each, "commit": ""} for each in before] == after
     write(repository / "data/taxi/trips.csv", TRIPS)
@@ -369,7 +369,7 @@ def test_new_data_in_a_tracked_folder_are_taken_as_unversioned(repository: Path,
 
 
 def carry_out(line: str) -> None:
-    """A command as a message shows it."""
+    """A command in the form that messages print."""
     program, *words = shlex.split(line)
     if program == "dvc":
         dvc(Path.cwd(), *words)
@@ -390,7 +390,7 @@ def commands(fix: str) -> list[str]:
 
 
 def _change(file: str, text: str | None) -> None:
-    """As an editor does: another file, since the old one may be shared with DVC's cache."""
+    """Writes a new file, as an editor does, because the old one may be shared with DVC's cache."""
     Path(file).unlink(missing_ok=True)
     if text is not None:
         write(Path(file), text)
@@ -482,7 +482,7 @@ def test_untracked_data_are_refused(repository: Path) -> None:
     write(repository / "loose/b.csv", TRIPS)
     with pytest.raises(DataError) as refusal:
         data_versions.describe("loose")
-    assert "no .dvc file covers loose/a.csv and 1 others, and Git does not track it" in str(refusal.value)
+    assert "neither DVC nor Git tracks loose/a.csv and 1 others" in str(refusal.value)
     assert "dvc add loose/a.csv" in str(refusal.value)
     assert "allow_unversioned=True" in str(refusal.value)
     record = data_versions.describe("loose", allow_unversioned=True)
@@ -493,7 +493,7 @@ def test_untracked_data_are_refused(repository: Path) -> None:
 
 def test_data_without_any_repository(tmp_path: Path) -> None:
     file = write(tmp_path / "trips.csv", TRIPS)
-    with pytest.raises(DataError, match=r"no \.dvc file covers .*trips\.csv"):
+    with pytest.raises(DataError, match=r"neither DVC nor Git tracks .*trips\.csv"):
         data_versions.describe(str(file))
     assert data_versions.describe(str(file), allow_unversioned=True)["commit"] == ""
 
@@ -501,11 +501,11 @@ def test_data_without_any_repository(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "text"),
     [
-        ("data/taxy", "there is no data/taxy: no 'taxy' in .*/data\n  fix: the nearest names: taxi"),
+        ("data/taxy", "there is no data/taxy: no 'taxy' in .*/data\n  fix: similar names: taxi"),
         ("data/taxy/*.csv", "there is no data/taxy/\\*.csv: no 'taxy' in .*"),
         ("data/taxi/*.parquet", r"the pattern data/taxi/\*\.parquet matches no file"),
-        ("empty", "the folder empty holds no data files"),
-        ("data@v9", "there is no revision 'v9' in .*repository\n  fix: the nearest: v2, v1"),
+        ("empty", "the folder empty has no data files"),
+        ("data@v9", "there is no revision 'v9' in .*repository\n  fix: similar: v2, v1"),
         ("data/taxy@v1", "there is no data/taxy@v1: no 'taxy' in data of that revision\n  fix: .*: taxi"),
         ("dada@v1", "there is no dada@v1: no 'dada' in . of that revision\n  fix: .*: data"),
         ("data/*.parquet@v1", r"the pattern data/\*\.parquet@v1 matches no file"),
@@ -527,9 +527,7 @@ def test_tracked_data_that_were_removed_come_back_as_the_message_says(repository
 def test_tracked_data_that_were_not_pulled(repository: Path) -> None:
     shutil.rmtree(repository / "data")
     shutil.rmtree(repository / ".dvc/cache")
-    with pytest.raises(
-        DataError, match=r"data/taxi is not here, though data\.dvc tracks it\n  fix: dvc pull data\.dvc"
-    ):
+    with pytest.raises(DataError, match=r"data/taxi is missing, but data\.dvc tracks it\n  fix: dvc pull data\.dvc"):
         data_versions.describe("data/taxi")
 
 
@@ -538,14 +536,14 @@ def test_a_link_into_a_cleared_cache(repository: Path) -> None:
     dvc(repository, "checkout", "--relink")
     assert content("data/taxi/trips.csv") == {"trips.csv": MORE_TRIPS}
     shutil.rmtree(repository / ".dvc/cache")
-    with pytest.raises(DataError, match=r"trips\.csv of .*data\.dvc is not there or links to nothing\n  fix: dvc pull"):
+    with pytest.raises(DataError, match=r"trips\.csv of .*data\.dvc is missing or a broken link\n  fix: dvc pull"):
         data_versions.describe("data/taxi")
 
 
 @pytest.mark.parametrize("text", ["<<<<<<< HEAD\nouts:\n=======\n", "outs: 7\n", "- a\n", "outs:\n- path: data\n", ""])
 def test_a_broken_dvc_file(repository: Path, text: str) -> None:
     write(repository / "data.dvc", text)
-    with pytest.raises(UserError, match=r"data\.dvc is not a \.dvc file"):
+    with pytest.raises(UserError, match=r"data\.dvc is not a valid \.dvc file"):
         data_versions.describe("data/taxi")
 
 
@@ -621,7 +619,7 @@ def test_names_that_hold_an_at_sign(repository: Path) -> None:
     assert data_versions.describe("data/taxi@v1.csv")["revision"] == ""
 
 
-# DVC leaves its clone's packs open; they are collected here and not in another test.
+# DVC leaves its clone's packs open; collect them here, not in another test.
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_repository_at_a_url(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dvc(repository, "remote", "add", "--default", "storage", str(tmp_path / "storage"))
@@ -648,7 +646,7 @@ def test_credentials_stay_out_of_records() -> None:
     assert dvc_revisions.without_credentials(url) == "https://example.org/a@b.git"
 
 
-# What DVC keeps
+# What DVC stores
 
 
 def test_data_that_are_only_in_a_local_remote(repository: Path, tmp_path: Path) -> None:
@@ -692,7 +690,10 @@ def test_names_that_lead_out_of_the_folder(repository: Path, name: str) -> None:
         write(repository / ".dvc/cache/files/md5" / digest[:2] / digest[2:], text)
     write(repository / "evil.dvc", f"outs:\n- {{md5: {folder}.dir, hash: md5, path: evil}}\n")
     commit(repository, "v3")
-    with pytest.raises(DataError, match="which leads out of their folder: refused"), data_versions.resolve("evil@v3"):
+    with (
+        pytest.raises(DataError, match=r"refused: the data list a file .* outside of their folder"),
+        data_versions.resolve("evil@v3"),
+    ):
         pytest.fail("an escaping name was handed out")
 
 
@@ -717,7 +718,7 @@ def test_a_push_to_s3_and_back(repository: Path, bucket: str, s3_server: str, tm
     commit(repository, "v3")
     git(tmp_path, "clone", "--quiet", str(repository), "clone")
     clone = tmp_path / "clone"
-    # v2 had no remote yet: the present settings hold.
+    # v2 had no remote yet: the current settings apply.
     assert content("data/taxi@v2", repo=str(clone)) == {"trips.csv": MORE_TRIPS, "years/2013/fähre.csv": TRIPS}
     with pytest.raises(DataError, match=r"fix: dvc --cd .*clone pull data\.dvc"):
         data_versions.describe("data/taxi", repo=str(clone))
@@ -729,7 +730,9 @@ def test_s3_that_does_not_answer(repository: Path, bucket: str) -> None:
     dvc(repository, "remote", "add", "--default", "s3", f"s3://{bucket}/dvc")
     dvc(repository, "remote", "modify", "s3", "endpointurl", "http://127.0.0.1:9")
     shutil.rmtree(repository / ".dvc/cache")
-    with pytest.raises(ServiceError, match=r"cannot be read from the cache nor from the remote 's3': .*127\.0\.0\.1:9"):
+    with pytest.raises(
+        ServiceError, match=r"can be read neither from the cache nor from the remote 's3': .*127\.0\.0\.1:9"
+    ):
         data_versions.describe("data@v1")
 
 
@@ -739,7 +742,7 @@ def test_plain_files_in_s3(bucket: str) -> None:
     client = boto3.client("s3")
     for name in ("raw/trips.csv", "raw/years/2013.csv", "raw/.hidden"):
         client.put_object(Bucket=bucket, Key=name, Body=TRIPS.encode())
-    with pytest.raises(DataError, match=f"dvc import-url s3://{bucket}/raw` makes a tracked copy; or take"):
+    with pytest.raises(DataError, match=f"dvc import-url s3://{bucket}/raw` makes a tracked copy; or accept"):
         data_versions.describe(f"s3://{bucket}/raw")
     first = data_versions.describe(f"s3://{bucket}/raw", allow_unversioned=True)
     assert (first["path"], first["versioned"]) == (f"s3://{bucket}/raw", False)

@@ -61,7 +61,7 @@ def with_a_parameter(data: str, whatever: bool = False, often: int = 1):
 )
 def test_the_way_to_take_data_as_they_are_is_one_that_the_pipeline_has(pipeline: Any, way: str) -> None:
     [found] = _findings(pipeline, data="data.csv")
-    assert found.endswith(f"; or take the data as they are, unversioned: {way}")
+    assert found.endswith(f"; or accept the data unversioned: {way}")
     if "--param" in way:
         assert _findings(pipeline, data="data.csv", whatever="true") == []
 
@@ -91,7 +91,7 @@ def served(serving: dict):
     [
         ({"docker": {"imag": "x"}}, "serving.docker has no setting 'imag'\n  fix: did you mean 'image'?"),
         ({"docker": {}}, "serving.docker.image is missing\n  fix: add image: ..."),
-        ({}, "serving names nothing\n  fix: name one of local, docker, kubernetes"),
+        ({}, "serving has no key\n  fix: use one of local, docker, kubernetes"),
     ],
 )
 def test_a_place_to_serve_that_does_not_exist(serving: dict[str, Any], said: str) -> None:
@@ -148,6 +148,74 @@ def test_unknown_splits_are_named() -> None:
         Trainer(examples=examples, module="module.py")
 
     assert _findings(splits) == ["trainer: eval_splits names 'eval'; the splits are test, train"]
+
+
+@dsl.container_component
+def own_rows(rows: dsl.Output[dsl.Dataset], parts: dict = {"a": 1, "b": 1}, table: str = "", copy: str = ""):
+    """Stands for a component that another team wrote, with the marks of ours.
+
+    Args:
+        parts: [NewSplits] Their sizes.
+        table: [File] Where the rows are from.
+        copy: [Destination] Where else they go.
+
+    Returns:
+        rows: [Examples] The rows.
+    """
+    return dsl.ContainerSpec(image="rows", command=["true"])
+
+
+@dsl.container_component
+def own_model(rows: dsl.Input[dsl.Dataset], code: str, learn: list = ["a"], servers: dict = {"local": {}}):
+    """Stands for another component of theirs.
+
+    Args:
+        rows: [Examples] The rows.
+        code: [Module: train] The code.
+        learn: [Splits: rows] What to learn from.
+        servers: [Serving] Where to try.
+    """
+    return dsl.ContainerSpec(image="model", command=["true"])
+
+
+def test_a_component_of_others_is_checked_by_the_same_marks(here: Path) -> None:
+    @dsl.pipeline
+    def theirs(table: str = "data.csv", parts: dict = {"a": 1}, servers: dict = {"local": {}}):
+        rows = own_rows(table=table, parts=parts).output
+        own_model(rows=rows, code="theirs.py", servers=servers)
+
+    (here / "theirs.py").write_text("def train():\n    pass\n")
+    assert _findings(theirs) == []
+    assert _findings(theirs, table="none.csv") == ["own-rows: table names none.csv, which is not there"]
+    assert _findings(theirs, parts={"b": 1}) == ["own-model: learn names 'a'; the splits are b"]
+    [found] = _findings(theirs, servers={"locl": {}})
+    assert found.startswith("own-model: serving has no 'locl'")
+    (here / "theirs.py").write_text("def trains():\n    pass\n")
+    assert _findings(theirs) == [f"own-model: {here / 'theirs.py'} defines no train; did you mean trains?"]
+
+
+def test_splits_of_an_input_that_is_not_given_are_not_judged() -> None:
+    @dsl.pipeline
+    def loaded():
+        examples = ExampleGen(input_path="data.csv", allow_unversioned=True, splits={"train": 1}).outputs["examples"]
+        model = Trainer(examples=examples, module="module.py", eval_splits=["train"]).outputs["model"]
+        InfraValidator(model=model)
+
+    assert _findings(loaded) == []
+
+
+def test_the_splits_are_those_of_the_setting_that_is_set() -> None:
+    @dsl.pipeline
+    def by_file(splits: dict = {"train": 2, "eval": 1}):
+        examples = ExampleGen(
+            input_path="data.csv", allow_unversioned=True, splits=splits, split_patterns={"all": "*.csv"}
+        ).outputs["examples"]
+        statistics = StatisticsGen(examples=examples, splits=["all"]).outputs["statistics"]
+        SchemaGen(statistics=statistics, splits=["train"])
+
+    assert _findings(by_file) == ["schema-gen: splits names 'train'; the splits are all"]
+    # Which one counts is the stage's to say.
+    assert _findings(by_file, splits={"b": 1}) == []
 
 
 def test_splits_that_something_else_brings_are_not_judged() -> None:
@@ -316,7 +384,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "metric's JSON": (
         _changed(metrics_specs=[{"metrics": [{"class_name": "AUC", "config": "num_thresholds=5"}]}]),
-        "eval_config.metrics_specs[0].metrics[0].config is no JSON object: 'num_thresholds=5'",
+        "eval_config.metrics_specs[0].metrics[0].config is not a JSON object: 'num_thresholds=5'",
     ),
     "metric of one's own": (
         _changed(metrics_specs=[{"metrics": [{"class_name": "Tip", "module": "helper"}]}]),
@@ -327,7 +395,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
         "eval_config.model_specs[0].label_key: 'tip' is no column of the data, and no module names it\n"
         "  fix: did you mean 'tips'?",
     ),
-    "no label": (_changed(label_key=""), "eval_config.model_specs names no label_key, and AUC needs labels"),
+    "no label": (_changed(label_key=""), "eval_config.model_specs has no label_key, but AUC needs labels"),
     "weight": (
         _changed(example_weight_key="fare"),
         "eval_config.model_specs[0].example_weight_key: 'fare' is no column",

@@ -1,4 +1,4 @@
-"""The command line: exit statuses, texts, what lands on which stream."""
+"""The command line: exit statuses, messages, standard output and standard error."""
 
 import importlib.metadata
 import json
@@ -20,7 +20,7 @@ Taxiway = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def taxiway(tmp_path: Path) -> Taxiway:
-    """The command, run in a folder of its own with `chain.yaml` in it."""
+    """Runs the command in its own folder, which contains `chain.yaml`."""
     loading.compile_to(chain, tmp_path / "chain.yaml")
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -72,7 +72,7 @@ def test_the_lineage_of_an_artifact_and_of_its_digest(taxiway: Taxiway) -> None:
         (["run", "chain.yml"], "there is no file chain.yml"),
         (["run", "chains"], "there is no pipeline 'chains'"),
         (["run", "chain.yaml", "-p", "tex=1"], "no parameter 'tex'\n  fix: did you mean 'text'?"),
-        (["run", "chain.yaml", "-p", "text"], "'text' is no NAME=VALUE"),
+        (["run", "chain.yaml", "-p", "text"], "'text' is not of the form NAME=VALUE"),
         (["run", "chain.yaml", "-p", "text=1", "-p", "text=2"], "given twice"),
         (["lineage", "sha256:0123456789abcdef"], "0123456789abcdef"),
         (["lineage", "nowhere"], "nowhere"),

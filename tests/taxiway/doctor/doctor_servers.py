@@ -1,4 +1,4 @@
-"""What `taxiway doctor` asks: a server of given answers, the Kubernetes API in a few lines, and what never answers."""
+"""Servers for the tests of `taxiway doctor`: with fixed answers, as a small Kubernetes API, and without any answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
 class Server:
-    """Answers by path: a status, and JSON or bytes; for other paths a Status of 404, as Kubernetes has it."""
+    """Answers by path: a status, and JSON or bytes. Other paths get a Status of 404, as in Kubernetes."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -69,13 +69,13 @@ def serving() -> Iterator[Server]:
 
 @contextmanager
 def silence() -> Iterator[str]:
-    """An address that takes connections and says nothing."""
+    """An address that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
 def refusing() -> str:
-    """An address where nobody listens."""
+    """An address on which no server listens."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         return f"http://127.0.0.1:{listening.getsockname()[1]}"
 
@@ -103,7 +103,7 @@ def a_cluster(server: Server) -> None:
 
 
 def node(name: str, labels: dict[str, str] | None = None, taints: Any = (), **allocatable: str) -> dict[str, Any]:
-    """A node as the API lists it."""
+    """A node as listed by the API."""
     return {
         "metadata": {"name": name, "labels": labels or {}},
         "spec": {"taints": list(taints)},
@@ -112,7 +112,7 @@ def node(name: str, labels: dict[str, str] | None = None, taints: Any = (), **al
 
 
 def gpu_node(**allocatable: str) -> dict[str, Any]:
-    """A node with two GPUs, labelled and tainted as NVIDIA's device plugin and most clusters do."""
+    """A node with two GPUs, and the labels and taints of NVIDIA's device plugin and most clusters."""
     taint = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
     labels = {"nvidia.com/gpu.present": "true"}
     return node("gpu", labels, [taint], **{"nvidia.com/gpu": "2", "cpu": "7910m", **allocatable})

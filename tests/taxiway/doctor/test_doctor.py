@@ -1,4 +1,4 @@
-"""`taxiway doctor`: the page, its exit status, how long it takes, and what it says of this machine."""
+"""`taxiway doctor`: its report, exit status and duration, and the checks of this machine."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def laptop_line(name: str, **use: Any) -> Line:
 
 
 def doctor(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command as users call it, from a folder, with nothing of a cluster or a container engine around it."""
+    """Runs the command as users do, in a folder, without a cluster or a container engine in the environment."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("KF", "KUBE", "DOCKER", "AWS"))}
     return subprocess.run(
         [str(Path(sys.executable).with_name("taxiway")), "doctor", *arguments],
@@ -63,10 +63,10 @@ def test_a_laptop_that_has_what_it_needs(tmp_path: Path) -> None:
     done = doctor(tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"✓  Python            {'.'.join(map(str, sys.version_info[:3]))} (>=3.11,<3.14)" in done.stdout
-    assert "–  kubectl context   there is no kubeconfig" in done.stdout
+    assert "–  kubectl context   no kubeconfig found" in done.stdout
     assert "→ kubectl config use-context NAME  # or, for a cluster on this machine: make " in done.stdout
-    assert "Nothing that is needed is missing" in done.stdout
-    assert "Not asked for: taxiway doctor --pipeline PIPELINE --host URL --namespace NAME" in done.stdout
+    assert "Nothing required is missing" in done.stdout
+    assert "To check more: taxiway doctor --pipeline PIPELINE --host URL --namespace NAME" in done.stdout
 
 
 def test_what_the_named_use_needs_decides_the_exit_status(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_nothing_that_stays_silent_is_waited_for_long(tmp_path: Path) -> None:
         done = doctor(tmp_path, *options, KUBECONFIG=str(tmp_path / "kubeconfig"), DOCKER_HOST=tcp)
         seconds = time.monotonic() - start
     lines = lines_of(done)
-    silent = {name: line["state"] for name, line in lines.items() if line["found"] == "no answer in 1.5 s"}
+    silent = {name: line["state"] for name, line in lines.items() if line["found"] == "no answer within 1.5 s"}
     assert silent == {
         "container engine": "absent",
         "kubectl context": "missing",
@@ -112,7 +112,7 @@ def test_nothing_that_stays_silent_is_waited_for_long(tmp_path: Path) -> None:
         "namespace": "unknown",
         "rights": "unknown",
     }
-    assert lines["Kubeflow"]["fix"] == "ask again with --timeout 30"
+    assert lines["Kubeflow"]["fix"] == "retry with --timeout 30"
     assert done.returncode == 1
     assert seconds < 20
 
@@ -186,7 +186,7 @@ def test_what_goes_wrong_in_one_check_is_a_line_and_the_others_stay() -> None:
         found = examination.lines()
     assert found == [
         ("a", Line("fails", State.UNKNOWN, "RuntimeError: two lines")),
-        ("a", Line("dies", State.UNKNOWN, "the check ended without an answer")),
+        ("a", Line("dies", State.UNKNOWN, "the check crashed")),
         ("b", Line("works", State.WELL, "yes")),
         ("b", Line("works", State.WELL, "twice")),
     ]
@@ -202,7 +202,7 @@ def test_the_time_is_over_for_a_check_and_for_what_it_has_started(tmp_path: Path
     with closing(Examination(3)) as examination:
         examination.start([Check("sleeps", "g", sleeps, State.MISSING)])
         assert examination.lines() == [
-            ("g", Line("sleeps", State.MISSING, "no answer in 3 s", "ask again with --timeout 30"))
+            ("g", Line("sleeps", State.MISSING, "no answer within 3 s", "retry with --timeout 30"))
         ]
     child = Path("/proc", (tmp_path / "pid").read_text())
     deadline = time.monotonic() + 20
@@ -223,28 +223,28 @@ def rendered(lines: page.Page, not_asked: str = "") -> str:
 
 def test_the_page_shows_each_line_with_what_mends_it() -> None:
     lines = [
-        ("cluster", Line("rights", State.UNKNOWN, "no answer", "ask again")),
+        ("cluster", Line("rights", State.UNKNOWN, "no answer", "try again")),
         ("this machine", Line("Python", State.WELL, "3.13", "not shown")),
         ("this machine", Line("engine", State.MISSING, "none", "install [one]")),
         ("this machine", Line("builder", State.ABSENT, "none", "install [one]")),
         ("this machine", Line("kfp", State.WARNING, "old")),
     ]
-    shown = [line.rstrip() for line in rendered(lines, "Not asked for: more").splitlines()]
+    shown = [line.rstrip() for line in rendered(lines, "To check more: more").splitlines()]
     assert shown == [
         "this machine",
         "  ✓  Python   3.13",
         "  ✗  engine   none",
         "              → install [one]",
         "  –  builder  none",
-        "              → as above",
+        "              → see above",
         "  !  kfp      old",
         "",
         "cluster",
         "  ?  rights   no answer",
-        "              → ask again",
+        "              → try again",
         "",
         "Missing: engine (1 well, 1 warning, 1 absent, 1 missing, 1 unknown).",
-        "Not asked for: more",
+        "To check more: more",
     ]
 
 
@@ -264,7 +264,7 @@ def test_long_errors_become_one_short_line() -> None:
 
 @pytest.fixture
 def checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
-    """`checkout(*requirements, python=">=3")`: the doctor's own checkout, with such a setup.py."""
+    """`checkout(*requirements, python=">=3")`: makes the doctor use a checkout with this setup.py."""
     for module in (laptop, commands):
         monkeypatch.setattr(module, "checkout", lambda: tmp_path)
 
@@ -297,7 +297,7 @@ def test_wheels_against_the_lock(checkout: Callable[..., None], tmp_path: Path) 
     line = laptop_line("wheels")
     assert line.state is State.WARNING
     assert line.found == (
-        f"not as in requirements.lock: rich {metadata.version('rich')}, locked ==1.0; "
+        f"differs from requirements.lock: rich {metadata.version('rich')}, locked ==1.0; "
         f"docker {metadata.version('docker')}, locked ==1.0"
     )
     assert line.fix == f"python -m pip install --require-hashes -r {tmp_path}/requirements.lock"
@@ -316,7 +316,7 @@ def test_without_a_checkout_the_ranges_are_those_of_the_installed_package(
 def test_a_python_that_is_out_of_range(checkout: Callable[..., None]) -> None:
     checkout(python=">=4")
     line = laptop_line("Python")
-    assert (line.state, line.fix) == (State.MISSING, "install such a Python, then: make setup")
+    assert (line.state, line.fix) == (State.MISSING, "install a Python in that range, then: make setup")
     assert line.found.endswith("; Taxiway needs >=4")
 
 
@@ -332,7 +332,7 @@ def test_glibc_against_what_the_wheels_were_made_for(
     line = laptop_line("glibc")
     assert line.state is State.MISSING
     assert line.found.endswith("; the wheels need 9.1")
-    assert line.fix == "make setup  # makes a Debian 13 root"
+    assert line.fix == "make setup  # creates a Debian 13 root"
 
 
 def test_the_glibc_of_this_machine() -> None:
@@ -349,7 +349,7 @@ def test_the_hole_of_kfps_own_local_runner() -> None:
 
 
 class Engine(BaseHTTPRequestHandler):
-    """Docker's API, as far as its version."""
+    """Docker's API, only its version."""
 
     body: bytes = json.dumps(
         {"Components": [{"Name": "Podman Engine"}], "Version": "5.4.2", "Os": "linux", "Arch": "amd64"}
@@ -370,7 +370,7 @@ class Engine(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Engine]]:
-    """A container engine's socket, which DOCKER_HOST names."""
+    """A container engine's socket, with DOCKER_HOST set to it."""
     handler = type("OneEngine", (Engine,), {})
     path = tmp_path / "engine.sock"
     with ThreadingUnixStreamServer(str(path), handler) as server:
@@ -407,7 +407,7 @@ def test_no_right_to_the_socket(engine: type[Engine], tmp_path: Path) -> None:
     (tmp_path / "engine.sock").chmod(0)
     with without_roots_rights():
         line = laptop_line("container engine", runner="docker")
-    assert (line.state, line.found) == (State.MISSING, f"unix://{tmp_path}/engine.sock: no right to use it")
+    assert (line.state, line.found) == (State.MISSING, f"unix://{tmp_path}/engine.sock: permission denied")
     assert line.fix == 'sudo usermod --append --groups docker "$USER"  # then log in again'
 
 
@@ -455,7 +455,7 @@ def test_the_image_that_a_pipeline_names(tmp_path: Path, image: str, state: Stat
     assert line.state is state
     assert line.found.startswith(f"{image} (infra-validator)")
     if state is State.WARNING:
-        assert line.fix == f"name tensorflow/serving:{metadata.version('tensorflow')} in infra-validator"
+        assert line.fix == f"use tensorflow/serving:{metadata.version('tensorflow')} in infra-validator"
 
 
 def test_manifests_that_say_nothing(tmp_path: Path) -> None:

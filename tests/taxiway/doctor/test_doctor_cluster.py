@@ -1,4 +1,4 @@
-"""What `taxiway doctor` says of a cluster and of Kubeflow, asked through real HTTP."""
+"""The checks of a cluster and of Kubeflow in `taxiway doctor`, over real HTTP."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -51,7 +51,7 @@ MUCH = tasks_of(asks_much)
 
 @pytest.fixture
 def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A small cluster, and a kubeconfig that leads to it."""
+    """A small cluster with a kubeconfig."""
     with serving() as server:
         a_cluster(server)
         write_kubeconfig(tmp_path / "kubeconfig", server.url)
@@ -75,7 +75,7 @@ def look(tmp_path: Path) -> Look:
     return look
 
 
-# What a pipeline asks for
+# What a pipeline needs
 
 
 def test_what_a_task_asks_for_is_read_from_the_compiled_pipeline() -> None:
@@ -129,7 +129,7 @@ def test_without_a_kubeconfig_only_a_named_namespace_misses_it(
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     fix = f"kubectl config use-context NAME  # or, for a cluster on this machine: {typed('make kind-up')}"
-    found = "there is no kubeconfig"
+    found = "no kubeconfig found"
     assert look("kubectl context", namespace="") == [Line("kubectl context", State.ABSENT, found, fix)]
     assert look("kubectl context") == [Line("kubectl context", State.MISSING, found, fix)]
     assert look("rights") == [Line("rights", State.UNKNOWN, found, fix)]
@@ -167,7 +167,7 @@ def test_an_expired_login(api: Server, look: Look) -> None:
         Line(
             "kubectl context",
             State.MISSING,
-            "here: the login is missing or has expired (401)",
+            "here: you are not logged in, or the login has expired (401)",
             "log in to the cluster again, then: kubectl auth whoami",
         )
     ]
@@ -186,13 +186,13 @@ def test_an_address_that_is_no_kubernetes(api: Server, look: Look, body: bytes) 
     api.answers["/version"] = (200, body)
     [line] = look("kubectl context")
     assert line.state is State.MISSING
-    assert line.found == f"here: {api.url} answers, but is no Kubernetes API"
+    assert line.found == f"here: {api.url} answers, but is not a Kubernetes API"
 
 
 def test_the_namespace(api: Server, look: Look) -> None:
     assert look("namespace") == [Line("namespace", State.WELL, "ml")]
     assert look("namespace", namespace="nowhere") == [
-        Line("namespace", State.MISSING, "there is no nowhere", "kubectl create namespace nowhere")
+        Line("namespace", State.MISSING, "nowhere does not exist", "kubectl create namespace nowhere")
     ]
 
 
@@ -212,7 +212,7 @@ def test_a_namespace_that_may_not_be_seen_fails_nothing(api: Server, look: Look)
 def test_rights(api: Server, look: Look) -> None:
     [line] = look("rights")
     assert line.state is State.WELL
-    assert line.found == "may get pods, list pods, get pods/log, create runs, create pipelines in ml"
+    assert line.found == "you may get pods, list pods, get pods/log, create runs, create pipelines in ml"
 
 
 def test_rights_to_see_why_a_task_fails(api: Server, look: Look) -> None:
@@ -221,7 +221,7 @@ def test_rights_to_see_why_a_task_fails(api: Server, look: Look) -> None:
         Line(
             "rights",
             State.WARNING,
-            "may not get pods/log in ml, to see why a task fails",
+            "you may not get pods/log in ml, which shows why a task failed",
             "kubectl create rolebinding follow-runs --clusterrole=view --namespace=ml --user=YOU",
         )
     ]
@@ -237,7 +237,7 @@ def test_rights_that_a_kubeflow_of_several_users_asks_for(
     api.denied = {"create runs", "create pipelines"}
     api.answers[HEALTH] = (200, {"tag_name": "2.18.1", "multi_user": several})
     [line] = look("rights", host="" if several is None else api.url)
-    found = f"may not create runs, create pipelines in ml, which {which} Kubeflow of several users asks for"
+    found = f"you may not create runs, create pipelines in ml, which {which} multi-user Kubeflow requires"
     assert (line.state, line.found) == (state, found)
     assert "--clusterrole=kubeflow-pipelines-edit" in line.fix
 
@@ -246,18 +246,21 @@ def test_rights_that_a_kubeflow_of_several_users_asks_for(
 
 
 def test_every_task_finds_a_node(api: Server, look: Look) -> None:
-    found = "2: each of 1 tasks finds what it asks for (1 nvidia.com/gpu among it)"
+    found = "2 nodes: each of the 1 tasks fits on one of them (including 1 nvidia.com/gpu)"
     assert look("nodes", tasks=MUCH) == [Line("nodes", State.WELL, found)]
 
 
 def test_only_the_nodes_that_come_nearest_are_spoken_of(api: Server, look: Look) -> None:
     tainted = gpu_node() | {"spec": {"taints": [SPOT, SPOT | {"key": "team"}]}}
     api.answers["/api/v1/nodes"] = (200, {"items": [node("plain", {"nvidia.com/gpu.present": "true"}), tainted]})
-    assert look("nodes", tasks=MUCH)[0].found == "1 of 2 nodes: the taint spot:NoExecute is not tolerated"
+    assert look("nodes", tasks=MUCH)[0].found == (
+        "1 of 2 nodes: the taint spot:NoExecute is not tolerated; "
+        "1 of 2 nodes: the taint team:NoExecute is not tolerated"
+    )
 
 
 def test_a_pipeline_that_asks_for_nothing_needs_no_look_at_nodes(api: Server, look: Look) -> None:
-    found = "the pipeline asks for no resources"
+    found = "the pipeline requests no resources"
     assert look("nodes", tasks=tasks_of(asks_nothing)) == [Line("nodes", State.WELL, found)]
     assert not any(path == "/api/v1/nodes" for path, _ in api.asked)
 
@@ -272,17 +275,17 @@ SPOT = {"key": "spot", "effect": "NoExecute"}
         ([], "the cluster has no nodes", "kubectl get nodes"),
         (
             [node("plain", {"nvidia.com/gpu.present": "true"})],
-            "1 of 1 nodes: no nvidia.com/gpu, of which work asks 1",
+            "1 of 1 nodes: no nvidia.com/gpu, but work requests 1",
             "add a node with nvidia.com/gpu and its device plugin, or compile the pipeline without it",
         ),
         (
             [gpu_node(memory="7Gi"), node("plain")],
-            "1 of 2 nodes: 7Gi memory, of which work asks 8Gi",
-            "ask for less memory, or add a larger node",
+            "1 of 2 nodes: 7Gi memory, but work requests 8Gi",
+            "request less memory, or add a larger node",
         ),
         (
             [gpu_node() | {"metadata": NO_LABEL}],
-            "1 of 1 nodes: not labelled nvidia.com/gpu.present=true",
+            "1 of 1 nodes: the label nvidia.com/gpu.present=true is missing",
             "kubectl label node NODE nvidia.com/gpu.present=true",
         ),
         (
@@ -292,11 +295,30 @@ SPOT = {"key": "spot", "effect": "NoExecute"}
         ),
         (
             [gpu_node(cpu="1900m")],
-            "1 of 1 nodes: 1900m cpu, of which work asks 2",
-            "ask for less cpu, or add a larger node",
+            "1 of 1 nodes: 1900m cpu, but work requests 2",
+            "request less cpu, or add a larger node",
+        ),
+        (
+            [gpu_node(cpu="1900m") | {"spec": {"taints": [SPOT]}}, node("plain")],
+            "1 of 2 nodes: 1900m cpu, but work requests 2; 1 of 2 nodes: the taint spot:NoExecute is not tolerated",
+            "request less cpu, or add a larger node",
+        ),
+        (
+            [node("small", {"nvidia.com/gpu.present": "true"}, cpu="1")],
+            "1 of 1 nodes: no nvidia.com/gpu, but work requests 1; 1 of 1 nodes: 1 cpu, but work requests 2",
+            "add a node with nvidia.com/gpu and its device plugin, or compile the pipeline without it",
         ),
     ],
-    ids=["no node", "no GPU", "little memory", "label", "taint", "little cpu"],
+    ids=[
+        "no node",
+        "no GPU",
+        "little memory",
+        "label",
+        "taint",
+        "little cpu",
+        "cpu and taint",
+        "no GPU and little cpu",
+    ],
 )
 def test_a_task_that_no_node_takes(api: Server, look: Look, nodes: list[Any], found: str, fix: str) -> None:
     api.answers["/api/v1/nodes"] = (200, {"items": nodes})
@@ -347,7 +369,7 @@ CLAIM = "/api/v1/namespaces/ml/persistentvolumeclaims/model-store"
     ("status", "state", "found"),
     [
         ({"phase": "Bound", "capacity": {"storage": "10Gi"}}, State.WELL, "bound, 10Gi"),
-        ({"phase": "Pending"}, State.WARNING, "Pending: it may wait for its first pod"),
+        ({"phase": "Pending"}, State.WARNING, "Pending: it may be waiting for its first pod"),
         ({"phase": "Lost"}, State.MISSING, "its volume is lost"),
     ],
 )
@@ -360,10 +382,10 @@ def test_a_volume(api: Server, look: Look, status: dict[str, Any], state: State,
 def test_volumes_that_are_not_there_each_once(api: Server, look: Look) -> None:
     serving = {"kubernetes": {"image": "tensorflow/serving:2.21.0", "staging": "/models", "volume_claim": "staged"}}
     validate = requirements.Task("validate", {}, {}, (), {}, (), "", serving)
-    pattern = "kubectl apply --namespace ml -f FILE  # manifests/base/model-store.yaml is a pattern"
+    pattern = "kubectl apply --namespace ml -f FILE  # manifests/base/model-store.yaml is an example"
     assert look("volumes", tasks=(*MUCH, validate)) == [
-        Line("volume model-store", State.MISSING, "work mounts it; there is none in ml", pattern),
-        Line("volume staged", State.MISSING, "validate mounts it; there is none in ml", pattern),
+        Line("volume model-store", State.MISSING, "work mounts it, but it does not exist in ml", pattern),
+        Line("volume staged", State.MISSING, "validate mounts it, but it does not exist in ml", pattern),
     ]
 
 
@@ -375,7 +397,7 @@ def test_a_volume_that_may_not_be_seen_fails_nothing(api: Server, look: Look) ->
 def test_secrets_by_what_they_are_for(api: Server, look: Look) -> None:
     start = "kubectl create secret"
     registry = "--docker-server=HOST --docker-username=NAME --docker-password=PASSWORD"
-    none = "names it; there is none in ml"
+    none = "uses it, but it does not exist in ml"
     assert look("secrets", tasks=MUCH) == [
         Line(
             "secret certificates",
@@ -401,22 +423,23 @@ def test_secrets_by_what_they_are_for(api: Server, look: Look) -> None:
 def test_a_secret_that_one_task_needs_is_not_optional(api: Server, look: Look) -> None:
     needed = requirements.Secret("certificates")
     tasks = (requirements.Task("train", {}, {}, (), {}, (needed,), "", {}), *MUCH)
-    found = {line.name: line.state for line in look("secrets", tasks=tasks)}
-    assert found["secret certificates"] is State.MISSING
+    found = {line.name: line for line in look("secrets", tasks=tasks)}
+    assert found["secret certificates"].state is State.MISSING
+    assert found["secret certificates"].found == "train, work-2 use it, but it does not exist in ml"
 
 
 def test_what_a_secret_holds_is_not_asked_for(api: Server, look: Look) -> None:
     path = "/api/v1/namespaces/ml/secrets/s3-login"
     api.answers[path] = (200, {"kind": "PartialObjectMetadata", "metadata": {"name": "s3-login"}})
-    assert Line("secret s3-login", State.WELL, "in ml") in look("secrets", tasks=MUCH)
+    assert Line("secret s3-login", State.WELL, "exists in ml") in look("secrets", tasks=MUCH)
     [headers] = [headers for asked_path, headers in api.asked if asked_path == path]
     assert headers["accept"] == "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
 def test_a_pipeline_that_names_neither(api: Server, look: Look) -> None:
     plain = tasks_of(asks_nothing)
-    assert look("volumes", tasks=plain)[0].found == "the pipeline names no PersistentVolumeClaim"
-    assert look("secrets", tasks=plain)[0].found == "the pipeline names no Secret"
+    assert look("volumes", tasks=plain)[0].found == "the pipeline uses no PersistentVolumeClaim"
+    assert look("secrets", tasks=plain)[0].found == "the pipeline uses no Secret"
 
 
 # Kubeflow
@@ -440,7 +463,7 @@ def test_kubeflow_is_not_asked_where_no_host_is_named(tmp_path: Path) -> None:
 
 def test_a_kubeflow_that_takes_the_ir(host: Server) -> None:
     host.answers[HEALTH] = (200, {"tag_name": "2.18.1", "multi_user": True, "pipeline_store": "database"})
-    found = f"2.18.1, several users at {host.url} takes the IR 2.1.0"
+    found = f"2.18.1, multi-user, at {host.url}, accepts IR 2.1.0"
     assert kubeflow_line(host.url + "/", sdk_version="kfp-2.17.0").found == found.replace(host.url, host.url + "/")
     assert kubeflow_line(host.url, sdk_version="kfp-2.17.0") == Line("Kubeflow", State.WELL, found)
 
@@ -455,7 +478,7 @@ def test_the_known_holes_of_a_kubeflow(host: Server) -> None:
     line = kubeflow_line(host.url)
     assert line.state is State.WARNING
     assert line.found == (
-        f"2.18.0 at {host.url} takes the IR 2.1.0; before 2.18.1 there are known holes: "
+        f"2.18.0, at {host.url}, accepts IR 2.1.0; versions before 2.18.1 have known vulnerabilities: "
         "GHSA-rhjm-6347-5x33, CVE-2026-54745, CVE-2026-77596"
     )
     assert "env/platform-agnostic?ref=2.18.1" in line.fix
@@ -465,7 +488,7 @@ def test_the_known_holes_of_a_kubeflow(host: Server) -> None:
 
 def test_a_kubeflow_that_is_older_than_what_compiled_the_pipeline(host: Server) -> None:
     host.answers[HEALTH] = (200, {"tag_name": "2.4.0", "multi_user": False})
-    newer = "kfp 2.17.0 compiled the pipeline: fields that are newer than this Kubeflow are refused"
+    newer = "kfp 2.17.0 compiled the pipeline: this Kubeflow rejects fields that it does not know"
     assert newer in kubeflow_line(host.url, sdk_version="kfp-2.17.0").found
     assert newer not in kubeflow_line(host.url).found
 
@@ -473,10 +496,10 @@ def test_a_kubeflow_that_is_older_than_what_compiled_the_pipeline(host: Server) 
 def test_a_kubeflow_too_old_for_the_ir(host: Server) -> None:
     host.answers["/apis/v1beta1/healthz"] = (200, {"tag_name": "1.8.5"})
     line = kubeflow_line(host.url)
-    found = f"{host.url} has no API v2beta1: no Kubeflow Pipelines 2, which the IR 2.1.0 needs"
+    found = f"{host.url} has no API v2beta1: IR 2.1.0 needs Kubeflow Pipelines 2"
     assert (line.state, line.found) == (State.MISSING, found)
     host.answers[HEALTH] = (200, {"tag_name": "1.8.5"})
-    assert kubeflow_line(host.url).found == f"1.8.5 at {host.url} refuses the IR 2.1.0"
+    assert kubeflow_line(host.url).found == f"1.8.5, at {host.url}, rejects IR 2.1.0"
 
 
 def test_a_kubeflow_that_does_not_say_its_version(host: Server) -> None:
@@ -489,7 +512,7 @@ def test_a_host_that_is_not_kubeflow(host: Server, body: bytes) -> None:
     host.answers[HEALTH] = (200, body)
     line = kubeflow_line(host.url)
     assert line.state is State.MISSING
-    assert line.found == f"{host.url} answers, but is no Kubeflow Pipelines"
+    assert line.found == f"{host.url} answers, but is not Kubeflow Pipelines"
 
 
 CREATE = "kubectl create token default-editor --audience pipelines.kubeflow.org --namespace ml > "
@@ -499,12 +522,12 @@ CREATE = "kubectl create token default-editor --audience pipelines.kubeflow.org 
 def test_a_kubeflow_that_wants_to_know_who_asks(host: Server, tmp_path: Path, status: int) -> None:
     host.answers[HEALTH] = (status, {"error": "no"})
     line = kubeflow_line(host.url, namespace="ml")
-    assert (line.state, line.found) == (State.MISSING, f"{host.url} wants a token ({status})")
+    assert (line.state, line.found) == (State.MISSING, f"{host.url} requires a token ({status})")
     assert line.fix == f"{CREATE}FILE, then --token-file FILE"
     token = tmp_path / "token"
     token.write_text("of last year")
     line = kubeflow_line(host.url, namespace="ml", token_file=token)
-    assert line.found == f"{host.url} refuses the token in {token}, which may have expired ({status})"
+    assert line.found == f"{host.url} rejects the token in {token}, which may have expired ({status})"
     assert line.fix == f"{CREATE}{token}"
 
 

@@ -1,4 +1,4 @@
-"""What `taxiway doctor` says of DVC's remotes and of model stores: real ones in folders and on a real S3 server."""
+"""The checks of DVC remotes and model stores in `taxiway doctor`: real ones in folders and on a real S3 server."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "repo").mkdir()
     line = remote_line(repository(tmp_path / "repo", url=str(tmp_path / "unplugged")))
     assert line.state is State.MISSING
-    assert line.found.endswith("unplugged: there is nothing of that name")
+    assert line.found.endswith("unplugged: it does not exist")
     assert line.fix == "dvc remote modify store url URL"
 
 
@@ -149,14 +149,14 @@ def test_a_driver_that_is_not_installed() -> None:
 
 def test_a_scheme_that_nobody_knows() -> None:
     [line] = store_lines("s4://models")
-    assert (line.state, line.fix) == (State.MISSING, "name a folder, s3:// or gs://")
+    assert (line.state, line.fix) == (State.MISSING, "give a folder, s3:// or gs://")
 
 
 def test_a_folder_of_a_pod_is_no_store() -> None:
     [line] = store_lines("served/taxi", namespace="ml")
     assert line.state is State.WARNING
-    assert line.found == "served/taxi is a folder of a pod, and goes with it"
-    assert line.fix == "name an object store: --param destination=s3://BUCKET/MODELS"
+    assert line.found == "served/taxi is a folder in a pod and is lost with it"
+    assert line.fix == "use an object store: --param destination=s3://BUCKET/MODELS"
 
 
 def test_a_folder_of_a_mounted_volume_is_one() -> None:

@@ -1,4 +1,4 @@
-"""`taxiway.dsl`, the one module that users import from."""
+"""`taxiway.dsl`, the only module that users import from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from taxiway.dsl.definitions import StageComponent
 
 ROOT = Path(__file__).parents[3]
 NAMES = ["DataAccessor", "FnArgs", "Resources", "Secret", "Toleration", "Volume", "image", "resources"]
-"""Those that are no stage."""
+"""Names that are not stages."""
 IMPORT = re.compile(r"^(?:from|import) ((?:components|taxiway)[\w.]*)", re.MULTILINE)
 
 
@@ -70,7 +70,7 @@ def test_a_users_code_is_clean_by_mypy(tmp_path: Path) -> None:
 
 
 def test_what_is_written_for_users_imports_from_there_alone() -> None:
-    # It puts the example's data where DVC expects them: a tool of this checkout, which no pipeline imports.
+    # It puts the example data where DVC expects it: a tool of this checkout that no pipeline imports.
     tool = ROOT / "pipelines/chicago_taxi/data.py"
     files = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "pipelines").rglob("*.py")]
     found = {(file.name, name) for file in files if file != tool for name in IMPORT.findall(file.read_text())}

@@ -15,8 +15,8 @@ from taxiway import loading
 from taxiway.dsl import Baseline, Pusher
 from taxiway.fusion.fuse import fused
 from taxiway.kubeflow import compilation
+from taxiway.runner.call import State
 from taxiway.runner.containers import ContainerLauncher
-from taxiway.runner.graph import State
 from taxiway.runs.progress import Silent
 from taxiway.runs.record import Run, RunFailedError
 from tests.components.models import make_model

@@ -1,4 +1,4 @@
-"""A Kubeflow of our own on loopback, and a small compiled pipeline."""
+"""A stub of Kubeflow on loopback, and a small compiled pipeline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SMALL = str(Path(__file__).with_name("small_pipeline.py"))
 
 @pytest.fixture
 def kubeflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kubeflow]:
-    """A Kubeflow that answers; runs are recorded below the test's folder."""
+    """A running stub of Kubeflow; runs are recorded in the test's folder."""
     monkeypatch.setenv("TAXIWAY_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("TAXIWAY_LINEAGE", raising=False)
     monkeypatch.setenv("TAXIWAY_COMMIT", "c0ffee")

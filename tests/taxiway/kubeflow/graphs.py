@@ -1,4 +1,4 @@
-"""Run details as Kubeflow makes them of Argo's graph: every node flat, with the ids of its children."""
+"""Run details as Kubeflow makes them from Argo's graph: a flat list of nodes with the ids of their children."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _OVER = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 
 
 def hashed(name: str) -> int:
-    """FNV-1a with 32 bits, as Argo makes its nodes' ids."""
+    """The 32-bit FNV-1a hash that Argo uses for node ids."""
     return reduce(lambda value, byte: (value ^ byte) * 16777619 % 2**32, name.encode(), 2166136261)
 
 
 def full_name(path: str, *, retries: bool = False) -> str:
-    """The full name of a node, by its path with the turns of loops as numbers: `for-loop-1.0.schema-gen.executor`."""
+    """The full name of a node, from its path with loop iterations as numbers: `for-loop-1.0.schema-gen.executor`."""
     attempt = "(0)" if retries else ""
     parts = [WORKFLOW, "root"]
     for part in path.split("."):
@@ -39,14 +39,14 @@ class Argo:
     """Argo's nodes by full name.
 
     Attributes:
-        retries: Whether the workflow controller has a retry strategy for all, so that each node stands below another.
+        retries: Whether the workflow controller has a default retry strategy, so that every node is below a retry node.
     """
 
     retries: bool = False
     nodes: dict[str, Json] = field(default_factory=dict)
 
     def add(self, name: str, state: str, seconds: int, attempts: int = 1, above: str = "") -> str:
-        """Adds a node, with its attempts where it has them, below another; returns the name that others stand in."""
+        """Adds a node below another, with its attempts if any; returns the name under which children are added."""
         self.put(name, state, seconds, above)
         if not self.retries:
             return name
@@ -64,7 +64,7 @@ class Argo:
             children.append(name)
 
     def details(self) -> list[Json]:
-        """As `run_details.task_details`, in no order that means anything."""
+        """The nodes as `run_details.task_details`, in arbitrary order."""
         return [_detail(node) for _, node in sorted(self.nodes.items(), key=lambda item: hashed(item[0]))]
 
 
@@ -73,12 +73,12 @@ def look(state: str, tasks: Mapping[str, tuple[Any, ...]], error: str = "", *, r
 
     Args:
         state: The run's state.
-        tasks: Of each task, by its path in the pipeline's graph, the state and the seconds: less than 2 and
-            SUCCEEDED is from the cache. The turns of loops are numbers: `for-loop-1.0.schema-gen`. A path that ends in
-            `-driver` is a driver alone; a group that is SKIPPED has nothing inside. A third value is the number of
-            attempts that a task with retries of its own has had.
-        error: What Kubeflow says of a failure.
-        retries: Whether Argo has a retry node above each.
+        tasks: State and seconds of each task, by its path in the pipeline's graph; SUCCEEDED in less than 2 seconds
+            means a cache hit. Loop iterations are numbers: `for-loop-1.0.schema-gen`. A path that ends in `-driver` is
+            only a driver; a SKIPPED group is empty. An optional third value is the number of attempts of a task with
+            its own retries.
+        error: Kubeflow's error message.
+        retries: Whether Argo adds a retry node above each node.
     """
     graph = Argo(retries)
     root = graph.add(f"{graph.add(WORKFLOW, state, 59)}.root", state, 59, above=f"{WORKFLOW}{'(0)' * retries}")
@@ -96,7 +96,7 @@ def look(state: str, tasks: Mapping[str, tuple[Any, ...]], error: str = "", *, r
 def _add_task(graph: Argo, around: str, parts: list[str], state: str, seconds: int, attempts: int = 0) -> None:
     first, *others = parts
     if first.isdigit():
-        # A group of turns has no attempts; its turns have.
+        # A loop has no attempts, but its iterations have.
         group = f"{around}.iteration-iterations"
         graph.put(group, "RUNNING", 30, _driven(graph, around, "iteration"))
         turn = graph.add(f"{around}.iteration-iterations({first}:{first})", "RUNNING", 30, above=group)

@@ -1,4 +1,4 @@
-"""What Kubeflow's driver and launcher would have written of a run into ML Metadata.
+"""Writes to ML Metadata what Kubeflow's driver and launcher would write for a run.
 
 Source: kubeflow/pipelines, backend/src/v2/metadata/client.go.
 """
@@ -19,7 +19,7 @@ from components.execution import provenance
 
 @dataclass(frozen=True)
 class Call:
-    """A container of the run `run-0`: its task, whether it stands in the branch `condition-1`, and what it did."""
+    """A container of the run `run-0`: its task, whether it is in the branch `condition-1`, and what it did."""
 
     task: str
     is_cached: bool
@@ -32,9 +32,13 @@ def calls(folder: Path) -> list[Call]:
     """What the run did; the last call pushed a model."""
     examples = _made(Examples(folder / "examples"), "examples", "example_gen", {})
     model = _made(Model(folder / "model"), "model", "baseline", {"examples": examples})
-    blessing = _made(ModelBlessing(folder / "blessing", {"blessed": 1}), "blessing", "baseline", {"examples": examples})
+    verdict = ModelBlessing(folder / "blessing", {"blessed": 1})
+    verdict.summarize("blessing", "blessed")
+    blessing = _made(verdict, "blessing", "baseline", {"examples": examples})
     facts = {"pushed": 1, "pushed_destination": "/models/taxi/7", "pushed_version": "7"}
-    pushed = _made(PushedModel(folder / "pushed_model", facts), "pushed_model", "pusher", {"model": model})
+    version = PushedModel(folder / "pushed_model", facts)
+    version.summarize("pushed", "/models/taxi/7")
+    pushed = _made(version, "pushed_model", "pusher", {"model": model})
     return [
         Call("example-gen", True, {}, {"examples": examples}),
         Call("baseline", False, {"examples": examples}, {"model": model, "blessing": blessing}),
@@ -53,7 +57,7 @@ def recorded(made: list[Call]) -> MetadataStore:
     for call in made:
         state = pb.Execution.CACHED if call.is_cached else pb.Execution.COMPLETE
         writer.container(call.task, branch if call.in_branch else root, state, call.inputs, call.outputs)
-    # The driver of a branch that is not taken leaves this.
+    # The driver writes this for a branch that is not taken.
     writer.execution("system.DAGExecution", "condition-2", root, pb.Execution.CANCELED)
     return store
 
@@ -157,7 +161,7 @@ class _Writer:
 
 
 def _value(value: Any) -> pb.Value:
-    """Numbers as doubles, lists in a struct of one key."""
+    """Numbers as doubles, lists in a struct with one key."""
     if isinstance(value, str):
         return pb.Value(string_value=value)
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Stages at every place that a pipeline has, each with resources of its own and more of them in profiles."""
+"""Stages at every possible place in a pipeline, each with its own resources, and profiles that add to them."""
 
 from kfp import dsl
 

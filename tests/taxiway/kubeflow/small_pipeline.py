@@ -1,4 +1,4 @@
-"""A pipeline whose tasks share a name with those of a sub-pipeline, a loop, and one that wants a GPU."""
+"""A pipeline with task names that also occur in a sub-pipeline, a loop, and a task that needs a GPU."""
 
 from kfp import dsl
 

@@ -1,4 +1,4 @@
-"""A Kubeflow Pipelines in one process, as far as its documented REST API goes, with its UI's server before it.
+"""A stub of Kubeflow Pipelines in one process: its documented REST API, behind the server of its UI.
 
 Source: kubeflow/pipelines, backend/api/v2beta1/*.proto and frontend/server/app.ts.
 """
@@ -27,19 +27,19 @@ NOT_FOUND = (404, b'{"error": "not found", "code": 5, "message": "not found"}')
 
 @dataclass
 class Kubeflow:
-    """What the server knows, what it was asked, and what it answers otherwise than usual.
+    """The state of the server, the requests that it got, and answers that differ from the usual ones.
 
     Attributes:
         multi_user: Whether each user has a namespace.
-        token: The only token that it takes; any where empty.
-        overrides: Answers by a pattern of `METHOD /path`, before all others.
-        looks: What a run's details and state are at each look, the last one for ever after.
+        token: The only accepted token; empty accepts any.
+        overrides: Answers by a pattern of `METHOD /path`, which take precedence over all others.
+        looks: A run's details and state at each poll; the last one is repeated.
         pods: Pods by name.
-        logs: Their logs.
-        events: Kubernetes' events by the name of the pod.
-        tasks: What the task API tells at each look; none where this Kubeflow has no such API.
-        metadata: An ML Metadata store, or none.
-        asked: `METHOD /path` of every request, with its body as JSON where it is that.
+        logs: Logs by pod name.
+        events: Kubernetes' events by pod name.
+        tasks: The task API's answer at each poll; empty if this Kubeflow has no task API.
+        metadata: An ML Metadata store, or None.
+        asked: `METHOD /path` of every request, with its body if it is JSON.
     """
 
     multi_user: bool = False
@@ -133,7 +133,7 @@ class Kubeflow:
         return {"items": self.events.get(asked["podname"], [])}
 
     def list_tasks(self, asked: Mapping[str, str], body: bytes) -> Json | Answer:
-        """Two tasks a page."""
+        """Two tasks per page."""
         if not self.tasks:
             return NOT_FOUND
         start = int(asked.get("page_token") or 0)
@@ -148,7 +148,7 @@ class Kubeflow:
         return (200, found.encode()) if found is not None else (500, b"Could not get main container logs")
 
     def ask_metadata(self, asked: Mapping[str, str], body: bytes) -> Answer:
-        """gRPC-Web: a frame with the message, and one with the status."""
+        """gRPC-Web: a frame with the message and a frame with the status."""
         if self.metadata is None:
             return NOT_FOUND
         message = _METADATA[asked["method"]](self.metadata, body[5:]).SerializeToString()
@@ -211,7 +211,7 @@ _METADATA = {
 
 @contextmanager
 def serving(kubeflow: Kubeflow) -> Iterator[Kubeflow]:
-    """Serves on a free port of loopback."""
+    """Serves on a free loopback port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

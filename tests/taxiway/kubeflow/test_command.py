@@ -1,4 +1,4 @@
-"""`taxiway submit` as it is typed: what it prints, its exit statuses, Ctrl-C."""
+"""`taxiway submit` as a command: its output, exit statuses, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_failed_run_has_the_exit_status_1(kubeflow: Kubeflow, submit: Started)
     kubeflow.logs[impl_pod("baseline")] = "error: /models cannot be read\n"
     printed, shown = _ended(submit("-p", "data=/data", "--wait"), status=1)
     assert "/models cannot be read" in shown
-    # Kubeflow's cache has what was done.
+    # Kubeflow's cache contains the finished tasks.
     assert f"  resume    taxiway submit {SMALL} --host {kubeflow.url} -p data=/data --wait\n" in shown
     assert printed == f"page {kubeflow.url}/#/runs/details/run-0\n"
     _, shown = _ended(submit("--follow", "run-0"), status=1)
@@ -83,7 +83,7 @@ def test_ctrl_c_leaves_the_run_going(kubeflow: Kubeflow, submit: Started) -> Non
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, shown = _ended(process, status=130)
-    assert shown.splitlines()[-2].endswith(" goes on; follow it with:")
+    assert shown.splitlines()[-2].endswith(" continues; follow it with:")
     assert shown.splitlines()[-1] == f"  taxiway submit {SMALL} --host {kubeflow.url} --follow run-0"
     assert kubeflow.requests("POST .*:terminate") == []
     assert "Traceback" not in shown
@@ -110,7 +110,7 @@ def test_a_schedule(kubeflow: Kubeflow, submit: Started) -> None:
 
 def test_what_contradicts_itself(kubeflow: Kubeflow, submit: Started) -> None:
     _, shown = _ended(submit("--wait", "--schedule", "@daily"), status=2)
-    assert "error: more than one of --wait, --follow and --schedule is given" in shown
+    assert "error: only one of --wait, --follow and --schedule can be used" in shown
     assert kubeflow.asked == []
 
 

@@ -1,4 +1,4 @@
-"""Compiled pipelines: resources by profile, custom resources, and the user's modules in them."""
+"""Compiled pipelines: resources by profile, custom resources, and inlined modules."""
 
 from __future__ import annotations
 
@@ -117,15 +117,15 @@ def test_a_profile_that_is_not_there() -> None:
     with pytest.raises(UserError) as raised:
         compilation.compiled("chicago_taxi", ["gpus"])
     assert str(raised.value) == (
-        "the pipeline chicago-taxi has no profile 'gpus', nor has a sub-pipeline of it\n"
-        "  fix: its profiles are: gpu, cluster, s3"
+        "neither the pipeline chicago-taxi nor its sub-pipelines have a profile 'gpus'\n"
+        "  fix: the profiles are: gpu, cluster, s3"
     )
 
 
 def test_a_profile_of_a_compiled_file(tmp_path: Path, small: Pipeline) -> None:
     compilation.write(small, tmp_path / "small.yaml")
     assert compilation.compiled(str(tmp_path / "small.yaml")) == small
-    with pytest.raises(UserError, match=r"small.yaml is compiled, and has its profiles already"):
+    with pytest.raises(UserError, match=r"small.yaml is already compiled, so profiles cannot be applied"):
         compilation.compiled(str(tmp_path / "small.yaml"), ["gpu"])
 
 
@@ -138,7 +138,8 @@ def test_resources_for_a_task_that_is_not_there() -> None:
             ExampleGen(input_path="data")
 
     assert str(raised.value) == (
-        "resources are named for 'examplegen', which is no task of the pipeline\n  fix: did you mean 'example-gen'?"
+        "resources are declared for 'examplegen', which is not a task of the pipeline\n"
+        "  fix: did you mean 'example-gen'?"
     )
 
 
@@ -161,7 +162,7 @@ def test_custom_resources_for_kubectl(tmp_path: Path, small: Pipeline) -> None:
     assert (pipeline["apiVersion"], pipeline["kind"]) == ("pipelines.kubeflow.org/v2beta1", "Pipeline")
     assert pipeline["metadata"] == {"name": "small"}
     assert (version["apiVersion"], version["kind"]) == ("pipelines.kubeflow.org/v2beta1", "PipelineVersion")
-    # A version cannot be changed: another content has another name.
+    # Versions are immutable, so different content has a different name.
     assert version["metadata"] == {"name": compilation.version_name(small)}
     assert version["spec"]["pipelineName"] == "small"
     assert Pipeline(version["spec"]["pipelineSpec"], version["spec"]["platformSpec"]) == small
@@ -183,7 +184,7 @@ def test_without_cache_no_task_has_any(small: Pipeline) -> None:
 
 
 def _digests(folder: Path, unpacked: str = "") -> dict[str, Any]:
-    """What the lineage says of the module's functions, asked in another process and folder."""
+    """What the lineage records for the module's functions, computed in another process and folder."""
     code = (
         "import json, sys; from components.user_code import user_modules; text = sys.argv[1]\n"
         "if text: user_modules.unpack(text)\n"
@@ -220,7 +221,7 @@ def test_a_module_s_source_goes_before_that_of_the_image(tmp_path: Path) -> None
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A module in a package, and what it imports; with signs that Kubernetes, Kubeflow and Argo read as theirs."""
+    """A module in a package, with its imports, containing placeholders of Kubernetes, Kubeflow and Argo."""
     package = tmp_path / "mine"
     package.mkdir()
     (package / "__init__.py").write_text("")
@@ -258,10 +259,10 @@ def test_a_module_of_an_installed_package_stays_in_the_image() -> None:
 
 
 def test_modules_that_cannot_travel(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    with pytest.raises(UserError, match="is a path of this machine alone"):
+    with pytest.raises(UserError, match="is an absolute path, which exists only on this machine"):
         user_modules.packed([str(project / "mine/model.py")])
     (project / "mine/sizes.py").write_text(f"SIZES = {'x' * 100_000!r}\n")
-    with pytest.raises(UserError, match=r"the user's modules have 100,\d\d\d bytes, and 100,000 fit into a compiled"):
+    with pytest.raises(UserError, match=r"the user's modules have 100,\d\d\d bytes, but only 100,000 fit"):
         user_modules.packed(["mine.model"])
     with pytest.raises(UserError, match=r"the module 'mine.none' was not found"):
         user_modules.packed(["mine.none"])
@@ -296,7 +297,7 @@ NESTED = str(Path(__file__).with_name("nested_pipeline.py"))
 
 
 def test_stages_run_as_non_root() -> None:
-    """What Pod Security's level `restricted` asks for, and Kubeflow sets for no task by itself."""
+    """The setting that Pod Security's level `restricted` requires and that Kubeflow does not set by itself."""
     pipeline = compilation.compiled(NESTED)
     stages = {name for name, executor in pipeline.spec["deploymentSpec"]["executors"].items()}
     own = pipeline.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
@@ -306,7 +307,7 @@ def test_stages_run_as_non_root() -> None:
 
 
 def _asked(profiles: list[str]) -> dict[str, set[tuple[str, ...]]]:
-    """By stage, what each of its executors asks for: CPU, memory, claims."""
+    """By stage, what each of its executors requests: CPU, memory, claims."""
     pipeline = compilation.compiled(NESTED, profiles)
     own = pipeline.platform.get("platforms", {}).get("kubernetes", {}).get("deploymentSpec", {}).get("executors", {})
     found: dict[str, set[tuple[str, ...]]] = {}
@@ -340,5 +341,5 @@ def test_a_profile_that_no_sub_pipeline_has() -> None:
     with pytest.raises(UserError) as raised:
         compilation.compiled(NESTED, ["gpu"])
     assert str(raised.value) == (
-        "the pipeline outer has no profile 'gpu', nor has a sub-pipeline of it\n  fix: its profiles are: cluster, big"
+        "neither the pipeline outer nor its sub-pipelines have a profile 'gpu'\n  fix: the profiles are: cluster, big"
     )

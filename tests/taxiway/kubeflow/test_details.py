@@ -1,4 +1,4 @@
-"""What run details say of tasks: answers of real Kubeflows replayed, and more of the same form."""
+"""Task states from run details: recorded answers of a real Kubeflow, and generated ones of the same form."""
 
 from __future__ import annotations
 
@@ -88,7 +88,12 @@ def test_tasks_in_all_places(case: str, retries: bool) -> None:
     tasks, cached = CASES[case]
     known = {_path(path): path for path in tasks}
     places = [
-        Node(path, f"root.{path}", {"importer": {}} if path == "importer" else {}, loops=_loops(written))
+        Node(
+            name=path,
+            path=f"root.{path}",
+            executor={"importer": {}} if path == "importer" else {},
+            loops=_loops(written),
+        )
         for path, written in known.items()
     ]
     run = ApiClient().deserialize(SimpleNamespace(data=_text(look("RUNNING", tasks, retries=retries))), "V2beta1Run")
@@ -103,13 +108,16 @@ def test_tasks_in_all_places(case: str, retries: bool) -> None:
 
 @pytest.mark.parametrize("retries", [False, True])
 def test_what_is_skipped_with_its_group(retries: bool) -> None:
-    known = [Node("pusher", "root.condition-1.pusher", {}), Node("other", "root.condition-2.other", {})]
+    known = [
+        Node(name="pusher", path="root.condition-1.pusher", executor={}),
+        Node(name="other", path="root.condition-2.other", executor={}),
+    ]
     found = _seen(known, _text(look("SUCCEEDED", {"condition-1": ("SKIPPED", 0)}, retries=retries)))
     assert _told(found) == {"pusher": ("SKIPPED", 0.0, False)}
 
 
 def test_a_run_that_has_just_begun() -> None:
-    known = [Node("pusher", "root.pusher", {})]
+    known = [Node(name="pusher", path="root.pusher", executor={})]
     assert details.seen(known, []) == []
     assert _seen(known, _text(look("PENDING", {}))) == {}
 

@@ -1,4 +1,4 @@
-"""What is shown of a run on Kubeflow while it goes on, and what is there when it has ended."""
+"""What is shown while a run on Kubeflow is running, and what is recorded when it has ended."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from taxiway.kubeflow.nodes import nodes
 from taxiway.language.spec import Pipeline
 from taxiway.lineage import chain
 from taxiway.lineage.store import LineageStore
-from taxiway.runner.graph import State
+from taxiway.runner.call import State
 from taxiway.runs.progress import Lines, LiveTable
 from taxiway.runs.record import Run
 from taxiway.storage.home import Home
@@ -43,7 +43,7 @@ SUCCEEDED = {
 
 
 def _follow(kubeflow: Kubeflow, pipeline: Pipeline, *looks: Any, table: bool = False) -> tuple[Run, str]:
-    """Follows a run whose looks are these; returns it and what was shown."""
+    """Follows a run with these polls; returns the run and the output."""
     kubeflow.runs["run-0"] = {"run_id": "run-0", "display_name": "small-1"}
     kubeflow.looks = list(looks)
     shown = io.StringIO()
@@ -59,7 +59,7 @@ def test_a_run_is_followed_task_by_task(kubeflow: Kubeflow, small: Pipeline) -> 
     run, shown = _follow(kubeflow, small, look("PENDING", {}), look("RUNNING", running), look("SUCCEEDED", SUCCEEDED))
     lines = shown.splitlines()
     assert lines[0] == "run small-1"
-    # What the second look says stands before what the third adds.
+    # The output of the second poll comes before that of the third.
     assert set(lines[1:4]) == {"example-gen: running", "example-gen: done in 20.0 s", "baseline: running"}
     assert "statistics-gen: cached in 0.0 s" in lines
     assert "described/statistics-gen: done in 12.0 s" in lines
@@ -83,7 +83,7 @@ def test_turns_of_a_loop_have_numbers(kubeflow: Kubeflow) -> None:
     tasks = {f"for-loop-1.{turn}.schema-gen": ("SUCCEEDED", 4 + turn) for turn in range(2)}
     run, _ = _follow(kubeflow, pipeline, look("SUCCEEDED", {**SUCCEEDED, **tasks}))
     assert [name for name in run.tasks if "[" in name] == ["schema-gen[0]", "schema-gen[1]"]
-    # A sub-pipeline's task of the same name is no turn of the loop.
+    # A sub-pipeline's task of the same name is not an iteration of the loop.
     assert run.tasks["described/schema-gen"].seconds == 9
 
 
@@ -116,7 +116,7 @@ def test_a_failed_pod_is_named_with_its_last_words(kubeflow: Kubeflow, small: Pi
 
 
 def test_the_log_of_a_stranger_s_container_ends_with_its_last_lines(kubeflow: Kubeflow, small: Pipeline) -> None:
-    kubeflow.overrides["GET /k8s/.*"] = (404, b"404 page not found")  # as at the API server's own port
+    kubeflow.overrides["GET /k8s/.*"] = (404, b"404 page not found")  # as on the API server's own port
     kubeflow.logs[impl_pod("baseline")] = "".join(f"line {number}\n" for number in range(50))
     run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
     assert run.tasks["baseline"].error.splitlines()[1:] == [f"line {number}" for number in range(30, 50)]
@@ -127,8 +127,8 @@ def test_a_pod_that_used_too_much_memory(kubeflow: Kubeflow, small: Pipeline) ->
     kubeflow.pods[impl_pod("baseline")] = {"status": {"phase": "Failed", "containerStatuses": [{"state": state}]}}
     run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
     assert run.tasks["baseline"].error.splitlines()[1:] == [
-        "OOMKilled: it used more memory than it may",
-        "  fix: give it more in the pipeline's resources (memory_limit)",
+        "OOMKilled: it exceeded its memory limit",
+        "  fix: increase memory_limit in the pipeline's resources",
     ]
 
 
@@ -138,13 +138,13 @@ def test_an_image_for_other_processors(kubeflow: Kubeflow, small: Pipeline) -> N
     run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
     *_, last, fix = run.tasks["baseline"].error.splitlines()
     assert last.endswith("exec format error")
-    assert fix == "  fix: build the image for the nodes' processors, or choose other nodes by node_selector"
+    assert fix == "  fix: build the image for the nodes' CPU architecture, or select other nodes with node_selector"
 
 
 def test_a_pod_that_is_gone_with_its_log(kubeflow: Kubeflow, small: Pipeline) -> None:
     run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
     assert run.tasks["baseline"].error == (
-        f"its pod has left no log; see why with: kubectl --namespace kubeflow describe workflow {WORKFLOW}"
+        f"its pod left no log; find the reason with: kubectl --namespace kubeflow describe workflow {WORKFLOW}"
     )
 
 
@@ -163,7 +163,7 @@ def test_the_last_attempt_of_a_retried_task_is_read(kubeflow: Kubeflow, small: P
 
 
 def test_a_pod_of_argo_s_own_retries_is_read(kubeflow: Kubeflow, small: Pipeline) -> None:
-    """As with the manifests of 2.17, where every node may be retried."""
+    """As with the manifests of 2.17, which retry every pod."""
     pod = impl_pod("baseline", retries=True, attempt=0)
     kubeflow.logs[pod] = "error: /models cannot be read\n"
     run, shown = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}, retries=True))
@@ -190,7 +190,7 @@ def test_a_pod_that_has_succeeded_is_not_called_failed(kubeflow: Kubeflow, small
     kubeflow.pods[pod] = {"status": {"phase": "Succeeded"}}
     kubeflow.logs[pod] = "all well\n"
     run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
-    assert run.tasks["baseline"].error.startswith("its pod has left no log; see why with: kubectl")
+    assert run.tasks["baseline"].error.startswith("its pod left no log; find the reason with: kubectl")
 
 
 def test_events_tell_of_a_pod_that_is_gone(kubeflow: Kubeflow, small: Pipeline) -> None:
@@ -200,7 +200,8 @@ def test_events_tell_of_a_pod_that_is_gone(kubeflow: Kubeflow, small: Pipeline) 
     ]
     run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
     assert run.tasks["baseline"].error == (
-        "Failed: ErrImagePull: no such image\n  fix: push the image to where the nodes can pull it, or load it"
+        "Failed: ErrImagePull: no such image\n"
+        "  fix: push the image to a registry that the nodes can pull from, or load it into the nodes"
     )
 
 
@@ -211,7 +212,7 @@ FORBIDDEN = 'pods "small" is forbidden: violates PodSecurity "restricted:latest"
 def test_argo_s_workflow_tells_of_a_pod_that_was_refused(
     kubeflow: Kubeflow, small: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: bool
 ) -> None:
-    """Where kubectl leads to the cluster of the run, and not to another."""
+    """The context of kubectl is the cluster of the run, not another one."""
     nodes = {
         f"{WORKFLOW}-{hashed(full_name('baseline.executor'))}": {"phase": "Error", "message": FORBIDDEN},
         f"{WORKFLOW}-1": {"phase": "Failed", "message": f"child '{WORKFLOW}-2' failed"},
@@ -231,7 +232,7 @@ def test_argo_s_workflow_tells_of_a_pod_that_was_refused(
 
 
 def test_nothing_is_said_of_what_kubeflow_does_not_tell(kubeflow: Kubeflow, small: Pipeline) -> None:
-    """A task without a word is neither skipped nor done, however the run ended."""
+    """A task without an entry is neither skipped nor done, whatever the state of the run."""
     run, shown = _follow(kubeflow, small, look("SUCCEEDED", {"example-gen": ("SUCCEEDED", 20)}))
     assert list(run.tasks) == ["example-gen"]
     assert "small succeeded in 60.0 s (1 done)" in shown
@@ -259,7 +260,7 @@ UNSCHEDULABLE = "0/3 nodes are available: 3 node(s) didn't match Pod's node affi
         (
             {"conditions": [{"type": "PodScheduled", "status": "False", "message": UNSCHEDULABLE}]},
             UNSCHEDULABLE,
-            "no node has what it asks for: add one with a free GPU",
+            "no node has what it requests: add one with a free GPU",
         ),
         (
             {"conditions": [{"type": "PodScheduled", "status": "False", "message": "3 Insufficient nvidia.com/gpu."}]},
@@ -269,7 +270,7 @@ UNSCHEDULABLE = "0/3 nodes are available: 3 node(s) didn't match Pod's node affi
         (
             {"conditions": [{"type": "PodScheduled", "status": "False", "message": "1 Insufficient memory."}]},
             "1 Insufficient memory.",
-            "ask for less memory in the pipeline's resources",
+            "request less memory in the pipeline's resources",
         ),
         (
             {
@@ -282,7 +283,7 @@ UNSCHEDULABLE = "0/3 nodes are available: 3 node(s) didn't match Pod's node affi
                 ]
             },
             'persistentvolumeclaim "models" not found',
-            "make the claim models in the namespace",
+            "create the claim models in the namespace",
         ),
         (
             {
@@ -291,7 +292,7 @@ UNSCHEDULABLE = "0/3 nodes are available: 3 node(s) didn't match Pod's node affi
                 ]
             },
             "ImagePullBackOff: Back-off pulling gpu-image:1",
-            "push the image to where the nodes can pull it",
+            "push the image to a registry that the nodes can pull from",
         ),
         (
             {
@@ -304,19 +305,19 @@ UNSCHEDULABLE = "0/3 nodes are available: 3 node(s) didn't match Pod's node affi
                 ]
             },
             'secret "bucket" not found',
-            "make the secret bucket",
+            "create the secret bucket",
         ),
     ],
 )
 def test_why_a_pod_waits_is_said_once(kubeflow: Kubeflow, status: Any, said: str, fix: str) -> None:
-    """A pipeline that asks for a GPU where there is none, and the like."""
+    """Pods that cannot start, for example because no node has a GPU."""
     pipeline = compilation.compiled(SMALL, ["gpu"])
     pod = impl_pod("baseline")
     kubeflow.pods[pod] = {"status": {"phase": "Pending", **status}}
     waiting = look("RUNNING", {"baseline": ("RUNNING", 0)})
     for table in (False, True):
         _, shown = _follow(kubeflow, pipeline, waiting, waiting, look("FAILED", {}), table=table)
-        assert f"baseline waits: the pod {pod} cannot start: " in shown
+        assert f"baseline is waiting: the pod {pod} cannot start: " in shown
         assert said in shown
         assert fix in shown
         assert shown.count("cannot start") == 1
@@ -343,7 +344,7 @@ def test_results_and_lineage_are_fetched(kubeflow: Kubeflow, small: Pipeline, tm
     assert (stored.id, stored.pipeline, stored.state) == ("small-1", "small", "COMPLETE")
     assert isinstance(stored.started, datetime)
     found = chain.trace(pushed.metadata["digest"], store=store)
-    # The blessing was made beside the model.
+    # The blessing is another output of the same task.
     assert [record["type"] for record in found.records] == ["PushedModel", "Model", "Examples", "ModelBlessing"]
     assert chain.trace("/models/taxi/7", store=store).records[0]["digest"] == pushed.metadata["digest"]
 
@@ -397,8 +398,8 @@ def test_a_token_that_expires_during_the_wait(kubeflow: Kubeflow, small: Pipelin
     kubeflow.overrides["GET /apis/v2beta1/runs/run-0"] = (401, b"Jwt is expired")
     with pytest.raises(UserError) as raised:
         _follow(kubeflow, small, look("RUNNING", {}))
-    assert "wants to know who you are (401: Jwt is expired)" in raised.value.what
-    assert raised.value.fix.endswith("; the run goes on: taxiway again")
+    assert "requires authentication (401: Jwt is expired)" in raised.value.what
+    assert raised.value.fix.endswith("; the run continues, follow it with: taxiway again")
 
 
 def test_a_short_silence_is_waited_out(kubeflow: Kubeflow, small: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -419,7 +420,7 @@ def test_a_long_silence_ends_the_wait(kubeflow: Kubeflow, small: Pipeline, monke
     kubeflow.overrides["GET /apis/v2beta1/runs/run-0"] = (503, b"no healthy upstream")
     with pytest.raises(ServiceError, match="failed to read the run: 503: no healthy upstream") as raised:
         _follow(kubeflow, small, look("RUNNING", {}))
-    assert raised.value.fix == "look again later; the run goes on: taxiway again"
+    assert raised.value.fix == "try again later; the run continues, follow it with: taxiway again"
 
 
 def test_ids_of_nodes_are_argo_s() -> None:

@@ -1,4 +1,4 @@
-"""Whether a URL leads to Kubeflow Pipelines, and what is said where it does not."""
+"""Whether a URL is one of Kubeflow Pipelines, and the errors if it is not."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _refused(url: str, *, token_file: Path | None = None, namespace: str = "") -
 
 def test_a_url_without_a_scheme_is_refused() -> None:
     assert _refused("localhost:8080") == (
-        "localhost:8080 is no URL\n  fix: write http://localhost:8080 or https://localhost:8080"
+        "localhost:8080 is not a URL\n  fix: write http://localhost:8080 or https://localhost:8080"
     )
 
 
@@ -43,7 +43,7 @@ def test_a_host_that_is_not_kubeflow(kubeflow: Kubeflow) -> None:
     assert said.startswith(
         f"{kubeflow.url} is not Kubeflow Pipelines: {kubeflow.url}/apis/v2beta1/healthz answers 404: Jenkins\n"
     )
-    assert "behind Kubeflow's dashboard the URL ends in /pipeline" in said
+    assert "behind Kubeflow's dashboard, the URL ends in /pipeline" in said
 
 
 def test_a_web_page_in_place_of_an_answer(kubeflow: Kubeflow) -> None:
@@ -62,19 +62,19 @@ def test_a_kubeflow_without_the_second_api(kubeflow: Kubeflow) -> None:
     kubeflow.overrides[HEALTHZ] = (404, b"Not Found")
     kubeflow.overrides["GET /apis/v1beta1/healthz"] = (200, b'{"tag_name": "1.8.5"}')
     said = _refused(kubeflow.url)
-    assert said.startswith(f"Kubeflow Pipelines 1.8.5 at {kubeflow.url} refuses the pipeline (IR 2.1.0, ")
+    assert said.startswith(f"Kubeflow Pipelines 1.8.5 at {kubeflow.url} rejects the pipeline (IR 2.1.0, ")
     assert "fix: upgrade it to 2.18.1" in said
 
 
 def test_a_host_that_wants_a_token(kubeflow: Kubeflow) -> None:
     kubeflow.token = "fresh"
     said = _refused(kubeflow.url)
-    assert said.startswith(f"{kubeflow.url} wants to know who you are (401: Jwt is expired)\n  fix: give a token: ")
+    assert said.startswith(f"{kubeflow.url} requires authentication (401: Jwt is expired)\n  fix: give a token: ")
 
 
 def test_a_login_page_in_the_way(kubeflow: Kubeflow) -> None:
     kubeflow.overrides[".*"] = (302, b"Found")
-    assert "wants to know who you are (302: Found)" in _refused(kubeflow.url)
+    assert "requires authentication (302: Found)" in _refused(kubeflow.url)
 
 
 def test_an_expired_token(kubeflow: Kubeflow, tmp_path: Path) -> None:
@@ -82,15 +82,15 @@ def test_an_expired_token(kubeflow: Kubeflow, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("stale\n")
     assert _refused(kubeflow.url, token_file=file) == (
-        f"{kubeflow.url} refuses the token in {file}, which may have expired (401: Jwt is expired)\n"
-        f"  fix: write a new one into {file}"
+        f"{kubeflow.url} rejects the token in {file}, which may have expired (401: Jwt is expired)\n"
+        f"  fix: write a new token to {file}"
     )
 
 
 def test_a_token_that_a_gateway_refuses(kubeflow: Kubeflow, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("another's")
     kubeflow.overrides[HEALTHZ] = (403, b"RBAC: access denied")
-    assert "refuses the token in" in _refused(kubeflow.url, token_file=tmp_path / "token")
+    assert "rejects the token in" in _refused(kubeflow.url, token_file=tmp_path / "token")
 
 
 def test_a_token_file_that_is_missing(kubeflow: Kubeflow, tmp_path: Path) -> None:
@@ -112,15 +112,14 @@ def test_a_token_is_read_again_for_every_request(kubeflow: Kubeflow, tmp_path: P
 def test_a_kubeflow_of_several_users_wants_a_namespace(kubeflow: Kubeflow) -> None:
     kubeflow.multi_user = True
     assert _refused(kubeflow.url) == (
-        f"the Kubeflow at {kubeflow.url} has a namespace for each user, and none is given\n"
-        "  fix: give yours with --namespace"
+        f"the Kubeflow at {kubeflow.url} is multi-user, so it needs a namespace\n  fix: give yours with --namespace"
     )
     assert Host(kubeflow.url, "ann").namespace == "ann"
 
 
 def test_a_kubeflow_for_all_has_runs_in_its_own_namespace(kubeflow: Kubeflow) -> None:
     assert (Host(kubeflow.url).namespace, Host(kubeflow.url).pods) == (None, "kubeflow")
-    # Installed elsewhere than usual; the API itself takes no namespace.
+    # Kubeflow is installed in another namespace; the API itself takes none.
     assert (Host(kubeflow.url, "ml").namespace, Host(kubeflow.url, "ml").pods) == (None, "ml")
 
 

@@ -1,4 +1,4 @@
-"""Runs on a Kubeflow with tasks of its own: answers made by its public proposal (12147-mlmd-removal)."""
+"""Runs on a Kubeflow with its own task API: answers made according to its public proposal (12147-mlmd-removal)."""
 
 from __future__ import annotations
 

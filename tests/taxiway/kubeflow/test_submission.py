@@ -1,4 +1,4 @@
-"""What Kubeflow is asked for a run or a schedule, and what is said where it refuses."""
+"""The requests to Kubeflow for a run or a schedule, and the errors if it rejects them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_run_is_started_from_an_uploaded_version(kubeflow: Kubeflow, small: Pi
     spec, platform = yaml.safe_load_all(version["yaml"])
     assert Pipeline(spec, platform) == small
     [run] = kubeflow.requests("POST /apis/v2beta1/runs")
-    # Those that are not given stay the pipeline's own.
+    # Parameters that are not given keep the pipeline's defaults.
     assert run["runtime_config"]["parameters"] == {"data": "/data", "splits": ["eval"]}
     assert run["pipeline_version_reference"] == {"pipeline_id": "pipeline-0", "pipeline_version_id": "version-0"}
     assert run["experiment_id"] == "experiment-0"
@@ -67,7 +67,7 @@ def test_a_kubeflow_that_refuses_the_ir(kubeflow: Kubeflow, small: Pipeline) -> 
         with pytest.raises(UserError) as raised:
             submission.submit(Host(kubeflow.url), small, GIVEN, "tips")
         assert str(raised.value).startswith(
-            f"Kubeflow Pipelines 2.0.5 at {kubeflow.url} refuses the pipeline (IR 2.1.0"
+            f"Kubeflow Pipelines 2.0.5 at {kubeflow.url} rejects the pipeline (IR 2.1.0"
         )
         assert 'unknown field "secretNameParameter"' in str(raised.value)
         assert "fix: upgrade it to 2.18.1" in str(raised.value)
@@ -79,8 +79,8 @@ def test_a_namespace_without_rights(kubeflow: Kubeflow, small: Pipeline) -> None
     with pytest.raises(UserError) as raised:
         submission.submit(Host(kubeflow.url, "bob"), small, GIVEN, "tips")
     assert str(raised.value) == (
-        "no right to start a run in the namespace bob: User 'ann' is not authorized with reason: no role binding\n"
-        "  fix: ask its owner to make you a contributor (kubeflow-edit in bob), or name another"
+        "you may not start a run in the namespace bob: User 'ann' is not authorized with reason: no role binding\n"
+        "  fix: ask its owner to make you a contributor (kubeflow-edit in bob), or use another namespace"
     )
 
 
@@ -97,7 +97,7 @@ def test_a_schedule_makes_a_recurring_run(kubeflow: Kubeflow, small: Pipeline) -
     made = submission.schedule(Host(kubeflow.url), small, GIVEN, "tips", "0 3 * * *")
     assert made.page == f"{kubeflow.url}/#/recurringrun/details/schedule-0"
     [asked] = kubeflow.schedules
-    # Kubeflow's first field is the second: five fields as they are would mean another time.
+    # Kubeflow's first field is for seconds: five unchanged fields would mean another time.
     assert asked["trigger"] == {"cron_schedule": {"cron": "0 0 3 * * *"}}
     assert (asked["mode"], asked["max_concurrency"], asked["no_catchup"]) == ("ENABLE", 1, True)
     assert asked["runtime_config"]["parameters"] == {"data": "/data", "splits": ["eval"]}
@@ -105,9 +105,9 @@ def test_a_schedule_makes_a_recurring_run(kubeflow: Kubeflow, small: Pipeline) -
 
 @pytest.mark.parametrize("cron", ["", "3", "at three", "0 3 * *", "0 0 0 3 * * *", "0 3 ; * *", "@sometimes"])
 def test_a_schedule_that_is_none(cron: str) -> None:
-    with pytest.raises(UserError, match="has not five fields, nor six") as raised:
+    with pytest.raises(UserError, match="must have five fields, or six") as raised:
         submission.cron_with_seconds(cron)
-    assert raised.value.fix == "every day at three: '0 3 * * *'"
+    assert raised.value.fix == "for every day at 3:00, write '0 3 * * *'"
 
 
 @pytest.mark.parametrize("cron", ["@daily", "@every 1h", "30 0 3 ? * MON-FRI"])

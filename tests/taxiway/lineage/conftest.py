@@ -1,4 +1,4 @@
-"""A small pipeline's artifacts, made by the real provenance and pusher code, and the recording of its runs."""
+"""The artifacts of a small pipeline, made by the real provenance and pusher code, and a recorder of its runs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Task:
 
 @dataclass
 class Flow:
-    """Tasks in the order in which they ran; of attempts the trainings alone differ in what they give."""
+    """Tasks in the order in which they ran. Repeated runs only differ in the output of the trainer."""
 
     folder: Path
     tasks: list[Task] = field(default_factory=list)
@@ -83,7 +83,7 @@ class Flow:
 
 @pytest.fixture
 def flow(tmp_path: Path, run_stage: Callable[..., Any]) -> Flow:
-    """From data to a model, pushed to `<tmp_path>/served/7`."""
+    """A flow from data to a model, pushed to `<tmp_path>/served/7`."""
     module = tmp_path / "model.py"
     module.write_text("def run_fn(fn_args):\n    pass\n")
     flow = Flow(tmp_path / "artifacts")

@@ -23,7 +23,7 @@ def _stages(chain: Chain) -> list[str]:
 
 
 def _comparable(chain: Chain) -> dict[str, Any]:
-    """Without the second of the push, which the version and the artifact each note for themselves."""
+    """Without the time of the push, which version and artifact record separately."""
     found = json.loads(to_json(chain))
     for record in found["records"]:
         if record["stage"] == "pusher":
@@ -39,7 +39,7 @@ def test_a_pushed_version_goes_back_to_data_code_and_modules(flow, tmp_path):
     assert chain.data == [DATA]
     assert [module["function"] for module in chain.modules] == ["run_fn"]
     assert chain.modules[0]["digest"].startswith("sha256:")
-    # The trainer's module lies outside the repository, so that its commit lacks it.
+    # The trainer's module is outside the repository, so the commit does not contain it.
     assert chain.code[-1].keys() == {"commit", "modified"}
     assert len({code["commit"] for code in chain.code}) == 1
 
@@ -89,7 +89,7 @@ def test_a_version_at_a_url_is_read_through_fsspec(flow, tmp_path):
 
 
 def test_what_came_from_elsewhere_keeps_its_history(flow, store, run_stage, tmp_path):
-    """A baseline is fetched from a destination, and an imported artifact from another store."""
+    """A baseline comes from a destination, and an imported artifact from another store."""
     candidate = Model(tmp_path / "candidate", {"digest": "sha256:" + "c" * 64})
     (candidate.path / "Format-Serving").mkdir(parents=True)
     (candidate.path / "Format-Serving" / "saved_model.pb").write_text("another")
@@ -148,14 +148,14 @@ def test_beside_a_model_stands_what_its_own_call_made():
     for records in ([*calls[0], *calls[1]], [*calls[1], *calls[0]]):
         assert siblings(new, records) == [new_run]
         assert siblings(old, records) == [old_run]
-    # Equal records of two calls are kept once.
+    # Equal records of two calls are stored once.
     assert siblings(new, [new, old, old_run]) == [old_run]
     other = {**old_run, "code": {"commit": "1"}}
     assert siblings(new, [new, old, other]) == []
 
 
 def test_a_run_without_a_cache_names_each_module_and_each_output_once(flow, store, run_stage, tmp_path):
-    """The second run makes everything again, with another comment in the module, and its baseline is of the first."""
+    """The second run rebuilds everything, with another comment in the module; its baseline is from the first run."""
     flow.record(store, "r1")
     module = tmp_path / "model.py"
     module.write_text(module.read_text() + "# a comment\n")
@@ -178,8 +178,8 @@ def test_a_run_without_a_cache_names_each_module_and_each_output_once(flow, stor
         assert [module["function"] for module in chain.modules] == ["run_fn"]
         assert len(chain.data) == 1
         lines = [line.lstrip(" │├└─") for line in rendered(render(chain)).splitlines()]
-        beside = [line.split(":")[0] for line in lines if line.startswith("beside it")]
-        assert sorted(beside) == ["beside it, evaluation", "beside it, model_run", "beside it, model_run"]
+        beside = [line.split(":")[0] for line in lines if line.startswith("other output")]
+        assert sorted(beside) == ["other output evaluation", "other output model_run", "other output model_run"]
 
 
 def test_an_unknown_digest_names_the_nearest(flow, store):
@@ -188,7 +188,7 @@ def test_an_unknown_digest_names_the_nearest(flow, store):
     wrong = digest[:-8] + "00000000"
     with pytest.raises(UserError) as raised:
         trace(wrong, store=store)
-    assert f"no artifact with the digest {wrong} is known to {store.connection}" in str(raised.value)
+    assert f"no artifact in {store.connection} has the digest {wrong}" in str(raised.value)
     assert f"did you mean {digest}?" in str(raised.value)
 
 
@@ -218,7 +218,7 @@ def test_a_version_that_was_replaced_is_traced_to_what_lies_there_now(flow, stor
 
 
 def test_a_digest_needs_a_store():
-    with pytest.raises(UserError, match="there is no lineage store to look deadbeef up in\n  fix: give the folder"):
+    with pytest.raises(UserError, match="there is no lineage store to look up deadbeef\n  fix: give the folder"):
         trace("deadbeef")
 
 
@@ -228,7 +228,7 @@ def test_an_ambiguous_beginning_lists_what_it_may_be(store, tmp_path):
     digests = ["sha256:" + "ab" * 6 + tail * 52 for tail in "01"]
     inputs = {f"m{i}": Model(tmp_path / str(i), {"digest": digest}) for i, digest in enumerate(digests)}
     store.finish_task("r", "t", state="COMPLETE", inputs=inputs, outputs={})
-    with pytest.raises(UserError, match="is the beginning of 2 digests") as raised:
+    with pytest.raises(UserError, match="is the prefix of 2 digests") as raised:
         trace("abababab", store=store)
     assert all(digest in str(raised.value) for digest in digests)
 
@@ -238,7 +238,7 @@ def test_an_unknown_path_names_the_nearest(flow, store, tmp_path, monkeypatch):
     for known in (None, store):
         with pytest.raises(UserError) as raised:
             trace("served", store=known)
-        assert "nothing is known of served: no provenance.json lies there" in str(raised.value)
+        assert "nothing is known about served: it contains no provenance.json" in str(raised.value)
         assert "did you mean served/7?" in str(raised.value)
     flow.record(store, "r1")
     with pytest.raises(UserError, match=r"did you mean artifacts/trainer/model\?"):

@@ -20,7 +20,7 @@ from taxiway.lineage.store import LineageStore
 
 
 class _Service(grpc.GenericRpcHandler):
-    """The gRPC metadata service over an SQLite file: requests go as they are to the library that serves both."""
+    """The gRPC metadata service over an SQLite file: requests are passed unchanged to the library."""
 
     def __init__(self, database: Path) -> None:
         config = configuration(str(database))
@@ -92,7 +92,7 @@ def test_grpc_settings_come_from_the_url():
 
 @pytest.mark.parametrize("connection", ["postgres://db/lineage", "grpc://", "grpc://host:http"])
 def test_another_scheme_is_refused_with_those_there_are(connection):
-    with pytest.raises(UserError, match=r"names no lineage store\n  fix: .*mysql://user:password@host:port/database"):
+    with pytest.raises(UserError, match=r"is not a lineage store\n  fix: .*mysql://user:password@host:port/database"):
         LineageStore.open(connection)
 
 
@@ -104,7 +104,7 @@ def _recorded_file(database: Path) -> bytes:
     store = LineageStore.open(str(database))
     for number in range(50):
         store.start_run(f"r{number}", "p", {"text": "x" * 200}, datetime.now(UTC))
-    del store  # closes the file, which takes in its write-ahead log
+    del store  # closes the file, which merges the write-ahead log into it
     return database.read_bytes()
 
 
@@ -124,7 +124,7 @@ def test_a_corrupt_file_is_refused_with_what_mends_it(database, damage):
     with pytest.raises(UserError) as raised:
         LineageStore.open(str(database)).runs()
     assert re.search(
-        rf"the lineage store {database} is damaged or is no SQLite file \(.*(malformed|not a database).*\)",
+        rf"the lineage store {database} is damaged or not an SQLite file \(.*(malformed|not a database).*\)",
         str(raised.value),
     )
     assert f"mv {database} {database}.damaged" in str(raised.value)

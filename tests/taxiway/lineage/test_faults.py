@@ -1,4 +1,4 @@
-"""The store fails before or after it has committed; what is recorded is the same as without faults."""
+"""The store fails before or after a commit; the recorded result is the same as without faults."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FAULTS = (errors.AbortedError, errors.UnavailableError, errors.DeadlineExceededE
 
 
 class FaultyStore:
-    """A real store some of whose calls fail, half of them after they were committed: the reply was lost."""
+    """A real store in which some calls fail, half of them after the commit, as if the reply was lost."""
 
     def __init__(self, store: Any, rate: float) -> None:
         self._store, self._rate, self._random = store, rate, random.Random(2)
@@ -62,7 +62,7 @@ def test_each_task_is_recorded_once_and_none_is_left_running(database, faults):
     faulty = FaultyStore(real, rate=0.2)
     runs = 0
     while min(faulty.before, faulty.after) < faults / 2:
-        # A new LineageStore for each run remembers nothing, as a new process would.
+        # A new LineageStore for each run has an empty cache, as in a new process.
         _record(LineageStore(faulty, str(database), delays=[0.0] * 100), f"r{runs}")
         runs += 1
     executions = real.get_executions()
@@ -84,5 +84,7 @@ def test_each_task_is_recorded_once_and_none_is_left_running(database, faults):
 
 def test_a_store_that_stays_away_is_a_failure_of_the_system(database):
     store = LineageStore(FaultyStore(connect(str(database)), rate=1.0), str(database), delays=[0.0, 0.0])
-    with pytest.raises(ServiceError, match=rf"the lineage store {database} failed: .*\n  fix: see that it runs"):
+    with pytest.raises(
+        ServiceError, match=rf"the lineage store {database} failed: .*\n  fix: check that it is running"
+    ):
         store.start_run("r", "p", {}, datetime.now(UTC))

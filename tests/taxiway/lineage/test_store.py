@@ -49,7 +49,7 @@ for run in range(5):
 
 @pytest.fixture
 def mlmd(database: Path, store: LineageStore) -> MetadataStore:
-    """ML Metadata's own view of the same file."""
+    """ML Metadata's own client on the same file."""
     return connect(str(database))
 
 
@@ -88,7 +88,7 @@ def test_artifacts_carry_type_properties_and_provenance(store, mlmd, flow):
     assert examples.properties["split_names"].string_value == '["train", "eval"]'
     assert examples.custom_properties["tfx_version"].string_value == "1.21.0"
     assert examples.custom_properties["name"].string_value == "examples"
-    # The record in full, although long parameters are shortened in what travels with the artifact.
+    # The full record, although long parameters are shortened in the artifact's metadata.
     model = store.artifacts(type_name="Model")[-1]
     assert model.records[0]["parameters"]["custom_config"] == {"text": "x" * 2000}
 
@@ -200,7 +200,7 @@ def test_a_fully_cached_run_of_nine_tasks_costs_little(store, flow):
     flow.record(store, "r0")
     began = time.process_time()
     flow.record(store, "r1", cached=True)
-    # Processor time: a loaded machine is no reason to fail.
+    # CPU time, so that a loaded machine does not make the test fail.
     assert time.process_time() - began < 0.1
     assert store.runs(1)[0].tasks == {"CACHED": 9}
 

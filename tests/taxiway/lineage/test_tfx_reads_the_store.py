@@ -1,4 +1,4 @@
-"""TFX's own code finds and reads what Taxiway records."""
+"""TFX's own code reads what Taxiway records."""
 
 from __future__ import annotations
 

@@ -27,10 +27,10 @@ def test_a_pushed_model_reads_from_the_version_back_to_the_data(flow, tmp_path):
     assert "model.py:run_fn  sha256:" in head
     lines = [line.lstrip(" │├└─") for line in tree.splitlines()]
     starts = [line.split(" sha256:")[0] for line in lines if " sha256:" in line and ":run_fn" not in line]
-    assert starts[:4] == ["PushedModel", "model: Model", "beside it, model_run: ModelRun", "examples: Examples"]
+    assert starts[:4] == ["PushedModel", "model: Model", "other output model_run: ModelRun", "examples: Examples"]
     assert f"pushed to {displayed(target)}" in tree
     assert "train_steps=100" in tree
-    assert "as above" in tree
+    assert "see above" in tree
 
 
 def test_inputs_that_no_stage_made_say_so(flow):

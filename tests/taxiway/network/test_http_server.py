@@ -1,4 +1,4 @@
-"""What no application has answered is answered as TF Serving's JSON all the same."""
+"""Requests that no application has answered also get TF Serving's JSON."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def _late(_request: web.Request) -> web.Response:
 
 
 def served(talk: Callable[[int], Awaitable[None]]) -> None:
-    """Runs a small application on a free port of loopback while `talk(port)` goes on."""
+    """Runs a small application on a free loopback port while `talk(port)` is running."""
 
     async def run() -> None:
         app = web.Application(client_max_size=100)
@@ -62,7 +62,7 @@ def served(talk: Callable[[int], Awaitable[None]]) -> None:
 
 
 def answer(request: str) -> tuple[int, dict[str, str], Any]:
-    """Status, headers and JSON of what the application's server answers to what is sent."""
+    """Status, headers and JSON of the server's response to these bytes."""
     found: list[tuple[int, dict[str, str], Any]] = []
 
     async def talk(port: int) -> None:
@@ -99,7 +99,7 @@ def test_what_is_no_http_gets_a_json_error_and_no_traceback_in_the_log(
         ("GET /read HTTP/1.1\r\nHost: x\r\n\r\n", 405, "Method Not Allowed: GET /read"),
         (f"{HEAD}Content-Length: 101\r\n\r\n{'a' * 101}", 413, "Maximum request body size 100 exceeded"),
         (f"{HEAD}Expect: more\r\nContent-Length: 0\r\n\r\n", 417, "Unknown Expect: more"),
-        ("POST /fail HTTP/1.1\r\nHost: x\r\n\r\n", 500, "Internal error; the server's log says more"),
+        ("POST /fail HTTP/1.1\r\nHost: x\r\n\r\n", 500, "Internal error; see the server's log"),
         ("POST /late HTTP/1.1\r\nHost: x\r\n\r\n", 504, "The request took too long"),
     ],
 )

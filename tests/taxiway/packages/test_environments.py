@@ -1,4 +1,4 @@
-"""What tasks install lands in environments of their own; that of Taxiway stays as it is."""
+"""Tasks install into environments of their own; Taxiway's environment does not change."""
 
 import base64
 import hashlib
@@ -22,7 +22,7 @@ import taxiway
 from taxiway import loading
 from taxiway.dsl import ExampleGen, SchemaGen, StatisticsGen, Transform
 from taxiway.packages import environments
-from taxiway.runner.graph import State
+from taxiway.runner.call import State
 from taxiway.runs.progress import Silent
 from taxiway.runs.record import Run, RunFailedError
 from taxiway.storage.home import Home
@@ -30,7 +30,7 @@ from tests.components.engines import until
 
 
 def _packages_digest() -> str:
-    """All files of Taxiway's environment: names, sizes, times. Other tests may compile a module."""
+    """All files of Taxiway's environment: names, sizes, times; without bytecode, which other tests may write."""
     listed = subprocess.run(
         ["find", sys.prefix, "-not", "-name", "*.pyc", "-not", "-name", "__pycache__", "-printf", "%p %s %T@\\n"],
         capture_output=True,
@@ -54,7 +54,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where pip and uv find packages, and nowhere else: `colours` 1.0 and 2.0."""
+    """The only place where pip and uv find packages: `colours` 1.0 and 2.0."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     for version in ("1.0", "2.0"):
@@ -92,7 +92,7 @@ def _run(pipeline: Any, home: Path, **options: Any) -> Run:
 
 
 def _shell(*scripts: str) -> Any:
-    """A pipeline of containers that run these scripts, one after the other."""
+    """A pipeline with a container for each of these scripts, one after the other."""
 
     @dsl.container_component
     def shell(script: str):
@@ -112,7 +112,7 @@ def _environments(home: Path) -> list[Path]:
 
 
 def installing(packages: list[str], **options: Any) -> Any:
-    """A component that tells which versions it sees of what it installs, of kfp, and of a package of Taxiway's."""
+    """A component that returns the versions that it sees of its installs, of kfp, and of one of Taxiway's packages."""
 
     @dsl.component(base_image="python:3.13", packages_to_install=packages, **{"install_kfp_package": False, **options})
     def versions() -> list:
@@ -146,7 +146,7 @@ def test_each_set_of_packages_has_an_environment_that_is_kept(home: Path, wheels
     }
     assert len(_environments(home)) == 2
     assert len({values[3] for values in found.values()}) == 3
-    # What is there is not asked for again.
+    # Existing packages are not requested again.
     for wheel in wheels.iterdir():
         wheel.unlink()
     again = _run(compiled, home, use_cache=False)
@@ -157,7 +157,7 @@ def test_another_kfp_stays_beside_ours(home: Path, wheels: Path, monkeypatch: py
     files = {
         str(path.relative_to(Path(kfp.__file__).parent.parent)): path.read_text()
         for path in Path(kfp.__file__).parent.rglob("*.py")
-        # Those of other distributions stay where they are.
+        # The modules of other distributions are not touched.
         if path.relative_to(Path(kfp.__file__).parent).parts[0] not in ("kubernetes", "pipeline_spec")
     }
     files["kfp/version.py"] = "__version__ = '2.14.99'\n"
@@ -264,7 +264,7 @@ def test_one_that_a_kill_left_half_made_is_made_again(home: Path, wheels: Path) 
 
 
 class _Index(BaseHTTPRequestHandler):
-    """A package index that has one wheel, and notes who asks."""
+    """A package index with one wheel, which records the requests."""
 
     wheel: Path
     asked: list[str]
@@ -323,7 +323,7 @@ def test_a_kill_in_the_middle_and_two_at_once_leave_one_whole_environment(
 
 
 def test_a_stage_that_installs_does_so_in_its_own(tmp_path: Path, wheels: Path) -> None:
-    # As in the process that a stage forks into.
+    # As in the forked process of a stage.
     program = f"""
 import importlib, os, subprocess, sys
 from pathlib import Path
@@ -372,7 +372,7 @@ def test_a_module_of_a_stage_that_installs_does_so_in_its_own(
 
 
 def _command(**options: Any) -> list[str]:
-    """How kfp's compiler begins a component's command."""
+    """The start of a component's command, as written by kfp's compiler."""
     return component_factory._get_packages_to_install_command(**options)
 
 

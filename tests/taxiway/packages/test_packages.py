@@ -1,4 +1,4 @@
-"""Which installed packages count for a task: in folders that Python's path has, beside those of this environment."""
+"""Which installed packages a task depends on: packages in folders on sys.path, and those of this environment."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from taxiway import loading
 from taxiway.dsl import ExampleGen
 from taxiway.packages import imports, metadata
 from taxiway.packages.packages import Packages
-from taxiway.runner.graph import State
+from taxiway.runner.call import State
 from taxiway.runs.progress import Silent
 
 Install = Callable[..., Path]
@@ -23,7 +23,7 @@ Install = Callable[..., Path]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """`install(name, version, needs, modules=..., record=...)`: a package in a folder at the front of the path."""
+    """`install(name, version, needs, modules=..., record=...)`: a package in a folder at the front of sys.path."""
     site = tmp_path / "lib/site-packages"
     site.mkdir(parents=True)
     monkeypatch.syspath_prepend(site)
@@ -46,7 +46,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 @pytest.fixture
 def found(tmp_path: Path) -> Callable[..., set[str]]:
-    """`found(*imports)`: the packages behind them by name and version, of a new process each time."""
+    """`found(*imports)`: the packages behind them by name and version, in a new process each time."""
     memory = tmp_path / "packages.json"
     return lambda *names: {label for label in Packages(memory).behind(names) if "==" in label.split()[0]}
 
@@ -119,7 +119,7 @@ def test_what_runs_in_every_process_counts_and_lines_of_paths_do_not(install: In
     assert metadata.startup() != before
 
 
-# What is remembered
+# The cache of results
 
 
 def test_a_package_that_comes_goes_or_changes_is_seen(install: Install, found: Any, tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_a_changed_package_behind_a_module_misses(
     before = key()
     install("ipykernel", "7.0", "tensorflow")
     assert key() == before
-    # Of another version, and the needs that it has here.
+    # Another version, with the dependencies that it has here.
     install(name, "99.0", *(metadata_of(name) if name != "mine" else []))
     changed = set(key()) ^ set(before)
     assert {label.partition("==")[0] for label in changed} == {name}
@@ -273,7 +273,7 @@ def test_a_tool_that_nobody_imports_leaves_the_cache_and_a_changed_package_does_
     place = install("pyarrow", "99.0")
     assert made() == {"example-gen"}
     install("PyYAML", "99.0", modules="yaml\n_yaml\n")
-    # DVC reads its files with it.
+    # DVC uses it to read its files.
     assert made() == {"example-gen", "counts"}
     place.rename(tmp_path / "gone")
     assert "counts" not in made()

@@ -39,7 +39,11 @@ def predict(request: pytest.FixtureRequest, server: Running) -> Callable[..., li
         model = more.pop("model", Model("taxi"))
         client = connect(address, model, rest=False, tls=None, seconds=10)
         try:
-            return [row for batch in predictions(client, file, signature, rows, **more) for row in batch]
+            return [
+                row
+                for batch in predictions(client, path=file, signature=signature, batch_rows=rows, **more)
+                for row in batch
+            ]
         finally:
             client.close()
 
@@ -181,18 +185,18 @@ BAD_FILES: list[tuple[str, str, type[TaxiwayError], str]] = [
         "r.json",
         '[{"fare": [1, 2], "trips": 1, "company": ""}]',
         DataError,
-        "the column 'fare' has the shape [2] a row; the input takes []",
+        "the column 'fare' has the shape [2] per row; the input takes []",
     ),
     (
         "r.json",
         '[{"fare": 1, "trips": [1], "company": ""}, {"fare": 1, "trips": [1, 2], "company": ""}]',
         DataError,
-        "the column 'trips' has [1, 2] in row 2, not a list as long as that of row 1",
+        "the column 'trips' has [1, 2] in row 2, not a list as long as in row 1",
     ),
     ("r.json", '[{"fare": 1, "trips": [null], "company": ""}]', DataError, "the column 'trips' has no value in row 1"),
     ("r.json", "[{", DataError, "{file}: Expecting property name"),
-    ("r.json", "[1]", DataError, "{file}, row 1 is no object: 1"),
-    ("r.json", '[{"company": {"b64": "?"}}]', DataError, "'?' is no base64"),
+    ("r.json", "[1]", DataError, "{file}, row 1 is not an object: 1"),
+    ("r.json", '[{"company": {"b64": "?"}}]', DataError, "'?' is not base64"),
     ("r.json", "[" * 100_000, DataError, "{file}: "),
     ("r.json", "[]", DataError, "{file} has no columns"),
     ("r.parquet", "no", DataError, "{file} is not a readable Parquet file"),
@@ -200,7 +204,7 @@ BAD_FILES: list[tuple[str, str, type[TaxiwayError], str]] = [
         "r.txt",
         "",
         UserError,
-        "{file} has no ending that tells its format\n  fix: end it in .csv, .parquet, .json, .jsonl",
+        "the suffix of {file} is not a known format\n  fix: use one of .csv, .parquet, .json, .jsonl",
     ),
     (
         "r.csv",
@@ -230,12 +234,14 @@ def test_a_missing_file_signature_or_schema_is_refused(predict, tmp_path):
         predict(file, "1")
     with pytest.raises(UserError, match=r"the schema .*none cannot be read"):
         predict(file, "examples", schema=tmp_path / "none")
-    with pytest.raises(UserError, match=r"the schema .*rows\.csv is damaged"):
+    with pytest.raises(UserError, match=r"the schema .*rows\.csv cannot be parsed"):
         predict(file, "examples", schema=file)
     with pytest.raises(UserError, match="a batch of 0 rows"):
         predict(file, rows=0)
     pq.write_table(pa.table({"when": pa.array([0], pa.timestamp("s"))}), tmp_path / "t.parquet")
-    with pytest.raises(DataError, match=r"the column 'when' has the type timestamp\[ms\], which no tf.Example holds"):
+    with pytest.raises(
+        DataError, match=r"the column 'when' has the type timestamp\[ms\], which tf.Examples do not support"
+    ):
         predict(tmp_path / "t.parquet", "examples")
 
 
@@ -249,15 +255,15 @@ def test_an_unknown_model_is_told_in_the_servers_words(predict, tmp_path):
 def test_a_server_that_is_not_there(tmp_path, scheme):
     client = connect(f"{scheme}127.0.0.1:1", Model("taxi"), rest=False, tls=None, seconds=5)
     with pytest.raises(ServiceError, match=rf"the server at {scheme}127\.0\.0\.1:1 does not answer: .*refused"):
-        list(predictions(client, written(tmp_path, "rows.csv", ROWS), "serving_default", 1))
+        list(predictions(client, path=written(tmp_path, "rows.csv", ROWS), signature="serving_default", batch_rows=1))
     client.close()
 
 
 def test_addresses_and_certificates_are_looked_at_first(tmp_path, server):
     for address in ("localhost", "localhost:", "ftp://localhost:1", "a b:1", ""):
-        with pytest.raises(UserError, match="is no server's address"):
+        with pytest.raises(UserError, match="is not a server address"):
             connect(address, Model("taxi"), rest=False, tls=None, seconds=1)
-    with pytest.raises(UserError, match="TLS: a certificate and its key go together\n  fix: name both"):
+    with pytest.raises(UserError, match="TLS: a certificate and its key go together\n  fix: give both"):
         loadable("TLS", cert=tmp_path)
     with pytest.raises(UserError, match=r"TLS: there is no file .*none"):
         loadable("TLS", ca=tmp_path / "none.pem")

@@ -1,4 +1,4 @@
-"""Which calls a lineage tells of, and what may explain that one comes out otherwise."""
+"""The calls found in a lineage, and what may explain a different result."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_calls_come_after_those_that_they_need() -> None:
     assert list(found) == ["example-gen", "schema-gen", "trainer", "evaluator", "trainer-2"]
     assert set(found["trainer"].outputs) == {"model", "model_run"}
     assert found["trainer"].sources == {"examples": ("example-gen", "examples"), "schema": ("schema-gen", "schema")}
-    assert (found["evaluator"].sources["model"], found["evaluator"].apart) == (
+    assert (found["evaluator"].sources["model"], found["evaluator"].external) == (
         ("trainer", "model"),
         {"baseline_model": "old"},
     )
@@ -58,7 +58,7 @@ THEN = record(
     inputs={"examples": "e"},
     code={"commit": "c", "modified": False, "modules": {"module": {"name": "taxi", "digest": "sha256:1"}}, "files": {}},
 )
-SAME = "the same code on the same inputs gives something else: the stage is not deterministic"
+SAME = "the same code with the same inputs gave another result: the stage is not deterministic"
 
 
 @pytest.mark.parametrize(
@@ -66,19 +66,19 @@ SAME = "the same code on the same inputs gives something else: the stage is not 
     [
         ({}, [SAME]),
         ({"inputs": {"examples": "other"}}, ["its inputs differ"]),
-        ({"inputs": {}}, ["it was made without examples, of which nothing is left", SAME]),
+        ({"inputs": {}}, ["it was rebuilt without examples, which no longer exists", SAME]),
         ({"stage_version": "v2"}, ["the stage's own code differs: another version of Taxiway"]),
         (
             {"code": {"modules": {"module": {"name": "taxi", "digest": "sha256:2"}}}},
-            ["module differs: taxi sha256:1 then, sha256:2 now"],
+            ["module differs: taxi was sha256:1, is now sha256:2"],
         ),
         (
             {"environment": {**ENVIRONMENT, "packages": {"tensorflow": "2.22.0"}}},
-            ["numpy was 2.4, and is not installed", "tensorflow was 2.21.0, and is 2.22.0"],
+            ["numpy was 2.4, is now not installed", "tensorflow was 2.21.0, is now 2.22.0"],
         ),
-        ({"environment": {**ENVIRONMENT, "processor": "two"}}, ["the processor was one, and is two"]),
-        ({"image": "train:1"}, ["it ran in a process, and now in train:1"]),
-        ({"data": {"content": "sha256:9"}}, ["the data differ: unknown then, sha256:9 now"]),
+        ({"environment": {**ENVIRONMENT, "processor": "two"}}, ["the CPU was one, is now two"]),
+        ({"image": "train:1"}, ["the image was none, is now train:1"]),
+        ({"data": {"content": "sha256:9"}}, ["the data was unknown, is now sha256:9"]),
     ],
 )
 def test_what_may_explain_a_difference(now: dict[str, Any], reasons: list[str]) -> None:
@@ -91,7 +91,7 @@ def test_what_may_explain_a_difference(now: dict[str, Any], reasons: list[str]) 
 def test_a_model_that_was_not_made_deterministically() -> None:
     then = {**THEN, "deterministic": 0, "not_deterministic": "deterministic is off"}
     outcome = compare(Call("trainer", then, {"model": then}, {}, {}), {"model": Made({**THEN, "digest": "other"})})
-    assert outcome.reasons == ["it was not made deterministically: deterministic is off"]
+    assert outcome.reasons == ["the recorded run was not deterministic: deterministic is off"]
 
 
 def test_equal_and_not_made() -> None:
@@ -106,5 +106,5 @@ def test_a_modified_commit_and_a_lineage_without_packages_are_told() -> None:
     outcome = compare(Call("trainer", then, {"model": then}, {}, {}), {"model": Made({**THEN, "digest": "other"})})
     assert outcome.reasons == [
         "the code was commit c with uncommitted changes",
-        "the lineage does not tell the packages and the processor that it was made with",
+        "the lineage does not contain the packages and the CPU that it was made with",
     ]

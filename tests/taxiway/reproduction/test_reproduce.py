@@ -1,4 +1,4 @@
-"""`taxiway reproduce` in a project of its own: a commit, its data, and what came out then and now."""
+"""`taxiway reproduce` in a project of its own: a commit, its data, and the results then and now."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rows(delimiter: str = ","):
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """A repository with a pipeline and its data, in Git, and a run of it."""
+    """A Git repository with a pipeline and its data, and a run of it."""
     folder = tmp_path / "project"
     (folder / "pipelines/rows").mkdir(parents=True)
     (folder / "pipelines/rows/pipeline.py").write_text(PIPELINE)
@@ -71,8 +71,8 @@ def test_what_a_later_commit_changed_is_made_again_from_the_first(project: Proje
     assert (found["equal"], found["commit"], stage["state"]) == (True, first, "equal")
     shown = project.taxiway("reproduce", str(examples)).printed
     assert "example-gen  equal   examples sha256:" in shown
-    assert shown.endswith("everything is the same again\n")
-    # Nothing stays: no folder, no worktree, no branch.
+    assert shown.endswith("everything is equal\n")
+    # It leaves nothing behind: no folder, no worktree, no branch.
     assert list(Path(tempfile.gettempdir()).glob("taxiway-reproduce-*")) == []
     assert project.git("worktree", "list").count("\n") <= 1
     assert project.git("status", "--porcelain") == ""
@@ -82,7 +82,7 @@ def test_another_checkout_makes_it_again_from_the_files_alone(project: Project, 
     subprocess.run(["git", "clone", "--quiet", project.folder, tmp_path / "clone"], check=True)
     clone = Project(tmp_path / "clone", tmp_path / "clone/.taxiway")
     assert _reproduced(clone, _examples(project))["equal"] is True
-    # One that the clone lacks is fetched, and the clone stays as it is.
+    # A commit that the clone lacks is fetched, and the clone is not changed.
     (project.folder / "data/rows.csv").write_text("a,b\n1,2\n3,4\n5,6\n7,8\n9,0\n")
     later, before = _commit(project), clone.git("rev-parse", "HEAD")
     found = _reproduced(clone, _examples(project))
@@ -106,16 +106,20 @@ def test_the_first_difference_is_named_with_its_reason(project: Project) -> None
     assert stage["state"] == "differs"
     assert [reason.split(",")[0] for reason in stage["reasons"]] == ["pyarrow was 1.0"]
     shown = project.taxiway("reproduce", str(elsewhere), status=1).printed
-    assert "example-gen is the first that is not the same:\n  pyarrow was 1.0, and is " in shown
+    assert "example-gen is the first stage that differs:\n  pyarrow was 1.0, is now " in shown
 
 
 def test_data_that_are_gone_and_a_commit_that_nobody_has_are_refused(project: Project, tmp_path: Path) -> None:
     examples = _examples(project)
     records = json.loads((examples / PROVENANCE_FILE).read_text())
     for name, change, said in (
-        ("data", {"path": "data/gone.csv", "content": "sha256:1"}, "error: the data of example_gen are gone: "),
-        ("code", {"commit": "1" * 40}, f"error: neither {project.folder} nor its remotes have the commit {'1' * 40}"),
-        ("code", {"commit": ""}, "error: the lineage tells no commit"),
+        ("data", {"path": "data/gone.csv", "content": "sha256:1"}, "error: the data of example_gen no longer exists: "),
+        (
+            "code",
+            {"commit": "1" * 40},
+            f"error: neither {project.folder} nor its remotes contain the commit {'1' * 40}",
+        ),
+        ("code", {"commit": ""}, "error: the lineage contains no commit"),
     ):
         place = tmp_path / f"{name}{len(change)}{change.get('commit', '')[:1]}"
         place.mkdir()
@@ -124,7 +128,7 @@ def test_data_that_are_gone_and_a_commit_that_nobody_has_are_refused(project: Pr
         assert said in project.taxiway("reproduce", str(place), status=2).shown
     environment = {**os.environ, **project.variables()}
     lost = Project(tmp_path, tmp_path / ".taxiway", environment)
-    assert "is in no Git repository" in lost.taxiway("reproduce", str(examples), status=2).shown
+    assert "is not in a Git repository" in lost.taxiway("reproduce", str(examples), status=2).shown
 
 
 def test_data_that_dvc_keeps_are_taken_from_its_cache_at_that_commit(project: Project) -> None:
@@ -138,7 +142,7 @@ def test_data_that_dvc_keeps_are_taken_from_its_cache_at_that_commit(project: Pr
     _commit(project)
     assert _reproduced(project, examples)["equal"] is True
     shutil.rmtree(project.folder / ".dvc/cache")
-    assert "the data of example_gen are gone" in project.taxiway("reproduce", str(examples), status=2).shown
+    assert "the data of example_gen no longer exists" in project.taxiway("reproduce", str(examples), status=2).shown
 
 
 def test_nothing_stays_of_one_that_was_killed(project: Project, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_what_is_no_request_of_the_proxy(route: Route, blue: Running) -> None:
 
 def test_a_body_that_does_not_go_on_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rest_side, "_BODY_SECONDS", 0.2)
-    given = from_flags(Flags("taxi", ["127.0.0.1:1"], split="stable=1"))
+    given = from_flags(Flags(model="taxi", backends=["127.0.0.1:1"], split="stable=1"))
     access_log = AccessLog(set())
     # Nobody is asked, so that neither a session nor a shadow is needed.
     nobody = cast(Any, None)
@@ -71,4 +71,4 @@ def test_a_body_that_does_not_go_on_is_not_waited_for(monkeypatch: pytest.Monkey
         finally:
             await runner.cleanup()
 
-    assert asyncio.run(run()) == (408, {"error": "The request's body did not go on for 0.2 s"})
+    assert asyncio.run(run()) == (408, {"error": "No data of the request's body arrived for 0.2 s"})

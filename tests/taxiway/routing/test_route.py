@@ -245,7 +245,7 @@ def test_a_backend_that_is_down_and_comes_back(route: Route, tmp_path: Path) -> 
         assert raised.value.details() == f"the backend blue at {server.addresses[0]} does not answer"
         status, _, answer = http(f"{proxy.rest}{PATH}:predict", predict_body())
         assert (status, answer) == (503, {"error": f"the backend blue at {server.addresses[1]} does not answer"})
-        assert http(f"{proxy.rest}/readyz")[::2] == (503, {"error": "the backend blue cannot be reached"})
+        assert http(f"{proxy.rest}/readyz")[::2] == (503, {"error": "the backend blue is unreachable"})
         assert http(f"{proxy.rest}/healthz")[0] == 200
         names = ("--port", "--rest-port")
         ports = [text for n, address in enumerate(server.addresses) for text in (names[n], address.split(":")[1])]
@@ -329,7 +329,10 @@ def test_weights_change_by_file_signal_and_request_without_a_failure(route: Rout
         proxy.weights({"taxi": {"canary": 2}})
         proxy.running.process.send_signal(signal.SIGHUP)
         until(lambda: proxy.weights()[1] == {"taxi": {"stable": 5.0, "canary": 0.0}})
-        for wrong, text in (("models: {", "is no YAML"), (yaml.safe_dump({**given, "port": 1}), "more than models")):
+        for wrong, text in (
+            ("models: {", "is not YAML"),
+            (yaml.safe_dump({**given, "port": 1}), "settings other than"),
+        ):
             proxy.file.write_text(wrong)
             until(lambda text=text: any(text in line["error"] for line in proxy.lines("reload")))
         proxy.file.unlink()
@@ -346,11 +349,11 @@ def test_weights_change_by_file_signal_and_request_without_a_failure(route: Rout
 @pytest.mark.parametrize(
     ("body", "text"),
     [
-        (b"{", "the body is no JSON"),
-        (b"[" * 100_000, "the body is no JSON"),
-        ([], "weights have to be a map of models"),
-        ({}, "weights have to be a map of models"),
-        ({"taxi": 1}, "weights have to be a map of models"),
+        (b"{", "the body is not JSON"),
+        (b"[" * 100_000, "the body is not JSON"),
+        ([], "weights must be a map of models"),
+        ({}, "weights must be a map of models"),
+        ({"taxi": 1}, "weights must be a map of models"),
         ({"tax": {"stable": 1}}, "there is no model 'tax'"),
         ({"taxi": {"blue": 1}}, "taxi has no target 'blue'"),
         ({"taxi": {"stable": -1}}, "taxi: the weight of 'stable' is -1"),
@@ -436,7 +439,7 @@ def test_a_port_that_is_taken_is_named(blue: Running) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert f"error: cannot listen on port {port} of 127.0.0.1" in done.stderr
-    assert "fix: name another, or 0 for a free one" in done.stderr
+    assert "fix: use another port, or 0 to pick a free one" in done.stderr
 
 
 def test_the_label_is_merged_into_the_request() -> None:

@@ -63,15 +63,15 @@ def test_a_file_has_defaults_that_bind_to_loopback(tmp_path: Path) -> None:
 TAXI = "models/taxi"
 STABLE = f"{TAXI}/targets/stable"
 WRONG: list[tuple[Any, str]] = [
-    ("backends: {", "{file} is no YAML"),
+    ("backends: {", "{file} is not YAML"),
     ("", "{file} takes a map of settings, not None"),
     (changed("backend", {}), "{file} has no setting 'backend'\n  fix: did you mean 'backends'?"),
     (changed("models", None), "{file}.models is missing\n  fix: add models: ..."),
-    (changed("models", {}), "{file}: models has to be a map of names, not {{}}\n  fix: name at least one"),
+    (changed("models", {}), "{file}: models must be a map of names, not {{}}\n  fix: name at least one"),
     (changed("port", "x"), "{file}.port is 'x'\n  fix: write a value of type int"),
     (changed("port", True), "{file}.port is True"),
-    (changed("rest_port", 70000), "{file}: rest_port is 70000\n  fix: give a port from 0 to 65535"),
-    (changed("max_megabytes", 0), "{file}: max_megabytes is 0\n  fix: give 1 or more"),
+    (changed("rest_port", 70000), "{file}: rest_port is 70000\n  fix: use a port from 0 to 65535"),
+    (changed("max_megabytes", 0), "{file}: max_megabytes is 0\n  fix: use 1 or more"),
     (changed("host", 1), "{file}.host is 1"),
     (changed("tls", {"cert": "none.pem"}), "{file}: tls: a certificate and its key go together"),
     (changed("tls", {"ca": "none.pem"}), "{file}: tls.cert is missing"),
@@ -102,19 +102,21 @@ def test_a_wrong_setting_is_named(tmp_path: Path, given: Any, text: str) -> None
 def test_weights_that_are_all_zero_are_refused(tmp_path: Path) -> None:
     given = changed(f"{STABLE}/weight", 0)
     given["models"]["taxi"]["targets"]["canary"]["weight"] = 0
-    with pytest.raises(UserError, match=r"models\.taxi: all weights are 0\n  fix: give one target a weight"):
+    with pytest.raises(UserError, match=r"models\.taxi: all weights are 0\n  fix: set the weight of a target"):
         load(written(tmp_path, given))
 
 
 def test_a_certificate_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.pem").write_text("no certificate")
     given = changed("tls", {"cert": str(tmp_path / "a.pem"), "key": str(tmp_path / "a.pem")})
-    with pytest.raises(UserError, match=r"tls: .*a\.pem, .*a\.pem cannot be used: .*\n  fix: name PEM files that fit"):
+    with pytest.raises(
+        UserError, match=r"tls: .*a\.pem, .*a\.pem cannot be used: .*\n  fix: give PEM files that match"
+    ):
         load(written(tmp_path, given))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"none\.yaml cannot be read.*\n  fix: name a route.yaml with --config"):
+    with pytest.raises(UserError, match=r"none\.yaml cannot be read.*\n  fix: give a route.yaml with --config"):
         load(tmp_path / "none.yaml")
 
 
@@ -122,7 +124,16 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_one_backend_is_split_by_label_and_several_by_backend() -> None:
-    found = from_flags(Flags("taxi", ["h:1"], ["h:2"], "stable=90,canary=10", "feature:Company", "dark"))
+    found = from_flags(
+        Flags(
+            model="taxi",
+            backends=["h:1"],
+            rest_backends=["h:2"],
+            split="stable=90,canary=10",
+            sticky_key="feature:Company",
+            shadow="dark",
+        )
+    )
     targets = found.models["taxi"].targets
     assert {name: (target.label, target.weight) for name, target in targets.items()} == {
         "stable": ("stable", 90),
@@ -131,7 +142,7 @@ def test_one_backend_is_split_by_label_and_several_by_backend() -> None:
     }
     assert found.models["taxi"].sticky_key == StickyKey("feature", "Company")
     assert found.backends["default"].rest == "h:2"
-    found = from_flags(Flags("taxi", ["blue=h:1", "green=h:2"], split="blue=1"), port=1, host="0.0.0.0")
+    found = from_flags(Flags(model="taxi", backends=["blue=h:1", "green=h:2"], split="blue=1"), port=1, host="0.0.0.0")
     assert found.models["taxi"].targets["blue"].label == ""
     assert (found.port, found.host) == (1, "0.0.0.0")
     assert isinstance(found, Settings)
@@ -140,13 +151,19 @@ def test_one_backend_is_split_by_label_and_several_by_backend() -> None:
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
-        (Flags("", ["h:1"], split="a=1"), "nothing says what to route\n  fix: give --config, or --model, --backend"),
-        (Flags("m", ["h:1"], split="a=x"), "--split has 'a=x'\n  fix: write NAME=WEIGHT,NAME=WEIGHT"),
-        (Flags("m", ["h"], split="a=1"), "--backend is 'h'\n  fix: write host:port"),
-        (Flags("m", ["h:1", "h:2"], split="a=1"), "--backend has two backends of one name"),
-        (Flags("m", ["a=h:1", "b=h:2"], split="c=1"), "the flags: models.m.targets.c.backend is 'c'"),
-        (Flags("m", ["h:1"], split="a=0"), "the flags: models.m: all weights are 0"),
-        (Flags("m", ["h:1"], ["x=h:2"], split="a=1"), "--rest-backend names 'x'\n  fix: there is --backend default"),
+        (
+            Flags(model="", backends=["h:1"], split="a=1"),
+            "there is nothing to route\n  fix: give --config, or --model, --backend",
+        ),
+        (Flags(model="m", backends=["h:1"], split="a=x"), "--split has 'a=x'\n  fix: write NAME=WEIGHT,NAME=WEIGHT"),
+        (Flags(model="m", backends=["h"], split="a=1"), "--backend is 'h'\n  fix: write host:port"),
+        (Flags(model="m", backends=["h:1", "h:2"], split="a=1"), "--backend names a backend twice"),
+        (Flags(model="m", backends=["a=h:1", "b=h:2"], split="c=1"), "the flags: models.m.targets.c.backend is 'c'"),
+        (Flags(model="m", backends=["h:1"], split="a=0"), "the flags: models.m: all weights are 0"),
+        (
+            Flags(model="m", backends=["h:1"], rest_backends=["x=h:2"], split="a=1"),
+            "--rest-backend names 'x'\n  fix: there is --backend default",
+        ),
     ],
 )
 def test_a_wrong_flag_is_named(flags: Flags, text: str) -> None:

@@ -19,8 +19,8 @@ import taxiway
 from components.contract.digests import tree_digest
 from components.contract.errors import ServiceError, UserError
 from taxiway import loading
+from taxiway.runner.call import State
 from taxiway.runner.containers import ContainerLauncher
-from taxiway.runner.graph import State
 from taxiway.runner.local import LocalLauncher
 from taxiway.runs.progress import Silent
 from taxiway.runs.record import Run, RunFailedError

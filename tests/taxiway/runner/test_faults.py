@@ -19,7 +19,7 @@ from kfp import dsl
 import taxiway
 from taxiway import loading
 from taxiway.dsl import Baseline
-from taxiway.runner.graph import State
+from taxiway.runner.call import State
 from taxiway.runs.progress import Silent
 from taxiway.runs.record import RunFailedError
 from tests.components.engines import until

@@ -11,7 +11,8 @@ from components.contract.errors import UserError
 from taxiway import loading
 from taxiway.dsl import Trainer
 from taxiway.language import spec
-from taxiway.runner.graph import Call, Graph, Result, State, Values
+from taxiway.runner.call import Call, Result, State, Values
+from taxiway.runner.graph import Graph
 
 FACTS = {".pipeline_job_name": "run-1", ".pipeline_job_resource_name": "run-1"}
 

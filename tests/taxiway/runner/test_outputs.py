@@ -9,8 +9,8 @@ from kfp import dsl
 
 import taxiway
 from taxiway import loading
+from taxiway.runner.call import State
 from taxiway.runner.containers import ContainerLauncher
-from taxiway.runner.graph import State
 from taxiway.runner.launcher import Launcher
 from taxiway.runner.local import LocalLauncher
 from taxiway.runs.progress import Silent

@@ -110,5 +110,5 @@ def test_a_module_with_the_name_of_one_of_taxiways_is_a_finding(copy: Path, proj
     new_stage.write(project, {"components/data/features.py": FEATURES})
     done = new_stage.python(copy, project, "-m", "taxiway", "check", "words")
     assert done.returncode == 2
-    assert "components.data is Taxiway's" in done.stdout + done.stderr
+    assert "Taxiway has a module components.data" in done.stdout + done.stderr
     assert "fix: mv components/data components/my_data, and import it by that name" in done.stdout + done.stderr

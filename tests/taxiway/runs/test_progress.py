@@ -11,9 +11,11 @@ from rich.console import Console
 import taxiway
 from components.contract.artifacts import Artifact, Examples, ModelBlessing, ModelEvaluation, PushedModel
 from taxiway.dsl import ExampleGen
-from taxiway.runner.graph import State
+from taxiway.runner.call import State
 from taxiway.runs.progress import LiveTable, Silent, summary
 from taxiway.runs.record import Run, Task
+
+OUTPUT_FILE = "{{$.outputs.output_file}}"
 
 
 @pytest.mark.parametrize(
@@ -28,7 +30,9 @@ def test_where_a_model_was_pushed_to(
     destination: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    pushed = PushedModel(tmp_path, {"pushed": 1, "pushed_destination": destination.format(here=tmp_path)})
+    pushed, place = PushedModel(tmp_path), destination.format(here=tmp_path)
+    pushed.summarize("pushed", place)
+    pushed.propose("lineage", place)
     said = shown_of(tmp_path, pusher={"pushed_model": pushed})
     assert f"  pushed    {shown}\n" in said
     assert f"taxiway lineage {shown}\n" in said
@@ -47,28 +51,71 @@ def shown_of(folder: Path, **tasks: dict[str, Artifact]) -> str:
     return captured.get()
 
 
-def judged(folder: Path, metrics: dict[str, Any], **blessing: Any) -> dict[str, Artifact]:
-    return {"evaluation": ModelEvaluation(folder, metrics), "blessing": ModelBlessing(folder, blessing)}
+def judged(folder: Path, metrics: dict[str, Any], verdict: str) -> dict[str, Artifact]:
+    blessing = ModelBlessing(folder)
+    blessing.summarize("blessing", verdict)
+    return {"evaluation": ModelEvaluation(folder, metrics), "blessing": blessing}
 
 
 def test_one_evaluation_needs_no_name(tmp_path: Path) -> None:
-    tasks = {"evaluator": judged(tmp_path, {"auc": 0.75, "tfx_version": "1", "whole": True}, blessed=1)}
+    tasks = {"evaluator": judged(tmp_path, {"auc": 0.75, "tfx_version": "1", "whole": True}, "blessed")}
     assert made(tmp_path, **tasks).metrics == {"auc": 0.75}
     said = shown_of(tmp_path, **tasks)
     assert "  metrics   auc 0.75\n  blessing  blessed\n" in said
 
 
 def test_two_evaluations_are_named(tmp_path: Path) -> None:
-    reasons = "\n".join(f"slice {number}: auc 0.5, outside value_threshold" for number in range(5))
     tasks = {
-        "by-day": judged(tmp_path, {"auc": 0.75, "recall": 0.25}, blessed=1.0),
-        "by-city": judged(tmp_path, {"auc": 0.5}, blessed=0, not_blessed=reasons),
+        "by-day": judged(tmp_path, {"auc": 0.75, "recall": 0.25}, "blessed"),
+        "by-city": judged(tmp_path, {"auc": 0.5}, "not blessed: auc 0.5 is low"),
     }
     assert made(tmp_path, **tasks).metrics == {"by-day.auc": 0.75, "recall": 0.25, "by-city.auc": 0.5}
     said = shown_of(tmp_path, **tasks)
     assert "  metrics   by-day: auc 0.75, recall 0.25\n  metrics   by-city: auc 0.5\n" in said
-    shown = "; ".join(reasons.splitlines()[:3])
-    assert f"  blessing  by-day: blessed\n  blessing  by-city: not blessed: {shown}; and 2 more in the log\n" in said
+    assert "  blessing  by-day: blessed\n  blessing  by-city: not blessed: auc 0.5 is low\n" in said
+
+
+def test_what_a_stranger_s_component_gives_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kubeflow's own metrics, and a summary and a next step in the metadata of an artifact."""
+
+    @dsl.container_component
+    def judge(metrics: dsl.Output[dsl.Metrics], report: dsl.Output[dsl.Artifact]):
+        output = {
+            "artifacts": {
+                "metrics": {"artifacts": [{"name": "metrics", "metadata": {"rmse": 0.5}}]},
+                "report": {
+                    "artifacts": [
+                        {
+                            "name": "report",
+                            "metadata": {
+                                "summary": json.dumps([["report", str(tmp_path / "report.html")], ["rows", "17"]]),
+                                "next_step": json.dumps(["lineage", str(tmp_path / "a b")]),
+                            },
+                        }
+                    ]
+                },
+            }
+        }
+        return dsl.ContainerSpec(
+            image="judge", command=["sh", "-c", 'printf %s "$0" > $1'], args=[json.dumps(output), OUTPUT_FILE]
+        )
+
+    @dsl.pipeline(name="strange")
+    def strange():
+        judge()
+
+    monkeypatch.chdir(tmp_path)
+    run = taxiway.run(strange, home=tmp_path / "home", observer=Silent())
+    assert run.metrics == {"rmse": 0.5}
+    console = Console(width=1000)
+    with console.capture() as captured:
+        console.print(summary(run))
+    assert captured.get().splitlines()[2:] == [
+        "  metrics   rmse 0.5",
+        "  report    report.html",
+        "  rows      17",
+        "  next      taxiway lineage 'a b'",
+    ]
 
 
 def test_notes_of_any_artifact_are_shown(tmp_path: Path) -> None:
@@ -87,7 +134,7 @@ def test_notes_are_few_and_short() -> None:
         artifact.note(f"{number}" * 1000)
     assert len(artifact.notes) == 20
     assert max(map(len, artifact.notes)) == 500
-    assert artifact.notes[-1] == "there is more of this kind; the log has all of it"
+    assert artifact.notes[-1] == "more notes were left out; the log has all of them"
 
 
 def test_rows_stand_in_the_order_of_execution(tmp_path: Path) -> None:

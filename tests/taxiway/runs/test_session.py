@@ -20,7 +20,7 @@ import taxiway
 from components.contract.digests import tree_digest
 from components.execution.provenance import COMMIT_VARIABLE
 from taxiway import loading
-from taxiway.runner.graph import State
+from taxiway.runner.call import State
 from taxiway.runs.progress import Silent
 from taxiway.runs.record import Run, RunFailedError
 from taxiway.storage.home import Home

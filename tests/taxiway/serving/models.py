@@ -257,7 +257,7 @@ def _bare_graph(tf: Any, v1: Any) -> dict[str, Any]:
 
 
 def _counter_graph(tf: Any, v1: Any) -> dict[str, Any]:
-    """TF Serving's counter, whose outputs are references, and signatures that cannot be asked."""
+    """TF Serving's counter, whose outputs are references, and signatures that cannot be called."""
     counter = v1.get_variable("counter", initializer=0.0, use_resource=False)
     delta = v1.placeholder(tf.float32, name="delta")
     table = v1.get_variable("table", initializer=0.0, use_resource=True)

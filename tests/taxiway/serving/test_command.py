@@ -37,11 +37,25 @@ def refused(folder: Path, *arguments: str | Path) -> tuple[int, str]:
     return forked.Process("taxiway", ["serve", *map(str, arguments)], log).wait(100), log.read_text()
 
 
-def test_a_server_that_does_not_start_has_loaded_its_own_tensorflow(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "taxiway", "serve", str(tmp_path / "nothing")]
+@pytest.mark.parametrize("given", [["nothing"], [], ["version"], ["version", "--config", "x"]])
+def test_a_wrong_folder_is_refused_before_tensorflow_is_imported(tmp_path: Path, given: list[str]) -> None:
+    (tmp_path / "version").mkdir()
+    (tmp_path / "version/saved_model.pb").write_bytes(b"")
+    words = {"nothing": "there is no folder nothing", "version": "version is a version"}.get("".join(given), "no model")
+    (tmp_path / "tensorflow.py").write_text("raise RuntimeError('TensorFlow is imported')")
+    command = [sys.executable, "-m", "taxiway", "serve", *given]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(server.CHECKOUT)])}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {words}")
+
+
+def test_a_server_that_does_not_start_has_quiet_libraries(tmp_path: Path) -> None:
+    (tmp_path / "models.config").write_text("")
+    command = [sys.executable, "-m", "taxiway", "serve", "--config", str(tmp_path / "models.config")]
     done = subprocess.run(command, cwd=server.CHECKOUT, capture_output=True, text=True, timeout=100)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: there is no folder"), done.stderr
+    assert done.stderr.startswith("error: "), done.stderr
 
 
 def test_the_model_has_the_folders_name_or_the_one_that_is_given(base: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""TF Serving's flags: each has its place in the table, the table is the documentation's, and the command names ours."""
+"""TF Serving's flags: all are in the table, the docs have the same table, and the command names the counterparts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ HERE_ONLY = {
     "--host", "--verify", "--no-verify", "--public-key", "--tls-key", "--tls-client-ca", "--max-request-mb",
     "--max-waiting", "--address-file", "--reload-root", "--custom-ops",
 }  # fmt: skip
-"""Options that no flag of TF Serving's stands for; the page lists them below the table."""
+"""Options without a TF Serving counterpart; the page lists them below the table."""
 
 
 def own_options() -> set[str]:
@@ -65,14 +65,14 @@ def test_what_stands_for_a_flag_is_an_option_of_the_command_and_no_option_is_for
 
 def test_a_flag_without_a_counterpart_says_why() -> None:
     for flag in flags.FLAGS:
-        assert flag.ours or flag.note.startswith(("no effect here: ", "not there, because ")), flag.name
+        assert flag.ours or flag.note.startswith(("no effect: ", "not supported: ")), flag.name
 
 
 def test_the_page_has_the_table_and_the_options_that_are_only_here() -> None:
     text = PAGE.read_text()
     rows = re.findall(r"^\| `--(\w+)` \| (.*?) \| ?(.*?) ?\|$", text, re.MULTILINE)
     wanted = [(flag.name, f"`{flag.ours}`" if flag.ours else "none", flag.note) for flag in flags.FLAGS]
-    assert rows == wanted, "write the rows anew from taxiway/serving/flags.py"
+    assert rows == wanted, "write the rows again from taxiway/serving/flags.py"
     below = text.partition("## Only here")[2]
     assert set(re.findall(r"`(--[a-z-]+)", below)) == HERE_ONLY
 
@@ -80,10 +80,13 @@ def test_the_page_has_the_table_and_the_options_that_are_only_here() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--model_base_path=/models/m"], "for --model_base_path write FOLDER (the argument, without a name)"),
-        (["m", "--rest_api_port", "8501"], "for --rest_api_port write --rest-port (0 is any free port"),
-        (["m", "--enable_batching"], "for --enable_batching write --enable-batching (docs/"),
-        (["--enable_batching=true", "--grpc_max_threads=4"], "write --enable-batching; leave out --grpc_max_threads ("),
+        (["--model_base_path=/models/m"], "use FOLDER instead of --model_base_path (a positional argument)"),
+        (["m", "--rest_api_port", "8501"], "use --rest-port instead of --rest_api_port (0 picks a free port"),
+        (["m", "--enable_batching"], "use --enable-batching instead of --enable_batching (full list: docs/"),
+        (
+            ["--enable_batching=true", "--grpc_max_threads=4"],
+            "use --enable-batching instead of --enable_batching; remove --grpc_max_threads (",
+        ),
     ],
 )
 def test_a_flag_of_theirs_is_refused_with_ours(arguments: list[str], words: str) -> None:
@@ -100,5 +103,5 @@ def test_the_command_refuses_all_that_are_given_at_once() -> None:
     command = [sys.executable, "-m", "taxiway", "serve", "--port=8500", "--rest_api_port=8501", "--model_name=m"]
     done = subprocess.run([*command, "--model_base_path=/m"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    first = "error: --rest_api_port and --model_name and --model_base_path: TF Serving's, not this command's"
+    first = "error: --rest_api_port and --model_name and --model_base_path: flags of TF Serving, not of this command"
     assert done.stderr.splitlines()[0] == first

@@ -124,7 +124,7 @@ def test_a_rest_request_has_the_time_that_is_given(having: Having) -> None:
         answer = http.client.HTTPResponse(connection)
         answer.begin()
         assert answer.status == 408
-        assert answer.read() == b'{"error":"The request\'s body did not go on for 0.5 s"}'
+        assert answer.read() == b'{"error":"No data of the request\'s body arrived for 0.5 s"}'
 
 
 def test_a_client_may_name_base_paths_in_the_root_and_cannot_leave_it(having: Having) -> None:
@@ -149,7 +149,7 @@ def test_a_client_may_not_have_logs_written_elsewhere(having: Having, tmp_path: 
     with pytest.raises(grpc.RpcError) as refused:
         having.running.models.HandleReloadConfigRequest(request, timeout=60)
     assert refused.value.code() == CODE.PERMISSION_DENIED
-    assert refused.value.details().startswith(f"filename_prefix {tmp_path}/log of model half lies in none")
+    assert refused.value.details().startswith(f"filename_prefix {tmp_path}/log of model half is outside")
     added.logging_config.log_collector_config.filename_prefix = str(having.root / "logs" / "log")
     having.running.models.HandleReloadConfigRequest(request, timeout=60)
     assert having.running.predict("half", x=[1.0])["y"] == [2.5]

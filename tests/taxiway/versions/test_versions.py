@@ -1,4 +1,4 @@
-"""`taxiway versions` and `taxiway rollback`, on versions that the pusher pushed."""
+"""`taxiway versions` and `taxiway rollback`, on versions pushed by the pusher."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def push(folder: Path, url: str, version: int, *, judged: bool = True) -> None:
 
 @pytest.fixture
 def served(tmp_path: Path) -> Path:
-    """Versions 6 to 9; 8 was pushed unjudged."""
+    """Versions 6 to 9; version 8 was not evaluated."""
     for version in (6, 7, 8, 9):
         push(tmp_path / "history", str(tmp_path / "served" / "taxi"), version, judged=version != 8)
     return tmp_path / "served" / "taxi"
@@ -131,7 +131,7 @@ def test_a_destination_without_versions_is_refused(tmp_path):
         listing.versions_at(str(tmp_path))
     assert str(raised.value) == (
         f"there is no version at {tmp_path}\n"
-        "  fix: name the folder or URL that models are pushed to, the one above the versions"
+        "  fix: give the folder or URL that models are pushed to, which contains the versions"
     )
 
 
@@ -161,12 +161,13 @@ def test_a_retired_version_is_no_baseline_and_its_number_is_not_used_again(serve
     candidate, found = make_model(tmp_path / "candidate", 99), Model(tmp_path / "baseline")
     assert baseline(candidate, found, str(served)) == (True, "7")
     model, _ = make_history(tmp_path / "again", 50)
-    with pytest.raises(UserError, match="taxi/9 exists already"):
+    with pytest.raises(UserError, match="taxi/9 already exists"):
         execute(pusher, pusher_input(model, str(served), tmp_path / "p", 9))
 
 
 def test_a_cached_push_of_a_retired_version_is_not_repeated(served, store, tmp_path):
-    pushed = {"pushed": 1, "pushed_destination": str(served / "9"), "pushed_digest": tree_digest(served / "9")}
+    output = json.loads((tmp_path / "history/push9/executor_output.json").read_text())
+    pushed = output["artifacts"]["pushed_model"]["artifacts"][0]["metadata"]
     folder, staged = tmp_path / "cache" / "key", tmp_path / "cache" / "staged"
     staged.mkdir(parents=True)
     with closing(DigestStore(tmp_path / "digests.db")) as digests:
@@ -201,8 +202,8 @@ def test_both_versions_tell_of_a_rollback(served, store):
 @pytest.mark.parametrize(
     ("to", "text"),
     [
-        (5, "there is no version 5 at {served}\n  fix: there are 9, 8, 7, 6"),
-        (9, "9 is the version that answers already\n  fix: name another with --to"),
+        (5, "there is no version 5 at {served}\n  fix: existing versions: 9, 8, 7, 6"),
+        (9, "9 is already served\n  fix: choose another version with --to"),
     ],
 )
 def test_a_version_that_is_not_there_or_answers_already_is_refused(served, store, to, text):
@@ -216,13 +217,17 @@ def test_without_a_blessed_earlier_version_one_has_to_be_named(served, store):
     go(served, store, to=6)
     with pytest.raises(UserError) as raised:
         go(served, store)
-    assert str(raised.value) == "no version before 6 was blessed\n  fix: name one with --to; before it there are none"
+    assert (
+        str(raised.value)
+        == "no version before 6 was blessed\n  fix: choose a version with --to; earlier versions: none"
+    )
 
 
 def test_a_damaged_version_is_no_way_back(served, store):
     (served / "7" / "saved_model.pb").write_text("changed")
     with pytest.raises(
-        DataError, match=rf"{served}/7 holds sha256:\w+, but sha256:\w+ was pushed\n  fix: name another"
+        DataError,
+        match=rf"{served}/7 was changed: its digest is sha256:\w+, but sha256:\w+ was pushed\n  fix: choose another",
     ):
         go(served, store)
     (served / "7" / "saved_model.pb").unlink()
@@ -233,7 +238,7 @@ def test_a_damaged_version_is_no_way_back(served, store):
 def test_a_push_between_the_plan_and_the_rollback_stops_it(served, store, tmp_path):
     planned = plan(str(served))
     push(tmp_path / "history", str(served), 10)
-    with pytest.raises(UserError, match=f"{served} has changed since this was planned"):
+    with pytest.raises(UserError, match=f"{served} has changed since the rollback was planned"):
         roll_back(planned, "", store)
     assert state(str(served)) == ([10, 9, 8, 7, 6], [])
 
@@ -241,7 +246,7 @@ def test_a_push_between_the_plan_and_the_rollback_stops_it(served, store, tmp_pa
 def test_a_failed_rollback_is_recorded_as_failed(served, store):
     (served / "8.retired").mkdir()
     planned = plan(str(served), 7)
-    with pytest.raises(UserError, match=f"{served}/8.retired is there already"):
+    with pytest.raises(UserError, match=f"{served}/8.retired already exists"):
         roll_back(planned, "", store)
     assert [task.state for task in store.tasks("rollback")] == ["FAILED"]
 
@@ -286,8 +291,8 @@ def test_a_label_on_a_version_that_is_not_loaded_is_refused(served, store):
     with pytest.raises(UserError) as raised:
         go(served, store)
     assert str(raised.value) == (
-        f"{config} has servers load 8, 9 of 'taxi', not 7: a label on it would be refused\n"
-        "  fix: have model_version_policy name that version (specific, or latest with more num_versions) first"
+        f"{config} loads 8, 9 of 'taxi', not 7: servers would reject a label on it\n"
+        "  fix: first include that version in model_version_policy (specific, or latest with a larger num_versions)"
     )
 
 
@@ -307,7 +312,7 @@ def test_a_named_models_config_needs_the_label_and_to_be_one(served, store, tmp_
 
 
 def test_rollback_in_an_object_store(aws, s3_server, store, tmp_path, monkeypatch):
-    # Named so, it is not taken for the server of another test, which fsspec remembers.
+    # With this name, fsspec does not reuse its cached client for the server of another test.
     monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": s3_server})
     bucket = aws.create_bucket(Bucket="rollback")
     url = "s3://rollback/taxi"
@@ -318,7 +323,7 @@ def test_rollback_in_an_object_store(aws, s3_server, store, tmp_path, monkeypatc
     assert state(url) == ([6], [7])
     assert {each.key: each.e_tag for each in bucket.objects.all()} == before
     assert [(v.version, v.state) for v in listing.versions_at(url).versions] == [(7, "retired"), (6, "served")]
-    # What a rollback that was killed in mid-copy leaves behind.
+    # The state after a rollback was killed in the middle of the copy.
     bucket.Object("taxi/7/provenance.json").put(Body=b"[]")
     go(url, store, to=7)
     assert state(url) == ([7, 6], [])
@@ -332,12 +337,12 @@ def _back_and_forth(url: str, database: str) -> None:
     store = LineageStore.open(database)
     while True:
         for target in (6, 9):
-            with suppress(UserError):  # it answers already
+            with suppress(UserError):  # it is already served
                 go(url, store, to=target)
 
 
 def _kill_rollbacks(served: Path, database: str, times: int, look: Callable[[], None]) -> None:
-    """Kills a process that rolls back and forth, each time at another moment."""
+    """Kills a process that rolls back and forth, each time at a different moment."""
     processes, moments = multiprocessing.get_context("forkserver"), random.Random(8)
     for _ in range(times):
         process = processes.Process(target=_back_and_forth, args=(str(served), database))
@@ -354,7 +359,7 @@ def _kill_rollbacks(served: Path, database: str, times: int, look: Callable[[], 
 
 
 def _mark(served: Path) -> tuple[int, int]:
-    """What a step of a rollback changes."""
+    """The state that the steps of a rollback change."""
     config = served.parent / "models.config"
     return len(list(served.glob("*.retired"))), config.stat().st_ino if config.exists() else 0
 
@@ -404,8 +409,11 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_commands(served, tmp_path):
     refused = run(tmp_path, "rollback", "served/taxi")
     assert refused.returncode == 2
-    assert "served/taxi/9 gets a name that servers pass over\n7 answers instead of 9\n" in refused.stdout
-    assert refused.stderr == "error: nothing was changed: nobody is there to confirm it\n  fix: give --yes\n"
+    assert "served/taxi/9, so that servers ignore it\nserve 7 instead of 9\n" in refused.stdout
+    assert (
+        refused.stderr
+        == "error: nothing was changed: there is no terminal to ask for confirmation\n  fix: give --yes\n"
+    )
     done = run(tmp_path, "rollback", "served/taxi", "--yes", "--reason", "calibration drifted")
     assert (done.returncode, done.stderr) == (0, "")
     shown = run(tmp_path, "versions", "served/taxi")

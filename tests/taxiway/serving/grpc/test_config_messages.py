@@ -108,7 +108,7 @@ def test_every_field_of_a_model_is_taken_or_said_to_have_no_effect(
         ('model_config_list { config { name: "x" base_path: "/x" model_type: OTHER } }', "model_type is OTHER"),
         (
             'model_config_list { config { name: "x" base_path: "/x" model_type: TENSORFLOW model_platform: "x" } }',
-            "both model_type and model_platform",
+            "model_type and model_platform are both set",
         ),
         ('custom_model_config { type_url: "x" }', "has no model_config_list"),
     ],

@@ -140,22 +140,25 @@ def tensor(**fields: Any) -> Any:
         ({"z": tensor(shape=[1], float_val=[1.0])}, "Sent extra: {z}. Missing but required: {x}."),
         ({"x": tf.make_tensor_proto([1, 2])}, 'Input "x": expects it to be float but int32 is provided'),
         ({"x": tf.make_tensor_proto(["a"])}, 'Input "x": expects it to be float but string is provided'),
-        ({"x": tensor(shape=[2], float_val=[1.0, 2.0, 3.0])}, 'Input "x": it has 3 values, its shape [2] takes 2'),
+        ({"x": tensor(shape=[2], float_val=[1.0, 2.0, 3.0])}, 'Input "x": it has 3 values, but its shape [2] holds 2'),
         ({"x": tensor(shape=[-1], float_val=[1.0])}, 'Input "x": its shape [-1] has a negative size'),
-        ({"x": tensor(shape=[1 << 40], float_val=[1.0])}, 'Input "x": its shape [1099511627776] takes more than'),
-        ({"x": tensor(shape=[1 << 62, 1 << 62], float_val=[1.0])}, "takes more than 64 MiB"),
-        ({"x": tensor(shape=[150_000_000], float_val=[1.0])}, "its shape [150000000] takes more than 64 MiB beyond"),
-        ({"x": tensor(shape=[0, 150_000_000])}, "its shape [0,150000000] takes more than 64 MiB beyond"),
+        ({"x": tensor(shape=[1 << 40], float_val=[1.0])}, 'Input "x": its shape [1099511627776] needs more than'),
+        ({"x": tensor(shape=[1 << 62, 1 << 62], float_val=[1.0])}, "needs more than 64 MiB"),
+        ({"x": tensor(shape=[150_000_000], float_val=[1.0])}, "its shape [150000000] needs more than 64 MiB beyond"),
+        ({"x": tensor(shape=[0, 150_000_000])}, "its shape [0,150000000] needs more than 64 MiB beyond"),
         (
             {"x": tensor(shape=[10_000], dtype=7, string_val=[b"a" * 10_000])},
-            "its shape [10000] takes more than 64 MiB",
+            "its shape [10000] needs more than 64 MiB",
         ),
         (
             {name: tensor(shape=[100_000_000], float_val=[1.0]) for name in "xyz"},
             "Sent extra: {y,z}.",  # nothing is allocated for what the signature does not have
         ),
         ({"x": tensor(shape=[1] * 40, float_val=[1.0])}, 'Input "x": its shape has 40 dimensions'),
-        ({"x": tensor(shape=[1], tensor_content=b"123")}, "its tensor_content of 3 bytes is no whole number of values"),
+        (
+            {"x": tensor(shape=[1], tensor_content=b"123")},
+            "its tensor_content of 3 bytes is not a whole number of values",
+        ),
         ({"x": tensor(shape=[1], dtype=20)}, 'Input "x": tensors of type resource cannot be sent'),
         ({"x": tensor(shape=[1], dtype=0)}, 'Input "x": tensors of type invalid cannot be sent'),
     ],
@@ -412,7 +415,7 @@ def test_too_many_requests_are_refused_at_once_and_the_others_answered(slow: ser
     calls = [slow.predictions.Predict.future(server.request("slow", x=[[float(n)]]), timeout=60) for n in range(40)]
     codes = [call.code() for call in calls]
     assert set(codes) == {CODE.OK, CODE.UNAVAILABLE}
-    assert "requests wait for the model" in calls[codes.index(CODE.UNAVAILABLE)].details()
+    assert "requests are waiting for the model" in calls[codes.index(CODE.UNAVAILABLE)].details()
     answered = [n for n, code in enumerate(codes) if code == CODE.OK]
     assert len(answered) >= 6
     for n in answered:
@@ -442,7 +445,7 @@ def test_both_sides_give_the_same_answer_at_the_same_moment(both: server.Server)
 
 def test_a_reload_reaches_no_other_folder(both: server.Server) -> None:
     for base_path, code, words in (
-        ("/etc", CODE.PERMISSION_DENIED, "lies in none of the folders that this server was started with"),
+        ("/etc", CODE.PERMISSION_DENIED, "is outside the folders that this server was started with"),
         ("half_plus_two", CODE.INVALID_ARGUMENT, "is not absolute"),
         ("", CODE.INVALID_ARGUMENT, "base_path is ''"),
     ):

@@ -156,13 +156,13 @@ def test_references_are_answered(running: server.Server) -> None:
     ("signature", "why"),
     [
         ("fed_counter", "Input 0 of node AssignAdd_2 was passed float from"),
-        ("sparse", '"x" is no dense tensor but coo_sparse'),
-        ("resource", '"output" is of type resource, which cannot be sent'),
-        ("lost", '"output" names the tensor nowhere:0, which the graph does not have'),
+        ("sparse", '"x" is not a dense tensor but coo_sparse'),
+        ("resource", '"output" has the type resource, which cannot be sent'),
+        ("lost", '"output" names the tensor nowhere:0, which is not in the graph'),
     ],
 )
 def test_a_signature_that_cannot_be_asked_says_why(running: server.Server, signature: str, why: str) -> None:
-    assert f"version {models.VERSION}: the signature '{signature}' cannot be asked: {why}" in running.log.read_text()
+    assert f"version {models.VERSION}: the signature '{signature}' cannot be called: {why}" in running.log.read_text()
     with pytest.raises(grpc.RpcError) as error:
         running.predictions.Predict(predict_request("counter", signature), timeout=20)
     assert (error.value.code(), why in error.value.details()) == (CODE.UNIMPLEMENTED, True)
@@ -268,7 +268,7 @@ def test_a_shape_that_the_graph_does_not_take_is_the_clients_mistake_whatever_te
     ):
         error = signature.explained(ServingError(code, "words"), {"x": np.zeros(shape, np.float32)})
         assert error.code is found
-        assert ("the signature says [?,2]. words" in error.message) == (found is CODE.INVALID_ARGUMENT)
+        assert ("the signature has [?,2]. words" in error.message) == (found is CODE.INVALID_ARGUMENT)
 
 
 STRINGS, FLOATS = np.array([[b"a", b"b"]] * 2, object), np.zeros((2, 2), np.float32)

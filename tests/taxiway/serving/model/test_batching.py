@@ -230,7 +230,7 @@ def test_an_output_without_rows_cannot_be_put_together() -> None:
         return {"y": inputs["x"].sum(keepdims=True)}
 
     [answer] = asked(total, SPLIT, [ones(6)])
-    assert (answer.code, "has not a row for each of 4 rows" in answer.message) == (
+    assert (answer.code, "does not have a row for each of the 4 rows" in answer.message) == (
         grpc.StatusCode.FAILED_PRECONDITION,
         True,
     )

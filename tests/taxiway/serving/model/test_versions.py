@@ -318,10 +318,10 @@ def test_a_reload_that_cannot_be_served_changes_nothing(saved: Saved, base: Path
                 ([{"name": NAME, "base_path": str(base / "nothing")}], [], "Could not find base path"),
                 ([inner, {"name": NAME, "base_path": str(base / "nothing")}], [], "Could not find base path"),
                 ([{"name": NAME, "base_path": str(base / "empty")}], [], "Unable to find a numerical version path"),
-                ([{"name": NAME, "base_path": str(base / "broken")}], [], "Version 1 of half does not load: "),
+                ([{"name": NAME, "base_path": str(base / "broken")}], [], "Version 1 of half failed to load: "),
                 ([half], [2, 9], "Unable to find version 9 for servable half"),
-                ([half], [2, 3], "Version 3 of half does not load: "),
-                ([half], [], "Version 3 of half does not load: "),
+                ([half], [2, 3], "Version 3 of half failed to load: "),
+                ([half], [], "Version 3 of half failed to load: "),
                 ([inner, {"name": "gone", "base_path": str(base / "nothing")}], [], "Could not find base path"),
             ):
                 assert words in reload(running, *configs, versions=versions), configs
@@ -419,7 +419,7 @@ def test_warm_up_requests_are_answered_before_a_version_is_available(saved: Save
     models.publish(model, base, 1)
     with server.running(tmp_path, base) as running:
         running.wait(NAME, {1: "AVAILABLE"})
-        assert "2 warm-up requests answered" in running.log.read_text()
+        assert "ran 2 warm-up requests" in running.log.read_text()
 
 
 @pytest.mark.parametrize(

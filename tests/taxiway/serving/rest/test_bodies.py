@@ -180,7 +180,7 @@ def test_decimals_look_like_decimals_and_what_is_no_number_has_its_name() -> Non
         ({"y": np.zeros(2, np.complex64)}, "Failed to write JSON value for tensor type: complex64"),
         ({"y": np.array(1)}, "Tensor name: y has no shape information"),
         ({"y": np.zeros(2), "z": np.zeros(3)}, "Tensor name: z has inconsistent batch size: 3 expecting: 2"),
-        ({"y": shaped_bytes(b"\xff")}, "tensor: y holds bytes that are not UTF-8 text"),
+        ({"y": shaped_bytes(b"\xff")}, "tensor: y contains bytes that are not UTF-8"),
     ],
 )
 def test_outputs_that_rows_cannot_hold(outputs: dict[str, np.ndarray], message: str) -> None:

@@ -108,7 +108,7 @@ def test_a_body_that_does_not_go_on_is_not_waited_for() -> None:
         start = time.monotonic()
         found = await answer(port, f'{HEAD}Content-Length: 100\r\n\r\n{{"inst'.encode())
         assert found.startswith(b"HTTP/1.1 408 ")
-        assert found.endswith(b'{"error":"The request\'s body did not go on for 0.5 s"}')
+        assert found.endswith(b'{"error":"No data of the request\'s body arrived for 0.5 s"}')
         assert time.monotonic() - start < 10
 
     served(talk)

@@ -61,9 +61,9 @@ def test_nan_and_infinities_are_numbers() -> None:
         (b"NaN", "JSON Value: NaN Is not object"),
         (b'{"x": 1e400}', "JSON Parse error: Number too big to be stored in double."),
         (b'{"x": ' + b"9" * 10_000 + b"}", "JSON Parse error: Number too big to be stored in double."),
-        (b'{"x": 1, "x": 2}', 'JSON Parse error: The name "x" is there more than once in an object.'),
-        (b'{"x": [{"y": 1}, {"y": 1, "y": ":"}]}', 'JSON Parse error: The name "y" is there more than once'),
-        (b'{"x": [1, {"y": 1, "y": 1}]}', 'JSON Parse error: The name "y" is there more than once'),
+        (b'{"x": 1, "x": 2}', 'JSON Parse error: The name "x" occurs more than once in an object.'),
+        (b'{"x": [{"y": 1}, {"y": 1, "y": ":"}]}', 'JSON Parse error: The name "y" occurs more than once'),
+        (b'{"x": [1, {"y": 1, "y": 1}]}', 'JSON Parse error: The name "y" occurs more than once'),
     ],
 )
 def test_what_is_wrong_is_said_and_where(body: bytes, message: str) -> None:

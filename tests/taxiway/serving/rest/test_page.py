@@ -30,11 +30,11 @@ def test_lists_models_versions_labels_and_commands() -> None:
     shown = _Page(
         page([Model("taxi", versions, [Sample("predict", body)]), Model("new")], "http://h:1", "/metrics")
     ).text
-    for text in ("taxi", "7", "AVAILABLE", "stable", "8", "END", "no saved_model.pb", "No version was found yet."):
+    for text in ("taxi", "7", "AVAILABLE", "stable", "8", "END", "no saved_model.pb", "No versions found yet."):
         assert text in shown
     assert f"curl -d '{body}' http://h:1/v1/models/taxi:predict" in shown
     assert "curl http://h:1/v1/models/new" in shown
-    assert "No model is served." in page([], "http://h:1", "")
+    assert "No models." in page([], "http://h:1", "")
 
 
 def test_names_cannot_become_tags_or_commands() -> None:

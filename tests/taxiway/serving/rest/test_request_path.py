@@ -29,7 +29,14 @@ MOST_MODULES, MOST_CALLS, MOST_SWITCHES = 9, 90, 25
 
 async def _post(folder: Path, model: str, body: Any, trace: Callable[[FrameType, str, Any], None]) -> Any:
     """The answer to a request that is traced, after some that are not."""
-    how = Loading(Verification(), None, 10, 0, loading.model_threads(None), Metrics())
+    how = Loading(
+        verification=Verification(),
+        batching=None,
+        max_waiting=10,
+        intra_op_parallelism=0,
+        threads=loading.model_threads(None),
+        metrics=Metrics(),
+    )
     manager = ModelManager([ModelSettings(model, folder)], how, 0)
     loaded = asyncio.Event()
     following = asyncio.create_task(manager.follow(None, loaded.set))

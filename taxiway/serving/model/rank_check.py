@@ -1,6 +1,6 @@
-"""Whether a graph takes inputs of other ranks than its signature says, by TensorFlow's own shape inference.
+"""Checks, with TensorFlow's shape inference, whether a graph accepts inputs whose ranks differ from its signature's.
 
-Some operations do not look at the rank before they compute (convolutions of oneDNN), and end the whole process.
+Some kernels do not check the rank (oneDNN's convolutions) and crash the process.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from tensorflow.core.framework import graph_pb2
 from taxiway.serving.model.signatures import Arrays, Signature
 
 MOST_KNOWN = 1000
-"""Combinations of ranks that are remembered for a model; clients choose them."""
+"""Combinations of ranks that are cached per model; clients choose them, so there is a limit."""
 
 
 def of(inputs: Arrays, signature: Signature) -> tuple[int, ...]:
-    """The ranks of inputs, in the signature's order."""
+    """The ranks of the inputs, in the signature's order."""
     return tuple(inputs[name].ndim for name in signature.inputs)
 
 
 def refusal(graph: tf.Graph, signature: Signature, ranks: tuple[int, ...]) -> str:
-    """What TensorFlow says against inputs of such ranks and of any size; "" where it says nothing.
+    """TensorFlow's error for inputs of these ranks and unknown sizes; "" if there is none.
 
     Args:
-        graph: The model's.
-        signature: Whose inputs they are.
-        ranks: As `of` has them.
+        graph: The model's graph.
+        signature: The signature that takes the inputs.
+        ranks: As returned by `of`.
     """
     outputs = [info.tensor for info in signature.outputs.values()]
     definition = tf.compat.v1.graph_util.extract_sub_graph(
@@ -46,6 +46,6 @@ def refusal(graph: tf.Graph, signature: Signature, ranks: tuple[int, ...]) -> st
 
 
 def _used(definition: graph_pb2.GraphDef) -> set[str]:
-    """The tensors that are another operation's inputs."""
+    """The tensors that are inputs of other operations."""
     names = {name for node in definition.node for name in node.input if not name.startswith("^")}
     return {name if ":" in name else f"{name}:0" for name in names}

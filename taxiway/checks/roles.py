@@ -1,0 +1,271 @@
+"""What the role of a parameter means: how its value is checked, what of it tells two runs apart, which files it names.
+
+The role stands before the parameter's description in the compiled pipeline, whoever wrote the component;
+`components.contract.artifacts.Role` lists them. Roles of its own a stage declares in its signature, with their check.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.contract.errors import UserError
+from components.contract.signature import ports
+from components.execution import stages
+from components.user_code import custom_ops, eval_configs, user_modules
+from components.versioning import data_versions
+from components.versioning.dvc_outputs import repository_root
+from components.versioning.dvc_revisions import is_url
+from components.versioning.working_tree import ALLOW_UNVERSIONED
+from taxiway.checks.known_names import KnownNames
+from taxiway.language import spec
+from taxiway.language.spec import Json, Pipeline
+from taxiway.storage.digest_store import DigestStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """A parameter of a task that has a role.
+
+    Attributes:
+        name: Its name.
+        role: Its role.
+        detail: What stands behind the role.
+        value: Its value; None where only the run will know it.
+        beside: The values of the component's other parameters by role, None where only the run will know one.
+        allow_unversioned: How the user takes data without a version.
+    """
+
+    name: str
+    role: str
+    detail: str
+    value: Any
+    beside: Mapping[str, Any]
+    allow_unversioned: str = ALLOW_UNVERSIONED
+
+    @property
+    def place(self) -> Path | None:
+        """The file or folder of this machine that it names."""
+        return Path(self.value).absolute() if "://" not in self.value else None
+
+
+def _nothing(parameter: Parameter, names: KnownNames) -> Iterator[str]:
+    yield from ()
+
+
+def _no_state(parameter: Parameter, digests: DigestStore) -> Any:
+    return None
+
+
+def _no_paths(parameter: Parameter) -> Iterator[Path]:
+    yield from ()
+
+
+def _own_path(parameter: Parameter) -> Iterator[Path]:
+    if place := parameter.place:
+        yield place
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a role means.
+
+    Attributes:
+        check: What is wrong with a value, given the names that the pipeline brings; may raise UserError.
+        state: What the outputs depend on beside the value itself; None where there is no such thing.
+        paths: The files and folders of this machine that a value names.
+        learn: Adds the names that a value brings into a pipeline, such as columns.
+        is_module: Whether a value is a Python module that the task imports.
+    """
+
+    check: Callable[[Parameter, KnownNames], Iterable[str]] = _nothing
+    state: Callable[[Parameter, DigestStore], Any] = _no_state
+    paths: Callable[[Parameter], Iterable[Path]] = _no_paths
+    learn: Callable[[KnownNames, Parameter], None] | None = None
+    is_module: bool = False
+
+
+def of_task(pipeline: Pipeline, task: Json, component: Json, given: Mapping[str, Any]) -> list[Parameter]:
+    """The parameters of a task that have a role."""
+    definitions = component.get("inputDefinitions", {}).get("parameters", {})
+    marks = {name: spec.mark(definition) for name, definition in definitions.items()}
+    names = {role: name for name, (role, _) in marks.items() if role}
+    beside = {role: given.get(name) for role, name in names.items()}
+    allow = _allowing(pipeline, task, names.get("Unversioned", ""))
+    return [
+        Parameter(name=name, role=role, detail=detail, value=given.get(name), beside=beside, allow_unversioned=allow)
+        for name, (role, detail) in marks.items()
+        if role
+    ]
+
+
+def check(parameter: Parameter, names: KnownNames) -> Iterator[str]:
+    """What is wrong with the value of a parameter, where it is known."""
+    if parameter.value is None:
+        return
+    try:
+        yield from _meaning(parameter.role).check(parameter, names)
+    except UserError as error:
+        yield str(error)
+
+
+def learn(names: KnownNames, parameter: Parameter) -> None:
+    """Adds the names that a parameter brings into a pipeline."""
+    learning = _meaning(parameter.role).learn
+    if learning and parameter.value is None:
+        names.add_unknown()
+    elif learning and parameter.value:
+        learning(names, parameter)
+
+
+def states(parameters: Iterable[Parameter], digests: DigestStore) -> Json:
+    """What the parameters stand for, by name: the state of the data, files and modules, and the places.
+
+    Raises:
+        UserError: What one names is missing or cannot be read.
+    """
+    found = {each.name: _meaning(each.role).state(each, digests) for each in parameters if each.value}
+    return {name: state for name, state in found.items() if state is not None}
+
+
+def paths(parameters: Iterable[Parameter]) -> Iterator[Path]:
+    """The files and folders of this machine that the parameters name."""
+    for each in parameters:
+        if each.value:
+            yield from _meaning(each.role).paths(each)
+
+
+def modules(parameters: Iterable[Parameter]) -> list[str]:
+    """The user's modules that the parameters name."""
+    return [each.value for each in parameters if each.value and _meaning(each.role).is_module]
+
+
+def _allowing(pipeline: Pipeline, task: Json, name: str) -> str:
+    """How the user takes data without a version: by the pipeline's parameter, where the task's comes from one."""
+    source = spec.source_parameter(pipeline, task, name)
+    return f"--param {source}=true" if source else ALLOW_UNVERSIONED
+
+
+def _meaning(role: str) -> Meaning:
+    return _MEANINGS.get(role) or _declared().get(role, Meaning())
+
+
+@functools.cache
+def _declared() -> dict[str, Meaning]:
+    """The roles that stages declare."""
+    roles = (port.role for name in stages.names() for port in ports(stages.load(name).function))
+    return {role.name: Meaning(_checked_by(role.check)) for role in roles if role and role.check}
+
+
+def _checked_by(look: Callable[[Any], object]) -> Callable[[Parameter, KnownNames], Iterator[str]]:
+    def checked(parameter: Parameter, names: KnownNames) -> Iterator[str]:
+        look(parameter.value)
+        yield from ()
+
+    return checked
+
+
+def _check_data(parameter: Parameter, names: KnownNames) -> Iterator[str]:
+    if None not in (parameter.beside.get("Repository", ""), parameter.beside.get("Unversioned", False)):
+        _data_version(parameter)
+    yield from ()
+
+
+def _data_version(parameter: Parameter, digests: DigestStore | None = None) -> Json:
+    return data_versions.describe(
+        parameter.value,
+        repo=parameter.beside.get("Repository") or "",
+        allow_unversioned=parameter.beside.get("Unversioned") or False,
+        allow=parameter.allow_unversioned,
+        **({"hash_file": digests.file} if digests else {}),
+    )
+
+
+def _data_state(parameter: Parameter, digests: DigestStore) -> Json:
+    # The commit of the moment is a fact about a run; data that did not change with it are the same data.
+    return {name: value for name, value in _data_version(parameter, digests).items() if name != "commit"}
+
+
+def _data_paths(parameter: Parameter) -> Iterator[Path]:
+    """The data, the repository around them, and the one that they are named in."""
+    if not (place := parameter.place):
+        return
+    yield place
+    if root := repository_root(place, ".git"):
+        yield root
+    repository = parameter.beside.get("Repository") or ""
+    if repository and not is_url(repository):
+        yield Path(repository).absolute()
+
+
+def _learn_columns(names: KnownNames, parameter: Parameter) -> None:
+    beside = parameter.beside
+    names.add_data(parameter.value, beside.get("Repository") or "", beside.get("Delimiter") or ",")
+
+
+def _check_file(parameter: Parameter, names: KnownNames) -> Iterator[str]:
+    if parameter.value and not Path(parameter.value).is_file():
+        yield f"{parameter.name} names {parameter.value}, which is not there"
+
+
+def _file_state(parameter: Parameter, digests: DigestStore) -> str:
+    path = Path(parameter.value)
+    if not path.exists():
+        raise UserError(f"the parameter {parameter.name!r} names {path}, which is not there")
+    return digests.tree(path)
+
+
+def _check_module(parameter: Parameter, names: KnownNames) -> Iterator[str]:
+    if not parameter.value:
+        return
+    user_modules.files(parameter.value)
+    defined = user_modules.functions(parameter.value)
+    if parameter.detail not in defined:
+        near = difflib.get_close_matches(parameter.detail, defined, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        yield f"{user_modules.source_file(parameter.value)} defines no {parameter.detail}{hint}"
+
+
+def _check_operations(parameter: Parameter, names: KnownNames) -> Iterator[str]:
+    for file in custom_ops.files(parameter.value):
+        if not file.is_file():
+            yield f"{parameter.name} names {file}, which is not there"
+
+
+def _operation_paths(parameter: Parameter) -> Iterator[Path]:
+    yield from (file.absolute() for file in custom_ops.files(parameter.value))
+
+
+def _check_eval_config(parameter: Parameter, names: KnownNames) -> Iterator[str]:
+    settings = parameter.value
+    faults = eval_configs.faults(settings) or (*eval_configs.metric_faults(settings), *names.unknown(settings))
+    yield from map(str, faults)
+
+
+def _place(parameter: Parameter, digests: DigestStore) -> str:
+    # The same name is another place in another working folder.
+    return str(parameter.place or parameter.value)
+
+
+_MEANINGS = {
+    "Data": Meaning(_check_data, _data_state, _data_paths, learn=_learn_columns),
+    "File": Meaning(_check_file, _file_state, _own_path),
+    "Module": Meaning(
+        _check_module,
+        lambda parameter, digests: user_modules.describe(parameter.value, parameter.detail)["digest"],
+        _own_path,
+        learn=lambda names, parameter: names.add_module(parameter.value),
+        is_module=True,
+    ),
+    "Operations": Meaning(
+        _check_operations,
+        lambda parameter, digests: custom_ops.digests(parameter.value, digests.tree),
+        _operation_paths,
+    ),
+    "Destination": Meaning(state=_place, paths=_own_path),
+    "EvalConfig": Meaning(_check_eval_config),
+}

@@ -1,0 +1,182 @@
+"""Launches the container of a task in a staging folder, which goes when its outputs are kept."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import shutil
+import signal
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.contract.artifacts import Role
+from components.execution import provenance, stages
+from components.user_code import user_modules
+from taxiway.checks import roles
+from taxiway.fusion import members
+from taxiway.language import arguments, spec
+from taxiway.language.placeholders import fill_command
+from taxiway.language.spec import Json
+from taxiway.runner.call import USER_ERROR, Call, Context, Result, State
+from taxiway.runner.launcher import Ended, Job
+from taxiway.runner.outputs import Seen
+from taxiway.runner.plan import Planned, variables
+
+_LAST_LINES = 20
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A container that has ended.
+
+    Attributes:
+        staged: The folder with what it wrote.
+        executor_input: What it was given.
+        ended: How it ended.
+        seen: Where this machine has what it wrote elsewhere.
+    """
+
+    staged: Path
+    executor_input: Json
+    ended: Ended
+    seen: Seen
+
+    @property
+    def is_last(self) -> bool:
+        """Whether another attempt would end the same: a mistake of the user's, or a signal."""
+        return self.ended.status == USER_ERROR or self.ended.status < 0
+
+
+@contextmanager
+def attempted(context: Context, planned: Planned) -> Iterator[Attempt]:
+    """Runs a task's container to its end; what it left in its staging folder is there in the block."""
+    staged = context.home.work / context.run_id / uuid.uuid4().hex
+    try:
+        for name in ("outputs", "parameters", "tmp"):
+            (staged / name).mkdir(parents=True)
+        executor_input = _executor_input(planned.call, staged)
+        job = _job(context, planned, executor_input, staged)
+        arguments.require_short(job.words, planned.call.inputs.parameters)
+        ended = context.launcher.launch(job)
+        yield Attempt(staged, executor_input, ended, functools.partial(context.launcher.seen, job))
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def failed(context: Context, call: Call, status: int) -> Result:
+    """The result of a container that ended with a status other than 0."""
+    # SIGTERM is what `stop` sends; any other end is the task's own.
+    state = State.CANCELED if status == -signal.SIGTERM else State.FAILED
+    exit_status = USER_ERROR if status == USER_ERROR else 1
+    return Result(state, error=_error(context, call, status), exit_status=exit_status)
+
+
+def commit(context: Context, call: Call) -> provenance.Commit:
+    """The commit of the code that a call runs."""
+    if members.is_fused(call.executor):
+        found = members.members(call.task, call.component, call.executor)
+        covered = [_covered(one.member.stage, one.component, one.member.own(call.inputs.parameters)) for one in found]
+    else:
+        covered = [_covered(spec.stage_name(call.executor), call.component, call.inputs.parameters)]
+    return provenance.commit_with(itertools.chain(context.pipeline.sources, *covered), context.commit)
+
+
+def _covered(stage: str, component: Json, parameters: Json) -> Iterator[Path]:
+    """The files that the digests in a record of a stage cover; none for any other container."""
+    definitions = component.get("inputDefinitions", {}).get("parameters", {})
+    declared = {name: Role(*spec.mark(definition)) for name, definition in definitions.items()}
+    return provenance.covered(stage, parameters, declared) if stage else iter(())
+
+
+def _heaviest(names: list[str]) -> str:
+    """Of the stages that a container runs the one that loads most; empty where there is none."""
+    known = [name for name in names if name in stages.names()]
+    return max(known, key=lambda name: len(stages.load(name).loads), default=next(iter(names), ""))
+
+
+def image(context: Context, call: Call) -> str:
+    """The image that a call runs in, with its digest; empty for a process."""
+    name = call.executor["container"]["image"]
+    digest = context.launcher.digest(name)
+    return f"{name}@{digest}" if digest else ""
+
+
+def _job(context: Context, planned: Planned, executor_input: Json, staged: Path) -> Job:
+    call, container = planned.call, planned.call.executor["container"]
+    stage = spec.stage_name(call.executor)
+    words = fill_command(container.get("args", []), executor_input, call.facts)
+    log = context.log(call.name)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    return Job(
+        name=call.name,
+        stage=_heaviest(members.stages(call.executor)),
+        image=container["image"],
+        command=fill_command(container.get("command", []), executor_input, call.facts),
+        arguments=arguments.in_files(words, staged) if stage else words,
+        log=log,
+        environment=_environment(context, call, staged),
+        paths=(context.home.root, *roles.paths(planned.named), *_input_paths(call)),
+        imports=frozenset().union(*map(user_modules.imports, roles.modules(planned.named))),
+        scratch=staged,
+        environments=context.home.environments,
+    )
+
+
+def _environment(context: Context, call: Call, staged: Path) -> dict[str, str]:
+    found = {name: os.environ[name] for name in variables(call) if name in os.environ}
+    found |= {variable["name"]: variable["value"] for variable in call.executor["container"].get("env", [])}
+    # A pipeline that was compiled with its modules has their commit.
+    found.setdefault(provenance.COMMIT_VARIABLE, provenance.commit_text(commit(context, call)))
+    if named := image(context, call):
+        found[provenance.IMAGE_VARIABLE] = named
+    # What a killed stage leaves goes with the staging folder.
+    return {**found, "TMPDIR": str(staged / "tmp")}
+
+
+def _error(context: Context, call: Call, status: int) -> str:
+    """Why a container failed: what the stage said last, or the last lines of its log."""
+    log = context.log(call.name)
+    lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
+    said = [index for index, line in enumerate(lines) if line.startswith("error: ")]
+    if said:
+        return "\n".join(lines[said[-1] :]).removeprefix("error: ")
+    how = f"was killed by signal {-status}" if status < 0 else f"ended with exit status {status}"
+    # What an engine knows of memory is that of the container's own limit.
+    how += ", as the kernel does when memory runs out" if status == -signal.SIGKILL else ""
+    return "\n".join([f"{call.name} {how}; its log ends:", *(f"  {line}" for line in lines[-_LAST_LINES:])])
+
+
+def _executor_input(call: Call, staged: Path) -> Json:
+    """The ExecutorInput as Kubeflow's launcher writes it, with outputs in the staging folder."""
+    definitions = call.component.get("outputDefinitions", {})
+    return {
+        "inputs": {
+            "parameterValues": call.inputs.parameters,
+            "artifacts": {name: {"artifacts": found} for name, found in call.inputs.artifacts.items()},
+        },
+        "outputs": {
+            "parameters": {
+                name: {"outputFile": str(staged / "parameters" / name)} for name in definitions.get("parameters", {})
+            },
+            "artifacts": {
+                name: {"artifacts": [_declared(name, definition, staged)]}
+                for name, definition in definitions.get("artifacts", {}).items()
+            },
+            # Where kfp's `get_uri` looks for a place that is kept.
+            "outputFile": str(staged / "outputs" / "executor_output.json"),
+        },
+    }
+
+
+def _declared(name: str, definition: Json, staged: Path) -> Json:
+    return {"name": name, "uri": str(staged / "outputs" / name), "type": definition["artifactType"], "metadata": {}}
+
+
+def _input_paths(call: Call) -> Iterator[Path]:
+    """The files and folders of this machine that a call's input artifacts are."""
+    uris = [artifact["uri"] for found in call.inputs.artifacts.values() for artifact in found]
+    yield from (Path(uri).absolute() for uri in uris if "://" not in uri)

@@ -1,0 +1,163 @@
+"""What a task left becomes its outputs: described, given provenance, and moved to where they are kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from components.contract.artifacts import TFX_VERSION, TYPES
+from components.contract.digests import text_digest
+from components.contract.errors import UserError
+from components.execution import provenance
+from components.execution.executor import local_path
+from components.fused.plan import SKIPPED
+from taxiway.fusion import members
+from taxiway.language import spec
+from taxiway.language.spec import Json
+from taxiway.runner import outputs
+from taxiway.runner.call import Call, Context, Result, State, Values
+from taxiway.runner.carry import Attempt, commit, image
+from taxiway.runner.plan import Planned
+from taxiway.storage import cache
+from taxiway.storage.cache import Manifest
+
+
+def kept(context: Context, planned: Planned, attempt: Attempt, seconds: float) -> Result:
+    """Keeps the outputs of a container that succeeded.
+
+    Raises:
+        UserError: An output is missing, or is none.
+    """
+    output_file = Path(attempt.executor_input["outputs"]["outputFile"])
+    output = json.loads(output_file.read_text()) if output_file.is_file() else {}
+    output_file.unlink(missing_ok=True)
+    parameters = dict(output.get("parameterValues", {}))
+    artifacts = {
+        name: _artifacts(context, planned, attempt, name, output.get("artifacts", {}).get(name, {}))
+        for name in attempt.executor_input["outputs"]["artifacts"]
+        if not _was_skipped(planned.call, output.get("artifacts", {}).get(name, {}))
+    }
+    manifest = Manifest(
+        key=planned.key,
+        parts=planned.parts,
+        parameters=parameters | _written_parameters(planned.call, attempt.executor_input, parameters),
+        artifacts=artifacts,
+        seconds=round(seconds, 3),
+    )
+    cache.keep(attempt.staged / "outputs", planned.folder, manifest, context.digests)
+    ended = attempt.ended
+    return Result(State.SUCCEEDED, values(manifest), cpu_seconds=ended.cpu_seconds, peak_mb=ended.peak_mb)
+
+
+def values(manifest: Manifest) -> Values:
+    """What a task gives that has a manifest."""
+    return Values(manifest.parameters, manifest.artifacts)
+
+
+def imported(context: Context, call: Call) -> Result:
+    """An importer's artifact: it stays where it is, and its digest goes into the lineage.
+
+    Raises:
+        UserError: It is not there.
+    """
+    importer = call.executor["importer"]
+    source = importer["artifactUri"]
+    uri = source.get("constant") or call.inputs.parameters[source["runtimeParameter"]]
+    path = local_path(str(uri).removeprefix("file://"))
+    if not path.exists():
+        raise UserError(f"{call.name} imports {uri}, which is not there", fix="name a file or folder of this machine")
+    metadata = {**importer.get("metadata", {}), "digest": context.digests.tree(path)}
+    artifact = {
+        "name": call.name,
+        "uri": str(path.absolute()),
+        "type": importer["typeSchema"],
+        "metadata": metadata,
+    }
+    return Result(State.SUCCEEDED, Values(artifacts={"artifact": [artifact]}))
+
+
+def _artifacts(context: Context, planned: Planned, attempt: Attempt, name: str, described: Json) -> list[Json]:
+    """The artifacts of an output, as the container described them, where they will lie."""
+    place, call = attempt.staged / "outputs" / name, planned.call
+    declared = attempt.executor_input["outputs"]["artifacts"][name]["artifacts"]
+    found = []
+    for each in described.get("artifacts") or declared:
+        artifact = outputs.kept(_merged(declared[0], each), place, attempt.seen, call.name)
+        artifact["metadata"] = {**_typed(call, name), **artifact["metadata"]}
+        _stamp(context, call, name, artifact, attempt.staged)
+        artifact["uri"] = artifact["uri"].replace(str(place.parent), str(planned.folder))
+        found.append(artifact)
+    return found
+
+
+def _was_skipped(call: Call, described: Json) -> bool:
+    """Whether a condition skipped the stage of a fused task that an output is of."""
+    said = [SKIPPED in each.get("metadata", {}) for each in described.get("artifacts", [])]
+    return members.is_fused(call.executor) and any(said)
+
+
+def _stamp(context: Context, call: Call, name: str, artifact: Json, staged: Path) -> None:
+    """Gives provenance to what a container that is no stage of ours wrote, so that no chain breaks there."""
+    path = local_path(artifact["uri"])
+    if "provenance" in artifact["metadata"] or not path.exists():
+        return
+    inputs = {port: outputs.artifact_of(found[0]) for port, found in call.inputs.artifacts.items() if found}
+    made_by = {
+        **provenance.activity(call.name, call.inputs.parameters, {}, inputs, commit(context, call)),
+        "stage_version": text_digest(json.dumps(call.executor, sort_keys=True)),
+        "image": image(context, call),
+    }
+    stamped = outputs.artifact_of(artifact)
+    # A folder elsewhere is the user's, and nothing is written into it.
+    provenance.stamp(stamped, name, made_by, inputs, beside=path.is_relative_to(staged))
+    artifact["metadata"] = stamped.metadata
+
+
+def _typed(call: Call, output: str) -> Json:
+    """The metadata that give an output the TFX type which stands before its description."""
+    kind = spec.mark(call.component["outputDefinitions"]["artifacts"][output])[0]
+    return {"tfx_type": kind, "tfx_version": TFX_VERSION} if kind in TYPES else {}
+
+
+def _merged(declared: Json, written: Json) -> Json:
+    return {**declared, **written, "metadata": {**declared["metadata"], **written.get("metadata", {})}}
+
+
+def _written_parameters(call: Call, executor_input: Json, known: Json) -> Json:
+    """Output parameters that a container wrote to their files only."""
+    definitions = call.component.get("outputDefinitions", {}).get("parameters", {})
+    found = {}
+    for name, where in executor_input["outputs"]["parameters"].items():
+        path = Path(where["outputFile"])
+        if name not in known:
+            if not path.is_file():
+                raise UserError(f"{call.name} wrote no value for its output {name!r}")
+            found[name] = _parsed(name, definitions[name], path.read_bytes())
+    return found
+
+
+# As Go's strconv.ParseBool reads it.
+_BOOLEANS = dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True) | dict.fromkeys(
+    ("0", "f", "F", "false", "FALSE", "False"), False
+)
+_READERS: dict[str, Callable[[str], Any]] = {
+    "STRING": str,
+    "NUMBER_INTEGER": int,
+    "NUMBER_DOUBLE": float,
+    "BOOLEAN": lambda text: _BOOLEANS[text.strip()],
+}
+
+
+def _parsed(name: str, definition: Json, written: bytes) -> Any:
+    """What a container wrote into an output's file, read as Kubeflow's launcher reads it."""
+    kind = definition["parameterType"]
+    try:
+        value = _READERS.get(kind, json.loads)(written.decode())
+    except (KeyError, ValueError):
+        value = None
+    if not isinstance(value, spec.TYPES.get(kind, object)):
+        shown = written[:100].decode(errors="replace")
+        raise UserError(f"the output {name!r} takes a {kind.lower()}, not {shown!r}")
+    return spec.coerced(name, definition, value)

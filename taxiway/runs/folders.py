@@ -1,0 +1,52 @@
+"""The folders of the runs on this machine, and which of them a living process has."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from components.contract import files
+from components.contract.errors import ServiceError
+from taxiway.runs.record import Run
+from taxiway.storage.home import Home
+
+
+@contextmanager
+def opened(pipeline: str, home: Home) -> Iterator[Run]:
+    """A run's folder and lock; the lock goes with the process, however it ends, and tells others that it lives."""
+    now = datetime.now(UTC)
+    run_id = f"{pipeline}-{now:%Y%m%d-%H%M%S}-{os.urandom(4).hex()}"
+    folder = home.runs / run_id
+    with contextlib.ExitStack() as stack:
+        try:
+            (folder / "logs").mkdir(parents=True)
+            stack.enter_context(files.locked(folder / "lock"))
+            # Under the lock: what has no living run is removed by others.
+            (home.work / run_id).mkdir(parents=True)
+            stack.callback(shutil.rmtree, home.work / run_id, ignore_errors=True)
+        except OSError as error:
+            fix = "name another folder with TAXIWAY_HOME"
+            raise ServiceError(f"{home.root} cannot be written: {error}", fix=fix) from error
+        yield Run(run_id, pipeline, folder)
+
+
+def is_alive(folder: Path) -> bool:
+    """Whether the process of a run still runs."""
+    return files.is_locked(folder / "lock")
+
+
+def living(home: Home) -> set[str]:
+    """The runs whose process still runs."""
+    return {folder.name for folder in home.runs.iterdir() if is_alive(folder)}
+
+
+def forget_the_dead(home: Home) -> None:
+    """Removes what killed runs were writing."""
+    for folder in home.work.iterdir():
+        if not is_alive(home.runs / folder.name):
+            shutil.rmtree(folder, ignore_errors=True)
