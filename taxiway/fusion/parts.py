@@ -109,7 +109,14 @@ def parts(pipeline: Pipeline, dag: Json, name: str) -> list[Part]:
 
 def _part(pipeline: Pipeline, name: str, task: Json, condition: Condition | None = None) -> Part:
     component = pipeline.component(task)
-    return Part(name, task, component, pipeline.executor(component), pipeline.platform_of(component), condition)
+    return Part(
+        name=name,
+        task=task,
+        component=component,
+        executor=pipeline.executor(component),
+        platform=pipeline.platform_of(component),
+        condition=condition,
+    )
 
 
 def _may_be_fused(part: Part) -> bool:
