@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 
 from kubernetes.utils import parse_quantity
 
 from components.contract.errors import UserError
 from components.fused import plan
 from components.fused.plan import Member, Source
+from taxiway.fusion import raw
 from taxiway.fusion.groups import groups
 from taxiway.fusion.parts import Part, distinct, mounts
-from taxiway.language import spec
-from taxiway.language.spec import Json, Pipeline
+from taxiway.language.spec import Pipeline
+from taxiway.language.values import Json
 
 
 def fused(pipeline: Pipeline) -> Pipeline:
@@ -22,7 +24,7 @@ def fused(pipeline: Pipeline) -> Pipeline:
     Raises:
         UserError: There is nothing to fuse.
     """
-    changed = copy.deepcopy(pipeline)
+    changed = replace(pipeline, spec=copy.deepcopy(pipeline.spec), platform=copy.deepcopy(pipeline.platform))
     before = changed.spec["deploymentSpec"]["executors"].keys() | set()
     _fuse_dags(changed, changed.spec["root"], set())
     _forget_unused(changed)
@@ -31,7 +33,8 @@ def fused(pipeline: Pipeline) -> Pipeline:
             f"the pipeline {pipeline.name} has no neighbouring stages that can share a container",
             fix="leave out --fuse",
         )
-    return changed
+    # Nothing of what was read on the way.
+    return replace(changed)
 
 
 def _fuse_dags(pipeline: Pipeline, component: Json, done: set[str]) -> None:
@@ -152,7 +155,7 @@ class _Fusion:
 
     def _task(self) -> Json:
         tasks = [self._dag["tasks"][name] for name in self._tasks]
-        before = {other for task in tasks for other in spec.dependencies(task)} - set(self._tasks)
+        before = {other for task in tasks for other in raw.dependencies(task)} - set(self._tasks)
         parts = [part.task for part in self._parts.values()]
         cached = all(task.get("cachingOptions", {}).get("enableCache") for task in parts)
         retries = [task["retryPolicy"] for task in parts if "retryPolicy" in task]
@@ -227,7 +230,7 @@ def _rewire(dag: Json, name: str, members: set[str]) -> None:
     for task in dag["tasks"].values():
         if "dependentTasks" in task:
             task["dependentTasks"] = sorted({name if other in members else other for other in task["dependentTasks"]})
-    for source in spec.references(dag):
+    for source in raw.references(dag):
         task_key = "producerTask" if "producerTask" in source else "producerSubtask"
         if source[task_key] in members:
             for output in ("outputParameterKey", "outputArtifactKey"):

@@ -9,14 +9,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 
+from taxiway.fusion import raw
 from taxiway.fusion.parts import Part, mounts, parts
-from taxiway.language import spec
-from taxiway.language.spec import Json, Pipeline
+from taxiway.language.spec import Pipeline
+from taxiway.language.values import Json
 
 
 def groups(pipeline: Pipeline, dag: Json) -> Iterator[dict[str, list[Part]]]:
     """The groups of a DAG: the parts that each of its tasks is, in the order in which they run."""
-    order = spec.ordered(dag)
+    order = raw.ordered(dag)
     found = {name: parts(pipeline, dag, name) for name in order}
     places = {name: _place(own) for name, own in found.items()}
     for names in _connected(dag, order, places, _depths(dag, order, places)):
@@ -34,7 +35,7 @@ def _place(own: list[Part]) -> str:
 def _depths(dag: Json, order: list[str], places: Mapping[str, str]) -> dict[str, int]:
     depths: dict[str, int] = {}
     for name in order:
-        before = spec.dependencies(dag["tasks"][name])
+        before = raw.dependencies(dag["tasks"][name])
         depths[name] = max((depths[other] + (not _share(places, name, other)) for other in before), default=0)
     return depths
 
@@ -48,7 +49,7 @@ def _connected(
 ) -> Iterator[list[str]]:
     group = {name: {name} for name in order}
     for name in order:
-        for other in spec.dependencies(dag["tasks"][name]):
+        for other in raw.dependencies(dag["tasks"][name]):
             if _share(places, name, other) and depths[name] == depths[other]:
                 joined = group[name] | group[other]
                 group.update(dict.fromkeys(joined, joined))

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from components.execution import stages
 from components.execution.executor import CHANNEL
-from taxiway.language import spec
-from taxiway.language.spec import Json, Pipeline
+from taxiway.fusion import raw
+from taxiway.language.spec import Pipeline
+from taxiway.language.values import Json
 
 _KINDS = ("serve", "data", "train")
 # The last one in the name of an image.
@@ -59,7 +60,7 @@ class Part:
     @property
     def stage(self) -> str:
         """The stage that it runs."""
-        return spec.stage_name(self.executor)
+        return raw.stage(self.executor)
 
     @property
     def container(self) -> Json:
@@ -99,7 +100,7 @@ class Part:
 def parts(pipeline: Pipeline, dag: Json, name: str) -> list[Part]:
     """What a task of a DAG is for fusion: one part; several for a condition; none where it has to stay as it is."""
     task = dag["tasks"][name]
-    component = pipeline.component(task)
+    component = raw.component(pipeline, task)
     if "dag" in component:
         found = _of_condition(pipeline, dag, name) if _is_condition(dag, name, component) else []
     else:
@@ -108,13 +109,13 @@ def parts(pipeline: Pipeline, dag: Json, name: str) -> list[Part]:
 
 
 def _part(pipeline: Pipeline, name: str, task: Json, condition: Condition | None = None) -> Part:
-    component = pipeline.component(task)
+    component = raw.component(pipeline, task)
     return Part(
         name=name,
         task=task,
         component=component,
-        executor=pipeline.executor(component),
-        platform=pipeline.platform_of(component),
+        executor=raw.executor(pipeline, component),
+        platform=raw.platform(pipeline, component),
         condition=condition,
     )
 
@@ -132,7 +133,7 @@ def _has_plain_words(container: Json) -> bool:
 
 
 def _has_fixed_settings(part: Part) -> bool:
-    settings = json.dumps([{name: part.container.get(name) for name in spec.SETTINGS}, part.platform])
+    settings = json.dumps([{name: part.container.get(name) for name in raw.SETTINGS}, part.platform])
     return not any(word in settings for word in _FROM_INPUTS)
 
 
@@ -150,22 +151,22 @@ def _is_condition(dag: Json, name: str, component: Json) -> bool:
     has_only_this = task.get("triggerPolicy", {}).keys() == {"condition"} and not task.keys() - _PLAIN - {
         "triggerPolicy"
     }
-    is_named = task["componentRef"]["name"].startswith("comp-condition-") and spec.is_group(task)
-    is_needed = any(name in spec.dependencies(other) for other in dag["tasks"].values())
+    is_named = task["componentRef"]["name"].startswith("comp-condition-") and raw.is_group(task)
+    is_needed = any(name in raw.dependencies(other) for other in dag["tasks"].values())
     gives = component.get("outputDefinitions") or component["dag"].get("outputs")
     return has_only_this and is_named and not is_needed and not gives
 
 
 def _of_condition(pipeline: Pipeline, dag: Json, name: str) -> list[Part]:
     task = dag["tasks"][name]
-    component = pipeline.component(task)
+    component = raw.component(pipeline, task)
     inner = component["dag"]["tasks"]
     condition = _condition(name, task, component)
     if condition is None or inner.keys() & dag["tasks"].keys():
         return []
     found = []
-    for each in spec.ordered(component["dag"]):
-        inside = pipeline.component(inner[each])
+    for each in raw.ordered(component["dag"]):
+        inside = raw.component(pipeline, inner[each])
         raised = _raised(inner[each], task)
         if raised is None or "dag" in inside or inside.get("outputDefinitions", {}).get("parameters"):
             # A parameter that is not given fails a task, and one that was skipped gives none.

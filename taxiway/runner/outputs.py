@@ -14,7 +14,7 @@ from typing import Any
 from components.contract.artifacts import TYPES, Artifact, Metrics
 from components.contract.errors import UserError
 from components.execution.executor import local_path
-from taxiway.language.spec import Json
+from taxiway.language.values import Json
 
 # How protobuf and kfp write the name of the same field.
 _CUSTOM_PATH = ("customPath", "custom_path")

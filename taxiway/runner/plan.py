@@ -16,7 +16,7 @@ from taxiway.checks import refusals, roles
 from taxiway.checks.roles import Parameter
 from taxiway.fusion import members
 from taxiway.language.placeholders import bodies
-from taxiway.language.spec import Json
+from taxiway.language.values import Json
 from taxiway.packages import imports
 from taxiway.runner.call import Call, Context, file_name
 from taxiway.runner.outputs import artifact_of
@@ -52,7 +52,7 @@ def plan(context: Context, call: Call) -> Planned:
     """
     named = _named(context, call)
     parts = _parts(context, call, named)
-    if not (context.use_cache and call.task.get("cachingOptions", {}).get("enableCache", False)):
+    if not (context.use_cache and call.task.is_cached):
         # Its own folder: what other runs made stays theirs, and so does what the turns of a loop make.
         parts["run"] = f"{context.run_id}/{call.name}"
     key = text_digest(json.dumps(parts, sort_keys=True))
@@ -79,18 +79,19 @@ def _named(context: Context, call: Call) -> list[Parameter]:
 
 
 def _parts(context: Context, call: Call, named: list[Parameter]) -> Json:
-    container, launcher = call.executor["container"], context.launcher
-    code = [launcher.identity(stage, container["image"]) for stage in members.stages(call.executor) or [""]]
+    container, launcher = call.executor.container, context.launcher
+    code = [launcher.identity(stage, container.image) for stage in members.stages(call.executor) or [""]]
     return {
-        "container": {name: container.get(name) for name in ("command", "args")} | {"env": _key_variables(container)},
+        "container": {name: container.written.get(name) for name in ("command", "args")}
+        | {"env": _key_variables(container.written.get("env"))},
         "code": code if members.is_fused(call.executor) else code[0],
         "packages": context.packages.behind(_imports(context, call, named)) if launcher.uses_packages else [],
         "parameters": call.inputs.parameters,
         "named": roles.states(named, context.digests),
         "inputs": {name: [_as_seen(a) for a in found] for name, found in call.inputs.artifacts.items()},
-        "outputs": call.component.get("outputDefinitions", {}),
+        "outputs": call.component.outputs.written,
         "variables": {name: os.environ.get(name) for name in variables(call, secrets=False)},
-        "facts": {body: call.facts[body] for body in sorted(_bodies(container)) if body in call.facts},
+        "facts": {body: call.facts[body] for body in sorted(set(bodies(container.words))) if body in call.facts},
     }
 
 
@@ -98,19 +99,14 @@ def _imports(context: Context, call: Call, named: list[Parameter]) -> set[str]:
     """What the code of a call imports: the stage, the user's modules, and modules that its parameters may name."""
     stages = members.stages(call.executor)
     if not stages:
-        return imports.of_command(call.executor["container"])
+        return imports.of_command(call.executor.container.words)
     modules = (user_modules.imports_behind(module) for module in roles.modules(named))
     own = (context.packages.stage_imports(stage) for stage in stages)
     return set[str]().union(imports.named_in(call.inputs.parameters), *own, *modules)
 
 
-def _bodies(container: Json) -> set[str]:
-    return set(bodies([*container.get("command", []), *container.get("args", [])]))
-
-
-def _key_variables(container: Json) -> list[Json] | None:
+def _key_variables(variables: list[Json] | None) -> list[Json] | None:
     """The variables that a container's outputs depend on: the commit is a fact about the pipeline's making."""
-    variables = container.get("env")
     return variables and [each for each in variables if each["name"] != provenance.COMMIT_VARIABLE]
 
 

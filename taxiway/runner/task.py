@@ -68,8 +68,8 @@ class Tasks:
             return failure(error)
 
     def _found_or_made(self, call: Call) -> Result:
-        if "importer" in call.executor:
-            return keep.imported(self._context, call)
+        if call.executor.importer:
+            return keep.imported(self._context, call, call.executor.importer)
         planned = plan(self._context, call)
         with cache.locked(planned.folder):
             if manifest := cache.find(planned.folder, planned.key, self._context.digests):
@@ -80,7 +80,7 @@ class Tasks:
 
     def _made(self, planned: Planned) -> Result:
         began = time.monotonic()
-        for pause in (*retries.pauses(planned.call.task), None):
+        for pause in (*retries.pauses(planned.call.task.retry), None):
             with carry.attempted(self._context, planned) as attempt:
                 status = attempt.ended.status
                 if status == 0:
@@ -92,7 +92,7 @@ class Tasks:
     def _load_ahead(self, call: Call) -> None:
         """The first task that changed makes the launcher load what the stages after it will need."""
         # One that runs every time says nothing of the others.
-        if not call.task.get("cachingOptions", {}).get("enableCache", False):
+        if not call.task.is_cached:
             return
         with self._lock:
             ahead, self._ahead = self._ahead, {}

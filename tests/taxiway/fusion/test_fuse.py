@@ -1,6 +1,7 @@
 """Compiled pipelines before and after fusion: groups, names, wires, resources."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from components.contract.errors import UserError
 from components.execution import stages
 from taxiway import loading
 from taxiway.checks import check
-from taxiway.fusion import members
+from taxiway.fusion import members, raw
 from taxiway.fusion.fuse import fused
 from taxiway.kubeflow import compilation
 from taxiway.language import spec
-from taxiway.language.spec import Json, Pipeline
+from taxiway.language.spec import Pipeline
+from taxiway.language.tasks import Task
+from taxiway.language.values import Json
 from tests.taxiway.fusion import shapes
 
 DATA, JUDGEMENT = "example-gen-to-transform", "baseline-to-pusher"
@@ -29,12 +32,22 @@ def taxi() -> Pipeline:
     return loading.load("chicago_taxi")
 
 
-def _tasks(pipeline: Pipeline) -> dict[str, Json]:
+def _tasks(pipeline: Pipeline) -> dict[str, Task]:
     return {leaf.name: leaf.task for leaf in spec.leaves(pipeline)}
 
 
+def _order(pipeline: Pipeline) -> list[str]:
+    return [name for name, _ in pipeline.root.dag.ordered()]
+
+
+def _document(pipeline: Pipeline, name: str) -> Json:
+    """A task as it is written in the outermost DAG."""
+    return dict(pipeline.spec["root"]["dag"]["tasks"][name])
+
+
 def _container(pipeline: Pipeline, name: str) -> Json:
-    return dict(pipeline.executor(pipeline.component(_tasks(pipeline)[name]))["container"])
+    component = next(leaf.component for leaf in spec.leaves(pipeline) if leaf.name == name)
+    return dict(pipeline.executor(component).container.written)
 
 
 def _profiled(*profiles: str) -> Pipeline:
@@ -43,7 +56,7 @@ def _profiled(*profiles: str) -> Pipeline:
 
 def test_the_taxi_pipeline_has_three_pods_and_no_conditions_driver(taxi: Pipeline) -> None:
     changed = fused(taxi)
-    assert spec.ordered(changed.root["dag"]) == [DATA, "trainer", JUDGEMENT]
+    assert _order(changed) == [DATA, "trainer", JUDGEMENT]
     assert not any("dag" in component for component in changed.spec["components"].values())
     assert _container(changed, DATA)["image"].startswith("taxiway-train:")
     assert fused(taxi) == changed
@@ -54,17 +67,17 @@ def test_outputs_keep_their_types_and_marks(taxi: Pipeline) -> None:
     changed = fused(taxi)
     kept: Json = {}
     for task in (DATA, JUDGEMENT):
-        for kind, found in changed.component(_tasks(changed)[task])["outputDefinitions"].items():
+        for kind, found in raw.component(changed, _document(changed, task))["outputDefinitions"].items():
             kept |= {(kind, name): definition for name, definition in found.items()}
     before = {
         (kind, f"{leaf.name.replace('-', '_')}__{name}"): definition
         for leaf in spec.leaves(taxi)
         if leaf.name != "trainer"
-        for kind, found in leaf.component.get("outputDefinitions", {}).items()
+        for kind, found in leaf.component.outputs.written.items()
         for name, definition in found.items()
     }
     assert kept == before
-    assert spec.mark(kept["artifacts", "evaluator__blessing"])[0] == "ModelBlessing"
+    assert kept["artifacts", "evaluator__blessing"]["description"].startswith("[ModelBlessing] ")
 
 
 def test_a_condition_goes_with_its_task(taxi: Pipeline) -> None:
@@ -82,18 +95,17 @@ def test_a_condition_goes_with_its_task(taxi: Pipeline) -> None:
 def test_what_is_taken_apart_is_wired_as_before(shape: Any) -> None:
     before = loading.compiled(shape)
     after = members.unfused(fused(before))
-    assert _wires(after.root, after) == _wires(before.root, before)
-    outputs = before.root["dag"].get("outputs")
-    assert after.root["dag"].get("outputs") == outputs
+    assert _wires(after.spec["root"], after) == _wires(before.spec["root"], before)
+    assert after.spec["root"]["dag"].get("outputs") == before.spec["root"]["dag"].get("outputs")
 
 
 def _wires(component: Json, pipeline: Pipeline) -> Json:
     """What each task of a DAG is given, and what those inside of it are."""
     found = {}
     for name, task in component["dag"]["tasks"].items():
-        inner = pipeline.component(task)
+        inner = raw.component(pipeline, task)
         inputs = {kind: given for kind, given in task.get("inputs", {}).items() if given}
-        found[name] = inputs, _wires(inner, pipeline) if "dag" in inner else spec.stage_name(pipeline.executor(inner))
+        found[name] = inputs, _wires(inner, pipeline) if "dag" in inner else raw.stage(raw.executor(pipeline, inner))
     return found
 
 
@@ -109,7 +121,7 @@ def test_kfp_takes_it(shape: Any, tmp_path: Path) -> None:
 
 def test_a_strangers_container_stays_and_no_group_waits_for_itself() -> None:
     changed = fused(loading.compiled(shapes.with_stranger))
-    assert spec.ordered(changed.root["dag"]) == [
+    assert _order(changed) == [
         "example-gen-to-statistics-gen",
         "strange",
         "statistics-gen-2-to-example-validator",
@@ -126,7 +138,7 @@ def test_sub_pipelines_and_loops_are_fused_inside() -> None:
 def test_a_condition_whose_tasks_give_parameters_stays_outside() -> None:
     changed = fused(loading.compiled(shapes.judged))
     assert set(_tasks(changed)) == {"importer", "importer-2", "baseline-to-pusher-2", "baseline-2"}
-    branch = changed.root["dag"]["tasks"]["condition-3"]
+    branch = _document(changed, "condition-3")
     wanted = {"outputParameterKey": "evaluator__blessed", "producerTask": "baseline-to-pusher-2"}
     assert {"taskOutputParameter": wanted} in branch["inputs"]["parameters"].values()
     assert "baseline-to-pusher-2" in branch["dependentTasks"]
@@ -140,13 +152,13 @@ def test_resources_are_the_groups_maximum() -> None:
     assert found["resourceMemoryRequest"] == "1Gi"
     # One of them may use all that there is.
     assert "resourceMemoryLimit" not in found
-    platform = changed.platform_of(changed.component(_tasks(changed)[name]))
+    platform = raw.platform(changed, raw.component(changed, _document(changed, name)))
     assert [mount["mountPath"] for mount in platform["pvcMount"]] == ["/data"]
     assert [secret["secretName"] for secret in platform["secretAsEnv"]] == ["bucket"]
     assert platform["securityContext"] == {"runAsNonRoot": True}
-    assert _tasks(changed)[name]["retryPolicy"]["maxRetryCount"] == 3
-    assert _tasks(changed)[name]["cachingOptions"] == {"enableCache": True}
-    assert _tasks(fused(loading.compiled(shapes.judged)))["baseline-to-pusher-2"]["cachingOptions"] == {}
+    assert _tasks(changed)[name].retry.times == 3
+    assert _tasks(changed)[name].is_cached
+    assert not _tasks(fused(loading.compiled(shapes.judged)))["baseline-to-pusher-2"].is_cached
 
 
 @pytest.mark.parametrize(
@@ -158,10 +170,10 @@ def test_resources_are_the_groups_maximum() -> None:
     ],
 )
 def test_the_image_is_the_one_that_holds_the_others(taxi: Pipeline, images: str, chosen: str) -> None:
-    elsewhere = copy.deepcopy(taxi)
-    for leaf in spec.leaves(elsewhere):
-        container = elsewhere.executor(leaf.component)["container"]
-        container["image"] = images.replace("{kind}", stages.load(spec.stage_name({"container": container})).image)
+    elsewhere = replace(taxi, spec=copy.deepcopy(taxi.spec))
+    for executor in elsewhere.spec["deploymentSpec"]["executors"].values():
+        kind = stages.load(raw.stage(executor)).image
+        executor["container"]["image"] = images.replace("{kind}", kind)
     changed = fused(elsewhere)
     assert {_container(changed, name)["image"] for name in (DATA, JUDGEMENT)} == {chosen}
 
