@@ -1,5 +1,7 @@
 """The container's command: `python -m components <stage> --executor-input '<ExecutorInput JSON>' [--modules JSON]`.
 
+`fused` as the stage, with `--plan JSON`, runs several stages: see `components.fused.plan`.
+
 Exit status: 0 success; 1 the machine or a service failed, or a bug; 2 the input, a setting or the user's code.
 """
 
@@ -10,12 +12,14 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from components.contract.errors import TaxiwayError, UserError
 from components.execution import stages
 from components.execution.executor import execute
+from components.fused import execution, plan
 from components.user_code import user_modules
 
 TERMINATION_LOG = Path("/dev/termination-log")
@@ -29,15 +33,37 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("stage", help=f"one of {', '.join(stages.names())}")
     parser.add_argument("--executor-input", required=True, metavar="JSON", help="the ExecutorInput document")
     parser.add_argument("--modules", default="", metavar="JSON", help="the source code of the user's modules, by path")
+    parser.add_argument("--plan", default="", metavar="JSON", help=f"the stages that {plan.NAME!r} runs")
     options = parser.parse_args(arguments)
     # The user's modules are imported from the working folder, as with `python -m`.
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
+    return _told(lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.modules:
+        user_modules.unpack(options.modules)
+    document = _document(options.executor_input)
+    if options.stage == plan.NAME:
+        return execution.run(plan.read(options.plan), document, _run_stage)
+    execute(stages.load(options.stage).function, document)
+    return 0
+
+
+def _run_stage(stage: str, executor_input: dict[str, Any]) -> int:
+    def work() -> int:
+        execute(stages.load(stage).function, executor_input)
+        return 0
+
+    return _told(work)
+
+
+def _told(work: Callable[[], int]) -> int:
+    """Returns the exit status of some work, and prints why it failed."""
     try:
-        if options.modules:
-            user_modules.unpack(options.modules)
-        execute(stages.load(options.stage).function, _document(options.executor_input))
+        return work()
     except TaxiwayError as error:
         _last_words(str(error))
         return error.exit_status
@@ -45,7 +71,6 @@ def main(arguments: list[str] | None = None) -> int:
         traceback.print_exc()
         _last_words(f"{type(error).__name__}: {error}")
         return 1
-    return 0
 
 
 def _document(text: str) -> dict[str, Any]:

@@ -36,6 +36,7 @@ class Stage:
         loads: What a process has loaded before it forks the stage, in this order; see `components.processes.preload`.
         after: The stage before it in a typical pipeline; the docs list the stages in that order.
         calls: Stages whose modules it imports because their work is part of its own.
+        alone: Whether it keeps its own container where neighbouring stages share one (`taxiway.fusion`).
     """
 
     function: Callable[..., Any]
@@ -43,6 +44,7 @@ class Stage:
     loads: tuple[Libraries, ...] = ()
     after: str = ""
     calls: tuple[str, ...] = ()
+    alone: bool = False
 
     @property
     def name(self) -> str:

@@ -85,4 +85,4 @@ def trainer(
     settle(model, model_run, deterministic)
 
 
-STAGE = Stage(function=trainer, image="train", loads=(TENSORFLOW, TRANSFORM), after="transform")
+STAGE = Stage(function=trainer, image="train", loads=(TENSORFLOW, TRANSFORM), after="transform", alone=True)

@@ -11,6 +11,7 @@ from typing import Any
 from components.contract.errors import UserError
 from taxiway.checks import known, refusals, roles, splits
 from taxiway.checks.known_names import KnownNames
+from taxiway.fusion import members
 from taxiway.language import placeholders, spec
 from taxiway.language.components import Component, Dag, DagComponent, ExecutorComponent
 from taxiway.language.scope import NotYetKnownError, Scope
@@ -32,7 +33,8 @@ def findings(pipeline: Pipeline, parameters: Mapping[str, Any], *, has_images: b
     """
     values = spec.pipeline_parameters(pipeline, parameters)
     refused = refusals.refusals(pipeline, values, has_images=has_images)
-    return [*refused, *_Check(pipeline, values).dag(pipeline.root, values, {})]
+    single = members.unfused(pipeline)
+    return [*refused, *_Check(single, values).dag(single.root, values, {})]
 
 
 class _Check:

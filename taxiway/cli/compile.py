@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from taxiway.cli.options import InlineModules, PipelineName, Profiles
+from taxiway.cli.options import Fuse, InlineModules, PipelineName, Profiles
 
 
 def compile_command(
@@ -15,6 +15,7 @@ def compile_command(
     output: Annotated[Path, typer.Option("--output", "-o", help="The YAML file to write.")],
     profile: Profiles = [],  # noqa: B006
     inline_modules: InlineModules = False,
+    fuse: Fuse = False,
     kubernetes: Annotated[
         bool,
         typer.Option("--kubernetes", help="Write custom resources for `kubectl apply`."),
@@ -23,6 +24,6 @@ def compile_command(
     """Compile a pipeline to IR 2.1.0, which open-source Kubeflow accepts."""
     from taxiway.kubeflow import compilation
 
-    compiled = compilation.compiled(pipeline, profile, inline_modules)
+    compiled = compilation.compiled(pipeline, profile, inline_modules, fuse=fuse)
     compilation.write(compiled, output, kubernetes=kubernetes)
     print(f"wrote {output}")

@@ -21,6 +21,7 @@ Profiles = Annotated[
 InlineModules = Annotated[
     bool, typer.Option("--inline-modules", help="Embed the source of your modules in the compiled pipeline.")
 ]
+Fuse = Annotated[bool, typer.Option("--fuse", help="Run neighbouring stages in one pod: fewer pods, less waiting.")]
 
 
 def parsed_parameters(given: list[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from components.contract.errors import UserError
-from taxiway.cli.options import InlineModules, Profiles, parsed_parameters
+from taxiway.cli.options import Fuse, InlineModules, Profiles, parsed_parameters
 
 if TYPE_CHECKING:
     from taxiway.kubeflow.host import Host
@@ -34,6 +34,7 @@ def submit_command(
     ] = [],  # noqa: B006 (typer reads it)
     profile: Profiles = [],  # noqa: B006
     inline_modules: InlineModules = False,
+    fuse: Fuse = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every task, even if its outputs exist.")] = False,
     namespace: Annotated[str, typer.Option(help="Your namespace, on a multi-user Kubeflow.")] = "",
     experiment: Annotated[str, typer.Option(help="Experiment of the run; default: the pipeline's name.")] = "",
@@ -63,7 +64,7 @@ def submit_command(
     if schedule:
         submission.cron_with_seconds(schedule)
     given = parsed_parameters(param)
-    compiled = compilation.compiled(pipeline, profile, inline_modules, given)
+    compiled = compilation.compiled(pipeline, profile, inline_modules, given, fuse)
     compiled = compilation.without_cache(compiled) if no_cache else compiled
     at = Host(host, namespace, token_file, ca)
     experiment = experiment or compiled.name

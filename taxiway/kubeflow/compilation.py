@@ -22,6 +22,7 @@ from components.user_code import user_modules
 from taxiway import loading
 from taxiway.checks import known
 from taxiway.dsl import cluster_resources
+from taxiway.fusion.fuse import fused
 from taxiway.language import spec
 from taxiway.language.components import Component, DagComponent
 from taxiway.language.spec import Pipeline
@@ -29,7 +30,11 @@ from taxiway.language.values import Json
 
 
 def compiled(
-    target: str, profiles: Iterable[str] = (), inline_modules: bool = False, parameters: Mapping[str, Any] | None = None
+    target: str,
+    profiles: Iterable[str] = (),
+    inline_modules: bool = False,
+    parameters: Mapping[str, Any] | None = None,
+    fuse: bool = False,
 ) -> Pipeline:
     """Compiles a pipeline.
 
@@ -38,9 +43,10 @@ def compiled(
         profiles: Its resource profiles to apply.
         inline_modules: Whether to embed the source of the user's modules in it.
         parameters: The known parameters of the pipeline; the others have their defaults.
+        fuse: Whether neighbouring stages share a container.
 
     Raises:
-        UserError: There is no such pipeline or profile, or a module cannot be embedded.
+        UserError: There is no such pipeline or profile, a module cannot be embedded, or there is nothing to fuse.
     """
     profiles = list(profiles)
     if not target.endswith(loading.COMPILED):
@@ -52,7 +58,8 @@ def compiled(
         )
     else:
         pipeline = loading.load(target)
-    return _with_modules(pipeline, parameters or {}) if inline_modules else pipeline
+    pipeline = _with_modules(pipeline, parameters or {}) if inline_modules else pipeline
+    return fused(pipeline) if fuse else pipeline
 
 
 def version_name(pipeline: Pipeline) -> str:

@@ -239,7 +239,8 @@ def _finish(host: Host, pipeline: Pipeline, run: Run, document: Any, follower: _
 def _results(host: Host, pipeline: Pipeline, run_id: str) -> list[kubeflow.RemoteTask]:
     """The tasks with inputs and outputs, from ML Metadata, or from the task API if Kubeflow has no ML Metadata."""
     found = kubeflow.tasks_of(run_id, lambda path, body: _posted(host, path, body))
-    return found or native_tasks.results(nodes(pipeline), native_tasks.listed(host, run_id))
+    found = found or native_tasks.results(nodes(pipeline), native_tasks.listed(host, run_id))
+    return [task.made() for task in found]
 
 
 def _posted(host: Host, path: str, body: bytes) -> bytes:

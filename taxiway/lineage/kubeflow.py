@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from ml_metadata.proto import metadata_store_service_pb2 as service
 
 from components.contract.artifacts import TYPES, Artifact, Metrics
 from components.execution.executor import local_path
+from components.fused.plan import SKIPPED
 from taxiway.lineage.store import LineageStore
 
 CONTENT_TYPE = "application/grpc-web+proto"
@@ -40,6 +41,11 @@ class RemoteTask:
     parameters: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, Artifact] = field(default_factory=dict)
     outputs: dict[str, Artifact] = field(default_factory=dict)
+
+    def made(self) -> RemoteTask:
+        """The task without outputs of fused stages that a condition skipped; Kubeflow lists them all the same."""
+        outputs = {name: artifact for name, artifact in self.outputs.items() if SKIPPED not in artifact.metadata}
+        return replace(self, outputs=outputs)
 
 
 def tasks_of(run_id: str, post: Post) -> list[RemoteTask]:

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.contract.artifacts import Role
-from components.execution import provenance
+from components.execution import provenance, stages
 from components.user_code import user_modules
 from taxiway.checks import roles
+from taxiway.fusion import members
 from taxiway.language import arguments
-from taxiway.language.components import ArtifactSpec
+from taxiway.language.components import ArtifactSpec, ExecutorComponent
 from taxiway.language.placeholders import fill_command
 from taxiway.language.values import Json
 from taxiway.runner.call import USER_ERROR, Call, Context, Result, State
@@ -77,10 +78,24 @@ def failed(context: Context, call: Call, status: int) -> Result:
 
 def commit(context: Context, call: Call) -> provenance.Commit:
     """The commit of the code that a call runs."""
-    declared = {name: Role(each.role, each.detail) for name, each in call.component.inputs.parameters.items()}
-    stage = call.executor.stage
-    covered = provenance.covered(stage, call.inputs.parameters, declared) if stage else ()
-    return provenance.commit_with(itertools.chain(context.pipeline.sources, covered), context.commit)
+    if members.is_fused(call.executor):
+        found = members.members(call.task, call.component, call.executor)
+        covered = [_covered(one.member.stage, one.component, one.member.own(call.inputs.parameters)) for one in found]
+    else:
+        covered = [_covered(call.executor.stage, call.component, call.inputs.parameters)]
+    return provenance.commit_with(itertools.chain(context.pipeline.sources, *covered), context.commit)
+
+
+def _covered(stage: str, component: ExecutorComponent, parameters: Json) -> Iterator[Path]:
+    """The files that the digests in a record of a stage cover; none for any other container."""
+    declared = {name: Role(each.role, each.detail) for name, each in component.inputs.parameters.items()}
+    return provenance.covered(stage, parameters, declared) if stage else iter(())
+
+
+def _heaviest(names: list[str]) -> str:
+    """Of the stages that a container runs the one that loads most; empty where there is none."""
+    known = [name for name in names if name in stages.names()]
+    return max(known, key=lambda name: len(stages.load(name).loads), default=next(iter(names), ""))
 
 
 def image(context: Context, call: Call) -> str:
@@ -97,7 +112,7 @@ def _job(context: Context, planned: Planned, executor_input: Json, staged: Path)
     log.parent.mkdir(parents=True, exist_ok=True)
     return Job(
         name=call.name,
-        stage=container.stage,
+        stage=_heaviest(members.stages(call.executor)),
         image=container.image,
         command=fill_command(container.command, executor_input, call.facts),
         arguments=arguments.in_files(words, staged) if container.stage else words,

@@ -16,11 +16,12 @@ from functools import partial
 from typing import Any
 
 from components.contract.errors import UserError
-from taxiway.language import conditions, selectors, spec
+from components.fused import conditions
+from taxiway.language import selectors, spec
 from taxiway.language.components import Component, Dag, DagComponent
 from taxiway.language.executors import Executor
 from taxiway.language.loops import Loop
-from taxiway.language.placeholders import filled
+from taxiway.language.placeholders import fill, filled
 from taxiway.language.scope import Scope
 from taxiway.language.spec import Pipeline
 from taxiway.language.tasks import ArtifactSource, Constant, FinalStatus, FromParent, FromTask, Task
@@ -123,7 +124,8 @@ class _Dag:
 
     def _is_triggered(self, name: str, task: Task, parameters: Json) -> bool:
         declared = self._graph.pipeline.component(task).with_texts(parameters)
-        return not task.condition or conditions.holds(task.condition, declared, self._scope(name, parameters))
+        scope = self._scope(name, parameters)
+        return not task.condition or conditions.holds(task.condition, declared, lambda literal: fill(literal, scope))
 
     def _run_component(self, name: str, task: Task, inputs: Values, index: int | None = None) -> Result:
         component = self._graph.pipeline.component(task)

@@ -12,6 +12,8 @@ from components.contract.digests import text_digest
 from components.contract.errors import UserError
 from components.execution import provenance
 from components.execution.executor import local_path
+from components.fused.plan import SKIPPED
+from taxiway.fusion import members
 from taxiway.language.executors import Importer
 from taxiway.language.values import PYTHON_TYPES, Json, coerced
 from taxiway.runner import outputs
@@ -35,6 +37,7 @@ def kept(context: Context, planned: Planned, attempt: Attempt, seconds: float) -
     artifacts = {
         name: _artifacts(context, planned, attempt, name, output.get("artifacts", {}).get(name, {}))
         for name in attempt.executor_input["outputs"]["artifacts"]
+        if not _was_skipped(planned.call, output.get("artifacts", {}).get(name, {}))
     }
     manifest = Manifest(
         key=planned.key,
@@ -85,6 +88,12 @@ def _artifacts(context: Context, planned: Planned, attempt: Attempt, name: str, 
         artifact["uri"] = artifact["uri"].replace(str(place.parent), str(planned.folder))
         found.append(artifact)
     return found
+
+
+def _was_skipped(call: Call, described: Json) -> bool:
+    """Whether a condition skipped the stage of a fused task that an output is of."""
+    said = [SKIPPED in each.get("metadata", {}) for each in described.get("artifacts", [])]
+    return members.is_fused(call.executor) and any(said)
 
 
 def _stamp(context: Context, call: Call, name: str, artifact: Json, staged: Path) -> None:

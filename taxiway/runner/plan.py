@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from components.contract.artifacts import ELSEWHERE, NEXT_STEP, SUMMARY
@@ -14,6 +14,7 @@ from components.execution import provenance
 from components.user_code import user_modules
 from taxiway.checks import refusals, roles
 from taxiway.checks.roles import Parameter
+from taxiway.fusion import members
 from taxiway.language.placeholders import bodies
 from taxiway.language.values import Json
 from taxiway.packages import imports
@@ -49,7 +50,7 @@ def plan(context: Context, call: Call) -> Planned:
     Raises:
         UserError: An input that the call names is missing or cannot be read.
     """
-    named = roles.of_task(context.pipeline, call.task, call.component, call.inputs.parameters)
+    named = _named(context, call)
     parts = _parts(context, call, named)
     if not (context.use_cache and call.task.is_cached):
         # Its own folder: what other runs made stays theirs, and so does what the turns of a loop make.
@@ -64,12 +65,26 @@ def variables(call: Call, *, secrets: bool = True) -> list[str]:
     return [name for name, origin, _ in refusals.variables(call.platform) if secrets or "secret" not in origin.split()]
 
 
+def _named(context: Context, call: Call) -> list[Parameter]:
+    """The parameters of a call that have a role; for each member of a fused one those beside it are its own."""
+    if not members.is_fused(call.executor):
+        return roles.of_task(context.pipeline, call.task, call.component, call.inputs.parameters)
+    return [
+        replace(parameter, name=each.member.prefix + parameter.name)
+        for each in members.members(call.task, call.component, call.executor)
+        for parameter in roles.of_task(
+            context.pipeline, each.task, each.component, each.member.own(call.inputs.parameters)
+        )
+    ]
+
+
 def _parts(context: Context, call: Call, named: list[Parameter]) -> Json:
     container, launcher = call.executor.container, context.launcher
+    code = [launcher.identity(stage, container.image) for stage in members.stages(call.executor) or [""]]
     return {
         "container": {name: container.written.get(name) for name in ("command", "args")}
         | {"env": _key_variables(container.written.get("env"))},
-        "code": launcher.identity(container.stage, container.image),
+        "code": code if members.is_fused(call.executor) else code[0],
         "packages": context.packages.behind(_imports(context, call, named)) if launcher.uses_packages else [],
         "parameters": call.inputs.parameters,
         "named": roles.states(named, context.digests),
@@ -82,11 +97,12 @@ def _parts(context: Context, call: Call, named: list[Parameter]) -> Json:
 
 def _imports(context: Context, call: Call, named: list[Parameter]) -> set[str]:
     """What the code of a call imports: the stage, the user's modules, and modules that its parameters may name."""
-    stage = call.executor.stage
-    if not stage:
+    stages = members.stages(call.executor)
+    if not stages:
         return imports.of_command(call.executor.container.words)
     modules = (user_modules.imports_behind(module) for module in roles.modules(named))
-    return set(context.packages.stage_imports(stage)).union(imports.named_in(call.inputs.parameters), *modules)
+    own = (context.packages.stage_imports(stage) for stage in stages)
+    return set[str]().union(imports.named_in(call.inputs.parameters), *own, *modules)
 
 
 def _key_variables(variables: list[Json] | None) -> list[Json] | None:

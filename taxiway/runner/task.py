@@ -6,6 +6,7 @@ import threading
 import time
 from typing import Protocol
 
+from taxiway.fusion import members
 from taxiway.language import spec
 from taxiway.runner import carry, keep, retries
 from taxiway.runner.call import Call, Context, Result, State, failure
@@ -41,7 +42,7 @@ class Tasks:
         self._slots = threading.Semaphore(jobs)
         self._lock = threading.Lock()
         pipeline = context.pipeline
-        self._ahead = {leaf.name: pipeline.executor(leaf.component).stage for leaf in spec.leaves(pipeline)}
+        self._ahead = {leaf.name: members.stages(pipeline.executor(leaf.component)) for leaf in spec.leaves(pipeline)}
 
     def carry(self, call: Call) -> Result:
         """Finds or makes the outputs of a call; never raises, as others wait for a result."""
@@ -96,4 +97,4 @@ class Tasks:
         with self._lock:
             ahead, self._ahead = self._ahead, {}
         if ahead:
-            self._context.launcher.expect(list(ahead.values()))
+            self._context.launcher.expect([stage for found in ahead.values() for stage in found])

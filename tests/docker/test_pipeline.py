@@ -17,6 +17,8 @@ import yaml
 import taxiway
 from components.contract.digests import tree_digest
 from components.processes import container_engine
+from taxiway import loading
+from taxiway.fusion.fuse import fused
 from taxiway.runner.call import State
 from taxiway.runner.containers import ContainerLauncher
 from taxiway.runs.progress import Silent
@@ -63,6 +65,17 @@ def test_containers_make_what_processes_make(
     # It looks at what is pushed, and so runs every time.
     assert {name for name, task in again.tasks.items() if task.state != State.CACHED} == {"baseline"}
     assert client.containers.list(all=True, filters={"label": "taxiway.runner"}) == []
+
+
+def test_a_fused_pipeline_makes_the_same_in_three_containers(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project.folder)
+    options: dict[str, Any] = {"home": project.home, "observer": Silent(), "train_steps": STEPS}
+    compiled = fused(loading.load("chicago_taxi"))
+    processes = taxiway.run(compiled, **options, destination="served/fused_by_processes")
+    containers = taxiway.run(compiled, **options, destination="served/fused", launcher=ContainerLauncher)
+    assert {task.state for task in containers.tasks.values()} == {State.SUCCEEDED}
+    assert set(containers.tasks) == {"example-gen-to-transform", "trainer", "baseline-to-pusher"}
+    assert _digests(containers) == _digests(processes)
 
 
 def test_an_unmodified_tfx_module_makes_the_same_model_as_a_process(
@@ -115,7 +128,10 @@ components.load_component_from_file(pipeline)(
 """
 
 
-def test_kfps_own_runner_carries_out_the_same_yaml(images: dict[str, str], taxi_csv: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [[], ["--fuse"]], ids=["single", "fused"])
+def test_kfps_own_runner_carries_out_the_same_yaml(
+    images: dict[str, str], taxi_csv: Path, tmp_path: Path, options: list[str]
+) -> None:
     root, compiled = tmp_path / "root", tmp_path / "pipeline.yaml"
     (root / "data").mkdir(parents=True)
     shutil.copy(taxi_csv, root / "data/data.csv")
@@ -124,13 +140,18 @@ def test_kfps_own_runner_carries_out_the_same_yaml(images: dict[str, str], taxi_
     environment = {**os.environ, **named, "DOCKER_HOST": container_engine.address()}
     checkout = Path(__file__).parents[2]
     command = str(Path(sys.executable).with_name("taxiway"))
-    subprocess.run([command, "compile", "chicago_taxi", "-o", compiled], cwd=checkout, env=environment, check=True)
+    subprocess.run(
+        [command, "compile", "chicago_taxi", *options, "-o", compiled], cwd=checkout, env=environment, check=True
+    )
     spec = yaml.safe_load(compiled.read_text().split("\n---\n")[0])
     used = {executor["container"]["image"] for executor in spec["deploymentSpec"]["executors"].values()}
-    assert used == set(images.values())
+    assert used == ({images["train"]} if options else set(images.values()))
     # kfp.local 2.17 takes a condition on a task's named output for false: it looks for a parameter of the pipeline.
-    [branch] = [task for task in spec["root"]["dag"]["tasks"].values() if "triggerPolicy" in task]
-    del branch["triggerPolicy"]
+    # In a fused task the condition is none of its business.
+    branches = [task for task in spec["root"]["dag"]["tasks"].values() if "triggerPolicy" in task]
+    assert len(branches) == (0 if options else 1)
+    for branch in branches:
+        del branch["triggerPolicy"]
     compiled.write_text(yaml.safe_dump(spec))
     for _ in range(3):
         done = subprocess.run(

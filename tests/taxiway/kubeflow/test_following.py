@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from components.contract.artifacts import Model
 from components.contract.errors import ServiceError, UserError
+from components.fused.plan import SKIPPED
 from taxiway.kubeflow import compilation, following
 from taxiway.kubeflow.details import node_id
 from taxiway.kubeflow.host import Host
@@ -345,6 +347,16 @@ def test_results_and_lineage_are_fetched(kubeflow: Kubeflow, small: Pipeline, tm
     # The blessing is another output of the same task.
     assert [record["type"] for record in found.records] == ["PushedModel", "Model", "Examples", "ModelBlessing"]
     assert chain.trace("/models/taxi/7", store=store).records[0]["digest"] == pushed.metadata["digest"]
+
+
+def test_what_a_condition_skipped_in_a_fused_pod_is_no_output(
+    kubeflow: Kubeflow, small: Pipeline, tmp_path: Path
+) -> None:
+    made = calls(tmp_path)
+    made[1].outputs["pusher__pushed_model"] = Model(tmp_path / "none", {SKIPPED: "the condition"})
+    kubeflow.metadata = recorded(made)
+    run, _ = _follow(kubeflow, small, look("SUCCEEDED", SUCCEEDED))
+    assert set(run.tasks["baseline"].outputs) == {"model", "blessing"}
 
 
 def test_ml_metadata_and_the_task_api_tell_the_same_of_the_same_run(

@@ -24,8 +24,8 @@ from taxiway.runner.call import State
 from taxiway.runs.progress import Silent
 from taxiway.runs.record import Run, RunFailedError
 from taxiway.storage.home import Home
+from tests.components.fused.test_conditions import CODE_LIKE
 from tests.taxiway.chain_pipeline import chain, source, step
-from tests.taxiway.language.test_conditions import CODE_LIKE
 
 STEPS = 11
 

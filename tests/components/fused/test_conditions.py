@@ -6,9 +6,9 @@ import pytest
 from kfp import dsl
 
 from components.contract.errors import UserError
+from components.fused.conditions import holds
 from taxiway import loading
 from taxiway.language.components import DagComponent
-from taxiway.language.conditions import holds
 
 
 @pytest.mark.parametrize(

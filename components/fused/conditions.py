@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from components.contract.errors import UserError
-from taxiway.language.placeholders import Lookup, fill
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -41,21 +40,22 @@ _CASTS: dict[str, Callable[[Any], Any]] = {"int": int, "double": float, "string"
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"'}
 
 Token = tuple[str, Any]
+Fill = Callable[[str], str]
 
 
-def holds(condition: str, parameters: Mapping[str, Any], lookup: Lookup | None = None) -> bool:
+def holds(condition: str, parameters: Mapping[str, Any], fill: Fill | None = None) -> bool:
     """Whether a task's trigger condition holds.
 
     Args:
         condition: The condition.
         parameters: The task's input parameters.
-        lookup: Gives the values of placeholders in the condition's literals; without it they are text.
+        fill: Fills the placeholders in the condition's literals; without it they are text.
 
     Raises:
         UserError: The condition is not one that Kubeflow's compiler writes, names an unknown parameter, or orders
             values of different types.
     """
-    reader = _Reader(condition, parameters, lookup)
+    reader = _Reader(condition, parameters, fill)
     value = reader.either()
     if reader.next[0] != "end":
         reader.refuse(f"unexpected {reader.next[1]!r}")
@@ -67,10 +67,10 @@ def holds(condition: str, parameters: Mapping[str, Any], lookup: Lookup | None =
 class _Reader:
     """A recursive-descent reader, one method a level of precedence, each returning a value."""
 
-    def __init__(self, condition: str, parameters: Mapping[str, Any], lookup: Lookup | None) -> None:
+    def __init__(self, condition: str, parameters: Mapping[str, Any], fill: Fill | None) -> None:
         self._condition = condition
         self._parameters = parameters
-        self._lookup = lookup
+        self._fill = fill
         self._tokens = self._split()
         self.next: Token = next(self._tokens)
 
@@ -158,7 +158,7 @@ class _Reader:
             return "value", self._parameter(match["name"])
         if kind in ("text", "quoted"):
             literal = re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[0]), text, flags=re.DOTALL)
-            return "value", fill(literal, self._lookup) if self._lookup else literal
+            return "value", self._fill(literal) if self._fill else literal
         if kind == "bool":
             return "value", text == "true"
         if kind == "number":

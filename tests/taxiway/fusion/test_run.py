@@ -1,0 +1,127 @@
+"""Fused pipelines run: by processes and by containers, with the artifacts and records of single stages."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kfp import dsl
+
+import taxiway
+from components.contract.digests import tree_digest
+from components.execution import provenance
+from taxiway import loading
+from taxiway.dsl import Baseline, Pusher
+from taxiway.fusion.fuse import fused
+from taxiway.kubeflow import compilation
+from taxiway.runner.call import State
+from taxiway.runner.containers import ContainerLauncher
+from taxiway.runs.progress import Silent
+from taxiway.runs.record import Run, RunFailedError
+from tests.components.models import make_model
+from tests.taxiway.runner.process_engine import Containers, image, process_engine
+
+NAME = "baseline-to-pusher-2"
+SAME = ("stage", "stage_version", "parameters", "inputs", "output", "digest")
+
+
+@dsl.pipeline(name="pushing")
+def pushing(model: str, destination: str, version: int = 0):
+    """Pushes where there is no model yet, and in any case somewhere else."""
+    candidate = dsl.importer(artifact_uri=model, artifact_class=dsl.Model).output
+    baseline = Baseline(candidate=candidate, destination=destination)
+    with dsl.If(baseline.outputs["found"] == False):  # noqa: E712 (kfp builds the condition from ==)
+        Pusher(model=candidate, destination=destination, version=version)
+    with dsl.If(baseline.outputs["version"] != "none"):
+        Pusher(model=candidate, destination=f"{destination}-too", version=version)
+
+
+@pytest.fixture
+def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.chdir(tmp_path)
+    make_model(tmp_path / "model")
+    return {"model": str(tmp_path / "model"), "version": 7}
+
+
+def _run(fuse: bool, home: str, **options: Any) -> Run:
+    compiled = loading.compiled(pushing)
+    return taxiway.run(fused(compiled) if fuse else compiled, home=home, observer=Silent(), **options)
+
+
+def _outputs(run: Run) -> dict[str, Any]:
+    """What the stages made and what they say of it, by the names that fused pipelines give them."""
+    found = {}
+    for name, task in run.tasks.items():
+        for output, artifact in task.outputs.items():
+            record = json.loads(artifact.metadata.get("provenance", "{}"))
+            made = {
+                key: record.get(key) for key in ("stage", "stage_version", "parameters", "inputs", "output", "digest")
+            }
+            key = output if "__" in output else f"{name.replace('-', '_')}__{output}"
+            found[key] = artifact.type_name, tree_digest(artifact.path), made
+    return found
+
+
+def test_artifacts_and_records_are_those_of_single_stages(given: dict[str, Any], tmp_path: Path) -> None:
+    single = _run(False, "single", **given, destination="served")
+    (tmp_path / "served").rename("away")
+    (tmp_path / "served-too").rename("away-too")
+    together = _run(True, "fused", **given, destination="served")
+    assert set(together.tasks) == {"importer", NAME}
+    assert _outputs(together) == _outputs(single)
+    assert len(_outputs(together)) == 4
+    places = {artifact.uri for artifact in together.tasks[NAME].outputs.values()}
+    assert len(places) == 3
+    log = together.tasks[NAME].log.read_text()
+    assert re.findall(r"==> (.*)", log) == ["baseline, 1 of 3", "pusher, 2 of 3", "pusher-2, 3 of 3"]
+    assert re.findall(r"    (\S+) took \d+\.\d s", log) == ["baseline", "pusher", "pusher-2"]
+
+
+def test_a_member_that_a_condition_skips_leaves_no_artifact(given: dict[str, Any], tmp_path: Path) -> None:
+    _run(True, "home", **given, destination="served")
+    make_model(tmp_path / "other", seed=1)
+    other = {"model": str(tmp_path / "other"), "version": 8}
+    again = _run(True, "home", **other, destination="served")
+    assert set(again.tasks[NAME].outputs) == {"baseline__model", "pusher_2__pushed_model"}
+    assert again.tasks[NAME].state == State.SUCCEEDED
+    assert [path.name for path in (tmp_path / "served").glob("[0-9]*")] == ["7"]
+
+
+def test_the_cache_knows_a_fused_task(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _run(True, "home", **given, destination="served").tasks[NAME].state == State.SUCCEEDED
+    assert _run(True, "home", **given, destination="served").tasks[NAME].state == State.CACHED
+    known = provenance.stage_version
+    monkeypatch.setattr(provenance, "stage_version", lambda stage: known(stage) + "changed" * (stage == "pusher"))
+    assert _run(True, "home", **given, destination="served").tasks[NAME].state == State.SUCCEEDED
+
+
+def test_a_failure_has_the_words_that_it_has_alone(given: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "model/Format-Serving/saved_model.pb").unlink()
+    errors = {}
+    for fuse in (False, True):
+        with pytest.raises(RunFailedError) as caught:
+            _run(fuse, f"home-{fuse}", **given, destination="served")
+        [name] = caught.value.run.failures
+        errors[fuse] = caught.value.run.tasks[name].error, caught.value.exit_status
+    assert errors[True] == errors[False]
+    assert errors[True][1] == 2
+
+
+def test_a_compiled_file_runs_in_containers_as_in_processes(given: dict[str, Any], tmp_path: Path) -> None:
+    compilation.write(fused(loading.compiled(pushing)), tmp_path / "fused.yaml")
+    options: dict[str, Any] = {"observer": Silent(), **given, "destination": "served"}
+    processes = taxiway.run("fused.yaml", home="processes", **options)
+    (tmp_path / "served").rename("away")
+    (tmp_path / "served-too").rename("away-too")
+    with process_engine() as (engine, url), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_HOST", url)
+        _has_image(engine)
+        containers = taxiway.run("fused.yaml", home="containers", launcher=ContainerLauncher, **options)
+        assert len(engine.bodies) == 1
+    assert _outputs(containers) == _outputs(processes)
+
+
+def _has_image(engine: Containers) -> None:
+    container = fused(loading.compiled(pushing)).spec["deploymentSpec"]["executors"][f"exec-{NAME}"]["container"]
+    engine.images[container["image"]] = image("1")
