@@ -13,7 +13,6 @@ from types import ModuleType
 from typing import Any
 
 from components.contract import files
-from components.contract.declaration import component_name
 from components.contract.errors import UserError
 from components.execution import stages
 from components.user_code import user_modules
@@ -95,13 +94,17 @@ def function(target: str) -> Any:
 
 
 def stages_named_in(target: str) -> list[str]:
-    """The stages whose names occur in a pipeline's source: a guess at what it runs, used for preloading."""
+    """The stages whose names occur in a pipeline's source: a guess at what it runs, used for preloading.
+
+    The names of their components do not count: nearly every pipeline has them, and a run that finds everything in the
+    cache must not load TensorFlow.
+    """
     path = Path(target) if target.endswith((".py", *COMPILED)) else Path("pipelines", target, "pipeline.py")
     try:
         words = set(re.findall(r"\w+", path.read_text()))
     except (OSError, UnicodeDecodeError):
         return []
-    return [stage for stage in stages.names() if words & {stage, component_name(stage)}]
+    return [stage for stage in stages.names() if stage in words]
 
 
 def names(folder: Path) -> list[str]:

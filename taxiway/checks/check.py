@@ -12,9 +12,11 @@ from components.contract.errors import UserError
 from taxiway.checks import known, refusals, roles, splits
 from taxiway.checks.known_names import KnownNames
 from taxiway.language import placeholders, spec
-from taxiway.language.loops import Loop
+from taxiway.language.components import Component, Dag, DagComponent, ExecutorComponent
 from taxiway.language.scope import NotYetKnownError, Scope
-from taxiway.language.spec import Json, Leaf, Pipeline
+from taxiway.language.spec import Leaf, Pipeline
+from taxiway.language.tasks import FromParent, Task
+from taxiway.language.values import Json
 
 
 def findings(pipeline: Pipeline, parameters: Mapping[str, Any], *, has_images: bool = False) -> list[str]:
@@ -41,11 +43,10 @@ class _Check:
         self._splits = splits.known_splits(pipeline, parameters)
         self._names = KnownNames()
 
-    def dag(self, component: Json, values: Json, types: dict[str, str]) -> Iterator[str]:
+    def dag(self, component: DagComponent, values: Json, types: dict[str, str]) -> Iterator[str]:
         """What is wrong in a DAG, given the known values of its parameters and types of its artifacts."""
-        dag, made, outer = component["dag"], dict[str, dict[str, str]](), known.dag_parameters(component, values)
-        for name in spec.ordered(dag):
-            task = dag["tasks"][name]
+        made, outer = dict[str, dict[str, str]](), known.dag_parameters(component, values)
+        for name, task in component.dag.ordered():
             inner = self._pipeline.component(task)
             scope, given = known.scope(task, outer), known.as_written(inner, task, outer)
             taken = _types(task, types, made)
@@ -55,22 +56,25 @@ class _Check:
             if wrong := list(_wrong_values(name, inner, given, known.items(task, given, scope))):
                 yield from wrong
                 continue
-            given = spec.typed(inner, given)
-            if "dag" in inner:
+            given = inner.typed(given)
+            if isinstance(inner, DagComponent):
                 yield from self.dag(inner, spec.inherited(task, outer) | given, taken)
             else:
-                yield from self._leaf(Leaf(name, task, inner, dag), given)
+                yield from self._leaf(Leaf(name, task, inner), given)
 
-    def _placeholders(self, name: str, task: Json, component: Json, scope: Scope) -> Iterator[str]:
+    def _placeholders(
+        self, name: str, task: Task, component: DagComponent | ExecutorComponent, scope: Scope
+    ) -> Iterator[str]:
         """Placeholders that no run can fill."""
-        executor = {} if "dag" in component else self._pipeline.executor(component)
-        container = executor.get("container", {})
-        settings = [container.get(setting, "") for setting in spec.SETTINGS]
-        loop = Loop.of(task)
-        condition = task.get("triggerPolicy", {}).get("condition", "")
-        own = scope.with_defaults(spec.defaults(component))
-        yield from _refused(name, [spec.constants(task), loop.written if loop else "", condition], scope)
-        yield from _refused(name, [spec.defaults(component), settings, executor.get("importer", {})], own)
+        own = scope.with_defaults(component.defaults)
+        yield from _refused(name, [task.constants, task.loop.written if task.loop else "", task.condition], scope)
+        yield from _refused(name, [component.defaults, *self._settings(component)], own)
+
+    def _settings(self, component: DagComponent | ExecutorComponent) -> list[Json]:
+        if isinstance(component, DagComponent):
+            return []
+        executor = self._pipeline.executor(component)
+        return [executor.container.settings, executor.importer.written if executor.importer else {}]
 
     def _leaf(self, leaf: Leaf, given: Json) -> Iterator[str]:
         parameters = roles.of_task(self._pipeline, leaf.task, leaf.component, given)
@@ -82,25 +86,24 @@ class _Check:
             yield from (f"{leaf.name}: {fault}" for fault in roles.check(each, self._names))
         yield from (f"{leaf.name}: {fault}" for fault in splits.unknown(parameters, leaf.task, self._splits))
 
-    def _output_types(self, component: Json) -> dict[str, str]:
+    def _output_types(self, component: Component) -> dict[str, str]:
         """The TFX type of each output; of a DAG's, that of the task inside which makes it."""
-        found = {
-            name: spec.mark(definition)[0]
-            for name, definition in component.get("outputDefinitions", {}).get("artifacts", {}).items()
-        }
-        for name, output in component.get("dag", {}).get("outputs", {}).get("artifacts", {}).items():
-            chosen = output["artifactSelectors"][0]
-            inner = self._pipeline.component(component["dag"]["tasks"][chosen["producerSubtask"]])
-            found[name] = self._output_types(inner).get(chosen["outputArtifactKey"], "")
+        found = {name: artifact.tfx_type for name, artifact in component.outputs.artifacts.items()}
+        return found | self._inner_types(component.dag) if isinstance(component, DagComponent) else found
+
+    def _inner_types(self, dag: Dag) -> dict[str, str]:
+        found = {}
+        for name, choices in dag.artifacts.items():
+            inner = self._pipeline.component(dag.tasks[choices[0].task])
+            found[name] = self._output_types(inner).get(choices[0].output, "")
         return found
 
 
-def _is_described(component: Json) -> bool:
+def _is_described(component: Component) -> bool:
     """Whether marks say what a component takes and gives, so that it brings nothing that is not told."""
-    outputs = component.get("outputDefinitions", {}).get("artifacts", {}).values()
-    inputs = component.get("inputDefinitions", {})
-    ports = (*outputs, *inputs.get("artifacts", {}).values(), *inputs.get("parameters", {}).values())
-    return all(spec.mark(port)[0] for port in outputs) and any(spec.mark(port)[0] for port in ports)
+    outputs = [each.tfx_type for each in component.outputs.artifacts.values()]
+    inputs = [each.tfx_type for each in component.inputs.artifacts.values()]
+    return all(outputs) and any((*outputs, *inputs, *(each.role for each in component.inputs.parameters.values())))
 
 
 def _refused(task: str, templates: list[Any], lookup: Callable[[str], Any]) -> Iterator[str]:
@@ -113,28 +116,24 @@ def _refused(task: str, templates: list[Any], lookup: Callable[[str], Any]) -> I
             yield f"{task}: {error}"
 
 
-def _types(task: Json, outer: Mapping[str, str], made: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    found = {}
-    for name, source in task.get("inputs", {}).get("artifacts", {}).items():
-        if "componentInputArtifact" in source:
-            found[name] = outer.get(source["componentInputArtifact"], "")
-        else:
-            wanted = source["taskOutputArtifact"]
-            found[name] = made[wanted["producerTask"]].get(wanted["outputArtifactKey"], "")
-    return found
+def _types(task: Task, outer: Mapping[str, str], made: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    return {
+        name: outer.get(source.name, "") if isinstance(source, FromParent) else made[source.task].get(source.output, "")
+        for name, source in task.artifacts.items()
+    }
 
 
-def _mismatches(task: str, component: Json, taken: Mapping[str, str]) -> Iterator[str]:
-    for name, definition in component.get("inputDefinitions", {}).get("artifacts", {}).items():
-        wanted, given = spec.mark(definition)[0], taken.get(name, "")
+def _mismatches(task: str, component: Component, taken: Mapping[str, str]) -> Iterator[str]:
+    for name, artifact in component.inputs.artifacts.items():
+        wanted, given = artifact.tfx_type, taken.get(name, "")
         if wanted and given and wanted != given:
             yield f"{task}: the input {name!r} takes {wanted}, and is given {given}"
 
 
-def _wrong_values(name: str, component: Json, given: Json, items: list[Json]) -> Iterator[str]:
+def _wrong_values(name: str, component: Component, given: Json, items: list[Json]) -> Iterator[str]:
     """Values, and items that a loop gives one by one, that the component does not take."""
     for each in (given, *items):
         try:
-            spec.typed(component, each)
+            component.typed(each)
         except UserError as error:
             yield f"{name}: {error}"

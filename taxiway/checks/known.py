@@ -9,37 +9,38 @@ from typing import Any
 
 from components.contract.errors import UserError
 from taxiway.language import spec
-from taxiway.language.loops import Loop
+from taxiway.language.components import Component, DagComponent, ExecutorComponent
 from taxiway.language.placeholders import fill
 from taxiway.language.scope import UNKNOWN, NotYetKnownError, Scope
-from taxiway.language.spec import Json, Pipeline
+from taxiway.language.spec import Pipeline
+from taxiway.language.tasks import Constant, FromParent, ParameterSource, Task
+from taxiway.language.values import Json
 
 
-def scope(task: Mapping[str, Any], outer: Mapping[str, Any]) -> Scope:
+def scope(task: Task, outer: Mapping[str, Any]) -> Scope:
     """What the placeholders in a task's inputs and settings stand for.
 
     Args:
         task: The task.
         outer: What is known of the parameters of the DAG that it stands in.
     """
-    sources = task.get("inputs", {}).get("parameters", {})
-    constants = spec.constants(task)
-    return Scope({name: _value(sources[name], outer) for name in sources if name not in constants}, constants, outer)
+    others = {name: source for name, source in task.parameters.items() if not isinstance(source, Constant)}
+    return Scope({name: _value(source, outer) for name, source in others.items()}, task.constants, outer)
 
 
-def parameters(component: Mapping[str, Any], task: Mapping[str, Any], outer: Mapping[str, Any]) -> Json:
+def parameters(component: Component, task: Task, outer: Mapping[str, Any]) -> Json:
     """`as_written`, in the types that the component declares.
 
     Raises:
         UserError: A value is not of its type.
     """
-    return spec.typed(component, as_written(component, task, outer))
+    return component.typed(as_written(component, task, outer))
 
 
-def as_written(component: Mapping[str, Any], task: Mapping[str, Any], outer: Mapping[str, Any]) -> Json:
+def as_written(component: Component, task: Task, outer: Mapping[str, Any]) -> Json:
     """A task's parameters, defaults included; those that only the run will know are left out."""
     around = scope(task, outer)
-    around = around.with_defaults(spec.defaults(component))
+    around = around.with_defaults(component.defaults)
     found = {name: value for name, value in around.parameters.items() if value is not UNKNOWN}
     for name in around.constants:
         # What a run cannot know either is a finding of `check`.
@@ -48,13 +49,13 @@ def as_written(component: Mapping[str, Any], task: Mapping[str, Any], outer: Map
     return found
 
 
-def items(task: Mapping[str, Any], given: Mapping[str, Any], around: Scope) -> list[Json]:
+def items(task: Task, given: Mapping[str, Any], around: Scope) -> list[Json]:
     """What a loop gives its body in each turn, as far as it is known.
 
     Raises:
         UserError: It runs over something else than a list.
     """
-    loop = Loop.of(task)
+    loop = task.loop
     if not loop or loop.over_artifacts or (loop.source and loop.source not in given):
         return []
     listed: list[Any] = []
@@ -73,7 +74,7 @@ class KnownLeaf:
         scope: What the placeholders in its settings stand for.
     """
 
-    component: Json
+    component: ExecutorComponent
     parameters: Json
     scope: Scope
 
@@ -85,7 +86,7 @@ def leaves(pipeline: Pipeline, parameters: Mapping[str, Any]) -> Iterator[KnownL
         UserError: A component runs inside of itself, or tasks wait for each other.
     """
     spec.leaves(pipeline)
-    yield from _leaves(pipeline, pipeline.root, spec.with_defaults(pipeline.root, parameters))
+    yield from _leaves(pipeline, pipeline.root, pipeline.root.with_defaults(parameters))
 
 
 def images(pipeline: Pipeline, parameters: Mapping[str, Any]) -> set[str]:
@@ -93,32 +94,32 @@ def images(pipeline: Pipeline, parameters: Mapping[str, Any]) -> set[str]:
     return {image for leaf in leaves(pipeline, parameters) for image in _image(pipeline, leaf)}
 
 
-def dag_parameters(component: Mapping[str, Any], values: Mapping[str, Any]) -> Json:
+def dag_parameters(component: DagComponent, values: Mapping[str, Any]) -> Json:
     """The parameters of a DAG, `UNKNOWN` where only the run will know."""
-    return {**dict.fromkeys(component.get("inputDefinitions", {}).get("parameters", {}), UNKNOWN), **values}
+    return {**dict.fromkeys(component.inputs.parameters, UNKNOWN), **values}
 
 
-def _value(source: Mapping[str, Any], outer: Mapping[str, Any]) -> Any:
-    if "parameterExpressionSelector" in source:
-        return UNKNOWN
-    return outer.get(source.get("componentInputParameter", ""), UNKNOWN)
+def _value(source: ParameterSource, outer: Mapping[str, Any]) -> Any:
+    if isinstance(source, FromParent) and source.selector is None:
+        return outer.get(source.name, UNKNOWN)
+    return UNKNOWN
 
 
-def _leaves(pipeline: Pipeline, component: Json, values: Json) -> Iterator[KnownLeaf]:
+def _leaves(pipeline: Pipeline, component: DagComponent, values: Json) -> Iterator[KnownLeaf]:
     outer = dag_parameters(component, values)
-    for task in component["dag"]["tasks"].values():
+    for task in component.dag.tasks.values():
         inner = pipeline.component(task)
         given = as_written(inner, task, outer)
         with contextlib.suppress(UserError):  # a value of another type is a finding of `check`
-            given = spec.typed(inner, given)
-        if "dag" in inner:
+            given = inner.typed(given)
+        if isinstance(inner, DagComponent):
             yield from _leaves(pipeline, inner, spec.inherited(task, outer) | given)
         else:
             yield KnownLeaf(inner, given, scope(task, outer))
 
 
 def _image(pipeline: Pipeline, leaf: KnownLeaf) -> Iterator[str]:
-    container = pipeline.executor(leaf.component).get("container")
+    container = pipeline.executor(leaf.component).container
     # What a run cannot know either is a finding of `check`.
     with contextlib.suppress(NotYetKnownError, UserError):
-        yield from [fill(container["image"], leaf.scope)] if container else []
+        yield from [fill(container.image, leaf.scope)] if container.image else []

@@ -6,14 +6,17 @@ What says only where a task is to run (node selectors, tolerations, requests, ti
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from components.contract.errors import UserError
 from taxiway.checks import known
 from taxiway.language import placeholders, spec
 from taxiway.language.arguments import AS_ARTIFACT, is_too_long, too_long
-from taxiway.language.spec import Json, Pipeline
+from taxiway.language.components import Component, DagComponent, ExecutorComponent
+from taxiway.language.executors import Container
+from taxiway.language.platforms import Platform, Resource
+from taxiway.language.spec import Pipeline
+from taxiway.language.values import Json
 
 _KUBERNETES_TASKS = {"argostub/createpvc": "creates", "argostub/deletepvc": "deletes"}
 _MOUNTS = {
@@ -50,75 +53,73 @@ def refusals(pipeline: Pipeline, values: Json, *, has_images: bool = False) -> I
     yield from _of_dag(pipeline, pipeline.root, values, "", has_images)
 
 
-def variables(platform: Json) -> Iterator[tuple[str, str, bool]]:
+def variables(platform: Platform) -> Iterator[tuple[str, str, bool]]:
     """The variables that Kubernetes gives a task: name, where its value is from, and whether it may be absent."""
     for key, kind in (("secretAsEnv", "secret"), ("configMapAsEnv", "config map")):
-        for entry in platform.get(key, []):
-            for pair in entry.get("keyToEnv", []):
-                yield pair["envVar"], f"the {kind} {_name(entry)}", bool(entry.get("optional"))
-    for entry in platform.get("fieldPathAsEnv", []):
-        yield entry["name"], f"the field {entry['fieldPath']} of its pod", False
+        for resource in platform.resources.get(key, ()):
+            for name, _ in resource.variables:
+                yield name, f"the {kind} {_name(resource)}", resource.is_optional
+    for name, path in platform.fields:
+        yield name, f"the field {path} of its pod", False
 
 
-def _of_dag(pipeline: Pipeline, component: Json, values: Json, prefix: str, has_images: bool) -> Iterator[str]:
-    dag, outer = component["dag"], known.dag_parameters(component, values)
-    for name in spec.ordered(dag):
-        task = dag["tasks"][name]
+def _of_dag(pipeline: Pipeline, component: DagComponent, values: Json, prefix: str, has_images: bool) -> Iterator[str]:
+    outer = known.dag_parameters(component, values)
+    for name, task in component.dag.ordered():
         inner = pipeline.component(task)
         given = known.as_written(inner, task, outer)
         yield from (f"{prefix}{name}: {why}" for why in _of_inputs(inner))
-        if "dag" in inner:
+        if isinstance(inner, DagComponent):
             inside = spec.inherited(task, outer) | given
             yield from _of_dag(pipeline, inner, inside, spec.child_name(prefix, name, task), has_images)
         else:
             yield from (f"{prefix}{name}: {why}" for why in _of_leaf(pipeline, inner, given, has_images))
 
 
-def _of_inputs(component: Json) -> Iterator[str]:
-    for name, definition in component.get("inputDefinitions", {}).get("parameters", {}).items():
-        if definition["parameterType"] == "TASK_CONFIG":
+def _of_inputs(component: Component) -> Iterator[str]:
+    for name, parameter in component.inputs.parameters.items():
+        if parameter.type == "TASK_CONFIG":
             yield f"{name} takes the settings of its pod (dsl.TaskConfig), which only Kubernetes has"
 
 
-def _of_leaf(pipeline: Pipeline, component: Json, given: Json, has_images: bool) -> Iterator[str]:
+def _of_leaf(pipeline: Pipeline, component: ExecutorComponent, given: Json, has_images: bool) -> Iterator[str]:
     executor = pipeline.executor(component)
-    if "importer" in executor:
+    if executor.importer:
         return
-    if "container" not in executor:
-        yield f"its executor is {next(iter(executor), 'none')}, which open-source Kubeflow has not either"
-    elif what := _KUBERNETES_TASKS.get(executor["container"]["image"]):
+    if executor.kind != "container":
+        yield f"its executor is {executor.kind}, which open-source Kubeflow has not either"
+    elif what := _KUBERNETES_TASKS.get(executor.container.image):
         yield f"{what} a volume claim, which only Kubernetes can"
     else:
-        yield from _of_container(executor, component, has_images)
+        yield from _of_container(executor.container, component, has_images)
         # A stage's data and credentials are this machine's own: see `taxiway.dsl.cluster_resources`.
-        if not spec.stage_name(executor):
+        if not executor.stage:
             yield from _of_platform(pipeline.platform_of(component))
             yield from _of_sizes(given)
 
 
-def _of_container(executor: Json, component: Json, has_images: bool) -> Iterator[str]:
-    container = executor["container"]
-    words = [*container.get("command", []), *container.get("args", [])]
+def _of_container(container: Container, component: Component, has_images: bool) -> Iterator[str]:
+    words = container.words
     # Kubeflow's launcher, too, runs the first word, and knows nothing of what an image would run by itself.
     if not has_images and (not words or not words[0] or words[0].startswith("-")):
         yield (
-            f"names no command: what {container['image']} runs by itself, neither processes nor Kubeflow's launcher "
+            f"names no command: what {container.image} runs by itself, neither processes nor Kubeflow's launcher "
             "know; name the command, or run with --runner docker"
         )
     for body in dict.fromkeys(placeholders.bodies(words)):
-        if why := placeholders.problem(body, component):
+        if why := placeholders.problem(body, component.has):
             yield f"the placeholder {{{{${body}}}}} {why}"
 
 
-def _of_platform(platform: Json) -> Iterator[str]:
+def _of_platform(platform: Platform) -> Iterator[str]:
     for key, what in _MOUNTS.items():
-        for entry in platform.get(key, []):
-            if not entry.get("optional"):
-                yield f"mounts {what.format(name=_name(entry))} at {entry['mountPath']}, which only Kubernetes can"
+        for resource in platform.resources.get(key, ()):
+            if not resource.is_optional:
+                yield f"mounts {what.format(name=_name(resource))} at {resource.path}, which only Kubernetes can"
     for name, origin, may_be_absent in variables(platform):
         if not may_be_absent and name not in os.environ:
             yield f"takes {name} from {origin}, which only Kubernetes has; set {name} in the environment of the run"
-    if platform.get("initContainers"):
+    if platform.has_init_containers:
         yield "has containers that run before it, which only Kubernetes can"
 
 
@@ -128,8 +129,6 @@ def _of_sizes(given: Json) -> Iterator[str]:
             yield f"{name} has {too_long(text)}; {AS_ARTIFACT}"
 
 
-def _name(entry: Mapping[str, Any]) -> str:
+def _name(resource: Resource) -> str:
     """The name of a secret or config map, where the pipeline says it."""
-    kind = "secretName" if "secretNameParameter" in entry or "secretName" in entry else "configMapName"
-    constant = entry.get(f"{kind}Parameter", {}).get("runtimeValue", {}).get("constant")
-    return str(constant or entry.get(kind) or "that a parameter names")
+    return resource.name or "that a parameter names"

@@ -23,7 +23,10 @@ from components.versioning.dvc_revisions import is_url
 from components.versioning.working_tree import ALLOW_UNVERSIONED
 from taxiway.checks.known_names import KnownNames
 from taxiway.language import spec
-from taxiway.language.spec import Json, Pipeline
+from taxiway.language.components import Component
+from taxiway.language.spec import Pipeline
+from taxiway.language.tasks import Task
+from taxiway.language.values import Json
 from taxiway.storage.digest_store import DigestStore
 
 
@@ -89,17 +92,22 @@ class Meaning:
     is_module: bool = False
 
 
-def of_task(pipeline: Pipeline, task: Json, component: Json, given: Mapping[str, Any]) -> list[Parameter]:
+def of_task(pipeline: Pipeline, task: Task, component: Component, given: Mapping[str, Any]) -> list[Parameter]:
     """The parameters of a task that have a role."""
-    definitions = component.get("inputDefinitions", {}).get("parameters", {})
-    marks = {name: spec.mark(definition) for name, definition in definitions.items()}
-    names = {role: name for name, (role, _) in marks.items() if role}
+    marked = {name: each for name, each in component.inputs.parameters.items() if each.role}
+    names = {each.role: name for name, each in marked.items()}
     beside = {role: given.get(name) for role, name in names.items()}
     allow = _allowing(pipeline, task, names.get("Unversioned", ""))
     return [
-        Parameter(name=name, role=role, detail=detail, value=given.get(name), beside=beside, allow_unversioned=allow)
-        for name, (role, detail) in marks.items()
-        if role
+        Parameter(
+            name=name,
+            role=each.role,
+            detail=each.detail,
+            value=given.get(name),
+            beside=beside,
+            allow_unversioned=allow,
+        )
+        for name, each in marked.items()
     ]
 
 
@@ -144,7 +152,7 @@ def modules(parameters: Iterable[Parameter]) -> list[str]:
     return [each.value for each in parameters if each.value and _meaning(each.role).is_module]
 
 
-def _allowing(pipeline: Pipeline, task: Json, name: str) -> str:
+def _allowing(pipeline: Pipeline, task: Task, name: str) -> str:
     """The option that allows data without a version: the pipeline's parameter, if the task's comes from one."""
     source = spec.source_parameter(pipeline, task, name)
     return f"--param {source}=true" if source else ALLOW_UNVERSIONED

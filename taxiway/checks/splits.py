@@ -9,8 +9,9 @@ from components.contract.artifacts import Artifact, Examples
 from taxiway.checks import known
 from taxiway.checks.known import KnownLeaf
 from taxiway.checks.roles import Parameter
-from taxiway.language import spec
-from taxiway.language.spec import Json, Pipeline
+from taxiway.language.components import Component
+from taxiway.language.spec import Pipeline
+from taxiway.language.tasks import Task
 
 _ANY = {Examples.schema_title, Artifact.schema_title}
 
@@ -21,11 +22,10 @@ def known_splits(pipeline: Pipeline, parameters: Mapping[str, Any]) -> set[str] 
     return _made(makers[0]) if len(makers) == 1 else None
 
 
-def unknown(parameters: Iterable[Parameter], task: Json, splits: set[str] | None) -> Iterator[str]:
+def unknown(parameters: Iterable[Parameter], task: Task, splits: set[str] | None) -> Iterator[str]:
     """The splits that a task's parameters name, but no task makes."""
-    inputs = task.get("inputs", {}).get("artifacts", {})
     for each in parameters:
-        if splits is None or each.role != "Splits" or each.detail not in inputs:
+        if splits is None or each.role != "Splits" or each.detail not in task.artifacts:
             continue
         for name in each.value or []:
             if name not in splits:
@@ -34,7 +34,7 @@ def unknown(parameters: Iterable[Parameter], task: Json, splits: set[str] | None
 
 def _made(maker: KnownLeaf) -> set[str] | None:
     """The names from the settings that make splits: from the one that was set, else from the default."""
-    settings, defaults = _makers(maker.component), spec.defaults(maker.component)
+    settings, defaults = _makers(maker.component), maker.component.defaults
     values = [maker.parameters.get(name) for name in settings]
     if not values or None in values:
         return None
@@ -43,20 +43,18 @@ def _made(maker: KnownLeaf) -> set[str] | None:
     return found[0] if len(found) == 1 else None
 
 
-def _makers(component: Json) -> list[str]:
-    definitions = component.get("inputDefinitions", {}).get("parameters", {})
-    return [name for name, definition in definitions.items() if spec.mark(definition)[0] == "NewSplits"]
+def _makers(component: Component) -> list[str]:
+    return [name for name, parameter in component.inputs.parameters.items() if parameter.role == "NewSplits"]
 
 
-def _brings_examples(component: Json) -> bool:
+def _brings_examples(component: Component) -> bool:
     """Whether a task may add splits: it makes them, or its output may be examples without examples as input."""
-    inputs = component.get("inputDefinitions", {}).get("artifacts", {}).values()
     if _makers(component):
         return True
-    for output in component.get("outputDefinitions", {}).get("artifacts", {}).values():
-        kind = spec.mark(output)[0]
-        if not kind and output["artifactType"].get("schemaTitle") in _ANY:
+    for output in component.outputs.artifacts.values():
+        kind = output.tfx_type
+        if not kind and output.schema.get("schemaTitle") in _ANY:
             return True
-        if kind == Examples.__name__ and not any(spec.mark(each)[0] == kind for each in inputs):
+        if kind == Examples.__name__ and not any(each.tfx_type == kind for each in component.inputs.artifacts.values()):
             return True
     return False

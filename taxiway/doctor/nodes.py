@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from taxiway.doctor.findings import Line, State
 from taxiway.doctor.requirements import Task
-from taxiway.language.spec import Json
+from taxiway.language.values import Json
 
 _REPELLING = ("NoSchedule", "NoExecute")
 

@@ -12,9 +12,12 @@ from typing import Any
 
 from taxiway.checks import known
 from taxiway.language import spec
-from taxiway.language.spec import Json, Pipeline
-
-_RESOURCES = {"cpu": "resourceCpu", "memory": "resourceMemory"}
+from taxiway.language.components import Component, DagComponent
+from taxiway.language.executors import Container
+from taxiway.language.platforms import Platform, Resource
+from taxiway.language.spec import Pipeline
+from taxiway.language.tasks import Constant, FromParent, ParameterSource
+from taxiway.language.values import Json
 
 
 @dataclass(frozen=True)
@@ -62,42 +65,32 @@ def tasks(pipeline: Pipeline, parameters: Mapping[str, Any]) -> tuple[Task, ...]
     return tuple(_tasks(pipeline, pipeline.root, values, ""))
 
 
-def _tasks(pipeline: Pipeline, component: Json, values: Json, prefix: str) -> Iterator[Task]:
-    dag = component["dag"]
-    for name in spec.ordered(dag):
-        task = dag["tasks"][name]
+def _tasks(pipeline: Pipeline, component: DagComponent, values: Json, prefix: str) -> Iterator[Task]:
+    for name, task in component.dag.ordered():
         inner = pipeline.component(task)
         given = known.parameters(inner, task, values)
-        if "dag" in inner:
+        if isinstance(inner, DagComponent):
             yield from _tasks(pipeline, inner, given, spec.child_name(prefix, name, task))
-        elif "container" in (executor := pipeline.executor(inner)):
+        elif (executor := pipeline.executor(inner)).kind == "container":
             found = {role: given.get(parameter) for role, parameter in _roles(inner).items()}
-            yield _task(prefix + name, executor["container"], _platform(pipeline, inner), values, found)
+            yield _task(prefix + name, executor.container, pipeline.platform_of(inner), values, found)
 
 
-def _value(source: Json, values: Json) -> Any:
+def _value(source: ParameterSource | None, values: Json) -> Any:
     """A constant, or a parameter of the enclosing pipeline; None if known only at run time."""
-    constant = source.get("runtimeValue", {}).get("constant")
-    if constant is not None:
-        return None if "{{$" in str(constant) else constant
-    return values.get(source.get("componentInputParameter", ""))
+    if isinstance(source, Constant):
+        return None if "{{$" in str(source.value) else source.value
+    return values.get(source.name) if isinstance(source, FromParent) else None
 
 
-def _platform(pipeline: Pipeline, component: Json) -> Json:
-    kubernetes = pipeline.platform.get("platforms", {}).get("kubernetes", {})
-    return dict(kubernetes.get("deploymentSpec", {}).get("executors", {}).get(component["executorLabel"], {}))
-
-
-def _task(name: str, container: Json, platform: Json, values: Json, by_role: Json) -> Task:
+def _task(name: str, container: Container, platform: Platform, values: Json, by_role: Json) -> Task:
     return Task(
         name=name,
-        requests=_requests(container.get("resources", {})),
-        node_labels=_constants(platform.get("nodeSelector", {}), "nodeSelectorJson", "labels", values),
+        requests=_requests(container),
+        node_labels=dict(_value(platform.label_source, values) or platform.labels),
         tolerations=tuple(_tolerations(platform, values)),
         claims={
-            mount["mountPath"]: claim
-            for mount in platform.get("pvcMount", [])
-            if (claim := _name(mount, "pvcNameParameter", "constant", values))
+            mount.path: claim for mount in platform.resources.get("pvcMount", ()) if (claim := _name(mount, values))
         },
         secrets=tuple(_secrets(platform, values)),
         destination=str(by_role.get("Destination") or ""),
@@ -105,44 +98,35 @@ def _task(name: str, container: Json, platform: Json, values: Json, by_role: Jso
     )
 
 
-def _roles(component: Json) -> dict[str, str]:
-    parameters = component.get("inputDefinitions", {}).get("parameters", {})
-    return {spec.mark(definition)[0]: name for name, definition in parameters.items()}
+def _roles(component: Component) -> dict[str, str]:
+    return {parameter.role: name for name, parameter in component.inputs.parameters.items()}
 
 
-def _requests(resources: Json) -> dict[str, str]:
-    """What the scheduler uses: requests, or limits if there is no request, as in Kubernetes."""
-    wanted = {
-        name: resources.get(f"{field}Request") or resources.get(f"{field}Limit") for name, field in _RESOURCES.items()
-    }
-    accelerator = resources.get("accelerator", {})
-    if "/" in (kind := accelerator.get("resourceType") or accelerator.get("type") or ""):
-        wanted[kind] = accelerator.get("resourceCount") or accelerator.get("count")
-    return {name: str(value) for name, value in wanted.items() if value and "{{$" not in str(value)}
+def _requests(container: Container) -> dict[str, str]:
+    """What the scheduler uses, as far as it is known before the run."""
+    wanted, accelerator = dict(container.requests), container.accelerator
+    if accelerator and "/" in accelerator.kind:
+        wanted[accelerator.kind] = accelerator.count
+    return {name: value for name, value in wanted.items() if value and "{{$" not in value}
 
 
-def _constants(setting: Json, json_key: str, plain_key: str, values: Json) -> dict[str, str]:
-    return dict(_value(setting.get(json_key, {}), values) or setting.get(plain_key, {}))
-
-
-def _tolerations(platform: Json, values: Json) -> Iterator[Json]:
-    for toleration in platform.get("tolerations", []):
-        if "tolerationJson" not in toleration:
+def _tolerations(platform: Platform, values: Json) -> Iterator[Json]:
+    for toleration in platform.tolerations:
+        if isinstance(toleration, dict):
             yield toleration
             continue
-        value = _value(toleration["tolerationJson"], values) or []
+        value = _value(toleration, values) or []
         yield from value if isinstance(value, list) else [value]
 
 
-def _secrets(platform: Json, values: Json) -> Iterator[Secret]:
+def _secrets(platform: Platform, values: Json) -> Iterator[Secret]:
     for kind in ("secretAsEnv", "secretAsVolume", "imagePullSecret"):
-        for setting in platform.get(kind, []):
-            name = _name(setting, "secretNameParameter", "secretName", values)
-            keys = tuple(pair["secretKey"] for pair in setting.get("keyToEnv", []))
-            if name:
-                yield Secret(name, keys, bool(setting.get("optional")), kind == "imagePullSecret")
+        for secret in platform.resources.get(kind, ()):
+            if name := _name(secret, values):
+                keys = tuple(key for _, key in secret.variables)
+                yield Secret(name, keys, secret.is_optional, kind == "imagePullSecret")
 
 
-def _name(setting: Json, parameter_key: str, plain_key: str, values: Json) -> str:
-    """A name as newer or older compilers write it; empty if a task of the run creates it."""
-    return str(_value(setting.get(parameter_key, setting), values) or setting.get(plain_key) or "")
+def _name(resource: Resource, values: Json) -> str:
+    """The name of a secret or volume; empty if a task of the run creates it."""
+    return str(_value(resource.source, values) or resource.written)

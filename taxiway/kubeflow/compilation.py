@@ -23,7 +23,9 @@ from taxiway import loading
 from taxiway.checks import known
 from taxiway.dsl import cluster_resources
 from taxiway.language import spec
-from taxiway.language.spec import Json, Pipeline
+from taxiway.language.components import Component, DagComponent
+from taxiway.language.spec import Pipeline
+from taxiway.language.values import Json
 
 
 def compiled(
@@ -88,11 +90,11 @@ def write(pipeline: Pipeline, path: Path, *, kubernetes: bool = False) -> None:
 
 def without_cache(pipeline: Pipeline) -> Pipeline:
     """The pipeline with caching disabled for every task."""
-    changed = copy.deepcopy(pipeline)
-    for component in (changed.spec["root"], *changed.spec["components"].values()):
+    changed = copy.deepcopy(pipeline.spec)
+    for component in (changed["root"], *changed["components"].values()):
         for task in component.get("dag", {}).get("tasks", {}).values():
             task["cachingOptions"] = {}
-    return changed
+    return replace(pipeline, spec=changed)
 
 
 def _with_modules(pipeline: Pipeline, parameters: Mapping[str, Any]) -> Pipeline:
@@ -101,29 +103,30 @@ def _with_modules(pipeline: Pipeline, parameters: Mapping[str, Any]) -> Pipeline
     The source is an argument because arguments are part of Kubeflow's cache key; the modules' commit is an environment
     variable because it must not be.
     """
-    users = list(_module_users(pipeline, pipeline.root, spec.with_defaults(pipeline.root, parameters)))
+    users = list(_module_users(pipeline, pipeline.root, pipeline.root.with_defaults(parameters)))
     modules = sorted({module for _, modules in users for module in modules})
     text, files = user_modules.packed(modules), frozenset().union(*map(user_modules.files, modules))
     commit = {"name": provenance.COMMIT_VARIABLE, "value": provenance.commit_text(provenance.commit_with(files))}
-    changed = replace(copy.deepcopy(pipeline), sources=pipeline.sources | files)
+    changed = copy.deepcopy(pipeline.spec)
     for label in {label for label, _ in users} if text else ():
-        container = changed.spec["deploymentSpec"]["executors"][label]["container"]
+        container = changed["deploymentSpec"]["executors"][label]["container"]
         container["args"] += ["--modules", text]
         container.setdefault("env", []).append(commit)
-    return changed
+    return replace(pipeline, spec=changed, sources=pipeline.sources | files)
 
 
-def _module_users(pipeline: Pipeline, component: Json, values: Json) -> Iterator[tuple[str, list[str]]]:
+def _module_users(pipeline: Pipeline, component: DagComponent, values: Json) -> Iterator[tuple[str, list[str]]]:
     """The executors of the stages that call the user's modules, with the modules' names."""
-    for task in component["dag"]["tasks"].values():
+    for task in component.dag.tasks.values():
         inner = pipeline.component(task)
         given = known.parameters(inner, task, values)
-        if "dag" in inner:
+        if isinstance(inner, DagComponent):
             yield from _module_users(pipeline, inner, given)
-        elif spec.stage_name(pipeline.executor(inner)) and (modules := _modules(inner, given)):
-            yield inner["executorLabel"], modules
+        elif pipeline.executor(inner).stage and (modules := _modules(inner, given)):
+            yield inner.label, modules
 
 
-def _modules(component: Json, given: Json) -> list[str]:
-    definitions = component.get("inputDefinitions", {}).get("parameters", {})
-    return [given[name] for name, d in definitions.items() if spec.mark(d)[0] == "Module" and given.get(name)]
+def _modules(component: Component, given: Json) -> list[str]:
+    return [
+        given[name] for name, each in component.inputs.parameters.items() if each.role == "Module" and given.get(name)
+    ]

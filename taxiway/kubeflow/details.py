@@ -132,7 +132,7 @@ def _task(node: Node, place: _Place, graph: _Graph, caches: set[tuple[str, str]]
         return Seen(name=name, node=node, state=FAILED, seconds=_seconds(driver), pods=pods, error=_error(driver))
     if not entry:
         return Seen(name=name, node=node, state=PENDING)
-    template = _IMPORTER if "importer" in node.executor else _IMPL
+    template = _IMPORTER if node.executor.kind == "importer" else _IMPL
     inner = place if template == _IMPORTER else place.below(".executor")
     pods = _pods(graph, inner, template if node.attempts == 1 else f"retry-{template}")
     attempts = max([1, *(int(match[1]) + 1 for n in graph.names.get(inner, ()) if (match := _ATTEMPT.search(n)))])

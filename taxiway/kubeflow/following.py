@@ -252,7 +252,7 @@ def _posted(host: Host, path: str, body: bytes) -> bytes:
 def _record(pipeline: Pipeline, run: Run, document: Any, tasks: list[kubeflow.RemoteTask]) -> None:
     if not tasks:
         return
-    stages = {leaf.name: spec.stage_name(pipeline.executor(leaf.component)) for leaf in spec.leaves(pipeline)}
+    stages = {leaf.name: pipeline.executor(leaf.component).stage for leaf in spec.leaves(pipeline)}
     parameters = (document.runtime_config and document.runtime_config.parameters) or {}
     remote = kubeflow.RemoteRun(json.loads(json.dumps(parameters)), tasks, {n: s for n, s in stages.items() if s})
     state = _LINEAGE_STATES.get(run.state, "CANCELED")

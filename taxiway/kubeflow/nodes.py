@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from taxiway.language import spec
-from taxiway.language.loops import Loop
-from taxiway.language.spec import Json, Pipeline
+from taxiway.language.components import DagComponent
+from taxiway.language.executors import Executor
+from taxiway.language.spec import Pipeline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +26,7 @@ class Node:
 
     name: str
     path: str
-    executor: Json
+    executor: Executor
     attempts: int = 1
     loops: int = 0
     types: Mapping[str, str] = field(default_factory=dict)
@@ -36,23 +37,18 @@ def nodes(pipeline: Pipeline) -> list[Node]:
     return list(_nodes(pipeline, pipeline.root, "", "root", 0))
 
 
-def _nodes(pipeline: Pipeline, component: Json, prefix: str, path: str, loops: int) -> Iterator[Node]:
-    dag = component["dag"]
-    for name in spec.ordered(dag):
-        task = dag["tasks"][name]
+def _nodes(pipeline: Pipeline, component: DagComponent, prefix: str, path: str, loops: int) -> Iterator[Node]:
+    for name, task in component.dag.ordered():
         inner = pipeline.component(task)
-        around = loops + (Loop.of(task) is not None)
-        if "dag" in inner:
+        around = loops + (task.loop is not None)
+        if isinstance(inner, DagComponent):
             yield from _nodes(pipeline, inner, spec.child_name(prefix, name, task), f"{path}.{name}", around)
         else:
-            attempts = 1 + int(task.get("retryPolicy", {}).get("maxRetryCount", 0))
-            parameters = inner.get("inputDefinitions", {}).get("parameters", {})
-            types = {name: str(definition.get("parameterType")) for name, definition in parameters.items()}
             yield Node(
                 name=prefix + name,
                 path=f"{path}.{name}",
                 executor=pipeline.executor(inner),
-                attempts=attempts,
+                attempts=1 + task.retry.times,
                 loops=around,
-                types=types,
+                types={each: parameter.type for each, parameter in inner.inputs.parameters.items()},
             )

@@ -10,6 +10,7 @@ from typing import Any
 
 from components.contract.errors import TaxiwayError
 from taxiway.kubeflow.host import Host
+from taxiway.language.executors import Executor
 
 _LAST_LINES = 20
 # Lines that Kubeflow's launcher and Argo's executor print after the stage's own output.
@@ -59,10 +60,11 @@ def waits_for(found: dict[str, Any]) -> str:
     return ""
 
 
-def fix_of(reason: str, executor: dict[str, Any]) -> str:
+def fix_of(reason: str, executor: Executor) -> str:
     """How to fix the reason for which a pod is waiting; empty if unknown."""
-    gpu = executor.get("container", {}).get("resources", {}).get("accelerator", {})
-    if gpu and re.search(r"nvidia.com/gpu|accelerator|node affinity|untolerated taint", reason):
+    if executor.container.accelerator and re.search(
+        r"nvidia.com/gpu|accelerator|node affinity|untolerated taint", reason
+    ):
         return _GPU_FIX
     for pattern, fix in _FIXES:
         if match := re.search(pattern, reason):

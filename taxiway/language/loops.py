@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from taxiway.language import spec
+from taxiway.language import values
 from taxiway.language.placeholders import Lookup, filled
 
 
@@ -54,5 +54,5 @@ class Loop:
             UserError: They are no list.
         """
         if self.source:
-            return spec.listed(parameters.get(self.source))
-        return list(filled(spec.listed(self.written), lookup))
+            return values.listed(parameters.get(self.source))
+        return list(filled(values.listed(self.written), lookup))

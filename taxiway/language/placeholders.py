@@ -103,7 +103,7 @@ def _body(match: re.Match[str]) -> str:
 
 
 def fill_command(
-    words: list[str], executor_input: Mapping[str, Any], facts: Mapping[str, str] = MappingProxyType({})
+    words: Iterable[str], executor_input: Mapping[str, Any], facts: Mapping[str, str] = MappingProxyType({})
 ) -> list[str]:
     """A container's command or arguments with placeholders filled; an absent optional part takes no word.
 
@@ -128,15 +128,19 @@ def bodies_in(value: Any) -> list[str]:
     return [_body(match) for part in _texts(value) for match in _PLACEHOLDER.finditer(part)]
 
 
-def problem(body: str, component: Mapping[str, Any]) -> str:
-    """Why a container of this component cannot have a placeholder filled; empty where it can."""
+def problem(body: str, has: Callable[[str, str, str], bool]) -> str:
+    """Why a container cannot have a placeholder filled; empty where it can.
+
+    Args:
+        body: The placeholder's body.
+        has: Whether its component has an input or output; see `components.Component.has`.
+    """
     if body == "" or body in _OUTPUT_FILE or body in OF_A_RUN:
         return ""
     port = _PORT.fullmatch(body)
     if not port:
         return "is not known"
-    definitions = component.get(f"{port['side'].removesuffix('s')}Definitions", {}).get(port["what"], {})
-    if port["name"] not in definitions:
+    if not has(port["side"], port["what"], port["name"]):
         return f"names {port['name']!r}, which the component does not have"
     field = port["field"]
     if port["what"] == "parameters":

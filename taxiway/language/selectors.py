@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from components.contract.errors import UserError
-from taxiway.language.spec import Json
+from taxiway.language.values import Json
 
 _SELECTOR = re.compile(r"parseJson\(string_value\)(?P<keys>(?:\[(?:\"[^\"]*\"|'[^']*'|\d+)\])+)")
 

@@ -6,11 +6,9 @@ Source: kubeflow/pipelines, api/v2alpha1/pipeline_spec.proto.
 from __future__ import annotations
 
 import difflib
-import itertools
-import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +17,13 @@ import yaml
 from components.contract import commands
 from components.contract.errors import UserError
 from components.execution.executor import CHANNEL
-from taxiway.language import docstrings, placeholders
+from taxiway.language import docstrings, values
+from taxiway.language.components import DagComponent, ExecutorComponent, component_of
+from taxiway.language.executors import Executor
+from taxiway.language.platforms import Platform
+from taxiway.language.tasks import FromParent, Task
+from taxiway.language.values import Json
 
-Json = dict[str, Any]
-
-SETTINGS = ("image", "env", "resources")
-"""What a container is but its command, and where placeholders stand for inputs."""
-
-_GROUP = re.compile(r"comp-(condition|condition-branches|for-loop|exit-handler)-\d+(-\d+)*")
-_MARK = re.compile(r"\[(?P<name>\w+)(?:: (?P<detail>\w+))?\]")
 # Keys are sorted, and lines inside of a value are indented.
 _START = "\ncomponents:\n"
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -52,24 +48,39 @@ class Pipeline:
         """The pipeline's name."""
         return str(self.spec["pipelineInfo"]["name"])
 
-    @property
-    def root(self) -> Json:
+    @cached_property
+    def root(self) -> DagComponent:
         """The outermost component."""
-        return dict(self.spec["root"])
+        return DagComponent.of(self.spec["root"])
 
-    def component(self, task: Mapping[str, Any]) -> Json:
+    @cached_property
+    def components(self) -> Mapping[str, DagComponent | ExecutorComponent]:
+        """The components inside of it, by name."""
+        return {name: component_of(each) for name, each in self.spec["components"].items()}
+
+    @cached_property
+    def executors(self) -> Mapping[str, Executor]:
+        """The executors of its components, by label."""
+        return {label: Executor.of(each) for label, each in self.spec["deploymentSpec"]["executors"].items()}
+
+    def component(self, task: Task) -> DagComponent | ExecutorComponent:
         """The component that a task runs."""
-        return dict(self.spec["components"][task["componentRef"]["name"]])
+        return self.components[task.component]
 
-    def executor(self, component: Mapping[str, Any]) -> Json:
-        """What carries out a component that is no DAG: a `container` or an `importer`."""
-        return dict(self.spec["deploymentSpec"]["executors"][component["executorLabel"]])
+    def executor(self, component: ExecutorComponent) -> Executor:
+        """What carries out a component that is no DAG."""
+        return self.executors[component.label]
 
-    def platform_of(self, component: Mapping[str, Any]) -> Json:
-        """What Kubernetes is to add to the pods of a component that is no DAG."""
+    @cached_property
+    def platforms(self) -> Mapping[str, Platform]:
+        """What Kubernetes is to add to the pods of executors, by label."""
         kubernetes = self.platform.get("platforms", {}).get("kubernetes", {})
         executors = kubernetes.get("deploymentSpec", {}).get("executors", {})
-        return dict(executors.get(component["executorLabel"], {}))
+        return {label: Platform.of(each) for label, each in executors.items()}
+
+    def platform_of(self, component: ExecutorComponent) -> Platform:
+        """What Kubernetes is to add to the pods of a component that is no DAG."""
+        return self.platforms.get(component.label, Platform())
 
 
 @dataclass(frozen=True)
@@ -77,9 +88,8 @@ class Leaf:
     """A task that runs a container or imports an artifact: its name in the run, and where it stands."""
 
     name: str
-    task: Json
-    component: Json
-    dag: Json
+    task: Task
+    component: ExecutorComponent
 
 
 def read_documents(path: Path) -> list[Any]:
@@ -144,45 +154,24 @@ def from_documents(documents: list[Any], path: Path) -> Pipeline:
     return Pipeline(spec, documents[1] if len(documents) > 1 else {})
 
 
-def mark(definition: Mapping[str, Any]) -> tuple[str, str]:
-    """The type or role that stands in brackets before a description: (`Examples`, ``), (`Module`, `run_fn`)."""
-    found = _MARK.match(definition.get("description") or "")
-    return (found["name"], found["detail"] or "") if found else ("", "")
-
-
-def stage_name(executor: Mapping[str, Any]) -> str:
-    """The name of the stage that a container runs; empty for any other container."""
-    command = executor.get("container", {}).get("command", [])
-    return str(command[3]) if len(command) == 4 and command[1:3] == ["-m", "components"] else ""
-
-
 def inlined_modules(pipeline: Pipeline) -> set[str]:
     """The source of the user's modules that stages get as `--modules` (`components.user_code.user_modules.packed`)."""
-    found = set()
-    for executor in pipeline.spec["deploymentSpec"]["executors"].values():
-        words = executor.get("container", {}).get("args", [])
-        found |= {text for option, text in itertools.pairwise(words) if option == "--modules" and stage_name(executor)}
-    return found
+    return set().union(*(executor.modules for executor in pipeline.executors.values()))
 
 
-def is_group(task: Mapping[str, Any]) -> bool:
-    """Whether a task is a condition, a loop or an exit handler: something the user wrote no name for."""
-    return bool(_GROUP.fullmatch(task["componentRef"]["name"]))
-
-
-def inherited(task: Mapping[str, Any], outer: Mapping[str, Any]) -> Json:
+def inherited(task: Task, outer: Mapping[str, Any]) -> Json:
     """What a condition, a loop or an exit handler has of the parameters around it without being given it.
 
     The compiler does not bring each one to where a placeholder names it, such as from one loop into another.
     """
-    if not is_group(task):
+    if not task.is_group:
         return {}
     return {name if name.startswith(CHANNEL) else CHANNEL + name: value for name, value in outer.items()}
 
 
-def child_name(prefix: str, name: str, task: Mapping[str, Any], index: int | None = None) -> str:
+def child_name(prefix: str, name: str, task: Task, index: int | None = None) -> str:
     """The prefix of the names of the tasks inside a DAG: sub-pipelines give their name, loops their index."""
-    inner = prefix if is_group(task) else f"{prefix}{name}/"
+    inner = prefix if task.is_group else f"{prefix}{name}/"
     return inner if index is None else f"{inner.removesuffix('/')}[{index}]/" if inner else f"[{index}]/"
 
 
@@ -191,150 +180,23 @@ def leaves(pipeline: Pipeline) -> list[Leaf]:
     return list(_leaves(pipeline, pipeline.root, "", ()))
 
 
-def _leaves(pipeline: Pipeline, component: Json, prefix: str, around: tuple[str, ...]) -> Iterator[Leaf]:
-    dag = component["dag"]
-    for name in ordered(dag):
-        task = dag["tasks"][name]
+def _leaves(pipeline: Pipeline, component: DagComponent, prefix: str, around: tuple[str, ...]) -> Iterator[Leaf]:
+    for name, task in component.dag.ordered():
         inner = pipeline.component(task)
-        if (called := task["componentRef"]["name"]) in around:
-            raise UserError(f"{prefix}{name}: the component {called!r} runs inside of itself, without end")
-        if "dag" in inner:
-            yield from _leaves(pipeline, inner, child_name(prefix, name, task), (*around, called))
+        if task.component in around:
+            raise UserError(f"{prefix}{name}: the component {task.component!r} runs inside of itself, without end")
+        if isinstance(inner, DagComponent):
+            yield from _leaves(pipeline, inner, child_name(prefix, name, task), (*around, task.component))
         else:
-            yield Leaf(prefix + name, task, inner, dag)
+            yield Leaf(prefix + name, task, inner)
 
 
-def ordered(dag: Mapping[str, Any]) -> list[str]:
-    """The names of a DAG's tasks, each after those that it depends on.
-
-    Raises:
-        UserError: Tasks wait for each other, or for one that the DAG does not have.
-    """
-    tasks, done = dag["tasks"], list[str]()
-
-    def visit(name: str, waiting: tuple[str, ...]) -> None:
-        if name in waiting:
-            raise UserError(f"the task {name!r} waits for itself: {' after '.join([*waiting, name])}")
-        if name not in tasks:
-            raise UserError(f"the task {waiting[-1]!r} waits for {name!r}, which is not there")
-        if name not in done:
-            for other in dependencies(tasks[name]):
-                visit(other, (*waiting, name))
-            done.append(name)
-
-    for name in tasks:
-        visit(name, ())
-    return done
-
-
-def dependencies(task: Mapping[str, Any]) -> list[str]:
-    """The tasks of the same DAG that have to end before this one."""
-    found = set(task.get("dependentTasks", []))
-    for kind in task.get("inputs", {}).values():
-        for source in kind.values():
-            found |= {
-                source[key]["producerTask"]
-                for key in ("taskOutputParameter", "taskOutputArtifact", "taskFinalStatus")
-                if key in source
-            }
-    return sorted(found)
-
-
-def coerced(name: str, definition: Mapping[str, Any], value: Any) -> Any:
-    """A parameter's value in its declared type: compiled pipelines hold integers as doubles.
-
-    Raises:
-        UserError: It is no list or struct where one is declared.
-    """
-    kind = definition.get("parameterType")
-    if kind == "NUMBER_INTEGER" and isinstance(value, float) and value.is_integer():
-        return int(value)
-    if kind in ("LIST", "STRUCT") and value is not None:
-        return with_integers(_structure(name, kind, value))
-    return value
-
-
-def _structure(name: str, kind: str, value: Any) -> Any:
-    wrong = f"the parameter {name.removeprefix('pipelinechannel--')!r} takes a {kind.lower()}, not {value!r:.200}"
-    try:
-        found = json.loads(value) if isinstance(value, str) else value
-    except json.JSONDecodeError as error:
-        raise UserError(f"{wrong}, which is no JSON: {error}") from error
-    if not isinstance(found, TYPES[kind]):
-        raise UserError(wrong)
-    return found
-
-
-def listed(items: Any) -> list[Any]:
-    """What a loop runs over, which may be written as JSON.
-
-    Raises:
-        UserError: It is no list.
-    """
-    try:
-        found = json.loads(items) if isinstance(items, str) else items
-    except json.JSONDecodeError:
-        found = items
-    if not isinstance(found, list):
-        raise UserError(f"a loop runs over a list, not over {found!r:.200}")
-    return found
-
-
-def with_integers(value: Any) -> Any:
-    """A JSON value as Kubeflow passes it on: a number without a fraction is an integer."""
-    if isinstance(value, list):
-        return [with_integers(item) for item in value]
-    if isinstance(value, dict):
-        return {key: with_integers(item) for key, item in value.items()}
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def defaults(component: Mapping[str, Any]) -> Json:
-    """The defaults of a component's input parameters, as the compiler wrote them."""
-    definitions = component.get("inputDefinitions", {}).get("parameters", {})
-    return {name: d["defaultValue"] for name, d in definitions.items() if "defaultValue" in d}
-
-
-def with_defaults(component: Mapping[str, Any], given: Mapping[str, Any]) -> Json:
-    """A component's input parameters: those given, in their declared types, and the defaults of the others."""
-    return typed(component, defaults(component) | dict(given))
-
-
-def typed(component: Mapping[str, Any], given: Mapping[str, Any]) -> Json:
-    """Parameters in the types that a component declares.
-
-    Raises:
-        UserError: A value is not of its type.
-    """
-    definitions = component.get("inputDefinitions", {}).get("parameters", {})
-    return {name: coerced(name, definitions.get(name, {}), value) for name, value in given.items()}
-
-
-def taken(component: Mapping[str, Any], given: Mapping[str, Any]) -> Json:
-    """What a container takes of the parameters given: those that it declares, texts as texts."""
-    definitions = component.get("inputDefinitions", {}).get("parameters", {})
-    return {name: value for name, value in as_declared_texts(component, given).items() if name in definitions}
-
-
-def as_declared_texts(component: Mapping[str, Any], given: Mapping[str, Any]) -> Json:
-    """Parameters, those that a component declares to be strings as strings: a loop's item may be a number."""
-    definitions = component.get("inputDefinitions", {}).get("parameters", {})
-    texts = {name for name, definition in definitions.items() if definition.get("parameterType") == "STRING"}
-    return {name: placeholders.text(value) if name in texts else value for name, value in given.items()}
-
-
-def constants(task: Mapping[str, Any]) -> Json:
-    """A task's parameters that the compiler wrote down, placeholders and all."""
-    sources = task.get("inputs", {}).get("parameters", {})
-    return {name: source["runtimeValue"]["constant"] for name, source in sources.items() if "runtimeValue" in source}
-
-
-def source_parameter(pipeline: Pipeline, task: Mapping[str, Any], name: str) -> str:
+def source_parameter(pipeline: Pipeline, task: Task, name: str) -> str:
     """The pipeline's own parameter that a task's parameter comes from; empty where it comes from elsewhere."""
-    source = task.get("inputs", {}).get("parameters", {}).get(name, {}).get("componentInputParameter", "")
+    source = task.parameters.get(name)
     # Conditions and loops hand a parameter on under this name.
-    found = str(source).removeprefix("pipelinechannel--")
-    return found if found in pipeline.root.get("inputDefinitions", {}).get("parameters", {}) else ""
+    found = source.name.removeprefix(CHANNEL) if isinstance(source, FromParent) else ""
+    return found if found in pipeline.root.inputs.parameters else ""
 
 
 def pipeline_parameters(pipeline: Pipeline, given: Mapping[str, Any]) -> Json:
@@ -343,7 +205,7 @@ def pipeline_parameters(pipeline: Pipeline, given: Mapping[str, Any]) -> Json:
     Raises:
         UserError: A parameter is unknown, missing, or does not have its type.
     """
-    definitions = pipeline.root.get("inputDefinitions", {}).get("parameters", {})
+    definitions = pipeline.root.inputs.parameters
     for name in given:
         if name not in definitions:
             near = difflib.get_close_matches(name, definitions, n=1)
@@ -352,39 +214,14 @@ def pipeline_parameters(pipeline: Pipeline, given: Mapping[str, Any]) -> Json:
                 f"the pipeline {pipeline.name} has no parameter {name!r}",
                 fix=f"did you mean {near[0]!r}?" if near else f"its parameters are: {known}",
             )
-    values = with_defaults(
-        pipeline.root, {name: _typed(name, definitions[name], value) for name, value in given.items()}
-    )
-    artifacts = pipeline.root.get("inputDefinitions", {}).get("artifacts", {})
-    for name in (name for name, definition in artifacts.items() if not definition.get("isOptional")):
+    read = {name: values.from_text(name, definitions[name].type, value) for name, value in given.items()}
+    found = pipeline.root.with_defaults(read)
+    for name in (name for name, each in pipeline.root.inputs.artifacts.items() if not each.is_optional):
         raise UserError(
             f"the pipeline {pipeline.name} takes the artifact {name!r}, and a run can be given parameters only",
             fix="use it in a pipeline that makes the artifact, or brings it in with dsl.importer",
         )
-    missing = [name for name, d in definitions.items() if name not in values and not d.get("isOptional")]
+    missing = [name for name, each in definitions.items() if name not in found and not each.is_optional]
     if missing:
         raise UserError(f"the parameter {missing[0]!r} has no value", fix=f"give one with --param {missing[0]}=...")
-    return values
-
-
-TYPES: dict[str, tuple[type, ...]] = {
-    "NUMBER_INTEGER": (int,),
-    "NUMBER_DOUBLE": (int, float),
-    "BOOLEAN": (bool,),
-    "STRING": (str,),
-    "LIST": (list,),
-    "STRUCT": (dict,),
-}
-
-
-def _typed(name: str, definition: Mapping[str, Any], value: Any) -> Any:
-    kind = definition["parameterType"]
-    wanted = TYPES.get(kind, (object,))
-    if isinstance(value, str) and str not in wanted:
-        try:
-            value = json.loads(value.lower() if kind == "BOOLEAN" else value)
-        except json.JSONDecodeError:
-            wanted = ()
-    if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted and object not in wanted):
-        raise UserError(f"the parameter {name!r} takes a {kind.lower()}, not {value!r}")
-    return value
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from components.user_code import module_syntax
@@ -15,12 +15,12 @@ _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _EXECUTOR = "kfp.dsl.executor_main"
 
 
-def of_command(container: Mapping[str, Any]) -> set[str]:
-    """What the command of a container that is not a stage imports: ANYTHING unless it is one of kfp's functions.
+def of_command(words: Iterable[str]) -> set[str]:
+    """What a command of a container that is not a stage imports: ANYTHING unless it is one of kfp's functions.
 
     A shell command may start any program on the path.
     """
-    words = [str(word) for word in [*container.get("command", []), *container.get("args", [])]]
+    words = list(words)
     trees = [tree for word in words if "def " in word and (tree := _parsed(word))]
     if not trees or not any(_EXECUTOR in word for word in words) or any(map(module_syntax.imports_anything, trees)):
         return {ANYTHING}

@@ -11,8 +11,8 @@ import yaml
 
 from components.contract.errors import UserError
 from components.execution.provenance import Record
-from taxiway.language import spec
-from taxiway.language.spec import Json
+from taxiway.language.components import ExecutorComponent
+from taxiway.language.values import Json
 from taxiway.lineage.records import sources
 
 _SAME = ("stage", "stage_version", "parameters", "inputs")
@@ -156,17 +156,15 @@ def _ordered(found: Mapping[str, Call]) -> list[Call]:
 
 def _task(call: Call, compiled: Json, imported: Mapping[str, tuple[str, str]]) -> Json:
     [name] = [name for name, each in compiled["components"].items() if "executorLabel" in each]
-    definitions = compiled["components"][name].get("inputDefinitions", {})
+    inputs = ExecutorComponent.of(compiled["components"][name]).inputs
     parameters = {
-        key: {"runtimeValue": {"constant": value}}
-        for key, value in call.parameters.items()
-        if key in definitions.get("parameters", {})
+        key: {"runtimeValue": {"constant": value}} for key, value in call.parameters.items() if key in inputs.parameters
     }
     artifacts = {port: _output(*source) for port, source in call.sources.items()}
     for port, digest in call.external.items():
         if digest in imported:
             artifacts[port] = _output(_importer(digest), "artifact")
-    artifacts = {port: source for port, source in artifacts.items() if port in definitions.get("artifacts", {})}
+    artifacts = {port: source for port, source in artifacts.items() if port in inputs.artifacts}
     tasks = {source["taskOutputArtifact"]["producerTask"] for source in artifacts.values()}
     return {
         "componentRef": {"name": name},
@@ -201,12 +199,14 @@ def _importer_executor(place: str, kind: str) -> Json:
 
 def roles(compiled: Json) -> dict[str, str]:
     """The roles of a component's parameters, such as `Data` or `Destination`, by parameter."""
-    [inner] = [each for each in compiled["components"].values() if "executorLabel" in each]
-    definitions = inner.get("inputDefinitions", {}).get("parameters", {})
-    return {name: spec.mark(definition)[0] for name, definition in definitions.items()}
+    return {name: parameter.role for name, parameter in _only(compiled).inputs.parameters.items()}
 
 
 def optional(compiled: Json, port: str) -> bool:
     """Whether a component runs without an input artifact."""
-    [inner] = [each for each in compiled["components"].values() if "executorLabel" in each]
-    return bool(inner["inputDefinitions"]["artifacts"][port].get("isOptional"))
+    return _only(compiled).inputs.artifacts[port].is_optional
+
+
+def _only(compiled: Json) -> ExecutorComponent:
+    [found] = [each for each in compiled["components"].values() if "executorLabel" in each]
+    return ExecutorComponent.of(found)

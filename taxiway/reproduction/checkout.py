@@ -15,7 +15,7 @@ from components.contract.errors import TaxiwayError, UserError
 from components.execution.provenance import Record
 from components.processes.reaper import Reaper
 from components.versioning import data_versions
-from taxiway.language.spec import Json
+from taxiway.language.values import Json
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from components.contract.errors import TaxiwayError, UserError
 from components.execution.executor import local_path
 from components.execution.provenance import Record, chain
 from components.processes import children
-from taxiway.language.spec import Json
+from taxiway.language.values import Json
 from taxiway.lineage.chain import trace
 from taxiway.reproduction import calls, checkout, comparison
 from taxiway.reproduction.calls import Call

@@ -12,7 +12,12 @@ from pathlib import Path
 
 from components.contract.errors import TaxiwayError
 from components.execution import provenance
-from taxiway.language.spec import Json, Pipeline
+from taxiway.language.components import ExecutorComponent
+from taxiway.language.executors import Executor
+from taxiway.language.platforms import Platform
+from taxiway.language.spec import Pipeline
+from taxiway.language.tasks import Task
+from taxiway.language.values import Json
 from taxiway.packages.packages import Packages
 from taxiway.runner.launcher import Launcher
 from taxiway.storage.digest_store import DigestStore
@@ -70,7 +75,7 @@ class Call:
     Attributes:
         name: Unique in the run: `transform`, `sub/transform`, `trainer[2]`.
         component: Its component in the compiled pipeline.
-        executor: Its executor there: a `container` or an `importer`.
+        executor: Its executor there, with the placeholders in its settings filled.
         inputs: Its parameters, defaults included, and artifacts.
         task: The task in the compiled pipeline: caching and retries.
         facts: What placeholders of the run and of the task stand for.
@@ -79,12 +84,12 @@ class Call:
     """
 
     name: str
-    component: Json
-    executor: Json
+    component: ExecutorComponent
+    executor: Executor
     inputs: Values
-    task: Json
+    task: Task
     facts: Mapping[str, str] = field(default_factory=dict)
-    platform: Json = field(default_factory=dict)
+    platform: Platform = field(default_factory=Platform)
     at_exit: bool = False
 
 

@@ -17,9 +17,10 @@ from components.contract.artifacts import Role
 from components.execution import provenance
 from components.user_code import user_modules
 from taxiway.checks import roles
-from taxiway.language import arguments, spec
+from taxiway.language import arguments
+from taxiway.language.components import ArtifactSpec
 from taxiway.language.placeholders import fill_command
-from taxiway.language.spec import Json
+from taxiway.language.values import Json
 from taxiway.runner.call import USER_ERROR, Call, Context, Result, State
 from taxiway.runner.launcher import Ended, Job
 from taxiway.runner.outputs import Seen
@@ -76,32 +77,30 @@ def failed(context: Context, call: Call, status: int) -> Result:
 
 def commit(context: Context, call: Call) -> provenance.Commit:
     """The commit of the code that a call runs."""
-    definitions = call.component.get("inputDefinitions", {}).get("parameters", {})
-    declared = {name: Role(*spec.mark(definition)) for name, definition in definitions.items()}
-    stage = spec.stage_name(call.executor)
+    declared = {name: Role(each.role, each.detail) for name, each in call.component.inputs.parameters.items()}
+    stage = call.executor.stage
     covered = provenance.covered(stage, call.inputs.parameters, declared) if stage else ()
     return provenance.commit_with(itertools.chain(context.pipeline.sources, covered), context.commit)
 
 
 def image(context: Context, call: Call) -> str:
     """The image that a call runs in, with its digest; empty for a process."""
-    name = call.executor["container"]["image"]
+    name = call.executor.container.image
     digest = context.launcher.digest(name)
     return f"{name}@{digest}" if digest else ""
 
 
 def _job(context: Context, planned: Planned, executor_input: Json, staged: Path) -> Job:
-    call, container = planned.call, planned.call.executor["container"]
-    stage = spec.stage_name(call.executor)
-    words = fill_command(container.get("args", []), executor_input, call.facts)
+    call, container = planned.call, planned.call.executor.container
+    words = fill_command(container.args, executor_input, call.facts)
     log = context.log(call.name)
     log.parent.mkdir(parents=True, exist_ok=True)
     return Job(
         name=call.name,
-        stage=stage,
-        image=container["image"],
-        command=fill_command(container.get("command", []), executor_input, call.facts),
-        arguments=arguments.in_files(words, staged) if stage else words,
+        stage=container.stage,
+        image=container.image,
+        command=fill_command(container.command, executor_input, call.facts),
+        arguments=arguments.in_files(words, staged) if container.stage else words,
         log=log,
         environment=_environment(context, call, staged),
         paths=(context.home.root, *roles.paths(planned.named), *_input_paths(call)),
@@ -113,7 +112,7 @@ def _job(context: Context, planned: Planned, executor_input: Json, staged: Path)
 
 def _environment(context: Context, call: Call, staged: Path) -> dict[str, str]:
     found = {name: os.environ[name] for name in variables(call) if name in os.environ}
-    found |= {variable["name"]: variable["value"] for variable in call.executor["container"].get("env", [])}
+    found |= call.executor.container.env
     # A pipeline that was compiled with its modules has their commit.
     found.setdefault(provenance.COMMIT_VARIABLE, provenance.commit_text(commit(context, call)))
     if named := image(context, call):
@@ -137,19 +136,16 @@ def _error(context: Context, call: Call, status: int) -> str:
 
 def _executor_input(call: Call, staged: Path) -> Json:
     """The ExecutorInput as Kubeflow's launcher writes it, with outputs in the staging folder."""
-    definitions = call.component.get("outputDefinitions", {})
+    specs = call.component.outputs
     return {
         "inputs": {
             "parameterValues": call.inputs.parameters,
             "artifacts": {name: {"artifacts": found} for name, found in call.inputs.artifacts.items()},
         },
         "outputs": {
-            "parameters": {
-                name: {"outputFile": str(staged / "parameters" / name)} for name in definitions.get("parameters", {})
-            },
+            "parameters": {name: {"outputFile": str(staged / "parameters" / name)} for name in specs.parameters},
             "artifacts": {
-                name: {"artifacts": [_declared(name, definition, staged)]}
-                for name, definition in definitions.get("artifacts", {}).items()
+                name: {"artifacts": [_declared(name, each, staged)]} for name, each in specs.artifacts.items()
             },
             # Where kfp's `get_uri` looks for a place that is kept.
             "outputFile": str(staged / "outputs" / "executor_output.json"),
@@ -157,8 +153,8 @@ def _executor_input(call: Call, staged: Path) -> Json:
     }
 
 
-def _declared(name: str, definition: Json, staged: Path) -> Json:
-    return {"name": name, "uri": str(staged / "outputs" / name), "type": definition["artifactType"], "metadata": {}}
+def _declared(name: str, artifact: ArtifactSpec, staged: Path) -> Json:
+    return {"name": name, "uri": str(staged / "outputs" / name), "type": artifact.schema, "metadata": {}}
 
 
 def _input_paths(call: Call) -> Iterator[Path]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,10 +17,14 @@ from typing import Any
 
 from components.contract.errors import UserError
 from taxiway.language import conditions, selectors, spec
+from taxiway.language.components import Component, Dag, DagComponent
+from taxiway.language.executors import Executor
 from taxiway.language.loops import Loop
 from taxiway.language.placeholders import filled
 from taxiway.language.scope import Scope
-from taxiway.language.spec import Json, Pipeline
+from taxiway.language.spec import Pipeline
+from taxiway.language.tasks import ArtifactSource, Constant, FinalStatus, FromParent, FromTask, Task
+from taxiway.language.values import Json, with_integers
 from taxiway.runner import retries
 from taxiway.runner.call import DONE, USER_ERROR, Call, Result, State, Values, failure
 from taxiway.runner.retries import Attempt, Stop
@@ -53,7 +57,7 @@ class Graph:
         """Runs the whole pipeline and returns its outputs."""
         return self.run_dag(self.pipeline.root, Values(parameters), "")
 
-    def run_dag(self, component: Json, inputs: Values, prefix: str, pauses: Iterable[float] = ()) -> Result:
+    def run_dag(self, component: DagComponent, inputs: Values, prefix: str, pauses: Iterable[float] = ()) -> Result:
         """Runs the tasks of a DAG, each as soon as it can, and returns when all have ended.
 
         Args:
@@ -67,21 +71,21 @@ class Graph:
             result = attempt.run_dag(component, inputs, prefix)
             if result.state != State.FAILED or result.exit_status == USER_ERROR or self.stopping.wait(pause):
                 return result
-        return _Dag(self, component["dag"], inputs, prefix).run()
+        return _Dag(self, component.dag, inputs, prefix).run()
 
 
 class _Dag:
     """One DAG with its inputs, while it runs."""
 
-    def __init__(self, graph: Graph, dag: Json, inputs: Values, prefix: str) -> None:
+    def __init__(self, graph: Graph, dag: Dag, inputs: Values, prefix: str) -> None:
         self._graph = graph
         self._dag = dag
         self._inputs = inputs
         self._prefix = prefix
-        self._results: dict[str, Future[Result]] = {name: Future() for name in dag["tasks"]}
+        self._results: dict[str, Future[Result]] = {name: Future() for name in dag.tasks}
 
     def run(self) -> Result:
-        for name, task in self._dag["tasks"].items():
+        for name, task in self._dag.tasks.items():
             settle(self._results[name], self._call_name(name), partial(self._watched, name, task))
         results = {name: future.result() for name, future in self._results.items()}
         for state in (State.FAILED, State.CANCELED):
@@ -89,7 +93,7 @@ class _Dag:
                 return Result(state, error=first.error, exit_status=first.exit_status)
         return Result(State.SUCCEEDED, self._outputs(results))
 
-    def _watched(self, name: str, task: Json) -> Result:
+    def _watched(self, name: str, task: Task) -> Result:
         """A task's result; a failure is known to all before those that wait for it go on."""
         try:
             result = self._result(name, task)
@@ -100,9 +104,9 @@ class _Dag:
             self._graph.stopping.set()
         return result
 
-    def _result(self, name: str, task: Json) -> Result:
-        before = {other: self._results[other].result() for other in spec.dependencies(task)}
-        if _runs_after_failures(task):
+    def _result(self, name: str, task: Task) -> Result:
+        before = {other: self._results[other].result() for other in task.dependencies}
+        if task.runs_after_failures:
             if any(result is _NOT_BEGUN for result in before.values()):
                 return _NOT_BEGUN
         else:
@@ -110,33 +114,32 @@ class _Dag:
                 return _NOT_BEGUN
             if any(result.state == State.SKIPPED for result in before.values()):
                 return Result(State.SKIPPED)
-        if loop := Loop.of(task):
-            return self._loop(name, task, loop, before)
+        if task.loop:
+            return self._loop(name, task, task.loop, before)
         inputs = self._resolved(name, task, before)
         if not self._is_triggered(name, task, inputs.parameters):
             return Result(State.SKIPPED)
         return self._run_component(name, task, inputs)
 
-    def _is_triggered(self, name: str, task: Json, parameters: Json) -> bool:
-        condition = task.get("triggerPolicy", {}).get("condition")
-        declared = spec.as_declared_texts(self._graph.pipeline.component(task), parameters)
-        return not condition or conditions.holds(condition, declared, self._scope(name, parameters))
+    def _is_triggered(self, name: str, task: Task, parameters: Json) -> bool:
+        declared = self._graph.pipeline.component(task).with_texts(parameters)
+        return not task.condition or conditions.holds(task.condition, declared, self._scope(name, parameters))
 
-    def _run_component(self, name: str, task: Json, inputs: Values, index: int | None = None) -> Result:
+    def _run_component(self, name: str, task: Task, inputs: Values, index: int | None = None) -> Result:
         component = self._graph.pipeline.component(task)
-        around = self._scope(name, inputs.parameters).with_defaults(spec.defaults(component))
+        around = self._scope(name, inputs.parameters).with_defaults(component.defaults)
         defaults = {key: around.constant(key) for key in around.constants}
-        parameters = spec.with_defaults(component, {**defaults, **inputs.parameters})
-        if "dag" in component:
+        parameters = component.with_defaults({**defaults, **inputs.parameters})
+        if isinstance(component, DagComponent):
             inner = Values(spec.inherited(task, self._inputs.parameters) | parameters, inputs.artifacts)
             prefix = spec.child_name(self._prefix, name, task, index)
-            return self._around(task).run_dag(component, inner, prefix, retries.pauses(task))
+            return self._around(task).run_dag(component, inner, prefix, retries.pauses(task.retry))
         pipeline = self._graph.pipeline
         executor = _settled(pipeline.executor(component), self._scope(name, parameters))
-        taken = Values(spec.taken(component, parameters), inputs.artifacts)
+        taken = Values(component.taken(parameters), inputs.artifacts)
         _require_inputs(component, taken)
         facts, platform = self._facts(name), pipeline.platform_of(component)
-        at_exit = self._graph.at_exit or _runs_after_failures(task)
+        at_exit = self._graph.at_exit or task.runs_after_failures
         call = Call(
             name=self._call_name(name),
             component=component,
@@ -149,9 +152,9 @@ class _Dag:
         )
         return self._graph.carry(call)
 
-    def _around(self, task: Json) -> Graph:
+    def _around(self, task: Task) -> Graph:
         """The graph for the tasks inside of a task: what failed outside does not stop an exit handler's."""
-        if not _runs_after_failures(task):
+        if not task.runs_after_failures:
             return self._graph
         return replace(self._graph, stopping=threading.Event(), at_exit=True)
 
@@ -160,7 +163,7 @@ class _Dag:
         loop = re.fullmatch(r"(?P<outer>.*?)(?P<index>(?:\[\d+\])+)/", self._prefix)
         return f"{loop['outer']}{'/' if loop['outer'] else ''}{name}{loop['index']}" if loop else self._prefix + name
 
-    def _loop(self, name: str, task: Json, loop: Loop, before: Mapping[str, Result]) -> Result:
+    def _loop(self, name: str, task: Task, loop: Loop, before: Mapping[str, Result]) -> Result:
         inputs = self._resolved(name, task, before)
         scope = self._scope(name, inputs.parameters)
         items = inputs.artifacts[loop.source] if loop.over_artifacts else loop.values(inputs.parameters, scope)
@@ -175,22 +178,21 @@ class _Dag:
             settle(results[index], f"{self._prefix}{name}[{index}]", partial(iterate, index, item))
         return _collected(self._graph.pipeline.component(task), [future.result() for future in results])
 
-    def _resolved(self, name: str, task: Json, before: Mapping[str, Result]) -> Values:
-        sources = task.get("inputs", {})
+    def _resolved(self, name: str, task: Task, before: Mapping[str, Result]) -> Values:
         component = self._graph.pipeline.component(task)
-        constants = spec.constants(task)
+        constants = task.constants
         given = {
             key: value
-            for key, source in sources.get("parameters", {}).items()
-            if key not in constants and (value := self._parameter(source, before)) is not None
+            for key, source in task.parameters.items()
+            if not isinstance(source, Constant) and (value := self._parameter(source, before)) is not None
         }
         # Constants may be templates over the parameters beside them.
         scope = self._scope(name, given, constants)
         values = given | {key: scope.constant(key) for key in constants}
-        parameters = spec.typed(component, values)
+        parameters = component.typed(values)
         artifacts = {
             key: found
-            for key, source in sources.get("artifacts", {}).items()
+            for key, source in task.artifacts.items()
             if (found := self._artifacts(source, before)) is not None
         }
         return Values(parameters, artifacts)
@@ -203,47 +205,41 @@ class _Dag:
         identifier = f"{self._graph.facts['.pipeline_job_resource_name']}/{self._call_name(name)}"
         return {**self._graph.facts, ".pipeline_task_name": name, ".pipeline_task_uuid": identifier}
 
-    def _parameter(self, source: Json, before: Mapping[str, Result]) -> Any:
-        if "componentInputParameter" in source:
-            value = selectors.given(self._inputs.parameters, source["componentInputParameter"])
-        elif "taskFinalStatus" in source:
-            return _final_status(source["taskFinalStatus"]["producerTask"], before, self._graph.facts)
+    def _parameter(self, source: FromParent | FromTask | FinalStatus, before: Mapping[str, Result]) -> Any:
+        if isinstance(source, FinalStatus):
+            return _final_status(source.task, before, self._graph.facts)
+        if isinstance(source, FromParent):
+            value = selectors.given(self._inputs.parameters, source.name)
         else:
-            wanted = source["taskOutputParameter"]
-            value = before[wanted["producerTask"]].outputs.parameters.get(wanted["outputParameterKey"])
-        return selectors.selected(source.get("parameterExpressionSelector"), value)
+            value = before[source.task].outputs.parameters.get(source.output)
+        return selectors.selected(source.selector, value)
 
-    def _artifacts(self, source: Json, before: Mapping[str, Result]) -> list[Json] | None:
-        if "componentInputArtifact" in source:
-            return self._inputs.artifacts.get(source["componentInputArtifact"])
-        wanted = source["taskOutputArtifact"]
-        return before[wanted["producerTask"]].outputs.artifacts.get(wanted["outputArtifactKey"])
+    def _artifacts(self, source: ArtifactSource, before: Mapping[str, Result]) -> list[Json] | None:
+        if isinstance(source, FromParent):
+            return self._inputs.artifacts.get(source.name)
+        return before[source.task].outputs.artifacts.get(source.output)
 
     def _outputs(self, results: Mapping[str, Result]) -> Values:
-        wanted = self._dag.get("outputs", {})
-        parameters, artifacts = {}, {}
-        for name, source in wanted.get("parameters", {}).items():
-            for choice in _choices(source):
-                outputs = results[choice["producerSubtask"]].outputs.parameters
-                if choice["outputParameterKey"] in outputs:
-                    parameters[name] = outputs[choice["outputParameterKey"]]
-        for name, source in wanted.get("artifacts", {}).items():
-            found = [
-                results[choice["producerSubtask"]].outputs.artifacts.get(choice["outputArtifactKey"], [])
-                for choice in source["artifactSelectors"]
-            ]
-            artifacts[name] = [artifact for several in found for artifact in several]
+        parameters = {
+            name: results[choice.task].outputs.parameters[choice.output]
+            for name, choices in self._dag.parameters.items()
+            for choice in choices
+            if choice.output in results[choice.task].outputs.parameters
+        }
+        artifacts = {
+            name: [each for choice in choices for each in results[choice.task].outputs.artifacts.get(choice.output, [])]
+            for name, choices in self._dag.artifacts.items()
+        }
         return Values(parameters, artifacts)
 
 
-def _settled(executor: Json, scope: Scope) -> Json:
+def _settled(executor: Executor, scope: Scope) -> Executor:
     """An executor with the placeholders in its settings filled; those in commands may stand for outputs, too."""
-    if "importer" in executor:
+    if executor.importer:
         # Kubeflow fills none there, so no value has to be the text that it would make of it.
-        return {"importer": spec.with_integers(filled(executor["importer"], scope, typed=object))}
-    container = executor["container"]
-    settings = {name: container[name] for name in spec.SETTINGS if name in container}
-    return {"container": {**container, **filled(settings, scope)}}
+        return Executor.of({"importer": with_integers(filled(executor.importer.written, scope, typed=object))})
+    container = executor.container
+    return Executor.of({"container": {**container.written, **filled(container.settings, scope)}})
 
 
 def settle(future: Future[Result], name: str, make: Callable[[], Result]) -> None:
@@ -265,18 +261,15 @@ def settle(future: Future[Result], name: str, make: Callable[[], Result]) -> Non
         future.set_result(failure(error, f"{name}: "))
 
 
-def _require_inputs(component: Json, inputs: Values) -> None:
+def _require_inputs(component: Component, inputs: Values) -> None:
     """Refuses to start a container that would miss what it needs."""
-    definitions = component.get("inputDefinitions", {})
-    given: dict[str, Collection[str]] = {"parameters": inputs.parameters, "artifacts": inputs.artifacts}
-    for kind, names in given.items():
-        for name, definition in definitions.get(kind, {}).items():
-            if name not in names and not definition.get("isOptional"):
+    for specs, names in (
+        (component.inputs.parameters, inputs.parameters),
+        (component.inputs.artifacts, inputs.artifacts),
+    ):
+        for name, each in specs.items():
+            if name not in names and not each.is_optional:
                 raise UserError(f"the input {name!r} has no value: what gives it was skipped, or none was given")
-
-
-def _runs_after_failures(task: Json) -> bool:
-    return bool(task.get("triggerPolicy", {}).get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED")
 
 
 def _with_item(inputs: Values, loop: Loop, item: Any) -> Values:
@@ -285,28 +278,21 @@ def _with_item(inputs: Values, loop: Loop, item: Any) -> Values:
     return Values({**inputs.parameters, loop.item: item}, inputs.artifacts)
 
 
-def _collected(component: Json, results: list[Result]) -> Result:
+def _collected(component: Component, results: list[Result]) -> Result:
     """A loop's outputs: a list over its iterations."""
     for state in (State.FAILED, State.CANCELED):
         if first := next((result for result in results if result.state == state), None):
             return first
-    definitions = component.get("outputDefinitions", {})
     parameters = {
         # A turn in which a condition skipped the task gives nothing.
         name: [result.outputs.parameters[name] for result in results if name in result.outputs.parameters]
-        for name in definitions.get("parameters", {})
+        for name in component.outputs.parameters
     }
     artifacts = {
         name: [artifact for result in results for artifact in result.outputs.artifacts.get(name, [])]
-        for name in definitions.get("artifacts", {})
+        for name in component.outputs.artifacts
     }
     return Result(State.SUCCEEDED, Values(parameters, artifacts))
-
-
-def _choices(source: Json) -> list[Json]:
-    if "valueFromOneof" in source:
-        return list(source["valueFromOneof"]["parameterSelectors"])
-    return [source["valueFromParameter"]]
 
 
 def _final_status(producer: str, before: Mapping[str, Result], facts: Mapping[str, str]) -> Json:

@@ -12,8 +12,8 @@ from components.contract.digests import text_digest
 from components.contract.errors import UserError
 from components.execution import provenance
 from components.execution.executor import local_path
-from taxiway.language import spec
-from taxiway.language.spec import Json
+from taxiway.language.executors import Importer
+from taxiway.language.values import PYTHON_TYPES, Json, coerced
 from taxiway.runner import outputs
 from taxiway.runner.call import Call, Context, Result, State, Values
 from taxiway.runner.carry import Attempt, commit, image
@@ -53,23 +53,21 @@ def values(manifest: Manifest) -> Values:
     return Values(manifest.parameters, manifest.artifacts)
 
 
-def imported(context: Context, call: Call) -> Result:
+def imported(context: Context, call: Call, importer: Importer) -> Result:
     """An importer's artifact: it stays where it is, and its digest goes into the lineage.
 
     Raises:
         UserError: It is not there.
     """
-    importer = call.executor["importer"]
-    source = importer["artifactUri"]
-    uri = source.get("constant") or call.inputs.parameters[source["runtimeParameter"]]
+    uri = importer.uri or call.inputs.parameters[importer.parameter]
     path = local_path(str(uri).removeprefix("file://"))
     if not path.exists():
         raise UserError(f"{call.name} imports {uri}, which is not there", fix="name a file or folder of this machine")
-    metadata = {**importer.get("metadata", {}), "digest": context.digests.tree(path)}
+    metadata = {**importer.metadata, "digest": context.digests.tree(path)}
     artifact = {
         "name": call.name,
         "uri": str(path.absolute()),
-        "type": importer["typeSchema"],
+        "type": importer.schema,
         "metadata": metadata,
     }
     return Result(State.SUCCEEDED, Values(artifacts={"artifact": [artifact]}))
@@ -97,7 +95,7 @@ def _stamp(context: Context, call: Call, name: str, artifact: Json, staged: Path
     inputs = {port: outputs.artifact_of(found[0]) for port, found in call.inputs.artifacts.items() if found}
     made_by = {
         **provenance.activity(call.name, call.inputs.parameters, {}, inputs, commit(context, call)),
-        "stage_version": text_digest(json.dumps(call.executor, sort_keys=True)),
+        "stage_version": text_digest(json.dumps(call.executor.written, sort_keys=True)),
         "image": image(context, call),
     }
     stamped = outputs.artifact_of(artifact)
@@ -108,7 +106,7 @@ def _stamp(context: Context, call: Call, name: str, artifact: Json, staged: Path
 
 def _typed(call: Call, output: str) -> Json:
     """The metadata that give an output the TFX type which stands before its description."""
-    kind = spec.mark(call.component["outputDefinitions"]["artifacts"][output])[0]
+    kind = call.component.outputs.artifacts[output].tfx_type
     return {"tfx_type": kind, "tfx_version": TFX_VERSION} if kind in TYPES else {}
 
 
@@ -118,14 +116,14 @@ def _merged(declared: Json, written: Json) -> Json:
 
 def _written_parameters(call: Call, executor_input: Json, known: Json) -> Json:
     """Output parameters that a container wrote to their files only."""
-    definitions = call.component.get("outputDefinitions", {}).get("parameters", {})
+    specs = call.component.outputs.parameters
     found = {}
     for name, where in executor_input["outputs"]["parameters"].items():
         path = Path(where["outputFile"])
         if name not in known:
             if not path.is_file():
                 raise UserError(f"{call.name} wrote no value for its output {name!r}")
-            found[name] = _parsed(name, definitions[name], path.read_bytes())
+            found[name] = _parsed(name, specs[name].type, path.read_bytes())
     return found
 
 
@@ -141,14 +139,13 @@ _READERS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def _parsed(name: str, definition: Json, written: bytes) -> Any:
+def _parsed(name: str, kind: str, written: bytes) -> Any:
     """What a container wrote into an output's file, read as Kubeflow's launcher reads it."""
-    kind = definition["parameterType"]
     try:
         value = _READERS.get(kind, json.loads)(written.decode())
     except (KeyError, ValueError):
         value = None
-    if not isinstance(value, spec.TYPES.get(kind, object)):
+    if not isinstance(value, PYTHON_TYPES.get(kind, object)):
         shown = written[:100].decode(errors="replace")
         raise UserError(f"the output {name!r} takes a {kind.lower()}, not {shown!r}")
-    return spec.coerced(name, definition, value)
+    return coerced(name, kind, value)

@@ -14,7 +14,7 @@ from typing import Any
 from components.contract.artifacts import TYPES, Artifact, Metrics
 from components.contract.errors import UserError
 from components.execution.executor import local_path
-from taxiway.language.spec import Json
+from taxiway.language.values import Json
 
 # The same field as protobuf and as kfp spell it.
 _CUSTOM_PATH = ("customPath", "custom_path")

@@ -14,9 +14,8 @@ from components.execution import provenance
 from components.user_code import user_modules
 from taxiway.checks import refusals, roles
 from taxiway.checks.roles import Parameter
-from taxiway.language import spec
 from taxiway.language.placeholders import bodies
-from taxiway.language.spec import Json
+from taxiway.language.values import Json
 from taxiway.packages import imports
 from taxiway.runner.call import Call, Context, file_name
 from taxiway.runner.outputs import artifact_of
@@ -52,7 +51,7 @@ def plan(context: Context, call: Call) -> Planned:
     """
     named = roles.of_task(context.pipeline, call.task, call.component, call.inputs.parameters)
     parts = _parts(context, call, named)
-    if not (context.use_cache and call.task.get("cachingOptions", {}).get("enableCache", False)):
+    if not (context.use_cache and call.task.is_cached):
         # Its own folder: what other runs made stays theirs, and so does what the turns of a loop make.
         parts["run"] = f"{context.run_id}/{call.name}"
     key = text_digest(json.dumps(parts, sort_keys=True))
@@ -66,36 +65,32 @@ def variables(call: Call, *, secrets: bool = True) -> list[str]:
 
 
 def _parts(context: Context, call: Call, named: list[Parameter]) -> Json:
-    container, launcher = call.executor["container"], context.launcher
+    container, launcher = call.executor.container, context.launcher
     return {
-        "container": {name: container.get(name) for name in ("command", "args")} | {"env": _key_variables(container)},
-        "code": launcher.identity(spec.stage_name(call.executor), container["image"]),
+        "container": {name: container.written.get(name) for name in ("command", "args")}
+        | {"env": _key_variables(container.written.get("env"))},
+        "code": launcher.identity(container.stage, container.image),
         "packages": context.packages.behind(_imports(context, call, named)) if launcher.uses_packages else [],
         "parameters": call.inputs.parameters,
         "named": roles.states(named, context.digests),
         "inputs": {name: [_as_seen(a) for a in found] for name, found in call.inputs.artifacts.items()},
-        "outputs": call.component.get("outputDefinitions", {}),
+        "outputs": call.component.outputs.written,
         "variables": {name: os.environ.get(name) for name in variables(call, secrets=False)},
-        "facts": {body: call.facts[body] for body in sorted(_bodies(container)) if body in call.facts},
+        "facts": {body: call.facts[body] for body in sorted(set(bodies(container.words))) if body in call.facts},
     }
 
 
 def _imports(context: Context, call: Call, named: list[Parameter]) -> set[str]:
     """What the code of a call imports: the stage, the user's modules, and modules that its parameters may name."""
-    stage = spec.stage_name(call.executor)
+    stage = call.executor.stage
     if not stage:
-        return imports.of_command(call.executor["container"])
+        return imports.of_command(call.executor.container.words)
     modules = (user_modules.imports_behind(module) for module in roles.modules(named))
     return set(context.packages.stage_imports(stage)).union(imports.named_in(call.inputs.parameters), *modules)
 
 
-def _bodies(container: Json) -> set[str]:
-    return set(bodies([*container.get("command", []), *container.get("args", [])]))
-
-
-def _key_variables(container: Json) -> list[Json] | None:
+def _key_variables(variables: list[Json] | None) -> list[Json] | None:
     """The variables that a container's outputs depend on: the commit is a fact about the pipeline's making."""
-    variables = container.get("env")
     return variables and [each for each in variables if each["name"] != provenance.COMMIT_VARIABLE]
 
 

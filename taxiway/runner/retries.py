@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterator
+from typing import Protocol
+
+from taxiway.language.tasks import RetryPolicy
 
 
 class Stop(Protocol):
@@ -39,17 +41,12 @@ class Attempt:
         return self._outer.wait(timeout)
 
 
-def pauses(task: Mapping[str, Any]) -> Iterator[float]:
+def pauses(policy: RetryPolicy) -> Iterator[float]:
     """The seconds to wait before each retry; none if the task is not retried."""
-    policy = task.get("retryPolicy", {})
-    pause, waited = _seconds(policy.get("backoffDuration")), 0.0
-    for _ in range(int(policy.get("maxRetryCount", 0))):
+    pause, waited = policy.first_pause, 0.0
+    for _ in range(policy.times):
         waited += pause
-        if waited > _seconds(policy.get("backoffMaxDuration", "3600s")):
+        if waited > policy.longest:
             return
         yield pause
-        pause *= float(policy.get("backoffFactor", 2))
-
-
-def _seconds(duration: str | None) -> float:
-    return float((duration or "0s").removesuffix("s"))
+        pause *= policy.factor

@@ -41,7 +41,7 @@ class Tasks:
         self._slots = threading.Semaphore(jobs)
         self._lock = threading.Lock()
         pipeline = context.pipeline
-        self._ahead = {leaf.name: spec.stage_name(pipeline.executor(leaf.component)) for leaf in spec.leaves(pipeline)}
+        self._ahead = {leaf.name: pipeline.executor(leaf.component).stage for leaf in spec.leaves(pipeline)}
 
     def carry(self, call: Call) -> Result:
         """Finds or makes the outputs of a call; never raises, as others wait for a result."""
@@ -67,8 +67,8 @@ class Tasks:
             return failure(error)
 
     def _found_or_made(self, call: Call) -> Result:
-        if "importer" in call.executor:
-            return keep.imported(self._context, call)
+        if call.executor.importer:
+            return keep.imported(self._context, call, call.executor.importer)
         planned = plan(self._context, call)
         with cache.locked(planned.folder):
             if manifest := cache.find(planned.folder, planned.key, self._context.digests):
@@ -79,7 +79,7 @@ class Tasks:
 
     def _made(self, planned: Planned) -> Result:
         began = time.monotonic()
-        for pause in (*retries.pauses(planned.call.task), None):
+        for pause in (*retries.pauses(planned.call.task.retry), None):
             with carry.attempted(self._context, planned) as attempt:
                 status = attempt.ended.status
                 if status == 0:
@@ -91,7 +91,7 @@ class Tasks:
     def _load_ahead(self, call: Call) -> None:
         """The first task that changed makes the launcher load what the stages after it will need."""
         # One that runs every time says nothing of the others.
-        if not call.task.get("cachingOptions", {}).get("enableCache", False):
+        if not call.task.is_cached:
             return
         with self._lock:
             ahead, self._ahead = self._ahead, {}

@@ -107,4 +107,4 @@ def artifacts(values: Values) -> dict[str, Artifact]:
 
 
 def _stage(call: Call) -> str:
-    return spec.stage_name(call.executor) or call.name
+    return call.executor.stage or call.name

@@ -21,7 +21,8 @@ from typing import Any
 from taxiway import loading
 from taxiway.checks import known, refusals
 from taxiway.language import spec
-from taxiway.language.spec import Json, Pipeline
+from taxiway.language.spec import Pipeline
+from taxiway.language.values import Json
 from taxiway.runner.call import Context, Result, State, Values
 from taxiway.runner.graph import Graph, settle
 from taxiway.runner.launcher import Launcher
@@ -161,9 +162,9 @@ def _end_tasks(launcher: Launcher, outcome: Future[Result], journal: Journal) ->
 
 
 def _returned(pipeline: Pipeline, values: Values) -> dict[str, Any]:
-    definitions = pipeline.root.get("outputDefinitions", {}).get("artifacts", {})
+    specs = pipeline.root.outputs.artifacts
     several = {name: [artifact_of(each) for each in found] for name, found in values.artifacts.items()}
-    lists = {name: found for name, found in several.items() if definitions[name].get("isArtifactList")}
+    lists = {name: found for name, found in several.items() if specs[name].is_list}
     return {**values.parameters, **artifacts(values), **lists}
 
 

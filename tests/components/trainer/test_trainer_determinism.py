@@ -178,7 +178,7 @@ def test_what_is_not_made_reproducible_is_said(train: Train, monkeypatch: pytest
     assert outputs["model"].metadata["deterministic"] == 0
     assert "Format-Serving/columns.json: as the module wrote them" in said
     assert "Format-Serving/saved_model.pb names " in said
-    assert "Format-TFMA is as the module wrote it: saved_model.pb is no SavedModel" in said
+    assert "Format-TFMA is as the module wrote it: saved_model.pb is not a SavedModel" in said
     assert outputs["model_run"].metadata["not_deterministic"].endswith("notes.txt: as the module wrote them")
 
 

@@ -4,6 +4,7 @@ import os
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -512,6 +513,7 @@ def test_tasks_that_wait_for_each_other_are_refused() -> None:
     with pytest.raises(UserError, match="the task 'example-gen' waits for itself: example-gen after trainer"):
         check.findings(compiled, {})
     tasks["example-gen"]["dependentTasks"] = ["nobody"]
+    compiled = replace(compiled)
     with pytest.raises(UserError, match="the task 'example-gen' waits for 'nobody', which is not there"):
         check.findings(compiled, {})
 

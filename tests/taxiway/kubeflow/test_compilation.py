@@ -20,6 +20,7 @@ from taxiway.checks import check
 from taxiway.dsl import ExampleGen, Resources, image, resources
 from taxiway.kubeflow import compilation
 from taxiway.language import spec
+from taxiway.language.executors import Executor
 from taxiway.language.spec import Pipeline
 from tests.taxiway.kubeflow.conftest import SMALL
 
@@ -315,7 +316,7 @@ def _asked(profiles: list[str]) -> dict[str, set[tuple[str, ...]]]:
         needs = executor["container"].get("resources", {})
         claims = [mount["constant"] for mount in own.get(label, {}).get("pvcMount", [])]
         asked = (needs.get("resourceCpuRequest", ""), needs.get("resourceMemoryRequest", ""), *claims)
-        found.setdefault(spec.stage_name(executor), set()).add(asked)
+        found.setdefault(Executor.of(executor).stage, set()).add(asked)
     return found
 
 

@@ -14,6 +14,7 @@ from taxiway import loading
 from taxiway.kubeflow import details
 from taxiway.kubeflow.details import Seen
 from taxiway.kubeflow.nodes import Node, nodes
+from taxiway.language.executors import Executor
 from tests.taxiway.kubeflow.graphs import look
 
 RECORDINGS = Path(__file__).with_name("recordings")
@@ -91,7 +92,7 @@ def test_tasks_in_all_places(case: str, retries: bool) -> None:
         Node(
             name=path,
             path=f"root.{path}",
-            executor={"importer": {}} if path == "importer" else {},
+            executor=Executor(kind="importer" if path == "importer" else "container"),
             loops=_loops(written),
         )
         for path, written in known.items()
@@ -109,15 +110,15 @@ def test_tasks_in_all_places(case: str, retries: bool) -> None:
 @pytest.mark.parametrize("retries", [False, True])
 def test_what_is_skipped_with_its_group(retries: bool) -> None:
     known = [
-        Node(name="pusher", path="root.condition-1.pusher", executor={}),
-        Node(name="other", path="root.condition-2.other", executor={}),
+        Node(name="pusher", path="root.condition-1.pusher", executor=Executor(kind="container")),
+        Node(name="other", path="root.condition-2.other", executor=Executor(kind="container")),
     ]
     found = _seen(known, _text(look("SUCCEEDED", {"condition-1": ("SKIPPED", 0)}, retries=retries)))
     assert _told(found) == {"pusher": ("SKIPPED", 0.0, False)}
 
 
 def test_a_run_that_has_just_begun() -> None:
-    known = [Node(name="pusher", path="root.pusher", executor={})]
+    known = [Node(name="pusher", path="root.pusher", executor=Executor(kind="container"))]
     assert details.seen(known, []) == []
     assert _seen(known, _text(look("PENDING", {}))) == {}
 

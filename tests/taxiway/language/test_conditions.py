@@ -7,6 +7,7 @@ from kfp import dsl
 
 from components.contract.errors import UserError
 from taxiway import loading
+from taxiway.language.components import DagComponent
 from taxiway.language.conditions import holds
 
 
@@ -118,10 +119,11 @@ def test_reads_every_operator_that_kfp_compiles() -> None:
 
     pipeline = loading.compiled(conditions)
     found = [
-        task["triggerPolicy"]["condition"]
-        for component in [pipeline.root, *pipeline.spec["components"].values()]
-        for task in component.get("dag", {}).get("tasks", {}).values()
-        if "triggerPolicy" in task
+        task.condition
+        for component in [pipeline.root, *pipeline.components.values()]
+        if isinstance(component, DagComponent)
+        for task in component.dag.tasks.values()
+        if task.condition
     ]
     assert len(found) == 5
     values = {"n": 5, "x": 0.1, "text": "a b", "flag": False}

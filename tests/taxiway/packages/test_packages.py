@@ -280,10 +280,10 @@ def test_a_tool_that_nobody_imports_leaves_the_cache_and_a_changed_package_does_
 
 
 def test_a_command_that_is_no_function_of_kfp_may_import_anything() -> None:
-    function = loading.compiled(small).spec["deploymentSpec"]["executors"]["exec-counts"]["container"]
+    function = loading.compiled(small).spec["deploymentSpec"]["executors"]["exec-counts"]["container"]["command"]
     assert {"yaml", "kfp.dsl.executor_main"} <= imports.of_command(function)
     assert ANYTHING not in imports.of_command(function)
     for command in (["sh", "-c", "python x.py"], ["python", "-c", "def f(): ...\nf()"], []):
-        assert imports.of_command({"command": command}) == {ANYTHING}
-    *shell, source = function["command"]
-    assert imports.of_command({"command": [*shell, source + "\n__import__(x)"]}) == {ANYTHING}
+        assert imports.of_command(command) == {ANYTHING}
+    *shell, source = function
+    assert imports.of_command([*shell, source + "\n__import__(x)"]) == {ANYTHING}

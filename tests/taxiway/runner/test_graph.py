@@ -53,9 +53,9 @@ class Recorder:
             self.calls[call.name] = call
         self._act(call)
         self.spans[call.name] = (began, time.monotonic())
-        definitions = call.component.get("outputDefinitions", {})
-        artifacts = {name: [{"name": f"{call.name}.{name}"}] for name in definitions.get("artifacts", {})}
-        return Result(State.SUCCEEDED, Values(dict.fromkeys(definitions.get("parameters", {}), 7), artifacts))
+        outputs = call.component.outputs
+        artifacts = {name: [{"name": f"{call.name}.{name}"}] for name in outputs.artifacts}
+        return Result(State.SUCCEEDED, Values(dict.fromkeys(outputs.parameters, 7), artifacts))
 
     @property
     def names(self) -> list[str]:
@@ -195,9 +195,9 @@ def test_a_task_gets_what_it_declares_and_nothing_that_the_compiler_added() -> N
     recorder = Recorder()
     assert _run(trains, recorder).state == State.SUCCEEDED
     call = recorder.calls["trainer"]
-    assert call.inputs.parameters.keys() == call.component["inputDefinitions"]["parameters"].keys()
+    assert call.inputs.parameters.keys() == call.component.inputs.parameters.keys()
     assert call.inputs.parameters["custom_config"] == {"solver": "adam"}
-    assert call.executor["container"]["resources"]["resourceMemoryLimit"] == "2G"
+    assert call.executor.container.requests == {"memory": "2G"}
 
 
 def test_a_failure_stops_what_follows_and_the_exit_handler_hears_of_it() -> None:
