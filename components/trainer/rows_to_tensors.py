@@ -1,7 +1,7 @@
-"""Arrow rows as the tensors that a schema describes: the same as TFX parses from tf.Examples of these rows.
+"""Converts Arrow rows to the tensors that a schema describes: the same that TFX parses from tf.Examples of these rows.
 
 The schema's shapes and TensorRepresentations say which tensors are dense, sparse or ragged, and tfx_bsl's
-TensorAdapter reads them. This module adds a form of the rows from which any selection can be gathered at once.
+TensorAdapter makes them. This module packs the rows so that any selection of them can be gathered at once.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from components.contract.errors import DataError, UserError
 
 Representation = schema_pb2.TensorRepresentation
 Packed = tuple[dict[str, tf.Tensor], dict[str, tf.RaggedTensor]]
-"""Rows: by type, a matrix `[rows, values]` of all features of fixed shape; by column, a ragged tensor for the others.
+"""Rows: for each dtype, a matrix `[rows, values]` of all features of fixed shape; for other columns, ragged tensors.
 
-In a matrix the values of a row are contiguous in memory, and those of a batch cost one gather.
+In a matrix the values of a row are contiguous in memory, so that a batch takes one gather.
 """
 
 
 class TensorLayout:
-    """The tensors of a schema, and the columns that they are made from.
+    """The tensors of a schema, and the columns they are made from.
 
     Attributes:
         arrow_schema: The columns to read, and their types.
@@ -48,7 +48,7 @@ class TensorLayout:
         except (ValueError, KeyError, RuntimeError) as error:
             raise UserError(f"the schema does not describe tensors: {error}", fix="correct the schema") from error
         if not self._representations:
-            raise UserError("the schema has no features", fix="give the schema of the examples")
+            raise UserError("the schema has no features", fix="use the schema of the examples")
         self.names = sorted(self._representations)
         self._specs: dict[str, Any] = self._adapter.TypeSpecs()
         self._dense = self._dense_by_type()
@@ -56,17 +56,17 @@ class TensorLayout:
 
     @property
     def packed_spec(self) -> tuple[dict[str, tf.TypeSpec], dict[str, tf.TypeSpec]]:
-        """The types of packed rows."""
+        """The type specs of packed rows."""
         dense = {
             dtype: tf.TensorSpec([None, sum(map(self._size, names))], dtype) for dtype, names in self._dense.items()
         }
         return dense, {source: self._specs[source] for source in self._ragged}
 
     def pack(self, rows: pa.RecordBatch) -> Packed:
-        """Rows of `arrow_schema`, packed to be gathered from, in the host's memory.
+        """Packs rows of `arrow_schema` for gathering, in host memory.
 
         Raises:
-            DataError: A row of a feature of fixed shape has another number of values; names the first such row.
+            DataError: A feature of fixed shape has a wrong number of values; names the first such row.
         """
         self._check_lengths(rows)
         with tf.device("CPU:0"):
@@ -78,7 +78,7 @@ class TensorLayout:
         return dense, {source: tensors[source] for source in self._ragged}
 
     def take(self, packed: Packed, rows: tf.Tensor) -> dict[str, Any]:
-        """The tensors of some rows, by their numbers: `[batch]`, int64."""
+        """The tensors of some rows, given their numbers: `[batch]`, int64."""
         matrices, ragged = packed
         taken = {source: _gather_ragged(column, rows) for source, column in ragged.items()}
         for dtype, names in self._dense.items():
@@ -116,14 +116,14 @@ class TensorLayout:
             row = pc.index(pc.not_equal(lengths, self._size(name)), True).as_py()
             if row >= 0:
                 raise DataError(
-                    f"the feature {name!r} has {lengths[row]} values in row {row + 1}, the schema says "
+                    f"the feature {name!r} has {lengths[row]} values in row {row + 1}, but the schema says "
                     f"{self._size(name)} in every row",
-                    fix="fill it in the preprocessing_fn, or give it no fixed shape in the schema",
+                    fix="fill missing values in the preprocessing_fn, or remove the feature's shape from the schema",
                 )
 
 
 def _sources(representations: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """What is packed for each tensor: columns of sparse tensors as ragged ones, whose rows can be gathered."""
+    """What to pack for each tensor: columns of sparse tensors are packed as ragged ones, to gather their rows."""
     for name, representation in representations.items():
         kind = representation.WhichOneof("kind")
         if kind == "varlen_sparse_tensor":
@@ -147,14 +147,14 @@ def _index_source(name: str, number: int) -> str:
 
 
 def _gather_ragged(column: tf.RaggedTensor, rows: tf.Tensor) -> tf.RaggedTensor:
-    """Rows of a ragged tensor; their number is known to the graph where that of the batch is."""
+    """Rows of a ragged tensor; their number is static if the batch size is."""
     taken = tf.gather(column, rows)
     splits = rows.shape[0] and rows.shape[0] + 1
     return tf.RaggedTensor.from_row_splits(taken.values, tf.ensure_shape(taken.row_splits, [splits]), validate=False)
 
 
 def _sparse(name: str, representation: Any, taken: dict[str, Any], rows: tf.Tensor) -> tf.SparseTensor:
-    """A sparse tensor of a column of values and a column of indices for each dimension."""
+    """A sparse tensor from a column of values and one column of indices per dimension."""
     values = taken[name]
     indices = [taken[_index_source(name, number)].values for number in range(len(representation.index_column_names))]
     shape = [dim.size for dim in representation.dense_shape.dim]

@@ -1,5 +1,5 @@
-"""The private names of other libraries, a file for each library.
+"""The private names of other libraries, one file per library.
 
-Any release may remove such a name. So each file says in which version its names were read, `setup.py` pins the library
-to that version, and tests look every name up. The rest of the code uses none of them directly.
+Any release may remove a private name. So each file gives the version that its names were checked against, `setup.py`
+pins the library to that version, and tests look up every name. The rest of the code uses no private names.
 """

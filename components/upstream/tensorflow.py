@@ -1,4 +1,4 @@
-"""TensorFlow's private names. `import tensorflow` has loaded the modules that they come from."""
+"""TensorFlow's private names, from modules that `import tensorflow` loads anyway."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ __all__ = [
 
 
 def unique_name(variable: Any) -> str:
-    """A variable's name, which ends in a number that TensorFlow counts up; variables of TensorFlow 1 have none."""
+    """A variable's name with TensorFlow's running number; TensorFlow 1 variables have no number."""
     return str(variable.name if isinstance(variable, RefVariable) else variable._unique_id)

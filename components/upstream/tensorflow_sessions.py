@@ -1,7 +1,7 @@
-"""SavedModels in sessions: by TensorFlow's private names, which are faster, or by public ones if a name is missing.
+"""SavedModels in sessions: by TensorFlow's private API, which is faster, or by the public one if a name is missing.
 
-Both ways give the same answers. The private names load without long stops of all other threads, call without the cost
-of `Session.run`, and free the graph's memory at once.
+Both give the same answers. With the private API, loading does not block all other threads for long, calls avoid the
+overhead of `Session.run`, and the graph's memory is freed at once.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ VERSION = "2.21.0"
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _NO_SHAPES = "_disable_call_shape_inference"
-"""The attribute of a call by which TensorFlow does not look into the function for shapes (shape_refiner.cc)."""
+"""The attribute of a call that turns off shape inference inside the function (shape_refiner.cc)."""
 
 _FEW = 4
-"""Functions that are imported at a time, in half a millisecond or so."""
+"""Functions to import at a time, which takes about half a millisecond."""
 
 _MISSING = (AttributeError, ImportError)
 _log = logging.getLogger(__name__)
@@ -34,10 +34,10 @@ _Load = Callable[[tf.compat.v1.Session, Path, list[str]], meta_graph_pb2.MetaGra
 def load(
     folder: Path, tags: Sequence[str], config: config_pb2.ConfigProto
 ) -> tuple[tf.compat.v1.Session, meta_graph_pb2.MetaGraphDef]:
-    """Loads a SavedModel into a session of its own.
+    """Loads a SavedModel into a new session.
 
     Raises:
-        Exception: TensorFlow's, of many kinds; the session is closed then.
+        Exception: Any of TensorFlow's exceptions; the session is closed first.
     """
     try:
         return _loaded(_load_in_steps, folder, list(tags), config)
@@ -50,18 +50,18 @@ def load(
 def make_callable(
     session: tf.compat.v1.Session, feeds: Sequence[str], fetches: Sequence[str]
 ) -> Callable[..., list[Any]]:
-    """A function from the values of some tensors to those of others.
+    """A function that computes the fetched tensors from the values of the fed ones.
 
-    The private way prunes the graph now, so that no request waits for it.
+    The private API prunes the graph now, so that no request has to wait for it.
     """
     options = config_pb2.CallableOptions(
         feed=feeds,
         fetch=fetches,
-        # In the thread that calls: handing small operations to TensorFlow's own threads takes longer than they do.
+        # In the calling thread: handing small operations to TensorFlow's threads takes longer than running them.
         run_options=config_pb2.RunOptions(inter_op_thread_pool=-1),
     )
     try:
-        # `Session.make_callable`, the public way, feeds through `Session.run`, which takes twice as long.
+        # The public `Session.make_callable` feeds through `Session.run`, which takes twice as long.
         called: Callable[..., list[Any]] = session._make_callable_from_options(options)
     except AttributeError:
         return _publicly_callable(session, feeds, fetches)
@@ -75,8 +75,8 @@ def close(session: tf.compat.v1.Session) -> None:
         from tensorflow.python.framework.ops import dismantle_graph
 
         dismantle_graph(session.graph)
-        # Drops the graph before the session, which then deletes it without the GIL. A graph that goes last is deleted
-        # with the GIL held.
+        # Release the graph before the session: the session then deletes it without holding the GIL. If the graph were
+        # released last, it would be deleted with the GIL held.
         session._graph = None
 
 
@@ -99,8 +99,8 @@ def _load_at_once(session: tf.compat.v1.Session, folder: Path, tags: list[str]) 
 def _load_in_steps(session: tf.compat.v1.Session, folder: Path, tags: list[str]) -> meta_graph_pb2.MetaGraphDef:
     """Does what the public loader does, but imports the graph without the shapes inside functions.
 
-    TensorFlow holds the GIL while it imports, two thirds of the time for these shapes, and all requests wait. Nobody
-    asks the graph for them: those of inputs and outputs are in the signatures.
+    TensorFlow holds the GIL during the import and blocks all requests; two thirds of that time is for these shapes.
+    They are not needed: the shapes of inputs and outputs are in the signatures.
     """
     from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 
@@ -112,7 +112,7 @@ def _load_in_steps(session: tf.compat.v1.Session, folder: Path, tags: list[str])
     _import_functions(session.graph, meta_graph.graph_def)
     saver, _ = loader.load_graph(session.graph, tags)
     for node in calls:
-        # TensorFlow's optimizer, which a session runs later and without the GIL, needs the shapes.
+        # TensorFlow's optimizer needs the shapes; the session runs it later, without the GIL.
         session.graph.get_operation_by_name(node.name)._clear_attr(_NO_SHAPES)
     loader.restore_variables(session, saver)
     loader.run_init_ops(session, tags)
@@ -120,10 +120,10 @@ def _load_in_steps(session: tf.compat.v1.Session, folder: Path, tags: list[str])
 
 
 def _import_functions(graph: tf.Graph, graph_def: graph_pb2.GraphDef) -> None:
-    """Moves the functions of a graph that will be imported into the graph, a few at a time.
+    """Moves the functions of a graph_def into the graph, a few at a time.
 
-    Between them other threads get the GIL. `import_graph_def` would also make a Python object of each, and to make and
-    free these takes longer than the import.
+    Other threads get the GIL in between. `import_graph_def` would also create a Python object for each function, and
+    creating and freeing these takes longer than the import.
     """
     from tensorflow.python.client import pywrap_tf_session as c_api
     from tensorflow.python.framework import c_api_util
@@ -150,7 +150,7 @@ def _publicly_callable(
         except UnicodeDecodeError:
             raise
         except (TypeError, ValueError) as error:
-            # What `Session.run` refuses by itself, TensorFlow refuses with this code.
+            # `Session.run` rejects some values itself; TensorFlow rejects them with this code.
             raise tf.errors.InvalidArgumentError(None, None, str(error)) from error
 
     return call

@@ -1,4 +1,4 @@
-"""Private names of tf_keras, the Keras 2 that TFMA's metrics are made of."""
+"""The private names of tf_keras, the Keras 2 that TFMA's metrics use."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ VERSION = "2.21.0"
 
 
 def values_of_rows(metric: Any, label: Any, prediction: Any) -> Any:
-    """What a `MeanMetricWrapper` averages: the values of its function for some rows."""
+    """The values that a `MeanMetricWrapper` averages: those of its function for some rows."""
     return metric._fn(label, prediction, **metric._fn_kwargs)

@@ -6,4 +6,4 @@ from tensorflow_data_validation.statistics.stats_impl import get_generators
 
 VERSION = "1.21.0"
 
-__all__ = ["get_generators"]  # the generators that TFDV makes of its options, to be called without Beam
+__all__ = ["get_generators"]  # TFDV's generators for its options, to be called without Beam

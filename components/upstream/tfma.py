@@ -1,4 +1,4 @@
-"""TFMA's private names: its combiners and their settings, of modules that `import tensorflow_model_analysis` loads."""
+"""TFMA's private names: its combiners and their settings, from modules that TFMA's import loads anyway."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tensorflow_model_analysis.slicer import slicer_lib
 
 VERSION = "0.52.0"
 
-# The combiners that components/evaluator/accumulators does the sums of.
+# The combiners whose sums components/evaluator/accumulators computes.
 ExampleCountCombiner = example_count._ExampleCountCombiner
 WeightedLabelsPredictionsExamplesCombiner = calibration._WeightedLabelsPredictionsExamplesCombiner
 SquaredPearsonCorrelationCombiner = squared_pearson_correlation._SquaredPearsonCorrelationCombiner
@@ -40,17 +40,17 @@ MultiClassConfusionMatrixCombiner = multi_class_confusion_matrix_metrics._MultiC
 CompilableMetricsCombiner = tf_metric_wrapper._CompilableMetricsCombiner
 
 ThresholdEntry = matrices._ThresholdEntry
-"""What a confusion matrix's accumulator has for each threshold."""
+"""The entry of a confusion matrix's accumulator for one threshold."""
 
 PREPROCESSING_SIGNATURES: tuple[str, ...] = tuple(transformed_features_extractor._DEFAULT_SIGNATURE_NAMES)
-"""The signatures that TFMA looks for where a config names no preprocessing function."""
+"""The signatures that TFMA looks for if a config names no preprocessing function."""
 
 _WITHOUT_CLASS_WEIGHTS = (ExampleCountCombiner, MultiClassConfusionMatrixCombiner)
 
 
 @dataclass(frozen=True)
 class Buckets:
-    """The settings of a calibration histogram: `count` buckets over `width` from `left` on."""
+    """The settings of a calibration histogram: `count` buckets that start at `left` and span `width`."""
 
     left: float
     width: float
@@ -73,7 +73,7 @@ class KerasSettings:
 
 
 def class_weights(combiner: Any) -> Any:
-    """The weights of classes that a combiner was given, if any."""
+    """The class weights of a combiner, if any."""
     return None if isinstance(combiner, _WITHOUT_CLASS_WEIGHTS) else combiner._class_weights
 
 
@@ -109,12 +109,12 @@ def samples_examples(combiner: Any) -> bool:
 
 
 def takes_fractional_labels(combiner: Any) -> bool:
-    """Whether a binary confusion matrix adds fractional labels, and does not compare them with thresholds."""
+    """Whether a binary confusion matrix adds up fractional labels, instead of comparing them with thresholds."""
     return bool(combiner._enable_fractional_labels)
 
 
 def extraction(combiner: Any) -> Any:
-    """The function by which a confusion matrix takes labels and predictions from an example."""
+    """The function by which a confusion matrix extracts labels and predictions from an example."""
     return combiner._extract_label_prediction_and_weight
 
 
@@ -124,7 +124,7 @@ def class_thresholds(combiner: Any) -> Sequence[float]:
 
 
 def keras_metrics(combiner: Any) -> list[list[Any]]:
-    """The Keras metrics of a combiner that was set up, in the order of its outputs."""
+    """The Keras metrics of a combiner after its setup, in the order of its outputs."""
     return list(combiner._metrics.values())
 
 
@@ -142,5 +142,5 @@ def keras_settings(combiner: Any) -> KerasSettings:
 
 
 def slice_values(spec: config_pb2.SlicingSpec) -> list[tuple[str, Any]]:
-    """The features and values that a slicing spec names, with TFMA's own types of values."""
+    """The features and values that a slicing spec names, with TFMA's own value types."""
     return list(slicer_lib.SingleSliceSpec(spec=spec)._value_matches)

@@ -1,4 +1,4 @@
-"""TFT's private names. `import tensorflow_transform` has loaded the modules that they come from, save one for Beam."""
+"""TFT's private names, from modules that `import tensorflow_transform` loads anyway, except for one that loads Beam."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tensorflow_transform.impl_helper import (
 VERSION = "1.21.0"
 
 __all__ = [
-    "METADATA_DIR_NAME",  # where the SavedModel of a transform has its metadata before it is moved
-    "VocabularyOrdering",  # what a vocabulary is ordered by
+    "METADATA_DIR_NAME",  # where the metadata in a transform's SavedModel is, before it is moved
+    "VocabularyOrdering",  # how a vocabulary is ordered
     "get_traced_transform_fn",  # a preprocessing_fn as a graph
     "join_boundary_rows",
     "make_tensor_to_arrow_converter",  # transformed tensors as Arrow batches
@@ -35,7 +35,7 @@ def means_by_token(batch: tuple[np.ndarray, ...], weighted: bool) -> Iterable[tu
 
 
 def mutual_information() -> Callable[..., tuple[Any, Any]]:
-    """TFT's function of the information that a token has about the label."""
+    """TFT's function for the mutual information of a token and the label."""
     function: Callable[..., tuple[Any, Any]] = _beam()._calculate_mutual_information_for_feature_value
     return function
 
@@ -47,7 +47,7 @@ def join_boundary_rows(boundaries: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def _beam() -> Any:
-    """TFT's arithmetic for its pipelines. Its module loads Beam, so it is loaded only where it is needed."""
+    """TFT's arithmetic for Beam pipelines. The module loads Beam, so it is imported only when needed."""
     from tensorflow_transform.beam import analyzer_impls
 
     return analyzer_impls

@@ -1,4 +1,4 @@
-"""What a pipeline's data and modules call things, as far as that can be told without running them."""
+"""The names that a pipeline's data and modules use, as far as they are known without running the pipeline."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from components.versioning import data_versions
 
 _USUAL_SIGNATURES = {"serving_default"}
 _SHORT = 3
-"""Letters: a column's name that is shorter stands in many a word."""
+"""Characters: shorter column names occur in many words by chance."""
 
 
 class KnownNames:
-    """The columns of the data and the words of the modules, of the tasks that were added."""
+    """The columns of the data and the words of the modules of all tasks that were added."""
 
     def __init__(self) -> None:
         self._columns: set[str] | None = set()
         self._words: set[str] | None = set()
 
     def add_data(self, path: Any, repository: str, delimiter: str) -> None:
-        """The columns of a task's data; a folder's files have the same ones."""
+        """Adds the columns of a task's data; all files in a folder have the same columns."""
         try:
             files = data_versions.files_here(path, repo=repository)
         except UserError:
@@ -33,7 +33,7 @@ class KnownNames:
         self._columns = None if self._columns is None or columns is None else self._columns | set(columns)
 
     def add_module(self, module: Any) -> None:
-        """The words of a module and of those that it imports."""
+        """Adds the words of a module and of the modules that it imports."""
         try:
             words = user_modules.words(module)
         except UserError:
@@ -41,11 +41,11 @@ class KnownNames:
         self._words = None if self._words is None or words is None else self._words | words
 
     def add_unknown(self) -> None:
-        """Something that may bring other columns, features or models."""
+        """Notes that there may be other columns, features or models."""
         self._columns = self._words = None
 
     def unknown(self, settings: Mapping[str, Any]) -> Iterator[Fault]:
-        """The names in an EvalConfig without faults that neither the data nor the modules have."""
+        """The names in a valid EvalConfig that neither the data nor the modules have."""
         for name in eval_configs.names(settings):
             if self._words is None or name.name in self._words:
                 continue
@@ -56,11 +56,11 @@ class KnownNames:
 
     def _unknown_column(self, name: Name, columns: set[str]) -> Iterator[Fault]:
         if name.name not in columns and not any(_is_made_of(name.name, column) for column in columns):
-            what = f"{name.path}: {name.name!r} is no column of the data, and no module names it"
+            what = f"{name.path}: {name.name!r} is not a column of the data, and no module names it"
             yield Fault(what, eval_configs.near(name.name, columns, "the columns are"))
 
 
 def _is_made_of(feature: str, column: str) -> bool:
-    """Whether a transformed feature's name may be made of a column's, as `tips_xf` is of `tips`."""
+    """Whether a transformed feature's name may be derived from a column's, like `tips_xf` from `tips`."""
     separated = feature.startswith(f"{column}_") or feature.endswith(f"_{column}")
     return separated or (len(column) >= _SHORT and (feature.startswith(column) or feature.endswith(column)))

@@ -1,7 +1,7 @@
-"""What the role of a parameter means: how its value is checked, what of it tells two runs apart, which files it names.
+"""The meaning of a parameter's role: how its value is checked, what it adds to the cache key, which files it names.
 
-The role stands before the parameter's description in the compiled pipeline, whoever wrote the component;
-`components.contract.artifacts.Role` lists them. Roles of its own a stage declares in its signature, with their check.
+In the compiled pipeline, a role is a prefix of the parameter's description, for components of any author;
+`components.contract.artifacts.Role` lists them. A stage can declare its own roles in its signature, with their check.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class Parameter:
     Attributes:
         name: Its name.
         role: Its role.
-        detail: What stands behind the role.
-        value: Its value; None where only the run will know it.
-        beside: The values of the component's other parameters by role, None where only the run will know one.
-        allow_unversioned: How the user takes data without a version.
+        detail: The text after the role.
+        value: Its value; None if it is known only during the run.
+        beside: The values of the component's other parameters by role; None if known only during the run.
+        allow_unversioned: The option that allows data without a version.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Parameter:
 
     @property
     def place(self) -> Path | None:
-        """The file or folder of this machine that it names."""
+        """The file or folder on this machine that it names."""
         return Path(self.value).absolute() if "://" not in self.value else None
 
 
@@ -78,10 +78,10 @@ class Meaning:
     """What a role means.
 
     Attributes:
-        check: What is wrong with a value, given the names that the pipeline brings; may raise UserError.
-        state: What the outputs depend on beside the value itself; None where there is no such thing.
-        paths: The files and folders of this machine that a value names.
-        learn: Adds the names that a value brings into a pipeline, such as columns.
+        check: What is wrong with a value, given the names that are known in the pipeline; may raise UserError.
+        state: What the outputs depend on besides the value itself; None if nothing else.
+        paths: The files and folders on this machine that a value names.
+        learn: Adds the names that a value makes known in the pipeline, such as columns.
         is_module: Whether a value is a Python module that the task imports.
     """
 
@@ -112,7 +112,7 @@ def of_task(pipeline: Pipeline, task: Task, component: Component, given: Mapping
 
 
 def check(parameter: Parameter, names: KnownNames) -> Iterator[str]:
-    """What is wrong with the value of a parameter, where it is known."""
+    """What is wrong with the value of a parameter, if it is known."""
     if parameter.value is None:
         return
     try:
@@ -122,7 +122,7 @@ def check(parameter: Parameter, names: KnownNames) -> Iterator[str]:
 
 
 def learn(names: KnownNames, parameter: Parameter) -> None:
-    """Adds the names that a parameter brings into a pipeline."""
+    """Adds the names that a parameter makes known in the pipeline."""
     learning = _meaning(parameter.role).learn
     if learning and parameter.value is None:
         names.add_unknown()
@@ -131,17 +131,17 @@ def learn(names: KnownNames, parameter: Parameter) -> None:
 
 
 def states(parameters: Iterable[Parameter], digests: DigestStore) -> Json:
-    """What the parameters stand for, by name: the state of the data, files and modules, and the places.
+    """What the parameters refer to, by name: the state of the data, files and modules, and the destinations.
 
     Raises:
-        UserError: What one names is missing or cannot be read.
+        UserError: Something that a parameter names is missing or cannot be read.
     """
     found = {each.name: _meaning(each.role).state(each, digests) for each in parameters if each.value}
     return {name: state for name, state in found.items() if state is not None}
 
 
 def paths(parameters: Iterable[Parameter]) -> Iterator[Path]:
-    """The files and folders of this machine that the parameters name."""
+    """The files and folders on this machine that the parameters name."""
     for each in parameters:
         if each.value:
             yield from _meaning(each.role).paths(each)
@@ -153,7 +153,7 @@ def modules(parameters: Iterable[Parameter]) -> list[str]:
 
 
 def _allowing(pipeline: Pipeline, task: Task, name: str) -> str:
-    """How the user takes data without a version: by the pipeline's parameter, where the task's comes from one."""
+    """The option that allows data without a version: the pipeline's parameter, if the task's comes from one."""
     source = spec.source_parameter(pipeline, task, name)
     return f"--param {source}=true" if source else ALLOW_UNVERSIONED
 
@@ -194,12 +194,12 @@ def _data_version(parameter: Parameter, digests: DigestStore | None = None) -> J
 
 
 def _data_state(parameter: Parameter, digests: DigestStore) -> Json:
-    # The commit of the moment is a fact about a run; data that did not change with it are the same data.
+    # The current commit describes the run; data that did not change with it is the same data.
     return {name: value for name, value in _data_version(parameter, digests).items() if name != "commit"}
 
 
 def _data_paths(parameter: Parameter) -> Iterator[Path]:
-    """The data, the repository around them, and the one that they are named in."""
+    """The data, its Git repository, and the repository that the task names."""
     if not (place := parameter.place):
         return
     yield place
@@ -217,13 +217,13 @@ def _learn_columns(names: KnownNames, parameter: Parameter) -> None:
 
 def _check_file(parameter: Parameter, names: KnownNames) -> Iterator[str]:
     if parameter.value and not Path(parameter.value).is_file():
-        yield f"{parameter.name} names {parameter.value}, which is not there"
+        yield f"{parameter.name} names {parameter.value}, which does not exist"
 
 
 def _file_state(parameter: Parameter, digests: DigestStore) -> str:
     path = Path(parameter.value)
     if not path.exists():
-        raise UserError(f"the parameter {parameter.name!r} names {path}, which is not there")
+        raise UserError(f"the parameter {parameter.name!r} names {path}, which does not exist")
     return digests.tree(path)
 
 
@@ -241,7 +241,7 @@ def _check_module(parameter: Parameter, names: KnownNames) -> Iterator[str]:
 def _check_operations(parameter: Parameter, names: KnownNames) -> Iterator[str]:
     for file in custom_ops.files(parameter.value):
         if not file.is_file():
-            yield f"{parameter.name} names {file}, which is not there"
+            yield f"{parameter.name} names {file}, which does not exist"
 
 
 def _operation_paths(parameter: Parameter) -> Iterator[Path]:
@@ -255,7 +255,7 @@ def _check_eval_config(parameter: Parameter, names: KnownNames) -> Iterator[str]
 
 
 def _place(parameter: Parameter, digests: DigestStore) -> str:
-    # The same name is another place in another working folder.
+    # The same relative path is another place in another working folder.
     return str(parameter.place or parameter.value)
 
 

@@ -1,4 +1,4 @@
-"""The names of splits in a pipeline: which ones are made, and which are asked for."""
+"""The names of splits in a pipeline: which splits are made, and which are used."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _ANY = {Examples.schema_title, Artifact.schema_title}
 
 
 def known_splits(pipeline: Pipeline, parameters: Mapping[str, Any]) -> set[str] | None:
-    """The splits that the only task makes which brings examples; None where there may be others."""
+    """The splits made by the only task that produces examples; None if there may be others."""
     makers = [leaf for leaf in known.leaves(pipeline, parameters) if _brings_examples(leaf.component)]
     return _made(makers[0]) if len(makers) == 1 else None
 
 
 def unknown(parameters: Iterable[Parameter], task: Task, splits: set[str] | None) -> Iterator[str]:
-    """The splits that a task's parameters name and nobody makes."""
+    """The splits that a task's parameters name, but no task makes."""
     for each in parameters:
         if splits is None or each.role != "Splits" or each.detail not in task.artifacts:
             continue
@@ -33,7 +33,7 @@ def unknown(parameters: Iterable[Parameter], task: Task, splits: set[str] | None
 
 
 def _made(maker: KnownLeaf) -> set[str] | None:
-    """The names in the settings that make splits: the one that is set, else the one that has a default."""
+    """The names from the settings that make splits: from the one that was set, else from the default."""
     settings, defaults = _makers(maker.component), maker.component.defaults
     values = [maker.parameters.get(name) for name in settings]
     if not values or None in values:
@@ -48,7 +48,7 @@ def _makers(component: Component) -> list[str]:
 
 
 def _brings_examples(component: Component) -> bool:
-    """Whether a task may bring splits: it makes them, or its output may be examples and its inputs are none."""
+    """Whether a task may add splits: it makes them, or its output may be examples without examples as input."""
     if _makers(component):
         return True
     for output in component.outputs.artifacts.values():

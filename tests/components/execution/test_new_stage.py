@@ -41,7 +41,7 @@ def test_it_is_known_to_check(copy: Path) -> None:
     assert python(copy, "-m", "taxiway", "check", "words").returncode == 0
     done = python(copy, "-m", "taxiway", "check", "words", "--param", "text=gone.txt")
     assert done.returncode == 2
-    assert "word-count: text names gone.txt, which is not there" in done.stdout + done.stderr
+    assert "word-count: text names gone.txt, which does not exist" in done.stdout + done.stderr
 
 
 def test_its_component_and_its_page_are_generated(copy: Path) -> None:

@@ -226,7 +226,7 @@ def test_an_unknown_label(patterns: dict[str, str]) -> None:
 def test_a_missing_value_of_a_fixed_shape(tmp_path: Path) -> None:
     batch = pa.RecordBatch.from_pydict({"scalar": pa.array([[1], None, [3]])})
     schema = schema_pb2.Schema(feature=[SCHEMA.feature[0]])
-    with pytest.raises(DataError, match="the feature 'scalar' has 0 values in row 2, the schema says 1 in every row"):
+    with pytest.raises(DataError, match="the feature 'scalar' has 0 values in row 2, but the schema says 1 in every"):
         _read(_write(tmp_path, PARQUET, batch), schema)
 
 

@@ -1,4 +1,4 @@
-"""Private names of other libraries: only `components/upstream` uses them, and the installed versions have them all."""
+"""Private names of other libraries: only `components/upstream` uses them, and the installed versions have them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _sources() -> list[Path]:
 
 
 def _private(source: str) -> Iterator[str]:
-    """The private names of others that a module uses: attributes, imports, and names for getattr and its like."""
+    """The private names of other libraries in a module: attributes, imports, and names in getattr-like calls."""
     tree = ast.parse(source)
     own = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and _is_self(node.value)}
     own |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
@@ -124,7 +124,7 @@ def test_a_file_loads_its_own_library_only(file: str, unloaded: str) -> None:
 
 
 def test_every_name_of_these_libraries_exists() -> None:
-    """Public ones, too: whatever a module of ours takes from their modules."""
+    """Also checks public names: everything that our modules use from theirs."""
     found = [use for path in _sources() for use in _uses(ast.parse(path.read_text()))]
     assert len(found) > 400
     assert {f"{module}.{chain}" for module, chain in found if not _exists(module, chain)} == set()
@@ -140,7 +140,7 @@ def test_a_name_that_is_missing_is_found() -> None:
 
 
 def _uses(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """A module of these libraries, and the attribute that is taken from it."""
+    """A module of these libraries, and the attribute that is used from it."""
     modules, names = {}, []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom) and _imported(node)[0].split(".")[0] in ROOTS:
@@ -160,7 +160,7 @@ def _exists(module: str, name: str) -> bool:
 
 
 def _resolved(name: str) -> Any:
-    """A module, or what a module holds; None where there is neither."""
+    """A module or an attribute of one; None if there is neither."""
     try:
         return importlib.import_module(name)
     except ImportError:
@@ -169,7 +169,7 @@ def _resolved(name: str) -> Any:
 
 
 def _made(combiner: Any, **given: Any) -> Any:
-    """A combiner with settings of our own, whichever of the others its version takes."""
+    """A combiner with our own settings, and those of the others that its version accepts."""
     parameters = inspect.signature(combiner.__init__).parameters
     return combiner(**{name: given.get(name) for name in parameters if name != "self"})
 
@@ -195,7 +195,7 @@ def test_settings_of_tfmas_combiners() -> None:
 
 
 def test_class_weights_of_every_combiner() -> None:
-    """A combiner whose weights have another name fails; it does not go on without weights."""
+    """A combiner whose weights have another name fails, instead of continuing without weights."""
     from components.evaluator.accumulators.selection import _KINDS
     from components.upstream import tfma
 

@@ -106,7 +106,7 @@ def test_a_library_of_operations_that_is_not_there() -> None:
         model = dsl.importer(artifact_uri="model", artifact_class=dsl.Model, reimport=False).output
         InfraValidator(model=model, custom_ops=["ops/triple.so", "module.py", "a_module_of_the_image"])
 
-    assert _findings(triple) == ["infra-validator: custom_ops names ops/triple.so, which is not there"]
+    assert _findings(triple) == ["infra-validator: custom_ops names ops/triple.so, which does not exist"]
 
 
 def test_unreachable_data_are_named() -> None:
@@ -187,7 +187,7 @@ def test_a_component_of_others_is_checked_by_the_same_marks(here: Path) -> None:
 
     (here / "theirs.py").write_text("def train():\n    pass\n")
     assert _findings(theirs) == []
-    assert _findings(theirs, table="none.csv") == ["own-rows: table names none.csv, which is not there"]
+    assert _findings(theirs, table="none.csv") == ["own-rows: table names none.csv, which does not exist"]
     assert _findings(theirs, parts={"b": 1}) == ["own-model: learn names 'a'; the splits are b"]
     [found] = _findings(theirs, servers={"locl": {}})
     assert found.startswith("own-model: serving has no 'locl'")
@@ -244,7 +244,7 @@ def test_a_missing_file_is_named() -> None:
         examples = ExampleGen(input_path="data.csv", allow_unversioned=True).outputs["examples"]
         SchemaGen(statistics=StatisticsGen(examples=examples).outputs["statistics"], schema_file="schema.pbtxt")
 
-    assert _findings(curated) == ["schema-gen: schema_file names schema.pbtxt, which is not there"]
+    assert _findings(curated) == ["schema-gen: schema_file names schema.pbtxt, which does not exist"]
 
 
 @dsl.pipeline(name="named")
@@ -393,13 +393,13 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "label": (
         _changed(label_key="tip"),
-        "eval_config.model_specs[0].label_key: 'tip' is no column of the data, and no module names it\n"
+        "eval_config.model_specs[0].label_key: 'tip' is not a column of the data, and no module names it\n"
         "  fix: did you mean 'tips'?",
     ),
     "no label": (_changed(label_key=""), "eval_config.model_specs has no label_key, but AUC needs labels"),
     "weight": (
         _changed(example_weight_key="fare"),
-        "eval_config.model_specs[0].example_weight_key: 'fare' is no column",
+        "eval_config.model_specs[0].example_weight_key: 'fare' is not a column",
     ),
     "signature": (
         _changed(signature_name="predict"),
@@ -407,7 +407,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "slice": (
         _changed(slicing_specs=[{"feature_keys": ["citi"]}]),
-        "eval_config.slicing_specs[0]: 'citi' is no column of the data",
+        "eval_config.slicing_specs[0]: 'citi' is not a column of the data",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""An engine that runs containers as processes, which the runner finds as Docker's."""
+"""An engine that runs containers as processes and that the runner takes for Docker."""
 
 from collections.abc import Iterator
 

@@ -24,7 +24,7 @@ _IMAGE_ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(ARCHITECTURE, 
 def image(
     content: str, architecture: str = _IMAGE_ARCHITECTURE, labels: dict[str, str] | None = None
 ) -> dict[str, Any]:
-    """What an engine says of an image."""
+    """An engine's description of an image."""
     return {
         "Id": f"sha256:{content}",
         "Architecture": architecture,
@@ -37,7 +37,7 @@ def image(
 
 @dataclass
 class Containers:
-    """The engine's images by name, the documents that containers were made from, and what became of them.
+    """The engine's images by name, the documents that containers were created from, and their results.
 
     Attributes:
         variables: What the images set, beside PATH.
@@ -69,7 +69,7 @@ class Containers:
         return self.folder / f"{name}.log"
 
     def status(self, name: str) -> int:
-        """As an engine gives it, once the container has ended."""
+        """The exit status in an engine's format, once the container has ended."""
         status = self.processes[name].wait()
         return 128 - status if status < 0 else status
 
@@ -168,7 +168,7 @@ class _Engine(_Handler):
 @contextmanager
 def process_engine() -> Iterator[tuple[Containers, str]]:
     """Containers, and the URL of their engine."""
-    # A socket's path may have a hundred characters.
+    # A socket's path is limited to about 100 characters.
     with tempfile.TemporaryDirectory() as folder:
         containers = Containers(Path(folder))
         socket = f"{folder}/engine.sock"

@@ -1,4 +1,4 @@
-"""Runs in containers, on an engine that runs them as processes; `tests/docker` has real ones."""
+"""Runs in containers, on an engine that runs them as processes; `tests/docker` uses real containers."""
 
 import gc
 import json
@@ -119,7 +119,7 @@ def test_a_container_is_bounded_to_what_its_task_needs(engine: Containers, home:
     assert host["SecurityOpt"] == ["no-new-privileges"]
     assert host["NetworkMode"] == "host"
     folders = [bind for bind in host["Binds"] if not bind.endswith(":ro")]
-    # The home lies in it.
+    # This folder contains the home.
     assert folders == [f"{home.parent}:{home.parent}"]
     assert f"{__file__}:{__file__}:ro" in host["Binds"]
     assert body["User"] == f"{os.getuid()}:{os.getgid()}"
@@ -276,7 +276,7 @@ def test_a_container_that_somebody_removes_has_not_succeeded(engine: Containers,
     assert "its container was removed while it was running" in str(failed)
 
 
-# Docker's client leaves a socket that did not connect to the collector.
+# If Docker's client cannot connect, it leaves its socket to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_engine_that_goes_away_fails_the_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Leaving(ContainerLauncher):
@@ -340,7 +340,7 @@ def test_a_place_that_would_hide_the_images_own_is_refused(engine: Containers, h
 
 
 def _runner(home: Path) -> subprocess.Popen[bytes]:
-    """A run in a process of its own."""
+    """A run in a separate process."""
     code = (
         "import sys, taxiway\n"
         "from taxiway.runner.containers import ContainerLauncher\n"
@@ -379,7 +379,7 @@ def test_no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: Path) 
 
 
 def test_no_rights_on_the_socket(engine: Containers) -> None:
-    """In a process of its own: root gives up its rights for good."""
+    """In a separate process, because root drops its privileges for good."""
     engine.folder.chmod(0o700)
     url = os.environ["DOCKER_HOST"]
     Path(url.removeprefix("unix://")).chmod(0o000)

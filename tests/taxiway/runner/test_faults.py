@@ -1,4 +1,4 @@
-"""An exception wherever a thread of a run may meet one: the run ends, failed, and says why. No interrupt is ignored."""
+"""Raises exceptions wherever a thread of a run may meet one: the run fails and says why. No interrupt is ignored."""
 
 import itertools
 import os
@@ -80,7 +80,7 @@ def compiled() -> Any:
 
 @pytest.fixture
 def given(tmp_path: Path) -> Path:
-    """What looks like a model."""
+    """A folder that looks like a model."""
     (tmp_path / "given" / "Format-Serving").mkdir(parents=True)
     (tmp_path / "given" / "Format-Serving" / "saved_model.pb").write_bytes(b"model")
     return tmp_path / "given"
@@ -88,7 +88,7 @@ def given(tmp_path: Path) -> Path:
 
 @contextmanager
 def _traced(trace: Any) -> Iterator[None]:
-    """Every thread that starts calls `trace(frame, event, argument)` when a function is entered."""
+    """Makes every new thread call `trace(frame, event, argument)` when it enters a function."""
     before = threading.gettrace()
     threading.settrace(trace)
     try:
@@ -102,7 +102,7 @@ def _run(pipeline: Any, home: Path) -> taxiway.Run:
 
 
 def _functions_of_threads(pipeline: Any, home: Path) -> list[CodeType]:
-    """Those of Taxiway that the threads of a run call, in the order of their first calls."""
+    """Taxiway's functions that the threads of a run call, in the order of their first calls."""
     found: dict[CodeType, None] = {}
 
     def note(frame: FrameType, event: str, argument: object) -> None:
@@ -115,7 +115,7 @@ def _functions_of_threads(pipeline: Any, home: Path) -> list[CodeType]:
 
 
 def _struck(pipeline: Any, home: Path, where: CodeType, kind: type[BaseException]) -> taxiway.Run:
-    """A run in which a function raises an exception at its first call in a thread."""
+    """A run in which a function raises an exception on its first call in a thread."""
     once = threading.Lock()
 
     def strike(frame: FrameType, event: str, argument: object) -> None:

@@ -100,7 +100,7 @@ def test_what_lies_at_a_custom_path_is_copied(run: Callable[..., Run], tmp_path:
     assert made.tasks["read-2"].parameters["Output"] == "provenance.json weights"
     data = made.tasks["custom"].outputs["data"]
     assert data.path.is_relative_to(tmp_path / "home" / "artifacts")
-    # What lies there is the user's; it goes without a trace in the run.
+    # The files there belong to the user: the next run does not miss them.
     assert sorted(path.name for path in (tmp_path / "place").rglob("*")) == ["data.txt", "folder", "weights"]
     (tmp_path / "place" / "data.txt").unlink()
     assert run(pipeline, place=str(tmp_path / "place")).tasks["custom"].state == State.CACHED
@@ -121,7 +121,7 @@ def custom_in_shell(written: str, named: str, data: dsl.Output[dsl.Dataset]):
 def test_a_container_has_a_tmp_of_its_own_that_is_read_when_it_has_ended(
     engine: Containers, run: Callable[..., Run]
 ) -> None:
-    """The engine of this test runs processes, so what a container would write to /tmp is written to its folder."""
+    """This test's engine runs processes, so output for a container's /tmp is written to its folder."""
 
     def pipeline() -> None:
         custom_in_shell(written="$TMPDIR/data.txt", named="/tmp/data.txt")

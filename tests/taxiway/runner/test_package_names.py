@@ -1,4 +1,4 @@
-"""Runs of projects that have packages named `components` and `pipelines` of their own."""
+"""Runs of projects with their own packages named `components` and `pipelines`."""
 
 from __future__ import annotations
 

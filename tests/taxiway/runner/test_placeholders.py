@@ -1,4 +1,4 @@
-"""Placeholders of a compiled pipeline, wherever they stand, in runs of real components."""
+"""Placeholders anywhere in a compiled pipeline, in runs of real components."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ SLY = "{{$.inputs.parameters['who']}} {{$}} {{$.pipeline_job_name}}"
 
 @dsl.component(base_image="python:3.13", install_kfp_package=False)
 def show(text: str = "", config: dict = {}, items: list = []) -> dict:
-    """What it was called with."""
+    """The arguments of the call."""
     import os
 
     return {"text": text, "config": config, "items": items, "mode": os.environ.get("MODE", "")}
@@ -74,7 +74,7 @@ def test_those_in_texts_lists_and_maps_at_any_depth(run: Callable[..., Run]) -> 
 
     assert _shown(run(pipeline)) == {
         "text": "me: 3 of 0.25",
-        # A number becomes text, as Kubeflow's launcher has it; one that is no placeholder stays a number.
+        # A placeholder's number becomes a string, as in Kubeflow's launcher; a literal number stays a number.
         "config": {"who": "me", "mix": "me-3", "deep": {"items": ["me", {"top": "3"}]}, "plain": 7},
         "items": ["<me>", ["me"], 1.5],
         "mode": "",
@@ -150,7 +150,7 @@ def test_those_in_the_items_of_loops(run: Callable[..., Run]) -> None:
 
 
 def test_parts_of_items_in_texts_and_conditions(run: Callable[..., Run]) -> None:
-    """The compiler hands each part in from outside of the loop, where nobody has it."""
+    """The compiler passes each part in from outside the loop, where it does not exist."""
 
     def pipeline(who: str = "me") -> None:
         with dsl.ParallelFor(rows().output) as row, dsl.If(row.size == 2):
@@ -163,7 +163,7 @@ def test_parts_of_items_in_texts_and_conditions(run: Callable[..., Run]) -> None
 
 
 def test_those_of_an_outer_loop_in_an_inner_one(run: Callable[..., Run]) -> None:
-    """The compiler does not bring them there."""
+    """The compiler does not pass them on."""
 
     def pipeline(who: str = "me") -> None:
         with dsl.ParallelFor([1, 2]) as number, dsl.ParallelFor([{"title": "a"}, {"title": "b"}]) as row:

@@ -1,4 +1,4 @@
-"""Runs as a whole, on shell containers: caching, resuming, killing, two at once, interrupting."""
+"""Whole runs on shell containers: caching, resuming, killing, parallel runs, interrupting."""
 
 import json
 import multiprocessing
@@ -124,7 +124,7 @@ def draw(out: dsl.Output[dsl.Dataset], number: dsl.OutputPath(str)):  # type: ig
 
 
 def _drawn(run: Run) -> set[str]:
-    """What is drawn, by parameter, by artifact and as printed, which have to agree."""
+    """What is drawn, as parameter, as artifact and as printed; all must agree."""
     tasks = [task for name, task in run.tasks.items() if name.startswith("draw")]
     assert [task.outputs["out"].path.read_text() for task in tasks] == [task.parameters["number"] for task in tasks]
     assert [task.log.read_text() for task in tasks] == [task.parameters["number"] for task in tasks]
@@ -137,7 +137,7 @@ def test_without_a_cache_every_turn_of_a_loop_draws_its_own(home: Path, caching:
     def draws():
         with dsl.ParallelFor([1, 1, 2]):
             draw().set_caching_options(caching)
-        # Its name, `draw-2`, is nearly that of the loop's last turn, `draw[2]`.
+        # Its name, `draw-2`, is close to that of the loop's last iteration, `draw[2]`.
         draw().set_caching_options(caching)
         with dsl.ParallelFor([1, 2, 3]), dsl.ParallelFor([3, 3]):
             draw().set_caching_options(caching)
@@ -198,7 +198,7 @@ def test_a_changed_command_and_changed_packages_miss(
     _run(pipeline, home)
     other = json.loads(json.dumps(pipeline.spec).replace("$1 $2", "$2 $1"))
     assert _states(_run(loading.Pipeline(other), home)) == {State.SUCCEEDED: 1}
-    # A shell can start whatever is there.
+    # A shell can start any program.
     (tmp_path / "site/tool-1.0.dist-info").mkdir(parents=True)
     monkeypatch.syspath_prepend(tmp_path / "site")
     assert _states(_run(pipeline, home)) == {State.SUCCEEDED: 1}
@@ -227,7 +227,7 @@ def test_metadata_are_part_of_an_input(home: Path) -> None:
         run = _run(compiled, home, x=x)
         assert run.tasks["read"].parameters["Output"] == x
         assert run.tasks["read"].state == State.SUCCEEDED
-    # What is made again is the same, though its provenance is not.
+    # The rebuilt output is the same, although its provenance differs.
     assert _run(compiled, home, x=1).tasks["read"].state == State.CACHED
 
 
@@ -350,14 +350,14 @@ def test_an_output_that_reads_like_code_is_never_run(home: Path, tmp_path: Path)
 
 
 def _leftovers(home: Path) -> list[Path]:
-    """What no whole artifact and no running run accounts for."""
+    """Files that belong to no complete artifact and no running run."""
     where = Home(home)
     folders = [folder for folder in where.artifacts.glob("*/*/*") if folder.is_dir()]
     return [*(f for f in folders if not (f / "manifest.json").is_file()), *where.work.glob("*")]
 
 
 def _run_in_process(home: str, pause: str) -> None:
-    """Runs in a process of its own, which a test may kill."""
+    """Runs in a separate process, which a test can kill."""
     pipeline = loading.compiled(chain)
     os.setsid()
     taxiway.run(pipeline, home=home, observer=Silent(), pause=pause)
@@ -400,7 +400,7 @@ def _kill(pid: int, *, runner: bool, chance: random.Random) -> None:
 
 
 def _assert_gone(text: str) -> None:
-    """No process that has this text in its command line outlives the runner for long."""
+    """Asserts that processes with this text in their command line end soon after the runner."""
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         alive = [p for p in psutil.process_iter(["cmdline"]) if text in " ".join(p.info["cmdline"] or [])]
@@ -462,7 +462,7 @@ def test_a_pipeline_that_git_does_not_have_is_no_clean_commit(
     loading.compile_to(function, Path("short.yaml"))
     Path("renamed.py").write_text(SHORT)
     assert [modified("short.yaml"), modified("renamed.py")] == [True, True]
-    # As a notebook's cell.
+    # Like a notebook cell.
     defined: dict[str, Any] = {}
     exec(compile(SHORT, "<cell>", "exec"), defined)
     assert modified(defined["short"]) is True

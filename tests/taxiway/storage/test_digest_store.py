@@ -1,4 +1,4 @@
-"""Remembered digests: quick where nothing changed, never wrong."""
+"""Cached digests: fast if nothing changed, never stale."""
 
 from __future__ import annotations
 
