@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -313,7 +314,14 @@ def test_a_container_sees_the_repositories_that_its_data_are_in(
     pipeline = loading.compiled(reads)
     definitions = pipeline.spec["components"]["comp-read"]["inputDefinitions"]["parameters"]
     definitions["input_path"]["description"] = "[Data] What is read."
-    definitions["allow_unversioned"] = {"defaultValue": True, "parameterType": "BOOLEAN"}
+    definitions["data_repo"]["description"] = "[Repository] Where it is."
+    definitions["allow_unversioned"] = {
+        "defaultValue": True,
+        "description": "[Unversioned] As it is.",
+        "isOptional": True,
+        "parameterType": "BOOLEAN",
+    }
+    pipeline = replace(pipeline, spec=pipeline.spec)
     _run(pipeline, home, data=str(tmp_path / "around/data"))
     (tmp_path / "other/rows.csv").write_text("a\n1\n")
     _run(pipeline, home, data="rows.csv", repo="../other")
