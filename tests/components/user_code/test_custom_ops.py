@@ -270,9 +270,9 @@ def test_a_changed_library_is_another(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_changed_library_is_another_key_in_the_cache_and_a_container_sees_it(tmp_path: Path) -> None:
     file = tmp_path / "one.so"
     compiled = yaml.safe_load((CHECKOUT / "components/evaluator/component.yaml").read_text())
-    component = compiled["components"]["comp-evaluator"]
     pipeline = Pipeline(compiled)
-    named = roles.of_task(pipeline, {}, component, {"custom_ops": [str(file), "tensorflow_text"]})
+    task = pipeline.root.dag.tasks["evaluator"]
+    named = roles.of_task(pipeline, task, pipeline.component(task), {"custom_ops": [str(file), "tensorflow_text"]})
     keys = []
     with closing(DigestStore(tmp_path / "digests.db")) as digests:
         for content in ("1", "22"):

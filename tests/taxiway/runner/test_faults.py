@@ -196,7 +196,7 @@ def test_a_second_interrupt_kills_what_ignores_the_first(tmp_path: Path) -> None
     try:
         until(started.exists)
         process.send_signal(signal.SIGINT)
-        assert any("Ctrl-C again kills it" in line for line in process.stderr)
+        assert any("press Ctrl-C again to kill" in line for line in process.stderr)
         process.send_signal(signal.SIGINT)
         _, shown = process.communicate(timeout=20)
         assert process.returncode == 130
