@@ -75,7 +75,10 @@ def test_a_fused_pipeline_makes_the_same_in_three_containers(project: Project, m
     containers = taxiway.run(compiled, **options, destination="served/fused", launcher=ContainerLauncher)
     assert {task.state for task in containers.tasks.values()} == {State.SUCCEEDED}
     assert set(containers.tasks) == {"example-gen-to-transform", "trainer", "baseline-to-pusher"}
-    assert _digests(containers) == _digests(processes)
+    made, expected = _digests(containers), _digests(processes)
+    assert made.keys() == expected.keys()
+    # It has a report of latencies.
+    assert {name for name in made if made[name] != expected[name]} <= {"baseline-to-pusher.infra_validator__blessing"}
 
 
 def test_an_unmodified_tfx_module_makes_the_same_model_as_a_process(
