@@ -1,7 +1,8 @@
 """Atomic writes of files and folders, locks between processes, and fingerprints that change with a file.
 
-After `kill -9`, a full disk or a power cut, a file or folder has either its old content or all of the new content. A
-killed process may leave a hidden `.NAME.PID.partial` (a file) or `.NAME.partial` (a folder), which nothing reads.
+After `kill -9`, a full disk or a power cut (if `synced`), a file or folder has either its old content or all of the new
+content. A killed process may leave a hidden `.NAME.PID.partial` (a file) or `.NAME.partial` (a folder), which nothing
+reads.
 """
 
 from __future__ import annotations
@@ -19,20 +20,26 @@ _SYNCS = 8
 
 
 @contextmanager
-def whole(file: Path) -> Iterator[Path]:
+def whole(file: Path, *, synced: bool = True) -> Iterator[Path]:
     """A temporary path to write to; renamed to `file` when the block ends, removed if the block fails.
 
     The path is in the same folder and has the same suffix. An existing file's permissions are kept. Several processes
     may write at the same time; the last one wins.
+
+    Args:
+        file: The file to write.
+        synced: Whether it has to survive a power cut, which costs some milliseconds.
     """
     partial = file.with_name(f".{file.stem}.{os.getpid()}.partial{file.suffix}")
     try:
         yield partial
         with suppress(FileNotFoundError):
             partial.chmod(file.stat().st_mode)
-        settle(partial)
+        if synced:
+            settle(partial)
         partial.replace(file)
-        settle(file.parent)
+        if synced:
+            settle(file.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -63,9 +70,9 @@ def _settle_tree(folder: Path) -> None:
         list(threads.map(settle, paths))
 
 
-def write(file: Path, content: str | bytes) -> None:
+def write(file: Path, content: str | bytes, *, synced: bool = True) -> None:
     """Writes a file atomically; see `whole`."""
-    with whole(file) as partial:
+    with whole(file, synced=synced) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 

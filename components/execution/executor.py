@@ -154,4 +154,5 @@ def _write_output(
     path = Path(executor_input["outputs"]["outputFile"])
     path.parent.mkdir(parents=True, exist_ok=True)
     # Written last and atomically: once it exists, readers can rely on every artifact that it names.
-    files.write(path, json.dumps(output))
+    # Only read once, as soon as the stage has ended.
+    files.write(path, json.dumps(output), synced=False)

@@ -144,7 +144,8 @@ class _Outcomes:
                 found.update({f"{prefix(member)}{name}": value for name, value in given.get(kind, {}).items()})
         path = Path(self._outputs["outputFile"])
         path.parent.mkdir(parents=True, exist_ok=True)
-        files.write(path, json.dumps(output))
+        # Only read once, as soon as the stage has ended.
+        files.write(path, json.dumps(output), synced=False)
 
     def _file(self, member: Member) -> Path:
         return self._scratch / f"{member.name}.json"

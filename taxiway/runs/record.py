@@ -104,7 +104,8 @@ class Run:
 
     def write(self, parameters: Mapping[str, Any]) -> None:
         """Writes `run.json` atomically, with the run's parameters."""
-        files.write(self.folder / "run.json", json.dumps(self._document(parameters), indent=1))
+        # Written at each change of a task: the run does not survive a power cut anyway.
+        files.write(self.folder / "run.json", json.dumps(self._document(parameters), indent=1), synced=False)
 
     @property
     def failures(self) -> list[str]:
