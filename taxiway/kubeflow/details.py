@@ -122,11 +122,11 @@ def _seen(node: Node, graph: _Graph, caches: set[tuple[str, str]]) -> Iterator[S
     for place in sorted(graph.names, key=lambda place: place.turns):
         entry = graph.entry(place) if node.path.startswith(f"{place.path}.") else None
         if entry and _is(entry, SKIPPED) and not any(_is_within(other, place) for other in begun):
-            yield Seen(name=_named(node, place), node=node, state=SKIPPED)
+            yield Seen(name=node.in_turns(place.turns), node=node, state=SKIPPED)
 
 
 def _task(node: Node, place: _Place, graph: _Graph, caches: set[tuple[str, str]]) -> Seen:
-    name, entry, driver = _named(node, place), graph.entry(place), graph.entry(place.below("-driver"))
+    name, entry, driver = node.in_turns(place.turns), graph.entry(place), graph.entry(place.below("-driver"))
     if driver and _is(driver, FAILED) and (not entry or _is(entry, FAILED)):
         pods = _pods(graph, place.below("-driver"), _DRIVER)
         return Seen(name=name, node=node, state=FAILED, seconds=_seconds(driver), pods=pods, error=_error(driver))
@@ -147,10 +147,6 @@ def _task(node: Node, place: _Place, graph: _Graph, caches: set[tuple[str, str]]
         pods=pods,
         error=_error(entry),
     )
-
-
-def _named(node: Node, place: _Place) -> str:
-    return node.name + "".join(f"[{turn}]" for turn in place.turns)
 
 
 def _is_within(place: _Place, group: _Place) -> bool:

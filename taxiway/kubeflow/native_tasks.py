@@ -93,13 +93,14 @@ def _artifact(value: Json) -> Artifact:
 
 
 def _seen(node: Node, places: list[tuple[str, tuple[int, ...], Json]]) -> Iterator[Seen]:
-    own = sorted((turns, task) for path, turns, task in places if path == node.path and len(turns) == node.loops)
+    own = [(turns, task) for path, turns, task in places if path == node.path and len(turns) == node.loops]
+    own.sort(key=lambda each: each[0])
     for turns, task in own:
         yield _task(node, turns, task)
     begun = [turns for turns, _ in own]
     for path, turns, task in places:
         if node.path.startswith(f"{path}.") and _state(task) == SKIPPED and not _any_within(begun, turns):
-            yield Seen(name=_named(node, turns), node=node, state=SKIPPED)
+            yield Seen(name=node.in_turns(turns), node=node, state=SKIPPED)
 
 
 def _task(node: Node, turns: tuple[int, ...], task: Json) -> Seen:
@@ -108,7 +109,7 @@ def _task(node: Node, turns: tuple[int, ...], task: Json) -> Seen:
     # A cache hit is CACHED, or SKIPPED with the fingerprint of the cache entry.
     is_cached = state == "CACHED" or (state == SKIPPED and bool(task.get("cache_fingerprint")))
     return Seen(
-        name=_named(node, turns),
+        name=node.in_turns(turns),
         node=node,
         state="SUCCEEDED" if is_cached else state,
         seconds=_seconds(task),
@@ -136,10 +137,6 @@ def _place(task: Json, by_id: Mapping[str, Json]) -> tuple[str, tuple[int, ...]]
 
 def _any_within(begun: list[tuple[int, ...]], group: tuple[int, ...]) -> bool:
     return any(turns[: len(group)] == group for turns in begun)
-
-
-def _named(node: Node, turns: tuple[int, ...]) -> str:
-    return node.name + "".join(f"[{turn}]" for turn in turns)
 
 
 def _state(task: Json) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from taxiway.language import spec
@@ -30,6 +30,10 @@ class Node:
     attempts: int = 1
     loops: int = 0
     types: Mapping[str, str] = field(default_factory=dict)
+
+    def in_turns(self, turns: Sequence[int]) -> str:
+        """Its name in these iterations of the loops around it: `transform[2]`."""
+        return self.name + "".join(f"[{turn}]" for turn in turns)
 
 
 def nodes(pipeline: Pipeline) -> list[Node]:
