@@ -34,6 +34,8 @@ Commit = dict[str, Any]
 COMMIT_VARIABLE = "TAXIWAY_COMMIT"
 IMAGE_VARIABLE = "TAXIWAY_IMAGE"
 CHAIN_PROPERTY = "provenance_chain"
+CREATED_PROPERTY = "provenance_created"
+"""Set by a stage that has written its record itself, so that both say the same time."""
 _KEYS = {"digest", "type", "output", "stage", "parameters", "inputs", "created"}
 _DETERMINISM = ("deterministic", "not_deterministic")
 _COMPONENTS = Path(__file__).parents[1]
@@ -217,6 +219,8 @@ def _output_record(name: str, artifact: Artifact, made_by: Record, brought: list
     sources = {"source": brought[0]["digest"]} if brought else {}
     inputs = {**made_by["inputs"], **sources}
     facts = {key: artifact.metadata[key] for key in _DETERMINISM if key in artifact.metadata}
+    if written := artifact.metadata.pop(CREATED_PROPERTY, ""):
+        facts["created"] = written
     if isinstance(artifact, Metrics):
         facts["metrics"] = artifact.metrics
     return record(tree_digest(artifact.path), artifact.type_name, name, made_by, data=data, inputs=inputs, **facts)

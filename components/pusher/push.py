@@ -13,6 +13,7 @@ from types import ModuleType
 
 from components.contract.artifacts import InfraBlessing, Model, ModelBlessing, PushedModel
 from components.contract.errors import ServiceError, TaxiwayError, UserError
+from components.execution import provenance
 from components.execution.pushed_models import (
     RETIRED,
     SAVED_MODEL,
@@ -168,6 +169,7 @@ def push(
         "pushed_digest": load.digest,
         "judged": int(blessing is not None),
         "infra_validated": int(infra_blessing is not None),
+        provenance.CREATED_PROPERTY: load.record["created"],
     }
     _tell_where(pushed_model, pushed, load.digest)
 

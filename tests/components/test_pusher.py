@@ -11,7 +11,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,26 @@ def test_the_chain_lies_beside_the_pushed_model(push: Push, tmp_path: Path) -> N
     assert record["files"] == file_digests(model.path / "Format-Serving")
     assert record["pushed_version"] == version.name
     assert record["judged"] is True
+
+
+def test_the_artifact_and_the_version_name_the_same_time(
+    push: Push, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock(datetime):
+        seconds = count()
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Clock:
+            return cls(2026, 1, 1, tzinfo=tz) + timedelta(seconds=next(cls.seconds))
+
+    model, blessing = make_history(tmp_path / "history")
+    monkeypatch.setattr(provenance, "datetime", Clock)
+    pushed = push(model, tmp_path / "served", blessing)
+    version = Path(pushed.metadata["pushed_destination"])
+    chains = [json.loads((folder / "provenance.json").read_text()) for folder in (version, pushed.path)]
+    own = json.loads(pushed.metadata["provenance"])
+    assert {record["created"] for record in (own, chains[0][0], chains[1][0])} == {own["created"]}
+    assert "provenance_created" not in pushed.metadata
 
 
 @pytest.mark.parametrize(
