@@ -102,11 +102,6 @@ def seen(known: Iterable[Node], details: list[Any]) -> list[Seen]:
     return [found for node in known for found in _seen(node, graph, caches)]
 
 
-def node_id(workflow: str, path: str) -> str:
-    """Argo's id of a node: the workflow's name, and the FNV-1a hash of the node's full name."""
-    return f"{workflow}-{_hashed(f'{workflow}.{path}')}"
-
-
 def workflow_of(details: Iterable[Any]) -> str:
     """The workflow's name, the prefix of every node's id; empty if nothing has started."""
     return next((child.rpartition("-")[0] for detail in details for child in _children(detail)), "")

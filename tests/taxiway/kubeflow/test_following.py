@@ -15,7 +15,6 @@ from components.contract.artifacts import Model
 from components.contract.errors import ServiceError, UserError
 from components.fused.plan import SKIPPED
 from taxiway.kubeflow import compilation, following
-from taxiway.kubeflow.details import node_id
 from taxiway.kubeflow.host import Host
 from taxiway.kubeflow.nodes import nodes
 from taxiway.language.spec import Pipeline
@@ -421,11 +420,6 @@ def test_a_long_silence_ends_the_wait(kubeflow: Kubeflow, small: Pipeline, monke
     with pytest.raises(ServiceError, match="failed to read the run: 503: no healthy upstream") as raised:
         _follow(kubeflow, small, look("RUNNING", {}))
     assert raised.value.fix == "try again later; the run continues, follow it with: taxiway again"
-
-
-def test_ids_of_nodes_are_argo_s() -> None:
-    # From a workflow in kubeflow/pipelines' own test data.
-    assert node_id("resubmit-hl9ft", "A") == "resubmit-hl9ft-3929423573"
 
 
 def test_where_the_tasks_stand_in_argo_s_graph(small: Pipeline) -> None:
