@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import itertools
-import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
+from components.contract import files
 from components.contract.artifacts import InfraBlessing, Model, ModelBlessing, PushedModel
 from components.contract.errors import ServiceError, TaxiwayError, UserError
 from components.execution import provenance
@@ -118,16 +118,11 @@ def _deliver(destination: Destination, version: int, load: Cargo) -> Version:
 @contextmanager
 def _copied(load: Cargo, target: Path) -> Iterator[None]:
     """Copies the SavedModel, and renames the copy to the target when the block ends without an error."""
-    partial = target.with_name(target.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        with _explained(str(target)):
-            local.copy_files(load.folder, load.names(), partial)
+    with _explained(str(target)), files.whole_folder(target) as partial:
+        local.copy_files(load.folder, load.names(), partial)
+        # A full disk is reported here, before the version is visible.
+        files.settle_tree(partial)
         yield
-        partial.rename(target)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
 def push(
