@@ -238,7 +238,7 @@ def read_tf_examples(
 
     decoder = ExamplesToRecordBatchDecoder(schema)
     first = 1
-    for records in _chunks(tfrecord.read_records(file), batch_rows):
+    for records in tfrecord.chunks(tfrecord.read_records(file), batch_rows, BATCH_BYTES, size=len):
         if not is_checked:
             _require_tf_examples(file, records, first)
         try:
@@ -269,17 +269,12 @@ def _require_tf_examples(file: Path, records: Iterable[bytes], first: int) -> No
         )
 
 
-def _chunks(records: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
-    chunk: list[bytes] = []
-    held = 0
-    for record in records:
-        chunk.append(record)
-        held += len(record)
-        if len(chunk) == size or held > BATCH_BYTES:
-            yield chunk
-            chunk, held = [], 0
-    if chunk:
-        yield chunk
+def column_of(batch: pa.RecordBatch, field: pa.Field) -> pa.Array:
+    """The batch's column of a field's name; nulls of the field's type where it is missing or has no type."""
+    index = batch.schema.get_field_index(field.name)
+    if index < 0 or pa.types.is_null(batch.column(index).type):
+        return pa.nulls(batch.num_rows, field.type)
+    return batch.column(index)
 
 
 def to_tfxio_form(batch: pa.RecordBatch) -> pa.RecordBatch:
