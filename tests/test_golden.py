@@ -1,4 +1,4 @@
-"""Compiled pipelines and components are committed, and are what the code compiles to (`make golden`)."""
+"""The committed pipelines and components equal what the code compiles to (`make golden`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The evaluator beside TFMA on Beam: same metrics, same validation; and its errors."""
+"""The evaluator compared with TFMA on Beam: same metrics and validation; and its errors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FEATURES = {name: tf.io.FixedLenFeature([1], tf.float32) for name in ("x", "y")}
 
 @dataclass(frozen=True)
 class World:
-    """Rows in both payload formats, and models that judge them."""
+    """Rows in both payload formats, and models to evaluate on them."""
 
     folder: Path
     parquet: Examples
@@ -644,7 +644,7 @@ def test_an_unknown_split_is_refused(world: World, tmp_path: Path) -> None:
         evaluate(tmp_path, simple(metric("AUC")), world.model("binary"), world.parquet, splits=["test"])
 
 
-def test_a_model_that_is_not_there_or_does_not_load_is_named(world: World, tmp_path: Path) -> None:
+def test_a_model_that_does_not_exist_or_does_not_load_is_named(world: World, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"there is no SavedModel in .*/none/Format-Serving"):
         evaluate(tmp_path / "out", simple(metric("AUC")), Model(tmp_path / "none"), world.parquet)
     (tmp_path / "broken" / "Format-Serving").mkdir(parents=True)
@@ -680,7 +680,7 @@ def test_a_model_whose_inputs_are_no_columns_is_named(world: World, tmp_path: Pa
 
 
 class Wide(tf.Module):
-    """A model of another time, which takes a column that is no longer there."""
+    """An old model with a column that no longer exists."""
 
     @tf.function(input_signature=SERIALIZED)
     def serve(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -699,7 +699,7 @@ class Three(Classes):
 
 @pytest.fixture(scope="module")
 def failing(world: World) -> dict[str, Model]:
-    """Baselines that cannot be compared with."""
+    """Baselines that the candidate cannot be compared with."""
     save(Wide(), world.folder / "wide")
     save(Three(), world.folder / "three")
     save(Binary(float("nan"), 0.0), world.folder / "nan")

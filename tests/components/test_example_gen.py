@@ -195,7 +195,7 @@ def quoted(cell: str) -> str:
     return '"' + cell.replace('"', '""') + '"' if set(cell) & set('",\n') else cell
 
 
-def test_columns_of_odd_cells_have_tfx_s_types_and_values(
+def test_columns_of_unusual_cells_have_tfx_s_types_and_values(
     generate: Generate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Small blocks: types must be consistent across them.
@@ -517,7 +517,7 @@ def test_a_full_disk_leaves_nothing(taxi_csv: Path, tmp_path: Path, payload: str
     assert list((tmp_path / "refused").iterdir()) == []
 
 
-def test_what_a_killed_run_left_is_cleared_away(generate: Generate, tmp_path: Path) -> None:
+def test_what_a_killed_run_left_is_cleaned_up(generate: Generate, tmp_path: Path) -> None:
     write_file(tmp_path / "out/.examples.partial/Split-old/data_parquet-00000-of-00001.parquet", "half")
     examples = generate(write_file(tmp_path / "a.csv", "a\n1\n"), one_split=True)
     assert [path.name for path in examples.path.glob("Split-*")] == ["Split-train"]

@@ -1,4 +1,4 @@
-"""What is in the images, and what is not."""
+"""The content of the images."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_scripts_are_clean_by_shellcheck(script: str) -> None:
 def test_what_an_image_holds_and_the_commit_has_not_makes_it_modified(
     tmp_path: Path, file: str, is_modified: bool
 ) -> None:
-    """The script itself, with a Docker that only notes what it is asked for."""
+    """The script itself, with a Docker that only records its arguments."""
     programs = {
         "docker/images": (ROOT / "docker/images").read_text(),
         "docker/engine": "#!/bin/sh\n[ $1 != name ] || echo docker\n",

@@ -1,4 +1,4 @@
-"""The taxi pipeline in real containers: by Taxiway's runner, and by kfp's own with nothing of ours around it."""
+"""The taxi pipeline in real containers: by Taxiway's runner, and by kfp's own, without Taxiway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kubeflow's language, construct by construct: what a run here gives."""
+"""Kubeflow's language, construct by construct: the results of local runs."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _refusal(case: Case, home: Path) -> str:
 
 
 def _texts(value: Any) -> Any:
-    """What a pipeline returned: the one value, files as their texts."""
+    """The single value that a pipeline returned, with files as their text."""
     if isinstance(value, dict):
         return _texts(value["Output"]) if value.keys() == {"Output"} else {k: _texts(v) for k, v in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Stages run as by Kubeflow's launcher: with its documents, and artifacts in an object store at minio://.
+"""Runs stages like Kubeflow's launcher: with its documents, and artifacts in an object store at minio://.
 
 Source: kubeflow/pipelines, backend/src/v2/component/launcher_v2.go (documents, local paths, what is read back) and
 backend/src/v2/objectstore/object_store.go (which files are uploaded and downloaded).

@@ -1,4 +1,4 @@
-"""The stage `trainer`: what a run_fn is given, and what becomes of what it saves."""
+"""The stage `trainer`: the arguments of run_fn, and the artifacts from what it saves."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_an_empty_base_model_counts_as_none(train: Train, tmp_path: Path) -> Non
     assert weight(train(code, {"base_model": Model(tmp_path / "empty")})["model"]) == 1
 
 
-def test_model_and_logs_lie_where_tfx_has_them(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+def test_model_and_logs_are_where_tfx_has_them(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
     outputs = train(
         """
         def run_fn(fn_args):

@@ -1,4 +1,4 @@
-"""The same inputs make the same bytes of a transform graph, and whoever loads such graphs can."""
+"""Equal inputs give byte-identical transform graphs, which can be loaded."""
 
 from __future__ import annotations
 

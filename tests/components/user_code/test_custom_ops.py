@@ -224,7 +224,7 @@ def test_well_known_libraries_are_named(operation: str, words: str) -> None:
     assert words in custom_op_loading.missing(said)
 
 
-def test_another_error_is_no_missing_operation() -> None:
+def test_other_errors_are_not_reported_as_missing_operations() -> None:
     assert custom_op_loading.missing("Could not find meta graph def") == ""
 
 

@@ -116,7 +116,7 @@ def test_an_imported_artifact_keeps_its_history(flow, store, tmp_path):
     assert trace(target, store=store).records == trace(target).records
 
 
-def test_a_blessing_is_told_from_others_by_the_model_it_judged():
+def test_a_blessing_is_distinguished_from_others_by_the_model_it_judged():
     def record(stage: str, digest: str, inputs: dict[str, str]) -> dict[str, Any]:
         return {"stage": stage, "digest": digest, "inputs": inputs}
 
@@ -130,7 +130,7 @@ def _record(stage: str, output: str, digest: str, created: str, /, **inputs: str
     return {**same, "stage_version": "1", "code": {}, "image": ""}
 
 
-def test_what_was_made_twice_is_told_apart_by_its_time():
+def test_what_was_made_twice_is_distinguished_by_its_time():
     first, second = (_record("gen", "examples", "e", f"2026-01-0{day}") for day in (1, 3))
     models = [_record("trainer", "model", f"m{day}", f"2026-01-0{day}", examples="e") for day in (2, 3, 4)]
     for records in ([first, second], [second, first]):
@@ -192,7 +192,7 @@ def test_an_unknown_digest_names_the_nearest(flow, store):
     assert f"did you mean {digest}?" in str(raised.value)
 
 
-def test_a_bare_version_number_is_taken_for_a_digest_and_told_from_one(flow, store, run_stage, tmp_path):
+def test_a_bare_version_number_is_taken_for_a_digest_and_distinguished_from_one(flow, store, run_stage, tmp_path):
     inputs = {"model": flow.artifact("model")}
     parameters = {"destination": str(tmp_path / "more"), "version": 1700000000}
     outputs = run_stage("pusher", inputs, parameters, tmp_path / "again")
@@ -202,7 +202,7 @@ def test_a_bare_version_number_is_taken_for_a_digest_and_told_from_one(flow, sto
         trace("1700000000", store=store)
 
 
-def test_a_version_that_was_replaced_is_traced_to_what_lies_there_now(flow, store, run_stage, tmp_path):
+def test_a_version_that_was_replaced_is_traced_to_what_is_there_now(flow, store, run_stage, tmp_path):
     flow.record(store, "r1")
     shutil.rmtree(tmp_path / "served")
     flow.folder = tmp_path / "second"

@@ -205,7 +205,7 @@ def test_a_fully_cached_run_of_nine_tasks_costs_little(store, flow):
     assert store.runs(1)[0].tasks == {"CACHED": 9}
 
 
-def test_nothing_is_made_by_asking(database):
+def test_reading_creates_nothing(database):
     assert LineageStore.open_existing(str(database)) is None
     assert not database.exists()
     LineageStore.open(str(database))

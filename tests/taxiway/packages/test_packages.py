@@ -68,7 +68,7 @@ def test_an_import_leads_to_its_package_and_to_what_that_needs(install: Install,
     assert found("json", "top_level") == set()
 
 
-def test_packages_that_share_a_namespace_are_told_apart(install: Install, found: Any) -> None:
+def test_packages_that_share_a_namespace_are_distinguished(install: Install, found: Any) -> None:
     for name in ("storage", "bigquery"):
         files = f"space/cloud/{name}/__init__.py,,\nspace/cloud/{name}_v1.py,,\n"
         install(f"space-{name}", modules="space", record=files)
@@ -148,7 +148,7 @@ def test_metadata_are_read_once(install: Install, found: Any, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"packages": 1}', '{"packages": {}, "owners": {}}'])
-def test_a_memory_that_is_damaged_is_made_anew(install: Install, found: Any, tmp_path: Path, text: str) -> None:
+def test_a_damaged_cache_is_rebuilt(install: Install, found: Any, tmp_path: Path, text: str) -> None:
     install("first", "1.0")
     (tmp_path / "packages.json").write_text(text)
     assert found("first") == {"first==1.0"}

@@ -252,7 +252,7 @@ def test_an_unknown_model_is_told_in_the_servers_words(predict, tmp_path):
 
 
 @pytest.mark.parametrize("scheme", ["", "http://"])
-def test_a_server_that_is_not_there(tmp_path, scheme):
+def test_a_server_that_does_not_exist(tmp_path, scheme):
     client = connect(f"{scheme}127.0.0.1:1", Model("taxi"), rest=False, tls=None, seconds=5)
     with pytest.raises(ServiceError, match=rf"the server at {scheme}127\.0\.0\.1:1 does not answer: .*refused"):
         list(predictions(client, path=written(tmp_path, "rows.csv", ROWS), signature="serving_default", batch_rows=1))

@@ -1,4 +1,4 @@
-"""route.yaml and flags: what is wrong is named."""
+"""Errors in route.yaml and flags."""
 
 from __future__ import annotations
 

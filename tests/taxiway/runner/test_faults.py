@@ -1,4 +1,4 @@
-"""Raises exceptions wherever a thread of a run may meet one: the run fails and says why. No interrupt is ignored."""
+"""Raises exceptions at any point in a run's threads: the run fails with a reason. No interrupt is ignored."""
 
 import itertools
 import os
@@ -168,7 +168,7 @@ def test_a_loop_over_what_its_task_does_not_take_is_refused(tmp_path: Path) -> N
             one(x=x)
 
     with pytest.raises(
-        RunFailedError, match="'xs-loop-item' takes a struct, not 'a', which is no JSON: Expecting"
+        RunFailedError, match="'xs-loop-item' takes a struct, not 'a', which is not JSON: Expecting"
     ) as e:
         taxiway.run(over, home=tmp_path / "home", observer=Silent(), xs=["a"])
     assert e.value.exit_status == 2

@@ -244,9 +244,7 @@ PLACES: dict[str, Callable[[str], Any]] = {
         ("{{$.secrets}}", "the placeholder {{$.secrets}} is not known"),
     ],
 )
-def test_one_that_stands_for_nothing_is_found_and_fails_the_task(
-    tmp_path: Path, place: str, template: str, said: str
-) -> None:
+def test_an_unresolvable_placeholder_fails_the_task(tmp_path: Path, place: str, template: str, said: str) -> None:
     @dsl.pipeline(name="unfilled")
     def pipeline() -> None:
         PLACES[place](template)

@@ -1,4 +1,4 @@
-"""TF Serving's configuration files: each field of its messages does something, or the log says that it does not."""
+"""TF Serving's configuration files: each field has an effect, or the log says that it has none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gRPC side of a real server, asked with the public stubs alone."""
+"""The gRPC API of a real server, called with the public stubs."""
 
 from __future__ import annotations
 
@@ -105,7 +105,9 @@ def test_an_output_filter_chooses_outputs(both: server.Server) -> None:
         ({"name": "../../etc/passwd"}, CODE.NOT_FOUND, "Servable not found for request: Latest(../../etc/passwd)"),
     ],
 )
-def test_what_is_not_there(both: server.Server, change: dict[str, Any], code: grpc.StatusCode, words: str) -> None:
+def test_things_that_do_not_exist(
+    both: server.Server, change: dict[str, Any], code: grpc.StatusCode, words: str
+) -> None:
     request = server.request("half_plus_two", x=[1.0])
     for name, value in change.items():
         if name == "version":

@@ -1,4 +1,4 @@
-"""TF Serving's server, by the facts that its own end-to-end tests state; each server here is a process.
+"""The behaviour that TF Serving's own end-to-end tests check; each server is a process.
 
 What docs/serving/server.md lists as different is not here: TensorFlow Lite, the profiler.
 """
@@ -202,7 +202,7 @@ def test_a_configuration_file_is_read_anew_and_a_bad_one_is_not_served(
 
 
 class Reflected:
-    """A client that knows the server's messages by reflection alone, as grpcurl does."""
+    """A client that gets the server's messages by reflection, like grpcurl."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._channel, self._pool = channel, descriptor_pool.DescriptorPool()
@@ -220,7 +220,7 @@ class Reflected:
         return self._pool.FindServiceByName(service)
 
     def call(self, service: str, method: str, request: dict[str, Any]) -> Any:
-        """Asks a method with JSON, for JSON."""
+        """Calls a method with JSON, and returns JSON."""
         found = self.describe(service).methods_by_name[method]
         kinds = [message_factory.GetMessageClass(each) for each in (found.input_type, found.output_type)]
         call = self._channel.unary_unary(

@@ -1,4 +1,4 @@
-"""Batches: what comes together is answered as if it had come alone."""
+"""Batches: the answer to a request is the same as without batching."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DOUBLE = Signature("double", "", {"x": FLOATS}, {"y": FLOATS})
 
 
 def doubling(*shape: int | None) -> Signature:
-    """A signature that says what shape it takes."""
+    """A signature with a fixed shape."""
     return Signature("double", "", {"x": replace(FLOATS, shape=shape)}, {"y": FLOATS})
 
 
@@ -80,7 +80,7 @@ def ones(rows: int) -> np.ndarray:
     return np.ones(rows, np.float32)
 
 
-def test_what_waits_while_the_model_is_busy_shares_its_next_call() -> None:
+def test_requests_that_wait_for_a_busy_model_share_its_next_call() -> None:
     model = Model()
     requests = [np.full(n % 3 + 1, n, np.float32) for n in range(40)]
     answers = asked(model, Batching(num_batch_threads=1), requests)
@@ -120,7 +120,7 @@ def test_a_request_that_the_model_refuses_is_no_error_of_its_neighbours() -> Non
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.01])
-def test_a_defect_of_the_model_leaves_nobody_waiting(seconds: float) -> None:
+def test_a_failing_model_leaves_no_request_waiting(seconds: float) -> None:
     sound = Model(seconds)
 
     def model(signature: Signature, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -236,7 +236,7 @@ def test_an_output_without_rows_cannot_be_put_together() -> None:
     )
 
 
-def test_what_cannot_wait_is_refused_at_once() -> None:
+def test_requests_beyond_the_queue_limit_are_refused_at_once() -> None:
     answers = asked(Model(0.2), Batching(2, max_enqueued_batches=2, num_batch_threads=1), [ones(2)] * 5)
     assert [isinstance(answer, dict) for answer in answers] == [True, True, True, False, False]
     assert answers[-1].code == grpc.StatusCode.UNAVAILABLE
@@ -271,7 +271,7 @@ def test_the_oldest_request_is_next_whatever_its_shape() -> None:
         ({"x": ones(2), "z": ones(3)}, "must have equal 0th-dimension size, not x: 2, z: 3"),
     ],
 )
-def test_what_cannot_be_batched(inputs: dict[str, np.ndarray], words: str) -> None:
+def test_requests_that_cannot_be_batched(inputs: dict[str, np.ndarray], words: str) -> None:
     with ThreadPoolExecutor(1) as threads:
         batcher = Batcher(Model(), threads, Batching(max_batch_size=4))
         with pytest.raises(ServingError, match=words):

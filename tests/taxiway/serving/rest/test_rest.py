@@ -1,4 +1,4 @@
-"""The REST side of a real server, over its socket."""
+"""The REST API of a real server, over its socket."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def get(rest: str, path: str) -> tuple[int, Any]:
 
 
 def raw(rest: str, request: bytes) -> bytes:
-    """What the server sends for bytes on the wire until it closes the connection."""
+    """The server's response to these bytes, until it closes the connection."""
     parts = urlsplit(rest)
     with socket.create_connection((str(parts.hostname), parts.port or 80), timeout=20) as connection:
         connection.sendall(request)

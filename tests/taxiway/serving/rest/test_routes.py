@@ -1,4 +1,4 @@
-"""Paths as TF Serving takes them apart, and the OpenAPI document of the same routes."""
+"""Paths as TF Serving parses them, and the OpenAPI document of the same routes."""
 
 from __future__ import annotations
 
