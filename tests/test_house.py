@@ -135,6 +135,13 @@ def test_taxiway_knows_no_stage_by_name() -> None:
     assert {(file, name) for file, name in found if name not in SHARED and (file, name) not in OF_LINEAGE} == set()
 
 
+def test_only_one_module_syncs_files_to_the_disk() -> None:
+    """All others share its atomic writes of files and folders."""
+    sources = [file for name in ("components", "taxiway", "manifests") for file in (ROOT / name).rglob("*.py")]
+    syncing = {file.relative_to(ROOT).as_posix() for file in sources if _words(file) & {"fsync", "fdatasync"}}
+    assert syncing == {"components/contract/files.py"}
+
+
 def _words(file: Path) -> set[str]:
     """The names and the words in strings of a module, except docstrings."""
     nodes = list(ast.walk(ast.parse(file.read_text())))

@@ -146,9 +146,9 @@ def problem(body: str, has: Callable[[str, str, str], bool]) -> str:
     if port["what"] == "parameters":
         return "" if field == ("" if port["side"] == "inputs" else "output_file") else "is not known"
     if field == "":
-        return "stands for a list of artifacts, which no container gets so; give it {{$}}, which has them"
+        return "stands for a list of artifacts, which Kubeflow does not fill in; use {{$}}, which contains them"
     if port["side"] == "outputs" and field.startswith("metadata["):
-        return "names what an artifact gets from the task itself"
+        return "refers to metadata that the task itself writes"
     return "" if field in ("path", "uri", "name", "metadata") or field.startswith("metadata[") else "is not known"
 
 

@@ -100,7 +100,7 @@ class Forwarder(grpc.GenericRpcHandler):
         except grpc.aio.AioRpcError as error:
             code = error.code()
             await context.send_initial_metadata(_passed_on(error.initial_metadata()))
-            await context.abort(code, self._said(route, error), _passed_on(error.trailing_metadata()))
+            await context.abort(code, self._error_message(route, error), _passed_on(error.trailing_metadata()))
         except BaseException:
             code = grpc.StatusCode.CANCELLED
             raise
@@ -134,14 +134,14 @@ class Forwarder(grpc.GenericRpcHandler):
 
         return requested.model, self._router.split(requested.model, read_key)
 
-    def _said(self, route: Route, error: grpc.aio.AioRpcError) -> str:
+    def _error_message(self, route: Route, error: grpc.aio.AioRpcError) -> str:
         """The backend's error message, or our own if it is unreachable."""
-        said = error.details() or ""
-        if error.code() == grpc.StatusCode.UNAVAILABLE and any(words in said for words in _UNREACHABLE):
+        details = error.details() or ""
+        if error.code() == grpc.StatusCode.UNAVAILABLE and any(words in details for words in _UNREACHABLE):
             return (
                 f"the backend {route.backend} at {self._router.settings.backends[route.backend].grpc} does not answer"
             )
-        return said
+        return details
 
     def _copy(self, path: str, call: Call, *, request: bytes, metadata: Metadata, real: bytes) -> None:
         async def copy() -> None:
@@ -153,7 +153,7 @@ class Forwarder(grpc.GenericRpcHandler):
                 same = found == request_fields.content(call.method, real) if real else None
                 answer = str(found)[:_ANSWER_CHARACTERS]
             except grpc.aio.AioRpcError as error:
-                code, answer = error.code(), self._said(call.route, error)
+                code, answer = error.code(), self._error_message(call.route, error)
             version = _version(call.method, response)
             self._access_log.answered("shadow", sent, code.name, version=version, same=same, answer=answer)
 
