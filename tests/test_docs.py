@@ -105,7 +105,7 @@ def test_a_pipelines_author_finds_every_stage() -> None:
     assert _ours() <= set(re.findall(r"`(\w+)`", (ROOT / "docs/pipelines" / listed).read_text()))
 
 
-def test_every_component_of_tfx_is_said_to_be_there_or_not() -> None:
+def test_every_component_of_tfx_is_documented_as_supported_or_not() -> None:
     spec = importlib.util.find_spec("tfx")
     assert spec and spec.origin
     public = (Path(spec.origin).parent / "v1/components/__init__.py").read_text()
@@ -218,7 +218,7 @@ class Command:
 @pytest.mark.parametrize(
     "pages", [PAGES_TO_SERVE, pytest.param(PAGES_TO_TYPE, marks=pytest.mark.slow)], ids=["readme", "pages"]
 )
-def test_what_a_reader_types_does_what_the_documentation_shows(pages: list[str], project: Project) -> None:
+def test_the_commands_in_the_documentation_print_what_it_shows(pages: list[str], project: Project) -> None:
     """Runs all snippets in one project: later ones use the cache and the server of earlier ones."""
     with ExitStack() as servers:
         for page in pages:

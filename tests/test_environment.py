@@ -144,7 +144,7 @@ def test_ctrl_c_reaches_the_command_and_it_may_clean_up(tmp_path: Path) -> None:
     assert process.communicate(timeout=20)[0] == "cleaned up\n"
 
 
-def test_a_command_that_is_killed_is_gone(tmp_path: Path) -> None:
+def test_a_killed_command_leaves_no_process(tmp_path: Path) -> None:
     """Like `timeout -s KILL`; its output ends, so no process of it continues."""
     process = _started(CLEANS_UP, tmp_path)
     process.kill()

@@ -78,7 +78,7 @@ def test_the_sources_are_read_right() -> None:
 
 
 @pytest.mark.parametrize(("place", "line"), TYPED + ABOUT + WRITTEN, ids=lambda value: str(value)[-60:])
-def test_a_command_that_is_told_is_one(place: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_suggested_command_exists(place: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     program, *words = shlex.split(line)
     monkeypatch.chdir(ROOT)
     if program == "taxiway":
@@ -134,7 +134,7 @@ def test_programs_of_the_environment_and_the_checkout_are_named_as_they_can_be_t
     assert left == [], left
 
 
-def test_an_option_that_a_message_names_is_one() -> None:
+def test_every_option_that_a_message_names_exists() -> None:
     known = set().union(*known_options().values())
     others = re.compile(r"\b(kubectl|git|dvc|sudo|systemctl|python|pip|npm)\b")
     named = [

@@ -42,7 +42,7 @@ def test_doctor_reports_the_rights_that_an_account_has(
 
 
 @pytest.mark.parametrize("rules", [[WORKFLOWS], []])
-def test_the_reason_of_a_refused_pod_is_told_to_who_may_read_workflows(
+def test_users_who_may_read_workflows_get_the_reason_of_a_rejected_pod(
     cluster: Cluster,
     namespace: Namespace,
     account: Account,

@@ -77,7 +77,7 @@ def test_the_candidate_itself_is_skipped(baseline: Baseline, tmp_path: Path) -> 
     assert baseline(candidate, tmp_path / "served")["version"] == "7"
 
 
-def test_the_candidate_is_known_without_a_record_too(baseline: Baseline, tmp_path: Path) -> None:
+def test_the_candidate_is_recognized_without_a_record(baseline: Baseline, tmp_path: Path) -> None:
     candidate = make_model(tmp_path / "candidate")
     push(candidate, tmp_path / "served", 8)
     (tmp_path / "served" / "8" / "provenance.json").unlink()

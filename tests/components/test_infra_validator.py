@@ -260,7 +260,7 @@ def test_equal_runs_stamp_equal_models(validate: Validate, model: Model, example
     assert one == same
 
 
-def test_warm_up_requests_that_the_candidate_brings_stay(
+def test_the_candidates_own_warm_up_requests_are_kept(
     validate: Validate, model: Model, examples: Examples, tmp_path: Path
 ) -> None:
     stamped = serving(validate(model, examples, num_examples=1, signatures=["columns"]))
@@ -613,7 +613,7 @@ def test_the_server_dies_with_the_stage(model: Model, tmp_path: Path, how: signa
     assert not (tmp_path / "blessing").exists()
 
 
-def test_a_container_goes_when_the_stage_is_killed(model: Model, tmp_path: Path) -> None:
+def test_a_container_is_removed_when_the_stage_is_killed(model: Model, tmp_path: Path) -> None:
     with container_engine(tmp_path) as engine:
         docker = {"image": "x", "environment": {"TINY_FAULT": "loading"}, "socket": f"unix://{tmp_path}/engine.sock"}
         with running_stage(model, tmp_path, serving={"docker": docker}) as stage:

@@ -248,7 +248,9 @@ def test_an_infra_blessing_of_another_model_is_refused(push: Push, tmp_path: Pat
 
 
 @pytest.mark.parametrize("metadata", [{"blessed": 1.0}, {}])
-def test_kubeflows_doubles_and_bare_files_bless_too(push: Push, tmp_path: Path, metadata: dict[str, Any]) -> None:
+def test_kubeflows_doubles_and_bare_files_are_valid_blessings(
+    push: Push, tmp_path: Path, metadata: dict[str, Any]
+) -> None:
     blessing = make_blessing(tmp_path / "blessing")
     blessing.metadata = metadata
     assert push(make_model(tmp_path / "model"), tmp_path / "served", blessing).metadata["pushed"] == 1
@@ -278,7 +280,7 @@ def test_a_version_is_never_overwritten(push: Push, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["7", "0007"])
-def test_an_empty_folder_or_a_padded_name_is_a_version_too(push: Push, tmp_path: Path, name: str) -> None:
+def test_empty_folders_and_padded_names_count_as_versions(push: Push, tmp_path: Path, name: str) -> None:
     (tmp_path / "served" / name).mkdir(parents=True)
     with pytest.raises(UserError, match="already exists"):
         push(make_model(tmp_path / "model"), tmp_path / "served", version=7)

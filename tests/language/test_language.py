@@ -32,7 +32,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_run_gives_what_it_should(case: Case, home: Path) -> None:
+def test_a_local_run_has_the_expected_results(case: Case, home: Path) -> None:
     if case.refused:
         assert case.refused in _refusal(case, home)
     elif case.fails:

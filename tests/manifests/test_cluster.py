@@ -111,7 +111,7 @@ def test_images_of_the_pipeline_are_loaded_under_their_full_names(machine: Machi
     assert not any("tensorflow" in call for call in calls)
 
 
-def test_podman_serves_where_there_is_no_docker(machine: Machine) -> None:
+def test_podman_is_used_without_docker(machine: Machine) -> None:
     (machine.programs / "docker").rename(machine.programs / "podman")
     done = machine.run("kind", "up")
     assert done.returncode == 0, done.stderr

@@ -47,7 +47,7 @@ def _models(name: str) -> set[str]:
     return {model.name for model in config.model_config_list.config}
 
 
-def test_pods_keep_to_the_restricted_standard(name: str) -> None:
+def test_pods_comply_with_the_restricted_standard(name: str) -> None:
     assert violations(_server(name).spec) == []
 
 

@@ -109,7 +109,7 @@ def test_a_pushed_version_leads_back_to_data_commit_and_modules(taxi: Taxi) -> N
     assert by_output == ancestors
 
 
-def test_a_pushed_version_tells_its_chain_with_no_store(taxi: Taxi, tmp_path: Path) -> None:
+def test_a_pushed_version_has_its_lineage_without_a_store(taxi: Taxi, tmp_path: Path) -> None:
     stored = taxi.project.lineage(taxi.pushed)
     alone = tmp_path / "elsewhere" / taxi.pushed.name
     shutil.copytree(taxi.pushed, alone)
@@ -239,7 +239,7 @@ def test_a_model_that_does_not_answer_is_not_pushed(copy: Project) -> None:
     assert not list(copy.folder.glob("served/*/*"))
 
 
-def test_one_changed_cell_makes_everything_anew_and_the_old_data_hit_again(taxi: Taxi, copy: Project) -> None:
+def test_one_changed_cell_runs_everything_again_and_the_old_data_hit_the_cache(taxi: Taxi, copy: Project) -> None:
     copy.run(EARLY)
     original = (copy.folder / TRIPS).read_bytes()
     _change_one_fare(copy)

@@ -75,7 +75,7 @@ def test_names_and_contents_are_not_interchangeable(tmp_path: Path) -> None:
     assert len(set(digests.values())) == 4
 
 
-def test_links_count_by_what_a_reader_gets(tmp_path: Path) -> None:
+def test_links_count_by_their_targets(tmp_path: Path) -> None:
     folder, linked = make(tmp_path / "folder"), tmp_path / "linked"
     linked.mkdir()
     (linked / "a").symlink_to(folder / "a")

@@ -223,7 +223,7 @@ def test_a_string_tensor_without_tf_examples_is_a_feature(tmp_path: Path) -> Non
     assert rows_of(sent) == [{"text": [text]} for text in [*texts, b"\n", b""]]
 
 
-def test_scalars_alone_are_one_row_and_no_rows_are_none(tmp_path: Path) -> None:
+def test_scalars_are_one_row_and_empty_tensors_are_no_rows(tmp_path: Path) -> None:
     sent = write(tmp_path, [predict(x=1.5, y=2), predict(x=np.zeros((0, 3)), y=np.zeros(0)), predict()])
     assert rows_of(sent) == [{"x": [1.5], "y": [2]}]
 

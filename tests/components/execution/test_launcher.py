@@ -197,7 +197,7 @@ def test_markers_in_a_bucket_are_neither_versions_nor_files(bucket: Any, launche
     assert (tmp_path / "fetched/variables").is_dir()
 
 
-def test_markers_beside_data_are_no_data(bucket: Any, tmp_path: Path) -> None:
+def test_markers_of_folders_are_not_data(bucket: Any, tmp_path: Path) -> None:
     bucket.put_object(Key="trips/", Body=b"")
     bucket.put_object(Key="trips/2026/", Body=b"")
     bucket.put_object(Key="trips/2026/data.csv", Body=b"fare\n1\n")

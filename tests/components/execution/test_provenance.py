@@ -273,7 +273,7 @@ def test_a_submodule_is_committed_with_its_files(repository: Path, tmp_path_fact
     assert modified({"module": "inner/other.py"}) is True
 
 
-def test_a_stage_s_own_files_count_in_a_checkout_alone(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stages_files_affect_the_commit_only_in_a_checkout(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(provenance.covered("trainer", {}, {})) == set()
     root = Path(provenance.__file__).parents[2]
     monkeypatch.chdir(root)

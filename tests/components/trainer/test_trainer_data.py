@@ -141,7 +141,7 @@ def test_unshuffled_tensors_equal_tfx(patterns: dict[str, str], options: dict[st
         _assert_same(one, other)
 
 
-def test_every_epoch_is_shuffled_and_whole(patterns: dict[str, str], where: str) -> None:
+def test_every_epoch_is_shuffled_and_complete(patterns: dict[str, str], where: str) -> None:
     batches = _scalars(_dataset(patterns, PARQUET, batch_size=ROWS, num_epochs=2, shuffle_buffer_size=7))
     first, second = batches
     assert first != second

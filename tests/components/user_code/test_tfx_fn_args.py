@@ -75,7 +75,7 @@ def said(prelude: str, *programs: str, loaded: Sequence[str] = ()) -> list[Any]:
     return list(map(json.loads, done.stdout.splitlines()))
 
 
-def test_the_arguments_come_alone() -> None:
+def test_fn_args_are_imported_without_heavy_modules() -> None:
     heavy = "import sys; said = [name in sys.modules for name in ('kubernetes', 'nltk', 'keras_tuner')]"
     missing = "import tfx\ntry: tfx.nothing\nexcept AttributeError as error: said = str(error)"
     alone, nothing, *found = said(

@@ -59,7 +59,7 @@ def test_a_module_is_found_by_import_path_and_by_file(write: Write, name: str, p
     assert user_modules.source_file(name) == path
 
 
-def test_a_package_is_found_and_goes_before_a_module(write: Write) -> None:
+def test_a_package_takes_precedence_over_a_module(write: Write) -> None:
     write("taxi.py", "")
     path = write("taxi/__init__.py", "")
     assert user_modules.source_file("taxi") == path
@@ -288,7 +288,7 @@ def test_a_module_by_file_imports_what_is_beside_it(write: Write) -> None:
     assert user_modules.load("taxi/model.py", "run_fn")() == 5
 
 
-def test_a_folder_goes_before_an_installed_package_of_its_name(write: Write) -> None:
+def test_a_local_folder_takes_precedence_over_an_installed_package(write: Write) -> None:
     write("tfx/model.py", "def run_fn(): return 'mine'")
     assert user_modules.load("tfx.model", "run_fn")() == "mine"
 

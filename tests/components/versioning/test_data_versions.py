@@ -135,7 +135,7 @@ def test_hashes_are_those_of_dvc(repository: Path) -> None:
         assert len(expected) == 3
 
 
-def test_ignored_files_are_no_part_of_the_data(repository: Path) -> None:
+def test_ignored_files_are_not_part_of_the_data(repository: Path) -> None:
     write(repository / ".dvcignore", "# not these\n*.tmp\n!keep.tmp\n/more/drop/\n")
     for name in ("a.csv", "b.tmp", "keep.tmp", "drop/c.csv", "inner/drop/d.csv"):
         write(repository / "more" / name, name)
@@ -188,7 +188,7 @@ def test_a_file_and_globs(repository: Path) -> None:
     assert set(content(str(repository / "data/t*"))) == {"taxi/trips.csv", "taxi/years/2013/fähre.csv"}
 
 
-def test_hidden_files_and_those_of_dvc_are_no_data(repository: Path) -> None:
+def test_hidden_files_and_those_of_dvc_are_not_data(repository: Path) -> None:
     for name in (".hidden.csv", ".cache/a.csv", "a.csv", "b.csv"):
         write(repository / "sets" / name, name)
     dvc(repository, "add", "sets/a.csv", "sets/b.csv")
@@ -320,7 +320,7 @@ def test_an_added_file_is_a_difference(repository: Path, path: str) -> None:
 
 
 @pytest.mark.parametrize("cache", ["usual", "elsewhere"])
-def test_files_beside_what_is_read_do_not_matter(repository: Path, cache: str) -> None:
+def test_files_that_are_not_read_do_not_matter(repository: Path, cache: str) -> None:
     if cache == "elsewhere":
         shutil.move(repository / ".dvc/cache", repository / "kept")
         dvc(repository, "cache", "dir", "kept")
@@ -459,7 +459,7 @@ def test_the_commands_for_untracked_data_work_as_printed(
     assert data_versions.describe("data/tr ips.csv" if place == "outside" else path)["versioned"]
 
 
-def test_data_that_are_not_here_are_fetched_as_the_message_says(repository: Path, tmp_path: Path) -> None:
+def test_missing_data_can_be_fetched_as_the_message_says(repository: Path, tmp_path: Path) -> None:
     dvc(repository, "remote", "add", "--default", "storage", str(tmp_path / "storage"))
     dvc(repository, "push")
     shutil.rmtree(repository / "data")
@@ -518,7 +518,7 @@ def test_the_data_do_not_exist(repository: Path, path: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["data/taxi/trips.csv", "data/taxi", "data"])
-def test_tracked_data_that_were_removed_come_back_as_the_message_says(repository: Path, path: str) -> None:
+def test_removed_data_can_be_restored_as_the_message_says(repository: Path, path: str) -> None:
     shutil.rmtree(path) if Path(path).is_dir() else Path(path).unlink()
     carry_out(refusal(path))
     assert data_versions.describe(path)["versioned"]

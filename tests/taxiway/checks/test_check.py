@@ -60,7 +60,7 @@ def with_a_parameter(data: str, whatever: bool = False, often: int = 1):
     ("pipeline", "way"),
     [(without_a_parameter, "ExampleGen(..., allow_unversioned=True)"), (with_a_parameter, "--param whatever=true")],
 )
-def test_the_way_to_take_data_as_they_are_is_one_that_the_pipeline_has(pipeline: Any, way: str) -> None:
+def test_the_suggested_parameter_for_unversioned_data_exists(pipeline: Any, way: str) -> None:
     [found] = _findings(pipeline, data="data.csv")
     assert found.endswith(f"; or accept the data unversioned: {way}")
     if "--param" in way:

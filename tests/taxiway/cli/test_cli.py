@@ -78,7 +78,7 @@ def test_the_lineage_of_an_artifact_and_of_its_digest(taxiway: Taxiway) -> None:
         (["lineage", "nowhere"], "nowhere"),
     ],
 )
-def test_bad_input_is_told_in_one_message(taxiway: Taxiway, arguments: list[str], text: str) -> None:
+def test_bad_input_is_reported_in_one_message(taxiway: Taxiway, arguments: list[str], text: str) -> None:
     done = taxiway(*arguments)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")

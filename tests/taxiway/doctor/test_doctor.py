@@ -388,7 +388,7 @@ def test_a_container_engine(engine: type[Engine], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b"3", b'{"Version": 7}'])
-def test_a_socket_that_is_no_container_engine(engine: type[Engine], body: bytes) -> None:
+def test_a_socket_that_is_not_a_container_engine(engine: type[Engine], body: bytes) -> None:
     engine.body = body
     assert laptop_line("container engine", runner="docker").state is State.MISSING
 
@@ -458,7 +458,7 @@ def test_the_image_that_a_pipeline_names(tmp_path: Path, image: str, state: Stat
         assert line.fix == f"use tensorflow/serving:{metadata.version('tensorflow')} in infra-validator"
 
 
-def test_manifests_that_say_nothing(tmp_path: Path) -> None:
+def test_manifests_without_an_image(tmp_path: Path) -> None:
     (tmp_path / "manifests/components/images").mkdir(parents=True)
     (tmp_path / "manifests/components/images/kustomization.yaml").write_text("")
     assert serving_lines(tmp_path) == []

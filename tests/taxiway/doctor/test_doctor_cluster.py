@@ -182,7 +182,7 @@ def test_the_token_of_the_kubeconfig_is_used(api: Server, look: Look, tmp_path: 
 
 
 @pytest.mark.parametrize("body", [b"<html>hello</html>", b"\xff\xfe", b"[]", b"{}", b""])
-def test_an_address_that_is_no_kubernetes(api: Server, look: Look, body: bytes) -> None:
+def test_an_address_that_is_not_kubernetes(api: Server, look: Look, body: bytes) -> None:
     api.answers["/version"] = (200, body)
     [line] = look("kubectl context")
     assert line.state is State.MISSING
@@ -196,7 +196,7 @@ def test_the_namespace(api: Server, look: Look) -> None:
     ]
 
 
-def test_a_namespace_that_goes_away(api: Server, look: Look) -> None:
+def test_a_namespace_that_is_being_deleted(api: Server, look: Look) -> None:
     api.answers["/api/v1/namespaces/ml"] = (200, {"status": {"phase": "Terminating"}})
     assert look("namespace")[0].found == "ml is being deleted"
 
@@ -428,7 +428,7 @@ def test_a_secret_that_one_task_needs_is_not_optional(api: Server, look: Look) -
     assert found["secret certificates"].found == "train, work-2 use it, but it does not exist in ml"
 
 
-def test_what_a_secret_holds_is_not_asked_for(api: Server, look: Look) -> None:
+def test_the_content_of_secrets_is_not_read(api: Server, look: Look) -> None:
     path = "/api/v1/namespaces/ml/secrets/s3-login"
     api.answers[path] = (200, {"kind": "PartialObjectMetadata", "metadata": {"name": "s3-login"}})
     assert Line("secret s3-login", State.WELL, "exists in ml") in look("secrets", tasks=MUCH)
@@ -502,7 +502,7 @@ def test_a_kubeflow_too_old_for_the_ir(host: Server) -> None:
     assert kubeflow_line(host.url).found == f"1.8.5, at {host.url}, rejects IR 2.1.0"
 
 
-def test_a_kubeflow_that_does_not_say_its_version(host: Server) -> None:
+def test_a_kubeflow_without_a_version(host: Server) -> None:
     host.answers[HEALTH] = (200, {"tag_name": "unknown", "multi_user": False})
     assert kubeflow_line(host.url).state is State.UNKNOWN
 

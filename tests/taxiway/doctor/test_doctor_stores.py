@@ -43,7 +43,7 @@ def remote_line(folder: Path) -> Line:
     return line
 
 
-def test_a_folder_that_answers(tmp_path: Path) -> None:
+def test_an_accessible_folder(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "repo").mkdir()
     line = remote_line(repository(tmp_path / "repo", url=str(tmp_path / "store")))
@@ -147,12 +147,12 @@ def test_a_driver_that_is_not_installed() -> None:
     assert "adlfs" in line.fix
 
 
-def test_a_scheme_that_nobody_knows() -> None:
+def test_an_unknown_scheme() -> None:
     [line] = store_lines("s4://models")
     assert (line.state, line.fix) == (State.MISSING, "give a folder, s3:// or gs://")
 
 
-def test_a_folder_of_a_pod_is_no_store() -> None:
+def test_a_folder_of_a_pod_is_not_a_store() -> None:
     [line] = store_lines("served/taxi", namespace="ml")
     assert line.state is State.WARNING
     assert line.found == "served/taxi is a folder in a pod and is lost with it"

@@ -80,7 +80,7 @@ def test_outputs_keep_their_types_and_marks(taxi: Pipeline) -> None:
     assert kept["artifacts", "evaluator__blessing"]["description"].startswith("[ModelBlessing] ")
 
 
-def test_a_condition_goes_with_its_task(taxi: Pipeline) -> None:
+def test_a_condition_is_fused_with_its_task(taxi: Pipeline) -> None:
     changed = fused(taxi)
     leaf = next(leaf for leaf in spec.leaves(changed) if leaf.name == JUDGEMENT)
     found = members.members(leaf.task, leaf.component, changed.executor(leaf.component))
@@ -228,6 +228,6 @@ def test_stages_that_keep_their_container_say_so_themselves() -> None:
     assert [stage.name for stage in stages.in_order() if stage.alone] == ["trainer"]
 
 
-def test_one_stage_alone_is_no_group() -> None:
+def test_a_single_stage_is_not_a_group() -> None:
     with pytest.raises(UserError, match="no neighbouring stages"):
         fused(loading.compiled(shapes.lonely))

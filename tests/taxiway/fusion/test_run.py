@@ -96,7 +96,7 @@ def test_the_cache_knows_a_fused_task(given: dict[str, Any], monkeypatch: pytest
     assert _run(True, "home", **given, destination="served").tasks[NAME].state == State.SUCCEEDED
 
 
-def test_a_failure_has_the_words_that_it_has_alone(given: dict[str, Any], tmp_path: Path) -> None:
+def test_a_failure_has_the_message_of_the_single_stage(given: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "model/Format-Serving/saved_model.pb").unlink()
     errors = {}
     for fuse in (False, True):

@@ -237,7 +237,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_source_says_nothing_to_kubernetes_kubeflow_or_argo(project: Path) -> None:
+def test_inlined_source_contains_no_placeholders(project: Path) -> None:
     text = user_modules.packed(["mine.model"])
     assert not {"$", "{{", "}}"} & {text[index : index + size] for index in range(len(text)) for size in (1, 2)}
     files = {path: (project / path).read_bytes().decode() for path in ("mine/model.py", "mine/sizes.py")}

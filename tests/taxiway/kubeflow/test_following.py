@@ -348,9 +348,7 @@ def test_results_and_lineage_are_fetched(kubeflow: Kubeflow, small: Pipeline, tm
     assert chain.trace("/models/taxi/7", store=store).records[0]["digest"] == pushed.metadata["digest"]
 
 
-def test_what_a_condition_skipped_in_a_fused_pod_is_no_output(
-    kubeflow: Kubeflow, small: Pipeline, tmp_path: Path
-) -> None:
+def test_skipped_outputs_of_a_fused_pod_are_not_recorded(kubeflow: Kubeflow, small: Pipeline, tmp_path: Path) -> None:
     made = calls(tmp_path)
     made[1].outputs["pusher__pushed_model"] = Model(tmp_path / "none", {SKIPPED: "the condition"})
     kubeflow.metadata = recorded(made)
@@ -358,7 +356,7 @@ def test_what_a_condition_skipped_in_a_fused_pod_is_no_output(
     assert set(run.tasks["baseline"].outputs) == {"model", "blessing"}
 
 
-def test_ml_metadata_and_the_task_api_tell_the_same_of_the_same_run(
+def test_ml_metadata_and_the_task_api_give_equal_results(
     kubeflow: Kubeflow, small: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, told = calls(tmp_path), []
@@ -386,7 +384,7 @@ def test_a_run_with_results_can_be_followed_twice(kubeflow: Kubeflow, small: Pip
     assert len(store.runs()) == 1
 
 
-def test_a_host_without_metadata_gives_the_states_alone(kubeflow: Kubeflow, small: Pipeline) -> None:
+def test_a_host_without_metadata_only_has_states(kubeflow: Kubeflow, small: Pipeline) -> None:
     kubeflow.overrides["POST /ml_metadata.*"] = (200, b"<!doctype html>")
     run, _ = _follow(kubeflow, small, look("SUCCEEDED", SUCCEEDED))
     assert run.tasks["example-gen"].outputs == {}

@@ -203,7 +203,7 @@ def test_another_kfp_stays_beside_ours(home: Path, wheels: Path, monkeypatch: py
         '. "$VIRTUAL_ENV/bin/activate"; pip uninstall --yes kfp pyarrow; pip install colours==1.0',
     ],
 )
-def test_what_a_script_installs_is_its_own(home: Path, wheels: Path, command: str) -> None:
+def test_packages_of_one_script_are_invisible_to_others(home: Path, wheels: Path, command: str) -> None:
     see = 'python3 -c "import colours, kfp, pyarrow; print(colours.__file__)" | grep "$VIRTUAL_ENV"'
     run = _run(_shell(f"{command}; {see}", "! python3 -c 'import colours'"), home)
     assert run.state == State.SUCCEEDED
@@ -224,7 +224,7 @@ def test_programs_that_are_installed_come_first(home: Path, wheels: Path) -> Non
     assert _run(_shell(script), home).state == State.SUCCEEDED
 
 
-def test_variables_that_would_lead_elsewhere_do_not(
+def test_variables_for_other_environments_are_ignored(
     home: Path, wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PIP_PYTHON", "UV_PYTHON", "UV_SYSTEM_PYTHON"):
@@ -322,7 +322,7 @@ def test_after_a_kill_and_concurrent_installations_there_is_one_complete_environ
         assert len(_environments(home)) == 1
 
 
-def test_a_stage_that_installs_does_so_in_its_own(tmp_path: Path, wheels: Path) -> None:
+def test_a_stage_installs_into_its_own_environment(tmp_path: Path, wheels: Path) -> None:
     # As in the forked process of a stage.
     program = f"""
 import importlib, os, subprocess, sys
@@ -354,7 +354,7 @@ def preprocessing_fn(inputs):
 
 
 @pytest.mark.slow
-def test_a_module_of_a_stage_that_installs_does_so_in_its_own(
+def test_a_users_module_installs_into_its_stages_environment(
     home: Path, wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

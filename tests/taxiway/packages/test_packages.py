@@ -83,7 +83,7 @@ def test_the_first_on_the_path_counts(install: Install, found: Any, tmp_path: Pa
     assert {label for label in found("numpy") if label.startswith("numpy==")} == {"numpy==99.0"}
 
 
-def test_what_is_loaded_without_being_asked_for(install: Install, found: Any) -> None:
+def test_modules_that_are_loaded_implicitly(install: Install, found: Any) -> None:
     names = {label.partition("==")[0] for label in found("tensorflow", "fsspec")}
     assert {"tensorflow", "keras", "tf-keras", "numpy", "fsspec", "s3fs", "gcsfs"} <= names
     install("some-device", "3.0", modules="tensorflow-plugins")
@@ -122,7 +122,7 @@ def test_what_runs_in_every_process_counts_and_lines_of_paths_do_not(install: In
 # The cache of results
 
 
-def test_a_package_that_comes_goes_or_changes_is_seen(install: Install, found: Any, tmp_path: Path) -> None:
+def test_added_removed_and_changed_packages_are_noticed(install: Install, found: Any, tmp_path: Path) -> None:
     install("first", "1.0", "second")
     assert found("first") == {"first==1.0"}
     install("second", "1.0")

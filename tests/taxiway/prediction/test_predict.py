@@ -245,7 +245,7 @@ def test_a_missing_file_signature_or_schema_is_refused(predict, tmp_path):
         predict(tmp_path / "t.parquet", "examples")
 
 
-def test_an_unknown_model_is_told_in_the_servers_words(predict, tmp_path):
+def test_an_unknown_model_is_reported_with_the_servers_message(predict, tmp_path):
     with pytest.raises(UserError) as raised:
         predict(written(tmp_path, "rows.csv", ROWS), model=Model("tax"))
     assert "has no model tax: Servable not found for request: Latest(tax)\n  fix: correct --model" in str(raised.value)

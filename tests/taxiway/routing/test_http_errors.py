@@ -33,7 +33,7 @@ def sent(address: str, request: str) -> tuple[int, Any]:
         return answer.status, json.loads(answer.read())
 
 
-def test_what_is_no_request_of_the_proxy(route: Route, blue: Running) -> None:
+def test_requests_that_the_proxy_does_not_serve(route: Route, blue: Running) -> None:
     proxy: Proxy = route({**settings(blue, {"stable": 1}), "max_megabytes": 1})
     _, rest, admin = proxy.running.addresses
     assert http(f"{proxy.rest}/nowhere")[::2] == (404, {"error": "Not Found: GET /nowhere"})

@@ -130,7 +130,7 @@ def _struck(pipeline: Any, home: Path, where: CodeType, kind: type[BaseException
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("given")
 @pytest.mark.parametrize(("step", "kinds"), [(24, 1), pytest.param(1, len(KINDS), marks=pytest.mark.faults)])
-def test_whatever_a_thread_raises_the_run_ends_and_says_why(
+def test_any_exception_in_a_thread_ends_the_run_with_a_reason(
     compiled: Any, tmp_path: Path, step: int, kinds: int
 ) -> None:
     functions = [c for c in _functions_of_threads(compiled, tmp_path / "home") if c.co_qualname not in SPARED]

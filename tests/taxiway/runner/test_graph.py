@@ -200,7 +200,7 @@ def test_a_task_gets_what_it_declares_and_nothing_that_the_compiler_added() -> N
     assert call.executor.container.requests == {"memory": "2G"}
 
 
-def test_a_failure_stops_what_follows_and_the_exit_handler_hears_of_it() -> None:
+def test_a_failure_stops_later_tasks_and_is_passed_to_the_exit_handler() -> None:
     @dsl.pipeline
     def fails() -> None:
         farewell = note(value="bye")
@@ -372,7 +372,7 @@ def test_each_of_several_exit_handlers_hears_of_its_own_tasks() -> None:
     ]
 
 
-def test_an_exit_handler_of_what_never_began_has_nothing_to_do() -> None:
+def test_an_exit_handler_does_not_run_if_its_tasks_never_started() -> None:
     @dsl.pipeline
     def later() -> None:
         top = make()

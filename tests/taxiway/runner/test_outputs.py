@@ -238,7 +238,7 @@ def test_a_place_elsewhere_where_nothing_is_fails_the_task(run: Callable[..., Ru
         run(lambda: absent() and None)
 
 
-def test_metadata_or_an_address_are_an_output_too(run: Callable[..., Run]) -> None:
+def test_metadata_or_a_uri_are_valid_outputs(run: Callable[..., Run]) -> None:
     outputs = run(lambda: says_little() and None).tasks["says-little"].outputs
     assert outputs["metrics"].metadata == {}
     assert outputs["data"].metadata == {"rows": 3}

@@ -81,7 +81,7 @@ def test_those_in_texts_lists_and_maps_at_any_depth(run: Callable[..., Run]) -> 
     }
 
 
-def test_lists_and_maps_stay_what_they_are(run: Callable[..., Run]) -> None:
+def test_lists_and_maps_keep_their_types(run: Callable[..., Run]) -> None:
     def pipeline(names: list = ["a", "b"], limits: dict = {"x": 1}) -> None:
         show(config={"names": names, "text": f"of {names}"}, items=[limits])
 

@@ -86,7 +86,7 @@ def test_deleted_outputs_are_made_again_keys_kept(pipeline: Any, home: Path) -> 
         assert _digests(again) == _digests(first)
 
 
-def test_a_whole_chain_that_was_evicted_is_made_again(pipeline: Any, home: Path) -> None:
+def test_an_evicted_chain_is_made_again(pipeline: Any, home: Path) -> None:
     first = _digests(_run(pipeline, home))
     for artifact in _run(pipeline, home).artifacts.values():
         artifact.path.unlink()

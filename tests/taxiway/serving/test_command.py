@@ -69,7 +69,7 @@ def test_the_model_has_the_folders_name_or_the_one_that_is_given(base: Path, tmp
         assert running.stop() == 0
 
 
-def test_its_log_has_its_own_lines_alone(base: Path, tmp_path: Path) -> None:
+def test_the_log_contains_only_taxiways_lines(base: Path, tmp_path: Path) -> None:
     with server.running(tmp_path, base, cold=True) as running:
         running.wait(base.name, {1: "AVAILABLE"})
         lines = running.log.read_text().splitlines()

@@ -91,7 +91,7 @@ def test_an_argument_reaches_grpc(having: Having) -> None:
     assert "9000" in refused.value.details()
 
 
-def test_a_version_batches_as_its_own_file_says_and_not_without_one(having: Having) -> None:
+def test_a_version_is_batched_by_its_own_parameters_file(having: Having) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         having.running.predict("half", x=[1.0] * 3)
     assert refused.value.details() == "Task size 3 is larger than maximum input batch size 2"

@@ -138,7 +138,7 @@ def test_a_destination_without_versions_is_refused(tmp_path):
 # Rollback by retiring
 
 
-def test_rollback_goes_to_the_last_blessed_version_and_takes_back_the_later_ones(served, store):
+def test_rollback_goes_to_the_last_blessed_version_and_retires_later_ones(served, store):
     before = {version: tree_digest(served / str(version)) for version in (7, 8, 9)}
     go(served, store)
     assert state(str(served)) == ([7, 6], [9, 8])
@@ -156,7 +156,7 @@ def test_a_retired_version_comes_back(served, store):
     assert state(str(served)) == ([9, 8, 6], [7])
 
 
-def test_a_retired_version_is_no_baseline_and_its_number_is_not_used_again(served, store, tmp_path):
+def test_a_retired_version_is_not_a_baseline_and_its_number_is_not_reused(served, store, tmp_path):
     go(served, store)
     candidate, found = make_model(tmp_path / "candidate", 99), Model(tmp_path / "baseline")
     assert baseline(candidate, found, str(served)) == (True, "7")
@@ -254,7 +254,7 @@ def test_a_failed_rollback_is_recorded_as_failed(served, store):
 # Rollback by label
 
 
-def test_rollback_moves_the_label_and_leaves_comments_and_other_models_alone(served, store):
+def test_rollback_moves_the_label_and_keeps_comments_and_other_models(served, store):
     config = served.parent / "models.config"
     config.write_text(CONFIG % served)
     config.chmod(0o640)

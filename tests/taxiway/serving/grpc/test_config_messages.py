@@ -75,7 +75,7 @@ CONFIG = """model_config_list: { config: {
 } }"""
 
 
-def test_every_field_of_a_model_is_taken_or_said_to_have_no_effect(
+def test_every_field_of_a_model_is_used_or_reported_as_without_effect(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "models.config"

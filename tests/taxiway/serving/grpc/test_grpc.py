@@ -345,7 +345,7 @@ def test_requests_are_counted_under_tf_servings_names(both: server.Server) -> No
 
 
 @pytest.mark.parametrize("method", ["Predict", "Classify", "Regress", "MultiInference", "GetModelMetadata"])
-def test_bytes_that_are_no_message(both: server.Server, method: str) -> None:
+def test_invalid_protobuf_messages(both: server.Server, method: str) -> None:
     call = both.channel.unary_unary(f"/tensorflow.serving.PredictionService/{method}")
     for junk in (b"\xff" * 100, b"\x0a\xff\xff\xff\xff\x0f", bytes(range(256))):
         with pytest.raises(grpc.RpcError) as error:
@@ -406,7 +406,7 @@ def test_a_deadline_is_kept(slow: server.Server) -> None:
     assert slow.predict("slow", x=[[1.0, 2.0]])["y"] == [3.0]
 
 
-def test_a_client_that_goes_away_does_no_harm(slow: server.Server) -> None:
+def test_a_disconnected_client_does_no_harm(slow: server.Server) -> None:
     calls = [slow.predictions.Predict.future(server.request("slow", x=[[1.0]])) for _ in range(4)]
     for call in calls:
         call.cancel()

@@ -113,7 +113,7 @@ def test_batches_are_filled_up_to_the_allowed_sizes() -> None:
     assert model.sizes == [2, 8]
 
 
-def test_a_request_that_the_model_refuses_is_no_error_of_its_neighbours() -> None:
+def test_a_rejected_request_does_not_affect_others_in_its_batch() -> None:
     answers = asked(Model(), Batching(num_batch_threads=1), [ones(1), ones(2), -ones(1), ones(3)])
     assert [len(answer["y"]) for answer in answers if isinstance(answer, dict)] == [1, 2, 3]
     assert answers[2].message == "x is negative"
@@ -214,7 +214,7 @@ def test_a_large_request_is_split_over_batches() -> None:
     assert model.sizes == [1, 4, 4, 4, 4, 4]
 
 
-def test_a_part_that_the_model_refuses_is_the_whole_requests_error() -> None:
+def test_a_rejected_part_fails_the_whole_request() -> None:
     answers = asked(Model(), SPLIT, [ones(1), np.array([1, 1, 1, 1, 1, -1], np.float32), ones(7)])
     assert answers[1].message == "x is negative"
     assert [len(answers[n]["y"]) for n in (0, 2)] == [1, 7]
@@ -320,7 +320,7 @@ def test_a_server_batches(batching: server.Server) -> None:
     assert max(answer["rows"].int_val[0] for answer in answers) > 5
 
 
-def test_one_clients_bad_row_is_no_others_error(batching: server.Server) -> None:
+def test_one_clients_bad_row_does_not_affect_other_clients(batching: server.Server) -> None:
     failed: list[Any] = []
 
     def ask(x: float) -> None:

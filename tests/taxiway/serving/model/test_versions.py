@@ -89,7 +89,7 @@ def test_only_the_loading_thread_has_lower_priority(saved: Saved, base: Path, tm
         assert own > 18 or nice.count(min(own + 10, 19)) == 1
 
 
-def test_a_model_that_is_closed_is_gone_without_a_collection(saved: Saved) -> None:
+def test_a_closed_model_is_freed_without_garbage_collection(saved: Saved) -> None:
     gc.collect()
     gc.disable()
     try:
@@ -276,7 +276,7 @@ def reload(
     return str(answer.status.error_message)
 
 
-def test_a_reload_answers_once_the_models_are_there(saved: Saved, base: Path, tmp_path: Path) -> None:
+def test_a_reload_answers_after_the_models_are_loaded(saved: Saved, base: Path, tmp_path: Path) -> None:
     models.publish(saved("half_plus_two"), base, 1)
     models.publish(saved("half_plus_three"), base, 2)
     models.publish(saved("half_plus_three"), base / "inner", 1)
