@@ -47,11 +47,11 @@ def _latest(url: str, folder: Path, candidate: str) -> Version | None:
 
 def _move_provenance(folder: Path) -> None:
     """Moves the pushed version's provenance to the artifact's; the SavedModel stays as it was pushed."""
-    brought = folder / SERVING_FOLDER / PROVENANCE_FILE
-    if brought.is_file():
-        records = provenance.parse_chain(brought.read_bytes())
+    chain_file = folder / SERVING_FOLDER / PROVENANCE_FILE
+    if chain_file.is_file():
+        records = provenance.parse_chain(chain_file.read_bytes())
         provenance.write_chain(folder, provenance.without_sources(records))
-        brought.unlink()
+        chain_file.unlink()
 
 
 def _write_marker(folder: Path) -> None:

@@ -62,7 +62,7 @@ def test_slow_libraries_are_loaded_by_a_separate_process() -> None:
 
 
 def test_layers_branch_where_stages_need_different_libraries() -> None:
-    one, two, three = Libraries(("one",), apart=True), Libraries(("two",)), Libraries(("three",))
+    one, two, three = Libraries(("one",), is_separate=True), Libraries(("two",)), Libraries(("three",))
 
     def first() -> None: ...
     def second() -> None: ...
