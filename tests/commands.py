@@ -1,4 +1,4 @@
-"""Command lines as people type them: whether the programs would take them, without running them."""
+"""Checks whether programs would accept command lines, without running them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from taxiway import cli
 
 
 def refusal(line: str) -> str:
-    """Why a `taxiway` command line is none; empty where the command and its options are known."""
+    """Why a `taxiway` command line is invalid; empty if the command and its options exist."""
     program, name, *options = shlex.split(line)
     assert program.rpartition("/")[2] == "taxiway"
     group: Any = typer.main.get_command(cli.app)

@@ -31,7 +31,7 @@ _GIT = {"commit.gpgsign": "false", "tag.gpgsign": "false", "core.hooksPath": os.
 
 
 def pytest_configure() -> None:
-    """Takes back what whoever started the tests has set, before anything reads it."""
+    """Resets settings of the process that started the tests, before anything reads them."""
     os.umask(0o022)
     os.chdir(Path(__file__).parents[1])
     if sys.__stdin__ is None:  # closed; libraries ask it for its encoding, by way of pytest
@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Workers take a file at a time, but that all files with tests of the taxi pipeline's run share it."""
+    """Each worker gets whole files; all files that use the taxi pipeline's run go to the same worker."""
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):
@@ -70,7 +70,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.fixture(scope="session", autouse=True)
 def _temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What libraries, and processes that tests start or kill, leave in the temporary folder goes with pytest's own."""
+    """Puts temporary files of libraries and of killed processes into pytest's folder, which is removed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("tmp")))
         patch.setattr(tempfile, "tempdir", None)
@@ -79,7 +79,7 @@ def _temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 
 @pytest.fixture(scope="module", autouse=True)
 def _own_object_stores() -> Iterator[None]:
-    """File systems are kept by fsspec, with the address of a server that another module has stopped."""
+    """Clears fsspec's cached file systems, which have the address of another module's stopped server."""
     yield
     if s3fs := sys.modules.get("s3fs"):
         s3fs.S3FileSystem.clear_instance_cache()

@@ -71,7 +71,7 @@ class Process:
 
 @functools.cache
 def _requests() -> socket.socket:
-    """Where the process that forks takes its requests; it ends with this one."""
+    """Where the forking process receives requests; it ends with this one."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     environment = {**os.environ, **preload.ENVIRONMENT, "TF_CPP_MIN_LOG_LEVEL": "2"}
     command = [sys.executable, "-m", "tests.forked", str(theirs.fileno())]
@@ -83,14 +83,14 @@ def _requests() -> socket.socket:
 
 
 class _Server:
-    """Takes requests, forks, and tells of ends; one thread, so that a fork copies a quiet process."""
+    """Receives requests, forks, and reports exits; single-threaded, so that forks are safe."""
 
     def __init__(self, requests: socket.socket) -> None:
         self._requests = requests
         self._running: dict[int, tuple[int, int]] = {}  # by the process's descriptor: its id, and who wants its status
 
     def serve(self) -> None:
-        """Serves until nobody can ask any more, and kills what still runs."""
+        """Serves until all clients are gone, and kills the remaining processes."""
         while True:
             ready, _, _ = select.select([self._requests, *self._running], [], [])
             for ended in self._running.keys() & set(ready):

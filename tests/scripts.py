@@ -1,4 +1,4 @@
-"""Programs of the checkout that are no part of a package, as modules."""
+"""Imports programs of the checkout that are not in a package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No test is green for want of anything to look at: one that asserts in a loop alone is sure of a turn."""
+"""No test asserts only inside a loop that may be empty."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_no_test_asserts_only_in_a_loop_that_may_be_empty() -> None:
 
 
 def _doubtful(source: str) -> Iterator[int]:
-    """The lines of tests that assert in loops alone, each of which may have no turn."""
+    """The lines of tests that assert only in loops that may be empty."""
     tree = ast.parse(source)
     for test in ast.walk(tree):
         if isinstance(test, ast.FunctionDef | ast.AsyncFunctionDef) and test.name.startswith("test_"):
@@ -58,7 +58,7 @@ def _literals(statements: list[ast.stmt] | list[ast.AST]) -> dict[str, ast.expr]
 
 
 def _asserted(statements: list[ast.stmt], known: dict[str, ast.expr], sure: bool = True) -> Iterator[bool]:
-    """For each assertion below some statements, whether it surely has a turn."""
+    """For each assertion in these statements, whether it is certain to run."""
     for statement in statements:
         inside = sure
         if isinstance(statement, ast.For | ast.AsyncFor):
@@ -72,7 +72,7 @@ def _asserted(statements: list[ast.stmt], known: dict[str, ast.expr], sure: bool
 
 
 def _asserts(statement: ast.stmt) -> bool:
-    """Whether it is an assertion: `assert`, a block that has to raise, or a call that is named so."""
+    """Whether a statement is an assertion: `assert`, a block that must raise, or a call of such a function."""
     if isinstance(statement, ast.With | ast.AsyncWith):
         return any(_name(item.context_expr) in ("raises", "warns") for item in statement.items)
     if isinstance(statement, ast.Expr):
@@ -81,14 +81,14 @@ def _asserts(statement: ast.stmt) -> bool:
 
 
 def _name(node: ast.expr) -> str:
-    """The last word of what is called."""
+    """The last part of a called name."""
     if not isinstance(node, ast.Call):
         return ""
     return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
 
 
 def _has_a_turn(node: ast.expr, known: dict[str, ast.expr]) -> bool:
-    """Whether a loop over an expression surely has a turn: over literals, constants, and what is made of them."""
+    """Whether a loop over an expression is certain to run: over literals, constants, and expressions of these."""
     if isinstance(node, ast.List | ast.Tuple | ast.Set):
         return any(not isinstance(each, ast.Starred) or _has_a_turn(each.value, known) for each in node.elts)
     if isinstance(node, ast.Dict):

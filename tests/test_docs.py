@@ -1,4 +1,4 @@
-"""The documentation tells what is there: its commands run, its output is what they show, its links lead somewhere."""
+"""The documentation is correct: its commands run, their output is as shown, and its links work."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_pipelines_author_finds_every_stage() -> None:
     assert _ours() <= set(re.findall(r"`(\w+)`", (ROOT / "docs/pipelines" / listed).read_text()))
 
 
-def test_every_component_of_tfx_is_said_to_be_there_or_not() -> None:
+def test_every_component_of_tfx_is_documented_as_supported_or_not() -> None:
     spec = importlib.util.find_spec("tfx")
     assert spec and spec.origin
     public = (Path(spec.origin).parent / "v1/components/__init__.py").read_text()
@@ -149,7 +149,7 @@ def test_the_page_of_commands_is_what_their_help_says() -> None:
 
 
 def test_every_command_that_a_page_shows_is_one() -> None:
-    """Those of sketches too, which are not run: known commands with options that they have."""
+    """Includes commands that are not run: the commands and their options exist."""
     pages = [*PAGES, *(ROOT / "manifests").rglob("*.md")]
     shown = [(page, line) for page in pages for line in _command_lines(page.read_text())]
     assert len(shown) > 30
@@ -198,7 +198,7 @@ def _make_targets() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Snippet:
-    """A fenced block: where it stands, its language, its text."""
+    """A fenced block: its place, language and text."""
 
     place: str
     language: str
@@ -218,8 +218,8 @@ class Command:
 @pytest.mark.parametrize(
     "pages", [PAGES_TO_SERVE, pytest.param(PAGES_TO_TYPE, marks=pytest.mark.slow)], ids=["readme", "pages"]
 )
-def test_what_a_reader_types_does_what_the_documentation_shows(pages: list[str], project: Project) -> None:
-    """In one project: later snippets find in the cache what earlier ones made, and ask the server that one starts."""
+def test_the_commands_in_the_documentation_print_what_it_shows(pages: list[str], project: Project) -> None:
+    """Runs all snippets in one project: later ones use the cache and the server of earlier ones."""
     with ExitStack() as servers:
         for page in pages:
             for snippet in _snippets(page):
@@ -294,7 +294,7 @@ def _addresses(project: Project) -> Path:
 
 
 def _with_addresses(project: Project, text: str) -> str:
-    """The text with the addresses of the server that runs, in place of the usual ones."""
+    """The text with the addresses of the running server instead of the usual ones."""
     if not _addresses(project).is_file():
         return text
     address, rest = _addresses(project).read_text().split()
@@ -362,13 +362,13 @@ def _run(project: Project, command: list[str]) -> tuple[int, str]:
 
 
 def _as_read(shown: str) -> str:
-    """Terminal output as plain lines: one that is drawn over another stands below it."""
+    """Terminal output as plain lines; a line that overwrites another follows it."""
     lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", re.sub(r"\x1b\[\d*[AK]|\r", "\n", shown)).splitlines()
     return "\n".join(filter(None, lines))
 
 
 def _with_latest_version(project: Project, line: str) -> str:
-    """The command with the version that was pushed here last, where it names one."""
+    """The command with the latest pushed version, if it names a version."""
     if not re.search(r"served/chicago_taxi/\d+", line):
         return line
     versions = [path.name for path in (project.folder / "served/chicago_taxi").glob("[0-9]*")]
@@ -380,7 +380,7 @@ def _shows_error(command: Command) -> bool:
 
 
 def _assert_shown(command: Command, shown: str) -> None:
-    """Each line of the documentation was shown, but for numbers, hashes and folders; `...` leaves something out."""
+    """Each line of the documentation was printed, ignoring numbers, hashes and folders; `...` matches anything."""
     actual = [_comparable(line) for line in shown.splitlines()]
     for line in filter(None, map(_comparable, command.shown)):
         beginning = line.removesuffix("...")

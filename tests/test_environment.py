@@ -1,4 +1,4 @@
-"""`bin/` runs things in the environment from any folder, and the lock file holds what `setup.py` asks for."""
+"""`bin/` runs programs in the environment from any folder, and the lock file satisfies `setup.py`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def _way_out() -> list[str]:
-    """What runs a command outside the Debian root that these tests run in; nothing where they run in none.
+    """The prefix that runs a command outside of the Debian root; empty if the tests do not run in it.
 
     There `bin/inside` has to make its way in; here it would find that it is in already.
     """
@@ -52,7 +52,7 @@ def _run(command: str, *arguments: str, cwd: Path, **environment: str) -> subpro
 
 
 def _started(program: str, cwd: Path) -> subprocess.Popen[str]:
-    """A program that runs, in a session of its own; it says so by the file `started`."""
+    """A running program in its own session; it creates the file `started`."""
     process = subprocess.Popen(
         _command("python", "-c", f"import pathlib, signal, sys, time\n{program}", cwd=cwd),
         stdout=subprocess.PIPE,
@@ -144,8 +144,8 @@ def test_ctrl_c_reaches_the_command_and_it_may_clean_up(tmp_path: Path) -> None:
     assert process.communicate(timeout=20)[0] == "cleaned up\n"
 
 
-def test_a_command_that_is_killed_is_gone(tmp_path: Path) -> None:
-    """As by `timeout -s KILL`, or by what runs tests and loses patience; its output ends, so nothing of it goes on."""
+def test_a_killed_command_leaves_no_process(tmp_path: Path) -> None:
+    """Like `timeout -s KILL`; its output ends, so no process of it continues."""
     process = _started(CLEANS_UP, tmp_path)
     process.kill()
     assert process.communicate(timeout=20)[0] == ""
@@ -178,7 +178,7 @@ def test_what_a_script_starts_in_the_background_outlives_the_script(tmp_path: Pa
 
 
 def test_the_tests_do_not_depend_on_how_they_are_started(tmp_path: Path) -> None:
-    """Some of those that would: as nice, with files for nobody else, from elsewhere, and with all kinds of settings."""
+    """Under different conditions: with a nice value, a strict umask, another folder, and various settings."""
     settings = dict(
         pair.split("=")
         for pair in [
@@ -204,7 +204,7 @@ def test_the_tests_do_not_depend_on_how_they_are_started(tmp_path: Path) -> None
         "components/execution/test_provenance.py::test_the_commit_and_whether_it_was_modified",
         "taxiway/lineage/test_tree.py",
         "taxiway/runs/test_progress.py",
-        "taxiway/cli/test_cli.py::test_a_run_tells_its_progress_on_standard_error",
+        "taxiway/cli/test_cli.py::test_a_run_prints_its_progress_to_standard_error",
     ]
     tests = " ".join(f"'{ROOT}/tests/{name}'" for name in chosen)
     options = f"-q -p no:cacheprovider -c '{ROOT}/pyproject.toml' --rootdir '{ROOT}' --basetemp '{tmp_path}/tests'"
@@ -238,7 +238,7 @@ needs_make = pytest.mark.skipif(MAKE != ["make"], reason="make is missing")
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout whose environment was set up, on a host whose glibc serves."""
+    """A checkout with an environment, on a host with a recent glibc."""
     folder = tmp_path / "checkout"
     for name in ("bin/inside", "bin/python", "docker/setup", "docker/debian-root", "Makefile"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -262,7 +262,7 @@ def _in(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 
 def _repaired_as_told(folder: Path, said: str) -> None:
-    """A command is refused with the reason, and the command that is told fixes it."""
+    """A command fails with the reason, and the suggested command fixes it."""
     refused = _in(folder, "bin/inside", "echo", "ran")
     assert (refused.returncode, refused.stdout) == (1, "")
     told = re.fullmatch(rf"taxiway: {re.escape(said)}; run: (make -C \S+ setup)\n", refused.stderr)
@@ -303,14 +303,14 @@ def test_make_sets_a_copied_checkout_up_by_itself(checkout: Path) -> None:
     assert _in(copy, "bin/inside", "echo", "ran").stdout == "ran\n"
 
 
-def test_a_python_or_a_debian_root_that_is_gone_is_told(checkout: Path) -> None:
+def test_a_python_or_a_debian_root_that_is_gone_is_reported(checkout: Path) -> None:
     (checkout / ".venv/bin/python").unlink()
     _repaired_as_told(checkout, "the environment's Python is gone from this machine")
     (checkout / ".venv.root").write_text("/nosuch/root\n")
     _repaired_as_told(checkout, "the environment's Debian root, /nosuch/root, is gone")
 
 
-def test_a_missing_environment_is_told(checkout: Path) -> None:
+def test_a_missing_environment_is_reported(checkout: Path) -> None:
     (checkout / ".venv/ready").unlink()
     _repaired_as_told(checkout, "the environment is missing")
 

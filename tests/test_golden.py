@@ -1,4 +1,4 @@
-"""Compiled pipelines and components are committed, and are what the code compiles to (`make golden`)."""
+"""The committed pipelines and components equal what the code compiles to (`make golden`)."""
 
 from __future__ import annotations
 
@@ -29,9 +29,7 @@ def test_a_pipeline_compiles_to_its_file(name: str, tmp_path: Path, monkeypatch:
     assert _meaning(golden) == _meaning(tmp_path / "pipeline.yaml"), "run `make golden` and look at the difference"
 
 
-def test_what_profiles_ask_of_a_cluster_is_in_a_file_of_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_resources_of_profiles_are_in_a_separate_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     compilation.write(compilation.compiled("chicago_taxi", ["gpu", "cluster"]), tmp_path / "pipeline.yaml")
     golden = ROOT / "pipelines/chicago_taxi/pipeline.gpu.yaml"

@@ -1,4 +1,4 @@
-"""The commands that messages tell the user to type: all of them, as the sources have them, are ones that run."""
+"""All commands that messages in the sources suggest can be run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TOLD = {
 
 
 def _calls(name: str) -> Iterator[tuple[str, list[str]]]:
-    """The calls of a function in all sources: the place, and the words; `X` where a value stands."""
+    """The calls of a function in all sources: the place and the words, with `X` for values."""
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
@@ -43,7 +43,7 @@ def _words(node: ast.expr) -> list[str]:
 
 
 def _texts() -> Iterator[tuple[str, str]]:
-    """The texts in all sources that are no documentation, with their places; `X` where a value stands."""
+    """The strings in all sources except docstrings, with their places and `X` for values."""
     for path in SOURCES:
         tree = ast.parse(path.read_text())
         inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)}
@@ -78,7 +78,7 @@ def test_the_sources_are_read_right() -> None:
 
 
 @pytest.mark.parametrize(("place", "line"), TYPED + ABOUT + WRITTEN, ids=lambda value: str(value)[-60:])
-def test_a_command_that_is_told_is_one(place: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_suggested_command_exists(place: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     program, *words = shlex.split(line)
     monkeypatch.chdir(ROOT)
     if program == "taxiway":
@@ -103,7 +103,7 @@ def _is_dvc(words: list[str]) -> None:
 
 
 def _has_options(program: str, words: list[str]) -> None:
-    """Whether a program knows a command and its options, by its own help."""
+    """Whether a program's help contains a command and its options."""
     if not shutil.which(program):
         pytest.skip(f"there is no {program} here")
     verb = [word for word in words if re.fullmatch("[a-z][a-z-]+", word) and word not in ("kubeflow", "isolated")]
@@ -119,7 +119,7 @@ def _has_options(program: str, words: list[str]) -> None:
 
 
 def test_programs_of_the_environment_and_the_checkout_are_named_as_they_can_be_typed() -> None:
-    """By `typed`, never in the text itself: `dvc` alone is on nobody's PATH."""
+    """Messages use `typed`, because `dvc` alone is not on the user's PATH."""
     targets = "|".join(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     groups = "|".join(known_options())
     bare = re.compile(rf"\b(taxiway ({groups})|dvc (add|init|pull|checkout|fetch|remote|status|commit|import)\b)")
@@ -134,7 +134,7 @@ def test_programs_of_the_environment_and_the_checkout_are_named_as_they_can_be_t
     assert left == [], left
 
 
-def test_an_option_that_a_message_names_is_one() -> None:
+def test_every_option_that_a_message_names_exists() -> None:
     known = set().union(*known_options().values())
     others = re.compile(r"\b(kubectl|git|dvc|sudo|systemctl|python|pip|npm)\b")
     named = [
@@ -171,7 +171,7 @@ def _fixes() -> Iterator[tuple[str, str]]:
         ("bin/taxiway", "mv", "mv 'a b'"),
     ],
 )
-def test_a_program_stands_beside_the_command_that_was_called(
+def test_a_program_is_beside_the_command_that_was_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, called: str, line: str, expected: str
 ) -> None:
     (tmp_path / "link").mkdir()

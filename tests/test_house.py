@@ -1,4 +1,4 @@
-"""The order of the folders: their size, and imports that no contract in pyproject.toml can speak of."""
+"""The structure of the folders: their size, and import rules that pyproject.toml cannot express."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ IMAGES = ("serve", "data", "train")
 
 @pytest.fixture(scope="module")
 def imports() -> dict[str, set[str]]:
-    """What each module imports of ours, inside of functions too."""
+    """Taxiway's modules that each module imports, including imports in functions."""
     graph = grimp.build_graph("components", "pipelines", "taxiway")
     return {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
 
@@ -68,7 +68,7 @@ def test_circles_are_found() -> None:
 
 
 def _circles(imports: Mapping[str, set[str]]) -> Iterator[set[str]]:
-    """What is left, once modules that import nothing that is left, or that nobody imports, are taken away."""
+    """The modules in circles: all others are removed one by one, from both ends."""
     left = dict(imports)
     while True:
         needed = set().union(*left.values())
@@ -113,7 +113,7 @@ def _is_module(name: str) -> bool:
 
 
 def test_calls_of_ours_name_their_arguments_where_there_are_many() -> None:
-    """Six values in a row are read, and mixed up, by their place alone."""
+    """Six positional values are easily mixed up."""
     files = [*(ROOT / "components").rglob("*.py"), *(ROOT / "taxiway").rglob("*.py")]
     found = {ast.unparse(call.func).split(".")[-1] for file in files for call in _calls(file) if len(call.args) >= 6}
     assert len(files) > 200
@@ -126,7 +126,7 @@ def _calls(file: Path) -> Iterator[ast.Call]:
 
 
 def test_taxiway_knows_no_stage_by_name() -> None:
-    """What a runner shows or checks is declared by the stage: in marks of its parameters, in metadata of artifacts."""
+    """Stages declare what a runner shows or checks, in marks of parameters and metadata of artifacts."""
     files = [file for file in (ROOT / "taxiway").rglob("*.py") if "dsl" not in file.relative_to(ROOT).parts]
     found = {
         (file.relative_to(ROOT).as_posix(), name) for file in files for name in _words(file) & {*stages.names(), *TYPES}
@@ -135,8 +135,15 @@ def test_taxiway_knows_no_stage_by_name() -> None:
     assert {(file, name) for file, name in found if name not in SHARED and (file, name) not in OF_LINEAGE} == set()
 
 
+def test_only_one_module_syncs_files_to_the_disk() -> None:
+    """All others share its atomic writes of files and folders."""
+    sources = [file for name in ("components", "taxiway", "manifests") for file in (ROOT / name).rglob("*.py")]
+    syncing = {file.relative_to(ROOT).as_posix() for file in sources if _words(file) & {"fsync", "fdatasync"}}
+    assert syncing == {"components/contract/files.py"}
+
+
 def _words(file: Path) -> set[str]:
-    """The names and the words of texts in a module, but for what is said in its docstrings."""
+    """The names and the words in strings of a module, except docstrings."""
     nodes = list(ast.walk(ast.parse(file.read_text())))
     docs = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
     texts = (node.value for node in nodes if isinstance(node, ast.Constant) and id(node) not in docs)
@@ -155,7 +162,7 @@ def test_stages_import_what_is_in_their_image_alone() -> None:
 
 
 def _foreign(graph: grimp.ImportGraph, stage: str, image: str) -> set[str]:
-    """The libraries that a stage, and what it imports of ours, imports and an image does not have."""
+    """The libraries that a stage needs, directly or through Taxiway's modules, and that its image lacks."""
     own = {module for module in graph.modules if _room(module) == f"components.{stage}"}
     found = own.union(*(graph.find_upstream_modules(module) for module in own))
     names = {module.partition(".")[0] for module in found} - {"components", *sys.stdlib_module_names}

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from components.contract.artifacts import Model
 from components.contract.digests import PROVENANCE_FILE, file_digests, files_digest
-from components.contract.errors import ServiceError, TaxiwayError
+from components.contract.errors import explained
 from components.contract.files import whole_folder
 from components.execution import provenance
 from components.execution.pushed_models import (
@@ -24,19 +22,6 @@ from components.execution.pushed_models import (
 # Object stores cannot hold an empty folder. The file's text is constant, so that the digest is too.
 _NO_BASELINE = "NO_BASELINE"
 _EXPLANATION = "No other model has been pushed yet to compare this one with.\n"
-
-
-@contextmanager
-def _explained(url: str) -> Iterator[None]:
-    try:
-        yield
-    except TaxiwayError:
-        raise
-    except Exception as error:
-        raise ServiceError(
-            f"the models pushed to {url} cannot be read: {type(error).__name__}: {error}",
-            fix="check the URL, the permissions and the network, and run again",
-        ) from error
 
 
 def _is_baseline(version: Version, folder: Path, candidate: str) -> bool:
@@ -54,18 +39,19 @@ def _is_baseline(version: Version, folder: Path, candidate: str) -> bool:
 
 
 def _latest(url: str, folder: Path, candidate: str) -> Version | None:
-    with _explained(url):
+    fix = "check the URL, the permissions and the network, and run again"
+    with explained(f"the models pushed to {url} cannot be read", fix=fix):
         whole = (version for version in versions(open_destination(url)) if version.is_whole())
         return next((version for version in whole if _is_baseline(version, folder, candidate)), None)
 
 
 def _move_provenance(folder: Path) -> None:
     """Moves the pushed version's provenance to the artifact's; the SavedModel stays as it was pushed."""
-    brought = folder / SERVING_FOLDER / PROVENANCE_FILE
-    if brought.is_file():
-        records = provenance.parse_chain(brought.read_bytes())
+    chain_file = folder / SERVING_FOLDER / PROVENANCE_FILE
+    if chain_file.is_file():
+        records = provenance.parse_chain(chain_file.read_bytes())
         provenance.write_chain(folder, provenance.without_sources(records))
-        brought.unlink()
+        chain_file.unlink()
 
 
 def _write_marker(folder: Path) -> None:

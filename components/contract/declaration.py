@@ -18,12 +18,12 @@ class Libraries:
     Attributes:
         modules: The modules to import.
         wanted: Names that a user's module may import; a stage that runs such a module is forked from here or below.
-        apart: Whether they are loaded in a process of their own, started for the first stage that needs them.
+        is_separate: Whether they are loaded in a process of their own, started for the first stage that needs them.
     """
 
     modules: tuple[str, ...]
     wanted: tuple[str, ...] = ()
-    apart: bool = False
+    is_separate: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,8 @@ Any other exception that leaves a stage is a bug in Taxiway and is shown with it
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -47,3 +49,19 @@ class DataError(UserError):
 
 class ServiceError(TaxiwayError):
     """The machine or a service failed; the same run may succeed later."""
+
+
+@contextmanager
+def explained(what: str, *, fix: str) -> Iterator[None]:
+    """Raises any exception as a ServiceError, except Taxiway's own; for drivers, which each have their own exceptions.
+
+    Args:
+        what: What failed; the type and message of the exception follow.
+        fix: How to fix it.
+    """
+    try:
+        yield
+    except TaxiwayError:
+        raise
+    except Exception as error:
+        raise ServiceError(f"{what}: {type(error).__name__}: {error}", fix=fix) from error

@@ -45,26 +45,30 @@ def whole(file: Path, *, synced: bool = True) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
+def whole_folder(path: Path, partial: Path | None = None) -> Iterator[Path]:
     """A temporary folder to write to; renamed to `path` when the block ends, removed if the block fails.
 
     All of its files are synced to the disk before the rename. `path` must be missing or empty; only one process may
     write it at a time.
+
+    Args:
+        path: The folder to write.
+        partial: The temporary folder, by default `.NAME.partial`; it must be in the same file system.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    partial = partial or path.with_name(f".{path.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         yield partial
-        _settle_tree(partial)
+        settle_tree(partial)
         partial.replace(path)
         settle(path.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _settle_tree(folder: Path) -> None:
-    """Syncs all files and folders; in threads, because disks sync many files in the time of one."""
+def settle_tree(folder: Path) -> None:
+    """Syncs all files and folders in a folder; in threads, because disks sync many files in the time of one."""
     paths = [folder, *(path for path in folder.rglob("*") if not path.is_symlink())]
     with ThreadPoolExecutor(_SYNCS) as threads:
         list(threads.map(settle, paths))

@@ -6,7 +6,7 @@ from components.contract.declaration import Libraries
 
 ARROW = Libraries(("pyarrow.csv", "pyarrow.compute", "pyarrow.parquet", "pandas"))
 
-TENSORFLOW = Libraries(("tensorflow",), apart=True)
+TENSORFLOW = Libraries(("tensorflow",), is_separate=True)
 
 # These are layers below TENSORFLOW.
 VALIDATION = Libraries(("tensorflow_data_validation", "pyarrow.parquet"))

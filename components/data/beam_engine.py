@@ -19,7 +19,7 @@ _LOCAL = ("--runner=DirectRunner", "--direct_num_workers=1", "--direct_running_m
 
 
 def uses_beam(engine: str, beam_pipeline_args: Sequence[str]) -> bool:
-    """Whether a stage was asked to run on Beam.
+    """Whether a stage runs on Beam.
 
     Args:
         engine: `direct` or `beam`.

@@ -10,16 +10,18 @@ from __future__ import annotations
 import functools
 import gzip
 import json
-import os
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from components.contract import files
 from components.contract.artifacts import Artifact, split_names, split_path
 from components.contract.errors import DataError, UserError
 from components.data import prediction_logs, tf_example, tfrecord
@@ -236,7 +238,7 @@ def read_tf_examples(
 
     decoder = ExamplesToRecordBatchDecoder(schema)
     first = 1
-    for records in _chunks(tfrecord.read_records(file), batch_rows):
+    for records in tfrecord.chunks(tfrecord.read_records(file), batch_rows, BATCH_BYTES, size=len):
         if not is_checked:
             _require_tf_examples(file, records, first)
         try:
@@ -267,17 +269,12 @@ def _require_tf_examples(file: Path, records: Iterable[bytes], first: int) -> No
         )
 
 
-def _chunks(records: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
-    chunk: list[bytes] = []
-    held = 0
-    for record in records:
-        chunk.append(record)
-        held += len(record)
-        if len(chunk) == size or held > BATCH_BYTES:
-            yield chunk
-            chunk, held = [], 0
-    if chunk:
-        yield chunk
+def column_of(batch: pa.RecordBatch, field: pa.Field) -> pa.Array:
+    """The batch's column of a field's name; nulls of the field's type where it is missing or has no type."""
+    index = batch.schema.get_field_index(field.name)
+    if index < 0 or pa.types.is_null(batch.column(index).type):
+        return pa.nulls(batch.num_rows, field.type)
+    return batch.column(index)
 
 
 def to_tfxio_form(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -361,10 +358,9 @@ class SplitWriter:
         self._folder = split_path(examples, split)
         name = "data_parquet-00000-of-00001.parquet" if payload_format == PARQUET else "data_tfrecord-00000-of-00001.gz"
         self._target = self._folder / name
-        # Readers ignore names that start with a dot.
-        self._partial = self._folder / f".{name}.partial"
-        shard = _ParquetShard if payload_format == PARQUET else _TfExampleShard
-        self._shard: _ParquetShard | _TfExampleShard = shard(self._partial)
+        self._payload_format = payload_format
+        self._shard: _ParquetShard | _TfExampleShard | None = None
+        self._at_end = ExitStack()
 
     def __enter__(self) -> SplitWriter:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -373,15 +369,18 @@ class SplitWriter:
     def write(self, batch: pa.RecordBatch) -> None:
         """Appends rows in TFXIO's form; every batch must have the same columns and types."""
         self.rows += batch.num_rows
+        self._shard = self._shard or self._opened()
         self._shard.write(batch)
 
+    def _opened(self) -> _ParquetShard | _TfExampleShard:
+        # Readers ignore the temporary name, which starts with a dot. The stage syncs the whole artifact at its end.
+        partial = self._at_end.enter_context(files.whole(self._target, synced=False))
+        shard = _ParquetShard(partial) if self._payload_format == PARQUET else _TfExampleShard(partial)
+        self._at_end.push(shard)
+        return shard
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        try:
-            self._shard.close(whole=kind is None)
-            if kind is None and self._partial.exists():
-                os.replace(self._partial, self._target)
-        finally:
-            self._partial.unlink(missing_ok=True)
+        self._at_end.__exit__(kind, error, tb)
 
 
 class _ParquetShard:
@@ -400,9 +399,12 @@ class _ParquetShard:
         if self._rows >= _ROW_GROUP_ROWS or self._bytes >= BATCH_BYTES:
             self._write_group()
 
-    def close(self, *, whole: bool) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         try:
-            if whole and self._waiting:
+            if kind is None and self._waiting:
                 self._write_group()
         finally:
             if self._file is not None:
@@ -419,18 +421,17 @@ class _ParquetShard:
 
 class _TfExampleShard:
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: gzip.GzipFile | None = None
+        # No timestamp in the header, so that equal rows make equal files.
+        self._file = gzip.GzipFile(path, "wb", compresslevel=6, mtime=0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._file.close()
 
     def write(self, batch: pa.RecordBatch) -> None:
-        if self._file is None:
-            # No timestamp in the header, so that equal rows make equal files.
-            self._file = gzip.GzipFile(self._path, "wb", compresslevel=6, mtime=0)
         tfrecord.write_records(self._file, encode_tf_examples(batch))
-
-    def close(self, *, whole: bool) -> None:
-        if self._file is not None:
-            self._file.close()
 
 
 def describe(examples: Artifact, splits: list[str], payload_format: str) -> None:

@@ -91,22 +91,9 @@ def read_batches(
         DataError: As for `read_rows`; or a feature's type differs from the schema or from earlier records.
     """
     decoder = _Decoder(schema)
-    for rows in _chunks(read_rows(files), batch_rows, batch_bytes):
+    for rows in tfrecord.chunks(read_rows(files), batch_rows, batch_bytes, size=lambda row: len(row.example)):
         batch = decoder.decode(rows)
         yield batch if columns is None else batch.select([name for name in columns if name in batch.schema.names])
-
-
-def _chunks(rows: Iterator[Row], most_rows: int, most_bytes: int) -> Iterator[list[Row]]:
-    chunk: list[Row] = []
-    held = 0
-    for row in rows:
-        chunk.append(row)
-        held += len(row.example)
-        if len(chunk) == most_rows or held > most_bytes:
-            yield chunk
-            chunk, held = [], 0
-    if chunk:
-        yield chunk
 
 
 class _Decoder:

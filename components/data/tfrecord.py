@@ -9,13 +9,15 @@ from __future__ import annotations
 import gzip
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import google_crc32c
 
 from components.contract.errors import DataError
+
+_T = TypeVar("_T")
 
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
@@ -44,6 +46,20 @@ def write_records(file: IO[bytes] | gzip.GzipFile, records: Iterable[bytes]) -> 
     for data in records:
         length = struct.pack("<Q", len(data))
         file.write(length + _FOOTER.pack(_masked_crc(length)) + data + _FOOTER.pack(_masked_crc(data)))
+
+
+def chunks(items: Iterable[_T], most: int, most_bytes: int, *, size: Callable[[_T], int]) -> Iterator[list[_T]]:
+    """Groups items into lists of at most `most` items; a list also ends with the item that exceeds `most_bytes`."""
+    chunk: list[_T] = []
+    held = 0
+    for item in items:
+        chunk.append(item)
+        held += size(item)
+        if len(chunk) == most or held > most_bytes:
+            yield chunk
+            chunk, held = [], 0
+    if chunk:
+        yield chunk
 
 
 def _opened(path: Path) -> IO[bytes]:

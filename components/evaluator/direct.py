@@ -83,8 +83,8 @@ def _require_direct(config: config_pb2.EvalConfig, models: list[tfma.EvalSharedM
             model.model_type not in (constants.TF_GENERIC, constants.TF_KERAS) for model in models
         ),
     }
-    if asked := [reason for reason, holds in reasons.items() if holds]:
-        raise IndirectError(", ".join(asked))
+    if found := [reason for reason, holds in reasons.items() if holds]:
+        raise IndirectError(", ".join(found))
 
 
 def evaluate(planned: Plan, batches: Iterable[Rows], slicer: Slicer) -> SlicedMetrics:

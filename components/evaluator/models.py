@@ -110,8 +110,8 @@ def _require_signatures(model: Any, spec: config_pb2.ModelSpec, path: Path) -> N
         # name@feature is one of TFMA's own preprocessing functions.
         if "@" not in name and not _has(model, name):
             there = ", ".join(sorted(getattr(model, "signatures", {}))) or "none"
-            asked = f"no signature {name!r}" if name else "no default signature"
-            raise UserError(f"the model in {path} has {asked}", fix=f"its signatures: {there}")
+            missing = f"no signature {name!r}" if name else "no default signature"
+            raise UserError(f"the model in {path} has {missing}", fix=f"its signatures: {there}")
 
 
 def _has(model: Any, name: str) -> bool:

@@ -136,12 +136,12 @@ class ColumnType:
 
     def _add_each(self, cells: pa.StringArray) -> None:
         for cell in cells.unique().drop_null().to_pylist():
-            asked = level_of(cell)
-            if asked > self._limit:
+            required = level_of(cell)
+            if required > self._limit:
                 self.turned, self._follows_numbers = cell, bool(self.level)
-                self.level = asked
+                self.level = required
                 return
-            self.level = max(self.level, asked)
+            self.level = max(self.level, required)
         self._foreign |= _parse(cells, _ARROW_TYPES[self.level]) is None
 
 

@@ -51,7 +51,7 @@ def execute(stage: Callable[..., Any], executor_input: Mapping[str, Any]) -> Non
         artifact.path.parent.mkdir(parents=True, exist_ok=True)
     result = stage(**arguments)
     values = result._asdict() if hasattr(result, "_asdict") else {}
-    _stamp(stage, interface, arguments, outputs)
+    _attach_provenance(stage, interface, arguments, outputs)
     _write_parameters(values, executor_input)
     _write_output(values, outputs, executor_input)
 
@@ -102,7 +102,7 @@ def _coerced(port: Port, value: Any) -> Any:
     raise UserError(f"the parameter {port.name!r} takes {port.type.__name__}, not {value!r}")
 
 
-def _stamp(
+def _attach_provenance(
     stage: Callable[..., Any],
     interface: list[Port],
     arguments: Mapping[str, Any],
@@ -117,7 +117,7 @@ def _stamp(
             raise RuntimeError(f"the stage {stage.__name__} did not write its output {name!r} to {artifact.path}")
         artifact.metadata["tfx_version"] = TFX_VERSION
         artifact.metadata["tfx_type"] = artifact.type_name
-    provenance.stamp_all(outputs, made_by, inputs)
+    provenance.attach_all(outputs, made_by, inputs)
 
 
 def _is_input_artifact(port: Port, arguments: Mapping[str, Any]) -> bool:

@@ -59,11 +59,11 @@ def _stage_files(stage: str) -> dict[Path, str]:
 
 def _called(stage: str) -> set[str]:
     """The folders whose modules a stage's code imports, directly or indirectly, found by name in the source text."""
-    called, waiting = set[str](), {stage, "execution"}
-    while waiting:
-        name = waiting.pop()
+    called, pending = set[str](), {stage, "execution"}
+    while pending:
+        name = pending.pop()
         called.add(name)
-        waiting |= _named(_COMPONENTS / name) - called
+        pending |= _named(_COMPONENTS / name) - called
     return called
 
 
@@ -188,17 +188,17 @@ def activity(
     }
 
 
-def stamp(
+def attach(
     artifact: Artifact, output: str, made_by: Record, inputs: Mapping[str, Artifact], *, beside: bool = True
 ) -> None:
-    """Sets the digest and record of one artifact; see `stamp_all`."""
-    stamp_all({output: artifact}, made_by, inputs, beside=beside)
+    """Gives one artifact its digest and record; see `attach_all`."""
+    attach_all({output: artifact}, made_by, inputs, beside=beside)
 
 
-def stamp_all(
+def attach_all(
     outputs: Mapping[str, Artifact], made_by: Record, inputs: Mapping[str, Artifact], *, beside: bool = True
 ) -> None:
-    """Sets the digests and records of the outputs of a stage's call, and writes a chain for each of them.
+    """Gives the outputs of a stage's call their digests and records, and writes a chain for each of them.
 
     A chain holds the artifact's own record, those of the call's other outputs (a blessing names its evaluation), those
     of all inputs, and those that the stage itself wrote to the artifact's `provenance.json`: the history of something
@@ -210,13 +210,13 @@ def stamp_all(
         inputs: The input artifacts.
         beside: Whether the chain may be a file in the artifact's folder; otherwise it goes into the metadata.
     """
-    brought = {name: _written_chain(artifact) for name, artifact in outputs.items()}
-    records = {name: _output_record(name, artifact, made_by, brought[name]) for name, artifact in outputs.items()}
+    fetched = {name: _written_chain(artifact) for name, artifact in outputs.items()}
+    records = {name: _output_record(name, artifact, made_by, fetched[name]) for name, artifact in outputs.items()}
     older = ancestors(inputs.values())
     for name, artifact in outputs.items():
         artifact.metadata["digest"] = records[name]["digest"]
         artifact.metadata["provenance"] = json.dumps(_shortened(records[name]))
-        chained = distinct([records[name], *records.values(), *older, *brought[name]])
+        chained = distinct([records[name], *records.values(), *older, *fetched[name]])
         if beside and artifact.takes_files and artifact.path.is_dir():
             write_chain(artifact.path, chained)
         else:
@@ -228,9 +228,9 @@ def record(digest: str, kind: str, output: str, made_by: Record, **more: Any) ->
     return {"digest": digest, "type": kind, "output": output, **made_by, "data": None, **more}
 
 
-def _output_record(name: str, artifact: Artifact, made_by: Record, brought: list[Record]) -> Record:
+def _output_record(name: str, artifact: Artifact, made_by: Record, fetched: list[Record]) -> Record:
     data = json.loads(artifact.metadata.pop("data_version", "null"))
-    sources = {"source": brought[0]["digest"]} if brought else {}
+    sources = {"source": fetched[0]["digest"]} if fetched else {}
     inputs = {**made_by["inputs"], **sources}
     facts = {key: artifact.metadata[key] for key in _DETERMINISM if key in artifact.metadata}
     if written := artifact.metadata.pop(CREATED_PROPERTY, ""):
@@ -275,18 +275,18 @@ def without_sources(records: list[Record]) -> list[Record]:
     """
     nearest = {each["digest"]: each for each in reversed(records)}
     kept: list[Record] = []
-    waiting = records[:1]
-    while waiting:
-        each = waiting.pop()
+    pending = records[:1]
+    while pending:
+        each = pending.pop()
         if each not in kept:
             kept.append(each)
             behind = [digest for name, digest in each["inputs"].items() if name != "source"]
-            waiting += [nearest[digest] for digest in behind if digest in nearest]
-            waiting += [other for other in records if _are_of_one_call(other, each)]
+            pending += [nearest[digest] for digest in behind if digest in nearest]
+            pending += [other for other in records if _are_of_same_call(other, each)]
     return [each for each in records if each in kept]
 
 
-def _are_of_one_call(one: Record, other: Record) -> bool:
+def _are_of_same_call(one: Record, other: Record) -> bool:
     same = all(one[key] == other[key] for key in ("stage", "inputs", "parameters", "created"))
     return same and one["output"] != other["output"]
 

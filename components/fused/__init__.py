@@ -1,1 +1,1 @@
-"""Several stages in one container, one after another: see `taxiway.fusion`, which compiles pipelines to that."""
+"""Runs several stages in one container, one after another; `taxiway.fusion` compiles pipelines to such tasks."""

@@ -1,8 +1,8 @@
-"""The conditions of a compiled pipeline: parsed, never evaluated as code.
+"""Evaluates the conditions of a compiled pipeline, without running them as code.
 
-Kubeflow writes them in CEL (Common Expression Language), of which its compiler emits comparisons of input parameters
-and literals, joined by `&&`, `||` and `!`, with `int(...)`, `double(...)` and `string(...)` around an operand. A
-parameter's value is only ever compared: text that reads like an expression stays text.
+Conditions are written in CEL (Common Expression Language). Kubeflow's compiler only emits comparisons of input
+parameters and literals, combined by `&&`, `||` and `!`, with casts: `int(...)`, `double(...)` and `string(...)`. Values
+of parameters are only compared, so an expression in a value is never evaluated.
 
 Source: kfp/compiler/pipeline_spec_builder.py, `_resolve_condition_operands` and `_get_condition_expression...`.
 """
@@ -49,44 +49,44 @@ def holds(condition: str, parameters: Mapping[str, Any], fill: Fill | None = Non
     Args:
         condition: The condition.
         parameters: The task's input parameters.
-        fill: Fills the placeholders in the condition's literals; without it they are text.
+        fill: Fills the placeholders in the condition's literals; by default they are left as they are.
 
     Raises:
-        UserError: The condition is not one that Kubeflow's compiler writes, names an unknown parameter, or orders
-            values of different types.
+        UserError: The condition is not one that Kubeflow's compiler writes, has an unknown parameter, or orders values
+            of different types.
     """
-    reader = _Reader(condition, parameters, fill)
-    value = reader.either()
-    if reader.next[0] != "end":
-        reader.refuse(f"unexpected {reader.next[1]!r}")
+    parser = _Parser(condition, parameters, fill)
+    value = parser.or_expression()
+    if parser.next[0] != "end":
+        parser.reject(f"unexpected {parser.next[1]!r}")
     if not isinstance(value, bool):
-        reader.refuse(f"it gives {value!r}, not true or false")
+        parser.reject(f"its value is {value!r}, not true or false")
     return bool(value)
 
 
-class _Reader:
-    """A recursive-descent reader, one method a level of precedence, each returning a value."""
+class _Parser:
+    """A recursive-descent parser with one method per level of precedence, each returning a value."""
 
     def __init__(self, condition: str, parameters: Mapping[str, Any], fill: Fill | None) -> None:
         self._condition = condition
         self._parameters = parameters
         self._fill = fill
-        self._tokens = self._split()
+        self._tokens = self._tokenized()
         self.next: Token = next(self._tokens)
 
-    def refuse(self, why: str) -> None:
-        raise UserError(f"the condition {self._condition!r} cannot be read: {why}")
+    def reject(self, reason: str) -> None:
+        raise UserError(f"the condition {self._condition!r} cannot be read: {reason}")
 
-    def either(self) -> Any:
-        value = self._both()
-        while self._takes("||"):
-            other = self._both()
+    def or_expression(self) -> Any:
+        value = self._and_expression()
+        while self._accepts("||"):
+            other = self._and_expression()
             value = value or other
         return value
 
-    def _both(self) -> Any:
+    def _and_expression(self) -> Any:
         value = self._comparison()
-        while self._takes("&&"):
+        while self._accepts("&&"):
             other = self._comparison()
             value = value and other
         return value
@@ -103,7 +103,7 @@ class _Reader:
         if _family(left) == _family(right):
             return bool(_COMPARISONS[sign](left, right))
         if sign in ("<", "<=", ">", ">="):
-            self.refuse(f"{left!r} and {right!r} have no order")
+            self.reject(f"{left!r} and {right!r} have no order")
         return sign == "!="
 
     def _operand(self) -> Any:
@@ -112,26 +112,26 @@ class _Reader:
         if kind == "operator" and value == "!":
             return not self._operand()
         if kind == "operator" and value == "(":
-            return self._closed()
+            return self._parenthesized()
         if kind == "call":
-            return self._cast(value, self._closed())
+            return self._cast(value, self._parenthesized())
         if kind == "operator" or kind == "end":
-            self.refuse(f"unexpected {value or 'end'!r}")
+            self.reject(f"unexpected {value or 'end'!r}")
         return value
 
-    def _closed(self) -> Any:
-        inner = self.either()
-        if not self._takes(")"):
-            self.refuse("a parenthesis is not closed")
+    def _parenthesized(self) -> Any:
+        inner = self.or_expression()
+        if not self._accepts(")"):
+            self.reject("a parenthesis is not closed")
         return inner
 
     def _cast(self, name: str, value: Any) -> Any:
         try:
             return _CASTS[name](value)
         except (TypeError, ValueError):
-            return self.refuse(f"{value!r} is no {name}")
+            return self.reject(f"{value!r} is not of type {name}")
 
-    def _takes(self, sign: str) -> bool:
+    def _accepts(self, sign: str) -> bool:
         if self.next != ("operator", sign):
             return False
         self._advance()
@@ -140,12 +140,12 @@ class _Reader:
     def _advance(self) -> None:
         self.next = next(self._tokens, ("end", ""))
 
-    def _split(self) -> Iterator[Token]:
+    def _tokenized(self) -> Iterator[Token]:
         position, text = 0, self._condition.rstrip()
         while position < len(text):
             match = _TOKEN.match(text, position)
             if not match:
-                self.refuse(f"unexpected {text[position : position + 20]!r}")
+                self.reject(f"unexpected {text[position : position + 20]!r}")
                 return
             position = match.end()
             yield self._token(match)
@@ -167,7 +167,7 @@ class _Reader:
 
     def _parameter(self, name: str) -> Any:
         if name not in self._parameters:
-            self.refuse(f"there is no parameter {name!r}")
+            self.reject(f"there is no parameter {name!r}")
         return self._parameters[name]
 
 

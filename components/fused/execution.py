@@ -1,4 +1,4 @@
-"""Runs the members of a plan one after another, each in a forked child, and writes what they gave as one output."""
+"""Runs the members of a plan one after another, each in a forked child, and writes their outputs as one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from components.processes import children, preload
 Json = dict[str, Any]
 
 Execute = Callable[[str, Json], int]
-"""Runs a stage with an ExecutorInput in this process, says why it failed, and returns its exit status."""
+"""Runs a stage with an ExecutorInput in this process, prints its error if it fails, and returns its exit status."""
 
 
 def run(members: Sequence[Member], executor_input: Json, execute: Execute) -> int:
@@ -39,34 +39,34 @@ def run(members: Sequence[Member], executor_input: Json, execute: Execute) -> in
     """
     os.environ.update(preload.ENVIRONMENT)
     with tempfile.TemporaryDirectory() as scratch:
-        outcomes = _Outcomes(executor_input, Path(scratch))
+        outputs = _Outputs(executor_input, Path(scratch))
         for index, member in enumerate(members):
             print(f"==> {member.name}, {index + 1} of {len(members)}", flush=True)
-            if status := _carry_out(member, outcomes, execute, members[index + 1 : index + 2]):
+            if status := _run(member, outputs, execute, members[index + 1 : index + 2]):
                 return status
-        outcomes.write()
+        outputs.write()
     return 0
 
 
-def _carry_out(member: Member, outcomes: _Outcomes, execute: Execute, following: Sequence[Member]) -> int:
-    compared = outcomes.parameters(member.compared)
+def _run(member: Member, outputs: _Outputs, execute: Execute, following: Sequence[Member]) -> int:
+    compared = outputs.parameters(member.compared)
     if member.condition and not conditions.holds(member.condition, compared):
-        print(f"    skipped: {member.condition} does not hold", flush=True)
-        outcomes.skip(member)
+        print(f"    skipped: {member.condition} is false", flush=True)
+        outputs.skip(member)
         return 0
-    status = _in_child(member, outcomes.executor_input(member), execute, following)
+    status = _in_child(member, outputs.executor_input(member), execute, following)
     if status == 0:
-        outcomes.take(member)
+        outputs.collect(member)
     return status
 
 
 def _in_child(member: Member, executor_input: Json, execute: Execute, following: Sequence[Member]) -> int:
-    """Runs a member in a child; while it runs, this process loads what the next one needs."""
+    """Runs a member in a child process; meanwhile, this process loads the libraries of the next member."""
     _load(member)
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
-        children.leave_after(lambda: _be(member, parent, executor_input, execute))
+        children.leave_after(lambda: _run_in_child(member, parent, executor_input, execute))
     for each in following:
         _load(each)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -76,30 +76,30 @@ def _in_child(member: Member, executor_input: Json, execute: Execute, following:
     return status
 
 
-def _be(member: Member, parent: int, executor_input: Json, execute: Execute) -> None:
+def _run_in_child(member: Member, parent: int, executor_input: Json, execute: Execute) -> None:
     children.die_with(parent)
     began = time.monotonic()
     status = execute(member.stage, executor_input)
-    # Last of a failed one is its error.
+    # The output of a failed member must end with its error.
     if status == 0:
         print(f"    {member.name} took {time.monotonic() - began:.1f} s", flush=True)
     raise SystemExit(status)
 
 
 def _load(member: Member) -> None:
-    """Imports what a member's stage declares: those after it share it."""
+    """Imports the libraries that a member's stage declares; later members share them."""
     for module in (name for libraries in stages.load(member.stage).loads for name in libraries.modules):
         try:
             importlib.import_module(module)
         except Exception:
-            # The stage that needs it says so itself.
+            # The stage that needs the module reports the error itself.
             traceback.print_exc()
-    # Children share the pages of what is loaded; the collector would touch them all.
+    # Children share the memory pages of what is loaded; the collector would write to them all.
     gc.freeze()
 
 
-class _Outcomes:
-    """What the container was given, and what its members gave so far."""
+class _Outputs:
+    """The container's inputs, and the outputs of its members so far."""
 
     def __init__(self, executor_input: Json, scratch: Path) -> None:
         self._inputs = executor_input.get("inputs", {})
@@ -122,19 +122,19 @@ class _Outcomes:
         }
 
     def parameters(self, sources: Mapping[str, Source]) -> Json:
-        """The values of parameters, where they are from."""
+        """The values of parameters from these sources."""
         return {name: self._parameter(source) for name, source in sources.items()}
 
-    def take(self, member: Member) -> None:
-        """Keeps what a member's ExecutorOutput says."""
+    def collect(self, member: Member) -> None:
+        """Reads a member's ExecutorOutput."""
         self._given[member.name] = json.loads(self._file(member).read_text())
 
     def skip(self, member: Member) -> None:
-        """Says of a member's outputs that there are none: Kubeflow registers an artifact for each that is declared."""
-        said = {"metadata": {SKIPPED: member.condition}}
+        """Marks a member's outputs as skipped, because Kubeflow registers an artifact for each declared output."""
+        mark = {"metadata": {SKIPPED: member.condition}}
         for name, declared in self._outputs.get("artifacts", {}).items():
             if name.startswith(member.prefix):
-                self._skipped[name] = {"artifacts": [{**each, **said} for each in declared["artifacts"]]}
+                self._skipped[name] = {"artifacts": [{**each, **mark} for each in declared["artifacts"]]}
 
     def write(self) -> None:
         """Writes the container's ExecutorOutput."""

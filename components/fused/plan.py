@@ -1,8 +1,7 @@
-"""What a container with several stages has to do, as JSON in its arguments.
+"""The plan of a container with several stages, as JSON in its arguments.
 
-The container's inputs and outputs are those of its members, each under a name that tells whose it is:
-`example_gen__examples`. The plan says what that cannot: the members in their order, which artifact each reads, and on
-what condition it runs.
+The container has the inputs and outputs of all its members, prefixed with the member's name: `example_gen__examples`.
+The plan has the members in their order, the sources of their inputs, and the conditions on which they run.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from typing import Any
 from components.contract.errors import UserError
 
 NAME = "fused"
-"""What stands in the container's command where a stage's name would."""
+"""The name in the container's command, in place of a stage's name."""
 
 SKIPPED = "skipped_by_condition"
-"""In the metadata of an output that was not made: the condition that did not hold."""
+"""A property of outputs that were not written: the condition that was false."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +25,8 @@ class Source:
     """Where an input of a member comes from.
 
     Attributes:
-        name: The name of an input of the container, or of an earlier member's output.
-        member: That member; empty where it is an input of the container.
+        name: The name of an input of the container, or of an output of an earlier member.
+        member: The earlier member; empty for an input of the container.
     """
 
     name: str
@@ -36,15 +35,15 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """One stage of several.
+    """One of the stages in the container.
 
     Attributes:
         name: The name of its task.
         stage: The stage that it runs.
-        artifacts: Where its input artifacts come from, by port.
-        parameters: Where parameters come from that earlier members give; the others are inputs of the container.
-        condition: It runs where this holds; always where empty.
-        compared: Where the parameters in the condition come from.
+        artifacts: The sources of its input artifacts, by port.
+        parameters: The sources of parameters that are outputs of earlier members; all others are container inputs.
+        condition: The condition on which it runs; empty for always.
+        compared: The sources of the parameters in the condition.
     """
 
     name: str
@@ -56,36 +55,36 @@ class Member:
 
     @property
     def prefix(self) -> str:
-        """How the names of its inputs and outputs begin, as those of the container."""
+        """The prefix of its inputs and outputs among those of the container."""
         return prefix(self.name)
 
     def own(self, named: Mapping[str, Any]) -> dict[str, Any]:
-        """Of values by the container's names those of this member, by its own."""
+        """The values of this member, by its own names, from values by the container's names."""
         return {name.removeprefix(self.prefix): each for name, each in named.items() if name.startswith(self.prefix)}
 
 
 def prefix(task: str) -> str:
-    """How the names begin that belong to a task."""
+    """The prefix of a task's inputs and outputs among those of the container."""
     return f"{task.replace('-', '_')}__"
 
 
 def written(members: Sequence[Member]) -> str:
-    """A plan as text."""
+    """A plan as JSON."""
     found = [{name: value for name, value in asdict(member).items() if value} for member in members]
     return json.dumps(found, separators=(",", ":"))
 
 
 def read(text: str) -> list[Member]:
-    """The plan that a text is.
+    """Parses a plan.
 
     Raises:
-        UserError: It is none of this version.
+        UserError: It is not a plan of this version.
     """
     try:
         return [_member(**document) for document in json.loads(text)]
     except (TypeError, ValueError) as error:
         raise UserError(
-            f"--plan is no plan of this version: {error}", fix="compile the pipeline with this version of Taxiway"
+            f"--plan is not a plan of this version: {error}", fix="compile the pipeline with this version of Taxiway"
         ) from error
 
 

@@ -53,9 +53,9 @@ def examine(
         return Findings(loading_seconds)
     # Only now, because the server has reported by then if the SavedModel is invalid.
     there = signatures(saved_model)
-    asked = questions(there, wanted, rows)
-    latencies = probe.ask(server, address, asked, there, max_latency_ms)
-    return Findings(loading_seconds, _summed_up(latencies), [question.request for question in asked])
+    to_ask = questions(there, wanted, rows)
+    latencies = probe.ask(server, address, to_ask, there, max_latency_ms)
+    return Findings(loading_seconds, _summed_up(latencies), [question.request for question in to_ask])
 
 
 def _summed_up(latencies: probe.Latencies) -> dict[str, dict[str, float]]:

@@ -94,8 +94,8 @@ def ask(
             again = _answered(service, server, question)
             answers.require_same(question, known, answers.values(question, signatures[question.signature], again))
         latencies = {
-            name: _timed(service, server, asked, _TIMED_REQUESTS if max_latency_ms else len(asked))
-            for name, asked in _timed_questions(questions).items()
+            name: _timed(service, server, group, _TIMED_REQUESTS if max_latency_ms else len(group))
+            for name, group in _timed_questions(questions).items()
         }
     for name, milliseconds in latencies.items():
         _require_quick(name, milliseconds, max_latency_ms)

@@ -103,8 +103,8 @@ def _asked(name: str, signature: Signature, rows: pa.RecordBatch) -> list[Questi
         raise UnaskableError(f"takes {size} examples at a time, but there are only {rows.num_rows}")
     step = max(size, 1)
     chunks = [rows.slice(start, step) for start in range(0, rows.num_rows - step + 1, step)]
-    asked = [Question(name, request_of(chunk), step, is_timed=True) for chunk in chunks]
-    return asked if size else [*asked, Question(name, request_of(rows), rows.num_rows, is_timed=False)]
+    timed = [Question(name, request_of(chunk), step, is_timed=True) for chunk in chunks]
+    return timed if size else [*timed, Question(name, request_of(rows), rows.num_rows, is_timed=False)]
 
 
 def _settled_rows(signature: Signature) -> int:
@@ -139,8 +139,8 @@ def _example_request(kind: Any, name: str, rows: pa.RecordBatch) -> Request:
     request.model_spec.name, request.model_spec.signature_name = MODEL_NAME, name
     for record in encode_tf_examples(rows):
         request.input.example_list.examples.add().ParseFromString(record)
-    asked: Request = request
-    return asked
+    typed: Request = request
+    return typed
 
 
 def _predict_request(name: str, inputs: Mapping[str, Any]) -> predict_pb2.PredictRequest:

@@ -55,17 +55,17 @@ def trees(stages: Iterable[Stage]) -> dict[str, Layer]:
 
 def tree(stage: Stage) -> str:
     """The name of the tree that forks a stage: the first module of its root, or LIGHT."""
-    return stage.loads[0].modules[0] if _is_apart(stage) else LIGHT
+    return stage.loads[0].modules[0] if _is_separate(stage) else LIGHT
 
 
 def _tree(stages: list[Stage]) -> Layer:
-    if _is_apart(stages[0]):
+    if _is_separate(stages[0]):
         return _layer(stages[0].loads[0], 1, stages)
     return _layer(Libraries(()), 0, stages)
 
 
-def _is_apart(stage: Stage) -> bool:
-    return bool(stage.loads) and stage.loads[0].apart
+def _is_separate(stage: Stage) -> bool:
+    return bool(stage.loads) and stage.loads[0].is_separate
 
 
 def _layer(libraries: Libraries, depth: int, stages: list[Stage]) -> Layer:

@@ -18,18 +18,18 @@ _MARKERS = {ModelBlessing: ("BLESSED", "NOT_BLESSED"), InfraBlessing: ("INFRA_BL
 def is_blessed(blessing: Blessing) -> bool:
     """Whether both the metadata and the files say so; Kubeflow passes every number as a double."""
     marker, other = _MARKERS[type(blessing)]
-    says = blessing.metadata.get("blessed", (blessing.path / marker).is_file())
-    return int(says) == 1 and not (blessing.path / other).exists()
+    value = blessing.metadata.get("blessed", (blessing.path / marker).is_file())
+    return int(value) == 1 and not (blessing.path / other).exists()
 
 
-def objection(blessing: Blessing) -> str:
+def refusal(blessing: Blessing) -> str:
     """Why a model was not blessed."""
     if isinstance(blessing, ModelBlessing):
         reasons = str(blessing.metadata.get("not_blessed", "")).splitlines()
         return "the evaluator did not bless the model" + (f": {reasons[0]}" if reasons else "")
     report = blessing.path / "report.json"
-    told = json.loads(report.read_text()) if report.is_file() else {}
-    why = f": {told['step']}: {told['message']}" if told.get("step") else ""
+    failure = json.loads(report.read_text()) if report.is_file() else {}
+    why = f": {failure['step']}: {failure['message']}" if failure.get("step") else ""
     return f"infra_validator did not bless the model{why}"
 
 

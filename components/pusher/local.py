@@ -31,12 +31,11 @@ def opened(destination: Destination) -> Iterator[None]:
 
 
 def copy_files(source: Path, names: list[str], target: Path) -> None:
-    """Copies files in this order, and flushes them to disk."""
+    """Copies files, in this order."""
     for name in names:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         # Contents only: permissions are up to the destination.
         shutil.copyfile(source / name, target / name)
-        files.settle(target / name)
 
 
 def write(version: Version, source: Path, names: list[str], provenance: str) -> None:
@@ -48,24 +47,6 @@ def write(version: Version, source: Path, names: list[str], provenance: str) -> 
     folder = Path(version.path)
     if os.path.lexists(folder):
         raise FileExistsError(folder)
-    staging = folder.with_name(f"{_STAGING}{version.name}")
-    try:
-        staging.mkdir()
-        _write(staging / PROVENANCE_FILE, provenance)
+    with files.whole_folder(folder, folder.with_name(f"{_STAGING}{version.name}")) as staging:
+        (staging / PROVENANCE_FILE).write_text(provenance)
         copy_files(source, names, staging)
-        _settle_folders(staging)
-        staging.rename(folder)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
-    files.settle(folder.parent)
-
-
-def _write(target: Path, text: str) -> None:
-    target.write_text(text)
-    files.settle(target)
-
-
-def _settle_folders(top: Path) -> None:
-    for folder, _, _ in os.walk(top):
-        files.settle(Path(folder))

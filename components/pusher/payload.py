@@ -16,7 +16,7 @@ from components.pusher.blessing import model_to_push
 
 
 @dataclass(frozen=True)
-class Cargo:
+class Payload:
     """A SavedModel to push.
 
     Attributes:
@@ -51,9 +51,9 @@ def _readable(folder: Path) -> dict[str, str]:
     return files
 
 
-def load(
+def prepare(
     model: Model, blessing: ModelBlessing | None, infra_blessing: InfraBlessing | None, destination: str, version: int
-) -> Cargo:
+) -> Payload:
     """Digests the SavedModel to push and collects the provenance of the push.
 
     Raises:
@@ -66,4 +66,4 @@ def load(
     files = _readable(folder)
     digest = files_digest(files)
     record = provenance.record(digest, PushedModel.__name__, "pushed_model", made_by, judged=blessing is not None)
-    return Cargo(folder, files, digest, record, provenance.ancestors(inputs.values()))
+    return Payload(folder, files, digest, record, provenance.ancestors(inputs.values()))

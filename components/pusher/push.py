@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import errno
 import itertools
-import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
+from components.contract import files
 from components.contract.artifacts import InfraBlessing, Model, ModelBlessing, PushedModel
-from components.contract.errors import ServiceError, TaxiwayError, UserError
+from components.contract.errors import ServiceError, TaxiwayError, UserError, explained
 from components.execution import provenance
 from components.execution.pushed_models import (
     RETIRED,
@@ -23,9 +23,9 @@ from components.execution.pushed_models import (
     retired_versions,
     versions,
 )
-from components.pusher import local, object_store, payload
-from components.pusher.blessing import is_blessed, objection, require_same_model
-from components.pusher.payload import Cargo
+from components.pusher import local, object_store
+from components.pusher.blessing import is_blessed, refusal, require_same_model
+from components.pusher.payload import Payload, prepare
 
 _HIGHEST = 2**63 - 1  # TF Serving reads version numbers as int64
 
@@ -38,7 +38,7 @@ def _require_number(version: int) -> None:
         )
 
 
-def _withhold(pushed_model: PushedModel, reason: str) -> None:
+def _skip(pushed_model: PushedModel, reason: str) -> None:
     print(f"not pushed: {reason}", flush=True)
     pushed_model.path.mkdir(parents=True)
     (pushed_model.path / "NOT_PUSHED").write_text(reason + "\n")
@@ -49,18 +49,11 @@ def _withhold(pushed_model: PushedModel, reason: str) -> None:
 @contextmanager
 def _explained(url: str) -> Iterator[None]:
     """Explains errors at the destination, and how to fix them."""
-    try:
-        yield
-    except TaxiwayError:
-        raise
-    except OSError as error:
-        raise _explanation(url, error) from error
-    except Exception as error:
-        # Each driver has its own exceptions, from libraries that only it imports.
-        raise ServiceError(
-            f"the push to {url} failed: {type(error).__name__}: {error}",
-            fix="check the URL, the credentials and the network, and run again",
-        ) from error
+    with explained(f"the push to {url} failed", fix="check the URL, the credentials and the network, and run again"):
+        try:
+            yield
+        except OSError as error:
+            raise _explanation(url, error) from error
 
 
 def _explanation(url: str, error: OSError) -> TaxiwayError:
@@ -75,10 +68,10 @@ def _explanation(url: str, error: OSError) -> TaxiwayError:
     return ServiceError(f"the push to {url} failed: {error}", fix="check the disk or the network, and run again")
 
 
-def _already_there(destination: Destination, version: int, digest: str) -> Version | None:
+def _existing(destination: Destination, version: int, digest: str) -> Version | None:
     """The requested version, or else the latest one, if it has exactly this content."""
-    there = (each for each in versions(destination) if version in (0, each.number))
-    found = next(there, None)
+    candidates = (each for each in versions(destination) if version in (0, each.number))
+    found = next(candidates, None)
     return found if found and found.recorded_digest() == digest and found.is_intact(digest) else None
 
 
@@ -90,11 +83,11 @@ def _free_numbers(destination: Destination, version: int) -> Iterable[int]:
     return itertools.count(max([int(time.time()), *(number + 1 for number in taken)]))
 
 
-def _write(store: ModuleType, destination: Destination, version: int, load: Cargo) -> Version:
+def _write(store: ModuleType, destination: Destination, version: int, payload: Payload) -> Version:
     for number in _free_numbers(destination, version):
         new = Version(destination, str(number))
         try:
-            store.write(new, load.folder, load.names(), load.provenance(new))
+            store.write(new, payload.folder, payload.names(), payload.provenance(new))
             return new
         except FileExistsError:
             print(f"another pusher took {new.url}", flush=True)
@@ -104,30 +97,25 @@ def _write(store: ModuleType, destination: Destination, version: int, load: Carg
     )
 
 
-def _deliver(destination: Destination, version: int, load: Cargo) -> Version:
+def _deliver(destination: Destination, version: int, payload: Payload) -> Version:
     store = local if destination.is_local else object_store
     with _explained(destination.url), store.opened(destination):
-        if there := _already_there(destination, version, load.digest):
-            print(f"{there.url} already has this model", flush=True)
-            return there
-        pushed = _write(store, destination, version, load)
+        if found := _existing(destination, version, payload.digest):
+            print(f"{found.url} already has this model", flush=True)
+            return found
+        pushed = _write(store, destination, version, payload)
         print(f"pushed to {pushed.url}", flush=True)
         return pushed
 
 
 @contextmanager
-def _copied(load: Cargo, target: Path) -> Iterator[None]:
+def _copied(payload: Payload, target: Path) -> Iterator[None]:
     """Copies the SavedModel, and renames the copy to the target when the block ends without an error."""
-    partial = target.with_name(target.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        with _explained(str(target)):
-            local.copy_files(load.folder, load.names(), partial)
+    with _explained(str(target)), files.whole_folder(target) as partial:
+        local.copy_files(payload.folder, payload.names(), partial)
+        # A full disk is reported here, before the version is visible.
+        files.settle_tree(partial)
         yield
-        partial.rename(target)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
 def push(
@@ -153,34 +141,35 @@ def push(
         if given is None:
             continue
         if not is_blessed(given):
-            _withhold(pushed_model, objection(given))
+            _skip(pushed_model, refusal(given))
             return
         require_same_model(given, model)
     if blessing is None:
         print("there is no blessing: the model is pushed without evaluation", flush=True)
-    load = payload.load(model, blessing, infra_blessing, destination_url, version)
+    payload = prepare(model, blessing, infra_blessing, destination_url, version)
     # The copy in the artifact, as in TFX, comes first, so that little can fail once the version is visible.
-    with _copied(load, pushed_model.path):
-        pushed = _deliver(destination, version, load)
+    with _copied(payload, pushed_model.path):
+        pushed = _deliver(destination, version, payload)
     pushed_model.metadata |= {
         "pushed": 1,
         "pushed_destination": pushed.url,
         "pushed_version": pushed.name,
-        "pushed_digest": load.digest,
+        "pushed_digest": payload.digest,
         "judged": int(blessing is not None),
         "infra_validated": int(infra_blessing is not None),
-        provenance.CREATED_PROPERTY: load.record["created"],
+        provenance.CREATED_PROPERTY: payload.record["created"],
     }
-    _tell_where(pushed_model, pushed, load.digest)
+    _add_location(pushed_model, pushed, payload.digest)
 
 
-def _tell_where(pushed_model: PushedModel, pushed: Version, digest: str) -> None:
+def _add_location(pushed_model: PushedModel, pushed: Version, digest: str) -> None:
+    """Says where the model was pushed, for the run's summary and for the cache."""
     pushed_model.summarize("pushed", pushed.url)
     pushed_model.propose("lineage", pushed.url)
     # A rollback takes versions back; pushing one again would undo that.
-    there = (pushed, Version(pushed.destination, pushed.name + RETIRED))
+    possible = (pushed, Version(pushed.destination, pushed.name + RETIRED))
     if pushed.destination.is_local:
-        pushed_model.left_elsewhere([each.path for each in there], digest)
+        pushed_model.left_elsewhere([each.path for each in possible], digest)
     else:
-        # What an object store holds is not read: that would fetch the whole model in every run.
-        pushed_model.left_elsewhere([f"{each.url}/{SAVED_MODEL}" for each in there])
+        # The content in an object store is not compared: that would fetch the whole model in every run.
+        pushed_model.left_elsewhere([f"{each.url}/{SAVED_MODEL}" for each in possible])

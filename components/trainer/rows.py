@@ -15,7 +15,7 @@ from pyarrow.fs import LocalFileSystem
 
 from components.contract.errors import DataError
 from components.data.column_names import require_distinct
-from components.data.examples import to_tfxio_form
+from components.data.examples import column_of, to_tfxio_form
 
 BLOCK_ROWS = 10_000
 """The least number of rows of a block, if rows are not shuffled."""
@@ -121,10 +121,7 @@ def _tfxio_schema(schema: pa.Schema) -> pa.Schema:
 
 
 def _column(rows: pa.RecordBatch, field: pa.Field, path: str) -> pa.Array:
-    index = rows.schema.get_field_index(field.name)
-    if index < 0 or pa.types.is_null(rows.column(index).type):
-        return pa.nulls(rows.num_rows, field.type)
-    column = rows.column(index)
+    column = column_of(rows, field)
     if column.type != field.type:
         raise DataError(
             f"the column {field.name!r} in {path} is {column.type}, the schema says {field.type}",

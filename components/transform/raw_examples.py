@@ -19,7 +19,7 @@ from tfx_bsl.tfxio.tensor_adapter import TensorAdapter, TensorAdapterConfig
 
 from components.contract.artifacts import Artifact
 from components.contract.errors import DataError, UserError
-from components.data.examples import Piece, read_batches, read_piece
+from components.data.examples import Piece, column_of, read_batches, read_piece
 
 Representations = Mapping[str, schema_pb2.TensorRepresentation]
 
@@ -194,10 +194,7 @@ def _adapter_config(schema: schema_pb2.Schema, representations: Representations)
 
 
 def _column(batch: pa.RecordBatch, field: pa.Field, where: str) -> pa.Array:
-    index = batch.schema.get_field_index(field.name)
-    if index < 0 or pa.types.is_null(batch.column(index).type):
-        return pa.nulls(batch.num_rows, field.type)
-    column = batch.column(index)
+    column = column_of(batch, field)
     if column.type != field.type:
         raise DataError(
             f"the column {field.name!r} in {where} is {_type_name(column.type)}, "

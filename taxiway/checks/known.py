@@ -83,7 +83,7 @@ def leaves(pipeline: Pipeline, parameters: Mapping[str, Any]) -> Iterator[KnownL
     """Every container and importer task, given the pipeline's parameters; a loop's body once.
 
     Raises:
-        UserError: A component runs inside of itself, or tasks wait for each other.
+        UserError: A component contains itself, or tasks wait for each other.
     """
     spec.leaves(pipeline)
     yield from _leaves(pipeline, pipeline.root, pipeline.root.with_defaults(parameters))

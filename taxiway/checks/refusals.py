@@ -47,7 +47,7 @@ def refusals(pipeline: Pipeline, values: Json, *, has_images: bool = False) -> I
         has_images: Whether containers run in their images, which may say themselves what they run.
 
     Raises:
-        UserError: A component runs inside of itself, or tasks wait for each other.
+        UserError: A component contains itself, or tasks wait for each other.
     """
     spec.leaves(pipeline)
     yield from _of_dag(pipeline, pipeline.root, values, "", has_images)

@@ -45,8 +45,8 @@ def predict_command(
         raise UserError("--version and --label exclude each other", fix="give one of them")
     is_encrypted = tls or ca or cert or key or server.startswith("https://")
     files = certificates.loadable("TLS", cert=cert, key=key, ca=ca) if is_encrypted else None
-    asked = Model(model, version, label)
-    with closing(connect(server, asked, rest=rest, tls=files, seconds=timeout)) as client:
+    requested = Model(model, version, label)
+    with closing(connect(server, requested, rest=rest, tls=files, seconds=timeout)) as client:
         printed(
             predictions(client, path=input_file, signature=signature, batch_rows=batch, limit=limit, schema=schema),
             output_format,

@@ -1,5 +1,4 @@
-"""Neighbouring stages of a compiled pipeline in one task: fewer pods, fewer drivers.
+"""Fuses neighbouring stages of a compiled pipeline into one task, which saves pods and drivers.
 
-`fuse.fused` makes such a pipeline, `members.unfused` shows it as it was. What runs in the container is
-`components.fused`.
+`fuse.fused` fuses a pipeline, and `members.unfused` splits it again. `components.fused` runs in the container.
 """

@@ -1,4 +1,4 @@
-"""Makes one task of each group of a compiled pipeline; what is outside reads the same artifacts under new names."""
+"""Replaces each group of tasks in a compiled pipeline by one task, and lets other tasks read that task's outputs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from taxiway.language.values import Json
 
 
 def fused(pipeline: Pipeline) -> Pipeline:
-    """The pipeline with its groups fused, in sub-pipelines and loops too.
+    """The pipeline with its groups fused, including those in sub-pipelines and loops.
 
     Raises:
         UserError: There is nothing to fuse.
@@ -27,13 +27,13 @@ def fused(pipeline: Pipeline) -> Pipeline:
     changed = replace(pipeline, spec=copy.deepcopy(pipeline.spec), platform=copy.deepcopy(pipeline.platform))
     before = changed.spec["deploymentSpec"]["executors"].keys() | set()
     _fuse_dags(changed, changed.spec["root"], set())
-    _forget_unused(changed)
+    _remove_unused(changed)
     if changed.spec["deploymentSpec"]["executors"].keys() <= before:
         raise UserError(
             f"the pipeline {pipeline.name} has no neighbouring stages that can share a container",
             fix="leave out --fuse",
         )
-    # Nothing of what was read on the way.
+    # A copy without the cached properties, which were read before the changes.
     return replace(changed)
 
 
@@ -49,19 +49,19 @@ def _fuse_dags(pipeline: Pipeline, component: Json, done: set[str]) -> None:
 
 
 class _Fusion:
-    """One group of a DAG, while it becomes a task."""
+    """Fuses one group of a DAG."""
 
     def __init__(self, pipeline: Pipeline, dag: Json, group: Mapping[str, list[Part]]) -> None:
         self._pipeline = pipeline
         self._dag = dag
         self._tasks = list(group)
         self._parts = {part.name: part for own in group.values() for part in own}
-        self._name = _free_name("-to-".join([next(iter(self._parts)), list(self._parts)[-1]]), pipeline, dag)
+        self._name = _unused_name("-to-".join([next(iter(self._parts)), list(self._parts)[-1]]), pipeline, dag)
         self._definitions: Json = {"parameters": {}, "artifacts": {}}
         self._sources: Json = {"parameters": {}, "artifacts": {}}
 
     def apply(self) -> None:
-        """Puts the fused task in the place of the group's."""
+        """Replaces the group's tasks by the fused task."""
         members = [self._member(part) for part in self._parts.values()]
         self._add(members)
         task = self._task()
@@ -77,10 +77,10 @@ class _Fusion:
         inner = {}
         for name, definition in definitions.get("parameters", {}).items():
             source = given.get("parameters", {}).get(name)
-            if found := self._inner(source, "taskOutputParameter", "outputParameterKey"):
+            if found := self._member_output(source, "taskOutputParameter", "outputParameterKey"):
                 inner[name] = found
             else:
-                self._take("parameters", plan.prefix(part.name) + name, source, definition)
+                self._add_input("parameters", plan.prefix(part.name) + name, source, definition)
         return Member(
             name=part.name,
             stage=part.stage,
@@ -96,38 +96,38 @@ class _Fusion:
     def _compared(self, part: Part) -> dict[str, Source]:
         found = {}
         for name, (source, definition) in part.condition.compared.items() if part.condition else ():
-            inner = self._inner(source, "taskOutputParameter", "outputParameterKey")
+            inner = self._member_output(source, "taskOutputParameter", "outputParameterKey")
             assert part.condition
             found[name] = inner or Source(f"{plan.prefix(part.condition.name)}{name}")
             if not inner:
-                self._take("parameters", found[name].name, source, definition)
+                self._add_input("parameters", found[name].name, source, definition)
         return found
 
-    def _inner(self, source: Json | None, kind: str, key: str) -> Source | None:
+    def _member_output(self, source: Json | None, kind: str, key: str) -> Source | None:
         wanted = (source or {}).get(kind, {})
         return Source(wanted[key], wanted["producerTask"]) if wanted.get("producerTask") in self._parts else None
 
     def _artifact(self, source: Json, definition: Json) -> Source:
-        if inner := self._inner(source, "taskOutputArtifact", "outputArtifactKey"):
+        if inner := self._member_output(source, "taskOutputArtifact", "outputArtifactKey"):
             return inner
-        name = self._free_input(_artifact_name(source), source)
+        name = self._unused_input_name(_artifact_name(source), source)
         is_optional = definition.get("isOptional") and self._definitions["artifacts"].get(name, definition).get(
             "isOptional"
         )
-        self._take("artifacts", name, source, self._definitions["artifacts"].get(name, definition))
+        self._add_input("artifacts", name, source, self._definitions["artifacts"].get(name, definition))
         if not is_optional:
             self._definitions["artifacts"][name] = {
                 key: value for key, value in self._definitions["artifacts"][name].items() if key != "isOptional"
             }
         return Source(name)
 
-    def _free_input(self, name: str, source: Json) -> str:
-        """A name for an artifact; members that read the same one share it."""
+    def _unused_input_name(self, name: str, source: Json) -> str:
+        """An unused name for an input artifact; members that read the same artifact share it."""
         while self._sources["artifacts"].get(name, source) != source:
             name += "_"
         return name
 
-    def _take(self, kind: str, name: str, source: Json | None, definition: Json) -> None:
+    def _add_input(self, kind: str, name: str, source: Json | None, definition: Json) -> None:
         self._definitions[kind][name] = definition
         if source is not None:
             self._sources[kind][name] = source
@@ -169,7 +169,7 @@ class _Fusion:
         return {"cachingOptions": {"enableCache": True} if cached else {}, **_without_empty(task)}
 
 
-def _free_name(name: str, pipeline: Pipeline, dag: Json) -> str:
+def _unused_name(name: str, pipeline: Pipeline, dag: Json) -> str:
     while name in dag["tasks"] or f"comp-{name}" in pipeline.spec["components"]:
         stem, _, number = name.rpartition("-")
         name = f"{stem}-{int(number) + 1}" if number.isdigit() else f"{name}-2"
@@ -177,7 +177,7 @@ def _free_name(name: str, pipeline: Pipeline, dag: Json) -> str:
 
 
 def _artifact_name(source: Json) -> str:
-    """A name for an artifact from outside: whose output it is."""
+    """A name for an input artifact, from the task that produces it."""
     if "componentInputArtifact" in source:
         return str(source["componentInputArtifact"]).removeprefix("pipelinechannel--").replace("-", "_")
     wanted = source["taskOutputArtifact"]
@@ -198,18 +198,18 @@ def _container(parts: list[Part], members: list[Member]) -> Json:
     return _without_empty(container)
 
 
-def _largest(needs: list[Json]) -> Json:
-    """The most that one of several containers asks for, and may use: without end where one may."""
+def _largest(resources: list[Json]) -> Json:
+    """The largest requests and limits of several containers; no limit if one of them has none."""
     found = {}
-    for name in sorted({name for each in needs for name in each}):
-        values = [each[name] for each in needs if name in each]
-        if "Limit" not in name or len(values) == len(needs):
+    for name in sorted({name for each in resources for name in each}):
+        values = [each[name] for each in resources if name in each]
+        if "Limit" not in name or len(values) == len(resources):
             found[name] = max(values, key=lambda value: parse_quantity(str(value)))
     return found
 
 
 def _platform(parts: list[Part]) -> Json:
-    """What Kubernetes is to add: settings that are equal, and all entries of lists."""
+    """The Kubernetes settings: those that all parts share, and the entries of all lists."""
     found = dict(parts[0].platform)
     for name in sorted({name for part in parts for name, value in part.platform.items() if isinstance(value, list)}):
         found[name] = mounts([{name: part.platform.get(name, [])} for part in parts])
@@ -217,7 +217,7 @@ def _platform(parts: list[Part]) -> Json:
 
 
 def _without_empty(value: Json) -> Json:
-    """A document without what is empty, also one level below."""
+    """A document without empty values, on two levels."""
     found = {
         key: {name: inner for name, inner in each.items() if inner} if key.endswith(("inputs", "Definitions")) else each
         for key, each in value.items()
@@ -226,7 +226,7 @@ def _without_empty(value: Json) -> Json:
 
 
 def _rewire(dag: Json, name: str, members: set[str]) -> None:
-    """Lets what is outside of a group read from the fused task."""
+    """Makes the tasks outside of a group read the outputs of the fused task."""
     for task in dag["tasks"].values():
         if "dependentTasks" in task:
             task["dependentTasks"] = sorted({name if other in members else other for other in task["dependentTasks"]})
@@ -239,8 +239,8 @@ def _rewire(dag: Json, name: str, members: set[str]) -> None:
             source[task_key] = name
 
 
-def _forget_unused(pipeline: Pipeline) -> None:
-    """Removes components and executors that no task runs any more."""
+def _remove_unused(pipeline: Pipeline) -> None:
+    """Removes components and executors that no task uses any more."""
     components = pipeline.spec["components"]
     used = _used(components, pipeline.spec["root"])
     for name in components.keys() - used:

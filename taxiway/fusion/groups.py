@@ -1,7 +1,7 @@
-"""Which tasks of a DAG share a container: stages that follow each other, up to one that keeps its own.
+"""Finds the groups of tasks in a DAG that can share a container: neighbouring stages whose pods are alike.
 
-A task's depth is how many borders lie before it: between a task that stays as it is and any other, and between two that
-cannot be in one pod. Connected tasks of one depth are a group; so no group waits for another that waits for it.
+A task's depth is the number of borders on the longest path to it. There is a border between two dependent tasks that
+cannot share a pod. A group consists of connected tasks of the same depth, so that no two groups wait for each other.
 """
 
 from __future__ import annotations
@@ -16,41 +16,41 @@ from taxiway.language.values import Json
 
 
 def groups(pipeline: Pipeline, dag: Json) -> Iterator[dict[str, list[Part]]]:
-    """The groups of a DAG: the parts that each of its tasks is, in the order in which they run."""
+    """The groups of a DAG: for each task, its parts, in the order in which they run."""
     order = raw.ordered(dag)
     found = {name: parts(pipeline, dag, name) for name in order}
-    places = {name: _place(own) for name, own in found.items()}
-    for names in _connected(dag, order, places, _depths(dag, order, places)):
+    pod_keys = {name: _pod_key(own) for name, own in found.items()}
+    for names in _connected(dag, order, pod_keys, _depths(dag, order, pod_keys)):
         group = {name: found[name] for name in names}
-        if len(group) > 1 and _fit([part for own in group.values() for part in own]):
+        if len(group) > 1 and _fit_in_one_pod([part for own in group.values() for part in own]):
             yield group
 
 
-def _place(own: list[Part]) -> str:
-    """What a task's pod is like; empty where it stays as it is."""
-    places = {part.place for part in own}
-    return places.pop() if len(places) == 1 else ""
+def _pod_key(own: list[Part]) -> str:
+    """The pod key of a task; empty if it cannot be fused."""
+    pod_keys = {part.pod_key for part in own}
+    return pod_keys.pop() if len(pod_keys) == 1 else ""
 
 
-def _depths(dag: Json, order: list[str], places: Mapping[str, str]) -> dict[str, int]:
+def _depths(dag: Json, order: list[str], pod_keys: Mapping[str, str]) -> dict[str, int]:
     depths: dict[str, int] = {}
     for name in order:
         before = raw.dependencies(dag["tasks"][name])
-        depths[name] = max((depths[other] + (not _share(places, name, other)) for other in before), default=0)
+        depths[name] = max((depths[other] + (not _can_share(pod_keys, name, other)) for other in before), default=0)
     return depths
 
 
-def _share(places: Mapping[str, str], one: str, other: str) -> bool:
-    return bool(places[one]) and places[one] == places[other]
+def _can_share(pod_keys: Mapping[str, str], one: str, other: str) -> bool:
+    return bool(pod_keys[one]) and pod_keys[one] == pod_keys[other]
 
 
 def _connected(
-    dag: Json, order: list[str], places: Mapping[str, str], depths: Mapping[str, int]
+    dag: Json, order: list[str], pod_keys: Mapping[str, str], depths: Mapping[str, int]
 ) -> Iterator[list[str]]:
     group = {name: {name} for name in order}
     for name in order:
         for other in raw.dependencies(dag["tasks"][name]):
-            if _share(places, name, other) and depths[name] == depths[other]:
+            if _can_share(pod_keys, name, other) and depths[name] == depths[other]:
                 joined = group[name] | group[other]
                 group.update(dict.fromkeys(joined, joined))
     return ([name for name in order if name in members] for members in _distinct(group, order))
@@ -60,8 +60,8 @@ def _distinct(group: Mapping[str, set[str]], order: list[str]) -> list[set[str]]
     return [group[name] for name in order if name == next(each for each in order if each in group[name])]
 
 
-def _fit(members: list[Part]) -> bool:
-    """Whether one pod can have all that they mount, all variables, and all that their texts name."""
+def _fit_in_one_pod(members: list[Part]) -> bool:
+    """Whether one pod can have the mounts, variables and placeholder inputs of all members without conflicts."""
     entries = mounts([part.platform for part in members])
     named = [each for part in members for each in (*part.channels.items(), *_variables(part))]
     return (

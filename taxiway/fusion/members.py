@@ -1,4 +1,4 @@
-"""The members of a fused task, as the tasks that they were: for what looks at stages one by one."""
+"""Splits fused tasks into their members, for code that deals with single stages."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from taxiway.language.values import Json
 
 @dataclass(frozen=True)
 class Unfused:
-    """One member of a fused task, as far as runners look at it.
+    """One member of a fused task, as a task of its own.
 
     Attributes:
         member: The member.
-        task: Its task, with the parameters that it is given from outside of the container.
-        component: Its component, with all parameters that it may be given so.
+        task: Its task, with the parameters that are inputs of the container.
+        component: Its component, with the definitions of these parameters.
     """
 
     member: Member
@@ -40,7 +40,7 @@ def is_fused(executor: Executor) -> bool:
 
 
 def stages(executor: Executor) -> list[str]:
-    """The stages that a container runs: one, several, or none where it is no stage of ours."""
+    """The stages that a container runs: one, several, or none if it is not one of Taxiway's."""
     if is_fused(executor):
         return [member.stage for member in _plan(executor.written)]
     return [executor.stage] if executor.stage else []
@@ -58,14 +58,14 @@ def _unfused(member: Member, task: Task, component: ExecutorComponent) -> Unfuse
 
 
 def unfused(pipeline: Pipeline) -> Pipeline:
-    """A pipeline with the members of fused tasks as tasks of their own; those on a condition have none."""
+    """The pipeline with each member of a fused task as a task of its own; their conditions are lost."""
     changed = copy.deepcopy(pipeline.spec)
     for component in [changed["root"], *list(changed["components"].values())]:
         for name, task in list(component.get("dag", {}).get("tasks", {}).items()):
             inner = raw.component(pipeline, task)
             if "dag" not in inner and raw.stage(executor := raw.executor(pipeline, inner)) == plan.NAME:
                 found = {each.name: (each, *_parts(each, task, inner, executor)) for each in _plan(executor)}
-                _take_apart(changed, component["dag"], name, found)
+                _split(changed, component["dag"], name, found)
     return replace(pipeline, spec=changed)
 
 
@@ -78,11 +78,11 @@ def _parts(member: Member, task: Json, component: Json, executor: Json) -> tuple
     given = {kind: task.get("inputs", {}).get(kind, {}) for kind in ("parameters", "artifacts")}
     own = member.own(given["parameters"])
     inputs = {
-        "parameters": {name: source for name, source in given["parameters"].items() if _is_named(name, own)}
+        "parameters": {name: source for name, source in given["parameters"].items() if _is_referenced(name, own)}
         | own
-        | {name: _inner(source, "Parameter") for name, source in member.parameters.items()},
+        | {name: _output_of(source, "Parameter") for name, source in member.parameters.items()},
         "artifacts": {
-            name: _inner(source, "Artifact") if source.member else given["artifacts"][source.name]
+            name: _output_of(source, "Artifact") if source.member else given["artifacts"][source.name]
             for name, source in member.artifacts.items()
             if source.member or source.name in given["artifacts"]
         },
@@ -91,8 +91,8 @@ def _parts(member: Member, task: Json, component: Json, executor: Json) -> tuple
     return {**task, "inputs": inputs}, _component(member, component), {"container": container}
 
 
-def _is_named(name: str, inputs: Json) -> bool:
-    """Whether texts among some inputs name an input that the compiler added for them; it has its name still."""
+def _is_referenced(name: str, inputs: Json) -> bool:
+    """Whether placeholders in the inputs refer to this input, which the compiler added and which kept its name."""
     return name.startswith(CHANNEL) and f"['{name}']" in json.dumps(inputs)
 
 
@@ -110,11 +110,11 @@ def _component(member: Member, component: Json) -> Json:
     }
 
 
-def _inner(source: Source, kind: str) -> Json:
+def _output_of(source: Source, kind: str) -> Json:
     return {f"taskOutput{kind}": {"producerTask": source.member, f"output{kind}Key": source.name}}
 
 
-def _take_apart(spec: Json, dag: Json, name: str, found: Mapping[str, tuple[Member, Json, Json, Json]]) -> None:
+def _split(spec: Json, dag: Json, name: str, found: Mapping[str, tuple[Member, Json, Json, Json]]) -> None:
     del dag["tasks"][name]
     before: list[str] = []
     for own, (_, task, component, executor) in found.items():
@@ -128,7 +128,7 @@ def _take_apart(spec: Json, dag: Json, name: str, found: Mapping[str, tuple[Memb
 
 
 def _rewire(dag: Json, name: str, found: list[Member]) -> None:
-    """Lets what reads from the fused task read from the members."""
+    """Makes the tasks that read outputs of the fused task read those of its members."""
     for task in dag["tasks"].values():
         waits = [found[-1].name if other == name else other for other in task.get("dependentTasks", [])]
         task.update({"dependentTasks": waits} if waits else {})
@@ -136,5 +136,5 @@ def _rewire(dag: Json, name: str, found: list[Member]) -> None:
         task_key = "producerTask" if "producerTask" in source else "producerSubtask"
         output = next((key for key in ("outputParameterKey", "outputArtifactKey") if key in source), "")
         if source[task_key] == name and output:
-            maker = next(member for member in found if source[output].startswith(member.prefix))
-            source[task_key], source[output] = maker.name, source[output].removeprefix(maker.prefix)
+            producer = next(member for member in found if source[output].startswith(member.prefix))
+            source[task_key], source[output] = producer.name, source[output].removeprefix(producer.prefix)

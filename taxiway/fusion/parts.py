@@ -1,4 +1,4 @@
-"""The tasks of a DAG that may share a container with others: stages of ours, as they would stand in the DAG itself."""
+"""Finds the tasks of a DAG that may share a container: Taxiway's stages, including those inside of conditions."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from taxiway.language.spec import Pipeline
 from taxiway.language.values import Json
 
 _KINDS = ("serve", "data", "train")
-# The last one in the name of an image.
+# Its last occurrence in the name of an image.
 _KIND = re.compile(rf"\b({'|'.join(_KINDS)})\b(?!.*\b({'|'.join(_KINDS)})\b)")
 _INPUT = ["--executor-input", "{{$}}"]
-# A value of its settings that only a run can tell.
+# In the settings: a value that is known only during a run.
 _FROM_INPUTS = ("{{$", "componentInputParameter", "taskOutputParameter")
 _PLAIN = {"cachingOptions", "componentRef", "dependentTasks", "inputs", "retryPolicy", "taskInfo"}
 
@@ -29,7 +29,7 @@ class Condition:
     Attributes:
         name: The name of the condition's own task.
         text: The condition.
-        compared: The sources of the parameters in it, and their definitions.
+        compared: The source and the definition of each parameter in the condition.
     """
 
     name: str
@@ -43,11 +43,11 @@ class Part:
 
     Attributes:
         name: Its name.
-        task: The task, with its inputs' sources as the DAG knows them.
+        task: The task, with the sources of its inputs relative to the DAG.
         component: Its component.
         executor: Its executor.
-        platform: What Kubernetes is to add to its pod.
-        condition: The condition that it stands in.
+        platform: The Kubernetes settings of its pod.
+        condition: The condition around it; None if there is none.
     """
 
     name: str
@@ -68,21 +68,21 @@ class Part:
         return dict(self.executor["container"])
 
     @property
-    def place(self) -> str:
-        """What tasks of one pod have in common: the image but for its kind, the node, the security context."""
+    def pod_key(self) -> str:
+        """Equal for tasks that can share a pod: the image without its kind, the node, and the security context."""
         image = _KIND.sub("{kind}", self.container["image"])
         settings = {name: value for name, value in self.platform.items() if not isinstance(value, list)}
         return json.dumps([image, settings], sort_keys=True)
 
     @property
     def size(self) -> int:
-        """How much its image holds: each kind has all that those before it have."""
+        """The rank of its image: each kind contains the libraries of the kinds before it."""
         kind = _KIND.search(self.container["image"])
         return _KINDS.index(kind[0]) if kind else 0
 
     @property
     def modules(self) -> str:
-        """The source of the user's modules that it is given."""
+        """The inlined source of the user's modules; empty if there is none."""
         return str(self.container["args"][3]) if len(self.container.get("args", [])) > 3 else ""
 
     @property
@@ -92,13 +92,13 @@ class Part:
 
     @property
     def channels(self) -> Json:
-        """The sources of what its texts name."""
+        """The sources of the inputs that its placeholders refer to."""
         given = self.task.get("inputs", {}).get("parameters", {})
         return {name: source for name, source in given.items() if name.startswith(CHANNEL)}
 
 
 def parts(pipeline: Pipeline, dag: Json, name: str) -> list[Part]:
-    """What a task of a DAG is for fusion: one part; several for a condition; none where it has to stay as it is."""
+    """The parts of a task: one for a stage, several for a condition, none if it cannot be fused."""
     task = dag["tasks"][name]
     component = raw.component(pipeline, task)
     if "dag" in component:
@@ -138,7 +138,7 @@ def _has_fixed_settings(part: Part) -> bool:
 
 
 def _has_plain_inputs(part: Part) -> bool:
-    """Whether its texts name no outputs, and it waits for nobody's failure."""
+    """Whether its placeholders refer to no outputs of tasks, and it does not read a final status or a selected part."""
     given = part.task.get("inputs", {}).get("parameters", {})
     return all("componentInputParameter" in source for source in part.channels.values()) and not any(
         "taskFinalStatus" in source or "parameterExpressionSelector" in source for source in given.values()
@@ -146,15 +146,13 @@ def _has_plain_inputs(part: Part) -> bool:
 
 
 def _is_condition(dag: Json, name: str, component: Json) -> bool:
-    """Whether a task is a condition of plain tasks, which nothing outside needs."""
+    """Whether a task is a plain condition without outputs, which no other task depends on."""
     task = dag["tasks"][name]
-    has_only_this = task.get("triggerPolicy", {}).keys() == {"condition"} and not task.keys() - _PLAIN - {
-        "triggerPolicy"
-    }
-    is_named = task["componentRef"]["name"].startswith("comp-condition-") and raw.is_group(task)
+    is_plain = task.get("triggerPolicy", {}).keys() == {"condition"} and not task.keys() - _PLAIN - {"triggerPolicy"}
+    is_condition = task["componentRef"]["name"].startswith("comp-condition-") and raw.is_group(task)
     is_needed = any(name in raw.dependencies(other) for other in dag["tasks"].values())
-    gives = component.get("outputDefinitions") or component["dag"].get("outputs")
-    return has_only_this and is_named and not is_needed and not gives
+    outputs = component.get("outputDefinitions") or component["dag"].get("outputs")
+    return is_plain and is_condition and not is_needed and not outputs
 
 
 def _of_condition(pipeline: Pipeline, dag: Json, name: str) -> list[Part]:
@@ -167,11 +165,11 @@ def _of_condition(pipeline: Pipeline, dag: Json, name: str) -> list[Part]:
     found = []
     for each in raw.ordered(component["dag"]):
         inside = raw.component(pipeline, inner[each])
-        raised = _raised(inner[each], task)
-        if raised is None or "dag" in inside or inside.get("outputDefinitions", {}).get("parameters"):
-            # A parameter that is not given fails a task, and one that was skipped gives none.
+        task_outside = _in_outer_dag(inner[each], task)
+        if task_outside is None or "dag" in inside or inside.get("outputDefinitions", {}).get("parameters"):
+            # A skipped stage writes no output parameters, and Kubeflow fails a task that does not write them.
             return []
-        found.append(_part(pipeline, each, raised, condition))
+        found.append(_part(pipeline, each, task_outside, condition))
     return found
 
 
@@ -185,8 +183,8 @@ def _condition(name: str, task: Json, component: Json) -> Condition | None:
     return Condition(name, text, {each: (sources[each], definitions[each]) for each in named})
 
 
-def _raised(task: Json, outer: Json) -> Json | None:
-    """A task inside of a condition with its sources as the DAG around knows them; None where that cannot be said."""
+def _in_outer_dag(task: Json, outer: Json) -> Json | None:
+    """A task in a condition, with the sources of its inputs relative to the outer DAG; None if one is unknown."""
     inputs: Json = {}
     for kind, key in (("parameters", "componentInputParameter"), ("artifacts", "componentInputArtifact")):
         given = outer.get("inputs", {}).get(kind, {})
@@ -199,11 +197,11 @@ def _raised(task: Json, outer: Json) -> Json | None:
 
 
 def mounts(platforms: list[Json]) -> list[Json]:
-    """The entries of lists in what Kubernetes is to add to several pods, each once."""
+    """The entries of all lists in the Kubernetes settings of several pods, without duplicates."""
     lists = [value for platform in platforms for value in platform.values() if isinstance(value, list)]
     return distinct([entry for each in lists for entry in each])
 
 
 def distinct(entries: list[Json]) -> list[Json]:
-    """Entries in their order, equal ones once."""
+    """The entries without duplicates, in their order."""
     return [entry for index, entry in enumerate(entries) if entry not in entries[:index]]

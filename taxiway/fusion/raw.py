@@ -1,4 +1,4 @@
-"""The compiled pipeline as the documents that fusion changes; `taxiway.language` has the values that others read."""
+"""The parts of a compiled pipeline as documents, for fusion to change; `taxiway.language` has them as typed values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from taxiway.language.tasks import Task
 from taxiway.language.values import Json
 
 SETTINGS = ("image", "env", "resources")
-"""What a container is but its command."""
+"""A container's settings: everything except its command."""
 
 
 def component(pipeline: Pipeline, task: Json) -> Json:
@@ -21,12 +21,12 @@ def component(pipeline: Pipeline, task: Json) -> Json:
 
 
 def executor(pipeline: Pipeline, component: Json) -> Json:
-    """What carries out a component that is no DAG."""
+    """The executor of a component."""
     return dict(pipeline.spec["deploymentSpec"]["executors"][component["executorLabel"]])
 
 
 def platform(pipeline: Pipeline, component: Json) -> Json:
-    """What Kubernetes is to add to the pods of a component that is no DAG."""
+    """The Kubernetes settings of a component's pods."""
     kubernetes = pipeline.platform.get("platforms", {}).get("kubernetes", {})
     return dict(kubernetes.get("deploymentSpec", {}).get("executors", {}).get(component["executorLabel"], {}))
 
@@ -42,7 +42,7 @@ def is_group(task: Json) -> bool:
 
 
 def dependencies(task: Json) -> list[str]:
-    """The tasks of the same DAG that have to end before a task."""
+    """The tasks in the same DAG that must end before a task."""
     return Task.of(task).dependencies
 
 
@@ -52,7 +52,7 @@ def ordered(dag: Json) -> list[str]:
 
 
 def references(value: Mapping[str, Any] | list[Any] | Any) -> Iterator[Json]:
-    """Everything in a DAG that names a task as the producer of something, to look at or to change."""
+    """All documents in a DAG that refer to the output of a task; they can be changed in place."""
     if isinstance(value, dict):
         if value.keys() & {"producerTask", "producerSubtask"}:
             yield value

@@ -25,7 +25,7 @@ from typing import Any
 from taxiway.kubeflow.nodes import Node
 
 _ATTEMPT = re.compile(r"\((\d+)\)$")
-_TURN = re.compile(r"iteration-iterations\((\d+):")
+_ITERATION = re.compile(r"iteration-iterations\((\d+):")
 _INSIDE_LOOPS = ("iteration-iterations", "iteration-item")
 _IMPL, _DRIVER, _IMPORTER = "system-container-impl", "system-container-driver", "system-importer"
 _FNV_START, _FNV_PRIME = 0x811C9DC5, 0x01000193
@@ -65,10 +65,10 @@ class _Place:
     """A node's position: its path without attempts and iterations, and the iterations of the enclosing loops."""
 
     path: str
-    turns: tuple[int, ...] = ()
+    iterations: tuple[int, ...] = ()
 
     def below(self, name: str) -> _Place:
-        return _Place(f"{self.path}{name}", self.turns)
+        return _Place(f"{self.path}{name}", self.iterations)
 
 
 @dataclass
@@ -102,11 +102,6 @@ def seen(known: Iterable[Node], details: list[Any]) -> list[Seen]:
     return [found for node in known for found in _seen(node, graph, caches)]
 
 
-def node_id(workflow: str, path: str) -> str:
-    """Argo's id of a node: the workflow's name, and the FNV-1a hash of the node's full name."""
-    return f"{workflow}-{_hashed(f'{workflow}.{path}')}"
-
-
 def workflow_of(details: Iterable[Any]) -> str:
     """The workflow's name, the prefix of every node's id; empty if nothing has started."""
     return next((child.rpartition("-")[0] for detail in details for child in _children(detail)), "")
@@ -114,19 +109,19 @@ def workflow_of(details: Iterable[Any]) -> str:
 
 def _seen(node: Node, graph: _Graph, caches: set[tuple[str, str]]) -> Iterator[Seen]:
     driven = f"{node.path}-driver"
-    places = {_Place(node.path, place.turns) for place in graph.names if place.path in (node.path, driven)}
-    begun = {place for place in places if len(place.turns) == node.loops}
-    for place in sorted(begun, key=lambda place: place.turns):
+    places = {_Place(node.path, place.iterations) for place in graph.names if place.path in (node.path, driven)}
+    begun = {place for place in places if len(place.iterations) == node.loops}
+    for place in sorted(begun, key=lambda place: place.iterations):
         yield _task(node, place, graph, caches)
     # A skipped group contains no nodes.
-    for place in sorted(graph.names, key=lambda place: place.turns):
+    for place in sorted(graph.names, key=lambda place: place.iterations):
         entry = graph.entry(place) if node.path.startswith(f"{place.path}.") else None
         if entry and _is(entry, SKIPPED) and not any(_is_within(other, place) for other in begun):
-            yield Seen(name=node.in_turns(place.turns), node=node, state=SKIPPED)
+            yield Seen(name=node.in_iterations(place.iterations), node=node, state=SKIPPED)
 
 
 def _task(node: Node, place: _Place, graph: _Graph, caches: set[tuple[str, str]]) -> Seen:
-    name, entry, driver = node.in_turns(place.turns), graph.entry(place), graph.entry(place.below("-driver"))
+    name, entry, driver = node.in_iterations(place.iterations), graph.entry(place), graph.entry(place.below("-driver"))
     if driver and _is(driver, FAILED) and (not entry or _is(entry, FAILED)):
         pods = _pods(graph, place.below("-driver"), _DRIVER)
         return Seen(name=name, node=node, state=FAILED, seconds=_seconds(driver), pods=pods, error=_error(driver))
@@ -150,7 +145,7 @@ def _task(node: Node, place: _Place, graph: _Graph, caches: set[tuple[str, str]]
 
 
 def _is_within(place: _Place, group: _Place) -> bool:
-    return place.turns[: len(group.turns)] == group.turns
+    return place.iterations[: len(group.iterations)] == group.iterations
 
 
 def _pods(graph: _Graph, place: _Place, template: str) -> tuple[str, ...]:
@@ -193,25 +188,25 @@ def _entries(names: Mapping[str, str], details: list[Any]) -> dict[str, Any]:
     for detail in details:
         label = str(detail.display_name)
         children = [names[child] for child in _children(detail) if child in names]
-        own = {around for child in children if _label(around := _around(child, known)) == label}
+        own = {around for child in children if _label(around := _attempted_or_parent(child, known)) == label}
         own |= {beside for child in children if (beside := f"{_dag(child)}.{label}") in known}
         if len(own) == 1:
             found[own.pop()] = detail
         else:
             left[label].append(detail)
     for label, several in left.items():
-        found |= _unmistakable([name for name in known if _label(name) == label and name not in found], several)
+        found |= _unambiguous([name for name in known if _label(name) == label and name not in found], several)
     return found
 
 
-def _unmistakable(names: list[str], details: list[Any]) -> dict[str, Any]:
+def _unambiguous(names: list[str], details: list[Any]) -> dict[str, Any]:
     """Assigns details without children, such as a failed driver, if all nodes of that name have the same state."""
     if len(names) != len(details) or len({str(detail.state) for detail in details}) != 1:
         return {}
     return dict(zip(sorted(names), sorted(details, key=lambda detail: detail.start_time), strict=True))
 
 
-def _around(name: str, known: set[str]) -> str:
+def _attempted_or_parent(name: str, known: set[str]) -> str:
     """The node that a node is an attempt of, or else its parent."""
     whole = _ATTEMPT.sub("", name)
     return whole if whole != name and whole in known else _dag(name)
@@ -226,13 +221,13 @@ def _label(name: str) -> str:
 
 
 def _place(name: str, workflow: str) -> _Place:
-    path, turns = list[str](), list[int]()
+    path, iterations = list[str](), list[int]()
     for part in name.removeprefix(workflow).split(".")[1:]:
-        if match := _TURN.match(part):
-            turns.append(int(match[1]))
+        if match := _ITERATION.match(part):
+            iterations.append(int(match[1]))
         elif (label := _ATTEMPT.sub("", part)) not in _INSIDE_LOOPS:
             path.append(label)
-    return _Place(".".join(path), tuple(turns))
+    return _Place(".".join(path), tuple(iterations))
 
 
 def _hashed(text: str, state: int = _FNV_START) -> int:

@@ -82,7 +82,7 @@ def follow(
     follower = _Follower(host, nodes(pipeline), run_id, run, observer)
     observer.run_started(run, [node.name for node in follower.nodes])
     try:
-        document = follower.to_the_end(seconds)
+        document = follower.until_end(seconds)
     except KeyboardInterrupt:
         observer.run_left(run)
         raise InterruptedWaitError(f"the run {name} continues; follow it with:\n  {again}") from None
@@ -108,7 +108,7 @@ class _Follower:
         self._watch = _Watch()
         self._workflow = ""
 
-    def to_the_end(self, seconds: float) -> Any:
+    def until_end(self, seconds: float) -> Any:
         """Polls until the run ends, and returns Kubeflow's final answer."""
         answered = time.monotonic()
         while True:

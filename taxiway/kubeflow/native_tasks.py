@@ -20,7 +20,7 @@ from taxiway.lineage.kubeflow import RemoteTask
 
 Json = dict[str, Any]
 
-_TURN = "LOOP_ITERATION"
+_ITERATION = "LOOP_ITERATION"
 _STATES = {"SUCCEEDED": "COMPLETE", "FAILED": "FAILED"}
 _PAGE = 200
 
@@ -51,11 +51,11 @@ def results(known: Iterable[Node], tasks: list[Json]) -> list[RemoteTask]:
     nodes = {node.path: node for node in known}
     began = sorted((task for task in tasks if task.get("start_time")), key=lambda task: str(task["start_time"]))
     placed = [(*_place(task, by_id), task) for task in began]
-    return [_result(nodes[path], turns, task) for path, turns, task in placed if path in nodes]
+    return [_result(nodes[path], iterations, task) for path, iterations, task in placed if path in nodes]
 
 
-def _result(node: Node, turns: tuple[int, ...], task: Json) -> RemoteTask:
-    seen, inputs = _task(node, turns, task), task.get("inputs", {})
+def _result(node: Node, iterations: tuple[int, ...], task: Json) -> RemoteTask:
+    seen, inputs = _task(node, iterations, task), task.get("inputs", {})
     state = "CACHED" if seen.is_cached else _STATES.get(seen.state, "CANCELED")
     parameters = {each["name"]: _typed(node, each) for each in inputs.get("parameters", []) if each.get("name")}
     return RemoteTask(seen.name, state, parameters, _artifacts(inputs), _artifacts(task.get("outputs", {})))
@@ -93,23 +93,25 @@ def _artifact(value: Json) -> Artifact:
 
 
 def _seen(node: Node, places: list[tuple[str, tuple[int, ...], Json]]) -> Iterator[Seen]:
-    own = [(turns, task) for path, turns, task in places if path == node.path and len(turns) == node.loops]
+    own = [
+        (iterations, task) for path, iterations, task in places if path == node.path and len(iterations) == node.loops
+    ]
     own.sort(key=lambda each: each[0])
-    for turns, task in own:
-        yield _task(node, turns, task)
-    begun = [turns for turns, _ in own]
-    for path, turns, task in places:
-        if node.path.startswith(f"{path}.") and _state(task) == SKIPPED and not _any_within(begun, turns):
-            yield Seen(name=node.in_turns(turns), node=node, state=SKIPPED)
+    for iterations, task in own:
+        yield _task(node, iterations, task)
+    begun = [iterations for iterations, _ in own]
+    for path, iterations, task in places:
+        if node.path.startswith(f"{path}.") and _state(task) == SKIPPED and not _any_within(begun, iterations):
+            yield Seen(name=node.in_iterations(iterations), node=node, state=SKIPPED)
 
 
-def _task(node: Node, turns: tuple[int, ...], task: Json) -> Seen:
+def _task(node: Node, iterations: tuple[int, ...], task: Json) -> Seen:
     state = _state(task)
     kinds = ("DRIVER",) if state == FAILED and not _pods(task, ("EXECUTOR",)) else ("EXECUTOR",)
     # A cache hit is CACHED, or SKIPPED with the fingerprint of the cache entry.
     is_cached = state == "CACHED" or (state == SKIPPED and bool(task.get("cache_fingerprint")))
     return Seen(
-        name=node.in_turns(turns),
+        name=node.in_iterations(iterations),
         node=node,
         state="SUCCEEDED" if is_cached else state,
         seconds=_seconds(task),
@@ -122,21 +124,21 @@ def _task(node: Node, turns: tuple[int, ...], task: Json) -> Seen:
 
 def _place(task: Json, by_id: Mapping[str, Json]) -> tuple[str, tuple[int, ...]]:
     """The path of a task, as for a node, and the iterations of its enclosing loops."""
-    path, turns = list[str](), list[int]()
+    path, iterations = list[str](), list[int]()
     while task.get("type") != "ROOT":
-        if task.get("type") == _TURN:
-            turns.append(int(task.get("type_attributes", {}).get("iteration_index", 0)))
+        if task.get("type") == _ITERATION:
+            iterations.append(int(task.get("type_attributes", {}).get("iteration_index", 0)))
         else:
             path.append(str(task["name"]))
         above = by_id.get(task.get("parent_task_id", ""))
         if above is None:
             break
         task = above
-    return ".".join(["root", *reversed(path)]), tuple(reversed(turns))
+    return ".".join(["root", *reversed(path)]), tuple(reversed(iterations))
 
 
 def _any_within(begun: list[tuple[int, ...]], group: tuple[int, ...]) -> bool:
-    return any(turns[: len(group)] == group for turns in begun)
+    return any(iterations[: len(group)] == group for iterations in begun)
 
 
 def _state(task: Json) -> str:

@@ -31,9 +31,9 @@ class Node:
     loops: int = 0
     types: Mapping[str, str] = field(default_factory=dict)
 
-    def in_turns(self, turns: Sequence[int]) -> str:
+    def in_iterations(self, iterations: Sequence[int]) -> str:
         """Its name in these iterations of the loops around it: `transform[2]`."""
-        return self.name + "".join(f"[{turn}]" for turn in turns)
+        return self.name + "".join(f"[{iteration}]" for iteration in iterations)
 
 
 def nodes(pipeline: Pipeline) -> list[Node]:

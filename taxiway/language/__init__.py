@@ -1,1 +1,1 @@
-"""The compiled pipeline language: the spec, its placeholders and its conditions."""
+"""Compiled pipelines: the spec as typed values, and its placeholders."""

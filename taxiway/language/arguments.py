@@ -1,4 +1,4 @@
-"""The arguments of a container's program: Linux takes none of 128 KiB, whoever starts it."""
+"""The arguments of a container's command. Linux limits each to less than 128 KiB."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from typing import Any
 
 from components.contract.errors import UserError
 
-_MOST_BYTES = (1 << 17) - 1
-"""MAX_ARG_STRLEN, without the zero at the end."""
+_MAX_BYTES = (1 << 17) - 1
+"""MAX_ARG_STRLEN, without the terminating zero."""
 
-AS_ARTIFACT = "hand over as an artifact what is so large"
+AS_ARTIFACT = "pass large values as an artifact"
 
 
 def is_too_long(text: str) -> bool:
-    """Whether no program can be started with this argument."""
-    return len(text) > _MOST_BYTES or len(text.encode()) > _MOST_BYTES
+    """Whether the argument exceeds Linux's limit."""
+    return len(text) > _MAX_BYTES or len(text.encode()) > _MAX_BYTES
 
 
 def too_long(text: str) -> str:
-    """What is wrong with an argument."""
-    return f"{len(text.encode()):,} bytes, and an argument has {_MOST_BYTES:,} at most, here as on Kubeflow"
+    """The error message for an argument, starting with its size."""
+    return f"{len(text.encode()):,} bytes, and an argument can have at most {_MAX_BYTES:,}, here and on Kubeflow"
 
 
 def in_files(words: list[str], folder: Path) -> list[str]:
-    """A stage's arguments, each that is too long in a file, which is named in its place: `@<file>`."""
+    """A stage's arguments; each one that is too long is written to a file and replaced by `@<file>`."""
     return [
         _in_file(word, folder / f"argument-{index}") if is_too_long(word) else word for index, word in enumerate(words)
     ]
 
 
 def require_short(words: list[str], parameters: Mapping[str, Any]) -> None:
-    """Refuses a command that cannot be started.
+    """Rejects a command with an argument that is too long.
 
     Raises:
-        UserError: An argument is too long; the largest parameter is named.
+        UserError: An argument is too long; the message names the largest parameter.
     """
     for word in filter(is_too_long, words):
         largest = max(parameters, key=lambda name: len(json.dumps(parameters[name])), default="none")

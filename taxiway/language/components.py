@@ -1,4 +1,4 @@
-"""The components of a compiled pipeline, read once: what each takes and gives, and its DAG or its executor.
+"""The components of a compiled pipeline: the inputs and outputs of each, and its DAG or executor.
 
 Source: kubeflow/pipelines, api/v2alpha1/pipeline_spec.proto, `ComponentSpec` and `DagSpec`.
 """
@@ -16,20 +16,20 @@ from taxiway.language import placeholders, values
 from taxiway.language.tasks import FromTask, Task
 from taxiway.language.values import Json
 
-_MARK = re.compile(r"\[(?P<name>\w+)(?:: (?P<detail>\w+))?\]")
+_BRACKETED = re.compile(r"\[(?P<name>\w+)(?:: (?P<detail>\w+))?\]")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterSpec:
-    """A parameter that a component takes or gives.
+    """An input or output parameter of a component.
 
     Attributes:
         type: `STRING`, `NUMBER_INTEGER` and the like.
-        role: What stands in brackets before its description, such as `Module`; empty for most.
-        detail: What follows the role there: `run_fn` in `[Module: run_fn]`.
-        is_optional: Whether it may be left out.
-        has_default: Whether the compiler wrote down a default.
-        default: The default, placeholders and all.
+        role: The name in brackets before its description, such as `Module`; usually empty.
+        detail: The text after the role: `run_fn` in `[Module: run_fn]`.
+        is_optional: Whether it may be omitted.
+        has_default: Whether the compiled pipeline has a default.
+        default: The default, which may contain placeholders.
     """
 
     type: str
@@ -41,8 +41,8 @@ class ParameterSpec:
 
     @classmethod
     def of(cls, definition: Mapping[str, Any]) -> ParameterSpec:
-        """The parameter that a component has in the compiled pipeline."""
-        role, detail = _mark(definition)
+        """Reads a parameter's definition."""
+        role, detail = _bracketed(definition)
         return cls(
             type=definition.get("parameterType", ""),
             role=role,
@@ -55,13 +55,13 @@ class ParameterSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ArtifactSpec:
-    """An artifact that a component takes or gives.
+    """An input or output artifact of a component.
 
     Attributes:
-        schema: Its type as Kubeflow has it, which goes into what the container is given.
-        tfx_type: The type in brackets before its description, such as `Examples`; empty where there is none.
-        is_optional: Whether it may be left out.
-        is_list: Whether there are several of it.
+        schema: Its type in Kubeflow's form, which the ExecutorInput contains.
+        tfx_type: The type in brackets before its description, such as `Examples`; empty if there is none.
+        is_optional: Whether it may be omitted.
+        is_list: Whether it is a list of artifacts.
     """
 
     schema: Json
@@ -71,10 +71,10 @@ class ArtifactSpec:
 
     @classmethod
     def of(cls, definition: Mapping[str, Any]) -> ArtifactSpec:
-        """The artifact that a component has in the compiled pipeline."""
+        """Reads an artifact's definition."""
         return cls(
             schema=definition["artifactType"],
-            tfx_type=_mark(definition)[0],
+            tfx_type=_bracketed(definition)[0],
             is_optional=bool(definition.get("isOptional")),
             is_list=bool(definition.get("isArtifactList")),
         )
@@ -82,12 +82,12 @@ class ArtifactSpec:
 
 @dataclass(frozen=True)
 class Ports:
-    """What a component takes, or what it gives.
+    """The inputs or the outputs of a component.
 
     Attributes:
-        parameters: Its parameters, by name.
-        artifacts: Its artifacts, by name.
-        written: Both as the compiler wrote them, for digests.
+        parameters: The parameters by name.
+        artifacts: The artifacts by name.
+        written: The original definitions, for digests.
     """
 
     parameters: Mapping[str, ParameterSpec]
@@ -96,7 +96,7 @@ class Ports:
 
     @classmethod
     def of(cls, definitions: Json) -> Ports:
-        """The ports that a component has in the compiled pipeline."""
+        """Reads the definitions of a component's inputs or outputs."""
         parameters, artifacts = definitions.get("parameters", {}), definitions.get("artifacts", {})
         return cls(
             {name: ParameterSpec.of(definition) for name, definition in parameters.items()},
@@ -111,8 +111,8 @@ class Dag:
 
     Attributes:
         tasks: The tasks, by name.
-        parameters: The outputs that each of its output parameters may come from; the last that is there counts.
-        artifacts: The outputs that each of its output artifacts is made of.
+        parameters: For each output parameter, the task outputs that it may come from; the last one that exists is used.
+        artifacts: For each output artifact, the task outputs that it consists of.
     """
 
     tasks: Mapping[str, Task]
@@ -121,19 +121,19 @@ class Dag:
 
     @classmethod
     def of(cls, dag: Mapping[str, Any]) -> Dag:
-        """The DAG that a component has in the compiled pipeline."""
+        """Reads a component's DAG."""
         outputs = dag.get("outputs", {})
         return cls(
             {name: Task.of(task) for name, task in dag["tasks"].items()},
-            {name: _parameter_choices(source) for name, source in outputs.get("parameters", {}).items()},
-            {name: _artifact_choices(source) for name, source in outputs.get("artifacts", {}).items()},
+            {name: _parameter_sources(source) for name, source in outputs.get("parameters", {}).items()},
+            {name: _artifact_sources(source) for name, source in outputs.get("artifacts", {}).items()},
         )
 
     def ordered(self) -> list[tuple[str, Task]]:
         """The tasks with their names, each after those that it depends on.
 
         Raises:
-            UserError: Tasks wait for each other, or for one that the DAG does not have.
+            UserError: Tasks wait for each other, or for a task that does not exist.
         """
         done = dict[str, Task]()
 
@@ -141,7 +141,7 @@ class Dag:
             if name in waiting:
                 raise UserError(f"the task {name!r} waits for itself: {' after '.join([*waiting, name])}")
             if name not in self.tasks:
-                raise UserError(f"the task {waiting[-1]!r} waits for {name!r}, which is not there")
+                raise UserError(f"the task {waiting[-1]!r} waits for {name!r}, which does not exist")
             if name not in done:
                 for other in self.tasks[name].dependencies:
                     visit(other, (*waiting, name))
@@ -157,8 +157,8 @@ class Component:
     """What a task runs: see `DagComponent` and `ExecutorComponent`.
 
     Attributes:
-        inputs: What it takes.
-        outputs: What it gives.
+        inputs: Its inputs.
+        outputs: Its outputs.
     """
 
     inputs: Ports
@@ -166,7 +166,7 @@ class Component:
 
     @cached_property
     def defaults(self) -> Json:
-        """The defaults of the input parameters, as the compiler wrote them."""
+        """The defaults of the input parameters, with placeholders."""
         return {name: each.default for name, each in self.inputs.parameters.items() if each.has_default}
 
     def with_defaults(self, given: Mapping[str, Any]) -> Json:
@@ -186,17 +186,23 @@ class Component:
         return {name: values.coerced(name, self._type(name), value) for name, value in given.items()}
 
     def taken(self, given: Mapping[str, Any]) -> Json:
-        """What a container takes of the parameters given: those that are declared, texts as texts."""
+        """The given parameters that the component declares, with strings where it declares strings."""
         return {name: value for name, value in self.with_texts(given).items() if name in self.inputs.parameters}
 
     def with_texts(self, given: Mapping[str, Any]) -> Json:
-        """Parameters, those that are declared to be strings as strings: a loop's item may be a number."""
+        """Converts parameters that are declared as strings; a loop's item, for example, may be a number."""
         return {
             name: placeholders.text(value) if self._type(name) == "STRING" else value for name, value in given.items()
         }
 
     def has(self, side: str, kind: str, name: str) -> bool:
-        """Whether there is an input or output of a name: `inputs` or `outputs`, `parameters` or `artifacts`."""
+        """Whether there is an input or output with this name.
+
+        Args:
+            side: `inputs` or `outputs`.
+            kind: `parameters` or `artifacts`.
+            name: The name.
+        """
         ports = self.inputs if side == "inputs" else self.outputs
         return name in (ports.parameters if kind == "parameters" else ports.artifacts)
 
@@ -212,13 +218,13 @@ class DagComponent(Component):
 
     @classmethod
     def of(cls, component: Mapping[str, Any]) -> DagComponent:
-        """The component that a compiled pipeline has."""
-        return cls(*_sides(component), Dag.of(component["dag"]))
+        """Reads a component."""
+        return cls(*_ports(component), Dag.of(component["dag"]))
 
 
 @dataclass(frozen=True)
 class ExecutorComponent(Component):
-    """A component that an executor carries out.
+    """A component that an executor runs.
 
     Attributes:
         label: The executor's name in the compiled pipeline.
@@ -228,30 +234,30 @@ class ExecutorComponent(Component):
 
     @classmethod
     def of(cls, component: Mapping[str, Any]) -> ExecutorComponent:
-        """The component that a compiled pipeline has."""
-        return cls(*_sides(component), component["executorLabel"])
+        """Reads a component."""
+        return cls(*_ports(component), component["executorLabel"])
 
 
 def component_of(component: Mapping[str, Any]) -> DagComponent | ExecutorComponent:
-    """The component that a compiled pipeline has."""
+    """Reads a component."""
     return DagComponent.of(component) if "dag" in component else ExecutorComponent.of(component)
 
 
-def _sides(component: Mapping[str, Any]) -> tuple[Ports, Ports]:
+def _ports(component: Mapping[str, Any]) -> tuple[Ports, Ports]:
     return Ports.of(component.get("inputDefinitions", {})), Ports.of(component.get("outputDefinitions", {}))
 
 
-def _mark(definition: Mapping[str, Any]) -> tuple[str, str]:
-    """The type or role that stands in brackets before a description: (`Examples`, ``), (`Module`, `run_fn`)."""
-    found = _MARK.match(definition.get("description") or "")
+def _bracketed(definition: Mapping[str, Any]) -> tuple[str, str]:
+    """The type or role in brackets before a description, and its detail: (`Examples`, ``), (`Module`, `run_fn`)."""
+    found = _BRACKETED.match(definition.get("description") or "")
     return (found["name"], found["detail"] or "") if found else ("", "")
 
 
-def _parameter_choices(source: Mapping[str, Any]) -> tuple[FromTask, ...]:
+def _parameter_sources(source: Mapping[str, Any]) -> tuple[FromTask, ...]:
     selectors = source["valueFromOneof"]["parameterSelectors"] if "valueFromOneof" in source else None
-    chosen = [source["valueFromParameter"]] if selectors is None else selectors
-    return tuple(FromTask(each["producerSubtask"], each["outputParameterKey"]) for each in chosen)
+    listed = [source["valueFromParameter"]] if selectors is None else selectors
+    return tuple(FromTask(each["producerSubtask"], each["outputParameterKey"]) for each in listed)
 
 
-def _artifact_choices(source: Mapping[str, Any]) -> tuple[FromTask, ...]:
+def _artifact_sources(source: Mapping[str, Any]) -> tuple[FromTask, ...]:
     return tuple(FromTask(each["producerSubtask"], each["outputArtifactKey"]) for each in source["artifactSelectors"])

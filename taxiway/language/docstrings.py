@@ -1,7 +1,7 @@
-"""The descriptions of outputs that kfp drops, read from the function that it ships in a Python component.
+"""Restores descriptions of outputs that kfp drops, from the source of the function in a Python component.
 
-kfp looks for them under `Returns:`, one `name: ...` a line. It drops that of an output that is an argument and is
-described with the others under `Args:`, and that of the only value which a function returns.
+kfp only reads descriptions under `Returns:`, one `name: ...` per line. It drops the description of an output that is
+an argument and is described under `Args:`, and that of a single return value.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 Json = dict[str, Any]
 
 _RETURNED = "Output"
-"""kfp's name for the only value which a function returns."""
+"""kfp's name for a single return value."""
 
 
 def complete(spec: Json) -> None:
-    """Gives the outputs of a compiled pipeline's Python components the descriptions that their functions have."""
+    """Adds the descriptions in functions' docstrings to the outputs of Python components that have none."""
     executors = spec.get("deploymentSpec", {}).get("executors", {})
     for component in spec.get("components", {}).values():
         bare = [output for output in _outputs(component) if not output[1].get("description")]
@@ -33,7 +33,7 @@ def _outputs(component: Mapping[str, Any]) -> Iterator[tuple[str, Json]]:
 
 
 def _described(container: Mapping[str, Any]) -> dict[str, str]:
-    """What the docstring of a container's Python function says of its arguments and of what it returns."""
+    """The descriptions of arguments and return values in the docstring of a container's Python function."""
     words = [*container.get("command", []), *container.get("args", [])]
     if "--function_to_execute" not in words[:-1]:
         return {}
@@ -43,7 +43,7 @@ def _described(container: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _docstring(source: str, function: str) -> str:
-    """The docstring of a function in a source; empty where there is none, or the text is no source."""
+    """The docstring of a function in Python source; empty if there is none, or if the text is not Python."""
     if f"def {function}(" not in source:
         return ""
     try:

@@ -1,4 +1,4 @@
-"""The executors of a compiled pipeline, read once: the containers and importers that carry out tasks.
+"""The executors of a compiled pipeline: the containers and importers that run its tasks.
 
 Source: kubeflow/pipelines, api/v2alpha1/pipeline_spec.proto, `PipelineDeploymentConfig`.
 """
@@ -18,14 +18,14 @@ _SETTINGS = ("image", "env", "resources")
 
 @dataclass(frozen=True)
 class Accelerator:
-    """Accelerators such as GPUs: their kind, `nvidia.com/gpu`, and how many."""
+    """The kind of an accelerator, such as `nvidia.com/gpu`, and the number of them."""
 
     kind: str
     count: str
 
     @classmethod
     def of(cls, accelerator: Json) -> Accelerator:
-        """The accelerators that a container has in the compiled pipeline, by newer or older compilers."""
+        """Reads a container's accelerators, as newer or older compilers write them."""
         kind = accelerator.get("resourceType") or accelerator.get("type") or ""
         return cls(kind, str(accelerator.get("resourceCount") or accelerator.get("count") or ""))
 
@@ -36,12 +36,12 @@ class Container:
 
     Attributes:
         image: Its image.
-        command: Its program.
-        args: The arguments of its program.
+        command: Its command.
+        args: The arguments of the command.
         env: Its environment variables.
-        requests: What the scheduler uses, by resource (`cpu`, `memory`): requests, or limits without a request.
-        accelerator: The accelerators that it takes; None where it takes none.
-        written: It as the compiler wrote it, for digests.
+        requests: The request for each resource (`cpu`, `memory`), or the limit if there is no request.
+        accelerator: Its accelerators; None if it uses none.
+        written: The original definition, for digests.
     """
 
     image: str = ""
@@ -54,7 +54,7 @@ class Container:
 
     @classmethod
     def of(cls, container: Json) -> Container:
-        """The container that an executor has in the compiled pipeline."""
+        """Reads an executor's container."""
         resources = container.get("resources", {})
         return cls(
             image=container["image"],
@@ -68,7 +68,7 @@ class Container:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Its program with the arguments."""
+        """Its whole command line."""
         return (*self.command, *self.args)
 
     @property
@@ -78,20 +78,20 @@ class Container:
 
     @property
     def settings(self) -> Json:
-        """What it is but its program, as the compiler wrote it: here placeholders stand for inputs alone."""
+        """The original definition without the command; placeholders in it refer to inputs only."""
         return {name: self.written[name] for name in _SETTINGS if name in self.written}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Importer:
-    """Brings an artifact in from where it is.
+    """Imports an existing artifact.
 
     Attributes:
-        uri: Where that is; empty where a parameter says it.
-        parameter: The parameter that says it.
-        schema: The artifact's type as Kubeflow has it.
+        uri: The artifact's URI; empty if a parameter has it.
+        parameter: The parameter that has the URI.
+        schema: The artifact's type in Kubeflow's form.
         metadata: The artifact's metadata.
-        written: It as the compiler wrote it.
+        written: The original definition.
     """
 
     uri: Any = ""
@@ -102,7 +102,7 @@ class Importer:
 
     @classmethod
     def of(cls, importer: Json) -> Importer:
-        """The importer that an executor has in the compiled pipeline."""
+        """Reads an executor's importer."""
         source = importer["artifactUri"]
         return cls(
             uri=source.get("constant"),
@@ -115,13 +115,13 @@ class Importer:
 
 @dataclass(frozen=True, kw_only=True)
 class Executor:
-    """What carries out a component that is no DAG.
+    """What runs a component that is not a DAG.
 
     Attributes:
-        kind: `container`, `importer`, or what open-source Kubeflow does not have.
-        container: The container; without an image where it is none.
-        importer: The importer; None where it is none.
-        written: It as the compiler wrote it, for digests.
+        kind: `container`, `importer`, or a kind that open-source Kubeflow does not support.
+        container: The container; for other kinds, one without an image.
+        importer: The importer; None for other kinds.
+        written: The original definition, for digests.
     """
 
     kind: str
@@ -131,7 +131,7 @@ class Executor:
 
     @classmethod
     def of(cls, executor: Json) -> Executor:
-        """The executor that a compiled pipeline has."""
+        """Reads an executor."""
         return cls(
             kind=next(iter(executor), "none"),
             container=Container.of(executor["container"]) if "container" in executor else Container(),

@@ -18,11 +18,11 @@ class Loop:
     """A loop whose body is a task.
 
     Attributes:
-        item: The input that takes one item in each turn.
+        item: The input that receives the item of each iteration.
         over_artifacts: Whether the items are artifacts.
-        source: The input that has the items; empty where the compiler wrote them down.
-        written: The items as the compiler wrote them, JSON with placeholders; empty where an input has them.
-        at_once: How many turns run at once; 0 for all.
+        source: The input that has the items; empty if they are constants.
+        written: Constant items, as JSON with placeholders; empty if an input has the items.
+        at_once: Maximum number of parallel iterations; 0 for no limit.
     """
 
     item: str
@@ -33,7 +33,7 @@ class Loop:
 
     @classmethod
     def of(cls, task: Mapping[str, Any]) -> Loop | None:
-        """The loop that a task is the body of."""
+        """Reads the loop around a task; None if there is none."""
         over_artifacts = "artifactIterator" in task
         iterator = task.get("artifactIterator") or task.get("parameterIterator")
         if iterator is None:
@@ -51,7 +51,7 @@ class Loop:
         """The items of a loop over values.
 
         Raises:
-            UserError: They are no list.
+            UserError: They are not a list.
         """
         if self.source:
             return values.listed(parameters.get(self.source))

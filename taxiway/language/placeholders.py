@@ -1,4 +1,4 @@
-"""Kubeflow's placeholders, `{{$...}}`, filled in one pass: what a value contains is never filled again.
+"""Fills Kubeflow's placeholders, `{{$...}}`, in one pass: placeholders inside of values are not filled.
 
 Source: kfp/dsl/placeholders.py and backend/src/v2/component/launcher_v2.go.
 """
@@ -18,10 +18,10 @@ from components.contract.errors import UserError
 from components.execution.executor import CHANNEL, local_path
 
 _PLACEHOLDER = re.compile(
-    # Templates of other languages begin with `{{$name`: theirs stay.
+    # Not `{{$name`, which belongs to templates of other languages.
     r"\{\{\$(?P<body>(?=[.}])(?:[^}'\"]|'[^']*'|\"[^\"]*\"|\}(?!\}))*)\}\}"
-    # What the compiler writes for a value until it finds the input that brings it. It does not look into environment
-    # variables, conditions, loops, and keys of maps.
+    # The compiler writes these for values, and later replaces them by inputs, except in environment variables,
+    # conditions, loops, and keys of maps.
     r"|\{\{channel:task=(?P<task>[^;]*);name=(?P<name>[^;]*);type=.*?;\}\}"
 )
 _PORT = re.compile(
@@ -29,7 +29,7 @@ _PORT = re.compile(
 )
 
 _OUTPUT_FILE = (".outputs.output_file", ".outputs.output_metadata_uri", ".outputMetadataUri")
-OF_A_RUN = frozenset(
+RUN_PLACEHOLDERS = frozenset(
     f".{name}"
     for name in (
         "pipeline_job_name",
@@ -43,7 +43,7 @@ OF_A_RUN = frozenset(
         "workspace_path",
     )
 )
-"""The bodies that stand for facts about the run or the task."""
+"""The bodies of placeholders that concern the run or the task."""
 
 Lookup = Callable[[str], Any]
 
@@ -54,13 +54,13 @@ def fill(template: str, lookup: Lookup) -> str:
 
 
 def filled(value: Any, lookup: Lookup, typed: type | tuple[type, ...] = (list, dict)) -> Any:
-    """A JSON value with the placeholders in all its texts replaced.
+    """Fills the placeholders in all strings of a JSON value, including keys.
 
     Args:
-        value: The value; keys of maps are texts, too.
-        lookup: Gives the value of a placeholder's body.
-        typed: The types of values that stay what they are where the whole text is one placeholder. Others become
-            text, as Kubeflow's launcher has it; lists and maps it cannot bring there.
+        value: The value.
+        lookup: Returns the value for a placeholder's body.
+        typed: The types that are kept if a string is a single placeholder. Values of other types become strings, as
+            in Kubeflow's launcher, which does not support lists and maps here.
     """
     if isinstance(value, list):
         return [filled(item, lookup, typed) for item in value]
@@ -74,20 +74,20 @@ def filled(value: Any, lookup: Lookup, typed: type | tuple[type, ...] = (list, d
 
 
 def whole(template: str) -> str | None:
-    """The body of the placeholder that a template is; None where it is more than that, or none."""
+    """The body if the template is a single placeholder; otherwise None."""
     match = _PLACEHOLDER.fullmatch(template)
     return _body(match) if match else None
 
 
 def input_parameter(body: str) -> str | None:
-    """The name of the input parameter that a placeholder stands for; None where it stands for something else."""
+    """The name of the input parameter that a placeholder refers to; None if it refers to something else."""
     port = _PORT.fullmatch(body)
     is_parameter = port and (port["side"], port["what"], port["field"]) == ("inputs", "parameters", "")
     return port["name"] if port and is_parameter else None
 
 
 def text(value: Any) -> str:
-    """A parameter's value as Kubeflow writes it where a text is wanted."""
+    """A parameter's value as a string, in Kubeflow's format."""
     if isinstance(value, str):
         return value
     if isinstance(value, float) and math.isfinite(value):
@@ -105,10 +105,10 @@ def _body(match: re.Match[str]) -> str:
 def fill_command(
     words: Iterable[str], executor_input: Mapping[str, Any], facts: Mapping[str, str] = MappingProxyType({})
 ) -> list[str]:
-    """A container's command or arguments with placeholders filled; an absent optional part takes no word.
+    """Fills the placeholders in a container's command or arguments, and omits optional parts without a value.
 
     Raises:
-        UserError: A placeholder names an input or output that the task does not have.
+        UserError: A placeholder refers to an input or output that the task does not have.
     """
 
     def lookup(body: str) -> str:
@@ -119,23 +119,23 @@ def fill_command(
 
 
 def bodies(words: Iterable[str]) -> list[str]:
-    """The bodies of all placeholders in a container's command or arguments, whatever may be present."""
+    """The bodies of all placeholders in a container's command or arguments, including those in optional parts."""
     return [body for word in words for body in bodies_in(word)]
 
 
 def bodies_in(value: Any) -> list[str]:
-    """The bodies of the placeholders in a value, however deep in lists and maps."""
+    """The bodies of all placeholders in a value, including nested lists and maps."""
     return [_body(match) for part in _texts(value) for match in _PLACEHOLDER.finditer(part)]
 
 
 def problem(body: str, has: Callable[[str, str, str], bool]) -> str:
-    """Why a container cannot have a placeholder filled; empty where it can.
+    """Why a placeholder in a container cannot be filled; empty if it can.
 
     Args:
         body: The placeholder's body.
-        has: Whether its component has an input or output; see `components.Component.has`.
+        has: Whether the component has an input or output; see `components.Component.has`.
     """
-    if body == "" or body in _OUTPUT_FILE or body in OF_A_RUN:
+    if body == "" or body in _OUTPUT_FILE or body in RUN_PLACEHOLDERS:
         return ""
     port = _PORT.fullmatch(body)
     if not port:
@@ -146,9 +146,9 @@ def problem(body: str, has: Callable[[str, str, str], bool]) -> str:
     if port["what"] == "parameters":
         return "" if field == ("" if port["side"] == "inputs" else "output_file") else "is not known"
     if field == "":
-        return "stands for a list of artifacts, which no container gets so; give it {{$}}, which has them"
+        return "stands for a list of artifacts, which Kubeflow does not fill in; use {{$}}, which contains them"
     if port["side"] == "outputs" and field.startswith("metadata["):
-        return "names what an artifact gets from the task itself"
+        return "refers to metadata that the task itself writes"
     return "" if field in ("path", "uri", "name", "metadata") or field.startswith("metadata[") else "is not known"
 
 
@@ -172,13 +172,13 @@ def _fill_structure(part: Any, present: Callable[[str], bool], lookup: Lookup) -
         return [word for item in part for word in _fill_structure(item, present, lookup)]
     if "Concat" in part:
         return ["".join(_fill_structure(part["Concat"], present, lookup))]
-    choice = part["IfPresent"]
-    chosen = choice["Then"] if present(choice["InputName"]) else choice.get("Else", [])
-    return _fill_structure(chosen, present, lookup)
+    optional = part["IfPresent"]
+    inner = optional["Then"] if present(optional["InputName"]) else optional.get("Else", [])
+    return _fill_structure(inner, present, lookup)
 
 
 def _texts(part: Any) -> Iterator[str]:
-    """The texts in a word or in a part of it."""
+    """The strings in an argument, or in a part of it."""
     if isinstance(part, str) and _is_structure(part):
         part = json.loads(part)
     if isinstance(part, str):

@@ -1,4 +1,4 @@
-"""What Kubernetes is to add to the pods of a task, read once.
+"""The Kubernetes settings of tasks' pods.
 
 Source: kubeflow/pipelines, kubernetes_platform/proto/kubernetes_executor_config.proto.
 """
@@ -30,11 +30,11 @@ class Resource:
     """A secret, a config map or a volume that a task uses.
 
     Attributes:
-        source: Where its name comes from; None where it has none, or only an older compiler's.
+        source: Where its name comes from; None if an older compiler wrote the name, or if it has none.
         written: Its name as older compilers write it.
-        path: Where it is mounted; empty for one that is not.
-        variables: The environment variables that have its keys, each with the key.
-        is_optional: Whether it may be absent.
+        path: Where it is mounted; empty if it is not.
+        variables: The environment variables that are set from its keys, as pairs of variable and key.
+        is_optional: Whether it may be missing.
     """
 
     source: ParameterSource | None = None
@@ -45,7 +45,7 @@ class Resource:
 
     @classmethod
     def of(cls, kind: str, setting: Mapping[str, Any]) -> Resource:
-        """The resource of a kind that the platform's part of a compiled pipeline has."""
+        """Reads a resource of some kind."""
         return cls(
             source=_source(setting.get(f"{_NAMES[kind]}Parameter", setting)),
             written=setting.get(_NAMES[kind]) or setting.get("constant") or "",
@@ -56,19 +56,19 @@ class Resource:
 
     @property
     def name(self) -> str:
-        """Its name, where the pipeline says it."""
+        """Its name, if the compiled pipeline has it."""
         return str((isinstance(self.source, Constant) and self.source.value) or self.written)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Platform:
-    """What Kubernetes is to add to the pods of a task.
+    """The Kubernetes settings of a task's pod.
 
     Attributes:
         resources: The secrets, config maps and volumes, by the kind of use: `secretAsEnv`, `pvcMount`.
-        fields: The environment variables that have fields of its pod, each with the field.
-        label_source: Where the labels that its node must have come from; None where they are written down.
-        labels: The labels that its node must have, where they are written down.
+        fields: The environment variables that are set from fields of the pod, as pairs of variable and field.
+        label_source: Where the node labels come from; None if they are constants.
+        labels: The node labels, if they are constants.
         tolerations: Its tolerations, or where they come from.
         has_init_containers: Whether containers run before it.
     """
@@ -82,7 +82,7 @@ class Platform:
 
     @classmethod
     def of(cls, executor: Json) -> Platform:
-        """What the platform's part of a compiled pipeline says of an executor."""
+        """Reads the settings of an executor."""
         selector = executor.get("nodeSelector", {})
         return cls(
             resources={kind: tuple(Resource.of(kind, each) for each in executor.get(kind, [])) for kind in _NAMES},

@@ -1,4 +1,4 @@
-"""What the placeholders in a task's inputs and settings stand for, before a run as far as it is known."""
+"""The values of the placeholders in a task's inputs and settings; before a run, some are unknown."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from typing import Any
 
 from components.contract.errors import UserError
 from components.execution.executor import CHANNEL
-from taxiway.language.placeholders import OF_A_RUN, filled, input_parameter, whole
+from taxiway.language.placeholders import RUN_PLACEHOLDERS, filled, input_parameter, whole
 
 UNKNOWN = object()
-"""Stands for what only the run will know."""
+"""A value that will be known only during the run."""
 
 
 class NotYetKnownError(Exception):
-    """A placeholder stands for what only the run will know."""
+    """The value of a placeholder will be known only during the run."""
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What the placeholders of one task stand for; a `placeholders.Lookup`.
+    """The values of one task's placeholders; a `placeholders.Lookup`.
 
     Attributes:
-        parameters: The task's parameters that come from elsewhere.
-        constants: Its other parameters, as the compiler wrote them: they may hold placeholders.
-        outer: The parameters of the DAG that it stands in.
-        facts: What is known of the run and the task; by default nothing, before there is one.
+        parameters: The task's parameters that come from other tasks or the DAG.
+        constants: Its other parameters, which may contain placeholders.
+        outer: The parameters of its DAG.
+        facts: Values that concern the run and the task; by default all are unknown, as before a run.
     """
 
     parameters: Mapping[str, Any]
     constants: Mapping[str, Any] = field(default_factory=dict)
     outer: Mapping[str, Any] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=lambda: dict.fromkeys(OF_A_RUN, UNKNOWN))
+    facts: Mapping[str, Any] = field(default_factory=lambda: dict.fromkeys(RUN_PLACEHOLDERS, UNKNOWN))
 
     def __call__(self, body: str) -> Any:
         """The value of a placeholder.
 
         Raises:
-            NotYetKnownError: Only the run will know it.
-            UserError: It names what the task does not have.
+            NotYetKnownError: It will be known only during the run.
+            UserError: The task has no such input, or the placeholder is unknown.
         """
         name = input_parameter(body)
         if name is None and body not in self.facts:
@@ -50,15 +50,15 @@ class Scope:
         return value
 
     def constant(self, name: str) -> Any:
-        """A constant with its placeholders filled; one that is nothing but a placeholder keeps the value's type."""
+        """A constant with its placeholders filled; a single placeholder keeps its value's type."""
         template = self.constants[name]
-        # Without itself, a constant that leads back to itself finds no value.
+        # Excluding the constant itself turns a circular reference into an error.
         rest = replace(self, constants={each: value for each, value in self.constants.items() if each != name})
         body = whole(template) if isinstance(template, str) else None
         return filled(template, rest) if body is None else rest(body)
 
     def with_defaults(self, defaults: Mapping[str, Any]) -> Scope:
-        """The same with a component's defaults, as the compiler wrote them, for parameters that are not given."""
+        """This scope with a component's defaults for the parameters that are not given."""
         given = self.parameters.keys() | self.constants.keys()
         left = {name: value for name, value in defaults.items() if name not in given}
         return replace(self, constants={**left, **self.constants})
@@ -68,7 +68,7 @@ class Scope:
             return self.parameters[name]
         if name in self.constants:
             return self.constant(name)
-        # The compiler does not bring a value to every place that names it, such as an environment variable.
+        # The compiler does not pass a value to each task that refers to it, for example in an environment variable.
         for outer in (name, name.removeprefix(CHANNEL)) if name.startswith(CHANNEL) else ():
             if outer in self.outer:
                 return self.outer[outer]

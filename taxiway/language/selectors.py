@@ -1,4 +1,4 @@
-"""Parts of values: `parameterExpressionSelector`, and what the compiler names as a part of a loop's item."""
+"""Selects parts of values: `parameterExpressionSelector`, and parts of a loop's item."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SELECTOR = re.compile(r"parseJson\(string_value\)(?P<keys>(?:\[(?:\"[^\"]*\"|'[
 
 
 def selected(selector: str | None, value: Any) -> Any:
-    """The part of a value that the compiler's one kind of selector names: `parseJson(string_value)["key"]`."""
+    """The part of a value that a selector selects; the compiler only writes `parseJson(string_value)["key"]`."""
     if selector is None:
         return value
     match = _SELECTOR.fullmatch(selector)
@@ -26,7 +26,7 @@ def selected(selector: str | None, value: Any) -> Any:
 
 
 def given(parameters: Json, name: str) -> Any:
-    """A parameter of a DAG, or a part of a loop's item, which the compiler names as a parameter that nobody gives."""
+    """A parameter of a DAG, or a part of a loop's item, for which the compiler writes `<item>-subvar-<key>`."""
     item, _, key = name.rpartition("-subvar-")
     if name in parameters or item not in parameters:
         return parameters.get(name)

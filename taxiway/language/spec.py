@@ -1,4 +1,4 @@
-"""The compiled pipeline (Kubeflow's PipelineSpec, IR 2.1.0) as runners and checks read it.
+"""The compiled pipeline: Kubeflow's PipelineSpec, IR 2.1.0.
 
 Source: kubeflow/pipelines, api/v2alpha1/pipeline_spec.proto.
 """
@@ -24,7 +24,7 @@ from taxiway.language.platforms import Platform
 from taxiway.language.tasks import FromParent, Task
 from taxiway.language.values import Json
 
-# Keys are sorted, and lines inside of a value are indented.
+# kfp sorts the keys and indents lines inside of values, so the document starts here.
 _START = "\ncomponents:\n"
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -35,8 +35,8 @@ class Pipeline:
 
     Attributes:
         spec: The PipelineSpec.
-        platform: What it says for one platform, such as Kubernetes.
-        sources: The files that it came from, as far as they are known.
+        platform: Its PlatformSpec, with the settings for Kubernetes.
+        sources: The files that it was compiled from, if known.
     """
 
     spec: Json
@@ -55,12 +55,12 @@ class Pipeline:
 
     @cached_property
     def components(self) -> Mapping[str, DagComponent | ExecutorComponent]:
-        """The components inside of it, by name."""
+        """All other components, by name."""
         return {name: component_of(each) for name, each in self.spec["components"].items()}
 
     @cached_property
     def executors(self) -> Mapping[str, Executor]:
-        """The executors of its components, by label."""
+        """The executors by label."""
         return {label: Executor.of(each) for label, each in self.spec["deploymentSpec"]["executors"].items()}
 
     def component(self, task: Task) -> DagComponent | ExecutorComponent:
@@ -68,24 +68,24 @@ class Pipeline:
         return self.components[task.component]
 
     def executor(self, component: ExecutorComponent) -> Executor:
-        """What carries out a component that is no DAG."""
+        """The executor of a component."""
         return self.executors[component.label]
 
     @cached_property
     def platforms(self) -> Mapping[str, Platform]:
-        """What Kubernetes is to add to the pods of executors, by label."""
+        """The Kubernetes settings of executors' pods, by label."""
         kubernetes = self.platform.get("platforms", {}).get("kubernetes", {})
         executors = kubernetes.get("deploymentSpec", {}).get("executors", {})
         return {label: Platform.of(each) for label, each in executors.items()}
 
     def platform_of(self, component: ExecutorComponent) -> Platform:
-        """What Kubernetes is to add to the pods of a component that is no DAG."""
+        """The Kubernetes settings of a component's pods."""
         return self.platforms.get(component.label, Platform())
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """A task that runs a container or imports an artifact: its name in the run, and where it stands."""
+    """A task that runs a container or importer, with its name in the run and its component."""
 
     name: str
     task: Task
@@ -96,21 +96,21 @@ def read_documents(path: Path) -> list[Any]:
     """The documents of a YAML or JSON file.
 
     Raises:
-        UserError: The file is missing, or is neither.
+        UserError: The file is missing, or is not YAML.
     """
     try:
         return list(yaml.load_all(with_whole_header(path.read_text()), _Loader))
     except FileNotFoundError as error:
         raise UserError(f"there is no file {path}") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path} is no YAML: {error}") from error
+        raise UserError(f"{path} is not YAML: {error}") from error
 
 
 def with_whole_header(text: str) -> str:
-    """A compiled pipeline's text with its header of comments whole.
+    """Repairs the header of comments in a compiled pipeline's text.
 
-    kfp writes the defaults of parameters into it as they are: a second line is no comment, and YAML takes no control
-    characters.
+    kfp writes the defaults of parameters into it unchanged, so that further lines of a default are not comments, and
+    control characters make the YAML invalid.
     """
     header, start, document = text.rpartition(_START)
     if not header.startswith("# PIPELINE DEFINITION"):
@@ -120,7 +120,7 @@ def with_whole_header(text: str) -> str:
 
 
 def is_component(documents: list[Any]) -> bool:
-    """Whether a file holds a component that kfp has to make IR of."""
+    """Whether a file contains a component, which kfp must compile first."""
     return bool(documents) and isinstance(documents[0], dict) and "implementation" in documents[0]
 
 
@@ -128,26 +128,26 @@ def read(path: Path) -> Pipeline:
     """Reads a compiled pipeline.
 
     Raises:
-        UserError: The file is missing, or is no pipeline of IR 2.1.0.
+        UserError: The file is missing, or is not a pipeline of IR 2.1.0.
     """
     return from_documents(read_documents(path), path)
 
 
 def from_documents(documents: list[Any], path: Path) -> Pipeline:
-    """The pipeline that a file's documents are.
+    """The pipeline in a file's documents.
 
     Raises:
-        UserError: They are no pipeline of IR 2.1.0.
+        UserError: They are not a pipeline of IR 2.1.0.
     """
     spec = documents[0] if documents else None
     if not isinstance(spec, dict) or not {"pipelineInfo", "root", "components", "deploymentSpec"} <= spec.keys():
         raise UserError(
-            f"{path} is no compiled pipeline",
+            f"{path} is not a compiled pipeline",
             fix=f"make one with: {commands.typed('taxiway compile PIPELINE -o FILE')}",
         )
     if spec.get("schemaVersion") != "2.1.0":
         raise UserError(
-            f"{path} has the IR version {spec.get('schemaVersion')!r}; open-source Kubeflow takes 2.1.0",
+            f"{path} has the IR version {spec.get('schemaVersion')!r}; open-source Kubeflow requires 2.1.0",
             fix="compile it with kfp 2",
         )
     docstrings.complete(spec)
@@ -160,9 +160,9 @@ def inlined_modules(pipeline: Pipeline) -> set[str]:
 
 
 def inherited(task: Task, outer: Mapping[str, Any]) -> Json:
-    """What a condition, a loop or an exit handler has of the parameters around it without being given it.
+    """The outer parameters that the tasks in a condition, loop or exit handler may use without declaring them.
 
-    The compiler does not bring each one to where a placeholder names it, such as from one loop into another.
+    The compiler does not declare every parameter that a placeholder refers to, for example in nested loops.
     """
     if not task.is_group:
         return {}
@@ -170,13 +170,13 @@ def inherited(task: Task, outer: Mapping[str, Any]) -> Json:
 
 
 def child_name(prefix: str, name: str, task: Task, index: int | None = None) -> str:
-    """The prefix of the names of the tasks inside a DAG: sub-pipelines give their name, loops their index."""
+    """The prefix of the names of the tasks inside a DAG: a sub-pipeline adds its name, a loop adds the index."""
     inner = prefix if task.is_group else f"{prefix}{name}/"
     return inner if index is None else f"{inner.removesuffix('/')}[{index}]/" if inner else f"[{index}]/"
 
 
 def leaves(pipeline: Pipeline) -> list[Leaf]:
-    """Every container and importer task, in the order in which tasks depend on each other; a loop's body once."""
+    """Every container and importer task in topological order; those in loops are listed once."""
     return list(_leaves(pipeline, pipeline.root, "", ()))
 
 
@@ -184,7 +184,7 @@ def _leaves(pipeline: Pipeline, component: DagComponent, prefix: str, around: tu
     for name, task in component.dag.ordered():
         inner = pipeline.component(task)
         if task.component in around:
-            raise UserError(f"{prefix}{name}: the component {task.component!r} runs inside of itself, without end")
+            raise UserError(f"{prefix}{name}: the component {task.component!r} contains itself")
         if isinstance(inner, DagComponent):
             yield from _leaves(pipeline, inner, child_name(prefix, name, task), (*around, task.component))
         else:
@@ -192,18 +192,18 @@ def _leaves(pipeline: Pipeline, component: DagComponent, prefix: str, around: tu
 
 
 def source_parameter(pipeline: Pipeline, task: Task, name: str) -> str:
-    """The pipeline's own parameter that a task's parameter comes from; empty where it comes from elsewhere."""
+    """The pipeline parameter that a task's parameter comes from; empty if it comes from elsewhere."""
     source = task.parameters.get(name)
-    # Conditions and loops hand a parameter on under this name.
+    # Conditions and loops pass parameters on with this prefix.
     found = source.name.removeprefix(CHANNEL) if isinstance(source, FromParent) else ""
     return found if found in pipeline.root.inputs.parameters else ""
 
 
 def pipeline_parameters(pipeline: Pipeline, given: Mapping[str, Any]) -> Json:
-    """The pipeline's parameters for a run; texts, as from a command line, are read in the declared type.
+    """The pipeline's parameters for a run; strings are parsed as the declared types.
 
     Raises:
-        UserError: A parameter is unknown, missing, or does not have its type.
+        UserError: A parameter is unknown, missing, or has the wrong type.
     """
     definitions = pipeline.root.inputs.parameters
     for name in given:
@@ -218,8 +218,8 @@ def pipeline_parameters(pipeline: Pipeline, given: Mapping[str, Any]) -> Json:
     found = pipeline.root.with_defaults(read)
     for name in (name for name, each in pipeline.root.inputs.artifacts.items() if not each.is_optional):
         raise UserError(
-            f"the pipeline {pipeline.name} takes the artifact {name!r}, and a run can be given parameters only",
-            fix="use it in a pipeline that makes the artifact, or brings it in with dsl.importer",
+            f"the pipeline {pipeline.name} needs the artifact {name!r}, but a run takes parameters only",
+            fix="use it in a pipeline that produces the artifact, or imports it with dsl.importer",
         )
     missing = [name for name, each in definitions.items() if name not in found and not each.is_optional]
     if missing:

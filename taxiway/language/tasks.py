@@ -1,4 +1,4 @@
-"""The tasks of a compiled pipeline, read once: where their inputs come from, when they run, and how often.
+"""The tasks of a compiled pipeline: where their inputs come from, when they run, and how they are retried.
 
 Source: kubeflow/pipelines, api/v2alpha1/pipeline_spec.proto, `PipelineTaskSpec`.
 """
@@ -19,14 +19,14 @@ _AFTER_FAILURES = "ALL_UPSTREAM_TASKS_COMPLETED"
 
 @dataclass(frozen=True)
 class Constant:
-    """A value that the compiler wrote down, placeholders and all."""
+    """A constant in the compiled pipeline; it may contain placeholders."""
 
     value: Any
 
 
 @dataclass(frozen=True)
 class FromParent:
-    """An input of the DAG that the task stands in, or the part of it that a selector names."""
+    """An input of the task's DAG, or the part of it that a selector selects."""
 
     name: str
     selector: str | None = None
@@ -34,7 +34,7 @@ class FromParent:
 
 @dataclass(frozen=True)
 class FromTask:
-    """An output of another task of the same DAG, or the part of it that a selector names."""
+    """An output of another task in the same DAG, or the part of it that a selector selects."""
 
     task: str
     output: str
@@ -54,7 +54,7 @@ ArtifactSource = FromParent | FromTask
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """How often a task is tried again, and with which pauses in seconds."""
+    """How often a task is retried, and the pauses in seconds."""
 
     times: int = 0
     first_pause: float = 0.0
@@ -63,7 +63,7 @@ class RetryPolicy:
 
     @classmethod
     def of(cls, policy: Mapping[str, Any]) -> RetryPolicy:
-        """The policy that a task has in the compiled pipeline."""
+        """Reads a task's policy."""
         return cls(
             times=int(policy.get("maxRetryCount", 0)),
             first_pause=_seconds(policy.get("backoffDuration")),
@@ -80,12 +80,12 @@ class Task:
         component: The name of the component that it runs.
         parameters: Where each parameter comes from.
         artifacts: Where each artifact comes from.
-        condition: When it runs; empty for always.
-        runs_after_failures: Whether it runs though a task before it failed.
-        after: Tasks that have to end before it, beside those that its inputs come from.
-        loop: The loop that it is the body of.
-        retry: How often it is tried again.
-        is_cached: Whether earlier outputs may be used.
+        condition: The condition on which it runs; empty for always.
+        runs_after_failures: Whether it runs even if a task before it failed.
+        after: Tasks that must end first, in addition to those that its inputs come from.
+        loop: The loop around it.
+        retry: How it is retried.
+        is_cached: Whether outputs of earlier runs may be used.
     """
 
     component: str
@@ -100,7 +100,7 @@ class Task:
 
     @classmethod
     def of(cls, task: Mapping[str, Any]) -> Task:
-        """The task that a DAG has in the compiled pipeline."""
+        """Reads a task."""
         inputs, trigger = task.get("inputs", {}), task.get("triggerPolicy", {})
         return cls(
             component=task["componentRef"]["name"],
@@ -116,23 +116,23 @@ class Task:
 
     @property
     def is_group(self) -> bool:
-        """Whether it is a condition, a loop or an exit handler: something the user wrote no name for."""
+        """Whether it is a condition, a loop or an exit handler, which the compiler named."""
         return bool(_GROUP.fullmatch(self.component))
 
     @property
     def constants(self) -> Json:
-        """The parameters that the compiler wrote down, placeholders and all."""
+        """The constant parameters, which may contain placeholders."""
         return {name: source.value for name, source in self.parameters.items() if isinstance(source, Constant)}
 
     @property
     def dependencies(self) -> list[str]:
-        """The tasks of the same DAG that have to end before this one."""
+        """The tasks in the same DAG that must end before this one."""
         sources = (*self.parameters.values(), *self.artifacts.values())
         return sorted({*self.after, *(each.task for each in sources if isinstance(each, FromTask | FinalStatus))})
 
 
 def parameter_source(source: Mapping[str, Any]) -> ParameterSource:
-    """Where the compiled pipeline has a parameter from."""
+    """Reads where a parameter comes from."""
     selector = source.get("parameterExpressionSelector")
     if "runtimeValue" in source:
         return Constant(source["runtimeValue"]["constant"])

@@ -20,10 +20,10 @@ PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 
 
 def coerced(name: str, kind: str, value: Any) -> Any:
-    """A parameter's value in its declared type: compiled pipelines hold integers as doubles.
+    """Converts a parameter's value to its declared type; compiled pipelines contain integers as doubles.
 
     Raises:
-        UserError: It is no list or struct where one is declared.
+        UserError: It is not a list or struct, although one is declared.
     """
     if kind == "NUMBER_INTEGER" and isinstance(value, float) and value.is_integer():
         return int(value)
@@ -33,10 +33,10 @@ def coerced(name: str, kind: str, value: Any) -> Any:
 
 
 def from_text(name: str, kind: str, value: Any) -> Any:
-    """A parameter's value as a user gives it; a text, as from a command line, is read in the declared type.
+    """A parameter's value from the user; a string, for example from the command line, is parsed as the declared type.
 
     Raises:
-        UserError: It is not of that type.
+        UserError: It does not have the declared type.
     """
     wanted = PYTHON_TYPES.get(kind, (object,))
     if isinstance(value, str) and str not in wanted:
@@ -50,10 +50,10 @@ def from_text(name: str, kind: str, value: Any) -> Any:
 
 
 def listed(items: Any) -> list[Any]:
-    """What a loop runs over, which may be written as JSON.
+    """The items of a loop, which may be given as JSON.
 
     Raises:
-        UserError: It is no list.
+        UserError: They are not a list.
     """
     try:
         found = json.loads(items) if isinstance(items, str) else items
@@ -65,7 +65,7 @@ def listed(items: Any) -> list[Any]:
 
 
 def with_integers(value: Any) -> Any:
-    """A JSON value as Kubeflow passes it on: a number without a fraction is an integer."""
+    """Converts whole numbers in a JSON value to integers, like Kubeflow."""
     if isinstance(value, list):
         return [with_integers(item) for item in value]
     if isinstance(value, dict):
@@ -78,7 +78,7 @@ def _structure(name: str, kind: str, value: Any) -> Any:
     try:
         found = json.loads(value) if isinstance(value, str) else value
     except json.JSONDecodeError as error:
-        raise UserError(f"{wrong}, which is no JSON: {error}") from error
+        raise UserError(f"{wrong}, which is not JSON: {error}") from error
     if not isinstance(found, PYTHON_TYPES[kind]):
         raise UserError(wrong)
     return found

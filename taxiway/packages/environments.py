@@ -142,7 +142,7 @@ _FLAGS = {"--quiet", "-q", "--no-warn-script-location", "--no-deps", "--pre", "-
 _SETTINGS = {"--index-url", "-i", "--extra-index-url", "--trusted-host"}
 
 
-def taken_apart(words: list[str]) -> tuple[Installs, list[str]]:
+def split_installs(words: list[str]) -> tuple[Installs, list[str]]:
     """Splits a command into the packages that kfp's compiler makes it install first, and the actual command.
 
     If the script contains anything else, or installs from a file or repository, whose content may change, it is not

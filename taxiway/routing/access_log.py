@@ -4,47 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, dataclass
+import time
 from datetime import UTC, datetime
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from taxiway.routing.calls import Call
+
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _OTHER = "other"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One request, or its copy to the shadow.
-
-    Attributes:
-        event: `request` or `shadow`.
-        protocol: `grpc` or `rest`.
-        method: `Predict`, `predict`, ...
-        model: The requested model.
-        target: The target; empty if the request names a version or label, or the model has no split.
-        label: The label that the proxy set.
-        backend: The backend that answered.
-        version: The version that answered; None if the response does not name it.
-        status: The gRPC code or HTTP status.
-        ms: The latency in milliseconds.
-        same: Shadow only: whether its response equals the target's; None if they cannot be compared.
-        answer: Shadow only: its response, truncated.
-    """
-
-    event: str
-    protocol: str
-    method: str
-    model: str
-    target: str
-    label: str
-    backend: str
-    version: int | None
-    status: str
-    ms: float
-    same: bool | None = None
-    answer: str | None = None
 
 
 class AccessLog:
@@ -67,16 +36,54 @@ class AccessLog:
         )
         self._weights = Gauge("taxiway_route_weight", "Weights.", ("model", "target"), registry=self.registry)
 
-    def write(self, entry: Entry) -> None:
-        """Logs a request or a shadow's response."""
-        self.say(**asdict(entry))
-        model = self._model(entry.model)
-        if entry.event == "shadow":
-            outcome = {True: "same", False: "different", None: "failed"}[entry.same]
-            self._shadows.labels(model, outcome).inc()
-            return
-        self._requests.labels(model, entry.target, entry.backend, entry.protocol, entry.method, entry.status).inc()
-        self._seconds.labels(model, entry.target).observe(entry.ms / 1000)
+    def answered(
+        self,
+        event: str,
+        call: Call,
+        status: str,
+        *,
+        version: int | None = None,
+        same: bool | None = None,
+        answer: str | None = None,
+    ) -> None:
+        """Logs and counts the response to a call, with the latency until now.
+
+        Args:
+            event: `request` or `shadow`.
+            call: The call.
+            status: The gRPC code or HTTP status.
+            version: The version that answered; None if the response does not name it.
+            same: Shadow only: whether its response equals the target's; None if they cannot be compared.
+            answer: Shadow only: its response, truncated.
+        """
+        ms = round((time.perf_counter() - call.began) * 1000, 2)
+        self.say(
+            event=event,
+            protocol=call.protocol,
+            method=call.method,
+            model=call.model,
+            target=call.route.target,
+            label=call.route.label,
+            backend=call.route.backend,
+            version=version,
+            status=status,
+            ms=ms,
+            same=same,
+            answer=answer,
+        )
+        if event == "shadow":
+            self._count_shadow(call, same)
+        else:
+            self._count(call, status, ms)
+
+    def _count_shadow(self, call: Call, same: bool | None) -> None:
+        outcome = {True: "same", False: "different", None: "failed"}[same]
+        self._shadows.labels(self._model(call.model), outcome).inc()
+
+    def _count(self, call: Call, status: str, ms: float) -> None:
+        model, route = self._model(call.model), call.route
+        self._requests.labels(model, route.target, route.backend, call.protocol, call.method, status).inc()
+        self._seconds.labels(model, route.target).observe(ms / 1000)
 
     def dropped(self, model: str) -> None:
         """Counts a shadow request that was dropped because the queue was full."""
@@ -91,8 +98,8 @@ class AccessLog:
     def say(self, **facts: Any) -> None:
         """Writes a JSON line with the time."""
         told = {name: value for name, value in facts.items() if value not in (None, "")}
-        time = datetime.now(UTC).isoformat(timespec="milliseconds")
-        sys.stdout.write(json.dumps({"time": time, **told}) + "\n")
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        sys.stdout.write(json.dumps({"time": now, **told}) + "\n")
         sys.stdout.flush()
 
     def metrics(self) -> bytes:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import grpc
 
 from taxiway.network import tls
 from taxiway.routing import request_fields
-from taxiway.routing.access_log import AccessLog, Entry
-from taxiway.routing.router import Route, Router
+from taxiway.routing.access_log import AccessLog
+from taxiway.routing.calls import Call, Route
+from taxiway.routing.router import Router
 from taxiway.routing.settings import Backend, Settings, StickyKey
 from taxiway.routing.shadow import SECONDS, Shadow
 
@@ -88,25 +90,30 @@ class Forwarder(grpc.GenericRpcHandler):
         method, began = _METHODS[path], time.perf_counter()
         metadata = _passed_on(context.invocation_metadata())
         model, route = self._route(method, request, metadata)
-        sent = request_fields.labelled(method, request, route.label) if route.label else request
-        call = self._backends.call(route.backend, path)(sent, metadata=metadata, timeout=context.time_remaining())
+        call = Call(protocol="grpc", method=method, model=model, route=route, began=began)
+        answer = self._send(path, request, metadata, route, timeout=context.time_remaining())
         response, code = b"", grpc.StatusCode.OK
         try:
-            response = await call
-            await context.send_initial_metadata(_passed_on(await call.initial_metadata()))
-            context.set_trailing_metadata(_passed_on(await call.trailing_metadata()))
+            response = await answer
+            await context.send_initial_metadata(_passed_on(await answer.initial_metadata()))
+            context.set_trailing_metadata(_passed_on(await answer.trailing_metadata()))
         except grpc.aio.AioRpcError as error:
             code = error.code()
             await context.send_initial_metadata(_passed_on(error.initial_metadata()))
-            await context.abort(code, self._said(route, error), _passed_on(error.trailing_metadata()))
+            await context.abort(code, self._error_message(route, error), _passed_on(error.trailing_metadata()))
         except BaseException:
             code = grpc.StatusCode.CANCELLED
             raise
         finally:
-            self._tell("request", method=method, model=model, route=route, response=response, code=code, began=began)
+            self._access_log.answered("request", call, code.name, version=_version(method, response))
             if route.shadow:
-                self._copy(path, request=request, metadata=metadata, model=model, route=route.shadow, real=response)
+                copied = replace(call, route=route.shadow)
+                self._copy(path, copied, request=request, metadata=metadata, real=response)
         return response
+
+    def _send(self, path: str, request: bytes, metadata: Metadata, route: Route, *, timeout: float | None) -> Any:
+        sent = request_fields.labelled(_METHODS[path], request, route.label) if route.label else request
+        return self._backends.call(route.backend, path)(sent, metadata=metadata, timeout=timeout)
 
     def _route(self, method: str, request: bytes, metadata: Metadata) -> tuple[str, Route]:
         requested = request_fields.requested_model(method, request)
@@ -127,73 +134,35 @@ class Forwarder(grpc.GenericRpcHandler):
 
         return requested.model, self._router.split(requested.model, read_key)
 
-    def _said(self, route: Route, error: grpc.aio.AioRpcError) -> str:
+    def _error_message(self, route: Route, error: grpc.aio.AioRpcError) -> str:
         """The backend's error message, or our own if it is unreachable."""
-        said = error.details() or ""
-        if error.code() == grpc.StatusCode.UNAVAILABLE and any(words in said for words in _UNREACHABLE):
+        details = error.details() or ""
+        if error.code() == grpc.StatusCode.UNAVAILABLE and any(words in details for words in _UNREACHABLE):
             return (
                 f"the backend {route.backend} at {self._router.settings.backends[route.backend].grpc} does not answer"
             )
-        return said
+        return details
 
-    def _tell(
-        self,
-        event: str,
-        *,
-        method: str,
-        model: str,
-        route: Route,
-        response: bytes,
-        code: Any,
-        began: float,
-        **more: Any,
-    ) -> None:
-        version = (
-            request_fields.answered_version(method, response) if response and method in request_fields.SPLIT else None
-        )
-        ms = round((time.perf_counter() - began) * 1000, 2)
-        self._access_log.write(
-            Entry(
-                event=event,
-                protocol="grpc",
-                method=method,
-                model=model,
-                target=route.target,
-                label=route.label,
-                backend=route.backend,
-                version=version,
-                status=code.name,
-                ms=ms,
-                **more,
-            )
-        )
-
-    def _copy(self, path: str, *, request: bytes, metadata: Metadata, model: str, route: Route, real: bytes) -> None:
-        method = _METHODS[path]
-
+    def _copy(self, path: str, call: Call, *, request: bytes, metadata: Metadata, real: bytes) -> None:
         async def copy() -> None:
-            began, response, code, same, answer = time.perf_counter(), b"", grpc.StatusCode.OK, None, None
-            sent = request_fields.labelled(method, request, route.label) if route.label else request
+            sent, response, code = replace(call, began=time.perf_counter()), b"", grpc.StatusCode.OK
+            same, answer = None, None
             try:
-                response = await self._backends.call(route.backend, path)(sent, metadata=metadata, timeout=SECONDS)
-                found = request_fields.content(method, response)
-                same = found == request_fields.content(method, real) if real else None
+                response = await self._send(path, request, metadata, call.route, timeout=SECONDS)
+                found = request_fields.content(call.method, response)
+                same = found == request_fields.content(call.method, real) if real else None
                 answer = str(found)[:_ANSWER_CHARACTERS]
             except grpc.aio.AioRpcError as error:
-                code, answer = error.code(), self._said(route, error)
-            self._tell(
-                "shadow",
-                method=method,
-                model=model,
-                route=route,
-                response=response,
-                code=code,
-                began=began,
-                same=same,
-                answer=answer,
-            )
+                code, answer = error.code(), self._error_message(call.route, error)
+            version = _version(call.method, response)
+            self._access_log.answered("shadow", sent, code.name, version=version, same=same, answer=answer)
 
-        self._shadow.put(copy, model, len(request) + len(real))
+        self._shadow.put(copy, call.model, len(request) + len(real))
+
+
+def _version(method: str, response: bytes) -> int | None:
+    """The version that answered; None if the response does not name it."""
+    return request_fields.answered_version(method, response) if response and method in request_fields.SPLIT else None
 
 
 def listen(settings: Settings, handlers: list[Any]) -> tuple[Any, int]:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import time
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -15,8 +16,9 @@ from aiohttp import web
 from components.contract.errors import UserError
 from taxiway.network import http_server, tls
 from taxiway.routing import request_fields
-from taxiway.routing.access_log import AccessLog, Entry
-from taxiway.routing.router import Route, Router
+from taxiway.routing.access_log import AccessLog
+from taxiway.routing.calls import Call, Route
+from taxiway.routing.router import Router
 from taxiway.routing.settings import Backend, Settings, StickyKey
 from taxiway.routing.shadow import SECONDS, Shadow
 
@@ -65,6 +67,7 @@ class Forwarder:
         model = unquote(found["name"]) if found else ""
         route = self._route(found, model, request, body)
         verb = found["verb"].strip(":/") if found and found["verb"] else "status"
+        call = Call(protocol="rest", method=verb, model=model, route=route, began=began)
         status, content = 499, b""  # for a client that disconnected
         try:
             status, headers, content = await self._forward(route, found, request, body)
@@ -73,17 +76,11 @@ class Forwarder:
             status = error.status
             return http_server.error(str(error), status)
         finally:
-            self._tell("request", verb=verb, model=model, route=route, status=status, began=began)
+            self._access_log.answered("request", call, str(status))
             if route.shadow and found:
-                self._copy(
-                    route.shadow,
-                    found=found,
-                    request=request,
-                    body=body,
-                    verb=verb,
-                    model=model,
-                    real=content if status == 200 else b"",
-                )
+                real = content if status == 200 else b""
+                copied = replace(call, route=route.shadow)
+                self._copy(copied, found=found, request=request, body=body, real=real)
 
     def _route(self, found: re.Match[str] | None, model: str, request: web.Request, body: bytes) -> Route:
         if found is None or found["pinned"]:
@@ -144,50 +141,21 @@ class Forwarder:
             chunks.append(chunk)
         return b"".join(chunks)
 
-    def _tell(self, event: str, *, verb: str, model: str, route: Route, status: int, began: float, **more: Any) -> None:
-        ms = round((time.perf_counter() - began) * 1000, 2)
-        entry = Entry(
-            event=event,
-            protocol="rest",
-            method=verb,
-            model=model,
-            target=route.target,
-            label=route.label,
-            backend=route.backend,
-            version=None,
-            status=str(status),
-            ms=ms,
-            **more,
-        )
-        self._access_log.write(entry)
-
-    def _copy(
-        self,
-        route: Route,
-        *,
-        found: re.Match[str],
-        request: web.Request,
-        body: bytes,
-        verb: str,
-        model: str,
-        real: bytes,
-    ) -> None:
+    def _copy(self, call: Call, *, found: re.Match[str], request: web.Request, body: bytes, real: bytes) -> None:
         async def copy() -> None:
-            began, status, content = time.perf_counter(), 504, b""
+            sent, status, content = replace(call, began=time.perf_counter()), 504, b""
             try:
                 async with asyncio.timeout(SECONDS):
-                    status, _, content = await self._forward(route, found, request, body)
+                    status, _, content = await self._forward(call.route, found, request, body)
             except _BackendError as error:
                 status, content = error.status, str(error).encode()
             except TimeoutError:
                 content = b"timeout"
             same = content == real if real and status == 200 else None
             answer = content.decode(errors="replace")[:_ANSWER_CHARACTERS]
-            self._tell(
-                "shadow", verb=verb, model=model, route=route, status=status, began=began, same=same, answer=answer
-            )
+            self._access_log.answered("shadow", sent, str(status), same=same, answer=answer)
 
-        self._shadow.put(copy, model, len(body) + len(real))
+        self._shadow.put(copy, call.model, len(body) + len(real))
 
 
 def _refused(message: str, status: int) -> web.Response:

@@ -4,33 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from components.contract.errors import UserError
 from taxiway.routing import targets
 from taxiway.routing.access_log import AccessLog
+from taxiway.routing.calls import Route
 from taxiway.routing.settings import Model, Settings, StickyKey, Weights, require_weights, with_weights
 
 ReadKey = Callable[[StickyKey], bytes | None]
 """Reads a request's sticky key; returns None if it has none."""
-
-
-@dataclass(frozen=True)
-class Route:
-    """The route of one request.
-
-    Attributes:
-        backend: The backend's name.
-        target: The target's name; empty if the request is not split.
-        label: The label to set; empty for none.
-        shadow: The route of the copy; None for none.
-    """
-
-    backend: str
-    target: str = ""
-    label: str = ""
-    shadow: Route | None = None
 
 
 class Router:

@@ -1,1 +1,1 @@
-"""Runs a compiled pipeline: `graph` walks it, `task` caches and runs one task, a launcher starts its process."""
+"""Runs a compiled pipeline: `graph` walks the tasks, `task` executes each one, a launcher starts its process."""

@@ -1,4 +1,4 @@
-"""One task to carry out, how it ended, and what the tasks of a run share."""
+"""A task to execute, its result, and what all tasks of a run share."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class State(StrEnum):
 
 DONE = (State.SUCCEEDED, State.CACHED)
 USER_ERROR = 2
-"""The exit status of a stage whose input has to change; see components/__main__.py."""
+"""The exit status of a stage that failed because of its input; see components/__main__.py."""
 
 
 @dataclass(frozen=True)
 class Values:
-    """Parameters by name, and artifacts by name as Kubeflow's RuntimeArtifact documents, a list each."""
+    """Parameters by name, and lists of artifacts by name, as Kubeflow's RuntimeArtifact documents."""
 
     parameters: Json = field(default_factory=dict)
     artifacts: dict[str, list[Json]] = field(default_factory=dict)
@@ -53,11 +53,11 @@ class Result:
 
     Attributes:
         state: See `State`.
-        outputs: What it gave.
+        outputs: Its outputs.
         error: Why it failed.
         exit_status: 2 for a failure that the user can fix, 1 for any other.
-        cpu_seconds: What its process used.
-        peak_mb: The most memory that it held, in MB.
+        cpu_seconds: CPU time of its process.
+        peak_mb: Peak memory in MB.
     """
 
     state: State
@@ -70,17 +70,17 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One container or importer to carry out.
+    """One container or importer to execute.
 
     Attributes:
         name: Unique in the run: `transform`, `sub/transform`, `trainer[2]`.
         component: Its component in the compiled pipeline.
         executor: Its executor there, with the placeholders in its settings filled.
-        inputs: Its parameters, defaults included, and artifacts.
-        task: The task in the compiled pipeline: caching and retries.
-        facts: What placeholders of the run and of the task stand for.
-        platform: What Kubernetes is to add to its pod.
-        at_exit: Whether it runs, as an exit handler or in one, though another task failed.
+        inputs: Its parameters, including defaults, and its artifacts.
+        task: The task in the compiled pipeline, with its caching and retries.
+        facts: The values of the placeholders for the run and the task.
+        platform: The Kubernetes settings of its pod.
+        at_exit: Whether it belongs to an exit handler, and so runs even after another task failed.
     """
 
     name: str
@@ -102,10 +102,10 @@ class Context:
         pipeline: The compiled pipeline.
         home: Where files are kept.
         launcher: Starts containers.
-        digests: Remembered digests.
-        use_cache: Whether earlier outputs may be used.
-        stopping: Set when a task failed or the user interrupts; no task starts after.
-        interrupted: Set when the user interrupts; no task is tried again.
+        digests: The store of known digests.
+        use_cache: Whether outputs of earlier runs may be used.
+        stopping: Set when a task fails or the user interrupts the run; no more tasks start.
+        interrupted: Set when the user interrupts the run; no task is retried.
     """
 
     run_id: str
@@ -119,7 +119,7 @@ class Context:
 
     def log(self, name: str) -> Path:
         """The log file of a task."""
-        # No two tasks share one: `step[2]`, `step-2` and `sub/step` are three.
+        # Different for each task, such as `step[2]`, `step-2` and `sub/step`.
         plain = name.replace("/", ".").replace("[", ".").replace("]", "")
         return self.home.runs / self.run_id / "logs" / f"{file_name(plain)}.log"
 
@@ -130,17 +130,17 @@ class Context:
 
     @cached_property
     def commit(self) -> provenance.Commit:
-        """The commit of the working folder, asked once a run: in a large repository it takes its time."""
+        """The commit of the working folder; read once per run, because Git is slow in large repositories."""
         return provenance.code_commit()
 
 
 def failure(error: BaseException, prefix: str = "") -> Result:
-    """The result of what raised an exception; one that is not ours is a defect, or a spec that no compiler writes."""
+    """The result for an exception. One that is not Taxiway's is a bug, or comes from a spec that no compiler writes."""
     if isinstance(error, TaxiwayError):
         return Result(State.FAILED, error=f"{prefix}{error}", exit_status=error.exit_status)
     return Result(State.FAILED, error=f"{prefix}{type(error).__name__}: {error}", exit_status=1)
 
 
 def file_name(name: str) -> str:
-    """A task's name as a file's."""
+    """A task's name as a file name."""
     return re.sub(r"[^\w.-]+", "-", name).strip("-")

@@ -37,13 +37,13 @@ _WEEK = 7 * 24 * 3600.0
 # was stopped: if somebody else stops a container, its task has failed.
 _KILLED = {128 + number for number in signal.valid_signals() - {signal.SIGTERM}}
 # Variables for access to data, stores, package indexes and proxies; the others only concern this machine.
-_HANDED_ON = re.compile(
+_PASSED_VARIABLES = re.compile(
     r"(AWS|DVC(?!_\w+_DIR)|FSSPEC|GCSFS|GOOGLE|S3)_\w+|(all|https?|no)_proxy|SSL_CERT_FILE|REQUESTS_CA_BUNDLE"
     r"|PIP_(CERT|(EXTRA_)?INDEX_URL|TRUSTED_HOST)",
     re.IGNORECASE,
 )
 # The system folders of an image.
-_OF_THE_IMAGE = [Path(name) for name in ("/bin", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr")]
+_SYSTEM_FOLDERS = [Path(name) for name in ("/bin", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr")]
 
 
 class ContainerLauncher:
@@ -154,7 +154,7 @@ class ContainerLauncher:
 
     def _create(self, job: Job) -> Container:
         folders = _folders([Path.cwd(), *job.paths])
-        environment = _handed_on()
+        environment = _passed_variables()
         # Certificates and credentials.
         files = {value for value in environment.values() if value.startswith("/") and Path(value).is_file()}
         try:
@@ -235,8 +235,8 @@ def _identifier(image: Image) -> str:
     return image.id if image.id.startswith("sha256:") else f"sha256:{image.id}"
 
 
-def _handed_on() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if _HANDED_ON.fullmatch(name)}
+def _passed_variables() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if _PASSED_VARIABLES.fullmatch(name)}
 
 
 def _folders(paths: Collection[Path]) -> list[Path]:
@@ -248,7 +248,7 @@ def _folders(paths: Collection[Path]) -> list[Path]:
 
 def _existing_folder(path: Path) -> Path:
     folder = next(place for place in (path, *path.parents) if place.is_dir())
-    if folder == Path("/") or any(folder.is_relative_to(place) for place in _OF_THE_IMAGE):
+    if folder == Path("/") or any(folder.is_relative_to(place) for place in _SYSTEM_FOLDERS):
         raise UserError(
             f"{path} cannot be mounted into a container: it would hide the image's own {folder}",
             fix="use a path in another folder that exists",

@@ -33,8 +33,8 @@ def connect(url: str, seconds: float | None = None) -> docker.DockerClient:
     try:
         if url.startswith(_UNIX):
             # Raises one clear error; the client would raise three nested ones.
-            with socket.socket(socket.AF_UNIX) as knocking:
-                knocking.connect(url.removeprefix(_UNIX))
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(url.removeprefix(_UNIX))
         # Connects right away, to ask for the engine's version.
         client = docker.from_env(timeout=seconds or SECONDS, environment={**os.environ, "DOCKER_HOST": url})
     except PermissionError as error:

@@ -70,26 +70,26 @@ class Server:
         while chunk := os.read(self._requests, 1 << 20):
             self._buffer += chunk
             for line in self._lines():
-                self._take(line)
+                self._handle(line)
         self._kill(signal.SIGKILL)
 
     def _lines(self) -> Iterator[bytes]:
         *lines, self._buffer = self._buffer.split(b"\n")
         return iter(lines)
 
-    def _take(self, line: bytes) -> None:
+    def _handle(self, line: bytes) -> None:
         request = json.loads(line)
         if "stop" in request:
             self._kill(signal.SIGTERM)
-            self._hand_on(line, [requests for _, requests in self._below])
+            self._forward(line, [requests for _, requests in self._below])
             return
         below = [requests for layer, requests in self._below if layer.serves(request["stage"], request["imports"])]
         if below:
-            self._hand_on(line, below[-1:])
+            self._forward(line, below[-1:])
         else:
             self._start(request)
 
-    def _hand_on(self, line: bytes, below: list[int]) -> None:
+    def _forward(self, line: bytes, below: list[int]) -> None:
         for requests in below:
             os.write(requests, line + b"\n")
 
@@ -109,8 +109,8 @@ class Server:
         pid = os.fork()
         if pid == 0:
             # Only servers keep these pipes open: a pipe must close when the process that writes to it ends.
-            for mine in (self._requests, self._answers, *(requests for _, requests in self._below)):
-                os.close(mine)
+            for descriptor in (self._requests, self._answers, *(requests for _, requests in self._below)):
+                os.close(descriptor)
             children.leave_after(lambda: _run_stage(job, server))
         self._running[pid] = job["job"]
         self._answer()

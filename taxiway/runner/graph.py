@@ -1,8 +1,8 @@
-"""Walks a compiled pipeline: what depends on what, conditions, loops, sub-pipelines, exit handlers.
+"""Walks a compiled pipeline: dependencies, conditions, loops, sub-pipelines and exit handlers.
 
-Every task waits in a thread of its own for the tasks that it depends on. A condition that does not hold, and every
-task after it, is skipped. When a task fails, those that run go on to their end and no new one starts, but for exit
-handlers of what had begun, and all that is in them.
+Each task has a thread that waits for the tasks that it depends on. If a condition is false, its tasks and all tasks
+that depend on them are skipped. When a task fails, running tasks continue to their end, and no new task starts, except
+for those in the exit handlers of tasks that had started.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from taxiway.runner import retries
 from taxiway.runner.call import DONE, USER_ERROR, Call, Result, State, Values, failure
 from taxiway.runner.retries import Attempt, Stop
 
-Carry = Callable[[Call], Result]
+Execute = Callable[[Call], Result]
 
-# Of a task that another's failure kept from starting: its exit handler has nothing to do.
-_NOT_BEGUN = Result(State.CANCELED)
+# A task that did not start because another one failed; its exit handler does not run either.
+_NOT_STARTED = Result(State.CANCELED)
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class Graph:
 
     Attributes:
         pipeline: The compiled pipeline.
-        carry: Carries out one container or importer; called from several threads at once.
-        facts: Placeholders of the run: `.pipeline_job_name` and the like.
-        stopping: Set when a task failed or the user interrupts; no task starts after.
-        at_exit: Whether it is an exit handler.
+        execute: Executes one container or importer; called from several threads.
+        facts: The values of the run's placeholders, such as `.pipeline_job_name`.
+        stopping: Set when a task fails or the user interrupts the run; no more tasks start.
+        at_exit: Whether it is the graph of an exit handler.
     """
 
     pipeline: Pipeline
-    carry: Carry
+    execute: Execute
     facts: Mapping[str, str]
     stopping: Stop
     at_exit: bool = False
@@ -64,8 +64,8 @@ class Graph:
         Args:
             component: The DAG's component.
             inputs: Its inputs.
-            prefix: What its tasks' names begin with.
-            pauses: The seconds before each further attempt, where one fails.
+            prefix: The prefix of its tasks' names.
+            pauses: The seconds to wait before each retry.
         """
         for pause in pauses:
             attempt = replace(self, stopping=Attempt(self.stopping))
@@ -76,7 +76,7 @@ class Graph:
 
 
 class _Dag:
-    """One DAG with its inputs, while it runs."""
+    """One DAG that is running, with its inputs."""
 
     def __init__(self, graph: Graph, dag: Dag, inputs: Values, prefix: str) -> None:
         self._graph = graph
@@ -87,15 +87,15 @@ class _Dag:
 
     def run(self) -> Result:
         for name, task in self._dag.tasks.items():
-            settle(self._results[name], self._call_name(name), partial(self._watched, name, task))
+            settle(self._results[name], self._call_name(name), partial(self._stopping_on_failure, name, task))
         results = {name: future.result() for name, future in self._results.items()}
         for state in (State.FAILED, State.CANCELED):
             if first := next((r for r in results.values() if r.state == state), None):
                 return Result(state, error=first.error, exit_status=first.exit_status)
         return Result(State.SUCCEEDED, self._outputs(results))
 
-    def _watched(self, name: str, task: Task) -> Result:
-        """A task's result; a failure is known to all before those that wait for it go on."""
+    def _stopping_on_failure(self, name: str, task: Task) -> Result:
+        """A task's result; after a failure, the run is stopped before any waiting thread continues."""
         try:
             result = self._result(name, task)
         except BaseException:
@@ -108,11 +108,11 @@ class _Dag:
     def _result(self, name: str, task: Task) -> Result:
         before = {other: self._results[other].result() for other in task.dependencies}
         if task.runs_after_failures:
-            if any(result is _NOT_BEGUN for result in before.values()):
-                return _NOT_BEGUN
+            if any(result is _NOT_STARTED for result in before.values()):
+                return _NOT_STARTED
         else:
             if self._graph.stopping.is_set() or any(r.state in (State.FAILED, State.CANCELED) for r in before.values()):
-                return _NOT_BEGUN
+                return _NOT_STARTED
             if any(result.state == State.SKIPPED for result in before.values()):
                 return Result(State.SKIPPED)
         if task.loop:
@@ -135,9 +135,9 @@ class _Dag:
         if isinstance(component, DagComponent):
             inner = Values(spec.inherited(task, self._inputs.parameters) | parameters, inputs.artifacts)
             prefix = spec.child_name(self._prefix, name, task, index)
-            return self._around(task).run_dag(component, inner, prefix, retries.pauses(task.retry))
+            return self._inner_graph(task).run_dag(component, inner, prefix, retries.pauses(task.retry))
         pipeline = self._graph.pipeline
-        executor = _settled(pipeline.executor(component), self._scope(name, parameters))
+        executor = _filled_executor(pipeline.executor(component), self._scope(name, parameters))
         taken = Values(component.taken(parameters), inputs.artifacts)
         _require_inputs(component, taken)
         facts, platform = self._facts(name), pipeline.platform_of(component)
@@ -152,16 +152,16 @@ class _Dag:
             platform=platform,
             at_exit=at_exit,
         )
-        return self._graph.carry(call)
+        return self._graph.execute(call)
 
-    def _around(self, task: Task) -> Graph:
-        """The graph for the tasks inside of a task: what failed outside does not stop an exit handler's."""
+    def _inner_graph(self, task: Task) -> Graph:
+        """The graph for the tasks inside of a task; failures elsewhere do not stop the tasks of an exit handler."""
         if not task.runs_after_failures:
             return self._graph
         return replace(self._graph, stopping=threading.Event(), at_exit=True)
 
     def _call_name(self, name: str) -> str:
-        """`sub/name`, or `name[2]` where the prefix is a loop's index."""
+        """The task's name in the run: `sub/name`, or `name[2]` in a loop."""
         loop = re.fullmatch(r"(?P<outer>.*?)(?P<index>(?:\[\d+\])+)/", self._prefix)
         return f"{loop['outer']}{'/' if loop['outer'] else ''}{name}{loop['index']}" if loop else self._prefix + name
 
@@ -188,7 +188,7 @@ class _Dag:
             for key, source in task.parameters.items()
             if not isinstance(source, Constant) and (value := self._parameter(source, before)) is not None
         }
-        # Constants may be templates over the parameters beside them.
+        # Constants may contain placeholders for the task's other parameters.
         scope = self._scope(name, given, constants)
         values = given | {key: scope.constant(key) for key in constants}
         parameters = component.typed(values)
@@ -203,7 +203,7 @@ class _Dag:
         return Scope(parameters, constants, self._inputs.parameters, self._facts(name))
 
     def _facts(self, name: str) -> dict[str, str]:
-        """The run's placeholders and the task's: its name as Kubeflow gives it, and an id in place of MLMD's."""
+        """The values of placeholders for the run and the task; the task's id replaces the one from ML Metadata."""
         identifier = f"{self._graph.facts['.pipeline_job_resource_name']}/{self._call_name(name)}"
         return {**self._graph.facts, ".pipeline_task_name": name, ".pipeline_task_uuid": identifier}
 
@@ -223,29 +223,29 @@ class _Dag:
 
     def _outputs(self, results: Mapping[str, Result]) -> Values:
         parameters = {
-            name: results[choice.task].outputs.parameters[choice.output]
-            for name, choices in self._dag.parameters.items()
-            for choice in choices
-            if choice.output in results[choice.task].outputs.parameters
+            name: results[source.task].outputs.parameters[source.output]
+            for name, sources in self._dag.parameters.items()
+            for source in sources
+            if source.output in results[source.task].outputs.parameters
         }
         artifacts = {
-            name: [each for choice in choices for each in results[choice.task].outputs.artifacts.get(choice.output, [])]
-            for name, choices in self._dag.artifacts.items()
+            name: [each for source in sources for each in results[source.task].outputs.artifacts.get(source.output, [])]
+            for name, sources in self._dag.artifacts.items()
         }
         return Values(parameters, artifacts)
 
 
-def _settled(executor: Executor, scope: Scope) -> Executor:
-    """An executor with the placeholders in its settings filled; those in commands may stand for outputs, too."""
+def _filled_executor(executor: Executor, scope: Scope) -> Executor:
+    """Fills the placeholders in an executor's settings; its command is filled later, as it may refer to outputs."""
     if executor.importer:
-        # Kubeflow fills none there, so no value has to be the text that it would make of it.
+        # Kubeflow fills no placeholders here, so values need not become text as they would there.
         return Executor.of({"importer": with_integers(filled(executor.importer.written, scope, typed=object))})
     container = executor.container
     return Executor.of({"container": {**container.written, **filled(container.settings, scope)}})
 
 
 def settle(future: Future[Result], name: str, make: Callable[[], Result]) -> None:
-    """Makes a result in a thread of its own, and sets it whatever happens: others wait for it."""
+    """Computes a result in a new thread; sets it in any case, because other threads wait for it."""
 
     def work() -> None:
         result = Result(State.FAILED, error=f"{name} failed, and the error cannot be shown", exit_status=1)
@@ -259,19 +259,21 @@ def settle(future: Future[Result], name: str, make: Callable[[], Result]) -> Non
     try:
         threading.Thread(target=work, daemon=True).start()
     except RuntimeError as error:
-        # The machine has no more threads.
+        # The machine's limit of threads is reached.
         future.set_result(failure(error, f"{name}: "))
 
 
 def _require_inputs(component: Component, inputs: Values) -> None:
-    """Refuses to start a container that would miss what it needs."""
+    """Rejects a call that lacks a required input."""
     for specs, names in (
         (component.inputs.parameters, inputs.parameters),
         (component.inputs.artifacts, inputs.artifacts),
     ):
         for name, each in specs.items():
             if name not in names and not each.is_optional:
-                raise UserError(f"the input {name!r} has no value: what gives it was skipped, or none was given")
+                raise UserError(
+                    f"the input {name!r} has no value: the task that produces it was skipped, or none was given"
+                )
 
 
 def _with_item(inputs: Values, loop: Loop, item: Any) -> Values:
@@ -281,12 +283,12 @@ def _with_item(inputs: Values, loop: Loop, item: Any) -> Values:
 
 
 def _collected(component: Component, results: list[Result]) -> Result:
-    """A loop's outputs: a list over its iterations."""
+    """A loop's outputs: for each, the list of its values in all iterations."""
     for state in (State.FAILED, State.CANCELED):
         if first := next((result for result in results if result.state == state), None):
             return first
     parameters = {
-        # A turn in which a condition skipped the task gives nothing.
+        # An iteration in which the task was skipped has no value.
         name: [result.outputs.parameters[name] for result in results if name in result.outputs.parameters]
         for name in component.outputs.parameters
     }
@@ -298,7 +300,7 @@ def _collected(component: Component, results: list[Result]) -> Result:
 
 
 def _final_status(producer: str, before: Mapping[str, Result], facts: Mapping[str, str]) -> Json:
-    """A PipelineTaskFinalStatus; its states are those of Kubeflow's driver, which are ML Metadata's."""
+    """A PipelineTaskFinalStatus, with ML Metadata's names of states, like those from Kubeflow's driver."""
     result = before[producer]
     return {
         "state": "COMPLETE" if result.state in DONE else str(result.state),

@@ -1,4 +1,4 @@
-"""What a task left becomes its outputs: described, given provenance, and moved to where they are kept."""
+"""Turns what a container wrote into the task's outputs: adds provenance and moves them to their final place."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from taxiway.fusion import members
 from taxiway.language.executors import Importer
 from taxiway.language.values import PYTHON_TYPES, Json, coerced
 from taxiway.runner import outputs
+from taxiway.runner.attempts import Attempt, commit, image
 from taxiway.runner.call import Call, Context, Result, State, Values
-from taxiway.runner.carry import Attempt, commit, image
 from taxiway.runner.plan import Planned
 from taxiway.storage import cache
 from taxiway.storage.cache import Manifest
@@ -28,7 +28,7 @@ def kept(context: Context, planned: Planned, attempt: Attempt, seconds: float) -
     """Keeps the outputs of a container that succeeded.
 
     Raises:
-        UserError: An output is missing, or is none.
+        UserError: An output is missing or invalid.
     """
     output_file = Path(attempt.executor_input["outputs"]["outputFile"])
     output = json.loads(output_file.read_text()) if output_file.is_file() else {}
@@ -52,20 +52,20 @@ def kept(context: Context, planned: Planned, attempt: Attempt, seconds: float) -
 
 
 def values(manifest: Manifest) -> Values:
-    """What a task gives that has a manifest."""
+    """The outputs in a manifest."""
     return Values(manifest.parameters, manifest.artifacts)
 
 
 def imported(context: Context, call: Call, importer: Importer) -> Result:
-    """An importer's artifact: it stays where it is, and its digest goes into the lineage.
+    """Imports an artifact: it stays where it is, and its digest is recorded in the lineage.
 
     Raises:
-        UserError: It is not there.
+        UserError: It does not exist.
     """
     uri = importer.uri or call.inputs.parameters[importer.parameter]
     path = local_path(str(uri).removeprefix("file://"))
     if not path.exists():
-        raise UserError(f"{call.name} imports {uri}, which is not there", fix="name a file or folder of this machine")
+        raise UserError(f"{call.name} imports {uri}, which does not exist", fix="give a file or folder on this machine")
     metadata = {**importer.metadata, "digest": context.digests.tree(path)}
     artifact = {
         "name": call.name,
@@ -77,27 +77,27 @@ def imported(context: Context, call: Call, importer: Importer) -> Result:
 
 
 def _artifacts(context: Context, planned: Planned, attempt: Attempt, name: str, described: Json) -> list[Json]:
-    """The artifacts of an output, as the container described them, where they will lie."""
+    """The artifacts of an output, as the container described them, with their final URIs."""
     place, call = attempt.staged / "outputs" / name, planned.call
     declared = attempt.executor_input["outputs"]["artifacts"][name]["artifacts"]
     found = []
     for each in described.get("artifacts") or declared:
         artifact = outputs.kept(_merged(declared[0], each), place, attempt.seen, call.name)
         artifact["metadata"] = {**_typed(call, name), **artifact["metadata"]}
-        _stamp(context, call, name, artifact, attempt.staged)
+        _attach_provenance(context, call, name, artifact, attempt.staged)
         artifact["uri"] = artifact["uri"].replace(str(place.parent), str(planned.folder))
         found.append(artifact)
     return found
 
 
 def _was_skipped(call: Call, described: Json) -> bool:
-    """Whether a condition skipped the stage of a fused task that an output is of."""
-    said = [SKIPPED in each.get("metadata", {}) for each in described.get("artifacts", [])]
-    return members.is_fused(call.executor) and any(said)
+    """Whether a condition skipped the stage that would have written this output of a fused task."""
+    skipped = [SKIPPED in each.get("metadata", {}) for each in described.get("artifacts", [])]
+    return members.is_fused(call.executor) and any(skipped)
 
 
-def _stamp(context: Context, call: Call, name: str, artifact: Json, staged: Path) -> None:
-    """Gives provenance to what a container that is no stage of ours wrote, so that no chain breaks there."""
+def _attach_provenance(context: Context, call: Call, name: str, artifact: Json, staged: Path) -> None:
+    """Adds provenance to an output of a container that is not a Taxiway stage, so that no chain ends there."""
     path = local_path(artifact["uri"])
     if "provenance" in artifact["metadata"] or not path.exists():
         return
@@ -107,14 +107,14 @@ def _stamp(context: Context, call: Call, name: str, artifact: Json, staged: Path
         "stage_version": text_digest(json.dumps(call.executor.written, sort_keys=True)),
         "image": image(context, call),
     }
-    stamped = outputs.artifact_of(artifact)
-    # A folder elsewhere is the user's, and nothing is written into it.
-    provenance.stamp(stamped, name, made_by, inputs, beside=path.is_relative_to(staged))
-    artifact["metadata"] = stamped.metadata
+    recorded = outputs.artifact_of(artifact)
+    # Nothing is written into a folder elsewhere, because it belongs to the user.
+    provenance.attach(recorded, name, made_by, inputs, beside=path.is_relative_to(staged))
+    artifact["metadata"] = recorded.metadata
 
 
 def _typed(call: Call, output: str) -> Json:
-    """The metadata that give an output the TFX type which stands before its description."""
+    """The metadata for an output whose description begins with a TFX type in brackets."""
     kind = call.component.outputs.artifacts[output].tfx_type
     return {"tfx_type": kind, "tfx_version": TFX_VERSION} if kind in TYPES else {}
 
@@ -124,7 +124,7 @@ def _merged(declared: Json, written: Json) -> Json:
 
 
 def _written_parameters(call: Call, executor_input: Json, known: Json) -> Json:
-    """Output parameters that a container wrote to their files only."""
+    """Output parameters that the container wrote to files, but not to its ExecutorOutput."""
     specs = call.component.outputs.parameters
     found = {}
     for name, where in executor_input["outputs"]["parameters"].items():
@@ -149,7 +149,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
 
 
 def _parsed(name: str, kind: str, written: bytes) -> Any:
-    """What a container wrote into an output's file, read as Kubeflow's launcher reads it."""
+    """Parses the file of an output parameter in the same way as Kubeflow's launcher."""
     try:
         value = _READERS.get(kind, json.loads)(written.decode())
     except (KeyError, ValueError):

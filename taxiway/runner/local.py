@@ -74,7 +74,7 @@ class LocalLauncher:
         try:
             return self._serving(_tree(job.stage)).run(replace(job, environment=active))
         except BrokenPipeError as error:
-            self._save_words()
+            self._save_output()
             raise ServiceError(f"the process that starts stages exited; its output is in {self._log}") from error
 
     def seen(self, job: Job, path: Path) -> Path | None:
@@ -97,9 +97,9 @@ class LocalLauncher:
         """Ends the servers, and saves their output."""
         for server in self._servers.values():
             server.kill()
-        self._save_words()
+        self._save_output()
         for server in self._servers.values():
-            server.forget_words()
+            server.delete_output()
             # In the background, because freeing gigabytes takes a while.
             threading.Thread(target=server.join, daemon=True).start()
 
@@ -119,13 +119,13 @@ class LocalLauncher:
                 self._servers[tree] = _Server(tree)
             return self._servers[tree]
 
-    def _save_words(self) -> None:
-        words = "".join(server.words() for server in self._servers.values())
-        if words:
-            self._log.write_text(words)
+    def _save_output(self) -> None:
+        output = "".join(server.output() for server in self._servers.values())
+        if output:
+            self._log.write_text(output)
 
     def _run_command(self, job: Job) -> Ended:
-        installs, words = environments.taken_apart(job.words)
+        installs, words = environments.split_installs(job.words)
         variables = {**environments.inherited(), **job.environment}
         below = (environments.kept(job.environments, installs, variables),) if installs else ()
         for folder in below:
@@ -142,8 +142,8 @@ class LocalLauncher:
         with cache.locked(folder):
             if environments.is_ready(folder):
                 return None
-            with log.open("a") as said:
-                said.write(f"installing {', '.join(environments.names(installs))} into {folder}\n")
+            with log.open("a") as printed:
+                printed.write(f"installing {', '.join(environments.names(installs))} into {folder}\n")
             try:
                 return self._fill(installs, folder, variables, log)
             finally:
@@ -160,8 +160,8 @@ class LocalLauncher:
         for arguments in installs:
             end = self._run_process(environments.pip_install(folder, arguments), active, log)
             if end.status:
-                with log.open("a") as said:
-                    said.write(f"{environments.CANNOT_INSTALL}\n")
+                with log.open("a") as printed:
+                    printed.write(f"{environments.CANNOT_INSTALL}\n")
                 return end
         environments.set_ready(folder)
         return None
@@ -208,12 +208,12 @@ class _Server:
         # Gives the forked stages the same set order in every run.
         variables = {**preload.ENVIRONMENT, "PYTHONHASHSEED": "0", **environments.inherited()}
         # An unnamed file: when libraries are loaded ahead, the run has no folder yet.
-        self._words = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the server)
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the server)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "taxiway.runner.forkserver", tree],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._words,
+            stderr=self._output,
             env=variables,
             # Keeps Ctrl-C from reaching the server; the runner handles it.
             start_new_session=True,
@@ -274,14 +274,14 @@ class _Server:
         self._process.wait()
         self._listener.join(timeout=5)
 
-    def forget_words(self) -> None:
+    def delete_output(self) -> None:
         """Deletes the file with the output."""
-        self._words.close()
+        self._output.close()
 
-    def words(self) -> str:
+    def output(self) -> str:
         """The output of the server and its libraries."""
-        self._words.seek(0)
-        return self._words.read().decode(errors="replace")
+        self._output.seek(0)
+        return self._output.read().decode(errors="replace")
 
     def _send(self, request: dict[str, object]) -> None:
         assert self._process.stdin is not None
@@ -295,7 +295,7 @@ class _Server:
         end: BaseException = BrokenPipeError("the server exited")
         try:
             with self._process.stdout as answers:
-                self._hear(answers)
+                self._receive(answers)
         except BaseException as error:
             end = error
         with self._lock:
@@ -304,7 +304,7 @@ class _Server:
                 job.set_exception(end)
             self._jobs.clear()
 
-    def _hear(self, answers: IO[bytes]) -> None:
+    def _receive(self, answers: IO[bytes]) -> None:
         for line in answers:
             answer = json.loads(line)
             number, end = answer.pop("job"), Ended(**answer)

@@ -16,7 +16,7 @@ from components.contract.errors import UserError
 from components.execution.executor import local_path
 from taxiway.language.values import Json
 
-# The same field as protobuf and as kfp spell it.
+# The same field, as protobuf and as kfp spell it.
 _CUSTOM_PATH = ("customPath", "custom_path")
 # Kubeflow's types whose content is in their metadata.
 _WITHOUT_FILES = {"system.Metrics", "system.ClassificationMetrics", "system.SlicedClassificationMetrics"}
@@ -26,7 +26,7 @@ Seen = Callable[[Path], Path | None]
 
 
 def artifact_of(runtime: Mapping[str, Any]) -> Artifact:
-    """A RuntimeArtifact document as an artifact of its TFX type, else `Metrics` for Kubeflow's metrics, else plain."""
+    """Converts a RuntimeArtifact document to its TFX type, to `Metrics` for Kubeflow's metrics, or to `Artifact`."""
     metadata = dict(runtime.get("metadata", {}))
     title = runtime.get("type", {}).get("schemaTitle")
     kind = TYPES.get(metadata.get("tfx_type", ""), Metrics if title == Metrics.schema_title else Artifact)
@@ -48,12 +48,12 @@ def kept(artifact: Json, place: Path, seen: Seen, task: str) -> Json:
     Raises:
         UserError: The content exists only in the container, or there is neither content nor metadata.
     """
-    described = _brought(artifact, place, seen, task)
+    described = _in_place(artifact, place, seen, task)
     _require_content(described, task, place.name)
     return described
 
 
-def _brought(artifact: Json, place: Path, seen: Seen, task: str) -> Json:
+def _in_place(artifact: Json, place: Path, seen: Seen, task: str) -> Json:
     custom = next((artifact[key] for key in _CUSTOM_PATH if artifact.get(key)), "")
     described = {key: value for key, value in artifact.items() if key not in _CUSTOM_PATH}
     written = Path(custom or local_path(artifact["uri"])).absolute()
@@ -72,8 +72,10 @@ def _brought(artifact: Json, place: Path, seen: Seen, task: str) -> Json:
 
 
 def _require_content(artifact: Json, task: str, name: str) -> None:
-    says = artifact["metadata"] or "://" in artifact["uri"] or artifact["type"].get("schemaTitle") in _WITHOUT_FILES
-    if not says and not local_path(artifact["uri"]).exists():
+    has_content = (
+        artifact["metadata"] or "://" in artifact["uri"] or artifact["type"].get("schemaTitle") in _WITHOUT_FILES
+    )
+    if not has_content and not local_path(artifact["uri"]).exists():
         raise UserError(
             f"{task} wrote nothing for its output {name!r}",
             fix="write a file or a folder to the path that the component is given, or give the artifact metadata",

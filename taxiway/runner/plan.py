@@ -1,4 +1,4 @@
-"""What a task's outputs depend on, and so whether there are some already, and where new ones will lie."""
+"""Computes the cache key of a task from everything that its outputs depend on, and where its outputs are kept."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from taxiway.packages import imports
 from taxiway.runner.call import Call, Context, file_name
 from taxiway.runner.outputs import artifact_of
 
-# Metadata that say where an artifact came from, or are for runners, and not what it is; see also `locations`.
-_APART = {"digest", "provenance", provenance.CHAIN_PROPERTY, SUMMARY, NEXT_STEP, ELSEWHERE}
+# Metadata that do not describe the content: its origin, and notes for the runner; see also `locations`.
+_IGNORED = {"digest", "provenance", provenance.CHAIN_PROPERTY, SUMMARY, NEXT_STEP, ELSEWHERE}
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A task that is about to be found in the cache, or to run.
+    """A task with its cache key.
 
     Attributes:
         call: The task.
         named: Its parameters that have a role.
-        parts: Everything that its outputs depend on, readable.
-        key: The digest of these.
+        parts: Everything that its outputs depend on, in readable form.
+        key: The cache key: the digest of the parts.
         folder: Where its outputs are kept.
     """
 
@@ -45,15 +45,15 @@ class Planned:
 
 
 def plan(context: Context, call: Call) -> Planned:
-    """Says what a task's outputs depend on.
+    """Computes a task's cache key.
 
     Raises:
-        UserError: An input that the call names is missing or cannot be read.
+        UserError: A file that a parameter names is missing or cannot be read.
     """
     named = _named(context, call)
     parts = _parts(context, call, named)
     if not (context.use_cache and call.task.is_cached):
-        # Its own folder: what other runs made stays theirs, and so does what the turns of a loop make.
+        # A folder of its own, separate from those of other runs and of other iterations of a loop.
         parts["run"] = f"{context.run_id}/{call.name}"
     key = text_digest(json.dumps(parts, sort_keys=True))
     place = context.home.artifacts / context.pipeline.name / file_name(re.sub(r"\[\d+\]", "", call.name))
@@ -61,12 +61,12 @@ def plan(context: Context, call: Call) -> Planned:
 
 
 def variables(call: Call, *, secrets: bool = True) -> list[str]:
-    """The variables that Kubernetes would give a task, and the environment of the run gives here."""
+    """The variables that Kubernetes would set for a task; a local run takes them from its own environment."""
     return [name for name, origin, _ in refusals.variables(call.platform) if secrets or "secret" not in origin.split()]
 
 
 def _named(context: Context, call: Call) -> list[Parameter]:
-    """The parameters of a call that have a role; for each member of a fused one those beside it are its own."""
+    """The parameters of a call that have a role; each member of a fused call sees only its own parameters."""
     if not members.is_fused(call.executor):
         return roles.of_task(context.pipeline, call.task, call.component, call.inputs.parameters)
     return [
@@ -88,7 +88,7 @@ def _parts(context: Context, call: Call, named: list[Parameter]) -> Json:
         "packages": context.packages.behind(_imports(context, call, named)) if launcher.uses_packages else [],
         "parameters": call.inputs.parameters,
         "named": roles.states(named, context.digests),
-        "inputs": {name: [_as_seen(a) for a in found] for name, found in call.inputs.artifacts.items()},
+        "inputs": {name: [_artifact_key(a) for a in found] for name, found in call.inputs.artifacts.items()},
         "outputs": call.component.outputs.written,
         "variables": {name: os.environ.get(name) for name in variables(call, secrets=False)},
         "facts": {body: call.facts[body] for body in sorted(set(bodies(container.words))) if body in call.facts},
@@ -96,7 +96,7 @@ def _parts(context: Context, call: Call, named: list[Parameter]) -> Json:
 
 
 def _imports(context: Context, call: Call, named: list[Parameter]) -> set[str]:
-    """What the code of a call imports: the stage, the user's modules, and modules that its parameters may name."""
+    """The names that a call's code imports: its stage, the user's modules, and modules that parameters may name."""
     stages = members.stages(call.executor)
     if not stages:
         return imports.of_command(call.executor.container.words)
@@ -106,18 +106,18 @@ def _imports(context: Context, call: Call, named: list[Parameter]) -> set[str]:
 
 
 def _key_variables(variables: list[Json] | None) -> list[Json] | None:
-    """The variables that a container's outputs depend on: the commit is a fact about the pipeline's making."""
+    """The variables that a container's outputs depend on; not the commit, which says only when it was compiled."""
     return variables and [each for each in variables if each["name"] != provenance.COMMIT_VARIABLE]
 
 
-def _as_seen(artifact: Json) -> Json:
-    """What a task can tell two artifacts apart by: content and metadata; not where they lie, nor their provenance."""
-    apart = _APART | artifact_of(artifact).locations
-    metadata = {name: value for name, value in artifact["metadata"].items() if name not in apart}
+def _artifact_key(artifact: Json) -> Json:
+    """What identifies an input artifact: its content and metadata, but not its location or provenance."""
+    ignored = _IGNORED | artifact_of(artifact).locations
+    metadata = {name: value for name, value in artifact["metadata"].items() if name not in ignored}
     described: Json = {name: artifact[name] for name in ("name", "type") if name in artifact}
     return {**described, "digest": _digest(artifact), "metadata": metadata}
 
 
 def _digest(artifact: Json) -> str:
-    """The digest of an artifact's content; elsewhere its place, and nothing where no file was written (metrics)."""
+    """The digest of an artifact's content; its URI if it is remote; empty if it has no file, as for metrics."""
     return str(artifact["metadata"].get("digest") or ("://" in artifact["uri"] and artifact["uri"]) or "")

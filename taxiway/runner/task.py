@@ -1,4 +1,4 @@
-"""Carries out the tasks of a run, each in these steps: plan, find in the cache or launch, keep, record."""
+"""Executes the tasks of a run: plans each, finds it in the cache or launches it, and keeps and records its outputs."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from typing import Protocol
 
 from taxiway.fusion import members
 from taxiway.language import spec
-from taxiway.runner import carry, keep, retries
+from taxiway.runner import attempts, keep, retries
 from taxiway.runner.call import Call, Context, Result, State, failure
 from taxiway.runner.plan import Planned, plan
 from taxiway.storage import cache
 
 
 class Journal(Protocol):
-    """Is told what happens to tasks, from several threads."""
+    """Receives the events of tasks, from several threads."""
 
     def begin(self, call: Call) -> None:
-        """A task's inputs are there."""
+        """A task's inputs are ready."""
 
     def launch(self, call: Call) -> None:
-        """A task was not found in the cache and really runs."""
+        """A task was a cache miss and starts running."""
 
     def end(self, call: Call, result: Result, seconds: float) -> None:
         """A task ended."""
 
 
 class Tasks:
-    """Carries out the tasks of one run, several at once.
+    """Executes the tasks of one run, several in parallel.
 
     Args:
-        context: What they share.
-        journal: Is told what happens.
-        jobs: How many run at once.
+        context: What the tasks share.
+        journal: Receives the events.
+        jobs: Maximum number of parallel tasks.
     """
 
     def __init__(self, context: Context, journal: Journal, jobs: int) -> None:
@@ -44,8 +44,8 @@ class Tasks:
         pipeline = context.pipeline
         self._ahead = {leaf.name: members.stages(pipeline.executor(leaf.component)) for leaf in spec.leaves(pipeline)}
 
-    def carry(self, call: Call) -> Result:
-        """Finds or makes the outputs of a call; never raises, as others wait for a result."""
+    def execute(self, call: Call) -> Result:
+        """Finds a call's outputs in the cache, or runs it; never raises, because other threads wait for the result."""
         with self._slots:
             if self._context.stopping.is_set() and not call.at_exit:
                 return Result(State.CANCELED)
@@ -59,15 +59,15 @@ class Tasks:
 
     def _result(self, call: Call) -> Result:
         try:
-            return self._found_or_made(call)
+            return self._cached_or_run(call)
         except OSError as error:
             where = error.filename or self._context.home.root
             return Result(State.FAILED, error=f"{error.strerror or error}: {where}", exit_status=1)
         except BaseException as error:
-            # A defect of ours or of a library.
+            # A bug in Taxiway or in a library.
             return failure(error)
 
-    def _found_or_made(self, call: Call) -> Result:
+    def _cached_or_run(self, call: Call) -> Result:
         if call.executor.importer:
             return keep.imported(self._context, call, call.executor.importer)
         planned = plan(self._context, call)
@@ -76,22 +76,22 @@ class Tasks:
                 return Result(State.CACHED, keep.values(manifest))
             self._journal.launch(call)
             self._load_ahead(call)
-            return self._made(planned)
+            return self._run(planned)
 
-    def _made(self, planned: Planned) -> Result:
+    def _run(self, planned: Planned) -> Result:
         began = time.monotonic()
         for pause in (*retries.pauses(planned.call.task.retry), None):
-            with carry.attempted(self._context, planned) as attempt:
+            with attempts.attempted(self._context, planned) as attempt:
                 status = attempt.ended.status
                 if status == 0:
                     return keep.kept(self._context, planned, attempt, time.monotonic() - began)
             if attempt.is_last or pause is None or self._context.interrupted.wait(pause):
-                return carry.failed(self._context, planned.call, status)
+                return attempts.failed(self._context, planned.call, status)
         raise AssertionError("unreachable: the last attempt returns")
 
     def _load_ahead(self, call: Call) -> None:
-        """The first task that changed makes the launcher load what the stages after it will need."""
-        # One that runs every time says nothing of the others.
+        """On the first cache miss, makes the launcher load the libraries of the stages that follow."""
+        # A task without caching always runs, even if all others are cached.
         if not call.task.is_cached:
             return
         with self._lock:

@@ -45,8 +45,8 @@ def living(home: Home) -> set[str]:
     return {folder.name for folder in home.runs.iterdir() if is_alive(folder)}
 
 
-def forget_the_dead(home: Home) -> None:
-    """Removes the unfinished output of killed runs."""
+def remove_abandoned(home: Home) -> None:
+    """Removes the work folders of runs that were killed."""
     for folder in home.work.iterdir():
         if not is_alive(home.runs / folder.name):
             shutil.rmtree(folder, ignore_errors=True)

@@ -102,13 +102,13 @@ def _compiled(pipeline: Any) -> Pipeline:
 
 def _carry_out(context: Context, record: Run, parameters: Json, observer: Observer, jobs: int) -> None:
     """Runs all tasks and puts the result into the record."""
-    folders.forget_the_dead(context.home)
+    folders.remove_abandoned(context.home)
     # JSON is valid YAML, and faster to write.
     (record.folder / "pipeline.yaml").write_text(json.dumps(context.pipeline.spec, indent=1))
     record.write(parameters)
     context.launcher.open(record.folder / "logs" / "launcher.log")
     with contextlib.closing(Journal(context, record, parameters, observer)) as journal:
-        graph = Graph(context.pipeline, Tasks(context, journal, jobs).carry, _facts(context), context.stopping)
+        graph = Graph(context.pipeline, Tasks(context, journal, jobs).execute, _facts(context), context.stopping)
         try:
             result = _walk(graph, context, parameters, journal)
         except KeyboardInterrupt:

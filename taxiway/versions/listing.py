@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from components.contract.artifacts import TYPES, Metrics
-from components.contract.errors import ServiceError, TaxiwayError, UserError
+from components.contract.errors import UserError, explained
 from components.execution.provenance import Record
 from components.execution.pushed_models import Destination, Version, open_destination, retired_versions, versions
 from taxiway import tables
@@ -146,16 +146,9 @@ def at(destination: Destination) -> list[Version]:
         UserError: There is none.
         ServiceError: The destination cannot be read.
     """
-    try:
+    fix = "check the URL, the permissions and the network, and run again"
+    with explained(f"the versions at {destination.url} cannot be read", fix=fix):
         found = _each_once([*versions(destination), *retired_versions(destination)])
-    except TaxiwayError:
-        raise
-    except Exception as error:
-        # Drivers raise exceptions of libraries that only they import.
-        raise ServiceError(
-            f"the versions at {destination.url} cannot be read: {type(error).__name__}: {error}",
-            fix="check the URL, the permissions and the network, and run again",
-        ) from error
     if not found:
         raise UserError(
             f"there is no version at {destination.url}",

@@ -51,11 +51,7 @@ def _rename(source: Version, target: Version) -> None:
     if os.path.lexists(target.path):
         raise UserError(f"{target.url} already exists", fix="decide which of the two to keep, and move the other away")
     Path(source.path).rename(target.path)
-    folder = os.open(Path(target.path).parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    files.settle(Path(target.path).parent)
 
 
 def _copy_then_remove(source: Version, target: Version) -> None:

@@ -1,4 +1,4 @@
-"""From the samples of a load to the figures of the serving benchmark."""
+"""Computes the serving benchmark's figures from samples."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_samples_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert (read.at.tolist(), read.ms.tolist(), read.codes.tolist(), read.cores) == ([1.5], [2.5], ["CANCELLED"], 0.5)
 
 
-def test_spans_leave_their_end_out() -> None:
+def test_spans_exclude_their_end() -> None:
     assert inside(np.array([0.0, 1.0, 2.0, 3.0]), [(1, 2), (2.5, 9)]).tolist() == [False, True, False, True]
 
 

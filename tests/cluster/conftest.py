@@ -46,7 +46,7 @@ class Cluster:
         self.do("apply", "--server-side", "--filename", "-", stdin=yaml.safe_dump_all(objects))
 
     def refusal(self, obj: Object) -> str:
-        """Why the API server does not admit an object; empty where it does. Nothing is kept."""
+        """Why the API server rejects an object; empty if it admits it. Nothing is stored."""
         done = self.run("create", "--dry-run=server", "--filename", "-", stdin=json.dumps(obj))
         return done.stderr if done.returncode else ""
 
@@ -68,7 +68,7 @@ Namespace = Callable[..., str]
 
 @pytest.fixture
 def namespace(cluster: Cluster) -> Iterator[Namespace]:
-    """`namespace(name, labels={})`: a new namespace, which goes with the test."""
+    """`namespace(name, labels={})`: a new namespace, which is deleted after the test."""
     made: list[str] = []
 
     def make(name: str, labels: Mapping[str, str] = {}) -> str:
@@ -84,7 +84,7 @@ def namespace(cluster: Cluster) -> Iterator[Namespace]:
 
 @pytest.fixture
 def account(cluster: Cluster, tmp_path: Path) -> Callable[..., Cluster]:
-    """`account(namespace, *rules)`: the cluster as a new service account with these rights there sees it."""
+    """`account(namespace, *rules)`: the cluster, accessed by a new service account with these rights."""
 
     def make(namespace: str, *rules: Object) -> Cluster:
         meta = {"name": "tester", "namespace": namespace}

@@ -1,4 +1,4 @@
-"""Every overlay, applied; every pod that it makes, admitted by Pod Security and quotas."""
+"""Every overlay can be applied, and Pod Security and quotas admit its pods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What accounts with few rights are told: `doctor`, and a run that failed because its pod was refused."""
+"""What `doctor`, and a run whose pod was rejected, report to accounts with few rights."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Account = Callable[..., Cluster]
     ("rules", "states"),
     [([FOLLOW, SUBMIT], [State.WELL]), ([FOLLOW], [State.WARNING]), ([], [State.WARNING, State.WARNING])],
 )
-def test_doctor_tells_of_the_rights_that_an_account_has(
+def test_doctor_reports_the_rights_that_an_account_has(
     namespace: Namespace, account: Account, monkeypatch: pytest.MonkeyPatch, rules: list[Any], states: list[State]
 ) -> None:
     here = namespace("ann")
@@ -42,7 +42,7 @@ def test_doctor_tells_of_the_rights_that_an_account_has(
 
 
 @pytest.mark.parametrize("rules", [[WORKFLOWS], []])
-def test_the_reason_of_a_refused_pod_is_told_to_who_may_read_workflows(
+def test_users_who_may_read_workflows_get_the_reason_of_a_rejected_pod(
     cluster: Cluster,
     namespace: Namespace,
     account: Account,

@@ -1,4 +1,4 @@
-"""Pods as Kubeflow makes them of compiled stages, where Pod Security's level `restricted` is enforced."""
+"""Pods like those that Kubeflow creates for stages, where Pod Security's level `restricted` is enforced."""
 
 from __future__ import annotations
 

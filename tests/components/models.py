@@ -72,7 +72,7 @@ def _written(folder: Path) -> Path:
 
 
 def _stamp(stage: str, outputs: Mapping[str, Artifact], inputs: Mapping[str, Artifact]) -> None:
-    provenance.stamp_all(outputs, provenance.activity(stage, {}, {}, inputs), inputs)
+    provenance.attach_all(outputs, provenance.activity(stage, {}, {}, inputs), inputs)
 
 
 def pusher_input(

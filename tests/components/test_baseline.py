@@ -43,7 +43,7 @@ def content(model: Model) -> str:
 
 
 @pytest.mark.parametrize("makes", ["nothing", "an empty folder", "other names"])
-def test_none_was_pushed(baseline: Baseline, tmp_path: Path, makes: str) -> None:
+def test_no_model_was_pushed(baseline: Baseline, tmp_path: Path, makes: str) -> None:
     if makes != "nothing":
         (tmp_path / "served").mkdir()
     if makes == "other names":
@@ -69,7 +69,7 @@ def test_the_latest_version_is_found(baseline: Baseline, tmp_path: Path) -> None
     assert not (found["model"].path / "Format-Serving" / "provenance.json").exists()
 
 
-def test_the_candidate_itself_is_passed_over(baseline: Baseline, tmp_path: Path) -> None:
+def test_the_candidate_itself_is_skipped(baseline: Baseline, tmp_path: Path) -> None:
     older, candidate = make_model(tmp_path / "older", 1), make_model(tmp_path / "candidate", 2)
     push(candidate, tmp_path / "served", 8)
     assert baseline(candidate, tmp_path / "served")["found"] is False
@@ -77,7 +77,7 @@ def test_the_candidate_itself_is_passed_over(baseline: Baseline, tmp_path: Path)
     assert baseline(candidate, tmp_path / "served")["version"] == "7"
 
 
-def test_the_candidate_is_known_without_a_record_too(baseline: Baseline, tmp_path: Path) -> None:
+def test_the_candidate_is_recognized_without_a_record(baseline: Baseline, tmp_path: Path) -> None:
     candidate = make_model(tmp_path / "candidate")
     push(candidate, tmp_path / "served", 8)
     (tmp_path / "served" / "8" / "provenance.json").unlink()
@@ -92,7 +92,7 @@ def test_a_version_that_others_pushed_counts(baseline: Baseline, tmp_path: Path)
 
 
 @pytest.mark.parametrize("damage", ["no SavedModel", "cut", "a file too few", "a file too many"])
-def test_a_damaged_version_is_passed_over(
+def test_a_damaged_version_is_skipped(
     baseline: Baseline, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for version in (1, 2):

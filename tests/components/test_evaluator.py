@@ -1,4 +1,4 @@
-"""The evaluator beside TFMA on Beam: same metrics, same validation; and its errors."""
+"""The evaluator compared with TFMA on Beam: same metrics and validation; and its errors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FEATURES = {name: tf.io.FixedLenFeature([1], tf.float32) for name in ("x", "y")}
 
 @dataclass(frozen=True)
 class World:
-    """Rows in both payload formats, and models that judge them."""
+    """Rows in both payload formats, and models to evaluate on them."""
 
     folder: Path
     parquet: Examples
@@ -422,7 +422,7 @@ def test_a_model_that_holds_its_thresholds_is_blessed(world: World, tmp_path: Pa
     assert tfma.load_validation_result(str(evaluation.path)).validation_ok
 
 
-def test_a_failed_threshold_is_named_and_is_no_error(
+def test_a_failed_threshold_is_reported_and_is_not_an_error(
     world: World, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     per_slice = [
@@ -497,7 +497,7 @@ def test_beams_options_are_for_the_engine_beam(world: World, tmp_path: Path) -> 
     ],
     ids=["metric", "cross slices"],
 )
-def test_what_is_not_done_directly_goes_to_beam(
+def test_unsupported_configurations_use_beam(
     config: dict[str, Any], reason: str, world: World, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     done = evaluate(tmp_path, config, world.model("binary"), world.parquet)
@@ -605,7 +605,7 @@ def test_a_mistake_in_the_settings_is_named(config: dict[str, Any], text: str, w
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_known_of_metrics_without_tensorflow_is_what_tfma_knows() -> None:
+def test_the_list_of_metrics_equals_that_of_tfma() -> None:
     registered = metric_types.registered_metrics()
     keras = {name: getattr(tf_keras.metrics, name) for name in dir(tf_keras.metrics) if name[0].isupper()}
     classes = {**keras, **registered}
@@ -644,7 +644,7 @@ def test_an_unknown_split_is_refused(world: World, tmp_path: Path) -> None:
         evaluate(tmp_path, simple(metric("AUC")), world.model("binary"), world.parquet, splits=["test"])
 
 
-def test_a_model_that_is_not_there_or_does_not_load_is_named(world: World, tmp_path: Path) -> None:
+def test_a_model_that_does_not_exist_or_does_not_load_is_named(world: World, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"there is no SavedModel in .*/none/Format-Serving"):
         evaluate(tmp_path / "out", simple(metric("AUC")), Model(tmp_path / "none"), world.parquet)
     (tmp_path / "broken" / "Format-Serving").mkdir(parents=True)
@@ -669,7 +669,7 @@ def test_several_outputs_need_a_prediction_key(world: World, tmp_path: Path) -> 
     )
 
 
-def test_a_model_whose_inputs_are_no_columns_is_named(world: World, tmp_path: Path) -> None:
+def test_a_model_whose_inputs_are_not_columns_is_named(world: World, tmp_path: Path) -> None:
     without = examples(tmp_path / "rows", rows(y=None))
     with pytest.raises(UserError, match="the candidate cannot be called on the examples"):
         evaluate(tmp_path / "out", simple(metric("MeanSquaredError")), world.model("plain"), without)
@@ -680,7 +680,7 @@ def test_a_model_whose_inputs_are_no_columns_is_named(world: World, tmp_path: Pa
 
 
 class Wide(tf.Module):
-    """A model of another time, which takes a column that is no longer there."""
+    """An old model with a column that no longer exists."""
 
     @tf.function(input_signature=SERIALIZED)
     def serve(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -699,7 +699,7 @@ class Three(Classes):
 
 @pytest.fixture(scope="module")
 def failing(world: World) -> dict[str, Model]:
-    """Baselines that cannot be compared with."""
+    """Baselines that the candidate cannot be compared with."""
     save(Wide(), world.folder / "wide")
     save(Three(), world.folder / "three")
     save(Binary(float("nan"), 0.0), world.folder / "nan")
@@ -764,7 +764,7 @@ def test_a_baseline_that_fails_on_beam_is_ignored_as_well(
     assert "a model cannot be called on the examples: " in done["blessing"].notes[0]
 
 
-def test_a_candidate_that_fails_is_named_whatever_the_baseline_does(
+def test_a_failing_candidate_is_reported_even_if_the_baseline_fails(
     world: World, failing: dict[str, Model], tmp_path: Path
 ) -> None:
     for baseline in (failing["wide"], world.model("binary")):
@@ -781,7 +781,7 @@ def test_a_full_disk_is_not_the_baselines_fault(world: World, tmp_path: Path, mo
         evaluate(tmp_path, GATED, world.model("binary"), world.parquet, world.model("baseline"))
 
 
-def test_an_unknown_way_with_baselines_is_refused(world: World, tmp_path: Path) -> None:
+def test_an_invalid_baseline_setting_is_refused(world: World, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="on_baseline_failure is 'skip'\n  fix: write 'ignore' or 'fail'"):
         evaluate(tmp_path, GATED, world.model("binary"), world.parquet, on_baseline_failure="skip")
 

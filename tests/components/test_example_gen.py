@@ -195,7 +195,7 @@ def quoted(cell: str) -> str:
     return '"' + cell.replace('"', '""') + '"' if set(cell) & set('",\n') else cell
 
 
-def test_columns_of_odd_cells_have_tfx_s_types_and_values(
+def test_columns_of_unusual_cells_have_tfx_s_types_and_values(
     generate: Generate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Small blocks: types must be consistent across them.
@@ -248,7 +248,7 @@ def test_tfx_s_own_reader_reads_both_payloads(generate: Generate, taxi_csv: Path
 # CSV
 
 
-def test_the_artifact_says_what_it_is(generate: Generate, taxi_csv: Path) -> None:
+def test_the_artifact_has_tfx_properties(generate: Generate, taxi_csv: Path) -> None:
     examples = generate(taxi_csv, span=3, version=2)
     counts = {split: table(examples, split).num_rows for split in ("train", "eval")}
     assert json.loads(examples.metadata["split_names"]) == ["train", "eval"]
@@ -517,7 +517,7 @@ def test_a_full_disk_leaves_nothing(taxi_csv: Path, tmp_path: Path, payload: str
     assert list((tmp_path / "refused").iterdir()) == []
 
 
-def test_what_a_killed_run_left_is_cleared_away(generate: Generate, tmp_path: Path) -> None:
+def test_what_a_killed_run_left_is_cleaned_up(generate: Generate, tmp_path: Path) -> None:
     write_file(tmp_path / "out/.examples.partial/Split-old/data_parquet-00000-of-00001.parquet", "half")
     examples = generate(write_file(tmp_path / "a.csv", "a\n1\n"), one_split=True)
     assert [path.name for path in examples.path.glob("Split-*")] == ["Split-train"]
@@ -690,7 +690,7 @@ def test_bad_tfrecords_are_refused(refused: Callable[..., str], tmp_path: Path) 
 # Splits
 
 
-def test_equal_rows_go_to_the_same_split_whatever_the_format_and_the_order(generate: Generate, tmp_path: Path) -> None:
+def test_equal_rows_go_to_the_same_split_in_any_format_and_order(generate: Generate, tmp_path: Path) -> None:
     chance = random.Random(2)
     cells = [(chance.randrange(100), chance.random(), chance.choice(string.ascii_letters)) for _ in range(500)]
     lines = [f"{a},{b!r},{c}\n" for a, b, c in cells]
@@ -860,9 +860,7 @@ def test_a_split_that_ends_up_empty_is_refused(refused: Callable[..., str], tmp_
 # Formats
 
 
-def test_the_format_is_known_by_the_name_or_told(
-    generate: Generate, refused: Callable[..., str], tmp_path: Path
-) -> None:
+def test_the_format_is_detected_by_name_or_set(generate: Generate, refused: Callable[..., str], tmp_path: Path) -> None:
     file = write_file(tmp_path / "in/trips.dat", "a\n1\n")
     assert f"the name of {file} shows no known format" in refused(file)
     assert values(generate(file, one_split=True, input_format="csv")) == {"a": [1]}

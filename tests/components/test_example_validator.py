@@ -198,7 +198,7 @@ def test_skew_against_another_set(given: Given, validate: Any, capsys: Any) -> N
     assert "drift of payment is not checked: there are no previous_statistics\n" in capsys.readouterr().out
 
 
-def test_what_is_compared_with_nothing_is_said(given: Given, validate: Any, capsys: Any) -> None:
+def test_missing_comparisons_are_reported(given: Given, validate: Any, capsys: Any) -> None:
     inputs = {
         "schema": given.schema(SCHEMA.replace("drift_comparator", "skew_comparator")),
         "previous_statistics": given.statistics("previous", train=rows()),

@@ -260,7 +260,7 @@ def test_equal_runs_stamp_equal_models(validate: Validate, model: Model, example
     assert one == same
 
 
-def test_warm_up_requests_that_the_candidate_brings_stay(
+def test_the_candidates_own_warm_up_requests_are_kept(
     validate: Validate, model: Model, examples: Examples, tmp_path: Path
 ) -> None:
     stamped = serving(validate(model, examples, num_examples=1, signatures=["columns"]))
@@ -359,11 +359,13 @@ def test_a_slow_candidate(validate: Validate, model: Model, examples: Examples) 
     )
 
 
-def test_a_failure_is_tried_again(validate: Validate, model: Model, examples: Examples) -> None:
+def test_a_failure_is_retried(validate: Validate, model: Model, examples: Examples) -> None:
     assert validate(model, examples, "start", num_tries=2).metadata["tries"] == 2
 
 
-def test_a_candidate_may_have_to_pass(validate: Validate, model: Model, examples: Examples, tmp_path: Path) -> None:
+def test_a_failed_candidate_can_stop_the_run(
+    validate: Validate, model: Model, examples: Examples, tmp_path: Path
+) -> None:
     with pytest.raises(
         RefusedError, match=r"(?s)the model failed at the step 'load': Could not find meta.*see the end of"
     ):
@@ -485,7 +487,7 @@ def test_a_container_that_ends(validate: Validate, model: Model, tmp_path: Path)
         assert engine.made == {}
 
 
-def test_an_image_that_is_not_there(validate: Validate, model: Model, tmp_path: Path) -> None:
+def test_an_image_that_does_not_exist(validate: Validate, model: Model, tmp_path: Path) -> None:
     with container_engine(tmp_path):
         docker = {"image": "nowhere/image:1", "socket": f"unix://{tmp_path}/engine.sock"}
         with pytest.raises(
@@ -611,7 +613,7 @@ def test_the_server_dies_with_the_stage(model: Model, tmp_path: Path, how: signa
     assert not (tmp_path / "blessing").exists()
 
 
-def test_a_container_goes_when_the_stage_is_killed(model: Model, tmp_path: Path) -> None:
+def test_a_container_is_removed_when_the_stage_is_killed(model: Model, tmp_path: Path) -> None:
     with container_engine(tmp_path) as engine:
         docker = {"image": "x", "environment": {"TINY_FAULT": "loading"}, "socket": f"unix://{tmp_path}/engine.sock"}
         with running_stage(model, tmp_path, serving={"docker": docker}) as stage:

@@ -84,7 +84,7 @@ def test_a_blessed_model_becomes_a_version_with_the_saved_model_at_its_top(push:
     assert pushed.metadata["digest"] == pushed.metadata["pushed_digest"]
 
 
-def test_the_chain_lies_beside_the_pushed_model(push: Push, tmp_path: Path) -> None:
+def test_the_chain_is_beside_the_pushed_model(push: Push, tmp_path: Path) -> None:
     model, blessing = make_history(tmp_path / "history")
     pushed = push(model, tmp_path / "served", blessing)
     version = Path(pushed.metadata["pushed_destination"])
@@ -138,7 +138,7 @@ def test_the_artifact_and_the_version_name_the_same_time(
         ("BLESSED", {"blessed": 0.0}),
     ],
 )
-def test_a_model_that_is_not_blessed_stays(
+def test_an_unblessed_model_is_not_pushed(
     push: Push, tmp_path: Path, file: str, metadata: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     blessing = make_blessing(tmp_path / "blessing", file == "BLESSED")
@@ -152,7 +152,7 @@ def test_a_model_that_is_not_blessed_stays(
     assert "not pushed: the evaluator did not bless the model" in capsys.readouterr().out
 
 
-def test_why_a_model_was_not_blessed_is_said(push: Push, tmp_path: Path) -> None:
+def test_why_a_model_was_not_blessed_is_reported(push: Push, tmp_path: Path) -> None:
     blessing = make_blessing(tmp_path / "blessing", False)
     blessing.metadata["not_blessed"] = "slice Overall: auc 0.5, outside value_threshold\nslice a: auc 0.4"
     pushed = push(make_model(tmp_path / "model"), tmp_path / "served", blessing)
@@ -175,7 +175,7 @@ def make_infra_blessing(folder: Path, model: Model, blessed: bool = True) -> Inf
     else:
         (folder / "report.json").write_text(json.dumps({"step": "load", "message": "op type not registered 'Tip'"}))
     inputs = {"model": model}
-    provenance.stamp_all({"blessing": found}, provenance.activity("infra_validator", {}, {}, inputs), inputs)
+    provenance.attach_all({"blessing": found}, provenance.activity("infra_validator", {}, {}, inputs), inputs)
     return found
 
 
@@ -210,7 +210,9 @@ def test_without_a_stamped_model_the_model_itself_is_pushed(push: Push, tmp_path
     assert pushed.metadata["pushed_digest"] == tree_digest(model.path / "Format-Serving")
 
 
-def test_a_model_that_does_not_serve_stays(push: Push, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_cannot_be_served_is_not_pushed(
+    push: Push, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model, blessing = make_history(tmp_path / "history")
     infra_blessing = make_infra_blessing(tmp_path / "infra", model, blessed=False)
     pushed = push(model, tmp_path / "served", blessing, infra_blessing=infra_blessing)
@@ -221,7 +223,7 @@ def test_a_model_that_does_not_serve_stays(push: Push, tmp_path: Path, capsys: p
     assert f"not pushed: {reason}" in capsys.readouterr().out
 
 
-def test_tfxs_infra_blessing_holds_a_model_back_too(push: Push, tmp_path: Path) -> None:
+def test_tfxs_infra_blessing_can_prevent_a_push(push: Push, tmp_path: Path) -> None:
     (tmp_path / "infra").mkdir()
     (tmp_path / "infra/INFRA_NOT_BLESSED").touch()
     model = make_model(tmp_path / "model")
@@ -246,13 +248,15 @@ def test_an_infra_blessing_of_another_model_is_refused(push: Push, tmp_path: Pat
 
 
 @pytest.mark.parametrize("metadata", [{"blessed": 1.0}, {}])
-def test_kubeflows_doubles_and_bare_files_bless_too(push: Push, tmp_path: Path, metadata: dict[str, Any]) -> None:
+def test_kubeflows_doubles_and_bare_files_are_valid_blessings(
+    push: Push, tmp_path: Path, metadata: dict[str, Any]
+) -> None:
     blessing = make_blessing(tmp_path / "blessing")
     blessing.metadata = metadata
     assert push(make_model(tmp_path / "model"), tmp_path / "served", blessing).metadata["pushed"] == 1
 
 
-def test_a_push_without_a_blessing_says_so(push: Push, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_push_without_a_blessing_is_reported(push: Push, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pushed = push(make_model(tmp_path / "model"), tmp_path / "served")
     assert pushed.metadata["judged"] == 0
     assert "pushed without evaluation" in capsys.readouterr().out
@@ -266,7 +270,7 @@ def test_the_blessing_of_another_model_is_refused(push: Push, tmp_path: Path) ->
     assert names(tmp_path / "served") == []
 
 
-def test_a_version_is_never_written_over(push: Push, tmp_path: Path) -> None:
+def test_a_version_is_never_overwritten(push: Push, tmp_path: Path) -> None:
     push(make_model(tmp_path / "one", 1), tmp_path / "served", version=7)
     before = tree_digest(tmp_path / "served" / "7")
     with pytest.raises(UserError, match=r"(?s)served/7 already exists with different content.*set another version"):
@@ -276,7 +280,7 @@ def test_a_version_is_never_written_over(push: Push, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["7", "0007"])
-def test_an_empty_folder_or_a_padded_name_is_a_version_too(push: Push, tmp_path: Path, name: str) -> None:
+def test_empty_folders_and_padded_names_count_as_versions(push: Push, tmp_path: Path, name: str) -> None:
     (tmp_path / "served" / name).mkdir(parents=True)
     with pytest.raises(UserError, match="already exists"):
         push(make_model(tmp_path / "model"), tmp_path / "served", version=7)
@@ -324,7 +328,7 @@ def test_the_default_version_is_above_all_that_are_there(push: Push, tmp_path: P
         (True, "the parameter 'version' takes int, not True"),
     ],
 )
-def test_a_version_that_is_no_positive_integer(push: Push, tmp_path: Path, version: Any, said: str) -> None:
+def test_a_version_that_is_not_a_positive_integer(push: Push, tmp_path: Path, version: Any, said: str) -> None:
     with pytest.raises(UserError, match=said):
         push(make_model(tmp_path / "model"), tmp_path / "served", version=version)
     assert names(tmp_path / "served") == []
@@ -358,7 +362,7 @@ def test_a_model_without_a_saved_model(push: Push, tmp_path: Path) -> None:
         push(model, tmp_path / "served")
 
 
-def test_a_link_that_leads_nowhere_is_named(push: Push, tmp_path: Path) -> None:
+def test_a_broken_link_is_named(push: Push, tmp_path: Path) -> None:
     model = make_model(tmp_path / "model")
     (model.path / "Format-Serving" / "variables" / "gone").symlink_to("nowhere")
     with pytest.raises(DataError, match="variables/gone is a broken link"):
@@ -434,7 +438,7 @@ def _pushers(destination: Path, folder: Path, models: list[Model], version: int)
     ]
 
 
-def test_pushers_at_once_make_a_version_each(tmp_path: Path) -> None:
+def test_concurrent_pushers_create_one_version_each(tmp_path: Path) -> None:
     models = [make_model(tmp_path / f"model{seed}", seed, files=20) for seed in range(4)]
     for process in _pushers(tmp_path / "served", tmp_path / "push", models, 0):
         assert process.communicate()[0].count("pushed to") == 1
@@ -443,7 +447,7 @@ def test_pushers_at_once_make_a_version_each(tmp_path: Path) -> None:
     assert pushed == {tree_digest(model.path / "Format-Serving") for model in models}
 
 
-def test_pushers_at_once_of_one_version_leave_it_to_one(tmp_path: Path) -> None:
+def test_only_one_of_concurrent_pushers_gets_a_version(tmp_path: Path) -> None:
     models = [make_model(tmp_path / f"model{seed}", seed, files=20) for seed in range(4)]
     processes = _pushers(tmp_path / "served", tmp_path / "push", models, 5)
     said = [process.communicate()[0] for process in processes]
@@ -578,7 +582,7 @@ def test_a_push_to_s3(push: Push, tmp_path: Path, bucket: Any) -> None:
     assert push(model, f"s3://{bucket.name}/taxi", blessing, version=3).metadata["pushed_version"] == "3"
 
 
-def test_a_version_in_s3_is_never_written_over(push: Push, tmp_path: Path, bucket: Any) -> None:
+def test_a_version_in_s3_is_never_overwritten(push: Push, tmp_path: Path, bucket: Any) -> None:
     push(make_model(tmp_path / "one", 1), f"s3://{bucket.name}/taxi", version=3)
     before = keys(bucket)
     with pytest.raises(UserError, match="taxi/3 already exists with different content"):
@@ -586,7 +590,7 @@ def test_a_version_in_s3_is_never_written_over(push: Push, tmp_path: Path, bucke
     assert keys(bucket) == before
 
 
-def test_pushers_at_once_to_s3(tmp_path: Path, bucket: Any) -> None:
+def test_concurrent_pushers_to_s3(tmp_path: Path, bucket: Any) -> None:
     models = [make_model(tmp_path / f"model{seed}", seed, files=3) for seed in range(3)]
     processes = _pushers(f"s3://{bucket.name}/taxi", tmp_path / "push", models, 4)  # type: ignore[arg-type]
     said = [process.communicate()[0] for process in processes]
@@ -620,7 +624,7 @@ def test_folders_in_s3_that_are_not_ours_are_not_removed(bucket: Any) -> None:
         assert keys(bucket) == ["taxi/12/notes.txt"]
 
 
-def test_a_bucket_that_is_not_there(push: Push, tmp_path: Path, bucket: Any) -> None:
+def test_a_bucket_that_does_not_exist(push: Push, tmp_path: Path, bucket: Any) -> None:
     with pytest.raises(UserError, match=r"the destination s3://no-such-bucket/taxi is not writable"):
         push(make_model(tmp_path / "model"), "s3://no-such-bucket/taxi")
 
@@ -637,7 +641,7 @@ def test_a_service_that_does_not_answer(
     assert "Traceback" not in done.stderr
 
 
-def test_an_upload_that_fails_is_taken_back(tmp_path: Path) -> None:
+def test_a_failed_upload_is_removed(tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").touch()
     destination = open_destination("memory://failed/taxi")
     with pytest.raises(FileNotFoundError):
@@ -645,7 +649,7 @@ def test_an_upload_that_fails_is_taken_back(tmp_path: Path) -> None:
     assert not list(versions(destination))
 
 
-def test_an_upload_never_takes_what_another_pusher_began(tmp_path: Path) -> None:
+def test_an_upload_never_takes_over_another_pushers_version(tmp_path: Path) -> None:
     destination = open_destination("memory://claimed/taxi")
     destination.file_system.pipe_file("/claimed/taxi/5/provenance.json", b"[]")
     with pytest.raises(FileExistsError):

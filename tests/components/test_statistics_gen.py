@@ -46,7 +46,7 @@ def taxi(taxi_csv: Path) -> list[pa.RecordBatch]:
 
 @pytest.fixture(scope="module")
 def awkward() -> list[pa.RecordBatch]:
-    """Missing values, empty and long lists, NaN, bytes that are no text, and columns that come and go."""
+    """Missing values, empty and long lists, NaN, bytes that are not UTF-8, and columns that some batches lack."""
     random = np.random.default_rng(7)
     return [_awkward_batch(random, number) for number in range(6)]
 
@@ -137,7 +137,7 @@ def test_awkward_data_as_on_beam(
 
 
 def test_infinite_values() -> None:
-    """TFDV's mean of infinite values is infinite or NaN as the batches fall; the rest holds."""
+    """TFDV's mean of infinite values is infinite or NaN, depending on the batches; everything else is equal."""
     values = pa.array([[math.inf], [1.0], [-math.inf], [math.nan], [0.0]] * 40, pa.large_list(pa.float32()))
     (dataset,) = compute.statistics([pa.RecordBatch.from_pydict({"x": values})], tfdv.StatsOptions()).datasets
     stats = dataset.features[0].num_stats
@@ -203,7 +203,7 @@ def test_no_rows() -> None:
         ({"experimental_result_partitions": 3}, "experimental_result_partitions"),
     ],
 )
-def test_what_only_beam_can_do_goes_there(
+def test_settings_that_need_beam_use_beam(
     awkward: list[pa.RecordBatch], options: dict[str, Any], reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = compute.statistics(awkward[:2], stats_options(options, CATEGORICAL))
@@ -387,7 +387,7 @@ def test_an_unknown_split(examples: Examples, run_stage: Any) -> None:
         ),
     ],
 )
-def test_weights_that_are_none(
+def test_invalid_weights(
     tmp_path: Path, taxi: list[pa.RecordBatch], run_stage: Any, options: dict[str, Any], said: str
 ) -> None:
     examples = _examples(tmp_path / "examples", {"train": [_full(batch) for batch in taxi]})
@@ -418,7 +418,7 @@ def test_a_type_that_changes(taxi: list[pa.RecordBatch], monkeypatch: pytest.Mon
         compute.statistics([taxi[0], other], tfdv.StatsOptions())
 
 
-def test_slices_by_bytes_that_are_no_text(awkward: list[pa.RecordBatch]) -> None:
+def test_slices_by_bytes_that_are_not_utf_8(awkward: list[pa.RecordBatch]) -> None:
     with pytest.raises(
         DataError, match=r"TFDV cannot slice the data: .*must be valid UTF-8(.|\n)*fix: slice by columns"
     ):

@@ -1,4 +1,4 @@
-"""Taxiway's images on a real container engine, where one answers and `make images` has been run."""
+"""Taxiway's images on a real container engine, if there is one and `make images` has been run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in the images, and what is not."""
+"""The content of the images."""
 
 from __future__ import annotations
 
@@ -79,10 +79,8 @@ def test_scripts_are_clean_by_shellcheck(script: str) -> None:
         ("notes.txt", False),
     ],
 )
-def test_what_an_image_holds_and_the_commit_has_not_makes_it_modified(
-    tmp_path: Path, file: str, is_modified: bool
-) -> None:
-    """The script itself, with a Docker that only notes what it is asked for."""
+def test_uncommitted_files_in_an_image_make_the_commit_modified(tmp_path: Path, file: str, is_modified: bool) -> None:
+    """The script itself, with a Docker that only records its arguments."""
     programs = {
         "docker/images": (ROOT / "docker/images").read_text(),
         "docker/engine": "#!/bin/sh\n[ $1 != name ] || echo docker\n",
@@ -113,7 +111,7 @@ def test_what_an_image_holds_and_the_commit_has_not_makes_it_modified(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_image_says_what_it_is(client: docker.DockerClient, images: dict[str, str], kind: str) -> None:
+def test_an_image_has_labels(client: docker.DockerClient, images: dict[str, str], kind: str) -> None:
     config: dict[str, Any] = client.images.get(images[kind]).attrs["Config"]
     assert config["User"] == "65532:65532"
     assert not config.get("Entrypoint")

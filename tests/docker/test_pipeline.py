@@ -1,4 +1,4 @@
-"""The taxi pipeline in real containers: by Taxiway's runner, and by kfp's own with nothing of ours around it."""
+"""The taxi pipeline in real containers: by Taxiway's runner, and by kfp's own, without Taxiway."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _digests(run: Run) -> dict[str, str]:
     }
 
 
-def test_containers_make_what_processes_make(
+def test_containers_have_the_same_outputs_as_processes(
     client: docker.DockerClient, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project.folder)

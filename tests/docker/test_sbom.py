@@ -1,4 +1,4 @@
-"""What `make sbom` writes of an image; the engine runs the image's programs as processes of this machine."""
+"""The output of `make sbom`; the engine runs the image's programs as processes of this machine."""
 
 from __future__ import annotations
 

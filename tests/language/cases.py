@@ -1,4 +1,4 @@
-"""A small pipeline of Kubeflow's language, and what has to come of it."""
+"""A small pipeline, and its expected results."""
 
 from __future__ import annotations
 

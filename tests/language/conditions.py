@@ -1,4 +1,4 @@
-"""Conditions: If, Elif, Else and OneOf, one inside of another."""
+"""Conditions: If, Elif, Else and OneOf, also nested."""
 
 from typing import Any
 

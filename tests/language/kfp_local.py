@@ -1,4 +1,4 @@
-"""Runs the shared pipelines by kfp's local runner, in a process of its own: it logs and starts threads as it likes."""
+"""Runs the shared pipelines with kfp's local runner in a separate process, because it logs and starts threads."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def outcome(run: Callable[[], Mapping[str, Any]], failure: type[Exception]) -> d
 
 
 def _plain(value: Any) -> Any:
-    """A file as its text and what its task noted of it; each runner adds metadata of its own."""
+    """The text of a file and the metadata from its task; each runner adds its own metadata."""
     if hasattr(value, "path"):
         return {"text": Path(value.path).read_text(), "note": value.metadata["note"]}
     return value

@@ -1,4 +1,4 @@
-"""Components that start in milliseconds: shell commands, whose images are never looked at."""
+"""Components that start in milliseconds: shell commands, whose images are not used."""
 
 import functools
 from typing import Any
@@ -21,7 +21,7 @@ def shell(script: str, *arguments: Any) -> dsl.ContainerSpec:
 
 
 def shows(kind: Any) -> Any:
-    """A component that gives its parameter `x` as the text that it is in a command."""
+    """A component that returns its parameter `x` as it appears in a command."""
 
     def show(x, out):
         return shell('printf %s "$0" > "$1"', x, out)
@@ -86,7 +86,7 @@ def read_all(data: dsl.Input[list[dsl.Dataset]]) -> str:
 
 
 def three_branches(say: Any) -> list[Case]:
-    """If, Elif and Else, with a component that gives its `x`."""
+    """If, Elif and Else, with a component that returns its `x`."""
     cases: list[Case] = []
 
     @case(cases, {"n": 1}, gives="low")

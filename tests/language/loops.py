@@ -1,4 +1,4 @@
-"""Loops: what they run over, one inside of another, and what is collected from them."""
+"""Loops: their items, nested loops, and collected outputs."""
 
 from kfp import dsl
 
@@ -197,7 +197,7 @@ def over_artifacts() -> str:
 @case(CASES, gives='["b 1", "b 2"]')
 @dsl.pipeline(name="tasks-of-one-turn")
 def tasks_of_one_turn() -> str:
-    """What stands outside of a loop, and what a turn gives to itself."""
+    """Values from outside of a loop, and values within an iteration."""
     outer = say(x="b")
     with dsl.ParallelFor([1, 2]) as item:
         made = join(a=outer.outputs["out"], b=number(x=item).outputs["out"])

@@ -1,4 +1,4 @@
-"""Parameters: each type as constant, default, argument and output; texts with values in them; what is left open."""
+"""Parameters: each type as constant, default, argument and output; formatted strings; optional parameters."""
 
 from typing import Any, NamedTuple, Optional
 

@@ -1,4 +1,4 @@
-"""What no run on this machine can give: it is named before anything runs."""
+"""Features that a local run does not support: they are reported before anything runs."""
 
 from kfp import dsl, kubernetes
 
@@ -46,7 +46,7 @@ def claims():
     kubernetes.DeletePVC(pvc_name=made.outputs["name"])
 
 
-@case(CASES, refused="takes the artifact 'data', and a run can be given parameters only")
+@case(CASES, refused="needs the artifact 'data', but a run takes parameters only")
 @dsl.pipeline(name="an-artifact-from-nowhere")
 def artifact_from_nowhere(data: dsl.Input[dsl.Dataset]):
     read(data=data)
@@ -90,13 +90,13 @@ def long(out: dsl.OutputPath(str)):  # type: ignore[valid-type]
     return shell('head -c 140000 /dev/zero | tr "\\0" x > "$0"', out)
 
 
-@case(CASES, {"text": "x" * 140_000}, refused="x has 140,000 bytes, and an argument has 131,071 at most")
+@case(CASES, {"text": "x" * 140_000}, refused="x has 140,000 bytes, and an argument can have at most 131,071")
 @dsl.pipeline(name="too-long-an-argument")
 def too_long(text: str):
     say(x=text)
 
 
-@case(CASES, fails="the largest parameter is 'x'\n  fix: hand over as an artifact what is so large")
+@case(CASES, fails="the largest parameter is 'x'\n  fix: pass large values as an artifact")
 @dsl.pipeline(name="too-long-an-output")
 def too_long_an_output():
     say(x=long().outputs["out"])

@@ -148,7 +148,7 @@ def environment() -> str:
 
 @python
 def farewell(status: dsl.PipelineTaskFinalStatus, who: str):
-    """Its own failure shows that it was told."""
+    """Fails on purpose, to show that it received the status."""
     assert (status.state, who) == ("FAILED", "me"), status.state
     raise SystemExit("the handler knows")
 

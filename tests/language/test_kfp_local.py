@@ -1,4 +1,4 @@
-"""The shared pipelines by our runner and by kfp's local one: the same comes of them, but where that one is wrong."""
+"""The shared pipelines with Taxiway's and kfp's local runner: results are equal, except for known bugs of kfp's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CHECKOUT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """What kfp's local runner makes of each case."""
+    """The outcome of each case with kfp's local runner."""
     command = [sys.executable, "-m", "tests.language.kfp_local", str(tmp_path_factory.mktemp("kfp"))]
     done = subprocess.run(command, cwd=_CHECKOUT, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -36,7 +36,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_both_runners_give_the_same(
+def test_both_runners_have_equal_results(
     case: Case, theirs: dict[str, dict[str, Any]], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -51,5 +51,5 @@ def _run(case: Case, home: Path) -> dict[str, Any]:
 
 
 def _text(found: dict[str, Any]) -> str:
-    """JSON keeps apart what Python holds equal: true and 1, 2 and 2.0."""
+    """JSON distinguishes values that Python considers equal: true and 1, 2 and 2.0."""
     return json.dumps(found, sort_keys=True)

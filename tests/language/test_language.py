@@ -1,4 +1,4 @@
-"""Kubeflow's language, construct by construct: what a run here gives."""
+"""Kubeflow's language, construct by construct: the results of local runs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_run_gives_what_it_should(case: Case, home: Path) -> None:
+def test_a_local_run_has_the_expected_results(case: Case, home: Path) -> None:
     if case.refused:
         assert case.refused in _refusal(case, home)
     elif case.fails:
@@ -64,7 +64,7 @@ def _refusal(case: Case, home: Path) -> str:
 
 
 def _texts(value: Any) -> Any:
-    """What a pipeline returned: the one value, files as their texts."""
+    """The single value that a pipeline returned, with files as their text."""
     if isinstance(value, dict):
         return _texts(value["Output"]) if value.keys() == {"Output"} else {k: _texts(v) for k, v in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""What kustomize makes of the overlays, and the pods in it."""
+"""The output of kustomize for the overlays, and the pods in it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _THEIRS = {"rest_port": "rest_api_port", "config": "model_config_file"}
 
 @dataclass(frozen=True)
 class Pod:
-    """A pod that a workload makes.
+    """A pod of a workload.
 
     Attributes:
         workload: The kind and name of the workload.
@@ -50,7 +50,7 @@ class Pod:
 
     @property
     def arguments(self) -> dict[str, str]:
-        """The server's, by TF Serving's names."""
+        """The server's metrics, by TF Serving's names."""
         flags = (argument.removeprefix("--").partition("=") for argument in self.server["args"] if "--" in argument)
         given = {name.replace("-", "_"): value for name, _, value in flags}
         return {_THEIRS.get(name, name): value for name, value in given.items()}
@@ -61,7 +61,7 @@ class Pod:
 
 
 def kubectl() -> str:
-    """The program; where it is missing the test is skipped, but for the Debian root, which has it."""
+    """The program; if it is missing, the test is skipped, except in the Debian root, which must have it."""
     found = shutil.which("kubectl")
     if found is None:
         (pytest.fail if os.environ.get("TAXIWAY_INSIDE") else pytest.skip)("kubectl is missing")
@@ -92,7 +92,7 @@ def one(objects: list[Object], kind: str, name: str) -> Object:
 
 
 def _predictor_pod(service: Object, objects: list[Object]) -> Pod:
-    """What KServe makes of an InferenceService: the runtime's pod, with what the predictor says over it."""
+    """The pod that KServe creates for an InferenceService: the runtime's pod with the predictor's settings."""
     predictor = service["spec"]["predictor"]
     model = predictor["model"]
     runtime = one(objects, "ServingRuntime", model["runtime"])["spec"]
@@ -125,6 +125,6 @@ def pods(objects: list[Object]) -> Iterator[Pod]:
 
 
 def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """Whether a label selector of `matchLabels` picks something with these labels; an empty one picks everything."""
+    """Whether a label selector of `matchLabels` matches these labels; an empty one matches everything."""
     assert set(selector) <= {"matchLabels"}, selector
     return bool(selector.get("matchLabels", {}).items() <= labels.items())

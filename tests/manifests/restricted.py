@@ -38,7 +38,7 @@ def _container_violations(container: Mapping[str, Any], pod: Mapping[str, Any]) 
 
 
 def violations(spec: Mapping[str, Any]) -> list[str]:
-    """What a PodSpec does that `restricted` refuses, or that lets a container write to its root."""
+    """Settings of a PodSpec that violate `restricted`, or that let a container write to its root."""
     found = list(_pod_violations(spec))
     for container in [*spec.get("initContainers", []), *spec["containers"]]:
         found += _container_violations(container, spec.get("securityContext", {}))

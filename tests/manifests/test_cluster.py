@@ -1,4 +1,4 @@
-"""`manifests/cluster`: its order of steps and what it refuses, with programs in place of an engine and a cluster.
+"""`manifests/cluster`: its steps and errors, with stubs of the engine's and the cluster's programs.
 
 What kind, minikube and Kubeflow do with the commands is not shown here.
 """
@@ -34,7 +34,7 @@ esac
 
 
 class Machine:
-    """A checkout with the real script, and programs that write down how they were called."""
+    """A checkout with the real script, and stub programs that record their arguments."""
 
     def __init__(self, folder: Path) -> None:
         self.checkout = folder / "checkout"
@@ -80,7 +80,7 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def _in_order(calls: list[str], *wanted: str) -> None:
-    """Each of these occurs, after the one before it."""
+    """All of these occur, in this order."""
     rest = iter(calls)
     for part in wanted:
         assert any(part in call for call in rest), f"{part} is not in its place in {calls}"
@@ -111,7 +111,7 @@ def test_images_of_the_pipeline_are_loaded_under_their_full_names(machine: Machi
     assert not any("tensorflow" in call for call in calls)
 
 
-def test_podman_serves_where_there_is_no_docker(machine: Machine) -> None:
+def test_podman_is_used_without_docker(machine: Machine) -> None:
     (machine.programs / "docker").rename(machine.programs / "podman")
     done = machine.run("kind", "up")
     assert done.returncode == 0, done.stderr
@@ -189,7 +189,7 @@ def test_a_missing_program_is_named_before_anything_is_made(missing: str, said: 
     assert not any("create" in call or "apply" in call for call in machine.calls())
 
 
-def test_an_engine_that_does_not_answer_is_said(machine: Machine) -> None:
+def test_an_engine_that_does_not_answer_is_reported(machine: Machine) -> None:
     done = machine.run("kind", "up", NO_DAEMON="1")
     assert done.returncode == 1
     assert "docker does not answer; start it, or join its group" in done.stderr

@@ -1,4 +1,4 @@
-"""The files in the ConfigMaps, read as their readers read them."""
+"""The files in the ConfigMaps, parsed by the programs that use them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_batching_parameters_are_tf_servings() -> None:
 
 @pytest.fixture
 def models_config(tmp_path: Path) -> Path:
-    """Two models, in folders that are there and empty."""
+    """Two models with empty folders."""
     text = (CONFIG / "models.config").read_text().replace("/models/", f"{tmp_path}/")
     other = text.replace("chicago_taxi", "other").replace('"', "'")
     file = tmp_path / "models.config"
@@ -40,7 +40,7 @@ def models_config(tmp_path: Path) -> Path:
 
 
 def _await_models(models_config: Path, seconds: float) -> str:
-    """What the init container prints; raises TimeoutExpired where it still waits."""
+    """The output of the init container; raises TimeoutExpired if it keeps waiting."""
     command = ["bash", str(CONFIG / "await-models"), str(models_config)]
     environment = {"PATH": "/usr/bin:/bin", "SECONDS_BETWEEN_LOOKS": "0.05"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds, check=True)
@@ -62,7 +62,7 @@ def test_a_server_waits_until_each_model_has_a_version(models_config: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["1.retired", ".pushing-1", "latest"])
-def test_a_server_does_not_count_what_it_would_pass_over(name: str, models_config: Path) -> None:
+def test_a_server_does_not_count_what_it_would_skip(name: str, models_config: Path) -> None:
     _put(models_config.parent / "chicago_taxi/1")
     _put(models_config.parent / "other" / name)
     with pytest.raises(subprocess.TimeoutExpired):

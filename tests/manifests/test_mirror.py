@@ -56,7 +56,7 @@ def _store(bucket: Any) -> str:
 
 
 def _served(folder: Path) -> list[str]:
-    """What a server looks at."""
+    """The versions that a server would consider."""
     return sorted(path.name for path in folder.iterdir() if path.name.isdigit())
 
 
@@ -83,7 +83,7 @@ def test_only_the_latest_are_kept(copier: ModuleType, bucket: Any, push: Callabl
     assert not _leftovers(tmp_path / MODEL)
 
 
-def test_a_version_that_was_taken_back_goes_and_the_one_before_answers(
+def test_a_retired_version_is_removed_and_the_one_before_is_served(
     copier: ModuleType, bucket: Any, push: Callable[[int], str], tmp_path: Path
 ) -> None:
     push(1)
@@ -117,7 +117,7 @@ def test_a_version_without_its_last_file_is_not_there_yet(
     assert _served(tmp_path / MODEL) == ["1"]
 
 
-def test_an_emptied_store_takes_nothing_away(
+def test_an_empty_store_removes_nothing_from_the_mirror(
     copier: ModuleType, bucket: Any, push: Callable[[int], str], tmp_path: Path
 ) -> None:
     push(1)
@@ -127,7 +127,7 @@ def test_an_emptied_store_takes_nothing_away(
     assert _served(tmp_path / MODEL) == ["1"]
 
 
-def test_what_a_killed_copier_left_is_cleared_away(
+def test_what_a_killed_copier_left_is_cleaned_up(
     copier: ModuleType, bucket: Any, push: Callable[[int], str], tmp_path: Path
 ) -> None:
     digest = push(1)
@@ -153,7 +153,7 @@ def _wait_for(path: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.05)
 
 
-def test_the_container_goes_on_after_errors_and_ends_when_told(
+def test_the_container_continues_after_errors_and_ends_on_sigterm(
     bucket: Any, push: Callable[[int], str], tmp_path: Path
 ) -> None:
     """Its command, as the overlay has it."""

@@ -44,7 +44,7 @@ def _relative(path: str, start: Path) -> str:
 
 @pytest.mark.parametrize("order", [["gpu", "s3"], ["s3", "gpu"]])
 def test_gpu_and_s3_go_together_in_either_order(order: list[str], tmp_path: Path) -> None:
-    """An overlay of the user's own; the copier starts before what waits for its copies."""
+    """An overlay of the user's own; the copier starts before the containers that wait for its copies."""
     kustomization = {
         "resources": [_relative("base", tmp_path)],
         "components": [_relative(f"components/{part}", tmp_path) for part in (*order, "images")],

@@ -1,4 +1,4 @@
-"""Our own server and router as the manifests start them: the arguments and files of the overlays, with free ports."""
+"""Taxiway's server and proxy with the arguments and files of the overlays, on free ports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PREDICT = "v1/models/chicago_taxi:predict"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """The server of overlays/taxiway-serve, over a store with one version of another model under the name."""
+    """The server of overlays/taxiway-serve, with one version of a small model."""
     folder = tmp_path_factory.mktemp("server")
     models.publish(models.write("half_plus_two", folder / "model"), folder / "models/chicago_taxi", 1)
     objects = build("overlays/taxiway-serve")

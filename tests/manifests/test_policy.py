@@ -30,7 +30,7 @@ def _policies(name: str, direction: str) -> list[Object]:
 
 
 def _config(name: str, pod: Pod, path: str) -> str:
-    """The text of a file that a ConfigMap brings into the server's container."""
+    """The text of a file that a ConfigMap mounts into the server's container."""
     folder, _, file = path.rpartition("/")
     [volume] = [mount["name"] for mount in pod.server["volumeMounts"] if mount["mountPath"] == folder]
     [source] = [each["configMap"]["name"] for each in pod.spec["volumes"] if each["name"] == volume]
@@ -38,7 +38,7 @@ def _config(name: str, pod: Pod, path: str) -> str:
 
 
 def _models(name: str) -> set[str]:
-    """The models that the server is told to serve."""
+    """The models that the server is configured to serve."""
     pod = _server(name)
     if "model_name" in pod.arguments:
         return {pod.arguments["model_name"]}
@@ -47,7 +47,7 @@ def _models(name: str) -> set[str]:
     return {model.name for model in config.model_config_list.config}
 
 
-def test_pods_keep_to_the_restricted_standard(name: str) -> None:
+def test_pods_comply_with_the_restricted_standard(name: str) -> None:
     assert violations(_server(name).spec) == []
 
 
@@ -223,7 +223,7 @@ def test_clusters_without_the_prometheus_operator_get_no_object_of_it(name: str)
     assert bool(of_kind(build(name), "ServiceMonitor")) == (name not in SINGLE_NODE)
 
 
-def test_what_pods_refer_to_is_there(name: str) -> None:
+def test_everything_that_pods_refer_to_exists(name: str) -> None:
     objects, pod = build(name), _server(name)
     for volume in pod.spec["volumes"]:
         if "configMap" in volume:

@@ -1,4 +1,4 @@
-"""One run of the taxi pipeline, which many tests look at."""
+"""One run of the taxi pipeline, which many tests share."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Taxi:
 
 @pytest.fixture(scope="session")
 def taxi(tmp_path_factory: pytest.TempPathFactory, taxi_csv: Path) -> Taxi:
-    """The taxi pipeline, run once from nothing; tests that change something take a copy of the project."""
+    """The taxi pipeline, run once without a cache; tests that change something use a copy of the project."""
     project = make_project(tmp_path_factory.mktemp("taxi"), taxi_csv)
     return Taxi(project, project.run(train_steps=STEPS))
 

@@ -38,7 +38,7 @@ sys.meta_path.insert(0, Noting())
 
 @dataclass(frozen=True)
 class Done:
-    """A command that ended: its exit status, what it showed and printed, and the heavy libraries that it imported."""
+    """The exit status and output of a command, and the heavy libraries that it imported."""
 
     status: int
     shown: str
@@ -61,11 +61,11 @@ class Done:
         return {name for name, state in self.states.items() if state != "CACHED"}
 
     def path(self, task: str, output: str) -> Path:
-        """Where an output lies."""
+        """The path of an output."""
         return Path(self.record["tasks"][task]["outputs"][output])
 
     def digests(self, *tasks: str) -> dict[str, str]:
-        """The digests of what all outputs of some tasks hold."""
+        """The digests of all outputs of some tasks."""
         outputs = {f"{task}.{name}": self.path(task, name) for task in tasks for name in self._outputs(task)}
         return {name: tree_digest(path) for name, path in outputs.items()}
 
@@ -127,7 +127,7 @@ class Project:
         path.write_text(text.replace(old, new, 1))
 
     def half_written(self, after_a_kill: bool = False) -> list[Path]:
-        """What lies in the home, or among the pushed models, and is no whole artifact.
+        """Paths in the home or among the pushed models that are not complete artifacts.
 
         What a killed runner was writing stays under `work/`, where nothing reads it, until the next run.
         """
@@ -180,7 +180,7 @@ def make_project(folder: Path, taxi_csv: Path) -> Project:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """Nobody's own settings, and the note of imports."""
+    """An environment without the user's settings, which records imports."""
     site = folder / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(NOTING)

@@ -1,4 +1,4 @@
-"""What is wrong with a user's data, settings or code, through the command line on the taxi pipeline.
+"""Errors in a user's data, settings or code, through the command line on the taxi pipeline.
 
 Each ends with exit status 2 and a text that names the place and how to fix it, and leaves nothing half-written.
 """
@@ -23,7 +23,7 @@ QUICK = "train_steps=5"
 
 
 def refused(project: Project, *arguments: str) -> Done:
-    """A command that the user has to change something for; it leaves nothing half-written."""
+    """A command that fails because of the user's input; it leaves nothing half-written."""
     pushed = set(project.folder.glob("served/*/*"))
     done = project.taxiway(*arguments, status=2)
     assert project.half_written() == []
@@ -33,7 +33,7 @@ def refused(project: Project, *arguments: str) -> Done:
 
 
 def run(project: Project, *parameters: str, pipeline: str = "chicago_taxi") -> Done:
-    """A run that fails; it shares what the taxi run left in the cache."""
+    """A run that fails; it shares the cache of the taxi run."""
     options = [f"--param={parameter}" for parameter in parameters]
     done = refused(project, "run", "--json", pipeline, *options)
     assert f"resume    taxiway run --json {pipeline}" in done.shown

@@ -109,7 +109,7 @@ def test_a_pushed_version_leads_back_to_data_commit_and_modules(taxi: Taxi) -> N
     assert by_output == ancestors
 
 
-def test_a_pushed_version_tells_its_chain_with_no_store(taxi: Taxi, tmp_path: Path) -> None:
+def test_a_pushed_version_has_its_lineage_without_a_store(taxi: Taxi, tmp_path: Path) -> None:
     stored = taxi.project.lineage(taxi.pushed)
     alone = tmp_path / "elsewhere" / taxi.pushed.name
     shutil.copytree(taxi.pushed, alone)
@@ -179,7 +179,7 @@ def test_a_notebook_gets_the_run_with_its_artifacts_and_metrics(taxi: Taxi) -> N
 # One input changed at a time
 
 
-def test_a_changed_run_fn_trains_again_and_is_held_against_the_pushed_model(taxi: Taxi, copy: Project) -> None:
+def test_a_changed_run_fn_trains_again_and_is_compared_with_the_pushed_model(taxi: Taxi, copy: Project) -> None:
     shutil.copytree(taxi.project.folder / "served", copy.folder / "served")
     copy.edit(MODEL, 'set_random_seed(settings["seed"])', 'set_random_seed(settings["seed"] + 1)')
     changed = copy.run(train_steps=STEPS)
@@ -209,7 +209,7 @@ def test_a_comment_changes_nothing(copy: Project) -> None:
     assert copy.run(train_steps=STEPS).ran == ALWAYS | {"pusher"}
 
 
-def test_a_higher_threshold_is_judged_again_and_keeps_the_model_back(copy: Project) -> None:
+def test_a_higher_threshold_is_evaluated_again_and_prevents_the_push(copy: Project) -> None:
     strict = json.loads(json.dumps(EVAL_CONFIG).replace('"lower_bound": 0.6', '"lower_bound": 0.999'))
     judged = copy.run(train_steps=STEPS, eval_config=strict)
     assert judged.ran == ALWAYS | {"evaluator"}
@@ -221,7 +221,7 @@ def test_a_higher_threshold_is_judged_again_and_keeps_the_model_back(copy: Proje
 
 # The test before has a judge that keeps a model back; test_infra_validator.py has models that do not answer.
 @pytest.mark.slow
-def test_a_model_that_does_not_answer_is_kept_back(copy: Project) -> None:
+def test_a_model_that_does_not_answer_is_not_pushed(copy: Project) -> None:
     copy.edit(
         MODEL,
         "        return self._predict({name: self._as_parsed",
@@ -239,7 +239,7 @@ def test_a_model_that_does_not_answer_is_kept_back(copy: Project) -> None:
     assert not list(copy.folder.glob("served/*/*"))
 
 
-def test_one_changed_cell_makes_everything_anew_and_the_old_data_hit_again(taxi: Taxi, copy: Project) -> None:
+def test_one_changed_cell_runs_everything_again_and_the_old_data_hit_the_cache(taxi: Taxi, copy: Project) -> None:
     copy.run(EARLY)
     original = (copy.folder / TRIPS).read_bytes()
     _change_one_fare(copy)
@@ -373,7 +373,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_an_uninterrupted_one(
 
 
 def _contents(done: Done) -> dict[str, str]:
-    """The digests of what the data stages made, but for the two files in which TensorFlow leaves a chance name."""
+    """The digests of the data stages' outputs, except for two files with random names from TensorFlow."""
     if "transform" not in done.states:
         return done.digests(*EARLY_STAGES)
     graph = file_digests(done.path("transform", "transform_graph"))
@@ -428,7 +428,7 @@ def _end(runner: subprocess.Popen[str], stage: psutil.Process, whom: str) -> Non
 
 
 def _running(runner: subprocess.Popen[str], project: Project, task: str, before: set[Path]) -> psutil.Process | None:
-    """The process of a stage, the one that writes the task's log; None where the run ended without one being seen."""
+    """The process of a stage, which writes the task's log; None if the run ended before it was found."""
     while runner.poll() is None:
         logs = {str(run / "logs" / f"{task}.log") for run in set(Home(project.home).runs.glob("*")) - before}
         for process in psutil.Process(runner.pid).children(recursive=True):

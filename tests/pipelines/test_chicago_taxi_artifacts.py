@@ -1,4 +1,4 @@
-"""What a run of the taxi pipeline leaves, read with TFX's, TFDV's, TFT's and TFMA's own loaders."""
+"""The artifacts of the taxi pipeline, read with TFX's, TFDV's, TFT's and TFMA's own loaders."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _kept(folder: Path) -> pa.Table:
 
 
 def tfxio(tfx: SimpleNamespace, examples: Any, split: str, schema: Any) -> Any:
-    """TFX's way to the rows of a split."""
+    """The rows of a split, read by TFX."""
     (folder,) = tfx.artifact_utils.get_split_uris([examples], split)
     make = tfx.tfxio_utils.get_tfxio_factory_from_artifact([examples], ["test"], schema)
     return make([f"{folder}/*"])

@@ -1,4 +1,4 @@
-"""The taxi pipeline with its stages in three tasks makes what it makes in ten."""
+"""The taxi pipeline fused into three tasks has the same outputs as with ten."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def _outputs(done: Done, task: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_three_tasks_make_what_ten_make(taxi: Taxi, tmp_path: Path) -> None:
+def test_three_fused_tasks_have_the_outputs_of_ten(taxi: Taxi, tmp_path: Path) -> None:
     project: Project = taxi.project.copy(tmp_path / "project")
     project.taxiway("compile", "chicago_taxi", "--fuse", "-o", "fused.yaml")
     done = project.run(pipeline="fused.yaml", train_steps=STEPS)

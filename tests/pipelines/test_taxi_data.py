@@ -33,7 +33,7 @@ def test_the_trips_are_what_data_dvc_tracks(checkout: Path, taxi_csv: Path) -> N
     assert (record["dvc_file"], record["dvc_hash"]) == ("data.dvc", "30df3fd1676e2609cb19a36213cbc1d7.dir")
 
 
-def test_a_copy_that_is_there_is_left_alone(checkout: Path, taxi_csv: Path) -> None:
+def test_an_existing_copy_is_not_changed(checkout: Path, taxi_csv: Path) -> None:
     before = data.put_taxi_data(checkout, taxi_csv).stat()
     after = data.put_taxi_data(checkout, taxi_csv).stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)

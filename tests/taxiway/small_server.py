@@ -1,4 +1,4 @@
-"""A model server of TF Serving's API, gRPC and REST, in a few lines: it says which version answered, and what it got.
+"""A minimal model server with TF Serving's API that reports which version answered, and its requests.
 
     python -m tests.taxiway.small_server --address-file FILE [--port N] [--labels stable=1,canary=2]
 

@@ -1,4 +1,4 @@
-"""`taxiway.run` from Python: what it takes, what it returns, what it raises."""
+"""`taxiway.run` from Python: its arguments, results and errors."""
 
 import asyncio
 import os
@@ -38,14 +38,14 @@ def takes_everything(text: str, numbers: list, options: dict, share: float = 0.5
 
 @dsl.pipeline(name="schema-of-a-file")
 def schema_of_a_file(data: str):
-    """Real stages, as few as give a schema."""
+    """The smallest number of real stages that produce a schema."""
     examples = ExampleGen(input_path=data, allow_unversioned=True).outputs["examples"]
     SchemaGen(statistics=StatisticsGen(examples=examples).outputs["statistics"])
 
 
 @dsl.pipeline(name="examples-of-a-file")
 def examples_of_a_file(data: str):
-    """A stage that loads little."""
+    """A stage without heavy libraries."""
     ExampleGen(input_path=data, allow_unversioned=True)
 
 
@@ -64,7 +64,7 @@ def test_the_package_exports_what_a_notebook_needs() -> None:
         taxiway.runn  # noqa: B018
 
 
-def test_a_run_gives_its_artifacts_by_name(tmp_path: Path, home: Path) -> None:
+def test_a_run_has_its_artifacts_by_name(tmp_path: Path, home: Path) -> None:
     import tensorflow_data_validation as tfdv
 
     (tmp_path / "rows.csv").write_text(ROWS)
@@ -157,7 +157,7 @@ def test_it_runs_in_another_thread(home: Path) -> None:
 
 
 def test_a_script_that_calls_it_runs_once(tmp_path: Path) -> None:
-    """No guard of `__main__` is asked of scripts and notebooks."""
+    """Scripts and notebooks need no `if __name__ == "__main__"`."""
     (tmp_path / "rows.csv").write_text(ROWS)
     script = tmp_path / "script.py"
     script.write_text(

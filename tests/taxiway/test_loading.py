@@ -84,7 +84,7 @@ def test_a_component_alone_is_a_pipeline_of_one_task(here: Path) -> None:
     assert loading.load("compiled.yaml").spec == loading.load("component.yaml").spec
 
 
-def test_of_several_components_none_is_guessed() -> None:
+def test_a_file_with_several_components_is_refused() -> None:
     Path("components_only.py").write_text(COMPONENT.format(name="one") + COMPONENT.format(name="two"))
     with pytest.raises(
         UserError, match=r"defines no pipeline, and 2 components: one, two\n  fix: decorate the function"
@@ -92,17 +92,17 @@ def test_of_several_components_none_is_guessed() -> None:
         loading.load("components_only.py")
 
 
-def test_a_pipeline_without_its_components_is_none() -> None:
+def test_a_pipeline_without_components_is_refused() -> None:
     spec = loading.compiled(says).spec
     Path("half.json").write_text(json.dumps({name: spec[name] for name in ("pipelineInfo", "root", "schemaVersion")}))
-    with pytest.raises(UserError, match=r"half\.json is no compiled pipeline"):
+    with pytest.raises(UserError, match=r"half\.json is not a compiled pipeline"):
         loading.load("half.json")
 
 
 @pytest.mark.parametrize("text", ["name: x\nimplementation: {}\n", "implementation: [\n"])
 def test_a_broken_component(text: str) -> None:
     Path("broken.yaml").write_text(text)
-    with pytest.raises(UserError, match=r"kfp rejects the component broken.yaml|broken.yaml is no YAML"):
+    with pytest.raises(UserError, match=r"kfp rejects the component broken.yaml|broken.yaml is not YAML"):
         loading.load("broken.yaml")
 
 

@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from components.contract.errors import DataError
+from components.contract.files import whole_folder
 from components.execution.pushed_models import SAVED_MODEL, Version, open_destination, versions
 
 KEEP = "MIRROR_VERSIONS"
@@ -34,15 +35,13 @@ def _latest(store: str, keep: int) -> Iterator[Version]:
 
 
 def _fetch(version: Version, folder: Path) -> None:
-    staging = Version(open_destination(str(folder)), f"{_STAGING}{version.name}")
-    shutil.rmtree(staging.path, ignore_errors=True)
-    version.fetch(Path(staging.path))
     recorded = version.recorded_digest()
-    # A version that was not pushed by Taxiway has no record.
-    if recorded and staging.content_digest() != recorded:
-        shutil.rmtree(staging.path)
-        raise DataError(f"{version.url} is not what was pushed: its digest differs", fix="push the model again")
-    Path(staging.path).rename(folder / version.name)
+    staged = Version(open_destination(str(folder)), f"{_STAGING}{version.name}")
+    with whole_folder(folder / version.name, Path(staged.path)) as staging:
+        version.fetch(staging)
+        # A version that was not pushed by Taxiway has no record.
+        if recorded and staged.content_digest() != recorded:
+            raise DataError(f"{version.url} is not what was pushed: its digest differs", fix="push the model again")
     print(f"fetched {version.url}")
 
 

@@ -36,7 +36,7 @@ def rows_of(inputs: Arrays) -> int:
     return int(sizes.pop() or 0) if sizes else 0
 
 
-def apart(outputs: Outputs, sizes: Sequence[int], rows: int) -> list[Outputs]:
+def split_rows(outputs: Outputs, sizes: Sequence[int], rows: int) -> list[Outputs]:
     """The outputs of each request of a batch.
 
     Args:

@@ -20,7 +20,7 @@ from typing import Protocol
 import grpc
 
 from taxiway.serving.errors import ServingError
-from taxiway.serving.model.batch_rows import apart, joined, padding, rows_of, together
+from taxiway.serving.model.batch_rows import joined, padding, rows_of, split_rows, together
 from taxiway.serving.model.signatures import Arrays, Outputs, Signature
 
 Call = Callable[[Signature, Arrays], Outputs]
@@ -356,7 +356,7 @@ class Batcher:
             return [self._alone(signature, task) for task in tasks]
         try:
             outputs = self._pace.call(signature, inputs)
-            return list(apart(outputs, [task.rows for task in tasks], rows_of(inputs)))
+            return list(split_rows(outputs, [task.rows for task in tasks], rows_of(inputs)))
         except ServingError as error:
             return [error] if len(tasks) == 1 else [self._alone(signature, task) for task in tasks]
         except Exception as error:  # a bug must not leave requests waiting forever

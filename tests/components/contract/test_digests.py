@@ -49,14 +49,14 @@ def test_equal_folders_have_equal_digests(tmp_path: Path) -> None:
         lambda folder: (folder / "lost").symlink_to("nowhere"),
     ],
 )
-def test_every_change_shows(tmp_path: Path, change: Callable[[Path], object]) -> None:
+def test_every_change_changes_the_digest(tmp_path: Path, change: Callable[[Path], object]) -> None:
     folder = make(tmp_path / "folder")
     before = tree_digest(folder)
     change(folder)
     assert tree_digest(folder) != before
 
 
-def test_what_does_not_count(tmp_path: Path) -> None:
+def test_what_does_not_change_the_digest(tmp_path: Path) -> None:
     folder = make(tmp_path / "folder")
     before = tree_digest(folder)
     (folder / "provenance.json").write_text("[]")
@@ -64,7 +64,7 @@ def test_what_does_not_count(tmp_path: Path) -> None:
     assert tree_digest(folder) == before
 
 
-def test_names_and_contents_cannot_stand_in_for_each_other(tmp_path: Path) -> None:
+def test_names_and_contents_are_not_interchangeable(tmp_path: Path) -> None:
     digests = {}
     for number, names in enumerate([["a", "b"], ["a\nb"], ["ab"], ["a", "b\n"]]):
         folder = tmp_path / str(number)
@@ -75,7 +75,7 @@ def test_names_and_contents_cannot_stand_in_for_each_other(tmp_path: Path) -> No
     assert len(set(digests.values())) == 4
 
 
-def test_links_count_by_what_a_reader_gets(tmp_path: Path) -> None:
+def test_links_count_by_their_targets(tmp_path: Path) -> None:
     folder, linked = make(tmp_path / "folder"), tmp_path / "linked"
     linked.mkdir()
     (linked / "a").symlink_to(folder / "a")
@@ -85,7 +85,7 @@ def test_links_count_by_what_a_reader_gets(tmp_path: Path) -> None:
     assert tree_digest(linked) == tree_digest(folder)
 
 
-def test_a_link_that_leads_nowhere_has_no_digest(tmp_path: Path) -> None:
+def test_a_broken_link_has_no_digest(tmp_path: Path) -> None:
     (tmp_path / "lost").symlink_to("nowhere")
     assert file_digests(tmp_path) == {"lost": MISSING}
 
@@ -100,7 +100,7 @@ def test_names_need_not_be_utf_8(tmp_path: Path) -> None:
     assert one != two
 
 
-def test_a_path_with_nothing_there_has_no_digest(tmp_path: Path) -> None:
+def test_a_missing_path_has_no_digest(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         tree_digest(tmp_path / "nothing")
 

@@ -1,4 +1,4 @@
-"""`files`: atomic writes whatever happens to the writer, and locks that end with their holder."""
+"""`files`: atomic writes, even if the writer is killed, and locks that end with their holder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def started(folder: Path, code: str) -> subprocess.Popen[str]:
-    """A process that runs some code in a folder, and can import what is ours."""
+    """A process that runs code in a folder, and can import Taxiway's packages."""
     head = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
     head += "from pathlib import Path; from components.contract import files\n"
     command = [sys.executable, "-c", head + code]
@@ -85,7 +85,7 @@ def test_a_lock_ends_with_its_holder(tmp_path: Path) -> None:
         assert waited == [True]
 
 
-def test_a_fingerprint_tells_of_any_write(tmp_path: Path) -> None:
+def test_a_fingerprint_changes_with_every_write(tmp_path: Path) -> None:
     assert files.fingerprint(tmp_path / "a") is None
     files.write(tmp_path / "a", "one")
     first = files.fingerprint(tmp_path / "a")
@@ -94,7 +94,7 @@ def test_a_fingerprint_tells_of_any_write(tmp_path: Path) -> None:
     assert files.fingerprint(tmp_path / "a") != first
 
 
-def test_a_lock_is_seen_while_its_holder_lives(tmp_path: Path) -> None:
+def test_a_lock_is_visible_while_its_holder_is_alive(tmp_path: Path) -> None:
     assert not files.is_locked(tmp_path / "lock")
     code = "with files.locked(Path('lock')): print('held', flush=True); sys.stdin.read()"
     with started(tmp_path, code) as process:
@@ -105,7 +105,7 @@ def test_a_lock_is_seen_while_its_holder_lives(tmp_path: Path) -> None:
     assert not files.is_locked(tmp_path / "lock")
 
 
-def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_folder_appears_atomically(tmp_path: Path) -> None:
     def fail(folder: Path) -> None:
         (folder / "a").write_text("half")
         raise ValueError("no")
@@ -119,7 +119,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert (tmp_path / "x/a").read_text() == "whole"
 
 
-def test_a_folder_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_is_synced_before_it_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[tuple[str, bool]] = []
 
     def fsync(descriptor: int) -> None:

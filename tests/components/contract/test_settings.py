@@ -28,7 +28,7 @@ def read(given: Any) -> Outer:
     return typed(named(given, Outer, "x"), Outer, "x")
 
 
-def test_settings_take_their_types_and_defaults() -> None:
+def test_settings_have_types_and_defaults() -> None:
     given = {"image": "i", "weight": 2, "inner": Inner("n"), "args": ["a"], "resources": {"limits": {"cpu": "1"}}}
     assert read({**given, "tries": None}) == Outer("i", 2, 1, Inner("n"), ["a"], {"limits": {"cpu": "1"}})
 
@@ -51,7 +51,7 @@ def test_settings_take_their_types_and_defaults() -> None:
         ({"image": "i", "resources": []}, "x.resources is []\n  fix: write a value of type dict[str, dict[str, str]]"),
     ],
 )
-def test_what_does_not_fit_is_named_with_its_place_and_fix(given: Any, said: str) -> None:
+def test_errors_name_the_setting_and_its_fix(given: Any, said: str) -> None:
     with pytest.raises(UserError) as raised:
         read(given)
     assert str(raised.value).startswith(said)

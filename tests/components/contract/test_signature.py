@@ -45,7 +45,7 @@ def test_every_kind_of_port() -> None:
     ]
 
 
-def test_what_is_required() -> None:
+def test_required_inputs() -> None:
     required = [port.name for port in ports(stage) if port.direction == "input" and port.required]
     assert required == ["examples", "path"]
     assert Port("a", "input", default=None).required is False

@@ -131,7 +131,7 @@ def test_properties_are_tfx_s(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("payload", [PARQUET, TF_EXAMPLE])
-def test_the_payload_format_shows_in_the_files_too(tmp_path: Path, payload: str) -> None:
+def test_the_payload_format_is_detected_from_files(tmp_path: Path, payload: str) -> None:
     written = write(tmp_path / "examples", payload, [batch()])
     assert payload_format(Examples(written.path)) == payload
     assert [b.num_rows for b in read_batches(Examples(written.path), "train")] == [3]
@@ -156,7 +156,7 @@ def test_a_damaged_parquet_file_is_named(tmp_path: Path) -> None:
         list(read_batches(written, "train"))
 
 
-def test_a_record_that_is_no_example_is_named(tmp_path: Path) -> None:
+def test_a_record_that_is_not_an_example_is_named(tmp_path: Path) -> None:
     from components.data import tfrecord
 
     folder = tmp_path / "Split-train"

@@ -125,7 +125,7 @@ def taxi(taxi_csv: Path) -> pa.RecordBatch:
 
 @pytest.fixture(scope="module")
 def logs(taxi: pa.RecordBatch, tmp_path_factory: pytest.TempPathFactory) -> Examples:
-    """The taxi trips as a server logs them: requests with 1 to 40 trips, every kind of call, three files."""
+    """Request logs with the taxi trips: requests with 1 to 40 trips, every kind of call, three files."""
     serialized = iter(encode_tf_examples(taxi))
     sizes = random.Random(3)
     forms = itertools.cycle(["flat", "column", "classify_log", "regress_log", "multi_inference_log"])
@@ -167,7 +167,7 @@ def test_the_statistics_are_those_of_the_rows(
 
 
 @pytest.mark.parametrize("engine", ["direct", "beam"])
-def test_named_tensors_too(run_stage: Any, tmp_path: Path, engine: str) -> None:
+def test_statistics_of_named_tensors(run_stage: Any, tmp_path: Path, engine: str) -> None:
     generator = np.random.default_rng(5)
     fares = generator.normal(20, 5, (900, 3)).astype(np.float32)
     hours, names = generator.integers(0, 24, 900), generator.choice(["Oslo", "Évry", ""], 900).astype(object)
@@ -188,7 +188,7 @@ def test_named_tensors_too(run_stage: Any, tmp_path: Path, engine: str) -> None:
 
 
 @pytest.mark.parametrize("engine", ["direct", "beam"])
-def test_nobody_asked_anything(run_stage: Any, tmp_path: Path, engine: str) -> None:
+def test_logs_without_requests(run_stage: Any, tmp_path: Path, engine: str) -> None:
     found = statistics(run_stage, tmp_path / "stage", write(tmp_path / "logs", []), engine=engine)
     assert [(d.num_examples, len(d.features)) for d in found.datasets] == [(0, 0)]
 
@@ -217,13 +217,13 @@ def test_every_type_of_tensor_is_a_feature(tmp_path: Path) -> None:
     ]
 
 
-def test_one_tensor_of_texts_that_are_no_examples_is_a_feature(tmp_path: Path) -> None:
+def test_a_string_tensor_without_tf_examples_is_a_feature(tmp_path: Path) -> None:
     texts = [b"hi", b"\nhello", b"\xff\xd8\xff an image", b"\n\x80"]
     sent = write(tmp_path, [predict(text=texts), predict(text=[[b"\n"], [b""]])])
     assert rows_of(sent) == [{"text": [text]} for text in [*texts, b"\n", b""]]
 
 
-def test_scalars_alone_are_one_row_and_no_rows_are_none(tmp_path: Path) -> None:
+def test_scalars_are_one_row_and_empty_tensors_are_no_rows(tmp_path: Path) -> None:
     sent = write(tmp_path, [predict(x=1.5, y=2), predict(x=np.zeros((0, 3)), y=np.zeros(0)), predict()])
     assert rows_of(sent) == [{"x": [1.5], "y": [2]}]
 
@@ -234,7 +234,7 @@ def test_an_example_without_features_is_a_row(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("schema", [None, 'feature { name: "x" type: INT } feature { name: "city" type: BYTES }'])
-def test_the_context_holds_for_every_example_that_does_not_say_otherwise(tmp_path: Path, schema: str | None) -> None:
+def test_the_context_applies_to_examples_that_do_not_override_it(tmp_path: Path, schema: str | None) -> None:
     context = example(city=[b"Oslo"])
     sent = write(tmp_path, [classify(example(x=[1]), example(x=[2], city=[b"Bergen"]), context=context)])
     assert rows_of(sent, schema=serialized_schema(schema) if schema else None) == [
@@ -247,7 +247,7 @@ def serialized_schema(text: str) -> bytes:
     return bytes(text_format.Parse(text, schema_pb2.Schema()).SerializeToString())
 
 
-def test_session_runs_are_passed_over_and_streams_are_read(tmp_path: Path) -> None:
+def test_session_runs_are_skipped_and_streams_are_read(tmp_path: Path) -> None:
     session, stream = PredictionLog(), PredictionLog()
     session.session_run_log.request.model_spec.name = "taxi"
     session.session_run_log.request.feed.add().name = "x:0"
@@ -258,7 +258,7 @@ def test_session_runs_are_passed_over_and_streams_are_read(tmp_path: Path) -> No
     assert payload_format(Examples(sent.path)) == PREDICTION_LOG
 
 
-def test_features_may_come_and_go(tmp_path: Path) -> None:
+def test_rows_may_lack_features(tmp_path: Path) -> None:
     empty = tf.train.Example()
     empty.features.feature["x"].SetInParent()
     sent = write(tmp_path, [classify(example(x=[1])), classify(example(y=[2.0]))], [classify(empty)])
@@ -294,7 +294,7 @@ def test_logs_are_known_by_their_first_record(tmp_path: Path, log: PredictionLog
     assert payload_format(Examples(write(tmp_path, [], [log, b"\xff"]).path)) == PREDICTION_LOG
 
 
-def test_other_records_are_no_logs(tmp_path: Path) -> None:
+def test_other_records_are_not_logs(tmp_path: Path) -> None:
     sequence = tf.train.SequenceExample(context=example(x=[1]).features)
     sequence.feature_lists.feature_list["hi"].feature.add().int64_list.value.append(1)
     PredictionLog.FromString(sequence.SerializeToString())  # happens to parse
@@ -445,7 +445,7 @@ def test_a_pipeline_imports_logs_and_validates_them_for_serving(arguments: dict[
     assert run.artifacts["anomalies"].metadata["blessed"] == {"serving": 1}
 
 
-def test_what_training_has_and_serving_has_not_is_an_anomaly_elsewhere(
+def test_a_training_only_column_is_an_anomaly_in_the_training_environment(
     arguments: dict[str, str], tmp_path: Path, run_stage: Any
 ) -> None:
     sent, schema = Examples(Path(arguments["logs"]), dict(METADATA)), Schema(Path(arguments["schema"]))

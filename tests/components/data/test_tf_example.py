@@ -76,7 +76,7 @@ def refused(run: Any) -> str:
 
 
 @pytest.mark.parametrize("record", FAULTS)
-def test_what_parses_by_luck_is_named(record: bytes, tmp_path: Path) -> None:
+def test_records_that_only_seem_to_parse_are_named(record: bytes, tmp_path: Path) -> None:
     written = write(tmp_path, *[GOOD] * 3, record, GOOD)
     # The record is in the second batch.
     said = refused(lambda: list(read_batches(written, "train", batch_rows=2)))
@@ -141,6 +141,6 @@ def test_a_request_of_a_sequence_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("record", [SEQUENCE, classify(GOOD, model="")])
-def test_what_parses_as_a_log_by_luck_is_named(record: bytes, tmp_path: Path) -> None:
+def test_records_that_only_seem_to_be_logs_are_named(record: bytes, tmp_path: Path) -> None:
     said = refused(lambda: read_logs(tmp_path, [classify(GOOD), record]))
     assert re.search("record 2: is not (a PredictionLog|the PredictionLog of a request)", said)

@@ -23,7 +23,7 @@ def test_records_come_back(tmp_path: Path, compressed: bool) -> None:
 
 
 @pytest.mark.parametrize("compressed", [True, False])
-def test_tensorflow_reads_what_is_written_and_the_other_way_round(tmp_path: Path, compressed: bool) -> None:
+def test_tensorflow_reads_our_records_and_we_read_its(tmp_path: Path, compressed: bool) -> None:
     import tensorflow as tf
 
     compression = "GZIP" if compressed else ""

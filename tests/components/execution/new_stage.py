@@ -1,4 +1,4 @@
-"""A copy of Taxiway's packages with one stage more, and a project with a pipeline of it."""
+"""A copy of Taxiway's packages with another stage, and a project with a pipeline that uses it."""
 
 from __future__ import annotations
 

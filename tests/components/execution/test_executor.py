@@ -86,7 +86,7 @@ def document(tmp_path: Path) -> Document:
         ("/a/b", "/a/b"),
     ],
 )
-def test_where_artifacts_lie_on_this_machine(uri: str, path: str) -> None:
+def test_local_paths_of_artifacts(uri: str, path: str) -> None:
     assert local_path(uri) == Path(path)
 
 
@@ -109,7 +109,7 @@ def test_inputs_arrive_with_their_types(document: Document, calls: list[dict[str
     assert (call["splits"], call["config"]) == (["a"], {"b": 1})
 
 
-def test_defaults_stand_where_nothing_or_null_is_given(document: Document, calls: list[dict[str, Any]]) -> None:
+def test_defaults_apply_to_missing_and_null_inputs(document: Document, calls: list[dict[str, Any]]) -> None:
     document["inputs"]["parameterValues"] |= {"rate": None, "splits": None}
     document["inputs"]["artifacts"]["schema"] = {"artifacts": []}
     execute(stage, document)
@@ -164,7 +164,7 @@ def test_an_input_that_the_stage_does_not_have_is_refused(
     assert not calls
 
 
-def test_what_goes_back(document: Document, tmp_path: Path) -> None:
+def test_the_executor_output(document: Document, tmp_path: Path) -> None:
     execute(stage, document)
     written = {name: (tmp_path / "outputs" / name).read_text() for name in ("blessed", "version", "rate", "names")}
     assert written == {"blessed": "true", "version": "3.0", "rate": "1.0", "names": '["a"]'}
@@ -192,7 +192,7 @@ def test_what_goes_back(document: Document, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "error"), [("fails", UserError), ("writes nothing", RuntimeError)])
-def test_a_stage_that_fails_says_nothing_of_outputs(
+def test_a_failed_stage_writes_no_output_document(
     document: Document, tmp_path: Path, name: str, error: type[Exception]
 ) -> None:
     document["inputs"]["parameterValues"]["name"] = name
@@ -202,7 +202,7 @@ def test_a_stage_that_fails_says_nothing_of_outputs(
     assert not (tmp_path / "outputs").exists()
 
 
-def test_what_kubeflows_compiler_adds_to_a_task_is_passed_over(document: Document, calls: list[dict[str, Any]]) -> None:
+def test_what_kubeflows_compiler_adds_to_a_task_is_skipped(document: Document, calls: list[dict[str, Any]]) -> None:
     added = {"pipelinechannel--solver": "adam", "memory_limit": "2G", "base_image": "python:3.13"}
     document["inputs"]["parameterValues"] |= {"config": {"solver": "adam"}, **added}
     execute(stage, document)

@@ -1,4 +1,4 @@
-"""Stages run as by Kubeflow's launcher: with its documents, and artifacts in an object store at minio://.
+"""Runs stages like Kubeflow's launcher: with its documents, and artifacts in an object store at minio://.
 
 Source: kubeflow/pipelines, backend/src/v2/component/launcher_v2.go (documents, local paths, what is read back) and
 backend/src/v2/objectstore/object_store.go (which files are uploaded and downloaded).
@@ -197,7 +197,7 @@ def test_markers_in_a_bucket_are_neither_versions_nor_files(bucket: Any, launche
     assert (tmp_path / "fetched/variables").is_dir()
 
 
-def test_markers_beside_data_are_no_data(bucket: Any, tmp_path: Path) -> None:
+def test_markers_of_folders_are_not_data(bucket: Any, tmp_path: Path) -> None:
     bucket.put_object(Key="trips/", Body=b"")
     bucket.put_object(Key="trips/2026/", Body=b"")
     bucket.put_object(Key="trips/2026/data.csv", Body=b"fare\n1\n")

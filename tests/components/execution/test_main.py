@@ -42,14 +42,14 @@ def test_a_stage_runs_from_the_command_line(tmp_path: Path) -> None:
         (["pusher"], "the following arguments are required: --executor-input"),
     ],
 )
-def test_what_the_user_can_mend_ends_with_status_2_and_no_traceback(arguments: list[str], said: str) -> None:
+def test_user_errors_exit_with_status_2_and_no_traceback(arguments: list[str], said: str) -> None:
     done = run(*arguments)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_defect_ends_with_status_1_and_its_traceback(tmp_path: Path) -> None:
+def test_bugs_exit_with_status_1_and_a_traceback(tmp_path: Path) -> None:
     document = pusher_input(make_model(tmp_path / "model"), str(tmp_path / "served"), tmp_path / "push")
     del document["outputs"]["outputFile"]
     done = run("pusher", "--executor-input", json.dumps(document))
@@ -76,7 +76,7 @@ def test_the_users_modules_are_found_where_the_pipeline_was_started(tmp_path: Pa
     assert done.stdout == "True\n"
 
 
-def test_modules_that_come_with_the_command_go_before_those_of_the_image(tmp_path: Path) -> None:
+def test_inlined_modules_take_precedence_over_those_of_the_image(tmp_path: Path) -> None:
     for name in ("image", "image/mine"):
         (tmp_path / name).mkdir()
     (tmp_path / "image/mine/__init__.py").write_text("")
@@ -112,7 +112,7 @@ def test_modules_that_come_with_the_command_go_before_those_of_the_image(tmp_pat
         ('{"mine.py": 1}', "the inlined modules have the invalid entry 'mine.py'"),
     ],
 )
-def test_modules_that_are_none_are_refused(text: str, said: str, tmp_path: Path) -> None:
+def test_invalid_inlined_modules_are_refused(text: str, said: str, tmp_path: Path) -> None:
     done = run("pusher", "--executor-input", "{}", "--modules", text, env={**os.environ, "TMPDIR": str(tmp_path)})
     assert done.returncode == 2
     assert f"error: {said}" in done.stderr
@@ -120,7 +120,7 @@ def test_modules_that_are_none_are_refused(text: str, said: str, tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_last_words_go_where_kubernetes_looks(
+def test_the_error_is_written_to_the_termination_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(entrypoint, "TERMINATION_LOG", tmp_path / "log")

@@ -37,7 +37,7 @@ def test_it_runs_as_a_process_that_has_loaded_what_it_declares(copy: Path) -> No
     assert json.loads(words.read_text()) == {"already loaded": True, "and": 1, "one": 1, "other": 1, "the": 2}
 
 
-def test_it_is_known_to_check(copy: Path) -> None:
+def test_check_knows_the_new_stage(copy: Path) -> None:
     assert python(copy, "-m", "taxiway", "check", "words").returncode == 0
     done = python(copy, "-m", "taxiway", "check", "words", "--param", "text=gone.txt")
     assert done.returncode == 2

@@ -43,7 +43,7 @@ def test_a_record_says_what_an_artifact_was_made_from(tmp_path: Path, monkeypatc
     made_by = provenance.activity("schema_gen", parameters, roles, {"examples": examples, "schema": schema})
     artifact = make(Model, tmp_path / "model")
     artifact.metadata["data_version"] = json.dumps({"md5": "1"})
-    provenance.stamp(artifact, "model", made_by, {"examples": examples, "schema": schema})
+    provenance.attach(artifact, "model", made_by, {"examples": examples, "schema": schema})
     [record] = read(artifact)
     assert record.pop("created").endswith("+00:00")
     assert record == {
@@ -69,7 +69,7 @@ def test_a_record_says_what_an_artifact_was_made_from(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("roles", [{"module": Role("Module", "run_fn")}, {"file": Role("File")}])
-def test_what_is_not_named_is_not_looked_for(roles: dict[str, Role]) -> None:
+def test_modules_that_are_not_named_are_not_read(roles: dict[str, Role]) -> None:
     made_by = provenance.activity("trainer", {"module": "", "file": ""}, roles, {})
     assert made_by["code"]["modules"] == made_by["code"]["files"] == {}
 
@@ -79,10 +79,10 @@ def test_a_module_that_is_missing_is_an_error() -> None:
         provenance.activity("trainer", {"module": "nosuch"}, {"module": Role("Module", "run_fn")}, {})
 
 
-def test_the_own_record_rides_on_the_metadata(tmp_path: Path) -> None:
+def test_an_artifacts_own_record_is_in_its_metadata(tmp_path: Path) -> None:
     artifact = make(Model, tmp_path / "model")
     made_by = provenance.activity("trainer", {"small": {"a": 1}, "large": ["x" * 2000]}, {}, {})
-    provenance.stamp(artifact, "model", made_by, {})
+    provenance.attach(artifact, "model", made_by, {})
     own = json.loads(artifact.metadata["provenance"])
     assert own["parameters"]["small"] == {"a": 1}
     assert own["parameters"]["large"].startswith("sha256:"), "metadata have to fit on a command line"
@@ -100,9 +100,9 @@ def test_the_chain_has_all_ancestors_once_the_own_record_first(tmp_path: Path) -
     assert all(digest in known for record in read(blessing) for digest in record["inputs"].values())
 
 
-def test_what_one_call_made_is_in_each_others_chain(tmp_path: Path) -> None:
+def test_outputs_of_one_call_are_in_each_others_chains(tmp_path: Path) -> None:
     evaluation, blessing = make(ModelEvaluation, tmp_path / "evaluation"), make(ModelBlessing, tmp_path / "blessing")
-    provenance.stamp_all({"evaluation": evaluation, "blessing": blessing}, activity("evaluator"), {})
+    provenance.attach_all({"evaluation": evaluation, "blessing": blessing}, activity("evaluator"), {})
     assert [record["output"] for record in read(evaluation)] == ["evaluation", "blessing"]
     assert [record["output"] for record in read(blessing)] == ["blessing", "evaluation"]
 
@@ -111,7 +111,7 @@ def test_equal_content_from_different_inputs_keeps_both_records(tmp_path: Path) 
     blessings = []
     for name in ("one", "two"):
         model, blessing = make(Model, tmp_path / name), make(ModelBlessing, tmp_path / f"{name}-blessing", "same")
-        provenance.stamp(blessing, "blessing", activity("evaluator", model=model), {"model": model})
+        provenance.attach(blessing, "blessing", activity("evaluator", model=model), {"model": model})
         blessings.append(blessing)
     assert len({blessing.metadata["digest"] for blessing in blessings}) == 1
     assert len(provenance.ancestors(blessings)) == 2
@@ -126,12 +126,12 @@ def test_the_same_record_at_another_time_is_the_same(tmp_path: Path) -> None:
     ]
 
 
-def test_what_was_fetched_brings_its_history(tmp_path: Path) -> None:
+def test_fetched_artifacts_keep_their_history(tmp_path: Path) -> None:
     pushed = provenance.record("sha256:pushed", "PushedModel", "pushed_model", activity("pusher"))
     fetched = make(Model, tmp_path / "fetched")
     provenance.write_chain(fetched.path, [pushed])
     digest = tree_digest(fetched.path)
-    provenance.stamp(fetched, "model", activity("baseline"), {})
+    provenance.attach(fetched, "model", activity("baseline"), {})
     assert [record["stage"] for record in read(fetched)] == ["baseline", "pusher"]
     assert read(fetched)[0]["inputs"] == {"source": "sha256:pushed"}
     assert fetched.metadata["digest"] == digest
@@ -155,18 +155,18 @@ def test_the_history_behind_a_source_is_cut(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", '["a"]', '[{"digest": "1"}]', "3", "null", "\x00"])
-def test_a_provenance_file_of_another_program_is_none(tmp_path: Path, text: str) -> None:
+def test_a_provenance_file_of_another_program_is_ignored(tmp_path: Path, text: str) -> None:
     artifact = make(Model, tmp_path / "model")
     (artifact.path / "provenance.json").write_text(text)
     assert provenance.chain(artifact) == []
-    provenance.stamp(artifact, "model", activity("trainer"), {})
+    provenance.attach(artifact, "model", activity("trainer"), {})
     assert len(read(artifact)) == 1
 
 
 def test_an_artifact_without_a_file_has_its_own_record_yet(tmp_path: Path) -> None:
     artifact = make(Model, tmp_path / "model")
     assert provenance.chain(artifact) == []
-    provenance.stamp(artifact, "model", activity("trainer"), {})
+    provenance.attach(artifact, "model", activity("trainer"), {})
     (artifact.path / "provenance.json").unlink()
     assert [record["stage"] for record in provenance.chain(artifact)] == ["trainer"]
 
@@ -174,7 +174,7 @@ def test_an_artifact_without_a_file_has_its_own_record_yet(tmp_path: Path) -> No
 def test_a_file_can_be_an_artifact(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("content")
     artifact = Artifact(tmp_path / "file")
-    provenance.stamp(artifact, "file", activity(), {})
+    provenance.attach(artifact, "file", activity(), {})
     assert artifact.metadata["digest"] == tree_digest(tmp_path / "file")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert len(provenance.chain(artifact)) == 1
@@ -226,9 +226,7 @@ def test_the_commit_and_whether_it_was_modified(repository: Path) -> None:
 
 @pytest.mark.parametrize("left_out", ["model.py", "taxi/helpers.py", "taxi/__init__.py", "curated/a.pbtxt", None])
 @pytest.mark.parametrize("ignored", [True, False])
-def test_what_a_digest_covers_and_the_commit_has_not_makes_it_modified(
-    repository: Path, left_out: str | None, ignored: bool
-) -> None:
+def test_an_uncommitted_file_makes_the_commit_modified(repository: Path, left_out: str | None, ignored: bool) -> None:
     files = {
         "model.py": "from taxi import helpers\nimport yaml\ndef run_fn(x): ...",
         "taxi/helpers.py": "",
@@ -251,7 +249,7 @@ def test_what_a_digest_covers_and_the_commit_has_not_makes_it_modified(
     assert modified(parameters) is (left_out is not None and ignored)
 
 
-def test_a_module_of_an_installed_package_is_no_matter_of_the_commit(repository: Path) -> None:
+def test_modules_of_installed_packages_do_not_affect_the_commit(repository: Path) -> None:
     assert modified({"module": "yaml"}) is False
 
 
@@ -275,7 +273,7 @@ def test_a_submodule_is_committed_with_its_files(repository: Path, tmp_path_fact
     assert modified({"module": "inner/other.py"}) is True
 
 
-def test_a_stage_s_own_files_count_in_a_checkout_alone(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stages_files_affect_the_commit_only_in_a_checkout(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(provenance.covered("trainer", {}, {})) == set()
     root = Path(provenance.__file__).parents[2]
     monkeypatch.chdir(root)
@@ -291,7 +289,7 @@ def test_the_repository_is_only_read(repository: Path) -> None:
     assert index.read_bytes() == before
 
 
-def test_no_repository_and_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_repository_or_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(provenance.COMMIT_VARIABLE, raising=False)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     monkeypatch.chdir(tmp_path)

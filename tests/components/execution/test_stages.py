@@ -33,7 +33,7 @@ def test_a_pipeline_names_a_stage_as_kubeflow_names_components() -> None:
     assert stages.load("example_gen").component == "ExampleGen"
 
 
-def test_what_is_no_stage_is_refused() -> None:
+def test_unknown_stages_are_refused() -> None:
     with pytest.raises(UserError, match=r"^there is no stage 'example-gen'\n  fix: did you mean 'example_gen'\?$"):
         stages.load("example-gen")
 

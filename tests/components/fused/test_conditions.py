@@ -45,7 +45,7 @@ def test_compares_as_cel_does(condition: str, expected: bool) -> None:
         ("inputs.parameter_values['n']", "not true or false"),
         ("__import__('os').system('true')", 'unexpected "__import__'),
         ("inputs.parameter_values['text'] == 'it's'", "unexpected"),
-        ("int(inputs.parameter_values['text']) == 1", "is no int"),
+        ("int(inputs.parameter_values['text']) == 1", "is not of type int"),
         ("", "unexpected 'end'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What a container with several stages does, on members that write a file each."""
+"""A container with several stages, whose members each write a file."""
 
 import gc
 import json
@@ -67,7 +67,7 @@ def executor_input(tmp_path: Path) -> Json:
 
 
 def _execute(stage: str, executor_input: Json) -> int:
-    """Writes what it was given into its output, and says so as the executor does."""
+    """Writes its inputs to its output, and an ExecutorOutput."""
     made = executor_input["outputs"]["artifacts"]["made"]["artifacts"][0]
     Path(made["uri"]).write_text(json.dumps({"stage": stage, "process": os.getpid(), **executor_input["inputs"]}))
     described = {**made, "metadata": {"digest": Path(made["uri"]).name}}
@@ -83,7 +83,7 @@ def _read(folder: Path, name: str) -> Json:
     return dict(json.loads((folder / name).read_text()))
 
 
-def test_each_member_is_given_its_own(executor_input: Json, tmp_path: Path) -> None:
+def test_each_member_gets_its_own_inputs_and_outputs(executor_input: Json, tmp_path: Path) -> None:
     assert run([FIRST, SECOND, LAST], executor_input, _execute) == 0
     first, second = _read(tmp_path, "first__made"), _read(tmp_path, "second_one__made")
     assert first["parameterValues"] == {"count": 2, "text": "one"}
@@ -100,7 +100,7 @@ def test_each_member_is_given_its_own(executor_input: Json, tmp_path: Path) -> N
     }
 
 
-def test_a_condition_skips_its_member_which_then_gives_nothing(
+def test_a_false_condition_skips_its_member(
     executor_input: Json, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     executor_input["inputs"]["parameterValues"]["first__count"] = 1
@@ -108,20 +108,22 @@ def test_a_condition_skips_its_member_which_then_gives_nothing(
     assert not (tmp_path / "last__made").exists()
     [skipped] = _read(tmp_path, "output/executor_output.json")["artifacts"]["last__made"]["artifacts"]
     assert skipped["metadata"] == {SKIPPED: LAST.condition}
-    assert f"==> last, 3 of 3\n    skipped: {LAST.condition} does not hold\n" in capfd.readouterr().out
+    assert f"==> last, 3 of 3\n    skipped: {LAST.condition} is false\n" in capfd.readouterr().out
 
 
 def _failing(how: Callable[[], int]) -> Execute:
     return lambda stage, executor_input: how() if stage == "pusher" else _execute(stage, executor_input)
 
 
-def test_the_first_failure_is_the_end(executor_input: Json, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_first_failure_ends_the_run(
+    executor_input: Json, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert run([FIRST, SECOND, LAST], executor_input, _failing(lambda: 2)) == 2
     assert capfd.readouterr().out.endswith("==> second-one, 2 of 3\n")
     assert not (tmp_path / "output/executor_output.json").exists()
 
 
-def test_a_killed_member_is_told_by_its_name(executor_input: Json) -> None:
+def test_a_killed_member_is_named(executor_input: Json) -> None:
     def die() -> int:
         os.kill(os.getpid(), signal.SIGKILL)
         return 0
@@ -139,5 +141,5 @@ def test_a_plan_is_read_as_it_was_written() -> None:
 
 @pytest.mark.parametrize("text", ["", "{}x", '[{"no": 1}]', '[{"name": "a", "stage": "b", "artifacts": {"c": {}}}]'])
 def test_another_versions_plan_is_refused(text: str) -> None:
-    with pytest.raises(UserError, match=r"(?s)--plan is no plan of this version.*fix: compile the pipeline"):
+    with pytest.raises(UserError, match=r"(?s)--plan is not a plan of this version.*fix: compile the pipeline"):
         plan.read(text)

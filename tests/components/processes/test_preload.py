@@ -52,7 +52,7 @@ def test_every_stage_starts_from_one_layer_that_has_loaded_what_it_declares() ->
         assert TREES[preload.tree(stage)].serves(name)
 
 
-def test_what_takes_seconds_is_loaded_by_a_process_of_its_own() -> None:
+def test_slow_libraries_are_loaded_by_a_separate_process() -> None:
     assert list(TREES) == [preload.LIGHT, "tensorflow"]
     light, heavy = TREES.values()
     assert (light.libraries.modules, heavy.libraries.modules) == ((), ("tensorflow",))
@@ -62,7 +62,7 @@ def test_what_takes_seconds_is_loaded_by_a_process_of_its_own() -> None:
 
 
 def test_layers_branch_where_stages_need_different_libraries() -> None:
-    one, two, three = Libraries(("one",), apart=True), Libraries(("two",)), Libraries(("three",))
+    one, two, three = Libraries(("one",), is_separate=True), Libraries(("two",)), Libraries(("three",))
 
     def first() -> None: ...
     def second() -> None: ...

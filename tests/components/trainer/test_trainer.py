@@ -1,4 +1,4 @@
-"""The stage `trainer`: what a run_fn is given, and what becomes of what it saves."""
+"""The stage `trainer`: the arguments of run_fn, and the artifacts from what it saves."""
 
 from __future__ import annotations
 
@@ -176,13 +176,13 @@ def test_warm_start_hyperparameters_and_config_reach_the_model(train: Train, tmp
     assert weight(second) == 123
 
 
-def test_an_empty_base_model_counts_as_none(train: Train, tmp_path: Path) -> None:
+def test_an_empty_base_model_is_ignored(train: Train, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     code = "def run_fn(fn_args): save(1.0 if fn_args.base_model is None else 0.0, fn_args)"
     assert weight(train(code, {"base_model": Model(tmp_path / "empty")})["model"]) == 1
 
 
-def test_model_and_logs_lie_where_tfx_has_them(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+def test_model_and_logs_are_where_tfx_has_them(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
     outputs = train(
         """
         def run_fn(fn_args):
@@ -253,7 +253,7 @@ OPENERS = {
 
 
 @pytest.mark.parametrize("opens", OPENERS.values(), ids=OPENERS)
-def test_a_module_that_opens_parquet_as_records_is_told_the_payload_format(train: Train, opens: str) -> None:
+def test_a_module_that_opens_parquet_as_records_gets_a_hint(train: Train, opens: str) -> None:
     with pytest.raises(UserError, match=r"user_out\.py raised (.|\n)*DataLossError(.|\n)*in run_fn") as raised:
         train(f"{KERAS}\ndef run_fn(fn_args):\n    {opens}\n")
     assert raised.value.fix.startswith('the examples are Parquet: set payload_format="tf_example" in ExampleGen')
@@ -314,7 +314,7 @@ def test_a_failure_says_why_and_leaves_no_artifact(train: Train, tmp_path: Path,
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_what_a_killed_run_left_does_not_count(train: Train, tmp_path: Path) -> None:
+def test_files_of_a_killed_run_are_ignored(train: Train, tmp_path: Path) -> None:
     (tmp_path / "out" / "model" / "Format-Serving" / "variables").mkdir(parents=True)
     with pytest.raises(UserError, match="run_fn saved no model"):
         train("def run_fn(fn_args): pass")

@@ -141,7 +141,7 @@ def test_unshuffled_tensors_equal_tfx(patterns: dict[str, str], options: dict[st
         _assert_same(one, other)
 
 
-def test_every_epoch_is_shuffled_and_whole(patterns: dict[str, str], where: str) -> None:
+def test_every_epoch_is_shuffled_and_complete(patterns: dict[str, str], where: str) -> None:
     batches = _scalars(_dataset(patterns, PARQUET, batch_size=ROWS, num_epochs=2, shuffle_buffer_size=7))
     first, second = batches
     assert first != second
@@ -152,7 +152,7 @@ def test_every_epoch_is_shuffled_and_whole(patterns: dict[str, str], where: str)
 
 
 @pytest.mark.usefixtures("where")
-def test_a_seed_settles_the_order(patterns: dict[str, str]) -> None:
+def test_a_seed_determines_the_order(patterns: dict[str, str]) -> None:
     one, same, other = (_dataset(patterns, PARQUET, batch_size=5, num_epochs=1, shuffle_seed=s) for s in (3, 3, 4))
     first_pass = _scalars(one)
     assert first_pass == _scalars(same)
@@ -161,7 +161,7 @@ def test_a_seed_settles_the_order(patterns: dict[str, str]) -> None:
 
 
 @pytest.mark.usefixtures("where")
-def test_the_global_seed_settles_the_order(patterns: dict[str, str]) -> None:
+def test_the_global_seed_determines_the_order(patterns: dict[str, str]) -> None:
     orders = []
     for _ in range(2):
         tf.random.set_seed(11)

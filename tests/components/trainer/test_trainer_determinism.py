@@ -78,7 +78,7 @@ def draws(outputs: dict[str, Any]) -> list[list[float]]:
     return list(json.loads((outputs["model"].path / "Format-Serving.json").read_text()))
 
 
-def test_everything_that_draws_is_seeded_before_the_import_and_before_the_call(train: Train) -> None:
+def test_all_random_generators_are_seeded_before_the_import_and_the_call(train: Train) -> None:
     one, same, other = (
         draws(train(DRAWS, folder=folder, seed=seed)) for folder, seed in (("a", 5), ("b", 5), ("c", 6))
     )
@@ -157,7 +157,7 @@ def _content(path: Path) -> str:
     return "" if path.name == "provenance.json" else str(hash(path.read_bytes()))
 
 
-def test_what_is_not_made_reproducible_is_said(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outputs_that_are_not_reproducible_are_reported(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     code = """
     import pathlib
 
@@ -196,7 +196,7 @@ def test_it_can_be_switched_off(train: Train) -> None:
     assert not list(outputs["model_run"].path.glob("*.taxiway*"))
 
 
-def test_what_cannot_be_deterministic_fails_and_says_how_to_go_on(train: Train) -> None:
+def test_nondeterministic_operations_fail_with_a_fix(train: Train) -> None:
     code = "def run_fn(fn_args): tf.random.Generator.from_non_deterministic_state()"
     before = FuncGraph.variables
     with pytest.raises(UserError, match=r"(.|\n)*determinis(.|\n)*\n  fix: .* or set deterministic=False"):
@@ -205,7 +205,7 @@ def test_what_cannot_be_deterministic_fails_and_says_how_to_go_on(train: Train) 
     assert FuncGraph.variables is before
 
 
-def test_a_number_that_is_no_seed(train: Train) -> None:
+def test_an_invalid_seed(train: Train) -> None:
     with pytest.raises(UserError, match=r"the seed is -1\n  fix: give a number from 0 to 4294967295"):
         train("def run_fn(fn_args): pass", seed=-1)
 

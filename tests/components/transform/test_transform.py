@@ -1,4 +1,4 @@
-"""The stage on the real trips, on both engines; its settings; what it says of bad input."""
+"""The stage on the real trips with both engines; its settings; its errors on bad input."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def graph_files(graph: Artifact) -> dict[str, bytes]:
 
 
 def is_the_same_whoever_made_it(name: str) -> bool:
-    """Whether a file of a TransformGraph has neither constants nor estimates in it, which may differ a little."""
+    """Whether a file of a TransformGraph contains no constants or estimates, which may differ slightly."""
     return Path(name).name not in ("saved_model.pb", "fingerprint.pb", "FeatureStats.pb")
 
 
@@ -131,7 +131,7 @@ def in_order(table: pa.Table) -> pa.Table:
     return flat.sort_by([(name, "ascending") for name in flat.column_names])
 
 
-def test_the_direct_way_writes_what_beam_writes(taxi_runs: dict[str, dict[str, Any]]) -> None:
+def test_direct_transform_writes_the_same_as_beam(taxi_runs: dict[str, dict[str, Any]]) -> None:
     ours, theirs = (graph_files(taxi_runs[engine]["transform_graph"]) for engine in ("direct", "beam"))
     assert ours.keys() == theirs.keys()
     for name in filter(is_the_same_whoever_made_it, ours):
@@ -208,7 +208,7 @@ def read_statistics(path: Path) -> statistics_pb2.DatasetFeatureStatisticsList:
     return statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes())
 
 
-def test_the_direct_way_loads_no_beam(small: Inputs, tmp_path: Path) -> None:
+def test_direct_transform_does_not_import_beam(small: Inputs, tmp_path: Path) -> None:
     program = """
 import sys
 from components.contract.artifacts import Examples, Schema, TransformGraph
@@ -287,7 +287,7 @@ def assert_equal_statistics(
 
 
 def by_feature(found: statistics_pb2.DatasetFeatureStatisticsList) -> dict[str, tuple[Any, list[float]]]:
-    """Each feature's type and counts, and its numbers or how many different texts it has."""
+    """Each feature's type and counts, and its numbers or the number of its distinct strings."""
     features = {feature.path.step[0]: feature for feature in found.datasets[0].features}
     return {name: (counts(feature), numbers(feature)) for name, feature in features.items()}
 
@@ -352,7 +352,7 @@ def preprocessing_fn(inputs, custom_config):
     assert rows(outputs["transformed_examples"], "train")["shifted"].to_pylist()[:2] == [[100.0], [101.0]]
 
 
-def test_stats_options_updater_fn_is_asked(run_stage: StageRun, small: Inputs, tmp_path: Path) -> None:
+def test_stats_options_updater_fn_is_called(run_stage: StageRun, small: Inputs, tmp_path: Path) -> None:
     source = (
         PLAIN
         + """
@@ -383,7 +383,7 @@ def preprocessing_fn(inputs):
     assert found["letters$row_lengths_1"].to_pylist() == [[2], [2], [2], [2], []]
 
 
-def test_what_needs_beam_goes_to_beam_and_says_so(
+def test_analyzers_that_need_beam_use_beam_and_report_it(
     run_stage: StageRun, small: Inputs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = """
@@ -405,7 +405,7 @@ def preprocessing_fn(inputs):
     assert said in capsys.readouterr().out
 
 
-def test_the_direct_way_says_so(
+def test_the_log_says_that_beam_was_not_used(
     run_stage: StageRun, small: Inputs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_stage("transform", small, {"module": module(tmp_path, PLAIN)})

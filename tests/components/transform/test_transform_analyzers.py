@@ -101,7 +101,7 @@ def case(group: str) -> Callable[[Case], Case]:
 
 
 def rows_of(inputs: Inputs, **constants: Any) -> Outputs:
-    """Results of analyzers as outputs: each row holds all of them, as a sparse tensor, for the data settle the size."""
+    """Returns results of analyzers as outputs: all of them in each row, as a sparse tensor of unknown size."""
     rows = tf.shape(inputs["x"])[0]
     return {name: repeated(tf.reshape(constant, [-1]), rows) for name, constant in constants.items()}
 

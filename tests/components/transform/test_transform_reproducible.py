@@ -1,4 +1,4 @@
-"""The same inputs make the same bytes of a transform graph, and whoever loads such graphs can."""
+"""Equal inputs give byte-identical transform graphs, which can be loaded."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def table_names(graph: Artifact) -> list[bytes]:
     return [n.attr["shared_name"].s for n in meta_graph.graph_def.node if n.op == "HashTableV2"]
 
 
-def test_names_of_tables_are_unique_and_tell_the_content(first: dict[str, Any], other: dict[str, Any]) -> None:
+def test_names_of_tables_are_unique_and_depend_on_the_content(first: dict[str, Any], other: dict[str, Any]) -> None:
     ours, theirs = (set(table_names(each["transform_graph"])) for each in (first, other))
     # Two vocabularies in text form, and the table that the function makes itself.
     assert len(ours) >= 3

@@ -210,7 +210,7 @@ def test_class_weights_of_every_combiner() -> None:
         tfma.class_weights(object())
 
 
-def test_accumulators_take_no_name_that_tfma_has_not() -> None:
+def test_accumulators_only_accept_names_that_tfma_has() -> None:
     from components.evaluator.accumulators.combiner_sums import fill_attributes
     from components.upstream import tfma
 

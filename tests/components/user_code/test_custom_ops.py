@@ -96,7 +96,9 @@ def examples(folder: Path) -> Examples:
     return artifact
 
 
-def test_the_server_says_what_is_missing_and_serves_with_the_library(model: Path, library: Path, folder: Path) -> None:
+def test_the_server_names_the_missing_operation_and_works_with_the_library(
+    model: Path, library: Path, folder: Path
+) -> None:
     base = folder / "triple"
     shutil.copytree(model / "Format-Serving", base / "1")
     (folder / "triple_module.py").write_text(LOAD.format(file=str(library)))
@@ -148,7 +150,7 @@ def evaluated(model: Path, library: Path, examples: Examples, folder: Path, *way
     return list(json.loads(done.stdout.splitlines()[-1]))
 
 
-def test_the_evaluator_says_what_is_missing_and_judges_with_the_library(
+def test_the_evaluator_names_the_missing_operation_and_works_with_the_library(
     model: Path, library: Path, examples: Examples, tmp_path: Path
 ) -> None:
     without, direct = evaluated(model, library, examples, tmp_path, "without", "direct")
@@ -224,7 +226,7 @@ def test_well_known_libraries_are_named(operation: str, words: str) -> None:
     assert words in custom_op_loading.missing(said)
 
 
-def test_another_error_is_no_missing_operation() -> None:
+def test_other_errors_are_not_reported_as_missing_operations() -> None:
     assert custom_op_loading.missing("Could not find meta graph def") == ""
 
 

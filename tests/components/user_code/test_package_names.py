@@ -83,7 +83,7 @@ def test_a_folder_without_init_and_a_file_of_the_name(project: Path, files: dict
     assert python(project, f"import taxiway\n{statement}\nprint(double)") == "2\n"
 
 
-def test_what_neither_has_is_an_error_as_ever(project: Path) -> None:
+def test_a_module_in_neither_package_is_an_error(project: Path) -> None:
     write(project, {"components/__init__.py": ""})
     code = "import taxiway\ntry:\n    from components import nothing\nexcept ImportError as error:\n    print(error)"
     assert "cannot import name 'nothing' from 'components'" in python(project, code)
@@ -92,7 +92,7 @@ def test_what_neither_has_is_an_error_as_ever(project: Path) -> None:
 
 
 @pytest.mark.parametrize("package", [True, False])
-def test_pipelines_are_the_users_and_then_ours(project: Path, package: bool) -> None:
+def test_the_users_pipelines_take_precedence(project: Path, package: bool) -> None:
     write(project, {"pipelines/mine/model.py": "value = 1", "pipelines/chicago_taxi/eval_config.py": "mine = 2"})
     if package:
         write(project, {"pipelines/__init__.py": "NAME = 'mine'"})
@@ -118,7 +118,7 @@ def test_the_users_package_counts_as_user_code(project: Path) -> None:
     assert user_modules.describe("mine", "run_fn")["digest"] != before
 
 
-def test_what_is_imported_of_taxiway_is_none_of_it(project: Path) -> None:
+def test_taxiways_own_modules_are_not_user_code(project: Path) -> None:
     write(project, {"mine.py": "from components.trainer.fn_args import FnArgs\n\ndef run_fn(args): ...\n"})
     assert user_modules.files("mine") == {project / "mine.py"}
 

@@ -75,7 +75,7 @@ def said(prelude: str, *programs: str, loaded: Sequence[str] = ()) -> list[Any]:
     return list(map(json.loads, done.stdout.splitlines()))
 
 
-def test_the_arguments_come_alone() -> None:
+def test_fn_args_are_imported_without_heavy_modules() -> None:
     heavy = "import sys; said = [name in sys.modules for name in ('kubernetes', 'nltk', 'keras_tuner')]"
     missing = "import tfx\ntry: tfx.nothing\nexcept AttributeError as error: said = str(error)"
     alone, nothing, *found = said(
@@ -86,7 +86,7 @@ def test_the_arguments_come_alone() -> None:
     assert found == [[True, _ARGUMENTS]] * len(_WAYS)
 
 
-def test_whoever_asks_for_more_gets_the_whole() -> None:
+def test_other_attributes_import_the_whole_package() -> None:
     programs = [f"{program}\n{_SEEN}" for program in _MORE]
     around, *as_ever = said(_AS_EVER, _AROUND, *programs)
     ways = [_FIRST + way + _SAME for way in _WAYS_BY_THE_WHOLE]
@@ -97,7 +97,7 @@ def test_whoever_asks_for_more_gets_the_whole() -> None:
         assert found == expected, program
 
 
-def test_what_is_there_already_stays() -> None:
+def test_an_imported_package_is_not_replaced() -> None:
     program = (
         f"import sys; first = sys.modules['tfx.components']; {_APART}; said = sys.modules['tfx.components'] is first"
     )

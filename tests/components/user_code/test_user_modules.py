@@ -59,7 +59,7 @@ def test_a_module_is_found_by_import_path_and_by_file(write: Write, name: str, p
     assert user_modules.source_file(name) == path
 
 
-def test_a_package_is_found_and_goes_before_a_module(write: Write) -> None:
+def test_a_package_takes_precedence_over_a_module(write: Write) -> None:
     write("taxi.py", "")
     path = write("taxi/__init__.py", "")
     assert user_modules.source_file("taxi") == path
@@ -119,7 +119,7 @@ def test_the_digest_of_a_function_covers_what_it_uses_and_no_more(write: Write) 
     assert {name: digest(function=name) for name in before} == before
 
 
-def test_what_is_described(write: Write) -> None:
+def test_what_a_record_says_about_a_module(write: Write) -> None:
     path = write("model.py", "def run_fn(fn_args): ...\n")
     described = user_modules.describe("model", "run_fn")
     assert described["name"] == "model"
@@ -152,7 +152,7 @@ def test_what_is_described(write: Write) -> None:
         "async def a(): return 1\nx: object = a\nasync def run_fn(y): x",
     ],
 )
-def test_what_counts_though_no_name_says_so(write: Write, source: str) -> None:
+def test_digests_cover_indirect_uses(write: Write, source: str) -> None:
     write("model.py", source)
     before = digest()
     assert source.count("1") == 1
@@ -282,13 +282,13 @@ def test_a_function_is_loaded_and_called(write: Write) -> None:
         assert user_modules.call(user_modules.load(module, "run_fn"), 1, b=2) == 3
 
 
-def test_a_module_by_file_imports_what_lies_beside_it(write: Write) -> None:
+def test_a_module_by_file_imports_what_is_beside_it(write: Write) -> None:
     write("taxi/helpers.py", "value = 5")
     write("taxi/model.py", "def run_fn():\n import helpers\n return helpers.value")
     assert user_modules.load("taxi/model.py", "run_fn")() == 5
 
 
-def test_a_folder_goes_before_an_installed_package_of_its_name(write: Write) -> None:
+def test_a_local_folder_takes_precedence_over_an_installed_package(write: Write) -> None:
     write("tfx/model.py", "def run_fn(): return 'mine'")
     assert user_modules.load("tfx.model", "run_fn")() == "mine"
 
@@ -346,7 +346,7 @@ def test_a_syntax_error_at_import_names_file_and_line(write: Write) -> None:
 
 
 @pytest.mark.parametrize("ending", ["sys.exit(0)", "sys.exit()", "raise SystemExit('stop')"])
-def test_a_module_that_ends_the_process_does_not_pass_for_done(write: Write, ending: str) -> None:
+def test_a_module_that_exits_the_process_is_a_failure(write: Write, ending: str) -> None:
     write("model.py", f"import sys\ndef run_fn():\n    {ending}\n")
     with pytest.raises(UserError, match=f"(?s)model.py raised SystemExit.*{re.escape(ending)}"):
         user_modules.call(user_modules.load("model.py", "run_fn"))
@@ -370,7 +370,7 @@ def test_errors_of_taxiway_pass_through(write: Write) -> None:
         "import functools\n@functools.lru_cache\ndef run_fn(): raise ValueError('here')",
     ],
 )
-def test_whatever_can_be_called_can_be_named(write: Write, source: str) -> None:
+def test_any_callable_can_be_named(write: Write, source: str) -> None:
     write("model.py", source)
     with pytest.raises(UserError, match=r"(?s)raised ValueError: here.*model.py\", line [235]"):
         user_modules.call(user_modules.load("model.py", "run_fn"))

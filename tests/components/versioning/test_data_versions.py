@@ -135,7 +135,7 @@ def test_hashes_are_those_of_dvc(repository: Path) -> None:
         assert len(expected) == 3
 
 
-def test_ignored_files_are_no_part_of_the_data(repository: Path) -> None:
+def test_ignored_files_are_not_part_of_the_data(repository: Path) -> None:
     write(repository / ".dvcignore", "# not these\n*.tmp\n!keep.tmp\n/more/drop/\n")
     for name in ("a.csv", "b.tmp", "keep.tmp", "drop/c.csv", "inner/drop/d.csv"):
         write(repository / "more" / name, name)
@@ -188,7 +188,7 @@ def test_a_file_and_globs(repository: Path) -> None:
     assert set(content(str(repository / "data/t*"))) == {"taxi/trips.csv", "taxi/years/2013/fähre.csv"}
 
 
-def test_hidden_files_and_those_of_dvc_are_no_data(repository: Path) -> None:
+def test_hidden_files_and_those_of_dvc_are_not_data(repository: Path) -> None:
     for name in (".hidden.csv", ".cache/a.csv", "a.csv", "b.csv"):
         write(repository / "sets" / name, name)
     dvc(repository, "add", "sets/a.csv", "sets/b.csv")
@@ -288,7 +288,7 @@ def test_a_caller_may_remember_hashes(repository: Path) -> None:
 # Data that differ from their version
 
 
-def test_changed_data_are_refused_with_what_settles_it(repository: Path) -> None:
+def test_changed_data_are_refused_with_the_fix(repository: Path) -> None:
     expected = dvc_hash(repository)
     write(repository / "data/taxi/trips.csv", "fare,tips\n")
     with pytest.raises(DataError) as refusal:
@@ -320,7 +320,7 @@ def test_an_added_file_is_a_difference(repository: Path, path: str) -> None:
 
 
 @pytest.mark.parametrize("cache", ["usual", "elsewhere"])
-def test_files_beside_what_is_read_do_not_matter(repository: Path, cache: str) -> None:
+def test_files_that_are_not_read_do_not_matter(repository: Path, cache: str) -> None:
     if cache == "elsewhere":
         shutil.move(repository / ".dvc/cache", repository / "kept")
         dvc(repository, "cache", "dir", "kept")
@@ -345,7 +345,7 @@ def test_without_dvcs_listing_a_folder_is_compared_as_a_whole(repository: Path) 
         data_versions.describe("data/taxi")
 
 
-def test_a_listing_that_is_damaged_is_not_believed(repository: Path) -> None:
+def test_a_damaged_listing_is_not_used(repository: Path) -> None:
     digest = dvc_hash(repository)
     listing = repository / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
     listing.chmod(0o644)
@@ -427,7 +427,7 @@ def test_the_commands_of_a_refusal_work_as_printed(repository: Path, tmp_path: P
     assert data_versions.describe(path)["versioned"]
 
 
-def test_what_is_new_among_the_data_is_added_or_moved_and_never_removed(repository: Path) -> None:
+def test_new_data_are_added_or_moved_and_never_removed(repository: Path) -> None:
     new = write(repository / "data/taxi/it's a $HOME file.csv", "new")
     for other in (None, "other"):
         if other:
@@ -459,7 +459,7 @@ def test_the_commands_for_untracked_data_work_as_printed(
     assert data_versions.describe("data/tr ips.csv" if place == "outside" else path)["versioned"]
 
 
-def test_data_that_are_not_here_are_fetched_as_the_message_says(repository: Path, tmp_path: Path) -> None:
+def test_missing_data_can_be_fetched_as_the_message_says(repository: Path, tmp_path: Path) -> None:
     dvc(repository, "remote", "add", "--default", "storage", str(tmp_path / "storage"))
     dvc(repository, "push")
     shutil.rmtree(repository / "data")
@@ -468,7 +468,7 @@ def test_data_that_are_not_here_are_fetched_as_the_message_says(repository: Path
     assert data_versions.describe("data/taxi")["versioned"]
 
 
-def test_a_dvc_file_that_is_none_is_mended_as_the_message_says(repository: Path) -> None:
+def test_an_invalid_dvc_file_can_be_fixed_as_the_message_says(repository: Path) -> None:
     for which in (0, 1):
         (repository / "data.dvc").write_text("broken")
         restore, remove, anew = commands(refusal("data/taxi"))
@@ -511,14 +511,14 @@ def test_data_without_any_repository(tmp_path: Path) -> None:
         ("data/*.parquet@v1", r"the pattern data/\*\.parquet@v1 matches no file"),
     ],
 )
-def test_nothing_is_there(repository: Path, path: str, text: str) -> None:
+def test_the_data_do_not_exist(repository: Path, path: str, text: str) -> None:
     (repository / "empty").mkdir()
     with pytest.raises(UserError, match=text):
         data_versions.describe(path)
 
 
 @pytest.mark.parametrize("path", ["data/taxi/trips.csv", "data/taxi", "data"])
-def test_tracked_data_that_were_removed_come_back_as_the_message_says(repository: Path, path: str) -> None:
+def test_removed_data_can_be_restored_as_the_message_says(repository: Path, path: str) -> None:
     shutil.rmtree(path) if Path(path).is_dir() else Path(path).unlink()
     carry_out(refusal(path))
     assert data_versions.describe(path)["versioned"]
@@ -656,7 +656,7 @@ def test_data_that_are_only_in_a_local_remote(repository: Path, tmp_path: Path) 
     assert content("data/taxi/trips.csv@v2") == {"trips.csv": MORE_TRIPS}
 
 
-def test_data_that_are_nowhere(repository: Path, tmp_path: Path) -> None:
+def test_data_that_exist_nowhere(repository: Path, tmp_path: Path) -> None:
     shutil.rmtree(repository / ".dvc/cache")
     with pytest.raises(
         ServiceError, match=r"data@v1 are not in the cache, and no remote(.|\n)*dvc remote add --default"

@@ -60,7 +60,7 @@ def with_a_parameter(data: str, whatever: bool = False, often: int = 1):
     ("pipeline", "way"),
     [(without_a_parameter, "ExampleGen(..., allow_unversioned=True)"), (with_a_parameter, "--param whatever=true")],
 )
-def test_the_way_to_take_data_as_they_are_is_one_that_the_pipeline_has(pipeline: Any, way: str) -> None:
+def test_the_suggested_parameter_for_unversioned_data_exists(pipeline: Any, way: str) -> None:
     [found] = _findings(pipeline, data="data.csv")
     assert found.endswith(f"; or accept the data unversioned: {way}")
     if "--param" in way:
@@ -100,7 +100,7 @@ def test_a_place_to_serve_that_does_not_exist(serving: dict[str, Any], said: str
     assert _findings(served, serving={"local": {}}) == []
 
 
-def test_a_library_of_operations_that_is_not_there() -> None:
+def test_a_library_of_operations_that_does_not_exist() -> None:
     @dsl.pipeline(name="triple")
     def triple():
         model = dsl.importer(artifact_uri="model", artifact_class=dsl.Model, reimport=False).output
@@ -153,7 +153,7 @@ def test_unknown_splits_are_named() -> None:
 
 @dsl.container_component
 def own_rows(rows: dsl.Output[dsl.Dataset], parts: dict = {"a": 1, "b": 1}, table: str = "", copy: str = ""):
-    """Stands for a component that another team wrote, with the marks of ours.
+    """A component from another team, with Taxiway's marks in its descriptions.
 
     Args:
         parts: [NewSplits] Their sizes.
@@ -168,7 +168,7 @@ def own_rows(rows: dsl.Output[dsl.Dataset], parts: dict = {"a": 1, "b": 1}, tabl
 
 @dsl.container_component
 def own_model(rows: dsl.Input[dsl.Dataset], code: str, learn: list = ["a"], servers: dict = {"local": {}}):
-    """Stands for another component of theirs.
+    """Another component from that team.
 
     Args:
         rows: [Examples] The rows.
@@ -195,7 +195,7 @@ def test_a_component_of_others_is_checked_by_the_same_marks(here: Path) -> None:
     assert _findings(theirs) == [f"own-model: {here / 'theirs.py'} defines no train; did you mean trains?"]
 
 
-def test_splits_of_an_input_that_is_not_given_are_not_judged() -> None:
+def test_splits_of_missing_inputs_are_not_checked() -> None:
     @dsl.pipeline
     def loaded():
         examples = ExampleGen(input_path="data.csv", allow_unversioned=True, splits={"train": 1}).outputs["examples"]
@@ -219,7 +219,7 @@ def test_the_splits_are_those_of_the_setting_that_is_set() -> None:
     assert _findings(by_file, splits={"b": 1}) == []
 
 
-def test_splits_that_something_else_brings_are_not_judged() -> None:
+def test_splits_from_other_components_are_not_checked() -> None:
     """Such as a model server's request logs, whose only split is `serving`."""
 
     @dsl.pipeline
@@ -253,7 +253,7 @@ def named(folder: str = ".", name: str = "data", solver: str = "adam", splits: d
     Trainer(examples=examples, module=f"{folder}/module.py", custom_config={"solver": solver, "of": [f"a {solver}"]})
 
 
-def test_what_the_parameters_make_of_a_text_is_looked_at(here: Path) -> None:
+def test_strings_are_checked_with_their_parameters(here: Path) -> None:
     assert _findings(named) == []
     assert _findings(named, folder=str(here)) == []
     (finding,) = _findings(named, name="trips")
@@ -264,7 +264,7 @@ def test_what_the_parameters_make_of_a_text_is_looked_at(here: Path) -> None:
     ]
 
 
-def test_what_only_the_run_will_know_is_left_to_it() -> None:
+def test_values_known_only_during_a_run_are_not_checked() -> None:
     @dsl.component(base_image="python:3.13")
     def choice() -> str:
         return "data"
@@ -281,7 +281,7 @@ def test_what_only_the_run_will_know_is_left_to_it() -> None:
     assert _findings(chosen) == []
 
 
-def test_a_placeholder_that_nothing_fills_is_named() -> None:
+def test_an_unknown_placeholder_in_a_parameter_is_named() -> None:
     @dsl.container_component
     def echo(text: str):
         return dsl.ContainerSpec(image="any:1", command=["echo"], args=[text])
@@ -437,7 +437,7 @@ def test_all_mistakes_are_named_at_once(trained: Path) -> None:
         {"data": "a.tfrecord"},
     ],
 )
-def test_names_that_cannot_be_told_are_not_judged(trained: Path, change: dict[str, str]) -> None:
+def test_unknown_names_are_not_checked(trained: Path, change: dict[str, str]) -> None:
     (trained / "module.py").write_text(change.get("module", "") + TRAINED)
     (trained / "a.tfrecord").touch()
     data = change.get("data", "data.csv")
@@ -453,7 +453,7 @@ def test_columns_are_found_behind_any_delimiter_and_in_parquet(trained: Path) ->
     assert finding.endswith("did you mean 'tips'?")
 
 
-def test_what_another_container_brings_is_not_judged(trained: Path) -> None:
+def test_outputs_of_other_containers_are_not_checked(trained: Path) -> None:
     @dsl.pipeline
     def imported():
         examples = dsl.importer(artifact_uri="examples", artifact_class=dsl.Dataset, reimport=False).output
@@ -514,11 +514,11 @@ def test_tasks_that_wait_for_each_other_are_refused() -> None:
         check.findings(compiled, {})
     tasks["example-gen"]["dependentTasks"] = ["nobody"]
     compiled = replace(compiled)
-    with pytest.raises(UserError, match="the task 'example-gen' waits for 'nobody', which is not there"):
+    with pytest.raises(UserError, match="the task 'example-gen' waits for 'nobody', which does not exist"):
         check.findings(compiled, {})
 
 
-def test_a_component_inside_of_itself_is_refused() -> None:
+def test_a_component_that_contains_itself_is_refused() -> None:
     @dsl.pipeline(name="outer")
     def outer():
         sound()
@@ -526,5 +526,5 @@ def test_a_component_inside_of_itself_is_refused() -> None:
     compiled = loading.compiled(outer)
     tasks = compiled.spec["components"]["comp-sound"]["dag"]["tasks"]
     tasks["again"] = {"componentRef": {"name": "comp-sound"}}
-    with pytest.raises(UserError, match="sound/again: the component 'comp-sound' runs inside of itself"):
+    with pytest.raises(UserError, match="sound/again: the component 'comp-sound' contains itself"):
         check.findings(compiled, {})

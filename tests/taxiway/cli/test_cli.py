@@ -31,7 +31,7 @@ def taxiway(tmp_path: Path) -> Taxiway:
     return run
 
 
-def test_a_run_tells_its_progress_on_standard_error(taxiway: Taxiway, tmp_path: Path) -> None:
+def test_a_run_prints_its_progress_to_standard_error(taxiway: Taxiway, tmp_path: Path) -> None:
     done = taxiway("run", "chain.yaml")
     assert (done.returncode, done.stdout) == (0, "")
     assert "source: running\n" in done.stderr
@@ -78,7 +78,7 @@ def test_the_lineage_of_an_artifact_and_of_its_digest(taxiway: Taxiway) -> None:
         (["lineage", "nowhere"], "nowhere"),
     ],
 )
-def test_bad_input_is_told_in_one_message(taxiway: Taxiway, arguments: list[str], text: str) -> None:
+def test_bad_input_is_reported_in_one_message(taxiway: Taxiway, arguments: list[str], text: str) -> None:
     done = taxiway(*arguments)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
@@ -86,14 +86,14 @@ def test_bad_input_is_told_in_one_message(taxiway: Taxiway, arguments: list[str]
     assert "Traceback" not in done.stderr
 
 
-def test_a_file_that_is_no_pipeline(taxiway: Taxiway, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_pipeline(taxiway: Taxiway, tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text("a: 1\n")
-    assert "other.yaml is no compiled pipeline" in taxiway("run", "other.yaml").stderr
+    assert "other.yaml is not a compiled pipeline" in taxiway("run", "other.yaml").stderr
     text = (tmp_path / "chain.yaml").read_text().replace("schemaVersion: 2.1.0", "schemaVersion: 2.0.0")
     (tmp_path / "old.yaml").write_text(text)
-    assert "IR version '2.0.0'; open-source Kubeflow takes 2.1.0" in taxiway("run", "old.yaml").stderr
+    assert "IR version '2.0.0'; open-source Kubeflow requires 2.1.0" in taxiway("run", "old.yaml").stderr
     (tmp_path / "broken.yaml").write_text("a: [1\n")
-    assert "broken.yaml is no YAML" in taxiway("run", "broken.yaml").stderr
+    assert "broken.yaml is not YAML" in taxiway("run", "broken.yaml").stderr
 
 
 def test_a_home_that_cannot_be_written(taxiway: Taxiway, tmp_path: Path) -> None:

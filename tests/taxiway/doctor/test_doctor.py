@@ -95,7 +95,7 @@ def test_a_whole_page_for_a_pipeline_on_a_cluster(tmp_path: Path) -> None:
     assert done.returncode == 0
 
 
-def test_nothing_that_stays_silent_is_waited_for_long(tmp_path: Path) -> None:
+def test_silent_services_do_not_delay_the_page(tmp_path: Path) -> None:
     with silence() as url:
         write_kubeconfig(tmp_path / "kubeconfig", url)
         options = ["--host", url, "--namespace", "ml", "--timeout", "1.5", "--json"]
@@ -123,7 +123,7 @@ def test_nothing_that_stays_silent_is_waited_for_long(tmp_path: Path) -> None:
         ("nowhere", "there is no pipeline 'nowhere' in "),
         ("broken.py", "broken.py"),
         ("exits.py", "exits.py"),
-        ("words.yaml", "words.yaml is no compiled pipeline"),
+        ("words.yaml", "words.yaml is not a compiled pipeline"),
     ],
 )
 def test_a_pipeline_that_cannot_be_read_is_a_line(tmp_path: Path, pipeline: str, found: str) -> None:
@@ -169,7 +169,7 @@ def test_checks_run_side_by_side() -> None:
     assert time.monotonic() - start < 1.9
 
 
-def test_what_goes_wrong_in_one_check_is_a_line_and_the_others_stay() -> None:
+def test_a_failure_in_one_check_does_not_affect_others() -> None:
     def fails() -> list[Line]:
         print("noise")
         raise RuntimeError("two\nlines")
@@ -192,7 +192,7 @@ def test_what_goes_wrong_in_one_check_is_a_line_and_the_others_stay() -> None:
     ]
 
 
-def test_the_time_is_over_for_a_check_and_for_what_it_has_started(tmp_path: Path) -> None:
+def test_a_check_that_times_out_is_stopped_with_its_children(tmp_path: Path) -> None:
     def sleeps() -> list[Line]:
         with subprocess.Popen(["sleep", "600"]) as child:
             (tmp_path / "pid.partial").write_text(str(child.pid))
@@ -221,7 +221,7 @@ def rendered(lines: page.Page, not_asked: str = "") -> str:
     return capture.get()
 
 
-def test_the_page_shows_each_line_with_what_mends_it() -> None:
+def test_the_page_shows_each_line_with_its_fix() -> None:
     lines = [
         ("cluster", Line("rights", State.UNKNOWN, "no answer", "try again")),
         ("this machine", Line("Python", State.WELL, "3.13", "not shown")),
@@ -341,7 +341,7 @@ def test_the_glibc_of_this_machine() -> None:
     assert re.search(r"; the wheels need 2\.\d\d$", line.found)
 
 
-def test_the_hole_of_kfps_own_local_runner() -> None:
+def test_the_known_vulnerability_of_kfps_local_runner() -> None:
     [check] = [check for check in laptop.checks(Use(ROOT)) if check.name == "wheels"]
     lines = {line.name: line for line in check.look()}
     assert lines["kfp"].state is State.WARNING
@@ -388,7 +388,7 @@ def test_a_container_engine(engine: type[Engine], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b"3", b'{"Version": 7}'])
-def test_a_socket_that_is_no_container_engine(engine: type[Engine], body: bytes) -> None:
+def test_a_socket_that_is_not_a_container_engine(engine: type[Engine], body: bytes) -> None:
     engine.body = body
     assert laptop_line("container engine", runner="docker").state is State.MISSING
 
@@ -458,7 +458,7 @@ def test_the_image_that_a_pipeline_names(tmp_path: Path, image: str, state: Stat
         assert line.fix == f"use tensorflow/serving:{metadata.version('tensorflow')} in infra-validator"
 
 
-def test_manifests_that_say_nothing(tmp_path: Path) -> None:
+def test_manifests_without_an_image(tmp_path: Path) -> None:
     (tmp_path / "manifests/components/images").mkdir(parents=True)
     (tmp_path / "manifests/components/images/kustomization.yaml").write_text("")
     assert serving_lines(tmp_path) == []

@@ -135,7 +135,7 @@ def test_without_a_kubeconfig_only_a_named_namespace_misses_it(
     assert look("rights") == [Line("rights", State.UNKNOWN, found, fix)]
 
 
-def test_a_context_that_is_not_there(api: Server, look: Look) -> None:
+def test_a_context_that_does_not_exist(api: Server, look: Look) -> None:
     [line] = look("kubectl context", context="elsewhere")
     assert line.state is State.MISSING
     assert "elsewhere" in line.found
@@ -150,7 +150,7 @@ def test_a_broken_kubeconfig(look: Look, tmp_path: Path, monkeypatch: pytest.Mon
     assert line.found.startswith("the kubeconfig cannot be used: ")
 
 
-def test_nobody_listens_at_the_context(look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_listens_at_the_context(look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = refusing()
     write_kubeconfig(tmp_path / "kubeconfig", url)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
@@ -182,7 +182,7 @@ def test_the_token_of_the_kubeconfig_is_used(api: Server, look: Look, tmp_path: 
 
 
 @pytest.mark.parametrize("body", [b"<html>hello</html>", b"\xff\xfe", b"[]", b"{}", b""])
-def test_an_address_that_is_no_kubernetes(api: Server, look: Look, body: bytes) -> None:
+def test_an_address_that_is_not_kubernetes(api: Server, look: Look, body: bytes) -> None:
     api.answers["/version"] = (200, body)
     [line] = look("kubectl context")
     assert line.state is State.MISSING
@@ -196,7 +196,7 @@ def test_the_namespace(api: Server, look: Look) -> None:
     ]
 
 
-def test_a_namespace_that_goes_away(api: Server, look: Look) -> None:
+def test_a_namespace_that_is_being_deleted(api: Server, look: Look) -> None:
     api.answers["/api/v1/namespaces/ml"] = (200, {"status": {"phase": "Terminating"}})
     assert look("namespace")[0].found == "ml is being deleted"
 
@@ -250,7 +250,7 @@ def test_every_task_finds_a_node(api: Server, look: Look) -> None:
     assert look("nodes", tasks=MUCH) == [Line("nodes", State.WELL, found)]
 
 
-def test_only_the_nodes_that_come_nearest_are_spoken_of(api: Server, look: Look) -> None:
+def test_only_the_best_matching_nodes_are_listed(api: Server, look: Look) -> None:
     tainted = gpu_node() | {"spec": {"taints": [SPOT, SPOT | {"key": "team"}]}}
     api.answers["/api/v1/nodes"] = (200, {"items": [node("plain", {"nvidia.com/gpu.present": "true"}), tainted]})
     assert look("nodes", tasks=MUCH)[0].found == (
@@ -320,7 +320,7 @@ SPOT = {"key": "spot", "effect": "NoExecute"}
         "no GPU and little cpu",
     ],
 )
-def test_a_task_that_no_node_takes(api: Server, look: Look, nodes: list[Any], found: str, fix: str) -> None:
+def test_a_task_that_fits_no_node(api: Server, look: Look, nodes: list[Any], found: str, fix: str) -> None:
     api.answers["/api/v1/nodes"] = (200, {"items": nodes})
     assert look("nodes", tasks=MUCH) == [Line("nodes for work", State.MISSING, found, fix)]
 
@@ -347,7 +347,7 @@ def test_tolerations_as_kubernetes_reads_them(
     assert (look("nodes", tasks=(task,))[0].state is State.WELL) is tolerated
 
 
-def test_a_taint_that_only_prefers_others_keeps_nobody_away(api: Server, look: Look) -> None:
+def test_a_taint_with_prefer_no_schedule_is_ignored(api: Server, look: Look) -> None:
     prefers = TAINT | {"effect": "PreferNoSchedule"}
     api.answers["/api/v1/nodes"] = (200, {"items": [gpu_node() | {"spec": {"taints": [prefers]}}]})
     task = requirements.Task("train", {"nvidia.com/gpu": "2"}, {}, (), {}, (), "", {})
@@ -379,7 +379,7 @@ def test_a_volume(api: Server, look: Look, status: dict[str, Any], state: State,
     assert (line.name, line.state, line.found) == ("volume model-store", state, found)
 
 
-def test_volumes_that_are_not_there_each_once(api: Server, look: Look) -> None:
+def test_volumes_that_do_not_exist_each_once(api: Server, look: Look) -> None:
     serving = {"kubernetes": {"image": "tensorflow/serving:2.21.0", "staging": "/models", "volume_claim": "staged"}}
     validate = requirements.Task("validate", {}, {}, (), {}, (), "", serving)
     pattern = "kubectl apply --namespace ml -f FILE  # manifests/base/model-store.yaml is an example"
@@ -428,7 +428,7 @@ def test_a_secret_that_one_task_needs_is_not_optional(api: Server, look: Look) -
     assert found["secret certificates"].found == "train, work-2 use it, but it does not exist in ml"
 
 
-def test_what_a_secret_holds_is_not_asked_for(api: Server, look: Look) -> None:
+def test_the_content_of_secrets_is_not_read(api: Server, look: Look) -> None:
     path = "/api/v1/namespaces/ml/secrets/s3-login"
     api.answers[path] = (200, {"kind": "PartialObjectMetadata", "metadata": {"name": "s3-login"}})
     assert Line("secret s3-login", State.WELL, "exists in ml") in look("secrets", tasks=MUCH)
@@ -502,7 +502,7 @@ def test_a_kubeflow_too_old_for_the_ir(host: Server) -> None:
     assert kubeflow_line(host.url).found == f"1.8.5, at {host.url}, rejects IR 2.1.0"
 
 
-def test_a_kubeflow_that_does_not_say_its_version(host: Server) -> None:
+def test_a_kubeflow_without_a_version(host: Server) -> None:
     host.answers[HEALTH] = (200, {"tag_name": "unknown", "multi_user": False})
     assert kubeflow_line(host.url).state is State.UNKNOWN
 
@@ -519,7 +519,7 @@ CREATE = "kubectl create token default-editor --audience pipelines.kubeflow.org 
 
 
 @pytest.mark.parametrize("status", [302, 401, 403])
-def test_a_kubeflow_that_wants_to_know_who_asks(host: Server, tmp_path: Path, status: int) -> None:
+def test_a_kubeflow_that_requires_a_login(host: Server, tmp_path: Path, status: int) -> None:
     host.answers[HEALTH] = (status, {"error": "no"})
     line = kubeflow_line(host.url, namespace="ml")
     assert (line.state, line.found) == (State.MISSING, f"{host.url} requires a token ({status})")
@@ -540,7 +540,7 @@ def test_a_token(host: Server, tmp_path: Path) -> None:
     assert line.found == f"{tmp_path}/none cannot be read: No such file or directory"
 
 
-def test_an_authority_that_is_no_file(host: Server, tmp_path: Path) -> None:
+def test_a_ca_certificate_that_is_not_a_file(host: Server, tmp_path: Path) -> None:
     assert kubeflow_line(host.url.replace("http:", "https:"), ca=tmp_path / "none").state is State.MISSING
 
 
@@ -550,7 +550,7 @@ def test_a_kubeflow_that_is_broken(host: Server, status: int) -> None:
     assert kubeflow_line(host.url).found == f"{host.url} answers {status}"
 
 
-def test_a_host_where_nobody_listens() -> None:
+def test_a_host_where_nothing_listens() -> None:
     url = refusing()
     line = kubeflow_line(url)
     assert line.state is State.MISSING
@@ -563,5 +563,5 @@ def test_a_host_where_nobody_listens() -> None:
     "host",
     ["http://", "http://no spaces here", "http://127.0.0.1:notaport", "http://[::1", "ftp://x", "kubeflow.example"],
 )
-def test_a_host_that_is_no_address(host: str) -> None:
+def test_a_host_that_is_not_a_url(host: str) -> None:
     assert kubeflow_line(host).state is State.MISSING

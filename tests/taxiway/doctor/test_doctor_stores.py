@@ -43,7 +43,7 @@ def remote_line(folder: Path) -> Line:
     return line
 
 
-def test_a_folder_that_answers(tmp_path: Path) -> None:
+def test_an_accessible_folder(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "repo").mkdir()
     line = remote_line(repository(tmp_path / "repo", url=str(tmp_path / "store")))
@@ -51,7 +51,7 @@ def test_a_folder_that_answers(tmp_path: Path) -> None:
     assert str(tmp_path / "store") in line.found
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
     (tmp_path / "repo").mkdir()
     line = remote_line(repository(tmp_path / "repo", url=str(tmp_path / "unplugged")))
     assert line.state is State.MISSING
@@ -64,13 +64,13 @@ def test_a_bucket_that_answers_though_nothing_was_pushed_yet(tmp_path: Path, buc
     assert line == Line("DVC remote", State.WELL, f"store: s3://{bucket}/new/folder")
 
 
-def test_a_bucket_that_is_not_there(tmp_path: Path, bucket: str, s3_server: str) -> None:
+def test_a_bucket_that_does_not_exist(tmp_path: Path, bucket: str, s3_server: str) -> None:
     line = remote_line(repository(tmp_path, url="s3://nobodys/folder", endpointurl=s3_server))
     assert line.state is State.MISSING
     assert "bucket does not exist" in line.found
 
 
-def test_a_store_where_nobody_listens(tmp_path: Path, bucket: str) -> None:
+def test_a_store_where_nothing_listens(tmp_path: Path, bucket: str) -> None:
     url = refusing()
     line = remote_line(repository(tmp_path, url=f"s3://{bucket}", endpointurl=url))
     assert line.state is State.MISSING
@@ -147,12 +147,12 @@ def test_a_driver_that_is_not_installed() -> None:
     assert "adlfs" in line.fix
 
 
-def test_a_scheme_that_nobody_knows() -> None:
+def test_an_unknown_scheme() -> None:
     [line] = store_lines("s4://models")
     assert (line.state, line.fix) == (State.MISSING, "give a folder, s3:// or gs://")
 
 
-def test_a_folder_of_a_pod_is_no_store() -> None:
+def test_a_folder_of_a_pod_is_not_a_store() -> None:
     [line] = store_lines("served/taxi", namespace="ml")
     assert line.state is State.WARNING
     assert line.found == "served/taxi is a folder in a pod and is lost with it"

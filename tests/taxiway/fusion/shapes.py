@@ -1,4 +1,4 @@
-"""Pipelines that are fused in the tests, each with one thing that fusion has to mind."""
+"""Pipelines for the tests of fusion, each with one special case."""
 
 from kfp import dsl
 
@@ -24,7 +24,7 @@ STATISTICS = Resources(cpu="2", memory="512Mi", memory_limit="4Gi", secrets=(Sec
 
 @dsl.container_component
 def strange(examples: dsl.Input[dsl.Dataset], copied: dsl.Output[dsl.Dataset]):
-    """A stranger's container in the middle."""
+    """A container that is not a Taxiway stage in the middle."""
     return dsl.ContainerSpec(image="alpine", command=["cp", "-r", examples.path, copied.path])
 
 

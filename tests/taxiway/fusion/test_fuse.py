@@ -1,4 +1,4 @@
-"""Compiled pipelines before and after fusion: groups, names, wires, resources."""
+"""Compiled pipelines before and after fusion: groups, names, inputs and outputs, resources."""
 
 import copy
 from dataclasses import replace
@@ -80,7 +80,7 @@ def test_outputs_keep_their_types_and_marks(taxi: Pipeline) -> None:
     assert kept["artifacts", "evaluator__blessing"]["description"].startswith("[ModelBlessing] ")
 
 
-def test_a_condition_goes_with_its_task(taxi: Pipeline) -> None:
+def test_a_condition_is_fused_with_its_task(taxi: Pipeline) -> None:
     changed = fused(taxi)
     leaf = next(leaf for leaf in spec.leaves(changed) if leaf.name == JUDGEMENT)
     found = members.members(leaf.task, leaf.component, changed.executor(leaf.component))
@@ -92,7 +92,7 @@ def test_a_condition_goes_with_its_task(taxi: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: str(shape.name))
-def test_what_is_taken_apart_is_wired_as_before(shape: Any) -> None:
+def test_a_split_pipeline_is_wired_as_before(shape: Any) -> None:
     before = loading.compiled(shape)
     after = members.unfused(fused(before))
     assert _wires(after.spec["root"], after) == _wires(before.spec["root"], before)
@@ -100,7 +100,7 @@ def test_what_is_taken_apart_is_wired_as_before(shape: Any) -> None:
 
 
 def _wires(component: Json, pipeline: Pipeline) -> Json:
-    """What each task of a DAG is given, and what those inside of it are."""
+    """The inputs of each task of a DAG, including nested tasks."""
     found = {}
     for name, task in component["dag"]["tasks"].items():
         inner = raw.component(pipeline, task)
@@ -119,7 +119,7 @@ def test_kfp_takes_it(shape: Any, tmp_path: Path) -> None:
     assert _tasks(read).keys() == _tasks(changed).keys()
 
 
-def test_a_strangers_container_stays_and_no_group_waits_for_itself() -> None:
+def test_another_projects_container_stays_and_no_group_waits_for_itself() -> None:
     changed = fused(loading.compiled(shapes.with_stranger))
     assert _order(changed) == [
         "example-gen-to-statistics-gen",
@@ -192,7 +192,7 @@ def test_tasks_of_one_pod_have_one_place_and_one_image(profile: str, pods: set[s
 
 
 @pytest.mark.parametrize("profile", ["gpu", "clash"])
-def test_nothing_to_fuse_is_said(profile: str) -> None:
+def test_nothing_to_fuse_is_reported(profile: str) -> None:
     """A stage that wants a GPU stays alone; two claims cannot be mounted at one place."""
     with pytest.raises(UserError, match=r"(?s)plain has no neighbouring stages.*fix: leave out --fuse"):
         _profiled(profile)
@@ -228,6 +228,6 @@ def test_stages_that_keep_their_container_say_so_themselves() -> None:
     assert [stage.name for stage in stages.in_order() if stage.alone] == ["trainer"]
 
 
-def test_one_stage_alone_is_no_group() -> None:
+def test_a_single_stage_is_not_a_group() -> None:
     with pytest.raises(UserError, match="no neighbouring stages"):
         fused(loading.compiled(shapes.lonely))

@@ -1,4 +1,4 @@
-"""Fused pipelines run: by processes and by containers, with the artifacts and records of single stages."""
+"""Runs fused pipelines in processes and containers; artifacts and records are those of single stages."""
 
 import json
 import re
@@ -28,7 +28,7 @@ SAME = ("stage", "stage_version", "parameters", "inputs", "output", "digest")
 
 @dsl.pipeline(name="pushing")
 def pushing(model: str, destination: str, version: int = 0):
-    """Pushes where there is no model yet, and in any case somewhere else."""
+    """Pushes to one place only if it has no model yet, and always to another."""
     candidate = dsl.importer(artifact_uri=model, artifact_class=dsl.Model).output
     baseline = Baseline(candidate=candidate, destination=destination)
     with dsl.If(baseline.outputs["found"] == False):  # noqa: E712 (kfp builds the condition from ==)
@@ -50,7 +50,7 @@ def _run(fuse: bool, home: str, **options: Any) -> Run:
 
 
 def _outputs(run: Run) -> dict[str, Any]:
-    """What the stages made and what they say of it, by the names that fused pipelines give them."""
+    """The digests and records of the stages' outputs, by their names in fused pipelines."""
     found = {}
     for name, task in run.tasks.items():
         for output, artifact in task.outputs.items():
@@ -96,7 +96,7 @@ def test_the_cache_knows_a_fused_task(given: dict[str, Any], monkeypatch: pytest
     assert _run(True, "home", **given, destination="served").tasks[NAME].state == State.SUCCEEDED
 
 
-def test_a_failure_has_the_words_that_it_has_alone(given: dict[str, Any], tmp_path: Path) -> None:
+def test_a_failure_has_the_message_of_the_single_stage(given: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "model/Format-Serving/saved_model.pb").unlink()
     errors = {}
     for fuse in (False, True):

@@ -100,7 +100,7 @@ def _made(artifact: Artifact, output: str, stage: str, inputs: dict[str, Artifac
     (artifact.path / "file").write_text(output)
     artifact.metadata |= {"tfx_type": artifact.type_name, "split_names": ["train", "eval"]}
     artifact.uri = f"minio://mlpipeline/v2/{output}"
-    provenance.stamp(artifact, output, provenance.activity(stage, {}, {}, inputs), inputs)
+    provenance.attach(artifact, output, provenance.activity(stage, {}, {}, inputs), inputs)
     return artifact
 
 

@@ -76,7 +76,7 @@ def test_a_failed_run_has_the_exit_status_1(kubeflow: Kubeflow, submit: Started)
     assert f"  resume    Retry at {kubeflow.url}/#/runs/details/run-0\n" in shown
 
 
-def test_ctrl_c_leaves_the_run_going(kubeflow: Kubeflow, submit: Started) -> None:
+def test_ctrl_c_does_not_stop_the_run(kubeflow: Kubeflow, submit: Started) -> None:
     kubeflow.looks = [look("RUNNING", {"example-gen": ("RUNNING", 0)})]
     process = submit("-p", "data=/data", "--wait")
     while not kubeflow.requests("GET /apis/v2beta1/runs/run-0"):
@@ -89,9 +89,7 @@ def test_ctrl_c_leaves_the_run_going(kubeflow: Kubeflow, submit: Started) -> Non
     assert "Traceback" not in shown
 
 
-def test_a_run_of_before_is_followed_with_the_pipeline_that_it_has(
-    kubeflow: Kubeflow, submit: Started, small: Pipeline
-) -> None:
+def test_an_earlier_run_can_be_followed(kubeflow: Kubeflow, submit: Started, small: Pipeline) -> None:
     versions = {"pipeline_id": "p", "pipeline_version_id": "v"}
     kubeflow.versions["v"] = {"pipeline_spec": {"pipeline_spec": small.spec, "platform_spec": small.platform}}
     kubeflow.runs["run-0"] = {"run_id": "run-0", "display_name": "small-1", "pipeline_version_reference": versions}
@@ -108,7 +106,7 @@ def test_a_schedule(kubeflow: Kubeflow, submit: Started) -> None:
     assert kubeflow.runs == {}
 
 
-def test_what_contradicts_itself(kubeflow: Kubeflow, submit: Started) -> None:
+def test_contradictory_options(kubeflow: Kubeflow, submit: Started) -> None:
     _, shown = _ended(submit("--wait", "--schedule", "@daily"), status=2)
     assert "error: only one of --wait, --follow and --schedule can be used" in shown
     assert kubeflow.asked == []

@@ -114,7 +114,7 @@ def test_the_taxi_pipeline_with_data_and_models_in_a_bucket() -> None:
         assert (setting["secretName"], setting["keyToEnv"]) == ("model-store", variables)
 
 
-def test_a_profile_that_is_not_there() -> None:
+def test_a_profile_that_does_not_exist() -> None:
     with pytest.raises(UserError) as raised:
         compilation.compiled("chicago_taxi", ["gpus"])
     assert str(raised.value) == (
@@ -130,7 +130,7 @@ def test_a_profile_of_a_compiled_file(tmp_path: Path, small: Pipeline) -> None:
         compilation.compiled(str(tmp_path / "small.yaml"), ["gpu"])
 
 
-def test_resources_for_a_task_that_is_not_there() -> None:
+def test_resources_for_a_task_that_does_not_exist() -> None:
     with pytest.raises(UserError) as raised:
 
         @dsl.pipeline(name="wrong")
@@ -212,7 +212,7 @@ def test_inlined_modules_have_the_digests_of_those_in_an_image(tmp_path: Path) -
     assert _digests(tmp_path, text) == _digests(ROOT)
 
 
-def test_a_module_s_source_goes_before_that_of_the_image(tmp_path: Path) -> None:
+def test_an_inlined_module_takes_precedence_over_the_images(tmp_path: Path) -> None:
     text = user_modules.packed([MODULE])
     older = tmp_path / "pipelines/chicago_taxi"
     older.mkdir(parents=True)
@@ -237,7 +237,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_source_says_nothing_to_kubernetes_kubeflow_or_argo(project: Path) -> None:
+def test_inlined_source_contains_no_placeholders(project: Path) -> None:
     text = user_modules.packed(["mine.model"])
     assert not {"$", "{{", "}}"} & {text[index : index + size] for index in range(len(text)) for size in (1, 2)}
     files = {path: (project / path).read_bytes().decode() for path in ("mine/model.py", "mine/sizes.py")}
@@ -259,7 +259,7 @@ def test_a_module_of_an_installed_package_stays_in_the_image() -> None:
     assert user_modules.packed(["yaml"]) == ""
 
 
-def test_modules_that_cannot_travel(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_modules_that_cannot_be_inlined(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     with pytest.raises(UserError, match="is an absolute path, which exists only on this machine"):
         user_modules.packed([str(project / "mine/model.py")])
     (project / "mine/sizes.py").write_text(f"SIZES = {'x' * 100_000!r}\n")

@@ -53,7 +53,7 @@ def test_a_finished_run_of_2_17() -> None:
     assert found["evaluator"].pods == ("chicago-taxi-pzjq6-system-container-impl-1780193208",)
 
 
-def test_a_run_of_2_17_with_retry_nodes_while_it_goes_on() -> None:
+def test_a_run_of_2_17_with_retry_nodes_while_it_continues() -> None:
     found = of_recording("running-2.17.0-retries")
     assert _told(found) == {
         "example-gen": CACHED,

@@ -1,4 +1,4 @@
-"""What is shown while a run on Kubeflow is running, and what is recorded when it has ended."""
+"""The progress output of a run on Kubeflow, and what is recorded at its end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from components.contract.artifacts import Model
 from components.contract.errors import ServiceError, UserError
 from components.fused.plan import SKIPPED
 from taxiway.kubeflow import compilation, following
-from taxiway.kubeflow.details import node_id
 from taxiway.kubeflow.host import Host
 from taxiway.kubeflow.nodes import nodes
 from taxiway.language.spec import Pipeline
@@ -69,14 +68,14 @@ def test_a_run_is_followed_task_by_task(kubeflow: Kubeflow, small: Pipeline) -> 
     assert "pusher: skipped in 0.0 s" in lines
 
 
-def test_tasks_that_share_a_name_are_told_apart(kubeflow: Kubeflow, small: Pipeline) -> None:
+def test_tasks_that_share_a_name_are_distinguished(kubeflow: Kubeflow, small: Pipeline) -> None:
     tasks = {**SUCCEEDED, "for-loop-1.0.statistics-gen": ("SUCCEEDED", 33)}
     run, _ = _follow(kubeflow, small, look("SUCCEEDED", tasks))
     assert run.tasks["statistics-gen"].state == State.CACHED
     assert run.tasks["described/statistics-gen"].seconds == 12
 
 
-def test_turns_of_a_loop_have_numbers(kubeflow: Kubeflow) -> None:
+def test_iterations_of_a_loop_have_numbers(kubeflow: Kubeflow) -> None:
     pipeline = compilation.compiled(SMALL)
     [looped] = [node for node in nodes(pipeline) if node.loops and node.name == "schema-gen"]
     assert looped.path == "root.for-loop-1.schema-gen"
@@ -87,7 +86,7 @@ def test_turns_of_a_loop_have_numbers(kubeflow: Kubeflow) -> None:
     assert run.tasks["described/schema-gen"].seconds == 9
 
 
-def test_the_pod_of_a_turn_of_a_loop_is_named(kubeflow: Kubeflow) -> None:
+def test_the_pod_of_an_iteration_of_a_loop_is_named(kubeflow: Kubeflow) -> None:
     pipeline = compilation.compiled(SMALL)
     turns = [f"for-loop-1.{turn}.schema-gen" for turn in range(2)]
     kubeflow.logs[impl_pod(turns[1])] = "error: no rows\n"
@@ -115,7 +114,7 @@ def test_a_failed_pod_is_named_with_its_last_words(kubeflow: Kubeflow, small: Pi
     assert (run.state, run.exit_status, run.error) == (State.FAILED, 1, "a task failed")
 
 
-def test_the_log_of_a_stranger_s_container_ends_with_its_last_lines(kubeflow: Kubeflow, small: Pipeline) -> None:
+def test_the_log_of_another_project_s_container_ends_with_its_last_lines(kubeflow: Kubeflow, small: Pipeline) -> None:
     kubeflow.overrides["GET /k8s/.*"] = (404, b"404 page not found")  # as on the API server's own port
     kubeflow.logs[impl_pod("baseline")] = "".join(f"line {number}\n" for number in range(50))
     run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
@@ -178,7 +177,7 @@ def test_a_driver_that_failed_is_read(kubeflow: Kubeflow, small: Pipeline) -> No
     assert run.tasks["baseline"].error == f"the pod {pod} failed\nfailed to resolve inputs"
 
 
-def test_what_a_driver_prints_is_no_cause_where_the_task_failed(kubeflow: Kubeflow, small: Pipeline) -> None:
+def test_a_drivers_log_does_not_explain_a_failed_task(kubeflow: Kubeflow, small: Pipeline) -> None:
     driver = f"{WORKFLOW}-system-container-driver-{hashed(full_name('baseline-driver'))}"
     kubeflow.logs[driver] = "I1121 03:00:00 main.go: input ComponentSpec\n"
     run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
@@ -193,7 +192,7 @@ def test_a_pod_that_has_succeeded_is_not_called_failed(kubeflow: Kubeflow, small
     assert run.tasks["baseline"].error.startswith("its pod left no log; find the reason with: kubectl")
 
 
-def test_events_tell_of_a_pod_that_is_gone(kubeflow: Kubeflow, small: Pipeline) -> None:
+def test_events_report_a_pod_that_is_gone(kubeflow: Kubeflow, small: Pipeline) -> None:
     kubeflow.events[impl_pod("baseline")] = [
         {"type": "Normal", "reason": "Pulling", "message": "Pulling image"},
         {"type": "Warning", "reason": "Failed", "message": "ErrImagePull: no such image"},
@@ -209,7 +208,7 @@ FORBIDDEN = 'pods "small" is forbidden: violates PodSecurity "restricted:latest"
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_argo_s_workflow_tells_of_a_pod_that_was_refused(
+def test_argo_s_workflow_reports_a_pod_that_was_refused(
     kubeflow: Kubeflow, small: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: bool
 ) -> None:
     """The context of kubectl is the cluster of the run, not another one."""
@@ -231,21 +230,21 @@ def test_argo_s_workflow_tells_of_a_pod_that_was_refused(
     assert ("Kubeflow gave no reason; see: kubectl --namespace kubeflow describe workflow" in run.error) != own
 
 
-def test_nothing_is_said_of_what_kubeflow_does_not_tell(kubeflow: Kubeflow, small: Pipeline) -> None:
+def test_unknown_reasons_are_not_reported(kubeflow: Kubeflow, small: Pipeline) -> None:
     """A task without an entry is neither skipped nor done, whatever the state of the run."""
     run, shown = _follow(kubeflow, small, look("SUCCEEDED", {"example-gen": ("SUCCEEDED", 20)}))
     assert list(run.tasks) == ["example-gen"]
     assert "small succeeded in 60.0 s (1 done)" in shown
 
 
-def test_what_began_before_a_failure_does_not_run_after_it(kubeflow: Kubeflow, small: Pipeline) -> None:
+def test_pending_tasks_are_not_shown_as_running_after_a_failure(kubeflow: Kubeflow, small: Pipeline) -> None:
     tasks = {"baseline": ("FAILED", 8), "example-gen": ("RUNNING", 0), "described.schema-gen": ("PENDING", 0)}
     run, shown = _follow(kubeflow, small, look("FAILED", tasks))
     assert list(run.tasks) == ["baseline"]
     assert [line for line in shown.splitlines() if line.endswith(": running")] == ["baseline: running"]
 
 
-def test_what_waits_is_not_told_as_running(kubeflow: Kubeflow, small: Pipeline) -> None:
+def test_a_waiting_task_is_not_shown_as_running(kubeflow: Kubeflow, small: Pipeline) -> None:
     waiting = look("RUNNING", {"example-gen": ("PENDING", 0), "baseline-driver": ("RUNNING", 0)})
     _, shown = _follow(kubeflow, small, waiting, look("CANCELED", {}))
     assert "running" not in shown
@@ -309,7 +308,7 @@ UNSCHEDULABLE = "0/3 nodes are available: 3 node(s) didn't match Pod's node affi
         ),
     ],
 )
-def test_why_a_pod_waits_is_said_once(kubeflow: Kubeflow, status: Any, said: str, fix: str) -> None:
+def test_the_reason_why_a_pod_waits_is_shown_once(kubeflow: Kubeflow, status: Any, said: str, fix: str) -> None:
     """Pods that cannot start, for example because no node has a GPU."""
     pipeline = compilation.compiled(SMALL, ["gpu"])
     pod = impl_pod("baseline")
@@ -323,7 +322,7 @@ def test_why_a_pod_waits_is_said_once(kubeflow: Kubeflow, status: Any, said: str
         assert shown.count("cannot start") == 1
 
 
-def test_a_pod_that_is_starting_is_no_news(kubeflow: Kubeflow, small: Pipeline) -> None:
+def test_a_starting_pod_is_not_reported(kubeflow: Kubeflow, small: Pipeline) -> None:
     creating = {"containerStatuses": [{"state": {"waiting": {"reason": "ContainerCreating"}}}]}
     kubeflow.pods[impl_pod("baseline")] = {"status": {"phase": "Pending", **creating}}
     _, shown = _follow(kubeflow, small, look("RUNNING", {"baseline": ("RUNNING", 0)}), look("FAILED", {}))
@@ -349,9 +348,7 @@ def test_results_and_lineage_are_fetched(kubeflow: Kubeflow, small: Pipeline, tm
     assert chain.trace("/models/taxi/7", store=store).records[0]["digest"] == pushed.metadata["digest"]
 
 
-def test_what_a_condition_skipped_in_a_fused_pod_is_no_output(
-    kubeflow: Kubeflow, small: Pipeline, tmp_path: Path
-) -> None:
+def test_skipped_outputs_of_a_fused_pod_are_not_recorded(kubeflow: Kubeflow, small: Pipeline, tmp_path: Path) -> None:
     made = calls(tmp_path)
     made[1].outputs["pusher__pushed_model"] = Model(tmp_path / "none", {SKIPPED: "the condition"})
     kubeflow.metadata = recorded(made)
@@ -359,7 +356,7 @@ def test_what_a_condition_skipped_in_a_fused_pod_is_no_output(
     assert set(run.tasks["baseline"].outputs) == {"model", "blessing"}
 
 
-def test_ml_metadata_and_the_task_api_tell_the_same_of_the_same_run(
+def test_ml_metadata_and_the_task_api_give_equal_results(
     kubeflow: Kubeflow, small: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, told = calls(tmp_path), []
@@ -387,7 +384,7 @@ def test_a_run_with_results_can_be_followed_twice(kubeflow: Kubeflow, small: Pip
     assert len(store.runs()) == 1
 
 
-def test_a_host_without_metadata_gives_the_states_alone(kubeflow: Kubeflow, small: Pipeline) -> None:
+def test_a_host_without_metadata_only_has_states(kubeflow: Kubeflow, small: Pipeline) -> None:
     kubeflow.overrides["POST /ml_metadata.*"] = (200, b"<!doctype html>")
     run, _ = _follow(kubeflow, small, look("SUCCEEDED", SUCCEEDED))
     assert run.tasks["example-gen"].outputs == {}
@@ -402,7 +399,9 @@ def test_a_token_that_expires_during_the_wait(kubeflow: Kubeflow, small: Pipelin
     assert raised.value.fix.endswith("; the run continues, follow it with: taxiway again")
 
 
-def test_a_short_silence_is_waited_out(kubeflow: Kubeflow, small: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_outage_does_not_end_the_wait(
+    kubeflow: Kubeflow, small: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
     looks = iter([(503, b"no healthy upstream")] * 3)
     answer = Kubeflow.answer
 
@@ -415,17 +414,12 @@ def test_a_short_silence_is_waited_out(kubeflow: Kubeflow, small: Pipeline, monk
     assert run.state == State.SUCCEEDED
 
 
-def test_a_long_silence_ends_the_wait(kubeflow: Kubeflow, small: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_outage_ends_the_wait(kubeflow: Kubeflow, small: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "_PATIENCE", 0.05)
     kubeflow.overrides["GET /apis/v2beta1/runs/run-0"] = (503, b"no healthy upstream")
     with pytest.raises(ServiceError, match="failed to read the run: 503: no healthy upstream") as raised:
         _follow(kubeflow, small, look("RUNNING", {}))
     assert raised.value.fix == "try again later; the run continues, follow it with: taxiway again"
-
-
-def test_ids_of_nodes_are_argo_s() -> None:
-    # From a workflow in kubeflow/pipelines' own test data.
-    assert node_id("resubmit-hl9ft", "A") == "resubmit-hl9ft-3929423573"
 
 
 def test_where_the_tasks_stand_in_argo_s_graph(small: Pipeline) -> None:

@@ -123,6 +123,6 @@ def test_a_kubeflow_for_all_has_runs_in_its_own_namespace(kubeflow: Kubeflow) ->
     assert (Host(kubeflow.url, "ml").namespace, Host(kubeflow.url, "ml").pods) == (None, "ml")
 
 
-def test_an_authority_that_is_missing(kubeflow: Kubeflow, tmp_path: Path) -> None:
+def test_a_missing_ca_certificate(kubeflow: Kubeflow, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--ca: there is no file .*authority.pem"):
         Host(kubeflow.url, ca=tmp_path / "authority.pem")

@@ -72,7 +72,7 @@ def test_states_are_those_of_the_api(kubeflow: Kubeflow, small: Pipeline) -> Non
     assert "small succeeded in 60.0 s (1 done, 2 cached, 1 skipped)" in shown
 
 
-def test_turns_are_told_apart(kubeflow: Kubeflow, small: Pipeline) -> None:
+def test_iterations_are_distinguished(kubeflow: Kubeflow, small: Pipeline) -> None:
     tasks = [_task("for-loop-1", "LOOP")]
     for turn in (0, 1):
         attributes = {"type_attributes": {"iteration_index": str(turn)}}
@@ -101,7 +101,7 @@ def test_the_pods_are_those_that_the_api_names(
     assert run.tasks["baseline"].error == said
 
 
-def test_the_api_s_own_error_is_told(kubeflow: Kubeflow, small: Pipeline) -> None:
+def test_the_api_s_own_error_is_reported(kubeflow: Kubeflow, small: Pipeline) -> None:
     tasks = [_task("baseline", state="FAILED", error={"code": 2, "message": "the pod was refused"})]
     run, _ = _follow(kubeflow, small, "FAILED", tasks)
     assert run.tasks["baseline"].error == "the pod was refused"

@@ -104,7 +104,7 @@ def test_a_schedule_makes_a_recurring_run(kubeflow: Kubeflow, small: Pipeline) -
 
 
 @pytest.mark.parametrize("cron", ["", "3", "at three", "0 3 * *", "0 0 0 3 * * *", "0 3 ; * *", "@sometimes"])
-def test_a_schedule_that_is_none(cron: str) -> None:
+def test_an_invalid_schedule(cron: str) -> None:
     with pytest.raises(UserError, match="must have five fields, or six") as raised:
         submission.cron_with_seconds(cron)
     assert raised.value.fix == "for every day at 3:00, write '0 3 * * *'"
@@ -115,6 +115,6 @@ def test_schedules_in_kubeflow_s_own_form_stay(cron: str) -> None:
     assert submission.cron_with_seconds(cron) == cron
 
 
-def test_a_run_that_is_not_there(kubeflow: Kubeflow) -> None:
+def test_a_run_that_does_not_exist(kubeflow: Kubeflow) -> None:
     with pytest.raises(UserError, match=f"there is no run run-7 at {kubeflow.url}"):
         submission.started(Host(kubeflow.url), "run-7")

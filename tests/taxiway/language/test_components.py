@@ -69,7 +69,7 @@ def _executed(pipeline: Pipeline, task: Task) -> tuple[ExecutorComponent, Execut
     return component, pipeline.executor(component)
 
 
-def test_what_a_pipeline_takes_and_gives(pipeline: Pipeline) -> None:
+def test_the_inputs_and_outputs_of_a_pipeline(pipeline: Pipeline) -> None:
     root = pipeline.root
     assert root.inputs.parameters["place"] == ParameterSpec(type="STRING")
     assert root.inputs.parameters["upper"].type == "NUMBER_INTEGER"
@@ -98,7 +98,7 @@ def test_where_the_inputs_of_tasks_come_from(pipeline: Pipeline) -> None:
     )
 
 
-def test_what_makes_tasks_run_and_how_often(pipeline: Pipeline) -> None:
+def test_conditions_loops_and_retries_of_tasks(pipeline: Pipeline) -> None:
     inside, at_exit = _inside(pipeline), pipeline.root.dag.tasks["report"]
     [loop] = [task.loop for task in inside.values() if task.loop]
     assert at_exit.runs_after_failures and not inside["trainer"].runs_after_failures
@@ -137,7 +137,7 @@ def test_containers_and_importers(pipeline: Pipeline) -> None:
     assert not importer.container.image
 
 
-def test_a_changed_copy_is_read_anew(pipeline: Pipeline) -> None:
+def test_a_changed_copy_is_read_again(pipeline: Pipeline) -> None:
     assert pipeline.root.dag.tasks
     changed = copy.deepcopy(pipeline.spec)
     changed["root"]["dag"]["tasks"]["report"]["cachingOptions"] = {}

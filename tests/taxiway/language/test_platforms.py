@@ -1,4 +1,4 @@
-"""What the platform's part of a compiled pipeline says of a task's pod."""
+"""The Kubernetes settings of a task's pod in a compiled pipeline."""
 
 from kfp import dsl, kubernetes
 

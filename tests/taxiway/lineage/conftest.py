@@ -53,11 +53,11 @@ class Flow:
         parameters: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        """Writes a stage's outputs, types by name, and stamps them as the executor does."""
+        """Writes a stage's outputs, with types by name, and records their provenance as the executor does."""
         parameters, inputs = parameters or {}, inputs or {}
         made = {name: self._written(stage, name, kind, dict(metadata or {})) for name, kind in outputs.items()}
         roles = {"module": Role("Module", "run_fn")} if "module" in parameters else {}
-        provenance.stamp_all(made, provenance.activity(stage, parameters, roles, inputs), inputs)
+        provenance.attach_all(made, provenance.activity(stage, parameters, roles, inputs), inputs)
         self.tasks.append(Task(stage, stage, parameters, inputs, made))
 
     def record(self, store: LineageStore, run_id: str, cached: bool = False) -> None:

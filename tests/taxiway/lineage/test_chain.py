@@ -52,7 +52,7 @@ def test_the_store_and_the_files_give_the_same_answer(flow, store, tmp_path, wha
     assert _comparable(trace(target, store=store)) == _comparable(trace(target))
 
 
-def test_the_store_answers_where_the_files_are_gone(flow, store, tmp_path):
+def test_the_store_is_used_if_files_are_missing(flow, store, tmp_path):
     flow.record(store, "r1")
     before = trace(str(flow.artifact("model").path)).records
     shutil.rmtree(flow.folder)
@@ -61,7 +61,7 @@ def test_the_store_answers_where_the_files_are_gone(flow, store, tmp_path):
     assert trace(str(tmp_path / "served" / "7"), store=store).data == [DATA]
 
 
-def test_the_files_answer_what_the_store_does_not_know(flow, store):
+def test_files_are_used_if_the_store_lacks_a_record(flow, store):
     assert trace(str(flow.artifact("model").path), store=store).data == [DATA]
 
 
@@ -88,7 +88,7 @@ def test_a_version_at_a_url_is_read_through_fsspec(flow, tmp_path):
     memory.rm("/models", recursive=True)
 
 
-def test_what_came_from_elsewhere_keeps_its_history(flow, store, run_stage, tmp_path):
+def test_fetched_models_keep_their_history(flow, store, run_stage, tmp_path):
     """A baseline comes from a destination, and an imported artifact from another store."""
     candidate = Model(tmp_path / "candidate", {"digest": "sha256:" + "c" * 64})
     (candidate.path / "Format-Serving").mkdir(parents=True)
@@ -116,7 +116,7 @@ def test_an_imported_artifact_keeps_its_history(flow, store, tmp_path):
     assert trace(target, store=store).records == trace(target).records
 
 
-def test_a_blessing_is_told_from_others_by_the_model_it_judged():
+def test_a_blessing_is_distinguished_from_others_by_the_model_it_judged():
     def record(stage: str, digest: str, inputs: dict[str, str]) -> dict[str, Any]:
         return {"stage": stage, "digest": digest, "inputs": inputs}
 
@@ -130,7 +130,7 @@ def _record(stage: str, output: str, digest: str, created: str, /, **inputs: str
     return {**same, "stage_version": "1", "code": {}, "image": ""}
 
 
-def test_what_was_made_twice_is_told_apart_by_its_time():
+def test_what_was_made_twice_is_distinguished_by_its_time():
     first, second = (_record("gen", "examples", "e", f"2026-01-0{day}") for day in (1, 3))
     models = [_record("trainer", "model", f"m{day}", f"2026-01-0{day}", examples="e") for day in (2, 3, 4)]
     for records in ([first, second], [second, first]):
@@ -139,7 +139,7 @@ def test_what_was_made_twice_is_told_apart_by_its_time():
     assert sources(before, [second])["examples"] is second
 
 
-def test_beside_a_model_stands_what_its_own_call_made():
+def test_a_model_is_listed_with_the_other_outputs_of_its_call():
     calls = [
         [_record("trainer", output, f"{output}{day}", f"2026-01-0{day}", examples="e") for output in ("model", "run")]
         for day in (1, 2)
@@ -192,7 +192,7 @@ def test_an_unknown_digest_names_the_nearest(flow, store):
     assert f"did you mean {digest}?" in str(raised.value)
 
 
-def test_a_bare_version_number_is_taken_for_a_digest_and_told_from_one(flow, store, run_stage, tmp_path):
+def test_a_bare_version_number_is_taken_for_a_digest_and_distinguished_from_one(flow, store, run_stage, tmp_path):
     inputs = {"model": flow.artifact("model")}
     parameters = {"destination": str(tmp_path / "more"), "version": 1700000000}
     outputs = run_stage("pusher", inputs, parameters, tmp_path / "again")
@@ -202,7 +202,7 @@ def test_a_bare_version_number_is_taken_for_a_digest_and_told_from_one(flow, sto
         trace("1700000000", store=store)
 
 
-def test_a_version_that_was_replaced_is_traced_to_what_lies_there_now(flow, store, run_stage, tmp_path):
+def test_a_version_that_was_replaced_is_traced_to_what_is_there_now(flow, store, run_stage, tmp_path):
     flow.record(store, "r1")
     shutil.rmtree(tmp_path / "served")
     flow.folder = tmp_path / "second"
@@ -222,7 +222,7 @@ def test_a_digest_needs_a_store():
         trace("deadbeef")
 
 
-def test_an_ambiguous_beginning_lists_what_it_may_be(store, tmp_path):
+def test_an_ambiguous_prefix_lists_the_candidates(store, tmp_path):
     store.start_run("r", "p", {}, datetime.now(UTC))
     store.start_task("r", "t", "t", {})
     digests = ["sha256:" + "ab" * 6 + tail * 52 for tail in "01"]

@@ -118,7 +118,7 @@ def _recorded_file(database: Path) -> bytes:
     ],
     ids=["text", "cut", "all pages", "later pages"],
 )
-def test_a_corrupt_file_is_refused_with_what_mends_it(database, damage):
+def test_a_corrupt_file_is_refused_with_how_to_fix_it(database, damage):
     damaged = damage(_recorded_file(database))
     database.write_bytes(damaged)
     with pytest.raises(UserError) as raised:

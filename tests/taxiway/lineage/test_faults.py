@@ -82,7 +82,7 @@ def test_each_task_is_recorded_once_and_none_is_left_running(database, faults):
     assert len(recorded) == runs
 
 
-def test_a_store_that_stays_away_is_a_failure_of_the_system(database):
+def test_an_unavailable_store_is_a_service_error(database):
     store = LineageStore(FaultyStore(connect(str(database)), rate=1.0), str(database), delays=[0.0, 0.0])
     with pytest.raises(
         ServiceError, match=rf"the lineage store {database} failed: .*\n  fix: check that it is running"

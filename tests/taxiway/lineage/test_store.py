@@ -103,7 +103,7 @@ def test_a_cached_run_reuses_the_artifacts(store, mlmd, flow):
     assert cached.custom_properties["cached"].int_value == 1
 
 
-def test_runs_are_listed_latest_first_with_what_came_of_them(store, flow, tmp_path):
+def test_runs_are_listed_latest_first_with_their_results(store, flow, tmp_path):
     flow.record(store, "r1")
     flow.record(store, "r2", cached=True)
     store.start_run("r3", "trips", {}, datetime.now(UTC) - timedelta(seconds=90))
@@ -161,7 +161,7 @@ def test_a_finished_run_leaves_no_task_running(store, mlmd):
     assert _executions(mlmd)["r/trainer"].last_known_state == pb.Execution.CANCELED
 
 
-def test_a_killed_run_is_closed_and_a_living_one_left_alone(store, mlmd, database):
+def test_a_killed_run_is_closed_and_a_running_one_is_not(store, mlmd, database):
     subprocess.run([sys.executable, "-c", KILLED, str(database)], check=False)
     store.start_run("alive", "trips", {}, datetime.now(UTC))
     store.start_task("alive", "trainer", "trainer", {})
@@ -205,7 +205,7 @@ def test_a_fully_cached_run_of_nine_tasks_costs_little(store, flow):
     assert store.runs(1)[0].tasks == {"CACHED": 9}
 
 
-def test_nothing_is_made_by_asking(database):
+def test_reading_creates_nothing(database):
     assert LineageStore.open_existing(str(database)) is None
     assert not database.exists()
     LineageStore.open(str(database))

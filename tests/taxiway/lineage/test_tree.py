@@ -33,7 +33,7 @@ def test_a_pushed_model_reads_from_the_version_back_to_the_data(flow, tmp_path):
     assert "see above" in tree
 
 
-def test_inputs_that_no_stage_made_say_so(flow):
+def test_inputs_without_a_producer_are_marked(flow):
     chain = trace(str(flow.artifact("model").path))
     chain.records[0]["inputs"]["curated"] = "sha256:" + "e" * 64
     assert "curated: sha256:eeeeeeeeeeee  made outside the pipeline" in rendered(render(chain))

@@ -80,7 +80,7 @@ def answer(request: str) -> tuple[int, dict[str, str], Any]:
 
 
 @pytest.mark.parametrize("request_text", MALFORMED.values(), ids=MALFORMED.keys())
-def test_what_is_no_http_gets_a_json_error_and_no_traceback_in_the_log(
+def test_invalid_http_gets_a_json_error_and_no_traceback_in_the_log(
     request_text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -103,14 +103,14 @@ def test_what_is_no_http_gets_a_json_error_and_no_traceback_in_the_log(
         ("POST /late HTTP/1.1\r\nHost: x\r\n\r\n", 504, "The request took too long"),
     ],
 )
-def test_what_an_application_raises_gets_a_json_error(request_text: str, status: int, text: str) -> None:
+def test_exceptions_of_an_application_become_json_errors(request_text: str, status: int, text: str) -> None:
     found, headers, body = answer(request_text)
     assert (found, headers["Content-Type"]) == (status, "application/json")
     assert body["error"].startswith(text)
     assert headers.get("Allow") == ("POST" if status == 405 else None)
 
 
-def test_a_connection_goes_on_after_an_error_that_the_application_raised() -> None:
+def test_a_connection_continues_after_an_error_that_the_application_raised() -> None:
     async def talk(port: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n")

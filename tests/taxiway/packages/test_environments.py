@@ -203,7 +203,7 @@ def test_another_kfp_stays_beside_ours(home: Path, wheels: Path, monkeypatch: py
         '. "$VIRTUAL_ENV/bin/activate"; pip uninstall --yes kfp pyarrow; pip install colours==1.0',
     ],
 )
-def test_what_a_script_installs_is_its_own(home: Path, wheels: Path, command: str) -> None:
+def test_packages_of_one_script_are_invisible_to_others(home: Path, wheels: Path, command: str) -> None:
     see = 'python3 -c "import colours, kfp, pyarrow; print(colours.__file__)" | grep "$VIRTUAL_ENV"'
     run = _run(_shell(f"{command}; {see}", "! python3 -c 'import colours'"), home)
     assert run.state == State.SUCCEEDED
@@ -224,7 +224,7 @@ def test_programs_that_are_installed_come_first(home: Path, wheels: Path) -> Non
     assert _run(_shell(script), home).state == State.SUCCEEDED
 
 
-def test_variables_that_would_lead_elsewhere_do_not(
+def test_variables_for_other_environments_are_ignored(
     home: Path, wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PIP_PYTHON", "UV_PYTHON", "UV_SYSTEM_PYTHON"):
@@ -234,7 +234,7 @@ def test_variables_that_would_lead_elsewhere_do_not(
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_a_package_that_cannot_be_had_fails_the_task_and_leaves_nothing(home: Path, wheels: Path) -> None:
+def test_a_package_that_cannot_be_installed_fails_the_task_and_leaves_nothing(home: Path, wheels: Path) -> None:
     missing = loading.compiled(_alone(installing(["colours==3.0"])))
     with pytest.raises(
         RunFailedError, match=r"(?s)installing colours==3.0.*No matching distribution.* --runner docker"
@@ -253,7 +253,7 @@ def _alone(component: Any) -> Any:
     return alone
 
 
-def test_one_that_a_kill_left_half_made_is_made_again(home: Path, wheels: Path) -> None:
+def test_a_half_made_environment_is_made_again(home: Path, wheels: Path) -> None:
     compiled = loading.compiled(_alone(installing(["colours==1.0"])))
     _run(compiled, home)
     [folder] = _environments(home)
@@ -299,7 +299,7 @@ def _index(wheel: Path) -> Iterator[tuple[type[_Index], str]]:
         thread.join()
 
 
-def test_a_kill_in_the_middle_and_two_at_once_leave_one_whole_environment(
+def test_after_a_kill_and_concurrent_installations_there_is_one_complete_environment(
     home: Path, wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PIP_NO_INDEX")
@@ -322,7 +322,7 @@ def test_a_kill_in_the_middle_and_two_at_once_leave_one_whole_environment(
         assert len(_environments(home)) == 1
 
 
-def test_a_stage_that_installs_does_so_in_its_own(tmp_path: Path, wheels: Path) -> None:
+def test_a_stage_installs_into_its_own_environment(tmp_path: Path, wheels: Path) -> None:
     # As in the forked process of a stage.
     program = f"""
 import importlib, os, subprocess, sys
@@ -354,7 +354,7 @@ def preprocessing_fn(inputs):
 
 
 @pytest.mark.slow
-def test_a_module_of_a_stage_that_installs_does_so_in_its_own(
+def test_a_users_module_installs_into_its_stages_environment(
     home: Path, wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -395,8 +395,8 @@ def _command(**options: Any) -> list[str]:
         ({"packages_to_install": ["a"], "kfp_package_path": "kfp==2.1", "use_venv": True}, ["a", "kfp==2.1"]),
     ],
 )
-def test_what_kfp_installs_is_taken_off_the_command(options: dict[str, Any], packages: list[str]) -> None:
-    installs, words = environments.taken_apart([*_command(**options), "sh", "-ec", "program", "--x"])
+def test_kfps_installation_is_removed_from_the_command(options: dict[str, Any], packages: list[str]) -> None:
+    installs, words = environments.split_installs([*_command(**options), "sh", "-ec", "program", "--x"])
     assert environments.names(installs) == packages
     assert words == ["sh", "-ec", "program", "--x"]
 
@@ -419,7 +419,7 @@ def test_what_kfp_installs_is_taken_off_the_command(options: dict[str, Any], pac
     ],
 )
 def test_any_other_command_stays_as_it_is(command: list[str]) -> None:
-    assert environments.taken_apart(command) == ((), command)
+    assert environments.split_installs(command) == ((), command)
 
 
 @pytest.mark.slow

@@ -68,7 +68,7 @@ def test_an_import_leads_to_its_package_and_to_what_that_needs(install: Install,
     assert found("json", "top_level") == set()
 
 
-def test_packages_that_share_a_namespace_are_told_apart(install: Install, found: Any) -> None:
+def test_packages_that_share_a_namespace_are_distinguished(install: Install, found: Any) -> None:
     for name in ("storage", "bigquery"):
         files = f"space/cloud/{name}/__init__.py,,\nspace/cloud/{name}_v1.py,,\n"
         install(f"space-{name}", modules="space", record=files)
@@ -83,7 +83,7 @@ def test_the_first_on_the_path_counts(install: Install, found: Any, tmp_path: Pa
     assert {label for label in found("numpy") if label.startswith("numpy==")} == {"numpy==99.0"}
 
 
-def test_what_is_loaded_without_being_asked_for(install: Install, found: Any) -> None:
+def test_modules_that_are_loaded_implicitly(install: Install, found: Any) -> None:
     names = {label.partition("==")[0] for label in found("tensorflow", "fsspec")}
     assert {"tensorflow", "keras", "tf-keras", "numpy", "fsspec", "s3fs", "gcsfs"} <= names
     install("some-device", "3.0", modules="tensorflow-plugins")
@@ -122,7 +122,7 @@ def test_what_runs_in_every_process_counts_and_lines_of_paths_do_not(install: In
 # The cache of results
 
 
-def test_a_package_that_comes_goes_or_changes_is_seen(install: Install, found: Any, tmp_path: Path) -> None:
+def test_added_removed_and_changed_packages_are_noticed(install: Install, found: Any, tmp_path: Path) -> None:
     install("first", "1.0", "second")
     assert found("first") == {"first==1.0"}
     install("second", "1.0")
@@ -148,7 +148,7 @@ def test_metadata_are_read_once(install: Install, found: Any, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"packages": 1}', '{"packages": {}, "owners": {}}'])
-def test_a_memory_that_is_damaged_is_made_anew(install: Install, found: Any, tmp_path: Path, text: str) -> None:
+def test_a_damaged_cache_is_rebuilt(install: Install, found: Any, tmp_path: Path, text: str) -> None:
     install("first", "1.0")
     (tmp_path / "packages.json").write_text(text)
     assert found("first") == {"first==1.0"}

@@ -245,14 +245,14 @@ def test_a_missing_file_signature_or_schema_is_refused(predict, tmp_path):
         predict(tmp_path / "t.parquet", "examples")
 
 
-def test_an_unknown_model_is_told_in_the_servers_words(predict, tmp_path):
+def test_an_unknown_model_is_reported_with_the_servers_message(predict, tmp_path):
     with pytest.raises(UserError) as raised:
         predict(written(tmp_path, "rows.csv", ROWS), model=Model("tax"))
     assert "has no model tax: Servable not found for request: Latest(tax)\n  fix: correct --model" in str(raised.value)
 
 
 @pytest.mark.parametrize("scheme", ["", "http://"])
-def test_a_server_that_is_not_there(tmp_path, scheme):
+def test_a_server_that_does_not_exist(tmp_path, scheme):
     client = connect(f"{scheme}127.0.0.1:1", Model("taxi"), rest=False, tls=None, seconds=5)
     with pytest.raises(ServiceError, match=rf"the server at {scheme}127\.0\.0\.1:1 does not answer: .*refused"):
         list(predictions(client, path=written(tmp_path, "rows.csv", ROWS), signature="serving_default", batch_rows=1))

@@ -100,7 +100,7 @@ def test_equal_and_not_made() -> None:
     assert compare(call, {}).state == "not made"
 
 
-def test_a_modified_commit_and_a_lineage_without_packages_are_told() -> None:
+def test_a_modified_commit_and_a_lineage_without_packages_are_reported() -> None:
     then = {**THEN, "code": {**THEN["code"], "modified": True}}
     del then["environment"]
     outcome = compare(Call("trainer", then, {"model": then}, {}, {}), {"model": Made({**THEN, "digest": "other"})})

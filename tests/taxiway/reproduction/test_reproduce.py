@@ -109,7 +109,7 @@ def test_the_first_difference_is_named_with_its_reason(project: Project) -> None
     assert "example-gen is the first stage that differs:\n  pyarrow was 1.0, is now " in shown
 
 
-def test_data_that_are_gone_and_a_commit_that_nobody_has_are_refused(project: Project, tmp_path: Path) -> None:
+def test_missing_data_and_unknown_commits_are_refused(project: Project, tmp_path: Path) -> None:
     examples = _examples(project)
     records = json.loads((examples / PROVENANCE_FILE).read_text())
     for name, change, said in (

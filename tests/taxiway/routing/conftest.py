@@ -35,7 +35,7 @@ def green(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @dataclass
 class Proxy:
-    """A running proxy, and what a client says to it."""
+    """A running proxy, with a client."""
 
     running: Running
     file: Path

@@ -1,4 +1,4 @@
-"""Requests that the proxy passes to nobody: what it says to them is TF Serving's JSON."""
+"""Requests that the proxy rejects itself, with TF Serving's JSON."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def sent(address: str, request: str) -> tuple[int, Any]:
         return answer.status, json.loads(answer.read())
 
 
-def test_what_is_no_request_of_the_proxy(route: Route, blue: Running) -> None:
+def test_requests_that_the_proxy_does_not_serve(route: Route, blue: Running) -> None:
     proxy: Proxy = route({**settings(blue, {"stable": 1}), "max_megabytes": 1})
     _, rest, admin = proxy.running.addresses
     assert http(f"{proxy.rest}/nowhere")[::2] == (404, {"error": "Not Found: GET /nowhere"})
@@ -52,7 +52,7 @@ def test_what_is_no_request_of_the_proxy(route: Route, blue: Running) -> None:
     assert http(f"{proxy.admin}/weights", large, method="PUT")[0] == 413
 
 
-def test_a_body_that_does_not_go_on_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stalled_body_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rest_side, "_BODY_SECONDS", 0.2)
     given = from_flags(Flags(model="taxi", backends=["127.0.0.1:1"], split="stable=1"))
     access_log = AccessLog(set())

@@ -1,4 +1,4 @@
-"""What the proxy reads of requests: the sticky key, in every form that TF Serving takes."""
+"""What the proxy reads from requests: the sticky key, in every form that TF Serving accepts."""
 
 from __future__ import annotations
 

@@ -196,7 +196,7 @@ def test_a_call_that_is_cancelled_is_cancelled_at_the_backend(route: Route, blue
     assert "CANCELLED" in [line["status"] for line in proxy.lines()]
 
 
-def test_bytes_that_are_no_request_reach_the_backend(route: Route, blue: Running) -> None:
+def test_invalid_messages_reach_the_backend(route: Route, blue: Running) -> None:
     proxy = route(settings(blue, {"stable": 1}, sticky_key="feature:company"))
     values = random.Random(3)
     with grpc.insecure_channel(proxy.grpc) as channel:
@@ -398,7 +398,7 @@ def test_flags_health_and_metrics(one: Any) -> None:
     assert 'taxiway_route_seconds_count{model="taxi",target="stable"}' in found
 
 
-def test_the_proxy_listens_at_loopback_and_ends_when_it_is_told(route: Route, blue: Running) -> None:
+def test_the_proxy_listens_at_loopback_and_ends_on_sigterm(route: Route, blue: Running) -> None:
     proxy = route(settings(blue, {"stable": 1}))
     assert {address.partition(":")[0] for address in proxy.running.addresses} == {"127.0.0.1"}
     with proxy.service() as service:

@@ -1,4 +1,4 @@
-"""route.yaml and flags: what is wrong is named."""
+"""Errors in route.yaml and flags."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_weights_that_are_all_zero_are_refused(tmp_path: Path) -> None:
         load(written(tmp_path, given))
 
 
-def test_a_certificate_that_is_none_is_named(tmp_path: Path) -> None:
+def test_an_invalid_certificate_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.pem").write_text("no certificate")
     given = changed("tls", {"cert": str(tmp_path / "a.pem"), "key": str(tmp_path / "a.pem")})
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""Weights and keys."""
+"""Routing by weights and sticky keys."""
 
 from __future__ import annotations
 

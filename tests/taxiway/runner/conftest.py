@@ -1,4 +1,4 @@
-"""An engine that runs containers as processes and that the runner takes for Docker."""
+"""A container engine for the runner that runs containers as processes."""
 
 from collections.abc import Iterator
 

@@ -70,7 +70,7 @@ def _states(run: Run) -> set[State]:
 # The same as processes
 
 
-def test_containers_make_what_processes_make(engine: Containers, home: Path, tmp_path: Path) -> None:
+def test_containers_have_the_same_outputs_as_processes(engine: Containers, home: Path, tmp_path: Path) -> None:
     pipeline = loading.compiled(chain)
     processes = _run(pipeline, tmp_path / "processes", launcher=LocalLauncher)
     assert engine.bodies == []
@@ -174,7 +174,7 @@ def test_the_lineage_names_the_image_by_its_digest(
     assert json.loads(run.artifacts["out"].metadata["provenance"])["image"] == f"any:1@{expected}"
 
 
-def test_a_missing_image_is_said_before_anything_runs(engine: Containers, home: Path) -> None:
+def test_a_missing_image_is_reported_before_anything_runs(engine: Containers, home: Path) -> None:
     engine.images["there:1"] = image("2")
     pipeline = loading.compiled(chain)
     [*_, last] = pipeline.spec["deploymentSpec"]["executors"].values()
@@ -213,7 +213,7 @@ def test_images_may_be_parameters(engine: Containers, home: Path) -> None:
     assert "the image there:1 is not on this machine" in str(_failure(chooses, home))
 
 
-def test_an_image_for_another_architecture_is_said_before_anything_runs(engine: Containers, home: Path) -> None:
+def test_an_image_for_another_architecture_is_reported_before_anything_runs(engine: Containers, home: Path) -> None:
     engine.images["any:1"] = image("1", "s390x")
     with pytest.raises(UserError, match=r"^the image any:1 is built for s390x, but this machine is \w+\n  fix: build"):
         _run(chain, home)
@@ -249,7 +249,9 @@ def test_a_container_that_somebody_stops_has_failed(engine: Containers, home: Pa
         (True, "the container was killed: out of memory"),
     ],
 )
-def test_a_killed_container_says_how(engine: Containers, home: Path, out_of_memory: bool, expected: str) -> None:
+def test_a_killed_containers_signal_is_reported(
+    engine: Containers, home: Path, out_of_memory: bool, expected: str
+) -> None:
     engine.out_of_memory = out_of_memory
     assert str(_failure(_shell("kill -KILL $$"), home)).startswith(expected)
 
@@ -279,7 +281,7 @@ def test_a_container_that_somebody_removes_has_not_succeeded(engine: Containers,
 
 # If Docker's client cannot connect, it leaves its socket to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_an_engine_that_goes_away_fails_the_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_stops_fails_the_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Leaving(ContainerLauncher):
         def launch(self, job: Any) -> Any:
             shutil.rmtree(folder)

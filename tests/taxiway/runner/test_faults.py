@@ -1,4 +1,4 @@
-"""Raises exceptions wherever a thread of a run may meet one: the run fails and says why. No interrupt is ignored."""
+"""Raises exceptions at any point in a run's threads: the run fails with a reason. No interrupt is ignored."""
 
 import itertools
 import os
@@ -130,7 +130,7 @@ def _struck(pipeline: Any, home: Path, where: CodeType, kind: type[BaseException
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("given")
 @pytest.mark.parametrize(("step", "kinds"), [(24, 1), pytest.param(1, len(KINDS), marks=pytest.mark.faults)])
-def test_whatever_a_thread_raises_the_run_ends_and_says_why(
+def test_any_exception_in_a_thread_ends_the_run_with_a_reason(
     compiled: Any, tmp_path: Path, step: int, kinds: int
 ) -> None:
     functions = [c for c in _functions_of_threads(compiled, tmp_path / "home") if c.co_qualname not in SPARED]
@@ -168,7 +168,7 @@ def test_a_loop_over_what_its_task_does_not_take_is_refused(tmp_path: Path) -> N
             one(x=x)
 
     with pytest.raises(
-        RunFailedError, match="'xs-loop-item' takes a struct, not 'a', which is no JSON: Expecting"
+        RunFailedError, match="'xs-loop-item' takes a struct, not 'a', which is not JSON: Expecting"
     ) as e:
         taxiway.run(over, home=tmp_path / "home", observer=Silent(), xs=["a"])
     assert e.value.exit_status == 2

@@ -38,7 +38,7 @@ def lists(items: dsl.OutputPath(list)):  # type: ignore[valid-type]
 
 
 class Recorder:
-    """Carries out calls: outputs named after the task, `n` = 7; keeps what it was asked for, and when."""
+    """Executes calls: outputs named after the task, `n` = 7; records the calls and their times."""
 
     def __init__(self, act: Callable[[Call], None] = lambda call: None) -> None:
         self.calls: dict[str, Call] = {}
@@ -200,7 +200,7 @@ def test_a_task_gets_what_it_declares_and_nothing_that_the_compiler_added() -> N
     assert call.executor.container.requests == {"memory": "2G"}
 
 
-def test_a_failure_stops_what_follows_and_the_exit_handler_hears_of_it() -> None:
+def test_a_failure_stops_later_tasks_and_is_passed_to_the_exit_handler() -> None:
     @dsl.pipeline
     def fails() -> None:
         farewell = note(value="bye")
@@ -280,7 +280,7 @@ def leaving(status: dsl.PipelineTaskFinalStatus, who: str = "nobody") -> None:
 
 
 class Failing(Recorder):
-    """Fails the tasks named; `state_of` gives the state that it is given."""
+    """Fails the named tasks; `state_of` returns the state that it receives."""
 
     def __init__(self, *failing: str) -> None:
         super().__init__()
@@ -348,7 +348,7 @@ def test_each_of_several_exit_handlers_hears_of_its_own_tasks() -> None:
     through = threading.Barrier(3, timeout=10)
 
     class Together(Failing):
-        """Fails one when all have begun."""
+        """Fails one task when all have started."""
 
         def __call__(self, call: Call) -> Result:
             if call.name in ("make", "make-2", "lists"):
@@ -372,7 +372,7 @@ def test_each_of_several_exit_handlers_hears_of_its_own_tasks() -> None:
     ]
 
 
-def test_an_exit_handler_of_what_never_began_has_nothing_to_do() -> None:
+def test_an_exit_handler_does_not_run_if_its_tasks_never_started() -> None:
     @dsl.pipeline
     def later() -> None:
         top = make()

@@ -1,4 +1,4 @@
-"""Where components leave their outputs: under the task's root, at custom paths, elsewhere, or nowhere."""
+"""Where components write their outputs: under the task's root, at custom paths, elsewhere, or nowhere."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -58,7 +58,7 @@ def returns_two() -> NamedTuple("Two", [("model", dsl.Model), ("data", dsl.Datas
     return model, data
 
 
-def test_what_lies_at_the_uri_that_kfp_gives_is_kept(run: Callable[..., Run], tmp_path: Path) -> None:
+def test_what_is_at_the_uri_that_kfp_gives_is_kept(run: Callable[..., Run], tmp_path: Path) -> None:
     def pipeline() -> None:
         read(data=returns().output)
         two = returns_two()
@@ -88,7 +88,7 @@ def custom(data: dsl.Output[dsl.Dataset], folder: dsl.Output[dsl.Model], place: 
         Path(path).write_text("rows")
 
 
-def test_what_lies_at_a_custom_path_is_copied(run: Callable[..., Run], tmp_path: Path) -> None:
+def test_what_is_at_a_custom_path_is_copied(run: Callable[..., Run], tmp_path: Path) -> None:
     def pipeline(place: str) -> None:
         made = custom(place=place)
         read(data=made.outputs["data"])
@@ -223,7 +223,7 @@ ARTIFACT = (
         (silent_of_parameters, "silent-of-parameters wrote no value for its output 'flag'"),
     ],
 )
-def test_an_output_that_is_not_there_fails_the_task(
+def test_an_output_that_does_not_exist_fails_the_task(
     engine: Containers, run: Callable[..., Run], tmp_path: Path, launcher: Any, component: Any, said: str
 ) -> None:
     engine.images["python:3.13"] = engine.images["any:1"]
@@ -238,7 +238,7 @@ def test_a_place_elsewhere_where_nothing_is_fails_the_task(run: Callable[..., Ru
         run(lambda: absent() and None)
 
 
-def test_metadata_or_an_address_are_an_output_too(run: Callable[..., Run]) -> None:
+def test_metadata_or_a_uri_are_valid_outputs(run: Callable[..., Run]) -> None:
     outputs = run(lambda: says_little() and None).tasks["says-little"].outputs
     assert outputs["metrics"].metadata == {}
     assert outputs["data"].metadata == {"rows": 3}

@@ -81,7 +81,7 @@ def test_those_in_texts_lists_and_maps_at_any_depth(run: Callable[..., Run]) -> 
     }
 
 
-def test_lists_and_maps_stay_what_they_are(run: Callable[..., Run]) -> None:
+def test_lists_and_maps_keep_their_types(run: Callable[..., Run]) -> None:
     def pipeline(names: list = ["a", "b"], limits: dict = {"x": 1}) -> None:
         show(config={"names": names, "text": f"of {names}"}, items=[limits])
 
@@ -244,9 +244,7 @@ PLACES: dict[str, Callable[[str], Any]] = {
         ("{{$.secrets}}", "the placeholder {{$.secrets}} is not known"),
     ],
 )
-def test_one_that_stands_for_nothing_is_found_and_fails_the_task(
-    tmp_path: Path, place: str, template: str, said: str
-) -> None:
+def test_an_unresolvable_placeholder_fails_the_task(tmp_path: Path, place: str, template: str, said: str) -> None:
     @dsl.pipeline(name="unfilled")
     def pipeline() -> None:
         PLACES[place](template)

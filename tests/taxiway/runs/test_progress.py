@@ -75,7 +75,7 @@ def test_two_evaluations_are_named(tmp_path: Path) -> None:
     assert "  blessing  by-day: blessed\n  blessing  by-city: not blessed: auc 0.5 is low\n" in said
 
 
-def test_what_a_stranger_s_component_gives_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metadata_of_other_components_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kubeflow's own metrics, and a summary and a next step in the metadata of an artifact."""
 
     @dsl.container_component
@@ -182,7 +182,7 @@ def test_a_stage_s_note_reaches_the_summary_also_from_the_cache(
         ({"path": "data/mine.csv", "versioned": True}, ""),
     ],
 )
-def test_data_that_nobody_can_name_later_are_told(
+def test_unversioned_data_are_reported(
     record: dict[str, object], shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for folder in (".dvc", "bin", "data/a b"):

@@ -63,7 +63,7 @@ def test_the_first_run_makes_everything_and_the_second_nothing(pipeline: Any, ho
     assert _digests(second) == _digests(first)
 
 
-def test_an_input_that_changed_and_came_back_hits_again(pipeline: Any, home: Path) -> None:
+def test_an_input_that_is_changed_back_is_a_cache_hit(pipeline: Any, home: Path) -> None:
     _run(pipeline, home)
     assert _states(_run(pipeline, home, text="other")) == {State.SUCCEEDED: STEPS}
     assert _states(_run(pipeline, home)) == {State.CACHED: STEPS}
@@ -86,7 +86,7 @@ def test_deleted_outputs_are_made_again_keys_kept(pipeline: Any, home: Path) -> 
         assert _digests(again) == _digests(first)
 
 
-def test_a_whole_chain_that_was_evicted_is_made_again(pipeline: Any, home: Path) -> None:
+def test_an_evicted_chain_is_made_again(pipeline: Any, home: Path) -> None:
     first = _digests(_run(pipeline, home))
     for artifact in _run(pipeline, home).artifacts.values():
         artifact.path.unlink()
@@ -132,7 +132,7 @@ def _drawn(run: Run) -> set[str]:
 
 
 @pytest.mark.parametrize(("caching", "use_cache"), [(False, True), (True, False)])
-def test_without_a_cache_every_turn_of_a_loop_draws_its_own(home: Path, caching: bool, use_cache: bool) -> None:
+def test_without_a_cache_every_iteration_runs(home: Path, caching: bool, use_cache: bool) -> None:
     @dsl.pipeline(name="draws")
     def draws():
         with dsl.ParallelFor([1, 1, 2]):
@@ -182,7 +182,7 @@ CHANGES: list[tuple[dict[str, str], dict[str, Any]]] = [
 ]
 
 
-def test_each_change_misses_and_each_return_hits(home: Path) -> None:
+def test_each_change_is_a_cache_miss_and_each_reversion_a_hit(home: Path) -> None:
     _run(_stamped_with({}), home)
     for environment, arguments in CHANGES:
         changed = _stamped_with(environment, **arguments)
@@ -304,7 +304,7 @@ def test_a_retried_task_starts_clean(home: Path, tmp_path: Path) -> None:
     assert run.artifacts["out"].path.read_text() == "half\n"
 
 
-def test_an_importer_brings_what_is_already_there(home: Path, tmp_path: Path) -> None:
+def test_an_importer_uses_an_existing_artifact(home: Path, tmp_path: Path) -> None:
     (tmp_path / "given.txt").write_text("given\n")
 
     @dsl.container_component
@@ -321,7 +321,7 @@ def test_an_importer_brings_what_is_already_there(home: Path, tmp_path: Path) ->
     assert run.tasks["importer"].outputs["artifact"].metadata["from"] == "elsewhere"
     (tmp_path / "given.txt").write_text("changed\n")
     assert _run(imports, home, uri=str(tmp_path / "given.txt")).tasks["copy"].state == State.SUCCEEDED
-    with pytest.raises(RunFailedError, match=r"imports .*nowhere, which is not there"):
+    with pytest.raises(RunFailedError, match=r"imports .*nowhere, which does not exist"):
         _run(imports, home, uri=str(tmp_path / "nowhere"))
 
 
@@ -372,7 +372,9 @@ def processes() -> Iterator[Any]:
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("count", [6, pytest.param(200, marks=pytest.mark.faults)])
-def test_kills_at_random_moments_leave_nothing_half(processes: Any, tmp_path: Path, pipeline: Any, count: int) -> None:
+def test_kills_at_random_moments_leave_nothing_half_written(
+    processes: Any, tmp_path: Path, pipeline: Any, count: int
+) -> None:
     chance = random.Random(3)
     expected = _digests(_run(pipeline, tmp_path / "reference", pause="0.02"))
     for number in range(count):
@@ -410,7 +412,7 @@ def _assert_gone(text: str) -> None:
     raise AssertionError(f"still running: {[p.info['cmdline'] for p in alive]}")
 
 
-def test_two_runs_at_once_share_the_work_and_agree(processes: Any, home: Path, pipeline: Any) -> None:
+def test_concurrent_runs_share_work_and_have_equal_results(processes: Any, home: Path, pipeline: Any) -> None:
     both = [processes.Process(target=_run_in_process, args=(str(home), "0.05")) for _ in range(2)]
     for process in both:
         process.start()
@@ -436,7 +438,7 @@ def short():
 """
 
 
-def test_a_pipeline_that_git_does_not_have_is_no_clean_commit(
+def test_an_uncommitted_pipeline_makes_the_commit_modified(
     tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def modified(pipeline: Any) -> bool:

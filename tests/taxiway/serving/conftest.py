@@ -1,4 +1,4 @@
-"""What the tests of the model server share: models, and a server with two of them."""
+"""Shared fixtures of the model server's tests: models, and a server with two of them."""
 
 from __future__ import annotations
 

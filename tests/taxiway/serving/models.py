@@ -25,7 +25,7 @@ def write(name: str, folder: Path) -> Path:
 
 
 def publish(model: Path, base: Path, version: int) -> Path:
-    """Copies a model to a base path as the pusher does: whole, or not there."""
+    """Copies a model to a base path atomically, like the pusher."""
     base.mkdir(parents=True, exist_ok=True)
     partial = base / f".{version}.partial"
     shutil.copytree(model, partial)
@@ -70,7 +70,7 @@ def _mixed(tf: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def _types(tf: Any) -> tuple[Any, dict[str, Any]]:
-    """Gives back what it is given, in every type that can be sent."""
+    """Returns its inputs, in every type that can be sent."""
     kinds = ["float16", "bfloat16", "float32", "float64", "complex64", "complex128", "bool", "string"]
     kinds += [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
     specs = [tf.TensorSpec([None, 2], kind, kind) for kind in kinds]
@@ -82,7 +82,7 @@ def _types(tf: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def _slow(tf: Any) -> tuple[Any, dict[str, Any]]:
-    """Takes some tenths of a second a call, and tells how many rows came together."""
+    """Takes some tenths of a second per call, and returns the number of rows in the batch."""
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, "x")])
     def predict(x: Any) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def _slow(tf: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def _picky(tf: Any) -> tuple[Any, dict[str, Any]]:
-    """Refuses negative numbers, as a model refuses an example that it cannot parse."""
+    """Rejects negative numbers, like a model that cannot parse an example."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
     def predict(x: Any) -> dict[str, Any]:
@@ -236,7 +236,7 @@ def _half_graph(tf: Any, v1: Any) -> dict[str, Any]:
 
 
 def _bare_graph(tf: Any, v1: Any) -> dict[str, Any]:
-    """half_plus_three, whose signatures say nothing of shapes and types: no shape is that of a scalar, []."""
+    """half_plus_three, whose signatures have no shapes and types; a missing shape is a scalar's, []."""
     half = v1.get_variable("half", initializer=0.5)
     example = v1.placeholder(tf.string, [None], "tf_example")
     x = tf.identity(tf.io.parse_example(example, {"x": tf.io.FixedLenFeature([1], tf.float32)})["x"], "x")

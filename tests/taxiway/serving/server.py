@@ -1,4 +1,4 @@
-"""A real model server as a process, and a client of it that uses the public stubs alone."""
+"""A real model server as a process, and a client that uses the public stubs."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Server:
             time.sleep(0.02)
 
     def predict(self, name: str, timeout: float = 30, **inputs: Any) -> dict[str, np.ndarray]:
-        """Asks the default signature."""
+        """Calls the default signature."""
         answer = self.predictions.Predict(request(name, **inputs), timeout=timeout)
         return {key: tf.make_ndarray(value) for key, value in answer.outputs.items()}
 
@@ -87,7 +87,7 @@ class Server:
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
     def stop(self) -> int:
-        """Asks it to end, and waits; gives its status."""
+        """Sends SIGTERM, waits, and returns its exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(30)
 
@@ -104,7 +104,7 @@ def request(name: str, signature: str = "", **inputs: Any) -> predict_pb2.Predic
 
 
 def ask(url: str, body: Any = None) -> tuple[int, Any]:
-    """Asks the REST side: POST where there is a body, bytes as they are and all else as JSON."""
+    """Sends a REST request: POST if there is a body; bytes unchanged, anything else as JSON."""
     data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
     response = requests.request("GET" if body is None else "POST", url, data=data, timeout=30)
     assert response.headers["Content-Type"] == "application/json"
@@ -115,7 +115,7 @@ def ask(url: str, body: Any = None) -> tuple[int, Any]:
 def running(
     folder: Path, *arguments: str | Path, cold: bool = False, env: dict[str, str] | None = None
 ) -> Iterator[Server]:
-    """Starts `taxiway serve` with some arguments; it listens when the block begins, and is killed after it.
+    """Starts `taxiway serve` with these arguments; it listens when the block begins, and is killed afterwards.
 
     Args:
         folder: For its log and its addresses.

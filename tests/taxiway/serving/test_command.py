@@ -1,4 +1,4 @@
-"""`taxiway serve`: what it is given, where it listens, and what it says when that cannot be."""
+"""`taxiway serve`: its arguments, where it listens, and its errors."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_the_model_has_the_folders_name_or_the_one_that_is_given(base: Path, tmp
         assert running.stop() == 0
 
 
-def test_its_log_has_its_own_lines_alone(base: Path, tmp_path: Path) -> None:
+def test_the_log_contains_only_taxiways_lines(base: Path, tmp_path: Path) -> None:
     with server.running(tmp_path, base, cold=True) as running:
         running.wait(base.name, {1: "AVAILABLE"})
         lines = running.log.read_text().splitlines()
@@ -77,7 +77,7 @@ def test_its_log_has_its_own_lines_alone(base: Path, tmp_path: Path) -> None:
     assert [line for line in lines if not re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z] ", line)] == []
 
 
-def test_what_cannot_be_served(base: Path, tmp_path: Path) -> None:
+def test_models_that_cannot_be_served(base: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty.config"
     empty.write_text("")
     for arguments, words in (
@@ -110,7 +110,7 @@ def test_a_port_that_is_taken(base: Path, tmp_path: Path) -> None:
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:
-    """A certificate for localhost that is its own authority, and its key."""
+    """A self-signed certificate for localhost, and its key."""
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem"]
     command += ["-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
@@ -170,7 +170,7 @@ def test_a_thousand_connections_do_no_harm(base: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("batching", [False, True])
-def test_it_recovers_from_more_than_it_can_do(saved: Saved, tmp_path: Path, batching: bool) -> None:
+def test_the_server_recovers_from_overload(saved: Saved, tmp_path: Path, batching: bool) -> None:
     models.publish(saved("slow"), tmp_path / "slow", 1)
     options = ["--max-waiting", "8", *(["--enable-batching"] if batching else [])]
     with server.running(tmp_path, tmp_path / "slow", *options) as running:
@@ -188,7 +188,7 @@ def test_it_recovers_from_more_than_it_can_do(saved: Saved, tmp_path: Path, batc
         assert time.monotonic() - began < 10
 
 
-def test_it_is_killed_and_leaves_nothing_half_done(base: Path, tmp_path: Path) -> None:
+def test_a_killed_server_leaves_nothing_half_done(base: Path, tmp_path: Path) -> None:
     with server.running(tmp_path, base) as running:
         running.wait("half", {1: "AVAILABLE"})
         os.kill(running.process.pid, signal.SIGKILL)

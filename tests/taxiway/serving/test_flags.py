@@ -95,7 +95,7 @@ def test_a_flag_of_theirs_is_refused_with_ours(arguments: list[str], words: str)
     assert words in str(refused.value)
 
 
-def test_what_is_ours_too_is_taken() -> None:
+def test_flags_with_the_same_name_are_accepted() -> None:
     flags.refuse(["m", "--port=8500", "--", "--model_name"])
 
 

@@ -1,4 +1,4 @@
-"""Options that TF Serving's users know by other names: one server has them all."""
+"""Counterparts of TF Serving's flags: one server has them all."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_an_argument_reaches_grpc(having: Having) -> None:
     assert "9000" in refused.value.details()
 
 
-def test_a_version_batches_as_its_own_file_says_and_not_without_one(having: Having) -> None:
+def test_a_version_is_batched_by_its_own_parameters_file(having: Having) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         having.running.predict("half", x=[1.0] * 3)
     assert refused.value.details() == "Task size 3 is larger than maximum input batch size 2"
@@ -155,7 +155,7 @@ def test_a_client_may_not_have_logs_written_elsewhere(having: Having, tmp_path: 
     assert having.running.predict("half", x=[1.0])["y"] == [2.5]
 
 
-def test_a_new_label_may_name_a_version_that_is_not_there(having: Having) -> None:
+def test_a_new_label_may_name_a_version_that_does_not_exist(having: Having) -> None:
     assert reload(having.running, half(having), stable=1, coming=7) == (CODE.OK, "")
     coming = server.request("half", x=[1.0])
     coming.model_spec.version_label = "coming"
@@ -172,14 +172,14 @@ def test_a_new_label_may_name_a_version_that_is_not_there(having: Having) -> Non
     assert having.running.predictions.Predict(coming, timeout=20).model_spec.version.value == 1
 
 
-def test_without_polling_a_version_comes_when_a_client_says_so(having: Having) -> None:
+def test_without_polling_a_client_can_load_a_new_version(having: Having) -> None:
     _retag(models.publish(half(having) / "1", half(having), 2))
     assert having.running.states("half") == {1: "AVAILABLE"}
     assert reload(having.running, half(having)) == (CODE.OK, "")
     having.running.wait("half", {2: "AVAILABLE"})
 
 
-def test_without_polling_there_is_one_look_and_what_a_client_configures_is_told() -> None:
+def test_without_polling_the_folder_is_read_once_and_a_clients_configuration_is_reported() -> None:
     async def run() -> None:
         manager, looks = ModelManager([], cast(Any, SimpleNamespace(metrics=None)), poll_seconds=0), list[int]()
         following = asyncio.create_task(manager.follow(None, lambda: looks.append(len(looks))))

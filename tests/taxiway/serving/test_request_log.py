@@ -1,4 +1,4 @@
-"""Request logs: what was asked and answered, as TFRecords of PredictionLog."""
+"""Request logs: requests and responses as TFRecords of PredictionLog."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_files_follow_each_other(tmp_path: Path) -> None:
     assert all(file.stat().st_size <= 10_000 for file in tmp_path.iterdir())
 
 
-def test_a_full_disk_loses_whole_records_and_says_so(tmp_path: Path) -> None:
+def test_a_full_disk_loses_whole_records_and_is_reported(tmp_path: Path) -> None:
     metrics = Metrics()
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

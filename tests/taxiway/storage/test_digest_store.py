@@ -53,7 +53,7 @@ def test_notices_every_flip_and_cut_though_the_time_is_put_back(store: DigestSto
         assert store.file(file) == hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def test_a_damaged_store_is_made_anew(tmp_path: Path) -> None:
+def test_a_damaged_store_is_rebuilt(tmp_path: Path) -> None:
     path = tmp_path / "digests.db"
     path.write_bytes(b"this is no database" * 100)
     store = DigestStore(path)

@@ -109,7 +109,7 @@ def test_versions_are_listed_with_what_they_were_made_from(served, store, tmp_pa
     assert json.loads(listing.to_json(found))["versions"][0]["url"] == str(served / "9")
 
 
-def test_a_version_that_taxiway_did_not_push_and_one_without_a_model_are_told_apart(tmp_path):
+def test_a_version_that_taxiway_did_not_push_and_one_without_a_model_are_distinguished(tmp_path):
     (tmp_path / "m" / "3").mkdir(parents=True)
     (tmp_path / "m" / "3" / "saved_model.pb").touch()
     (tmp_path / "m" / "4").mkdir()
@@ -138,7 +138,7 @@ def test_a_destination_without_versions_is_refused(tmp_path):
 # Rollback by retiring
 
 
-def test_rollback_goes_to_the_last_blessed_version_and_takes_back_the_later_ones(served, store):
+def test_rollback_goes_to_the_last_blessed_version_and_retires_later_ones(served, store):
     before = {version: tree_digest(served / str(version)) for version in (7, 8, 9)}
     go(served, store)
     assert state(str(served)) == ([7, 6], [9, 8])
@@ -156,7 +156,7 @@ def test_a_retired_version_comes_back(served, store):
     assert state(str(served)) == ([9, 8, 6], [7])
 
 
-def test_a_retired_version_is_no_baseline_and_its_number_is_not_used_again(served, store, tmp_path):
+def test_a_retired_version_is_not_a_baseline_and_its_number_is_not_reused(served, store, tmp_path):
     go(served, store)
     candidate, found = make_model(tmp_path / "candidate", 99), Model(tmp_path / "baseline")
     assert baseline(candidate, found, str(served)) == (True, "7")
@@ -182,7 +182,7 @@ def test_a_cached_push_of_a_retired_version_is_not_repeated(served, store, tmp_p
         assert cache.find(folder, "key", digests) is None
 
 
-def test_both_versions_tell_of_a_rollback(served, store):
+def test_both_versions_report_a_rollback(served, store):
     go(served, store)
     chain = trace(str(served / "7"), store=store)
     [told] = json.loads(to_json(chain))["rollbacks"]
@@ -206,7 +206,7 @@ def test_both_versions_tell_of_a_rollback(served, store):
         (9, "9 is already served\n  fix: choose another version with --to"),
     ],
 )
-def test_a_version_that_is_not_there_or_answers_already_is_refused(served, store, to, text):
+def test_a_version_that_does_not_exist_or_answers_already_is_refused(served, store, to, text):
     with pytest.raises(UserError) as raised:
         go(served, store, to=to)
     assert str(raised.value) == text.format(served=served)
@@ -223,7 +223,7 @@ def test_without_a_blessed_earlier_version_one_has_to_be_named(served, store):
     )
 
 
-def test_a_damaged_version_is_no_way_back(served, store):
+def test_rollback_to_a_damaged_version_is_refused(served, store):
     (served / "7" / "saved_model.pb").write_text("changed")
     with pytest.raises(
         DataError,
@@ -254,7 +254,7 @@ def test_a_failed_rollback_is_recorded_as_failed(served, store):
 # Rollback by label
 
 
-def test_rollback_moves_the_label_and_leaves_comments_and_other_models_alone(served, store):
+def test_rollback_moves_the_label_and_keeps_comments_and_other_models(served, store):
     config = served.parent / "models.config"
     config.write_text(CONFIG % served)
     config.chmod(0o640)

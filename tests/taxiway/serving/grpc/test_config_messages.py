@@ -1,4 +1,4 @@
-"""TF Serving's configuration files: each field of its messages does something, or the log says that it does not."""
+"""TF Serving's configuration files: each field has an effect, or the log says that it has none."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ CONFIG = """model_config_list: { config: {
 } }"""
 
 
-def test_every_field_of_a_model_is_taken_or_said_to_have_no_effect(
+def test_every_field_of_a_model_is_used_or_reported_as_without_effect(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "models.config"

@@ -1,4 +1,4 @@
-"""The gRPC side of a real server, asked with the public stubs alone."""
+"""The gRPC API of a real server, called with the public stubs."""
 
 from __future__ import annotations
 
@@ -105,7 +105,9 @@ def test_an_output_filter_chooses_outputs(both: server.Server) -> None:
         ({"name": "../../etc/passwd"}, CODE.NOT_FOUND, "Servable not found for request: Latest(../../etc/passwd)"),
     ],
 )
-def test_what_is_not_there(both: server.Server, change: dict[str, Any], code: grpc.StatusCode, words: str) -> None:
+def test_things_that_do_not_exist(
+    both: server.Server, change: dict[str, Any], code: grpc.StatusCode, words: str
+) -> None:
     request = server.request("half_plus_two", x=[1.0])
     for name, value in change.items():
         if name == "version":
@@ -343,7 +345,7 @@ def test_requests_are_counted_under_tf_servings_names(both: server.Server) -> No
 
 
 @pytest.mark.parametrize("method", ["Predict", "Classify", "Regress", "MultiInference", "GetModelMetadata"])
-def test_bytes_that_are_no_message(both: server.Server, method: str) -> None:
+def test_invalid_protobuf_messages(both: server.Server, method: str) -> None:
     call = both.channel.unary_unary(f"/tensorflow.serving.PredictionService/{method}")
     for junk in (b"\xff" * 100, b"\x0a\xff\xff\xff\xff\x0f", bytes(range(256))):
         with pytest.raises(grpc.RpcError) as error:
@@ -404,7 +406,7 @@ def test_a_deadline_is_kept(slow: server.Server) -> None:
     assert slow.predict("slow", x=[[1.0, 2.0]])["y"] == [3.0]
 
 
-def test_a_client_that_goes_away_does_no_harm(slow: server.Server) -> None:
+def test_a_disconnected_client_does_no_harm(slow: server.Server) -> None:
     calls = [slow.predictions.Predict.future(server.request("slow", x=[[1.0]])) for _ in range(4)]
     for call in calls:
         call.cancel()

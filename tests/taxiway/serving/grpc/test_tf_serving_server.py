@@ -1,4 +1,4 @@
-"""TF Serving's server, by the facts that its own end-to-end tests state; each server here is a process.
+"""The behaviour that TF Serving's own end-to-end tests check; each server is a process.
 
 What docs/serving/server.md lists as different is not here: TensorFlow Lite, the profiler.
 """
@@ -161,7 +161,7 @@ def test_references_are_answered(running: server.Server) -> None:
         ("lost", '"output" names the tensor nowhere:0, which is not in the graph'),
     ],
 )
-def test_a_signature_that_cannot_be_asked_says_why(running: server.Server, signature: str, why: str) -> None:
+def test_a_signature_that_cannot_be_called_is_explained(running: server.Server, signature: str, why: str) -> None:
     assert f"version {models.VERSION}: the signature '{signature}' cannot be called: {why}" in running.log.read_text()
     with pytest.raises(grpc.RpcError) as error:
         running.predictions.Predict(predict_request("counter", signature), timeout=20)
@@ -179,7 +179,7 @@ def test_prometheus_metrics(running: server.Server) -> None:
     assert "# TYPE" in requests.get(f"{running.rest}/monitoring/prometheus/metrics", timeout=20).text
 
 
-def test_a_configuration_file_is_read_anew_and_a_bad_one_is_not_served(
+def test_a_configuration_file_is_reloaded_and_a_bad_one_is_not_served(
     saved: Callable[[str], Path], tmp_path: Path
 ) -> None:
     config = 'model_config_list: {{ config: {{ name: "{0}", base_path: "{1}", model_platform: "tensorflow" }} }}'
@@ -202,7 +202,7 @@ def test_a_configuration_file_is_read_anew_and_a_bad_one_is_not_served(
 
 
 class Reflected:
-    """A client that knows the server's messages by reflection alone, as grpcurl does."""
+    """A client that gets the server's messages by reflection, like grpcurl."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._channel, self._pool = channel, descriptor_pool.DescriptorPool()
@@ -220,7 +220,7 @@ class Reflected:
         return self._pool.FindServiceByName(service)
 
     def call(self, service: str, method: str, request: dict[str, Any]) -> Any:
-        """Asks a method with JSON, for JSON."""
+        """Calls a method with JSON, and returns JSON."""
         found = self.describe(service).methods_by_name[method]
         kinds = [message_factory.GetMessageClass(each) for each in (found.input_type, found.output_type)]
         call = self._channel.unary_unary(
@@ -258,7 +258,7 @@ def test_reflection_describes_every_service(running: server.Server) -> None:
     assert answer["model_version_status"][0]["version"] == str(models.VERSION)
 
 
-def test_a_shape_that_the_graph_does_not_take_is_the_clients_mistake_whatever_tensorflow_calls_it() -> None:
+def test_a_shape_that_the_graph_rejects_is_invalid_argument() -> None:
     signature = Signature("s", "", {"x": TensorInfo("x:0", 1, np.dtype("float32"), (None, 2))}, {})
     for code, shape, found in (
         (CODE.ABORTED, [3], CODE.INVALID_ARGUMENT),
@@ -289,13 +289,13 @@ STRINGS, FLOATS = np.array([[b"a", b"b"]] * 2, object), np.zeros((2, 2), np.floa
         ),
     ],
 )
-def test_outputs_that_are_no_classes(outputs: dict[str, np.ndarray], words: str) -> None:
+def test_outputs_that_are_not_classes(outputs: dict[str, np.ndarray], words: str) -> None:
     with pytest.raises(ServingError) as error:
         examples.classifications(outputs, 2)
     assert (error.value.code, words in error.value.message) == (CODE.INVALID_ARGUMENT, True), error.value.message
 
 
-def test_classes_alone_and_scores_alone() -> None:
+def test_only_classes_or_only_scores() -> None:
     for outputs, expected in (
         ({"classes": STRINGS}, [("a", 0.0), ("b", 0.0)]),
         ({"scores": FLOATS}, [("", 0.0), ("", 0.0)]),
@@ -314,7 +314,7 @@ def test_classes_alone_and_scores_alone() -> None:
         (np.array([b"a", b"b"], object), "Expected output Tensor of DT_FLOAT. Got: string"),
     ],
 )
-def test_outputs_that_are_no_regressions(values: np.ndarray, words: str) -> None:
+def test_outputs_that_are_not_regressions(values: np.ndarray, words: str) -> None:
     with pytest.raises(ServingError) as error:
         examples.regressions({"outputs": values}, 2)
     assert (error.value.code, words in error.value.message) == (CODE.INVALID_ARGUMENT, True), error.value.message

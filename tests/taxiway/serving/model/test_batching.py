@@ -1,4 +1,4 @@
-"""Batches: what comes together is answered as if it had come alone."""
+"""Batches: the answer to a request is the same as without batching."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DOUBLE = Signature("double", "", {"x": FLOATS}, {"y": FLOATS})
 
 
 def doubling(*shape: int | None) -> Signature:
-    """A signature that says what shape it takes."""
+    """A signature with a fixed shape."""
     return Signature("double", "", {"x": replace(FLOATS, shape=shape)}, {"y": FLOATS})
 
 
@@ -80,7 +80,7 @@ def ones(rows: int) -> np.ndarray:
     return np.ones(rows, np.float32)
 
 
-def test_what_waits_while_the_model_is_busy_shares_its_next_call() -> None:
+def test_requests_that_wait_for_a_busy_model_share_its_next_call() -> None:
     model = Model()
     requests = [np.full(n % 3 + 1, n, np.float32) for n in range(40)]
     answers = asked(model, Batching(num_batch_threads=1), requests)
@@ -113,14 +113,14 @@ def test_batches_are_filled_up_to_the_allowed_sizes() -> None:
     assert model.sizes == [2, 8]
 
 
-def test_a_request_that_the_model_refuses_is_no_error_of_its_neighbours() -> None:
+def test_a_rejected_request_does_not_affect_others_in_its_batch() -> None:
     answers = asked(Model(), Batching(num_batch_threads=1), [ones(1), ones(2), -ones(1), ones(3)])
     assert [len(answer["y"]) for answer in answers if isinstance(answer, dict)] == [1, 2, 3]
     assert answers[2].message == "x is negative"
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.01])
-def test_a_defect_of_the_model_leaves_nobody_waiting(seconds: float) -> None:
+def test_a_failing_model_leaves_no_request_waiting(seconds: float) -> None:
     sound = Model(seconds)
 
     def model(signature: Signature, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -214,7 +214,7 @@ def test_a_large_request_is_split_over_batches() -> None:
     assert model.sizes == [1, 4, 4, 4, 4, 4]
 
 
-def test_a_part_that_the_model_refuses_is_the_whole_requests_error() -> None:
+def test_a_rejected_part_fails_the_whole_request() -> None:
     answers = asked(Model(), SPLIT, [ones(1), np.array([1, 1, 1, 1, 1, -1], np.float32), ones(7)])
     assert answers[1].message == "x is negative"
     assert [len(answers[n]["y"]) for n in (0, 2)] == [1, 7]
@@ -236,7 +236,7 @@ def test_an_output_without_rows_cannot_be_put_together() -> None:
     )
 
 
-def test_what_cannot_wait_is_refused_at_once() -> None:
+def test_requests_beyond_the_queue_limit_are_refused_at_once() -> None:
     answers = asked(Model(0.2), Batching(2, max_enqueued_batches=2, num_batch_threads=1), [ones(2)] * 5)
     assert [isinstance(answer, dict) for answer in answers] == [True, True, True, False, False]
     assert answers[-1].code == grpc.StatusCode.UNAVAILABLE
@@ -271,7 +271,7 @@ def test_the_oldest_request_is_next_whatever_its_shape() -> None:
         ({"x": ones(2), "z": ones(3)}, "must have equal 0th-dimension size, not x: 2, z: 3"),
     ],
 )
-def test_what_cannot_be_batched(inputs: dict[str, np.ndarray], words: str) -> None:
+def test_requests_that_cannot_be_batched(inputs: dict[str, np.ndarray], words: str) -> None:
     with ThreadPoolExecutor(1) as threads:
         batcher = Batcher(Model(), threads, Batching(max_batch_size=4))
         with pytest.raises(ServingError, match=words):
@@ -320,7 +320,7 @@ def test_a_server_batches(batching: server.Server) -> None:
     assert max(answer["rows"].int_val[0] for answer in answers) > 5
 
 
-def test_one_clients_bad_row_is_no_others_error(batching: server.Server) -> None:
+def test_one_clients_bad_row_does_not_affect_other_clients(batching: server.Server) -> None:
     failed: list[Any] = []
 
     def ask(x: float) -> None:

@@ -1,4 +1,4 @@
-"""Before a version is loaded: is it what was pushed, and by whom?"""
+"""Verification before a version is loaded: its digest and its signature."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_the_record_is_one_that_taxiway_reads(version: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [200, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_a_version_that_was_changed_completed_or_robbed_is_refused(version: Path, count: int) -> None:
+def test_a_version_with_changed_added_or_missing_files_is_refused(version: Path, count: int) -> None:
     verification, rng = Verification("always"), np.random.default_rng(5)
     verification.require(version)
     files = [path for path in sorted(version.rglob("*")) if path.is_file() and path.name != PROVENANCE_FILE]

@@ -1,4 +1,4 @@
-"""Versions come, go and fail while clients ask: nobody gets an error that is not their own."""
+"""Versions are loaded, removed and broken while clients send requests; no client gets another's error."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def base(tmp_path: Path) -> Path:
 
 @contextmanager
 def asked(running: server.Server, threads: int = 2) -> Iterator[list[Any]]:
-    """Asks the model all the time while the block runs; gives what went wrong, and latencies."""
+    """Sends requests while the block runs; yields errors and latencies."""
     ended, failed = threading.Event(), list[Any]()
 
     def ask() -> None:
@@ -76,7 +76,7 @@ def test_versions_are_swapped_under_load(saved: Saved, base: Path, tmp_path: Pat
         assert failed == []
 
 
-def test_only_the_thread_that_loads_gives_way(saved: Saved, base: Path, tmp_path: Path) -> None:
+def test_only_the_loading_thread_has_lower_priority(saved: Saved, base: Path, tmp_path: Path) -> None:
     models.publish(saved("half_plus_two"), base, 1)
     with server.running(tmp_path, base) as running:
         running.wait(NAME, {1: "AVAILABLE"})
@@ -89,7 +89,7 @@ def test_only_the_thread_that_loads_gives_way(saved: Saved, base: Path, tmp_path
         assert own > 18 or nice.count(min(own + 10, 19)) == 1
 
 
-def test_a_model_that_is_closed_is_gone_without_a_collection(saved: Saved) -> None:
+def test_a_closed_model_is_freed_without_garbage_collection(saved: Saved) -> None:
     gc.collect()
     gc.disable()
     try:
@@ -134,7 +134,7 @@ def lose_variables(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [spoil_graph, spoil_variables, lose_graph, lose_variables])
-def test_a_broken_version_is_reported_and_the_last_good_one_goes_on(
+def test_a_broken_version_is_reported_and_the_last_good_one_is_served(
     saved: Saved, base: Path, tmp_path: Path, spoil: Callable[[Path], None]
 ) -> None:
     models.publish(saved("half_plus_two"), base, 1)
@@ -174,7 +174,7 @@ def test_a_hundred_broken_versions(saved: Saved, base: Path, tmp_path: Path) -> 
         assert failed == []
 
 
-def test_a_version_that_is_taken_away_is_followed_by_the_one_before(saved: Saved, base: Path, tmp_path: Path) -> None:
+def test_a_version_that_is_removed_is_followed_by_the_one_before(saved: Saved, base: Path, tmp_path: Path) -> None:
     models.publish(saved("half_plus_two"), base, 1)
     models.publish(saved("half_plus_three"), base, 2)
     with server.running(tmp_path, base) as running:
@@ -186,7 +186,7 @@ def test_a_version_that_is_taken_away_is_followed_by_the_one_before(saved: Saved
         assert failed == []
 
 
-def test_a_base_path_that_cannot_be_read_takes_nothing_away(saved: Saved, base: Path, tmp_path: Path) -> None:
+def test_a_base_path_that_cannot_be_read_removes_nothing(saved: Saved, base: Path, tmp_path: Path) -> None:
     models.publish(saved("half_plus_two"), base, 1)
     with server.running(tmp_path, base) as running:
         running.wait(NAME, {1: "AVAILABLE"})
@@ -245,7 +245,7 @@ def test_the_configuration_chooses_versions_and_labels_while_the_server_runs(
 
 
 def labelled(running: server.Server, label: str) -> float:
-    """The answer of a label's version, once the label is there."""
+    """The answer of a label's version, once the label exists."""
     request = server.request(NAME, x=[2.0])
     request.model_spec.version_label = label
     deadline = time.monotonic() + 20
@@ -261,7 +261,7 @@ def reload(
     labels: dict[str, int] | None = None,
     versions: Sequence[int] = (),
 ) -> str:
-    """Asks for other models, labels or versions; gives why it was refused."""
+    """Requests another configuration; returns why it was rejected."""
     request = model_management_pb2.ReloadConfigRequest()
     for each in configs:
         added = request.config.model_config_list.config.add(**each)
@@ -276,7 +276,7 @@ def reload(
     return str(answer.status.error_message)
 
 
-def test_a_reload_answers_once_the_models_are_there(saved: Saved, base: Path, tmp_path: Path) -> None:
+def test_a_reload_answers_after_the_models_are_loaded(saved: Saved, base: Path, tmp_path: Path) -> None:
     models.publish(saved("half_plus_two"), base, 1)
     models.publish(saved("half_plus_three"), base, 2)
     models.publish(saved("half_plus_three"), base / "inner", 1)
@@ -337,7 +337,7 @@ def test_a_reload_that_cannot_be_served_changes_nothing(saved: Saved, base: Path
         assert 'taxiway_model_version_state{model_name="half",version="2"} 30.0' in text
 
 
-def test_a_reload_goes_on_when_its_client_is_gone(saved: Saved, base: Path, tmp_path: Path) -> None:
+def test_a_reload_continues_when_its_client_is_gone(saved: Saved, base: Path, tmp_path: Path) -> None:
     models.publish(saved("half_plus_two"), base, 1)
     models.publish(saved("slow"), base / "slow", 1)
     with server.running(tmp_path, base) as running:
@@ -440,7 +440,7 @@ def test_a_version_that_cannot_be_warmed_is_not_served(
         assert words in running.error(NAME, 2)
 
 
-def test_what_is_under_way_is_answered_when_the_server_is_told_to_stop(saved: Saved, tmp_path: Path) -> None:
+def test_running_requests_are_answered_after_sigterm(saved: Saved, tmp_path: Path) -> None:
     models.publish(saved("slow"), tmp_path / "slow", 1)
     with server.running(tmp_path, tmp_path / "slow") as running:
         running.wait("slow", {1: "AVAILABLE"})

@@ -70,7 +70,7 @@ def test_binary_values() -> None:
     assert decoded(f'{{"inputs": {{"x": {hello}, "n": 3}}}}', x=STRING, n=INT)[1] == {"x": b"hello", "n": 3}
 
 
-def test_numbers_that_are_none() -> None:
+def test_invalid_numbers() -> None:
     values = decoded('{"instances": [1, NaN, Infinity, -Infinity]}', x=FLOAT)[1]["x"]
     assert math.isnan(values[1])
     assert values[2:] == [math.inf, -math.inf]
@@ -165,7 +165,7 @@ def test_several_outputs_are_objects() -> None:
     }
 
 
-def test_decimals_look_like_decimals_and_what_is_no_number_has_its_name() -> None:
+def test_decimals_nan_and_infinity_as_json() -> None:
     assert encode({"y": np.array([3, 0.2, 999999], np.float32)}, "row") == b'{"predictions":[3.0,0.2,999999.0]}'
     nonfinite = np.array([np.nan, np.inf, 3, -np.inf], np.float32)
     assert encode({"y": nonfinite}, "row") == b'{"predictions":[NaN,Infinity,3.0,-Infinity]}'

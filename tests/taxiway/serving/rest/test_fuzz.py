@@ -1,4 +1,4 @@
-"""Requests that nobody would send: the server answers each with 4xx, or rightly, and lives."""
+"""Random requests: the server answers each one correctly or with 4xx, and keeps running."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _alive(rest: str) -> Iterator[None]:
 
 
 def as_is(rest: str, method: str, path: str, body: bytes = b"") -> requests.Response:
-    """Sends the path as it is: requests would take `..` out."""
+    """Sends the path unchanged; requests would remove `..`."""
     prepared = requests.Request(method, rest, data=body).prepare()
     prepared.url = rest + path
     with requests.Session() as session:
@@ -59,8 +59,8 @@ def test_every_url_with_every_method(rest: str) -> None:
             assert list(answer.json()) == ["error"], (method, url, answer.text)
 
 
-def test_fifty_ways_out_of_the_models_folder(rest: str) -> None:
-    """No part of a path reaches the file system: what is no loaded model is not found."""
+def test_path_traversal_is_refused(rest: str) -> None:
+    """No part of a path reaches the file system: anything but a loaded model is not found."""
     assert len(set(ESCAPES)) == 50
     for escape in ESCAPES:
         for path in (f"/v1/models/{escape}", f"/v1/models/half_plus_two/versions/{escape}",
@@ -103,7 +103,7 @@ def model_requests() -> Any:
     return hypothesis.strategies.dictionaries(keys, values, max_size=3)
 
 
-def test_no_document_is_too_odd(rest: str) -> None:
+def test_random_documents_are_answered(rest: str) -> None:
     with requests.Session() as session:
 
         @settings(max_examples=150, deadline=None, database=None)

@@ -1,4 +1,4 @@
-"""Tensors to JSON and back, and the words for what does not fit."""
+"""Tensors to JSON and back, and the errors for values that do not fit."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_bytes_come_back(values: list[bytes], nested: bool) -> None:
 
 @settings(deadline=None)
 @given(_ANY, st.sampled_from([*NUMERIC, "object"]))
-def test_both_ways_agree(value: Any, name: str) -> None:
+def test_both_conversions_agree(value: Any, name: str) -> None:
     """What is converted as a whole equals what is converted value by value, or is not converted at all."""
     dtype = np.dtype(name)
     whole = at_once(value, dtype)
@@ -88,7 +88,7 @@ def test_both_ways_agree(value: Any, name: str) -> None:
         ([[1], 2], "int64", "JSON Value: 2 found at incorrect level: 2 in the JSON DOM. Expected at level: 2"),
     ],
 )
-def test_what_does_not_fit_is_said(value: Any, dtype: str, message: str) -> None:
+def test_values_that_do_not_fit_are_reported(value: Any, dtype: str, message: str) -> None:
     with pytest.raises(ServingError) as caught:
         from_json(value, np.dtype(dtype))
     assert (caught.value.code, caught.value.message) == (grpc.StatusCode.INVALID_ARGUMENT, message)

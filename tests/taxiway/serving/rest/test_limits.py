@@ -1,4 +1,4 @@
-"""What the REST side does not wait for, and what it does not take: with limits that a test can reach."""
+"""The REST API's timeouts and size limits, with small values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HEAD = "POST /v1/models/m:predict HTTP/1.1\r\nHost: x\r\n"
 
 
 class _Slow:
-    """A model that never answers, unless it is told at once that nobody waits any more."""
+    """A model that never answers, unless its request is cancelled."""
 
     name, version = "m", 1
 
@@ -103,7 +103,7 @@ def test_a_body_beyond_the_limit_is_refused(request_bytes: bytes) -> None:
     served(talk)
 
 
-def test_a_body_that_does_not_go_on_is_not_waited_for() -> None:
+def test_a_stalled_body_times_out() -> None:
     async def talk(port: int, _model: _Slow) -> None:
         start = time.monotonic()
         found = await answer(port, f'{HEAD}Content-Length: 100\r\n\r\n{{"inst'.encode())
@@ -114,7 +114,7 @@ def test_a_body_that_does_not_go_on_is_not_waited_for() -> None:
     served(talk)
 
 
-def test_a_model_that_takes_too_long_is_given_up() -> None:
+def test_a_model_that_takes_too_long_times_out() -> None:
     async def talk(port: int, model: _Slow) -> None:
         found = await answer(port, f'{HEAD}Content-Length: 14\r\n\r\n{{"inputs":[1]}}'.encode())
         assert found == b'HTTP/1.1 504 Gateway Timeout {"error":"The request took longer than 0.5 s"}'
@@ -123,7 +123,7 @@ def test_a_model_that_takes_too_long_is_given_up() -> None:
     served(talk)
 
 
-def test_a_client_that_leaves_is_not_worked_for() -> None:
+def test_work_for_a_disconnected_client_is_cancelled() -> None:
     async def talk(port: int, model: _Slow) -> None:
         _reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(f'{HEAD}Content-Length: 14\r\n\r\n{{"inputs":[1]}}'.encode())

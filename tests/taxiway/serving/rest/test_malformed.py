@@ -66,7 +66,7 @@ def test_nan_and_infinities_are_numbers() -> None:
         (b'{"x": [1, {"y": 1, "y": 1}]}', 'JSON Parse error: The name "y" occurs more than once'),
     ],
 )
-def test_what_is_wrong_is_said_and_where(body: bytes, message: str) -> None:
+def test_errors_have_a_message_and_a_position(body: bytes, message: str) -> None:
     assert refused(body).startswith(message)
 
 
@@ -82,7 +82,7 @@ def test_an_integer_beyond_64_bits_is_a_float() -> None:
     assert [type(number) for number in big] == [int, float]
 
 
-def test_a_byte_order_mark_and_colons_in_strings_are_no_harm() -> None:
+def test_a_byte_order_mark_and_colons_in_strings_are_accepted() -> None:
     assert parse(b'\xef\xbb\xbf{"x": "a:b"}') == {"x": "a:b"}
 
 

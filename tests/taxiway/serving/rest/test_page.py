@@ -1,4 +1,4 @@
-"""The page at `/`: what is on it, and that nothing gets out of its place."""
+"""The page at `/`: its content, and that values are escaped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a reader has to go to follow a request: the modules that a plain predict passes on its way."""
+"""The number of modules that a simple predict request passes through."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The REST side of a real server, over its socket."""
+"""The REST API of a real server, over its socket."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def get(rest: str, path: str) -> tuple[int, Any]:
 
 
 def raw(rest: str, request: bytes) -> bytes:
-    """What the server sends for bytes on the wire until it closes the connection."""
+    """The server's response to these bytes, until it closes the connection."""
     parts = urlsplit(rest)
     with socket.create_connection((str(parts.hostname), parts.port or 80), timeout=20) as connection:
         connection.sendall(request)
@@ -221,7 +221,7 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_sent(rest: str) -> Non
         b"* /v1/models/half_plus_two HTTP/9.9\r\n\r\n",
     ],
 )
-def test_clients_that_stop_half_way_or_send_no_http(rest: str, request_line: bytes) -> None:
+def test_incomplete_requests_and_invalid_http(rest: str, request_line: bytes) -> None:
     answer = raw(rest, request_line)
     head, _, body = answer.partition(b"\r\n\r\n")
     assert answer == b"" or (head.split()[1].startswith(b"4") and list(json.loads(body)) == ["error"])

@@ -1,4 +1,4 @@
-"""Paths as TF Serving takes them apart, and the OpenAPI document of the same routes."""
+"""Paths as TF Serving parses them, and the OpenAPI document of the same routes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_paths(method: str, path: str, expected: tuple[str, str, int, str] | Non
 
 
 @pytest.mark.parametrize("version", ["9223372036854775808", "18446744073709551615", "9" * 5000])
-def test_a_version_beyond_64_bits_is_no_number(version: str) -> None:
+def test_a_version_beyond_64_bits_is_invalid(version: str) -> None:
     with pytest.raises(ServingError, match=f"Failed to convert version: {version} to numeric."):
         found("POST", f"/v1/models/foo/versions/{version}:regress")
 

@@ -60,7 +60,7 @@ def sent(command: str) -> requests.Response:
     ("model", "count"),
     [("half_plus_two", 4), ("mixed", 1), ("shapes", 6), ("keras", 2), ("half_graph", 6), ("bare_graph", 4)],
 )
-def test_what_the_page_offers_is_answered(running: server.Server, model: str, count: int) -> None:
+def test_the_sample_requests_on_the_page_work(running: server.Server, model: str, count: int) -> None:
     found = offered(requests.get(running.rest, timeout=30).text, model)
     assert len(found) == count
     for command in found:

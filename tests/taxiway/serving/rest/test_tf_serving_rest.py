@@ -1,4 +1,4 @@
-"""TF Serving's REST API, by the facts that its own tests of the handler and of JSON, and its documentation, state.
+"""The REST behaviour that TF Serving's own tests and documentation specify.
 
 What docs/serving/rest.md lists as different is not here.
 """
@@ -115,7 +115,7 @@ def running(saved: Callable[[str], Path], tmp_path_factory: pytest.TempPathFacto
         ),
     ],
 )
-def test_what_tf_serving_answers(running: server.Server, path: str, body: Any, answer: Any) -> None:
+def test_requests_that_tf_serving_answers(running: server.Server, path: str, body: Any, answer: Any) -> None:
     assert ask(running.rest + path, body) == (200, answer)
 
 
@@ -138,7 +138,7 @@ def test_what_tf_serving_answers(running: server.Server, path: str, body: Any, a
         ("POST", "/v1/models/foo/versions/some_label:regress", "Malformed request"),
     ],
 )
-def test_calls_that_there_are_not(running: server.Server, method: str, path: str, words: str) -> None:
+def test_methods_that_do_not_exist(running: server.Server, method: str, path: str, words: str) -> None:
     response = requests.request(method, running.rest + path, timeout=30)
     assert (response.status_code, words in response.json()["error"]) == (400, True)
 
@@ -193,7 +193,9 @@ def test_calls_that_there_are_not(running: server.Server, method: str, path: str
         ("/v1/models/counter:predict", {"signature_name": "get_counter", "inputs": 1}, 400, "Failed to get input map"),
     ],
 )
-def test_what_tf_serving_refuses(running: server.Server, path: str, body: Any, status: int, words: str) -> None:
+def test_requests_that_tf_serving_refuses(
+    running: server.Server, path: str, body: Any, status: int, words: str
+) -> None:
     code, answer = ask(running.rest + path, body)
     assert (code, words in answer["error"]) == (status, True), answer
 

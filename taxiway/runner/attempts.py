@@ -1,4 +1,4 @@
-"""Launches the container of a task in a staging folder, which goes when its outputs are kept."""
+"""Launches a task's container in a staging folder, which is removed when its outputs have been kept."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Attempt:
     """A container that has ended.
 
     Attributes:
-        staged: The folder with what it wrote.
-        executor_input: What it was given.
+        staged: The staging folder that it wrote to.
+        executor_input: Its ExecutorInput.
         ended: How it ended.
-        seen: Where this machine has what it wrote elsewhere.
+        seen: Finds files on this machine that it wrote elsewhere.
     """
 
     staged: Path
@@ -48,13 +48,13 @@ class Attempt:
 
     @property
     def is_last(self) -> bool:
-        """Whether another attempt would end the same: a mistake of the user's, or a signal."""
+        """Whether a retry makes no sense: the user has to change something, or a signal ended it."""
         return self.ended.status == USER_ERROR or self.ended.status < 0
 
 
 @contextmanager
 def attempted(context: Context, planned: Planned) -> Iterator[Attempt]:
-    """Runs a task's container to its end; what it left in its staging folder is there in the block."""
+    """Runs a task's container until it exits; the staging folder with its outputs exists during the block."""
     staged = context.home.work / context.run_id / uuid.uuid4().hex
     try:
         for name in ("outputs", "parameters", "tmp"):
@@ -70,7 +70,7 @@ def attempted(context: Context, planned: Planned) -> Iterator[Attempt]:
 
 def failed(context: Context, call: Call, status: int) -> Result:
     """The result of a container that ended with a status other than 0."""
-    # SIGTERM is what `stop` sends; any other end is the task's own.
+    # `stop` sends SIGTERM; in any other case the task itself failed.
     state = State.CANCELED if status == -signal.SIGTERM else State.FAILED
     exit_status = USER_ERROR if status == USER_ERROR else 1
     return Result(state, error=_error(context, call, status), exit_status=exit_status)
@@ -87,19 +87,19 @@ def commit(context: Context, call: Call) -> provenance.Commit:
 
 
 def _covered(stage: str, component: ExecutorComponent, parameters: Json) -> Iterator[Path]:
-    """The files that the digests in a record of a stage cover; none for any other container."""
+    """The files that the digests in a stage's record cover; none for other containers."""
     declared = {name: Role(each.role, each.detail) for name, each in component.inputs.parameters.items()}
     return provenance.covered(stage, parameters, declared) if stage else iter(())
 
 
 def _heaviest(names: list[str]) -> str:
-    """Of the stages that a container runs the one that loads most; empty where there is none."""
+    """The stage that loads the most libraries among those that a container runs; empty if it runs none."""
     known = [name for name in names if name in stages.names()]
     return max(known, key=lambda name: len(stages.load(name).loads), default=next(iter(names), ""))
 
 
 def image(context: Context, call: Call) -> str:
-    """The image that a call runs in, with its digest; empty for a process."""
+    """The image that a call runs in, with its digest; empty if it runs as a process."""
     name = call.executor.container.image
     digest = context.launcher.digest(name)
     return f"{name}@{digest}" if digest else ""
@@ -128,23 +128,23 @@ def _job(context: Context, planned: Planned, executor_input: Json, staged: Path)
 def _environment(context: Context, call: Call, staged: Path) -> dict[str, str]:
     found = {name: os.environ[name] for name in variables(call) if name in os.environ}
     found |= call.executor.container.env
-    # A pipeline that was compiled with its modules has their commit.
+    # A pipeline with inlined modules sets their commit itself.
     found.setdefault(provenance.COMMIT_VARIABLE, provenance.commit_text(commit(context, call)))
     if named := image(context, call):
         found[provenance.IMAGE_VARIABLE] = named
-    # What a killed stage leaves goes with the staging folder.
+    # Temporary files of a killed stage are removed with the staging folder.
     return {**found, "TMPDIR": str(staged / "tmp")}
 
 
 def _error(context: Context, call: Call, status: int) -> str:
-    """Why a container failed: what the stage said last, or the last lines of its log."""
+    """Why a container failed: the stage's error message, or the last lines of its log."""
     log = context.log(call.name)
     lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
-    said = [index for index, line in enumerate(lines) if line.startswith("error: ")]
-    if said:
-        return "\n".join(lines[said[-1] :]).removeprefix("error: ")
+    errors = [index for index, line in enumerate(lines) if line.startswith("error: ")]
+    if errors:
+        return "\n".join(lines[errors[-1] :]).removeprefix("error: ")
     how = f"was killed by signal {-status}" if status < 0 else f"ended with exit status {status}"
-    # What an engine knows of memory is that of the container's own limit.
+    # A container engine only reports that the container exceeded its own memory limit.
     how += ", as the kernel does when memory runs out" if status == -signal.SIGKILL else ""
     return "\n".join([f"{call.name} {how}; its log ends:", *(f"  {line}" for line in lines[-_LAST_LINES:])])
 
@@ -162,7 +162,7 @@ def _executor_input(call: Call, staged: Path) -> Json:
             "artifacts": {
                 name: {"artifacts": [_declared(name, each, staged)]} for name, each in specs.artifacts.items()
             },
-            # Where kfp's `get_uri` looks for a place that is kept.
+            # kfp's `get_uri` returns a place in the same folder, so it has to be one that is kept.
             "outputFile": str(staged / "outputs" / "executor_output.json"),
         },
     }
@@ -173,6 +173,6 @@ def _declared(name: str, artifact: ArtifactSpec, staged: Path) -> Json:
 
 
 def _input_paths(call: Call) -> Iterator[Path]:
-    """The files and folders of this machine that a call's input artifacts are."""
+    """The paths of a call's input artifacts that are on this machine."""
     uris = [artifact["uri"] for found in call.inputs.artifacts.values() for artifact in found]
     yield from (Path(uri).absolute() for uri in uris if "://" not in uri)
