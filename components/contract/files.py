@@ -20,7 +20,7 @@ _SYNCS = 8
 
 
 @contextmanager
-def whole(file: Path, *, synced: bool = True) -> Iterator[Path]:
+def whole(file: Path, *, synced: bool = False) -> Iterator[Path]:
     """A temporary path to write to; renamed to `file` when the block ends, removed if the block fails.
 
     The path is in the same folder and has the same suffix. An existing file's permissions are kept. Several processes
@@ -45,24 +45,26 @@ def whole(file: Path, *, synced: bool = True) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: Path, partial: Path | None = None) -> Iterator[Path]:
+def whole_folder(path: Path, partial: Path | None = None, *, synced: bool = False) -> Iterator[Path]:
     """A temporary folder to write to; renamed to `path` when the block ends, removed if the block fails.
 
-    All of its files are synced to the disk before the rename. `path` must be missing or empty; only one process may
-    write it at a time.
+    `path` must be missing or empty; only one process may write it at a time.
 
     Args:
         path: The folder to write.
         partial: The temporary folder, by default `.NAME.partial`; it must be in the same file system.
+        synced: Whether all of its files have to survive a power cut: they are synced before the rename.
     """
     partial = partial or path.with_name(f".{path.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         yield partial
-        settle_tree(partial)
+        if synced:
+            settle_tree(partial)
         partial.replace(path)
-        settle(path.parent)
+        if synced:
+            settle(path.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -74,7 +76,7 @@ def settle_tree(folder: Path) -> None:
         list(threads.map(settle, paths))
 
 
-def write(file: Path, content: str | bytes, *, synced: bool = True) -> None:
+def write(file: Path, content: str | bytes, *, synced: bool = False) -> None:
     """Writes a file atomically; see `whole`."""
     with whole(file, synced=synced) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -374,7 +374,7 @@ class SplitWriter:
 
     def _opened(self) -> _ParquetShard | _TfExampleShard:
         # Readers ignore the temporary name, which starts with a dot. The stage syncs the whole artifact at its end.
-        partial = self._at_end.enter_context(files.whole(self._target, synced=False))
+        partial = self._at_end.enter_context(files.whole(self._target))
         shard = _ParquetShard(partial) if self._payload_format == PARQUET else _TfExampleShard(partial)
         self._at_end.push(shard)
         return shard

@@ -155,4 +155,4 @@ def _write_output(
     path.parent.mkdir(parents=True, exist_ok=True)
     # Written last and atomically: once it exists, readers can rely on every artifact that it names.
     # Only read once, as soon as the stage has ended.
-    files.write(path, json.dumps(output), synced=False)
+    files.write(path, json.dumps(output))

@@ -145,7 +145,7 @@ class _Outputs:
         path = Path(self._outputs["outputFile"])
         path.parent.mkdir(parents=True, exist_ok=True)
         # Only read once, as soon as the stage has ended.
-        files.write(path, json.dumps(output), synced=False)
+        files.write(path, json.dumps(output))
 
     def _file(self, member: Member) -> Path:
         return self._scratch / f"{member.name}.json"

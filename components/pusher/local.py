@@ -47,6 +47,6 @@ def write(version: Version, source: Path, names: list[str], provenance: str) -> 
     folder = Path(version.path)
     if os.path.lexists(folder):
         raise FileExistsError(folder)
-    with files.whole_folder(folder, folder.with_name(f"{_STAGING}{version.name}")) as staging:
+    with files.whole_folder(folder, folder.with_name(f"{_STAGING}{version.name}"), synced=True) as staging:
         (staging / PROVENANCE_FILE).write_text(provenance)
         copy_files(source, names, staging)

@@ -111,7 +111,7 @@ def _deliver(destination: Destination, version: int, payload: Payload) -> Versio
 @contextmanager
 def _copied(payload: Payload, target: Path) -> Iterator[None]:
     """Copies the SavedModel, and renames the copy to the target when the block ends without an error."""
-    with _explained(str(target)), files.whole_folder(target) as partial:
+    with _explained(str(target)), files.whole_folder(target, synced=True) as partial:
         local.copy_files(payload.folder, payload.names(), partial)
         # A full disk is reported here, before the version is visible.
         files.settle_tree(partial)

@@ -81,7 +81,7 @@ def write(pipeline: Pipeline, path: Path, *, kubernetes: bool = False) -> None:
     """
     options = KubernetesManifestOptions(pipeline_version_name=version_name(pipeline), include_pipeline_manifest=True)
     try:
-        with files.whole(path) as partial:
+        with files.whole(path, synced=True) as partial:
             pipeline_spec_builder.write_pipeline_spec_to_file(
                 json_format.ParseDict(pipeline.spec, PipelineSpec()),
                 pipeline.spec["pipelineInfo"].get("description"),

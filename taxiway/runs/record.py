@@ -105,7 +105,7 @@ class Run:
     def write(self, parameters: Mapping[str, Any]) -> None:
         """Writes `run.json` atomically, with the run's parameters."""
         # Written at each change of a task: the run does not survive a power cut anyway.
-        files.write(self.folder / "run.json", json.dumps(self._document(parameters), indent=1), synced=False)
+        files.write(self.folder / "run.json", json.dumps(self._document(parameters), indent=1))
 
     @property
     def failures(self) -> list[str]:

@@ -109,4 +109,4 @@ def load(file: Path, destination: Destination) -> ModelLabels | None:
 
 def write(file: Path, text: str) -> None:
     """Replaces a file's content atomically."""
-    files.write(file.resolve(), text)
+    files.write(file.resolve(), text, synced=True)

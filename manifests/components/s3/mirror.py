@@ -37,7 +37,7 @@ def _latest(store: str, keep: int) -> Iterator[Version]:
 def _fetch(version: Version, folder: Path) -> None:
     recorded = version.recorded_digest()
     staged = Version(open_destination(str(folder)), f"{_STAGING}{version.name}")
-    with whole_folder(folder / version.name, Path(staged.path)) as staging:
+    with whole_folder(folder / version.name, Path(staged.path), synced=True) as staging:
         version.fetch(staging)
         # A version that was not pushed by Taxiway has no record.
         if recorded and staged.content_digest() != recorded:

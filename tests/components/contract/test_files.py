@@ -127,7 +127,10 @@ def test_a_folder_is_synced_before_it_is_renamed(tmp_path: Path, monkeypatch: py
         synced.append((str(path.relative_to(tmp_path)), (tmp_path / "x").exists()))
 
     monkeypatch.setattr(os, "fsync", fsync)
-    with files.whole_folder(tmp_path / "x") as folder:
+    with files.whole_folder(tmp_path / "y"):
+        pass
+    assert synced == []
+    with files.whole_folder(tmp_path / "x", synced=True) as folder:
         (folder / "b").mkdir()
         (folder / "b/a").write_text("one")
         (folder / "link").symlink_to("nowhere")
