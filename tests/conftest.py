@@ -44,7 +44,13 @@ def pytest_configure() -> None:
 
 
 # Those that look at one run of the taxi pipeline, by `tests/pipelines/conftest.py`.
-_OF_THE_TAXI_RUN = {"test_bad_input.py", "test_chicago_taxi.py", "test_chicago_taxi_artifacts.py", "test_same_again.py"}
+_OF_THE_TAXI_RUN = {
+    "test_bad_input.py",
+    "test_chicago_taxi.py",
+    "test_chicago_taxi_artifacts.py",
+    "test_chicago_taxi_model.py",
+    "test_same_again.py",
+}
 # What takes long begins first, so that no worker is left alone with it at the end.
 _FIRST = ("tests/pipelines/", "tests/test_docs.py", "tests/components/", "tests/taxiway/serving/")
 

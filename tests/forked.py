@@ -1,6 +1,7 @@
 """Python programs in processes that are forked from one with TensorFlow loaded: each starts at once.
 
-A program runs as `python -m MODULE ARGUMENTS` would run it, but for the import of TensorFlow, which takes seconds.
+A program runs as `python -m MODULE ARGUMENTS` would run it, but for the import of TensorFlow, which takes seconds. A
+process that has begun already, but imported nothing yet, can hand itself over: see `HAND_OVER`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +30,33 @@ CHECKOUT = Path(__file__).parents[1]
 LOADED = ("tensorflow", "tensorflow_serving.apis.prediction_service_pb2_grpc", "taxiway.serving.server", "taxiway.cli")
 _LARGEST = 1 << 20
 
+HAND_OVER = """
+def hand_over(address):
+    import json, os, socket, sys
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+        server.connect(chr(0) + address)
+        asked = {"argv": sys.orig_argv[1:], "folder": os.getcwd(), "environment": dict(os.environ)}
+        socket.send_fds(server, [json.dumps(asked).encode()], [0, 1, 2])
+        server.recv(20)
+        os._exit(int(server.recv(20)) & 255)
+"""
+"""Defines `hand_over(address)`, which runs the command of this process in one that is forked at an address."""
+
 
 class Process:
     """A program that runs, or has ended, as `subprocess.Popen` has it."""
 
     def __init__(self, module: str, arguments: list[str], log: Path, environment: dict[str, str] | None = None) -> None:
-        """Starts the program in the checkout; the log takes what it prints."""
+        """Starts a module, or with `-c` a program text, in the checkout; the log takes what it prints."""
         self.returncode: int | None = None
-        self._ended, end = os.pipe()
-        started = {"module": module, "arguments": arguments, "environment": {**os.environ, **(environment or {})}}
-        with log.open("wb") as output:
-            requests = _requests()
-            socket.send_fds(requests, [json.dumps(started).encode()], [output.fileno(), end])
-            os.close(end)
-            self.pid = int(requests.recv(20))
+        argv = [*(["-m"] if module != "-c" else []), module, *arguments]
+        asked = {"argv": argv, "folder": str(CHECKOUT), "environment": {**os.environ, **(environment or {})}}
+        self._server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._server.connect(f"\0{address(*LOADED)}")
+        with log.open("wb") as output, open(os.devnull, "rb") as null:
+            descriptors = [null.fileno(), output.fileno(), output.fileno()]
+            socket.send_fds(self._server, [json.dumps(asked).encode()], descriptors)
+        self.pid = int(self._server.recv(20))
 
     def poll(self) -> int | None:
         """The exit status, if it has ended."""
@@ -52,8 +67,8 @@ class Process:
         if self.returncode is None:
             if not self._has_ended(timeout):
                 raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
-            self.returncode = int(os.read(self._ended, 20))
-            os.close(self._ended)
+            self.returncode = int(self._server.recv(20))
+            self._server.close()
         return self.returncode
 
     def send_signal(self, number: int) -> None:
@@ -66,88 +81,110 @@ class Process:
         self.send_signal(signal.SIGKILL)
 
     def _has_ended(self, timeout: float | None) -> bool:
-        return bool(select.select([self._ended], [], [], timeout)[0])
+        return bool(select.select([self._server], [], [], timeout)[0])
 
 
 @functools.cache
-def _requests() -> socket.socket:
-    """Where the forking process receives requests; it ends with this one."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    environment = {**os.environ, **preload.ENVIRONMENT, "TF_CPP_MIN_LOG_LEVEL": "2"}
-    command = [sys.executable, "-m", "tests.forked", str(theirs.fileno())]
-    server = subprocess.Popen(command, cwd=CHECKOUT, env=environment, pass_fds=[theirs.fileno()])
-    theirs.close()
-    atexit.register(server.wait)
-    atexit.register(ours.close)
-    return ours
+def address(*modules: str) -> str:
+    """Where a process takes requests that has loaded these modules; it ends with this one."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind("")  # the kernel picks a name, which is no file
+        listener.listen()
+        # The hash seed is that of the runner's own servers.
+        own = {**preload.ENVIRONMENT, "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONHASHSEED": "0"}
+        server = subprocess.Popen(
+            [sys.executable, "-m", "tests.forked", str(listener.fileno()), *modules],
+            cwd=CHECKOUT,
+            env={**os.environ, **own},
+            stdin=subprocess.PIPE,
+            pass_fds=[listener.fileno()],
+        )
+        assert server.stdin
+        atexit.register(server.wait)
+        atexit.register(server.stdin.close)
+        return str(listener.getsockname()[1:].decode())
 
 
 class _Server:
-    """Receives requests, forks, and reports exits; single-threaded, so that forks are safe."""
+    """Takes requests, forks, and tells of ends; one thread, so that a fork copies a quiet process."""
 
-    def __init__(self, requests: socket.socket) -> None:
-        self._requests = requests
-        self._running: dict[int, tuple[int, int]] = {}  # by the process's descriptor: its id, and who wants its status
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self._running: dict[int, tuple[int, socket.socket]] = {}  # by the process's descriptor: its id, and who asked
 
     def serve(self) -> None:
-        """Serves until all clients are gone, and kills the remaining processes."""
+        """Serves until standard input closes, for nobody can ask any more, and kills what still runs."""
         while True:
-            ready, _, _ = select.select([self._requests, *self._running], [], [])
+            ready, _, _ = select.select([0, self._listener, *self._running], [], [])
             for ended in self._running.keys() & set(ready):
                 self._tell(ended)
-            if self._requests in ready:
-                request, descriptors, _, _ = socket.recv_fds(self._requests, _LARGEST, 2)
-                if not request:
-                    break
-                self._start(json.loads(request), *descriptors)
+            if 0 in ready:
+                break
+            if self._listener in ready:
+                self._start(self._listener.accept()[0])
         for pid, _ in self._running.values():
             os.kill(pid, signal.SIGKILL)
 
-    def _start(self, request: dict[str, Any], log: int, end: int) -> None:
+    def _start(self, asking: socket.socket) -> None:
+        request, descriptors, _, _ = socket.recv_fds(asking, _LARGEST, 3)
         server = os.getpid()
         pid = os.fork()
         if pid == 0:
-            for mine in (
-                self._requests.fileno(),
-                end,
-                *self._running,
-                *(wanted for _, wanted in self._running.values()),
-            ):
-                os.close(mine)
-            children.leave_after(lambda: _run(request, log, server))
-        os.close(log)
-        self._running[os.pidfd_open(pid)] = pid, end
-        self._requests.send(str(pid).encode())
+            for mine in (self._listener, asking, *(other for _, other in self._running.values())):
+                mine.close()
+            for watched in self._running:
+                os.close(watched)
+            children.leave_after(lambda: _run(json.loads(request), descriptors, server))
+        for descriptor in descriptors:
+            os.close(descriptor)
+        self._running[os.pidfd_open(pid)] = pid, asking
+        with contextlib.suppress(BrokenPipeError):
+            asking.send(str(pid).encode())
 
     def _tell(self, ended: int) -> None:
-        pid, end = self._running.pop(ended)
+        pid, asking = self._running.pop(ended)
         os.close(ended)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         with contextlib.suppress(BrokenPipeError):  # nobody wants to know
-            os.write(end, str(status).encode())
-        os.close(end)
+            asking.send(str(status).encode())
+        asking.close()
 
 
-def _run(request: dict[str, Any], log: int, server: int) -> None:
+def _run(request: dict[str, Any], descriptors: list[int], server: int) -> None:
     children.die_with(server)
-    null = os.open(os.devnull, os.O_RDONLY)
-    for source, target in ((null, 0), (log, 1), (log, 2)):
+    for target, source in enumerate(descriptors):
         os.dup2(source, target)
+        os.close(source)
     gc.enable()
+    before = dict(os.environ)
     os.environ.clear()
     os.environ.update(request["environment"])
+    os.chdir(request["folder"])
     tempfile.tempdir = None
-    sys.argv = [request["module"], *request["arguments"]]
-    runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+    sys.path[:] = [request["folder"], *_named(request["environment"]), *sys.path[1 + len(_named(before)) :]]
+    first, *arguments = request["argv"]
+    if first == "-m":
+        sys.argv = arguments
+        runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+    elif first == "-c":
+        sys.argv = [first, *arguments[1:]]
+        exec(arguments[0], {"__name__": "__main__"})
+    else:
+        sys.path[0], sys.argv = str(Path(first).parent), request["argv"]
+        runpy.run_path(first, run_name="__main__")
 
 
-def main(requests: str) -> None:
+def _named(environment: Mapping[str, str]) -> list[str]:
+    return list(filter(None, environment.get("PYTHONPATH", "").split(os.pathsep)))
+
+
+def main(listener: str, *modules: str) -> None:
     """Loads the libraries, and serves."""
     gc.disable()
-    for module in LOADED:
+    for module in modules:
         importlib.import_module(module)
     gc.freeze()
-    _Server(socket.socket(fileno=int(requests))).serve()
+    _Server(socket.socket(fileno=int(listener))).serve()
 
 
 if __name__ == "__main__":

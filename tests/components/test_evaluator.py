@@ -371,7 +371,7 @@ def test_metrics_equal_those_of_tfma_on_beam(
     assert_equal_results(ours["evaluation"].path, theirs)
 
 
-@pytest.mark.parametrize("baseline", ["baseline", None])
+@pytest.mark.parametrize("baseline", ["baseline", pytest.param(None, marks=pytest.mark.slow)])
 def test_thresholds_give_the_same_validation_as_tfma_on_beam(
     baseline: str | None, world: World, tmp_path: Path
 ) -> None:
@@ -490,9 +490,10 @@ def test_beams_options_are_for_the_engine_beam(world: World, tmp_path: Path) -> 
     ("config", "reason"),
     [
         (simple(metric("CoefficientOfDiscrimination")), "the metric 'tjur_discrimination' (TFMA computes it example"),
-        (
+        pytest.param(
             {**simple(metric("ExampleCount")), "cross_slicing_specs": [{"baseline_spec": {}}]},
             "cross_slicing_specs needs Beam",
+            marks=pytest.mark.slow,
         ),
     ],
     ids=["metric", "cross slices"],
@@ -803,8 +804,16 @@ LABELS: dict[str, tuple[pa.Array, str]] = {
 }
 
 
-@pytest.mark.parametrize("engine", ["direct", "beam"])
-@pytest.mark.parametrize(("label", "said"), LABELS.values(), ids=LABELS)
+# Where the direct engine leaves an error to Beam, the quick tests have that way alone.
+@pytest.mark.parametrize(
+    ("label", "said", "engine"),
+    [
+        pytest.param(*LABELS[name], engine, id=f"{name}-{engine}", marks=[pytest.mark.slow] if again else [])
+        for name in LABELS
+        for engine in ("direct", "beam")
+        for again in [engine == "beam" and "on Beam" in LABELS[name][1]]
+    ],
+)
 def test_labels_that_metrics_do_not_take_are_named(
     label: pa.Array, said: str, engine: str, world: World, tmp_path: Path
 ) -> None:

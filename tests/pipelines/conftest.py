@@ -35,5 +35,5 @@ def taxi(tmp_path_factory: pytest.TempPathFactory, taxi_csv: Path) -> Taxi:
 
 @pytest.fixture
 def copy(taxi: Taxi, tmp_path: Path) -> Project:
-    """A copy of the project that shares its cache."""
-    return taxi.project.copy(tmp_path / "project")
+    """A copy of the project that shares its cache, and does not wait for libraries."""
+    return taxi.project.copy(tmp_path / "project").warm()

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from components.contract.digests import tree_digest
+from components.execution import stages
 from taxiway.storage.home import Home
+from tests import forked
 
 CHECKOUT = Path(__file__).parents[2]
 EARLY = str(Path(__file__).with_name("early_pipeline.py"))
@@ -33,6 +35,18 @@ class Noting:
                 noted.write(name + "\\n")
 
 sys.meta_path.insert(0, Noting())
+"""
+# In a warm project, commands, and the processes from which they fork stages, are themselves forked.
+WARM = f"""
+{forked.HAND_OVER}
+import os, sys
+
+if "TEST_WARM" in os.environ:
+    command, server = os.environ["TEST_WARM"].split()
+    if os.path.basename("".join(sys.orig_argv[1:2])) == "taxiway":
+        hand_over(command)
+    if sys.orig_argv[1:3] == ["-m", "taxiway.runner.forkserver"]:
+        hand_over(server)
 """
 
 
@@ -85,6 +99,12 @@ class Project:
         """The same project elsewhere, without what it pushed; it shares the cache unless another home is named."""
         shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns(".taxiway", "served"))
         return replace(self, folder=folder, home=home or self.home)
+
+    def warm(self) -> Project:
+        """The project with commands and stages that find their libraries loaded; nobody notes what they import."""
+        loaded = {module for stage in stages.in_order() for libraries in stage.loads for module in libraries.modules}
+        addresses = f"{forked.address('taxiway.cli')} {forked.address(*sorted(loaded))}"
+        return replace(self, environment={**self.environment, "TEST_WARM": addresses})
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """Starts `taxiway ARGUMENTS`."""
@@ -183,7 +203,7 @@ def _environment(folder: Path) -> dict[str, str]:
     """An environment without the user's settings, which records imports."""
     site = folder / "site"
     site.mkdir()
-    (site / "sitecustomize.py").write_text(NOTING)
+    (site / "sitecustomize.py").write_text(NOTING + WARM)
     path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
     who = {f"GIT_{role}_{key}": "tester" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
     settings = {f"DVC_{kind}_DIR": str(folder / kind) for kind in ("GLOBAL_CONFIG", "SYSTEM_CONFIG", "SITE_CACHE")}

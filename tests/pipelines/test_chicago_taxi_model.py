@@ -1,4 +1,4 @@
-"""The taxi model through the stages `transform` and `trainer`, on the real trips."""
+"""The taxi model that the pipeline trained on the real trips: what it predicts, and what training goes on from it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
-import tensorflow_data_validation as tfdv
-from tensorflow_data_validation.statistics.stats_impl import generate_statistics_in_memory
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
-from components.contract.artifacts import Artifact, Examples, Model, Schema
-from components.data.examples import PARQUET, SplitWriter, describe, to_tfxio_form
+from components.contract.artifacts import Artifact, Examples, Model, Schema, TransformGraph
+from components.data.examples import PARQUET, describe, to_tfxio_form
 from pipelines.chicago_taxi.eval_config import EVAL_CONFIG
 from tests.conftest import run_stage_in
+from tests.pipelines.conftest import Taxi
 
 OURS = "pipelines.chicago_taxi.model"
 TFX = "tfx.examples.chicago_taxi_pipeline.taxi_utils_native_keras"
@@ -27,23 +26,19 @@ Inputs = dict[str, Artifact]
 
 
 @pytest.fixture(scope="module")
-def trips(taxi_csv: Path) -> pa.RecordBatch:
-    return to_tfxio_form(pyarrow.csv.read_csv(taxi_csv).combine_chunks().to_batches()[0])
+def raw(taxi: Taxi) -> Inputs:
+    """The trips in two splits, and their schema."""
+    return {"examples": _examples(taxi.run.path("example-gen", "examples")), "schema": _schema(taxi)}
 
 
-@pytest.fixture(scope="module")
-def raw(trips: pa.RecordBatch, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
-    """The trips in two splits, and the schema that TFDV infers."""
-    folder = tmp_path_factory.mktemp("raw")
-    examples = Examples(folder / "examples")
-    for split, start, stop in (("train", 0, 10_000), ("eval", 10_000, trips.num_rows)):
-        with SplitWriter(examples, split) as writer:
-            writer.write(trips.take(np.arange(start, stop)))
+def _examples(path: Path) -> Examples:
+    examples = Examples(path)
     describe(examples, ["train", "eval"], PARQUET)
-    schema = tfdv.infer_schema(generate_statistics_in_memory(trips), infer_feature_shape=True)
-    (folder / "schema").mkdir()
-    tfdv.write_schema_text(schema, str(folder / "schema" / "schema.pbtxt"))
-    return {"examples": examples, "schema": Schema(folder / "schema")}
+    return examples
+
+
+def _schema(taxi: Taxi) -> Schema:
+    return Schema(taxi.run.path("schema-gen", "schema"))
 
 
 def transformed(raw: Inputs, module: str, folder: Path) -> Inputs:
@@ -59,10 +54,10 @@ def load(model: Artifact) -> Any:
     return tf.saved_model.load(str(model.path / "Format-Serving"))
 
 
-def evaluate(model: Artifact, trips: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and predicted probabilities, by the model's signatures alone."""
+def evaluate(loaded: Any, trips: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and predicted probabilities, by a model's signatures alone."""
     serialized = tf.constant(RecordBatchToExamplesEncoder().encode(trips))
-    signatures = load(model).signatures
+    signatures = loaded.signatures
     (predicted,) = signatures["serving_default"](serialized).values()
     return signatures["transform_features"](serialized)["tips_xf"].numpy().ravel(), predicted.numpy().ravel()
 
@@ -74,45 +69,50 @@ def auc(labels: np.ndarray, predicted: np.ndarray) -> float:
 
 
 @pytest.fixture(scope="module")
-def inputs(raw: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
-    return transformed(raw, OURS, tmp_path_factory.mktemp("transform"))
+def inputs(taxi: Taxi) -> Inputs:
+    graph = TransformGraph(taxi.run.path("transform", "transform_graph"))
+    return {"examples": _examples(taxi.run.path("transform", "transformed_examples")), "transform_graph": graph}
 
 
 @pytest.fixture(scope="module")
-def outputs(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return trained(inputs, OURS, tmp_path_factory.mktemp("trainer"), train_steps=300)
+def model(taxi: Taxi) -> Model:
+    return Model(taxi.run.path("trainer", "model"))
 
 
 @pytest.fixture(scope="module")
-def held_out(trips: pa.RecordBatch) -> pa.RecordBatch:
-    return trips.take(np.arange(10_000, trips.num_rows))
+def loaded(model: Model) -> Any:
+    return load(model)
 
 
-def test_it_predicts_big_tips(outputs: dict[str, Any], held_out: pa.RecordBatch) -> None:
-    labels, predicted = evaluate(outputs["model"], held_out)
+@pytest.fixture(scope="module")
+def held_out(raw: Inputs) -> pa.RecordBatch:
+    """The raw trips that the model was not trained on."""
+    return to_tfxio_form(pq.read_table(raw["examples"].path / "Split-eval").combine_chunks().to_batches()[0])
+
+
+def test_it_predicts_big_tips(loaded: Any, held_out: pa.RecordBatch) -> None:
+    labels, predicted = evaluate(loaded, held_out)
     tips, fare = (pa.compute.list_flatten(held_out[name]).to_numpy() for name in ("tips", "fare"))
     np.testing.assert_array_equal(labels, tips > 0.2 * fare.astype(np.float32))
     assert auc(labels, predicted) > 0.94
     assert np.mean((predicted > 0.5) == labels) > 0.88
 
 
-def test_plain_columns_are_predicted_as_tf_examples_are(outputs: dict[str, Any], held_out: pa.RecordBatch) -> None:
+def test_plain_columns_are_predicted_as_tf_examples_are(loaded: Any, held_out: pa.RecordBatch) -> None:
     rows = held_out.slice(0, 100)
     columns = {}
     for name in set(rows.schema.names) - {"tips"}:
         empty = b"" if rows.schema.field(name).type.value_type == pa.large_binary() else 0
         columns[name] = tf.constant([row[0] if row else empty for row in rows[name].to_pylist()])
-    predict = load(outputs["model"]).signatures["predict_columns"]
+    predict = loaded.signatures["predict_columns"]
     by_columns = predict(
         **{name: tf.cast(columns[name], spec.dtype) for name, spec in predict.structured_input_signature[1].items()}
     )
-    np.testing.assert_allclose(
-        by_columns["probability"].numpy().ravel(), evaluate(outputs["model"], rows)[1], rtol=1e-5
-    )
+    np.testing.assert_allclose(by_columns["probability"].numpy().ravel(), evaluate(loaded, rows)[1], rtol=1e-5)
 
 
-def test_training_logs_for_tensorboard(outputs: dict[str, Any]) -> None:
-    logged = {path.parent.name for path in outputs["model_run"].path.rglob("events.out.tfevents.*")}
+def test_training_logs_for_tensorboard(taxi: Taxi) -> None:
+    logged = {path.parent.name for path in taxi.run.path("trainer", "model_run").rglob("events.out.tfevents.*")}
     assert {"train", "validation"} <= logged
 
 
@@ -130,10 +130,10 @@ def test_the_same_data_make_the_same_weights(inputs: Inputs, tmp_path: Path) -> 
     assert all(np.array_equal(a, b) for a, b in zip(one, same, strict=True))
 
 
-def test_warm_start(inputs: Inputs, outputs: dict[str, Any], held_out: pa.RecordBatch, tmp_path: Path) -> None:
-    warm = {**inputs, "base_model": outputs["model"]}
+def test_warm_start(inputs: Inputs, model: Model, held_out: pa.RecordBatch, tmp_path: Path) -> None:
+    warm = {**inputs, "base_model": model}
     hardly = {"train_steps": 1, "eval_steps": 1, "custom_config": {"learning_rate": 1e-9}}
-    assert auc(*evaluate(trained(warm, OURS, tmp_path, **hardly)["model"], held_out)) > 0.94
+    assert auc(*evaluate(load(trained(warm, OURS, tmp_path, **hardly)["model"]), held_out)) > 0.94
 
 
 # test_chicago_taxi.py has it in a pipeline.
@@ -145,7 +145,7 @@ def test_tfx_own_module_runs_in_its_place_unmodified(raw: Inputs, held_out: pa.R
     module = str(spec.origin)
     inputs = {**transformed(raw, module, tmp_path / "transform"), "schema": raw["schema"]}
     outputs = trained(inputs, module, tmp_path / "trainer", train_steps=200, eval_steps=10)
-    assert auc(*evaluate(outputs["model"], held_out)) > 0.8
+    assert auc(*evaluate(load(outputs["model"]), held_out)) > 0.8
     assert list(outputs["model_run"].path.rglob("events.out.tfevents.*"))
 
 
@@ -159,6 +159,5 @@ def test_evaluation_settings_are_an_eval_config() -> None:
     assert accuracy.per_slice_thresholds[0].threshold.value_threshold.lower_bound.value == 0.6
 
 
-def test_model_artifact_is_a_saved_model(outputs: dict[str, Any]) -> None:
-    assert isinstance(outputs["model"], Model)
-    assert set(load(outputs["model"]).signatures) == {"serving_default", "predict_columns", "transform_features"}
+def test_model_artifact_is_a_saved_model(loaded: Any) -> None:
+    assert set(loaded.signatures) == {"serving_default", "predict_columns", "transform_features"}

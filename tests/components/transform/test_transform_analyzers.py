@@ -346,7 +346,7 @@ def count_per_key(inputs: Inputs) -> Outputs:
     return rows_of(inputs, keys=keys, counts=counts)
 
 
-@case("scales")
+@case("more numbers")
 def tukey(inputs: Inputs) -> Outputs:
     left, right = tft.tukey_h_params(inputs["x"])
     return rows_of(inputs, left=left, right=right)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from components.user_code import custom_op_loading, custom_ops
 from taxiway.checks import roles
 from taxiway.language.spec import Pipeline
 from taxiway.storage.digest_store import DigestStore
+from tests import forked
 from tests.taxiway.serving import server
 
 CHECKOUT = Path(__file__).parents[3]
@@ -46,9 +46,11 @@ MISSING = (
 )
 
 
-def python(program: str, *arguments: str | Path, cwd: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", program, *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+def python(log: Path, program: str, *arguments: str | Path) -> str:
+    """What a program prints in a process that has loaded TensorFlow, and no operations."""
+    status = forked.Process("-c", [program, *map(str, arguments)], log).wait(250)
+    assert status == 0, log.read_text()[-3000:]
+    return log.read_text()
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +79,7 @@ def library(folder: Path) -> Path:
 def model(folder: Path, library: Path) -> Path:
     """A Model artifact that uses the operation."""
     version = folder / "model" / "Format-Serving"
-    done = python(f"import sys\n{LOAD.format(file=str(library))}{SAVE}", version)
-    assert done.returncode == 0, done.stderr
+    python(folder / "save.log", f"import sys\n{LOAD.format(file=str(library))}{SAVE}", version)
     return version.parent
 
 
@@ -145,9 +146,8 @@ print(json.dumps(found))
 
 def evaluated(model: Path, library: Path, examples: Examples, folder: Path, *ways: str) -> list[Any]:
     """For each way of EVALUATE, whether the model is blessed, or the error; in a process of its own."""
-    done = python(EVALUATE, folder, model, library, examples.path, *ways)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return list(json.loads(done.stdout.splitlines()[-1]))
+    printed = python(folder / "evaluate.log", EVALUATE, folder, model, library, examples.path, *ways)
+    return list(json.loads(printed.splitlines()[-1]))
 
 
 def test_the_evaluator_names_the_missing_operation_and_works_with_the_library(
@@ -181,9 +181,9 @@ def infra_validated(model: Path, examples: Examples, folder: Path, **parameters:
             "outputFile": str(folder / "output.json"),
         },
     }
-    command = [sys.executable, "-m", "components", "infra_validator", "--executor-input", json.dumps(document)]
-    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout + done.stderr
+    log = folder / "infra_validator.log"
+    arguments = ["infra_validator", "--executor-input", json.dumps(document)]
+    return forked.Process("components", arguments, log).wait(250), log.read_text()
 
 
 def test_the_local_server_of_infra_validator_gets_the_library(

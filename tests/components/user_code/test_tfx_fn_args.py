@@ -5,32 +5,46 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 _APART = "import components.user_code.tfx_fn_args"
 _AS_EVER = "import tfx.components.trainer.fn_args_utils"
 _ARGUMENTS = "tfx.components.trainer.fn_args_utils"
-# Forks a child for each program, so that TensorFlow and the other named modules are imported once.
+# Forks a child for each line, and from that one for each program, so that the named modules are imported once.
 _PROGRAMS = """
 import contextlib, importlib, json, os, sys, traceback
 import tensorflow, tensorflow_data_validation
-loaded, prelude, *programs = json.load(sys.stdin)
-for name in loaded:
-    with contextlib.suppress(Exception):
-        importlib.import_module(name)
-exec(prelude)
-for program in programs:
+
+def forked(work, *arguments):
     if os.fork() == 0:
-        try:
-            found = {}
-            exec(program, found)
-            print(json.dumps(found["said"]), flush=True)
-        except BaseException:
-            print(json.dumps(traceback.format_exc()), flush=True)
+        with contextlib.suppress(BaseException):
+            work(*arguments)
         os._exit(0)
     os.wait()
+
+def load(loaded, prelude, *programs):
+    for name in loaded:
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+    exec(prelude)
+    for program in programs:
+        forked(say, program)
+
+def say(program):
+    try:
+        found = {}
+        exec(program, found)
+        print(json.dumps(found["said"]), flush=True)
+    except BaseException:
+        print(json.dumps(traceback.format_exc()), flush=True)
+
+for line in sys.stdin:
+    forked(load, *json.loads(line))
+    print(flush=True)
 """
 _SEEN = """
 import sys
@@ -45,6 +59,7 @@ _AROUND = """
 import sys, tensorflow_model_analysis
 said = [name for name in sys.modules if name.partition(".")[0] not in ("tfx", "tensorflow_model_analysis")]
 """
+_STAYS = f"import sys; first = sys.modules['tfx.components']; {_APART}; said = sys.modules['tfx.components'] is first"
 _MORE = [
     "import tfx.components, tensorflow_model_analysis",
     "import tensorflow_model_analysis.metrics",
@@ -67,15 +82,34 @@ _WAYS_BY_THE_WHOLE = [
 ]
 
 
-def said(prelude: str, *programs: str, loaded: Sequence[str] = ()) -> list[Any]:
-    command = [sys.executable, "-c", _PROGRAMS]
+Said = Callable[..., list[Any]]
+
+
+@pytest.fixture(scope="module")
+def said() -> Iterator[Said]:
+    """`said(prelude, *programs, loaded=[])`: what each program says, in a process of its own, after the prelude."""
     root = Path(__file__).parents[3]
-    given = json.dumps([loaded, prelude, *programs])
-    done = subprocess.run(command, input=given, capture_output=True, text=True, cwd=root, check=True)
-    return list(map(json.loads, done.stdout.splitlines()))
+    with subprocess.Popen(
+        [sys.executable, "-c", _PROGRAMS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root
+    ) as process:
+        requests, answers = process.stdin, process.stdout
+        assert requests and answers
+
+        def ask(prelude: str, *programs: str, loaded: Sequence[str] = ()) -> list[Any]:
+            print(json.dumps([loaded, prelude, *programs]), file=requests, flush=True)
+            return [json.loads(line) for line in iter(answers.readline, "\n")]
+
+        yield ask
 
 
-def test_fn_args_are_imported_without_heavy_modules() -> None:
+@pytest.fixture(scope="module")
+def as_ever(said: Said) -> tuple[list[str], bool, list[Any]]:
+    """Where the whole was loaded first: the packages around it, whether it stays, and what programs see."""
+    around, stays, *seen = said(_AS_EVER, _AROUND, _STAYS, *(f"{program}\n{_SEEN}" for program in _MORE))
+    return around, stays, seen
+
+
+def test_the_arguments_come_alone(said: Said) -> None:
     heavy = "import sys; said = [name in sys.modules for name in ('kubernetes', 'nltk', 'keras_tuner')]"
     missing = "import tfx\ntry: tfx.nothing\nexcept AttributeError as error: said = str(error)"
     alone, nothing, *found = said(
@@ -86,19 +120,16 @@ def test_fn_args_are_imported_without_heavy_modules() -> None:
     assert found == [[True, _ARGUMENTS]] * len(_WAYS)
 
 
-def test_other_attributes_import_the_whole_package() -> None:
-    programs = [f"{program}\n{_SEEN}" for program in _MORE]
-    around, *as_ever = said(_AS_EVER, _AROUND, *programs)
+def test_whoever_asks_for_more_gets_the_whole(said: Said, as_ever: tuple[list[str], bool, list[Any]]) -> None:
+    around, _, seen = as_ever
     ways = [_FIRST + way + _SAME for way in _WAYS_BY_THE_WHOLE]
-    apart = said(_APART, *ways, *programs, loaded=around)
+    apart = said(_APART, *ways, *(f"{program}\n{_SEEN}" for program in _MORE), loaded=around)
     assert apart[: len(ways)] == [[True, _ARGUMENTS]] * len(ways)
-    for program, found, expected in zip(_MORE, apart[len(ways) :], as_ever, strict=True):
+    for program, found, expected in zip(_MORE, apart[len(ways) :], seen, strict=True):
         assert isinstance(found, dict), found
         assert found == expected, program
 
 
-def test_an_imported_package_is_not_replaced() -> None:
-    program = (
-        f"import sys; first = sys.modules['tfx.components']; {_APART}; said = sys.modules['tfx.components'] is first"
-    )
-    assert said("import tfx.components", program) == [True]
+def test_what_is_there_already_stays(as_ever: tuple[list[str], bool, list[Any]]) -> None:
+    _, stays, _ = as_ever
+    assert stays is True
