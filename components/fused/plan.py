@@ -45,6 +45,8 @@ class Member:
         parameters: Where parameters come from that earlier members give; the others are inputs of the container.
         condition: It runs where this holds; always where empty.
         compared: Where the parameters in the condition come from.
+        cached: Whether what it made in another run may be used.
+        variables: The environment variables that its outputs may depend on.
     """
 
     name: str
@@ -53,6 +55,8 @@ class Member:
     parameters: Mapping[str, Source] = field(default_factory=dict)
     condition: str = ""
     compared: Mapping[str, Source] = field(default_factory=dict)
+    cached: bool = False
+    variables: tuple[str, ...] = ()
 
     @property
     def prefix(self) -> str:
@@ -91,7 +95,7 @@ def read(text: str) -> list[Member]:
 
 def _member(**document: Any) -> Member:
     sources = {name: _sources(document.get(name, {})) for name in ("artifacts", "parameters", "compared")}
-    return Member(**{**document, **sources})
+    return Member(**{**document, **sources, "variables": tuple(document.get("variables", ()))})
 
 
 def _sources(documents: Mapping[str, Any]) -> dict[str, Source]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from components.contract.artifacts import Role
 from components.execution import provenance, stages
+from components.fused import stage_cache
 from components.user_code import user_modules
 from taxiway.checks import roles
 from taxiway.fusion import members
@@ -132,6 +133,9 @@ def _environment(context: Context, call: Call, staged: Path) -> dict[str, str]:
     found.setdefault(provenance.COMMIT_VARIABLE, provenance.commit_text(commit(context, call)))
     if named := image(context, call):
         found[provenance.IMAGE_VARIABLE] = named
+    if members.is_fused(call.executor):
+        place = context.home.stages / context.pipeline.name
+        found[stage_cache.VARIABLE] = str(place) if context.use_cache else ""
     # What a killed stage leaves goes with the staging folder.
     return {**found, "TMPDIR": str(staged / "tmp")}
 
