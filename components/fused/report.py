@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+RUNNING = "RUNNING"
 _LINE = re.compile(
-    r"==> (?P<started>\S+), \d+ of \d+"
+    r"==> (?P<started>\S+), (?P<number>\d+) of \d+"
     r"|    (?P<done>\S+) took (?P<seconds>\d+\.\d) s"
     r"|    (?P<cached>\S+) was cached, (?P<cached_seconds>\d+\.\d) s"
     r"|    skipped: (?P<skipped>.+)"
@@ -25,7 +26,7 @@ class Progress:
     """
 
     name: str
-    state: str = "RUNNING"
+    state: str = RUNNING
     seconds: float = 0.0
 
 
@@ -50,11 +51,11 @@ def skipped(condition: str) -> str:
 
 
 def read(lines: Iterable[str]) -> list[Progress]:
-    """The members that a log speaks of, in their order."""
+    """The members that a log speaks of, in their order; after a retry, those of the last attempt."""
     found: list[Progress] = []
     for match in filter(None, (_LINE.fullmatch(line.rstrip("\n")) for line in lines)):
         if name := match["started"]:
-            found.append(Progress(name))
+            found = [*(found if match["number"] != "1" else []), Progress(name)]
         elif found and (match["skipped"] or found[-1].name in (match["done"], match["cached"])):
             found[-1] = _ended(found[-1], match)
     return found

@@ -106,6 +106,7 @@ def test_a_rerun_runs_only_what_follows_a_change(given: dict[str, Any], tmp_path
     first = _run(True, "home", **given, destination="served")
     again = _run(True, "home", **{**given, "version": 8}, destination="served")
     assert _states(first) == dict.fromkeys(("baseline", "pusher", "pusher-2"), "SUCCEEDED")
+    assert [(each.name, each.state) for each in again.tasks[NAME].stages] == list(_states(again).items())
     # The baseline is one of the cached stages here; the taxi pipeline has it look every time.
     assert _states(again) == {"baseline": "CACHED", "pusher": "SUCCEEDED", "pusher-2": "SUCCEEDED"}
     place = "baseline__model"
