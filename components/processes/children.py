@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import os
@@ -43,6 +44,8 @@ def status(pid: int) -> int:
 
 def leave_after(program: Callable[[], object]) -> NoReturn:
     """Runs a program and exits as Python would, without running any of the parent's exit handlers."""
+    # A program that runs its exit handlers would run the parent's, which remove its temporary folders.
+    atexit._clear()
     status = 1
     try:
         program()

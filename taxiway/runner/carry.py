@@ -93,10 +93,16 @@ def _covered(stage: str, component: ExecutorComponent, parameters: Json) -> Iter
     return provenance.covered(stage, parameters, declared) if stage else iter(())
 
 
-def _heaviest(names: list[str]) -> str:
-    """Of the stages that a container runs the one that loads most; empty where there is none."""
+def _forked_for(names: list[str], has_changed: bool) -> str:
+    """The stage whose libraries a container has from the start; empty where it runs no stage.
+
+    Of several stages it is the one that loads most. Where nothing has changed so far, all of them may be cached, and
+    the container does not wait for libraries.
+    """
     known = [name for name in names if name in stages.names()]
-    return max(known, key=lambda name: len(stages.load(name).loads), default=next(iter(names), ""))
+    if len(known) > 1:
+        return (max if has_changed else min)(known, key=lambda name: len(stages.load(name).loads))
+    return next(iter(known or names), "")
 
 
 def image(context: Context, call: Call) -> str:
@@ -113,7 +119,7 @@ def _job(context: Context, planned: Planned, executor_input: Json, staged: Path)
     log.parent.mkdir(parents=True, exist_ok=True)
     return Job(
         name=call.name,
-        stage=_heaviest(members.stages(call.executor)),
+        stage=_forked_for(members.stages(call.executor), context.changed.is_set()),
         image=container.image,
         command=fill_command(container.command, executor_input, call.facts),
         arguments=arguments.in_files(words, staged) if container.stage else words,

@@ -94,6 +94,7 @@ class Tasks:
         # One that runs every time says nothing of the others.
         if not call.task.is_cached:
             return
+        self._context.changed.set()
         with self._lock:
             ahead, self._ahead = self._ahead, {}
         if ahead:

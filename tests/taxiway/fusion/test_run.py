@@ -16,6 +16,7 @@ from taxiway import loading
 from taxiway.dsl import Baseline, Pusher
 from taxiway.fusion.fuse import fused
 from taxiway.kubeflow import compilation
+from taxiway.runner import carry
 from taxiway.runner.call import State
 from taxiway.runner.containers import ContainerLauncher
 from taxiway.runs.progress import Silent
@@ -157,3 +158,11 @@ def test_a_compiled_file_runs_in_containers_as_in_processes(given: dict[str, Any
 def _has_image(engine: Containers) -> None:
     container = fused(loading.compiled(pushing)).spec["deploymentSpec"]["executors"][f"exec-{NAME}"]["container"]
     engine.images[container["image"]] = image("1")
+
+
+def test_a_container_waits_for_libraries_only_where_something_has_changed() -> None:
+    names = ["baseline", "evaluator", "pusher"]
+    assert carry._forked_for(names, has_changed=True) == "evaluator"
+    assert carry._forked_for(names, has_changed=False) in ("baseline", "pusher")
+    assert carry._forked_for(["evaluator"], has_changed=False) == "evaluator"
+    assert carry._forked_for([], has_changed=False) == ""
