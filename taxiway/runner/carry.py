@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -22,6 +23,7 @@ from taxiway.fusion import members
 from taxiway.language import arguments
 from taxiway.language.components import ArtifactSpec, ExecutorComponent
 from taxiway.language.placeholders import fill_command
+from taxiway.language.spec import Leaf
 from taxiway.language.values import Json
 from taxiway.runner.call import USER_ERROR, Call, Context, Result, State
 from taxiway.runner.launcher import Ended, Job
@@ -29,6 +31,7 @@ from taxiway.runner.outputs import Seen
 from taxiway.runner.plan import Planned, variables
 
 _LAST_LINES = 20
+_COMMAND = ["python", "-m", "components"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,28 @@ def attempted(context: Context, planned: Planned) -> Iterator[Attempt]:
         yield Attempt(staged, executor_input, ended, functools.partial(context.launcher.seen, job))
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+
+
+def draft(context: Context, leaf: Leaf) -> Job | None:
+    """A container that loads what a task needs, and waits for its job; None where too little is known yet."""
+    executor = context.pipeline.executor(leaf.component)
+    container, names = executor.container, members.stages(executor)
+    if not names or set(names) - {*stages.names()} or "{{$" in json.dumps(container.settings):
+        return None
+    scratch = context.home.work / context.run_id / f"ahead-{uuid.uuid4().hex}"
+    loads = [libraries for name in names for libraries in stages.load(name).loads]
+    modules = dict.fromkeys(module for libraries in loads for module in libraries.modules)
+    return Job(
+        name=leaf.name,
+        stage=names[0],
+        image=container.image,
+        command=[*_COMMAND[:-1], "components.ahead"],
+        arguments=[str(scratch / "job.json"), *modules],
+        log=context.log(leaf.name),
+        environment={**container.env, "TMPDIR": str(scratch / "tmp")},
+        paths=(context.home.root,),
+        scratch=scratch,
+    )
 
 
 def failed(context: Context, call: Call, status: int) -> Result:

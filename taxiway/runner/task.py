@@ -42,7 +42,8 @@ class Tasks:
         self._slots = threading.Semaphore(jobs)
         self._lock = threading.Lock()
         pipeline = context.pipeline
-        self._ahead = {leaf.name: members.stages(pipeline.executor(leaf.component)) for leaf in spec.leaves(pipeline)}
+        self._leaves = spec.leaves(pipeline)
+        self._ahead = {leaf.name: members.stages(pipeline.executor(leaf.component)) for leaf in self._leaves}
 
     def carry(self, call: Call) -> Result:
         """Finds or makes the outputs of a call; never raises, as others wait for a result."""
@@ -76,6 +77,7 @@ class Tasks:
                 return Result(State.CACHED, keep.values(manifest))
             self._journal.launch(call)
             self._load_ahead(call)
+            self._start_ahead(call)
             return self._made(planned)
 
     def _made(self, planned: Planned) -> Result:
@@ -88,6 +90,16 @@ class Tasks:
             if attempt.is_last or pause is None or self._context.interrupted.wait(pause):
                 return carry.failed(self._context, planned.call, status)
         raise AssertionError("unreachable: the last attempt returns")
+
+    def _start_ahead(self, call: Call) -> None:
+        """Lets the launcher prepare a container for the task after this one."""
+        if not self._context.changed.is_set():
+            return
+        names = [leaf.name for leaf in self._leaves]
+        following = names.index(call.name) + 1 if call.name in names else len(names)
+        for leaf in self._leaves[following : following + 1]:
+            if draft := carry.draft(self._context, leaf):
+                self._context.launcher.start_ahead(draft)
 
     def _load_ahead(self, call: Call) -> None:
         """The first task that changed makes the launcher load what the stages after it will need."""

@@ -166,3 +166,33 @@ def test_a_container_waits_for_libraries_only_where_something_has_changed() -> N
     assert carry._forked_for(names, has_changed=False) in ("baseline", "pusher")
     assert carry._forked_for(["evaluator"], has_changed=False) == "evaluator"
     assert carry._forked_for([], has_changed=False) == ""
+
+
+@dsl.pipeline(name="in-turn")
+def in_turn(model: str, destination: str, version: int = 0):
+    """Pushes when it is known what has been pushed."""
+    candidate = dsl.importer(artifact_uri=model, artifact_class=dsl.Model).output
+    baseline = Baseline(candidate=candidate, destination=destination)
+    Pusher(model=candidate, destination=destination, version=version).after(baseline)
+
+
+@pytest.mark.parametrize("place", ["inside", "outside"])
+def test_the_next_container_is_started_ahead_and_used_if_it_mounts_what_it_has_to(
+    given: dict[str, Any], place: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    destination = "served" if place == "inside" else str(tmp_path_factory.mktemp("elsewhere") / "served")
+    compiled = loading.compiled(in_turn)
+    with process_engine() as (engine, url), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_HOST", url)
+        for executor in compiled.spec["deploymentSpec"]["executors"].values():
+            if "container" in executor:
+                engine.images[executor["container"]["image"]] = image("1")
+        options: dict[str, Any] = {"observer": Silent(), **given, "destination": destination}
+        run = taxiway.run(compiled, home="home", launcher=ContainerLauncher, **options)
+        entries = [" ".join(body["Entrypoint"]) for body in engine.bodies]
+        assert engine.made == {}
+    expected = ["python -m components baseline", "python -m components.ahead"]
+    # The one that was started ahead has not what the pusher mounts.
+    assert sorted(entries) == sorted(expected + ["python -m components pusher"] * (place == "outside"))
+    assert json.loads(run.tasks["pusher"].outputs["pushed_model"].metadata["provenance"])["stage"] == "pusher"
+    assert (Path(destination) / "7/saved_model.pb").is_file()
