@@ -12,7 +12,6 @@ from components.contract.digests import file_digest, text_digest
 from components.execution import executor, provenance, stages
 from components.execution.executor import Called
 from components.fused.plan import Member
-from components.versioning import data_versions
 
 Json = dict[str, Any]
 
@@ -55,6 +54,11 @@ def packages() -> str:
 
 def _data(call: Called) -> Json:
     """The versions of the data that parameters name; the commit describes the run."""
+    if not (paths := _with_role(call, "Data")):
+        return {}
+    # The image of the stages that read no data cannot import it.
+    from components.versioning import data_versions
+
     named = {role.name: call.parameters[name] for name, role in call.roles.items()}
     found = {
         name: data_versions.describe(
@@ -62,7 +66,7 @@ def _data(call: Called) -> Json:
             repo=named.get("Repository", ""),
             allow_unversioned=named.get("Unversioned", False),
         )
-        for name in _with_role(call, "Data")
+        for name in paths
     }
     return {name: {**version, "commit": ""} for name, version in found.items()}
 
