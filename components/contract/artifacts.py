@@ -24,6 +24,9 @@ NEXT_STEP = "next_step"
 ELSEWHERE = "elsewhere"
 """In an artifact's metadata: where a stage left something outside of its artifacts, as JSON."""
 
+REUSED = "reused_by_stage_cache"
+"""In an artifact's metadata: that a fused pod did not make it, but found it; the time when it was made."""
+
 # Metadata is passed on command lines, whose length Linux limits.
 _MOST_NOTES = 20
 _NOTE_CHARACTERS = 500

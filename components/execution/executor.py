@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components.contract import files
-from components.contract.artifacts import TFX_VERSION, Artifact
+from components.contract.artifacts import TFX_VERSION, Artifact, Role
 from components.contract.errors import UserError
 from components.contract.signature import Port, ports
 from components.execution import provenance
@@ -45,18 +46,51 @@ def execute(stage: Callable[..., Any], executor_input: Mapping[str, Any]) -> Non
     """
     interface = ports(stage)
     _require_known(stage, interface, executor_input)
-    arguments = {p.name: value for p in interface if (value := _argument(p, executor_input)) is not _ABSENT}
-    outputs = {p.name: arguments[p.name] for p in interface if p.direction == "output" and p.kind}
+    given = _arguments(interface, executor_input)
+    outputs = {p.name: given[p.name] for p in interface if p.direction == "output" and p.kind}
     for artifact in outputs.values():
         artifact.path.parent.mkdir(parents=True, exist_ok=True)
-    result = stage(**arguments)
+    result = stage(**given)
     values = result._asdict() if hasattr(result, "_asdict") else {}
-    _attach_provenance(stage, interface, arguments, outputs)
-    _write_parameters(values, executor_input)
+    _attach_provenance(stage, _called(interface, given), outputs)
+    write_parameters(values, executor_input)
     _write_output(values, outputs, executor_input)
 
 
 _ABSENT = object()
+
+
+@dataclass(frozen=True)
+class Called:
+    """What a stage is called with.
+
+    Attributes:
+        parameters: Its parameters, defaults included.
+        roles: What they refer to, by name.
+        inputs: Its input artifacts.
+    """
+
+    parameters: dict[str, Any]
+    roles: dict[str, Role]
+    inputs: dict[str, Artifact]
+
+
+def called(stage: Callable[..., Any], executor_input: Mapping[str, Any]) -> Called:
+    """What an ExecutorInput calls a stage with; raises the same errors as `execute`."""
+    interface = ports(stage)
+    return _called(interface, _arguments(interface, executor_input))
+
+
+def _called(interface: list[Port], given: Mapping[str, Any]) -> Called:
+    return Called(
+        {p.name: given.get(p.name, p.default) for p in interface if p.direction == "input" and not p.kind},
+        {p.name: p.role for p in interface if p.role},
+        {p.name: given[p.name] for p in interface if _is_input_artifact(p, given)},
+    )
+
+
+def _arguments(interface: list[Port], executor_input: Mapping[str, Any]) -> dict[str, Any]:
+    return {p.name: value for p in interface if (value := _argument(p, executor_input)) is not _ABSENT}
 
 
 def _require_known(stage: Callable[..., Any], interface: list[Port], executor_input: Mapping[str, Any]) -> None:
@@ -102,29 +136,22 @@ def _coerced(port: Port, value: Any) -> Any:
     raise UserError(f"the parameter {port.name!r} takes {port.type.__name__}, not {value!r}")
 
 
-def _attach_provenance(
-    stage: Callable[..., Any],
-    interface: list[Port],
-    arguments: Mapping[str, Any],
-    outputs: Mapping[str, Artifact],
-) -> None:
-    inputs = {p.name: arguments[p.name] for p in interface if _is_input_artifact(p, arguments)}
-    parameters = {p.name: arguments.get(p.name, p.default) for p in interface if p.direction == "input" and not p.kind}
-    roles = {p.name: p.role for p in interface if p.role}
-    made_by = provenance.activity(stage.__name__, parameters, roles, inputs)
+def _attach_provenance(stage: Callable[..., Any], call: Called, outputs: Mapping[str, Artifact]) -> None:
+    made_by = provenance.activity(stage.__name__, call.parameters, call.roles, call.inputs)
     for name, artifact in outputs.items():
         if not artifact.path.exists():
             raise RuntimeError(f"the stage {stage.__name__} did not write its output {name!r} to {artifact.path}")
         artifact.metadata["tfx_version"] = TFX_VERSION
         artifact.metadata["tfx_type"] = artifact.type_name
-    provenance.attach_all(outputs, made_by, inputs)
+    provenance.attach_all(outputs, made_by, call.inputs)
 
 
 def _is_input_artifact(port: Port, arguments: Mapping[str, Any]) -> bool:
     return port.direction == "input" and port.kind is not None and arguments.get(port.name) is not None
 
 
-def _write_parameters(values: Mapping[str, Any], executor_input: Mapping[str, Any]) -> None:
+def write_parameters(values: Mapping[str, Any], executor_input: Mapping[str, Any]) -> None:
+    """Writes output parameters to the files that the ExecutorInput names."""
     for name, where in executor_input.get("outputs", {}).get("parameters", {}).items():
         path = Path(where["outputFile"])
         path.parent.mkdir(parents=True, exist_ok=True)

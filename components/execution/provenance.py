@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components.contract.artifacts import Artifact, Metrics, Role
+from components.contract.artifacts import ELSEWHERE, NEXT_STEP, REUSED, SUMMARY, Artifact, Metrics, Role
 from components.contract.digests import PROVENANCE_FILE, text_digest, tree_digest
 from components.execution import environment
 from components.user_code import custom_ops, user_modules
@@ -36,6 +36,8 @@ IMAGE_VARIABLE = "TAXIWAY_IMAGE"
 CHAIN_PROPERTY = "provenance_chain"
 CREATED_PROPERTY = "provenance_created"
 """Set by a stage that has written its record itself, so that both say the same time."""
+# Metadata that say where an artifact came from, or are for runners, and not what it is; see also `locations`.
+_APART = {"digest", "provenance", CHAIN_PROPERTY, SUMMARY, NEXT_STEP, ELSEWHERE, REUSED, "store_session_info"}
 _KEYS = {"digest", "type", "output", "stage", "parameters", "inputs", "created"}
 _DETERMINISM = ("deterministic", "not_deterministic")
 _COMPONENTS = Path(__file__).parents[1]
@@ -243,6 +245,12 @@ def _output_record(name: str, artifact: Artifact, made_by: Record, fetched: list
 def write_chain(folder: Path, records: list[Record]) -> None:
     """Writes `provenance.json` into a folder."""
     (folder / PROVENANCE_FILE).write_text(json.dumps(records, indent=1) + "\n")
+
+
+def telling(artifact: Artifact) -> dict[str, Any]:
+    """The metadata by which a stage can tell an artifact from another with the same content."""
+    apart = _APART | artifact.locations
+    return {name: value for name, value in artifact.metadata.items() if name not in apart}
 
 
 def chain(artifact: Artifact) -> list[Record]:

@@ -9,21 +9,19 @@ import os
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from components.contract import files
 from components.contract.errors import ServiceError
 from components.execution import stages
-from components.fused import conditions
+from components.fused import conditions, report, stage_cache
+from components.fused.finding import Execute, Finding
 from components.fused.plan import SKIPPED, Member, Source, prefix
 from components.processes import children, preload
 
 Json = dict[str, Any]
-
-Execute = Callable[[str, Json], int]
-"""Runs a stage with an ExecutorInput in this process, prints its error if it fails, and returns its exit status."""
 
 
 def run(members: Sequence[Member], executor_input: Json, execute: Execute) -> int:
@@ -40,49 +38,50 @@ def run(members: Sequence[Member], executor_input: Json, execute: Execute) -> in
     os.environ.update(preload.ENVIRONMENT)
     with tempfile.TemporaryDirectory() as scratch:
         outputs = _Outputs(executor_input, Path(scratch))
+        finding = Finding(stage_cache.place(executor_input), Path(scratch))
         for index, member in enumerate(members):
-            print(f"==> {member.name}, {index + 1} of {len(members)}", flush=True)
-            if status := _run(member, outputs, execute, members[index + 1 : index + 2]):
+            print(report.started(member.name, index + 1, len(members)), flush=True)
+            if status := _run(member, outputs, finding, execute, members[index + 1 : index + 2]):
                 return status
         outputs.write()
     return 0
 
 
-def _run(member: Member, outputs: _Outputs, execute: Execute, following: Sequence[Member]) -> int:
+def _run(member: Member, outputs: _Outputs, finding: Finding, execute: Execute, following: Sequence[Member]) -> int:
     compared = outputs.parameters(member.compared)
     if member.condition and not conditions.holds(member.condition, compared):
-        print(f"    skipped: {member.condition} is false", flush=True)
+        print(report.skipped(member.condition), flush=True)
         outputs.skip(member)
         return 0
-    status = _in_child(member, outputs.executor_input(member), execute, following)
-    if status == 0:
-        outputs.collect(member)
-    return status
+    executor_input = outputs.executor_input(member)
+    if not finding.finds(member, executor_input):
+        # A member that is never cached says nothing about the next one, which may be.
+        following = following if member.cached or not finding.is_on else ()
+        if status := _in_child(member, executor_input, finding.keeping(member, execute), following):
+            return status
+    outputs.collect(member)
+    return 0
 
 
 def _in_child(member: Member, executor_input: Json, execute: Execute, following: Sequence[Member]) -> int:
     """Runs a member in a child process; meanwhile, this process loads the libraries of the next member."""
     _load(member)
-    parent = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        children.leave_after(lambda: _run_in_child(member, parent, executor_input, execute))
+    pid = children.fork(lambda: _run_in_child(member, executor_input, execute))
     for each in following:
         _load(each)
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    status = children.status(pid)
     if status < 0:
         memory = ", as the kernel does when memory runs out" if status == -9 else ""
         raise ServiceError(f"{member.name} was killed by signal {-status}{memory}")
     return status
 
 
-def _run_in_child(member: Member, parent: int, executor_input: Json, execute: Execute) -> None:
-    children.die_with(parent)
+def _run_in_child(member: Member, executor_input: Json, execute: Execute) -> None:
     began = time.monotonic()
     status = execute(member.stage, executor_input)
     # The output of a failed member must end with its error.
     if status == 0:
-        print(f"    {member.name} took {time.monotonic() - began:.1f} s", flush=True)
+        print(report.done(member.name, time.monotonic() - began), flush=True)
     raise SystemExit(status)
 
 

@@ -44,6 +44,8 @@ class Member:
         parameters: The sources of parameters that are outputs of earlier members; all others are container inputs.
         condition: The condition on which it runs; empty for always.
         compared: The sources of the parameters in the condition.
+        cached: Whether its outputs of an earlier run may be used.
+        variables: The environment variables that its outputs may depend on.
     """
 
     name: str
@@ -52,6 +54,8 @@ class Member:
     parameters: Mapping[str, Source] = field(default_factory=dict)
     condition: str = ""
     compared: Mapping[str, Source] = field(default_factory=dict)
+    cached: bool = False
+    variables: tuple[str, ...] = ()
 
     @property
     def prefix(self) -> str:
@@ -90,7 +94,7 @@ def read(text: str) -> list[Member]:
 
 def _member(**document: Any) -> Member:
     sources = {name: _sources(document.get(name, {})) for name in ("artifacts", "parameters", "compared")}
-    return Member(**{**document, **sources})
+    return Member(**{**document, **sources, "variables": tuple(document.get("variables", ()))})
 
 
 def _sources(documents: Mapping[str, Any]) -> dict[str, Source]:

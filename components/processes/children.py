@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import os
@@ -22,8 +23,29 @@ def die_with(parent: int) -> None:
             os._exit(1)
 
 
+def fork(program: Callable[[], object]) -> int:
+    """Runs a program in a child, which dies with this process; returns the child's id."""
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+
+        def guarded() -> None:
+            die_with(parent)
+            program()
+
+        leave_after(guarded)
+    return pid
+
+
+def status(pid: int) -> int:
+    """Waits for a child, and returns its exit status; negative for a signal."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
 def leave_after(program: Callable[[], object]) -> NoReturn:
     """Runs a program and exits as Python would, without running any of the parent's exit handlers."""
+    # A program that runs its exit handlers would run the parent's, which remove its temporary folders.
+    atexit._clear()
     status = 1
     try:
         program()

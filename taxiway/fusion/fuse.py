@@ -91,6 +91,8 @@ class _Fusion:
             parameters=inner,
             condition=part.condition.text if part.condition else "",
             compared=self._compared(part),
+            cached=bool(part.task.get("cachingOptions", {}).get("enableCache")),
+            variables=part.variable_names,
         )
 
     def _compared(self, part: Part) -> dict[str, Source]:

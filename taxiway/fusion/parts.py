@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from components.execution import stages
+from components.execution import provenance, stages
 from components.execution.executor import CHANNEL
 from taxiway.fusion import raw
 from taxiway.language.spec import Pipeline
@@ -89,6 +89,13 @@ class Part:
     def variables(self) -> list[Json]:
         """Its container's environment variables."""
         return list(self.container.get("env", []))
+
+    @property
+    def variable_names(self) -> tuple[str, ...]:
+        """The environment variables that its outputs may depend on: not secrets, nor the commit."""
+        maps = [pair["envVar"] for each in self.platform.get("configMapAsEnv", []) for pair in each["keyToEnv"]]
+        own = [each["name"] for each in (*self.variables, *self.platform.get("fieldPathAsEnv", []))]
+        return tuple(sorted({*own, *maps} - {provenance.COMMIT_VARIABLE}))
 
     @property
     def channels(self) -> Json:

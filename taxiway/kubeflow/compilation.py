@@ -22,6 +22,7 @@ from components.user_code import user_modules
 from taxiway import loading
 from taxiway.checks import known
 from taxiway.dsl import cluster_resources
+from taxiway.fusion import members
 from taxiway.fusion.fuse import fused
 from taxiway.language import spec
 from taxiway.language.components import Component, DagComponent
@@ -101,6 +102,8 @@ def without_cache(pipeline: Pipeline) -> Pipeline:
     for component in (changed["root"], *changed["components"].values()):
         for task in component.get("dag", {}).get("tasks", {}).values():
             task["cachingOptions"] = {}
+    for executor in changed["deploymentSpec"]["executors"].values():
+        members.forget_cache(executor)
     return replace(pipeline, spec=changed)
 
 

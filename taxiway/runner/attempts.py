@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -15,12 +16,14 @@ from pathlib import Path
 
 from components.contract.artifacts import Role
 from components.execution import provenance, stages
+from components.fused import stage_cache
 from components.user_code import user_modules
 from taxiway.checks import roles
 from taxiway.fusion import members
 from taxiway.language import arguments
 from taxiway.language.components import ArtifactSpec, ExecutorComponent
 from taxiway.language.placeholders import fill_command
+from taxiway.language.spec import Leaf
 from taxiway.language.values import Json
 from taxiway.runner.call import USER_ERROR, Call, Context, Result, State
 from taxiway.runner.launcher import Ended, Job
@@ -28,6 +31,7 @@ from taxiway.runner.outputs import Seen
 from taxiway.runner.plan import Planned, variables
 
 _LAST_LINES = 20
+_COMMAND = ["python", "-m", "components"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,28 @@ def attempted(context: Context, planned: Planned) -> Iterator[Attempt]:
         shutil.rmtree(staged, ignore_errors=True)
 
 
+def draft(context: Context, leaf: Leaf) -> Job | None:
+    """A container that loads what a task needs, and waits for its job; None where too little is known yet."""
+    executor = context.pipeline.executor(leaf.component)
+    container, names = executor.container, members.stages(executor)
+    if not names or set(names) - {*stages.names()} or "{{$" in json.dumps(container.settings):
+        return None
+    scratch = context.home.work / context.run_id / f"ahead-{uuid.uuid4().hex}"
+    loads = [libraries for name in names for libraries in stages.load(name).loads]
+    modules = dict.fromkeys(module for libraries in loads for module in libraries.modules)
+    return Job(
+        name=leaf.name,
+        stage=names[0],
+        image=container.image,
+        command=[*_COMMAND[:-1], "components.ahead"],
+        arguments=[str(scratch / "job.json"), *modules],
+        log=context.log(leaf.name),
+        environment={**container.env, "TMPDIR": str(scratch / "tmp")},
+        paths=(context.home.root,),
+        scratch=scratch,
+    )
+
+
 def failed(context: Context, call: Call, status: int) -> Result:
     """The result of a container that ended with a status other than 0."""
     # `stop` sends SIGTERM; in any other case the task itself failed.
@@ -92,10 +118,16 @@ def _covered(stage: str, component: ExecutorComponent, parameters: Json) -> Iter
     return provenance.covered(stage, parameters, declared) if stage else iter(())
 
 
-def _heaviest(names: list[str]) -> str:
-    """The stage that loads the most libraries among those that a container runs; empty if it runs none."""
+def _forked_for(names: list[str], has_changed: bool) -> str:
+    """The stage whose libraries a container has from the start; empty where it runs no stage.
+
+    Of several stages it is the one that loads most. Where nothing has changed so far, all of them may be cached, and
+    the container does not wait for libraries.
+    """
     known = [name for name in names if name in stages.names()]
-    return max(known, key=lambda name: len(stages.load(name).loads), default=next(iter(names), ""))
+    if len(known) > 1:
+        return (max if has_changed else min)(known, key=lambda name: len(stages.load(name).loads))
+    return next(iter(known or names), "")
 
 
 def image(context: Context, call: Call) -> str:
@@ -112,7 +144,7 @@ def _job(context: Context, planned: Planned, executor_input: Json, staged: Path)
     log.parent.mkdir(parents=True, exist_ok=True)
     return Job(
         name=call.name,
-        stage=_heaviest(members.stages(call.executor)),
+        stage=_forked_for(members.stages(call.executor), context.changed.is_set()),
         image=container.image,
         command=fill_command(container.command, executor_input, call.facts),
         arguments=arguments.in_files(words, staged) if container.stage else words,
@@ -132,6 +164,9 @@ def _environment(context: Context, call: Call, staged: Path) -> dict[str, str]:
     found.setdefault(provenance.COMMIT_VARIABLE, provenance.commit_text(commit(context, call)))
     if named := image(context, call):
         found[provenance.IMAGE_VARIABLE] = named
+    if members.is_fused(call.executor):
+        place = context.home.stages / context.pipeline.name
+        found[stage_cache.VARIABLE] = str(place) if context.use_cache else ""
     # Temporary files of a killed stage are removed with the staging folder.
     return {**found, "TMPDIR": str(staged / "tmp")}
 

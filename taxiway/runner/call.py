@@ -106,6 +106,7 @@ class Context:
         use_cache: Whether outputs of earlier runs may be used.
         stopping: Set when a task fails or the user interrupts the run; no more tasks start.
         interrupted: Set when the user interrupts the run; no task is retried.
+        changed: Set when a task that may be cached was not.
     """
 
     run_id: str
@@ -116,6 +117,7 @@ class Context:
     use_cache: bool = True
     stopping: threading.Event = field(default_factory=threading.Event)
     interrupted: threading.Event = field(default_factory=threading.Event)
+    changed: threading.Event = field(default_factory=threading.Event)
 
     def log(self, name: str) -> Path:
         """The log file of a task."""

@@ -7,12 +7,14 @@ this user, on this machine's network, with a read-only root file system and its 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
 import threading
 import uuid
 from collections.abc import Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,8 +24,9 @@ from docker.models.images import Image
 from docker.types import Mount
 from requests.exceptions import RequestException  # type: ignore[import-untyped]
 
+from components.contract import files
 from components.contract.digests import text_digest
-from components.contract.errors import ServiceError, UserError
+from components.contract.errors import ServiceError, TaxiwayError, UserError
 from components.processes import container_engine
 from components.processes.reaper import Reaper
 from taxiway.runner import engine
@@ -74,6 +77,10 @@ class ContainerLauncher:
         self._lock = threading.Lock()
         self._running: set[Container] = set()
         self._stopped = False
+        self._starting = ThreadPoolExecutor(1)
+        # The tasks that have a container, or had one.
+        self._known: set[str] = set()
+        self._ahead: dict[str, Future[tuple[Job, Container] | None]] = {}
 
     def open(self, log: Path) -> None:
         """Does nothing: the engine keeps its own log."""
@@ -100,15 +107,33 @@ class ContainerLauncher:
     def expect(self, stages: list[str]) -> None:
         """Does nothing: a container loads its own libraries."""
 
+    def start_ahead(self, job: Job) -> None:
+        """Starts a container that loads its libraries while other tasks run; in the background."""
+
+        def start() -> tuple[Job, Container] | None:
+            # Whatever is wrong, the task itself says it in its turn; the reaper removes what is left.
+            with contextlib.suppress(DockerException, RequestException, TaxiwayError, OSError):
+                (job.scratch / "tmp").mkdir(parents=True)
+                container = self._create(job)
+                container.start()
+                return job, container
+            return None
+
+        with self._lock:
+            if job.name not in self._known and not self._stopped:
+                self._known.add(job.name)
+                self._ahead[job.name] = self._starting.submit(start)
+
     def launch(self, job: Job) -> Ended:
         """Runs a container until it exits, and removes it."""
         with _engine_errors():
-            container = self._create(job)
+            container, is_started = self._taken(job)
             try:
                 with self._lock:
                     if self._stopped:
                         return STOPPED
-                    self._start(container, job)
+                    if not is_started:
+                        self._start(container, job)
                     self._running.add(container)
                 return self._follow(container, job)
             finally:
@@ -116,6 +141,23 @@ class ContainerLauncher:
                     self._running.discard(container)
                 with contextlib.suppress(APIError):
                     container.remove(force=True, v=True)
+
+    def _taken(self, job: Job) -> tuple[Container, bool]:
+        """A container for a job, and whether it runs: one that was started ahead, if that fits, or else a new one."""
+        with self._lock:
+            self._known.add(job.name)
+            begun = self._ahead.pop(job.name, None)
+        found = begun.result() if begun else None
+        if not found:
+            return self._create(job), False
+        draft, container = found
+        container.reload()
+        if container.status == "running" and _fits(draft, job):
+            document = {"arguments": job.words[3:], "environment": dict(job.environment)}
+            files.write(Path(draft.arguments[0]), json.dumps(document), synced=False)
+            return container, True
+        container.remove(force=True, v=True)
+        return self._create(job), False
 
     def seen(self, job: Job, path: Path) -> Path | None:
         """The path itself if it was mounted, or the place here of a path in the container's /tmp."""
@@ -141,6 +183,7 @@ class ContainerLauncher:
 
     def close(self) -> None:
         """Closes the connections, and removes the remaining containers."""
+        self._starting.shutdown(cancel_futures=True)
         self._client.close()
         self._follower.close()
         self._reaper.reap()
@@ -156,7 +199,7 @@ class ContainerLauncher:
         folders = _folders([Path.cwd(), *job.paths])
         environment = _passed_variables()
         # Certificates and credentials.
-        files = {value for value in environment.values() if value.startswith("/") and Path(value).is_file()}
+        given = {value for value in environment.values() if value.startswith("/") and Path(value).is_file()}
         try:
             return self._client.containers.create(
                 _identifier(self._image(job.image)),
@@ -169,7 +212,7 @@ class ContainerLauncher:
                 # Root in a rootless engine's container is the user who runs the engine.
                 user="0:0" if self._is_rootless else f"{os.getuid()}:{os.getgid()}",
                 working_dir=str(Path.cwd()),
-                volumes=[*(f"{folder}:{folder}" for folder in folders), *(f"{file}:{file}:ro" for file in files)],
+                volumes=[*(f"{folder}:{folder}" for folder in folders), *(f"{file}:{file}:ro" for file in given)],
                 mounts=[] if _TMP in folders else [_temporary(_scratch(job), folders)],
                 read_only=True,
                 network_mode="host",
@@ -207,6 +250,14 @@ class ContainerLauncher:
         if self._stopped:
             return STOPPED
         return Ended(128 - status if status in _KILLED else status)
+
+
+def _fits(draft: Job, job: Job) -> bool:
+    """Whether a container that was started for a draft can do a job."""
+    known = {name: value for name, value in draft.environment.items() if name != "TMPDIR"}
+    mounted = _folders([Path.cwd(), *draft.paths])
+    is_same = job.words[:3] == ["python", "-m", "components"] and draft.image == job.image
+    return is_same and known.items() <= job.environment.items() and mounted == _folders([Path.cwd(), *job.paths])
 
 
 def _scratch(job: Job) -> Path:

@@ -100,6 +100,9 @@ class Launcher(Protocol):
     def expect(self, stages: list[str]) -> None:
         """Announces the stages that will be launched, so that slow preparations can begin."""
 
+    def start_ahead(self, job: Job) -> None:
+        """May start a container for a task that comes next; `launch` uses it if it fits. See `taxiway.runner.ahead`."""
+
     def launch(self, job: Job) -> Ended:
         """Runs a container until it exits."""
 

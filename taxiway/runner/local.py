@@ -61,6 +61,9 @@ class LocalLauncher:
         for tree in {_tree(stage) for stage in stages if stage}:
             self._serving(tree)
 
+    def start_ahead(self, job: Job) -> None:
+        """Does nothing: processes fork from one with their libraries loaded."""
+
     def launch(self, job: Job) -> Ended:
         """Runs a process until it exits."""
         if self._stopped:

@@ -8,7 +8,6 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from components.contract.artifacts import ELSEWHERE, NEXT_STEP, SUMMARY
 from components.contract.digests import text_digest
 from components.execution import provenance
 from components.user_code import user_modules
@@ -20,9 +19,6 @@ from taxiway.language.values import Json
 from taxiway.packages import imports
 from taxiway.runner.call import Call, Context, file_name
 from taxiway.runner.outputs import artifact_of
-
-# Metadata that do not describe the content: its origin, and notes for the runner; see also `locations`.
-_IGNORED = {"digest", "provenance", provenance.CHAIN_PROPERTY, SUMMARY, NEXT_STEP, ELSEWHERE}
 
 
 @dataclass(frozen=True)
@@ -112,8 +108,7 @@ def _key_variables(variables: list[Json] | None) -> list[Json] | None:
 
 def _artifact_key(artifact: Json) -> Json:
     """What identifies an input artifact: its content and metadata, but not its location or provenance."""
-    ignored = _IGNORED | artifact_of(artifact).locations
-    metadata = {name: value for name, value in artifact["metadata"].items() if name not in ignored}
+    metadata = provenance.telling(artifact_of(artifact))
     described: Json = {name: artifact[name] for name in ("name", "type") if name in artifact}
     return {**described, "digest": _digest(artifact), "metadata": metadata}
 

@@ -42,7 +42,8 @@ class Tasks:
         self._slots = threading.Semaphore(jobs)
         self._lock = threading.Lock()
         pipeline = context.pipeline
-        self._ahead = {leaf.name: members.stages(pipeline.executor(leaf.component)) for leaf in spec.leaves(pipeline)}
+        self._leaves = spec.leaves(pipeline)
+        self._ahead = {leaf.name: members.stages(pipeline.executor(leaf.component)) for leaf in self._leaves}
 
     def execute(self, call: Call) -> Result:
         """Finds a call's outputs in the cache, or runs it; never raises, because other threads wait for the result."""
@@ -76,6 +77,7 @@ class Tasks:
                 return Result(State.CACHED, keep.values(manifest))
             self._journal.launch(call)
             self._load_ahead(call)
+            self._start_ahead(call)
             return self._run(planned)
 
     def _run(self, planned: Planned) -> Result:
@@ -89,11 +91,22 @@ class Tasks:
                 return attempts.failed(self._context, planned.call, status)
         raise AssertionError("unreachable: the last attempt returns")
 
+    def _start_ahead(self, call: Call) -> None:
+        """Lets the launcher prepare a container for the task after this one."""
+        if not self._context.changed.is_set():
+            return
+        names = [leaf.name for leaf in self._leaves]
+        following = names.index(call.name) + 1 if call.name in names else len(names)
+        for leaf in self._leaves[following : following + 1]:
+            if draft := attempts.draft(self._context, leaf):
+                self._context.launcher.start_ahead(draft)
+
     def _load_ahead(self, call: Call) -> None:
         """On the first cache miss, makes the launcher load the libraries of the stages that follow."""
         # A task without caching always runs, even if all others are cached.
         if not call.task.is_cached:
             return
+        self._context.changed.set()
         with self._lock:
             ahead, self._ahead = self._ahead, {}
         if ahead:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections import Counter
@@ -10,10 +11,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from components.contract.artifacts import Artifact
+from taxiway.fusion import members
 from taxiway.language import spec
 from taxiway.runner.call import Call, Context, Result, State, Values
 from taxiway.runner.outputs import artifact_of
-from taxiway.runs import folders
+from taxiway.runs import folders, stages
 from taxiway.runs.progress import Observer
 from taxiway.runs.record import Run, Task
 
@@ -37,6 +39,7 @@ class Journal:
         self._observer = observer
         self._lock = threading.Lock()
         self._attempts: Counter[str] = Counter()
+        self._watches: dict[str, stages.Watch] = {}
         self._lineage = LineageStore.open(context.home.lineage)
         self._lineage.close_abandoned(folders.living(context.home))
         self._lineage.start_run(run.id, run.pipeline, self._parameters, datetime.now(UTC))
@@ -54,9 +57,18 @@ class Journal:
         with self._lock:
             self._lineage.start_task(*self._known(call), _stage(call), call.inputs.parameters)
         self._observer.task_launched(call.name)
+        if members.is_fused(call.executor):
+            tell = functools.partial(self._observer.task_reported, call.name)
+            watch = stages.Watch(self._context.log(call.name), tell)
+            with self._lock:
+                self._watches[call.name] = watch
 
     def end(self, call: Call, result: Result, seconds: float) -> None:
         """A task ended."""
+        with self._lock:
+            watch = self._watches.pop(call.name, None)
+        if watch:
+            watch.stop()
         task = Task(
             state=result.state,
             outputs=artifacts(result.outputs),
@@ -66,6 +78,7 @@ class Journal:
             peak_mb=result.peak_mb,
             error=result.error,
             log=self._context.log(call.name),
+            stages=stages.read(self._context.log(call.name), result.state) if watch else [],
         )
         with self._lock:
             self._run.tasks[call.name] = task

@@ -23,6 +23,7 @@ from taxiway.runner.call import State
 
 if TYPE_CHECKING:
     from taxiway.runs.record import Run, Task
+    from taxiway.runs.stages import Stage
 
 _STYLES = {
     State.SUCCEEDED: ("✓", "green"),
@@ -52,6 +53,9 @@ class Observer(Protocol):
     def task_launched(self, name: str) -> None:
         """A task was a cache miss and starts running."""
 
+    def task_reported(self, name: str, stages: list[Stage]) -> None:
+        """A fused task has begun these stages."""
+
     def task_finished(self, name: str, task: Task) -> None:
         """A task ended."""
 
@@ -77,6 +81,9 @@ class Silent:
     def task_launched(self, name: str) -> None:
         """See `Observer`."""
 
+    def task_reported(self, name: str, stages: list[Stage]) -> None:
+        """See `Observer`."""
+
     def task_finished(self, name: str, task: Task) -> None:
         """See `Observer`."""
 
@@ -95,6 +102,7 @@ class Lines(Silent):
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._said: set[tuple[str, str]] = set()
 
     def run_started(self, run: Run, tasks: list[str]) -> None:
         """Prints the run's name."""
@@ -103,6 +111,13 @@ class Lines(Silent):
     def task_launched(self, name: str) -> None:
         """Prints that a task is running."""
         self._say(f"{name}: running")
+
+    def task_reported(self, name: str, stages: list[Stage]) -> None:
+        """Prints how the stages of a fused task ended, each once."""
+        for stage in stages:
+            if stage.state and (name, stage.name) not in self._said:
+                self._said.add((name, stage.name))
+                self._say(f"{name}: {stage.name} {_WORDS[stage.state]} in {stage.seconds:.1f} s")
 
     def task_finished(self, name: str, task: Task) -> None:
         """Prints how a task ended."""
@@ -129,6 +144,7 @@ class LiveTable(Silent):
         self._began: dict[str, float] = {}
         self._running: set[str] = set()
         self._ended: dict[str, Task] = {}
+        self._stages: dict[str, dict[str, tuple[Stage, float]]] = {}
         self._names: list[str] = []
         self._start = time.monotonic()
         self._is_over = False
@@ -155,8 +171,16 @@ class LiveTable(Silent):
         with self._lock:
             self._running.add(name)
 
+    def task_reported(self, name: str, stages: list[Stage]) -> None:
+        """Shows the stages of a fused task, below it."""
+        with self._lock:
+            known = self._stages.setdefault(name, {})
+            for stage in stages:
+                known[stage.name] = stage, known.get(stage.name, (stage, time.monotonic()))[1]
+
     def task_finished(self, name: str, task: Task) -> None:
         """Shows how the task ended."""
+        self.task_reported(name, task.stages)
         with self._lock:
             self._running.discard(name)
             self._ended[name] = task
@@ -186,7 +210,16 @@ class LiveTable(Silent):
             table.add_column()
             for name in self._names:
                 table.add_row(*self._row(name))
+                for stage, began in self._stages.get(name, {}).values():
+                    table.add_row(*self._stage_row(stage, began))
             return table
+
+    def _stage_row(self, stage: Stage, began: float) -> tuple[RenderableType, ...]:
+        name = f"  {stage.name}"
+        if stage.state is None:
+            return Text(""), Text(name, "bold"), Text(f"{time.monotonic() - began:.1f} s"), Text("running", "bold")
+        sign, style = _STYLES[stage.state]
+        return Text(""), Text(name), Text(f"{stage.seconds:.1f} s"), Text(f"{sign} {_WORDS[stage.state]}", style)
 
     def _row(self, name: str) -> tuple[RenderableType, ...]:
         if task := self._ended.get(name):
@@ -223,17 +256,27 @@ def summary(run: Run) -> RenderableType:
 
 
 def _headline(run: Run) -> str:
-    states = [task.state for task in run.tasks.values()]
+    states = [state for task in run.tasks.values() for state in _states(task)]
     counts = ", ".join(f"{states.count(s)} {_WORDS[s]}" for s in State if s in states)
     return f"{run.pipeline} {run.state.lower()} in {run.seconds:.1f} s ({counts or 'nothing ran'})"
 
 
+def _states(task: Task) -> list[State]:
+    """How a task ended, or if it is a fused one, its stages."""
+    return [stage.state for stage in task.stages if stage.state] or [task.state]
+
+
 def _failure(name: str, task: Task) -> RenderableType:
     return Group(
-        Text(f"\n{name} failed", "bold red"),
+        Text(f"\n{' '.join([name, 'failed', *_where(task)])}", "bold red"),
         Text("\n".join(f"  {line}" for line in task.error.splitlines())),
         Text(f"  log: {_relative(task.log)}\n", "dim"),
     )
+
+
+def _where(task: Task) -> list[str]:
+    """The stage of a fused task that failed."""
+    return [f"in {stage.name}" for stage in task.stages if stage.state == State.FAILED]
 
 
 def _findings(run: Run) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from components.contract import files
 from components.contract.artifacts import Artifact, Metrics
 from components.contract.errors import TaxiwayError
 from taxiway.runner.call import State
+from taxiway.runs.stages import Stage
 
 
 class RunFailedError(TaxiwayError):
@@ -36,6 +37,7 @@ class Task:
         peak_mb: Peak memory in MB.
         error: Why it failed.
         log: Its log file.
+        stages: The stages of a fused task that have begun; empty for any other, and for one that was cached as a whole.
     """
 
     state: State
@@ -46,6 +48,7 @@ class Task:
     peak_mb: float = 0.0
     error: str = ""
     log: Path = Path()
+    stages: list[Stage] = field(default_factory=list)
 
 
 @dataclass
@@ -132,7 +135,12 @@ def _task_document(task: Task) -> dict[str, Any]:
         "outputs": {output: artifact.uri for output, artifact in task.outputs.items()},
         "parameters": task.parameters,
         "error": task.error,
+        **({"stages": [_stage_document(stage) for stage in task.stages]} if task.stages else {}),
     }
+
+
+def _stage_document(stage: Stage) -> dict[str, Any]:
+    return {"name": stage.name, "state": str(stage.state or "RUNNING"), "seconds": stage.seconds}
 
 
 def _metrics(artifact: Artifact) -> dict[str, float]:

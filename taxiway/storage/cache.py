@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from components.contract import files
-from components.contract.artifacts import ELSEWHERE
 from components.contract.digests import PROVENANCE_FILE
+from components.execution import elsewhere
 from taxiway.storage.digest_store import DigestStore
 
 MANIFEST = "manifest.json"
@@ -98,16 +98,5 @@ def _digest(path: Path, digests: DigestStore) -> str:
 
 
 def _is_intact_elsewhere(manifest: Manifest, digests: DigestStore) -> bool:
-    """Whether everything that a task left outside of its folder, according to its artifacts, is still there."""
     metadata = (artifact["metadata"] for artifacts in manifest.artifacts.values() for artifact in artifacts)
-    left = (json.loads(each[ELSEWHERE]) for each in metadata if ELSEWHERE in each)
-    return all(any(_is_at(place, each["digest"], digests) for place in each["places"]) for each in left)
-
-
-def _is_at(place: str, digest: str, digests: DigestStore) -> bool:
-    if "://" in place:
-        import fsspec
-
-        file_system, path = fsspec.core.url_to_fs(place)
-        return bool(file_system.isfile(path))
-    return Path(place).exists() and digest in ("", digests.tree(Path(place)))
+    return elsewhere.is_intact(metadata, digests.tree)

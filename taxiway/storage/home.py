@@ -1,6 +1,7 @@
 """Where Taxiway stores files: in `.taxiway/` in the working folder, or in TAXIWAY_HOME.
 
 artifacts/<pipeline>/<task>/<key>/   the complete outputs of a stage, with their manifest
+stages/<pipeline>/<key>/             the outputs of a stage in a fused pod; see components/fused/stage_cache.py
 runs/<run>/                          run.json, pipeline.yaml, logs/<task>.log
 environments/<key>/                  packages that tasks install before they start; see taxiway/packages/environments.py
 work/                                unfinished outputs; never read
@@ -31,6 +32,11 @@ class Home:
     def artifacts(self) -> Path:
         """The outputs of stages."""
         return self.root / "artifacts"
+
+    @property
+    def stages(self) -> Path:
+        """The outputs of stages in fused pods."""
+        return self.root / "stages"
 
     @property
     def runs(self) -> Path:

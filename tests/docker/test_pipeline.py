@@ -174,3 +174,5 @@ def test_kfps_own_runner_carries_out_the_same_yaml(
             break
     assert done.returncode == 0, done.stdout[-3000:]
     assert list((root / "served").glob("[0-9]*/saved_model.pb"))
+    # Of the stages that share a container, all but the one that is never cached.
+    assert len(list(root.glob(".taxiway-cache/*/entry.json"))) == (8 if options else 0)

@@ -4,6 +4,8 @@ import gc
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -143,3 +145,9 @@ def test_a_plan_is_read_as_it_was_written() -> None:
 def test_another_versions_plan_is_refused(text: str) -> None:
     with pytest.raises(UserError, match=r"(?s)--plan is not a plan of this version.*fix: compile the pipeline"):
         plan.read(text)
+
+
+def test_the_entrypoint_loads_without_what_only_data_need() -> None:
+    code = "import sys; import components.__main__; print('yaml' in sys.modules, 'fsspec' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False False\n"

@@ -44,3 +44,9 @@ def test_a_child_exits_as_python_does(code: str, status: int, said: str) -> None
 def test_a_child_that_fails_prints_the_traceback() -> None:
     done = subprocess.run([sys.executable, "-c", _FORKED, "1 / 0"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "ZeroDivisionError: division by zero")
+
+
+def test_a_child_that_runs_its_exit_handlers_runs_none_of_its_parents() -> None:
+    program = [_FORKED, "import atexit; atexit.register(print, 'the child', file=sys.stderr); atexit._run_exitfuncs()"]
+    done = subprocess.run([sys.executable, "-c", *program], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("", "the child\n")

@@ -12,6 +12,7 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 
 from components.contract.errors import UserError
 from components.execution import stages
+from components.fused import plan
 from taxiway import loading
 from taxiway.checks import check
 from taxiway.fusion import members, raw
@@ -78,6 +79,19 @@ def test_outputs_keep_their_types_and_marks(taxi: Pipeline) -> None:
     }
     assert kept == before
     assert kept["artifacts", "evaluator__blessing"]["description"].startswith("[ModelBlessing] ")
+
+
+def test_without_cache_no_member_has_any(taxi: Pipeline) -> None:
+    def cached(pipeline: Pipeline) -> set[str]:
+        ours = [executor for executor in pipeline.spec["deploymentSpec"]["executors"].values() if raw.stage(executor)]
+        plans = [executor["container"]["args"][3] for executor in ours if raw.stage(executor) == plan.NAME]
+        return {member.name for text in plans for member in plan.read(text) if member.cached}
+
+    # It looks at what is pushed.
+    together = fused(taxi)
+    assert "baseline" not in cached(together)
+    assert {"transform", "evaluator", "pusher"} <= cached(together)
+    assert cached(compilation.without_cache(together)) == set()
 
 
 def test_a_condition_is_fused_with_its_task(taxi: Pipeline) -> None:

@@ -149,12 +149,13 @@ class _Engine(_Handler):
         self.answer(bytes([1, 0, 0, 0]) + len(printed).to_bytes(4, "big") + printed)
 
     def _describe(self, name: str) -> None:
-        out_of_memory = self.containers.out_of_memory
+        out_of_memory, process = self.containers.out_of_memory, self.containers.processes.get(name)
+        status = "running" if process and process.poll() is None else "exited"
         described = {
             "Id": name,
             "Config": {"Tty": False},
             "HostConfig": {"LogConfig": {"Type": "json-file"}},
-            "State": {"OOMKilled": out_of_memory},
+            "State": {"OOMKilled": out_of_memory, "Status": status},
         }
         self._answer_known(dict.fromkeys(self.containers.made, described), name, "container")
 

@@ -12,7 +12,8 @@ import taxiway
 from components.contract.artifacts import Artifact, Examples, ModelBlessing, ModelEvaluation, PushedModel
 from taxiway.dsl import ExampleGen
 from taxiway.runner.call import State
-from taxiway.runs.progress import LiveTable, Silent, summary
+from taxiway.runs import stages
+from taxiway.runs.progress import Lines, LiveTable, Silent, summary
 from taxiway.runs.record import Run, Task
 
 OUTPUT_FILE = "{{$.outputs.output_file}}"
@@ -199,3 +200,78 @@ def test_unversioned_data_are_reported(
         console.print(summary(run))
     lines = [line for line in captured.get().splitlines() if line.startswith("  data ")]
     assert lines == ([f"  data      {shown}"] if shown else [])
+
+
+LOG = """==> fetch, 1 of 3
+    fetch was cached, 0.1 s
+==> judge, 2 of 3
+judging
+    judge took 2.5 s
+==> push, 3 of 3
+"""
+
+
+def test_the_stages_of_a_fused_task_have_rows_below_it(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(LOG)
+    console = Console(width=80, force_terminal=True, color_system=None)
+    with console.capture() as captured:
+        table = LiveTable(console)
+        table.run_started(made(tmp_path), ["fetch-to-push", "other"])
+        table.task_started("fetch-to-push")
+        table.task_launched("fetch-to-push")
+        table.task_reported("fetch-to-push", stages.read(tmp_path / "log"))
+        table.task_finished("fetch-to-push", _fused(tmp_path))
+        table.run_finished(made(tmp_path))
+    rows = [" ".join(line.split()) for line in captured.get().splitlines()]
+    assert "fetch 0.1 s ✓ cached" in rows
+    assert "judge 2.5 s ✓ done" in rows
+    assert "push 0.0 s ✗ failed" in rows
+
+
+def _fused(folder: Path) -> Task:
+    log = folder / "log"
+    return Task(State.FAILED, seconds=3.0, error="no", log=log, stages=stages.read(log, State.FAILED))
+
+
+def test_lines_tell_each_stage_of_a_fused_task_once(tmp_path: Path) -> None:
+    console = Console(width=80)
+    (tmp_path / "log").write_text(LOG)
+    with console.capture() as captured:
+        lines = Lines(console)
+        for _ in range(2):
+            lines.task_reported("fetch-to-push", stages.read(tmp_path / "log"))
+    said = "fetch-to-push: fetch cached in 0.1 s\nfetch-to-push: judge done in 2.5 s\n"
+    assert captured.get() == said
+
+
+def test_the_summary_counts_stages_and_names_the_one_that_failed(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(LOG)
+    tasks = {"trainer": Task(State.SUCCEEDED), "fetch-to-push": _fused(tmp_path)}
+    run = Run("taxi-1", "taxi", tmp_path, State.FAILED, tasks=tasks, error="no")
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(summary(run))
+    assert "(2 done, 1 cached, 1 failed)" in captured.get()
+    assert "fetch-to-push failed in push\n" in captured.get()
+    run.write({})
+    written = json.loads((tmp_path / "run.json").read_text())["tasks"]
+    assert written["fetch-to-push"]["stages"] == [
+        {"name": "fetch", "state": "CACHED", "seconds": 0.1},
+        {"name": "judge", "state": "SUCCEEDED", "seconds": 2.5},
+        {"name": "push", "state": "FAILED", "seconds": 0.0},
+    ]
+    assert "stages" not in written["trainer"]
+
+
+def test_the_log_of_a_retried_task_tells_of_its_last_attempt(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(LOG + "error: no\n==> fetch, 1 of 3\n    skipped: it does not hold\n")
+    assert stages.read(tmp_path / "log") == [stages.Stage("fetch", State.SKIPPED, 0.0)]
+
+
+def test_a_log_is_followed_to_its_end(tmp_path: Path) -> None:
+    told: list[list[stages.Stage]] = []
+    (tmp_path / "log").write_text("==> fetch, 1 of 3\n")
+    watch = stages.Watch(tmp_path / "log", told.append)
+    (tmp_path / "log").write_text(LOG)
+    watch.stop()
+    assert [each.name for each in told[-1]] == ["fetch", "judge", "push"]
