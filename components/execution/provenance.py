@@ -45,25 +45,39 @@ _LONG = 1000  # characters; metadata is passed on command lines, where Linux lim
 @functools.cache
 def stage_version(stage: str) -> str:
     """The digest of a stage's code: its own folder, those of the stages that it calls, and the shared code."""
-    return text_digest(
-        "".join(f"{file.relative_to(_COMPONENTS)}\0{file.read_text()}\0" for file in _stage_files(stage))
-    )
+    files = sorted(_stage_files(stage).items())
+    return text_digest("".join(f"{file.relative_to(_COMPONENTS)}\0{text}\0" for file, text in files))
 
 
-def _stage_files(stage: str) -> list[Path]:
-    own = (file for name in _called(_COMPONENTS, stage) for file in (_COMPONENTS / name).rglob("*.py"))
-    return sorted([*_COMPONENTS.glob("*.py"), *own])
+def _stage_files(stage: str) -> dict[Path, str]:
+    """The files of a stage's code, each with its text."""
+    files = _texts(_COMPONENTS, "*.py").copy()
+    for name in _called(stage):
+        files |= _texts(_COMPONENTS / name, "**/*.py")
+    return files
 
 
-def _called(here: Path, stage: str) -> set[str]:
+def _called(stage: str) -> set[str]:
     """The folders whose modules a stage's code imports, directly or indirectly, found by name in the source text."""
     called, waiting = set[str](), {stage, "execution"}
     while waiting:
         name = waiting.pop()
         called.add(name)
-        text = "".join(file.read_text() for file in (here / name).rglob("*.py"))
-        waiting |= {found for found in re.findall(r"\bcomponents\.(\w+)", text) if (here / found).is_dir()} - called
+        waiting |= _named(_COMPONENTS / name) - called
     return called
+
+
+@functools.cache
+def _named(folder: Path) -> frozenset[str]:
+    """The folders of components that the code in a folder names."""
+    found = set(re.findall(r"\bcomponents\.(\w+)", "".join(_texts(folder, "**/*.py").values())))
+    return frozenset(name for name in found if (folder.parent / name).is_dir())
+
+
+# A run asks for every stage, and the stages share most folders.
+@functools.cache
+def _texts(folder: Path, pattern: str) -> dict[Path, str]:
+    return {file: file.read_text() for file in folder.glob(pattern)}
 
 
 def code_commit() -> Commit:

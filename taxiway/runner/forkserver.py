@@ -182,6 +182,8 @@ def _run_stage(job: dict[str, Any], server: int) -> None:
 
 def main(tree: str) -> None:
     """Serves on standard input and output; redirects what libraries print to standard error."""
+    # What every stage imports first is imported once.
+    importlib.import_module("components.__main__")
     answers = os.dup(1)
     os.dup2(2, 1)
     Server(preload.trees(stages.in_order())[tree], requests=os.dup(0), answers=answers).serve()
