@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from components.contract.commands import typed
-from taxiway.cli.options import Profiles, parsed_parameters
+from taxiway.cli.options import CookieFile, Header, Profiles, TokenFile, parsed_parameters
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,7 +74,9 @@ def doctor_command(
     ] = [],  # noqa: B006 (typer reads it)
     profile: Profiles = [],  # noqa: B006
     host: Annotated[str, typer.Option(metavar="URL", help="URL of Kubeflow Pipelines.")] = "",
-    token_file: Annotated[Path | None, typer.Option(metavar="FILE", help="File with the token for Kubeflow.")] = None,
+    token_file: TokenFile = None,
+    cookie_file: CookieFile = None,
+    header: Header = "",
     ca: Annotated[Path | None, typer.Option(metavar="FILE", help="CA certificate for Kubeflow's server.")] = None,
     namespace: Annotated[str, typer.Option(metavar="NAME", help="The namespace that the pipeline's pods run in.")] = "",
     context: Annotated[str, typer.Option(metavar="NAME", help="Context of kubectl; default: the current one.")] = "",
@@ -89,13 +91,14 @@ def doctor_command(
 
     from taxiway.doctor import page
     from taxiway.doctor.findings import Use
+    from taxiway.network.login import Login
 
     use = Use(
         Path.cwd(),
         pipeline,
         parsed_parameters(param),
         host=host,
-        token_file=token_file,
+        login=Login(token_file, cookie_file, header),
         ca=ca,
         namespace=namespace,
         context=context,

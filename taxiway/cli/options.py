@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -20,6 +21,21 @@ Profiles = Annotated[
 ]
 InlineModules = Annotated[
     bool, typer.Option("--inline-modules", help="Embed the source of your modules in the compiled pipeline.")
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        envvar="KF_PIPELINES_SA_TOKEN_PATH",
+        help="File with a token for Kubeflow; read for every request.",
+    ),
+]
+CookieFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="File with a session's cookies for Kubeflow; read for every request."),
+]
+Header = Annotated[
+    str, typer.Option(metavar="'NAME: VALUE'", help="A header for Kubeflow, such as 'kubeflow-userid: EMAIL'.")
 ]
 Fuse = Annotated[bool, typer.Option("--fuse", help="Run neighbouring stages in one pod: fewer pods, less waiting.")]
 

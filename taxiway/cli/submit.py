@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from components.contract.errors import UserError
-from taxiway.cli.options import Fuse, InlineModules, Profiles, parsed_parameters
+from taxiway.cli.options import CookieFile, Fuse, Header, InlineModules, Profiles, TokenFile, parsed_parameters
 
 if TYPE_CHECKING:
     from taxiway.kubeflow.host import Host
@@ -43,21 +43,24 @@ def submit_command(
     schedule: Annotated[
         str, typer.Option(metavar="CRON", help="Create a recurring run: '0 3 * * *' is every day at 3:00.")
     ] = "",
-    token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="File with a token; read for every request.")
-    ] = None,
+    token_file: TokenFile = None,
+    cookie_file: CookieFile = None,
+    header: Header = "",
     ca: Annotated[Path | None, typer.Option(metavar="FILE", help="CA certificate for the server.")] = None,
 ) -> None:
     """Run a pipeline on Kubeflow: upload a version, start a run, and follow it."""
     from taxiway.kubeflow import compilation, submission
     from taxiway.kubeflow.host import Host
+    from taxiway.network.login import Login
     from taxiway.runs.progress import command_name
 
     if sum((wait, bool(follow), bool(schedule))) > 1:
         raise UserError("only one of --wait, --follow and --schedule can be used", fix="give one of them")
-    again = _command(pipeline, host, {"--namespace": namespace, "--token-file": token_file, "--ca": ca})
+    login = Login(token_file, cookie_file, header)
+    identity = {"--token-file": token_file, "--cookie-file": cookie_file, "--header": header}
+    again = _command(pipeline, host, {"--namespace": namespace, **identity, "--ca": ca})
     if follow:
-        at = Host(host, namespace, token_file, ca)
+        at = Host(host, namespace, login, ca)
         known, started = submission.started(at, follow)
         _follow(at, known, started, again, f"Retry at {started.page}")
         return
@@ -66,7 +69,7 @@ def submit_command(
     given = parsed_parameters(param)
     compiled = compilation.compiled(pipeline, profile, inline_modules, given, fuse)
     compiled = compilation.without_cache(compiled) if no_cache else compiled
-    at = Host(host, namespace, token_file, ca)
+    at = Host(host, namespace, login, ca)
     experiment = experiment or compiled.name
     if schedule:
         print(_told("recurring run", submission.schedule(at, compiled, given, experiment, schedule)))

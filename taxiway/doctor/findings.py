@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from taxiway.doctor.requirements import Task
+from taxiway.network.login import ANONYMOUS, Login
 
 _LONGEST = 160
 
@@ -68,7 +69,7 @@ class Use:
         tasks: The pipeline's tasks, once it has been read.
         sdk_version: The version of kfp that compiled the pipeline.
         host: URL of Kubeflow Pipelines.
-        token_file: File with the token for it.
+        login: The user's identity for it.
         ca: CA certificate for its server.
         namespace: The namespace of the pipeline's pods.
         context: kubectl's context; default: the current one.
@@ -81,7 +82,7 @@ class Use:
     tasks: tuple[Task, ...] = ()
     sdk_version: str = ""
     host: str = ""
-    token_file: Path | None = None
+    login: Login = ANONYMOUS
     ca: Path | None = None
     namespace: str = ""
     context: str = ""

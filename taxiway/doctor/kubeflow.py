@@ -10,10 +10,13 @@ import json
 import re
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from packaging.version import InvalidVersion, Version
 
+from components.contract.errors import UserError
 from taxiway.doctor.findings import Check, Line, State, Use, short
+from taxiway.network.login import new_token
 
 FIXED_IN = Version("2.18.1")
 """The first version of Kubeflow Pipelines without the vulnerabilities below."""
@@ -28,7 +31,7 @@ _FORWARD = (
 _MANIFESTS = "github.com/kubeflow/pipelines/manifests/kustomize"
 _UPGRADE = f"kubectl apply -k '{_MANIFESTS}/env/platform-agnostic?ref={FIXED_IN}'"
 _UPGRADE_MULTI_USER = f"upgrade to a Kubeflow whose Pipelines are {FIXED_IN} or later"
-_TOKEN = "kubectl create token default-editor --audience pipelines.kubeflow.org --namespace {} > {}"
+_ACCESS = "apis/v2beta1/experiments"
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def checks(use: Use) -> list[Check]:
     """The check of the given Kubeflow."""
     if not use.host:
         return []
-    return [Check("Kubeflow", "cluster", lambda: [_kubeflow(use)], State.MISSING)]
+    return [Check("Kubeflow", "cluster", lambda: _lines(use), State.MISSING)]
 
 
 def is_multi_user(use: Use) -> bool:
@@ -61,15 +64,39 @@ def is_multi_user(use: Use) -> bool:
     return isinstance(document, dict) and _is_multi_user(document)
 
 
-def _kubeflow(use: Use) -> Line:
+def _lines(use: Use) -> list[Line]:
     try:
         answer = _health(use)
+        if answer.status != 200:
+            return [_refused(use, answer.status)]
+        found = [_found(use, answer.document)]
+        several = isinstance(answer.document, dict) and _is_multi_user(answer.document)
+        return [*found, _access(use)] if several else found
     except _UnreachableError as error:
-        return _missing(error.found, error.fix)
-    return _found(use, answer.document) if answer.status == 200 else _refused(use, answer.status)
+        return [_missing(error.found, error.fix)]
+
+
+def _access(use: Use) -> Line:
+    """Whether a multi-user Kubeflow accepts the user in the namespace; its health does not depend on the user."""
+    if not use.namespace:
+        return _login_missing(f"{use.host} is multi-user, so it needs a namespace", "give yours with --namespace")
+    answer = _get(use, f"{_ACCESS}?{urlencode({'namespace': use.namespace, 'page_size': 1})}")
+    if answer.status == 401 or 300 <= answer.status < 400:
+        return _login_missing(*_unauthenticated(use, answer.status))
+    if answer.status == 403:
+        found = f"you may not list experiments in {use.namespace}"
+        return _login_missing(found, f"ask its owner to make you a contributor (kubeflow-edit in {use.namespace})")
+    if answer.status != 200:
+        found = f"{use.host} answers {answer.status} to a list of the experiments in {use.namespace}"
+        return Line("Kubeflow login", State.UNKNOWN, found)
+    return Line("Kubeflow login", State.WELL, f"accepts {use.login or 'you'} in {use.namespace}")
 
 
 def _health(use: Use) -> _Answer:
+    return _get(use, _HEALTH)
+
+
+def _get(use: Use, path: str) -> _Answer:
     import urllib3
 
     from taxiway.network import http_client
@@ -79,7 +106,9 @@ def _health(use: Use) -> _Answer:
         raise _UnreachableError(f"{use.host} is not a URL", f"write --host http://{use.host}")
     try:
         pool = http_client.pool(Tls(ca=use.ca))
-        answer = pool.request("GET", f"{use.host.rstrip('/')}/{_HEALTH}", headers=_login(use), redirect=False)
+        answer = pool.request("GET", f"{use.host.rstrip('/')}/{path}", headers=use.login.headers(), redirect=False)
+    except UserError as error:
+        raise _UnreachableError(error.what, error.fix or "give another file") from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
         fix = "give the CA certificate for the server: --ca FILE" if "CERTIFICATE" in str(error) else _FORWARD
         raise _UnreachableError(f"{use.host} does not answer: {short(error)}", fix) from error
@@ -89,26 +118,20 @@ def _health(use: Use) -> _Answer:
         return _Answer(answer.status, None)
 
 
-def _login(use: Use) -> dict[str, str]:
-    if not use.token_file:
-        return {}
-    try:
-        return {"Authorization": f"Bearer {use.token_file.read_text().strip()}"}
-    except OSError as error:
-        raise _UnreachableError(
-            f"{use.token_file} cannot be read: {error.strerror}", "give another --token-file"
-        ) from error
-
-
 def _refused(use: Use, status: int) -> Line:
     if status in (401, 403) or 300 <= status < 400:
-        expired = f"rejects the token in {use.token_file}, which may have expired"
-        reason = expired if use.token_file else "requires a token"
-        fix = _TOKEN.format(use.namespace or "NAMESPACE", use.token_file or "FILE")
-        return _missing(f"{use.host} {reason} ({status})", fix if use.token_file else f"{fix}, then --token-file FILE")
+        return _missing(*_unauthenticated(use, status))
     if status == 404:
         return _missing(f"{use.host} has no API v2beta1: IR 2.1.0 needs Kubeflow Pipelines 2", _FORWARD)
     return _missing(f"{use.host} answers {status}", _FORWARD)
+
+
+def _unauthenticated(use: Use, status: int) -> tuple[str, str]:
+    """What a server found wrong with the login, and the fix."""
+    if not use.login:
+        fix = f"{new_token(use.namespace)} > FILE, then --token-file FILE"
+        return f"{use.host} requires a token ({status})", fix
+    return f"{use.host} rejects {use.login}, {use.login.flaw()} ({status})", use.login.renewal(use.namespace)
 
 
 def _found(use: Use, document: Any) -> Line:
@@ -145,3 +168,7 @@ def _rated(shown: str, version: Version, sdk: str, upgrade: str) -> Line:
 
 def _missing(found: str, fix: str) -> Line:
     return Line("Kubeflow", State.MISSING, found, fix)
+
+
+def _login_missing(found: str, fix: str) -> Line:
+    return Line("Kubeflow login", State.MISSING, found, fix)

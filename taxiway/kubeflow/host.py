@@ -18,10 +18,10 @@ from urllib.parse import urlencode, urlsplit
 import kfp
 import kfp_server_api  # type: ignore[import-untyped]
 import urllib3
-from kfp.client.token_credentials_base import TokenCredentialsBase
 
 from components.contract.errors import ServiceError, TaxiwayError, UserError
 from taxiway.network import http_client
+from taxiway.network.login import ANONYMOUS, Login
 from taxiway.network.tls import loadable
 
 PORT_FORWARD = "kubectl --namespace kubeflow port-forward service/ml-pipeline-ui 8080:80"
@@ -29,21 +29,23 @@ _SECONDS = 30.0
 _HOME = "kubeflow"
 """The namespace of a single-user Kubeflow."""
 
+_RIGHTS = (7, 16)
+"""gRPC's codes for users without a right and users who are not logged in; their details have the shorter message."""
 
-class _TokenFile(TokenCredentialsBase):
-    """A token that is read from its file for every request, so that it can be renewed in the file."""
+_REQUEST = re.compile(r"( with reason:)? *\(request: .*\)$", re.DOTALL)
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+_NO_RIGHT_TO_UPLOAD = "Failed to create a pipeline version"
+"""All that the upload server says if the user may not create pipelines (pipeline_upload_server.go)."""
 
-    def read(self) -> str:
-        try:
-            return self.path.read_text().strip()
-        except OSError as error:
-            raise UserError(f"the token file {self.path} cannot be read: {error.strerror}") from error
+_NO_RIGHT_TO_VIEW = "Access denied to namespace"
+"""The UI's server says this of pods to everyone without the gateway's user header (handlers/pod-info.ts)."""
 
-    def refresh_api_key_hook(self, config: Any) -> None:
-        config.api_key["authorization"] = self.read()
+
+class _Client(kfp.Client):
+    """kfp's client, which need not ask whether Kubeflow is multi-user."""
+
+    def get_kfp_healthz(self, sleep_duration: int = 5) -> Any:
+        return kfp_server_api.V2beta1GetHealthzResponse(multi_user=False)
 
 
 class Host:
@@ -56,18 +58,19 @@ class Host:
         client: kfp's client.
     """
 
-    def __init__(self, url: str, namespace: str = "", token_file: Path | None = None, ca: Path | None = None) -> None:
+    def __init__(self, url: str, namespace: str = "", login: Login = ANONYMOUS, ca: Path | None = None) -> None:
         """Connects.
 
         Raises:
-            UserError: The URL is not one of Kubeflow Pipelines 2, or it rejects the token or the namespace.
+            UserError: The URL is not one of Kubeflow Pipelines 2, or it rejects the login or the namespace.
             ServiceError: The server does not answer.
         """
         if not re.match(r"https?://[^/]", url):
             raise UserError(f"{url} is not a URL", fix=f"write http://{url} or https://{url}")
         tls = loadable("--ca", ca=ca)
         self.url = url.rstrip("/")
-        self._token = _TokenFile(token_file) if token_file else None
+        self.pods = namespace or _HOME
+        self._login, self._given = login, namespace
         ca_file = str(ca) if ca else None
         self._pool = http_client.pool(tls, _SECONDS)
         multi_user = self._healthy().get("multi_user", False)
@@ -77,20 +80,19 @@ class Host:
                 fix="give yours with --namespace",
             )
         self.namespace = namespace if multi_user else None
-        self.pods = namespace or _HOME
-        with warnings.catch_warnings(), self.explained("connect"):
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # kfp warns that it only supports Kubeflow Pipelines 2
-            self.client = kfp.Client(
-                host=self.url,
-                namespace=self.namespace or _HOME,
-                credentials=self._token,
-                ssl_ca_cert=ca_file,
-            )
+            self.client = _Client(host=self.url, namespace=self.namespace or _HOME, ssl_ca_cert=ca_file)
+        # Redirects lead to login pages, which kfp would take for answers.
+        pool = self.client.pipelines.api_client.rest_client.pool_manager
+        pool.connection_pool_kw["retries"] = urllib3.Retry(3, redirect=0, raise_on_redirect=False)
 
     def get(self, path: str, **query: str) -> bytes | None:
         """Reads a path below the URL; None if it is not served, because not every URL of Kubeflow serves every path."""
         response = self._request("GET", f"{self.url}/{path}?{urlencode(query)}")
-        if response.status in (401, 403):
+        if response.status == 403 and _message(response.data) == _NO_RIGHT_TO_VIEW:
+            return None
+        if response.status in (401, 403) or 300 <= response.status < 400:
             raise self._refusal(response.status, response.data, f"read {path}")
         return response.data if response.status == 200 else None
 
@@ -107,7 +109,8 @@ class Host:
 
     @contextlib.contextmanager
     def explained(self, doing: str) -> Iterator[None]:
-        """Converts exceptions of kfp's client to errors with a fix, and suppresses its output."""
+        """Logs kfp's client in, converts its exceptions to errors with a fix, and suppresses its output."""
+        self.client.pipelines.api_client.default_headers.update(self._login.headers())
         try:
             with contextlib.redirect_stdout(io.StringIO()):
                 yield
@@ -138,9 +141,9 @@ class Host:
         return str(answer.get("tag_name") or answer.get("commit_sha") or "")
 
     def _request(self, method: str, url: str, headers: Mapping[str, str] = {}, **options: Any) -> Any:
-        token = {"Authorization": f"Bearer {self._token.read()}"} if self._token else {}
+        identified = {**headers, **self._login.headers()}
         try:
-            return self._pool.request(method, url, headers={**headers, **token}, redirect=False, **options)
+            return self._pool.request(method, url, headers=identified, redirect=False, **options)
         except urllib3.exceptions.HTTPError as error:
             raise self._silence(error) from error
 
@@ -164,17 +167,23 @@ class Host:
         return ServiceError(f"{self.url} failed to {doing}: {_status(status, message)}")
 
     def _unauthenticated(self, status: int, message: str) -> UserError:
-        if not self._token:
+        if not self._login:
             return UserError(
                 f"{self.url} requires authentication ({_status(status, message)})",
                 fix="give a token: --token-file FILE; docs/operations/kubeflow.md says how to get one",
             )
         return UserError(
-            f"{self.url} rejects the token in {self._token.path}, which may have expired ({_status(status, message)})",
-            fix=f"write a new token to {self._token.path}",
+            f"{self.url} rejects {self._login}, {self._login.flaw()} ({_status(status, message)})",
+            fix=self._login.renewal(self._given),
         )
 
     def _refused(self, doing: str, message: str) -> UserError:
+        if self.namespace and message == _NO_RIGHT_TO_UPLOAD:
+            return UserError(
+                f"{self.url} refuses to {doing} without a reason; you may lack the right to create pipelines in the "
+                f"namespace {self.namespace}",
+                fix=f"ask its owner to make you a contributor (kubeflow-edit in {self.namespace})",
+            )
         if doing == "upload the pipeline":
             version = self._version()
             return self._too_old(f"Kubeflow Pipelines{version and ' '}{version}", message)
@@ -199,6 +208,8 @@ def _object(body: bytes | str) -> dict[str, Any] | None:
 def _message(body: bytes | str) -> str:
     """The message in an error's body: from Kubeflow's JSON, or the plain text of anything else."""
     document = _object(body)
+    if document and document.get("code") in _RIGHTS and document.get("details"):
+        return _REQUEST.sub("", str(document["details"][0].get("message", "")))
     if document:
         return str(document.get("message") or document.get("error_message") or document.get("error") or document)
     text = body.decode(errors="replace") if isinstance(body, bytes) else body

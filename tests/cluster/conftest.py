@@ -18,6 +18,8 @@ from tests.manifests.objects import kubectl
 
 _CLUSTER = os.environ.get("TAXIWAY_TEST_CLUSTER", "")
 _CRDS = os.environ.get("TAXIWAY_TEST_CRDS", "").split()
+NODE = os.environ.get("TAXIWAY_TEST_NODE", "")
+"""`inside`, or why there is no node."""
 
 Object = Mapping[str, Any]
 
@@ -59,7 +61,8 @@ def cluster() -> Cluster:
     found = Cluster(Path(_CLUSTER))
     for file in _CRDS:
         found.do("apply", "--server-side", "--filename", file)
-    found.do("wait", "--for", "condition=established", "--timeout=60s", "crd", "--all")
+    # kubectl fails on a definition that has no status yet.
+    wait_for(lambda: found.run("wait", "--for", "condition=established", "crd", "--all").returncode == 0)
     return found
 
 
@@ -74,7 +77,7 @@ def namespace(cluster: Cluster) -> Iterator[Namespace]:
     def make(name: str, labels: Mapping[str, str] = {}) -> str:
         cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": dict(labels)}})
         made.append(name)
-        _await(lambda: cluster.run("--namespace", name, "get", "serviceaccount", "default").returncode == 0)
+        wait_for(lambda: cluster.run("--namespace", name, "get", "serviceaccount", "default").returncode == 0)
         return name
 
     yield make
@@ -110,8 +113,8 @@ def account(cluster: Cluster, tmp_path: Path) -> Callable[..., Cluster]:
     return make
 
 
-def _await(is_done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+def wait_for(is_done: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
     while not is_done():
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -25,10 +25,6 @@ def _selected(name: str, selector: Object) -> list[Pod]:
     return [pod for pod in pods(build(name)) if selects(selector, pod.labels)]
 
 
-def _policies(name: str, direction: str) -> list[Object]:
-    return [each for each in of_kind(build(name), "NetworkPolicy") if direction in each["spec"]["policyTypes"]]
-
-
 def _config(name: str, pod: Pod, path: str) -> str:
     """The text of a file that a ConfigMap mounts into the server's container."""
     folder, _, file = path.rpartition("/")
@@ -107,46 +103,6 @@ def test_no_service_account_has_a_role_or_a_token(name: str) -> None:
 
 def test_no_secret_is_committed(name: str) -> None:
     assert not of_kind(build(name), "Secret")
-
-
-def test_what_no_policy_allows_is_denied_both_ways(name: str) -> None:
-    policy = one(build(name), "NetworkPolicy", "default-deny")
-    assert policy["metadata"]["namespace"] == NAMESPACE
-    assert policy["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-
-
-def test_ports_of_network_policies_are_ports_of_the_pods_that_they_select(name: str) -> None:
-    policies = _policies(name, "Ingress")
-    assert policies
-    for policy in policies:
-        for rule in policy["spec"].get("ingress", []):
-            [pod] = _selected(name, policy["spec"]["podSelector"])
-            assert {port["port"] for port in rule["ports"]} <= set(pod.ports.values())
-
-
-def test_no_port_is_reachable_from_another_namespace_but_by_prometheus(name: str) -> None:
-    foreign = []
-    for policy in _policies(name, "Ingress"):
-        for rule in policy["spec"].get("ingress", []):
-            assert rule["from"], policy["metadata"]["name"]
-            assert all(peer.get("podSelector", {}).get("matchLabels") for peer in rule["from"])
-            assert not any("ipBlock" in peer for peer in rule["from"])
-            foreign += [peer for peer in rule["from"] if "namespaceSelector" in peer]
-    prometheus = {
-        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}},
-        "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}},
-    }
-    assert foreign == [prometheus] * (0 if name in SINGLE_NODE else len(list(pods(build(name)))))
-
-
-def test_only_a_server_that_fetches_its_models_reaches_out(name: str) -> None:
-    labels = _server(name).labels
-    reaching = [
-        each["metadata"]["name"]
-        for each in _policies(name, "Egress")
-        if each["spec"].get("egress") and selects(each["spec"]["podSelector"], labels)
-    ]
-    assert reaching == (["tf-serving-s3"] if name in ("overlays/s3", "overlays/gpu-s3") else [])
 
 
 def test_the_budget_covers_the_servers(name: str) -> None:

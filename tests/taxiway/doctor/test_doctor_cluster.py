@@ -11,6 +11,7 @@ from components.contract.commands import typed
 from taxiway import loading
 from taxiway.doctor import cluster, kubeflow, requirements
 from taxiway.doctor.findings import Line, State, Use
+from taxiway.network.login import Login
 from tests.taxiway.doctor.doctor_servers import Server, a_cluster, gpu_node, node, refusing, serving, write_kubeconfig
 
 HEALTH = "/apis/v2beta1/healthz"
@@ -453,7 +454,13 @@ def host() -> Iterator[Server]:
 
 def kubeflow_line(url: str, **use: Any) -> Line:
     [check] = kubeflow.checks(Use(Path.cwd(), host=url, **use))
-    [line] = check.look()
+    line, *_ = check.look()
+    return line
+
+
+def login_line(url: str, **use: Any) -> Line:
+    [check] = kubeflow.checks(Use(Path.cwd(), host=url, **use))
+    _, line = check.look()
     return line
 
 
@@ -526,7 +533,7 @@ def test_a_kubeflow_that_requires_a_login(host: Server, tmp_path: Path, status: 
     assert line.fix == f"{CREATE}FILE, then --token-file FILE"
     token = tmp_path / "token"
     token.write_text("of last year")
-    line = kubeflow_line(host.url, namespace="ml", token_file=token)
+    line = kubeflow_line(host.url, namespace="ml", login=Login(token))
     assert line.found == f"{host.url} rejects the token in {token}, which may have expired ({status})"
     assert line.fix == f"{CREATE}{token}"
 
@@ -535,9 +542,37 @@ def test_a_token(host: Server, tmp_path: Path) -> None:
     host.token = "right"
     host.answers[HEALTH] = (200, {"tag_name": "2.18.1"})
     (tmp_path / "token").write_text("right\n")
-    assert kubeflow_line(host.url, token_file=tmp_path / "token").state is State.WELL
-    line = kubeflow_line(host.url, token_file=tmp_path / "none")
-    assert line.found == f"{tmp_path}/none cannot be read: No such file or directory"
+    assert kubeflow_line(host.url, login=Login(tmp_path / "token")).state is State.WELL
+    line = kubeflow_line(host.url, login=Login(tmp_path / "none"))
+    assert line.found == f"the token file {tmp_path}/none cannot be read: No such file or directory"
+
+
+def test_a_login_of_a_multi_user_kubeflow(host: Server, tmp_path: Path) -> None:
+    host.answers[HEALTH] = (200, {"tag_name": "2.18.1", "multi_user": True})
+    token = tmp_path / "token"
+    token.write_text("mine")
+    needs = login_line(host.url)
+    assert (needs.state, needs.fix) == (State.MISSING, "give yours with --namespace")
+    asked = "/apis/v2beta1/experiments?namespace=ml&page_size=1"
+    host.answers[asked] = (200, {})
+    line = login_line(host.url, namespace="ml", login=Login(token))
+    assert line == Line("Kubeflow login", State.WELL, f"accepts the token in {token} in ml")
+    assert host.asked[-1][1]["authorization"] == "Bearer mine"
+    # The health of Kubeflow is told to everyone: an expired token shows only here.
+    host.answers[asked] = (401, {"code": 16})
+    line = login_line(host.url, namespace="ml", login=Login(token))
+    assert (line.state, line.fix) == (State.MISSING, f"{CREATE}{token}")
+    host.answers[asked] = (403, {"code": 7})
+    line = login_line(host.url, namespace="ml", login=Login(token))
+    assert (line.state, line.found) == (State.MISSING, "you may not list experiments in ml")
+    host.answers[asked] = (503, {})
+    assert login_line(host.url, namespace="ml", login=Login(token)).state is State.UNKNOWN
+
+
+def test_a_kubeflow_of_one_user_needs_no_login(host: Server) -> None:
+    host.answers[HEALTH] = (200, {"tag_name": "2.18.1", "multi_user": False})
+    [check] = kubeflow.checks(Use(Path.cwd(), host=host.url, namespace="ml"))
+    assert [line.name for line in check.look()] == ["Kubeflow"]
 
 
 def test_a_ca_certificate_that_is_not_a_file(host: Server, tmp_path: Path) -> None:

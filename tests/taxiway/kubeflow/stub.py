@@ -1,6 +1,7 @@
 """A stub of Kubeflow Pipelines in one process: its documented REST API, behind the server of its UI.
 
-Source: kubeflow/pipelines, backend/api/v2beta1/*.proto and frontend/server/app.ts.
+Source: kubeflow/pipelines, backend/api/v2beta1/*.proto and frontend/server/app.ts; for several users
+backend/src/apiserver/auth, the `canAccess` functions of its servers, and frontend/server/helpers/auth.ts.
 """
 
 from __future__ import annotations
@@ -30,8 +31,11 @@ class Kubeflow:
     """The state of the server, the requests that it got, and answers that differ from the usual ones.
 
     Attributes:
-        multi_user: Whether each user has a namespace.
-        token: The only accepted token; empty accepts any.
+        multi_user: Whether each user has a namespace; then only users with rights are served.
+        rights: `view` or `edit` by user and namespace.
+        users: Users by token for the API.
+        token: The only token that the gateway accepts; empty accepts any.
+        cookie: The only cookie that the gateway accepts; others are sent to its login page.
         overrides: Answers by a pattern of `METHOD /path`, which take precedence over all others.
         looks: A run's details and state at each poll; the last one is repeated.
         pods: Pods by name.
@@ -43,7 +47,10 @@ class Kubeflow:
     """
 
     multi_user: bool = False
+    rights: dict[tuple[str, str], str] = field(default_factory=dict)
+    users: dict[str, str] = field(default_factory=dict)
     token: str = ""
+    cookie: str = ""
     overrides: dict[str, Answer] = field(default_factory=dict)
     looks: list[Json] = field(default_factory=list)
     pods: dict[str, Json] = field(default_factory=dict)
@@ -74,6 +81,52 @@ class Kubeflow:
                 found = handler(self, {**query, **match.groupdict()}, body)
                 return found if isinstance(found, tuple) else (200, json.dumps(found).encode())
         return NOT_FOUND
+
+    def refusal(
+        self, method: str, path: str, query: Mapping[str, str], body: Any, headers: Mapping[str, str]
+    ) -> Answer | None:
+        """The answer to a user without the right; None if the user has it, or none is needed."""
+        if not self.multi_user:
+            return None
+        if path.startswith("/k8s/"):
+            # The UI's server only passes on the header that the gateway sets.
+            allowed = self.rights.get((headers.get("kubeflow-userid", ""), query["podnamespace"]))
+            return None if allowed else (403, b"Access denied to namespace")
+        match = re.fullmatch(
+            rf"{_API}/(pipelines|experiments|runs|recurringruns)(?:/(?!names/|upload)([^/]+))?.*", path
+        )
+        if not match:
+            return None
+        verb = "create" if method == "POST" else "get"
+        namespace = self._namespace(match[1], match[2] or query.get("pipelineid", ""), query, body)
+        if namespace is None or (not namespace and (match[1], verb) == ("pipelines", "get")):
+            return None
+        refusal = self._forbidden(verb, match[1], namespace, headers)
+        if refusal and path.endswith("upload_version"):
+            return 400, b'{"error_message": "Failed to create a pipeline version", "error_details": "..."}'
+        return refusal
+
+    def _namespace(self, kind: str, id_: str, query: Mapping[str, str], body: Any) -> str | None:
+        """The namespace of what is asked for; None if there is no such thing."""
+        if kind == "pipelines" and id_:
+            return next((p.get("namespace", "") for p in self.pipelines.values() if p["pipeline_id"] == id_), None)
+        if kind in ("runs", "recurringruns"):
+            experiment = (self.runs.get(id_, {}) if id_ else body).get("experiment_id", "")
+            return next((e["namespace"] for e in self.experiments if e["experiment_id"] == experiment), None)
+        given = body if isinstance(body, dict) else {}
+        return query.get("namespace", "") or str(given.get("namespace", ""))
+
+    def _forbidden(self, verb: str, kind: str, namespace: str, headers: Mapping[str, str]) -> Answer | None:
+        token = headers.get("authorization", "").removeprefix("Bearer ")
+        user = headers.get("kubeflow-userid", "") or self.users.get(token, "")
+        if not namespace:
+            return _error(400, 3, f"the {kind} cannot have an empty namespace in multi-user mode")
+        if not user:
+            return _error(401, 16, "Failed to check authorization. User identity is empty in the request header")
+        if self.rights.get((user, namespace)) in (("edit",) if verb == "create" else ("view", "edit")):
+            return None
+        asked = f"&ResourceAttributes{{Namespace:{namespace},Verb:{verb},Resource:{kind},}}"
+        return _error(403, 7, f"User '{user}' is not authorized with reason:  (request: {asked})")
 
     def make_pipeline(self, asked: Mapping[str, str], body: bytes) -> Json:
         given = json.loads(body)
@@ -218,10 +271,14 @@ def serving(kubeflow: Kubeflow) -> Iterator[Kubeflow]:
             parts = urlsplit(self.path)
             query = {name: values[0] for name, values in parse_qs(parts.query).items()}
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            headers = {name.lower(): value for name, value in self.headers.items()}
             if kubeflow.token and self.headers.get("Authorization") != f"Bearer {kubeflow.token}":
                 status, answer = 401, b"Jwt is expired"
+            elif kubeflow.cookie and headers.get("cookie") != kubeflow.cookie:
+                status, answer = 302, b"Found"
             else:
-                status, answer = kubeflow.answer(self.command, parts.path, query, body)
+                refusal = kubeflow.refusal(self.command, parts.path, query, _json(body), headers)
+                status, answer = refusal or kubeflow.answer(self.command, parts.path, query, body)
             self.send_response(status)
             if 300 <= status < 400:
                 self.send_header("Location", "/dex/auth")
@@ -244,6 +301,13 @@ def serving(kubeflow: Kubeflow) -> Iterator[Kubeflow]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def _error(status: int, code: int, message: str) -> Answer:
+    """An error of the API server: the whole chain as its message, and the last link in its details."""
+    chain = f"Failed to authorize the request: {message}: Unauthorized access"
+    details = [{"@type": "type.googleapis.com/google.rpc.Status", "code": code, "message": message}]
+    return status, json.dumps({"error": chain, "code": code, "message": chain, "details": details}).encode()
 
 
 def _json(body: bytes) -> Any:

@@ -57,6 +57,21 @@ def test_without_waiting_it_says_how_to_follow(kubeflow: Kubeflow, submit: Start
     assert kubeflow.experiments[0]["display_name"] == "small"
 
 
+def test_the_command_that_follows_has_the_login(kubeflow: Kubeflow, submit: Started, tmp_path: Path) -> None:
+    kubeflow.multi_user = True
+    kubeflow.rights = {("ann", "ml"): "edit"}
+    cookies = tmp_path / "cookies"
+    cookies.write_text("authservice_session=x")
+    kubeflow.cookie = "authservice_session=x"
+    login = ["--namespace", "ml", "--cookie-file", str(cookies), "--header", "kubeflow-userid: ann"]
+    printed, _ = _ended(submit("--param", "data=/data", *login))
+    follow = printed.splitlines()[-1]
+    assert follow == (
+        f"  follow  taxiway submit {SMALL} --host {kubeflow.url} --namespace ml --cookie-file {cookies} "
+        "--header 'kubeflow-userid: ann' --follow run-0"
+    )
+
+
 def test_a_run_that_is_waited_for(kubeflow: Kubeflow, submit: Started) -> None:
     kubeflow.looks = [look("SUCCEEDED", {"example-gen": ("SUCCEEDED", 20)})]
     _, shown = _ended(submit("-p", "data=/data", "--wait", "--experiment", "tips"))

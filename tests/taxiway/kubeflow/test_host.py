@@ -9,15 +9,15 @@ import pytest
 
 from components.contract.errors import ServiceError, UserError
 from taxiway.kubeflow.host import Host
+from taxiway.network.login import Login
 from tests.taxiway.kubeflow.stub import Kubeflow
 
 HEALTHZ = "GET /apis/v2beta1/healthz"
-DENIED = b'{"error": "...", "code": 7, "message": "User \'ann\' is not authorized with reason: no role binding"}'
 
 
 def _refused(url: str, *, token_file: Path | None = None, namespace: str = "") -> str:
     with pytest.raises(UserError) as raised:
-        Host(url, namespace, token_file)
+        Host(url, namespace, Login(token_file))
     return str(raised.value)
 
 
@@ -83,7 +83,7 @@ def test_an_expired_token(kubeflow: Kubeflow, tmp_path: Path) -> None:
     file.write_text("stale\n")
     assert _refused(kubeflow.url, token_file=file) == (
         f"{kubeflow.url} rejects the token in {file}, which may have expired (401: Jwt is expired)\n"
-        f"  fix: write a new token to {file}"
+        f"  fix: kubectl create token default-editor --audience pipelines.kubeflow.org --namespace NAMESPACE > {file}"
     )
 
 
@@ -102,19 +102,11 @@ def test_a_token_is_read_again_for_every_request(kubeflow: Kubeflow, tmp_path: P
     file = tmp_path / "token"
     kubeflow.token = "first"
     file.write_text("first")
-    host = Host(kubeflow.url, token_file=file)
+    host = Host(kubeflow.url, login=Login(file))
     kubeflow.token = "second"
     file.write_text("second\n")
     with host.explained("list experiments"), pytest.raises(ValueError, match="No experiment is found"):
         host.client.get_experiment(experiment_name="none")
-
-
-def test_a_kubeflow_of_several_users_wants_a_namespace(kubeflow: Kubeflow) -> None:
-    kubeflow.multi_user = True
-    assert _refused(kubeflow.url) == (
-        f"the Kubeflow at {kubeflow.url} is multi-user, so it needs a namespace\n  fix: give yours with --namespace"
-    )
-    assert Host(kubeflow.url, "ann").namespace == "ann"
 
 
 def test_a_kubeflow_for_all_has_runs_in_its_own_namespace(kubeflow: Kubeflow) -> None:

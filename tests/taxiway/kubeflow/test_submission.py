@@ -10,7 +10,6 @@ from taxiway.kubeflow import compilation, submission
 from taxiway.kubeflow.host import Host
 from taxiway.language.spec import Pipeline
 from tests.taxiway.kubeflow.stub import Kubeflow
-from tests.taxiway.kubeflow.test_host import DENIED
 
 GIVEN = {"data": "/data", "splits": '["eval"]'}
 
@@ -43,13 +42,6 @@ def test_a_version_that_is_there_is_not_uploaded_again(kubeflow: Kubeflow, small
     assert len(kubeflow.runs) == 3
 
 
-def test_a_user_s_own_namespace_holds_all(kubeflow: Kubeflow, small: Pipeline) -> None:
-    kubeflow.multi_user = True
-    submission.submit(Host(kubeflow.url, "ann"), small, GIVEN, "tips")
-    assert kubeflow.pipelines["small"]["namespace"] == "ann"
-    assert kubeflow.experiments[0]["namespace"] == "ann"
-
-
 def test_a_wrong_parameter_is_refused_before_anything_is_uploaded(kubeflow: Kubeflow, small: Pipeline) -> None:
     host = Host(kubeflow.url)
     with pytest.raises(UserError, match="the pipeline small has no parameter 'split'"):
@@ -71,17 +63,6 @@ def test_a_kubeflow_that_refuses_the_ir(kubeflow: Kubeflow, small: Pipeline) -> 
         )
         assert 'unknown field "secretNameParameter"' in str(raised.value)
         assert "fix: upgrade it to 2.18.1" in str(raised.value)
-
-
-def test_a_namespace_without_rights(kubeflow: Kubeflow, small: Pipeline) -> None:
-    kubeflow.multi_user = True
-    kubeflow.overrides["POST /apis/v2beta1/runs"] = (403, DENIED)
-    with pytest.raises(UserError) as raised:
-        submission.submit(Host(kubeflow.url, "bob"), small, GIVEN, "tips")
-    assert str(raised.value) == (
-        "you may not start a run in the namespace bob: User 'ann' is not authorized with reason: no role binding\n"
-        "  fix: ask its owner to make you a contributor (kubeflow-edit in bob), or use another namespace"
-    )
 
 
 def test_a_refusal_and_a_failure_of_kubeflow(kubeflow: Kubeflow, small: Pipeline) -> None:
