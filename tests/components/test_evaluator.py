@@ -359,7 +359,12 @@ TWO_OUTPUTS: dict[str, Any] = {
 
 @pytest.mark.parametrize(
     ("config", "model"),
-    [(BINARY, "binary"), (REGRESSION, "plain"), (CLASSES, "classes"), (TWO_OUTPUTS, "classes")],
+    [
+        (BINARY, "binary"),
+        (REGRESSION, "plain"),
+        pytest.param(CLASSES, "classes", marks=pytest.mark.slow),
+        pytest.param(TWO_OUTPUTS, "classes", marks=pytest.mark.slow),
+    ],
     ids=["binary", "regression", "classes", "two outputs"],
 )
 def test_metrics_equal_those_of_tfma_on_beam(

@@ -428,6 +428,7 @@ def test_declared_types_hold(generate: Generate, tmp_path: Path) -> None:
     assert values(examples)["zip"] == [b"00501", b"00544"]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_rows(taxi_csv: Path, tmp_path: Path) -> None:
     header, body = taxi_csv.read_bytes().split(b"\n", 1)
     program = (

@@ -598,7 +598,11 @@ def server_of(stage: psutil.Process) -> psutil.Process | None:
 
 @pytest.mark.parametrize(
     ("how", "warm"),
-    [(signal.SIGKILL, False), (signal.SIGKILL, True), pytest.param(signal.SIGTERM, True, marks=pytest.mark.slow)],
+    [
+        pytest.param(signal.SIGKILL, False, marks=pytest.mark.slow),
+        (signal.SIGKILL, True),
+        pytest.param(signal.SIGTERM, True, marks=pytest.mark.slow),
+    ],
     ids=["killed-cold", "killed-warm", "terminated-warm"],
 )
 def test_the_server_dies_with_the_stage(model: Model, tmp_path: Path, how: signal.Signals, warm: bool) -> None:

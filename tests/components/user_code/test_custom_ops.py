@@ -97,6 +97,7 @@ def examples(folder: Path) -> Examples:
     return artifact
 
 
+@pytest.mark.slow
 def test_the_server_names_the_missing_operation_and_works_with_the_library(
     model: Path, library: Path, folder: Path
 ) -> None:

@@ -120,6 +120,7 @@ def test_the_arguments_come_alone(said: Said) -> None:
     assert found == [[True, _ARGUMENTS]] * len(_WAYS)
 
 
+@pytest.mark.slow
 def test_whoever_asks_for_more_gets_the_whole(said: Said, as_ever: tuple[list[str], bool, list[Any]]) -> None:
     around, _, seen = as_ever
     ways = [_FIRST + way + _SAME for way in _WAYS_BY_THE_WHOLE]

@@ -131,6 +131,7 @@ def test_missing_data_and_unknown_commits_are_refused(project: Project, tmp_path
     assert "is not in a Git repository" in lost.taxiway("reproduce", str(examples), status=2).shown
 
 
+@pytest.mark.slow
 def test_data_that_dvc_keeps_are_taken_from_its_cache_at_that_commit(project: Project) -> None:
     project.git("rm", "--quiet", "--cached", "-r", "data")
     project.dvc("init", "--quiet")
