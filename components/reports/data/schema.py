@@ -30,11 +30,11 @@ def section(schema: Proto, id_: str = "schema", title: str = "Schema") -> Sectio
     """The section about a schema."""
     domains = {domain.name: domain.value for domain in schema.string_domain}
     rows = [_row(name, feature, domains) for name, feature in _features(schema.feature)]
-    columns = [
+    columns: list[str | Column] = [
         "Feature",
         "Type",
         "Presence",
-        Column("Values per example"),
+        "Values per example",
         "Domain",
         "Limits",
     ]
