@@ -131,8 +131,41 @@ def _bar(label: str, value: float, length: float, total: float | None) -> Markup
         preserveAspectRatio="none",
         aria_hidden="true",
     )
-    name = tag("span", label if label.strip() else f"“{label}”", class_="label", title=label)
-    return tag("li", name, tag("span", shown, class_="value"), picture)
+    return tag("li", _label(label), tag("span", shown, class_="value"), picture)
+
+
+def shares(
+    rows: Sequence[tuple[str, Sequence[float | None]]], names: Sequence[str], *, title: str, note: Content = None
+) -> Markup:
+    """Shares of a whole by label, one thin bar for each series.
+
+    Args:
+        rows: Labels with the share in each series, from 0 to 1; None where it is unknown.
+        names: The names of the series.
+        title: What the shares are of.
+        note: A last line, such as what is not shown.
+    """
+    items = [_share(label, values, names) for label, values in rows]
+    last = [tag("li", tag("span", note, class_="label"))] if note else []
+    return tag("ul", *items, *last, class_="bars", aria_label=title)
+
+
+def _share(label: str, values: Sequence[float | None], names: Sequence[str]) -> Markup:
+    rects = [
+        tag("rect", y=6 * index, width=round(100 * value, 2), height=5, class_=f"fill {_color(index)}")
+        for index, value in enumerate(values)
+        if value
+    ]
+    height = 6 * len(values)
+    picture = tag(
+        "svg", *rects, viewBox=f"0 0 100 {height}", height=height, preserveAspectRatio="none", aria_hidden="true"
+    )
+    words = "; ".join(f"{name} {percent(value)}" for name, value in zip(names, values, strict=True))
+    return tag("li", _label(label), tag("span", " / ".join(map(percent, values)), class_="value", title=words), picture)
+
+
+def _label(label: str) -> Markup:
+    return tag("span", label if label.strip() else f"“{label}”", class_="label", title=label)
 
 
 def sparkline(values: Sequence[float], *, title: str, width: int = 96, height: int = 24) -> Markup:

@@ -46,7 +46,9 @@ def _row(row: Dot, scale: Scale, reference: float | None) -> Markup:
         marks.append(_mark((low + high) / 2, high - low, _HEIGHT / 2, "whisker"))
     if math.isfinite(row.value):
         marks.append(_mark(scale.at(row.value), _DOT, _HEIGHT, "fill"))
-    picture = tag("svg", *marks, viewBox=f"0 0 100 {_HEIGHT}", preserveAspectRatio="none", aria_hidden="true")
+    picture = tag(
+        "svg", *marks, viewBox=f"0 0 100 {_HEIGHT}", preserveAspectRatio="none", aria_hidden="true", class_="dots"
+    )
     return tag("li", name, shown, picture)
 
 

@@ -14,6 +14,8 @@ from components.reports.markup import Content, tag
 _SEARCHED = 12
 """Tables with more rows have a search field."""
 
+Mark = Literal["", "good", "bad", "warn", "changed"]
+
 
 @dataclass(frozen=True)
 class Column:
@@ -30,7 +32,7 @@ class Cell:
 
     shown: Content
     sort: float | str | None = None
-    kind: Literal["", "good", "bad", "warn", "changed"] = ""
+    kind: Mark = ""
 
 
 def table(

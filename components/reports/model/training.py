@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
@@ -19,6 +18,7 @@ from components.reports.markup import Content
 from components.reports.model.sentences import listed, several
 from components.reports.page import Section
 from components.reports.parts import block, code, facts, fold, heading, notice, paragraph, side_by_side, stack, tiles
+from components.reports.ran import Ran
 from components.reports.readers import records
 from components.reports.readers.trying import Unreadable, tried
 from components.reports.tables import Cell, Column, table
@@ -30,20 +30,11 @@ _PER_EPOCH = re.compile(r"epoch_(?P<name>.+)|(?P<other>.+)_vs_epochs?")
 _PER_STEP = re.compile(r"batch_(?P<name>.+)|evaluation_(?P<other>.+)_vs_iterations")
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What a task took; a figure that is not known is None."""
-
-    seconds: float | None = None
-    cpu_seconds: float | None = None
-    peak_mb: float | None = None
-
-
 def section(
     model: Artifact | None,
     model_run: Artifact | None,
     *,
-    cost: Cost = Cost(),
+    ran: Ran = Ran(),
     id_: str = "training",
     title: str = "Training",
 ) -> Section:
@@ -52,7 +43,7 @@ def section(
     Args:
         model: A Model.
         model_run: What it logged, a ModelRun.
-        cost: What the task took.
+        ran: The task that trained.
         id_: The section's anchor.
         title: Its heading.
     """
@@ -61,13 +52,13 @@ def section(
     unreadable = [each for each in (logs, saved) if isinstance(each, Unreadable)]
     body = stack(
         *(notice(each.sentence, "warn") for each in unreadable),
-        _tiles(saved, cost),
+        _tiles(saved, ran),
         _curves(logs, model_run),
         _settings(model or model_run),
         None if isinstance(saved, Unreadable) else _signatures(saved),
         _layers(logs, saved),
     )
-    return Section(id_, title, body, _summary(logs, saved, cost))
+    return Section(id_, title, body, _summary(logs, saved, ran))
 
 
 def _logs(model_run: Artifact) -> Any:
@@ -82,8 +73,8 @@ def _saved(model: Artifact) -> Any:
     return saved_models.read(model.path / SERVING_FOLDER)
 
 
-def _summary(logs: Any, saved: Any, cost: Cost) -> str:
-    took = f" took {duration(cost.seconds)}" if cost.seconds else ""
+def _summary(logs: Any, saved: Any, ran: Ran) -> str:
+    took = f" took {duration(ran.seconds)}" if ran.seconds else ""
     made = f" made a model with {several(saved.parameters, 'parameter')}" if getattr(saved, "parameters", 0) else ""
     what = " and".join(part for part in (took, made) if part)
     ends = [] if isinstance(logs, Unreadable) else list(_last_losses(logs))
@@ -99,13 +90,13 @@ def _last_losses(logs: Any) -> Iterator[str]:
         yield f"{number(values[max(values)])} ({run})"
 
 
-def _tiles(saved: Any, cost: Cost) -> Content:
+def _tiles(saved: Any, ran: Ran) -> Content:
     figures: list[tuple[Content, Content, Content]] = []
-    if cost.seconds:
-        cpu = f"{duration(cost.cpu_seconds)} of CPU" if cost.cpu_seconds else ""
-        figures.append(("time", duration(cost.seconds), cpu))
-    if cost.peak_mb:
-        figures.append(("memory at its peak", size(cost.peak_mb * 1e6), ""))
+    if ran.seconds:
+        cpu = f"{duration(ran.cpu_seconds)} of CPU" if ran.cpu_seconds else ""
+        figures.append(("time", duration(ran.seconds), cpu))
+    if ran.peak_mb:
+        figures.append(("memory at its peak", size(ran.peak_mb * 1e6), ""))
     if not isinstance(saved, Unreadable):
         parts = ", ".join(f"{name} {size(count)}" for name, count in saved.bytes_by_part.items())
         figures.append(("size of the model", size(sum(saved.bytes_by_part.values())), parts))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from components.reports import layered
 
 DIAMOND = [("a", "b"), ("a", "c"), ("b", "d"), ("c", "d"), ("a", "d")]
@@ -30,8 +32,8 @@ def test_nodes_do_not_overlap() -> None:
 
     for row in layout.rows:
         places = sorted(layout.centers[name][0] for name in row)
-        assert all(right - left >= 100 for left, right in zip(places, places[1:], strict=False))
-        assert 50 <= places[0]
+        assert all(right - left >= 100 for left, right in itertools.pairwise(places))
+        assert places[0] >= 50
         assert places[-1] <= layout.width - 50
 
 

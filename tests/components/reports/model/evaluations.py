@@ -35,7 +35,7 @@ def write(path: Path, messages: Sequence[Message]) -> None:
         tfrecord.write_records(file, [message.SerializeToString() for message in messages])
 
 
-def sliced(candidate: Values, baseline: Values = {}, **key: str) -> Any:  # noqa: B006
+def sliced(candidate: Values, baseline: Values = {}, **key: str) -> Any:
     """The metrics of a slice; a value with an interval is `(value, lower, upper)`."""
     message = metrics_for_slice_pb2.MetricsForSlice(slice_key={})
     for column, value in key.items():

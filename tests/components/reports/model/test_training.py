@@ -12,7 +12,7 @@ import pytest
 from components.contract.artifacts import Model, ModelRun
 from components.execution import provenance
 from components.reports.model import training
-from components.reports.model.training import Cost
+from components.reports.ran import Ran
 from components.reports.readers import saved_models, training_logs
 from components.reports.readers.protos import event_pb2, saved_model_pb2, types_pb2
 from tests.components.reports.model.evaluations import write
@@ -74,7 +74,7 @@ def test_what_a_keras_model_logs_and_saves_is_shown(train: Train) -> None:
     outputs = train(MODULE, seed=3)
     model, run = outputs["model"], outputs["model_run"]
 
-    section = training.section(model, run, cost=Cost(75.0, 60.0, 512.0))
+    section = training.section(model, run, ran=Ran((), 75.0, 60.0, 512.0))
 
     logs, saved = training_logs.read(run.path), saved_models.read(model.path / "Format-Serving")
     losses = logs.scalars["epoch_loss"]
