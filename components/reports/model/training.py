@@ -23,6 +23,7 @@ from components.reports.readers import records
 from components.reports.readers.trying import Unreadable, tried
 from components.reports.tables import Cell, Column, table
 
+_UNKNOWN = Ran()
 _MOST_CURVES = 8
 _OPEN_TENSORS = 8
 _LONG = 400  # characters of a setting
@@ -34,7 +35,7 @@ def section(
     model: Artifact | None,
     model_run: Artifact | None,
     *,
-    ran: Ran = Ran(),
+    ran: Ran = _UNKNOWN,
     id_: str = "training",
     title: str = "Training",
 ) -> Section:
