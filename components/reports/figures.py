@@ -64,6 +64,11 @@ def size(count: float | None) -> str:
     return f"{number(round(count / 1000**unit, 1))} {_UNITS[unit]}" if unit else f"{count:.0f} B"
 
 
+def counted(count: int, singular: str, plural: str = "") -> str:
+    """1 feature; 3 features; 2 anomalies."""
+    return f"{number(count)} {singular if count == 1 else plural or singular + 's'}"
+
+
 def when(moment: datetime) -> str:
     """2026-11-27 20:58:07 UTC."""
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

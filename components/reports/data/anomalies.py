@@ -11,7 +11,7 @@ from tensorflow_metadata.proto.v0.anomalies_pb2 import Anomalies, AnomalyInfo, D
 
 from components.contract.artifacts import Artifact, split_names, split_path
 from components.contract.errors import DataError
-from components.reports.figures import number
+from components.reports.figures import counted, number
 from components.reports.page import Section
 from components.reports.parts import badge, notice, stack
 from components.reports.tables import Cell, Column, table
@@ -39,7 +39,7 @@ def section(splits: Mapping[str, Anomalies], id_: str = "anomalies", title: str 
     where = f"in {', '.join(splits)}" if splits else "because no split was validated"
     body = _table(rows) if rows else notice(f"No anomalies {where}: the data are as the schema says.", "good")
     over = sum(value > threshold for *_, value, threshold in measured if threshold)
-    summary = f"{number(len(rows))} {'anomaly' if len(rows) == 1 else 'anomalies'} {where}." if rows else ""
+    summary = f"{counted(len(rows), 'anomaly', 'anomalies')} {where}." if rows else ""
     distances = f"{number(over)} of {number(len(measured))} distances above their threshold." if measured else ""
     whole = stack(body, *([_distances(measured)] if measured else []))
     return Section(id_, title, whole, " ".join(filter(None, (summary, distances))))

@@ -11,7 +11,7 @@ from tensorflow_metadata.proto.v0.schema_pb2 import Schema as Proto
 
 from components.contract.artifacts import Artifact
 from components.data.protos import read_schema
-from components.reports.figures import number, percent
+from components.reports.figures import counted, number, percent
 from components.reports.markup import Content, join, tag
 from components.reports.page import Section
 from components.reports.parts import code, fold, paragraph, stack
@@ -42,7 +42,7 @@ def section(schema: Proto, id_: str = "schema", title: str = "Schema") -> Sectio
         rows, columns = [row[:-1] for row in rows], columns[:-1]
     environments = f" Environments: {', '.join(schema.default_environment)}." if schema.default_environment else ""
     whole = table(f"Features of the schema ({number(len(rows))})", columns, rows)
-    return Section(id_, title, stack(whole, *_beyond(schema)), f"{number(len(rows))} features.{environments}")
+    return Section(id_, title, stack(whole, *_beyond(schema)), f"{counted(len(rows), 'feature')}.{environments}")
 
 
 def _features(features: Iterable[Feature], prefix: str = "") -> Iterator[tuple[str, Feature]]:

@@ -14,7 +14,7 @@ from components.contract.artifacts import Artifact, split_names
 from components.data.protos import read_statistics
 from components.reports import charts
 from components.reports.data import distributions
-from components.reports.figures import NOTHING, number, percent
+from components.reports.figures import NOTHING, counted, number, percent
 from components.reports.markup import Content, tag
 from components.reports.page import Section
 from components.reports.parts import notice, paragraph, stack
@@ -56,7 +56,9 @@ def section(
     key = charts.legend([(name, False) for name in ordered])
     empty = [] if features else [notice("There are no features in these statistics.", "warn")]
     slices = max((len(each.datasets) - 1 for each in splits.values()), default=0)
-    more = [paragraph(f"The file has {number(slices)} slices of the data as well.", quiet=True)] if slices > 0 else []
+    more = (
+        [paragraph(f"The file has {counted(slices, 'slice')} of the data as well.", quiet=True)] if slices > 0 else []
+    )
     return Section(id_, title, stack(*empty, key, *filter(None, tables), *more), _summary(ordered, features))
 
 
@@ -85,7 +87,7 @@ def _summary(splits: Mapping[str, Dataset], features: Sequence[Feature]) -> str:
         feature.name for feature in features if all(_missing_share(each) == 1 for each in feature.by_split.values())
     ]
     without = f" Without any value: {', '.join(empty[:5])}{' and more' if len(empty) > 5 else ''}." if empty else ""
-    return f"{number(len(features))} features; examples: {rows or 'none'}.{without}"
+    return f"{counted(len(features), 'feature')}; examples: {rows or 'none'}.{without}"
 
 
 def _numeric(features: Sequence[Feature], splits: Sequence[str]) -> Markup | None:
