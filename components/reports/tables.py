@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -81,7 +82,14 @@ def _row(cells: Sequence[Cell | Content], columns: Sequence[Column]) -> Markup:
 
 def _td(name: str, cell: Cell, column: Column, **attributes: str) -> Markup:
     classes = " ".join(filter(None, ["number" if column.is_number else "", cell.kind]))
-    return tag(name, cell.shown, class_=classes or None, data_sort=cell.sort, **attributes)
+    return tag(name, cell.shown, class_=classes or None, data_sort=_sort_key(cell.sort), **attributes)
+
+
+def _sort_key(key: float | str | None) -> str | None:
+    """A key in full, unlike the lengths in pictures; empty keys, as of NaN, come last."""
+    if isinstance(key, float):
+        return repr(key) if math.isfinite(key) else ""
+    return None if key is None else str(key)
 
 
 def _cell(value: Content) -> Cell:

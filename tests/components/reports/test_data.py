@@ -13,6 +13,7 @@ from components.reports.artifacts import RENDERERS
 from components.reports.data import anomalies, schema, statistics
 from components.reports.markup import visible
 from components.reports.page import Section, render
+from components.reports.ran import Ran
 from tests.components.reports.parsed import HOSTILE, Page, require_safe
 
 Statistics = statistics_pb2.DatasetFeatureStatisticsList
@@ -192,9 +193,9 @@ def test_artifacts_are_read_from_their_folders(tmp_path: Path) -> None:
     )
     (made[ExampleAnomalies] / "Split-train/SchemaDiff.pb").write_bytes(b"")
     (made[Schema] / "schema.pbtxt").write_text('feature { name: "fare" type: FLOAT }')
-    sections = [RENDERERS[kind.__name__](kind(path)) for kind, path in made.items()]
+    sections = [dict(RENDERERS)[kind.__name__](kind(path), Ran()) for kind, path in made.items()]
     page = require_safe(render("Report", sections))
     assert set(page.tables) == {"Numeric features (1)", "Features of the schema (1)"}
     (made[ExampleAnomalies] / "Split-train/SchemaDiff.pb").write_bytes(b"\xff\xff")
     with pytest.raises(DataError, match=r"SchemaDiff.pb has no readable anomalies"):
-        RENDERERS["ExampleAnomalies"](ExampleAnomalies(made[ExampleAnomalies]))
+        dict(RENDERERS)["ExampleAnomalies"](ExampleAnomalies(made[ExampleAnomalies]), Ran())

@@ -96,6 +96,7 @@ def test_slices_are_sorted_by_size_and_tell_their_distance_and_intervals(tmp_pat
     assert "0.7 · 900 rows" in words
     assert "0 of 3 thresholds of slices are broken." in words
     read = evaluations.read(found.path)
+    assert 'data-sort="0.2000000000000000' in str(section.body)  # 0.9 − 0.7, not rounded
     assert [each.name for each in read] == ["all rows", "city: a", "city: b", "city: c"]
     assert read[1].candidate["auc"] == evaluations.Metric("auc", "auc", 0.5, (0.4, 0.6))
 
