@@ -122,7 +122,7 @@ def _facts(evaluation: Artifact, blessed: bool | None, found: _Found) -> Iterato
     if record and (model := record["inputs"].get("model")):
         yield "Candidate", code(short_digest(model))
     if found.version:
-        yield "Computed as by", f"TFMA {found.version}"
+        yield "TFMA", found.version
 
 
 def baseline_name(evaluation: Artifact) -> Content:

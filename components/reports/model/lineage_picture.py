@@ -52,8 +52,9 @@ def section(records: Sequence[Record], *, id_: str = "lineage", title: str = "Li
 def _drawn(records: Sequence[Record]) -> tuple[str, Markup]:
     """What it was made from in a sentence, and in full."""
     ordered = in_order(_without_files(records))
-    is_large = len(ordered) > _MOST
-    picture = notice(f"{len(ordered)} artifacts are too many to draw.") if is_large else _picture(ordered)
+    drawn = _behind(ordered)
+    is_large = len(drawn) > _MOST
+    picture = notice(f"{len(drawn)} artifacts are too many to draw.") if is_large else _picture(drawn)
     body = stack(facts(_origins(ordered)), picture, fold("The same as a table", _table(ordered), is_open=is_large))
     return _summary(ordered), body
 
@@ -61,6 +62,23 @@ def _drawn(records: Sequence[Record]) -> tuple[str, Markup]:
 def _without_files(records: Sequence[Record]) -> list[Record]:
     # A push lists its files, which is of no use here.
     return [{name: value for name, value in each.items() if name != "files"} for each in records]
+
+
+def _behind(records: Sequence[Record]) -> list[Record]:
+    """The first record and those that it leads back to: without other outputs of the same calls, such as logs."""
+    pending, found = [records[0]], list[Record]()
+    while pending:
+        record = pending.pop()
+        if record not in found:
+            found.append(record)
+            pending += sources(record, records).values()
+    return [record for record in records if record in found]
+
+
+def _kind(record: Record) -> str:
+    """What a record is of; the baseline of a first model is an empty folder."""
+    is_empty = record["stage"] == "baseline" and "source" not in record["inputs"]
+    return "no baseline" if is_empty else str(record["type"])
 
 
 def _summary(records: Sequence[Record]) -> str:
@@ -138,7 +156,7 @@ def _picture(records: Sequence[Record]) -> Markup:
 
 def _words(nodes: Mapping[str, Record], edges: Sequence[Edge], data: Mapping[str, Any]) -> str:
     """The graph in words, for who does not see it."""
-    label = {name: record["type"] for name, record in nodes.items()} | dict.fromkeys(data, "data")
+    label = {name: _kind(record) for name, record in nodes.items()} | dict.fromkeys(data, "data")
     made = {name: [label[source] for source, target in edges if target == name] for name in nodes}
     return "; ".join(f"{label[name]} from {listed(before)}" for name, before in made.items() if before)
 
@@ -164,8 +182,8 @@ def _bent(x: float, y: float, end_x: float, end_y: float) -> str:
 
 def _box(center: Point, record: Record, *, is_target: bool) -> Markup:
     digest = short_digest(str(record["digest"]))
-    lines = [str(record["type"]), digest, f"by {record['stage']}"]
-    title = f"{record['type']} {record['digest']}, made by {record['stage']}, {record.get('created', '')}"
+    lines = [_kind(record), digest, f"by {record['stage']}"]
+    title = f"{_kind(record)} {record['digest']}, made by {record['stage']}, {record.get('created', '')}"
     return _boxed(center, lines, title, "task info" if is_target else "task plain")
 
 
@@ -205,7 +223,7 @@ def _table(records: Sequence[Record]) -> Markup:
         digest = code(short_digest(str(record["digest"])))
         rows.append(
             [
-                record["type"],
+                _kind(record),
                 digest,
                 record["stage"],
                 listed(inputs) or None,

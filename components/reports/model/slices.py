@@ -116,7 +116,7 @@ def _ordered(group: Sequence[Any], whole: Any, name: str) -> tuple[list[Any], st
 
 def _dot(each: Any, name: str, *, is_alone: bool) -> Dot:
     label = each.name if is_alone else ", ".join(value for _, value in each.key)
-    rows = f"{number(each.size)} rows" if each.size is not None else ""
+    rows = f"{number(each.size)} row{'' if each.size == 1 else 's'}" if each.size is not None else ""
     return Dot(label or "(empty)", each.candidate[name].value, each.candidate[name].interval, rows)
 
 

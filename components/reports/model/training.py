@@ -13,7 +13,7 @@ from markupsafe import Markup
 from components.contract.artifacts import Artifact
 from components.execution.pushed_models import SERVING_FOLDER
 from components.reports.charts import Series, lines
-from components.reports.figures import duration, number, short_digest, size
+from components.reports.figures import NOTHING, duration, number, short_digest, size
 from components.reports.markup import Content
 from components.reports.model.sentences import listed, several
 from components.reports.page import Section
@@ -151,16 +151,8 @@ def _curve(tag: str, runs: Mapping[str, Mapping[int, float]]) -> Markup:
 def _last_values(tags: Sequence[str], logs: Any, *, is_all: bool) -> Markup:
     """The last value of each curve."""
     runs = sorted({run for tag in tags for run in logs.scalars[tag]})
-    columns = [
-        Column("logged"),
-        *(Column(run, is_number=True) for run in runs),
-        Column("by"),
-        Column("last", is_number=True),
-    ]
-    rows = [
-        [_words(tag)[0], *_ends(logs.scalars[tag], runs)[:-1], _words(tag)[1], _ends(logs.scalars[tag], runs)[-1]]
-        for tag in tags
-    ]
+    columns = [Column("logged"), *(Column(run, is_number=True) for run in runs), Column("at")]
+    rows = [_last_row(tag, logs.scalars[tag], runs) for tag in tags]
     whole = table("Last values", columns, rows, is_searchable=len(rows) > 20)
     if is_all:
         once = paragraph("Each was logged once, which makes no curve.", quiet=True)
@@ -168,9 +160,10 @@ def _last_values(tags: Sequence[str], logs: Any, *, is_all: bool) -> Markup:
     return fold("Last values", whole)
 
 
-def _ends(runs: Mapping[str, Mapping[int, float]], names: Sequence[str]) -> list[Content]:
-    last = [values[max(values)] if (values := runs.get(name)) else None for name in names]
-    return [*last, max(max(values) for values in runs.values())]
+def _last_row(tag: str, runs: Mapping[str, Mapping[int, float]], names: Sequence[str]) -> list[Content]:
+    what, unit = _words(tag)
+    values = [found[max(found)] if (found := runs.get(name)) else None for name in names]
+    return [what, *values, f"{unit} {max(max(found) for found in runs.values()):,}"]
 
 
 def _settings(artifact: Artifact | None) -> Content:
@@ -243,4 +236,5 @@ def _layer_row(layer: Any, variables: Sequence[Any]) -> list[Content]:
 
 def _weights(variables: Sequence[Any]) -> list[Content]:
     words = ", ".join(f"{each.name.rpartition('/')[2]} {list(each.shape)}" for each in variables)
-    return [words or None, Cell(number(sum(each.count for each in variables)), sum(each.count for each in variables))]
+    count = sum(each.count for each in variables)
+    return [words or None, Cell(number(count) if variables else NOTHING, count)]

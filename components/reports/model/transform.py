@@ -12,7 +12,7 @@ from components.reports.figures import number, percent, short_digest
 from components.reports.markup import Content
 from components.reports.model.sentences import listed, several
 from components.reports.page import Section
-from components.reports.parts import code, facts, notice, side_by_side, stack
+from components.reports.parts import code, facts, notice, paragraph, side_by_side, stack
 from components.reports.readers import records
 from components.reports.readers.trying import Unreadable, tried
 from components.reports.tables import Cell, Column, table
@@ -36,6 +36,7 @@ def section(transform_graph: Artifact, *, id_: str = "transform", title: str = "
     body = stack(
         facts(_facts(transform_graph)),
         side_by_side(_features("Features before", found.before), _features("Features after", found.after)),
+        _unused(found.before),
         _vocabularies(found.vocabularies),
     )
     return Section(id_, title, body, _summary(transform_graph, found))
@@ -91,6 +92,14 @@ def _features(title: str, features: Sequence[Any]) -> Markup:
         for each in features
     ]
     return table(title, columns, rows)
+
+
+def _unused(before: Sequence[Any]) -> Content:
+    """The features without statistics, where others have them: only those that are used are counted."""
+    names = [each.name for each in before if not each.statistics]
+    if not names or len(names) == len(before):
+        return None
+    return paragraph(f"Not used by the preprocessing_fn, and so not counted: {listed(names)}.", quiet=True)
 
 
 def _figure(each: Any, name: str) -> Content:

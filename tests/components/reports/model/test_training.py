@@ -110,7 +110,7 @@ def test_curves_of_both_versions_of_tensorflow_are_read(tmp_path: Path) -> None:
     assert section.summary == "The loss ended at 0.5 (eval) and 0.25 (train)."
     assert "loss by step" in text(section)
     assert "auc by step" not in text(section)
-    assert cells(section, "auc") == ["1", "–", "step", "20"]
+    assert cells(section, "auc") == ["1", "–", "step 20"]
 
 
 def test_logs_beside_each_other_in_the_folder_itself(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_curve_of_one_value_is_a_row_of_a_table(tmp_path: Path) -> None:
     section = training.section(None, run)
 
     assert "<svg" not in section.body
-    assert cells(section, "loss") == ["0.25", "epoch", "0"]
+    assert cells(section, "loss") == ["0.25", "epoch 0"]
 
 
 def test_a_log_is_read_up_to_where_it_is_damaged(tmp_path: Path) -> None:

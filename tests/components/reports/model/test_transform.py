@@ -69,6 +69,14 @@ def test_features_before_and_after_and_how_they_were_analyzed(tmp_path: Path) ->
     assert cells(section, "fare") == ["float", "–", "20 %", "6.2 %", "12.5", "2", "1", "90", "–"]
     assert cells(section, "payment")[:2] == ["string", "2 values"]
     assert cells(section, "company_xf") == ["integer", "0 to 56"]
+    assert "Not used" not in text(section)
+
+
+def test_features_that_are_not_used_are_named(tmp_path: Path) -> None:
+    graph = transform_graph(tmp_path)
+    (graph.path / "metadata/schema.pbtxt").write_text(BEFORE + 'feature { name: "tolls" type: FLOAT }')
+
+    assert "Not used by the preprocessing_fn, and so not counted: tolls." in text(transform.section(graph))
 
 
 def test_a_vocabulary_tells_its_feature_and_what_it_covers(tmp_path: Path) -> None:
