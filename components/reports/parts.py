@@ -13,10 +13,11 @@ Kind = Literal["good", "bad", "warn", "info", "plain"]
 _SIGNS = {"good": "✓", "bad": "✗", "warn": "!", "info": "i", "plain": ""}
 
 
-def badge(label: Content, kind: Kind = "plain") -> Markup:
+def badge(label: Content, kind: Kind = "plain", sign: str | None = None) -> Markup:
     """A short word in a pill. Its sign says the same as its colour."""
-    sign = tag("span", _SIGNS[kind], aria_hidden="true", class_="sign") if _SIGNS[kind] else None
-    return tag("span", sign, label, class_=f"badge {kind}")
+    shown = _SIGNS[kind] if sign is None else sign
+    before = tag("span", shown, aria_hidden="true", class_="sign") if shown else None
+    return tag("span", before, label, class_=f"badge {kind}")
 
 
 def notice(content: Content, kind: Kind = "info", title: str = "") -> Markup:

@@ -26,9 +26,9 @@ def report_command(
             metavar="RUN", help="A run's id, the beginning of one, or 'latest'.", autocompletion=_ids, show_default=True
         ),
     ] = "latest",
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The HTML file to write.")] = Path(
-        "report.html"
-    ),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The HTML file to write; default: report.html.")
+    ] = Path("report.html"),
     compare: Annotated[
         str | None,
         typer.Option(metavar="RUN", help="A second run to compare it with.", autocompletion=_ids),

@@ -34,4 +34,4 @@ def kind_of(state: str) -> Kind:
 
 def badge_of(state: str) -> Markup:
     """A state as a badge."""
-    return badge(word_of(state), kind_of(state))
+    return badge(word_of(state), kind_of(state), sign_of(state))
