@@ -11,7 +11,7 @@ from markupsafe import Markup
 from components.reports.dots import Dot, dots
 from components.reports.figures import number, signed
 from components.reports.markup import Content
-from components.reports.model.sentences import several
+from components.reports.model.sentences import listed, several
 from components.reports.parts import fold, heading, paragraph, side_by_side, stack
 from components.reports.tables import Cell, Column, table
 
@@ -19,6 +19,7 @@ _PREFERRED = ("auc", "binary_accuracy", "accuracy", "sparse_categorical_accuracy
 _MOST_DOTS = 24
 _MOST_ROWS = 500
 _MOST_METRICS = 12
+_MOST_WAYS = 6  # ways of slicing; each has a picture for each metric
 _FEW = 100  # rows of a slice; fewer say little
 
 
@@ -38,7 +39,7 @@ def part(slices: Sequence[Any], preferred: str, directions: Mapping[str, bool]) 
     if not names:
         return None
     chosen = _chosen(whole, names, preferred)
-    others = [stack(*_pictures(whole, sliced, name)) for name in names if name != chosen]
+    others = [stack(*_pictures(whole, sliced, name)) for name in _shown(names, chosen)[1:]]
     return stack(
         heading("Slices"),
         paragraph(_words(whole, sliced, chosen)),
@@ -60,6 +61,11 @@ def _is_count(metric: Any) -> bool:
 def _chosen(whole: Any, names: Sequence[str], preferred: str) -> str:
     bases = {whole.candidate[name].base: name for name in reversed(names)}
     return next((bases[base] for base in (preferred, *_PREFERRED) if base in bases), names[0])
+
+
+def _shown(names: Sequence[str], chosen: str) -> list[str]:
+    """The chosen metric and the first of the others."""
+    return [chosen, *(name for name in names if name != chosen)][:_MOST_METRICS]
 
 
 def _distance(each: Any, whole: Any, name: str) -> float | None:
@@ -87,10 +93,13 @@ def _pictures(whole: Any, sliced: Sequence[Any], name: str) -> Iterator[Markup]:
     groups: dict[tuple[str, ...], list[Any]] = {}
     for each in sliced:
         groups.setdefault(tuple(column for column, _ in each.key), []).append(each)
-    made = [_picture(columns, group, whole, name) for columns, group in groups.items() if len(group) > 1]
+    several_each = {columns: group for columns, group in groups.items() if len(group) > 1}
+    made = [_picture(columns, group, whole, name) for columns, group in list(several_each.items())[:_MOST_WAYS]]
     singles = [each for group in groups.values() if len(group) == 1 for each in group]
     made += [_picture((), singles, whole, name)] if singles else []
     yield side_by_side(*filter(None, made))
+    if left := [" and ".join(columns) for columns in list(several_each)[_MOST_WAYS:]]:
+        yield paragraph(f"Only in the table: slices by {listed(left)}.", quiet=True)
 
 
 def _picture(columns: Sequence[str], group: Sequence[Any], whole: Any, name: str) -> Content:
@@ -123,7 +132,7 @@ def _dot(each: Any, name: str, *, is_alone: bool) -> Dot:
 def _table(whole: Any, sliced: Sequence[Any], names: Sequence[str], chosen: str) -> Markup:
     """All slices, the largest first."""
     ordered = sorted(sliced, key=lambda each: -(each.size or 0))
-    shown = [chosen, *(name for name in names if name != chosen)][:_MOST_METRICS]
+    shown = _shown(names, chosen)
     far = Column(f"{chosen} − all rows", is_number=True, hint=f"Sort by this for the farthest slices: its {chosen}")
     compared = any(each.changes or each.baseline for each in sliced)
     columns = [Column("slice"), Column("rows", is_number=True), far]

@@ -25,6 +25,7 @@ from components.reports.tables import Cell, Column, table
 
 _UNKNOWN = Ran()
 _MOST_CURVES = 8
+_MOST_FOLDED = 32
 _OPEN_TENSORS = 8
 _LONG = 400  # characters of a setting
 _PER_EPOCH = re.compile(r"epoch_(?P<name>.+)|(?P<other>.+)_vs_epochs?")
@@ -114,19 +115,24 @@ def _curves(logs: Any, model_run: Artifact | None) -> Content:
         return stack(*damaged, heading("Curves"), paragraph("The module logged no curves for TensorBoard."))
     tags = sorted(logs.scalars, key=lambda tag: ("loss" not in tag, _words(tag)))
     drawn = [tag for tag in tags if any(len(values) > 1 for values in logs.scalars[tag].values())]
-    pictures = [_curve(tag, logs.scalars[tag]) for tag in drawn]
     command = f"tensorboard --logdir {shlex.quote(str(model_run.path))}"
     return stack(
         *damaged,
         heading("Curves"),
-        side_by_side(*pictures[:_MOST_CURVES]) if pictures else None,
-        fold(several(len(pictures) - _MOST_CURVES, "more curve"), side_by_side(*pictures[_MOST_CURVES:]))
-        if len(pictures) > _MOST_CURVES
-        else None,
+        *_pictures(drawn, logs),
         _last_values(tags, logs, is_all=not drawn),
         paragraph("TensorBoard shows the same logs, and what else the module wrote:"),
         block(command),
     )
+
+
+def _pictures(tags: Sequence[str], logs: Any) -> Iterator[Content]:
+    pictures = [_curve(tag, logs.scalars[tag]) for tag in tags[:_MOST_FOLDED]]
+    yield side_by_side(*pictures[:_MOST_CURVES]) if pictures else None
+    if folded := pictures[_MOST_CURVES:]:
+        yield fold(several(len(folded), "more curve"), side_by_side(*folded))
+    if left := len(tags) - len(pictures):
+        yield paragraph(f"{several(left, 'curve')} more in TensorBoard.", quiet=True)
 
 
 def _words(tag: str) -> tuple[str, str]:

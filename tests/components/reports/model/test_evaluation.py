@@ -111,6 +111,20 @@ def test_slices_by_a_number_are_drawn_in_its_order(tmp_path: Path) -> None:
     assert [line.split()[0] for line in drawn if line.endswith("rows")] == ["2", "9", "10"]
 
 
+def test_thousands_of_slices_and_many_metrics_stay_a_small_page(tmp_path: Path) -> None:
+    metrics = {f"metric_{number}": 0.5 for number in range(30)} | {"example_count": 10.0}
+    slices = [sliced(metrics, **{f"column_{way}": f"value {number}"}) for way in range(10) for number in range(100)]
+    found = made.evaluation(tmp_path / "evaluation", [sliced(metrics), *slices], config())
+
+    section = evaluation.section(found)
+
+    assert len(section.body) < 1_500_000
+    words = text(section)
+    assert "The table leaves out the 500 smallest slices." in words
+    assert "Only in the table: slices by column_6, column_7, column_8 and column_9." in words
+    assert "76 more slices in the table." in words
+
+
 def test_a_slice_without_rows_that_has_a_threshold_is_told(tmp_path: Path) -> None:
     found = made.evaluation(tmp_path / "evaluation", [sliced(BETTER)], config(above("AUC", 0.6)))
     validation = thresholds.validation_result_pb2.ValidationResult(validation_ok=False)

@@ -128,6 +128,16 @@ def test_a_curve_of_one_value_is_a_row_of_a_table(tmp_path: Path) -> None:
     assert cells(section, "loss") == ["0.25", "epoch 0"]
 
 
+def test_hundreds_of_long_curves_stay_a_small_page(tmp_path: Path) -> None:
+    events = [scalar(f"tag {tag}", step, step / 7 + tag) for tag in range(100) for step in range(600)]
+
+    section = training.section(None, model_run(tmp_path, train=events))
+
+    assert len(section.body) < 500_000
+    assert "24 more curves" in text(section)
+    assert "68 curves more in TensorBoard." in text(section)
+
+
 def test_a_log_is_read_up_to_where_it_is_damaged(tmp_path: Path) -> None:
     run = model_run(tmp_path, train=[scalar("loss", 1, 0.5), scalar("loss", 2, 0.25), scalar("loss", 3, 0.125)])
     file = run.path / "train" / EVENTS
