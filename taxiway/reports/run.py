@@ -16,6 +16,7 @@ from components.contract.artifacts import Artifact
 from components.contract.commands import typed
 from components.contract.errors import UserError
 from taxiway.language.spec import Pipeline
+from taxiway.reports.stored import Stored
 from taxiway.runner.call import State, log_name
 from taxiway.runner.outputs import artifact_of
 from taxiway.runs import folders
@@ -130,7 +131,11 @@ def read(folder: Path, home: Home) -> RecordedRun:
 
 def _recorded(document: Json, folder: Path, home: Home) -> RecordedRun:
     manifests = {name: found for name, task in document["tasks"].items() if (found := _manifest(task, home))}
-    tasks = {name: _task(name, task, manifests.get(name, {}), folder, home) for name, task in document["tasks"].items()}
+    outputs = _Outputs(home, Stored(home))
+    tasks = {
+        name: _task(task, outputs.of(task, manifests.get(name, {})), folder / "logs" / log_name(name))
+        for name, task in document["tasks"].items()
+    }
     state = document["state"]
     if state == _RUNNING and not folders.is_alive(folder):
         state = _KILLED
@@ -145,16 +150,16 @@ def _recorded(document: Json, folder: Path, home: Home) -> RecordedRun:
     return RecordedRun(run, state, _started(folder.name, folder), document["parameters"], manifests)
 
 
-def _task(name: str, task: Json, manifest: Json, folder: Path, home: Home) -> Task:
+def _task(task: Json, outputs: dict[str, Artifact], log: Path) -> Task:
     return Task(
         state=State(task["state"]),
-        outputs={output: _artifact(output, uri, manifest, home) for output, uri in task["outputs"].items()},
+        outputs=outputs,
         parameters=task["parameters"],
         seconds=task["seconds"],
         cpu_seconds=task["cpu_seconds"],
         peak_mb=task["peak_mb"],
         error=task["error"],
-        log=folder / "logs" / log_name(name),
+        log=log,
         stages=[
             Stage(each["name"], State(each["state"]) if each["state"] in set(State) else None, each["seconds"])
             for each in task.get("stages", [])
@@ -162,11 +167,21 @@ def _task(name: str, task: Json, manifest: Json, folder: Path, home: Home) -> Ta
     )
 
 
-def _artifact(output: str, uri: str, manifest: Json, home: Home) -> Artifact:
-    described = manifest.get("artifacts", {}).get(output)
-    artifact = artifact_of(described[0]) if described else Artifact(Path(uri), uri=uri)
-    artifact.path = _here(artifact.path, home)
-    return artifact
+@dataclass(frozen=True)
+class _Outputs:
+    """Finds the outputs of tasks: by their manifests, else in the lineage store."""
+
+    home: Home
+    stored: Stored
+
+    def of(self, task: Json, manifest: Json) -> dict[str, Artifact]:
+        return {output: self._artifact(output, uri, manifest) for output, uri in task["outputs"].items()}
+
+    def _artifact(self, output: str, uri: str, manifest: Json) -> Artifact:
+        described = manifest.get("artifacts", {}).get(output)
+        artifact = artifact_of(described[0]) if described else self.stored.artifact(uri)
+        artifact.path = _here(artifact.path, self.home)
+        return artifact
 
 
 def _manifest(task: Json, home: Home) -> Json:

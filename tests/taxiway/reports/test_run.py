@@ -1,5 +1,6 @@
 """Runs are found by id, by its beginning, and as the latest; and read from what they left."""
 
+import json
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from components.contract import files
-from components.contract.artifacts import ExampleStatistics
+from components.contract.artifacts import ExampleStatistics, ModelEvaluation
 from components.contract.errors import UserError
+from taxiway.lineage.store import LineageStore
 from taxiway.reports import run
 from taxiway.storage.home import Home
 from tests.taxiway.reports.homes import MadeTask, make_run
@@ -17,7 +19,8 @@ OLD, NEW, OTHER = "taxi-20260101-100000-0000aaaa", "taxi-20260102-100000-1111bbb
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.delenv("TAXIWAY_LINEAGE", raising=False)
     found = Home(tmp_path / "home")
     statistics = {"tfx_type": "ExampleStatistics", "digest": "sha256:1"}
     for name in (OLD, NEW, OTHER):
@@ -85,6 +88,18 @@ def test_artifacts_that_are_gone(home: Home) -> None:
     assert not found.has_artifacts
     assert found.manifests == {}
     assert list(found.run.tasks["stats"].outputs) == ["statistics"]
+
+
+def test_the_lineage_store_remembers_the_metrics_of_artifacts_that_are_gone(home: Home) -> None:
+    folder = make_run(home, "taxi-20260103-100000-3333dddd", {"judge": MadeTask({"evaluation": {"auc": 0.5}})})
+    place = json.loads((folder / "run.json").read_text())["tasks"]["judge"]["outputs"]["evaluation"]
+    store = LineageStore.open(home.lineage)
+    store.start_run(folder.name, "taxi", {}, datetime.now(UTC))
+    store.start_task(folder.name, "judge", "judge", {})
+    outputs = {"evaluation": ModelEvaluation(Path(place), {"auc": 0.5, "digest": "sha256:1"})}
+    store.finish_task(folder.name, "judge", state="COMPLETE", inputs={}, outputs=outputs)
+    shutil.rmtree(home.artifacts)
+    assert run.find("latest", home).run.metrics == {"auc": 0.5}
 
 
 def test_a_run_that_is_running_and_one_that_was_killed(home: Home) -> None:
