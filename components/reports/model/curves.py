@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
 from markupsafe import Markup
 
@@ -15,6 +15,9 @@ from components.reports.markup import Content
 from components.reports.parts import fold, heading, side_by_side, stack
 from components.reports.tables import Cell, Column, table
 
+if TYPE_CHECKING:
+    from components.reports.readers.evaluations import Matrix, Plot, Slice
+
 _CURVE = 10  # thresholds; fewer make no curve
 _MOST_CLASSES = 25
 _UNIT = (0.0, 1.0)
@@ -22,7 +25,7 @@ _SQUARE = Frame(380, 320)
 _THRESHOLDS = [round(step / 10, 1) for step in range(1, 10)]
 
 
-def part(whole: Any) -> Content:
+def part(whole: Slice) -> Content:
     """The curves of all rows, for each output and class; nothing if there are no plots."""
     names = list(dict.fromkeys(plot.name for plot in whole.plots))
     pictures = [
@@ -31,7 +34,7 @@ def part(whole: Any) -> Content:
     return stack(heading("Curves over all rows"), *pictures) if pictures else None
 
 
-def _of_name(name: str, plots: Sequence[Any]) -> Iterator[Content]:
+def _of_name(name: str, plots: Sequence[Plot]) -> Iterator[Content]:
     after = f" of {name}" if name else ""
     curved = [plot for plot in plots if len(plot.matrices) >= _CURVE]
     drawn = [_roc(curved, after), _precision_recall(curved, after)] if curved else []
@@ -45,12 +48,12 @@ def _of_name(name: str, plots: Sequence[Any]) -> Iterator[Content]:
             yield _classes(plot, after)
 
 
-def _series(plots: Sequence[Any], points: Callable[[Any], Sequence[tuple[float, float]]]) -> list[Series]:
+def _series(plots: Sequence[Plot], points: Callable[[Plot], Sequence[tuple[float, float]]]) -> list[Series]:
     ordered = sorted(plots, key=lambda plot: plot.of_baseline)
     return [Series("baseline" if plot.of_baseline else "candidate", points(plot)) for plot in ordered]
 
 
-def _roc(plots: Sequence[Any], after: str) -> Markup:
+def _roc(plots: Sequence[Plot], after: str) -> Markup:
     chance = Series("chance", [(0, 0), (1, 1)], is_dashed=True)
     return lines(
         [*_series(plots, _roc_points), chance],
@@ -63,7 +66,7 @@ def _roc(plots: Sequence[Any], after: str) -> Markup:
     )
 
 
-def _roc_points(plot: Any) -> list[tuple[float, float]]:
+def _roc_points(plot: Plot) -> list[tuple[float, float]]:
     found = {
         (each.false_positive_rate, each.recall)
         for each in plot.matrices
@@ -72,7 +75,7 @@ def _roc_points(plot: Any) -> list[tuple[float, float]]:
     return sorted(found)
 
 
-def _precision_recall(plots: Sequence[Any], after: str) -> Markup:
+def _precision_recall(plots: Sequence[Plot], after: str) -> Markup:
     return lines(
         _series(plots, _precision_recall_points),
         "recall",
@@ -84,12 +87,12 @@ def _precision_recall(plots: Sequence[Any], after: str) -> Markup:
     )
 
 
-def _precision_recall_points(plot: Any) -> list[tuple[float, float]]:
+def _precision_recall_points(plot: Plot) -> list[tuple[float, float]]:
     ordered = sorted(plot.matrices, key=lambda each: -each.threshold)
     return [(each.recall, each.precision) for each in ordered if each.recall is not None and each.precision is not None]
 
 
-def _of_buckets(plots: Sequence[Any], after: str) -> list[Markup]:
+def _of_buckets(plots: Sequence[Plot], after: str) -> list[Markup]:
     """Calibration, and for a regression the residuals; and how many rows have which prediction."""
     edges = [edge for plot in plots for bucket in plot.buckets for edge in (bucket.prediction, bucket.label)]
     low, high = min(edges), max(edges)
@@ -113,7 +116,7 @@ def _of_buckets(plots: Sequence[Any], after: str) -> list[Markup]:
     return [*pictures, *_predictions(plots, after)]
 
 
-def _residuals(plots: Sequence[Any], after: str, across: tuple[float, float]) -> Markup:
+def _residuals(plots: Sequence[Plot], after: str, across: tuple[float, float]) -> Markup:
     return lines(
         [
             *_series(
@@ -129,7 +132,7 @@ def _residuals(plots: Sequence[Any], after: str, across: tuple[float, float]) ->
     )
 
 
-def _predictions(plots: Sequence[Any], after: str) -> Iterator[Markup]:
+def _predictions(plots: Sequence[Plot], after: str) -> Iterator[Markup]:
     for plot in plots:
         if not plot.of_baseline:
             buckets = [(each.left, each.right, each.weight) for each in plot.buckets]
@@ -141,7 +144,7 @@ def _predictions(plots: Sequence[Any], after: str) -> Iterator[Markup]:
                 )
 
 
-def _matrices(plot: Any, after: str) -> Markup:
+def _matrices(plot: Plot, after: str) -> Markup:
     """The confusion matrix at 0.5, and below it those at other thresholds."""
     ordered = sorted(plot.matrices, key=lambda each: each.threshold)
     middle = min(ordered, key=lambda each: abs(each.threshold - 0.5))
@@ -164,18 +167,18 @@ _COLUMNS = (
 )
 
 
-def _at(ordered: Sequence[Any], thresholds: Sequence[float]) -> list[Any]:
+def _at(ordered: Sequence[Matrix], thresholds: Sequence[float]) -> list[Matrix]:
     nearest = [min(ordered, key=lambda each: abs(each.threshold - wanted)) for wanted in thresholds]
     return list(dict.fromkeys(nearest))
 
 
-def _matrix_row(each: Any) -> list[Content]:
+def _matrix_row(each: Matrix) -> list[Content]:
     counts = [each.true_positives, each.false_positives, each.true_negatives, each.false_negatives]
     right, total = each.true_positives + each.true_negatives, sum(counts)
     return [each.threshold, *counts, each.precision, each.recall, right / total if total else None]
 
 
-def _square(each: Any, after: str) -> Markup:
+def _square(each: Matrix, after: str) -> Markup:
     total = each.true_positives + each.false_positives + each.true_negatives + each.false_negatives
     columns = [Column(""), Column("predicted positive", is_number=True), Column("predicted negative", is_number=True)]
     rows = [
@@ -186,11 +189,11 @@ def _square(each: Any, after: str) -> Markup:
     return table(title, columns, rows, is_sortable=False, is_searchable=False)
 
 
-def _part(count: float, total: float, kind: Any) -> Cell:
+def _part(count: float, total: float, kind: Literal["good", "bad"]) -> Cell:
     return Cell(f"{number(count)} · {percent(count / total if total else None)}", count, kind if count else "")
 
 
-def _classes(plot: Any, after: str) -> Markup:
+def _classes(plot: Plot, after: str) -> Markup:
     """How many rows of each class were taken for which."""
     found = sorted({class_ for pair in plot.classes for class_ in pair})
     shown = found[:_MOST_CLASSES]
@@ -206,6 +209,6 @@ def _class(class_: int) -> str:
     return "none" if class_ < 0 else str(class_)
 
 
-def _confusion(plot: Any, actual: int, predicted: int) -> Content:
+def _confusion(plot: Plot, actual: int, predicted: int) -> Content:
     count = plot.classes.get((actual, predicted), 0.0)
     return Cell(number(count), count, ("good" if actual == predicted else "bad") if count else "")

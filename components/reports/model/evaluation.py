@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
@@ -19,6 +20,10 @@ from components.reports.readers import records
 from components.reports.readers.trying import Unreadable, tried
 from components.reports.tables import Cell, Column, table
 
+if TYPE_CHECKING:
+    from components.reports.readers.evaluations import Metric, Slice
+    from components.reports.readers.thresholds import Rule, Verdict
+
 _MOST_VERDICTS = 200
 
 
@@ -26,15 +31,15 @@ _MOST_VERDICTS = 200
 class _Found:
     """What was read: slices, verdicts, whether the config says that more of a metric is better, and what failed."""
 
-    slices: Sequence[Any]
-    verdicts: Sequence[Any]
+    slices: Sequence[Slice]
+    verdicts: Sequence[Verdict]
     missing: Sequence[str]
     directions: Mapping[str, bool]
     unreadable: Sequence[Unreadable]
     version: str = ""
 
     @property
-    def whole(self) -> Any:
+    def whole(self) -> Slice | None:
         return next((each for each in self.slices if not each.key), None)
 
 
@@ -49,7 +54,6 @@ def section(
         id_: The section's anchor.
         title: Its heading.
     """
-    # TFMA's protos take a while to import.
     found = _read(evaluation)
     blessed = is_blessed(blessing)
     body = stack(*_notices(evaluation, blessing, blessed, found), *_body(evaluation, blessed, found))
@@ -68,24 +72,27 @@ def is_blessed(blessing: Artifact | None) -> bool | None:
 
 
 def _read(evaluation: Artifact) -> _Found:
-    def read() -> _Found:
-        from components.reports.readers import evaluations, thresholds
-
-        found = tried("The metrics", lambda: evaluations.read(evaluation.path))
-        run = tried("The thresholds", lambda: thresholds.read_config(evaluation.path))
-        validation = tried("The verdicts", lambda: thresholds.read_validation(evaluation.path))
-        unreadable = [each for each in (found, run, validation) if isinstance(each, Unreadable)]
-        known = [] if isinstance(found, Unreadable) else found
-        if isinstance(run, Unreadable):
-            return _Found(known, [], [], {}, unreadable)
-        directions = thresholds.directions(run)
-        if isinstance(validation, Unreadable):
-            return _Found(known, [], [], directions, unreadable, run.version)
-        verdicts = thresholds.verdicts(thresholds.rules(run), known, validation)
-        return _Found(known, verdicts, validation.missing, directions, unreadable, run.version)
-
-    found = tried("The evaluation", read)
+    found = tried("The evaluation", lambda: _read_files(evaluation.path))
     return _Found([], [], [], {}, [found]) if isinstance(found, Unreadable) else found
+
+
+def _read_files(folder: Path) -> _Found:
+    """What can be read of each file."""
+    # TFMA's protos take a while to import.
+    from components.reports.readers import evaluations, thresholds
+
+    slices = tried("The metrics", lambda: evaluations.read(folder))
+    run = tried("The thresholds", lambda: thresholds.read_config(folder))
+    validation = tried("The verdicts", lambda: thresholds.read_validation(folder))
+    unreadable = [each for each in (slices, run, validation) if isinstance(each, Unreadable)]
+    known = [] if isinstance(slices, Unreadable) else slices
+    if isinstance(run, Unreadable):
+        return _Found(known, [], [], {}, unreadable)
+    directions = thresholds.directions(run)
+    if isinstance(validation, Unreadable):
+        return _Found(known, [], [], directions, unreadable, run.version)
+    verdicts = thresholds.verdicts(thresholds.rules(run), known, validation)
+    return _Found(known, verdicts, validation.missing, directions, unreadable, run.version)
 
 
 def _notices(evaluation: Artifact, blessing: Artifact | None, blessed: bool | None, found: _Found) -> Iterator[Markup]:
@@ -103,7 +110,7 @@ def _notices(evaluation: Artifact, blessing: Artifact | None, blessed: bool | No
 def _body(evaluation: Artifact, blessed: bool | None, found: _Found) -> Iterator[Content]:
     yield facts(_facts(evaluation, blessed, found))
     if found.whole:
-        yield _metrics(found)
+        yield _metrics(found.whole, found)
     yield _verdicts_of_slices(found)
     rule = next((verdict.rule.metric for verdict in found.verdicts if not verdict.slice), "")
     yield slices.part(found.slices, rule, found.directions)
@@ -141,47 +148,45 @@ def _is_compared(found: _Found) -> bool:
     return bool(found.whole and found.whole.baseline)
 
 
-def _metrics(found: _Found) -> Markup:
+def _metrics(whole: Slice, found: _Found) -> Markup:
     """The metrics of all rows: candidate, baseline, change, thresholds, verdict."""
-    compared = _is_compared(found)
+    compared = bool(whole.baseline)
     columns = [Column("metric"), Column("candidate", is_number=True)]
     columns += [Column("baseline", is_number=True), Column("change", is_number=True)] if compared else []
     columns += [Column("threshold"), Column("verdict")]
-    rows = [_metric_row(name, found, compared) for name in found.whole.candidate]
-    unshown = paragraph(f"Not shown: {listed(found.whole.unshown)}.", quiet=True) if found.whole.unshown else None
+    rows = [_metric_row(metric, whole, found) for metric in whole.candidate.values()]
+    unshown = paragraph(f"Not shown: {listed(whole.unshown)}.", quiet=True) if whole.unshown else None
     return stack(table("Metrics over all rows", columns, rows, is_searchable=False), unshown)
 
 
-def _metric_row(name: str, found: _Found, compared: bool) -> list[Content]:
-    metric = found.whole.candidate[name]
-    verdicts = [verdict for verdict in found.verdicts if not verdict.slice and verdict.metric == name]
-    beside = _beside(name, found) if compared else []
+def _metric_row(metric: Metric, whole: Slice, found: _Found) -> list[Content]:
+    verdicts = [verdict for verdict in found.verdicts if not verdict.slice and verdict.metric == metric.name]
+    beside = _beside(metric, whole.baseline.get(metric.name), found) if whole.baseline else []
     rules = "; ".join(rule_text(verdict.rule) for verdict in verdicts)
-    return [name, Cell(_with_interval(metric), metric.value), *beside, rules or None, _verdict_cell(verdicts)]
+    return [metric.name, Cell(_with_interval(metric), metric.value), *beside, rules or None, _verdict_cell(verdicts)]
 
 
-def _with_interval(metric: Any) -> str:
+def _with_interval(metric: Metric) -> str:
     ends = f" ({number(metric.interval[0])} to {number(metric.interval[1])})" if metric.interval else ""
     return f"{number(metric.value)}{ends}"
 
 
-def _beside(name: str, found: _Found) -> list[Content]:
-    candidate, baseline = found.whole.candidate[name], found.whole.baseline.get(name)
+def _beside(candidate: Metric, baseline: Metric | None, found: _Found) -> list[Content]:
     if baseline is None:
         return [None, None]
     better = _is_better(candidate, baseline, found)
-    kind = "" if better is None else "good" if better else "bad"
     change = candidate.value - baseline.value
-    return [Cell(number(baseline.value), baseline.value), Cell(signed(change), change, kind)]  # type: ignore[arg-type]
+    marked = Cell(signed(change), change, "" if better is None else "good" if better else "bad")
+    return [Cell(number(baseline.value), baseline.value), marked]
 
 
-def _is_better(candidate: Any, baseline: Any, found: _Found) -> bool | None:
+def _is_better(candidate: Metric, baseline: Metric, found: _Found) -> bool | None:
     from components.reports.readers.directions import is_better
 
     return is_better(candidate.base, candidate.value, baseline.value, found.directions)
 
 
-def rule_text(rule: Any) -> str:
+def rule_text(rule: Rule) -> str:
     """A rule in words: `at least 0.6`; `change at least −0.01`."""
     unit = " of the baseline" if rule.is_relative else ""
     bounds = [("at least", rule.lower), ("at most", rule.upper)]
@@ -189,7 +194,7 @@ def rule_text(rule: Any) -> str:
     return f"change {words}" if rule.of_change else words
 
 
-def _verdict_cell(verdicts: Sequence[Any]) -> Content:
+def _verdict_cell(verdicts: Sequence[Verdict]) -> Content:
     if not verdicts:
         return None
     broken = [verdict for verdict in verdicts if not verdict.is_kept]
@@ -228,9 +233,9 @@ def _summary(found: _Found, blessed: bool | None) -> str:
 
 
 def _compared_words(found: _Found) -> Iterator[str]:
-    if not _is_compared(found):
-        return
     whole = found.whole
+    if whole is None or not whole.baseline:
+        return
     pairs = [(metric, whole.baseline[name]) for name, metric in whole.candidate.items() if name in whole.baseline]
     judged = [better for pair in pairs if (better := _is_better(*pair, found)) is not None]
     if judged:

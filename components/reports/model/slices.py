@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
@@ -15,6 +15,9 @@ from components.reports.model.sentences import listed, several
 from components.reports.parts import fold, heading, paragraph, side_by_side, stack
 from components.reports.tables import Cell, Column, table
 
+if TYPE_CHECKING:
+    from components.reports.readers.evaluations import Metric, Slice
+
 _PREFERRED = ("auc", "binary_accuracy", "accuracy", "sparse_categorical_accuracy", "categorical_accuracy")
 _MOST_DOTS = 24
 _MOST_ROWS = 500
@@ -23,7 +26,7 @@ _MOST_WAYS = 6  # ways of slicing; each has a picture for each metric
 _FEW = 100  # rows of a slice; fewer say little
 
 
-def part(slices: Sequence[Any], preferred: str, directions: Mapping[str, bool]) -> Content:
+def part(slices: Sequence[Slice], preferred: str, directions: Mapping[str, bool]) -> Content:
     """Slices beside all rows; nothing if the rows are not sliced.
 
     Args:
@@ -54,11 +57,11 @@ def key_text(key: Sequence[tuple[str, str]]) -> str:
     return ", ".join(f"{column}: {value}" for column, value in key)
 
 
-def _is_count(metric: Any) -> bool:
+def _is_count(metric: Metric) -> bool:
     return metric.base.endswith("example_count")
 
 
-def _chosen(whole: Any, names: Sequence[str], preferred: str) -> str:
+def _chosen(whole: Slice, names: Sequence[str], preferred: str) -> str:
     bases = {whole.candidate[name].base: name for name in reversed(names)}
     return next((bases[base] for base in (preferred, *_PREFERRED) if base in bases), names[0])
 
@@ -68,15 +71,15 @@ def _shown(names: Sequence[str], chosen: str) -> list[str]:
     return [chosen, *(name for name in names if name != chosen)][:_MOST_METRICS]
 
 
-def _distance(each: Any, whole: Any, name: str) -> float | None:
+def _distance(each: Slice, whole: Slice, name: str) -> float | None:
     """How far a slice's metric is from that of all rows; None if one of them is not known."""
     if name not in each.candidate:
         return None
     distance = each.candidate[name].value - whole.candidate[name].value
-    return float(distance) if math.isfinite(distance) else None
+    return distance if math.isfinite(distance) else None
 
 
-def _words(whole: Any, sliced: Sequence[Any], chosen: str) -> str:
+def _words(whole: Slice, sliced: Sequence[Slice], chosen: str) -> str:
     far = [(abs(distance), each) for each in sliced if (distance := _distance(each, whole, chosen)) is not None]
     solid = [pair for pair in far if (pair[1].size or _FEW) >= _FEW] or far
     if not solid:
@@ -88,9 +91,9 @@ def _words(whole: Any, sliced: Sequence[Any], chosen: str) -> str:
     return f"{among}, {each.name} is the farthest from all rows: {figures}."
 
 
-def _pictures(whole: Any, sliced: Sequence[Any], name: str) -> Iterator[Markup]:
+def _pictures(whole: Slice, sliced: Sequence[Slice], name: str) -> Iterator[Markup]:
     """A picture for each way of slicing."""
-    groups: dict[tuple[str, ...], list[Any]] = {}
+    groups: dict[tuple[str, ...], list[Slice]] = {}
     for each in sliced:
         groups.setdefault(tuple(column for column, _ in each.key), []).append(each)
     several_each = {columns: group for columns, group in groups.items() if len(group) > 1}
@@ -102,7 +105,7 @@ def _pictures(whole: Any, sliced: Sequence[Any], name: str) -> Iterator[Markup]:
         yield paragraph(f"Only in the table: slices by {listed(left)}.", quiet=True)
 
 
-def _picture(columns: Sequence[str], group: Sequence[Any], whole: Any, name: str) -> Content:
+def _picture(columns: Sequence[str], group: Sequence[Slice], whole: Slice, name: str) -> Content:
     known = [each for each in group if _distance(each, whole, name) is not None]
     if not known:
         return None
@@ -115,7 +118,7 @@ def _picture(columns: Sequence[str], group: Sequence[Any], whole: Any, name: str
     return dots(rows, title=title, reference=whole.candidate[name].value, note=note)
 
 
-def _ordered(group: Sequence[Any], whole: Any, name: str) -> tuple[list[Any], str]:
+def _ordered(group: Sequence[Slice], whole: Slice, name: str) -> tuple[list[Slice], str]:
     """By the slices' numbers if they have one each, else the farthest first."""
     try:
         return sorted(group, key=lambda each: [float(value) for _, value in each.key]), ""
@@ -123,13 +126,13 @@ def _ordered(group: Sequence[Any], whole: Any, name: str) -> tuple[list[Any], st
         return sorted(group, key=lambda each: -abs(_distance(each, whole, name) or 0)), "The farthest are first."
 
 
-def _dot(each: Any, name: str, *, is_alone: bool) -> Dot:
+def _dot(each: Slice, name: str, *, is_alone: bool) -> Dot:
     label = each.name if is_alone else ", ".join(value for _, value in each.key)
     rows = f"{number(each.size)} row{'' if each.size == 1 else 's'}" if each.size is not None else ""
     return Dot(label or "(empty)", each.candidate[name].value, each.candidate[name].interval, rows)
 
 
-def _table(whole: Any, sliced: Sequence[Any], names: Sequence[str], chosen: str) -> Markup:
+def _table(whole: Slice, sliced: Sequence[Slice], names: Sequence[str], chosen: str) -> Markup:
     """All slices, the largest first."""
     ordered = sorted(sliced, key=lambda each: -(each.size or 0))
     shown = _shown(names, chosen)
@@ -146,7 +149,7 @@ def _table(whole: Any, sliced: Sequence[Any], names: Sequence[str], chosen: str)
     return stack(table("All slices, the largest first", columns, rows), left_out)
 
 
-def _row(each: Any, whole: Any, shown: Sequence[str], compared: bool) -> list[Content]:
+def _row(each: Slice, whole: Slice, shown: Sequence[str], compared: bool) -> list[Content]:
     distance = _distance(each, whole, shown[0]) if each.key else None
     far = Cell(signed(distance), abs(distance)) if distance is not None else Cell("–", -1)
     beside = [_change(each, shown[0])] if compared else []
@@ -157,7 +160,7 @@ def _count(size: float | None) -> Content:
     return None if size is None else Cell(number(size), size)
 
 
-def _change(each: Any, name: str) -> Content:
+def _change(each: Slice, name: str) -> Content:
     if name in each.changes:
         return Cell(signed(each.changes[name].value), each.changes[name].value)
     if name in each.candidate and name in each.baseline:
@@ -166,7 +169,7 @@ def _change(each: Any, name: str) -> Content:
     return None
 
 
-def _metric(metric: Any) -> Content:
+def _metric(metric: Metric | None) -> Content:
     if metric is None:
         return None
     ends = f" ({number(metric.interval[0])} to {number(metric.interval[1])})" if metric.interval else ""

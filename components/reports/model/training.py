@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -22,6 +22,10 @@ from components.reports.ran import Ran
 from components.reports.readers import records
 from components.reports.readers.trying import Unreadable, tried
 from components.reports.tables import Cell, Column, table
+
+if TYPE_CHECKING:
+    from components.reports.readers.saved_models import SavedModel, Signature, Variable
+    from components.reports.readers.training_logs import Layer, Logs
 
 _UNKNOWN = Ran()
 _MOST_CURVES = 8
@@ -63,19 +67,19 @@ def section(
     return Section(id_, title, body, _summary(logs, saved, ran))
 
 
-def _logs(model_run: Artifact) -> Any:
+def _logs(model_run: Artifact) -> Logs:
     from components.reports.readers import training_logs
 
     return training_logs.read(model_run.path)
 
 
-def _saved(model: Artifact) -> Any:
+def _saved(model: Artifact) -> SavedModel:
     from components.reports.readers import saved_models
 
     return saved_models.read(model.path / SERVING_FOLDER)
 
 
-def _summary(logs: Any, saved: Any, ran: Ran) -> str:
+def _summary(logs: Logs | Unreadable, saved: SavedModel | Unreadable, ran: Ran) -> str:
     took = f" took {duration(ran.seconds)}" if ran.seconds else ""
     made = f" made a model with {several(saved.parameters, 'parameter')}" if getattr(saved, "parameters", 0) else ""
     what = " and".join(part for part in (took, made) if part)
@@ -85,14 +89,14 @@ def _summary(logs: Any, saved: Any, ran: Ran) -> str:
     return " ".join(part for part in (first, last) if part) or "What training made cannot be read."
 
 
-def _last_losses(logs: Any) -> Iterator[str]:
+def _last_losses(logs: Logs) -> Iterator[str]:
     """The last loss of each folder of logs; on its own rows and on those held out."""
     tag = next((name for name in ("epoch_loss", "loss", "batch_loss") if name in logs.scalars), "")
     for run, values in logs.scalars.get(tag, {}).items():
         yield f"{number(values[max(values)])} ({run})"
 
 
-def _tiles(saved: Any, ran: Ran) -> Content:
+def _tiles(saved: SavedModel | Unreadable, ran: Ran) -> Content:
     figures: list[tuple[Content, Content, Content]] = []
     if ran.seconds:
         cpu = f"{duration(ran.cpu_seconds)} of CPU" if ran.cpu_seconds else ""
@@ -107,7 +111,7 @@ def _tiles(saved: Any, ran: Ran) -> Content:
     return tiles(figures) if figures else None
 
 
-def _curves(logs: Any, model_run: Artifact | None) -> Content:
+def _curves(logs: Logs | Unreadable, model_run: Artifact | None) -> Content:
     if isinstance(logs, Unreadable) or model_run is None:
         return None
     damaged = [notice(f"A log is shown up to where it is damaged: {each}.", "warn") for each in logs.damaged]
@@ -126,7 +130,7 @@ def _curves(logs: Any, model_run: Artifact | None) -> Content:
     )
 
 
-def _pictures(tags: Sequence[str], logs: Any) -> Iterator[Content]:
+def _pictures(tags: Sequence[str], logs: Logs) -> Iterator[Content]:
     pictures = [_curve(tag, logs.scalars[tag]) for tag in tags[:_MOST_FOLDED]]
     yield side_by_side(*pictures[:_MOST_CURVES]) if pictures else None
     if folded := pictures[_MOST_CURVES:]:
@@ -154,7 +158,7 @@ def _curve(tag: str, runs: Mapping[str, Mapping[int, float]]) -> Markup:
     )
 
 
-def _last_values(tags: Sequence[str], logs: Any, *, is_all: bool) -> Markup:
+def _last_values(tags: Sequence[str], logs: Logs, *, is_all: bool) -> Markup:
     """The last value of each curve."""
     runs = sorted({run for tag in tags for run in logs.scalars[tag]})
     columns = [Column("logged"), *(Column(run, is_number=True) for run in runs), Column("at")]
@@ -198,14 +202,14 @@ def _determinism(record: Mapping[str, Any]) -> str:
     return f"no: {record.get('not_deterministic', 'it is not known why')}"
 
 
-def _signatures(saved: Any) -> Content:
+def _signatures(saved: SavedModel) -> Content:
     if not saved.signatures:
         return notice("The model has no signature, so no server can call it.", "warn")
     parts = [_signature(each, is_only=len(saved.signatures) == 1) for each in saved.signatures]
     return stack(heading("Signatures"), *parts)
 
 
-def _signature(each: Any, *, is_only: bool) -> Markup:
+def _signature(each: Signature, *, is_only: bool) -> Markup:
     columns = ["name", "is", "type", "shape"]
     rows = [
         [tensor.name, kind, tensor.type, tensor.shape]
@@ -218,13 +222,13 @@ def _signature(each: Any, *, is_only: bool) -> Markup:
     return fold(f"{each.name} ({words}{method})", shown, is_open=is_only or len(rows) <= _OPEN_TENSORS)
 
 
-def _layers(logs: Any, saved: Any) -> Content:
+def _layers(logs: Logs | Unreadable, saved: SavedModel | Unreadable) -> Content:
     """The layers as the module logged them, with the variables that the SavedModel has for each."""
     variables = [] if isinstance(saved, Unreadable) else [each for each in saved.variables if each.is_trainable]
     layers = [] if isinstance(logs, Unreadable) else logs.layers
     if not layers and not variables:
         return None
-    of_layer: dict[str, list[Any]] = {}
+    of_layer: dict[str, list[Variable]] = {}
     for variable in variables:
         of_layer.setdefault(variable.name.rpartition("/")[0] or variable.name, []).append(variable)
     rows = [_layer_row(each, of_layer.pop(each.name, [])) for each in layers]
@@ -235,12 +239,12 @@ def _layers(logs: Any, saved: Any) -> Content:
     return stack(heading("Layers"), fold(f"{words} in the model’s order", shown, is_open=len(rows) <= 12))
 
 
-def _layer_row(layer: Any, variables: Sequence[Any]) -> list[Content]:
+def _layer_row(layer: Layer, variables: Sequence[Variable]) -> list[Content]:
     settings = ", ".join(f"{name} {value}" for name, value in layer.settings.items())
     return [layer.name, layer.kind, settings or None, *_weights(variables)]
 
 
-def _weights(variables: Sequence[Any]) -> list[Content]:
+def _weights(variables: Sequence[Variable]) -> list[Content]:
     words = ", ".join(f"{each.name.rpartition('/')[2]} {list(each.shape)}" for each in variables)
     count = sum(each.count for each in variables)
     return [words or None, Cell(number(count) if variables else NOTHING, count)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
@@ -16,6 +16,10 @@ from components.reports.parts import code, facts, notice, paragraph, side_by_sid
 from components.reports.readers import records
 from components.reports.readers.trying import Unreadable, tried
 from components.reports.tables import Cell, Column, table
+
+if TYPE_CHECKING:
+    from components.reports.readers import transform_graphs
+    from components.reports.readers.transform_graphs import Feature, Vocabulary
 
 _WAYS = {"direct": "directly, without Beam", "beam": "on Beam"}
 _FIGURES = ("missing", "zeros", "mean", "deviation", "minimum", "maximum", "distinct")
@@ -42,13 +46,13 @@ def section(transform_graph: Artifact, *, id_: str = "transform", title: str = "
     return Section(id_, title, body, _summary(transform_graph, found))
 
 
-def _read(transform_graph: Artifact) -> Any:
+def _read(transform_graph: Artifact) -> transform_graphs.TransformGraph:
     from components.reports.readers import transform_graphs
 
     return transform_graphs.read(transform_graph.path)
 
 
-def _summary(transform_graph: Artifact, found: Any) -> str:
+def _summary(transform_graph: Artifact, found: transform_graphs.TransformGraph) -> str:
     made = f"{several(len(found.before), 'feature')} became {len(found.after)}"
     words = f", with {_several_vocabularies(len(found.vocabularies))}" if found.vocabularies else ""
     way = _WAYS.get(str(transform_graph.metadata.get("analysis", "")))
@@ -77,7 +81,7 @@ def _facts(transform_graph: Artifact) -> list[tuple[Content, Content]]:
     return found
 
 
-def _features(title: str, features: Sequence[Any]) -> Markup:
+def _features(title: str, features: Sequence[Feature]) -> Markup:
     figures = [name for name in _FIGURES if any(name in each.statistics for each in features)]
     has_domains = any(each.domain for each in features)
     columns = [Column("feature"), Column("type"), *([Column("domain")] if has_domains else [])]
@@ -94,7 +98,7 @@ def _features(title: str, features: Sequence[Any]) -> Markup:
     return table(title, columns, rows)
 
 
-def _unused(before: Sequence[Any]) -> Content:
+def _unused(before: Sequence[Feature]) -> Content:
     """The features without statistics, where others have them: only those that are used are counted."""
     names = [each.name for each in before if not each.statistics]
     if not names or len(names) == len(before):
@@ -102,14 +106,14 @@ def _unused(before: Sequence[Any]) -> Content:
     return paragraph(f"Not used by the preprocessing_fn, and so not counted: {listed(names)}.", quiet=True)
 
 
-def _figure(each: Any, name: str) -> Content:
+def _figure(each: Feature, name: str) -> Content:
     value = each.statistics.get(name)
     if value is None:
         return None
     return Cell(percent(value) if name in _SHARES else number(value), value)
 
 
-def _vocabularies(found: Sequence[Any]) -> Content:
+def _vocabularies(found: Sequence[Vocabulary]) -> Content:
     if not found:
         return None
     columns = [
