@@ -190,8 +190,16 @@ def _push_facts(pushed_model: Artifact, record: Mapping[str, Any]) -> Iterator[t
             yield name, badge("yes", "good") if said else badge("no", "warn")
     if record.get("created"):
         yield "Pushed at", record["created"]
-    if labels := metadata.get("labels"):
-        yield "Labels", listed(labels) if isinstance(labels, list) else str(labels)
+    labels = tried("The labels", lambda: _labels(pushed_model))
+    if labels:
+        yield "Labels now", labels.sentence if isinstance(labels, Unreadable) else listed(labels)
+
+
+def _labels(pushed_model: Artifact) -> list[str]:
+    # gRPC's stubs take a while to import.
+    from components.reports.readers import labels
+
+    return labels.of_version(pushed_model)
 
 
 def _warning(pushed_model: Artifact) -> Content:

@@ -116,6 +116,23 @@ def test_where_a_model_was_pushed_to(run_stage: Any, tmp_path: Path) -> None:
     assert "Tried in a server before ! no" in words
 
 
+@pytest.mark.parametrize("place", ["models.config", "taxi/models.config"])
+@pytest.mark.parametrize("name", ["taxi", "another"])
+def test_the_labels_of_a_version_are_those_in_the_config_of_its_server(tmp_path: Path, place: str, name: str) -> None:
+    version = tmp_path / "taxi/7"
+    version.mkdir(parents=True)
+    labels = 'version_labels { key: "stable" value: 7 } version_labels { key: "canary" value: 8 }'
+    config = f'model_config_list {{ config {{ name: "{name}" base_path: "{tmp_path}/taxi" {labels} }} }}'
+    (tmp_path / place).write_text(config)
+    pushed = PushedModel(tmp_path, {"pushed": 1, "pushed_version": "7"})
+    pushed.left_elsewhere([str(version)])
+
+    assert "Labels now\nstable" in text(serving.push_section(pushed))
+
+    (tmp_path / place).write_text("{")
+    assert "The labels cannot be shown: " in text(serving.push_section(pushed))
+
+
 def test_a_push_without_evaluation_is_told(tmp_path: Path) -> None:
     pushed = PushedModel(tmp_path, {"pushed": 1, "pushed_destination": HOSTILE, "pushed_version": TURNED, "judged": 0})
 
