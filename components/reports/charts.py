@@ -87,7 +87,7 @@ def histogram(
     distributions: Sequence[Distribution],
     *,
     title: str,
-    frame: Frame = Frame(260, 96, 8, 8, 6, 18),
+    frame: Frame = Frame(260, 96, left=8, right=8, top=6, bottom=18),
     has_caption: bool = False,
 ) -> Markup:
     """Distributions over one axis, each as shares of its own total: the first one filled, the others as outlines."""
@@ -173,7 +173,7 @@ def sparkline(values: Sequence[float], *, title: str, width: int = 96, height: i
     finite = [(index, value) for index, value in enumerate(values) if math.isfinite(value)]
     if not finite:
         return Markup()
-    frame = Frame(width, height, 3, 4, 4, 4)
+    frame = Frame(width, height, left=3, right=4, top=4, bottom=4)
     up = axes.extent(value for _, value in finite)
     x, y = _scales(frame, (0, max(len(values) - 1, 1)), up)
     last = tag("circle", cx=x.at(finite[-1][0]), cy=y.at(finite[-1][1]), r=3, class_="fill")

@@ -11,6 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from components.contract.artifacts import Artifact
+from components.contract.commands import typed
 from components.reports import charts
 from components.reports.figures import NOTHING, duration, number, short_digest, signed, size, when
 from components.reports.markup import Content, tag
@@ -238,7 +239,10 @@ def artifacts(recorded: RecordedRun) -> Section:
         table(f"Artifacts ({len(rows)})", columns, rows, hide_caption=True) if rows else paragraph("None.", quiet=True)
     )
     return Section(
-        "artifacts", "Artifacts", body, "`taxiway lineage` with a place or a digest tells what it was made from."
+        "artifacts",
+        "Artifacts",
+        body,
+        f"`{typed('taxiway lineage')}` with a place or a digest tells what it was made from.",
     )
 
 
