@@ -209,7 +209,7 @@ def _verdicts_of_slices(found: _Found) -> Content:
     verdicts = [verdict for verdict in found.verdicts if verdict.slice]
     if not verdicts:
         return None
-    columns = ["slice", "metric", Column("value or change", is_number=True), "threshold", "verdict"]
+    columns: list[str | Column] = ["slice", "metric", Column("value or change", is_number=True), "threshold", "verdict"]
     rows = [
         [slices.key_text(each.slice), each.metric, each.value, rule_text(each.rule), _verdict_cell([each])]
         for each in verdicts[:_MOST_VERDICTS]

@@ -81,7 +81,8 @@ def _saved(model: Artifact) -> SavedModel:
 
 def _summary(logs: Logs | Unreadable, saved: SavedModel | Unreadable, ran: Ran) -> str:
     took = f" took {duration(ran.seconds)}" if ran.seconds else ""
-    made = f" made a model with {several(saved.parameters, 'parameter')}" if getattr(saved, "parameters", 0) else ""
+    count = 0 if isinstance(saved, Unreadable) else saved.parameters
+    made = f" made a model with {several(count, 'parameter')}" if count else ""
     what = " and".join(part for part in (took, made) if part)
     ends = [] if isinstance(logs, Unreadable) else list(_last_losses(logs))
     first = f"Training{what}." if what else ""
@@ -233,7 +234,7 @@ def _layers(logs: Logs | Unreadable, saved: SavedModel | Unreadable) -> Content:
         of_layer.setdefault(variable.name.rpartition("/")[0] or variable.name, []).append(variable)
     rows = [_layer_row(each, of_layer.pop(each.name, [])) for each in layers]
     rows += [[name, None, None, *_weights(found)] for name, found in of_layer.items()]
-    columns = ["layer", "kind", "settings", "weights", Column("parameters", is_number=True)]
+    columns: list[str | Column] = ["layer", "kind", "settings", "weights", Column("parameters", is_number=True)]
     words = several(len(rows), "layer")
     shown = table("Layers and their weights", columns, rows, hide_caption=True)
     return stack(heading("Layers"), fold(f"{words} in the model’s order", shown, is_open=len(rows) <= 12))
