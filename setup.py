@@ -19,7 +19,7 @@ setup(
     packages=find_packages(include=["components*", "pipelines*", "taxiway*"]),
     package_data={
         "taxiway": ["py.typed"],
-        "components": ["py.typed", "*/component.yaml"],
+        "components": ["py.typed", "*/component.yaml", "reports/templates/*"],
         "pipelines": ["py.typed", "*/pipeline.yaml"],
     },
     install_requires=[
@@ -31,9 +31,11 @@ setup(
         "google-crc32c>=1.5,<2",
         "grpcio-health-checking>=1.70",
         "grpcio-reflection>=1.70",
+        "jinja2>=3.1",
         "kfp>=2.17,<2.18",
         "kfp-kubernetes>=2.17,<2.18",
         "kubernetes>=26",
+        "markupsafe>=2",
         "ml-dtypes>=0.5",
         "ml-metadata>=1.21,<1.22",
         "model-signing>=1,<2",

@@ -8,39 +8,16 @@ package; both have the same message classes, because protobuf creates one class 
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import ModuleType
 from typing import Any
 
-_PACKAGE = "tensorflow"
-
-
-@contextmanager
-def _without_tensorflow() -> Iterator[None]:
-    if _PACKAGE in sys.modules:
-        yield
-        return
-    spec = importlib.util.find_spec(_PACKAGE)
-    if spec is None or spec.submodule_search_locations is None:
-        raise ModuleNotFoundError("No module named 'tensorflow'", name=_PACKAGE)
-    stand_in = ModuleType(_PACKAGE)
-    stand_in.__path__ = list(spec.submodule_search_locations)
-    sys.modules[_PACKAGE] = stand_in
-    try:
-        yield
-    finally:
-        for name in [name for name in sys.modules if name == _PACKAGE or name.startswith(f"{_PACKAGE}.")]:
-            del sys.modules[name]
+from components.data.stand_ins import stood_in_for
 
 
 def _module(name: str) -> Any:
     return importlib.import_module(name)
 
 
-with _without_tensorflow():
+with stood_in_for("tensorflow"):
     classification_pb2 = _module("tensorflow_serving.apis.classification_pb2")
     example_pb2 = _module("tensorflow.core.example.example_pb2")
     get_model_metadata_pb2 = _module("tensorflow_serving.apis.get_model_metadata_pb2")

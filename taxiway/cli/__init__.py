@@ -20,12 +20,12 @@ from components.contract.errors import TaxiwayError
 from taxiway.cli.check import check_command
 from taxiway.cli.compile import compile_command
 from taxiway.cli.doctor import doctor_command
-from taxiway.cli.lineage import lineage_command
+from taxiway.cli.lineage import lineage_command, runs_command
 from taxiway.cli.predict import predict_command
+from taxiway.cli.report import report_command
 from taxiway.cli.reproduce import reproduce_command
 from taxiway.cli.route import route_command
 from taxiway.cli.run import run_command
-from taxiway.cli.runs import runs_command
 from taxiway.cli.serve import ServeCommand, serve_command
 from taxiway.cli.submit import submit_command
 from taxiway.cli.versions import rollback_command, versions_command
@@ -58,6 +58,7 @@ app.command("compile")(compile_command)
 app.command("check")(check_command)
 app.command("lineage")(lineage_command)
 app.command("runs")(runs_command)
+app.command("report")(report_command)
 app.command("reproduce")(reproduce_command)
 app.command("submit")(submit_command)
 app.command("doctor")(doctor_command)

@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from components.execution.provenance import Record
+from components.execution.records import in_order
 from taxiway.lineage import rollbacks
 from taxiway.lineage.lookup import look_up
-from taxiway.lineage.records import in_order
 
 if TYPE_CHECKING:
     from taxiway.lineage.rollbacks import Rollback

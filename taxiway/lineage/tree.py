@@ -12,8 +12,8 @@ from rich.text import Text
 from rich.tree import Tree
 
 from components.execution.provenance import Record
+from components.execution.records import siblings, sources
 from taxiway.lineage.lookup import displayed
-from taxiway.lineage.records import siblings, sources
 
 if TYPE_CHECKING:
     from taxiway.lineage.chain import Chain

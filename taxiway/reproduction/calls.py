@@ -11,9 +11,9 @@ import yaml
 
 from components.contract.errors import UserError
 from components.execution.provenance import Record
+from components.execution.records import sources
 from taxiway.language.components import ExecutorComponent
 from taxiway.language.values import Json
-from taxiway.lineage.records import sources
 
 _SAME = ("stage", "stage_version", "parameters", "inputs")
 NAME = "reproduce"

@@ -121,9 +121,7 @@ class Context:
 
     def log(self, name: str) -> Path:
         """The log file of a task."""
-        # Different for each task, such as `step[2]`, `step-2` and `sub/step`.
-        plain = name.replace("/", ".").replace("[", ".").replace("]", "")
-        return self.home.runs / self.run_id / "logs" / f"{file_name(plain)}.log"
+        return self.home.runs / self.run_id / "logs" / log_name(name)
 
     @cached_property
     def packages(self) -> Packages:
@@ -141,6 +139,12 @@ def failure(error: BaseException, prefix: str = "") -> Result:
     if isinstance(error, TaxiwayError):
         return Result(State.FAILED, error=f"{prefix}{error}", exit_status=error.exit_status)
     return Result(State.FAILED, error=f"{prefix}{type(error).__name__}: {error}", exit_status=1)
+
+
+def log_name(task: str) -> str:
+    """The name of a task's log file."""
+    # Different for each task, such as `step[2]`, `step-2` and `sub/step`.
+    return f"{file_name(task.replace('/', '.').replace('[', '.').replace(']', ''))}.log"
 
 
 def file_name(name: str) -> str:

@@ -11,8 +11,8 @@ import pytest
 
 from components.contract.artifacts import Examples, Model
 from components.contract.errors import UserError
+from components.execution.records import siblings, sources
 from taxiway.lineage.chain import Chain, to_json, trace
-from taxiway.lineage.records import siblings, sources
 from taxiway.lineage.tree import render
 from tests.taxiway.lineage.conftest import DATA, Flow, Task
 from tests.taxiway.lineage.test_tree import rendered

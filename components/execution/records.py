@@ -1,4 +1,4 @@
-"""Relations between the records of `components.execution.provenance`: sources, siblings and order."""
+"""Relations between the records of provenance: sources, siblings and order."""
 
 from __future__ import annotations
 

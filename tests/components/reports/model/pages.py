@@ -1,0 +1,39 @@
+"""Sections as a reader sees them."""
+
+from __future__ import annotations
+
+import html
+import re
+
+from components.reports.page import Section, render
+
+HOSTILE = "<script>alert(1)</script>"
+TURNED = "a\u202eb\x1b[31mc"
+"""A mark that turns the direction of text, and a colour of a terminal."""
+
+
+def text(section: Section) -> str:
+    """The words of a section, one cell or paragraph a line."""
+    apart = re.sub(r"</(?:t[dh]|p|dd|dt|li|h3|caption|summary|figcaption|text|title)>", "\n", str(section.body))
+    lines = html.unescape(re.sub(r"<[^>]+>", " ", apart)).splitlines()
+    return "\n".join(found for line in lines if (found := " ".join(line.split())))
+
+
+def cells(section: Section, first: str) -> list[str]:
+    """The cells of the row whose header is this."""
+    rows = re.findall(r"<tr>.*?</tr>", str(section.body), re.DOTALL)
+    for row in rows:
+        found = [
+            html.unescape(re.sub(r"<[^>]+>", "", cell)) for cell in re.findall(r"<t[dh].*?</t[dh]>", row, re.DOTALL)
+        ]
+        if found and found[0] == first:
+            return found[1:]
+    raise AssertionError(f"no row begins with {first!r}")
+
+
+def require_harmless(section: Section) -> None:
+    """The page is rendered, and nothing of a stranger became an element or a direction of text."""
+    page = render("a run", [section])
+    assert "<script>alert" not in page
+    assert "\u202e" not in page
+    assert "\x1b" not in page
