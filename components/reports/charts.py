@@ -87,7 +87,7 @@ def histogram(
     distributions: Sequence[Distribution],
     *,
     title: str,
-    frame: Frame = Frame(200, 76, left=8, right=8, top=6, bottom=18),
+    frame: Frame = Frame(184, 72, left=8, right=8, top=6, bottom=18),
     has_caption: bool = False,
 ) -> Markup:
     """Distributions over one axis, each as shares of its own total: the first one filled, the others as outlines."""
