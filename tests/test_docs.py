@@ -214,10 +214,9 @@ class Command:
     shown: list[str]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    "pages", [PAGES_TO_SERVE, pytest.param(PAGES_TO_TYPE, marks=pytest.mark.slow)], ids=["readme", "pages"]
-)
+@pytest.mark.parametrize("pages", [PAGES_TO_SERVE, PAGES_TO_TYPE], ids=["readme", "pages"])
 def test_the_commands_in_the_documentation_print_what_it_shows(pages: list[str], project: Project) -> None:
     """Runs all snippets in one project: later ones use the cache and the server of earlier ones."""
     with ExitStack() as servers:

@@ -47,7 +47,7 @@ def cached(name: str, seconds: float) -> str:
 
 def skipped(condition: str) -> str:
     """The line of a member that did not run."""
-    return f"    skipped: {condition} does not hold"
+    return f"    skipped: {condition} is false"
 
 
 def read(lines: Iterable[str]) -> list[Progress]:

@@ -11,18 +11,24 @@ from __future__ import annotations
 
 import difflib
 import functools
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from kfp import dsl, kubernetes
+from kfp.dsl import structures
 from kfp.dsl.graph_component import GraphComponent
 from kfp.dsl.pipeline_context import Pipeline
 
 from components.contract.errors import UserError
 
 Tasks = Mapping[str, "Resources"]
+
+# As kfp's compiler accepts them.
+_CPUS = re.compile(r"(\d*\.)?\d+m?")
+_BYTES = re.compile(r"\d+([EPTGMK]i?)?")
 
 
 @dataclass(frozen=True)
@@ -222,21 +228,40 @@ def _require_tasks(needed: Tasks, tasks: Mapping[str, dsl.PipelineTask]) -> None
 
 
 def _apply(task: dsl.PipelineTask, needs: Resources) -> None:
-    limit = needs.memory_limit or needs.memory
-    settings: list[tuple[Callable[[str], Any], str]] = [
-        (task.set_cpu_request, needs.cpu),
-        (task.set_cpu_limit, needs.cpu_limit),
-        (task.set_memory_request, needs.memory),
-        (task.set_memory_limit, limit),
-        (task.set_container_image, needs.image),
-    ]
-    for setting, value in settings:
-        if value:
-            setting(value)
+    _set_quantities(task, needs)
+    if needs.image:
+        task.set_container_image(needs.image)
     if needs.gpus:
         task.set_accelerator_type(needs.gpu_type).set_accelerator_limit(needs.gpus)
     _place(task, needs)
     _mount(task, needs)
+
+
+def _set_quantities(task: dsl.PipelineTask, needs: Resources) -> None:
+    """Sets CPUs and memory, without kfp's setters: each looks for its caller's name in all modules that are loaded."""
+    quantities = {
+        "cpu_request": needs.cpu,
+        "cpu_limit": needs.cpu_limit,
+        "memory_request": needs.memory,
+        "memory_limit": needs.memory_limit or needs.memory,
+    }
+    given = {name: value for name, value in quantities.items() if value}
+    if not given:
+        return
+    if task.container_spec is None:
+        raise UserError(
+            f"resources are declared for {task.name!r}, which runs no container of its own",
+            fix="declare the resources of a sub-pipeline's tasks with `@resources` on the sub-pipeline",
+        )
+    for name, value in given.items():
+        _require_quantity(task.name, name, value)
+    task.container_spec.resources = replace(task.container_spec.resources or structures.ResourceSpec(), **given)
+
+
+def _require_quantity(task: str, name: str, value: str) -> None:
+    if not (_CPUS if name.startswith("cpu") else _BYTES).fullmatch(value):
+        example = "'500m' or '2'" if name.startswith("cpu") else "'512Mi' or '4Gi'"
+        raise UserError(f"the {name} of {task!r} is {value!r}, which is not a quantity", fix=f"write it like {example}")
 
 
 def _place(task: dsl.PipelineTask, needs: Resources) -> None:

@@ -158,9 +158,14 @@ def _imports(file: Path) -> set[str]:
 
 
 def _imports_of(stage: str) -> set[str]:
-    """The imports of the entrypoint, of a stage, and of the modules of ours that they import."""
+    """The imports of the entrypoint, of a stage, and of the modules of ours that they import.
+
+    What the entrypoint imports to run several stages in one container does not count: the cache of that container's
+    stages has keys of its own.
+    """
     here = Path(provenance.__file__).parents[1]
-    found, seen, waiting = set[str](), set[Path](), [here / "__main__.py", here / stage / "stage.py"]
+    found, seen = set[str](), {*(here / "fused").glob("*.py")}
+    waiting = [here / "__main__.py", here / stage / "stage.py"]
     while waiting:
         file = waiting.pop()
         if file in seen or not file.is_file():

@@ -16,7 +16,7 @@ from taxiway import loading
 from taxiway.dsl import Baseline, Pusher
 from taxiway.fusion.fuse import fused
 from taxiway.kubeflow import compilation
-from taxiway.runner import carry
+from taxiway.runner import attempts
 from taxiway.runner.call import State
 from taxiway.runner.containers import ContainerLauncher
 from taxiway.runs.progress import Silent
@@ -162,10 +162,10 @@ def _has_image(engine: Containers) -> None:
 
 def test_a_container_waits_for_libraries_only_where_something_has_changed() -> None:
     names = ["baseline", "evaluator", "pusher"]
-    assert carry._forked_for(names, has_changed=True) == "evaluator"
-    assert carry._forked_for(names, has_changed=False) in ("baseline", "pusher")
-    assert carry._forked_for(["evaluator"], has_changed=False) == "evaluator"
-    assert carry._forked_for([], has_changed=False) == ""
+    assert attempts._forked_for(names, has_changed=True) == "evaluator"
+    assert attempts._forked_for(names, has_changed=False) in ("baseline", "pusher")
+    assert attempts._forked_for(["evaluator"], has_changed=False) == "evaluator"
+    assert attempts._forked_for([], has_changed=False) == ""
 
 
 @dsl.pipeline(name="in-turn")
