@@ -52,7 +52,7 @@ def ticks(limits: Range, count: int = 5) -> list[float]:
 def labels(values: Sequence[float]) -> list[str]:
     """The ticks as text: short, and all different."""
     if values and max(map(abs, values)) >= 10_000:
-        return [_abbreviated(value) for value in values]
+        return [abbreviated(value, 6) for value in values]
     return [number(value, 6) for value in values]
 
 
@@ -62,8 +62,9 @@ def _step(limits: Range, count: int) -> float:
     return next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
 
 
-def _abbreviated(value: float) -> str:
+def abbreviated(value: float, digits: int = 4) -> str:
+    """A number with at most so many digits: 25k, 1.408G; smaller ones as they are."""
     for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size and abs(value) < 1e15:
-            return f"{number(value / size, 6)}{unit}"
-    return number(value, 6)
+        if max(size, 1e4) <= abs(value) < 1e15:
+            return f"{number(value / size, digits)}{unit}"
+    return number(value, digits)

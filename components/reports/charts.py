@@ -87,7 +87,7 @@ def histogram(
     distributions: Sequence[Distribution],
     *,
     title: str,
-    frame: Frame = Frame(260, 96, left=8, right=8, top=6, bottom=18),
+    frame: Frame = Frame(184, 72, left=8, right=8, top=6, bottom=18),
     has_caption: bool = False,
 ) -> Markup:
     """Distributions over one axis, each as shares of its own total: the first one filled, the others as outlines."""
@@ -152,11 +152,11 @@ def shares(
 
 def _share(label: str, values: Sequence[float | None], names: Sequence[str]) -> Markup:
     rects = [
-        tag("rect", y=6 * index, width=round(100 * value, 2), height=5, class_=f"fill {_color(index)}")
+        tag("rect", y=5 * index, width=round(100 * value, 2), height=4, class_=f"fill {_color(index)}")
         for index, value in enumerate(values)
         if value
     ]
-    height = 6 * len(values)
+    height = 5 * len(values)
     picture = tag(
         "svg", *rects, viewBox=f"0 0 100 {height}", height=height, preserveAspectRatio="none", aria_hidden="true"
     )
@@ -291,9 +291,10 @@ def _axis_names(frame: Frame, x_label: str, y_label: str) -> Markup:
 
 def _end_labels(frame: Frame, across: Range) -> list[Markup]:
     y = frame.height - 4
+    low, high = axes.labels(across) if max(map(abs, across)) >= 10_000 else [number(end, 3) for end in across]
     return [
-        tag("text", number(across[0], 3), x=frame.left, y=y, class_="tick"),
-        tag("text", number(across[1], 3), x=frame.width - frame.right, y=y, class_="tick end"),
+        tag("text", low, x=frame.left, y=y, class_="tick"),
+        tag("text", high, x=frame.width - frame.right, y=y, class_="tick end"),
     ]
 
 

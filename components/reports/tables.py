@@ -14,6 +14,8 @@ from components.reports.markup import Content, tag
 
 _SEARCHED = 12
 """Tables with more rows have a search field."""
+_TALL = 40
+"""Tables with more rows scroll by themselves, under their titles."""
 
 Mark = Literal["", "good", "bad", "warn", "changed"]
 
@@ -65,7 +67,14 @@ def table(
         data_sortable=is_sortable and len(rows) > 1,
         data_searchable=searchable,
     )
-    return tag("div", whole, class_="scroll", tabindex="0", role="region", aria_label=caption)
+    return tag(
+        "div",
+        whole,
+        class_="scroll tall" if len(rows) > _TALL else "scroll",
+        tabindex="0",
+        role="region",
+        aria_label=caption,
+    )
 
 
 def _head(column: Column) -> Markup:

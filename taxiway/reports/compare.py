@@ -10,11 +10,12 @@ from markupsafe import Markup
 from components.reports.figures import NOTHING, duration, number, signed
 from components.reports.markup import Content
 from components.reports.page import Section
-from components.reports.parts import code, heading, stack
+from components.reports.parts import heading, stack
 from components.reports.tables import Cell, Column, Mark, table
 from taxiway.reports import changes
 from taxiway.reports.run import RecordedRun
 from taxiway.reports.states import word_of
+from taxiway.reports.values import shortened
 
 
 def section(recorded: RecordedRun, other: RecordedRun) -> Section:
@@ -63,7 +64,7 @@ def _of(parameters: Mapping[str, Any], name: str) -> str | None:
 
 
 def _pair(name: str, one: str | None, two: str | None) -> list[Cell | Content]:
-    shown = [NOTHING if value is None else code(value) for value in (one, two)]
+    shown = [NOTHING if value is None else shortened(value) for value in (one, two)]
     return [name, Cell(shown[0], kind="changed" if one != two else ""), shown[1]]
 
 

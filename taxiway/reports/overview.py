@@ -22,12 +22,12 @@ from taxiway.lineage.lookup import displayed
 from taxiway.reports import changes, graph
 from taxiway.reports.run import RecordedRun, log_end
 from taxiway.reports.states import badge_of
+from taxiway.reports.values import shortened
 from taxiway.runs.record import Task
 
 EARLIER = 5
 """So many earlier runs are beside a run's metrics."""
 _LOG_LINES = 40
-_LONG = 60
 
 
 def overview(recorded: RecordedRun) -> Section:
@@ -132,7 +132,7 @@ def changed(
 
 def _changes(found: Sequence[changes.Change]) -> Markup:
     rows = [
-        [each.kind, each.what, _shortened(each.before), _shortened(each.now), ", ".join(each.tasks) or "all"]
+        [each.kind, each.what, shortened(each.before), shortened(each.now), ", ".join(each.tasks) or "all"]
         for each in found
     ]
     return table(f"Changes ({len(rows)})", ["Kind", "What", "Before", "Now", "Tasks"], rows)
@@ -209,26 +209,12 @@ def parameters(recorded: RecordedRun) -> Section:
     """The pipeline's parameters, and which of them are not the default."""
     defaults = recorded.pipeline.root.defaults if recorded.pipeline else {}
     rows = [
-        [name, _shortened(changes.text(value)), "default" if name in defaults and defaults[name] == value else "given"]
+        [name, shortened(changes.text(value)), "default" if name in defaults and defaults[name] == value else "given"]
         for name, value in recorded.parameters.items()
     ]
     if not rows:
         return Section("parameters", "Parameters", paragraph("The pipeline has no parameters.", quiet=True))
     return Section("parameters", "Parameters", table("Parameters", ["Name", "Value", "From"], rows, hide_caption=True))
-
-
-def _shortened(value: str) -> Content:
-    """A value; a long one folded, and JSON by lines."""
-    if len(value) <= _LONG:
-        return code(value) if value else NOTHING
-    return fold(code(f"{value[: _LONG - 1]}…"), block(_indented(value)))
-
-
-def _indented(value: str) -> str:
-    try:
-        return json.dumps(json.loads(value), indent=1, ensure_ascii=False)
-    except ValueError:
-        return value
 
 
 def artifacts(recorded: RecordedRun) -> Section:
@@ -242,7 +228,7 @@ def artifacts(recorded: RecordedRun) -> Section:
         "artifacts",
         "Artifacts",
         body,
-        f"`{typed('taxiway lineage')}` with a place or a digest tells what it was made from.",
+        f"What one was made from: {typed('taxiway lineage')} with its place or digest.",
     )
 
 

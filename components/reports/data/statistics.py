@@ -13,9 +13,10 @@ from tensorflow_metadata.proto.v0.statistics_pb2 import FeatureNameStatistics as
 from components.contract.artifacts import Artifact, split_names
 from components.data.protos import read_statistics
 from components.reports import charts
+from components.reports.axes import abbreviated
 from components.reports.data import distributions
 from components.reports.figures import NOTHING, counted, number, percent
-from components.reports.markup import Content, tag
+from components.reports.markup import Content, join, tag
 from components.reports.page import Section
 from components.reports.parts import notice, paragraph, stack
 from components.reports.tables import Cell, Column, table
@@ -95,11 +96,11 @@ def _numeric(features: Sequence[Feature], splits: Sequence[str]) -> Markup | Non
         ("Count", lambda each: number(each.num_stats.common_stats.num_non_missing)),
         ("Missing", _missing),
         ("Zeros", lambda each: percent(_ratio(each.num_stats.num_zeros, each.num_stats.common_stats.tot_num_values))),
-        ("Mean", lambda each: number(each.num_stats.mean)),
-        ("Std", lambda each: number(each.num_stats.std_dev)),
-        ("Min", lambda each: number(each.num_stats.min)),
-        ("Median", lambda each: number(each.num_stats.median)),
-        ("Max", lambda each: number(each.num_stats.max)),
+        ("Mean", lambda each: each.num_stats.mean),
+        ("Std", lambda each: each.num_stats.std_dev),
+        ("Min", lambda each: each.num_stats.min),
+        ("Median", lambda each: each.num_stats.median),
+        ("Max", lambda each: each.num_stats.max),
     ]
     chosen = [feature for feature in features if feature.any.HasField("num_stats")]
     return _table("Numeric features", chosen, splits, ("Distribution", _histogram), columns)
@@ -137,12 +138,13 @@ def _table(
 ) -> Markup | None:
     if not features:
         return None
-    heads = [Column("Feature"), Column(picture[0]), Column("Type"), Column("Split")]
+    heads = [Column("Feature"), Column(picture[0]), Column("Split")]
     rows = [
         [
-            feature.name,
+            Cell(
+                join([feature.name, tag("span", _TYPES.get(feature.any.type, "?"), class_="quiet")], " "), feature.name
+            ),
             picture[1](feature, splits),
-            _TYPES.get(feature.any.type, "?"),
             Cell(_lines(_key(name, splits) for name in feature.by_split), sort=""),
             *(_by_split(feature, value, name) for name, value in columns),
         ]
@@ -158,7 +160,8 @@ def _by_split(feature: Feature, value: Callable[[Stats], Content], column: str) 
         value(each) if column in ("Count", "Missing") or _common(each).num_non_missing else NOTHING
         for each in feature.by_split.values()
     ]
-    return Cell(_lines(shown), sort=_sort_key(shown[0]))
+    lines = (abbreviated(each) if isinstance(each, float) else each for each in shown)
+    return Cell(_lines(lines), sort=repr(shown[0]) if isinstance(shown[0], float) else _sort_key(shown[0]))
 
 
 def _sort_key(shown: Content) -> str:

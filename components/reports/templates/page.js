@@ -59,7 +59,7 @@
 
   let folded = [];
   addEventListener("beforeprint", () => {
-    folded = [...document.querySelectorAll("details:not([open])")];
+    folded = [...document.querySelectorAll("details:not([open], td details)")];
     for (const each of folded) each.open = true;
   });
   addEventListener("afterprint", () => {

@@ -106,7 +106,7 @@ def test_reports_import_nothing_heavy() -> None:
 def test_the_style_has_enough_contrast() -> None:
     """Text on its background at least 4.5:1, lines of charts at least 3:1, light and dark."""
     css = (Path(markup.__file__).parent / "templates/page.css").read_text()
-    light, dark = (dict(_colours(block)) for block in css.split("@media (prefers-color-scheme: dark)")[:2])
+    light, dark = (dict(_colours(block)) for block in css.split("@media screen and (prefers-color-scheme: dark)")[:2])
     for theme in (light, {**light, **dark}):
         for text in ("ink", "quiet", "link"):
             assert min(_contrast(theme[text], theme[ground]) for ground in ("bg", "panel")) >= 4.5, text
