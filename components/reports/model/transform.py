@@ -12,7 +12,7 @@ from components.reports.figures import number, percent, short_digest
 from components.reports.markup import Content
 from components.reports.model.sentences import listed, several
 from components.reports.page import Section
-from components.reports.parts import code, facts, notice, paragraph, side_by_side, stack
+from components.reports.parts import code, facts, notice, paragraph, stack
 from components.reports.readers import records
 from components.reports.readers.trying import Unreadable, tried
 from components.reports.tables import Cell, Column, table
@@ -39,7 +39,8 @@ def section(transform_graph: Artifact, *, id_: str = "transform", title: str = "
         return Section(id_, title, notice(found.sentence, "warn"), "What the transform makes cannot be read.")
     body = stack(
         facts(_facts(transform_graph)),
-        side_by_side(_features("Features before", found.before), _features("Features after", found.after)),
+        _features("Features before", found.before),
+        _features("Features after", found.after),
         _unused(found.before),
         _vocabularies(found.vocabularies),
     )
