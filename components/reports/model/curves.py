@@ -22,6 +22,7 @@ _CURVE = 10  # thresholds; fewer make no curve
 _MOST_CLASSES = 25
 _UNIT = (0.0, 1.0)
 _SQUARE = Frame(380, 320)
+_LOW = Frame(width=380, height=200, left=8, right=8, top=6, bottom=18)
 _THRESHOLDS = [round(step / 10, 1) for step in range(1, 10)]
 
 
@@ -139,9 +140,7 @@ def _predictions(plots: Sequence[Plot], after: str) -> Iterator[Markup]:
             finite = [each for each in buckets if all(map(math.isfinite, each))]
             if finite:
                 distribution = Distribution("candidate", finite)
-                yield histogram(
-                    [distribution], title=f"Predictions{after}", frame=Frame(380, 200, 8, 8, 6, 18), has_caption=True
-                )
+                yield histogram([distribution], title=f"Predictions{after}", frame=_LOW, has_caption=True)
 
 
 def _matrices(plot: Plot, after: str) -> Markup:

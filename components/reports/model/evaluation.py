@@ -90,9 +90,16 @@ def _read_files(folder: Path) -> _Found:
         return _Found(known, [], [], {}, unreadable)
     directions = thresholds.directions(run)
     if isinstance(validation, Unreadable):
-        return _Found(known, [], [], directions, unreadable, run.version)
+        return _Found(known, [], [], directions, unreadable, version=run.version)
     verdicts = thresholds.verdicts(thresholds.rules(run), known, validation)
-    return _Found(known, verdicts, validation.missing, directions, unreadable, run.version)
+    return _Found(
+        slices=known,
+        verdicts=verdicts,
+        missing=validation.missing,
+        directions=directions,
+        unreadable=unreadable,
+        version=run.version,
+    )
 
 
 def _notices(evaluation: Artifact, blessing: Artifact | None, blessed: bool | None, found: _Found) -> Iterator[Markup]:

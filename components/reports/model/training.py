@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from components.contract.artifacts import Artifact
 from components.execution.pushed_models import SERVING_FOLDER
-from components.reports.charts import Series, lines
+from components.reports.charts import Frame, Series, lines
 from components.reports.figures import NOTHING, duration, number, short_digest, size
 from components.reports.markup import Content
 from components.reports.model.sentences import listed, several
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from components.reports.readers.training_logs import Layer, Logs
 
 _UNKNOWN = Ran()
+_WIDE = Frame(left=80)  # for small numbers, such as learning rates
 _MOST_CURVES = 8
 _MOST_FOLDED = 32
 _OPEN_TENSORS = 8
@@ -150,13 +151,8 @@ def _words(tag: str) -> tuple[str, str]:
 
 def _curve(tag: str, runs: Mapping[str, Mapping[int, float]]) -> Markup:
     what, unit = _words(tag)
-    series = [Series(run, sorted(values.items())) for run, values in sorted(runs.items())]
-    return lines(
-        [Series(each.name, [(float(x), y) for x, y in each.points]) for each in series],
-        unit,
-        what,
-        title=f"{what} by {unit}",
-    )
+    series = [Series(run, [(float(x), y) for x, y in sorted(values.items())]) for run, values in sorted(runs.items())]
+    return lines(series, unit, what, title=f"{what} by {unit}", frame=_WIDE)
 
 
 def _last_values(tags: Sequence[str], logs: Logs, *, is_all: bool) -> Markup:

@@ -21,8 +21,6 @@ CONFIG = "eval_config.json"
 _Spec = tuple[frozenset[str], frozenset[tuple[str, str]]]
 """Columns of which each value is a slice, and columns with one value."""
 
-_WHOLE: _Spec = (frozenset(), frozenset())
-
 
 @dataclass(frozen=True)
 class Rule:
@@ -34,7 +32,7 @@ class Rule:
         upper: The greatest value, or the greatest change.
         of_change: Whether it is about the change since the baseline.
         is_relative: Whether that change is a share of the baseline's value.
-        slices: The slices that have to keep it.
+        slices: The slices that have to keep it; None for all.
     """
 
     metric: str
@@ -42,10 +40,12 @@ class Rule:
     upper: float | None
     of_change: bool
     is_relative: bool
-    slices: _Spec
+    slices: _Spec | None
 
     def holds_for(self, key: Key) -> bool:
         """Whether a slice has to keep it."""
+        if self.slices is None:
+            return True
         columns, values = self.slices
         fixed = {column for column, _ in values}
         return {column for column, _ in key} == columns | fixed and values <= set(key)
@@ -130,7 +130,7 @@ def rules(run: Any) -> list[Rule]:
             name = _metric_name(metric)
             found |= dict.fromkeys(_of_metric(name, metric, [metric.threshold] * metric.HasField("threshold")))
         for name in sorted(spec.thresholds):
-            found |= dict.fromkeys(_both(name, spec.thresholds[name], _WHOLE))
+            found |= dict.fromkeys(_both(name, spec.thresholds[name], None))
         for name in sorted(spec.per_slice_thresholds):
             found |= dict.fromkeys(_per_slice(name, spec.per_slice_thresholds[name].thresholds))
     return list(found)
@@ -160,15 +160,24 @@ def verdicts(found: Sequence[Rule], slices: Sequence[Slice], validation: Validat
 def _judged(rule: Rule, each: Slice, validation: Validation) -> Iterator[Verdict]:
     metrics = each.changes if rule.of_change else each.candidate
     names = [name for name, metric in metrics.items() if metric.base == rule.metric]
-    for name in names or [rule.metric]:
+    if not names and (each.key, rule.metric, rule.of_change) in validation.failures:
+        names = [rule.metric]
+    for name in names:
         value = metrics[name].value if name in metrics else None
         message = validation.failures.get((each.key, name, rule.of_change))
-        yield Verdict(each.key, rule, name, value, message is None, " ".join((message or "").split()))
+        yield Verdict(
+            slice=each.key,
+            rule=rule,
+            metric=name,
+            value=value,
+            is_kept=message is None,
+            message=" ".join((message or "").split()),
+        )
 
 
 def _of_metric(name: str, metric: Any, own: Sequence[Any]) -> Iterator[Rule]:
     for threshold in own:
-        yield from _both(name, threshold, _WHOLE)
+        yield from _both(name, threshold, None)
     yield from _per_slice(name, metric.per_slice_thresholds)
 
 
@@ -178,7 +187,7 @@ def _per_slice(name: str, thresholds: Sequence[Any]) -> Iterator[Rule]:
             yield from _both(name, each.threshold, _spec(spec))
 
 
-def _both(name: str, threshold: Any, slices: _Spec) -> Iterator[Rule]:
+def _both(name: str, threshold: Any, slices: _Spec | None) -> Iterator[Rule]:
     if threshold.HasField("value_threshold"):
         bounds = threshold.value_threshold
         lower, upper = (_number(bounds, field) for field in ("lower_bound", "upper_bound"))

@@ -125,6 +125,13 @@ def test_thousands_of_slices_and_many_metrics_stay_a_small_page(tmp_path: Path) 
     assert "76 more slices in the table." in words
 
 
+def test_a_threshold_without_slices_is_for_every_slice(tmp_path: Path) -> None:
+    slices = [sliced(BETTER), sliced({"auc": 0.6, "example_count": 500.0}, city="b")]
+    found = made.evaluation(tmp_path / "evaluation", slices, config(above("AUC", 0.7)))
+
+    assert "keeps all 2 thresholds" in evaluation.section(found).summary
+
+
 def test_a_slice_without_rows_that_has_a_threshold_is_told(tmp_path: Path) -> None:
     found = made.evaluation(tmp_path / "evaluation", [sliced(BETTER)], config(above("AUC", 0.6)))
     validation = thresholds.validation_result_pb2.ValidationResult(validation_ok=False)
@@ -318,6 +325,6 @@ print(json.dumps([light, section.summary, sorted(heavy)]))
     )
 
     light, summary, heavy = json.loads(done.stdout)
-    assert {"tensorflow", "google", "numpy"} & set(light) - {"google"} == set()
-    assert summary.startswith("The candidate keeps all")
+    assert {"tensorflow", "numpy", "pyarrow"} & set(light) == set()
+    assert summary.startswith("The candidate keeps its only threshold.")
     assert heavy == []

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.api import types
 from tensorflow_model_analysis.metrics import metric_types
-from tensorflow_model_analysis.utils import types
 from tensorflow_model_analysis.writers import metrics_plots_and_validations_writer as writer
 
 from components.contract.artifacts import Model
