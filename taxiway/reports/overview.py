@@ -228,7 +228,7 @@ def artifacts(recorded: RecordedRun) -> Section:
         "artifacts",
         "Artifacts",
         body,
-        f"What one was made from: {typed('taxiway lineage')} with its place or digest.",
+        f"{typed('taxiway lineage DIGEST')} shows what one was made from.",
     )
 
 

@@ -30,6 +30,7 @@ def test_nodes_do_not_overlap() -> None:
 
     layout = layered.placed(names, edges, width=100, height=50)
 
+    assert sum(map(len, layout.rows)) == 30
     for row in layout.rows:
         places = sorted(layout.centers[name][0] for name in row)
         assert all(right - left >= 100 for left, right in itertools.pairwise(places))
