@@ -46,7 +46,7 @@ def test_every_stage_is_admitted_and_without_its_setting_none(
     here = namespace("runs", RESTRICTED)
     pipeline = compilation.compiled("chicago_taxi", profiles)
     platform = pipeline.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    found = {node.name: (node.executor, platform[f"exec-{node.name}"]) for node in nodes(pipeline)}
+    found = {node.name: (node.executor.written, platform[f"exec-{node.name}"]) for node in nodes(pipeline)}
     assert len(found) == 10
     for name, (executor, settings) in found.items():
         assert cluster.refusal(_pod(here, name, executor, settings)) == ""
