@@ -561,8 +561,9 @@ local_server.COMMAND = "tests.components.tiny_server"
 if {warm}:
     import tensorflow
     # Fork as the runner does: NumPy's threads stay in the parent.
-    if os.fork():
-        sys.exit(os.wait()[1])
+    if forked := os.fork():
+        os.symlink(str(forked), os.environ["TMPDIR"] + "/forked")
+        sys.exit(os.waitpid(forked, 0)[1])
 sys.exit(__main__.main(["infra_validator", "--executor-input", sys.argv[1]]))
 """
 
@@ -578,8 +579,9 @@ def running_stage(model: Model, folder: Path, *, warm: bool = False, **parameter
     try:
         stage = psutil.Process(process.pid)
         if warm:
-            until(stage.children)
-            [stage] = stage.children()
+            # Imports start processes too.
+            until((folder / "forked").is_symlink)
+            stage = psutil.Process(int((folder / "forked").readlink().name))
         yield stage
     finally:
         process.kill()
