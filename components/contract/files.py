@@ -82,6 +82,14 @@ def write(file: Path, content: str | bytes, *, synced: bool = False) -> None:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def link(source: Path, target: Path) -> None:
+    """Makes a hard link to a file, which takes no disk space, or a copy where the file system cannot link."""
+    try:
+        target.hardlink_to(source.resolve())
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def settle(path: Path) -> None:
     """Syncs a file's content, or a folder's entries, to the disk. Without it, a rename may survive but not the data."""
     descriptor = os.open(path, os.O_RDONLY)

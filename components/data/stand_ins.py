@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
+
+
+def module(name: str) -> Any:
+    """A module of generated code, whose names no type checker knows."""
+    return importlib.import_module(name)
 
 
 @contextmanager

@@ -140,7 +140,7 @@ def _answer(entry: Entry, executor_input: Json) -> None:
             artifact["uri"] = declared[name]["artifacts"][0]["uri"]
             artifact["metadata"][REUSED] = json.loads(artifact["metadata"]["provenance"])["created"]
     executor.write_parameters(entry.output["parameterValues"], executor_input)
-    files.write(Path(executor_input["outputs"]["outputFile"]), json.dumps(entry.output), synced=False)
+    files.write(Path(executor_input["outputs"]["outputFile"]), json.dumps(entry.output))
 
 
 def _names(entry: Entry) -> Iterator[tuple[str, str, str]]:

@@ -74,6 +74,11 @@ def when(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
+def cut(text: str, most: int) -> str:
+    """A text, or its beginning with an ellipsis if it is longer than this many characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def short_digest(digest: str) -> str:
     """The first 12 digits of a digest."""
     return digest.removeprefix("sha256:").removeprefix("md5:")[:12]

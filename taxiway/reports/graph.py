@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-from components.reports.figures import duration
+from components.reports.figures import cut, duration
 from components.reports.markup import Content, join, tag
 from taxiway.language import spec
 from taxiway.language.components import DagComponent
@@ -162,10 +162,10 @@ def _arrow(start: tuple[float, float], height: float, end: tuple[float, float]) 
 
 def _box(node: Node, x: float, y: float) -> Markup:
     shape = tag("rect", x=x, y=y, width=_WIDTH, height=node.height, rx=8, class_="node")
-    name = tag("text", _cut(node.name, 21), tag("title", node.name), x=x + 12, y=y + 18, class_="ink strong")
+    name = tag("text", cut(node.name, 21), tag("title", node.name), x=x + 12, y=y + 18, class_="ink strong")
     lines = [_line(f"{sign_of(node.state)} {_said(node)}", x + 12, y + 35)]
     lines += [
-        _line(f"{_cut(stage.name, 17)} {_ended(stage)}", x + 20, y + 35 + _LINE * (index + 1))
+        _line(f"{cut(stage.name, 17)} {_ended(stage)}", x + 20, y + 35 + _LINE * (index + 1))
         for index, stage in enumerate(node.stages)
     ]
     return tag("g", shape, name, *lines, class_=f"task {kind_of(node.state)}")
@@ -184,10 +184,6 @@ def _said(node: Node) -> str:
 
 def _ended(stage: Stage) -> str:
     return word_of(str(stage.state)) if str(stage.state) in ("CACHED", "SKIPPED") else duration(stage.seconds)
-
-
-def _cut(name: str, most: int) -> str:
-    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def _words(before: Edges) -> str:

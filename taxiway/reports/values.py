@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from components.reports.figures import NOTHING
+from components.reports.figures import NOTHING, cut
 from components.reports.markup import Content
 from components.reports.parts import block, code, fold
 
@@ -15,7 +15,7 @@ def shortened(value: str) -> Content:
     """A value; a long one folded, and JSON by lines."""
     if len(value) <= _LONG:
         return code(value) if value else NOTHING
-    return fold(code(f"{value[: _LONG - 1]}…"), block(_indented(value)))
+    return fold(code(cut(value, _LONG)), block(_indented(value)))
 
 
 def _indented(value: str) -> str:

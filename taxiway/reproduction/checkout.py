@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from components.contract import files
 from components.contract.errors import TaxiwayError, UserError
 from components.execution.provenance import Record
 from components.processes.reaper import Reaper
@@ -103,12 +104,8 @@ def _same_here(path: str, data: Record) -> bool:
 
 def _link(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():
-        return
-    try:
-        os.link(source.resolve(), target)
-    except OSError:  # another file system
-        shutil.copyfile(source, target)
+    if not target.exists():
+        files.link(source, target)
 
 
 def _share_cache(checkout: Path) -> None:

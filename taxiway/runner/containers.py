@@ -154,7 +154,7 @@ class ContainerLauncher:
         container.reload()
         if container.status == "running" and _fits(draft, job):
             document = {"arguments": job.words[3:], "environment": dict(job.environment)}
-            files.write(Path(draft.arguments[0]), json.dumps(document), synced=False)
+            files.write(Path(draft.arguments[0]), json.dumps(document))
             return container, True
         container.remove(force=True, v=True)
         return self._create(job), False

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 from components.contract.errors import DataError
+from components.contract.files import link
 
 
 def link_tree(source: Path, target: Path) -> None:
@@ -25,7 +25,4 @@ def link_tree(source: Path, target: Path) -> None:
 def _link(source: Path, target: Path) -> None:
     if not source.is_file():
         raise DataError(f"{source} is a broken link", fix="remove it, or restore its target")
-    try:
-        os.link(source.resolve(), target)
-    except OSError:
-        shutil.copyfile(source, target)
+    link(source, target)

@@ -54,17 +54,14 @@ def _series(plots: Sequence[Plot], points: Callable[[Plot], Sequence[tuple[float
     return [Series("baseline" if plot.of_baseline else "candidate", points(plot)) for plot in ordered]
 
 
+def _of_rates(series: Sequence[Series], across: str, up: str, title: str) -> Markup:
+    return lines(series, across, up, title=title, x_range=_UNIT, y_range=_UNIT, frame=_SQUARE)
+
+
 def _roc(plots: Sequence[Plot], after: str) -> Markup:
     chance = Series("chance", [(0, 0), (1, 1)], is_dashed=True)
-    return lines(
-        [*_series(plots, _roc_points), chance],
-        "false positive rate",
-        "true positive rate",
-        title=f"ROC curve{after}",
-        x_range=_UNIT,
-        y_range=_UNIT,
-        frame=_SQUARE,
-    )
+    series = [*_series(plots, _roc_points), chance]
+    return _of_rates(series, "false positive rate", "true positive rate", f"ROC curve{after}")
 
 
 def _roc_points(plot: Plot) -> list[tuple[float, float]]:
@@ -77,15 +74,7 @@ def _roc_points(plot: Plot) -> list[tuple[float, float]]:
 
 
 def _precision_recall(plots: Sequence[Plot], after: str) -> Markup:
-    return lines(
-        _series(plots, _precision_recall_points),
-        "recall",
-        "precision",
-        title=f"Precision and recall{after}",
-        x_range=_UNIT,
-        y_range=_UNIT,
-        frame=_SQUARE,
-    )
+    return _of_rates(_series(plots, _precision_recall_points), "recall", "precision", f"Precision and recall{after}")
 
 
 def _precision_recall_points(plot: Plot) -> list[tuple[float, float]]:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from components.contract.artifacts import Artifact
-from components.reports.figures import number, short_digest, signed
+from components.reports.figures import counted, number, short_digest, signed
 from components.reports.markup import Content
 from components.reports.model import curves, slices
-from components.reports.model.sentences import listed, several
+from components.reports.model.sentences import listed
 from components.reports.page import Section
 from components.reports.parts import badge, code, facts, heading, notice, paragraph, stack, unordered
 from components.reports.readers import records
@@ -222,9 +222,9 @@ def _verdicts_of_slices(found: _Found) -> Content:
         for each in verdicts[:_MOST_VERDICTS]
     ]
     broken = sum(not verdict.is_kept for verdict in verdicts)
-    said = f"{broken} of {several(len(verdicts), 'threshold')} of slices {'is' if broken == 1 else 'are'} broken."
+    said = f"{broken} of {counted(len(verdicts), 'threshold')} of slices {'is' if broken == 1 else 'are'} broken."
     left = len(verdicts) - len(rows)
-    more = f" The table leaves out {several(left, 'verdict')}." if left else ""
+    more = f" The table leaves out {counted(left, 'verdict')}." if left else ""
     return stack(
         heading("Thresholds of slices"),
         paragraph(said + more),
@@ -246,7 +246,7 @@ def _compared_words(found: _Found) -> Iterator[str]:
     pairs = [(metric, whole.baseline[name]) for name, metric in whole.candidate.items() if name in whole.baseline]
     judged = [better for pair in pairs if (better := _is_better(*pair, found)) is not None]
     if judged:
-        yield f"is better than the baseline in {sum(judged)} of {several(len(judged), 'metric')}"
+        yield f"is better than the baseline in {sum(judged)} of {counted(len(judged), 'metric')}"
     else:
         yield "is as good as the baseline"
 
@@ -255,7 +255,7 @@ def _threshold_words(found: _Found) -> Iterator[str]:
     count, broken = len(found.verdicts), sum(not verdict.is_kept for verdict in found.verdicts)
     broken += len(found.missing)
     if broken:
-        yield f"breaks {broken} of {several(max(count, broken), 'threshold')}"
+        yield f"breaks {broken} of {counted(max(count, broken), 'threshold')}"
     elif count:
         yield "keeps its only threshold" if count == 1 else f"keeps all {count} thresholds"
     elif not found.unreadable:

@@ -11,7 +11,7 @@ from components.contract.artifacts import Artifact
 from components.execution.provenance import Record
 from components.execution.records import in_order, siblings, sources
 from components.reports import layered
-from components.reports.figures import short_digest
+from components.reports.figures import cut, short_digest
 from components.reports.layered import Edge, Layout, Point
 from components.reports.markup import Content, join, tag
 from components.reports.model.sentences import listed
@@ -197,14 +197,16 @@ def _boxed(center: Point, lines: Sequence[str], title: str, kind: str) -> Markup
     x, y = center[0] - _WIDTH / 2, center[1] - _HEIGHT / 2
     shape = tag("rect", x=x, y=y, width=_WIDTH, height=_HEIGHT, rx=8, class_="node")
     texts = [
-        tag("text", _cut(line), x=x + 12, y=y + 17 * (number + 1) + 1, class_="ink strong" if number == 0 else "state")
+        tag(
+            "text",
+            cut(line, _LETTERS),
+            x=x + 12,
+            y=y + 17 * (number + 1) + 1,
+            class_="ink strong" if number == 0 else "state",
+        )
         for number, line in enumerate(lines)
     ]
     return tag("g", tag("title", title), shape, *texts, class_=kind)
-
-
-def _cut(line: str) -> str:
-    return line if len(line) <= _LETTERS else f"{line[: _LETTERS - 1]}…"
 
 
 def _table(records: Sequence[Record]) -> Markup:

@@ -8,9 +8,9 @@ from typing import Any
 
 from components.contract.artifacts import Artifact
 from components.execution.pushed_models import STAMPED_MODEL, WARMUP_FILE
-from components.reports.figures import duration, number, short_digest
+from components.reports.figures import counted, duration, number, short_digest
 from components.reports.markup import Content
-from components.reports.model.sentences import listed, several
+from components.reports.model.sentences import listed
 from components.reports.page import Section
 from components.reports.parts import badge, block, code, facts, fold, notice, stack
 from components.reports.readers import records
@@ -80,7 +80,7 @@ def _trial_summary(blessing: Artifact, blessed: bool | None, report: Any) -> str
     if not latency:
         return f"The candidate {loaded}; it was sent no requests."
     slowest = max(found.get("p99_ms", 0) for found in latency.values())
-    asked = several(int(sum(found.get("requests", 0) for found in latency.values())), "request")
+    asked = counted(int(sum(found.get("requests", 0) for found in latency.values())), "request")
     return f"The candidate {loaded} and answered {asked} well, 99 % of them within {number(slowest)} ms."
 
 
@@ -110,7 +110,7 @@ def _trial_facts(
         splits = listed(list(map(str, parameters.get("splits") or [])))
         yield (
             "Asked with",
-            f"{several(int(count), 'row')}{f' of {splits}' if splits else ''}, one at a time and all at once",
+            f"{counted(int(count), 'row')}{f' of {splits}' if splits else ''}, one at a time and all at once",
         )
     if limit := parameters.get("max_latency_ms"):
         yield "Limit of the latency", f"{number(limit)} ms"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from components.reports.dots import Dot, dots
-from components.reports.figures import number, signed
+from components.reports.figures import counted, number, signed
 from components.reports.markup import Content
-from components.reports.model.sentences import listed, several
+from components.reports.model.sentences import listed
 from components.reports.parts import fold, heading, paragraph, side_by_side, stack
 from components.reports.tables import Cell, Column, table
 
@@ -47,7 +47,7 @@ def part(slices: Sequence[Slice], preferred: str, directions: Mapping[str, bool]
         heading("Slices"),
         paragraph(_words(whole, sliced, chosen)),
         *_pictures(whole, sliced, chosen),
-        fold(f"Pictures of {several(len(others), 'more metric')}", *others) if others else None,
+        fold(f"Pictures of {counted(len(others), 'more metric')}", *others) if others else None,
         _table(whole, sliced, names, chosen),
     )
 
@@ -83,7 +83,7 @@ def _words(whole: Slice, sliced: Sequence[Slice], chosen: str) -> str:
     far = [(abs(distance), each) for each in sliced if (distance := _distance(each, whole, chosen)) is not None]
     solid = [pair for pair in far if (pair[1].size or _FEW) >= _FEW] or far
     if not solid:
-        return f"There are {several(len(sliced), 'slice')}."
+        return f"There are {counted(len(sliced), 'slice')}."
     _, each = max(solid, key=lambda pair: pair[0])
     value, all_rows = each.candidate[chosen].value, whole.candidate[chosen].value
     among = f"Of the {len(sliced)} slices" if len(solid) == len(sliced) else f"Of the slices with at least {_FEW} rows"
@@ -112,7 +112,7 @@ def _picture(columns: Sequence[str], group: Sequence[Slice], whole: Slice, name:
     ordered, order = _ordered(known, whole, name)
     left = len(ordered) - _MOST_DOTS
     note = f"The line is at {number(whole.candidate[name].value)}, the {name} of all rows. {order}"
-    note += f" {several(left, 'more slice')} in the table." if left > 0 else ""
+    note += f" {counted(left, 'more slice')} in the table." if left > 0 else ""
     title = f"{name} by {' and '.join(columns)}" if columns else f"{name} of slices"
     rows = [_dot(each, name, is_alone=not columns) for each in ordered[:_MOST_DOTS]]
     return dots(rows, title=title, reference=whole.candidate[name].value, note=note)
@@ -144,7 +144,7 @@ def _table(whole: Slice, sliced: Sequence[Slice], names: Sequence[str], chosen: 
     rows = [_row(each, whole, shown, compared) for each in [whole, *ordered[:_MOST_ROWS]]]
     left = len(ordered) - _MOST_ROWS
     left_out = (
-        paragraph(f"The table leaves out the {several(left, 'smallest slice')}.", quiet=True) if left > 0 else None
+        paragraph(f"The table leaves out the {counted(left, 'smallest slice')}.", quiet=True) if left > 0 else None
     )
     return stack(table("All slices, the largest first", columns, rows), left_out)
 

@@ -13,9 +13,9 @@ from markupsafe import Markup
 from components.contract.artifacts import Artifact
 from components.execution.pushed_models import SERVING_FOLDER
 from components.reports.charts import Frame, Series, lines
-from components.reports.figures import NOTHING, duration, number, short_digest, size
+from components.reports.figures import NOTHING, counted, duration, number, short_digest, size
 from components.reports.markup import Content
-from components.reports.model.sentences import listed, several
+from components.reports.model.sentences import listed
 from components.reports.page import Section
 from components.reports.parts import block, code, facts, fold, heading, notice, paragraph, side_by_side, stack, tiles
 from components.reports.ran import Ran
@@ -83,7 +83,7 @@ def _saved(model: Artifact) -> SavedModel:
 def _summary(logs: Logs | Unreadable, saved: SavedModel | Unreadable, ran: Ran) -> str:
     took = f" took {duration(ran.seconds)}" if ran.seconds else ""
     count = 0 if isinstance(saved, Unreadable) else saved.parameters
-    made = f" made a model with {several(count, 'parameter')}" if count else ""
+    made = f" made a model with {counted(count, 'parameter')}" if count else ""
     what = " and".join(part for part in (took, made) if part)
     ends = [] if isinstance(logs, Unreadable) else list(_last_losses(logs))
     first = f"Training{what}." if what else ""
@@ -136,9 +136,9 @@ def _pictures(tags: Sequence[str], logs: Logs) -> Iterator[Content]:
     pictures = [_curve(tag, logs.scalars[tag]) for tag in tags[:_MOST_FOLDED]]
     yield side_by_side(*pictures[:_MOST_CURVES]) if pictures else None
     if folded := pictures[_MOST_CURVES:]:
-        yield fold(several(len(folded), "more curve"), side_by_side(*folded))
+        yield fold(counted(len(folded), "more curve"), side_by_side(*folded))
     if left := len(tags) - len(pictures):
-        yield paragraph(f"{several(left, 'curve')} more in TensorBoard.", quiet=True)
+        yield paragraph(f"{counted(left, 'curve')} more in TensorBoard.", quiet=True)
 
 
 def _words(tag: str) -> tuple[str, str]:
@@ -213,7 +213,7 @@ def _signature(each: Signature, *, is_only: bool) -> Markup:
         for kind, tensors in (("input", each.inputs), ("output", each.outputs))
         for tensor in tensors
     ]
-    words = f"{several(len(each.inputs), 'input')}, {several(len(each.outputs), 'output')}"
+    words = f"{counted(len(each.inputs), 'input')}, {counted(len(each.outputs), 'output')}"
     method = f", {each.method}" if each.method and each.method != "predict" else ""
     shown = table(f"Inputs and outputs of {each.name}", columns, rows, hide_caption=True, is_searchable=False)
     return fold(f"{each.name} ({words}{method})", shown, is_open=is_only or len(rows) <= _OPEN_TENSORS)
@@ -231,7 +231,7 @@ def _layers(logs: Logs | Unreadable, saved: SavedModel | Unreadable) -> Content:
     rows = [_layer_row(each, of_layer.pop(each.name, [])) for each in layers]
     rows += [[name, None, None, *_weights(found)] for name, found in of_layer.items()]
     columns: list[str | Column] = ["layer", "kind", "settings", "weights", Column("parameters", is_number=True)]
-    words = several(len(rows), "layer")
+    words = counted(len(rows), "layer")
     shown = table("Layers and their weights", columns, rows, hide_caption=True)
     return stack(heading("Layers"), fold(f"{words} in the model’s order", shown, is_open=len(rows) <= 12))
 

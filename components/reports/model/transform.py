@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from components.contract.artifacts import Artifact
-from components.reports.figures import number, percent, short_digest
+from components.reports.figures import counted, number, percent, short_digest
 from components.reports.markup import Content
-from components.reports.model.sentences import listed, several
+from components.reports.model.sentences import listed
 from components.reports.page import Section
 from components.reports.parts import code, facts, notice, paragraph, stack
 from components.reports.readers import records
@@ -54,7 +54,7 @@ def _read(transform_graph: Artifact) -> transform_graphs.TransformGraph:
 
 
 def _summary(transform_graph: Artifact, found: transform_graphs.TransformGraph) -> str:
-    made = f"{several(len(found.before), 'feature')} became {len(found.after)}"
+    made = f"{counted(len(found.before), 'feature')} became {len(found.after)}"
     words = f", with {_several_vocabularies(len(found.vocabularies))}" if found.vocabularies else ""
     way = _WAYS.get(str(transform_graph.metadata.get("analysis", "")))
     return f"{made}{words}.{f' The data was analyzed {way}.' if way else ''}"

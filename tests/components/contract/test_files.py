@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -137,3 +138,20 @@ def test_a_folder_is_synced_before_it_is_renamed(tmp_path: Path, monkeypatch: py
     new = ".x.partial"
     assert sorted(synced[:-1]) == [(new, False), (f"{new}/b", False), (f"{new}/b/a", False)]
     assert synced[-1] == (".", True)
+
+
+def test_a_link_is_a_copy_where_the_file_system_cannot_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    source = tmp_path / "source"
+    source.write_text("content")
+    files.link(source, tmp_path / "linked")
+    assert (tmp_path / "linked").samefile(source)
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    files.link(source, tmp_path / "copied")
+    assert not (tmp_path / "copied").samefile(source)
+    assert (tmp_path / "copied").read_text() == "content"
+    with pytest.raises(FileNotFoundError):
+        files.link(tmp_path / "missing", tmp_path / "target")
+    assert not (tmp_path / "target").exists()

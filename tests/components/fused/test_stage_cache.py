@@ -322,7 +322,7 @@ def test_a_key_changes_with_what_the_member_uses(
             "s3://b/taxi/.taxiway-cache",
         ),
         ("gs://b/taxi/5f0c9a2e-1111-4222-8333-444455556666/t/s/o", "", "gs://b/taxi/.taxiway-cache"),
-        ("/root/taxi-2026-11-27-20-15-30-123456/t/o", "", "/root/.taxiway-cache"),
+        ("/outputs/taxi-2026-11-27-20-15-30-123456/t/o", "", "/outputs/.taxiway-cache"),
         ("/somewhere/else/o", "", ""),
     ],
 )
