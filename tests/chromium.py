@@ -28,7 +28,7 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-extensions",
     "--remote-debugging-port=0",
-    # Nothing leaves the machine, whatever a page asks for.
+    # No request of a page leaves the machine.
     "--host-resolver-rules=MAP * ~NOTFOUND",
 )
 _PATIENCE = 60
@@ -41,7 +41,7 @@ def program() -> str | None:
 
 @dataclass
 class Tab:
-    """An open page, with everything that it complained of and asked for."""
+    """An open page; records its errors and requests."""
 
     browser: Browser
     session: str
@@ -50,7 +50,7 @@ class Tab:
     loaded: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def send(self, method: str, **parameters: Any) -> Any:
-        """Calls a method of the protocol for this page."""
+        """Calls a protocol method for this page."""
         return await self.browser.send(method, self.session, **parameters)
 
     async def evaluate(self, script: str) -> Any:
@@ -60,7 +60,7 @@ class Tab:
         return answer["result"].get("value")
 
     async def go(self, url: str) -> None:
-        """Opens an address, and waits until all of it is there."""
+        """Opens a URL and waits until it is loaded."""
         self.loaded.clear()
         await self.send("Page.navigate", url=url)
         await asyncio.wait_for(self.loaded.wait(), _PATIENCE)
@@ -73,17 +73,17 @@ class Tab:
         await self.send("Emulation.setEmulatedMedia", features=[theme])
 
     async def picture(self, file: Path, *, is_whole: bool = False) -> None:
-        """Writes a PNG of what is seen, or of the whole page."""
+        """Writes a screenshot of the window, or of the whole page, as PNG."""
         answer = await self.send("Page.captureScreenshot", format="png", captureBeyondViewport=is_whole)
         file.write_bytes(base64.b64decode(answer["data"]))
 
     async def pdf(self, file: Path) -> None:
-        """Prints the page."""
+        """Prints the page to a PDF file."""
         answer = await self.send("Page.printToPDF", printBackground=False)
         file.write_bytes(base64.b64decode(answer["data"]))
 
     def hear(self, method: str, parameters: dict[str, Any]) -> None:
-        """Keeps what an event says."""
+        """Records an event."""
         if method == "Page.loadEventFired":
             self.loaded.set()
         elif method == "Network.requestWillBeSent":
@@ -106,7 +106,7 @@ class Browser:
     tabs: dict[str, Tab] = field(default_factory=dict)
 
     async def send(self, method: str, session: str = "", **parameters: Any) -> Any:
-        """Calls a method of the protocol."""
+        """Calls a protocol method."""
         number = next(self.numbers)
         self.answers[number] = asyncio.get_running_loop().create_future()
         message = {"id": number, "method": method, "params": parameters, **({"sessionId": session} if session else {})}
@@ -123,22 +123,22 @@ class Browser:
         return tab
 
     async def listen(self) -> None:
-        """Gives answers and events to whoever waits for them, until the browser ends."""
+        """Passes answers and events on to their callers and pages, until the browser ends."""
         async for message in self.socket:
-            told = message.json()
-            if "id" in told:
-                answer = self.answers.pop(told["id"])
-                if "error" in told:
-                    answer.set_exception(RuntimeError(told["error"]["message"]))
+            event = message.json()
+            if "id" in event:
+                answer = self.answers.pop(event["id"])
+                if "error" in event:
+                    answer.set_exception(RuntimeError(event["error"]["message"]))
                 else:
-                    answer.set_result(told["result"])
-            elif tab := self.tabs.get(told.get("sessionId", "")):
-                tab.hear(told["method"], told["params"])
+                    answer.set_result(event["result"])
+            elif tab := self.tabs.get(event.get("sessionId", "")):
+                tab.hear(event["method"], event["params"])
 
 
 @asynccontextmanager
 async def opened(path: str) -> AsyncIterator[Browser]:
-    """A browser with a profile of its own, which ends with the block."""
+    """A browser with its own profile; it ends with the block."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = await asyncio.create_subprocess_exec(
             path,
@@ -163,9 +163,9 @@ async def opened(path: str) -> AsyncIterator[Browser]:
 
 async def _address(process: asyncio.subprocess.Process) -> str:
     assert process.stderr
-    said = b""
+    output = b""
     async for line in process.stderr:
-        said += line
+        output += line
         if found := re.search(rb"listening on (ws://\S+)", line):
             return found[1].decode()
-    raise RuntimeError(f"the browser ended: {said.decode(errors='replace')}")
+    raise RuntimeError(f"the browser ended: {output.decode(errors='replace')}")

@@ -261,13 +261,13 @@ def _in(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(inside, env=own, capture_output=True, text=True, check=False)
 
 
-def _repaired_as_told(folder: Path, said: str) -> None:
+def _fix_as_suggested(folder: Path, message: str) -> None:
     """A command fails with the reason, and the suggested command fixes it."""
     refused = _in(folder, "bin/inside", "echo", "ran")
     assert (refused.returncode, refused.stdout) == (1, "")
-    told = re.fullmatch(rf"taxiway: {re.escape(said)}; run: (make -C \S+ setup)\n", refused.stderr)
-    assert told, refused.stderr
-    assert _in(folder, *(told[1].split() if MAKE == ["make"] else [*MAKE, "setup"])).returncode == 0
+    suggested = re.fullmatch(rf"taxiway: {re.escape(message)}; run: (make -C \S+ setup)\n", refused.stderr)
+    assert suggested, refused.stderr
+    assert _in(folder, *(suggested[1].split() if MAKE == ["make"] else [*MAKE, "setup"])).returncode == 0
     assert _in(folder, "bin/inside", "echo", "ran").stdout == "ran\n"
 
 
@@ -288,8 +288,8 @@ def test_a_checkout_that_was_copied_or_moved_gets_an_environment_of_its_own(chec
     subprocess.run([*how.split(), checkout, place], check=True)
     before = (place / ".venv/pyvenv.cfg").read_text()
     (place.parent / "programs").symlink_to(checkout.parent / "programs")
-    said = f"the environment was made for {checkout}, and this is a copy, or was moved"
-    _repaired_as_told(place, said)
+    message = f"the environment was made for {checkout}, and this is a copy, or was moved"
+    _fix_as_suggested(place, message)
     if how != "mv":
         assert (checkout / ".venv/pyvenv.cfg").read_text() == before
         assert _in(checkout, "bin/inside", "echo", "ran").stdout == "ran\n"
@@ -305,14 +305,14 @@ def test_make_sets_a_copied_checkout_up_by_itself(checkout: Path) -> None:
 
 def test_a_python_or_a_debian_root_that_is_gone_is_reported(checkout: Path) -> None:
     (checkout / ".venv/bin/python").unlink()
-    _repaired_as_told(checkout, "the environment's Python is gone from this machine")
+    _fix_as_suggested(checkout, "the environment's Python is gone from this machine")
     (checkout / ".venv.root").write_text("/nosuch/root\n")
-    _repaired_as_told(checkout, "the environment's Debian root, /nosuch/root, is gone")
+    _fix_as_suggested(checkout, "the environment's Debian root, /nosuch/root, is gone")
 
 
 def test_a_missing_environment_is_reported(checkout: Path) -> None:
     (checkout / ".venv/ready").unlink()
-    _repaired_as_told(checkout, "the environment is missing")
+    _fix_as_suggested(checkout, "the environment is missing")
 
 
 def test_every_locked_package_has_hashes_and_no_index_is_named() -> None:

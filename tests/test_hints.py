@@ -47,9 +47,9 @@ def _texts() -> Iterator[tuple[str, str]]:
     for path in SOURCES:
         tree = ast.parse(path.read_text())
         inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)}
-        told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         for node in ast.walk(tree):
-            text = _text(node) if id(node) not in told else ""
+            text = _text(node) if id(node) not in docs else ""
             if text and (isinstance(node, ast.JoinedStr) or id(node) not in inner):
                 yield f"{path.relative_to(ROOT)}:{node.lineno}", text  # type: ignore[attr-defined]
 
@@ -107,12 +107,12 @@ def _has_options(program: str, words: list[str]) -> None:
     if not shutil.which(program):
         pytest.skip(f"there is no {program} here")
     verb = [word for word in words if re.fullmatch("[a-z][a-z-]+", word) and word not in ("kubeflow", "isolated")]
-    asked = [program, *verb[: 2 if verb[0] in ("create", "config", "auth", "set") else 1], "-h"]
-    shown = subprocess.run(asked, capture_output=True, text=True, check=False)
+    command = [program, *verb[: 2 if verb[0] in ("create", "config", "auth", "set") else 1], "-h"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False)
     known = shown.stdout + shown.stderr
     if program == "kubectl":
         known += subprocess.run([program, "options"], capture_output=True, text=True, check=False).stdout
-    assert "usage" in known.lower(), f"{asked}: {known}"
+    assert "usage" in known.lower(), f"{command}: {known}"
     options = {word.partition("=")[0] for word in words if re.match("--[a-z]|-[a-z]$", word)} - {"-C"}
     flags = re.findall(r"(?<![\w-])--?(?:\[no-\])?[a-z][a-z-]*", known)
     assert {option for option in options if option not in {flag.replace("[no-]", "") for flag in flags}} == set()

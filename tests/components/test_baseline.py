@@ -43,7 +43,7 @@ def content(model: Model) -> str:
 
 
 @pytest.mark.parametrize("makes", ["nothing", "an empty folder", "other names"])
-def test_no_model_was_pushed(baseline: Baseline, tmp_path: Path, makes: str) -> None:
+def test_there_is_no_baseline_before_the_first_push(baseline: Baseline, tmp_path: Path, makes: str) -> None:
     if makes != "nothing":
         (tmp_path / "served").mkdir()
     if makes == "other names":
@@ -77,14 +77,14 @@ def test_the_candidate_itself_is_skipped(baseline: Baseline, tmp_path: Path) -> 
     assert baseline(candidate, tmp_path / "served")["version"] == "7"
 
 
-def test_the_candidate_is_recognized_without_a_record(baseline: Baseline, tmp_path: Path) -> None:
+def test_the_candidate_is_recognized_by_its_content(baseline: Baseline, tmp_path: Path) -> None:
     candidate = make_model(tmp_path / "candidate")
     push(candidate, tmp_path / "served", 8)
     (tmp_path / "served" / "8" / "provenance.json").unlink()
     assert baseline(candidate, tmp_path / "served")["found"] is False
 
 
-def test_a_version_that_others_pushed_counts(baseline: Baseline, tmp_path: Path) -> None:
+def test_a_version_without_a_provenance_record_counts(baseline: Baseline, tmp_path: Path) -> None:
     pushed = make_model(tmp_path / "pushed", 1)
     (tmp_path / "served").mkdir()
     (pushed.path / "Format-Serving").rename(tmp_path / "served" / "5")
@@ -130,7 +130,7 @@ def test_the_same_baseline_has_the_same_digest(baseline: Baseline, tmp_path: Pat
     assert something[0] == pushed.metadata.get("digest", tree_digest(pushed.path))
 
 
-def test_the_chain_of_the_pushed_model_comes_with_it(baseline: Baseline, tmp_path: Path) -> None:
+def test_the_baseline_keeps_the_provenance_chain_of_the_pushed_model(baseline: Baseline, tmp_path: Path) -> None:
     pushed, _ = make_history(tmp_path / "pushed", 1)
     candidate, _ = make_history(tmp_path / "candidate", 2)
     push(pushed, tmp_path / "served", 4)
@@ -157,18 +157,18 @@ def test_chains_do_not_grow_with_the_number_of_pushes(baseline: Baseline, tmp_pa
     assert lengths[0] < lengths[1] <= lengths[2] == lengths[3] == lengths[4]
 
 
-def test_a_candidate_without_a_saved_model(baseline: Baseline, tmp_path: Path) -> None:
+def test_a_candidate_without_a_saved_model_is_refused(baseline: Baseline, tmp_path: Path) -> None:
     (tmp_path / "candidate").mkdir()
     with pytest.raises(DataError, match=r"Format-Serving has no saved_model.pb"):
         baseline(Model(tmp_path / "candidate"), tmp_path / "served")
 
 
-def test_a_destination_without_a_driver(baseline: Baseline, tmp_path: Path) -> None:
+def test_a_destination_without_a_driver_is_refused(baseline: Baseline, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="'nosuch://models' cannot be reached"):
         baseline(make_model(tmp_path / "candidate"), "nosuch://models")
 
 
-def test_a_destination_that_cannot_be_read(baseline: Baseline, tmp_path: Path) -> None:
+def test_a_destination_that_cannot_be_read_is_refused(baseline: Baseline, tmp_path: Path) -> None:
     (tmp_path / "served" / "3" / "saved_model.pb").mkdir(parents=True)
     (tmp_path / "served" / "4").mkdir()
     (tmp_path / "served" / "4" / "saved_model.pb").touch()
@@ -183,7 +183,7 @@ def bucket(aws: Any) -> Any:
     return aws.create_bucket(Bucket=f"baselines-{time.monotonic_ns()}")
 
 
-def test_a_baseline_from_s3(tmp_path: Path, bucket: Any) -> None:
+def test_a_baseline_is_read_from_s3(tmp_path: Path, bucket: Any) -> None:
     # In a separate process: s3fs keeps its connections until the process ends.
     older, pushed = make_model(tmp_path / "older" / "model", 1), make_model(tmp_path / "newer" / "model", 2)
     url = f"s3://{bucket.name}/taxi"

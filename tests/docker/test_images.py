@@ -84,7 +84,7 @@ def test_uncommitted_files_in_an_image_make_the_commit_modified(tmp_path: Path, 
     programs = {
         "docker/images": (ROOT / "docker/images").read_text(),
         "docker/engine": "#!/bin/sh\n[ $1 != name ] || echo docker\n",
-        "bin/docker": f'#!/bin/sh\necho "$*" >>{tmp_path}/asked\n',
+        "bin/docker": f'#!/bin/sh\necho "$*" >>{tmp_path}/calls\n',
     }
     texts = {
         "components/__init__.py": '__version__ = "1"\n',
@@ -102,7 +102,7 @@ def test_uncommitted_files_in_an_image_make_the_commit_modified(tmp_path: Path, 
     (tmp_path / file).touch()
     environment = {**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "BASE": "base"}
     subprocess.run([tmp_path / "docker/images", "serve"], env=environment, check=True, capture_output=True)
-    [commit] = re.findall(r"COMMIT=(\w{40}\+?) ", (tmp_path / "asked").read_text())
+    [commit] = re.findall(r"COMMIT=(\w{40}\+?) ", (tmp_path / "calls").read_text())
     assert commit.endswith("+") is is_modified
 
 

@@ -225,8 +225,8 @@ def measured(metrics: dsl.Output[dsl.Metrics], model: dsl.Output[dsl.Model], not
 
 @python
 def seen(metrics: dsl.Input[dsl.Metrics], model: dsl.Input[dsl.Model], note: dsl.InputPath("Model")) -> list:  # type: ignore[valid-type]
-    told = [metrics.metadata["accuracy"], *(model.metadata[key] for key in ("framework", "sizes", "deep"))]
-    return [*told, open(note).read(), type(model).__name__]
+    values = [metrics.metadata["accuracy"], *(model.metadata[key] for key in ("framework", "sizes", "deep"))]
+    return [*values, open(note).read(), type(model).__name__]
 
 
 @case(CASES, gives={"note": "noted", "seen": [0.25, "keras", [1.5, 2.5], {"a": True}, "model", "Model"]})

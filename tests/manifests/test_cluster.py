@@ -173,7 +173,7 @@ def test_down_removes_this_cluster_and_needs_no_engine(machine: Machine) -> None
 
 
 @pytest.mark.parametrize(
-    ("missing", "said"),
+    ("missing", "message"),
     [
         ("kind", "kind is missing; see https://kind.sigs.k8s.io"),
         ("kubectl", "kubectl is missing; install Debian's package kubectl"),
@@ -181,11 +181,11 @@ def test_down_removes_this_cluster_and_needs_no_engine(machine: Machine) -> None
         ("git", "git is missing; kubectl fetches Kubeflow's manifests with it"),
     ],
 )
-def test_a_missing_program_is_named_before_anything_is_made(missing: str, said: str, machine: Machine) -> None:
+def test_a_missing_program_is_named_before_anything_is_made(missing: str, message: str, machine: Machine) -> None:
     (machine.programs / missing).unlink()
     done = machine.run("kind", "up")
     assert done.returncode == 1
-    assert said in done.stderr
+    assert message in done.stderr
     assert not any("create" in call or "apply" in call for call in machine.calls())
 
 

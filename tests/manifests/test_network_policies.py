@@ -161,8 +161,8 @@ def test_probes_ask_ports_of_their_own_container(name: str) -> None:
     for container in (container for pod in pods(build(name)) for container in pod.containers):
         ports = {port["name"]: port["containerPort"] for port in container.get("ports", [])}
         for probe in (container[kind] for kind in container if kind.endswith("Probe")):
-            asked = probe["httpGet"]["port"]
-            assert asked in ports or asked in ports.values()
+            port_of_probe = probe["httpGet"]["port"]
+            assert port_of_probe in ports or port_of_probe in ports.values()
             probed += 1
     assert probed
 

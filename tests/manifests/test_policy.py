@@ -133,11 +133,11 @@ def test_probes_ask_for_the_status_of_a_model_that_is_served(name: str) -> None:
     pod = _server(name)
     rest = int(pod.arguments["rest_api_port"])
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-        asked = pod.server[probe]["httpGet"]
+        request = pod.server[probe]["httpGet"]
         own = {"livenessProbe": "/healthz"}.get(probe, "/readyz")
         of_models = {f"/v1/models/{model}" for model in _models(name)}
-        assert asked["path"] in ({own} if "taxiway-serve" in name else of_models)
-        assert pod.ports.get(asked["port"], asked["port"]) == rest
+        assert request["path"] in ({own} if "taxiway-serve" in name else of_models)
+        assert pod.ports.get(request["port"], request["port"]) == rest
 
 
 def test_the_server_listens_at_the_ports_that_it_declares(name: str) -> None:

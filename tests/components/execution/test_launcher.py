@@ -55,7 +55,7 @@ class Launcher:
             executor.execute(stages.load(stage).function, json.loads(json_format.MessageToJson(document)))
             # As strict as the launcher, which refuses unknown fields.
             written = json_format.Parse(Path(document.outputs.output_file).read_text(), ExecutorOutput())
-            return {name: self._handed_on(name, found, document) for name, found in written.artifacts.items()}
+            return {name: self._passed_on(name, found, document) for name, found in written.artifacts.items()}
 
     def upload(self, name: str, artifact: Artifact) -> Json:
         """An artifact from an earlier task."""
@@ -71,7 +71,9 @@ class Launcher:
                 "artifacts": {name: {"artifacts": [artifact]} for name, artifact in inputs.items()},
             },
             "outputs": {
-                "artifacts": {port.name: {"artifacts": [_promised(stage, port)]} for port in outputs if port.kind},
+                "artifacts": {
+                    port.name: {"artifacts": [_declared_artifact(stage, port)]} for port in outputs if port.kind
+                },
                 "parameters": {
                     port.name: {"outputFile": f"{root}/tmp/kfp/outputs/{port.name}"}
                     for port in outputs
@@ -100,7 +102,7 @@ class Launcher:
             if path.is_file():
                 self._bucket.upload_file(str(path), f"{key}/{path.relative_to(folder)}")
 
-    def _handed_on(self, name: str, found: Any, document: ExecutorInput) -> Json:
+    def _passed_on(self, name: str, found: Any, document: ExecutorInput) -> Json:
         uri = found.artifacts[0].uri
         assert uri == document.outputs.artifacts[name].artifacts[0].uri
         self._upload(executor.local_path(uri), _key(uri))
@@ -109,7 +111,7 @@ class Launcher:
         return {"name": "7", "uri": uri, "metadata": {**kept, "store_session_info": '{"Provider": "minio"}'}}
 
 
-def _promised(stage: str, port: Port) -> Json:
+def _declared_artifact(stage: str, port: Port) -> Json:
     assert port.kind
     return {
         "name": port.name,

@@ -29,7 +29,7 @@ def test_a_stage_runs_from_the_command_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["psher", "--executor-input", "{}"], "error: there is no stage 'psher'\n  fix: did you mean 'pusher'?\n"),
         (
@@ -42,10 +42,10 @@ def test_a_stage_runs_from_the_command_line(tmp_path: Path) -> None:
         (["pusher"], "the following arguments are required: --executor-input"),
     ],
 )
-def test_user_errors_exit_with_status_2_and_no_traceback(arguments: list[str], said: str) -> None:
+def test_user_errors_exit_with_status_2_and_no_traceback(arguments: list[str], message: str) -> None:
     done = run(*arguments)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -58,7 +58,7 @@ def test_bugs_exit_with_status_1_and_a_traceback(tmp_path: Path) -> None:
     assert done.stderr.endswith("error: KeyError: 'outputFile'\n")
 
 
-def test_the_users_modules_are_found_where_the_pipeline_was_started(tmp_path: Path) -> None:
+def test_user_modules_are_imported_from_the_working_folder(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("found = True")
     code = (
         "import sys; from components.__main__ import main; main(['x', '--executor-input', '{}'])\n"
@@ -101,7 +101,7 @@ def test_inlined_modules_take_precedence_over_those_of_the_image(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("{", "the inlined modules are not a JSON object: "),
         ("[1]", "the inlined modules are not a JSON object: "),
@@ -112,10 +112,10 @@ def test_inlined_modules_take_precedence_over_those_of_the_image(tmp_path: Path)
         ('{"mine.py": 1}', "the inlined modules have the invalid entry 'mine.py'"),
     ],
 )
-def test_invalid_inlined_modules_are_refused(text: str, said: str, tmp_path: Path) -> None:
+def test_invalid_inlined_modules_are_refused(text: str, message: str, tmp_path: Path) -> None:
     done = run("pusher", "--executor-input", "{}", "--modules", text, env={**os.environ, "TMPDIR": str(tmp_path)})
     assert done.returncode == 2
-    assert f"error: {said}" in done.stderr
+    assert f"error: {message}" in done.stderr
     assert "  fix: compile the pipeline again with --inline-modules\n" in done.stderr
     assert list(tmp_path.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""A new stage needs only a new folder, where everything else finds it; tested in a copy of the packages."""
+"""A new stage needs only its own folder; tested in a copy of the packages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def python(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return new_stage.python(copy, copy / "project", *arguments)
 
 
-def test_it_runs_as_a_process_that_has_loaded_what_it_declares(copy: Path) -> None:
+def test_its_process_has_preloaded_what_it_declares(copy: Path) -> None:
     done = python(copy, "-m", "taxiway", "run", "words", "--json")
     assert done.returncode == 0, done.stderr
     run = json.loads(done.stdout)

@@ -194,9 +194,9 @@ def test_model_and_logs_are_where_tfx_has_them(train: Train, capsys: pytest.Capt
     )
     assert {path.name for path in outputs["model"].path.iterdir()} >= {"Format-Serving", "Format-TFMA"}
     assert list(outputs["model_run"].path.glob("events.out.tfevents.*"))
-    said = capsys.readouterr().out
-    assert "trains on the CPU" in said
-    assert f"saved its model to {outputs['model'].path}/Format-Serving" in said
+    output = capsys.readouterr().out
+    assert "trains on the CPU" in output
+    assert f"saved its model to {outputs['model'].path}/Format-Serving" in output
 
 
 def test_a_model_of_another_library_is_kept(train: Train) -> None:
@@ -280,7 +280,7 @@ def test_an_infinity_in_the_model_is_kept(train: Train) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "message"),
     [
         (
             "def train_fn(fn_args): pass",
@@ -308,8 +308,8 @@ def test_an_infinity_in_the_model_is_kept(train: Train) -> None:
     ],
     ids=["no run_fn", "NaN", "no model saved", "the module raises", "our own error inside run_fn"],
 )
-def test_a_failure_says_why_and_leaves_no_artifact(train: Train, tmp_path: Path, code: str, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_a_failure_says_why_and_leaves_no_artifact(train: Train, tmp_path: Path, code: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         train(code)
     assert not list((tmp_path / "out").iterdir())
 

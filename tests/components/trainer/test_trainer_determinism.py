@@ -174,11 +174,11 @@ def test_outputs_that_are_not_reproducible_are_reported(train: Train, monkeypatc
         pathlib.Path(fn_args.model_run_dir, "notes.txt").write_text("mine")
     """
     outputs = train(code)
-    said = outputs["model"].metadata["not_deterministic"]
+    message = outputs["model"].metadata["not_deterministic"]
     assert outputs["model"].metadata["deterministic"] == 0
-    assert "Format-Serving/columns.json: as the module wrote them" in said
-    assert "Format-Serving/saved_model.pb names " in said
-    assert "Format-TFMA is as the module wrote it: saved_model.pb is not a SavedModel" in said
+    assert "Format-Serving/columns.json: as the module wrote them" in message
+    assert "Format-Serving/saved_model.pb names " in message
+    assert "Format-TFMA is as the module wrote it: saved_model.pb is not a SavedModel" in message
     assert outputs["model_run"].metadata["not_deterministic"].endswith("notes.txt: as the module wrote them")
 
 

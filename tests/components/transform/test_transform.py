@@ -401,8 +401,8 @@ def preprocessing_fn(inputs):
 """
     outputs = run_stage("transform", small, {"module": module(tmp_path, source)})
     assert rows(outputs["transformed_examples"], "train")["share"].to_pylist()[-1] == [1.0]
-    said = "transform: analyzed by TFT on Beam, because PTransform[ptransform] is not evaluated directly"
-    assert said in capsys.readouterr().out
+    message = "transform: analyzed by TFT on Beam, because PTransform[ptransform] is not evaluated directly"
+    assert message in capsys.readouterr().out
 
 
 def test_the_log_says_that_beam_was_not_used(
@@ -474,10 +474,10 @@ BAD_MODULES = {
 
 @pytest.mark.parametrize("source", BAD_MODULES)
 def test_a_bad_module(run_stage: StageRun, small: Inputs, tmp_path: Path, source: str) -> None:
-    text, *said = BAD_MODULES[source]
+    text, *message = BAD_MODULES[source]
     with pytest.raises(UserError) as error:
         run_stage("transform", small, {"module": module(tmp_path, text)})
-    for part in said:
+    for part in message:
         assert part in str(error.value)
     assert_nothing_is_left(tmp_path)
 
@@ -509,10 +509,10 @@ BAD_SETTINGS = {
 
 @pytest.mark.parametrize("setting", BAD_SETTINGS)
 def test_a_bad_setting(run_stage: StageRun, small: Inputs, tmp_path: Path, setting: str) -> None:
-    parameters, *said = BAD_SETTINGS[setting]
+    parameters, *message = BAD_SETTINGS[setting]
     with pytest.raises(UserError) as error:
         run_stage("transform", small, {"module": module(tmp_path, PLAIN), **parameters})
-    for part in said:
+    for part in message:
         assert part in str(error.value)
 
 
@@ -541,11 +541,11 @@ BAD_SCHEMAS = {
 def test_a_schema_that_does_not_fit(
     run_stage: StageRun, small: Inputs, tmp_path: Path, schema: str, engine: str
 ) -> None:
-    text, *said = BAD_SCHEMAS[schema]
+    text, *message = BAD_SCHEMAS[schema]
     inputs = small | {"schema": schema_artifact(tmp_path / "bad", text)}
     with pytest.raises(UserError) as error:
         run_stage("transform", inputs, {"module": module(tmp_path, PLAIN), "engine": engine})
-    for part in said:
+    for part in message:
         assert part in str(error.value)
     assert_nothing_is_left(tmp_path)
 

@@ -493,7 +493,7 @@ def experimental_vocabulary(inputs: Inputs) -> Outputs:
 
 
 @case("rows")
-def texts(inputs: Inputs) -> Outputs:
+def text_functions(inputs: Inputs) -> Outputs:
     tokens = tf.strings.split(inputs["text"]).to_sparse()
     ids = tft.compute_and_apply_vocabulary(tokens, top_k=20, num_oov_buckets=1)
     indices, weights = tft.tfidf(ids, 21)

@@ -182,10 +182,10 @@ BAD_SETTINGS: dict[str, tuple[dict[str, Any], str, str]] = {
 
 @pytest.mark.parametrize("setting", BAD_SETTINGS)
 def test_a_bad_setting(run_stage: StageRun, small: Inputs, tmp_path: Path, setting: str) -> None:
-    parameters, *said = BAD_SETTINGS[setting]
+    parameters, *message = BAD_SETTINGS[setting]
     with pytest.raises(UserError) as error:
         run_stage("transform", small, {"module": module(tmp_path, PLAIN), **parameters})
-    for part in said:
+    for part in message:
         assert part in str(error.value)
     assert_nothing_is_left(tmp_path)
 

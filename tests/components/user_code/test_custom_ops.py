@@ -190,9 +190,11 @@ def infra_validated(model: Path, examples: Examples, folder: Path, **parameters:
 def test_the_local_server_of_infra_validator_gets_the_library(
     model: Path, library: Path, examples: Examples, tmp_path: Path
 ) -> None:
-    status, said = infra_validated(model, examples, tmp_path, custom_ops=[str(library)], signatures=["serving_default"])
-    assert status == 0, said
-    assert (tmp_path / "blessing" / "INFRA_BLESSED").exists(), said
+    status, message = infra_validated(
+        model, examples, tmp_path, custom_ops=[str(library)], signatures=["serving_default"]
+    )
+    assert status == 0, message
+    assert (tmp_path / "blessing" / "INFRA_BLESSED").exists(), message
     record = json.loads((tmp_path / "blessing" / "provenance.json").read_text())[0]
     assert record["code"]["files"] == {str(library): file_digest(library)}
 
@@ -200,9 +202,9 @@ def test_the_local_server_of_infra_validator_gets_the_library(
 def test_a_server_in_an_image_takes_no_libraries(tmp_path: Path) -> None:
     examples = Examples(tmp_path / "examples")
     serving = {"docker": {"image": "tensorflow/serving:2.19.0"}}
-    status, said = infra_validated(tmp_path, examples, tmp_path, custom_ops=["tensorflow_text"], serving=serving)
+    status, message = infra_validated(tmp_path, examples, tmp_path, custom_ops=["tensorflow_text"], serving=serving)
     assert status == 2
-    assert "fix: build the operations into the image's server, and remove custom_ops" in said
+    assert "fix: build the operations into the image's server, and remove custom_ops" in message
 
 
 @pytest.mark.parametrize(
@@ -223,8 +225,10 @@ def test_a_server_in_an_image_takes_no_libraries(tmp_path: Path) -> None:
     ],
 )
 def test_well_known_libraries_are_named(operation: str, words: str) -> None:
-    said = f"Op type not registered '{operation}' in binary running on here. Make sure the Op and Kernel are registered"
-    assert words in custom_op_loading.missing(said)
+    message = (
+        f"Op type not registered '{operation}' in binary running on here. Make sure the Op and Kernel are registered"
+    )
+    assert words in custom_op_loading.missing(message)
 
 
 def test_other_errors_are_not_reported_as_missing_operations() -> None:

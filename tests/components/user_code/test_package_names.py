@@ -137,8 +137,8 @@ def test_a_module_with_the_name_of_one_of_ours_is_refused(project: Path, source:
     write(project, {"components/features.py": "from .data.features import x"})
     place = f"components/{taken}.py" if file == f"components/{taken}.py" else f"components/{taken}"
     renamed = place.replace(taken, f"my_{taken}")
-    said = f"{project / file} cannot be imported: Taxiway has a module components.{taken}\n"
-    with pytest.raises(UserError, match=re.escape(f"{said}  fix: mv {place} {renamed}, and import it by that name")):
+    message = f"{project / file} cannot be imported: Taxiway has a module components.{taken}\n"
+    with pytest.raises(UserError, match=re.escape(f"{message}  fix: mv {place} {renamed}, and import it by that name")):
         user_modules.describe("mine", "run_fn")
 
 

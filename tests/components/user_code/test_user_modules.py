@@ -69,9 +69,9 @@ def test_a_package_takes_precedence_over_a_module(write: Write) -> None:
 
 @pytest.mark.parametrize("name", ["", "nosuch", "nosuch.model", "nosuch.py", "taxi model", "../taxi", ".model", "a..b"])
 def test_a_missing_module_is_named(project: Path, name: str) -> None:
-    said = f"(?s)the module {name!r} was not found in {project} or on the Python path.*use an import path"
+    message = f"(?s)the module {name!r} was not found in {project} or on the Python path.*use an import path"
     for use in (user_modules.source_file, user_modules.functions, user_modules.load_module):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             use(name)
 
 

@@ -272,17 +272,17 @@ def test_a_describe_of_the_working_tree_imports_no_dvc(repository: Path) -> None
 
 
 def test_a_caller_may_remember_hashes(repository: Path) -> None:
-    asked = []
+    hashed = []
 
-    def remembered(path: Path, algorithm: str) -> str:
-        asked.append((path.name, algorithm))
+    def cached_hash(path: Path, algorithm: str) -> str:
+        hashed.append((path.name, algorithm))
         return dvc_outputs.hash_file(path, algorithm)
 
     write(repository / "loose.csv", TRIPS)
     plain = data_versions.describe("data/taxi/trips.csv"), data_versions.describe("loose.csv", allow_unversioned=True)
-    assert data_versions.describe("data/taxi/trips.csv", hash_file=remembered) == plain[0]
-    assert data_versions.describe("loose.csv", allow_unversioned=True, hash_file=remembered) == plain[1]
-    assert sorted(asked) == [("loose.csv", "sha256"), ("trips.csv", "md5")]
+    assert data_versions.describe("data/taxi/trips.csv", hash_file=cached_hash) == plain[0]
+    assert data_versions.describe("loose.csv", allow_unversioned=True, hash_file=cached_hash) == plain[1]
+    assert sorted(hashed) == [("loose.csv", "sha256"), ("trips.csv", "md5")]
 
 
 # Data that differ from their version

@@ -88,15 +88,15 @@ def served(serving: dict):
 
 
 @pytest.mark.parametrize(
-    ("serving", "said"),
+    ("serving", "message"),
     [
         ({"docker": {"imag": "x"}}, "serving.docker has no setting 'imag'\n  fix: did you mean 'image'?"),
         ({"docker": {}}, "serving.docker.image is missing\n  fix: add image: ..."),
         ({}, "serving has no key\n  fix: use one of local, docker, kubernetes"),
     ],
 )
-def test_a_place_to_serve_that_does_not_exist(serving: dict[str, Any], said: str) -> None:
-    assert _findings(served, serving=serving) == [f"infra-validator: {said}"]
+def test_a_place_to_serve_that_does_not_exist(serving: dict[str, Any], message: str) -> None:
+    assert _findings(served, serving=serving) == [f"infra-validator: {message}"]
     assert _findings(served, serving={"local": {}}) == []
 
 
@@ -412,10 +412,10 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize(("config", "said"), SETTINGS.values(), ids=SETTINGS)
-def test_a_mistake_in_an_eval_config_is_named(trained: Path, config: dict[str, Any], said: str) -> None:
+@pytest.mark.parametrize(("config", "message"), SETTINGS.values(), ids=SETTINGS)
+def test_a_mistake_in_an_eval_config_is_named(trained: Path, config: dict[str, Any], message: str) -> None:
     (finding,) = _findings(judged, eval_config=config)
-    assert finding.startswith(f"evaluator: {said}")
+    assert finding.startswith(f"evaluator: {message}")
 
 
 def test_all_mistakes_are_named_at_once(trained: Path) -> None:

@@ -22,16 +22,16 @@ class Server:
         self.answers: dict[str, tuple[int, Any]] = {}
         self.token = ""
         self.denied: set[str] = set()
-        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.requests: list[tuple[str, dict[str, str]]] = []
 
     def answer(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, Any]:
-        self.asked.append((path, headers))
+        self.requests.append((path, headers))
         if self.token and headers.get("authorization") != f"Bearer {self.token}":
             return 401, {"kind": "Status", "message": "Unauthorized", "code": 401}
         if path == REVIEWS:
-            asked = json.loads(body)["spec"]["resourceAttributes"]
-            right = "/".join(filter(None, (asked["resource"], asked["subresource"])))
-            return 201, {"status": {"allowed": f"{asked['verb']} {right}" not in self.denied}}
+            review = json.loads(body)["spec"]["resourceAttributes"]
+            right = "/".join(filter(None, (review["resource"], review["subresource"])))
+            return 201, {"status": {"allowed": f"{review['verb']} {right}" not in self.denied}}
         return self.answers.get(path, (404, {"kind": "Status", "message": f"{path} not found", "code": 404}))
 
 

@@ -263,7 +263,7 @@ def test_only_the_best_matching_nodes_are_listed(api: Server, look: Look) -> Non
 def test_a_pipeline_that_asks_for_nothing_needs_no_look_at_nodes(api: Server, look: Look) -> None:
     found = "the pipeline requests no resources"
     assert look("nodes", tasks=tasks_of(asks_nothing)) == [Line("nodes", State.WELL, found)]
-    assert not any(path == "/api/v1/nodes" for path, _ in api.asked)
+    assert not any(path == "/api/v1/nodes" for path, _ in api.requests)
 
 
 NO_LABEL = {"labels": {}}
@@ -433,7 +433,7 @@ def test_the_content_of_secrets_is_not_read(api: Server, look: Look) -> None:
     path = "/api/v1/namespaces/ml/secrets/s3-login"
     api.answers[path] = (200, {"kind": "PartialObjectMetadata", "metadata": {"name": "s3-login"}})
     assert Line("secret s3-login", State.WELL, "exists in ml") in look("secrets", tasks=MUCH)
-    [headers] = [headers for asked_path, headers in api.asked if asked_path == path]
+    [headers] = [headers for request_path, headers in api.requests if request_path == path]
     assert headers["accept"] == "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
@@ -553,19 +553,19 @@ def test_a_login_of_a_multi_user_kubeflow(host: Server, tmp_path: Path) -> None:
     token.write_text("mine")
     needs = login_line(host.url)
     assert (needs.state, needs.fix) == (State.MISSING, "give yours with --namespace")
-    asked = "/apis/v2beta1/experiments?namespace=ml&page_size=1"
-    host.answers[asked] = (200, {})
+    path = "/apis/v2beta1/experiments?namespace=ml&page_size=1"
+    host.answers[path] = (200, {})
     line = login_line(host.url, namespace="ml", login=Login(token))
     assert line == Line("Kubeflow login", State.WELL, f"accepts the token in {token} in ml")
-    assert host.asked[-1][1]["authorization"] == "Bearer mine"
-    # The health of Kubeflow is told to everyone: an expired token shows only here.
-    host.answers[asked] = (401, {"code": 16})
+    assert host.requests[-1][1]["authorization"] == "Bearer mine"
+    # Kubeflow's health endpoint needs no login; only this request shows that a token has expired.
+    host.answers[path] = (401, {"code": 16})
     line = login_line(host.url, namespace="ml", login=Login(token))
     assert (line.state, line.fix) == (State.MISSING, f"{CREATE}{token}")
-    host.answers[asked] = (403, {"code": 7})
+    host.answers[path] = (403, {"code": 7})
     line = login_line(host.url, namespace="ml", login=Login(token))
     assert (line.state, line.found) == (State.MISSING, "you may not list experiments in ml")
-    host.answers[asked] = (503, {})
+    host.answers[path] = (503, {})
     assert login_line(host.url, namespace="ml", login=Login(token)).state is State.UNKNOWN
 
 

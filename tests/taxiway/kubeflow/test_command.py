@@ -124,7 +124,7 @@ def test_a_schedule(kubeflow: Kubeflow, submit: Started) -> None:
 def test_contradictory_options(kubeflow: Kubeflow, submit: Started) -> None:
     _, shown = _ended(submit("--wait", "--schedule", "@daily"), status=2)
     assert "error: only one of --wait, --follow and --schedule can be used" in shown
-    assert kubeflow.asked == []
+    assert kubeflow.received == []
 
 
 def test_compile_writes_custom_resources_with_a_profile(tmp_path: Path) -> None:

@@ -315,8 +315,8 @@ def _asked(profiles: list[str]) -> dict[str, set[tuple[str, ...]]]:
     for label, executor in pipeline.spec["deploymentSpec"]["executors"].items():
         needs = executor["container"].get("resources", {})
         claims = [mount["constant"] for mount in own.get(label, {}).get("pvcMount", [])]
-        asked = (needs.get("resourceCpuRequest", ""), needs.get("resourceMemoryRequest", ""), *claims)
-        found.setdefault(Executor.of(executor).stage, set()).add(asked)
+        requested = (needs.get("resourceCpuRequest", ""), needs.get("resourceMemoryRequest", ""), *claims)
+        found.setdefault(Executor.of(executor).stage, set()).add(requested)
     return found
 
 

@@ -132,8 +132,8 @@ def test_a_pod_that_used_too_much_memory(kubeflow: Kubeflow, small: Pipeline) ->
 
 
 def test_an_image_for_other_processors(kubeflow: Kubeflow, small: Pipeline) -> None:
-    said = "failed to execute component: fork/exec /usr/lib/taxiway/bin/python: exec format error"
-    kubeflow.logs[impl_pod("baseline")] = f"F1121 03:00:02 1 main.go:60] {said}\n"
+    message = "failed to execute component: fork/exec /usr/lib/taxiway/bin/python: exec format error"
+    kubeflow.logs[impl_pod("baseline")] = f"F1121 03:00:02 1 main.go:60] {message}\n"
     run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
     *_, last, fix = run.tasks["baseline"].error.splitlines()
     assert last.endswith("exec format error")
@@ -254,7 +254,7 @@ UNSCHEDULABLE = "0/3 nodes are available: 3 node(s) didn't match Pod's node affi
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "fix"),
+    ("status", "expected", "fix"),
     [
         (
             {"conditions": [{"type": "PodScheduled", "status": "False", "message": UNSCHEDULABLE}]},
@@ -308,7 +308,7 @@ UNSCHEDULABLE = "0/3 nodes are available: 3 node(s) didn't match Pod's node affi
         ),
     ],
 )
-def test_the_reason_why_a_pod_waits_is_shown_once(kubeflow: Kubeflow, status: Any, said: str, fix: str) -> None:
+def test_the_reason_why_a_pod_waits_is_shown_once(kubeflow: Kubeflow, status: Any, expected: str, fix: str) -> None:
     """Pods that cannot start, for example because no node has a GPU."""
     pipeline = compilation.compiled(SMALL, ["gpu"])
     pod = impl_pod("baseline")
@@ -317,7 +317,7 @@ def test_the_reason_why_a_pod_waits_is_shown_once(kubeflow: Kubeflow, status: An
     for table in (False, True):
         _, shown = _follow(kubeflow, pipeline, waiting, waiting, look("FAILED", {}), table=table)
         assert f"baseline is waiting: the pod {pod} cannot start: " in shown
-        assert said in shown
+        assert expected in shown
         assert fix in shown
         assert shown.count("cannot start") == 1
 
@@ -359,7 +359,7 @@ def test_skipped_outputs_of_a_fused_pod_are_not_recorded(kubeflow: Kubeflow, sma
 def test_ml_metadata_and_the_task_api_give_equal_results(
     kubeflow: Kubeflow, small: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made, told = calls(tmp_path), []
+    made, reports = calls(tmp_path), []
     tasks = {"example-gen": ("SUCCEEDED", 1), "baseline": ("SUCCEEDED", 9), "condition-2.pusher": ("SUCCEEDED", 9)}
     for number in range(2):
         monkeypatch.setenv("TAXIWAY_HOME", str(tmp_path / f"home-{number}"))
@@ -370,9 +370,9 @@ def test_ml_metadata_and_the_task_api_give_equal_results(
         store = LineageStore.open_existing(Home.default().lineage)
         chained = chain.to_json(chain.trace("/models/taxi/7", store=store))
         outputs = {name: {port: a.uri for port, a in task.outputs.items()} for name, task in run.tasks.items()}
-        told.append((shown, chained, outputs, run.metrics))
-    assert told[0] == told[1]
-    assert "  pushed    /models/taxi/7" in told[0][0]
+        reports.append((shown, chained, outputs, run.metrics))
+    assert reports[0] == reports[1]
+    assert "  pushed    /models/taxi/7" in reports[0][0]
 
 
 def test_a_run_with_results_can_be_followed_twice(kubeflow: Kubeflow, small: Pipeline, tmp_path: Path) -> None:

@@ -39,11 +39,11 @@ def test_a_host_where_nothing_answers() -> None:
 
 def test_a_host_that_is_not_kubeflow(kubeflow: Kubeflow) -> None:
     kubeflow.overrides[".*"] = (404, b"<html><style>h1 {}</style><h1>Jenkins</h1></html>")
-    said = _refused(kubeflow.url)
-    assert said.startswith(
+    message = _refused(kubeflow.url)
+    assert message.startswith(
         f"{kubeflow.url} is not Kubeflow Pipelines: {kubeflow.url}/apis/v2beta1/healthz answers 404: Jenkins\n"
     )
-    assert "behind Kubeflow's dashboard, the URL ends in /pipeline" in said
+    assert "behind Kubeflow's dashboard, the URL ends in /pipeline" in message
 
 
 def test_a_web_page_in_place_of_an_answer(kubeflow: Kubeflow) -> None:
@@ -61,15 +61,15 @@ def test_a_kubeflow_that_is_down(kubeflow: Kubeflow) -> None:
 def test_a_kubeflow_without_the_second_api(kubeflow: Kubeflow) -> None:
     kubeflow.overrides[HEALTHZ] = (404, b"Not Found")
     kubeflow.overrides["GET /apis/v1beta1/healthz"] = (200, b'{"tag_name": "1.8.5"}')
-    said = _refused(kubeflow.url)
-    assert said.startswith(f"Kubeflow Pipelines 1.8.5 at {kubeflow.url} rejects the pipeline (IR 2.1.0, ")
-    assert "fix: upgrade it to 2.18.1" in said
+    message = _refused(kubeflow.url)
+    assert message.startswith(f"Kubeflow Pipelines 1.8.5 at {kubeflow.url} rejects the pipeline (IR 2.1.0, ")
+    assert "fix: upgrade it to 2.18.1" in message
 
 
 def test_a_host_that_wants_a_token(kubeflow: Kubeflow) -> None:
     kubeflow.token = "fresh"
-    said = _refused(kubeflow.url)
-    assert said.startswith(f"{kubeflow.url} requires authentication (401: Jwt is expired)\n  fix: give a token: ")
+    message = _refused(kubeflow.url)
+    assert message.startswith(f"{kubeflow.url} requires authentication (401: Jwt is expired)\n  fix: give a token: ")
 
 
 def test_a_login_page_in_the_way(kubeflow: Kubeflow) -> None:
@@ -94,8 +94,8 @@ def test_a_token_that_a_gateway_refuses(kubeflow: Kubeflow, tmp_path: Path) -> N
 
 
 def test_a_token_file_that_is_missing(kubeflow: Kubeflow, tmp_path: Path) -> None:
-    said = _refused(kubeflow.url, token_file=tmp_path / "token")
-    assert said == f"the token file {tmp_path}/token cannot be read: No such file or directory"
+    message = _refused(kubeflow.url, token_file=tmp_path / "token")
+    assert message == f"the token file {tmp_path}/token cannot be read: No such file or directory"
 
 
 def test_a_token_is_read_again_for_every_request(kubeflow: Kubeflow, tmp_path: Path) -> None:

@@ -52,9 +52,9 @@ def test_a_wrong_parameter_is_refused_before_anything_is_uploaded(kubeflow: Kube
 
 
 def test_a_kubeflow_that_refuses_the_ir(kubeflow: Kubeflow, small: Pipeline) -> None:
-    said = b'{"error_message": "InvalidInputError: pipeline spec is invalid: unknown field \\"secretNameParameter\\""}'
+    body = b'{"error_message": "InvalidInputError: pipeline spec is invalid: unknown field \\"secretNameParameter\\""}'
     for status in (400, 500):
-        kubeflow.overrides["POST .*/upload_version"] = (status, said)
+        kubeflow.overrides["POST .*/upload_version"] = (status, body)
         kubeflow.overrides["GET /apis/v1beta1/healthz"] = (200, b'{"tag_name": "2.0.5"}')
         with pytest.raises(UserError) as raised:
             submission.submit(Host(kubeflow.url), small, GIVEN, "tips")
@@ -77,11 +77,11 @@ def test_a_refusal_and_a_failure_of_kubeflow(kubeflow: Kubeflow, small: Pipeline
 def test_a_schedule_makes_a_recurring_run(kubeflow: Kubeflow, small: Pipeline) -> None:
     made = submission.schedule(Host(kubeflow.url), small, GIVEN, "tips", "0 3 * * *")
     assert made.page == f"{kubeflow.url}/#/recurringrun/details/schedule-0"
-    [asked] = kubeflow.schedules
+    [schedule] = kubeflow.schedules
     # Kubeflow's first field is for seconds: five unchanged fields would mean another time.
-    assert asked["trigger"] == {"cron_schedule": {"cron": "0 0 3 * * *"}}
-    assert (asked["mode"], asked["max_concurrency"], asked["no_catchup"]) == ("ENABLE", 1, True)
-    assert asked["runtime_config"]["parameters"] == {"data": "/data", "splits": ["eval"]}
+    assert schedule["trigger"] == {"cron_schedule": {"cron": "0 0 3 * * *"}}
+    assert (schedule["mode"], schedule["max_concurrency"], schedule["no_catchup"]) == ("ENABLE", 1, True)
+    assert schedule["runtime_config"]["parameters"] == {"data": "/data", "splits": ["eval"]}
 
 
 @pytest.mark.parametrize("cron", ["", "3", "at three", "0 3 * *", "0 0 0 3 * * *", "0 3 ; * *", "@sometimes"])

@@ -267,11 +267,11 @@ class _Index(BaseHTTPRequestHandler):
     """A package index with one wheel, which records the requests."""
 
     wheel: Path
-    asked: list[str]
+    requests: list[str]
     may_answer: threading.Event
 
     def do_GET(self) -> None:
-        self.asked.append(self.path)
+        self.requests.append(self.path)
         self.may_answer.wait(30)
         page = f'<a href="/{self.wheel.name}">{self.wheel.name}</a>'.encode()
         body = self.wheel.read_bytes() if self.path.endswith(".whl") else page
@@ -290,7 +290,7 @@ class _Index(BaseHTTPRequestHandler):
 
 @contextmanager
 def _index(wheel: Path) -> Iterator[tuple[type[_Index], str]]:
-    handler = type("Handler", (_Index,), {"wheel": wheel, "asked": [], "may_answer": threading.Event()})
+    handler = type("Handler", (_Index,), {"wheel": wheel, "requests": [], "may_answer": threading.Event()})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -311,14 +311,14 @@ def test_after_a_kill_and_concurrent_installations_there_is_one_complete_environ
         loading.compile_to(_alone(component), tmp_path / "alone.yaml")
         command = [sys.executable, "-m", "taxiway", "run", str(tmp_path / "alone.yaml")]
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as killed:
-            until(lambda: index.asked)
+            until(lambda: index.requests)
             assert _environments(home)
             killed.kill()
-        index.asked.clear()
+        index.requests.clear()
         index.may_answer.set()
         both = [subprocess.Popen([*command, "--no-cache"], stderr=subprocess.DEVNULL) for _ in range(2)]
         assert [process.wait(60) for process in both] == [0, 0]
-        assert len([path for path in index.asked if path.endswith(".whl")]) == 1
+        assert len([path for path in index.requests if path.endswith(".whl")]) == 1
         assert len(_environments(home)) == 1
 
 
@@ -367,8 +367,8 @@ def test_a_users_module_installs_into_its_stages_environment(
         schema = SchemaGen(statistics=StatisticsGen(examples=examples).outputs["statistics"]).outputs["schema"]
         Transform(examples=examples, schema=schema, module="mine.py")
 
-    said = _run(installing_stage, home).tasks["transform"].log.read_text()
-    assert f"colours 1.0 {home}" in said
+    log = _run(installing_stage, home).tasks["transform"].log.read_text()
+    assert f"colours 1.0 {home}" in log
 
 
 def _command(**options: Any) -> list[str]:
@@ -424,7 +424,7 @@ def test_any_other_command_stays_as_it_is(command: list[str]) -> None:
 
 @pytest.mark.slow
 def test_a_pipeline_of_an_older_kfp_from_the_index(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = subprocess.run(
+    pip = subprocess.run(
         [
             sys.executable,
             "-m",
@@ -440,8 +440,8 @@ def test_a_pipeline_of_an_older_kfp_from_the_index(home: Path, monkeypatch: pyte
         text=True,
         check=False,
     )
-    if asked.returncode:
-        pytest.skip(f"no package index answers: {asked.stderr.strip().splitlines()[-1]}")
+    if pip.returncode:
+        pytest.skip(f"no package index answers: {pip.stderr.strip().splitlines()[-1]}")
     ours = kfp.__version__
     monkeypatch.setattr(kfp, "__version__", "2.9.0")
 

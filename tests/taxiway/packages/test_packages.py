@@ -33,8 +33,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
             older.rename(older.with_suffix(".old"))
         place = site / f"{name.replace('-', '_')}-{version}.dist-info"
         place.mkdir()
-        asked = "".join(f"Requires-Dist: {need}\n" for need in needs)
-        (place / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n{asked}\nRequires-Dist: no-need\n")
+        requirements = "".join(f"Requires-Dist: {need}\n" for need in needs)
+        (place / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n{requirements}\nRequires-Dist: no-need\n")
         if modules is not None:
             (place / "top_level.txt").write_text(modules)
         usual = f"{place.name.partition('-')[0]}/__init__.py,,\n{place.name}/RECORD,,\n"

@@ -112,7 +112,7 @@ def test_the_first_difference_is_named_with_its_reason(project: Project) -> None
 def test_missing_data_and_unknown_commits_are_refused(project: Project, tmp_path: Path) -> None:
     examples = _examples(project)
     records = json.loads((examples / PROVENANCE_FILE).read_text())
-    for name, change, said in (
+    for name, change, message in (
         ("data", {"path": "data/gone.csv", "content": "sha256:1"}, "error: the data of example_gen no longer exists: "),
         (
             "code",
@@ -125,7 +125,7 @@ def test_missing_data_and_unknown_commits_are_refused(project: Project, tmp_path
         place.mkdir()
         changed = [{**records[0], name: {**records[0][name], **change}}]
         (place / PROVENANCE_FILE).write_text(json.dumps(changed))
-        assert said in project.taxiway("reproduce", str(place), status=2).shown
+        assert message in project.taxiway("reproduce", str(place), status=2).shown
     environment = {**os.environ, **project.variables()}
     lost = Project(tmp_path, tmp_path / ".taxiway", environment)
     assert "is not in a Git repository" in lost.taxiway("reproduce", str(examples), status=2).shown

@@ -56,10 +56,10 @@ def test_a_stalled_body_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rest_side, "_BODY_SECONDS", 0.2)
     given = from_flags(Flags(model="taxi", backends=["127.0.0.1:1"], split="stable=1"))
     access_log = AccessLog(set())
-    # Nobody is asked, so that neither a session nor a shadow is needed.
-    nobody = cast(Any, None)
+    # No backend is called, so neither a session nor a shadow is needed.
+    unused = cast(Any, None)
     router = Router(given, access_log)
-    forwarder = rest_side.Forwarder(router, nobody, nobody, access_log, given)
+    forwarder = rest_side.Forwarder(router, unused, unused, access_log, given)
 
     async def run() -> tuple[int, Any]:
         runner = Runner(rest_side.application(forwarder, router, access_log, given), auto_decompress=False)

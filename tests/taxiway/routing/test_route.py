@@ -75,7 +75,7 @@ def test_a_sticky_key_stays_on_one_target_over_both_apis(route: Route, blue: Run
     proxy = route(settings(blue, {"stable": 70, "canary": 30}, sticky_key=key))
     users = [f"user {number}" for number in range(150)]
 
-    def asked(user: str) -> set[int]:
+    def versions_of(user: str) -> set[int]:
         header = {"user-id": user} if key.startswith("header") else {}
         request, body = (
             (predict_request(user), predict_body(user)) if not header else (predict_request(), predict_body())
@@ -85,12 +85,12 @@ def test_a_sticky_key_stays_on_one_target_over_both_apis(route: Route, blue: Run
         return {by_grpc, service.version(request, metadata=list(header.items())), int(headers["version"])}
 
     with proxy.service() as service, concurrent.futures.ThreadPoolExecutor(8) as threads:
-        versions = list(threads.map(asked, users))
+        versions = list(threads.map(versions_of, users))
         assert [len(found) for found in versions] == [1] * len(users)
         before = [found.pop() for found in versions]
         assert abs(before.count(2) - 45) < 4 * (150 * 0.3 * 0.7) ** 0.5
         assert proxy.weights({"taxi": {"stable": 60, "canary": 40}})[0] == 200
-        after = [found.pop() for found in threads.map(asked, users)]
+        after = [found.pop() for found in threads.map(versions_of, users)]
     moved = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
     assert 0 < len(moved) < 40
     assert set(moved) == {(1, 2)}
@@ -272,11 +272,11 @@ def test_a_shadow_gets_copies_and_its_answers_are_logged(route: Route, blue: Run
             service.version(predict_request(fare=-1.0))
     assert http(f"{proxy.rest}{PATH}:predict", predict_body())[1]["version"] == "1"
     until(lambda: len(proxy.lines("shadow")) == 12)
-    told = proxy.lines("shadow")
-    assert [line["version"] for line in told if line["status"] == "OK"] == [2] * 10
-    assert [line["same"] for line in told if line["status"] == "OK"] == [True] * 10
-    assert all("<blue>" in line["answer"] for line in told if line["status"] in ("OK", "200"))
-    assert [line["answer"] for line in told if line["status"] == "INVALID_ARGUMENT"] == ["fare is negative"]
+    entries = proxy.lines("shadow")
+    assert [line["version"] for line in entries if line["status"] == "OK"] == [2] * 10
+    assert [line["same"] for line in entries if line["status"] == "OK"] == [True] * 10
+    assert all("<blue>" in line["answer"] for line in entries if line["status"] in ("OK", "200"))
+    assert [line["answer"] for line in entries if line["status"] == "INVALID_ARGUMENT"] == ["fare is negative"]
     assert 'taxiway_route_shadow_total{model="taxi",outcome="same"} 11.0' in http(f"{proxy.rest}/metrics")[2]
 
 
@@ -423,7 +423,7 @@ def test_tls_on_both_sides(route: Route, blue: Running, tmp_path: Path) -> None:
     with outer.service() as service:
         assert service.version(predict_request()) == 1
     assert http(f"{outer.rest}{PATH}:predict", predict_body())[1]["version"] == "1"
-    # Without the client's certificate nobody gets in.
+    # Without a client certificate, connections are refused.
     given["backends"]["blue"]["tls"] = {"ca": str(cert)}
     refused = route(given)
     with refused.service() as service, pytest.raises(grpc.RpcError) as raised:
@@ -452,9 +452,9 @@ def test_the_label_is_merged_into_the_request() -> None:
     several = inference_pb2.MultiInferenceRequest()
     for name in ("a", "b"):
         several.tasks.add(model_spec=model_pb2.ModelSpec(name="taxi", signature_name=name), method_name="m")
-    told = requested_model("MultiInference", several.SerializeToString())
-    assert told is not None
-    assert (told.model, told.is_pinned) == ("taxi", False)
+    requested = requested_model("MultiInference", several.SerializeToString())
+    assert requested is not None
+    assert (requested.model, requested.is_pinned) == ("taxi", False)
     found = inference_pb2.MultiInferenceRequest.FromString(
         labelled("MultiInference", several.SerializeToString(), "canary")
     )

@@ -215,7 +215,7 @@ ARTIFACT = (
 
 @pytest.mark.parametrize("launcher", [LocalLauncher, ContainerLauncher])
 @pytest.mark.parametrize(
-    ("component", "said"),
+    ("component", "message"),
     [
         (silent, f"silent{ARTIFACT}"),
         (silent_container, f"silent-container{ARTIFACT}"),
@@ -224,12 +224,12 @@ ARTIFACT = (
     ],
 )
 def test_an_output_that_does_not_exist_fails_the_task(
-    engine: Containers, run: Callable[..., Run], tmp_path: Path, launcher: Any, component: Any, said: str
+    engine: Containers, run: Callable[..., Run], tmp_path: Path, launcher: Any, component: Any, message: str
 ) -> None:
     engine.images["python:3.13"] = engine.images["any:1"]
     with pytest.raises(RunFailedError) as caught:
         run(lambda: component().set_retry(2) and None, launcher)
-    assert (str(caught.value), caught.value.exit_status) == (said, 2)
+    assert (str(caught.value), caught.value.exit_status) == (message, 2)
     assert not list((tmp_path / "home" / "artifacts").rglob("manifest.json"))
 
 

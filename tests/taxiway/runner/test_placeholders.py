@@ -235,7 +235,7 @@ PLACES: dict[str, Callable[[str], Any]] = {
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(
-    ("template", "said"),
+    ("template", "message"),
     [
         (
             "a {{$.inputs.parameters['nobody']}}",
@@ -244,14 +244,14 @@ PLACES: dict[str, Callable[[str], Any]] = {
         ("{{$.secrets}}", "the placeholder {{$.secrets}} is not known"),
     ],
 )
-def test_an_unresolvable_placeholder_fails_the_task(tmp_path: Path, place: str, template: str, said: str) -> None:
+def test_an_unresolvable_placeholder_fails_the_task(tmp_path: Path, place: str, template: str, message: str) -> None:
     @dsl.pipeline(name="unfilled")
     def pipeline() -> None:
         PLACES[place](template)
 
     compiled = loading.compiled(pipeline)
     [finding] = check.findings(compiled, {})
-    assert finding.splitlines()[0] == f"show: {said}"
+    assert finding.splitlines()[0] == f"show: {message}"
     with pytest.raises(RunFailedError) as caught:
         taxiway.run(compiled, home=tmp_path / "home", observer=Silent())
     assert str(caught.value) == finding

@@ -34,9 +34,9 @@ def test_where_a_model_was_pushed_to(
     pushed, place = PushedModel(tmp_path), destination.format(here=tmp_path)
     pushed.summarize("pushed", place)
     pushed.propose("lineage", place)
-    said = shown_of(tmp_path, pusher={"pushed_model": pushed})
-    assert f"  pushed    {shown}\n" in said
-    assert f"taxiway lineage {shown}\n" in said
+    summary = shown_of(tmp_path, pusher={"pushed_model": pushed})
+    assert f"  pushed    {shown}\n" in summary
+    assert f"taxiway lineage {shown}\n" in summary
 
 
 def made(folder: Path, **tasks: dict[str, Artifact]) -> Run:
@@ -61,8 +61,8 @@ def judged(folder: Path, metrics: dict[str, Any], verdict: str) -> dict[str, Art
 def test_one_evaluation_needs_no_name(tmp_path: Path) -> None:
     tasks = {"evaluator": judged(tmp_path, {"auc": 0.75, "tfx_version": "1", "whole": True}, "blessed")}
     assert made(tmp_path, **tasks).metrics == {"auc": 0.75}
-    said = shown_of(tmp_path, **tasks)
-    assert "  metrics   auc 0.75\n  blessing  blessed\n" in said
+    summary = shown_of(tmp_path, **tasks)
+    assert "  metrics   auc 0.75\n  blessing  blessed\n" in summary
 
 
 def test_two_evaluations_are_named(tmp_path: Path) -> None:
@@ -71,9 +71,9 @@ def test_two_evaluations_are_named(tmp_path: Path) -> None:
         "by-city": judged(tmp_path, {"auc": 0.5}, "not blessed: auc 0.5 is low"),
     }
     assert made(tmp_path, **tasks).metrics == {"by-day.auc": 0.75, "recall": 0.25, "by-city.auc": 0.5}
-    said = shown_of(tmp_path, **tasks)
-    assert "  metrics   by-day: auc 0.75, recall 0.25\n  metrics   by-city: auc 0.5\n" in said
-    assert "  blessing  by-day: blessed\n  blessing  by-city: not blessed: auc 0.5 is low\n" in said
+    summary = shown_of(tmp_path, **tasks)
+    assert "  metrics   by-day: auc 0.75, recall 0.25\n  metrics   by-city: auc 0.5\n" in summary
+    assert "  blessing  by-day: blessed\n  blessing  by-city: not blessed: auc 0.5 is low\n" in summary
 
 
 def test_metadata_of_other_components_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,9 +124,9 @@ def test_notes_of_any_artifact_are_shown(tmp_path: Path) -> None:
     examples.note("column 'a' is bytes\nsince row 1")
     examples.note("a space is part of 'b '")
     custom.note("mine")
-    said = shown_of(tmp_path, gen={"examples": examples}, own={"out": custom})
-    assert "  note      gen: column 'a' is bytes since row 1\n  note      gen: a space is part of 'b '\n" in said
-    assert "  note      own: mine\n" in said
+    summary = shown_of(tmp_path, gen={"examples": examples}, own={"out": custom})
+    assert "  note      gen: column 'a' is bytes since row 1\n  note      gen: a space is part of 'b '\n" in summary
+    assert "  note      own: mine\n" in summary
 
 
 def test_notes_are_few_and_short() -> None:
@@ -240,8 +240,8 @@ def test_lines_tell_each_stage_of_a_fused_task_once(tmp_path: Path) -> None:
         lines = Lines(console)
         for _ in range(2):
             lines.task_reported("fetch-to-push", stages.read(tmp_path / "log"))
-    said = "fetch-to-push: fetch cached in 0.1 s\nfetch-to-push: judge done in 2.5 s\n"
-    assert captured.get() == said
+    expected = "fetch-to-push: fetch cached in 0.1 s\nfetch-to-push: judge done in 2.5 s\n"
+    assert captured.get() == expected
 
 
 def test_the_summary_counts_stages_and_names_the_one_that_failed(tmp_path: Path) -> None:
@@ -269,9 +269,9 @@ def test_the_log_of_a_retried_task_tells_of_its_last_attempt(tmp_path: Path) -> 
 
 
 def test_a_log_is_followed_to_its_end(tmp_path: Path) -> None:
-    told: list[list[stages.Stage]] = []
+    seen: list[list[stages.Stage]] = []
     (tmp_path / "log").write_text("==> fetch, 1 of 3\n")
-    watch = stages.Watch(tmp_path / "log", told.append)
+    watch = stages.Watch(tmp_path / "log", seen.append)
     (tmp_path / "log").write_text(LOG)
     watch.stop()
-    assert [each.name for each in told[-1]] == ["fetch", "judge", "push"]
+    assert [each.name for each in seen[-1]] == ["fetch", "judge", "push"]

@@ -62,9 +62,9 @@ def test_the_model_has_the_folders_name_or_the_one_that_is_given(base: Path, tmp
     with server.running(tmp_path, base, "--model-name", "other") as running:
         running.wait("other", {1: "AVAILABLE"})
         assert running.states("half") == {}
-        said = running.log.read_text()
-        assert f"serving other: gRPC at {running.address}, REST at {running.rest}" in said
-        assert "other: loaded 1 in" in said
+        log = running.log.read_text()
+        assert f"serving other: gRPC at {running.address}, REST at {running.rest}" in log
+        assert "other: loaded 1 in" in log
         assert running.address.startswith("127.0.0.1:")
         assert running.stop() == 0
 
@@ -95,9 +95,9 @@ def test_models_that_cannot_be_served(base: Path, tmp_path: Path) -> None:
         ((base, "--saved-model-tags", ","), "--saved-model-tags is empty"),
         ((base, "--poll-seconds", "-1"), "Invalid value for '--poll-seconds'"),
     ):
-        status, said = refused(tmp_path, *arguments)
-        assert (status, words in said) == (2, True), (arguments, said)
-        assert "Traceback" not in said
+        status, message = refused(tmp_path, *arguments)
+        assert (status, words in message) == (2, True), (arguments, message)
+        assert "Traceback" not in message
 
 
 def test_a_port_that_is_taken(base: Path, tmp_path: Path) -> None:
@@ -105,8 +105,8 @@ def test_a_port_that_is_taken(base: Path, tmp_path: Path) -> None:
         port = str(taken.getsockname()[1])
         for option in ("--port", "--rest-port"):
             other = {"--port": "--rest-port", "--rest-port": "--port"}[option]
-            status, said = refused(tmp_path, base, option, port, other, "0")
-            assert (status, f"cannot listen on port {port} of 127.0.0.1" in said) == (1, True), said
+            status, message = refused(tmp_path, base, option, port, other, "0")
+            assert (status, f"cannot listen on port {port} of 127.0.0.1" in message) == (1, True), message
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:

@@ -185,15 +185,20 @@ def test_a_cached_push_of_a_retired_version_is_not_repeated(served, store, tmp_p
 def test_both_versions_report_a_rollback(served, store):
     go(served, store)
     chain = trace(str(served / "7"), store=store)
-    [told] = json.loads(to_json(chain))["rollbacks"]
-    assert (told["origin"], told["target"], told["reason"], told["state"]) == ("9", "7", "it was worse", "COMPLETE")
-    assert told["time"].startswith("20")
+    [rollback_record] = json.loads(to_json(chain))["rollbacks"]
+    assert (
+        rollback_record["origin"],
+        rollback_record["target"],
+        rollback_record["reason"],
+        rollback_record["state"],
+    ) == ("9", "7", "it was worse", "COMPLETE")
+    assert rollback_record["time"].startswith("20")
     console = Console(width=200)
     with console.capture() as captured:
         console.print(render(chain))
         listing.show(listing.versions_at(str(served), store=store), console)
     assert captured.get().count("from 9 to 7: it was worse") == 2
-    assert json.loads(to_json(trace(str(served / "9.retired"), store=store)))["rollbacks"] == [told]
+    assert json.loads(to_json(trace(str(served / "9.retired"), store=store)))["rollbacks"] == [rollback_record]
     assert trace(str(served / "6"), store=store).rollbacks == []
     [run] = store.runs()
     assert (run.pipeline, run.state, run.tasks) == ("rollback", "COMPLETE", {"COMPLETE": 1})
@@ -263,8 +268,8 @@ def test_rollback_moves_the_label_and_keeps_comments_and_other_models(served, st
     assert config.read_text() == expected
     assert config.stat().st_mode & 0o777 == 0o640
     assert state(str(served)) == ([9, 8, 7, 6], [])
-    [told] = trace(str(served / "7"), store=store).rollbacks
-    assert (told.label, told.origin, told.target) == ("stable", "9", "7")
+    [rollback_record] = trace(str(served / "7"), store=store).rollbacks
+    assert (rollback_record.label, rollback_record.origin, rollback_record.target) == ("stable", "9", "7")
     go(served, store, to=9)
     assert config.read_text() == CONFIG % served
 

@@ -1,4 +1,4 @@
-"""The section on an evaluation: its words and numbers are those of TFMA's files."""
+"""The section on an evaluation shows the contents of TFMA's files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BETTER = {"auc": 0.9, "binary_accuracy": 0.8, "loss": 0.3, "example_count": 1000
 WORSE = {"auc": 0.85, "binary_accuracy": 0.82, "loss": 0.4, "example_count": 1000.0}
 
 
-def test_the_summary_says_who_is_better_and_what_was_decided(tmp_path: Path) -> None:
+def test_the_summary_names_the_better_model_and_the_verdict(tmp_path: Path) -> None:
     found = made.evaluation(tmp_path / "evaluation", [sliced(BETTER, WORSE)], CONFIG)
 
     section = evaluation.section(found, made.blessing(tmp_path / "blessing", True))
@@ -40,7 +40,7 @@ def test_the_summary_says_who_is_better_and_what_was_decided(tmp_path: Path) -> 
     assert [str(section.body).count(f'class="number {kind}"') for kind in ("good", "bad")] == [2, 1]
 
 
-def test_a_broken_threshold_is_told_with_the_reasons(tmp_path: Path) -> None:
+def test_a_failed_threshold_is_shown_with_its_reasons(tmp_path: Path) -> None:
     broken = [failure("auc", is_diff=True), failure("auc", "NaN\n is no number")]
     found = made.evaluation(tmp_path / "evaluation", [sliced(WORSE, BETTER)], CONFIG, broken)
     reasons = "slice Overall: auc changed by -0.05, outside change_threshold {}\nanother"
@@ -55,7 +55,7 @@ def test_a_broken_threshold_is_told_with_the_reasons(tmp_path: Path) -> None:
     assert "another" in text(section).splitlines()
 
 
-def test_without_a_baseline_there_are_no_columns_for_it(tmp_path: Path) -> None:
+def test_there_are_no_baseline_columns_without_a_baseline(tmp_path: Path) -> None:
     found = made.evaluation(tmp_path / "evaluation", [sliced(BETTER)], config(above("AUC", 0.7)))
 
     section = evaluation.section(found, made.blessing(tmp_path / "blessing", True))
@@ -67,7 +67,7 @@ def test_without_a_baseline_there_are_no_columns_for_it(tmp_path: Path) -> None:
     assert cells(section, "example_count")[0] == "1,000"
 
 
-def test_slices_are_sorted_by_size_and_tell_their_distance_and_intervals(tmp_path: Path) -> None:
+def test_slices_are_sorted_by_size_and_show_differences_and_intervals(tmp_path: Path) -> None:
     found = made.evaluation(
         tmp_path / "evaluation",
         [
@@ -101,7 +101,7 @@ def test_slices_are_sorted_by_size_and_tell_their_distance_and_intervals(tmp_pat
     assert read[1].candidate["auc"] == evaluations.Metric("auc", "auc", 0.5, (0.4, 0.6))
 
 
-def test_slices_by_a_number_are_drawn_in_its_order(tmp_path: Path) -> None:
+def test_slices_of_a_numeric_feature_are_drawn_in_numeric_order(tmp_path: Path) -> None:
     hours = [sliced({"auc": hour / 30, "example_count": 10.0}, hour=str(hour)) for hour in (10, 9, 2)]
     found = made.evaluation(tmp_path / "evaluation", [sliced(BETTER), *hours], config())
 
@@ -111,7 +111,7 @@ def test_slices_by_a_number_are_drawn_in_its_order(tmp_path: Path) -> None:
     assert [line.split()[0] for line in drawn if line.endswith("rows")] == ["2", "9", "10"]
 
 
-def test_thousands_of_slices_and_many_metrics_stay_a_small_page(tmp_path: Path) -> None:
+def test_the_page_stays_small_with_thousands_of_slices_and_many_metrics(tmp_path: Path) -> None:
     metrics = {f"metric_{number}": 0.5 for number in range(30)} | {"example_count": 10.0}
     slices = [sliced(metrics, **{f"column_{way}": f"value {number}"}) for way in range(10) for number in range(100)]
     found = made.evaluation(tmp_path / "evaluation", [sliced(metrics), *slices], config())
@@ -125,14 +125,14 @@ def test_thousands_of_slices_and_many_metrics_stay_a_small_page(tmp_path: Path) 
     assert "76 more slices in the table." in words
 
 
-def test_a_threshold_without_slices_is_for_every_slice(tmp_path: Path) -> None:
+def test_a_threshold_without_slicing_specs_applies_to_every_slice(tmp_path: Path) -> None:
     slices = [sliced(BETTER), sliced({"auc": 0.6, "example_count": 500.0}, city="b")]
     found = made.evaluation(tmp_path / "evaluation", slices, config(above("AUC", 0.7)))
 
     assert "keeps all 2 thresholds" in evaluation.section(found).summary
 
 
-def test_a_slice_without_rows_that_has_a_threshold_is_told(tmp_path: Path) -> None:
+def test_a_slice_with_a_threshold_but_no_rows_is_reported(tmp_path: Path) -> None:
     found = made.evaluation(tmp_path / "evaluation", [sliced(BETTER)], config(above("AUC", 0.6)))
     validation = thresholds.validation_result_pb2.ValidationResult(validation_ok=False)
     validation.missing_slices.add(feature_values={"hour": "77"})
@@ -194,7 +194,7 @@ def test_a_regression_has_residuals(tmp_path: Path) -> None:
     assert "Residuals" in text(evaluation.section(found))
 
 
-def test_classes_are_shown_as_a_matrix(tmp_path: Path) -> None:
+def test_a_confusion_matrix_is_shown(tmp_path: Path) -> None:
     message = sliced(BETTER)
     value = message.metric_keys_and_values.add(key={"name": "classes"}).value
     matrix = value.multi_class_confusion_matrix_at_thresholds.matrices.add()
@@ -209,7 +209,7 @@ def test_classes_are_shown_as_a_matrix(tmp_path: Path) -> None:
     assert "Not shown: words." in text(section)
 
 
-def test_names_of_metrics_tell_output_class_and_average() -> None:
+def test_metric_names_include_output_class_and_average() -> None:
     key = metrics_for_slice_pb2.MetricKey(
         name="precision",
         output_name="first",
@@ -235,7 +235,7 @@ def test_names_of_metrics_tell_output_class_and_average() -> None:
         ("delay", 2, 1, False),
     ],
 )
-def test_metrics_know_what_is_better(metric: str, candidate: float, baseline: float, better: bool | None) -> None:
+def test_metrics_have_a_direction(metric: str, candidate: float, baseline: float, better: bool | None) -> None:
     assert is_better(metric, candidate, baseline, {"delay": False}) is better
 
 
@@ -258,7 +258,7 @@ def test_the_baseline_is_named_by_its_version(tmp_path: Path) -> None:
     assert "served/taxi/7" in text(evaluation.section(found))
 
 
-def test_names_and_values_of_strangers_are_only_text(tmp_path: Path) -> None:
+def test_untrusted_names_and_values_are_escaped(tmp_path: Path) -> None:
     hostile = {"city": HOSTILE, TURNED: "javascript:alert(1)", "__proto__": TURNED}
     messages = [sliced(BETTER), sliced({"auc": 0.5, HOSTILE: 0.1, "example_count": 10.0}, **hostile)]
     found = made.evaluation(tmp_path / "evaluation", messages, CONFIG, [failure("auc", HOSTILE)])
@@ -279,7 +279,7 @@ def test_names_and_values_of_strangers_are_only_text(tmp_path: Path) -> None:
         ("plots-00000-of-00001.tfrecord", "The metrics cannot be shown: "),
     ],
 )
-def test_damaged_files_are_told_and_the_rest_is_shown(tmp_path: Path, damage: str, sentence: str) -> None:
+def test_damaged_files_are_reported_and_the_rest_is_shown(tmp_path: Path, damage: str, sentence: str) -> None:
     found = made.evaluation(tmp_path / "evaluation", [sliced(BETTER)], CONFIG)
     (found.path / damage).write_bytes(b"\0\1damaged")
 
@@ -301,14 +301,14 @@ def test_a_damaged_record_does_not_end_the_report(tmp_path: Path, records: str) 
     assert cells(evaluation.section(found), "auc")[0] == "0.9"
 
 
-def test_nothing_there_is_a_sentence(tmp_path: Path) -> None:
+def test_missing_files_are_reported_in_a_sentence(tmp_path: Path) -> None:
     section = evaluation.section(ModelEvaluation(tmp_path / "gone"))
 
     assert section.summary == "What the evaluation found cannot be read."
     assert f"The metrics cannot be shown: {tmp_path / 'gone'} has no metrics" in text(section)
 
 
-def test_the_protos_come_without_tensorflow(tmp_path: Path) -> None:
+def test_the_protos_load_without_tensorflow(tmp_path: Path) -> None:
     made.evaluation(tmp_path / "evaluation", [sliced(BETTER)], CONFIG)
     script = """
 import json, sys

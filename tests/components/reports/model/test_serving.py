@@ -1,4 +1,4 @@
-"""The sections on the trial in a server and on the push."""
+"""The sections on infra validation and on the push."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def blessing(folder: Path, *, blessed: bool = True, **report: Any) -> InfraBless
     return InfraBlessing(folder, {"blessed": float(blessed)})
 
 
-def test_what_was_asked_and_answered(tmp_path: Path) -> None:
+def test_requests_and_latencies_are_shown(tmp_path: Path) -> None:
     found = blessing(tmp_path / "blessing")
     found.metadata |= {"tries": 1, "loading_seconds": 5.158, "latency": LATENCY}
     parameters = {"serving": {"docker": {"image": "tensorflow/serving:2.19.0"}}, "num_examples": 20, "splits": ["eval"]}
@@ -54,7 +54,7 @@ def test_what_was_asked_and_answered(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("latency", [json.dumps(LATENCY), LATENCY])
-def test_latencies_as_kubeflow_passes_them(tmp_path: Path, latency: Any) -> None:
+def test_latencies_passed_as_strings_by_kubeflow_are_shown(tmp_path: Path, latency: Any) -> None:
     found = blessing(tmp_path / "blessing")
     found.metadata["latency"] = latency
 
@@ -62,14 +62,14 @@ def test_latencies_as_kubeflow_passes_them(tmp_path: Path, latency: Any) -> None
 
 
 @pytest.mark.parametrize("latency", ["{", [], {"a": {"p99_ms": "fast"}}, {"a": 1}])
-def test_latencies_that_are_none_are_left_out(tmp_path: Path, latency: Any) -> None:
+def test_invalid_latencies_are_left_out(tmp_path: Path, latency: Any) -> None:
     found = blessing(tmp_path / "blessing")
     found.metadata["latency"] = latency
 
     assert serving.validation_section(found).summary == "The candidate loaded; it was sent no requests."
 
 
-def test_why_a_candidate_failed(tmp_path: Path) -> None:
+def test_the_reason_of_a_failure_is_shown(tmp_path: Path) -> None:
     message = "the output 'price' has nan for real examples"
     found = blessing(tmp_path / "blessing", blessed=False, step="answer", message=message, log=["one", HOSTILE])
 
@@ -82,7 +82,7 @@ def test_why_a_candidate_failed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "[]", "{", "\x00"])
-def test_a_damaged_report_is_a_sentence(tmp_path: Path, content: str | None) -> None:
+def test_a_damaged_report_is_reported_in_a_sentence(tmp_path: Path, content: str | None) -> None:
     found = blessing(tmp_path / "blessing", blessed=False)
     (found.path / "report.json").unlink()
     if content:
@@ -94,13 +94,13 @@ def test_a_damaged_report_is_a_sentence(tmp_path: Path, content: str | None) -> 
     assert ("cannot be shown" in text(section)) == (content is not None)
 
 
-def test_no_blessing_is_a_sentence(tmp_path: Path) -> None:
+def test_a_missing_blessing_is_reported_in_a_sentence(tmp_path: Path) -> None:
     section = serving.validation_section(InfraBlessing(tmp_path / "gone"))
 
     assert section.summary == "Whether a server can serve the model is not known."
 
 
-def test_where_a_model_was_pushed_to(run_stage: Any, tmp_path: Path) -> None:
+def test_the_destination_of_a_push_is_shown(run_stage: Any, tmp_path: Path) -> None:
     model, judged = make_history(tmp_path / "history")
     inputs = {"model": model, "blessing": judged}
     parameters = pusher_input(model, str(tmp_path / "served"), tmp_path, 7, judged)["inputs"]["parameterValues"]
@@ -118,7 +118,7 @@ def test_where_a_model_was_pushed_to(run_stage: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["models.config", "taxi/models.config"])
 @pytest.mark.parametrize("name", ["taxi", "another"])
-def test_the_labels_of_a_version_are_those_in_the_config_of_its_server(tmp_path: Path, place: str, name: str) -> None:
+def test_labels_come_from_the_servers_config(tmp_path: Path, place: str, name: str) -> None:
     version = tmp_path / "taxi/7"
     version.mkdir(parents=True)
     labels = 'version_labels { key: "stable" value: 7 } version_labels { key: "canary" value: 8 }'
@@ -133,7 +133,7 @@ def test_the_labels_of_a_version_are_those_in_the_config_of_its_server(tmp_path:
     assert "The labels cannot be shown: " in text(serving.push_section(pushed))
 
 
-def test_a_push_without_evaluation_is_told(tmp_path: Path) -> None:
+def test_a_push_without_evaluation_is_reported(tmp_path: Path) -> None:
     pushed = PushedModel(tmp_path, {"pushed": 1, "pushed_destination": HOSTILE, "pushed_version": TURNED, "judged": 0})
 
     section = serving.push_section(pushed)
@@ -142,6 +142,6 @@ def test_a_push_without_evaluation_is_told(tmp_path: Path) -> None:
     require_harmless(section)
 
 
-def test_nothing_was_pushed(tmp_path: Path) -> None:
+def test_a_model_that_was_not_pushed_is_reported(tmp_path: Path) -> None:
     assert serving.push_section(PushedModel(tmp_path, {"pushed": 0.0})).summary == "Nothing was pushed."
     assert serving.push_section(PushedModel(tmp_path / "gone")).summary == "Nothing was pushed."

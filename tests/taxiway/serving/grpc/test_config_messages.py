@@ -83,13 +83,13 @@ def test_every_field_of_a_model_is_used_or_reported_as_without_effect(
     logs = Logging(Path("/logs/half"), 0.5)
     policy, labels = VersionPolicy("latest", 2), {"stable": 1}
     expected = [ModelSettings("half", Path("/half"), policy, labels, logs)]
-    said = [
+    report = [
         f"'half': {field} has no effect: "
         for field in ("attributes", "per_task_sampling_configs", "custom_logging_config")
     ]
     with caplog.at_level(logging.WARNING):
         assert model_config.load(file) == expected
-    assert sorted(said) == sorted(next(s for s in said if s in record) for record in caplog.messages)
+    assert sorted(report) == sorted(next(s for s in report if s in record) for record in caplog.messages)
     # The message of a reload does not know all of them.
     request = model_server_config_pb2.ModelServerConfig()
     sent = config_messages.model_server_config()()

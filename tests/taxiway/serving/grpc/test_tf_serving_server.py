@@ -105,8 +105,8 @@ def test_classify_regress_and_both_at_once(running: server.Server, name: str) ->
     for spec, signature in ((result.model_spec, "classify_x_to_y"), (answer.model_spec, "regress_x_to_y")):
         assert (spec.name, spec.signature_name, spec.version.value) == (name, signature, models.VERSION)
     both = inference_pb2.MultiInferenceRequest(input=regress.input)
-    for asked, method in ((regress, examples.REGRESS), (classify, examples.CLASSIFY)):
-        both.tasks.add(method_name=method).model_spec.CopyFrom(asked.model_spec)
+    for request, method in ((regress, examples.REGRESS), (classify, examples.CLASSIFY)):
+        both.tasks.add(method_name=method).model_spec.CopyFrom(request.model_spec)
     first, second = running.predictions.MultiInference(both, timeout=20).results
     assert first.regression_result.regressions[0].value == 3.0
     assert second.classification_result.classifications[0].classes[0].score == 3.0
@@ -126,30 +126,30 @@ def test_examples_are_fed_whatever_the_signature_says_of_types(running: server.S
 
 
 def test_what_a_request_leaves_out_has_the_signatures_default(running: server.Server) -> None:
-    def asked(**inputs: float) -> Any:
+    def predicted(**inputs: float) -> Any:
         return running.predictions.Predict(predict_request("shapes", "defaults", **inputs), timeout=20)
 
-    assert list(asked(x=2.0).outputs["y"].float_val) == [3.0]
-    assert list(asked(x=2.0, offset=10.0).outputs["y"].float_val) == [11.0]
+    assert list(predicted(x=2.0).outputs["y"].float_val) == [3.0]
+    assert list(predicted(x=2.0, offset=10.0).outputs["y"].float_val) == [11.0]
     with pytest.raises(grpc.RpcError) as error:
-        asked(offset=10.0)
+        predicted(offset=10.0)
     assert error.value.code() is CODE.INVALID_ARGUMENT
     assert "Missing but required: {x}." in error.value.details()
     with pytest.raises(grpc.RpcError) as error:
-        asked(x=2.0, z=1.0)
+        predicted(x=2.0, z=1.0)
     assert "Sent extra: {z}. Missing but required: {}." in error.value.details()
 
 
 def test_references_are_answered(running: server.Server) -> None:
-    def asked(signature: str, **inputs: float) -> list[float]:
+    def predicted(signature: str, **inputs: float) -> list[float]:
         answer = running.predictions.Predict(predict_request("counter", signature, **inputs), timeout=20)
         assert answer.outputs["output"].dtype == tf.float32.as_datatype_enum
         return list(answer.outputs["output"].float_val)
 
-    assert asked("reset_counter") == [0.0]
-    assert asked("incr_counter") == [1.0]
-    assert asked("incr_counter_by", delta=3.0) == [4.0]
-    assert asked("get_counter") == [4.0]
+    assert predicted("reset_counter") == [0.0]
+    assert predicted("incr_counter") == [1.0]
+    assert predicted("incr_counter_by", delta=3.0) == [4.0]
+    assert predicted("get_counter") == [4.0]
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def base(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def asked(running: server.Server, threads: int = 2) -> Iterator[list[Any]]:
+def under_load(running: server.Server, threads: int = 2) -> Iterator[list[Any]]:
     """Sends requests while the block runs; yields errors and latencies."""
     ended, failed = threading.Event(), list[Any]()
 
@@ -71,7 +71,7 @@ def test_versions_are_swapped_under_load(saved: Saved, base: Path, tmp_path: Pat
     models.publish(saved("half_plus_two"), base, 1)
     with server.running(tmp_path, base) as running:
         running.wait(NAME, {1: "AVAILABLE"})
-        with asked(running) as failed:
+        with under_load(running) as failed:
             swap(running, saved, base, swaps)
         assert failed == []
 
@@ -143,7 +143,7 @@ def test_a_broken_version_is_reported_and_the_last_good_one_is_served(
     spoil(broken)
     with server.running(tmp_path, base) as running:
         running.wait(NAME, {1: "AVAILABLE"})
-        with asked(running) as failed:
+        with under_load(running) as failed:
             models.publish(broken, base, 2)
             running.wait(NAME, {1: "AVAILABLE", 2: "END"})
             assert running.error(NAME, 2) != ""
@@ -162,7 +162,7 @@ def test_a_hundred_broken_versions(saved: Saved, base: Path, tmp_path: Path) -> 
     rng = np.random.default_rng(3)
     with server.running(tmp_path, base) as running:
         running.wait(NAME, {1: "AVAILABLE"})
-        with asked(running) as failed:
+        with under_load(running) as failed:
             for number in range(2, 102):
                 shutil.copytree(saved("half_plus_three"), tmp_path / "broken")
                 data = bytearray((tmp_path / "broken" / "saved_model.pb").read_bytes())
@@ -180,7 +180,7 @@ def test_a_version_that_is_removed_is_followed_by_the_one_before(saved: Saved, b
     with server.running(tmp_path, base) as running:
         running.wait(NAME, {2: "AVAILABLE"})
         assert running.states(NAME) == {2: "AVAILABLE"}
-        with asked(running) as failed:
+        with under_load(running) as failed:
             (base / "2").rename(base / "2.retired")
             running.wait(NAME, {1: "AVAILABLE", 2: "END"})
         assert failed == []
@@ -313,7 +313,7 @@ def test_a_reload_that_cannot_be_served_changes_nothing(saved: Saved, base: Path
     file.write_text(config(base, "model_version_policy { specific { versions: 1 } }"))
     with server.running(tmp_path, "--config", file) as running:
         running.wait(NAME, {1: "AVAILABLE"})
-        with asked(running) as failed:
+        with under_load(running) as failed:
             for configs, versions, words in (
                 ([{"name": NAME, "base_path": str(base / "nothing")}], [], "Could not find base path"),
                 ([inner, {"name": NAME, "base_path": str(base / "nothing")}], [], "Could not find base path"),
@@ -362,7 +362,7 @@ def test_a_file_that_names_another_base_path_waits_for_a_version_in_it(
     file.write_text(config(base, ""))
     with server.running(tmp_path, "--config", file) as running:
         running.wait(NAME, {1: "AVAILABLE"})
-        with asked(running) as failed:
+        with under_load(running) as failed:
             file.write_text(config(tmp_path / "elsewhere", ""))
             deadline = time.monotonic() + 20
             while "elsewhere cannot be read" not in running.log.read_text():
@@ -389,11 +389,11 @@ def test_a_thousand_reloads_by_32_clients(saved: Saved, base: Path, tmp_path: Pa
     half = {"name": NAME, "base_path": str(base)}
     with server.running(tmp_path, base) as running:
         running.wait(NAME, {2: "AVAILABLE"})
-        with asked(running) as failed, ThreadPoolExecutor(32) as clients:
+        with under_load(running) as failed, ThreadPoolExecutor(32) as clients:
             # Each is served before it is answered: a version is loaded, and the other one let go, when it changes.
             wanted = [1 + n // 16 % 2 for n in range(1024)]
-            said = list(clients.map(lambda version: reload(running, half, versions=[version]), wanted))
-        assert set(said) == {""}
+            refusals = list(clients.map(lambda version: reload(running, half, versions=[version]), wanted))
+        assert set(refusals) == {""}
         assert failed == []
         assert running.predict(NAME, x=[2.0])["y"] in (3.0, 4.0)
         assert requests.get(f"{running.rest}/readyz", timeout=10).status_code == 200
