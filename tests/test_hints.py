@@ -42,7 +42,7 @@ def _words(node: ast.expr) -> list[str]:
     return [node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else "X"]
 
 
-def _texts() -> Iterator[tuple[str, str]]:
+def _strings() -> Iterator[tuple[str, str]]:
     """The strings in all sources except docstrings, with their places and `X` for values."""
     for path in SOURCES:
         tree = ast.parse(path.read_text())
@@ -62,16 +62,16 @@ def _text(node: ast.AST) -> str:
 
 TYPED = [*((place, " ".join(words)) for place, words in _calls("typed"))]
 ABOUT = [(place, " ".join(words)) for place, words in _calls("about")]
-# Written out in a text: what is no program of the environment or the checkout.
+# Programs that are neither in the environment nor in the checkout, written out in messages.
 WRITTEN = [
     (place, match[0].rstrip(" .,;"))
-    for place, text in _texts()
+    for place, text in _strings()
     for match in re.finditer(r"\b(kubectl|git|systemctl|sudo systemctl) -{0,2}[a-z][^`;,()#>]*", text)
     if text not in TOLD
 ]
 
 
-def test_the_sources_are_read_right() -> None:
+def test_commands_in_the_sources_are_found() -> None:
     assert len(TYPED) > 25
     assert len(ABOUT) > 8
     assert {"git fetch --tags", "kubectl get nodes"} <= {line for _, line in WRITTEN}
@@ -118,7 +118,7 @@ def _has_options(program: str, words: list[str]) -> None:
     assert {option for option in options if option not in {flag.replace("[no-]", "") for flag in flags}} == set()
 
 
-def test_programs_of_the_environment_and_the_checkout_are_named_as_they_can_be_typed() -> None:
+def test_programs_are_named_so_that_they_can_be_typed() -> None:
     """Messages use `typed`, because `dvc` alone is not on the user's PATH."""
     targets = "|".join(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     groups = "|".join(known_options())
@@ -127,7 +127,7 @@ def test_programs_of_the_environment_and_the_checkout_are_named_as_they_can_be_t
     inside = {line for _, line in TYPED}
     found = [
         (place, text)
-        for place, text in _texts()
+        for place, text in _strings()
         if text not in TOLD and text not in inside and (bare.search(text) or make.search(text))
     ]
     left = [each for each in found if not any(line.startswith(each[1]) for line in inside)]

@@ -85,10 +85,10 @@ def whole_maps() -> str:
     return texts(x=dsl.Collected(made.output)).outputs["out"]
 
 
-# Kubeflow's driver makes one list of it (CollectInputs in driver/resolve.go), against the declared type of the output.
+# Kubeflow's driver flattens it into one list (CollectInputs in driver/resolve.go), unlike the declared output type.
 @case(CASES, gives="[[11, 21], [12, 22]]", ran="add[0][0] add[0][1] add[1][0] add[1][1] show")
 @dsl.pipeline(name="one-in-another")
-def one_in_another() -> str:
+def nested_loops() -> str:
     with dsl.ParallelFor([1, 2]) as a, dsl.ParallelFor([10, 20]) as b:
         made = add(a=a, b=b)
     return texts(x=dsl.Collected(made.outputs["out"])).outputs["out"]
@@ -127,13 +127,13 @@ def around_a_sub_pipeline() -> str:
 
 @case(CASES, gives="[20, 40]")
 @dsl.pipeline(name="over-what-was-collected")
-def over_what_was_collected() -> str:
+def over_a_collected_output() -> str:
     with dsl.ParallelFor(doubled(items=[5, 10]).output) as item:
         made = add(a=item, b=item)
     return texts(x=dsl.Collected(made.outputs["out"])).outputs["out"]
 
 
-# Kubeflow's driver looks for the task that was skipped, and breaks on it; what there is, is what other turns gave.
+# Kubeflow's driver fails on the skipped task; the expected result has the outputs of the other iterations.
 @case(CASES, {"least": 2}, gives="[4, 6]", ran="add[1] add[2] show")
 @case(CASES, {"least": 9}, gives="[]", ran="show")
 @dsl.pipeline(name="collected-over-a-condition")
@@ -196,8 +196,8 @@ def over_artifacts() -> str:
 
 @case(CASES, gives='["b 1", "b 2"]')
 @dsl.pipeline(name="tasks-of-one-turn")
-def tasks_of_one_turn() -> str:
-    """Values from outside of a loop, and values within an iteration."""
+def tasks_of_one_iteration() -> str:
+    """Values from outside of a loop and values from the same iteration."""
     outer = say(x="b")
     with dsl.ParallelFor([1, 2]) as item:
         made = join(a=outer.outputs["out"], b=number(x=item).outputs["out"])
@@ -217,12 +217,12 @@ def in_a_condition(items: list):
 @case(CASES, {"items": {"a": 1}}, refused="takes a list")
 @case(CASES, {"items": ["x"]}, fails="takes a struct, not 'x'")
 @dsl.pipeline(name="over-what-is-no-list-of-maps")
-def no_list_of_maps(items: list[dict]):
+def not_a_list_of_maps(items: list[dict]):
     with dsl.ParallelFor(items) as item:
         shows_map(x=item)
 
 
-# The compiler takes an item of which it knows nothing for a text; so does Kubeflow's driver (PbValueToText).
+# The compiler treats an item of unknown type as a string; so does Kubeflow's driver (PbValueToText).
 @case(CASES, {"items": [7]}, gives='["7"]')
 @dsl.pipeline(name="items-of-any-type")
 def items_of_any_type(items: list) -> str:

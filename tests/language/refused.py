@@ -1,4 +1,4 @@
-"""Features that a local run does not support: they are reported before anything runs."""
+"""Features that a local run does not support are reported before anything runs."""
 
 from kfp import dsl, kubernetes
 
@@ -36,7 +36,7 @@ _requests(
 _requests(
     "pod", lambda t: kubernetes.use_field_path_as_env(t, "POD", "metadata.name"), "takes POD from the field metadata"
 )
-# Here, the environment of the run has it.
+# The run's environment has the variable.
 _requests("variable", lambda t: kubernetes.use_secret_as_env(t, "s", {"k": "PATH"}), "")
 _requests("optional-secret", lambda t: kubernetes.use_secret_as_volume(t, "s", "/s", optional=True), "")
 _requests("place", lambda t: kubernetes.add_toleration(kubernetes.add_node_selector(t, "a", "b"), "k", "Exists"), "")

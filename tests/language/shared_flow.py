@@ -1,4 +1,4 @@
-"""The same for conditions and loops."""
+"""Shared pipelines with conditions and loops."""
 
 from typing import NamedTuple
 
@@ -147,7 +147,7 @@ def over_a_parameter_of_maps(items: list[dict] = [{"a": "x", "b": "y"}]) -> str:
     return shown(x=dsl.Collected(made.output)).output
 
 
-# Kubeflow's driver makes one list of it (CollectInputs in driver/resolve.go).
+# Kubeflow's driver flattens it into one list (CollectInputs in driver/resolve.go).
 @case(CASES, gives="[['a 1', 'b 1'], ['a 2', 'b 2']]")
 @dsl.pipeline(name="one-in-another")
 def one_in_another() -> str:

@@ -46,7 +46,7 @@ def test_both_runners_have_equal_results(
 
 
 def _run(case: Case, home: Path) -> dict[str, Any]:
-    """Tasks that only write notes have to run each time."""
+    """Runs without cache, because tasks that only write notes must run each time."""
     return taxiway.run(case.pipeline, home=home, use_cache=False, observer=Silent(), **case.given).outputs
 
 

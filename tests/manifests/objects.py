@@ -21,7 +21,7 @@ NAMESPACE = "taxiway"
 
 Object = Mapping[str, Any]
 
-# What `taxiway serve` calls otherwise.
+# Flags that `taxiway serve` names differently.
 _THEIRS = {"rest_port": "rest_api_port", "config": "model_config_file"}
 
 
@@ -61,7 +61,7 @@ class Pod:
 
 
 def kubectl() -> str:
-    """The program; if it is missing, the test is skipped, except in the Debian root, which must have it."""
+    """The path of kubectl; the test is skipped without it, except in the Debian root, which must have it."""
     found = shutil.which("kubectl")
     if found is None:
         (pytest.fail if os.environ.get("TAXIWAY_INSIDE") else pytest.skip)("kubectl is missing")
@@ -92,7 +92,7 @@ def one(objects: list[Object], kind: str, name: str) -> Object:
 
 
 def _predictor_pod(service: Object, objects: list[Object]) -> Pod:
-    """The pod that KServe creates for an InferenceService: the runtime's pod with the predictor's settings."""
+    """The pod that KServe creates for an InferenceService: the runtime's pod, merged with the predictor."""
     predictor = service["spec"]["predictor"]
     model = predictor["model"]
     runtime = one(objects, "ServingRuntime", model["runtime"])["spec"]
@@ -125,6 +125,6 @@ def pods(objects: list[Object]) -> Iterator[Pod]:
 
 
 def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """Whether a label selector of `matchLabels` matches these labels; an empty one matches everything."""
+    """Whether a label selector with `matchLabels` matches these labels; an empty one matches everything."""
     assert set(selector) <= {"matchLabels"}, selector
     return bool(selector.get("matchLabels", {}).items() <= labels.items())

@@ -1,4 +1,4 @@
-"""A minimal model server with TF Serving's API that reports which version answered, and its requests.
+"""A minimal model server with TF Serving's API that reports the answering version and logs its requests.
 
     python -m tests.taxiway.small_server --address-file FILE [--port N] [--labels stable=1,canary=2]
 
@@ -67,7 +67,7 @@ def definitions() -> Any:
 
 
 def computed(signature: str, inputs: dict[str, Any]) -> dict[str, Any]:
-    """The outputs, from arrays and lists of bytes."""
+    """The outputs for arrays and lists of bytes."""
     if signature == "examples":
         return {"features": [described(record) for record in inputs["examples"]]}
     if signature == "vectors":
@@ -108,7 +108,7 @@ PATH = re.compile(
 
 
 class Versions:
-    """Which version answers a request."""
+    """Chooses the version that answers a request."""
 
     def __init__(self, labels: dict[str, int]) -> None:
         self.labels = labels

@@ -92,7 +92,7 @@ Run = Callable[..., list[Any]]
 
 @pytest.fixture(scope="module")
 def run_programs() -> Iterator[Run]:
-    """`run_programs(prelude, *programs, loaded=[])`: the results of programs, each in its own process, after the prelude."""
+    """`run_programs(prelude, *programs, loaded=[])`: the results of programs, each in its own process."""
     root = Path(__file__).parents[3]
     with subprocess.Popen(
         [sys.executable, "-c", _PROGRAMS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root

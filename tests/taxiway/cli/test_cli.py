@@ -43,7 +43,7 @@ def test_a_run_prints_its_progress_to_standard_error(taxiway: Taxiway, tmp_path:
     assert (tmp_path / ".taxiway/runs" / record["run"] / "run.json").is_file()
 
 
-def test_the_version_is_the_packages(taxiway: Taxiway) -> None:
+def test_the_version_is_that_of_the_package(taxiway: Taxiway) -> None:
     assert taxiway("--version").stdout == f"taxiway {importlib.metadata.version('taxiway')}\n"
 
 
@@ -56,7 +56,7 @@ def test_runs_are_listed(taxiway: Taxiway) -> None:
     assert listed[0]["id"] in taxiway("runs", "--limit", "1").stdout
 
 
-def test_the_lineage_of_an_artifact_and_of_its_digest(taxiway: Taxiway) -> None:
+def test_an_artifact_and_its_digest_have_the_same_lineage(taxiway: Taxiway) -> None:
     record = json.loads(taxiway("run", "chain.yaml", "--json").stdout)
     path = record["tasks"]["step-2"]["outputs"]["out"]
     found = json.loads(taxiway("lineage", path, "--json").stdout)
@@ -86,7 +86,7 @@ def test_bad_input_is_reported_in_one_message(taxiway: Taxiway, arguments: list[
     assert "Traceback" not in done.stderr
 
 
-def test_a_file_that_is_not_a_pipeline(taxiway: Taxiway, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_pipeline_is_refused(taxiway: Taxiway, tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text("a: 1\n")
     assert "other.yaml is not a compiled pipeline" in taxiway("run", "other.yaml").stderr
     text = (tmp_path / "chain.yaml").read_text().replace("schemaVersion: 2.1.0", "schemaVersion: 2.0.0")
@@ -96,7 +96,7 @@ def test_a_file_that_is_not_a_pipeline(taxiway: Taxiway, tmp_path: Path) -> None
     assert "broken.yaml is not YAML" in taxiway("run", "broken.yaml").stderr
 
 
-def test_a_home_that_cannot_be_written(taxiway: Taxiway, tmp_path: Path) -> None:
+def test_a_home_that_cannot_be_written_is_refused(taxiway: Taxiway, tmp_path: Path) -> None:
     (tmp_path / ".taxiway").write_text("a file in the way")
     done = taxiway("run", "chain.yaml")
     assert done.returncode == 1
@@ -104,7 +104,7 @@ def test_a_home_that_cannot_be_written(taxiway: Taxiway, tmp_path: Path) -> None
     assert "TAXIWAY_HOME" in done.stderr
 
 
-def test_a_python_file_compiles_and_a_broken_one_says_where(taxiway: Taxiway, tmp_path: Path) -> None:
+def test_a_python_file_is_compiled_and_its_errors_have_a_location(taxiway: Taxiway, tmp_path: Path) -> None:
     source = Path(__file__).parents[1].joinpath("chain_pipeline.py").read_text()
     (tmp_path / "mine.py").write_text(source)
     assert taxiway("compile", "mine.py", "-o", "mine.yaml").stdout == "wrote mine.yaml\n"
@@ -130,7 +130,7 @@ def test_pipelines_are_found_by_name(taxiway: Taxiway, tmp_path: Path) -> None:
     assert "did you mean 'mine'?" in taxiway("run", "mime").stderr
 
 
-def test_parameters_are_read() -> None:
+def test_parameters_are_parsed_by_type() -> None:
     assert parsed_parameters(["a=1", "b=x=y", "c="]) == {"a": "1", "b": "x=y", "c": ""}
     with pytest.raises(UserError, match="write --param a=VALUE"):
         parsed_parameters(["a"])

@@ -1,4 +1,4 @@
-"""Servers for the tests of `taxiway doctor`: with fixed answers, as a small Kubernetes API, and without any answer."""
+"""Servers for the tests of `taxiway doctor`: fixed answers, a small Kubernetes API, and no answer at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
 class Server:
-    """Answers by path: a status, and JSON or bytes. Other paths get a Status of 404, as in Kubernetes."""
+    """Answers by path: a status, and JSON or bytes. Other paths get a 404 `Status` object, as in Kubernetes."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -68,7 +68,7 @@ def serving() -> Iterator[Server]:
 
 
 @contextmanager
-def silence() -> Iterator[str]:
+def unresponsive_server() -> Iterator[str]:
     """An address that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""Run details as Kubeflow makes them from Argo's graph: a flat list of nodes with the ids of their children."""
+"""Run details in Kubeflow's format: Argo's graph as a flat list of nodes with the ids of their children."""
 
 from __future__ import annotations
 

@@ -266,7 +266,7 @@ _METADATA = {
 
 @contextmanager
 def serving(kubeflow: Kubeflow) -> Iterator[Kubeflow]:
-    """Serves on a free loopback port."""
+    """Runs the server on a free loopback port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

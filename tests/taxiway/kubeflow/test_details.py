@@ -24,21 +24,21 @@ CACHED = ("SUCCEEDED", 0.0, True)
 def of_recording(name: str) -> dict[str, Seen]:
     """The tasks of the taxi pipeline in a recorded answer of `GET /apis/v2beta1/runs/<id>`."""
     known = nodes(loading.load("pipelines/chicago_taxi/pipeline.yaml"))
-    return _seen(known, (RECORDINGS / f"{name}.json").read_text())
+    return _states(known, (RECORDINGS / f"{name}.json").read_text())
 
 
-def _seen(known: list[Node], text: str) -> dict[str, Seen]:
+def _states(known: list[Node], text: str) -> dict[str, Seen]:
     run = ApiClient().deserialize(SimpleNamespace(data=text), "V2beta1Run")
     return {found.name: found for found in details.seen(known, run.run_details.task_details)}
 
 
-def _told(found: dict[str, Seen]) -> dict[str, tuple[str, float, bool]]:
+def _shown(found: dict[str, Seen]) -> dict[str, tuple[str, float, bool]]:
     return {name: (task.state, task.seconds, task.is_cached) for name, task in found.items()}
 
 
-def test_a_finished_run_of_2_17() -> None:
+def test_states_of_a_finished_run_of_2_17() -> None:
     found = of_recording("finished-2.17.0")
-    assert _told(found) == {
+    assert _shown(found) == {
         "example-gen": CACHED,
         "statistics-gen": CACHED,
         "schema-gen": CACHED,
@@ -53,9 +53,9 @@ def test_a_finished_run_of_2_17() -> None:
     assert found["evaluator"].pods == ("chicago-taxi-pzjq6-system-container-impl-1780193208",)
 
 
-def test_a_run_of_2_17_with_retry_nodes_while_it_continues() -> None:
+def test_states_of_a_running_run_of_2_17_with_retry_nodes() -> None:
     found = of_recording("running-2.17.0-retries")
-    assert _told(found) == {
+    assert _shown(found) == {
         "example-gen": CACHED,
         "statistics-gen": ("SUCCEEDED", 20.0, False),
         "schema-gen": ("SUCCEEDED", 20.0, False),
@@ -85,7 +85,7 @@ CASES = {
 
 @pytest.mark.parametrize("retries", [False, True])
 @pytest.mark.parametrize("case", CASES)
-def test_tasks_in_all_places(case: str, retries: bool) -> None:
+def test_states_of_tasks_in_sub_pipelines_loops_and_conditions(case: str, retries: bool) -> None:
     tasks, cached = CASES[case]
     known = {_path(path): path for path in tasks}
     places = [
@@ -108,19 +108,19 @@ def test_tasks_in_all_places(case: str, retries: bool) -> None:
 
 
 @pytest.mark.parametrize("retries", [False, True])
-def test_what_is_skipped_with_its_group(retries: bool) -> None:
+def test_tasks_of_a_skipped_group_are_skipped(retries: bool) -> None:
     known = [
         Node(name="pusher", path="root.condition-1.pusher", executor=Executor(kind="container")),
         Node(name="other", path="root.condition-2.other", executor=Executor(kind="container")),
     ]
-    found = _seen(known, _text(look("SUCCEEDED", {"condition-1": ("SKIPPED", 0)}, retries=retries)))
-    assert _told(found) == {"pusher": ("SKIPPED", 0.0, False)}
+    found = _states(known, _text(look("SUCCEEDED", {"condition-1": ("SKIPPED", 0)}, retries=retries)))
+    assert _shown(found) == {"pusher": ("SKIPPED", 0.0, False)}
 
 
-def test_a_run_that_has_just_begun() -> None:
+def test_a_run_that_has_just_started_has_no_states() -> None:
     known = [Node(name="pusher", path="root.pusher", executor=Executor(kind="container"))]
     assert details.seen(known, []) == []
-    assert _seen(known, _text(look("PENDING", {}))) == {}
+    assert _states(known, _text(look("PENDING", {}))) == {}
 
 
 def _text(document: Any) -> str:

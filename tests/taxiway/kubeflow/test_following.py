@@ -96,7 +96,7 @@ def test_the_pod_of_an_iteration_of_a_loop_is_named(kubeflow: Kubeflow) -> None:
     assert list(errors.values()) == [f"the pod {impl_pod(turns[1])} failed\nno rows"]
 
 
-def test_a_failed_pod_is_named_with_its_last_words(kubeflow: Kubeflow, small: Pipeline) -> None:
+def test_a_failed_pod_is_shown_with_its_last_lines(kubeflow: Kubeflow, small: Pipeline) -> None:
     pod = impl_pod("baseline")
     kubeflow.logs[pod] = (
         "I1121 03:00:01 1 launcher_v2.go:90] input ComponentSpec\n"
@@ -114,14 +114,14 @@ def test_a_failed_pod_is_named_with_its_last_words(kubeflow: Kubeflow, small: Pi
     assert (run.state, run.exit_status, run.error) == (State.FAILED, 1, "a task failed")
 
 
-def test_the_log_of_another_project_s_container_ends_with_its_last_lines(kubeflow: Kubeflow, small: Pipeline) -> None:
+def test_a_failure_of_another_projects_container_shows_its_last_lines(kubeflow: Kubeflow, small: Pipeline) -> None:
     kubeflow.overrides["GET /k8s/.*"] = (404, b"404 page not found")  # as on the API server's own port
     kubeflow.logs[impl_pod("baseline")] = "".join(f"line {number}\n" for number in range(50))
     run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
     assert run.tasks["baseline"].error.splitlines()[1:] == [f"line {number}" for number in range(30, 50)]
 
 
-def test_a_pod_that_used_too_much_memory(kubeflow: Kubeflow, small: Pipeline) -> None:
+def test_a_pod_that_ran_out_of_memory_is_reported(kubeflow: Kubeflow, small: Pipeline) -> None:
     state = {"terminated": {"reason": "OOMKilled", "exitCode": 137}}
     kubeflow.pods[impl_pod("baseline")] = {"status": {"phase": "Failed", "containerStatuses": [{"state": state}]}}
     run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
@@ -131,7 +131,7 @@ def test_a_pod_that_used_too_much_memory(kubeflow: Kubeflow, small: Pipeline) ->
     ]
 
 
-def test_an_image_for_other_processors(kubeflow: Kubeflow, small: Pipeline) -> None:
+def test_an_image_for_another_architecture_is_reported(kubeflow: Kubeflow, small: Pipeline) -> None:
     message = "failed to execute component: fork/exec /usr/lib/taxiway/bin/python: exec format error"
     kubeflow.logs[impl_pod("baseline")] = f"F1121 03:00:02 1 main.go:60] {message}\n"
     run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
@@ -140,7 +140,7 @@ def test_an_image_for_other_processors(kubeflow: Kubeflow, small: Pipeline) -> N
     assert fix == "  fix: build the image for the nodes' CPU architecture, or select other nodes with node_selector"
 
 
-def test_a_pod_that_is_gone_with_its_log(kubeflow: Kubeflow, small: Pipeline) -> None:
+def test_a_deleted_pod_without_a_log_is_reported(kubeflow: Kubeflow, small: Pipeline) -> None:
     run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
     assert run.tasks["baseline"].error == (
         f"its pod left no log; find the reason with: kubectl --namespace kubeflow describe workflow {WORKFLOW}"
@@ -162,7 +162,7 @@ def test_the_last_attempt_of_a_retried_task_is_read(kubeflow: Kubeflow, small: P
 
 
 def test_a_pod_of_argo_s_own_retries_is_read(kubeflow: Kubeflow, small: Pipeline) -> None:
-    """As with the manifests of 2.17, which retry every pod."""
+    """The manifests of 2.17 retry every pod."""
     pod = impl_pod("baseline", retries=True, attempt=0)
     kubeflow.logs[pod] = "error: /models cannot be read\n"
     run, shown = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}, retries=True))
@@ -192,7 +192,7 @@ def test_a_pod_that_has_succeeded_is_not_called_failed(kubeflow: Kubeflow, small
     assert run.tasks["baseline"].error.startswith("its pod left no log; find the reason with: kubectl")
 
 
-def test_events_report_a_pod_that_is_gone(kubeflow: Kubeflow, small: Pipeline) -> None:
+def test_a_deleted_pod_is_explained_by_its_events(kubeflow: Kubeflow, small: Pipeline) -> None:
     kubeflow.events[impl_pod("baseline")] = [
         {"type": "Normal", "reason": "Pulling", "message": "Pulling image"},
         {"type": "Warning", "reason": "Failed", "message": "ErrImagePull: no such image"},
@@ -208,10 +208,10 @@ FORBIDDEN = 'pods "small" is forbidden: violates PodSecurity "restricted:latest"
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_argo_s_workflow_reports_a_pod_that_was_refused(
+def test_a_rejected_pod_is_explained_by_argos_workflow(
     kubeflow: Kubeflow, small: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: bool
 ) -> None:
-    """The context of kubectl is the cluster of the run, not another one."""
+    """The workflow is read only if kubectl's context is the cluster of the run."""
     nodes = {
         f"{WORKFLOW}-{hashed(full_name('baseline.executor'))}": {"phase": "Error", "message": FORBIDDEN},
         f"{WORKFLOW}-1": {"phase": "Failed", "message": f"child '{WORKFLOW}-2' failed"},
@@ -309,7 +309,7 @@ UNSCHEDULABLE = "0/3 nodes are available: 3 node(s) didn't match Pod's node affi
     ],
 )
 def test_the_reason_why_a_pod_waits_is_shown_once(kubeflow: Kubeflow, status: Any, expected: str, fix: str) -> None:
-    """Pods that cannot start, for example because no node has a GPU."""
+    """For pods that cannot start, for example because no node has a GPU."""
     pipeline = compilation.compiled(SMALL, ["gpu"])
     pod = impl_pod("baseline")
     kubeflow.pods[pod] = {"status": {"phase": "Pending", **status}}

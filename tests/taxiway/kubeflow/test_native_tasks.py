@@ -1,4 +1,4 @@
-"""Runs on a Kubeflow with its own task API: answers made according to its public proposal (12147-mlmd-removal)."""
+"""Runs on a Kubeflow with its own task API; the answers follow its public proposal (12147-mlmd-removal)."""
 
 from __future__ import annotations
 
@@ -93,9 +93,7 @@ def test_iterations_are_distinguished(kubeflow: Kubeflow, small: Pipeline) -> No
         ([_pod("d", "DRIVER")], "the pod d failed\nd"),
     ],
 )
-def test_the_pods_are_those_that_the_api_names(
-    kubeflow: Kubeflow, small: Pipeline, pods: list[Json], message: str
-) -> None:
+def test_the_api_names_the_pods(kubeflow: Kubeflow, small: Pipeline, pods: list[Json], message: str) -> None:
     kubeflow.logs = {name: f"error: {name}\n" for name in ("d", "first", "second")}
     run, _ = _follow(kubeflow, small, "FAILED", [_task("baseline", state="FAILED", pods=pods)])
     assert run.tasks["baseline"].error == message

@@ -1,4 +1,4 @@
-"""A report in Chromium: it complains of nothing, asks for nothing, sorts, filters, and fits a narrow screen."""
+"""A report in Chromium has no errors or requests, sorts, filters, and fits a narrow screen."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`taxiway reproduce` in a project of its own: a commit, its data, and the results then and now."""
+"""`taxiway reproduce` in a separate project: a commit, its data, and the original and reproduced results."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _reproduced(project: Project, target: str | Path, status: int = 0) -> dict[s
     return dict(json.loads(project.taxiway("reproduce", "--json", str(target), status=status).printed))
 
 
-def test_what_a_later_commit_changed_is_made_again_from_the_first(project: Project) -> None:
+def test_artifacts_are_reproduced_from_an_earlier_commit(project: Project) -> None:
     examples, first = _examples(project), project.git("rev-parse", "HEAD").strip()
     (project.folder / "pipelines/rows/pipeline.py").write_text("raise SystemExit('another pipeline')\n")
     (project.folder / "data/rows.csv").write_text("a\n1\n")
@@ -72,13 +72,13 @@ def test_what_a_later_commit_changed_is_made_again_from_the_first(project: Proje
     shown = project.taxiway("reproduce", str(examples)).printed
     assert "example-gen  equal   examples sha256:" in shown
     assert shown.endswith("everything is equal\n")
-    # It leaves nothing behind: no folder, no worktree, no branch.
+    # No folder, worktree or branch is left.
     assert list(Path(tempfile.gettempdir()).glob("taxiway-reproduce-*")) == []
     assert project.git("worktree", "list").count("\n") <= 1
     assert project.git("status", "--porcelain") == ""
 
 
-def test_another_checkout_makes_it_again_from_the_files_alone(project: Project, tmp_path: Path) -> None:
+def test_another_checkout_reproduces_from_the_files_alone(project: Project, tmp_path: Path) -> None:
     subprocess.run(["git", "clone", "--quiet", project.folder, tmp_path / "clone"], check=True)
     clone = Project(tmp_path / "clone", tmp_path / "clone/.taxiway")
     assert _reproduced(clone, _examples(project))["equal"] is True
@@ -92,7 +92,7 @@ def test_another_checkout_makes_it_again_from_the_files_alone(project: Project, 
     assert has.returncode != 0
 
 
-def test_the_first_difference_is_named_with_its_reason(project: Project) -> None:
+def test_the_first_difference_is_reported_with_its_reason(project: Project) -> None:
     examples = _examples(project)
     file = examples / PROVENANCE_FILE
     records = json.loads(file.read_text())
@@ -146,7 +146,7 @@ def test_data_that_dvc_keeps_are_taken_from_its_cache_at_that_commit(project: Pr
     assert "the data of example_gen no longer exists" in project.taxiway("reproduce", str(examples), status=2).shown
 
 
-def test_nothing_stays_of_one_that_was_killed(project: Project, tmp_path: Path) -> None:
+def test_a_killed_reproduction_leaves_nothing_behind(project: Project, tmp_path: Path) -> None:
     examples, temporary = _examples(project), tmp_path / "temporary"
     temporary.mkdir()
     process = replace(project, environment={"TMPDIR": str(temporary)}).start("reproduce", str(examples))

@@ -1,4 +1,4 @@
-"""Two small model servers, and proxies before them: real processes on loopback."""
+"""Two small model servers behind proxies, as real processes on loopback."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ PREDICT = "POST /v1/models/taxi:predict HTTP/1.1\r\nHost: x\r\n"
 
 
 def sent(address: str, request: str) -> tuple[int, Any]:
-    """Status and JSON of what an address answers; it may wait some time for the rest of a request."""
+    """Status and JSON of the answer; the server may wait some time for the rest of the request."""
     host, _, port = address.rpartition(":")
     with socket.create_connection((host, int(port)), timeout=20) as connection:
         connection.sendall(request.encode())
@@ -33,7 +33,7 @@ def sent(address: str, request: str) -> tuple[int, Any]:
         return answer.status, json.loads(answer.read())
 
 
-def test_requests_that_the_proxy_does_not_serve(route: Route, blue: Running) -> None:
+def test_requests_that_the_proxy_does_not_serve_are_rejected(route: Route, blue: Running) -> None:
     proxy: Proxy = route({**settings(blue, {"stable": 1}), "max_megabytes": 1})
     _, rest, admin = proxy.running.addresses
     assert http(f"{proxy.rest}/nowhere")[::2] == (404, {"error": "Not Found: GET /nowhere"})

@@ -130,7 +130,7 @@ def test_a_request_that_names_a_version_or_label_passes_untouched(route: Route, 
     assert [line.get("target") for line in proxy.lines()] == ["stable", None, None]
 
 
-def test_metadata_come_from_the_heaviest_target(route: Route, blue: Running) -> None:
+def test_model_metadata_come_from_the_target_with_the_highest_weight(route: Route, blue: Running) -> None:
     proxy = route(settings(blue, {"stable": 1, "canary": 3}))
     request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
     request.model_spec.name = "taxi"
@@ -142,7 +142,7 @@ def test_metadata_come_from_the_heaviest_target(route: Route, blue: Running) -> 
     assert [line["target"] for line in proxy.lines()] == ["canary"] * 2
 
 
-def test_another_model_passes_to_the_first_backend(route: Route, blue: Running) -> None:
+def test_unknown_models_pass_to_the_first_backend(route: Route, blue: Running) -> None:
     proxy = route(settings(blue, {"stable": 1}))
     with proxy.service() as service, pytest.raises(grpc.RpcError) as raised:
         service.version(predict_request(model="other"))
@@ -152,7 +152,7 @@ def test_another_model_passes_to_the_first_backend(route: Route, blue: Running) 
     assert (status, answer) == (404, {"error": "Servable not found for request: Latest(other)"})
 
 
-# What passes through
+# Passing requests through
 
 
 def test_metadata_deadlines_and_errors_pass_through(route: Route, blue: Running) -> None:
@@ -214,7 +214,7 @@ def test_invalid_messages_reach_the_backend(route: Route, blue: Running) -> None
         assert service.version(predict_request()) == 1
 
 
-def test_compressed_bodies_pass_as_they_are(route: Route, blue: Running) -> None:
+def test_compressed_bodies_pass_unchanged(route: Route, blue: Running) -> None:
     proxy = route(settings(blue, {"stable": 1}))
     body = gzip.compress(json.dumps(predict_body()).encode())
     status, headers, _ = http(f"{proxy.rest}{PATH}:predict", body, **{"Content-Encoding": "gzip"})
@@ -234,7 +234,7 @@ def test_requests_that_are_too_large_are_refused(route: Route, blue: Running) ->
 # Backends that are down
 
 
-def test_a_backend_that_is_down_and_comes_back(route: Route, tmp_path: Path) -> None:
+def test_a_backend_that_was_down_is_used_again(route: Route, tmp_path: Path) -> None:
     with small_server(tmp_path / "one") as server:
         proxy = route(settings(server, {"stable": 1}))
         assert http(f"{proxy.rest}/readyz")[::2] == (200, "ok\n")
@@ -305,7 +305,7 @@ def test_a_slow_or_dead_shadow_delays_nothing_and_its_queue_is_bounded(
 # New weights
 
 
-def test_weights_change_by_file_signal_and_request_without_a_failure(route: Route, blue: Running) -> None:
+def test_weights_change_by_file_signal_and_request_without_failures(route: Route, blue: Running) -> None:
     given = settings(blue, {"stable": 1, "canary": 0})
     proxy = route(given)
     failed, stop = [], threading.Event()
@@ -363,7 +363,7 @@ def test_weights_change_by_file_signal_and_request_without_a_failure(route: Rout
         ({"taxi": {"stable": 0}}, "taxi: all weights are 0"),
     ],
 )
-def test_wrong_weights_change_nothing(one: Any, body: Any, text: str) -> None:
+def test_invalid_weights_change_nothing(one: Any, body: Any, text: str) -> None:
     status, answer = one.weights(body)
     assert (status, answer["error"][: len(text)]) == (400, text)
     assert one.weights()[1] == {"taxi": {"stable": 1.0, "canary": 0.0}}
@@ -398,7 +398,7 @@ def test_flags_health_and_metrics(one: Any) -> None:
     assert 'taxiway_route_seconds_count{model="taxi",target="stable"}' in found
 
 
-def test_the_proxy_listens_at_loopback_and_ends_on_sigterm(route: Route, blue: Running) -> None:
+def test_the_proxy_listens_on_loopback_and_ends_on_sigterm(route: Route, blue: Running) -> None:
     proxy = route(settings(blue, {"stable": 1}))
     assert {address.partition(":")[0] for address in proxy.running.addresses} == {"127.0.0.1"}
     with proxy.service() as service:
@@ -410,7 +410,7 @@ def test_the_proxy_listens_at_loopback_and_ends_on_sigterm(route: Route, blue: R
     assert proxy.lines("stop")
 
 
-def test_tls_on_both_sides(route: Route, blue: Running, tmp_path: Path) -> None:
+def test_tls_is_used_on_both_sides(route: Route, blue: Running, tmp_path: Path) -> None:
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem"]
     command += ["-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
@@ -432,7 +432,7 @@ def test_tls_on_both_sides(route: Route, blue: Running, tmp_path: Path) -> None:
     assert http(f"{refused.rest}{PATH}:predict", predict_body())[0] == 503
 
 
-def test_a_port_that_is_taken_is_named(blue: Running) -> None:
+def test_an_occupied_port_is_reported(blue: Running) -> None:
     port = blue.addresses[0].partition(":")[2]
     flags = ["--model", "taxi", "--backend", blue.addresses[0], "--split", "stable=1", "--listen-port", port]
     command = [sys.executable, "-m", "taxiway", "route", *flags, "--rest-port", "0", "--admin-port", "0"]

@@ -1,4 +1,4 @@
-"""A container engine in a few lines: Docker's API over real HTTP, with a process for each container."""
+"""A minimal container engine: Docker's API over real HTTP, with a process for each container."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Containers:
     """The engine's images by name, the documents that containers were created from, and their results.
 
     Attributes:
-        variables: What the images set, beside PATH.
+        variables: Environment variables of the images, besides PATH.
         out_of_memory: Whether containers that are killed were out of memory.
     """
 
@@ -145,7 +145,7 @@ class _Engine(_Handler):
         if process := self.containers.processes.get(name):
             process.wait()
         printed = self.containers.log(name).read_bytes()
-        # A frame of Docker's: stdout, three zeros, and the length.
+        # A frame in Docker's stream: stdout, three zeros, and the length.
         self.answer(bytes([1, 0, 0, 0]) + len(printed).to_bytes(4, "big") + printed)
 
     def _describe(self, name: str) -> None:

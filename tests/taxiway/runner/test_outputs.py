@@ -1,4 +1,4 @@
-"""Where components write their outputs: under the task's root, at custom paths, elsewhere, or nowhere."""
+"""Components write outputs under the task's root, at custom paths, elsewhere, or not at all."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -58,7 +58,7 @@ def returns_two() -> NamedTuple("Two", [("model", dsl.Model), ("data", dsl.Datas
     return model, data
 
 
-def test_what_is_at_the_uri_that_kfp_gives_is_kept(run: Callable[..., Run], tmp_path: Path) -> None:
+def test_an_output_at_kfps_default_uri_is_kept(run: Callable[..., Run], tmp_path: Path) -> None:
     def pipeline() -> None:
         read(data=returns().output)
         two = returns_two()
@@ -88,7 +88,7 @@ def custom(data: dsl.Output[dsl.Dataset], folder: dsl.Output[dsl.Model], place: 
         Path(path).write_text("rows")
 
 
-def test_what_is_at_a_custom_path_is_copied(run: Callable[..., Run], tmp_path: Path) -> None:
+def test_an_output_at_a_custom_path_is_copied(run: Callable[..., Run], tmp_path: Path) -> None:
     def pipeline(place: str) -> None:
         made = custom(place=place)
         read(data=made.outputs["data"])
@@ -100,7 +100,7 @@ def test_what_is_at_a_custom_path_is_copied(run: Callable[..., Run], tmp_path: P
     assert made.tasks["read-2"].parameters["Output"] == "provenance.json weights"
     data = made.tasks["custom"].outputs["data"]
     assert data.path.is_relative_to(tmp_path / "home" / "artifacts")
-    # The files there belong to the user: the next run does not miss them.
+    # The files at a custom path belong to the user; the next run does not need them.
     assert sorted(path.name for path in (tmp_path / "place").rglob("*")) == ["data.txt", "folder", "weights"]
     (tmp_path / "place" / "data.txt").unlink()
     assert run(pipeline, place=str(tmp_path / "place")).tasks["custom"].state == State.CACHED
@@ -118,10 +118,8 @@ def custom_in_shell(written: str, named: str, data: dsl.Output[dsl.Dataset]):
     )
 
 
-def test_a_container_has_a_tmp_of_its_own_that_is_read_when_it_has_ended(
-    engine: Containers, run: Callable[..., Run]
-) -> None:
-    """This test's engine runs processes, so output for a container's /tmp is written to its folder."""
+def test_outputs_in_a_containers_own_tmp_are_copied_when_it_ends(engine: Containers, run: Callable[..., Run]) -> None:
+    """The engine of this test runs processes, so files in a container's /tmp are in a folder of the test."""
 
     def pipeline() -> None:
         custom_in_shell(written="$TMPDIR/data.txt", named="/tmp/data.txt")
@@ -134,7 +132,7 @@ def test_a_container_has_a_tmp_of_its_own_that_is_read_when_it_has_ended(
     assert (mount["Target"], mount["Source"], mount["Type"]) == ("/tmp", variables["TMPDIR"], "bind")
 
 
-def test_a_custom_path_that_only_a_container_sees_is_refused(
+def test_a_custom_path_inside_a_container_is_refused(
     engine: Containers, run: Callable[..., Run], tmp_path: Path
 ) -> None:
     def pipeline(written: str) -> None:
@@ -157,7 +155,7 @@ def names(place: str, data: dsl.Output[dsl.Dataset]):
     data.path = place
 
 
-def test_what_an_output_names_elsewhere_stays_there_and_is_watched(run: Callable[..., Run], tmp_path: Path) -> None:
+def test_an_output_at_a_uri_elsewhere_stays_there_and_is_watched(run: Callable[..., Run], tmp_path: Path) -> None:
     def pipeline(place: str) -> None:
         read(data=names(place=place).outputs["data"])
 
@@ -173,7 +171,7 @@ def test_what_an_output_names_elsewhere_stays_there_and_is_watched(run: Callable
     assert run(pipeline, place=str(place)).tasks["read"].parameters["Output"] == "more rows"
 
 
-# Nowhere
+# Not written
 
 
 @dsl.component(base_image="python:3.13", install_kfp_package=False)
@@ -233,7 +231,7 @@ def test_an_output_that_does_not_exist_fails_the_task(
     assert not list((tmp_path / "home" / "artifacts").rglob("manifest.json"))
 
 
-def test_a_place_elsewhere_where_nothing_is_fails_the_task(run: Callable[..., Run]) -> None:
+def test_a_missing_file_at_a_uri_elsewhere_fails_the_task(run: Callable[..., Run]) -> None:
     with pytest.raises(RunFailedError, match=r"^absent wrote nothing for its output 'data'"):
         run(lambda: absent() and None)
 

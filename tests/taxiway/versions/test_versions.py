@@ -211,7 +211,7 @@ def test_both_versions_report_a_rollback(served, store):
         (9, "9 is already served\n  fix: choose another version with --to"),
     ],
 )
-def test_a_version_that_does_not_exist_or_answers_already_is_refused(served, store, to, text):
+def test_a_missing_or_already_served_version_is_refused(served, store, to, text):
     with pytest.raises(UserError) as raised:
         go(served, store, to=to)
     assert str(raised.value) == text.format(served=served)
@@ -274,7 +274,7 @@ def test_rollback_moves_the_label_and_keeps_comments_and_other_models(served, st
     assert config.read_text() == CONFIG % served
 
 
-def test_a_models_config_may_be_named_and_know_the_model_by_name(served, store, tmp_path):
+def test_a_models_config_may_be_given_and_lists_the_model_by_name(served, store, tmp_path):
     config = tmp_path / "elsewhere.config"
     config.write_text(CONFIG % "/models/taxi")
     go(served, store, config=config)
@@ -301,7 +301,7 @@ def test_a_label_on_a_version_that_is_not_loaded_is_refused(served, store):
     )
 
 
-def test_a_named_models_config_needs_the_label_and_to_be_one(served, store, tmp_path):
+def test_a_given_models_config_must_be_valid_and_have_the_label(served, store, tmp_path):
     config = tmp_path / "models.config"
     config.write_text((CONFIG % served).replace("stable", "blue"))
     with pytest.raises(UserError, match=f"{config} has no label 'stable' for the model at {served}\n  fix: add"):
@@ -316,7 +316,7 @@ def test_a_named_models_config_needs_the_label_and_to_be_one(served, store, tmp_
 # Object stores
 
 
-def test_rollback_in_an_object_store(aws, s3_server, store, tmp_path, monkeypatch):
+def test_rollback_works_in_an_object_store(aws, s3_server, store, tmp_path, monkeypatch):
     # With this name, fsspec does not reuse its cached client for the server of another test.
     monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": s3_server})
     bucket = aws.create_bucket(Bucket="rollback")
@@ -342,7 +342,7 @@ def _back_and_forth(url: str, database: str) -> None:
     store = LineageStore.open(database)
     while True:
         for target in (6, 9):
-            with suppress(UserError):  # it is already served
+            with suppress(UserError):  # already served
                 go(url, store, to=target)
 
 
@@ -364,7 +364,7 @@ def _kill_rollbacks(served: Path, database: str, times: int, look: Callable[[], 
 
 
 def _mark(served: Path) -> tuple[int, int]:
-    """The state that the steps of a rollback change."""
+    """The state that a rollback changes step by step."""
     config = served.parent / "models.config"
     return len(list(served.glob("*.retired"))), config.stat().st_ino if config.exists() else 0
 
@@ -392,11 +392,11 @@ def test_a_killed_rollback_leaves_a_models_config_that_can_be_read(served, store
     config = served.parent / "models.config"
     text = (CONFIG % served).replace("specific { versions: 7 versions: 9 }", "all {}")
     config.write_text(text)
-    texts = {text.replace("value: 9 }\n  }\n}", f"value: {version} }}\n  }}\n}}") for version in (6, 9)}
-    assert len(texts) == 2
+    configs = {text.replace("value: 9 }\n  }\n}", f"value: {version} }}\n  }}\n}}") for version in (6, 9)}
+    assert len(configs) == 2
 
     def look() -> None:
-        assert config.read_text() in texts
+        assert config.read_text() in configs
 
     _kill_rollbacks(served, store.connection, times, look)
     assert state(str(served)) == ([9, 8, 7, 6], [])

@@ -1,4 +1,4 @@
-"""The gRPC API of a real server, called with the public stubs."""
+"""The gRPC API of a real server, called through the public stubs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CODE = grpc.StatusCode
 
 @pytest.fixture(autouse=True)
 def _alive(both: server.Server) -> Iterator[None]:
-    """Whatever a test sends, the server answers afterwards."""
+    """Asserts that the server still answers after each test."""
     yield
     np.testing.assert_array_equal(both.predict("half_plus_two", x=[1.0])["y"], np.array([2.5], np.float32))
 
@@ -67,7 +67,7 @@ def of_examples(kind: Any, signature: str, *given: tf.train.Example, context: tf
 def test_predict_answers_as_the_documented_example(both: server.Server) -> None:
     request = server.request("half_plus_two", "serving_default", x=[1.0, 2.0, 5.0])
     answer = both.predictions.Predict(request, timeout=20)
-    # TF Serving sends values in the typed field, and clients read them there.
+    # TF Serving sends values in the typed field, where clients read them.
     assert list(answer.outputs["y"].float_val) == [2.5, 3.0, 4.5]
     assert answer.outputs["y"].dtype == tf.float32.as_datatype_enum
     assert (answer.model_spec.name, answer.model_spec.version.value) == ("half_plus_two", models.VERSION)
@@ -105,7 +105,7 @@ def test_an_output_filter_chooses_outputs(both: server.Server) -> None:
         ({"name": "../../etc/passwd"}, CODE.NOT_FOUND, "Servable not found for request: Latest(../../etc/passwd)"),
     ],
 )
-def test_things_that_do_not_exist(
+def test_unknown_models_versions_and_signatures_are_not_found(
     both: server.Server, change: dict[str, Any], code: grpc.StatusCode, words: str
 ) -> None:
     request = server.request("half_plus_two", x=[1.0])
@@ -154,7 +154,7 @@ def tensor(**fields: Any) -> Any:
         ),
         (
             {name: tensor(shape=[100_000_000], float_val=[1.0]) for name in "xyz"},
-            "Sent extra: {y,z}.",  # nothing is allocated for what the signature does not have
+            "Sent extra: {y,z}.",  # nothing is allocated for inputs that the signature lacks
         ),
         ({"x": tensor(shape=[1] * 40, float_val=[1.0])}, 'Input "x": its shape has 40 dimensions'),
         (
@@ -165,7 +165,7 @@ def tensor(**fields: Any) -> Any:
         ({"x": tensor(shape=[1], dtype=0)}, 'Input "x": tensors of type invalid cannot be sent'),
     ],
 )
-def test_inputs_that_do_not_fit_are_named(both: server.Server, inputs: dict[str, Any], words: str) -> None:
+def test_invalid_inputs_are_refused(both: server.Server, inputs: dict[str, Any], words: str) -> None:
     request = server.request("half_plus_two")
     for name, proto in inputs.items():
         request.inputs[name].CopyFrom(proto)
@@ -173,12 +173,12 @@ def test_inputs_that_do_not_fit_are_named(both: server.Server, inputs: dict[str,
     assert (code, words in message) == (CODE.INVALID_ARGUMENT, True), message
 
 
-def test_the_graph_decides_what_fits(both: server.Server) -> None:
+def test_the_graph_decides_which_shapes_are_valid(both: server.Server) -> None:
     answer = both.predict("mixed", number=[[1.0]], word=np.array([b"a"], object))
     np.testing.assert_array_equal(answer["doubled"], np.array([[2.0]], np.float32))
 
 
-def test_values_fill_their_shape_as_in_tensorflow(both: server.Server) -> None:
+def test_fewer_values_fill_a_shape_as_in_tensorflow(both: server.Server) -> None:
     request = server.request("half_plus_two")
     request.inputs["x"].CopyFrom(tensor(shape=[2, 2], float_val=[1.0, 2.0]))
     answer = both.predictions.Predict(request, timeout=20)
@@ -219,7 +219,9 @@ def test_a_context_is_merged_into_each_example(both: server.Server) -> None:
         ("regress_x_to_y", [example()], "Feature: x (data type: float) is required"),
     ],
 )
-def test_examples_that_cannot_be_regressed(both: server.Server, signature: str, given: list[Any], words: str) -> None:
+def test_examples_that_cannot_be_regressed_are_refused(
+    both: server.Server, signature: str, given: list[Any], words: str
+) -> None:
     request = of_examples(regression_pb2.RegressionRequest, signature, *given)
     found = refused(both.predictions.Regress, request)
     assert (found[0], words in found[1]) == (CODE.INVALID_ARGUMENT, True), found
@@ -261,7 +263,9 @@ def test_multi_inference(both: server.Server) -> None:
         ([("half_plus_two", "labelled", "m")], CODE.UNIMPLEMENTED, "Unsupported signature method_name: m"),
     ],
 )
-def test_multi_inferences_rules(both: server.Server, tasks: list[Any], code: grpc.StatusCode, words: str) -> None:
+def test_invalid_multi_inference_requests_are_refused(
+    both: server.Server, tasks: list[Any], code: grpc.StatusCode, words: str
+) -> None:
     found = refused(both.predictions.MultiInference, multi_inference(*tasks))
     assert (found[0], words in found[1]) == (code, True), found
 
@@ -345,7 +349,7 @@ def test_requests_are_counted_under_tf_servings_names(both: server.Server) -> No
 
 
 @pytest.mark.parametrize("method", ["Predict", "Classify", "Regress", "MultiInference", "GetModelMetadata"])
-def test_invalid_protobuf_messages(both: server.Server, method: str) -> None:
+def test_invalid_protobuf_messages_are_refused(both: server.Server, method: str) -> None:
     call = both.channel.unary_unary(f"/tensorflow.serving.PredictionService/{method}")
     for junk in (b"\xff" * 100, b"\x0a\xff\xff\xff\xff\x0f", bytes(range(256))):
         with pytest.raises(grpc.RpcError) as error:
@@ -361,14 +365,14 @@ def test_fuzzed_messages_are_answered(both: server.Server, junk: bytes, method: 
     assert code not in (CODE.UNAVAILABLE, CODE.DEADLINE_EXCEEDED)
 
 
-def test_a_request_that_is_too_large(both: server.Server) -> None:
+def test_a_request_that_is_too_large_is_refused(both: server.Server) -> None:
     request = server.request("half_plus_two", x=np.zeros(17 << 20, np.float32))
     code, message = refused(both.predictions.Predict, request)
     assert code == CODE.RESOURCE_EXHAUSTED
     assert "larger than max" in message
 
 
-def test_every_type_comes_back(saved: Callable[[str], Path], tmp_path: Path) -> None:
+def test_tensors_of_every_type_are_returned(saved: Callable[[str], Path], tmp_path: Path) -> None:
     models.publish(saved("types"), tmp_path / "types", 1)
     given: dict[str, np.ndarray] = {}
     for kind in ("float16", "float32", "float64", "complex64", "complex128"):
@@ -397,7 +401,7 @@ def slow(saved: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory)
         yield running
 
 
-def test_a_deadline_is_kept(slow: server.Server) -> None:
+def test_a_deadline_is_respected(slow: server.Server) -> None:
     began = time.monotonic()
     with pytest.raises(grpc.RpcError) as error:
         slow.predict("slow", timeout=0.05, x=[[1.0]])
@@ -413,7 +417,7 @@ def test_a_disconnected_client_does_no_harm(slow: server.Server) -> None:
     assert slow.predict("slow", x=[[2.0]])["y"] == [2.0]
 
 
-def test_too_many_requests_are_refused_at_once_and_the_others_answered(slow: server.Server) -> None:
+def test_requests_beyond_the_limit_are_refused_immediately(slow: server.Server) -> None:
     calls = [slow.predictions.Predict.future(server.request("slow", x=[[float(n)]]), timeout=60) for n in range(40)]
     codes = [call.code() for call in calls]
     assert set(codes) == {CODE.OK, CODE.UNAVAILABLE}
@@ -425,7 +429,7 @@ def test_too_many_requests_are_refused_at_once_and_the_others_answered(slow: ser
     assert slow.predict("slow", x=[[2.0]])["y"] == [2.0]
 
 
-def test_both_sides_give_the_same_answer_at_the_same_moment(both: server.Server) -> None:
+def test_grpc_and_rest_give_the_same_answers_concurrently(both: server.Server) -> None:
     wrong: list[Any] = []
 
     def ask(n: int) -> None:
@@ -445,7 +449,7 @@ def test_both_sides_give_the_same_answer_at_the_same_moment(both: server.Server)
     assert wrong == []
 
 
-def test_a_reload_reaches_no_other_folder(both: server.Server) -> None:
+def test_a_reload_cannot_reach_other_folders(both: server.Server) -> None:
     for base_path, code, words in (
         ("/etc", CODE.PERMISSION_DENIED, "is outside the folders that this server was started with"),
         ("half_plus_two", CODE.INVALID_ARGUMENT, "is not absolute"),

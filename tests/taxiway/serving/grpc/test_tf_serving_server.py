@@ -94,7 +94,7 @@ def test_predict(
 
 
 @pytest.mark.parametrize("name", ["half_plus_two", "half_plus_two_tf2"])
-def test_classify_regress_and_both_at_once(running: server.Server, name: str) -> None:
+def test_classify_regress_and_multi_inference(running: server.Server, name: str) -> None:
     classify = of_examples(classification_pb2.ClassificationRequest, name, "classify_x_to_y", 2.0)
     result = running.predictions.Classify(classify, timeout=20)
     [[found]] = [each.classes for each in result.result.classifications]
@@ -116,7 +116,7 @@ def test_classify_regress_and_both_at_once(running: server.Server, name: str) ->
 
 
 @pytest.mark.parametrize("signature", ["tensorflow/serving/regress", "called_float"])
-def test_examples_are_fed_whatever_the_signature_says_of_types(running: server.Server, signature: str) -> None:
+def test_examples_are_accepted_for_any_declared_types(running: server.Server, signature: str) -> None:
     request = of_examples(regression_pb2.RegressionRequest, "half_plus_three", signature, 1.0)
     [result] = running.predictions.Regress(request, timeout=20).result.regressions
     assert result.value == 3.5
@@ -125,7 +125,7 @@ def test_examples_are_fed_whatever_the_signature_says_of_types(running: server.S
     assert [(each.label, each.score) for each in row.classes] == [("", 3.5)]
 
 
-def test_what_a_request_leaves_out_has_the_signatures_default(running: server.Server) -> None:
+def test_missing_inputs_have_the_signatures_defaults(running: server.Server) -> None:
     def predicted(**inputs: float) -> Any:
         return running.predictions.Predict(predict_request("shapes", "defaults", **inputs), timeout=20)
 
@@ -140,7 +140,7 @@ def test_what_a_request_leaves_out_has_the_signatures_default(running: server.Se
     assert "Sent extra: {z}. Missing but required: {}." in error.value.details()
 
 
-def test_references_are_answered(running: server.Server) -> None:
+def test_reference_outputs_are_returned(running: server.Server) -> None:
     def predicted(signature: str, **inputs: float) -> list[float]:
         answer = running.predictions.Predict(predict_request("counter", signature, **inputs), timeout=20)
         assert answer.outputs["output"].dtype == tf.float32.as_datatype_enum
@@ -202,7 +202,7 @@ def test_a_configuration_file_is_reloaded_and_a_bad_one_is_not_served(
 
 
 class Reflected:
-    """A client that gets the server's messages by reflection, like grpcurl."""
+    """A client that reads the server's message types by reflection, like grpcurl."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._channel, self._pool = channel, descriptor_pool.DescriptorPool()
@@ -215,7 +215,7 @@ class Reflected:
         return [each.name for each in answer.list_services_response.service]
 
     def describe(self, service: str) -> Any:
-        """A service, once all files that it needs are known."""
+        """A service's descriptor, after loading all files that it needs."""
         self._add(file_containing_symbol=service)
         return self._pool.FindServiceByName(service)
 
@@ -289,13 +289,13 @@ STRINGS, FLOATS = np.array([[b"a", b"b"]] * 2, object), np.zeros((2, 2), np.floa
         ),
     ],
 )
-def test_outputs_that_are_not_classes(outputs: dict[str, np.ndarray], words: str) -> None:
+def test_invalid_classification_outputs_are_refused(outputs: dict[str, np.ndarray], words: str) -> None:
     with pytest.raises(ServingError) as error:
         examples.classifications(outputs, 2)
     assert (error.value.code, words in error.value.message) == (CODE.INVALID_ARGUMENT, True), error.value.message
 
 
-def test_only_classes_or_only_scores() -> None:
+def test_classes_and_scores_are_optional() -> None:
     for outputs, expected in (
         ({"classes": STRINGS}, [("a", 0.0), ("b", 0.0)]),
         ({"scores": FLOATS}, [("", 0.0), ("", 0.0)]),
@@ -314,7 +314,7 @@ def test_only_classes_or_only_scores() -> None:
         (np.array([b"a", b"b"], object), "Expected output Tensor of DT_FLOAT. Got: string"),
     ],
 )
-def test_outputs_that_are_not_regressions(values: np.ndarray, words: str) -> None:
+def test_invalid_regression_outputs_are_refused(values: np.ndarray, words: str) -> None:
     with pytest.raises(ServingError) as error:
         examples.regressions({"outputs": values}, 2)
     assert (error.value.code, words in error.value.message) == (CODE.INVALID_ARGUMENT, True), error.value.message

@@ -56,7 +56,7 @@ Talk = Callable[[int, _Slow], Awaitable[None]]
 
 
 def served(talk: Talk) -> None:
-    """Runs the application on a free port of loopback while `talk(port, model)` goes on."""
+    """Runs the application on a free loopback port while `talk(port, model)` is running."""
 
     async def run() -> None:
         models = _Models()
@@ -73,7 +73,7 @@ def served(talk: Talk) -> None:
 
 
 async def answer(port: int, request: bytes) -> bytes:
-    """The first answer to what is sent; the connection stays open meanwhile."""
+    """The first answer to a request; the connection stays open."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request)
     head = await reader.readuntil(b"\r\n\r\n")
@@ -139,7 +139,7 @@ def test_work_for_a_disconnected_client_is_cancelled() -> None:
     served(talk)
 
 
-def test_the_next_request_is_answered_after_one_that_was_refused() -> None:
+def test_a_connection_is_usable_after_a_refused_request() -> None:
     async def talk(port: int, _model: _Slow) -> None:
         bad = f"{HEAD}Content-Length: 1\r\n\r\n{{".encode()
         again = bad + b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
