@@ -146,12 +146,12 @@ def _words(file: Path) -> set[str]:
     """The names and the words in strings of a module, except docstrings."""
     nodes = list(ast.walk(ast.parse(file.read_text())))
     docs = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
-    texts = (node.value for node in nodes if isinstance(node, ast.Constant) and id(node) not in docs)
+    strings = (node.value for node in nodes if isinstance(node, ast.Constant) and id(node) not in docs)
     names = {node.id for node in nodes if isinstance(node, ast.Name)}
     names |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     names |= {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
     names |= {part for node in nodes if isinstance(node, ast.ImportFrom) for part in (node.module or "").split(".")}
-    return names.union(*(re.findall(r"\w+", text) for text in texts if isinstance(text, str)))
+    return names.union(*(re.findall(r"\w+", text) for text in strings if isinstance(text, str)))
 
 
 def test_stages_import_only_packages_of_their_image() -> None:

@@ -30,7 +30,7 @@ Account = Callable[..., Cluster]
 
 @pytest.mark.parametrize(
     ("rules", "states"),
-    [([FOLLOW, SUBMIT], [State.WELL]), ([FOLLOW], [State.WARNING]), ([], [State.WARNING, State.WARNING])],
+    [([FOLLOW, SUBMIT], [State.OK]), ([FOLLOW], [State.WARNING]), ([], [State.WARNING, State.WARNING])],
 )
 def test_doctor_reports_the_rights_that_an_account_has(
     namespace: Namespace, account: Account, monkeypatch: pytest.MonkeyPatch, rules: list[Any], states: list[State]

@@ -86,13 +86,13 @@ def test_uncommitted_files_in_an_image_make_the_commit_modified(tmp_path: Path, 
         "docker/engine": "#!/bin/sh\n[ $1 != name ] || echo docker\n",
         "bin/docker": f'#!/bin/sh\necho "$*" >>{tmp_path}/calls\n',
     }
-    texts = {
+    files = {
         "components/__init__.py": '__version__ = "1"\n',
         "taxiway/a": "",
         "pipelines/a": "",
         ".gitignore": "ignored.py\n__pycache__\nbin\n",
     }
-    for name, text in {**programs, **texts}.items():
+    for name, text in {**programs, **files}.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)

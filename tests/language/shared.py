@@ -300,7 +300,7 @@ def artifact_and_text_to_a_sub_pipeline() -> str:
 
 
 @python
-def told(status: dsl.PipelineTaskFinalStatus, file: str):
+def report(status: dsl.PipelineTaskFinalStatus, file: str):
     with open(file, "a") as notes:
         notes.write(f"{status.state} {bool(status.error_message)}")
 
@@ -321,7 +321,7 @@ def goes(well: bool) -> str:
 @case(CASES, {"well": False}, gives={"failed": True, "notes": "FAILED True"})
 @dsl.pipeline(name="exit-handler")
 def exit_handler(well: bool, file: str = "notes"):
-    with dsl.ExitHandler(told(file=file)):
+    with dsl.ExitHandler(report(file=file)):
         say(x=goes(well=well).output)
 
 

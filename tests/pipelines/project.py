@@ -179,8 +179,8 @@ class Project:
 
 def as_options(parameters: Mapping[str, Any]) -> list[str]:
     """Pipeline parameters as command-line options."""
-    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in parameters.items()}
-    return [f"--param={name}={text}" for name, text in texts.items()]
+    strings = {name: value if isinstance(value, str) else json.dumps(value) for name, value in parameters.items()}
+    return [f"--param={name}={text}" for name, text in strings.items()]
 
 
 def make_project(folder: Path, taxi_csv: Path) -> Project:

@@ -157,7 +157,7 @@ def test_a_seed_determines_the_order(patterns: dict[str, str]) -> None:
     first_pass = _scalars(one)
     assert first_pass == _scalars(same)
     assert first_pass != _scalars(other)
-    assert first_pass != _scalars(one), "a second pass is shuffled anew, as by TensorFlow's shuffle"
+    assert first_pass != _scalars(one), "a second pass is shuffled again, as by TensorFlow's shuffle"
 
 
 @pytest.mark.usefixtures("where")

@@ -473,8 +473,8 @@ def test_missing_data_can_be_fetched_as_the_message_says(repository: Path, tmp_p
 def test_an_invalid_dvc_file_can_be_fixed_as_the_message_says(repository: Path) -> None:
     for which in (0, 1):
         (repository / "data.dvc").write_text("broken")
-        restore, remove, anew = commands(refusal("data/taxi"))
-        for line in [[restore], [remove, anew]][which]:
+        restore, remove, add = commands(refusal("data/taxi"))
+        for line in [[restore], [remove, add]][which]:
             run_suggested(line)
         assert data_versions.describe("data/taxi")["versioned"]
 

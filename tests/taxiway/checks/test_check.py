@@ -387,7 +387,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
         _changed(metrics_specs=[{"metrics": [{"class_name": "AUC", "config": "num_thresholds=5"}]}]),
         "eval_config.metrics_specs[0].metrics[0].config is not a JSON object: 'num_thresholds=5'",
     ),
-    "metric of one's own": (
+    "custom metric": (
         _changed(metrics_specs=[{"metrics": [{"class_name": "Tip", "module": "helper"}]}]),
         "eval_config.metrics_specs[0].metrics[0].class_name: helper has no 'Tip'\n  fix: it has save",
     ),
@@ -512,9 +512,9 @@ def test_tasks_that_wait_for_each_other_are_refused() -> None:
     tasks["example-gen"]["dependentTasks"] = ["trainer"]
     with pytest.raises(UserError, match="the task 'example-gen' waits for itself: example-gen after trainer"):
         check.findings(compiled, {})
-    tasks["example-gen"]["dependentTasks"] = ["nobody"]
+    tasks["example-gen"]["dependentTasks"] = ["missing"]
     compiled = replace(compiled)
-    with pytest.raises(UserError, match="the task 'example-gen' waits for 'nobody', which does not exist"):
+    with pytest.raises(UserError, match="the task 'example-gen' waits for 'missing', which does not exist"):
         check.findings(compiled, {})
 
 

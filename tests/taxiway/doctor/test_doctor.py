@@ -70,11 +70,11 @@ def test_a_complete_local_installation_passes(tmp_path: Path) -> None:
 
 
 def test_the_exit_status_depends_on_the_requested_use(tmp_path: Path) -> None:
-    nobody = f"unix://{tmp_path}/nobody.sock"
-    assert doctor(tmp_path, "--json", DOCKER_HOST=nobody).returncode == 0
-    done = doctor(tmp_path, "--json", "--runner", "docker", DOCKER_HOST=nobody)
+    missing = f"unix://{tmp_path}/missing.sock"
+    assert doctor(tmp_path, "--json", DOCKER_HOST=missing).returncode == 0
+    done = doctor(tmp_path, "--json", "--runner", "docker", DOCKER_HOST=missing)
     assert done.returncode == 1
-    assert json.loads(done.stdout)["well"] is False
+    assert json.loads(done.stdout)["ok"] is False
     assert lines_of(done)["container engine"]["state"] == "missing"
 
 
@@ -90,8 +90,8 @@ def test_the_report_for_a_pipeline_on_a_cluster(tmp_path: Path) -> None:
     groups = {name: line["group"] for name, line in lines.items()}
     assert groups["pipeline"] == groups["model store"] == "pipeline"
     assert {groups[name] for name in ("Kubeflow", "namespace", "rights", "nodes", "volumes", "secrets")} == {"cluster"}
-    assert {line["state"] for line in lines.values() if line["group"] != "this machine"} == {"well"}
-    assert lines["kubectl context"]["state"] == "well"
+    assert {line["state"] for line in lines.values() if line["group"] != "this machine"} == {"ok"}
+    assert lines["kubectl context"]["state"] == "ok"
     assert done.returncode == 0
 
 
@@ -161,7 +161,7 @@ def test_it_imports_no_tensorflow_and_starts_quickly(tmp_path: Path) -> None:
 
 
 def test_checks_run_in_parallel() -> None:
-    slow = [Check(f"slow {n}", "g", lambda: time.sleep(0.4) or [Line("slow", State.WELL, "")]) for n in range(5)]
+    slow = [Check(f"slow {n}", "g", lambda: time.sleep(0.4) or [Line("slow", State.OK, "")]) for n in range(5)]
     start = time.monotonic()
     with closing(Examination(10)) as examination:
         examination.start(slow)
@@ -179,7 +179,7 @@ def test_a_failure_in_one_check_does_not_affect_others() -> None:
         return []
 
     def works() -> list[Line]:
-        return [Line("works", State.WELL, "yes"), Line("works", State.WELL, "twice")]
+        return [Line("works", State.OK, "yes"), Line("works", State.OK, "twice")]
 
     with closing(Examination(10)) as examination:
         examination.start([Check("fails", "a", fails), Check("dies", "a", dies), Check("works", "b", works)])
@@ -187,8 +187,8 @@ def test_a_failure_in_one_check_does_not_affect_others() -> None:
     assert found == [
         ("a", Line("fails", State.UNKNOWN, "RuntimeError: two lines")),
         ("a", Line("dies", State.UNKNOWN, "the check crashed")),
-        ("b", Line("works", State.WELL, "yes")),
-        ("b", Line("works", State.WELL, "twice")),
+        ("b", Line("works", State.OK, "yes")),
+        ("b", Line("works", State.OK, "twice")),
     ]
 
 
@@ -224,7 +224,7 @@ def rendered(lines: page.Page, not_asked: str = "") -> str:
 def test_the_report_shows_each_line_with_its_fix() -> None:
     lines = [
         ("cluster", Line("rights", State.UNKNOWN, "no answer", "try again")),
-        ("this machine", Line("Python", State.WELL, "3.13", "not shown")),
+        ("this machine", Line("Python", State.OK, "3.13", "not shown")),
         ("this machine", Line("engine", State.MISSING, "none", "install [one]")),
         ("this machine", Line("builder", State.ABSENT, "none", "install [one]")),
         ("this machine", Line("kfp", State.WARNING, "old")),
@@ -243,14 +243,14 @@ def test_the_report_shows_each_line_with_its_fix() -> None:
         "  ?  rights   no answer",
         "              → try again",
         "",
-        "Missing: engine (1 well, 1 warning, 1 absent, 1 missing, 1 unknown).",
+        "Missing: engine (1 ok, 1 warning, 1 absent, 1 missing, 1 unknown).",
         "To check more: more",
     ]
 
 
 def test_only_missing_requirements_fail() -> None:
     for state in State:
-        assert page.is_well([("this machine", Line("it", state, ""))]) is (state is not State.MISSING)
+        assert page.is_ok([("this machine", Line("it", state, ""))]) is (state is not State.MISSING)
 
 
 def test_long_errors_become_one_short_line() -> None:
@@ -308,7 +308,7 @@ def test_without_a_checkout_the_ranges_are_those_of_the_installed_package(
 ) -> None:
     found = laptop_line("Python").found
     monkeypatch.setattr(laptop, "checkout", lambda: tmp_path)
-    assert laptop_line("Python").state is State.WELL
+    assert laptop_line("Python").state is State.OK
     assert sorted(laptop_line("Python").found) == sorted(found)
     assert re.fullmatch(r"\d\d packages, all in their ranges", laptop_line("wheels").found)
 
@@ -337,7 +337,7 @@ def test_glibc_is_compared_with_the_wheels_requirement(
 
 def test_the_glibc_of_this_machine_is_detected() -> None:
     line = laptop_line("glibc")
-    assert line.state is State.WELL
+    assert line.state is State.OK
     assert re.search(r"; the wheels need 2\.\d\d$", line.found)
 
 
@@ -384,7 +384,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Eng
 
 def test_a_container_engine_is_found(engine: type[Engine], tmp_path: Path) -> None:
     found = f"Podman 5.4.2, linux/amd64 at unix://{tmp_path}/engine.sock"
-    assert laptop_line("container engine") == Line("container engine", State.WELL, found)
+    assert laptop_line("container engine") == Line("container engine", State.OK, found)
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b"3", b'{"Version": 7}'])
@@ -436,7 +436,7 @@ def test_the_images_of_the_manifests_match_the_tensorflow_version() -> None:
         f"tensorflow/serving:{tag} (manifests) reads what TensorFlow {trained} writes"
         for tag in ("2.21.0", "2.21.0-gpu")
     ]
-    assert {line.state for line in lines} == {State.WELL}
+    assert {line.state for line in lines} == {State.OK}
 
 
 @pytest.mark.parametrize(
@@ -444,7 +444,7 @@ def test_the_images_of_the_manifests_match_the_tensorflow_version() -> None:
     [
         ("tensorflow/serving:2.19.0", State.WARNING),
         ("docker.io/tensorflow/serving:2.9.1-gpu", State.WARNING),
-        ("registry:5000/tensorflow/serving:3.0", State.WELL),
+        ("registry:5000/tensorflow/serving:3.0", State.OK),
         ("tensorflow/serving:latest", State.UNKNOWN),
         ("ours/server:2.19.0", State.UNKNOWN),
     ],

@@ -23,12 +23,12 @@ def work(destination: str = ""):
     return dsl.ContainerSpec(image="work:1", command=["true"], args=[destination])
 
 
-@dsl.pipeline(name="asks-nothing")
+@dsl.pipeline(name="needs-nothing")
 def needs_nothing():
     work()
 
 
-@dsl.pipeline(name="asks-much")
+@dsl.pipeline(name="needs-much")
 def needs_much(claim: str = "model-store", login: str = "s3-login", memory: str = "8Gi"):
     train = work().set_cpu_request("2").set_memory_limit("8Gi")
     train.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(1)
@@ -117,7 +117,7 @@ def test_json_labels_and_tolerations_are_read_and_values_known_only_at_run_time_
 
 def test_the_context_is_shown_with_server_and_version(api: Server, look: Look) -> None:
     found = f"here: Kubernetes v1.33.1 at {api.url}"
-    assert look("kubectl context") == [Line("kubectl context", State.WELL, found)]
+    assert look("kubectl context") == [Line("kubectl context", State.OK, found)]
 
 
 def test_no_cluster_is_contacted_without_a_namespace(api: Server, tmp_path: Path) -> None:
@@ -180,8 +180,8 @@ def test_an_expired_login_is_reported(api: Server, look: Look) -> None:
 def test_the_token_of_the_kubeconfig_is_used(api: Server, look: Look, tmp_path: Path) -> None:
     api.token = "right"
     write_kubeconfig(tmp_path / "kubeconfig", api.url, "right")
-    assert look("kubectl context")[0].state is State.WELL
-    assert look("rights")[0].state is State.WELL
+    assert look("kubectl context")[0].state is State.OK
+    assert look("rights")[0].state is State.OK
 
 
 @pytest.mark.parametrize("body", [b"<html>hello</html>", b"\xff\xfe", b"[]", b"{}", b""])
@@ -193,7 +193,7 @@ def test_a_server_that_is_not_kubernetes_is_reported(api: Server, look: Look, bo
 
 
 def test_the_namespace_is_found(api: Server, look: Look) -> None:
-    assert look("namespace") == [Line("namespace", State.WELL, "ml")]
+    assert look("namespace") == [Line("namespace", State.OK, "ml")]
     assert look("namespace", namespace="nowhere") == [
         Line("namespace", State.MISSING, "nowhere does not exist", "kubectl create namespace nowhere")
     ]
@@ -214,7 +214,7 @@ def test_a_namespace_that_may_not_be_read_is_not_a_failure(api: Server, look: Lo
 
 def test_sufficient_rights_pass(api: Server, look: Look) -> None:
     [line] = look("rights")
-    assert line.state is State.WELL
+    assert line.state is State.OK
     assert line.found == "you may get pods, list pods, get pods/log, create runs, create pipelines in ml"
 
 
@@ -250,7 +250,7 @@ def test_rights_that_a_multi_user_kubeflow_requires_are_checked(
 
 def test_every_task_finds_a_node(api: Server, look: Look) -> None:
     found = "2 nodes: each of the 1 tasks fits on one of them (including 1 nvidia.com/gpu)"
-    assert look("nodes", tasks=MUCH) == [Line("nodes", State.WELL, found)]
+    assert look("nodes", tasks=MUCH) == [Line("nodes", State.OK, found)]
 
 
 def test_only_the_best_matching_nodes_are_listed(api: Server, look: Look) -> None:
@@ -264,7 +264,7 @@ def test_only_the_best_matching_nodes_are_listed(api: Server, look: Look) -> Non
 
 def test_nodes_are_not_listed_for_a_pipeline_without_requirements(api: Server, look: Look) -> None:
     found = "the pipeline requests no resources"
-    assert look("nodes", tasks=tasks_of(needs_nothing)) == [Line("nodes", State.WELL, found)]
+    assert look("nodes", tasks=tasks_of(needs_nothing)) == [Line("nodes", State.OK, found)]
     assert not any(path == "/api/v1/nodes" for path, _ in api.requests)
 
 
@@ -347,14 +347,14 @@ def test_tolerations_match_as_in_kubernetes(
     api: Server, look: Look, toleration: dict[str, str], tolerated: bool
 ) -> None:
     task = requirements.Task("train", {"nvidia.com/gpu": "2"}, {}, (toleration,), {}, (), "", {})
-    assert (look("nodes", tasks=(task,))[0].state is State.WELL) is tolerated
+    assert (look("nodes", tasks=(task,))[0].state is State.OK) is tolerated
 
 
 def test_a_taint_with_prefer_no_schedule_is_ignored(api: Server, look: Look) -> None:
     prefers = TAINT | {"effect": "PreferNoSchedule"}
     api.answers["/api/v1/nodes"] = (200, {"items": [gpu_node() | {"spec": {"taints": [prefers]}}]})
     task = requirements.Task("train", {"nvidia.com/gpu": "2"}, {}, (), {}, (), "", {})
-    assert look("nodes", tasks=(task,))[0].state is State.WELL
+    assert look("nodes", tasks=(task,))[0].state is State.OK
 
 
 def test_nodes_that_may_not_be_listed_are_not_a_failure(api: Server, look: Look) -> None:
@@ -371,7 +371,7 @@ CLAIM = "/api/v1/namespaces/ml/persistentvolumeclaims/model-store"
 @pytest.mark.parametrize(
     ("status", "state", "found"),
     [
-        ({"phase": "Bound", "capacity": {"storage": "10Gi"}}, State.WELL, "bound, 10Gi"),
+        ({"phase": "Bound", "capacity": {"storage": "10Gi"}}, State.OK, "bound, 10Gi"),
         ({"phase": "Pending"}, State.WARNING, "Pending: it may be waiting for its first pod"),
         ({"phase": "Lost"}, State.MISSING, "its volume is lost"),
     ],
@@ -434,7 +434,7 @@ def test_a_secret_that_one_task_needs_is_not_optional(api: Server, look: Look) -
 def test_the_content_of_secrets_is_not_read(api: Server, look: Look) -> None:
     path = "/api/v1/namespaces/ml/secrets/s3-login"
     api.answers[path] = (200, {"kind": "PartialObjectMetadata", "metadata": {"name": "s3-login"}})
-    assert Line("secret s3-login", State.WELL, "exists in ml") in look("secrets", tasks=MUCH)
+    assert Line("secret s3-login", State.OK, "exists in ml") in look("secrets", tasks=MUCH)
     [headers] = [headers for request_path, headers in api.requests if request_path == path]
     assert headers["accept"] == "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
@@ -474,12 +474,12 @@ def test_a_compatible_kubeflow_passes(host: Server) -> None:
     host.answers[HEALTH] = (200, {"tag_name": "2.18.1", "multi_user": True, "pipeline_store": "database"})
     found = f"2.18.1, multi-user, at {host.url}, accepts IR 2.1.0"
     assert kubeflow_line(host.url + "/", sdk_version="kfp-2.17.0").found == found.replace(host.url, host.url + "/")
-    assert kubeflow_line(host.url, sdk_version="kfp-2.17.0") == Line("Kubeflow", State.WELL, found)
+    assert kubeflow_line(host.url, sdk_version="kfp-2.17.0") == Line("Kubeflow", State.OK, found)
 
 
 def test_kubeflow_is_found_behind_its_user_interface(host: Server) -> None:
     host.answers["/pipeline" + HEALTH] = (200, {"apiServerTagName": "2.18.2", "apiServerReady": True})
-    assert kubeflow_line(f"{host.url}/pipeline").state is State.WELL
+    assert kubeflow_line(f"{host.url}/pipeline").state is State.OK
 
 
 def test_known_vulnerabilities_of_a_kubeflow_are_reported(host: Server) -> None:
@@ -544,7 +544,7 @@ def test_a_token_file_is_used(host: Server, tmp_path: Path) -> None:
     host.token = "right"
     host.answers[HEALTH] = (200, {"tag_name": "2.18.1"})
     (tmp_path / "token").write_text("right\n")
-    assert kubeflow_line(host.url, login=Login(tmp_path / "token")).state is State.WELL
+    assert kubeflow_line(host.url, login=Login(tmp_path / "token")).state is State.OK
     line = kubeflow_line(host.url, login=Login(tmp_path / "none"))
     assert line.found == f"the token file {tmp_path}/none cannot be read: No such file or directory"
 
@@ -558,7 +558,7 @@ def test_the_login_of_a_multi_user_kubeflow_is_checked(host: Server, tmp_path: P
     path = "/apis/v2beta1/experiments?namespace=ml&page_size=1"
     host.answers[path] = (200, {})
     line = login_line(host.url, namespace="ml", login=Login(token))
-    assert line == Line("Kubeflow login", State.WELL, f"accepts the token in {token} in ml")
+    assert line == Line("Kubeflow login", State.OK, f"accepts the token in {token} in ml")
     assert host.requests[-1][1]["authorization"] == "Bearer mine"
     # Kubeflow's health endpoint needs no login; only this request shows that a token has expired.
     host.answers[path] = (401, {"code": 16})

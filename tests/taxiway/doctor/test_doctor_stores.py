@@ -47,7 +47,7 @@ def test_an_accessible_folder_passes(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "repo").mkdir()
     line = remote_line(repository(tmp_path / "repo", url=str(tmp_path / "store")))
-    assert line.state is State.WELL
+    assert line.state is State.OK
     assert str(tmp_path / "store") in line.found
 
 
@@ -61,7 +61,7 @@ def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
 
 def test_an_empty_bucket_passes(tmp_path: Path, bucket: str, s3_server: str) -> None:
     line = remote_line(repository(tmp_path, url=f"s3://{bucket}/new/folder", endpointurl=s3_server))
-    assert line == Line("DVC remote", State.WELL, f"store: s3://{bucket}/new/folder")
+    assert line == Line("DVC remote", State.OK, f"store: s3://{bucket}/new/folder")
 
 
 def test_a_missing_bucket_is_reported(tmp_path: Path, bucket: str, s3_server: str) -> None:
@@ -99,7 +99,7 @@ def test_credentials_in_a_remote_are_not_shown(tmp_path: Path) -> None:
     assert "secret" not in line.found
 
 
-@pytest.mark.parametrize(("status", "state"), [(404, State.WELL), (401, State.WELL), (502, State.MISSING)])
+@pytest.mark.parametrize(("status", "state"), [(404, State.OK), (401, State.OK), (502, State.MISSING)])
 def test_an_http_remote_is_checked(tmp_path: Path, status: int, state: State) -> None:
     with serving() as server:
         server.answers = {"/store": (status, b"")}
@@ -134,9 +134,9 @@ def store_lines(*destinations: str, claims: dict[str, str] | None = None, **use:
 
 def test_each_destination_has_a_line_with_its_driver() -> None:
     assert store_lines("s3://models/taxi", "gs://models/taxi", "s3://models/taxi", "served", "") == [
-        Line("model store", State.WELL, "s3://models/taxi: s3fs is installed"),
-        Line("model store", State.WELL, "gs://models/taxi: gcsfs is installed"),
-        Line("model store", State.WELL, "served: a folder"),
+        Line("model store", State.OK, "s3://models/taxi: s3fs is installed"),
+        Line("model store", State.OK, "gs://models/taxi: gcsfs is installed"),
+        Line("model store", State.OK, "served: a folder"),
     ]
 
 
@@ -160,5 +160,5 @@ def test_a_folder_inside_a_pod_is_not_a_store() -> None:
 
 
 def test_a_folder_of_a_mounted_volume_is_a_store() -> None:
-    assert store_lines("/store/taxi", claims={"/store": "models"}, namespace="ml")[0].state is State.WELL
+    assert store_lines("/store/taxi", claims={"/store": "models"}, namespace="ml")[0].state is State.OK
     assert store_lines("/storeroom", claims={"/store": "models"}, namespace="ml")[0].state is State.WARNING

@@ -79,8 +79,8 @@ def test_a_body_without_the_feature_has_no_key(body: bytes) -> None:
 def test_a_sticky_feature_is_read_from_a_grpc_request() -> None:
     assert feature_of_grpc("Predict", predict_request("blue").SerializeToString(), "company") == b"blue"
     serialized = predict_pb2.PredictRequest()
-    texts = np.array([example().SerializeToString()], dtype=object)
-    serialized.inputs["examples"].CopyFrom(to_proto(texts, types_pb2.DT_STRING))
+    serialized_examples = np.array([example().SerializeToString()], dtype=object)
+    serialized.inputs["examples"].CopyFrom(to_proto(serialized_examples, types_pb2.DT_STRING))
     requests = {"Predict": serialized}
     for name, kind in (
         ("Classify", classification_pb2.ClassificationRequest),

@@ -238,8 +238,8 @@ PLACES: dict[str, Callable[[str], Any]] = {
     ("template", "message"),
     [
         (
-            "a {{$.inputs.parameters['nobody']}}",
-            "the placeholder {{$.inputs.parameters['nobody']}} names 'nobody', which this task does not have",
+            "a {{$.inputs.parameters['missing']}}",
+            "the placeholder {{$.inputs.parameters['missing']}} names 'missing', which this task does not have",
         ),
         ("{{$.secrets}}", "the placeholder {{$.secrets}} is not known"),
     ],

@@ -37,7 +37,7 @@ THEIRS = re.findall(
 )
 """The flags of TF Serving's main.cc of July 2026, in its order."""
 
-HERE_ONLY = {
+WITHOUT_COUNTERPART = {
     "--host", "--verify", "--no-verify", "--public-key", "--tls-key", "--tls-client-ca", "--max-request-mb",
     "--max-waiting", "--address-file", "--reload-root", "--custom-ops",
 }  # fmt: skip
@@ -59,8 +59,8 @@ def test_every_flag_is_in_the_table_once() -> None:
 
 def test_counterparts_are_options_of_the_command_and_all_options_are_listed() -> None:
     ours = {flag.ours for flag in flags.FLAGS} - {""}
-    assert ours | HERE_ONLY == own_options()
-    assert not ours & HERE_ONLY
+    assert ours | WITHOUT_COUNTERPART == own_options()
+    assert not ours & WITHOUT_COUNTERPART
 
 
 def test_a_flag_without_a_counterpart_has_a_reason() -> None:
@@ -73,8 +73,8 @@ def test_the_page_has_the_table_and_the_other_options() -> None:
     rows = re.findall(r"^\| `--(\w+)` \| (.*?) \| ?(.*?) ?\|$", text, re.MULTILINE)
     wanted = [(flag.name, f"`{flag.ours}`" if flag.ours else "none", flag.note) for flag in flags.FLAGS]
     assert rows == wanted, "write the rows again from taxiway/serving/flags.py"
-    below = text.partition("## Only here")[2]
-    assert set(re.findall(r"`(--[a-z-]+)", below)) == HERE_ONLY
+    below = text.partition("## Options without a counterpart")[2]
+    assert set(re.findall(r"`(--[a-z-]+)", below)) == WITHOUT_COUNTERPART
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_a_version_with_changed_added_or_missing_files_is_refused(version: Path,
     verification.require(version)
 
 
-def test_a_version_without_a_record_is_refused_or_reported(version: Path) -> None:
+def test_a_version_without_a_record_is_refused_if_verification_requires_one(version: Path) -> None:
     (version / PROVENANCE_FILE).write_text("{")
     assert "has no record" in refusal(version, Verification("recorded"))
     (version / PROVENANCE_FILE).unlink()
