@@ -371,7 +371,7 @@ def processes() -> Iterator[Any]:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("count", [6, pytest.param(200, marks=pytest.mark.faults)])
+@pytest.mark.parametrize("count", [3, pytest.param(200, marks=pytest.mark.faults)])
 def test_kills_at_random_moments_leave_nothing_half_written(
     processes: Any, tmp_path: Path, pipeline: Any, count: int
 ) -> None:
