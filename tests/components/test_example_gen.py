@@ -909,12 +909,19 @@ def test_an_examples_artifact_can_be_the_input(generate: Generate, taxi_csv: Pat
     assert rows(again) == rows(first)
 
 
-@pytest.mark.parametrize("payload_format", ["parquet", pytest.param("tf_example", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("payload_format", "trips"),
+    [
+        ("parquet", 600),
+        pytest.param("parquet", 9000, marks=pytest.mark.slow),
+        pytest.param("tf_example", 9000, marks=pytest.mark.slow),
+    ],
+)
 def test_both_engines_write_the_same_rows_types_and_splits(
-    generate: Generate, taxi_csv: Path, tmp_path: Path, payload_format: str
+    generate: Generate, taxi_csv: Path, tmp_path: Path, payload_format: str, trips: int
 ) -> None:
     lines = taxi_csv.read_text().splitlines()
-    for number, part in enumerate((lines[1:5000], lines[5000:9000])):
+    for number, part in enumerate((lines[1 : trips // 2], lines[trips // 2 : trips])):
         write_file(tmp_path / "trips" / f"{number}.csv", "\n".join([lines[0], *part]) + "\n")
     direct, beam = (
         generate(tmp_path / "trips", folder=engine, engine=engine, payload_format=payload_format)

@@ -130,6 +130,8 @@ def test_the_same_data_give_the_same_weights(inputs: Inputs, tmp_path: Path) -> 
     assert all(np.array_equal(a, b) for a, b in zip(one, same, strict=True))
 
 
+# test_trainer.py tests it with a small module.
+@pytest.mark.slow
 def test_a_warm_start_continues_from_the_model(
     inputs: Inputs, model: Model, held_out: pa.RecordBatch, tmp_path: Path
 ) -> None:

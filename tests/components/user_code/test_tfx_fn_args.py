@@ -140,6 +140,7 @@ def test_later_imports_get_the_whole_package(run_programs: Run, with_tfx: tuple[
         assert names == expected, program
 
 
+@pytest.mark.slow
 def test_a_loaded_package_is_not_replaced(with_tfx: tuple[list[str], bool, list[Any]]) -> None:
     _, is_kept, _ = with_tfx
     assert is_kept is True

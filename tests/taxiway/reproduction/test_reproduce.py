@@ -78,6 +78,7 @@ def test_artifacts_are_reproduced_from_an_earlier_commit(project: Project) -> No
     assert project.git("status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_another_checkout_reproduces_from_the_files_alone(project: Project, tmp_path: Path) -> None:
     subprocess.run(["git", "clone", "--quiet", project.folder, tmp_path / "clone"], check=True)
     clone = Project(tmp_path / "clone", tmp_path / "clone/.taxiway")
