@@ -112,12 +112,12 @@ def test_every_component_of_tfx_is_documented_as_supported_or_not() -> None:
     theirs = set(re.findall(r"import (\w+)$", public, re.MULTILINE)) - {"DataAccessor", "FnArgs", "TunerFnResult"}
     assert len(theirs) > 12
     rows = re.findall(r"^\| (.+?) \| (.+) \|$", (ROOT / "docs/start/from-tfx.md").read_text(), re.MULTILINE)
-    there, missing = (
+    existing, missing = (
         {name for left, right in rows if ("not supported" in right) is absent for name in re.findall(r"`(\w+)", left)}
         for absent in (False, True)
     )
-    assert theirs <= there | missing
-    assert not missing & (there | _component_names())
+    assert theirs <= existing | missing
+    assert not missing & (existing | _component_names())
 
 
 def _stage_pages() -> ModuleType:
@@ -189,8 +189,8 @@ def _readme() -> str:
 
 def _make_targets() -> dict[str, str]:
     """The recipes of the Makefile's documented targets."""
-    found = re.findall(r"^([a-z-]+):.*##.*\n((?:\t.*\n)*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    return {name: recipe.replace("\t@", "").strip() for name, recipe in found}
+    matches = re.findall(r"^([a-z-]+):.*##.*\n((?:\t.*\n)*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    return {name: recipe.replace("\t@", "").strip() for name, recipe in matches}
 
 
 # Snippets
@@ -347,7 +347,7 @@ def _run(project: Project, command: list[str]) -> tuple[int, str]:
     """Runs a command in the project with terminal output, wide enough for the durations of a slow machine."""
     own = {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "130"}
     environment = {name: value for name, value in project.variables().items() if name != "TAXIWAY_HOME"} | own
-    done = subprocess.run(
+    result = subprocess.run(
         command,
         cwd=project.folder,
         env=environment,
@@ -357,7 +357,7 @@ def _run(project: Project, command: list[str]) -> tuple[int, str]:
         text=True,
         check=False,
     )
-    return done.returncode, _as_read(done.stdout)
+    return result.returncode, _as_read(result.stdout)
 
 
 def _as_read(shown: str) -> str:

@@ -72,8 +72,8 @@ def _wait_for(file: Path) -> None:
 
 def test_python_runs_from_any_folder_and_sees_its_files(tmp_path: Path) -> None:
     (tmp_path / "here.txt").write_text("seen")
-    done = _run("python", "-c", "import sys; print(open('here.txt').read(), sys.prefix)", cwd=tmp_path)
-    assert done.stdout.split() == ["seen", str(ROOT / ".venv")]
+    result = _run("python", "-c", "import sys; print(open('here.txt').read(), sys.prefix)", cwd=tmp_path)
+    assert result.stdout.split() == ["seen", str(ROOT / ".venv")]
 
 
 def test_a_link_to_the_command_works(tmp_path: Path) -> None:
@@ -89,8 +89,8 @@ def test_exit_statuses_are_passed_on(tmp_path: Path) -> None:
 def test_settings_of_package_index_and_certificates_are_kept(tmp_path: Path) -> None:
     settings = {"PIP_INDEX_URL": "https://index.example/simple", "SSL_CERT_FILE": "/etc/ssl/certs/mine.pem"}
     program = "import os; print(os.environ['PIP_INDEX_URL'], os.environ['SSL_CERT_FILE'])"
-    done = _run("python", "-c", program, cwd=tmp_path, **settings)
-    assert done.stdout.split() == list(settings.values())
+    result = _run("python", "-c", program, cwd=tmp_path, **settings)
+    assert result.stdout.split() == list(settings.values())
     for file in ("/etc/pip.conf", "/etc/ssl/certs/ca-certificates.crt"):
         if Path(file).exists():
             assert _run("python", "-c", f"print(open({file!r}).read())", cwd=tmp_path).stdout.strip()
@@ -207,10 +207,10 @@ def test_the_tests_do_not_depend_on_how_they_are_started(tmp_path: Path) -> None
     tests = " ".join(f"'{ROOT}/tests/{name}'" for name in chosen)
     options = f"-q -p no:cacheprovider -c '{ROOT}/pyproject.toml' --rootdir '{ROOT}' --basetemp '{tmp_path}/tests'"
     command = f"umask 077 && exec nice -n 5 '{sys.executable}' -m pytest {options} {tests} <&-"
-    done = subprocess.run(
+    result = subprocess.run(
         ["sh", "-c", command], cwd=tmp_path, env={**os.environ, **settings}, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-1000:]
 
 
 # Copied and moved checkouts: one with its setup scripts, and stubs of Python and of the host's programs.

@@ -194,5 +194,5 @@ def test_the_checkout_s_own_commands_work_from_any_folder(tmp_path: Path, monkey
 
 
 def test_dvc_of_the_environment_runs_from_any_folder(tmp_path: Path) -> None:
-    done = subprocess.run([ROOT / "bin/dvc", "--version"], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert re.match(r"3\.\d+", done.stdout)
+    result = subprocess.run([ROOT / "bin/dvc", "--version"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert re.match(r"3\.\d+", result.stdout)

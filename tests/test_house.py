@@ -167,9 +167,9 @@ def _foreign(graph: grimp.ImportGraph, stage: str, image: str) -> set[str]:
     found = own.union(*(graph.find_upstream_modules(module) for module in own))
     names = {module.partition(".")[0] for module in found} - {"components", *sys.stdlib_module_names}
     kinds = IMAGES[: IMAGES.index(image) + 1]
-    there = {name for kind in kinds for name in (ROOT / f"docker/packages/{kind}.txt").read_text().split()}
+    installed = {name for kind in kinds for name in (ROOT / f"docker/packages/{kind}.txt").read_text().split()}
     packages = packages_distributions()
-    return {name for name in names if not {canonicalize_name(each) for each in packages.get(name, ())} & there}
+    return {name for name in names if not {canonicalize_name(each) for each in packages.get(name, ())} & installed}
 
 
 def _room(module: str) -> str:

@@ -28,18 +28,18 @@ def _samples(ms: list[float], codes: list[str] | None = None, step: float = 1.0)
 
 
 def test_summary_counts_answers() -> None:
-    found = summary(_samples([1, 2, 3, 900], ["OK", "OK", "OK", "UNAVAILABLE"]), seconds=2, examples=256)
-    assert found["requests_per_s"] == 1.5
-    assert found["rows_per_s"] == 384
-    assert found["p50_ms"] == 2
-    assert found["p99_ms"] == pytest.approx(2.98)
-    assert found["failed"] == 1
-    assert found["codes"] == {"OK": 3, "UNAVAILABLE": 1}
+    figures = summary(_samples([1, 2, 3, 900], ["OK", "OK", "OK", "UNAVAILABLE"]), seconds=2, examples=256)
+    assert figures["requests_per_s"] == 1.5
+    assert figures["rows_per_s"] == 384
+    assert figures["p50_ms"] == 2
+    assert figures["p99_ms"] == pytest.approx(2.98)
+    assert figures["failed"] == 1
+    assert figures["codes"] == {"OK": 3, "UNAVAILABLE": 1}
 
 
 def test_summary_without_samples() -> None:
-    found = summary(_samples([]), seconds=0, examples=1)
-    assert (found["requests_per_s"], found["p50_ms"], found["failed"]) == (0, None, 0)
+    figures = summary(_samples([]), seconds=0, examples=1)
+    assert (figures["requests_per_s"], figures["p50_ms"], figures["failed"]) == (0, None, 0)
     assert percentile(np.array([]), 50) is None
 
 

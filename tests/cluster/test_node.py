@@ -45,8 +45,8 @@ def _publish(store: Path, model: str, version: int, tmp_path: Path) -> None:
 
 def _ready(cluster: Cluster) -> list[str]:
     """The servers that are ready and not terminating."""
-    found = json.loads(cluster.do("--namespace", NAMESPACE, "get", "pods", "--output=json"))["items"]
-    live = [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+    document = json.loads(cluster.do("--namespace", NAMESPACE, "get", "pods", "--output=json"))["items"]
+    live = [pod for pod in document if "deletionTimestamp" not in pod["metadata"]]
     conditions = {pod["metadata"]["name"]: pod["status"].get("conditions", []) for pod in live}
     return [name for name, all_ in conditions.items() if ("Ready", "True") in [(c["type"], c["status"]) for c in all_]]
 

@@ -49,24 +49,24 @@ def test_there_is_no_baseline_before_the_first_push(baseline: Baseline, tmp_path
     if makes == "other names":
         (tmp_path / "served" / "latest").mkdir()
         (tmp_path / "served" / ".pushing-7").mkdir()
-    found = baseline(make_model(tmp_path / "candidate"), tmp_path / "served")
-    assert (found["found"], found["version"]) == (False, "")
-    assert found["model"].metadata["found"] == 0
-    assert sorted(path.name for path in found["model"].path.iterdir()) == ["NO_BASELINE", "provenance.json"]
+    outputs = baseline(make_model(tmp_path / "candidate"), tmp_path / "served")
+    assert (outputs["found"], outputs["version"]) == (False, "")
+    assert outputs["model"].metadata["found"] == 0
+    assert sorted(path.name for path in outputs["model"].path.iterdir()) == ["NO_BASELINE", "provenance.json"]
 
 
 def test_the_latest_version_is_found(baseline: Baseline, tmp_path: Path) -> None:
     models = {version: make_model(tmp_path / str(version), version) for version in (9, 10, 2)}
     for version, model in models.items():
         push(model, tmp_path / "served", version)
-    found = baseline(make_model(tmp_path / "candidate"), tmp_path / "served")
-    assert (found["found"], found["version"]) == (True, "10")
-    assert content(found["model"]) == content(models[10])
-    assert found["model"].metadata["found"] == 1
-    assert found["model"].metadata["pushed_version"] == "10"
-    assert found["model"].metadata["pushed_destination"] == str(tmp_path / "served" / "10")
-    assert sorted(path.name for path in found["model"].path.iterdir()) == ["Format-Serving", "provenance.json"]
-    assert not (found["model"].path / "Format-Serving" / "provenance.json").exists()
+    outputs = baseline(make_model(tmp_path / "candidate"), tmp_path / "served")
+    assert (outputs["found"], outputs["version"]) == (True, "10")
+    assert content(outputs["model"]) == content(models[10])
+    assert outputs["model"].metadata["found"] == 1
+    assert outputs["model"].metadata["pushed_version"] == "10"
+    assert outputs["model"].metadata["pushed_destination"] == str(tmp_path / "served" / "10")
+    assert sorted(path.name for path in outputs["model"].path.iterdir()) == ["Format-Serving", "provenance.json"]
+    assert not (outputs["model"].path / "Format-Serving" / "provenance.json").exists()
 
 
 def test_the_candidate_itself_is_skipped(baseline: Baseline, tmp_path: Path) -> None:
@@ -107,9 +107,9 @@ def test_a_damaged_version_is_skipped(
             (latest / "variables" / "variables.data-00000").unlink()
         case "a file too many":
             (latest / "variables" / "more").touch()
-    found = baseline(make_model(tmp_path / "candidate"), tmp_path / "served")
-    assert found["version"] == "1"
-    assert content(found["model"]) == content(Model(tmp_path / "1"))
+    outputs = baseline(make_model(tmp_path / "candidate"), tmp_path / "served")
+    assert outputs["version"] == "1"
+    assert content(outputs["model"]) == content(Model(tmp_path / "1"))
     assert damage == "no SavedModel" or "served/2: its digest is sha256:" in capsys.readouterr().out
 
 
@@ -227,7 +227,7 @@ def _baseline(candidate: Model, url: str, folder: Path) -> tuple[str, str]:
 def _run(stage: str, document: str) -> None:
     code = "import sys, runpy\ntry: runpy.run_module('components', run_name='__main__')\nexcept SystemExit as end:\n"
     code += "    print(end.code, [m for m in ('tensorflow', 'pyarrow', 'kfp', 'pandas') if m in sys.modules])"
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code, stage, "--executor-input", document], capture_output=True, text=True, check=False
     )
-    assert done.stdout.splitlines()[-1:] == ["0 []"], done.stderr
+    assert result.stdout.splitlines()[-1:] == ["0 []"], result.stderr

@@ -147,8 +147,8 @@ def save(module: tf.Module, folder: Path) -> None:
 
 
 def metric(class_name: str, module: str = "", **config: Any) -> dict[str, Any]:
-    made = {"class_name": class_name, "config": json.dumps(config)}
-    return {**made, "module": module} if module else made
+    settings = {"class_name": class_name, "config": json.dumps(config)}
+    return {**settings, "module": module} if module else settings
 
 
 SLICES: list[dict[str, Any]] = [
@@ -822,9 +822,9 @@ LABELS: dict[str, tuple[pa.Array, str]] = {
 def test_labels_that_a_metric_does_not_accept_are_refused(
     label: pa.Array, message: str, engine: str, world: World, tmp_path: Path
 ) -> None:
-    made = examples(tmp_path / "rows", rows(20, label=label))
+    examples_artifact = examples(tmp_path / "rows", rows(20, label=label))
     with pytest.raises(UserError) as raised:
-        evaluate(tmp_path / "out", simple(metric("AUC")), world.model("binary"), made, engine=engine)
+        evaluate(tmp_path / "out", simple(metric("AUC")), world.model("binary"), examples_artifact, engine=engine)
     text = str(raised.value)
     assert message in text
     assert len(text) < 1000
@@ -834,9 +834,9 @@ def test_labels_that_a_metric_does_not_accept_are_refused(
 
 def test_string_weights_and_predictions_are_refused(world: World, tmp_path: Path) -> None:
     weighted = simple(metric("AUC"), example_weight_key="city")
-    made = examples(tmp_path / "rows", rows(20, city=TEXTS))
+    examples_artifact = examples(tmp_path / "rows", rows(20, city=TEXTS))
     with pytest.raises(UserError, match="the example weight is a string, such as b'yes'"):
-        evaluate(tmp_path / "weights", weighted, world.model("binary"), made)
+        evaluate(tmp_path / "weights", weighted, world.model("binary"), examples_artifact)
 
     class Words(tf.Module):
         @tf.function(input_signature=SERIALIZED)

@@ -183,11 +183,11 @@ def tfx_columns(names: list[str], cells: list[list[str]]) -> dict[str, pa.Array]
 
     inferrer = csv_decoder.ColumnTypeInferrer(names, skip_blank_lines=True)
     lines = [([cell.encode() for cell in row], "") for row in zip(*cells, strict=True)]
-    found = inferrer.create_accumulator()
+    accumulator = inferrer.create_accumulator()
     for line, _ in lines:
-        found = inferrer.add_input(found, line)
+        accumulator = inferrer.add_input(accumulator, line)
     convert = csv_decoder.BatchedCSVRowsToRecordBatch(skip_blank_lines=True)
-    (batch,) = convert.process(lines, inferrer.extract_output(found))
+    (batch,) = convert.process(lines, inferrer.extract_output(accumulator))
     return dict(zip(names, batch.columns, strict=True))
 
 
@@ -277,8 +277,8 @@ def test_neither_tensorflow_nor_beam_is_loaded(taxi_csv: Path, tmp_path: Path) -
         f"example_gen(Examples({str(tmp_path / 'out')!r}), {str(taxi_csv)!r}, allow_unversioned=True)\n"
         "print(sorted({'tensorflow', 'apache_beam', 'tfx'} & sys.modules.keys()))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
 
 
 def test_an_empty_cell_is_missing_and_a_column_without_values_has_no_type(generate: Generate, tmp_path: Path) -> None:

@@ -95,10 +95,10 @@ def anomalies_of(artifact: ExampleAnomalies, split: str) -> anomalies_pb2.Anomal
 def test_data_without_anomalies_are_blessed(given: Given, validate: Any, capsys: Any) -> None:
     current = given.statistics("current", train=rows(), eval=rows())
     current.metadata["span"] = 3
-    made = validate(current)
-    assert json.loads(made.metadata["split_names"]) == ["train", "eval"]
-    assert (made.metadata["blessed"], made.metadata["span"]) == ({"train": 1, "eval": 1}, 3)
-    assert not anomalies_of(made, "train").anomaly_info
+    artifact = validate(current)
+    assert json.loads(artifact.metadata["split_names"]) == ["train", "eval"]
+    assert (artifact.metadata["blessed"], artifact.metadata["span"]) == ({"train": 1, "eval": 1}, 3)
+    assert not anomalies_of(artifact, "train").anomaly_info
     assert "no anomalies\n" in capsys.readouterr().out
 
 
@@ -118,13 +118,13 @@ def test_an_anomaly_stops_the_run_and_names_feature_reason_and_value(
 
 def test_anomalies_are_recorded_as_tfx_does(given: Given, validate: Any, capsys: Any) -> None:
     current = given.statistics("current", train=rows(), eval=rows("Prcard"), test=rows(tips=False))
-    made = validate(current, fail_on_anomalies=False)
-    assert made.metadata["blessed"] == {"train": 1, "eval": 0, "test": 0}
-    assert list(anomalies_of(made, "eval").anomaly_info) == ["payment"]
+    artifact = validate(current, fail_on_anomalies=False)
+    assert artifact.metadata["blessed"] == {"train": 1, "eval": 0, "test": 0}
+    assert list(anomalies_of(artifact, "eval").anomaly_info) == ["payment"]
     assert "test: tips: Column dropped: Column is completely missing" in capsys.readouterr().out
     theirs = _by_tfx(current, given.folder)
     for split in ("train", "eval", "test"):
-        assert anomalies_of(made, split) == load_anomalies_binary(str(theirs / f"Split-{split}" / "SchemaDiff.pb"))
+        assert anomalies_of(artifact, split) == load_anomalies_binary(str(theirs / f"Split-{split}" / "SchemaDiff.pb"))
 
 
 def _by_tfx(current: ExampleStatistics, folder: Path) -> Path:
@@ -155,10 +155,10 @@ def test_a_split_without_rows_is_an_anomaly(given: Given, validate: Any) -> None
 
 @pytest.mark.parametrize("environment", ["TRAINING", "SERVING"])
 def test_features_are_checked_by_environment(given: Given, validate: Any, environment: str) -> None:
-    made = validate(
+    artifact = validate(
         given.statistics("current", train=rows(tips=False)), environment=environment, fail_on_anomalies=False
     )
-    assert list(anomalies_of(made, "train").anomaly_info) == (["tips"] if environment == "TRAINING" else [])
+    assert list(anomalies_of(artifact, "train").anomaly_info) == (["tips"] if environment == "TRAINING" else [])
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_missing_comparisons_are_reported(given: Given, validate: Any, capsys: A
 
 
 @pytest.mark.parametrize(
-    ("name", "there", "message"),
+    ("name", "present_splits", "message"),
     [
         (
             "previous_statistics",
@@ -222,9 +222,9 @@ def test_missing_comparisons_are_reported(given: Given, validate: Any, capsys: A
     ],
 )
 def test_splits_that_cannot_be_compared_are_refused(
-    given: Given, validate: Any, name: str, there: list[str], message: str, tmp_path: Path
+    given: Given, validate: Any, name: str, present_splits: list[str], message: str, tmp_path: Path
 ) -> None:
-    inputs = {name: given.statistics("others", **{split: rows() for split in there})}
+    inputs = {name: given.statistics("others", **{split: rows() for split in present_splits})}
     with pytest.raises(UserError) as error:
         validate(given.statistics("current", train=rows(), eval=rows()), inputs)
     assert f"{name} ({tmp_path / 'others'}) have no split " in str(error.value)
@@ -265,21 +265,21 @@ def test_custom_validations_are_checked(given: Given, validate: Any, tmp_path: P
 
 
 def test_custom_validations_are_checked_by_environment(given: Given, validate: Any) -> None:
-    made = validate(
+    artifact = validate(
         given.statistics("current", train=rows(tips=False)),
         custom_validations=given.custom(CUSTOM),
         environment="SERVING",
         fail_on_anomalies=False,
     )
-    (info,) = anomalies_of(made, "train").anomaly_info.values()
+    (info,) = anomalies_of(artifact, "train").anomaly_info.values()
     assert (list(info.path.step), info.severity, info.short_description) == (["fare"], 2, "for serving only")
     assert info.reason[0].type == anomalies_pb2.AnomalyInfo.CUSTOM_VALIDATION
 
 
 def test_a_warning_is_recorded_and_does_not_stop_the_run(given: Given, validate: Any, capsys: Any) -> None:
     custom = CUSTOM.replace("severity: ERROR", "severity: WARNING")
-    made = validate(given.statistics("current", train=rows(fare=30)), custom_validations=given.custom(custom))
-    assert made.metadata["blessed"] == {"train": 0}
+    artifact = validate(given.statistics("current", train=rows(fare=30)), custom_validations=given.custom(custom))
+    assert artifact.metadata["blessed"] == {"train": 0}
     assert "train: fare (warning): fares have moved: " in capsys.readouterr().out
 
 
@@ -301,13 +301,13 @@ def test_custom_validations_may_compare_pairs_of_features(
     given: Given, validate: Any, fare: float, blessed: int
 ) -> None:
     inputs = {"previous_statistics": given.statistics("previous", train=rows())}
-    made = validate(
+    artifact = validate(
         given.statistics("current", train=rows(fare=fare)),
         inputs,
         custom_validations=given.custom(PAIR),
         fail_on_anomalies=False,
     )
-    assert made.metadata["blessed"] == {"train": blessed}
+    assert artifact.metadata["blessed"] == {"train": blessed}
 
 
 @pytest.mark.parametrize(

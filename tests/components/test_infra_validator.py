@@ -219,8 +219,8 @@ def test_a_candidate_that_answers_is_blessed_and_gets_a_stamped_copy(
         "stamped_model",
     }
     assert (blessing.metadata["blessed"], blessing.metadata["has_model"]) == (1, 1)
-    found = report(blessing)
-    assert found == {"blessed": True, "step": "", "message": "", "log": []}
+    outcome = report(blessing)
+    assert outcome == {"blessed": True, "step": "", "message": "", "log": []}
     measured = blessing.metadata
     assert measured["tries"] == 1
     assert 0 < measured["loading_seconds"] < 60
@@ -327,10 +327,10 @@ def test_a_candidate_that_fails_is_not_blessed_and_the_report_says_why(
         "report.json",
     ]
     assert (blessing.metadata["blessed"], blessing.metadata["has_model"]) == (0, 0)
-    found = report(blessing)
-    assert (found["blessed"], found["step"]) == (False, step)
-    assert found["message"].endswith(message)
-    assert "a tiny server starts" in found["log"]
+    outcome = report(blessing)
+    assert (outcome["blessed"], outcome["step"]) == (False, step)
+    assert outcome["message"].endswith(message)
+    assert "a tiny server starts" in outcome["log"]
     printed = log_of(blessing)
     assert f"infra_validator: try 1 failed: {step}: " in printed
     assert message in printed
@@ -348,18 +348,18 @@ def test_a_candidate_that_fails_is_not_blessed_and_the_report_says_why(
 def test_wrong_outputs_fail_the_candidate(
     validate: Validate, model: Model, examples: Examples, fault: str, message: str
 ) -> None:
-    found = report(validate(model, examples, fault, signatures=["four"]))
-    assert found["step"] == "answer"
-    assert found["message"] == f"the answer of the signature 'four' is wrong: {message}"
+    outcome = report(validate(model, examples, fault, signatures=["four"]))
+    assert outcome["step"] == "answer"
+    assert outcome["message"] == f"the answer of the signature 'four' is wrong: {message}"
 
 
 def test_a_slow_candidate_is_not_blessed(validate: Validate, model: Model, examples: Examples) -> None:
     settings = {"signatures": ["four"], "num_examples": 4}
-    found = report(validate(model, examples, "slow", **settings, max_latency_ms=20.0))
-    assert found["step"] == "latency"
+    outcome = report(validate(model, examples, "slow", **settings, max_latency_ms=20.0))
+    assert outcome["step"] == "latency"
     assert re.match(
         r"the 99th percentile of the signature 'four' is \d+(\.\d+)? ms, above the limit of 20 ms \(\d+ requests",
-        found["message"],
+        outcome["message"],
     )
 
 
@@ -411,8 +411,8 @@ def test_classify_and_regress_are_called(validate: Validate, estimator: Model, e
 
 
 def test_a_missing_result_fails_the_candidate(validate: Validate, estimator: Model, examples: Examples) -> None:
-    found = report(validate(estimator, examples, "rows", signatures=["serving_default"]))
-    assert found["message"].endswith("it has 0 results for 1 examples")
+    outcome = report(validate(estimator, examples, "rows", signatures=["serving_default"]))
+    assert outcome["message"].endswith("it has 0 results for 1 examples")
 
 
 # Settings
@@ -481,16 +481,16 @@ def test_a_candidate_is_validated_in_a_container(
         assert set(body["Env"]) == {"MODEL_NAME=model", "MODEL_BASE_PATH=/models", "TINY_FAULT="}
         assert body["HostConfig"]["Binds"][0].endswith(":/models/model:ro")
         assert body["HostConfig"]["PortBindings"] == {"8500/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}]}
-        assert engine.made == {}
+        assert engine.existing == {}
 
 
 def test_a_container_that_ends_fails_the_candidate(validate: Validate, model: Model, tmp_path: Path) -> None:
     with container_engine(tmp_path) as engine:
         docker = {"image": "x", "environment": {"TINY_FAULT": "start"}, "socket": f"unix://{tmp_path}/engine.sock"}
-        found = report(validate(model, None, serving={"docker": docker}))
-        assert (found["step"], found["message"]) == ("start", "the container exited with status 1")
-        assert found["log"][-2:] == ["a tiny server starts", "no port is free"]
-        assert engine.made == {}
+        outcome = report(validate(model, None, serving={"docker": docker}))
+        assert (outcome["step"], outcome["message"]) == ("start", "the container exited with status 1")
+        assert outcome["log"][-2:] == ["a tiny server starts", "no port is free"]
+        assert engine.existing == {}
 
 
 def test_a_missing_image_is_reported(validate: Validate, model: Model, tmp_path: Path) -> None:
@@ -521,7 +521,7 @@ def test_a_candidate_is_validated_in_a_pod(
         settings = {**KUBERNETES, "staging": str(staging), "volume_claim": "models"}
         blessing = validate(model, examples, "", environment, serving={"kubernetes": settings}, signatures=["columns"])
         assert report(blessing)["blessed"]
-        assert pods.made == {}
+        assert pods.existing == {}
         [pod] = pods.bodies
     assert list(staging.iterdir()) == []
     kubernetes_validate.validate(pod, "1.29", strict=True)
@@ -537,9 +537,9 @@ def test_a_pod_that_ends_or_has_no_image_is_reported(validate: Validate, model: 
     place = {"staging": f"file://{tmp_path}/bucket"}
     with cluster(tmp_path) as pods:
         settings = {**KUBERNETES, **place, "environment": {"TINY_FAULT": "start"}}
-        found = report(validate(model, None, "", environment, serving={"kubernetes": settings}))
-        assert (found["step"], found["message"]) == ("start", "the pod ended: Error with status 1")
-        assert found["log"][-1] == "no port is free"
+        outcome = report(validate(model, None, "", environment, serving={"kubernetes": settings}))
+        assert (outcome["step"], outcome["message"]) == ("start", "the pod ended: Error with status 1")
+        assert outcome["log"][-1] == "no port is free"
         with pytest.raises(
             RefusedError, match=r"(?s)'nowhere/image:1' cannot be pulled: .*: not found.*correct serving"
         ):
@@ -554,7 +554,7 @@ def test_a_pod_that_ends_or_has_no_image_is_reported(validate: Validate, model: 
             validate(
                 model, None, "", environment, serving={"kubernetes": {**KUBERNETES, **place, "namespace": "forbidden"}}
             )
-        assert pods.made == {}
+        assert pods.existing == {}
     assert list((tmp_path / "bucket").iterdir()) == []
 
 
@@ -631,7 +631,7 @@ def test_a_container_is_removed_when_the_stage_is_killed(model: Model, tmp_path:
     with container_engine(tmp_path) as engine:
         docker = {"image": "x", "environment": {"TINY_FAULT": "loading"}, "socket": f"unix://{tmp_path}/engine.sock"}
         with running_stage(model, tmp_path, serving={"docker": docker}) as stage:
-            until(lambda: engine.made)
+            until(lambda: engine.existing)
             stage.kill()
             until(lambda: engine.removed)
-        assert engine.made == {}
+        assert engine.existing == {}

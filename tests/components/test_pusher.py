@@ -165,7 +165,7 @@ def test_the_reason_of_a_missing_blessing_is_reported(push: Push, tmp_path: Path
 
 def make_infra_blessing(folder: Path, model: Model, blessed: bool = True) -> InfraBlessing:
     """A blessing as infra_validator writes it, with the stamped model if the model passed."""
-    found = InfraBlessing(folder, {"blessed": int(blessed), "has_model": int(blessed)})
+    artifact = InfraBlessing(folder, {"blessed": int(blessed), "has_model": int(blessed)})
     folder.mkdir(parents=True)
     (folder / ("INFRA_BLESSED" if blessed else "INFRA_NOT_BLESSED")).touch()
     if blessed:
@@ -175,8 +175,8 @@ def make_infra_blessing(folder: Path, model: Model, blessed: bool = True) -> Inf
     else:
         (folder / "report.json").write_text(json.dumps({"step": "load", "message": "op type not registered 'Tip'"}))
     inputs = {"model": model}
-    provenance.attach_all({"blessing": found}, provenance.activity("infra_validator", {}, {}, inputs), inputs)
-    return found
+    provenance.attach_all({"blessing": artifact}, provenance.activity("infra_validator", {}, {}, inputs), inputs)
+    return artifact
 
 
 def test_the_stamped_model_is_pushed(push: Push, tmp_path: Path) -> None:
@@ -413,18 +413,18 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
         'mount -t tmpfs -o size=128k tmpfs "$1" || exit 99; shift; folder=$1; shift; "$@"; echo $?; ls -A "$folder"'
     )
     command = pusher_command(model, str(served), tmp_path / "push")
-    done = subprocess.run(
+    result = subprocess.run(
         ["unshare", "-rm", "sh", "-c", script, "sh", str(served), str(served), *command],
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode == 99 or "unshare" in done.stderr:
-        pytest.skip(f"no small file system can be mounted here: {done.stderr}")
-    assert done.stdout.split()[-2:] == ["1", ".pushing.lock"]
-    assert f"error: no space is left at {served}, nothing was pushed" in done.stderr
-    assert "fix: free space, and run again" in done.stderr
-    assert "Traceback" not in done.stderr
+    if result.returncode == 99 or "unshare" in result.stderr:
+        pytest.skip(f"no small file system can be mounted here: {result.stderr}")
+    assert result.stdout.split()[-2:] == ["1", ".pushing.lock"]
+    assert f"error: no space is left at {served}, nothing was pushed" in result.stderr
+    assert "fix: free space, and run again" in result.stderr
+    assert "Traceback" not in result.stderr
     assert names(tmp_path / "push") == []
 
 
@@ -524,10 +524,10 @@ def _kill_pushers(tmp_path: Path, times: int) -> None:
     caught = finished = 0
     with Server(served) as server:
         for number in range(times):
-            folder, wanted = tmp_path / "push" / str(number), moments.randint(0, files + 1)
+            folder, files_before_kill = tmp_path / "push" / str(number), moments.randint(0, files + 1)
             process = processes.Process(target=push_in_process, args=(number, files, str(served), folder))
             process.start()
-            while process.is_alive() and _staged(served) < wanted:
+            while process.is_alive() and _staged(served) < files_before_kill:
                 time.sleep(0.001)
             process.kill()
             process.join()
@@ -558,10 +558,10 @@ def test_two_hundred_killed_pushers_never_show_a_partial_version(tmp_path: Path)
 @pytest.fixture
 def bucket(aws: Any) -> Iterator[Any]:
     """A new bucket."""
-    made = aws.create_bucket(Bucket=f"models-{time.monotonic_ns()}")
-    yield made
-    made.objects.delete()
-    made.delete()
+    created = aws.create_bucket(Bucket=f"models-{time.monotonic_ns()}")
+    yield created
+    created.objects.delete()
+    created.delete()
 
 
 def keys(bucket: Any) -> list[str]:
@@ -637,10 +637,10 @@ def test_a_service_that_does_not_answer_is_reported(
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     command = pusher_command(make_model(tmp_path / "model"), "s3://models/taxi", tmp_path / "push")
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "error: the push to s3://models/taxi failed" in done.stderr
-    assert "Traceback" not in done.stderr
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "error: the push to s3://models/taxi failed" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_a_failed_upload_is_removed(tmp_path: Path) -> None:
@@ -669,7 +669,7 @@ def test_tensorflow_is_not_loaded(tmp_path: Path) -> None:
     code = "import sys, runpy\ntry: runpy.run_module('components', run_name='__main__')\nexcept SystemExit as end:\n"
     code += "    print(end.code, [m for m in ('tensorflow', 'pyarrow', 'kfp', 'pandas', 's3fs') if m in sys.modules])"
     command = pusher_command(make_model(tmp_path / "model"), str(tmp_path / "served"), tmp_path / "push")
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code, *command[3:]], capture_output=True, text=True, check=True, env={**os.environ}
     )
-    assert done.stdout.splitlines()[-1] == "0 []"
+    assert result.stdout.splitlines()[-1] == "0 []"

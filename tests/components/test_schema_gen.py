@@ -46,11 +46,11 @@ def statistics_artifact(path: Path, splits: dict[str, pa.RecordBatch]) -> Exampl
 def test_the_inferred_schema_equals_that_of_tfx(
     taxi_statistics: ExampleStatistics, run_stage: Any, tmp_path: Path, infer_feature_shape: bool
 ) -> None:
-    made = run_stage("schema_gen", {"statistics": taxi_statistics}, {"infer_feature_shape": infer_feature_shape})[
+    artifact = run_stage("schema_gen", {"statistics": taxi_statistics}, {"infer_feature_shape": infer_feature_shape})[
         "schema"
     ]
     theirs = _by_tfx(taxi_statistics, tmp_path / "tfx", infer_feature_shape)
-    assert (made.path / "schema.pbtxt").read_bytes() == theirs.read_bytes()
+    assert (artifact.path / "schema.pbtxt").read_bytes() == theirs.read_bytes()
 
 
 def _by_tfx(artifact: ExampleStatistics, path: Path, infer_feature_shape: bool) -> Path:
@@ -67,10 +67,10 @@ def _by_tfx(artifact: ExampleStatistics, path: Path, infer_feature_shape: bool) 
 def test_tfx_reads_the_schema(taxi_statistics: ExampleStatistics, run_stage: Any, capsys: Any) -> None:
     from tfx.utils import io_utils
 
-    made = run_stage("schema_gen", {"statistics": taxi_statistics})["schema"]
-    assert made.type_name == Schema.__name__
-    schema = io_utils.SchemaReader().read(str(made.path / "schema.pbtxt"))
-    assert schema == tfdv.load_schema_text(str(made.path / "schema.pbtxt"))
+    artifact = run_stage("schema_gen", {"statistics": taxi_statistics})["schema"]
+    assert artifact.type_name == Schema.__name__
+    schema = io_utils.SchemaReader().read(str(artifact.path / "schema.pbtxt"))
+    assert schema == tfdv.load_schema_text(str(artifact.path / "schema.pbtxt"))
     assert len(schema.feature) == 18
     assert "schema: 18 features, inferred from train, eval\n" in capsys.readouterr().out
 
@@ -100,8 +100,8 @@ def test_a_feature_that_one_split_lacks_is_optional(tmp_path: Path, run_stage: A
         "eval": pa.record_batch({"rare": pa.array([None, None], pa.list_(pa.int64())), "x": pa.array([[1], [2]])}),
     }
     found = statistics_artifact(tmp_path / "statistics", {name: to_tfxio_form(batch) for name, batch in rows.items()})
-    made = run_stage("schema_gen", {"statistics": found}, {"infer_feature_shape": infer_feature_shape})["schema"]
-    schema = tfdv.load_schema_text(str(made.path / "schema.pbtxt"))
+    artifact = run_stage("schema_gen", {"statistics": found}, {"infer_feature_shape": infer_feature_shape})["schema"]
+    schema = tfdv.load_schema_text(str(artifact.path / "schema.pbtxt"))
     rare = tfdv.get_feature(schema, "rare")
     assert rare.lifecycle_stage != schema_pb2.DEPRECATED
     assert rare.presence.min_count == 0
@@ -133,8 +133,8 @@ def test_a_curated_schema_is_kept_byte_for_byte(
 ) -> None:
     file = tmp_path / "curated.pbtxt"
     file.write_bytes(CURATED)
-    made = run_stage("schema_gen", {"statistics": taxi_statistics}, {"schema_file": str(file)})["schema"]
-    assert (made.path / "schema.pbtxt").read_bytes() == CURATED
+    artifact = run_stage("schema_gen", {"statistics": taxi_statistics}, {"schema_file": str(file)})["schema"]
+    assert (artifact.path / "schema.pbtxt").read_bytes() == CURATED
     assert f"schema: 2 features from {file}, environments: TRAINING, SERVING\n" in capsys.readouterr().out
 
 

@@ -145,10 +145,10 @@ def test_infinite_values_are_counted_exactly() -> None:
 
 
 def test_quantiles_are_within_tfdvs_error(taxi: list[pa.RecordBatch]) -> None:
-    found = features(compute.statistics(taxi, tfdv.StatsOptions()).datasets[0])
+    ours = features(compute.statistics(taxi, tfdv.StatsOptions()).datasets[0])
     for column in ("fare", "trip_miles", "trip_start_timestamp"):
         values = np.sort(np.concatenate([batch.column(column).flatten().to_numpy() for batch in taxi]))
-        stats = found[column].num_stats
+        stats = ours[column].num_stats
         quantiles = next(h for h in stats.histograms if h.type == statistics_pb2.Histogram.QUANTILES)
         _assert_rank(values, stats.median, 0.5)
         for number, bucket in enumerate(quantiles.buckets):
@@ -206,12 +206,12 @@ def test_no_rows_give_empty_statistics() -> None:
 def test_settings_that_need_beam_use_beam(
     awkward: list[pa.RecordBatch], options: dict[str, Any], reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = compute.statistics(awkward[:2], stats_options(options, CATEGORICAL))
+    computed = compute.statistics(awkward[:2], stats_options(options, CATEGORICAL))
     assert capsys.readouterr().out == f"statistics: {reason} needs Beam, so TFDV runs on Beam\n"
     direct = compute.statistics(awkward[:2], stats_options({}, CATEGORICAL))
-    assert len(found.datasets) == 1
-    assert found.datasets[0].num_examples == direct.datasets[0].num_examples == 3_000
-    assert features(found.datasets[0]).keys() == features(direct.datasets[0]).keys()
+    assert len(computed.datasets) == 1
+    assert computed.datasets[0].num_examples == direct.datasets[0].num_examples == 3_000
+    assert features(computed.datasets[0]).keys() == features(direct.datasets[0]).keys()
 
 
 @pytest.fixture
@@ -236,15 +236,15 @@ def test_tfx_reads_the_artifact(
     from tfx.types import artifact_utils, standard_artifacts
 
     examples.metadata["span"] = 7
-    made = run_stage("statistics_gen", {"examples": examples})["statistics"]
-    assert json.loads(made.metadata["split_names"]) == ["train", "eval"]
-    assert made.metadata["span"] == 7
+    artifact = run_stage("statistics_gen", {"examples": examples})["statistics"]
+    assert json.loads(artifact.metadata["split_names"]) == ["train", "eval"]
+    assert artifact.metadata["span"] == 7
     theirs = standard_artifacts.ExampleStatistics()
-    theirs.uri, theirs.split_names = str(made.path), artifact_utils.encode_split_names(["train", "eval"])
-    theirs.set_string_custom_property("tfx_version", made.metadata["tfx_version"])
+    theirs.uri, theirs.split_names = str(artifact.path), artifact_utils.encode_split_names(["train", "eval"])
+    theirs.set_string_custom_property("tfx_version", artifact.metadata["tfx_version"])
     for split, rows in (("train", 12_000), ("eval", 3_002)):
         read = stats_artifact_utils.load_statistics(theirs, split).proto()
-        assert read == tfdv.load_stats_binary(str(made.path / f"Split-{split}" / "FeatureStats.pb"))
+        assert read == tfdv.load_stats_binary(str(artifact.path / f"Split-{split}" / "FeatureStats.pb"))
         assert [(d.name, d.num_examples, len(d.features)) for d in read.datasets] == [("", rows, 18)]
     assert "statistics of train: 12,000 rows, 18 features, " in capsys.readouterr().out
 
@@ -292,14 +292,14 @@ def test_both_engines_give_the_same_statistics(
 ) -> None:
     examples = _examples(tmp_path / "examples", {"train": taxi[:2], "eval": taxi[2:]}, payload_format)
     options = {"slicing_columns": ["payment_type"], "weight_feature": "trip_start_hour"}
-    made = {
+    by_engine = {
         engine: run_stage(
             "statistics_gen", {"examples": examples}, {"options": options, "engine": engine}, tmp_path / engine
         )["statistics"]
         for engine in ("direct", "beam")
     }
     for split in ("train", "eval"):
-        found = [tfdv.load_stats_binary(str(made[e].path / f"Split-{split}/FeatureStats.pb")) for e in made]
+        found = [tfdv.load_stats_binary(str(by_engine[e].path / f"Split-{split}/FeatureStats.pb")) for e in by_engine]
         assert_equal(*found)
 
 

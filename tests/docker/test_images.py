@@ -66,8 +66,8 @@ def test_the_build_context_has_only_files_that_are_copied() -> None:
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is missing")
 @pytest.mark.parametrize("script", ["debian-packages", "engine", "images", "python-packages", "python-wheels"])
 def test_shellcheck_accepts_the_scripts(script: str) -> None:
-    done = subprocess.run(["shellcheck", ROOT / "docker" / script], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "")
+    result = subprocess.run(["shellcheck", ROOT / "docker" / script], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, "")
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_kfps_own_runner_runs_the_same_yaml(
         del branch["triggerPolicy"]
     compiled.write_text(yaml.safe_dump(spec))
     for _ in range(3):
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", KFP, root, compiled, str(STEPS)],
             cwd=tmp_path,
             env=environment,
@@ -170,9 +170,9 @@ def test_kfps_own_runner_runs_the_same_yaml(
             check=False,
         )
         # kfp reads the log of a container that is removed when it ends, so it may miss that of a quick one.
-        if "no such container" not in done.stdout:
+        if "no such container" not in result.stdout:
             break
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert result.returncode == 0, result.stdout[-3000:]
     assert list((root / "served").glob("[0-9]*/saved_model.pb"))
     # All stages that share a container, except the one that is never cached.
     assert len(list(root.glob(".taxiway-cache/*/entry.json"))) == (8 if options else 0)

@@ -57,7 +57,7 @@ def _written(folder: Path) -> dict[str, dict[str, Any]]:
 
 def test_each_existing_image_has_its_two_documents(engine: Containers, tmp_path: Path) -> None:
     assert _written(tmp_path / "sbom").keys() == {"taxiway-serve.cdx.json", "taxiway-serve.provenance.json"}
-    assert engine.made == {}
+    assert engine.existing == {}
 
 
 def test_a_bill_of_materials_is_cyclonedx_and_names_every_package(engine: Containers, tmp_path: Path) -> None:

@@ -48,8 +48,8 @@ def one_of_artifacts(n: int) -> str:
 @case(CASES, {"a": 2, "b": 2}, ran="add")
 @dsl.pipeline(name="nested")
 def nested(a: int, b: int):
-    made = add(a=a, b=1)
-    with dsl.If(made.outputs["out"] == 2):
+    task = add(a=a, b=1)
+    with dsl.If(task.outputs["out"] == 2):
         say(x="outer")
         with dsl.If(b == a):
             say(x="inner")

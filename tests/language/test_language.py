@@ -55,11 +55,11 @@ def _refusal(case: Case, home: Path) -> str:
         _run(case, home)
     assert not isinstance(refused.value, RunFailedError)
     try:
-        found = check.findings(loading.compiled(case.pipeline), case.given)
+        findings = check.findings(loading.compiled(case.pipeline), case.given)
     except UserError as error:
-        found = [str(error)]
-    assert all(finding in str(refused.value) for finding in found)
-    assert found
+        findings = [str(error)]
+    assert all(finding in str(refused.value) for finding in findings)
+    assert findings
     return str(refused.value)
 
 

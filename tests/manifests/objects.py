@@ -62,18 +62,18 @@ class Pod:
 
 def kubectl() -> str:
     """The path of kubectl; the test is skipped without it, except in the Debian root, which must have it."""
-    found = shutil.which("kubectl")
-    if found is None:
+    program_path = shutil.which("kubectl")
+    if program_path is None:
         (pytest.fail if os.environ.get("TAXIWAY_INSIDE") else pytest.skip)("kubectl is missing")
-    return str(found)
+    return str(program_path)
 
 
 def kustomize(folder: Path) -> list[Object]:
     """The objects of a kustomization."""
-    done = subprocess.run([kubectl(), "kustomize", folder], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert not done.stderr, done.stderr
-    return list(yaml.safe_load_all(done.stdout))
+    result = subprocess.run([kubectl(), "kustomize", folder], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert not result.stderr, result.stderr
+    return list(yaml.safe_load_all(result.stdout))
 
 
 @functools.cache

@@ -75,10 +75,10 @@ def test_every_object_fits_the_schemas_of_kubernetes(name: str, version: str) ->
 
 @pytest.mark.parametrize("name", BUILDS)
 def test_custom_resources_have_the_fields_of_their_definitions(name: str) -> None:
-    found = of_kind(build(name), *CUSTOM)
+    objects = of_kind(build(name), *CUSTOM)
     # Single-node clusters have no Prometheus.
-    assert bool(found) == (name not in SINGLE_NODE)
-    for each in found:
+    assert bool(objects) == (name not in SINGLE_NODE)
+    for each in objects:
         assert each["apiVersion"] == API_VERSIONS[each["kind"]]
         jsonschema.validate(each["spec"], SPECS[each["kind"]])
 
@@ -95,9 +95,9 @@ def test_the_checks_detect_a_misspelt_field() -> None:
 
 @pytest.mark.parametrize("name", BUILDS)
 def test_each_overlay_serves_with_one_workload(name: str) -> None:
-    wanted = "InferenceService/chicago-taxi" if name == "overlays/kserve" else "Deployment/tf-serving"
+    expected = "InferenceService/chicago-taxi" if name == "overlays/kserve" else "Deployment/tf-serving"
     router = ["Deployment/tf-serving-router"] if name == "overlays/canary" else []
-    assert [pod.workload for pod in pods(build(name))] == [wanted, *router]
+    assert [pod.workload for pod in pods(build(name))] == [expected, *router]
 
 
 @pytest.mark.parametrize("name", BUILDS)

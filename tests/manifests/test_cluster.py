@@ -44,9 +44,9 @@ class Machine:
         (self.checkout / "bin").mkdir(parents=True)
         shutil.copytree(MANIFESTS, self.checkout / "manifests")
         for name in TOOLS:
-            found = shutil.which(name)
-            assert found is not None, name
-            (self.programs / name).symlink_to(found)
+            program_path = shutil.which(name)
+            assert program_path is not None, name
+            (self.programs / name).symlink_to(program_path)
         (self.programs / "basename").symlink_to(str(shutil.which("basename")))
         for name in ("kind", "minikube", "kubectl", "docker", "make", "git"):
             self._program(self.programs / name)
@@ -212,5 +212,5 @@ def test_other_arguments_print_the_usage(arguments: tuple[str, ...], machine: Ma
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is missing")
 @pytest.mark.parametrize("script", ["manifests/cluster", "manifests/base/config/await-models"])
 def test_shellcheck_accepts_the_scripts(script: str) -> None:
-    done = subprocess.run(["shellcheck", CHECKOUT / script], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
+    result = subprocess.run(["shellcheck", CHECKOUT / script], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout

@@ -43,8 +43,8 @@ def _await_models(models_config: Path, seconds: float) -> str:
     """The output of the init container; raises TimeoutExpired if it does not end."""
     command = ["bash", str(CONFIG / "await-models"), str(models_config)]
     environment = {"PATH": "/usr/bin:/bin", "SECONDS_BETWEEN_LOOKS": "0.05"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds, check=True)
-    return done.stdout
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds, check=True)
+    return result.stdout
 
 
 def _put(folder: Path) -> None:

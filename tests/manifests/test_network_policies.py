@@ -97,13 +97,13 @@ def _scraped(name: str, pod: Pod) -> Iterator[int]:
     for monitor in of_kind(build(name), "ServiceMonitor"):
         for _, labels, selector, ports in _services(name):
             if selects(monitor["spec"]["selector"], labels) and selects(selector, pod.labels):
-                wanted = {endpoint["port"] for endpoint in monitor["spec"]["endpoints"]}
-                assert wanted <= {port["name"] for port in ports}
-                yield from (pod.ports[port["targetPort"]] for port in ports if port["name"] in wanted)
+                expected = {endpoint["port"] for endpoint in monitor["spec"]["endpoints"]}
+                assert expected <= {port["name"] for port in ports}
+                yield from (pod.ports[port["targetPort"]] for port in ports if port["name"] in expected)
 
 
-def _same(found: Iterable[Connection], wanted: Iterable[Connection]) -> None:
-    assert sorted(set(found)) == sorted(set(wanted))
+def _same(found: Iterable[Connection], expected: Iterable[Connection]) -> None:
+    assert sorted(set(found)) == sorted(set(expected))
 
 
 def test_everything_is_denied_by_default(name: str) -> None:
@@ -112,43 +112,43 @@ def test_everything_is_denied_by_default(name: str) -> None:
 
 def test_pods_accept_only_their_services_and_monitors(name: str) -> None:
     backends, router = _backends(name), _router(name)
-    found = list(pods(build(name)))
-    assert found
-    for pod in found:
-        wanted = [_connection(PROMETHEUS, port) for port in _scraped(name, pod)]
+    all_pods = list(pods(build(name)))
+    assert all_pods
+    for pod in all_pods:
+        expected = [_connection(PROMETHEUS, port) for port in _scraped(name, pod)]
         for service, port, _ in _reached(name, pod):
             behind = service in backends
-            wanted.append(_connection(_labeled(router.labels if router and behind else CLIENT), port))
-        assert wanted
-        _same(_allowed(name, pod.labels, "Ingress"), wanted)
+            expected.append(_connection(_labeled(router.labels if router and behind else CLIENT), port))
+        assert expected
+        _same(_allowed(name, pod.labels, "Ingress"), expected)
 
 
 def test_servers_and_routers_reach_only_their_backends_and_stores(name: str) -> None:
     backends = _backends(name)
-    found = list(pods(build(name)))
-    assert found
-    for pod in found:
-        wanted = list(_to_the_store(name, pod))
+    all_pods = list(pods(build(name)))
+    assert all_pods
+    for pod in all_pods:
+        expected = list(_to_the_store(name, pod))
         if pod == _router(name):
             to = {name_: each for each in pods(build(name)) for name_, *_ in _reached(name, each)}
             assert backends <= set(to)
-            wanted += [
+            expected += [
                 _connection(_labeled(server.labels), port)
                 for server in pods(build(name))
                 for service, port, _ in _reached(name, server)
                 if service in backends
             ]
-        _same(_allowed(name, pod.labels, "Egress"), [*wanted, *(_dns() if wanted else [])])
+        _same(_allowed(name, pod.labels, "Egress"), [*expected, *(_dns() if expected else [])])
 
 
 def test_clients_reach_the_services_meant_for_them_and_dns(name: str) -> None:
-    wanted = [
+    expected = [
         _connection(_labeled(pod.labels), port)
         for pod in pods(build(name))
         for service, port, _ in _reached(name, pod)
         if service not in _backends(name)
     ]
-    _same(_allowed(name, CLIENT, "Egress"), [*wanted, *_dns()])
+    _same(_allowed(name, CLIENT, "Egress"), [*expected, *_dns()])
     assert _allowed(name, CLIENT, "Ingress") == []
 
 

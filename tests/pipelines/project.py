@@ -170,11 +170,11 @@ class Project:
         return self.folder / ".imported"
 
     def _tool(self, *command: str) -> str:
-        done = subprocess.run(
+        result = subprocess.run(
             command, cwd=self.folder, env=self.variables(), capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
 
 
 def as_options(parameters: Mapping[str, Any]) -> list[str]:

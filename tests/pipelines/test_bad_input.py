@@ -25,11 +25,11 @@ QUICK = "train_steps=5"
 def refused(project: Project, *arguments: str) -> Done:
     """Runs a command that fails because of the user's input and leaves nothing half-written."""
     pushed = set(project.folder.glob("served/*/*"))
-    done = project.taxiway(*arguments, status=2)
+    result = project.taxiway(*arguments, status=2)
     assert project.half_written() == []
     assert set(project.folder.glob("served/*/*")) == pushed
-    assert "Traceback" not in done.shown
-    return done
+    assert "Traceback" not in result.shown
+    return result
 
 
 def run(project: Project, *parameters: str, pipeline: str = "chicago_taxi") -> Done:
@@ -105,8 +105,8 @@ def test_other_files_beside_the_trips_are_ignored(copy: Project) -> None:
 
 def test_check_reports_data_that_differ(copy: Project) -> None:
     copy.edit(TRIPS, "Cash", "Crash")
-    found = refused(copy, "check", "chicago_taxi").printed
-    assert found.startswith("example-gen: data differs from data.dvc: expected 30df3fd")
+    output = refused(copy, "check", "chicago_taxi").printed
+    assert output.startswith("example-gen: data differs from data.dvc: expected 30df3fd")
 
 
 def test_a_ragged_row_is_reported_with_file_and_line(copy: Project) -> None:
@@ -135,8 +135,8 @@ def test_an_anomaly_is_reported_with_feature_reason_and_value(taxi: Taxi, copy: 
 
 def test_a_module_without_run_fn_is_refused(copy: Project) -> None:
     copy.edit(MODEL, "def run_fn", "def run_function")
-    found = refused(copy, "check", "chicago_taxi").printed
-    assert found == f"trainer: {copy.folder / MODEL} defines no run_fn; did you mean run_function?\n"
+    output = refused(copy, "check", "chicago_taxi").printed
+    assert output == f"trainer: {copy.folder / MODEL} defines no run_fn; did you mean run_function?\n"
     done = run(copy, QUICK)
     assert failed(done) == "trainer"
     assert f"{copy.folder / MODEL} defines no run_fn\n" in done.shown

@@ -100,10 +100,10 @@ def _assert_complete_chain(found: dict[str, Any], taxi: Taxi) -> None:
 
 
 def test_the_lineage_of_a_pushed_version_has_data_commit_and_modules(taxi: Taxi) -> None:
-    found = taxi.project.lineage(taxi.pushed.relative_to(taxi.project.folder))
-    _assert_complete_chain(found, taxi)
-    made = {(record["stage"], record["output"]): record["digest"] for record in found["records"]}
-    by_output = {f"{stage.replace('_', '-')}.{output}": digest for (stage, output), digest in made.items()}
+    lineage = taxi.project.lineage(taxi.pushed.relative_to(taxi.project.folder))
+    _assert_complete_chain(lineage, taxi)
+    digests = {(record["stage"], record["output"]): record["digest"] for record in lineage["records"]}
+    by_output = {f"{stage.replace('_', '-')}.{output}": digest for (stage, output), digest in digests.items()}
     # No artifact is made from anomalies; they only allow the run to continue.
     ancestors = taxi.run.digests(*TASKS - {"example-validator"})
     assert by_output == ancestors
@@ -160,7 +160,7 @@ print(json.dumps({{
 
 
 def test_run_returns_artifacts_and_metrics_to_python(taxi: Taxi) -> None:
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", NOTEBOOK.format(steps=STEPS)],
         cwd=taxi.project.folder,
         env=taxi.project.variables(),
@@ -168,7 +168,7 @@ def test_run_returns_artifacts_and_metrics_to_python(taxi: Taxi) -> None:
         text=True,
         check=True,
     )
-    run = json.loads(done.stdout)
+    run = json.loads(result.stdout)
     assert {name for name, state in run["states"].items() if state != "CACHED"} == ALWAYS
     assert run["artifacts"]["schema"] == ["Schema", str(taxi.run.path("schema-gen", "schema"))]
     assert run["artifacts"]["trainer.model"] == ["Model", str(taxi.run.path("trainer", "model"))]
@@ -304,9 +304,9 @@ def test_tfxs_own_module_runs_unmodified_on_data_at_a_revision(taxi: Taxi, copy:
     assert done.ran == AFTER_TRANSFORM | {"example-gen", "transform"}
     assert done.digests("example-gen", "schema-gen") == taxi.run.digests("example-gen", "schema-gen")
     (version,) = (copy.folder / "served/chicago_taxi").glob("[0-9]*")
-    found = copy.lineage(version)
-    assert {**_origins(taxi)["data"], "revision": "v1"}.items() <= found["data"][0].items()
-    assert {(module["name"], module["function"]) for module in found["modules"]} == {
+    lineage = copy.lineage(version)
+    assert {**_origins(taxi)["data"], "revision": "v1"}.items() <= lineage["data"][0].items()
+    assert {(module["name"], module["function"]) for module in lineage["modules"]} == {
         (str(spec.origin), "run_fn"),
         (str(spec.origin), "preprocessing_fn"),
     }
@@ -354,11 +354,11 @@ def test_a_run_that_was_killed_repeatedly_has_the_results_of_an_uninterrupted_on
     kills = sorted(kills, key=lambda kill: ORDER.index(kill[0]))
     parameters = {} if pipeline == EARLY else {"train_steps": 20}
     arguments = [pipeline, *as_options(parameters)]
-    for task, whom in kills:
-        status, shown = _interrupted(project, arguments, task, whom, chance.random() * MOMENTS.get(task, 0))
-        assert status == {"interrupt": 130, "runner": -signal.SIGKILL, "stage": 1}[whom], shown
-        assert whom != "stage" or f"{task} was killed by signal 9" in shown
-        assert whom == "runner" or f"resume    taxiway run {' '.join(arguments)}" in shown
+    for task, target in kills:
+        status, shown = _interrupted(project, arguments, task, target, chance.random() * MOMENTS.get(task, 0))
+        assert status == {"interrupt": 130, "runner": -signal.SIGKILL, "stage": 1}[target], shown
+        assert target != "stage" or f"{task} was killed by signal 9" in shown
+        assert target == "runner" or f"resume    taxiway run {' '.join(arguments)}" in shown
         finished = set(re.findall(r"^([\w-]+): (?:done|cached)", shown, re.MULTILINE))
         assert finished - ALWAYS - TOGETHER == set(ORDER[: ORDER.index(task)]) - ALWAYS - TOGETHER
         assert project.half_written(after_a_kill=True) == []
@@ -369,7 +369,7 @@ def test_a_run_that_was_killed_repeatedly_has_the_results_of_an_uninterrupted_on
     assert len(done.states) == (len(EARLY_STAGES) if pipeline == EARLY else len(TASKS))
     assert project.half_written() == []
     states = [run["state"] for run in json.loads(project.taxiway("runs", "--json").printed)]
-    assert states == ["COMPLETE", *("CANCELED" if whom == "interrupt" else "FAILED" for _, whom in reversed(kills))]
+    assert states == ["COMPLETE", *("CANCELED" if target == "interrupt" else "FAILED" for _, target in reversed(kills))]
 
 
 def _contents(done: Done) -> dict[str, str]:
@@ -389,15 +389,15 @@ def test_kills_at_random_moments(taxi: Taxi, tmp_path: Path) -> None:
     project, chance = taxi.project.copy(tmp_path / "project", home=tmp_path / "home"), random.Random(6)
     expected = taxi.run.digests(*EARLY_STAGES)
     for number in range(10):
-        task, whom = chance.choice(sorted(EARLY_STAGES)), chance.choice(["stage", "runner", "interrupt"])
-        _interrupted(project, [EARLY], task, whom, chance.uniform(0, 0.6))
+        task, target = chance.choice(sorted(EARLY_STAGES)), chance.choice(["stage", "runner", "interrupt"])
+        _interrupted(project, [EARLY], task, target, chance.uniform(0, 0.6))
         done = project.run(EARLY)
         assert done.digests(*EARLY_STAGES) == expected
         assert project.half_written() == []
         project = taxi.project.copy(tmp_path / f"project-{number}", home=tmp_path / f"home-{number}")
 
 
-def _interrupted(project: Project, arguments: list[str], task: str, whom: str, delay: float) -> tuple[int, str]:
+def _interrupted(project: Project, arguments: list[str], task: str, target: str, delay: float) -> tuple[int, str]:
     """Starts a run, and ends a task of it, or the runner, some seconds after that task began.
 
     Returns:
@@ -408,20 +408,20 @@ def _interrupted(project: Project, arguments: list[str], task: str, whom: str, d
     if stage := _running(runner, project, task, before):
         others = psutil.Process(runner.pid).children(recursive=True)
         time.sleep(delay)
-        _end(runner, stage, whom)
+        _end(runner, stage, target)
     _, shown = runner.communicate(timeout=60)
     _, alive = psutil.wait_procs(others, timeout=10)
     assert alive == []
     return runner.returncode, shown
 
 
-def _end(runner: subprocess.Popen[str], stage: psutil.Process, whom: str) -> None:
+def _end(runner: subprocess.Popen[str], stage: psutil.Process, target: str) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         # A stopped process cannot end before the kill.
         stage.suspend()
-    if whom == "interrupt":
+    if target == "interrupt":
         runner.send_signal(signal.SIGINT)
-    elif whom == "runner" or not stage.is_running():
+    elif target == "runner" or not stage.is_running():
         runner.kill()
     else:
         stage.kill()

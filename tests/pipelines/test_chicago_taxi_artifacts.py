@@ -66,16 +66,16 @@ def tables(tfx: SimpleNamespace, stored: Stored, tmp_path_factory: pytest.TempPa
     import apache_beam as beam
 
     kept = tmp_path_factory.mktemp("rows")
-    wanted = [
+    selected = [
         (output, split) for output in ("example-gen.examples", "transform.transformed_examples") for split in SPLITS
     ]
     with beam.Pipeline(runner="DirectRunner") as pipeline:
-        for output, split in wanted:
+        for output, split in selected:
             folder = kept / output / split
             folder.mkdir(parents=True)
             source = tfxio(tfx, stored[output], split, _schema(tfx, stored, output)).BeamSource()
             _ = pipeline | f"read {folder}" >> source | f"keep {folder}" >> beam.Map(_keep, folder)
-    return {(output, split): _kept(kept / output / split) for output, split in wanted}
+    return {(output, split): _kept(kept / output / split) for output, split in selected}
 
 
 def _keep(batch: pa.RecordBatch, folder: Path) -> None:
@@ -219,9 +219,9 @@ def test_the_transform_graph_gives_the_transformed_examples(stored: Stored) -> N
         pq.read_table(f"{stored[output].uri}/Split-eval").combine_chunks().to_batches()[0]
         for output in ("example-gen.examples", "transform.transformed_examples")
     )
-    made = _transformed(graph, pa.table(to_tfxio_form(raw)))
-    assert made.keys() == set(written.schema.names)
-    for name, values in made.items():
+    transformed = _transformed(graph, pa.table(to_tfxio_form(raw)))
+    assert transformed.keys() == set(written.schema.names)
+    for name, values in transformed.items():
         column = to_tfxio_form(written)[name].flatten().to_numpy()
         np.testing.assert_allclose(column, np.ravel(values), rtol=1e-6, err_msg=name)
 

@@ -136,8 +136,8 @@ def test_a_warm_start_continues_from_the_model(
     inputs: Inputs, model: Model, held_out: pa.RecordBatch, tmp_path: Path
 ) -> None:
     warm = {**inputs, "base_model": model}
-    hardly = {"train_steps": 1, "eval_steps": 1, "custom_config": {"learning_rate": 1e-9}}
-    assert auc(*evaluate(load(trained(warm, OURS, tmp_path, **hardly)["model"]), held_out)) > 0.94
+    settings = {"train_steps": 1, "eval_steps": 1, "custom_config": {"learning_rate": 1e-9}}
+    assert auc(*evaluate(load(trained(warm, OURS, tmp_path, **settings)["model"]), held_out)) > 0.94
 
 
 # test_chicago_taxi.py runs it in a pipeline.

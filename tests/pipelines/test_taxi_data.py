@@ -101,5 +101,5 @@ def test_the_command_imports_neither_tfx_nor_dvc_when_the_data_are_there(taxi_cs
         "import sys; from pipelines.chicago_taxi import data; status = data.main();"
         "sys.exit(status or bool({'tfx', 'tensorflow', 'dvc'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=CHECKOUT)
-    assert done.stdout.strip() == str(CHECKOUT / data.TARGET)
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=CHECKOUT)
+    assert result.stdout.strip() == str(CHECKOUT / data.TARGET)

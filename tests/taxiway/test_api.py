@@ -167,8 +167,8 @@ def test_a_script_that_calls_run_is_executed_once(tmp_path: Path) -> None:
     )
     path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "TAXIWAY_HOME": str(tmp_path / "home")}
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, str(script)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
-    assert done.stdout == "started\nexamples\n"
-    assert "examples-of-a-file succeeded" in done.stderr
+    assert result.stdout == "started\nexamples\n"
+    assert "examples-of-a-file succeeded" in result.stderr

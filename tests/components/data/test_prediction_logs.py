@@ -53,11 +53,11 @@ FILE = "prediction_log-20261121T070102-1234-{:05d}.tfrecord"
 
 
 def example(**features: Any) -> tf.train.Example:
-    made = tf.train.Example()
+    message = tf.train.Example()
     for name, values in features.items():
         kind = {int: "int64_list", float: "float_list", bytes: "bytes_list"}[type(values[0])]
-        getattr(made.features.feature[name], kind).value.extend(values)
-    return made
+        getattr(message.features.feature[name], kind).value.extend(values)
+    return message
 
 
 def predict(**inputs: Any) -> PredictionLog:
@@ -142,28 +142,28 @@ def parquet(taxi: pa.RecordBatch, tmp_path_factory: pytest.TempPathFactory) -> E
 
 
 def in_parquet(folder: Path, batch: pa.RecordBatch) -> Examples:
-    made = Examples(folder)
-    with SplitWriter(made, "serving") as writer:
+    artifact = Examples(folder)
+    with SplitWriter(artifact, "serving") as writer:
         writer.write(batch)
-    describe(made, ["serving"], PARQUET)
-    return made
+    describe(artifact, ["serving"], PARQUET)
+    return artifact
 
 
 def statistics(run_stage: Any, folder: Path, examples: Examples, **parameters: Any) -> Any:
-    made = run_stage("statistics_gen", {"examples": examples}, parameters, folder)["statistics"]
-    assert json.loads(made.metadata["split_names"]) == ["serving"]
-    return tfdv.load_stats_binary(str(made.path / "Split-serving" / "FeatureStats.pb"))
+    artifact = run_stage("statistics_gen", {"examples": examples}, parameters, folder)["statistics"]
+    assert json.loads(artifact.metadata["split_names"]) == ["serving"]
+    return tfdv.load_stats_binary(str(artifact.path / "Split-serving" / "FeatureStats.pb"))
 
 
 @pytest.mark.parametrize("engine", ["direct", "beam"])
 def test_statistics_equal_those_of_the_rows(
     logs: Examples, parquet: Examples, run_stage: Any, tmp_path: Path, engine: str
 ) -> None:
-    found = statistics(run_stage, tmp_path / "logs", logs, engine=engine)
+    ours = statistics(run_stage, tmp_path / "logs", logs, engine=engine)
     expected = statistics(run_stage, tmp_path / "parquet", parquet)
-    assert found.datasets[0].num_examples == 3_000
-    assert len(found.datasets[0].features) == 17
-    assert_equal(found, expected)
+    assert ours.datasets[0].num_examples == 3_000
+    assert len(ours.datasets[0].features) == 17
+    assert_equal(ours, expected)
 
 
 @pytest.mark.parametrize("engine", ["direct", "beam"])
@@ -189,8 +189,8 @@ def test_statistics_of_named_tensors(run_stage: Any, tmp_path: Path, engine: str
 
 @pytest.mark.parametrize("engine", ["direct", "beam"])
 def test_logs_without_requests(run_stage: Any, tmp_path: Path, engine: str) -> None:
-    found = statistics(run_stage, tmp_path / "stage", write(tmp_path / "logs", []), engine=engine)
-    assert [(d.num_examples, len(d.features)) for d in found.datasets] == [(0, 0)]
+    ours = statistics(run_stage, tmp_path / "stage", write(tmp_path / "logs", []), engine=engine)
+    assert [(d.num_examples, len(d.features)) for d in ours.datasets] == [(0, 0)]
 
 
 def test_every_type_of_tensor_is_a_feature(tmp_path: Path) -> None:
@@ -299,8 +299,8 @@ def test_other_records_are_not_logs(tmp_path: Path) -> None:
     sequence.feature_lists.feature_list["hi"].feature.add().int64_list.value.append(1)
     PredictionLog.FromString(sequence.SerializeToString())  # happens to parse
     others = [b"", example(x=[1] * 500).SerializeToString(), b"\xff\xff", sequence.SerializeToString()]
-    found = [payload_format(Examples(write(tmp_path / str(n), [o]).path)) for n, o in enumerate(others)]
-    assert found == [TF_EXAMPLE] * 4
+    formats = [payload_format(Examples(write(tmp_path / str(n), [o]).path)) for n, o in enumerate(others)]
+    assert formats == [TF_EXAMPLE] * 4
 
 
 def test_logs_are_neither_written_nor_trained_on(tmp_path: Path, logs: Examples, parquet: Examples) -> None:
@@ -420,9 +420,9 @@ def watched(logs: str, schema: str, environment: str = "SERVING"):  # type: igno
         metadata={"payload_format": "FORMAT_PREDICTION_LOG", "split_names": '["serving"]'},
     )
     expected = dsl.importer(artifact_uri=schema, artifact_class=dsl.Artifact)
-    found = StatisticsGen(examples=imported.output)
+    computed = StatisticsGen(examples=imported.output)
     ExampleValidator(
-        statistics=found.outputs["statistics"],
+        statistics=computed.outputs["statistics"],
         schema=expected.output,
         environment=environment,
     )
@@ -449,9 +449,9 @@ def test_a_training_only_column_is_an_anomaly_in_the_training_environment(
     arguments: dict[str, str], tmp_path: Path, run_stage: Any
 ) -> None:
     sent, schema = Examples(Path(arguments["logs"]), dict(METADATA)), Schema(Path(arguments["schema"]))
-    found = run_stage("statistics_gen", {"examples": sent})["statistics"]
+    computed = run_stage("statistics_gen", {"examples": sent})["statistics"]
     with pytest.raises(UserError, match="serving: tips: Column dropped"):
-        run_stage("example_validator", {"statistics": found, "schema": schema}, {"environment": "TRAINING"})
+        run_stage("example_validator", {"statistics": computed, "schema": schema}, {"environment": "TRAINING"})
 
 
 def test_the_compiled_pipeline_names_the_imported_type(tmp_path: Path) -> None:

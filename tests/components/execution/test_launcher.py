@@ -29,10 +29,10 @@ Json = dict[str, Any]
 @pytest.fixture
 def bucket(aws: Any) -> Iterator[Any]:
     """An empty bucket for Kubeflow."""
-    made = aws.create_bucket(Bucket="mlpipeline")
-    yield made
-    made.objects.delete()
-    made.delete()
+    created = aws.create_bucket(Bucket="mlpipeline")
+    yield created
+    created.objects.delete()
+    created.delete()
 
 
 class Launcher:
@@ -152,8 +152,8 @@ def test_stages_pass_artifacts_on_through_the_object_store(
     launcher: Launcher, bucket: Any, taxi_csv: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "data.csv").write_text("".join(taxi_csv.read_text().splitlines(keepends=True)[:300]))
-    made = launcher.run("example_gen", input_path=str(tmp_path / "data.csv"), allow_unversioned=True)
-    examples = made["examples"]
+    outputs = launcher.run("example_gen", input_path=str(tmp_path / "data.csv"), allow_unversioned=True)
+    examples = outputs["examples"]
     keys = _keys(bucket, examples)
     assert {key.partition("/")[0] for key in keys} == {"Split-train", "Split-eval", "provenance.json"}
     statistics = launcher.run("statistics_gen", {"examples": examples})["statistics"]
@@ -203,8 +203,8 @@ def test_markers_of_folders_are_not_data(bucket: Any, tmp_path: Path) -> None:
     bucket.put_object(Key="trips/", Body=b"")
     bucket.put_object(Key="trips/2026/", Body=b"")
     bucket.put_object(Key="trips/2026/data.csv", Body=b"fare\n1\n")
-    found = describe("s3://mlpipeline/trips", allow_unversioned=True)
+    described = describe("s3://mlpipeline/trips", allow_unversioned=True)
     with resolve("s3://mlpipeline/trips", allow_unversioned=True) as version:
         assert [file.name for file in version.files] == ["data.csv"]
     bucket.Object("trips/2026/").delete()
-    assert describe("s3://mlpipeline/trips", allow_unversioned=True) == found
+    assert describe("s3://mlpipeline/trips", allow_unversioned=True) == described

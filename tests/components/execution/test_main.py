@@ -21,9 +21,9 @@ def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
 
 def test_a_stage_runs_from_the_command_line(tmp_path: Path) -> None:
     command = pusher_command(make_model(tmp_path / "model"), str(tmp_path / "served"), tmp_path / "push", 3)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert f"pushed to {tmp_path}/served/3" in done.stdout
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert f"pushed to {tmp_path}/served/3" in result.stdout
     output = json.loads((tmp_path / "push" / "executor_output.json").read_text())
     assert output["artifacts"]["pushed_model"]["artifacts"][0]["metadata"]["pushed_version"] == "3"
 
@@ -65,7 +65,7 @@ def test_user_modules_are_imported_from_the_working_folder(tmp_path: Path) -> No
         "sys.path.remove(''); import mine; print(mine.found)"
     )
     checkout = str(Path(entrypoint.__file__).parent.parent)
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
@@ -73,7 +73,7 @@ def test_user_modules_are_imported_from_the_working_folder(tmp_path: Path) -> No
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": checkout},
     )
-    assert done.stdout == "True\n"
+    assert result.stdout == "True\n"
 
 
 def test_inlined_modules_take_precedence_over_those_of_the_image(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_inlined_modules_take_precedence_over_those_of_the_image(tmp_path: Path)
         "from mine import model; print(model.found)"
     )
     checkout = str(Path(entrypoint.__file__).parent.parent)
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code, json.dumps(inlined)],
         capture_output=True,
         text=True,
@@ -96,7 +96,7 @@ def test_inlined_modules_take_precedence_over_those_of_the_image(tmp_path: Path)
         cwd=tmp_path / "image",
         env={**os.environ, "PYTHONPATH": checkout, "TMPDIR": str(tmp_path)},
     )
-    assert done.stdout == "in the pipeline\n"
+    assert result.stdout == "in the pipeline\n"
     assert list(tmp_path.glob("taxiway-modules-*")) == []
 
 
@@ -137,5 +137,5 @@ def test_no_stage_loads_a_heavy_library_before_it_works(stage: str) -> None:
     code = f"import sys; from components.execution import stages; stages.load({stage!r})\n"
     code += "heavy = {'tensorflow', 'pandas', 'pyarrow', 'apache_beam', 'kfp', 'numpy', 'fsspec', 'dvc'}\n"
     code += "print(sorted(heavy & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"

@@ -45,5 +45,5 @@ def test_names_need_no_stage_import_and_declarations_no_library() -> None:
         "libraries = {'tensorflow', 'pandas', 'pyarrow', 'apache_beam', 'kfp', 'numpy', 'fsspec', 'dvc', 'yaml'}\n"
         "print(json.dumps([imported, sorted(libraries & set(sys.modules))]))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == [[], []]
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(result.stdout) == [[], []]

@@ -70,9 +70,9 @@ def executor_input(tmp_path: Path) -> Json:
 
 def _execute(stage: str, executor_input: Json) -> int:
     """Writes its inputs to its output, and an ExecutorOutput."""
-    made = executor_input["outputs"]["artifacts"]["made"]["artifacts"][0]
-    Path(made["uri"]).write_text(json.dumps({"stage": stage, "process": os.getpid(), **executor_input["inputs"]}))
-    described = {**made, "metadata": {"digest": Path(made["uri"]).name}}
+    declared = executor_input["outputs"]["artifacts"]["made"]["artifacts"][0]
+    Path(declared["uri"]).write_text(json.dumps({"stage": stage, "process": os.getpid(), **executor_input["inputs"]}))
+    described = {**declared, "metadata": {"digest": Path(declared["uri"]).name}}
     values = {
         name: executor_input["inputs"]["parameterValues"][name] for name in executor_input["outputs"]["parameters"]
     }
@@ -149,5 +149,5 @@ def test_the_plan_of_another_version_is_refused(text: str) -> None:
 
 def test_the_entrypoint_does_not_import_data_libraries() -> None:
     code = "import sys; import components.__main__; print('yaml' in sys.modules, 'fsspec' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False False\n"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "False False\n"

@@ -133,12 +133,16 @@ def pods_in_s3(aws: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> I
 
 def test_a_later_pod_reuses_the_outputs_of_an_earlier_one(pods: Pods) -> None:
     assert pods.run() == ALL_RUN
-    made = pods.output, pods.digests()
+    first_outputs = pods.output, pods.digests()
     assert pods.reused() == set()
     assert pods.run() == ALL_CACHED
-    assert pods.digests() == made[1]
+    assert pods.digests() == first_outputs[1]
     assert pods.reused() == OUTPUTS.keys()
-    assert pods.output["parameterValues"] == made[0]["parameterValues"] == {"fetch__found": True, "fetch__version": "3"}
+    assert (
+        pods.output["parameterValues"]
+        == first_outputs[0]["parameterValues"]
+        == {"fetch__found": True, "fetch__version": "3"}
+    )
     # The launcher's parameter files have it, too.
     assert [(each / "found").read_text() for each in pods.folder.glob("out-*")] == ["true", "true"]
 
@@ -218,8 +222,8 @@ def test_members_that_finished_before_a_kill_are_cache_hits(pods: Pods, capfd: p
 
 def test_two_concurrent_pods_succeed_and_leave_one_entry(pods: Pods, capfd: pytest.CaptureFixture[str]) -> None:
     documents = [pods.document(), pods.document()]
-    found = [children.fork(lambda each=each: run(pods.members[:1], each, _run_stage)) for each in documents]  # type: ignore[misc]
-    assert [children.status(pid) for pid in found] == [0, 0]
+    pids = [children.fork(lambda each=each: run(pods.members[:1], each, _run_stage)) for each in documents]  # type: ignore[misc]
+    assert [children.status(pid) for pid in pids] == [0, 0]
     capfd.readouterr()
     cache = pods.folder / "root/taxi" / stage_cache.FOLDER
     assert len(list(cache.iterdir())) == 1
@@ -229,9 +233,9 @@ def test_two_concurrent_pods_succeed_and_leave_one_entry(pods: Pods, capfd: pyte
 def test_the_cache_can_be_in_an_object_store(pods_in_s3: Pods, aws: Any) -> None:
     pods = pods_in_s3
     assert pods.run() == ALL_RUN
-    made = pods.digests()
+    first_outputs = pods.digests()
     assert pods.run() == ALL_CACHED
-    assert pods.digests() == made
+    assert pods.digests() == first_outputs
     keys = {found.key for found in aws.Bucket("mlpipeline").objects.all()}
     assert all(key.startswith(f"v2/artifacts/taxi/{stage_cache.FOLDER}/") for key in keys)
     assert len([key for key in keys if key.endswith("/entry.json")]) == 3

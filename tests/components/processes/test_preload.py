@@ -38,9 +38,9 @@ def test_a_process_has_one_thread_when_it_forks_a_stage() -> None:
     loaded = [module for tree in TREES.values() for layer in layers(tree) for module in layer.libraries.modules]
     environment = {**preload.ENVIRONMENT, **os.environ}
     command = [sys.executable, "-c", _FORK, *loaded]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert len(loaded) > 10
-    assert (done.returncode, done.stdout.split()) == (0, ["python"]), done.stderr
+    assert (result.returncode, result.stdout.split()) == (0, ["python"]), result.stderr
 
 
 def test_every_stage_is_forked_from_one_layer_with_its_declared_libraries() -> None:

@@ -99,8 +99,8 @@ def test_sizes_durations_and_shares_are_formatted_for_people() -> None:
 def test_reports_import_nothing_heavy() -> None:
     """Reports will run in stages with small images."""
     code = "import sys, components.reports.artifacts; print(*{name.split('.')[0] for name in sys.modules})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) & HEAVY == set()
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(result.stdout.split()) & HEAVY == set()
 
 
 def test_the_style_has_enough_contrast() -> None:

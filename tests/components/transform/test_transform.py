@@ -175,10 +175,12 @@ def test_tft_loads_the_graph_and_agrees_on_the_rows(taxi: Inputs, taxi_runs: dic
         for name, kind in spec.items()
     }
     expected = output.transform_features_layer()(features)
-    found = rows(taxi_runs["direct"]["transformed_examples"], "eval").slice(0, 50)
-    assert set(found.column_names) == set(expected) == set(output.transformed_feature_spec())
-    for name in found.column_names:
-        np.testing.assert_allclose(found[name].combine_chunks().flatten().to_numpy(), expected[name].numpy().ravel())
+    transformed = rows(taxi_runs["direct"]["transformed_examples"], "eval").slice(0, 50)
+    assert set(transformed.column_names) == set(expected) == set(output.transformed_feature_spec())
+    for name in transformed.column_names:
+        np.testing.assert_allclose(
+            transformed[name].combine_chunks().flatten().to_numpy(), expected[name].numpy().ravel()
+        )
     assert output.vocabulary_size_by_name("vocab_compute_and_apply_vocabulary_vocabulary") > 1
 
 
@@ -365,8 +367,8 @@ def stats_options_updater_fn(stats_type, options):
     )
     graph = run_stage("transform", small, {"module": module(tmp_path, source)})["transform_graph"].path
     for name, feature in (("pre", "x"), ("post", "word_id")):
-        found = read_statistics(graph / f"{name}_transform_feature_stats/FeatureStats.pb")
-        assert [f.path.step[0] for f in found.datasets[0].features] == [feature]
+        written_statistics = read_statistics(graph / f"{name}_transform_feature_stats/FeatureStats.pb")
+        assert [f.path.step[0] for f in written_statistics.datasets[0].features] == [feature]
 
 
 def test_a_ragged_tensor_of_two_dimensions_can_be_an_output(run_stage: StageRun, small: Inputs, tmp_path: Path) -> None:
@@ -378,9 +380,9 @@ def preprocessing_fn(inputs):
     return {"letters": tf.strings.unicode_split(words, "UTF-8")}
 """
     outputs = run_stage("transform", small, {"module": module(tmp_path, source)})
-    found = rows(outputs["transformed_examples"], "train").slice(0, 5)
-    assert found["letters$ragged_values"].to_pylist()[1] == [b"w", b"1"]
-    assert found["letters$row_lengths_1"].to_pylist() == [[2], [2], [2], [2], []]
+    transformed = rows(outputs["transformed_examples"], "train").slice(0, 5)
+    assert transformed["letters$ragged_values"].to_pylist()[1] == [b"w", b"1"]
+    assert transformed["letters$row_lengths_1"].to_pylist() == [[2], [2], [2], [2], []]
 
 
 def test_analyzers_that_need_beam_use_beam_and_report_it(

@@ -782,9 +782,9 @@ def test_an_approximate_vocabulary_keeps_its_reserved_tokens(raw: RawExamples, t
         return {"x": inputs["x"]}
 
     graph, _ = analyzed(preprocessing_fn, raw, tmp_path, directly=True)
-    found = vocabularies(graph)
-    assert found.keys() == {"one", "two"}
-    for vocabulary in found.values():
+    written = vocabularies(graph)
+    assert written.keys() == {"one", "two"}
+    for vocabulary in written.values():
         assert vocabulary.splitlines()[:2] == [b"first", b"k3"]
         assert sorted(vocabulary.splitlines()[2:]) == [b"k0", b"k1", b"k2", b"k4"]
 

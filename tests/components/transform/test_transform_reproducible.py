@@ -156,10 +156,10 @@ def test_the_graph_has_nothing_specific_to_the_process(first: dict[str, Any]) ->
 
 def transformed_by(layer: Any) -> dict[str, Any]:
     word = tf.sparse.from_dense(np.array([["w0"], ["w1"], ["w2"]]))
-    found = layer({"x": tf.constant([0.0, 1.0, 29.0]), "word": word})
+    outputs = layer({"x": tf.constant([0.0, 1.0, 29.0]), "word": word})
     return {
         name: tf.sparse.to_dense(value, -9).numpy() if isinstance(value, tf.SparseTensor) else value.numpy()
-        for name, value in found.items()
+        for name, value in outputs.items()
     }
 
 
@@ -167,11 +167,11 @@ def test_tft_loads_the_graph(first: dict[str, Any], other: dict[str, Any]) -> No
     # Both at the same time: neither uses the other's tables.
     outputs = [tft.TFTransformOutput(str(each["transform_graph"].path)) for each in (first, other)]
     ours, theirs = (transformed_by(output.transform_features_layer()) for output in outputs)
-    words = [
+    vocabularies = [
         (each["transform_graph"].path / "transform_fn/assets/words").read_bytes().split() for each in (first, other)
     ]
-    assert words[0] != words[1]
-    for found, vocabulary in zip((ours, theirs), words, strict=True):
+    assert vocabularies[0] != vocabularies[1]
+    for found, vocabulary in zip((ours, theirs), vocabularies, strict=True):
         ids = [vocabulary.index(word) if word in vocabulary else -1 for word in (b"w0", b"w1", b"w2")]
         assert found["word_id"].ravel().tolist() == ids
         assert found["by_record"].ravel().tolist() == ids

@@ -124,8 +124,8 @@ for file, unloaded in (("tensorflow", "tensorflow_transform"), ("tft", "apache_b
     __import__(f"components.upstream.{file}")
     print(file, unloaded in sys.modules)
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["tensorflow", "False", "tft", "False"], done.stderr
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.stdout.split() == ["tensorflow", "False", "tft", "False"], result.stderr
 
 
 def test_every_name_of_these_libraries_exists() -> None:
@@ -201,8 +201,8 @@ def test_settings_of_tfmas_combiners_are_read() -> None:
     keras = _combiner_with_settings(
         tfma.CompilableMetricsCombiner, metric_configs={"": []}, loss_configs={"": [{}]}, model_name="m"
     )
-    made = tfma.keras_settings(keras)
-    assert (made.model, made.outputs, made.aggregates, made.has_losses) == ("m", [""], False, True)
+    settings = tfma.keras_settings(keras)
+    assert (settings.model, settings.outputs, settings.aggregates, settings.has_losses) == ("m", [""], False, True)
 
 
 def test_class_weights_of_every_combiner_are_read() -> None:

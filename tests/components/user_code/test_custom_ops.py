@@ -69,9 +69,9 @@ def library(folder: Path) -> Path:
     flags = [*tf.sysconfig.get_compile_flags(), *tf.sysconfig.get_link_flags()]
     source = Path(__file__).with_name("custom_op.cc")
     command = ["g++", "-shared", "-fPIC", "-w", str(source), "-o", str(file), *flags]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"an operation does not compile here: {done.stderr[-300:]}")
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        pytest.skip(f"an operation does not compile here: {result.stderr[-300:]}")
     return file
 
 
@@ -206,7 +206,7 @@ def test_libraries_are_refused_for_a_server_in_an_image(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("operation", "words"),
+    ("operation", "expected"),
     [
         (
             "TFText>NgramsStringJoin",
@@ -222,11 +222,11 @@ def test_libraries_are_refused_for_a_server_in_an_image(tmp_path: Path) -> None:
         ("Mine", "the operation 'Mine', which is not loaded: name the library"),
     ],
 )
-def test_errors_name_well_known_libraries(operation: str, words: str) -> None:
+def test_errors_name_well_known_libraries(operation: str, expected: str) -> None:
     message = (
         f"Op type not registered '{operation}' in binary running on here. Make sure the Op and Kernel are registered"
     )
-    assert words in custom_op_loading.missing(message)
+    assert expected in custom_op_loading.missing(message)
 
 
 def test_other_errors_are_not_reported_as_missing_operations() -> None:
@@ -234,7 +234,7 @@ def test_other_errors_are_not_reported_as_missing_operations() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "message"),
     [
         (
             "no_such_module",
@@ -246,14 +246,14 @@ def test_other_errors_are_not_reported_as_missing_operations() -> None:
     ],
 )
 def test_a_library_that_cannot_be_loaded_is_refused(
-    name: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken.so").write_text("no library")
     (tmp_path / "raises.py").write_text("raise RuntimeError('no')")
     with pytest.raises(UserError) as refused:
         custom_op_loading.load([name])
-    assert words in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_a_changed_library_has_another_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,11 +262,11 @@ def test_a_changed_library_has_another_digest(tmp_path: Path, monkeypatch: pytes
     for content in ("1", "2"):
         (tmp_path / "one.so").write_text(content)
         (tmp_path / "mine.py").write_text(f"VALUE = {content}\n")
-        found = custom_ops.digests(given, file_digest)
-        assert found.keys() == {"one.so", "mine.py"}
+        digests = custom_ops.digests(given, file_digest)
+        assert digests.keys() == {"one.so", "mine.py"}
         if content == "1":
-            before = found
-    assert all(found[name] != before[name] for name in found)
+            before = digests
+    assert all(digests[name] != before[name] for name in digests)
     (tmp_path / "one.so").unlink()
     with pytest.raises(UserError, match=r"file one\.so does not exist"):
         custom_ops.digests(given, file_digest)

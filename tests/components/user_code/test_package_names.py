@@ -35,9 +35,9 @@ def python(project: Path, code: str, **variables: str) -> str:
     """The output of a program that runs in a project like a user's script."""
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1", **variables}
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=project, env=environment)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=project, env=environment)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 # Importing

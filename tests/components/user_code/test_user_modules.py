@@ -294,16 +294,16 @@ def test_a_local_folder_takes_precedence_over_an_installed_package(write: Write)
 
 
 @pytest.mark.parametrize(
-    ("source", "there"),
+    ("source", "available"),
     [
         ("def other(): ...\ndef _hidden(): ...", "it has other"),
         ("a = 1", "it has no functions"),
         ("run_fn = 3", "it has"),
     ],
 )
-def test_a_missing_function_is_named(write: Write, source: str, there: str) -> None:
+def test_a_missing_function_is_named(write: Write, source: str, available: str) -> None:
     path = write("model.py", source)
-    with pytest.raises(UserError, match=f"(?s){path} defines no run_fn.*define run_fn there .{there}"):
+    with pytest.raises(UserError, match=f"(?s){path} defines no run_fn.*define run_fn there .{available}"):
         user_modules.load("model.py", "run_fn")
 
 
@@ -400,18 +400,18 @@ def test_describing_is_quick_and_loads_nothing(write: Write) -> None:
     code += "user_modules.describe('model.py', 'run_fn'); user_modules.functions('model.py')\n"
     code += "assert time.perf_counter() - start < 0.3\nprint([m for m in ('tensorflow', 'numpy') if m in sys.modules])"
     checkout = Path(user_modules.__file__).parents[2]
-    done: Any = subprocess.run(
+    result: Any = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(checkout)}
     )
-    assert done.stdout == "[]\n"
+    assert result.stdout == "[]\n"
 
 
 def test_imports_are_the_dotted_names_of_a_module_and_the_packages_above(tmp_path: Path) -> None:
     module = tmp_path / "model.py"
     module.write_text("import numpy as np\nfrom tfx.components.trainer import fn_args_utils\nfrom . import beside\n")
-    found = user_modules.imports(str(module))
-    assert {"numpy", "tfx", "tfx.components", "tfx.components.trainer"} <= found
-    assert "beside" not in found
+    imports = user_modules.imports(str(module))
+    assert {"numpy", "tfx", "tfx.components", "tfx.components.trainer"} <= imports
+    assert "beside" not in imports
 
 
 def test_a_taxiway_checkout_in_the_working_folder_is_not_user_code(

@@ -42,8 +42,8 @@ def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True)
-    return done.stdout.strip()
+    result = subprocess.run(["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True)
+    return result.stdout.strip()
 
 
 def dvc(folder: Path, *arguments: str) -> None:
@@ -386,9 +386,9 @@ def refusal(path: str) -> str:
 
 
 def commands(fix: str) -> list[str]:
-    found = re.findall(r"`([^`]+)`", fix)
-    assert found, fix
-    return found
+    matches = re.findall(r"`([^`]+)`", fix)
+    assert matches, fix
+    return matches
 
 
 def _change(file: str, text: str | None) -> None:

@@ -61,24 +61,24 @@ def with_a_parameter(data: str, whatever: bool = False, often: int = 1):
     [(without_a_parameter, "ExampleGen(..., allow_unversioned=True)"), (with_a_parameter, "--param whatever=true")],
 )
 def test_the_suggested_parameter_for_unversioned_data_exists(pipeline: Any, way: str) -> None:
-    [found] = _findings(pipeline, data="data.csv")
-    assert found.endswith(f"; or accept the data unversioned: {way}")
+    [findings] = _findings(pipeline, data="data.csv")
+    assert findings.endswith(f"; or accept the data unversioned: {way}")
     if "--param" in way:
         assert _findings(pipeline, data="data.csv", whatever="true") == []
 
 
 def test_a_missing_module_is_reported() -> None:
-    found = _findings(sound, module="pipelines.nowhere.model")
-    assert len(found) == 2
-    assert all("the module 'pipelines.nowhere.model' was not found" in finding for finding in found)
+    findings = _findings(sound, module="pipelines.nowhere.model")
+    assert len(findings) == 2
+    assert all("the module 'pipelines.nowhere.model' was not found" in finding for finding in findings)
 
 
 def test_a_missing_function_is_reported_with_a_similar_name(here: Path) -> None:
     (here / "module.py").write_text(
         "def preprocesing_fn(inputs):\n    return inputs\n\ndef run_fn(fn_args):\n    pass\n"
     )
-    found = _findings(sound)
-    assert found == [f"transform: {here / 'module.py'} defines no preprocessing_fn; did you mean preprocesing_fn?"]
+    findings = _findings(sound)
+    assert findings == [f"transform: {here / 'module.py'} defines no preprocessing_fn; did you mean preprocesing_fn?"]
 
 
 @dsl.pipeline(name="served")
@@ -189,8 +189,8 @@ def test_other_components_are_checked_by_the_same_marks(here: Path) -> None:
     assert _findings(theirs) == []
     assert _findings(theirs, table="none.csv") == ["own-rows: table names none.csv, which does not exist"]
     assert _findings(theirs, parts={"b": 1}) == ["own-model: learn names 'a'; the splits are b"]
-    [found] = _findings(theirs, servers={"locl": {}})
-    assert found.startswith("own-model: serving has no 'locl'")
+    [findings] = _findings(theirs, servers={"locl": {}})
+    assert findings.startswith("own-model: serving has no 'locl'")
     (here / "theirs.py").write_text("def trains():\n    pass\n")
     assert _findings(theirs) == [f"own-model: {here / 'theirs.py'} defines no train; did you mean trains?"]
 
@@ -476,15 +476,15 @@ def test_the_command_takes_under_two_seconds_and_loads_no_tensorflow(here: Path,
     )
     path = os.pathsep.join([str(Path(check.__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": path},
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert "nothing wrong found" in done.stdout
+    assert result.returncode == 0, result.stderr
+    assert "nothing wrong found" in result.stdout
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2
 

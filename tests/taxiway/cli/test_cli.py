@@ -32,11 +32,11 @@ def taxiway(tmp_path: Path) -> Taxiway:
 
 
 def test_a_run_prints_its_progress_to_standard_error(taxiway: Taxiway, tmp_path: Path) -> None:
-    done = taxiway("run", "chain.yaml")
-    assert (done.returncode, done.stdout) == (0, "")
-    assert "source: running\n" in done.stderr
-    assert "chain succeeded in" in done.stderr
-    assert "(11 done)" in done.stderr
+    result = taxiway("run", "chain.yaml")
+    assert (result.returncode, result.stdout) == (0, "")
+    assert "source: running\n" in result.stderr
+    assert "chain succeeded in" in result.stderr
+    assert "(11 done)" in result.stderr
     again = taxiway("run", "chain.yaml", "--json")
     record = json.loads(again.stdout)
     assert {task["state"] for task in record["tasks"].values()} == {"CACHED"}
@@ -59,11 +59,11 @@ def test_runs_are_listed(taxiway: Taxiway) -> None:
 def test_an_artifact_and_its_digest_have_the_same_lineage(taxiway: Taxiway) -> None:
     record = json.loads(taxiway("run", "chain.yaml", "--json").stdout)
     path = record["tasks"]["step-2"]["outputs"]["out"]
-    found = json.loads(taxiway("lineage", path, "--json").stdout)
-    stages = [each["stage"] for each in found["records"]]
+    document = json.loads(taxiway("lineage", path, "--json").stdout)
+    stages = [each["stage"] for each in document["records"]]
     assert stages == ["step-2", "step", "source"]
-    by_digest = json.loads(taxiway("lineage", found["records"][0]["digest"][:19], "--json").stdout)
-    assert by_digest["records"] == found["records"]
+    by_digest = json.loads(taxiway("lineage", document["records"][0]["digest"][:19], "--json").stdout)
+    assert by_digest["records"] == document["records"]
 
 
 @pytest.mark.parametrize(
@@ -79,11 +79,11 @@ def test_an_artifact_and_its_digest_have_the_same_lineage(taxiway: Taxiway) -> N
     ],
 )
 def test_bad_input_is_reported_in_one_message(taxiway: Taxiway, arguments: list[str], text: str) -> None:
-    done = taxiway(*arguments)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
-    assert text in done.stderr
-    assert "Traceback" not in done.stderr
+    result = taxiway(*arguments)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ")
+    assert text in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_a_file_that_is_not_a_pipeline_is_refused(taxiway: Taxiway, tmp_path: Path) -> None:
@@ -98,10 +98,10 @@ def test_a_file_that_is_not_a_pipeline_is_refused(taxiway: Taxiway, tmp_path: Pa
 
 def test_a_home_that_cannot_be_written_is_refused(taxiway: Taxiway, tmp_path: Path) -> None:
     (tmp_path / ".taxiway").write_text("a file in the way")
-    done = taxiway("run", "chain.yaml")
-    assert done.returncode == 1
-    assert ".taxiway cannot be written" in done.stderr
-    assert "TAXIWAY_HOME" in done.stderr
+    result = taxiway("run", "chain.yaml")
+    assert result.returncode == 1
+    assert ".taxiway cannot be written" in result.stderr
+    assert "TAXIWAY_HOME" in result.stderr
 
 
 def test_a_python_file_is_compiled_and_its_errors_have_a_location(taxiway: Taxiway, tmp_path: Path) -> None:
@@ -110,10 +110,10 @@ def test_a_python_file_is_compiled_and_its_errors_have_a_location(taxiway: Taxiw
     assert taxiway("compile", "mine.py", "-o", "mine.yaml").stdout == "wrote mine.yaml\n"
     assert (tmp_path / "mine.yaml").read_text() == (tmp_path / "chain.yaml").read_text()
     (tmp_path / "bad.py").write_text("from kfp import dsl\nx = 1 / 0\n")
-    done = taxiway("compile", "bad.py", "-o", "bad.yaml")
-    assert done.returncode == 2
-    assert "bad.py raised ZeroDivisionError" in done.stderr
-    assert "line 2" in done.stderr
+    result = taxiway("compile", "bad.py", "-o", "bad.yaml")
+    assert result.returncode == 2
+    assert "bad.py raised ZeroDivisionError" in result.stderr
+    assert "line 2" in result.stderr
     assert not (tmp_path / "bad.yaml").exists()
     (tmp_path / "none.py").write_text("x = 1\n")
     assert "defines no pipeline" in taxiway("compile", "none.py", "-o", "none.yaml").stderr

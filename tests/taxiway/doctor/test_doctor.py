@@ -60,22 +60,22 @@ def lines_of(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, str]
 
 
 def test_a_complete_local_installation_passes(tmp_path: Path) -> None:
-    done = doctor(tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert f"✓  Python            {'.'.join(map(str, sys.version_info[:3]))} (>=3.11,<3.14)" in done.stdout
-    assert "–  kubectl context   no kubeconfig found" in done.stdout
-    assert "→ kubectl config use-context NAME  # or, for a cluster on this machine: make " in done.stdout
-    assert "Nothing required is missing" in done.stdout
-    assert "To check more: taxiway doctor --pipeline PIPELINE --host URL --namespace NAME" in done.stdout
+    result = doctor(tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert f"✓  Python            {'.'.join(map(str, sys.version_info[:3]))} (>=3.11,<3.14)" in result.stdout
+    assert "–  kubectl context   no kubeconfig found" in result.stdout
+    assert "→ kubectl config use-context NAME  # or, for a cluster on this machine: make " in result.stdout
+    assert "Nothing required is missing" in result.stdout
+    assert "To check more: taxiway doctor --pipeline PIPELINE --host URL --namespace NAME" in result.stdout
 
 
 def test_the_exit_status_depends_on_the_requested_use(tmp_path: Path) -> None:
     missing = f"unix://{tmp_path}/missing.sock"
     assert doctor(tmp_path, "--json", DOCKER_HOST=missing).returncode == 0
-    done = doctor(tmp_path, "--json", "--runner", "docker", DOCKER_HOST=missing)
-    assert done.returncode == 1
-    assert json.loads(done.stdout)["ok"] is False
-    assert lines_of(done)["container engine"]["state"] == "missing"
+    result = doctor(tmp_path, "--json", "--runner", "docker", DOCKER_HOST=missing)
+    assert result.returncode == 1
+    assert json.loads(result.stdout)["ok"] is False
+    assert lines_of(result)["container engine"]["state"] == "missing"
 
 
 def test_the_report_for_a_pipeline_on_a_cluster(tmp_path: Path) -> None:
@@ -85,14 +85,14 @@ def test_the_report_for_a_pipeline_on_a_cluster(tmp_path: Path) -> None:
         write_kubeconfig(tmp_path / "kubeconfig", server.url)
         pipeline = str(ROOT / "pipelines/chicago_taxi/pipeline.yaml")
         options = ["--pipeline", pipeline, "-p", "destination=s3://models/taxi", "--host", server.url]
-        done = doctor(tmp_path, *options, "--namespace", "ml", "--json", KUBECONFIG=str(tmp_path / "kubeconfig"))
-    lines = lines_of(done)
+        result = doctor(tmp_path, *options, "--namespace", "ml", "--json", KUBECONFIG=str(tmp_path / "kubeconfig"))
+    lines = lines_of(result)
     groups = {name: line["group"] for name, line in lines.items()}
     assert groups["pipeline"] == groups["model store"] == "pipeline"
     assert {groups[name] for name in ("Kubeflow", "namespace", "rights", "nodes", "volumes", "secrets")} == {"cluster"}
     assert {line["state"] for line in lines.values() if line["group"] != "this machine"} == {"ok"}
     assert lines["kubectl context"]["state"] == "ok"
-    assert done.returncode == 0
+    assert result.returncode == 0
 
 
 def test_unresponsive_services_do_not_delay_the_report(tmp_path: Path) -> None:
@@ -101,9 +101,9 @@ def test_unresponsive_services_do_not_delay_the_report(tmp_path: Path) -> None:
         options = ["--host", url, "--namespace", "ml", "--timeout", "1.5", "--json"]
         tcp = url.replace("http", "tcp")
         start = time.monotonic()
-        done = doctor(tmp_path, *options, KUBECONFIG=str(tmp_path / "kubeconfig"), DOCKER_HOST=tcp)
+        result = doctor(tmp_path, *options, KUBECONFIG=str(tmp_path / "kubeconfig"), DOCKER_HOST=tcp)
         seconds = time.monotonic() - start
-    lines = lines_of(done)
+    lines = lines_of(result)
     silent = {name: line["state"] for name, line in lines.items() if line["found"] == "no answer within 1.5 s"}
     assert silent == {
         "container engine": "absent",
@@ -113,7 +113,7 @@ def test_unresponsive_services_do_not_delay_the_report(tmp_path: Path) -> None:
         "rights": "unknown",
     }
     assert lines["Kubeflow"]["fix"] == "retry with --timeout 30"
-    assert done.returncode == 1
+    assert result.returncode == 1
     assert seconds < 20
 
 
@@ -130,16 +130,18 @@ def test_a_pipeline_that_cannot_be_read_is_reported_as_a_line(tmp_path: Path, pi
     (tmp_path / "broken.py").write_text("print('noise')\nimport nothing_of_that_name\n")
     (tmp_path / "exits.py").write_text("raise SystemExit(3)\n")
     (tmp_path / "words.yaml").write_text("just words\n")
-    done = doctor(tmp_path, "--pipeline", pipeline, "--json")
-    line = next(line for line in json.loads(done.stdout)["lines"] if line["name"] == "pipeline")
-    assert (done.returncode, line["state"]) == (1, "missing")
+    result = doctor(tmp_path, "--pipeline", pipeline, "--json")
+    line = next(line for line in json.loads(result.stdout)["lines"] if line["name"] == "pipeline")
+    assert (result.returncode, line["state"]) == (1, "missing")
     assert found in line["found"]
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_an_unknown_parameter_is_reported(tmp_path: Path) -> None:
-    done = doctor(tmp_path, "--pipeline", str(ROOT / "pipelines/chicago_taxi/pipeline.yaml"), "-p", "steps=1", "--json")
-    line = lines_of(done)["pipeline"]
+    result = doctor(
+        tmp_path, "--pipeline", str(ROOT / "pipelines/chicago_taxi/pipeline.yaml"), "-p", "steps=1", "--json"
+    )
+    line = lines_of(result)["pipeline"]
     assert line["found"] == "the pipeline chicago-taxi has no parameter 'steps'"
     assert line["fix"] == "did you mean 'eval_steps'?"
 
@@ -153,8 +155,10 @@ def test_it_imports_no_tensorflow_and_starts_quickly(tmp_path: Path) -> None:
         "print([name for name in ('tensorflow', 'tfx', 'apache_beam', 'kfp', 'kubernetes') if name in sys.modules])"
     )
     environment = {**os.environ, "HOME": str(tmp_path), "KUBECONFIG": "", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
+    result = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert (result.stdout, result.returncode) == ("[]\n", 0), result.stderr
 
 
 # Running the checks
@@ -183,8 +187,8 @@ def test_a_failure_in_one_check_does_not_affect_others() -> None:
 
     with closing(Examination(10)) as examination:
         examination.start([Check("fails", "a", fails), Check("dies", "a", dies), Check("works", "b", works)])
-        found = examination.lines()
-    assert found == [
+        results = examination.lines()
+    assert results == [
         ("a", Line("fails", State.UNKNOWN, "RuntimeError: two lines")),
         ("a", Line("dies", State.UNKNOWN, "the check crashed")),
         ("b", Line("works", State.OK, "yes")),
@@ -306,10 +310,10 @@ def test_installed_versions_are_compared_with_the_lock(checkout: Callable[..., N
 def test_without_a_checkout_the_ranges_are_those_of_the_installed_package(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    found = laptop_line("Python").found
+    python_range = laptop_line("Python").found
     monkeypatch.setattr(laptop, "checkout", lambda: tmp_path)
     assert laptop_line("Python").state is State.OK
-    assert sorted(laptop_line("Python").found) == sorted(found)
+    assert sorted(laptop_line("Python").found) == sorted(python_range)
     assert re.fullmatch(r"\d\d packages, all in their ranges", laptop_line("wheels").found)
 
 
@@ -323,11 +327,11 @@ def test_an_unsupported_python_is_reported(checkout: Callable[..., None]) -> Non
 def test_glibc_is_compared_with_the_wheels_requirement(
     checkout: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = tmp_path / "packages/tomorrow-1.0.dist-info"
-    made.mkdir(parents=True)
-    (made / "METADATA").write_text("Metadata-Version: 2.1\nName: tomorrow\nVersion: 1.0\n")
-    (made / "WHEEL").write_text("Tag: cp313-cp313-manylinux_9_1_x86_64\nTag: cp313-cp313-manylinux_9_30_x86_64\n")
-    monkeypatch.syspath_prepend(made.parent)
+    folder = tmp_path / "packages/tomorrow-1.0.dist-info"
+    folder.mkdir(parents=True)
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: tomorrow\nVersion: 1.0\n")
+    (folder / "WHEEL").write_text("Tag: cp313-cp313-manylinux_9_1_x86_64\nTag: cp313-cp313-manylinux_9_30_x86_64\n")
+    monkeypatch.syspath_prepend(folder.parent)
     checkout("tomorrow", "rich", "nothing-of-that-name")
     line = laptop_line("glibc")
     assert line.state is State.MISSING

@@ -104,8 +104,8 @@ def test_json_labels_and_tolerations_are_read_and_values_known_only_at_run_time_
         task = work().set_memory_request(memory)
         kubernetes.add_node_selector_json(task, {"disk": "fast"})
         kubernetes.add_toleration_json(task, [{"key": "spot", "operator": "Exists"}])
-        made = kubernetes.CreatePVC(pvc_name="made", access_modes=["ReadWriteOnce"], size="1Gi")
-        kubernetes.mount_pvc(task, pvc_name=made.outputs["name"], mount_path="/made")
+        claim = kubernetes.CreatePVC(pvc_name="made", access_modes=["ReadWriteOnce"], size="1Gi")
+        kubernetes.mount_pvc(task, pvc_name=claim.outputs["name"], mount_path="/made")
 
     task = next(task for task in tasks_of(as_json) if task.name == "work")
     assert (task.requests, task.claims, task.node_labels) == ({}, {}, {"disk": "fast"})

@@ -23,10 +23,10 @@ def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    made = boto3.resource("s3", endpoint_url=s3_server).create_bucket(Bucket=f"data-{time.monotonic_ns()}")
-    yield str(made.name)
-    made.objects.delete()
-    made.delete()
+    created = boto3.resource("s3", endpoint_url=s3_server).create_bucket(Bucket=f"data-{time.monotonic_ns()}")
+    yield str(created.name)
+    created.objects.delete()
+    created.delete()
 
 
 def repository(folder: Path, **remote: Any) -> Path:

@@ -49,8 +49,8 @@ def test_importing_a_name_loads_only_what_it_needs(name: str, may: set[str]) -> 
     heavy = ["tensorflow", "pandas", "pyarrow", "apache_beam", "kfp", "numpy"]
     code = f"import sys, json; from taxiway.dsl import {name}\n"
     code += f"print(json.dumps([each for each in {heavy} if each in sys.modules]))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert set(json.loads(done.stdout.splitlines()[-1])) <= may
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(json.loads(result.stdout.splitlines()[-1])) <= may
 
 
 @pytest.mark.slow
@@ -63,9 +63,9 @@ def test_mypy_accepts_a_users_pipeline(tmp_path: Path) -> None:
     libraries = "[mypy-kfp.*,pyarrow.*,tensorflow.*,tensorflow_metadata.*,tfx_bsl.*]\n"
     (tmp_path / "mypy.ini").write_text(f"[mypy]\nstrict = true\n{libraries}follow_imports = skip\n")
     command = [sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path / "cache"), "mine.py"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    revealed = re.findall(r'Revealed type is "(.+)"', done.stdout.replace("builtins.", ""))
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
+    revealed = re.findall(r'Revealed type is "(.+)"', result.stdout.replace("builtins.", ""))
     assert revealed == ["list[str]", "str", "str"]
 
 

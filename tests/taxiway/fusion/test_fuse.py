@@ -97,8 +97,8 @@ def test_without_cache_all_members_are_uncached(taxi: Pipeline) -> None:
 def test_a_condition_is_fused_with_its_task(taxi: Pipeline) -> None:
     changed = fused(taxi)
     leaf = next(leaf for leaf in spec.leaves(changed) if leaf.name == JUDGEMENT)
-    found = members.members(leaf.task, leaf.component, changed.executor(leaf.component))
-    *others, pusher = (each.member for each in found)
+    listed = members.members(leaf.task, leaf.component, changed.executor(leaf.component))
+    *others, pusher = (each.member for each in listed)
     assert [each.name for each in others] == ["baseline", "evaluator", "infra-validator"]
     assert {each.condition for each in others} == {""}
     assert pusher.condition == "inputs.parameter_values['pipelinechannel--evaluator-blessed'] == true"
@@ -153,19 +153,19 @@ def test_a_condition_with_parameter_outputs_is_not_fused() -> None:
     changed = fused(loading.compiled(shapes.judged))
     assert set(_tasks(changed)) == {"importer", "importer-2", "baseline-to-pusher-2", "baseline-2"}
     branch = _document(changed, "condition-3")
-    wanted = {"outputParameterKey": "evaluator__blessed", "producerTask": "baseline-to-pusher-2"}
-    assert {"taskOutputParameter": wanted} in branch["inputs"]["parameters"].values()
+    expected = {"outputParameterKey": "evaluator__blessed", "producerTask": "baseline-to-pusher-2"}
+    assert {"taskOutputParameter": expected} in branch["inputs"]["parameters"].values()
     assert "baseline-to-pusher-2" in branch["dependentTasks"]
 
 
 def test_resources_are_the_groups_maximum() -> None:
     changed = _profiled()
     name = "example-gen-to-schema-gen"
-    found = _container(changed, name)["resources"]
-    assert found["resourceCpuRequest"] == "2"
-    assert found["resourceMemoryRequest"] == "1Gi"
+    limits = _container(changed, name)["resources"]
+    assert limits["resourceCpuRequest"] == "2"
+    assert limits["resourceMemoryRequest"] == "1Gi"
     # One of them has no limit.
-    assert "resourceMemoryLimit" not in found
+    assert "resourceMemoryLimit" not in limits
     platform = raw.platform(changed, raw.component(changed, _document(changed, name)))
     assert [mount["mountPath"] for mount in platform["pvcMount"]] == ["/data"]
     assert [secret["secretName"] for secret in platform["secretAsEnv"]] == ["bucket"]
@@ -232,10 +232,10 @@ def test_inlined_modules_are_included_once() -> None:
 )
 def test_check_has_the_same_findings_for_members_as_for_tasks(taxi: Pipeline, parameters: Json, fault: str) -> None:
     given = {"allow_unversioned": True, **parameters}
-    found = check.findings(taxi, given)
-    assert check.findings(fused(taxi), given) == found
+    findings = check.findings(taxi, given)
+    assert check.findings(fused(taxi), given) == findings
     with pytest.raises(AssertionError, match=fault):
-        raise AssertionError("\n".join(found))
+        raise AssertionError("\n".join(findings))
 
 
 def test_only_the_trainer_keeps_its_own_container() -> None:

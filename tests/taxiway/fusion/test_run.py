@@ -192,7 +192,7 @@ def test_the_next_container_is_started_ahead_and_used_if_its_mounts_fit(
         options: dict[str, Any] = {"observer": Observer(), **given, "destination": destination}
         run = taxiway.run(compiled, home="home", launcher=ContainerLauncher, **options)
         entries = [" ".join(body["Entrypoint"]) for body in engine.bodies]
-        assert engine.made == {}
+        assert engine.existing == {}
     expected = ["python -m components baseline", "python -m components.ahead"]
     # The container that was started ahead lacks the pusher's mount.
     assert sorted(entries) == sorted(expected + ["python -m components pusher"] * (place == "outside"))

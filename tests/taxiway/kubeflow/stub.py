@@ -78,8 +78,8 @@ class Kubeflow:
                 return answer
         for pattern, handler in _HANDLERS.items():
             if match := re.fullmatch(pattern, f"{method} {path}"):
-                found = handler(self, {**query, **match.groupdict()}, body)
-                return found if isinstance(found, tuple) else (200, json.dumps(found).encode())
+                result = handler(self, {**query, **match.groupdict()}, body)
+                return result if isinstance(result, tuple) else (200, json.dumps(result).encode())
         return NOT_FOUND
 
     def refusal(
@@ -138,8 +138,8 @@ class Kubeflow:
         return self.pipelines.get(query["name"], NOT_FOUND)
 
     def list_versions(self, query: Mapping[str, str], body: bytes) -> Json:
-        wanted = json.loads(query["filter"])["predicates"][0]["stringValue"]
-        return {"pipeline_versions": [v for v in self.versions.values() if v["display_name"] == wanted]}
+        requested_name = json.loads(query["filter"])["predicates"][0]["stringValue"]
+        return {"pipeline_versions": [v for v in self.versions.values() if v["display_name"] == requested_name]}
 
     def upload_version(self, query: Mapping[str, str], body: bytes) -> Json:
         text = body.split(b"\r\n\r\n", 1)[1].rsplit(b"\r\n--", 1)[0].decode()
@@ -157,8 +157,8 @@ class Kubeflow:
         return {**{key: value for key, value in found.items() if key != "yaml"}, "pipeline_spec": document}
 
     def list_experiments(self, query: Mapping[str, str], body: bytes) -> Json:
-        wanted = json.loads(query["filter"])["predicates"][0]["stringValue"]
-        return {"experiments": [e for e in self.experiments if e["display_name"] == wanted]}
+        requested_name = json.loads(query["filter"])["predicates"][0]["stringValue"]
+        return {"experiments": [e for e in self.experiments if e["display_name"] == requested_name]}
 
     def make_experiment(self, query: Mapping[str, str], body: bytes) -> Json:
         self.experiments.append({**json.loads(body), "experiment_id": f"experiment-{len(self.experiments)}"})
@@ -197,8 +197,8 @@ class Kubeflow:
         return found
 
     def log(self, query: Mapping[str, str], body: bytes) -> Answer:
-        found = self.logs.get(query["podname"])
-        return (200, found.encode()) if found is not None else (500, b"Could not get main container logs")
+        text = self.logs.get(query["podname"])
+        return (200, text.encode()) if text is not None else (500, b"Could not get main container logs")
 
     def call_metadata(self, query: Mapping[str, str], body: bytes) -> Answer:
         """gRPC-Web: a frame with the message and a frame with the status."""

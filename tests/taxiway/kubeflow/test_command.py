@@ -130,7 +130,7 @@ def test_contradictory_options_are_refused(kubeflow: Kubeflow, submit: Started) 
 def test_compile_writes_custom_resources_with_a_profile(tmp_path: Path) -> None:
     options = ["--profile", "gpu", "--kubernetes", "--output", "small.yaml"]
     command = [TAXIWAY, "compile", SMALL, *options]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "wrote small.yaml\n"), done.stderr
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, "wrote small.yaml\n"), result.stderr
     kinds = [document["kind"] for document in yaml.safe_load_all((tmp_path / "small.yaml").read_text())]
     assert kinds == ["Pipeline", "PipelineVersion"]

@@ -193,9 +193,9 @@ def _digests(folder: Path, unpacked: str = "") -> dict[str, Any]:
         "print(json.dumps({name: user_modules.describe(module, name) for name in names}))"
     )
     command = [sys.executable, "-P", "-c", code, unpacked]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout))
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return dict(json.loads(result.stdout))
 
 
 def test_inlined_modules_have_the_digests_of_those_in_an_image(tmp_path: Path) -> None:
@@ -277,8 +277,8 @@ def test_a_compiled_pipeline_with_its_modules_is_checked_without_them(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(user_modules, "_inlined", [])
     monkeypatch.setattr(sys, "path", sys.path[:])
-    found = check.findings(loading.load("taxi.yaml"), {"data": str(taxi_csv), "allow_unversioned": "true"})
-    assert found == []
+    findings = check.findings(loading.load("taxi.yaml"), {"data": str(taxi_csv), "allow_unversioned": "true"})
+    assert findings == []
 
 
 @pytest.mark.slow
@@ -287,9 +287,9 @@ def test_inlined_modules_train_where_there_is_no_source(tmp_path: Path, taxi_csv
     given = {"data": str(taxi_csv), "allow_unversioned": "true", "train_steps": 5, "eval_steps": 1}
     options = [f"--param={name}={value}" for name, value in given.items()]
     command = [str(Path(sys.executable).with_name("taxiway")), "run", "taxi.yaml", "--json", *options]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    tasks = json.loads(done.stdout)["tasks"]
-    assert {tasks[name]["state"] for name in ("transform", "trainer")} == {"SUCCEEDED"}, done.stderr
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    tasks = json.loads(result.stdout)["tasks"]
+    assert {tasks[name]["state"] for name in ("transform", "trainer")} == {"SUCCEEDED"}, result.stderr
     written = json.loads((Path(tasks["trainer"]["outputs"]["model"]) / "provenance.json").read_text())
     assert written[0]["code"]["modules"]["module"] == user_modules.describe(MODULE, "run_fn")
 

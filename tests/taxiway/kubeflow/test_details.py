@@ -37,8 +37,8 @@ def _shown(found: dict[str, Seen]) -> dict[str, tuple[str, float, bool]]:
 
 
 def test_states_of_a_finished_run_of_2_17() -> None:
-    found = of_recording("finished-2.17.0")
-    assert _shown(found) == {
+    states = of_recording("finished-2.17.0")
+    assert _shown(states) == {
         "example-gen": CACHED,
         "statistics-gen": CACHED,
         "schema-gen": CACHED,
@@ -50,12 +50,12 @@ def test_states_of_a_finished_run_of_2_17() -> None:
         "evaluator": ("SUCCEEDED", 20.0, False),
         "pusher": ("SUCCEEDED", 10.0, False),
     }
-    assert found["evaluator"].pods == ("chicago-taxi-pzjq6-system-container-impl-1780193208",)
+    assert states["evaluator"].pods == ("chicago-taxi-pzjq6-system-container-impl-1780193208",)
 
 
 def test_states_of_a_running_run_of_2_17_with_retry_nodes() -> None:
-    found = of_recording("running-2.17.0-retries")
-    assert _shown(found) == {
+    states = of_recording("running-2.17.0-retries")
+    assert _shown(states) == {
         "example-gen": CACHED,
         "statistics-gen": ("SUCCEEDED", 20.0, False),
         "schema-gen": ("SUCCEEDED", 20.0, False),
@@ -66,7 +66,7 @@ def test_states_of_a_running_run_of_2_17_with_retry_nodes() -> None:
         "infra-validator": ("RUNNING", 0.0, False),
         "evaluator": ("PENDING", 0.0, False),
     }
-    assert found["trainer"].pods == ("chicago-taxi-nrzrv-system-container-impl-155517599",)
+    assert states["trainer"].pods == ("chicago-taxi-nrzrv-system-container-impl-155517599",)
 
 
 CASES = {
@@ -98,13 +98,13 @@ def test_states_of_tasks_in_sub_pipelines_loops_and_conditions(case: str, retrie
         for path, written in known.items()
     ]
     run = ApiClient().deserialize(SimpleNamespace(data=_text(look("RUNNING", tasks, retries=retries))), "V2beta1Run")
-    found = {seen.name: seen for seen in details.seen(places, run.run_details.task_details)}
+    by_name = {seen.name: seen for seen in details.seen(places, run.run_details.task_details)}
     expected = {
         _path(path) + "".join(f"[{part}]" for part in path.split(".") if part.isdigit()): state
         for path, (state, _) in tasks.items()
     }
-    assert {name: seen.state for name, seen in found.items()} == expected
-    assert [name for name, seen in found.items() if seen.is_cached] == list(cached)
+    assert {name: seen.state for name, seen in by_name.items()} == expected
+    assert [name for name, seen in by_name.items() if seen.is_cached] == list(cached)
 
 
 @pytest.mark.parametrize("retries", [False, True])
@@ -113,8 +113,8 @@ def test_tasks_of_a_skipped_group_are_skipped(retries: bool) -> None:
         Node(name="pusher", path="root.condition-1.pusher", executor=Executor(kind="container")),
         Node(name="other", path="root.condition-2.other", executor=Executor(kind="container")),
     ]
-    found = _states(known, _text(look("SUCCEEDED", {"condition-1": ("SKIPPED", 0)}, retries=retries)))
-    assert _shown(found) == {"pusher": ("SKIPPED", 0.0, False)}
+    states = _states(known, _text(look("SUCCEEDED", {"condition-1": ("SKIPPED", 0)}, retries=retries)))
+    assert _shown(states) == {"pusher": ("SKIPPED", 0.0, False)}
 
 
 def test_a_run_that_has_just_started_has_no_states() -> None:

@@ -330,8 +330,8 @@ def test_a_starting_pod_is_not_reported(kubeflow: Kubeflow, small: Pipeline) -> 
 
 
 def test_results_and_lineage_are_fetched(kubeflow: Kubeflow, small: Pipeline, tmp_path: Path) -> None:
-    made = calls(tmp_path)
-    kubeflow.metadata, pushed = recorded(made), made[-1].outputs["pushed_model"]
+    recorded_calls = calls(tmp_path)
+    kubeflow.metadata, pushed = recorded(recorded_calls), recorded_calls[-1].outputs["pushed_model"]
     tasks = {**SUCCEEDED, "condition-2.pusher": ("SUCCEEDED", 7)}
     run, shown = _follow(kubeflow, small, look("SUCCEEDED", tasks))
     assert "  blessing  blessed" in shown
@@ -342,16 +342,16 @@ def test_results_and_lineage_are_fetched(kubeflow: Kubeflow, small: Pipeline, tm
     [stored] = store.runs()
     assert (stored.id, stored.pipeline, stored.state) == ("small-1", "small", "COMPLETE")
     assert isinstance(stored.started, datetime)
-    found = chain.trace(pushed.metadata["digest"], store=store)
+    traced = chain.trace(pushed.metadata["digest"], store=store)
     # The blessing is another output of the same task.
-    assert [record["type"] for record in found.records] == ["PushedModel", "Model", "Examples", "ModelBlessing"]
+    assert [record["type"] for record in traced.records] == ["PushedModel", "Model", "Examples", "ModelBlessing"]
     assert chain.trace("/models/taxi/7", store=store).records[0]["digest"] == pushed.metadata["digest"]
 
 
 def test_skipped_outputs_of_a_fused_pod_are_not_recorded(kubeflow: Kubeflow, small: Pipeline, tmp_path: Path) -> None:
-    made = calls(tmp_path)
-    made[1].outputs["pusher__pushed_model"] = Model(tmp_path / "none", {SKIPPED: "the condition"})
-    kubeflow.metadata = recorded(made)
+    recorded_calls = calls(tmp_path)
+    recorded_calls[1].outputs["pusher__pushed_model"] = Model(tmp_path / "none", {SKIPPED: "the condition"})
+    kubeflow.metadata = recorded(recorded_calls)
     run, _ = _follow(kubeflow, small, look("SUCCEEDED", SUCCEEDED))
     assert set(run.tasks["baseline"].outputs) == {"model", "blessing"}
 
@@ -359,12 +359,12 @@ def test_skipped_outputs_of_a_fused_pod_are_not_recorded(kubeflow: Kubeflow, sma
 def test_ml_metadata_and_the_task_api_give_equal_results(
     kubeflow: Kubeflow, small: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made, reports = calls(tmp_path), []
+    recorded_calls, reports = calls(tmp_path), []
     tasks = {"example-gen": ("SUCCEEDED", 1), "baseline": ("SUCCEEDED", 9), "condition-2.pusher": ("SUCCEEDED", 9)}
     for number in range(2):
         monkeypatch.setenv("TAXIWAY_HOME", str(tmp_path / f"home-{number}"))
-        kubeflow.metadata = None if number else recorded(made)
-        kubeflow.tasks = [told_by_task_api(made)] if number else []
+        kubeflow.metadata = None if number else recorded(recorded_calls)
+        kubeflow.tasks = [told_by_task_api(recorded_calls)] if number else []
         ended = look("SUCCEEDED", tasks)
         run, shown = _follow(kubeflow, small, ended | {"run_details": {}} if number else ended)
         store = LineageStore.open_existing(Home.default().lineage)

@@ -75,8 +75,8 @@ def test_refusals_and_failures_of_kubeflow_are_reported(kubeflow: Kubeflow, smal
 
 
 def test_a_schedule_creates_a_recurring_run(kubeflow: Kubeflow, small: Pipeline) -> None:
-    made = submission.schedule(Host(kubeflow.url), small, GIVEN, "tips", "0 3 * * *")
-    assert made.page == f"{kubeflow.url}/#/recurringrun/details/schedule-0"
+    created = submission.schedule(Host(kubeflow.url), small, GIVEN, "tips", "0 3 * * *")
+    assert created.page == f"{kubeflow.url}/#/recurringrun/details/schedule-0"
     [schedule] = kubeflow.schedules
     # Kubeflow's first field is for seconds: five unchanged fields would mean another time.
     assert schedule["trigger"] == {"cron_schedule": {"cron": "0 0 3 * * *"}}

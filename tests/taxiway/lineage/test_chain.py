@@ -24,11 +24,11 @@ def _stages(chain: Chain) -> list[str]:
 
 def _comparable(chain: Chain) -> dict[str, Any]:
     """A chain without the time of the push, which version and artifact record separately."""
-    found = json.loads(to_json(chain))
-    for record in found["records"]:
+    document = json.loads(to_json(chain))
+    for record in document["records"]:
         if record["stage"] == "pusher":
             record.pop("created")
-    return found
+    return document
 
 
 def test_the_chain_of_a_pushed_version_has_data_code_and_modules(flow, tmp_path):

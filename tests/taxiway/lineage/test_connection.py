@@ -55,10 +55,10 @@ def _recorded(connection: str, flow: Any) -> None:
 def test_the_grpc_service_records_what_sqlite_does(service, database, flow):
     _recorded(service, flow)
     _recorded(str(database), flow)
-    there, here = LineageStore.open(service), LineageStore.open(str(database))
-    assert there.artifacts() == here.artifacts()
-    assert [(run.id, run.tasks, run.pushed) for run in there.runs()] == [
-        (run.id, run.tasks, run.pushed) for run in here.runs()
+    remote, local = LineageStore.open(service), LineageStore.open(str(database))
+    assert remote.artifacts() == local.artifacts()
+    assert [(run.id, run.tasks, run.pushed) for run in remote.runs()] == [
+        (run.id, run.tasks, run.pushed) for run in local.runs()
     ]
 
 

@@ -46,6 +46,6 @@ def test_a_narrow_terminal_shows_columns_below_their_row(flow, store, tmp_path):
 def test_runs_are_json_for_programs(flow, store):
     flow.record(store, "r1")
     [run] = store.runs()
-    found = json.loads(json.dumps(listing.to_json(run)))
-    assert datetime.fromisoformat(found["started"]) == run.started
-    assert (found["id"], found["tasks"], found["pushed"]) == ("r1", {"COMPLETE": 6}, run.pushed)
+    document = json.loads(json.dumps(listing.to_json(run)))
+    assert datetime.fromisoformat(document["started"]) == run.started
+    assert (document["id"], document["tasks"], document["pushed"]) == ("r1", {"COMPLETE": 6}, run.pushed)

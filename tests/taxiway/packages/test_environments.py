@@ -138,14 +138,14 @@ def test_each_set_of_packages_has_one_environment_that_is_reused(home: Path, whe
 
     compiled = loading.compiled(installs)
     run = _run(compiled, home, use_cache=False)
-    found = {name: task.parameters["Output"] for name, task in run.tasks.items()}
-    assert {name: values[:2] for name, values in found.items()} == {
+    outputs = {name: task.parameters["Output"] for name, task in run.tasks.items()}
+    assert {name: values[:2] for name, values in outputs.items()} == {
         "versions[0]": ["1.0", kfp.__version__],
         "versions[1]": ["1.0", kfp.__version__],
         "versions-2": ["2.0", kfp.__version__],
     }
     assert len(_environments(home)) == 2
-    assert len({values[3] for values in found.values()}) == 3
+    assert len({values[3] for values in outputs.values()}) == 3
     # Installed packages are not requested again.
     for wheel in wheels.iterdir():
         wheel.unlink()

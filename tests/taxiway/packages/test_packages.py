@@ -171,7 +171,7 @@ def _names(labels: list[str]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("stage", "there", "missing"),
+    ("stage", "expected", "missing"),
     [
         ("pusher", {"fsspec", "s3fs"}, {"tensorflow", "dvc", "kfp", "pandas", "apache-beam"}),
         ("example_gen", {"pyarrow", "dvc", "apache-beam"}, {"kfp", "tensorflow-transform", "typer"}),
@@ -181,16 +181,16 @@ def _names(labels: list[str]) -> set[str]:
     ],
 )
 def test_a_stage_depends_on_its_imports_and_not_on_tools(
-    tmp_path: Path, stage: str, there: set[str], missing: set[str]
+    tmp_path: Path, stage: str, expected: set[str], missing: set[str]
 ) -> None:
     packages = Packages(tmp_path / "packages.json")
-    found = _names(packages.behind(packages.stage_imports(stage)))
-    assert there <= found
-    assert not found & (missing | {"pytest", "ruff", "mypy", "uv", "hypothesis", "moto", "taxiway"})
+    names = _names(packages.behind(packages.stage_imports(stage)))
+    assert expected <= names
+    assert not names & (missing | {"pytest", "ruff", "mypy", "uv", "hypothesis", "moto", "taxiway"})
 
 
 def test_a_users_module_depends_on_the_imports_of_all_its_modules(
-    install: Install, found: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    install: Install, imports: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("direct", "behind", "relative", "dynamic", "tool"):
         install(name)
@@ -202,12 +202,12 @@ def test_a_users_module_depends_on_the_imports_of_all_its_modules(
     (package / "model.py").write_text("import direct\nfrom . import near\ndef run_fn(x):\n    from helpers import a\n")
     (tmp_path / "helpers.py").write_text("from behind.inner import a\nfrom importlib import import_module as b\n")
     for module in ("mine.model", "mine/model.py"):
-        assert found(*user_modules.imports_behind(module)) == {"direct==1.0", "behind==1.0", "relative==1.0"}
+        assert imports(*user_modules.imports_behind(module)) == {"direct==1.0", "behind==1.0", "relative==1.0"}
     (tmp_path / "helpers.py").write_text("import importlib\nimportlib.import_module('dynamic.inner')\n")
-    assert found(*user_modules.imports_behind("mine.model")) == {"direct==1.0", "dynamic==1.0", "relative==1.0"}
+    assert imports(*user_modules.imports_behind("mine.model")) == {"direct==1.0", "dynamic==1.0", "relative==1.0"}
     (tmp_path / "helpers.py").write_text("import importlib\nimportlib.import_module(NAME)\n")
     assert ANYTHING in user_modules.imports_behind("mine.model")
-    assert "tool==1.0" in found(*user_modules.imports_behind("mine.model"))
+    assert "tool==1.0" in imports(*user_modules.imports_behind("mine.model"))
     assert user_modules.imports_behind("yaml.loader") == {"yaml.loader"}
 
 

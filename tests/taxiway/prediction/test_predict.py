@@ -134,8 +134,8 @@ def test_instances_of_a_request_file_and_base64_are_read(predict, tmp_path):
 def test_rows_are_sent_in_batches_up_to_a_limit(predict, tmp_path, limit, batch):
     rows = [{**ROWS[0], "trips": number} for number in range(100)]
     for name in ("r.csv", "r.parquet"):
-        found = predict(written(tmp_path, name, rows), rows=batch, limit=limit)
-        assert [row["cost"] for row in found] == [2.5 * number for number in range(100)][:limit]
+        predictions = predict(written(tmp_path, name, rows), rows=batch, limit=limit)
+        assert [row["cost"] for row in predictions] == [2.5 * number for number in range(100)][:limit]
 
 
 def test_a_version_or_label_can_be_chosen(predict, tmp_path):
@@ -315,5 +315,5 @@ assert tf.make_ndarray(request.inputs["x"]).tolist() == [1.0]
 from tensorflow.core.framework import tensor_pb2
 assert type(request.inputs["x"]) is tensor_pb2.TensorProto
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr

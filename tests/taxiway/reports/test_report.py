@@ -231,8 +231,8 @@ def _taxiway(*arguments: str) -> Result:
 
 def test_the_command_writes_a_file(home: Home) -> None:
     make_run(home, FIRST, _tasks())
-    done = _taxiway("latest", "-o", "out.html")
-    assert (done.exit_code, done.stdout) == (0, f"out.html: {FIRST}\n")
+    result = _taxiway("latest", "-o", "out.html")
+    assert (result.exit_code, result.stdout) == (0, f"out.html: {FIRST}\n")
     require_safe(Path("out.html").read_text())
     assert sorted(path.name for path in Path().iterdir()) == ["home", "out.html"]
     assert _taxiway(FIRST[:10]).stdout == f"report.html: {FIRST}\n"
@@ -242,9 +242,9 @@ def test_a_warning_goes_to_standard_error_and_the_command_succeeds(home: Home) -
     make_run(
         home, FIRST, {"stats": MadeTask({"statistics": {"tfx_type": "ExampleStatistics", "split_names": '["x"]'}})}
     )
-    done = _taxiway()
-    assert done.exit_code == 0
-    assert done.stderr.startswith("warning: statistics of stats cannot be shown")
+    result = _taxiway()
+    assert result.exit_code == 0
+    assert result.stderr.startswith("warning: statistics of stats cannot be shown")
     assert Path("report.html").is_file()
 
 
@@ -286,7 +286,7 @@ def test_the_record_that_the_runner_writes_can_be_read(home: Home) -> None:
     folder.mkdir(parents=True)
     task = Task(State.SUCCEEDED, seconds=2, cpu_seconds=1, peak_mb=3, stages=[Stage("one", State.CACHED, 0.5)])
     Run(FIRST, "taxi", folder, tasks={"fused": task}, seconds=5).write({"steps": 1})
-    found = run.find(FIRST, home)
-    assert (found.parameters, found.state) == ({"steps": 1}, "SUCCEEDED")
-    assert found.run.tasks["fused"].stages == task.stages
+    recorded = run.find(FIRST, home)
+    assert (recorded.parameters, recorded.state) == ({"steps": 1}, "SUCCEEDED")
+    assert recorded.run.tasks["fused"].stages == task.stages
     assert json.loads((folder / "run.json").read_text())["tasks"]["fused"]["seconds"] == 2

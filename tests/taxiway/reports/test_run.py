@@ -65,29 +65,29 @@ def test_a_damaged_record_is_reported_and_skipped(home: Home) -> None:
 
 
 def test_a_run_is_read_with_its_tasks_and_artifacts(home: Home) -> None:
-    found = run.find(NEW, home)
-    assert found.started == datetime(2026, 1, 2, 10, tzinfo=UTC)
-    assert (found.state, found.parameters, found.run.seconds) == ("SUCCEEDED", {"a": "1"}, 12.5)
-    statistics = found.run.tasks["stats"].outputs["statistics"]
+    recorded = run.find(NEW, home)
+    assert recorded.started == datetime(2026, 1, 2, 10, tzinfo=UTC)
+    assert (recorded.state, recorded.parameters, recorded.run.seconds) == ("SUCCEEDED", {"a": "1"}, 12.5)
+    statistics = recorded.run.tasks["stats"].outputs["statistics"]
     assert isinstance(statistics, ExampleStatistics)
-    assert found.has_artifacts
-    assert [each.run.id for each in run.earlier(found, home, 5)] == [OLD]
-    assert run.earlier(found, home, 0) == []
+    assert recorded.has_artifacts
+    assert [each.run.id for each in run.earlier(recorded, home, 5)] == [OLD]
+    assert run.earlier(recorded, home, 0) == []
 
 
 def test_artifacts_are_found_after_the_home_was_moved(home: Home, tmp_path: Path) -> None:
     home.root.rename(tmp_path / "moved")
-    found = run.find(NEW, Home(tmp_path / "moved"))
-    assert found.run.tasks["stats"].outputs["statistics"].path.is_relative_to(tmp_path / "moved")
-    assert found.has_artifacts
+    recorded = run.find(NEW, Home(tmp_path / "moved"))
+    assert recorded.run.tasks["stats"].outputs["statistics"].path.is_relative_to(tmp_path / "moved")
+    assert recorded.has_artifacts
 
 
 def test_deleted_artifacts_are_missing(home: Home) -> None:
     shutil.rmtree(home.artifacts)
-    found = run.find(NEW, home)
-    assert not found.has_artifacts
-    assert found.manifests == {}
-    assert list(found.run.tasks["stats"].outputs) == ["statistics"]
+    recorded = run.find(NEW, home)
+    assert not recorded.has_artifacts
+    assert recorded.manifests == {}
+    assert list(recorded.run.tasks["stats"].outputs) == ["statistics"]
 
 
 def test_metrics_of_deleted_artifacts_come_from_the_lineage_store(home: Home) -> None:

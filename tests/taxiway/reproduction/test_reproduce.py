@@ -41,10 +41,10 @@ def project(tmp_path: Path) -> Project:
     (folder / "data").mkdir()
     (folder / "data/rows.csv").write_text("a,b\n" + "".join(f"{i},{i * i}\n" for i in range(200)))
     (folder / ".gitignore").write_text(".taxiway/\n")
-    made = Project(folder, folder / ".taxiway")
-    made.git("init", "--quiet")
-    _commit(made)
-    return made
+    created = Project(folder, folder / ".taxiway")
+    created.git("init", "--quiet")
+    _commit(created)
+    return created
 
 
 def _commit(project: Project) -> str:
@@ -66,9 +66,9 @@ def test_artifacts_are_reproduced_from_an_earlier_commit(project: Project) -> No
     (project.folder / "pipelines/rows/pipeline.py").write_text("raise SystemExit('another pipeline')\n")
     (project.folder / "data/rows.csv").write_text("a\n1\n")
     _commit(project)
-    found = _reproduced(project, examples)
-    [stage] = found["stages"]  # type: ignore[misc]
-    assert (found["equal"], found["commit"], stage["state"]) == (True, first, "equal")
+    comparison = _reproduced(project, examples)
+    [stage] = comparison["stages"]  # type: ignore[misc]
+    assert (comparison["equal"], comparison["commit"], stage["state"]) == (True, first, "equal")
     shown = project.taxiway("reproduce", str(examples)).printed
     assert "example-gen  equal   examples sha256:" in shown
     assert shown.endswith("everything is equal\n")
@@ -86,8 +86,8 @@ def test_another_checkout_reproduces_from_the_files_alone(project: Project, tmp_
     # A commit that the clone lacks is fetched, and the clone is not changed.
     (project.folder / "data/rows.csv").write_text("a,b\n1,2\n3,4\n5,6\n7,8\n9,0\n")
     later, before = _commit(project), clone.git("rev-parse", "HEAD")
-    found = _reproduced(clone, _examples(project))
-    assert (found["equal"], found["commit"]) == (True, later)
+    comparison = _reproduced(clone, _examples(project))
+    assert (comparison["equal"], comparison["commit"]) == (True, later)
     assert clone.git("rev-parse", "HEAD") == before
     has = subprocess.run(["git", "-C", clone.folder, "cat-file", "-e", later], capture_output=True, check=False)
     assert has.returncode != 0
@@ -102,8 +102,8 @@ def test_the_first_difference_is_reported_with_its_reason(project: Project) -> N
     elsewhere = project.folder.parent / "pushed"
     elsewhere.mkdir()
     (elsewhere / PROVENANCE_FILE).write_text(json.dumps(records))
-    found = _reproduced(project, elsewhere, status=1)
-    [stage] = found["stages"]  # type: ignore[misc]
+    comparison = _reproduced(project, elsewhere, status=1)
+    [stage] = comparison["stages"]  # type: ignore[misc]
     assert stage["state"] == "differs"
     assert [reason.split(",")[0] for reason in stage["reasons"]] == ["pyarrow was 1.0"]
     shown = project.taxiway("reproduce", str(elsewhere), status=1).printed

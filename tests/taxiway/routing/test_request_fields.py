@@ -23,12 +23,12 @@ from tests.taxiway.routing.conftest import predict_request
 
 
 def example(company: str = "blue") -> Any:
-    made = example_pb2.Example()
-    made.features.feature["company"].bytes_list.value.append(company.encode())
-    made.features.feature["trips"].int64_list.value.append(7)
-    made.features.feature["fare"].float_list.value.append(0.1)
-    made.features.feature["none"].float_list.SetInParent()
-    return made
+    message = example_pb2.Example()
+    message.features.feature["company"].bytes_list.value.append(company.encode())
+    message.features.feature["trips"].int64_list.value.append(7)
+    message.features.feature["fare"].float_list.value.append(0.1)
+    message.features.feature["none"].float_list.SetInParent()
+    return message
 
 
 SERIALIZED = {"b64": base64.b64encode(example().SerializeToString()).decode()}
@@ -119,9 +119,9 @@ def test_the_requested_model_version_and_label_are_read() -> None:
     assert requested_model("Predict", b"\xff") is None
     several.tasks[1].model_spec.name = "a"
     several.tasks[1].model_spec.version_label = "canary"
-    found = requested_model("MultiInference", several.SerializeToString())
-    assert found is not None
-    assert found.is_pinned
+    requested = requested_model("MultiInference", several.SerializeToString())
+    assert requested is not None
+    assert requested.is_pinned
 
 
 def test_the_version_of_an_answer_is_read() -> None:

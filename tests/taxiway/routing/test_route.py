@@ -294,8 +294,8 @@ def test_a_slow_or_dead_shadow_delays_nothing_and_its_queue_is_bounded(
                 began = time.monotonic()
                 assert {service.version(predict_request()) for _ in range(100)} == {1}
                 assert time.monotonic() - began < 3
-            found = http(f"{proxy.rest}/metrics")[2]
-            assert 'taxiway_route_shadow_total{model="taxi",outcome="dropped"} 74.0' in found
+            metrics_text = http(f"{proxy.rest}/metrics")[2]
+            assert 'taxiway_route_shadow_total{model="taxi",outcome="dropped"} 74.0' in metrics_text
         finally:
             other.process.send_signal(signal.SIGCONT)
     with proxy.service() as service:
@@ -391,11 +391,11 @@ def test_flags_health_and_metrics(one: Any) -> None:
         for name in ("", "PredictionService", "ModelService", "tensorflow.serving.PredictionService"):
             answer = health.Check(health_pb2.HealthCheckRequest(service=name), timeout=5)
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
-    found = http(f"{one.rest}/metrics")[2]
+    metrics_text = http(f"{one.rest}/metrics")[2]
     labels = 'backend="default",method="Predict",model="taxi",protocol="grpc",status="OK",target="stable"'
-    assert f"taxiway_route_requests_total{{{labels}}}" in found
-    assert 'taxiway_route_weight{model="taxi",target="stable"} 1.0' in found
-    assert 'taxiway_route_seconds_count{model="taxi",target="stable"}' in found
+    assert f"taxiway_route_requests_total{{{labels}}}" in metrics_text
+    assert 'taxiway_route_weight{model="taxi",target="stable"} 1.0' in metrics_text
+    assert 'taxiway_route_seconds_count{model="taxi",target="stable"}' in metrics_text
 
 
 def test_the_proxy_listens_on_loopback_and_ends_on_sigterm(route: Route, blue: Running) -> None:
@@ -436,29 +436,29 @@ def test_an_occupied_port_is_reported(blue: Running) -> None:
     port = blue.addresses[0].partition(":")[2]
     flags = ["--model", "taxi", "--backend", blue.addresses[0], "--split", "stable=1", "--listen-port", port]
     command = [sys.executable, "-m", "taxiway", "route", *flags, "--rest-port", "0", "--admin-port", "0"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert f"error: cannot listen on port {port} of 127.0.0.1" in done.stderr
-    assert "fix: use another port, or 0 to pick a free one" in done.stderr
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert f"error: cannot listen on port {port} of 127.0.0.1" in result.stderr
+    assert "fix: use another port, or 0 to pick a free one" in result.stderr
 
 
 def test_the_label_is_merged_into_the_request() -> None:
     from taxiway.routing.request_fields import labelled, requested_model
 
     request = predict_request(signature_name="examples")
-    found = predict_pb2.PredictRequest.FromString(labelled("Predict", request.SerializeToString(), "canary"))
+    routed = predict_pb2.PredictRequest.FromString(labelled("Predict", request.SerializeToString(), "canary"))
     request.model_spec.version_label = "canary"
-    assert found == request
+    assert routed == request
     several = inference_pb2.MultiInferenceRequest()
     for name in ("a", "b"):
         several.tasks.add(model_spec=model_pb2.ModelSpec(name="taxi", signature_name=name), method_name="m")
     requested = requested_model("MultiInference", several.SerializeToString())
     assert requested is not None
     assert (requested.model, requested.is_pinned) == ("taxi", False)
-    found = inference_pb2.MultiInferenceRequest.FromString(
+    routed = inference_pb2.MultiInferenceRequest.FromString(
         labelled("MultiInference", several.SerializeToString(), "canary")
     )
-    assert [(task.model_spec.signature_name, task.model_spec.version_label) for task in found.tasks] == [
+    assert [(task.model_spec.signature_name, task.model_spec.version_label) for task in routed.tasks] == [
         ("a", "canary"),
         ("b", "canary"),
     ]

@@ -47,15 +47,15 @@ def written(folder: Path, given: Any) -> Path:
 
 
 def test_a_file_listens_on_loopback_by_default(tmp_path: Path) -> None:
-    found = load(written(tmp_path, GOOD))
-    assert (found.host, found.port, found.rest_port, found.admin_port, found.tls) == (
+    loaded = load(written(tmp_path, GOOD))
+    assert (loaded.host, loaded.port, loaded.rest_port, loaded.admin_port, loaded.tls) == (
         "127.0.0.1",
         8600,
         8601,
         8602,
         None,
     )
-    model = found.models["taxi"]
+    model = loaded.models["taxi"]
     assert (model.main, model.weights, model.shadow) == ("stable", {"stable": 90, "canary": 10.0}, "canary")
     assert model.sticky_key == StickyKey("header", "user-id")
 
@@ -124,7 +124,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_one_backend_is_split_by_label_and_several_by_backend() -> None:
-    found = from_flags(
+    parsed = from_flags(
         Flags(
             model="taxi",
             backends=["h:1"],
@@ -134,18 +134,18 @@ def test_one_backend_is_split_by_label_and_several_by_backend() -> None:
             shadow="dark",
         )
     )
-    targets = found.models["taxi"].targets
+    targets = parsed.models["taxi"].targets
     assert {name: (target.label, target.weight) for name, target in targets.items()} == {
         "stable": ("stable", 90),
         "canary": ("canary", 10),
         "dark": ("dark", 0),
     }
-    assert found.models["taxi"].sticky_key == StickyKey("feature", "Company")
-    assert found.backends["default"].rest == "h:2"
-    found = from_flags(Flags(model="taxi", backends=["blue=h:1", "green=h:2"], split="blue=1"), port=1, host="0.0.0.0")
-    assert found.models["taxi"].targets["blue"].label == ""
-    assert (found.port, found.host) == (1, "0.0.0.0")
-    assert isinstance(found, Settings)
+    assert parsed.models["taxi"].sticky_key == StickyKey("feature", "Company")
+    assert parsed.backends["default"].rest == "h:2"
+    parsed = from_flags(Flags(model="taxi", backends=["blue=h:1", "green=h:2"], split="blue=1"), port=1, host="0.0.0.0")
+    assert parsed.models["taxi"].targets["blue"].label == ""
+    assert (parsed.port, parsed.host) == (1, "0.0.0.0")
+    assert isinstance(parsed, Settings)
 
 
 @pytest.mark.parametrize(

@@ -32,10 +32,10 @@ def test_new_weights_move_as_few_keys_as_possible() -> None:
 
 @given(st.binary(max_size=40), st.dictionaries(st.text(min_size=1, max_size=9), st.floats(0.01, 1e6), min_size=1))
 def test_every_key_has_one_target(key: bytes, weights: dict[str, float]) -> None:
-    found = by_key(key, weights)
-    assert found in weights
-    assert by_key(key, dict(reversed(weights.items()))) == found
-    assert by_key(key, {**weights, found: weights[found] * 2}) == found
+    chosen = by_key(key, weights)
+    assert chosen in weights
+    assert by_key(key, dict(reversed(weights.items()))) == chosen
+    assert by_key(key, {**weights, chosen: weights[chosen] * 2}) == chosen
 
 
 def test_a_target_without_weight_gets_nothing() -> None:

@@ -79,15 +79,15 @@ def test_containers_have_the_same_outputs_as_processes(engine: Containers, home:
     for name, artifact in processes.artifacts.items():
         assert tree_digest(containers.artifacts[name].path) == tree_digest(artifact.path)
     assert _states(_run(pipeline, home)) == {State.CACHED}
-    assert engine.made == {}
+    assert engine.existing == {}
 
 
 def test_the_command_line_chooses_containers(engine: Containers, tmp_path: Path) -> None:
     loading.compile_to(chain, tmp_path / "chain.yaml")
     command = [sys.executable, "-m", "taxiway", "run", "chain.yaml", "--runner", "docker"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "chain succeeded in" in done.stderr
-    assert "source: running\n" in done.stderr
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "chain succeeded in" in result.stderr
+    assert "source: running\n" in result.stderr
     assert len(engine.bodies) == 11
 
 
@@ -229,7 +229,7 @@ def test_a_failed_container_fails_the_run_with_its_last_lines(engine: Containers
     failed = _failure(_shell('echo half > "$0"; echo "no such table: trips" >&2; exit 3'), home)
     assert failed.exit_status == 1
     assert "shell ended with exit status 3; its log ends:\n  no such table: trips" in str(failed)
-    assert engine.made == {}
+    assert engine.existing == {}
     assert not list((home / "work").glob("*"))
 
 
@@ -368,7 +368,7 @@ def test_no_container_outlives_its_runner(engine: Containers, home: Path, how: s
     until(lambda: engine.processes)
     runner.send_signal(how)
     runner.communicate(timeout=20)
-    until(lambda: not engine.made)
+    until(lambda: not engine.existing)
     if how != signal.SIGKILL:
         [record] = (home / "runs").glob("*/run.json")
         assert json.loads(record.read_text())["state"] == "CANCELED"
@@ -406,6 +406,8 @@ def test_a_missing_permission_on_the_socket_is_reported(engine: Containers) -> N
         "except ServiceError as error:\n"
         "    print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=True)
+    result = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=True)
     uid = os.geteuid() or 65534
-    assert done.stdout.startswith(f"{url} denies access to this user (uid {uid})\n  fix: for Docker, join its group: ")
+    assert result.stdout.startswith(
+        f"{url} denies access to this user (uid {uid})\n  fix: for Docker, join its group: "
+    )

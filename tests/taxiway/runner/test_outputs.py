@@ -65,10 +65,10 @@ def test_an_output_at_kfps_default_uri_is_kept(run: Callable[..., Run], tmp_path
         read(data=two.outputs["model"])
         read(data=two.outputs["data"])
 
-    made = run(pipeline)
-    assert [made.tasks[name].parameters["Output"] for name in ("read", "read-3")] == ["rows", "rows"]
-    assert made.tasks["read-2"].parameters["Output"] == "provenance.json weights"
-    outputs = [artifact for task in made.tasks.values() for artifact in task.outputs.values()]
+    finished = run(pipeline)
+    assert [finished.tasks[name].parameters["Output"] for name in ("read", "read-3")] == ["rows", "rows"]
+    assert finished.tasks["read-2"].parameters["Output"] == "provenance.json weights"
+    outputs = [artifact for task in finished.tasks.values() for artifact in task.outputs.values()]
     assert all(artifact.path.is_relative_to(tmp_path / "home" / "artifacts") for artifact in outputs)
     assert not list((tmp_path / "home" / "artifacts").rglob("executor_output.json"))
     assert {task.state for task in run(pipeline).tasks.values()} == {State.CACHED}
@@ -90,15 +90,15 @@ def custom(data: dsl.Output[dsl.Dataset], folder: dsl.Output[dsl.Model], place: 
 
 def test_an_output_at_a_custom_path_is_copied(run: Callable[..., Run], tmp_path: Path) -> None:
     def pipeline(place: str) -> None:
-        made = custom(place=place)
-        read(data=made.outputs["data"])
-        read(data=made.outputs["folder"])
+        finished = custom(place=place)
+        read(data=finished.outputs["data"])
+        read(data=finished.outputs["folder"])
 
     (tmp_path / "place").mkdir()
-    made = run(pipeline, place=str(tmp_path / "place"))
-    assert made.tasks["read"].parameters["Output"] == "rows"
-    assert made.tasks["read-2"].parameters["Output"] == "provenance.json weights"
-    data = made.tasks["custom"].outputs["data"]
+    finished = run(pipeline, place=str(tmp_path / "place"))
+    assert finished.tasks["read"].parameters["Output"] == "rows"
+    assert finished.tasks["read-2"].parameters["Output"] == "provenance.json weights"
+    data = finished.tasks["custom"].outputs["data"]
     assert data.path.is_relative_to(tmp_path / "home" / "artifacts")
     # The files at a custom path belong to the user; the next run does not need them.
     assert sorted(path.name for path in (tmp_path / "place").rglob("*")) == ["data.txt", "folder", "weights"]
@@ -124,8 +124,8 @@ def test_outputs_in_a_containers_own_tmp_are_copied_when_it_ends(engine: Contain
     def pipeline() -> None:
         custom_in_shell(written="$TMPDIR/data.txt", named="/tmp/data.txt")
 
-    made = run(pipeline, ContainerLauncher)
-    assert made.artifacts["data"].path.read_text() == "rows\n"
+    finished = run(pipeline, ContainerLauncher)
+    assert finished.artifacts["data"].path.read_text() == "rows\n"
     [body] = engine.bodies
     [mount] = body["HostConfig"]["Mounts"]
     variables = dict(pair.split("=", 1) for pair in body["Env"])
@@ -162,9 +162,9 @@ def test_an_output_at_a_uri_elsewhere_stays_there_and_is_watched(run: Callable[.
     place = tmp_path / "place"
     place.mkdir()
     (place / "rows").touch()
-    made = run(pipeline, place=str(place))
-    assert made.tasks["names"].outputs["data"].path == place
-    assert made.tasks["read"].parameters["Output"] == "rows"
+    finished = run(pipeline, place=str(place))
+    assert finished.tasks["names"].outputs["data"].path == place
+    assert finished.tasks["read"].parameters["Output"] == "rows"
     assert [path.name for path in place.iterdir()] == ["rows"]
     assert {task.state for task in run(pipeline, place=str(place)).tasks.values()} == {State.CACHED}
     (place / "more").touch()

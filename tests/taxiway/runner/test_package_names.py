@@ -52,9 +52,9 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def taxiway(copy: Path, here: Path, *words: str, **variables: str) -> str:
-    done = new_stage.python(copy, here, "-m", "taxiway", *words, **variables)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    result = new_stage.python(copy, here, "-m", "taxiway", *words, **variables)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
 
 
 def counts(here: Path) -> dict[str, object]:
@@ -108,7 +108,7 @@ def test_check_reports_a_module_with_the_name_of_one_of_taxiways(copy: Path, pro
     model = project / "pipelines/words/model.py"
     model.write_text(MODEL.replace("components.features", "components.data.features"))
     new_stage.write(project, {"components/data/features.py": FEATURES})
-    done = new_stage.python(copy, project, "-m", "taxiway", "check", "words")
-    assert done.returncode == 2
-    assert "Taxiway has a module components.data" in done.stdout + done.stderr
-    assert "fix: mv components/data components/my_data, and import it by that name" in done.stdout + done.stderr
+    result = new_stage.python(copy, project, "-m", "taxiway", "check", "words")
+    assert result.returncode == 2
+    assert "Taxiway has a module components.data" in result.stdout + result.stderr
+    assert "fix: mv components/data components/my_data, and import it by that name" in result.stdout + result.stderr

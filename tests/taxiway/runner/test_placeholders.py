@@ -102,22 +102,22 @@ def test_values_that_look_like_placeholders_are_not_filled(run: Callable[..., Ru
         show(text=f"<{who}>", config={"who": who, "names": names}, items=names)
         inner(config={"who": who}, job=who)
 
-    made = run(pipeline, who=SLY, names=[SLY])
-    assert _shown(made) == {
+    finished = run(pipeline, who=SLY, names=[SLY])
+    assert _shown(finished) == {
         "text": f"<{SLY}>",
         "config": {"who": SLY, "names": [SLY]},
         "items": [SLY],
         "mode": "",
     }
-    assert _shown(made, "inner/show") == {"text": SLY, "config": {"who": SLY}, "items": [], "mode": ""}
+    assert _shown(finished, "inner/show") == {"text": SLY, "config": {"who": SLY}, "items": [], "mode": ""}
 
 
 def test_placeholders_in_inputs_and_defaults_of_sub_pipelines_are_filled(run: Callable[..., Run]) -> None:
     def pipeline(who: str = "me") -> None:
         inner(config={"who": [f"{who}"]})
 
-    made = run(pipeline)
-    assert _shown(made, "inner/show") == {"text": made.id, "config": {"who": ["me"]}, "items": [], "mode": ""}
+    finished = run(pipeline)
+    assert _shown(finished, "inner/show") == {"text": finished.id, "config": {"who": ["me"]}, "items": [], "mode": ""}
 
 
 def test_placeholders_in_variables_images_and_resources_are_filled(run: Callable[..., Run]) -> None:
@@ -125,8 +125,8 @@ def test_placeholders_in_variables_images_and_resources_are_filled(run: Callable
         task = show().set_env_variable("MODE", f"{mode}-{dsl.PIPELINE_JOB_NAME_PLACEHOLDER}")
         task.set_container_image(f"python:{image}").set_memory_limit(memory).set_cpu_request(processors)
 
-    made = run(pipeline)
-    assert _shown(made)["mode"] == f"fast-{made.id}"
+    finished = run(pipeline)
+    assert _shown(finished)["mode"] == f"fast-{finished.id}"
 
 
 def test_placeholders_in_conditions_are_filled(run: Callable[..., Run]) -> None:
@@ -145,8 +145,8 @@ def test_placeholders_in_loop_items_are_filled(run: Callable[..., Run]) -> None:
         with dsl.ParallelFor([f"{who}-1", "k"]) as name:
             show(text=name)
 
-    made = run(pipeline)
-    assert [_shown(made, f"show[{turn}]")["text"] for turn in (0, 1)] == ["me-1", "k"]
+    finished = run(pipeline)
+    assert [_shown(finished, f"show[{turn}]")["text"] for turn in (0, 1)] == ["me-1", "k"]
 
 
 def test_parts_of_loop_items_are_filled_in_strings_and_conditions(run: Callable[..., Run]) -> None:
@@ -156,10 +156,10 @@ def test_parts_of_loop_items_are_filled_in_strings_and_conditions(run: Callable[
         with dsl.ParallelFor(rows().output) as row, dsl.If(row.size == 2):
             show(text=f"{row.title} {row.size} {who}", config={"row": row, "title": row.title})
 
-    made = run(pipeline)
-    assert _shown(made, "show[1]")["text"] == "b 2 me"
-    assert _shown(made, "show[1]")["config"] == {"row": {"title": "b", "size": 2}, "title": "b"}
-    assert "show[0]" not in made.tasks
+    finished = run(pipeline)
+    assert _shown(finished, "show[1]")["text"] == "b 2 me"
+    assert _shown(finished, "show[1]")["config"] == {"row": {"title": "b", "size": 2}, "title": "b"}
+    assert "show[0]" not in finished.tasks
 
 
 def test_items_of_an_outer_loop_are_filled_in_an_inner_one(run: Callable[..., Run]) -> None:
@@ -169,8 +169,8 @@ def test_items_of_an_outer_loop_are_filled_in_an_inner_one(run: Callable[..., Ru
         with dsl.ParallelFor([1, 2]) as number, dsl.ParallelFor([{"title": "a"}, {"title": "b"}]) as row:
             show(text=f"{number} {row.title} {who}")
 
-    made = run(pipeline)
-    shown = {name: task.parameters["Output"]["text"] for name, task in made.tasks.items()}
+    finished = run(pipeline)
+    shown = {name: task.parameters["Output"]["text"] for name, task in finished.tasks.items()}
     assert shown == {
         "show[0][0]": "1 a me",
         "show[0][1]": "1 b me",
@@ -190,15 +190,15 @@ def test_placeholders_of_an_importer_are_filled(run: Callable[..., Run], tmp_pat
         )
         described(data=imported.output)
 
-    made = run(pipeline, folder=str(tmp_path))
-    assert _shown(made, "described") == {
+    finished = run(pipeline, folder=str(tmp_path))
+    assert _shown(finished, "described") == {
         "owner": "me",
         "top": 3,
         "mix": "a-me",
         "mes": ["x", {"who": "me"}],
         "n": 3,
     }
-    assert made.tasks["importer"].outputs["artifact"].path == tmp_path / "data-me.txt"
+    assert finished.tasks["importer"].outputs["artifact"].path == tmp_path / "data-me.txt"
 
 
 @pytest.mark.parametrize(("number", "text"), [(0.5, "0.5"), (3.0, "3"), (1e-7, "0.0000001"), (1e21, "1" + "0" * 21)])
@@ -264,9 +264,9 @@ def test_circular_constants_are_refused(tmp_path: Path) -> None:
     def pipeline() -> None:
         show(text="{{$.inputs.parameters['config']}}", config={"text": "{{$.inputs.parameters['text']}}"})
 
-    found = check.findings(loading.compiled(pipeline), {})
-    assert len(found) == 2
-    assert all("which this task does not have" in finding for finding in found)
+    findings = check.findings(loading.compiled(pipeline), {})
+    assert len(findings) == 2
+    assert all("which this task does not have" in finding for finding in findings)
 
 
 def test_placeholders_in_a_components_default_are_filled(run: Callable[..., Run]) -> None:

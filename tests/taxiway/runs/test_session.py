@@ -420,8 +420,8 @@ def test_concurrent_runs_share_work_and_have_equal_results(processes: Any, home:
         process.join()
     assert [process.exitcode for process in both] == [0, 0]
     records = [json.loads(path.read_text()) for path in Home(home).runs.glob("*/run.json")]
-    made = [name for record in records for name, task in record["tasks"].items() if task["state"] == "SUCCEEDED"]
-    assert len(made) == STEPS
+    executed = [name for record in records for name, task in record["tasks"].items() if task["state"] == "SUCCEEDED"]
+    assert len(executed) == STEPS
     assert _leftovers(home) == []
 
 

@@ -55,18 +55,18 @@ class Server:
         request = get_model_status_pb2.GetModelStatusRequest()
         request.model_spec.name = name
         try:
-            found = self.models.GetModelStatus(request, timeout=20).model_version_status
+            statuses = self.models.GetModelStatus(request, timeout=20).model_version_status
         except grpc.RpcError:
             return {}
-        return {each.version: State.State.Name(each.state) for each in found}
+        return {each.version: State.State.Name(each.state) for each in statuses}
 
     def error(self, name: str, version: int) -> str:
         """Why a version was not loaded."""
         request = get_model_status_pb2.GetModelStatusRequest()
         request.model_spec.name = name
         request.model_spec.version.value = version
-        [found] = self.models.GetModelStatus(request, timeout=20).model_version_status
-        return str(found.status.error_message)
+        [statuses] = self.models.GetModelStatus(request, timeout=20).model_version_status
+        return str(statuses.status.error_message)
 
     def wait(self, name: str, wanted: dict[int, str], seconds: float = 60) -> None:
         """Waits until versions have certain states."""

@@ -45,17 +45,17 @@ def test_an_invalid_folder_is_refused_before_tensorflow_is_imported(tmp_path: Pa
     (tmp_path / "tensorflow.py").write_text("raise RuntimeError('TensorFlow is imported')")
     command = [sys.executable, "-m", "taxiway", "serve", *given]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(server.CHECKOUT)])}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"error: {words}")
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"error: {words}")
 
 
 def test_a_server_that_does_not_start_prints_no_library_logs(tmp_path: Path) -> None:
     (tmp_path / "models.config").write_text("")
     command = [sys.executable, "-m", "taxiway", "serve", "--config", str(tmp_path / "models.config")]
-    done = subprocess.run(command, cwd=server.CHECKOUT, capture_output=True, text=True, timeout=100)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: "), done.stderr
+    result = subprocess.run(command, cwd=server.CHECKOUT, capture_output=True, text=True, timeout=100)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: "), result.stderr
 
 
 def test_the_model_is_named_after_its_folder_or_by_an_option(base: Path, tmp_path: Path) -> None:

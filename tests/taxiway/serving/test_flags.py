@@ -71,14 +71,14 @@ def test_a_flag_without_a_counterpart_has_a_reason() -> None:
 def test_the_page_has_the_table_and_the_other_options() -> None:
     text = PAGE.read_text()
     rows = re.findall(r"^\| `--(\w+)` \| (.*?) \| ?(.*?) ?\|$", text, re.MULTILINE)
-    wanted = [(flag.name, f"`{flag.ours}`" if flag.ours else "none", flag.note) for flag in flags.FLAGS]
-    assert rows == wanted, "write the rows again from taxiway/serving/flags.py"
+    expected = [(flag.name, f"`{flag.ours}`" if flag.ours else "none", flag.note) for flag in flags.FLAGS]
+    assert rows == expected, "write the rows again from taxiway/serving/flags.py"
     below = text.partition("## Options without a counterpart")[2]
     assert set(re.findall(r"`(--[a-z-]+)", below)) == WITHOUT_COUNTERPART
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["--model_base_path=/models/m"], "use FOLDER instead of --model_base_path (a positional argument)"),
         (["m", "--rest_api_port", "8501"], "use --rest-port instead of --rest_api_port (0 picks a free port"),
@@ -89,10 +89,10 @@ def test_the_page_has_the_table_and_the_other_options() -> None:
         ),
     ],
 )
-def test_tf_servings_flags_are_refused_with_their_counterparts(arguments: list[str], words: str) -> None:
+def test_tf_servings_flags_are_refused_with_their_counterparts(arguments: list[str], message: str) -> None:
     with pytest.raises(UserError) as refused:
         flags.refuse(arguments)
-    assert words in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_flags_with_the_same_name_are_accepted() -> None:
@@ -101,7 +101,7 @@ def test_flags_with_the_same_name_are_accepted() -> None:
 
 def test_all_unknown_flags_are_refused_in_one_message() -> None:
     command = [sys.executable, "-m", "taxiway", "serve", "--port=8500", "--rest_api_port=8501", "--model_name=m"]
-    done = subprocess.run([*command, "--model_base_path=/m"], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
+    result = subprocess.run([*command, "--model_base_path=/m"], capture_output=True, text=True, check=False)
+    assert result.returncode == 2
     first = "error: --rest_api_port and --model_name and --model_base_path: flags of TF Serving, not of this command"
-    assert done.stderr.splitlines()[0] == first
+    assert result.stderr.splitlines()[0] == first

@@ -53,9 +53,9 @@ def _retag(version: Path) -> None:
     from tensorflow.core.protobuf import saved_model_pb2
 
     file = version / "saved_model.pb"
-    found = saved_model_pb2.SavedModel.FromString(file.read_bytes())
-    found.meta_graphs[0].meta_info_def.tags[:] = ["serve", "special"]
-    file.write_bytes(found.SerializeToString())
+    parsed = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    parsed.meta_graphs[0].meta_info_def.tags[:] = ["serve", "special"]
+    file.write_bytes(parsed.SerializeToString())
 
 
 def reload(running: server.Server, *bases: Path, **labels: int) -> tuple[grpc.StatusCode, str]:

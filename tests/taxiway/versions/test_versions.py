@@ -93,28 +93,28 @@ def test_versions_are_listed_with_what_they_were_made_from(served, store, tmp_pa
     store.start_run("r", "p", {}, datetime.now(UTC))
     store.start_task("r", "evaluator", "evaluator", {})
     store.finish_task("r", "evaluator", state="COMPLETE", inputs={}, outputs={"evaluation": evaluation})
-    found = listing.versions_at(str(served), store=store)
-    assert [(v.version, v.state, v.blessed) for v in found.versions] == [
+    listed = listing.versions_at(str(served), store=store)
+    assert [(v.version, v.state, v.blessed) for v in listed.versions] == [
         (9, "served", True),
         (8, "served", None),
         (7, "served", True),
         (6, "served", True),
     ]
-    latest = found.versions[0]
+    latest = listed.versions[0]
     assert latest.metrics == {"auc": 0.93}
     assert latest.data is not None
     assert latest.data["revision"] == "v1"
     assert latest.pushed.startswith("20")
     assert latest.digest == tree_digest(served / "9")
-    assert json.loads(listing.to_json(found))["versions"][0]["url"] == str(served / "9")
+    assert json.loads(listing.to_json(listed))["versions"][0]["url"] == str(served / "9")
 
 
 def test_a_version_that_taxiway_did_not_push_and_one_without_a_model_are_distinguished(tmp_path):
     (tmp_path / "m" / "3").mkdir(parents=True)
     (tmp_path / "m" / "3" / "saved_model.pb").touch()
     (tmp_path / "m" / "4").mkdir()
-    found = listing.versions_at(str(tmp_path / "m")).versions
-    assert [(v.version, v.state, v.blessed, v.pushed) for v in found] == [
+    listed = listing.versions_at(str(tmp_path / "m")).versions
+    assert [(v.version, v.state, v.blessed, v.pushed) for v in listed] == [
         (4, "incomplete", None, ""),
         (3, "served", None, ""),
     ]
@@ -122,8 +122,8 @@ def test_a_version_that_taxiway_did_not_push_and_one_without_a_model_are_disting
 
 def test_labels_come_from_a_models_config_beside_the_destination(served):
     (served.parent / "models.config").write_text(CONFIG % served)
-    found = {v.version: v.labels for v in listing.versions_at(str(served)).versions}
-    assert found == {9: ["canary", "stable"], 8: [], 7: [], 6: []}
+    listed = {v.version: v.labels for v in listing.versions_at(str(served)).versions}
+    assert listed == {9: ["canary", "stable"], 8: [], 7: [], 6: []}
 
 
 def test_a_destination_without_versions_is_refused(tmp_path):
@@ -374,9 +374,9 @@ def test_a_killed_rollback_leaves_versions_that_can_be_served(served, store, tim
     between = []
 
     def look() -> None:
-        there, retired = state(str(served))
-        assert there
-        assert sorted(there + retired) == [6, 7, 8, 9]
+        versions, retired = state(str(served))
+        assert versions
+        assert sorted(versions + retired) == [6, 7, 8, 9]
         for version in listing.at(open_destination(str(served))):
             assert version.is_intact(version.recorded_digest())
         between.append(sorted(retired) in ([7], [7, 8]))
@@ -424,6 +424,6 @@ def test_the_commands(served, tmp_path):
     shown = run(tmp_path, "versions", "served/taxi")
     assert "retired" in shown.stdout
     assert "from 9 to 7: calibration drifted" in shown.stdout
-    found = json.loads(run(tmp_path, "versions", "served/taxi", "--json").stdout)
-    assert [v["state"] for v in found["versions"]] == ["retired", "retired", "served", "served"]
+    document = json.loads(run(tmp_path, "versions", "served/taxi", "--json").stdout)
+    assert [v["state"] for v in document["versions"]] == ["retired", "retired", "served", "served"]
     assert "calibration drifted" in run(tmp_path, "lineage", "served/taxi/7").stdout

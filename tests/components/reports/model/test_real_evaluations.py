@@ -38,11 +38,11 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_metrics_equal_those_of_tfma(outputs: dict[str, Any]) -> None:
     folder = outputs["evaluation"].path
 
-    found = {each.name: each for each in evaluations.read(folder)}
+    results = {each.name: each for each in evaluations.read(folder)}
 
     compared = 0
     for theirs in tfma.load_metrics(str(folder)):
-        own = found["all rows" if slice_name(theirs) == "Overall" else slice_name(theirs).replace(":", ": ", 1)]
+        own = results["all rows" if slice_name(theirs) == "Overall" else slice_name(theirs).replace(":", ": ", 1)]
         for pair in theirs.metric_keys_and_values:
             if pair.value.HasField("double_value"):
                 is_baseline = pair.key.model_name == "baseline"
@@ -64,12 +64,12 @@ def test_the_section_shows_the_verdict_and_the_metrics(outputs: dict[str, Any]) 
     auc = whole.candidate["auc"].value, whole.baseline["auc"].value
     assert cells(section, "auc")[:3] == [number(auc[0]), number(auc[1]), signed(auc[0] - auc[1])]
     assert found.metadata["auc"] == auc[0]
-    words = text(section)
+    shown = text(section)
     for reason in blessing.metadata["not_blessed"].splitlines():
-        assert " ".join(reason.split()) in words
+        assert " ".join(reason.split()) in shown
     for title in ("ROC curve", "Precision and recall", "Calibration", "binary_accuracy by hour"):
-        assert title in words
-    assert "slice “hour: 77”" in words
+        assert title in shown
+    assert "slice “hour: 77”" in shown
 
 
 def test_failed_thresholds_equal_those_of_tfma(outputs: dict[str, Any]) -> None:
@@ -99,8 +99,8 @@ def test_intervals_equal_those_of_tfma(tmp_path: Path) -> None:
     message = writer.convert_slice_metrics_to_proto(((), {key: value}), add_metrics_callbacks=None)
     made.write(tmp_path / "metrics-00000-of-00001.tfrecord", [message])
 
-    [found] = evaluations.read(tmp_path)
+    [results] = evaluations.read(tmp_path)
 
-    assert found.candidate["auc"].value == pytest.approx(0.81)
-    low, high = found.candidate["auc"].interval or (0, 0)
+    assert results.candidate["auc"].value == pytest.approx(0.81)
+    low, high = results.candidate["auc"].interval or (0, 0)
     assert 0.5 < low < 0.8 < high < 1.1

@@ -31,49 +31,49 @@ def blessing(folder: Path, *, blessed: bool = True, **report: Any) -> InfraBless
 
 
 def test_requests_and_latencies_are_shown(tmp_path: Path) -> None:
-    found = blessing(tmp_path / "blessing")
-    found.metadata |= {"tries": 1, "loading_seconds": 5.158, "latency": LATENCY}
+    artifact = blessing(tmp_path / "blessing")
+    artifact.metadata |= {"tries": 1, "loading_seconds": 5.158, "latency": LATENCY}
     parameters = {"serving": {"docker": {"image": "tensorflow/serving:2.19.0"}}, "num_examples": 20, "splits": ["eval"]}
     record = {"digest": "sha256:1", "type": "InfraBlessing", "output": "blessing", "stage": "infra_validator"}
     call = {"parameters": parameters, "inputs": {}, "created": "2026-01-01T00:00:00+00:00"}
-    provenance.write_chain(found.path, [{**record, **call}])
-    warm_up = found.path / STAMPED_MODEL / WARMUP_FILE
+    provenance.write_chain(artifact.path, [{**record, **call}])
+    warm_up = artifact.path / STAMPED_MODEL / WARMUP_FILE
     warm_up.parent.mkdir(parents=True)
     with warm_up.open("wb") as file:
         write_records(file, [b"a", b"b", b"c"])
 
-    section = serving.validation_section(found)
+    section = serving.validation_section(artifact)
 
     assert section.summary == "The candidate loaded in 5.2 s and answered 25 requests well, 99 % of them within 9 ms."
     assert cells(section, "serving_default") == ["20", "1.06", "2.625"]
     assert cells(section, "columns") == ["5", "–", "9"]
-    words = text(section)
-    assert "20 rows of eval, one at a time and all at once" in words
-    assert "tensorflow/serving:2.19.0" in words
-    assert "Warm-up requests in the model\n3" in words
+    shown = text(section)
+    assert "20 rows of eval, one at a time and all at once" in shown
+    assert "tensorflow/serving:2.19.0" in shown
+    assert "Warm-up requests in the model\n3" in shown
 
 
 @pytest.mark.parametrize("latency", [json.dumps(LATENCY), LATENCY])
 def test_latencies_passed_as_strings_by_kubeflow_are_shown(tmp_path: Path, latency: Any) -> None:
-    found = blessing(tmp_path / "blessing")
-    found.metadata["latency"] = latency
+    artifact = blessing(tmp_path / "blessing")
+    artifact.metadata["latency"] = latency
 
-    assert cells(serving.validation_section(found), "serving_default")[0] == "20"
+    assert cells(serving.validation_section(artifact), "serving_default")[0] == "20"
 
 
 @pytest.mark.parametrize("latency", ["{", [], {"a": {"p99_ms": "fast"}}, {"a": 1}])
 def test_invalid_latencies_are_left_out(tmp_path: Path, latency: Any) -> None:
-    found = blessing(tmp_path / "blessing")
-    found.metadata["latency"] = latency
+    artifact = blessing(tmp_path / "blessing")
+    artifact.metadata["latency"] = latency
 
-    assert serving.validation_section(found).summary == "The candidate loaded; it was sent no requests."
+    assert serving.validation_section(artifact).summary == "The candidate loaded; it was sent no requests."
 
 
 def test_the_reason_of_a_failure_is_shown(tmp_path: Path) -> None:
     message = "the output 'price' has nan for real examples"
-    found = blessing(tmp_path / "blessing", blessed=False, step="answer", message=message, log=["one", HOSTILE])
+    artifact = blessing(tmp_path / "blessing", blessed=False, step="answer", message=message, log=["one", HOSTILE])
 
-    section = serving.validation_section(found)
+    section = serving.validation_section(artifact)
 
     assert section.summary == "The candidate failed: an answer was wrong."
     assert f"Failed at the step “answer”. {message}" in text(section)
@@ -83,12 +83,12 @@ def test_the_reason_of_a_failure_is_shown(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [None, "[]", "{", "\x00"])
 def test_a_damaged_report_is_reported_in_a_sentence(tmp_path: Path, content: str | None) -> None:
-    found = blessing(tmp_path / "blessing", blessed=False)
-    (found.path / "report.json").unlink()
+    artifact = blessing(tmp_path / "blessing", blessed=False)
+    (artifact.path / "report.json").unlink()
     if content:
-        (found.path / "report.json").write_text(content)
+        (artifact.path / "report.json").write_text(content)
 
-    section = serving.validation_section(found)
+    section = serving.validation_section(artifact)
 
     assert section.summary == "The candidate failed: the reason is not known."
     assert ("cannot be shown" in text(section)) == (content is not None)
@@ -109,11 +109,11 @@ def test_the_destination_of_a_push_is_shown(run_stage: Any, tmp_path: Path) -> N
     section = serving.push_section(pushed)
 
     assert section.summary == f"The model was pushed to {tmp_path / 'served/7'}."
-    words = text(section).replace("\n", " ")
-    assert "Version 7" in words
-    assert f"Digest {pushed.metadata['pushed_digest'].removeprefix('sha256:')[:12]}" in words
-    assert "Evaluated before ✓ yes" in words
-    assert "Tried in a server before ! no" in words
+    shown = text(section).replace("\n", " ")
+    assert "Version 7" in shown
+    assert f"Digest {pushed.metadata['pushed_digest'].removeprefix('sha256:')[:12]}" in shown
+    assert "Evaluated before ✓ yes" in shown
+    assert "Tried in a server before ! no" in shown
 
 
 @pytest.mark.parametrize("place", ["models.config", "taxi/models.config"])

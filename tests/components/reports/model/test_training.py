@@ -89,11 +89,11 @@ def test_logs_and_model_of_keras_are_shown(train: Train) -> None:
         "Training took 1 min 15 s and made a model with 21 parameters. The loss ended at "
     )
     assert cells(section, "hidden") == ["Dense", "units 4, activation relu", "kernel [3, 4], bias [4]", "16"]
-    words = text(section)
-    assert "loss by epoch" in words
-    assert "512 MB" in words
-    assert f"tensorboard --logdir {run.path}" in words
-    assert ("the same inputs give the same bytes" in words) == bool(model.metadata["deterministic"])
+    shown = text(section)
+    assert "loss by epoch" in shown
+    assert "512 MB" in shown
+    assert f"tensorboard --logdir {run.path}" in shown
+    assert ("the same inputs give the same bytes" in shown) == bool(model.metadata["deterministic"])
 
 
 def test_events_of_tensorflow_1_and_2_are_read(tmp_path: Path) -> None:
@@ -181,13 +181,13 @@ def test_parameters_come_from_the_provenance_record(tmp_path: Path) -> None:
     }
     provenance.write_chain(model.path, [record])
 
-    words = text(training.section(model, None))
+    shown = text(training.section(model, None))
 
-    assert "train_steps 200" in words.replace("\n", " ")
-    assert '{"depth": 3}' in words
-    assert "eval_splits" not in words
-    assert "67ede506e260" in words
-    assert "no: deterministic is off" in words
+    assert "train_steps 200" in shown.replace("\n", " ")
+    assert '{"depth": 3}' in shown
+    assert "eval_splits" not in shown
+    assert "67ede506e260" in shown
+    assert "no: deterministic is off" in shown
 
 
 def test_untrusted_names_are_escaped(tmp_path: Path) -> None:

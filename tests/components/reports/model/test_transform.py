@@ -147,5 +147,5 @@ def test_vocabularies_in_tfrecords_are_read(tmp_path: Path) -> None:
     with (graph.path / "transform_fn/assets/v.tfrecord").open("wb") as file:
         write_records(file, [b"Flash", b"Blue"])
 
-    found = transform_graphs.read(graph.path).vocabularies
-    assert [(each.size, each.first, each.feature) for each in found] == [(2, ["Flash", "Blue"], "company")]
+    vocabularies = transform_graphs.read(graph.path).vocabularies
+    assert [(each.size, each.first, each.feature) for each in vocabularies] == [(2, ["Flash", "Blue"], "company")]

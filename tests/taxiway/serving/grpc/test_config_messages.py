@@ -102,7 +102,7 @@ def test_every_field_of_a_model_is_used_or_reported_as_without_effect(
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("improperly formatted file", "Error parsing text-format tensorflow.serving.ModelServerConfig"),
         ('model_config_list { config { name: "x" base_path: "/x" model_type: OTHER } }', "model_type is OTHER"),
@@ -113,12 +113,12 @@ def test_every_field_of_a_model_is_used_or_reported_as_without_effect(
         ('custom_model_config { type_url: "x" }', "has no model_config_list"),
     ],
 )
-def test_invalid_configurations_are_refused(tmp_path: Path, text: str, words: str) -> None:
+def test_invalid_configurations_are_refused(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "models.config"
     file.write_text(text)
     with pytest.raises(UserError) as error:
         model_config.load(file)
-    assert words in str(error.value)
+    assert message in str(error.value)
 
 
 def batching(tmp_path: Path, text: str) -> Batching:
@@ -143,7 +143,7 @@ def test_every_batching_parameter_is_used(tmp_path: Path, caplog: pytest.LogCapt
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("max_batch_size { value: 0 }", "max_batch_size is 0"),
         ("batch_timeout_micros { value: -1 }", "batch_timeout_micros is -1"),
@@ -157,10 +157,10 @@ def test_every_batching_parameter_is_used(tmp_path: Path, caplog: pytest.LogCapt
         ),
     ],
 )
-def test_invalid_batching_parameters_are_refused(tmp_path: Path, text: str, words: str) -> None:
+def test_invalid_batching_parameters_are_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UserError) as error:
         batching(tmp_path, text)
-    assert words in str(error.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -47,10 +47,10 @@ def refused(call: Callable[..., Any], request: Any) -> tuple[grpc.StatusCode, st
 
 
 def example(**values: float) -> tf.train.Example:
-    found = tf.train.Example()
+    result = tf.train.Example()
     for name, value in values.items():
-        found.features.feature[name].float_list.value.append(value)
-    return found
+        result.features.feature[name].float_list.value.append(value)
+    return result
 
 
 def of_examples(kind: Any, signature: str, *given: tf.train.Example, context: tf.train.Example | None = None) -> Any:
@@ -95,7 +95,7 @@ def test_an_output_filter_chooses_outputs(both: server.Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "code", "words"),
+    ("change", "code", "message"),
     [
         ({"name": "none"}, CODE.NOT_FOUND, "Servable not found for request: Latest(none)"),
         ({"name": ""}, CODE.INVALID_ARGUMENT, "Missing ModelSpec"),
@@ -106,7 +106,7 @@ def test_an_output_filter_chooses_outputs(both: server.Server) -> None:
     ],
 )
 def test_unknown_models_versions_and_signatures_are_not_found(
-    both: server.Server, change: dict[str, Any], code: grpc.StatusCode, words: str
+    both: server.Server, change: dict[str, Any], code: grpc.StatusCode, message: str
 ) -> None:
     request = server.request("half_plus_two", x=[1.0])
     for name, value in change.items():
@@ -114,8 +114,8 @@ def test_unknown_models_versions_and_signatures_are_not_found(
             request.model_spec.version.value = value
         else:
             setattr(request.model_spec, name, value)
-    found = refused(both.predictions.Predict, request)
-    assert (found[0], words in found[1]) == (code, True), found
+    error = refused(both.predictions.Predict, request)
+    assert (error[0], message in error[1]) == (code, True), error
 
 
 def tensor(**fields: Any) -> Any:
@@ -133,7 +133,7 @@ def tensor(**fields: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("inputs", "words"),
+    ("inputs", "expected"),
     [
         (
             {},
@@ -165,12 +165,12 @@ def tensor(**fields: Any) -> Any:
         ({"x": tensor(shape=[1], dtype=0)}, 'Input "x": tensors of type invalid cannot be sent'),
     ],
 )
-def test_invalid_inputs_are_refused(both: server.Server, inputs: dict[str, Any], words: str) -> None:
+def test_invalid_inputs_are_refused(both: server.Server, inputs: dict[str, Any], expected: str) -> None:
     request = server.request("half_plus_two")
     for name, proto in inputs.items():
         request.inputs[name].CopyFrom(proto)
     code, message = refused(both.predictions.Predict, request)
-    assert (code, words in message) == (CODE.INVALID_ARGUMENT, True), message
+    assert (code, expected in message) == (CODE.INVALID_ARGUMENT, True), message
 
 
 def test_the_graph_decides_which_shapes_are_valid(both: server.Server) -> None:
@@ -210,7 +210,7 @@ def test_a_context_is_merged_into_each_example(both: server.Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("signature", "given", "words"),
+    ("signature", "given", "message"),
     [
         ("regress_x_to_y", [], "Input is empty"),
         ("none", [example(x=1.0)], 'Serving signature key "none" not found'),
@@ -220,11 +220,11 @@ def test_a_context_is_merged_into_each_example(both: server.Server) -> None:
     ],
 )
 def test_examples_that_cannot_be_regressed_are_refused(
-    both: server.Server, signature: str, given: list[Any], words: str
+    both: server.Server, signature: str, given: list[Any], message: str
 ) -> None:
     request = of_examples(regression_pb2.RegressionRequest, signature, *given)
-    found = refused(both.predictions.Regress, request)
-    assert (found[0], words in found[1]) == (CODE.INVALID_ARGUMENT, True), found
+    error = refused(both.predictions.Regress, request)
+    assert (error[0], message in error[1]) == (CODE.INVALID_ARGUMENT, True), error
 
 
 def multi_inference(*tasks: tuple[str, str, str]) -> inference_pb2.MultiInferenceRequest:
@@ -247,7 +247,7 @@ def test_multi_inference(both: server.Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tasks", "code", "words"),
+    ("tasks", "code", "message"),
     [
         ([], CODE.INVALID_ARGUMENT, "Inference request has no tasks"),
         (
@@ -264,10 +264,10 @@ def test_multi_inference(both: server.Server) -> None:
     ],
 )
 def test_invalid_multi_inference_requests_are_refused(
-    both: server.Server, tasks: list[Any], code: grpc.StatusCode, words: str
+    both: server.Server, tasks: list[Any], code: grpc.StatusCode, message: str
 ) -> None:
-    found = refused(both.predictions.MultiInference, multi_inference(*tasks))
-    assert (found[0], words in found[1]) == (code, True), found
+    error = refused(both.predictions.MultiInference, multi_inference(*tasks))
+    assert (error[0], message in error[1]) == (code, True), error
 
 
 def test_model_metadata(both: server.Server) -> None:
@@ -450,14 +450,14 @@ def test_grpc_and_rest_give_the_same_answers_concurrently(both: server.Server) -
 
 
 def test_a_reload_cannot_reach_other_folders(both: server.Server) -> None:
-    for base_path, code, words in (
+    for base_path, code, message in (
         ("/etc", CODE.PERMISSION_DENIED, "is outside the folders that this server was started with"),
         ("half_plus_two", CODE.INVALID_ARGUMENT, "is not absolute"),
         ("", CODE.INVALID_ARGUMENT, "base_path is ''"),
     ):
         request = model_management_pb2.ReloadConfigRequest()
         request.config.model_config_list.config.add(name="x", base_path=base_path)
-        found = refused(both.models.HandleReloadConfigRequest, request)
-        assert (found[0], words in found[1]) == (code, True), found
+        error = refused(both.models.HandleReloadConfigRequest, request)
+        assert (error[0], message in error[1]) == (code, True), error
     empty = model_management_pb2.ReloadConfigRequest()
     assert "no model_config_list" in refused(both.models.HandleReloadConfigRequest, empty)[1]

@@ -221,8 +221,8 @@ class Reflected:
 
     def call(self, service: str, method: str, request: dict[str, Any]) -> Any:
         """Calls a method with JSON, and returns JSON."""
-        found = self.describe(service).methods_by_name[method]
-        kinds = [message_factory.GetMessageClass(each) for each in (found.input_type, found.output_type)]
+        descriptor = self.describe(service).methods_by_name[method]
+        kinds = [message_factory.GetMessageClass(each) for each in (descriptor.input_type, descriptor.output_type)]
         call = self._channel.unary_unary(
             f"/{service}/{method}", lambda message: message.SerializeToString(), kinds[1].FromString
         )
@@ -275,7 +275,7 @@ STRINGS, FLOATS = np.array([[b"a", b"b"]] * 2, object), np.zeros((2, 2), np.floa
 
 
 @pytest.mark.parametrize(
-    ("outputs", "words"),
+    ("outputs", "expected"),
     [
         ({"classes": STRINGS[:1], "scores": FLOATS}, "Expected classes output batch size of 2. Got: 1"),
         ({"classes": FLOATS, "scores": FLOATS}, "Expected classes Tensor of DT_STRING"),
@@ -289,10 +289,10 @@ STRINGS, FLOATS = np.array([[b"a", b"b"]] * 2, object), np.zeros((2, 2), np.floa
         ),
     ],
 )
-def test_invalid_classification_outputs_are_refused(outputs: dict[str, np.ndarray], words: str) -> None:
+def test_invalid_classification_outputs_are_refused(outputs: dict[str, np.ndarray], expected: str) -> None:
     with pytest.raises(ServingError) as error:
         examples.classifications(outputs, 2)
-    assert (error.value.code, words in error.value.message) == (CODE.INVALID_ARGUMENT, True), error.value.message
+    assert (error.value.code, expected in error.value.message) == (CODE.INVALID_ARGUMENT, True), error.value.message
 
 
 def test_classes_and_scores_are_optional() -> None:
@@ -306,7 +306,7 @@ def test_classes_and_scores_are_optional() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "words"),
+    ("values", "expected"),
     [
         (np.zeros((2, 2), np.float32), "Expected output Tensor shape to be either [batch_size] or [batch_size, 1]"),
         (np.zeros(3, np.float32), "for the batch size 2"),
@@ -314,7 +314,7 @@ def test_classes_and_scores_are_optional() -> None:
         (np.array([b"a", b"b"], object), "Expected output Tensor of DT_FLOAT. Got: string"),
     ],
 )
-def test_invalid_regression_outputs_are_refused(values: np.ndarray, words: str) -> None:
+def test_invalid_regression_outputs_are_refused(values: np.ndarray, expected: str) -> None:
     with pytest.raises(ServingError) as error:
         examples.regressions({"outputs": values}, 2)
-    assert (error.value.code, words in error.value.message) == (CODE.INVALID_ARGUMENT, True), error.value.message
+    assert (error.value.code, expected in error.value.message) == (CODE.INVALID_ARGUMENT, True), error.value.message

@@ -264,17 +264,17 @@ def test_the_oldest_request_is_next_whatever_its_shape() -> None:
 
 
 @pytest.mark.parametrize(
-    ("inputs", "words"),
+    ("inputs", "message"),
     [
         ({"x": ones(5)}, "Task size 5 is larger than maximum input batch size 4"),
         ({"x": np.float32(1)}, "input tensors must have at least one dimension"),
         ({"x": ones(2), "z": ones(3)}, "must have equal 0th-dimension size, not x: 2, z: 3"),
     ],
 )
-def test_requests_that_cannot_be_batched_are_refused(inputs: dict[str, np.ndarray], words: str) -> None:
+def test_requests_that_cannot_be_batched_are_refused(inputs: dict[str, np.ndarray], message: str) -> None:
     with ThreadPoolExecutor(1) as threads:
         batcher = Batcher(Model(), threads, Batching(max_batch_size=4))
-        with pytest.raises(ServingError, match=words):
+        with pytest.raises(ServingError, match=message):
             asyncio.run(batcher.run(DOUBLE, inputs))
 
 

@@ -314,7 +314,7 @@ def test_a_reload_that_cannot_be_served_changes_nothing(saved: Saved, base: Path
     with server.running(tmp_path, "--config", file) as running:
         running.wait(NAME, {1: "AVAILABLE"})
         with under_load(running) as failed:
-            for configs, versions, words in (
+            for configs, versions, message in (
                 ([{"name": NAME, "base_path": str(base / "nothing")}], [], "Could not find base path"),
                 ([inner, {"name": NAME, "base_path": str(base / "nothing")}], [], "Could not find base path"),
                 ([{"name": NAME, "base_path": str(base / "empty")}], [], "Unable to find a numerical version path"),
@@ -324,7 +324,7 @@ def test_a_reload_that_cannot_be_served_changes_nothing(saved: Saved, base: Path
                 ([half], [], "Version 3 of half failed to load: "),
                 ([inner, {"name": "gone", "base_path": str(base / "nothing")}], [], "Could not find base path"),
             ):
-                assert words in reload(running, *configs, versions=versions), configs
+                assert message in reload(running, *configs, versions=versions), configs
                 assert running.predict(NAME, x=[2.0])["y"] == [3.0]
                 running.wait(NAME, {1: "AVAILABLE"})
                 assert "AVAILABLE" not in [state for version, state in running.states(NAME).items() if version != 1]
@@ -391,8 +391,8 @@ def test_a_thousand_reloads_by_32_clients(saved: Saved, base: Path, tmp_path: Pa
         running.wait(NAME, {2: "AVAILABLE"})
         with under_load(running) as failed, ThreadPoolExecutor(32) as clients:
             # Each reload is answered after its version is loaded and the other one unloaded.
-            wanted = [1 + n // 16 % 2 for n in range(1024)]
-            refusals = list(clients.map(lambda version: reload(running, half, versions=[version]), wanted))
+            requested = [1 + n // 16 % 2 for n in range(1024)]
+            refusals = list(clients.map(lambda version: reload(running, half, versions=[version]), requested))
         assert set(refusals) == {""}
         assert failed == []
         assert running.predict(NAME, x=[2.0])["y"] in (3.0, 4.0)
@@ -423,7 +423,7 @@ def test_warm_up_requests_are_answered_before_a_version_is_available(saved: Save
 
 
 @pytest.mark.parametrize(
-    ("records", "words"),
+    ("records", "message"),
     [
         ([record(z=[1.0])], "Failed to warm up with record 1 of"),
         ([record(x=[1.0]), b"\xff\xff"], "Failed to read warmup record 2 of"),
@@ -431,13 +431,13 @@ def test_warm_up_requests_are_answered_before_a_version_is_available(saved: Save
     ],
 )
 def test_a_version_that_fails_its_warm_up_is_not_served(
-    saved: Saved, base: Path, tmp_path: Path, records: list[bytes], words: str
+    saved: Saved, base: Path, tmp_path: Path, records: list[bytes], message: str
 ) -> None:
     models.publish(saved("half_plus_two"), base, 1)
     models.publish(warmed(saved("half_plus_three"), tmp_path / "warmed", *records), base, 2)
     with server.running(tmp_path, base) as running:
         running.wait(NAME, {2: "END"})
-        assert words in running.error(NAME, 2)
+        assert message in running.error(NAME, 2)
 
 
 def test_running_requests_are_answered_after_sigterm(saved: Saved, tmp_path: Path) -> None:

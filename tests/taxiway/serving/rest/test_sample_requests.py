@@ -61,9 +61,9 @@ def sent(command: str) -> requests.Response:
     [("half_plus_two", 4), ("mixed", 1), ("shapes", 6), ("keras", 2), ("half_graph", 6), ("bare_graph", 4)],
 )
 def test_the_sample_requests_on_the_page_work(running: server.Server, model: str, count: int) -> None:
-    found = offered(requests.get(running.rest, timeout=30).text, model)
-    assert len(found) == count
-    for command in found:
+    commands = offered(requests.get(running.rest, timeout=30).text, model)
+    assert len(commands) == count
+    for command in commands:
         answer = sent(command)
         assert answer.status_code == 200, (command, answer.text)
 
@@ -84,9 +84,9 @@ def test_large_tensors_are_sent_by_a_script() -> None:
         return TensorInfo(name, 1, np.dtype(kind), shape)
 
     inputs = {"image": info("i:0", "float32", (None, 224, 224, 3)), "is_new": info("n:0", "bool", (2,))}
-    found = sample(Signature("look", "", inputs, {}), graph_pb2.GraphDef(), is_default=False)
-    assert found is not None and len(found.command("http://h/v1/models/m")) < 300
-    body = eval(found.body)
+    sampled = sample(Signature("look", "", inputs, {}), graph_pb2.GraphDef(), is_default=False)
+    assert sampled is not None and len(sampled.command("http://h/v1/models/m")) < 300
+    body = eval(sampled.body)
     assert body["signature_name"] == "look"
     assert np.shape(body["inputs"]["image"]) == (2, 224, 224, 3)  # the same number of rows as the other input
     assert body["inputs"]["is_new"] == [True, True]

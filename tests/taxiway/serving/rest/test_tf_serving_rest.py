@@ -120,7 +120,7 @@ def test_requests_that_tf_serving_answers(running: server.Server, path: str, bod
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "words"),
+    ("method", "path", "message"),
     [
         ("GET", "/v1/foo", "Malformed request"),
         ("POST", "/v1/foo", "Malformed request"),
@@ -138,9 +138,9 @@ def test_requests_that_tf_serving_answers(running: server.Server, path: str, bod
         ("POST", "/v1/models/foo/versions/some_label:regress", "Malformed request"),
     ],
 )
-def test_unknown_methods_are_refused(running: server.Server, method: str, path: str, words: str) -> None:
+def test_unknown_methods_are_refused(running: server.Server, method: str, path: str, message: str) -> None:
     response = requests.request(method, running.rest + path, timeout=30)
-    assert (response.status_code, words in response.json()["error"]) == (400, True)
+    assert (response.status_code, message in response.json()["error"]) == (400, True)
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,7 @@ def test_several_json_tensors_are_decoded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "dtypes", "words"),
+    ("body", "dtypes", "message"),
     [
         ("", {"x": "int32"}, "document is empty"),
         ('{"signature_name": 5, "instances": [[1,2],[3,4],[5,6,7]]}', {"x": "int32"}, "must be a string value"),
@@ -317,9 +317,9 @@ def test_several_json_tensors_are_decoded() -> None:
         ('{"instances": [["a", "b"], {"x": ["a", "b"]}]}', {"x": "object"}, "Expecting value/list but got object"),
     ],
 )
-def test_tensors_that_tf_serving_refuses(body: str, dtypes: dict[str, str], words: str) -> None:
+def test_tensors_that_tf_serving_refuses(body: str, dtypes: dict[str, str], message: str) -> None:
     wanted = {name: DTYPES[each] for name, each in (dtypes or {"i": "int32", "s": "object"}).items()}
-    with pytest.raises(ServingError, match=words) as caught:
+    with pytest.raises(ServingError, match=message) as caught:
         decode(document_of(body), wanted)
     assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
 
@@ -396,7 +396,7 @@ def test_floats_are_encoded_as_by_tf_serving() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outputs", "words"),
+    ("outputs", "message"),
     [
         ({}, "empty tensor map"),
         ({"y": np.zeros(2, np.complex64)}, "tensor type: complex64"),
@@ -405,8 +405,8 @@ def test_floats_are_encoded_as_by_tf_serving() -> None:
         ({"y": np.zeros((0, 2), np.int32), "z": strings([[b"a", b"b"]])}, "inconsistent batch size"),
     ],
 )
-def test_outputs_that_tf_serving_refuses(outputs: dict[str, np.ndarray], words: str) -> None:
-    with pytest.raises(ServingError, match=words) as caught:
+def test_outputs_that_tf_serving_refuses(outputs: dict[str, np.ndarray], message: str) -> None:
+    with pytest.raises(ServingError, match=message) as caught:
         encode(outputs, "row")
     assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
 
@@ -432,7 +432,7 @@ def test_json_examples_are_decoded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "message"),
     [
         ('{"signature_name": ["hello"], "examples": [{"names": ["foo"]}]}', "'signature_name' key must be a string"),
         ('{"context": [{"names": ["foo", "bar"]}]}', "Example must be JSON object"),
@@ -445,8 +445,8 @@ def test_json_examples_are_decoded() -> None:
         ('{"examples": [{"names": [20, 18446744073709551603]}]}', "Only int64_t is supported"),
     ],
 )
-def test_examples_that_tf_serving_refuses(body: str, words: str) -> None:
-    with pytest.raises(ServingError, match=words) as caught:
+def test_examples_that_tf_serving_refuses(body: str, message: str) -> None:
+    with pytest.raises(ServingError, match=message) as caught:
         inference.decode(document_of(body), "classify")
     assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
 
