@@ -32,7 +32,7 @@ def test_no_test_asserts_only_in_a_loop_that_may_be_empty() -> None:
         f"{path.relative_to(ROOT)}:{line}" for path in FILES for line in _possibly_without_assertion(path.read_text())
     ]
     assert len(FILES) > 100
-    assert found == [], "assert that there is something, or compare whole collections"
+    assert found == [], "assert that the collection is not empty, or compare whole collections"
 
 
 def _possibly_without_assertion(source: str) -> Iterator[int]:

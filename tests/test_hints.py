@@ -105,7 +105,7 @@ def _is_dvc(words: list[str]) -> None:
 def _has_options(program: str, words: list[str]) -> None:
     """Whether a program's help contains a command and its options."""
     if not shutil.which(program):
-        pytest.skip(f"there is no {program} here")
+        pytest.skip(f"{program} is not installed")
     verb = [word for word in words if re.fullmatch("[a-z][a-z-]+", word) and word not in ("kubeflow", "isolated")]
     command = [program, *verb[: 2 if verb[0] in ("create", "config", "auth", "set") else 1], "-h"]
     shown = subprocess.run(command, capture_output=True, text=True, check=False)

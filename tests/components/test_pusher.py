@@ -614,7 +614,9 @@ def test_a_killed_pusher_to_s3_leaves_no_saved_model(push: Push, tmp_path: Path,
     assert not abandoned.is_whole()
 
     pushed = push(model, url)
-    assert [version.is_whole() for version in versions(open_destination(url))] == [True, False], "it may be alive yet"
+    assert [version.is_whole() for version in versions(open_destination(url))] == [True, False], (
+        "its pusher may still be alive"
+    )
     assert int(pushed.metadata["pushed_version"]) > abandoned.number
     with object_store.opened(open_destination(url), abandoned_after=timedelta(0)):
         assert [version.is_whole() for version in versions(open_destination(url))] == [True]

@@ -83,7 +83,7 @@ def _in_order(calls: list[str], *wanted: str) -> None:
     """Asserts that all of these calls occur, in this order."""
     rest = iter(calls)
     for part in wanted:
-        assert any(part in call for call in rest), f"{part} is not in its place in {calls}"
+        assert any(part in call for call in rest), f"{part} is missing or in the wrong order in {calls}"
 
 
 def test_up_creates_a_cluster_with_kubeflow_images_and_manifests(machine: Machine) -> None:

@@ -125,7 +125,7 @@ def test_the_error_is_written_to_the_termination_log(
 ) -> None:
     monkeypatch.setattr(entrypoint, "TERMINATION_LOG", tmp_path / "log")
     assert entrypoint.main(["pusher", "--executor-input", "{}"]) == 2
-    assert not (tmp_path / "log").exists(), "made only where Kubernetes made it"
+    assert not (tmp_path / "log").exists(), "written only if Kubernetes created it"
     (tmp_path / "log").touch()
     assert entrypoint.main(["pusher", "--executor-input", "{}"]) == 2
     assert (tmp_path / "log").read_text() == "the input 'model' is missing from the ExecutorInput"

@@ -62,7 +62,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def library(folder: Path) -> Path:
     """The library with the operation."""
     if not shutil.which("g++"):
-        pytest.skip("there is no g++ to compile an operation with")
+        pytest.skip("g++ is missing, which compiles the operation")
     import tensorflow as tf
 
     file = folder / "triple.so"

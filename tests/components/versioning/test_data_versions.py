@@ -680,7 +680,7 @@ def test_a_damaged_copy_in_the_cache_is_refused(repository: Path) -> None:
         pytest.raises(DataError, match=f"trips.csv in DVC's cache or remote is damaged: expected {digest}, found"),
         data_versions.resolve("data/taxi/trips.csv@v1"),
     ):
-        pytest.fail("a damaged copy was handed out")
+        pytest.fail("a damaged copy was read")
 
 
 @pytest.mark.parametrize(
@@ -698,7 +698,7 @@ def test_names_that_lead_out_of_the_folder_are_refused(repository: Path, name: s
         pytest.raises(DataError, match=r"refused: the data list a file .* outside of their folder"),
         data_versions.resolve("evil@v3"),
     ):
-        pytest.fail("an escaping name was handed out")
+        pytest.fail("a path outside of the folder was read")
 
 
 # S3

@@ -72,7 +72,7 @@ def test_the_page_has_the_table_and_the_other_options() -> None:
     text = PAGE.read_text()
     rows = re.findall(r"^\| `--(\w+)` \| (.*?) \| ?(.*?) ?\|$", text, re.MULTILINE)
     expected = [(flag.name, f"`{flag.ours}`" if flag.ours else "none", flag.note) for flag in flags.FLAGS]
-    assert rows == expected, "write the rows again from taxiway/serving/flags.py"
+    assert rows == expected, "update the rows from taxiway/serving/flags.py"
     below = text.partition("## Options without a counterpart")[2]
     assert set(re.findall(r"`(--[a-z-]+)", below)) == WITHOUT_COUNTERPART
 
