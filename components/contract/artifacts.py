@@ -49,6 +49,8 @@ class Artifact:
     schema_title: ClassVar[str] = "system.Artifact"
     # Whether the folder may contain a `provenance.json`.
     takes_files: ClassVar[bool] = True
+    # Whether the chains of other artifacts have its record.
+    is_chained: ClassVar[bool] = True
     # Metadata that say where something lies, and not what the artifact is.
     locations: ClassVar[frozenset[str]] = frozenset()
 
@@ -176,6 +178,15 @@ class PushedModel(Artifact):
     schema_title = "system.Model"
 
 
+class Report(Artifact):
+    """A page of HTML, one file: what the other outputs of the task hold, to look at."""
+
+    schema_title = "system.HTML"
+    takes_files = False
+    # It shows what others hold, and measurements that differ each time: no chain and no rebuild compares it.
+    is_chained = False
+
+
 TYPES: dict[str, type[Artifact]] = {
     kind.__name__: kind
     for kind in (
@@ -191,6 +202,7 @@ TYPES: dict[str, type[Artifact]] = {
         ModelBlessing,
         InfraBlessing,
         PushedModel,
+        Report,
     )
 }
 

@@ -102,4 +102,10 @@ def evaluator(
     return Blessed(not against)
 
 
-STAGE = Stage(function=evaluator, image="train", loads=(TENSORFLOW, TRANSFORM, TFX, MODEL_ANALYSIS), after="baseline")
+STAGE = Stage(
+    function=evaluator,
+    image="train",
+    loads=(TENSORFLOW, TRANSFORM, TFX, MODEL_ANALYSIS),
+    after="baseline",
+    has_report=True,
+)

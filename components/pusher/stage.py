@@ -44,4 +44,4 @@ def pusher(
     )
 
 
-STAGE = Stage(function=pusher, image="serve", after="infra_validator")
+STAGE = Stage(function=pusher, image="serve", after="infra_validator", has_report=True)

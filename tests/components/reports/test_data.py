@@ -9,7 +9,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_p
 
 from components.contract.artifacts import ExampleAnomalies, ExampleStatistics, Schema
 from components.contract.errors import DataError
-from components.reports.artifacts import RENDERERS
+from components.reports.artifacts import renderers
 from components.reports.data import anomalies, schema, statistics
 from components.reports.markup import visible
 from components.reports.page import Section, render
@@ -192,9 +192,9 @@ def test_artifacts_are_read_from_their_folders(tmp_path: Path) -> None:
     )
     (made[ExampleAnomalies] / "Split-train/SchemaDiff.pb").write_bytes(b"")
     (made[Schema] / "schema.pbtxt").write_text('feature { name: "fare" type: FLOAT }')
-    sections = [dict(RENDERERS)[kind.__name__](kind(path), Ran()) for kind, path in made.items()]
+    sections = [dict(renderers())[kind.__name__](kind(path), Ran()) for kind, path in made.items()]
     page = require_safe(render("Report", sections))
     assert set(page.tables) == {"Numeric features (1)", "Features of the schema (1)"}
     (made[ExampleAnomalies] / "Split-train/SchemaDiff.pb").write_bytes(b"\xff\xff")
     with pytest.raises(DataError, match=r"SchemaDiff.pb has no readable anomalies"):
-        dict(RENDERERS)["ExampleAnomalies"](ExampleAnomalies(made[ExampleAnomalies]), Ran())
+        dict(renderers())["ExampleAnomalies"](ExampleAnomalies(made[ExampleAnomalies]), Ran())
