@@ -27,6 +27,9 @@ ELSEWHERE = "elsewhere"
 REUSED = "reused_by_stage_cache"
 """In an artifact's metadata: that a fused pod did not make it, but found it; the time when it was made."""
 
+SLICES_FILE = "slices.json"
+"""In a ModelEvaluation: the candidate's metrics by slice, as JSON."""
+
 # Metadata is passed on command lines, whose length Linux limits.
 _MOST_NOTES = 20
 _NOTE_CHARACTERS = 500
@@ -159,7 +162,7 @@ class Metrics(Artifact):
 
 
 class ModelEvaluation(Metrics):
-    """TFMA's `eval_config.json`, `metrics-*.tfrecord`, `plots-*`, `validations.tfrecord`."""
+    """TFMA's `eval_config.json`, `metrics-*.tfrecord`, `plots-*`, `validations.tfrecord`; `slices.json`."""
 
 
 class ModelBlessing(Artifact):

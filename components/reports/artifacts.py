@@ -11,8 +11,11 @@ from components.execution import stages
 from components.reports.page import Section
 from components.reports.ran import Ran
 
-Renderer = Callable[[Artifact, Ran], Section]
-"""Makes the section about an artifact and what came with it. It reads the artifact's files and may raise anything."""
+Renderer = Callable[[Artifact, Ran], Section | None]
+"""Makes the section about an artifact and what came with it, or None if there is nothing to show.
+
+It reads the artifact's files and may raise anything.
+"""
 
 Sections = Sequence[tuple[type[Artifact], Renderer]]
 """`SECTIONS` in a stage's `report.py`: by the type of an output, which may have several."""

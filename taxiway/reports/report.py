@@ -66,10 +66,10 @@ def _of_artifacts(recorded: RecordedRun, since: RecordedRun | None) -> Iterator[
             yield output, f"{output} of {task}", _named(renderer, artifact, _ran(task, recorded, since), name)
 
 
-def _named(renderer: Renderer, artifact: Artifact, ran: Ran, name: str) -> Callable[[], Section]:
-    def make() -> Section:
+def _named(renderer: Renderer, artifact: Artifact, ran: Ran, name: str) -> Callable[[], Section | None]:
+    def make() -> Section | None:
         section = renderer(artifact, ran)
-        return dataclasses.replace(section, title=f"{section.title}: {name}") if name else section
+        return dataclasses.replace(section, title=f"{section.title}: {name}") if section and name else section
 
     return make
 
