@@ -11,14 +11,18 @@ from components.reports.artifacts import Sections
 from components.reports.figures import counted, number, percent, short_digest, size
 from components.reports.markup import Content
 from components.reports.page import Section
-from components.reports.parts import badge, code, facts, stack
+from components.reports.parts import badge, code, facts, fold, stack
 from components.reports.ran import Ran
 from components.reports.readers import records
 from components.reports.readers.trying import Unreadable, tried
 from components.reports.tables import Cell, Column, table
 
+_FEW = 8
 
-def _examples(examples: Artifact, _: Ran) -> Section:
+
+def _examples(examples: Artifact, _: Ran) -> Section | None:
+    if records.own(examples).get("stage", "example_gen") != "example_gen":
+        return None  # other stages show what they made of examples
     names = split_names(examples)
     known = _rows(examples)
     rows = {name: known[name] for name in names if name in known}
@@ -72,7 +76,8 @@ def _columns(examples: Artifact, names: list[str]) -> list[tuple[str, str]]:
 
 
 def _table_of_columns(columns: list[tuple[str, str]]) -> Content:
-    return table(f"Columns ({number(len(columns))})", ["Column", "Type"], columns)
+    shown = table("Columns", ["Column", "Type"], columns, hide_caption=True)
+    return fold(counted(len(columns), "column"), shown, is_open=len(columns) <= _FEW)
 
 
 SECTIONS: Sections = [(Examples, _examples)]

@@ -23,6 +23,7 @@ _LISTS = {
     "ethical_considerations": "Risks",
 }
 _ALL = "all rows"
+_DIGEST = re.compile(r"(?:sha256:)?\b([0-9a-f]{12})[0-9a-f]{20,}\b")
 
 
 def section(card: Json, id_: str = "model-card", title: str = "Model card") -> Section:
@@ -30,7 +31,7 @@ def section(card: Json, id_: str = "model-card", title: str = "Model card") -> S
     details = card["model_details"]
     body = stack(
         facts(_facts(card)),
-        *(paragraph(text) for text in _documentation(card)),
+        *(paragraph(_short(text)) for text in _documentation(card)),
         *(stack(heading(name), unordered(texts)) for name, texts in _considerations(card)),
         _metrics(card),
     )
@@ -86,7 +87,12 @@ def _said(card: Json) -> Iterator[tuple[str, str]]:
 
 def _facts(card: Json) -> Iterator[tuple[Content, Content]]:
     for name, value in _said(card):
-        yield name, code(value) if name in ("Version", "Data") else value
+        yield name, code(_short(value)) if name in ("Version", "Data") else value
+
+
+def _short(text: str) -> str:
+    """A text with short digests; the files beside the page have them whole."""
+    return _DIGEST.sub(r"\1", text)
 
 
 def _documentation(card: Json) -> list[str]:
