@@ -572,6 +572,9 @@ def test_a_model_is_pushed_to_s3(push: Push, tmp_path: Path, bucket: Any) -> Non
     model, blessing = make_history(tmp_path / "history")
     pushed = push(model, f"s3://{bucket.name}/taxi", blessing, version=3)
     assert keys(bucket) == [
+        "taxi/3/model_card.html",
+        "taxi/3/model_card.json",
+        "taxi/3/model_card.md",
         "taxi/3/provenance.json",
         "taxi/3/saved_model.pb",
         "taxi/3/variables/variables.data-00000",
@@ -649,7 +652,7 @@ def test_a_failed_upload_is_removed(tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").touch()
     destination = open_destination("memory://failed/taxi")
     with pytest.raises(FileNotFoundError):
-        object_store.write(Version(destination, "5"), tmp_path, ["saved_model.pb", "gone"], "[]")
+        object_store.write(Version(destination, "5"), tmp_path, ["saved_model.pb", "gone"], {"provenance.json": "[]"})
     assert not list(versions(destination))
 
 
@@ -657,7 +660,7 @@ def test_an_upload_never_takes_over_another_pushers_version(tmp_path: Path) -> N
     destination = open_destination("memory://claimed/taxi")
     destination.file_system.pipe_file("/claimed/taxi/5/provenance.json", b"[]")
     with pytest.raises(FileExistsError):
-        object_store.write(Version(destination, "5"), tmp_path, [], "[]")
+        object_store.write(Version(destination, "5"), tmp_path, [], {"provenance.json": "[]"})
     assert destination.file_system.find("/claimed/taxi") == ["/claimed/taxi/5/provenance.json"]
 
 

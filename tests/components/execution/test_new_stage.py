@@ -37,6 +37,15 @@ def test_its_process_has_preloaded_what_it_declares(copy: Path) -> None:
     assert json.loads(words.read_text()) == {"already loaded": True, "and": 1, "one": 1, "other": 1, "the": 2}
 
 
+def test_its_report_is_an_output_and_part_of_the_report_of_the_run(copy: Path) -> None:
+    assert python(copy, "-m", "taxiway", "run", "words").returncode == 0
+    [report] = (copy / "project/.taxiway/artifacts").rglob("word-count/*/report")
+    assert "Words" in report.read_text()
+    assert python(copy, "-m", "taxiway", "report", "latest", "-o", "run.html").returncode == 0
+    for page in (report.read_text(), (copy / "project/run.html").read_text()):
+        assert "already loadedandone" in page
+
+
 def test_check_knows_the_new_stage(copy: Path) -> None:
     assert python(copy, "-m", "taxiway", "check", "words").returncode == 0
     result = python(copy, "-m", "taxiway", "check", "words", "--param", "text=gone.txt")

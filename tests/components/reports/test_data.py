@@ -9,7 +9,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_p
 
 from components.contract.artifacts import ExampleAnomalies, ExampleStatistics, Schema
 from components.contract.errors import DataError
-from components.reports.artifacts import RENDERERS
+from components.reports.artifacts import renderers
 from components.reports.data import anomalies, schema, statistics
 from components.reports.markup import visible
 from components.reports.page import Section, render
@@ -192,9 +192,62 @@ def test_artifacts_are_read_from_their_folders(tmp_path: Path) -> None:
     )
     (made[ExampleAnomalies] / "Split-train/SchemaDiff.pb").write_bytes(b"")
     (made[Schema] / "schema.pbtxt").write_text('feature { name: "fare" type: FLOAT }')
-    sections = [dict(RENDERERS)[kind.__name__](kind(path), Ran()) for kind, path in made.items()]
+    sections = [dict(renderers())[kind.__name__](kind(path), Ran()) for kind, path in made.items()]
     page = require_safe(render("Report", sections))
     assert set(page.tables) == {"Numeric features (1)", "Features of the schema (1)"}
     (made[ExampleAnomalies] / "Split-train/SchemaDiff.pb").write_bytes(b"\xff\xff")
     with pytest.raises(DataError, match=r"SchemaDiff.pb has no readable anomalies"):
-        dict(RENDERERS)["ExampleAnomalies"](ExampleAnomalies(made[ExampleAnomalies]), Ran())
+        dict(renderers())["ExampleAnomalies"](ExampleAnomalies(made[ExampleAnomalies]), Ran())
+
+
+def test_statistics_of_the_last_run_are_laid_over_the_largest_split() -> None:
+    now = {"eval": _statistics(5, _fare(5, 0, 2)), "train": _statistics(10, _fare(10, 0, 2))}
+    page = _page(statistics.section(now, earlier={"train": _statistics(8, _fare(8, 0, 7))}))
+    assert page.tables["Numeric features (1)"].rows[0][2:4] == ["train eval train, last run", "10 5 8"]
+    assert "7" in page.tables["Numeric features (1)"].row("fare float")["Mean"]
+
+
+def test_three_hundred_features_beside_those_of_the_last_run_are_small() -> None:
+    numeric = [_fare(1000, 7, 3.25).replace('"fare"', f'"feature_{number:03}"') for number in range(300)]
+    splits = {name: _statistics(1000, *numeric) for name in ("train", "eval")}
+    html = render("Report", [statistics.section(splits, earlier=splits)])
+    assert len(html.encode()) < 5_000_000
+    few = {name: _statistics(1000, *numeric[:100]) for name in ("train", "eval")}
+    assert len(render("Report", [statistics.section(few, earlier=few)]).encode()) < 2_000_000
+
+
+def test_what_changed_of_a_schema() -> None:
+    then = text_format.Parse('feature { name: "a" type: INT } feature { name: "b" type: INT }', schema_pb2.Schema())
+    now = text_format.Parse('feature { name: "a" type: FLOAT } feature { name: "c" type: INT }', schema_pb2.Schema())
+    page = _page(schema.section(now, before=then))
+    assert page.tables["What changed since the last run"].rows == [
+        ["a", "type", "int", "float"],
+        ["b", "the feature", "there", "gone"],
+        ["c", "the feature", "missing", "new"],
+    ]
+    assert "3 changes since the last run" in page.text
+    assert "What changed since the last run" not in _page(schema.section(now, before=now)).tables
+
+
+def test_drift_is_shown_as_distributions_laid_over_each_other(tmp_path: Path) -> None:
+    inputs = {}
+    for port, mean in (("statistics", 2.0), ("previous_statistics", 9.0)):
+        split = tmp_path / port / "Split-train"
+        split.mkdir(parents=True)
+        found = _statistics(10, _fare(10, 0, mean), _company())
+        (split / "FeatureStats.pb").write_bytes(found.SerializeToString())
+        inputs[port] = ExampleStatistics(tmp_path / port)
+    measured = """drift_skew_info { path { step: "fare" }
+        drift_measurements { type: JENSEN_SHANNON_DIVERGENCE value: 0.4 threshold: 0.1 } }
+        anomaly_info { key: "company" value { severity: ERROR reason { short_description: "new" } } }"""
+    (tmp_path / "out/Split-train").mkdir(parents=True)
+    file = tmp_path / "out/Split-train/SchemaDiff.pb"
+    file.write_bytes(text_format.Parse(measured, anomalies_pb2.Anomalies()).SerializeToString())
+    page = _page(anomalies.of_artifact(ExampleAnomalies(tmp_path / "out"), inputs))
+    drift = page.tables["Drift and skew (1)"].row("fare")
+    assert (drift["Distance"], drift["Threshold"]) == ("0.4", "0.1")
+    assert "train: 0 · 10 · 20 · 30 · 40 previous statistics: 0 · 10" in drift["Distributions"]
+    assert "the split what it is compared with" in page.text
+    assert "Taxi A" in page.tables["Anomalies (1)"].row("company")["Distribution"]
+    without = _page(anomalies.of_artifact(ExampleAnomalies(tmp_path / "out")))
+    assert "Distributions" not in without.tables["Drift and skew (1)"].row("fare")
