@@ -16,6 +16,7 @@ from taxiway.kubeflow.details import PENDING, Seen
 from taxiway.kubeflow.host import Host
 from taxiway.kubeflow.nodes import Node, nodes
 from taxiway.language import spec
+from taxiway.language.executors import Executor
 from taxiway.language.spec import Pipeline
 from taxiway.lineage import kubeflow
 from taxiway.lineage.store import LineageStore
@@ -128,11 +129,13 @@ class _Follower:
         is_over = str(document.state) in _ENDS
         for found in self._seen(document):
             self._report(found, is_over)
+        for group, names in details.drivers(self.nodes, _described(document)).items():
+            self._report_waiting("the run" if group == "root" else group.removeprefix("root."), names)
         return document
 
     def _seen(self, document: Any) -> list[Seen]:
         """The tasks, from the run's details, or from the task API if there are no details."""
-        described = (document.run_details and document.run_details.task_details) or []
+        described = _described(document)
         self._workflow = details.workflow_of(described) or self._workflow
         if described:
             return details.seen(self.nodes, described)
@@ -151,7 +154,7 @@ class _Follower:
             self._run.tasks[found.name] = self._task(found, state)
             self._observer.task_finished(found.name, self._run.tasks[found.name])
         else:
-            self._report_waiting(found)
+            self._report_waiting(found.name, found.pods, found.node.executor)
 
     def _report_start(self, found: Seen, state: State | None) -> None:
         if found.name not in self._watch.started:
@@ -197,8 +200,9 @@ class _Follower:
             return text + (f"\n  fix: {fix}" if fix else "")
         return f"its pod left no log; find the reason with: {self._listing()}"
 
-    def _report_waiting(self, found: Seen) -> None:
-        name = next(iter(found.pods), "")
+    def _report_waiting(self, what: str, names: tuple[str, ...], executor: Executor | None = None) -> None:
+        """Says once why the latest of these pods does not start."""
+        name = next(iter(names), "")
         try:
             pod = pods.pod(self._host, name) if name else None
             reason = pods.waits_for(pod) if pod else ""
@@ -206,9 +210,9 @@ class _Follower:
             return
         if reason and reason not in self._watch.reasons:
             self._watch.reasons.add(reason)
-            fix = pods.fix_of(reason, found.node.executor)
+            fix = pods.fix_of(reason, executor)
             hint = f"\n  fix: {fix}" if fix else ""
-            self._observer.remark(f"{found.name} is waiting: the pod {name} cannot start: {reason}{hint}")
+            self._observer.remark(f"{what} is waiting: the pod {name} cannot start: {reason}{hint}")
 
     def _listing(self) -> str:
         if self._workflow:
@@ -220,6 +224,10 @@ class _Follower:
         message = (document.error and document.error.message) or ""
         message = message or "\n".join(workflows.messages(self._host.pods, self._workflow, self._run_id))
         return message or f"the run did not succeed, and Kubeflow gave no reason; see: {self._listing()}"
+
+
+def _described(document: Any) -> list[Any]:
+    return (document.run_details and document.run_details.task_details) or []
 
 
 def _finish(host: Host, pipeline: Pipeline, run: Run, document: Any, follower: _Follower) -> None:
