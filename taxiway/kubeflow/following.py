@@ -271,6 +271,7 @@ def _record(pipeline: Pipeline, run: Run, document: Any, tasks: list[kubeflow.Re
         run_id=run.id,
         pipeline=run.pipeline,
         started=started,
+        ended=document.finished_at or datetime.now(UTC),
         state=state,
         run=remote,
     )

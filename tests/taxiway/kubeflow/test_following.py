@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -370,7 +370,8 @@ def test_results_and_lineage_are_fetched(kubeflow: Kubeflow, small: Pipeline, tm
     assert store
     [stored] = store.runs()
     assert (stored.id, stored.pipeline, stored.state) == ("small-1", "small", "COMPLETE")
-    assert isinstance(stored.started, datetime)
+    # Kubeflow's own times, whenever the run is followed.
+    assert (stored.started, stored.seconds) == (datetime(2026, 11, 21, 3, tzinfo=UTC), 60)
     found = chain.trace(pushed.metadata["digest"], store=store)
     # The blessing is another output of the same task.
     assert [record["type"] for record in found.records] == ["PushedModel", "Model", "Examples", "ModelBlessing"]
