@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from components.contract.errors import ServiceError, TaxiwayError
+from taxiway.fusion import members
 from taxiway.kubeflow import details, native_tasks, pods, workflows
 from taxiway.kubeflow.details import PENDING, Seen
 from taxiway.kubeflow.host import Host
@@ -21,6 +23,7 @@ from taxiway.language.spec import Pipeline
 from taxiway.lineage import kubeflow
 from taxiway.lineage.store import LineageStore
 from taxiway.runner.call import State
+from taxiway.runs import stages
 from taxiway.runs.progress import Observer
 from taxiway.runs.record import Run, Task
 from taxiway.storage.home import Home
@@ -149,6 +152,7 @@ class _Follower:
         if is_over and not state:
             return
         self._report_start(found, state)
+        self._report_stages(found, state)
         if state:
             self._watch.ended.add(found.name)
             self._run.tasks[found.name] = self._task(found, state)
@@ -168,11 +172,25 @@ class _Follower:
             self._watch.attempts[found.name] = found.attempts
             self._observer.remark(f"{found.name}: attempt {found.attempts}")
 
+    def _report_stages(self, found: Seen, state: State | None) -> None:
+        """Copies the log of a fused task, and shows what it says of the task's stages."""
+        if not members.is_fused(found.node.executor) or found.is_cached or found.state == PENDING:
+            return
+        for name in found.pods[:1]:
+            with contextlib.suppress(TaxiwayError):
+                if text := pods.log(self._host, self._run_id, name):
+                    self._log(found).write_text(text)
+        self._observer.task_reported(found.name, stages.read(self._log(found), state))
+
     def _task(self, found: Seen, state: State) -> Task:
-        log = self._run.folder / "logs" / (re.sub(r"[^\w.-]+", "-", found.name) + ".log")
+        log = self._log(found)
+        of_stages = stages.read(log, state) if members.is_fused(found.node.executor) else []
         error = self._why_it_failed(found, log) if state == State.FAILED else ""
         ended = State.CACHED if found.is_cached and state == State.SUCCEEDED else state
-        return Task(ended, seconds=found.seconds, error=error, log=log)
+        return Task(ended, seconds=found.seconds, error=error, log=log, stages=of_stages)
+
+    def _log(self, found: Seen) -> Path:
+        return self._run.folder / "logs" / (re.sub(r"[^\w.-]+", "-", found.name) + ".log")
 
     def _why_it_failed(self, found: Seen, log: Path) -> str:
         """The pod, what ended it, and the end of its log; the whole log goes to a file."""
@@ -261,9 +279,9 @@ def _posted(host: Host, path: str, body: bytes) -> bytes:
 def _record(pipeline: Pipeline, run: Run, document: Any, tasks: list[kubeflow.RemoteTask]) -> None:
     if not tasks:
         return
-    stages = {leaf.name: pipeline.executor(leaf.component).stage for leaf in spec.leaves(pipeline)}
+    stage_of = {leaf.name: pipeline.executor(leaf.component).stage for leaf in spec.leaves(pipeline)}
     parameters = (document.runtime_config and document.runtime_config.parameters) or {}
-    remote = kubeflow.RemoteRun(json.loads(json.dumps(parameters)), tasks, {n: s for n, s in stages.items() if s})
+    remote = kubeflow.RemoteRun(json.loads(json.dumps(parameters)), tasks, {n: s for n, s in stage_of.items() if s})
     state = _LINEAGE_STATES.get(run.state, "CANCELED")
     started = document.created_at or datetime.now(UTC)
     kubeflow.record(
