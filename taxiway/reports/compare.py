@@ -13,7 +13,7 @@ from markupsafe import Markup
 from components.contract.artifacts import Artifact
 from components.reports.compared.artifacts import COMPARERS, Comparer
 from components.reports.figures import NOTHING, duration, number, signed
-from components.reports.markup import Content
+from components.reports.markup import Content, slug
 from components.reports.page import Section
 from components.reports.parts import fold, heading, stack
 from components.reports.tables import Cell, Column, Mark, table
@@ -42,7 +42,7 @@ def of_artifacts(named: Named) -> Iterator[tuple[str, str, Callable[[], Section 
     for kind, title, comparer in COMPARERS:
         found = [(name, artifact) for name, run in named if (artifact := _output(run, kind))]
         if len(found) > 1:
-            yield title.lower(), title, _making(comparer, found)
+            yield slug(title), title, _making(comparer, found)
 
 
 def _making(comparer: Comparer, found: Sequence[tuple[str, Artifact]]) -> Callable[[], Section | None]:

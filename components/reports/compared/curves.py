@@ -19,7 +19,7 @@ from components.reports.readers.trying import Unreadable, tried
 if TYPE_CHECKING:
     from components.reports.readers.training_logs import Logs
 
-TITLE = "Curves"
+TITLE = "Curves compared"
 _FRAME = Frame(left=80)  # for small numbers, such as learning rates
 _MOST = 8  # pictures; the others are folded
 
@@ -42,7 +42,7 @@ def section(named: Sequence[tuple[str, Artifact]]) -> Section | None:
         side_by_side(*pictures[:_MOST]),
         fold(counted(len(folded), "more curve"), side_by_side(*folded)) if folded else None,
     )
-    return Section("curves", TITLE, body, "Full lines are of rows that were trained on, dashed ones of rows held out.")
+    return Section("curves-compared", TITLE, body, "Full lines are of rows that were trained on, dashed ones of rows held out.")
 
 
 def _logs(folder: Path) -> Logs:

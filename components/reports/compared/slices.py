@@ -20,7 +20,7 @@ from components.reports.tables import Cell, Column, table
 if TYPE_CHECKING:
     from components.reports.readers.evaluations import Key, Slice
 
-TITLE = "Slices"
+TITLE = "Slices compared"
 _MOST_ROWS = 300
 _MOST_METRICS = 6
 
@@ -34,11 +34,14 @@ def section(named: Sequence[tuple[str, Artifact]]) -> Section | None:
     unread = [notice(each.sentence, "warn") for each in found.values() if isinstance(each, Unreadable)]
     metrics = _metrics(known)
     if not metrics or not any(key for each in known.values() for key in each):
-        return Section("slices", TITLE, stack(*unread)) if unread else None
+        return Section("slices-compared", TITLE, stack(*unread)) if unread else None
     first, *others = metrics[:_MOST_METRICS]
     folded = [_table(known, metric) for metric in others]
     more = fold(f"The same for {counted(len(folded), 'more metric')}", *folded) if folded else None
-    return Section("slices", TITLE, stack(*unread, _table(known, first), more), _words(known, first))
+    shown = _table(known, first)
+    is_equal = all(_spread(known, key, first) <= 0 for key in _keys(known))
+    body = stack(*unread, fold("All slices", shown) if is_equal else shown, more)
+    return Section("slices-compared", TITLE, body, _words(known, first))
 
 
 def _slices(evaluation: Artifact) -> Slices:

@@ -18,7 +18,7 @@ from components.reports.page import Section
 from components.reports.parts import heading, notice, stack
 from components.reports.tables import Cell, Column, table
 
-TITLE = "Data"
+TITLE = "Data compared"
 _FAR = 0.1
 """A larger distance is marked."""
 
@@ -32,7 +32,7 @@ def section(named: Sequence[tuple[str, Artifact]]) -> Section | None:
         distinct[digest] = (f"{known[0]}, {name}" if known else name, artifact)
     if len(distinct) < 2:
         equal = notice("The statistics are the same: equal data, read in the same way.", "good")
-        return Section("data", TITLE, equal) if len(named) > 1 else None
+        return Section("data-compared", TITLE, equal) if len(named) > 1 else None
     return between(list(distinct.values()))
 
 
@@ -50,7 +50,7 @@ def between(named: Sequence[tuple[str, Artifact]]) -> Section:
     compared = [found[key] for name, _ in named if (key := f"{name} · {split}") in found]
     words, moved = _moved(compared[0], compared[-1], split)
     body = stack(moved, heading("Distributions"), shown.body)
-    return Section("data", TITLE, body, f"{words} {shown.summary}")
+    return Section("data-compared", TITLE, body, f"{words} {shown.summary}")
 
 
 def _rows(found: Mapping[str, DatasetFeatureStatisticsList], split: str) -> float:

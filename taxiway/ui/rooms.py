@@ -1,0 +1,10 @@
+"""The rooms, in the order of the navigation; the first one is the page at `/`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from taxiway.ui.runs.room import ROOM as RUNS
+from taxiway.ui.views import Room
+
+ROOMS: Sequence[Room] = (RUNS,)
