@@ -37,7 +37,7 @@ class Section:
 
 def render(title: str, sections: Sequence[Section], *, subtitle: str = "") -> str:
     """A whole page with a list of contents."""
-    style, script = _source("page.css"), _source("page.js")
+    style, script = source("page.css"), source("page.js")
     page = _environment().get_template("page.html")
     return page.render(
         title=title, subtitle=subtitle, sections=sections, style=style, script=script, policy=_policy(style, script)
@@ -56,7 +56,7 @@ def _hash(source: str) -> str:
 
 
 @functools.cache
-def _source(name: str) -> Markup:
+def source(name: str) -> Markup:
     """Our own style or script: it goes into the page as it is."""
     return Markup((_TEMPLATES / name).read_text())
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from components.reports.parallel import Line, parallel
+from components.reports.compared.parallel import Line, parallel
 from components.reports.readers.directions import less_is_better, says_nothing
 from taxiway.reports import changes
 
@@ -43,10 +43,13 @@ def _metrics(points: Sequence[Point]) -> list[str]:
 
 def main_metric(points: Iterable[Point]) -> str:
     """The metric that runs are most often judged by; empty if there are none."""
-    names = _names(point.metrics for point in points)
-    judging = [name for name in names if not says_nothing(name)] or names
-    usual = [name for wanted in _USUAL for name in judging if name == wanted]
-    return next(iter([*usual, *judging]), "")
+    return next(iter(ranked(_names(point.metrics for point in points))), "")
+
+
+def ranked(names: Iterable[str]) -> list[str]:
+    """Metrics, those that runs are most often judged by first, counts and means last."""
+    usual = {name: place for place, name in enumerate(_USUAL)}
+    return sorted(names, key=lambda name: (usual.get(name, len(usual)), says_nothing(name)))
 
 
 def differing(found: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -31,8 +31,8 @@ def page(recorded: RecordedRun, home: Home, warn: Warn, other: RecordedRun | Non
         warn: Is told of each section that cannot be shown.
         other: A run to compare it with.
     """
-    made = [_made(*each, warn) for each in _sections(recorded, home, other)]
-    sections = [section for section in made if section is not None]
+    found = [made(*each, warn) for each in _sections(recorded, home, other)]
+    sections = [section for section in found if section is not None]
     took = f", {duration(recorded.run.seconds)}" if recorded.run.seconds else ""
     subtitle = f"{recorded.run.id} · {when(recorded.started)} · {word_of(recorded.state)}{took}"
     return render(f"Run of {recorded.run.pipeline}", _with_unique_ids(sections), subtitle=subtitle)
@@ -83,7 +83,8 @@ def _cost(task: Task) -> dict[str, float | None]:
     return {"seconds": task.seconds or None, "cpu_seconds": task.cpu_seconds or None, "peak_mb": task.peak_mb or None}
 
 
-def _made(id_: str, title: str, make: Callable[[], Section | None], warn: Warn) -> Section | None:
+def made(id_: str, title: str, make: Callable[[], Section | None], warn: Warn = lambda text: None) -> Section | None:
+    """A section, or a warning in its place if it cannot be made."""
     try:
         return make()
     except Exception as error:

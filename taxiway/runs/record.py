@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -125,6 +126,10 @@ class Run:
         """Writes `run.json` atomically, with the run's parameters."""
         # Written at each change of a task: the run does not survive a power cut anyway.
         files.write(self.folder / "run.json", json.dumps(self._document(parameters), indent=1))
+
+    def _repr_html_(self) -> str | None:
+        # By name: only a notebook asks for it, and reports know runs, not the other way around.
+        return importlib.import_module("taxiway.reports.notebook").of_run(self)  # type: ignore[no-any-return]
 
     @property
     def failures(self) -> list[str]:

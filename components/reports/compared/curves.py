@@ -42,7 +42,9 @@ def section(named: Sequence[tuple[str, Artifact]]) -> Section | None:
         side_by_side(*pictures[:_MOST]),
         fold(counted(len(folded), "more curve"), side_by_side(*folded)) if folded else None,
     )
-    return Section("curves-compared", TITLE, body, "Full lines are of rows that were trained on, dashed ones of rows held out.")
+    return Section(
+        "curves-compared", TITLE, body, "Full lines are of rows that were trained on, dashed ones of rows held out."
+    )
 
 
 def _logs(folder: Path) -> Logs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from components.reports.parallel import Line, parallel
+from components.reports.compared.parallel import Line, parallel
 from tests.components.reports.parsed import HOSTILE
 
 AXES = ["rate", "kind", "auc"]
