@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -55,11 +56,23 @@ def ranked(names: Iterable[str]) -> list[str]:
 def differing(found: Iterable[Mapping[str, Any]]) -> list[str]:
     """The names whose values are not the same everywhere."""
     listed = list(found)
-    return [name for name in _names(listed) if len({changes.text(each.get(name)) for each in listed}) > 1]
+    first, counts, different = dict[str, Any](), Counter[str](), set[str]()
+    for each in listed:
+        counts.update(each.keys())
+        different |= {name for name, value in each.items() if _differs(value, first.setdefault(name, value))}
+    return [name for name in first if name in different or counts[name] < len(listed)]
+
+
+def _differs(value: Any, first: Any) -> bool:
+    # NaN is not equal to itself.
+    return bool(value != first and not (value != value and first != first))
 
 
 def _names(found: Iterable[Mapping[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(name for each in found for name in each))
+    merged: dict[str, Any] = {}
+    for each in found:
+        merged.update(each)
+    return list(merged)
 
 
 def picture(points: Sequence[Point], wanted: Sequence[str] = ()) -> Markup:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 from collections import Counter
 from collections.abc import Mapping
@@ -101,6 +102,7 @@ def _summary(folder: Path) -> Summary:
 
 
 def _of(folder: Path, document: Json) -> Summary:
+    # Names of metrics are interned: thousands of runs share them, and comparing them is quick.
     blessings = document.get("blessings") or {}
     return Summary(
         id=folder.name,
@@ -111,7 +113,7 @@ def _of(folder: Path, document: Json) -> Summary:
         tasks=dict(Counter(str(task["state"]) for task in document["tasks"].values())),
         running=tuple(document.get("running") or ()),
         parameters=dict(document["parameters"]),
-        metrics={str(k): v for k, v in (document.get("metrics") or {}).items() if isinstance(v, int | float)},
+        metrics={sys.intern(k): v for k, v in (document.get("metrics") or {}).items() if isinstance(v, int | float)},
         blessed=all(blessings.values()) if blessings else None,
         pushed=tuple(map(str, document.get("pushed") or ())),
         data=tuple(dict(each) for each in document.get("data") or ()),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from taxiway.ui.compare.room import ROOM as COMPARE
 from taxiway.ui.runs.room import ROOM as RUNS
 from taxiway.ui.views import Room
 
-ROOMS: Sequence[Room] = (RUNS,)
+ROOMS: Sequence[Room] = (RUNS, COMPARE)

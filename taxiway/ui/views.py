@@ -19,6 +19,8 @@ from multidict import MultiMapping
 from components.contract.errors import UserError
 from components.reports.markup import Content
 from components.reports.page import Section
+from taxiway.reports import run
+from taxiway.reports.run import RecordedRun
 from taxiway.runs.index import Index
 from taxiway.storage.home import Home
 
@@ -47,6 +49,17 @@ class Site:
     def index(self) -> Index:
         """The runs at a glance."""
         return Index(self.home)
+
+    def read(self, run_id: str) -> RecordedRun:
+        """One run with all that is known of it.
+
+        Raises:
+            MissingError: There is no such run.
+            UserError: Its record cannot be read.
+        """
+        if run_id not in {each.id for each in self.index.runs()}:
+            raise MissingError(f"there is no run {run_id!r}", fix="see the runs at /runs")
+        return run.read(self.home.runs / run_id, self.home)
 
 
 @dataclass(frozen=True)
