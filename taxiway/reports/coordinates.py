@@ -79,7 +79,7 @@ def picture(points: Sequence[Point], wanted: Sequence[str] = ()) -> Markup:
     """The picture; nothing if fewer than two things differ."""
     names = axes_of(points, wanted)
     lines = [Line(point.name, {name: _value(point, name) for name in names}) for point in points]
-    title = "Parameters and metrics"
+    title = "Each line is a run, from its parameters to its metrics"
     return parallel(lines, names, title=title, less_is_better=bool(names) and less_is_better(names[-1]))
 
 

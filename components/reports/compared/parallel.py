@@ -15,7 +15,10 @@ from components.reports.figures import counted, cut, number
 from components.reports.markup import Content, tag
 
 _LEFT, _ACROSS, _TOP, _BOTTOM, _HEIGHT = 76, 128, 44, 26, 300
+_ENDS = (_TOP + _HEIGHT, _TOP)
 _LETTERS = 17
+_WIDE = 100
+"""Positive numbers that span more than this are placed by their logarithm."""
 _BEST = 0.1
 """Of many lines, those in the best tenth of the last axis stand out."""
 
@@ -38,14 +41,16 @@ class _Axis:
     scale: Scale
     places: Mapping[str, float]
     labels: Sequence[tuple[float, str]]
+    is_log: bool = False
 
     def at(self, value: Value) -> float | None:
         """The height of a value; None if it has no place on the axis."""
         if self.places:
             place = self.places.get(_text(value))
             return None if place is None else self.scale.at(place)
-        is_number = isinstance(value, int | float) and math.isfinite(value)
-        return self.scale.at(value) if is_number else None  # type: ignore[arg-type]
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            return None
+        return self.scale.at(math.log10(value) if self.is_log else value)
 
 
 def parallel(lines: Sequence[Line], names: Sequence[str], *, title: str, less_is_better: bool = False) -> Markup:
@@ -86,24 +91,33 @@ def _axis(name: str, lines: Sequence[Line]) -> _Axis | None:
     values = [each.values[name] for each in lines if each.values.get(name) is not None]
     numbers = [float(each) for each in values if isinstance(each, int | float) and not isinstance(each, bool)]
     finite = [each for each in numbers if math.isfinite(each)]
-    ends = (_TOP + _HEIGHT, _TOP)
     if finite and len(numbers) == len(values):
-        low, high = axes.extent(finite)
-        scale = Scale(low, high, *ends)
-        marks = axes.ticks((low, high))
-        return _Axis(
-            name, scale, {}, [(scale.at(mark), text) for mark, text in zip(marks, axes.labels(marks), strict=True)]
-        )
+        return _of_numbers(name, finite)
     texts = sorted({_text(each) for each in values})
     if not texts:
         return None
-    scale = Scale(-0.5, len(texts) - 0.5, *ends)
+    scale = Scale(-0.5, len(texts) - 0.5, *_ENDS)
     step = math.ceil(len(texts) / 12)
     labels = [(scale.at(place), text) for place, text in enumerate(texts) if place % step == 0]
     return _Axis(name, scale, {text: float(place) for place, text in enumerate(texts)}, labels)
 
 
+def _of_numbers(name: str, values: Sequence[float]) -> _Axis:
+    """An axis of numbers; those that span many powers of ten, such as learning rates, are placed by their logarithm."""
+    if min(values) > 0 and max(values) / min(values) >= _WIDE:
+        low, high = math.log10(min(values)), math.log10(max(values))
+        scale = Scale(low, high, *_ENDS)
+        powers = range(math.ceil(low), math.floor(high) + 1)
+        return _Axis(name, scale, {}, [(scale.at(power), f"{10.0**power:g}") for power in powers], is_log=True)
+    scale = Scale(*axes.extent(values), *_ENDS)
+    marks = axes.ticks((scale.low, scale.high))
+    labels = zip(marks, axes.labels(marks), strict=True)
+    return _Axis(name, scale, {}, [(scale.at(mark), text) for mark, text in labels])
+
+
 def _text(value: Value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     return number(value) if isinstance(value, float) else str(value)
 
 

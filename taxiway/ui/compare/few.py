@@ -12,7 +12,7 @@ from components.reports.figures import counted, duration, when
 from components.reports.markup import Content, join, tag
 from components.reports.page import Section
 from components.reports.parts import code, notice, paragraph, stack
-from components.reports.tables import Cell, table
+from components.reports.tables import Cell, Column, table
 from taxiway.reports import changes, compare, coordinates, overview
 from taxiway.reports.coordinates import Point
 from taxiway.reports.report import made
@@ -72,7 +72,7 @@ def _compared(named: Sequence[tuple[str, RecordedRun]]) -> Iterator[Section]:
 
 
 def _runs(runs: Sequence[Summary]) -> Markup:
-    columns = ["", "Run", "State", "Started", "Time", "Data", "Commit", "Show"]
+    columns: list[str | Column] = ["Name", "Run", "State", "Started", Column("Time", True), "Data", "Commit", "Show"]
     listed = table("Runs", columns, [_row(place, runs) for place in range(len(runs))], hide_caption=True)
     note = f"The others are compared with A: ≠ marks what differs from it in {counted(len(runs) - 1, 'other run')}."
     return stack(listed, paragraph(note, quiet=True))

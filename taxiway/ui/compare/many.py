@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from components.reports import charts
 from components.reports.figures import counted, number, when
-from components.reports.markup import Content, tag
+from components.reports.markup import Content, join, tag
 from components.reports.page import Section
 from components.reports.parts import paragraph, stack
 from components.reports.readers.directions import less_is_better, says_nothing
@@ -101,9 +101,9 @@ def view(runs: Sequence[Summary], wanted: Wanted) -> View:
 def _sections(
     runs: Sequence[Summary], points: Sequence[Point], names: Sequence[str], wanted: Wanted
 ) -> Iterator[Section]:
-    yield Section("shown", "", _form(names, wanted))
+    yield Section("shown", "What is shown", _form(names, wanted))
     if not runs:
-        yield Section("none", "", paragraph("There are no runs to compare."))
+        yield Section("none", "Runs", paragraph("There are no runs to compare."))
         return
     if picture := coordinates.picture(points, names):
         yield Section("coordinates", "Parameters and metrics", picture)
@@ -162,8 +162,8 @@ def _page(runs: Sequence[Summary], wanted: Wanted) -> tuple[list[Summary], int, 
 
 def _table(runs: Sequence[Summary], names: Sequence[str], wanted: Wanted) -> Markup:
     rows, page, pages = _page(runs, wanted)
-    columns: list[str | Column] = [Column(Markup('<span class="hidden">Choose</span>')), "Run", "State"]
-    columns += [Column(_head("", "Started", wanted)), *(Column(_head(name, name, wanted)) for name in names)]
+    columns: list[str | Column] = ["Run", "State", Column(_head("", "Started", wanted))]
+    columns += [Column(_head(name, name, wanted), _is_of_numbers(name, rows)) for name in names]
     places = ", " + _places(page, pages, len(runs)) if pages > 1 else ""
     caption = f"{counted(len(runs), 'run')}{places}"
     listed = table(caption, columns, [_row(run, names) for run in rows], is_sortable=False)
@@ -186,12 +186,25 @@ def _head(sort: str, title: str, wanted: Wanted) -> Markup:
 def _row(run: Summary, names: Sequence[str]) -> list[Cell | Content]:
     box = tag("input", type="checkbox", name_="run", value=run.id, aria_label=f"Choose {run.id}")
     link = tag("a", run.id, href=address("runs", run.id))
-    return [box, link, badge_of(run.state), when(run.started), *(_cell(_value(run, name)) for name in names)]
+    return [
+        join([box, link], " "),
+        badge_of(run.state),
+        when(run.started),
+        *(_cell(_value(run, name)) for name in names),
+    ]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_of_numbers(name: str, rows: Sequence[Summary]) -> bool:
+    values = [_value(run, name) for run in rows]
+    return all(value is None or _is_number(value) for value in values)
 
 
 def _cell(value: Any) -> Content:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number(value) if is_number or value is None else shortened(changes.text(value))
+    return number(value) if value is None or _is_number(value) else shortened(changes.text(value))
 
 
 def _pager(page: int, pages: int, wanted: Wanted) -> Markup | None:
