@@ -905,12 +905,19 @@ def test_an_examples_artifact_is_read_again(generate: Generate, taxi_csv: Path) 
     assert rows(again) == rows(first)
 
 
-@pytest.mark.parametrize("payload_format", ["parquet", pytest.param("tf_example", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("payload_format", "trips"),
+    [
+        ("parquet", 600),
+        pytest.param("parquet", 9000, marks=pytest.mark.slow),
+        pytest.param("tf_example", 9000, marks=pytest.mark.slow),
+    ],
+)
 def test_the_engine_beam_makes_the_same_rows_types_and_splits(
-    generate: Generate, taxi_csv: Path, tmp_path: Path, payload_format: str
+    generate: Generate, taxi_csv: Path, tmp_path: Path, payload_format: str, trips: int
 ) -> None:
     lines = taxi_csv.read_text().splitlines()
-    for number, part in enumerate((lines[1:5000], lines[5000:9000])):
+    for number, part in enumerate((lines[1 : trips // 2], lines[trips // 2 : trips])):
         write_file(tmp_path / "trips" / f"{number}.csv", "\n".join([lines[0], *part]) + "\n")
     direct, beam = (
         generate(tmp_path / "trips", folder=engine, engine=engine, payload_format=payload_format)

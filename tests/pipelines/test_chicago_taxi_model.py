@@ -130,6 +130,8 @@ def test_the_same_data_make_the_same_weights(inputs: Inputs, tmp_path: Path) -> 
     assert all(np.array_equal(a, b) for a, b in zip(one, same, strict=True))
 
 
+# test_trainer.py has it for a small module.
+@pytest.mark.slow
 def test_warm_start(inputs: Inputs, model: Model, held_out: pa.RecordBatch, tmp_path: Path) -> None:
     warm = {**inputs, "base_model": model}
     hardly = {"train_steps": 1, "eval_steps": 1, "custom_config": {"learning_rate": 1e-9}}

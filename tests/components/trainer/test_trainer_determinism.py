@@ -141,6 +141,7 @@ def trained(folder: Path, **parameters: Any) -> dict[str, Any]:
     return {name: output["artifacts"][name]["artifacts"][0]["metadata"] for name in names}
 
 
+@pytest.mark.slow
 def test_two_trainings_give_the_same_bytes(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "another").mkdir()

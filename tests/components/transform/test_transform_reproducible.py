@@ -102,6 +102,7 @@ def test_two_runs_in_one_process(inputs: Inputs, first: dict[str, Any], tmp_path
         assert tree_digest(first[name].path) == tree_digest(second[name].path)
 
 
+@pytest.mark.slow
 def test_runs_in_two_processes(inputs: Inputs, first: dict[str, Any], tmp_path: Path) -> None:
     graph, transformed = TransformGraph(tmp_path / "graph"), Examples(tmp_path / "transformed")
     paths = [inputs["examples"].path, inputs["schema"].path, graph.path, transformed.path, module(tmp_path, SOURCE)]

@@ -131,6 +131,7 @@ def test_whoever_asks_for_more_gets_the_whole(said: Said, as_ever: tuple[list[st
         assert found == expected, program
 
 
+@pytest.mark.slow
 def test_what_is_there_already_stays(as_ever: tuple[list[str], bool, list[Any]]) -> None:
     _, stays, _ = as_ever
     assert stays is True

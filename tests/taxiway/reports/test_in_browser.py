@@ -1,19 +1,19 @@
-"""A report in Chromium: it complains of nothing, asks for nothing, sorts, filters, and fits a narrow screen."""
+"""A report in Chromium: no errors, requests or serious violations; it sorts, filters and fits a narrow screen."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Page
 
 from taxiway.reports import report, run
 from taxiway.storage.home import Home
-from tests import chromium
+from tests.browser import chromium
 from tests.components.reports.parsed import HOSTILE
 from tests.taxiway.reports.homes import MadeTask, make_run
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(chromium.program() is None, reason="there is no Chromium: apt-get install chromium"),
+    pytest.mark.skipif(chromium.program() is None, reason=chromium.MISSING),
 ]
 _NAMES = (
     "[...document.querySelector('#parameters tbody').rows]"
@@ -22,7 +22,7 @@ _NAMES = (
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Path:
+def report_file(tmp_path: Path) -> Path:
     home = Home(tmp_path / "home")
     parameters = {f"parameter {number}": number for number in (10, 9, 100)} | {name[:20]: name for name in HOSTILE[:9]}
     tasks = {"a": MadeTask({"out": {"x": 1}}), "b": MadeTask(after=["a"], state="FAILED", error=HOSTILE[0])}
@@ -32,38 +32,30 @@ def page(tmp_path: Path) -> Path:
     return file
 
 
-def test_a_report_in_a_browser(page: Path) -> None:
-    asyncio.run(_use(page))
-
-
-async def _use(page: Path) -> None:
-    path = chromium.program()
-    assert path
-    async with chromium.opened(path) as browser:
-        tab = await browser.tab()
-        await tab.go(page.as_uri())
-        await _sort_and_filter(tab)
+def test_a_report_in_a_browser(report_file: Path) -> None:
+    with chromium.browser() as browser, chromium.tab(browser) as tab:
+        page = tab.page
+        page.goto(report_file.as_uri())
+        _sort_and_filter(page)
         for width in (1280, 400):
             for is_dark in (False, True):
-                await tab.look(width, 800, is_dark=is_dark)
-                assert await tab.evaluate("document.documentElement.scrollWidth") <= width
-        await tab.pdf(page.with_suffix(".pdf"))
-        assert page.with_suffix(".pdf").stat().st_size > 10_000
+                page.set_viewport_size({"width": width, "height": 800})
+                page.emulate_media(color_scheme="dark" if is_dark else "light")
+                assert page.evaluate("document.documentElement.scrollWidth") <= width
+                assert chromium.violations(page) == []
+        assert len(page.pdf()) > 10_000
         assert tab.complaints == []
-        assert tab.requests == [page.as_uri()]
+        assert tab.requests == [report_file.as_uri()]
 
 
-async def _sort_and_filter(tab: chromium.Tab) -> None:
-    await tab.evaluate("document.querySelector('#parameters thead button').click()")
-    names = await tab.evaluate(_NAMES)
+def _sort_and_filter(page: Page) -> None:
+    page.locator("#parameters thead button").first.click()
+    names = page.evaluate(_NAMES)
     numbered = [name for name in names if name.startswith("parameter")]
     assert numbered == ["parameter 9", "parameter 10", "parameter 100"]
-    await tab.evaluate("document.querySelector('#parameters thead button').click()")
-    assert [name for name in await tab.evaluate(_NAMES) if name in numbered] == numbered[::-1]
-    assert await tab.evaluate("document.querySelector('#parameters th').getAttribute('aria-sort')") == "descending"
-    await tab.evaluate(
-        "const field = document.querySelector('#parameters input');"
-        "field.value = 'PARAMETER 1'; field.dispatchEvent(new Event('input'))"
-    )
-    assert await tab.evaluate(_NAMES) == ["parameter 100", "parameter 10"]
-    assert await tab.evaluate("document.querySelector('#parameters output').textContent") == "2 of 13"
+    page.locator("#parameters thead button").first.click()
+    assert [name for name in page.evaluate(_NAMES) if name in numbered] == numbered[::-1]
+    assert page.locator("#parameters th").first.get_attribute("aria-sort") == "descending"
+    page.locator("#parameters input").fill("PARAMETER 1")
+    assert page.evaluate(_NAMES) == ["parameter 100", "parameter 10"]
+    assert page.locator("#parameters output").text_content() == "2 of 13"

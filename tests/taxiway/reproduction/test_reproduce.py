@@ -78,6 +78,7 @@ def test_what_a_later_commit_changed_is_made_again_from_the_first(project: Proje
     assert project.git("status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_another_checkout_makes_it_again_from_the_files_alone(project: Project, tmp_path: Path) -> None:
     subprocess.run(["git", "clone", "--quiet", project.folder, tmp_path / "clone"], check=True)
     clone = Project(tmp_path / "clone", tmp_path / "clone/.taxiway")
