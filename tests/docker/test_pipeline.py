@@ -21,7 +21,7 @@ from taxiway import loading
 from taxiway.fusion.fuse import fused
 from taxiway.runner.call import State
 from taxiway.runner.containers import ContainerLauncher
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 from taxiway.runs.record import Run
 from tests.pipelines.project import Project, make_project
 
@@ -48,7 +48,7 @@ def test_containers_have_the_same_outputs_as_processes(
     client: docker.DockerClient, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project.folder)
-    options: dict[str, Any] = {"home": project.home, "observer": Silent(), "train_steps": STEPS}
+    options: dict[str, Any] = {"home": project.home, "observer": Observer(), "train_steps": STEPS}
     processes = taxiway.run("chicago_taxi", **options, destination="served/by_processes")
     containers = taxiway.run("chicago_taxi", **options, launcher=ContainerLauncher)
     assert {task.state for task in containers.tasks.values()} == {State.SUCCEEDED}
@@ -72,7 +72,7 @@ def test_a_fused_pipeline_makes_the_same_in_three_containers(
 ) -> None:
     monkeypatch.chdir(project.folder)
     # Its trainer has the cache key that it has outside the fused pipeline: the home is another one.
-    options: dict[str, Any] = {"home": tmp_path / "home", "observer": Silent(), "train_steps": STEPS}
+    options: dict[str, Any] = {"home": tmp_path / "home", "observer": Observer(), "train_steps": STEPS}
     compiled = fused(loading.load("chicago_taxi"))
     processes = taxiway.run(compiled, **options, destination="served/fused_by_processes")
     containers = taxiway.run(compiled, **options, destination="served/fused", launcher=ContainerLauncher)
@@ -89,7 +89,7 @@ def test_an_unmodified_tfx_module_makes_the_same_model_as_a_process(
 ) -> None:
     monkeypatch.chdir(project.folder)
     module = "tfx.examples.chicago_taxi_pipeline.taxi_utils_native_keras"
-    options: dict[str, Any] = {"home": project.home, "observer": Silent(), "train_steps": STEPS, "module": module}
+    options: dict[str, Any] = {"home": project.home, "observer": Observer(), "train_steps": STEPS, "module": module}
     processes = taxiway.run("chicago_taxi", **options, destination="served/tfx_by_processes")
     containers = taxiway.run("chicago_taxi", **options, destination="served/tfx", launcher=ContainerLauncher)
     assert _digests(containers) == _digests(processes)
@@ -101,7 +101,7 @@ def test_a_failed_container_fails_the_run_and_says_why(project: Project, monkeyp
         taxiway.run(
             "chicago_taxi",
             home=project.home,
-            observer=Silent(),
+            observer=Observer(),
             launcher=ContainerLauncher,
             data="data/chicago_taxi@no-such-revision",
         )

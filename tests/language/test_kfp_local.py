@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import taxiway
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 from taxiway.runs.record import RunFailedError
 from tests.language.cases import Case
 from tests.language.kfp_local import CASES, outcome
@@ -47,7 +47,7 @@ def test_both_runners_have_equal_results(
 
 def _run(case: Case, home: Path) -> dict[str, Any]:
     """Tasks that only write notes have to run each time."""
-    return taxiway.run(case.pipeline, home=home, use_cache=False, observer=Silent(), **case.given).outputs
+    return taxiway.run(case.pipeline, home=home, use_cache=False, observer=Observer(), **case.given).outputs
 
 
 def _text(found: dict[str, Any]) -> str:

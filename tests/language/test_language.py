@@ -13,7 +13,7 @@ from components.contract.errors import UserError
 from taxiway import loading
 from taxiway.checks import check
 from taxiway.runner.call import DONE
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 from taxiway.runs.record import Run, RunFailedError
 from tests.language import conditions, loops, parameters, refused, tasks
 from tests.language.cases import Case
@@ -46,7 +46,7 @@ def test_a_local_run_has_the_expected_results(case: Case, home: Path) -> None:
 
 
 def _run(case: Case, home: Path) -> Run:
-    return taxiway.run(case.pipeline, home=home, observer=Silent(), **case.given)
+    return taxiway.run(case.pipeline, home=home, observer=Observer(), **case.given)
 
 
 def _refusal(case: Case, home: Path) -> str:

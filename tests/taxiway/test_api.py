@@ -15,7 +15,7 @@ from components.contract.errors import UserError
 from taxiway import loading
 from taxiway.dsl import ExampleGen, SchemaGen, StatisticsGen
 from taxiway.runner.call import State
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 from tests.taxiway.chain_pipeline import chain
 
 ROWS = "fare,payment\n" + "".join(f"{number}.5,{'Cash' if number % 3 else 'Card'}\n" for number in range(60))
@@ -55,7 +55,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def _run(pipeline: Any, home: Path, **options: Any) -> taxiway.Run:
-    return taxiway.run(pipeline, home=home, observer=Silent(), **options)
+    return taxiway.run(pipeline, home=home, observer=Observer(), **options)
 
 
 def test_the_package_exports_what_a_notebook_needs() -> None:
@@ -138,11 +138,11 @@ def test_a_home_is_found_by_argument_by_variable_and_in_the_working_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TAXIWAY_HOME", raising=False)
-    assert taxiway.run(chain, observer=Silent()).folder.is_relative_to(tmp_path / ".taxiway")
+    assert taxiway.run(chain, observer=Observer()).folder.is_relative_to(tmp_path / ".taxiway")
     monkeypatch.setenv("TAXIWAY_HOME", str(tmp_path / "variable"))
-    assert taxiway.run(chain, observer=Silent()).folder.is_relative_to(tmp_path / "variable")
+    assert taxiway.run(chain, observer=Observer()).folder.is_relative_to(tmp_path / "variable")
     assert _run(chain, tmp_path / "argument").folder.is_relative_to(tmp_path / "argument")
-    assert taxiway.run(chain, home="named", observer=Silent()).folder.is_relative_to(tmp_path / "named")
+    assert taxiway.run(chain, home="named", observer=Observer()).folder.is_relative_to(tmp_path / "named")
 
 
 def test_it_runs_where_an_event_loop_runs_as_in_a_notebook(home: Path) -> None:

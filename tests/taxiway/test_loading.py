@@ -12,7 +12,7 @@ import taxiway
 from components.contract.errors import UserError
 from taxiway import loading
 from taxiway.kubeflow import compilation
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 
 TEXT = "first\nsecond\n\n  third: [\n# fourth\r\n\x0bcomponents:\n"
 COMPONENT = """
@@ -51,7 +51,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _outputs(pipeline: Any, here: Path, **parameters: Any) -> dict[str, Any]:
-    return taxiway.run(pipeline, home=here / "home", observer=Silent(), **parameters).outputs
+    return taxiway.run(pipeline, home=here / "home", observer=Observer(), **parameters).outputs
 
 
 def test_a_default_of_several_lines(here: Path) -> None:

@@ -45,7 +45,7 @@ from components.data.examples import (
 from components.trainer.data_accessor import data_accessor
 from components.transform.raw_examples import RawExamples
 from taxiway.dsl import ExampleValidator, StatisticsGen
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 from tests.components.equal_statistics import assert_equal
 
 METADATA = {"payload_format": "FORMAT_PREDICTION_LOG", "split_names": '["serving"]'}
@@ -437,7 +437,7 @@ def arguments(tmp_path: Path) -> dict[str, str]:
 
 
 def test_a_pipeline_imports_logs_and_validates_them_for_serving(arguments: dict[str, str], tmp_path: Path) -> None:
-    run = taxiway.run(watched, home=tmp_path / "home", observer=Silent(), **arguments)
+    run = taxiway.run(watched, home=tmp_path / "home", observer=Observer(), **arguments)
     (made,) = tfdv.load_stats_binary(
         str(run.artifacts["statistics"].path / "Split-serving" / "FeatureStats.pb")
     ).datasets

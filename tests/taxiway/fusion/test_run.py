@@ -19,7 +19,7 @@ from taxiway.kubeflow import compilation
 from taxiway.runner import attempts
 from taxiway.runner.call import State
 from taxiway.runner.containers import ContainerLauncher
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 from taxiway.runs.record import Run, RunFailedError
 from tests.components.models import make_model
 from tests.taxiway.runner.process_engine import Containers, image, process_engine
@@ -48,7 +48,7 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def _run(fuse: bool, home: str, **options: Any) -> Run:
     compiled = loading.compiled(pushing)
-    return taxiway.run(fused(compiled) if fuse else compiled, home=home, observer=Silent(), **options)
+    return taxiway.run(fused(compiled) if fuse else compiled, home=home, observer=Observer(), **options)
 
 
 def _outputs(run: Run) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def test_a_failure_has_the_message_of_the_single_stage(given: dict[str, Any], tm
 
 def test_a_compiled_file_runs_in_containers_as_in_processes(given: dict[str, Any], tmp_path: Path) -> None:
     compilation.write(fused(loading.compiled(pushing)), tmp_path / "fused.yaml")
-    options: dict[str, Any] = {"observer": Silent(), **given, "destination": "served"}
+    options: dict[str, Any] = {"observer": Observer(), **given, "destination": "served"}
     processes = taxiway.run("fused.yaml", home="processes", **options)
     (tmp_path / "served").rename("away")
     (tmp_path / "served-too").rename("away-too")
@@ -187,7 +187,7 @@ def test_the_next_container_is_started_ahead_and_used_if_it_mounts_what_it_has_t
         for executor in compiled.spec["deploymentSpec"]["executors"].values():
             if "container" in executor:
                 engine.images[executor["container"]["image"]] = image("1")
-        options: dict[str, Any] = {"observer": Silent(), **given, "destination": destination}
+        options: dict[str, Any] = {"observer": Observer(), **given, "destination": destination}
         run = taxiway.run(compiled, home="home", launcher=ContainerLauncher, **options)
         entries = [" ".join(body["Entrypoint"]) for body in engine.bodies]
         assert engine.made == {}

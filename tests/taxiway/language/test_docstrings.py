@@ -11,7 +11,7 @@ from taxiway import loading
 from taxiway.checks import check
 from taxiway.dsl import SchemaGen, StatisticsGen
 from taxiway.lineage.chain import trace
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 
 
 @dsl.component(base_image="python:3.13", install_kfp_package=False)
@@ -105,7 +105,7 @@ def test_the_lineage_shows_the_type(tmp_path: Path) -> None:
     def pipeline():
         as_argument(rows=1)
 
-    run = taxiway.run(loading.compiled(pipeline), home=tmp_path / "home", observer=Silent())
+    run = taxiway.run(loading.compiled(pipeline), home=tmp_path / "home", observer=Observer())
     examples = run.artifacts["examples"]
     assert examples.type_name == "Examples"
     # Without it TFX reads an older layout.

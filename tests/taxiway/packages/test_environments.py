@@ -23,7 +23,7 @@ from taxiway import loading
 from taxiway.dsl import ExampleGen, SchemaGen, StatisticsGen, Transform
 from taxiway.packages import environments
 from taxiway.runner.call import State
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 from taxiway.runs.record import Run, RunFailedError
 from taxiway.storage.home import Home
 from tests.components.engines import until
@@ -88,7 +88,7 @@ def _hash(text: str) -> str:
 
 
 def _run(pipeline: Any, home: Path, **options: Any) -> Run:
-    return taxiway.run(pipeline, home=home, observer=Silent(), **options)
+    return taxiway.run(pipeline, home=home, observer=Observer(), **options)
 
 
 def _shell(*scripts: str) -> Any:

@@ -16,7 +16,7 @@ from taxiway.dsl import ExampleGen
 from taxiway.packages import imports, metadata
 from taxiway.packages.packages import Packages
 from taxiway.runner.call import State
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 
 Install = Callable[..., Path]
 
@@ -263,7 +263,7 @@ def test_a_tool_that_nobody_imports_leaves_the_cache_and_a_changed_package_does_
     pipeline = loading.compiled(small)
 
     def made() -> set[str]:
-        run = taxiway.run(pipeline, home=tmp_path / "home", observer=Silent(), data=str(tmp_path / "data.csv"))
+        run = taxiway.run(pipeline, home=tmp_path / "home", observer=Observer(), data=str(tmp_path / "data.csv"))
         return {name for name, task in run.tasks.items() if task.state != State.CACHED}
 
     assert made() == {"example-gen", "counts"}

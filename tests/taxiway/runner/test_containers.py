@@ -23,7 +23,7 @@ from taxiway import loading
 from taxiway.runner.call import State
 from taxiway.runner.containers import ContainerLauncher
 from taxiway.runner.local import LocalLauncher
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 from taxiway.runs.record import Run, RunFailedError
 from tests.components.engines import until
 from tests.taxiway.chain_pipeline import chain
@@ -37,7 +37,7 @@ def home(tmp_path: Path) -> Path:
 
 def _run(pipeline: Any, home: Path, **options: Any) -> Run:
     compiled = pipeline if isinstance(pipeline, loading.Pipeline) else loading.compiled(pipeline)
-    return taxiway.run(compiled, home=home, observer=Silent(), **{"launcher": ContainerLauncher, **options})
+    return taxiway.run(compiled, home=home, observer=Observer(), **{"launcher": ContainerLauncher, **options})
 
 
 def _shell(script: str, **options: Any) -> Any:

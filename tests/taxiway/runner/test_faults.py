@@ -20,7 +20,7 @@ import taxiway
 from taxiway import loading
 from taxiway.dsl import Baseline
 from taxiway.runner.call import State
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 from taxiway.runs.record import RunFailedError
 from tests.components.engines import until
 
@@ -98,7 +98,7 @@ def _traced(trace: Any) -> Iterator[None]:
 
 
 def _run(pipeline: Any, home: Path) -> taxiway.Run:
-    return taxiway.run(pipeline, home=home, observer=Silent(), given=str(home.parent / "given"))
+    return taxiway.run(pipeline, home=home, observer=Observer(), given=str(home.parent / "given"))
 
 
 def _functions_of_threads(pipeline: Any, home: Path) -> list[CodeType]:
@@ -170,10 +170,10 @@ def test_a_loop_over_what_its_task_does_not_take_is_refused(tmp_path: Path) -> N
     with pytest.raises(
         RunFailedError, match="'xs-loop-item' takes a struct, not 'a', which is not JSON: Expecting"
     ) as e:
-        taxiway.run(over, home=tmp_path / "home", observer=Silent(), xs=["a"])
+        taxiway.run(over, home=tmp_path / "home", observer=Observer(), xs=["a"])
     assert e.value.exit_status == 2
     with pytest.raises(RunFailedError, match=r"'xs-loop-item' takes a struct, not \[1\]"):
-        taxiway.run(over, home=tmp_path / "home", observer=Silent(), xs=[[1]])
+        taxiway.run(over, home=tmp_path / "home", observer=Observer(), xs=[[1]])
 
 
 @dsl.container_component

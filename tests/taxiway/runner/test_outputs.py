@@ -13,7 +13,7 @@ from taxiway.runner.call import State
 from taxiway.runner.containers import ContainerLauncher
 from taxiway.runner.launcher import Launcher
 from taxiway.runner.local import LocalLauncher
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 from taxiway.runs.record import Run, RunFailedError
 from tests.taxiway.runner.process_engine import Containers
 
@@ -22,7 +22,7 @@ from tests.taxiway.runner.process_engine import Containers
 def run(tmp_path: Path) -> Callable[..., Run]:
     def run(pipeline: Any, launcher: Callable[[], Launcher] = LocalLauncher, **parameters: Any) -> Run:
         compiled = loading.compiled(dsl.pipeline(name="outputs")(pipeline))
-        options = {"home": tmp_path / "home", "observer": Silent(), "launcher": launcher}
+        options = {"home": tmp_path / "home", "observer": Observer(), "launcher": launcher}
         return taxiway.run(compiled, **options, **parameters)
 
     return run

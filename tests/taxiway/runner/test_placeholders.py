@@ -10,7 +10,7 @@ from kfp import dsl
 import taxiway
 from taxiway import loading
 from taxiway.checks import check
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 from taxiway.runs.record import Run, RunFailedError
 
 SLY = "{{$.inputs.parameters['who']}} {{$}} {{$.pipeline_job_name}}"
@@ -54,7 +54,7 @@ def run(tmp_path: Path) -> Callable[..., Run]:
     def run(pipeline: Any, **parameters: Any) -> Run:
         compiled = loading.compiled(dsl.pipeline(name="placeholders")(pipeline))
         assert check.findings(compiled, parameters) == []
-        return taxiway.run(compiled, home=tmp_path / "home", observer=Silent(), **parameters)
+        return taxiway.run(compiled, home=tmp_path / "home", observer=Observer(), **parameters)
 
     return run
 
@@ -253,7 +253,7 @@ def test_an_unresolvable_placeholder_fails_the_task(tmp_path: Path, place: str, 
     [finding] = check.findings(compiled, {})
     assert finding.splitlines()[0] == f"show: {said}"
     with pytest.raises(RunFailedError) as caught:
-        taxiway.run(compiled, home=tmp_path / "home", observer=Silent())
+        taxiway.run(compiled, home=tmp_path / "home", observer=Observer())
     assert str(caught.value) == finding
     assert caught.value.exit_status == 2
     assert caught.value.run.tasks == {}

@@ -13,7 +13,7 @@ from components.contract.artifacts import Artifact, Examples, ModelBlessing, Mod
 from taxiway.dsl import ExampleGen
 from taxiway.runner.call import State
 from taxiway.runs import stages
-from taxiway.runs.progress import Lines, LiveTable, Silent, summary
+from taxiway.runs.progress import Lines, LiveTable, Observer, summary
 from taxiway.runs.record import Run, Task
 
 OUTPUT_FILE = "{{$.outputs.output_file}}"
@@ -106,7 +106,7 @@ def test_metadata_of_other_components_are_shown(tmp_path: Path, monkeypatch: pyt
         judge()
 
     monkeypatch.chdir(tmp_path)
-    run = taxiway.run(strange, home=tmp_path / "home", observer=Silent())
+    run = taxiway.run(strange, home=tmp_path / "home", observer=Observer())
     assert run.metrics == {"rmse": 0.5}
     console = Console(width=1000)
     with console.capture() as captured:
@@ -164,7 +164,7 @@ def test_a_stage_s_note_reaches_the_summary_also_from_the_cache(
     (tmp_path / "trips.csv").write_text("fare;tips\n1;2\n")
     monkeypatch.chdir(tmp_path)
     for state in (State.SUCCEEDED, State.CACHED):
-        run = taxiway.run(noted, home=tmp_path / "home", observer=Silent(), data="trips.csv")
+        run = taxiway.run(noted, home=tmp_path / "home", observer=Observer(), data="trips.csv")
         assert run.tasks["example-gen"].state == state
         console = Console(width=1000)
         with console.capture() as captured:

@@ -21,7 +21,7 @@ from components.contract.digests import tree_digest
 from components.execution.provenance import COMMIT_VARIABLE
 from taxiway import loading
 from taxiway.runner.call import State
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 from taxiway.runs.record import Run, RunFailedError
 from taxiway.storage.home import Home
 from tests.components.fused.test_conditions import CODE_LIKE
@@ -41,7 +41,7 @@ def pipeline() -> Any:
 
 
 def _run(pipeline: Any, home: Path, **options: Any) -> Run:
-    return taxiway.run(pipeline, home=home, observer=Silent(), **options)
+    return taxiway.run(pipeline, home=home, observer=Observer(), **options)
 
 
 def _states(run: Run) -> dict[State, int]:
@@ -360,7 +360,7 @@ def _run_in_process(home: str, pause: str) -> None:
     """Runs in a separate process, which a test can kill."""
     pipeline = loading.compiled(chain)
     os.setsid()
-    taxiway.run(pipeline, home=home, observer=Silent(), pause=pause)
+    taxiway.run(pipeline, home=home, observer=Observer(), pause=pause)
 
 
 @pytest.fixture(scope="module")
