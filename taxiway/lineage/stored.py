@@ -59,6 +59,11 @@ class StoredArtifact:
         return [json.loads(own), *json.loads(self.metadata.get("source_provenance", "[]"))] if own else []
 
     @property
+    def is_pushed(self) -> bool:
+        """Whether it is the record of a push; a baseline has the destination as well."""
+        return bool(self.metadata.get("pushed"))
+
+    @property
     def pushed_to(self) -> str:
         """The version folder that a PushedModel was pushed to; empty for any other artifact."""
         return pushed_place(self.metadata)

@@ -45,6 +45,11 @@ def of_artifacts(named: Named) -> Iterator[tuple[str, str, Callable[[], Section 
             yield slug(title), title, _making(comparer, found)
 
 
+def has(recorded: RecordedRun, title: str) -> bool:
+    """Whether a run still has an artifact for the section of this title."""
+    return any(_output(recorded, kind) for kind, each, _ in COMPARERS if each == title)
+
+
 def _making(comparer: Comparer, found: Sequence[tuple[str, Artifact]]) -> Callable[[], Section | None]:
     return lambda: comparer(found)
 

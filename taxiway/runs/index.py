@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -42,6 +42,7 @@ class Summary:
         pushed: Where its models were pushed.
         data: The data versions, as provenance records have them.
         commits: The commits, with a trailing `+` for uncommitted changes.
+        outputs: Its artifacts: task, output and digest.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Summary:
     pushed: tuple[str, ...] = ()
     data: tuple[Json, ...] = ()
     commits: tuple[str, ...] = ()
+    outputs: tuple[tuple[str, str, str], ...] = ()
 
 
 class Index:
@@ -118,4 +120,11 @@ def _of(folder: Path, document: Json) -> Summary:
         pushed=tuple(map(str, document.get("pushed") or ())),
         data=tuple(dict(each) for each in document.get("data") or ()),
         commits=tuple(map(str, document.get("commits") or ())),
+        outputs=tuple(_outputs(document["tasks"])),
     )
+
+
+def _outputs(tasks: Json) -> Iterator[tuple[str, str, str]]:
+    for name, task in tasks.items():
+        for output, digest in (task.get("digests") or {}).items():
+            yield name, output, str(digest)

@@ -169,6 +169,7 @@ def _task_document(task: Task) -> dict[str, Any]:
         "cpu_seconds": task.cpu_seconds,
         "peak_mb": task.peak_mb,
         "outputs": {output: artifact.uri for output, artifact in task.outputs.items()},
+        "digests": {output: artifact.metadata.get("digest", "") for output, artifact in task.outputs.items()},
         "parameters": task.parameters,
         "error": task.error,
         **({"stages": [_stage_document(stage) for stage in task.stages]} if task.stages else {}),

@@ -19,8 +19,8 @@ from components.reports.parts import heading, notice, stack
 from components.reports.tables import Cell, Column, table
 
 TITLE = "Data compared"
-_FAR = 0.1
-"""A larger distance is marked."""
+_FAR = 0.15
+"""A larger distance is marked. Statistics have deciles, which tell distances to a tenth."""
 
 
 def section(named: Sequence[tuple[str, Artifact]]) -> Section | None:

@@ -190,7 +190,7 @@ def _row(run: Summary, names: Sequence[str]) -> list[Cell | Content]:
         join([box, link], " "),
         badge_of(run.state),
         when(run.started),
-        *(_cell(_value(run, name)) for name in names),
+        *(cell(_value(run, name)) for name in names),
     ]
 
 
@@ -203,7 +203,8 @@ def _is_of_numbers(name: str, rows: Sequence[Summary]) -> bool:
     return all(value is None or _is_number(value) for value in values)
 
 
-def _cell(value: Any) -> Content:
+def cell(value: Any) -> Content:
+    """A parameter or a metric."""
     return number(value) if value is None or _is_number(value) else shortened(changes.text(value))
 
 

@@ -158,7 +158,7 @@ def test_equal_data_are_one(tmp_path: Path) -> None:
     moved = statistics.section([*same, ("C", _data(tmp_path / "c", cash=90, digest="sha256:2"))])
     assert moved
     page = _page(moved)
-    assert "1 feature moved by more than 0.1: kind." in page.text
+    assert "1 feature moved by more than 0.15: kind." in page.text
     assert "A, B · train" in page.text
     assert statistics.section(same[:1]) is None
 
