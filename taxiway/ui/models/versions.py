@@ -22,6 +22,7 @@ from taxiway.ui.models import served
 from taxiway.ui.models.served import Served
 from taxiway.ui.views import Asked, Json, Site, View, address
 from taxiway.versions import labels, listing
+from taxiway.versions.labels import STABLE
 from taxiway.versions.listing import INCOMPLETE, SERVED, Listing, PushedVersion
 
 _MOST_METRICS = 4
@@ -63,6 +64,13 @@ class _Destination:
             return cls(place, found, served.by(site.servers, _model(place)))
         except TaxiwayError as error:
             return cls(place, problem=error.what)
+
+    @property
+    def current(self) -> int | None:
+        """The version with the label that a rollback moves, else the one that servers take: the highest."""
+        versions = self.listing.versions if self.listing else []
+        labelled = [each.version for each in versions if STABLE in each.labels]
+        return max(labelled or [each.version for each in versions if each.state == SERVED], default=None)
 
     def document(self) -> Json:
         """The destination as JSON."""
@@ -113,7 +121,7 @@ def _row(version: PushedVersion, each: _Destination, metrics: Sequence[str]) -> 
         Cell(lineage, version.version),
         Cell(_state(version), version.state),
         *([_served_by(version, each.served)] if each.served else []),
-        _change(version, each.place),
+        None if version.version == each.current else _change(version, each.place),
         *(_metric(version.metrics, name) for name in metrics),
         code(data_name(version.data)) if version.data else None,
         code(version.commit[:12]) if version.commit else None,
