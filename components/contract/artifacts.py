@@ -28,6 +28,9 @@ ELSEWHERE = "elsewhere"
 REUSED = "reused_by_stage_cache"
 """In an artifact's metadata: that a fused pod did not make it, but found it; the time when it was made."""
 
+SLICES_FILE = "slices.json"
+"""In a ModelEvaluation: the candidate's metrics by slice, as JSON."""
+
 # Metadata is passed on command lines, whose length Linux limits.
 _MOST_NOTES = 20
 _NOTE_CHARACTERS = 500
@@ -50,6 +53,8 @@ class Artifact:
     schema_title: ClassVar[str] = "system.Artifact"
     # Whether the folder may contain a `provenance.json`.
     takes_files: ClassVar[bool] = True
+    # Whether the chains of other artifacts have its record.
+    is_chained: ClassVar[bool] = True
     # Metadata that say where something lies, and not what the artifact is.
     locations: ClassVar[frozenset[str]] = frozenset()
 
@@ -98,7 +103,7 @@ class Artifact:
 
     def _repr_html_(self) -> str:
         # By name: only a notebook asks for it, and the contract imports nothing but the standard library.
-        return importlib.import_module("components.reports.notebook").of_artifact(self)  # type: ignore[no-any-return]
+        return importlib.import_module("components.reports.notebooks.piece").of_artifact(self)  # type: ignore[no-any-return]
 
     @property
     def type_name(self) -> str:
@@ -162,7 +167,7 @@ class Metrics(Artifact):
 
 
 class ModelEvaluation(Metrics):
-    """TFMA's `eval_config.json`, `metrics-*.tfrecord`, `plots-*`, `validations.tfrecord`."""
+    """TFMA's `eval_config.json`, `metrics-*.tfrecord`, `plots-*`, `validations.tfrecord`; `slices.json`."""
 
 
 class ModelBlessing(Artifact):
@@ -181,6 +186,15 @@ class PushedModel(Artifact):
     schema_title = "system.Model"
 
 
+class Report(Artifact):
+    """A page of HTML, one file: what the other outputs of the task hold, to look at."""
+
+    schema_title = "system.HTML"
+    takes_files = False
+    # It shows what others hold, and measurements that differ each time: no chain and no rebuild compares it.
+    is_chained = False
+
+
 TYPES: dict[str, type[Artifact]] = {
     kind.__name__: kind
     for kind in (
@@ -196,6 +210,7 @@ TYPES: dict[str, type[Artifact]] = {
         ModelBlessing,
         InfraBlessing,
         PushedModel,
+        Report,
     )
 }
 

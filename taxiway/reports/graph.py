@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
+from components.reports import layered
 from components.reports.figures import cut, duration
-from components.reports.markup import Content, join, tag
+from components.reports.layered import Point
+from components.reports.markup import Content, tag
 from taxiway.language import spec
 from taxiway.language.components import DagComponent
 from taxiway.language.spec import Pipeline
@@ -105,21 +106,20 @@ def picture(recorded: RecordedRun) -> Markup:
         return Markup()
     before = edges(recorded.pipeline)
     nodes = {name: Node(name, _ran(name, recorded)) for name in before}
-    rows = _rows(before)
-    places = dict(_places(rows, nodes))
-    width = max(len(row) for row in rows) * (_WIDTH + _ACROSS) - _ACROSS + 4
-    height = max(y + nodes[name].height for name, (_, y) in places.items()) + 2
-    arrows = [
-        _arrow(places[other], nodes[other].height, places[name]) for name, others in before.items() for other in others
-    ]
-    drawn = [_box(nodes[name], *place) for name, place in places.items()]
+    given = [(other, name) for name, others in before.items() for other in sorted(others)]
+    layout = layered.placed(list(before), given, width=_WIDTH, height=1.0, gap=_ACROSS)
+    heights = [max(nodes[name].height for name in row) for row in layout.rows]
+    tops = [2.0 + sum(heights[:index]) + _DOWN * index for index in range(len(heights))]
+    width, height = layout.width + 4, tops[-1] + heights[-1] + 2
+    arrows = [_arrow(route, nodes[edge[0]].height, tops, heights) for edge, route in layout.routes.items()]
+    drawn = [_box(nodes[name], x - _WIDTH / 2 + 2, tops[int(y)]) for name, (x, y) in layout.centers.items()]
     title = tag("title", f"The tasks of {recorded.run.pipeline}: {_words(before)}")
     return tag(
         "svg",
         title,
         *arrows,
         *drawn,
-        viewBox=f"0 0 {width} {height}",
+        viewBox=f"0 0 {width:g} {height:g}",
         width=width,
         height=height,
         role="img",
@@ -131,33 +131,11 @@ def _ran(name: str, recorded: RecordedRun) -> list[Task]:
     return [task for each, task in recorded.run.tasks.items() if _INDEX.sub("", each) == name]
 
 
-def _rows(before: Edges) -> list[list[str]]:
-    """The tasks by their distance from the beginning."""
-    depth: dict[str, int] = {}
-    for name, others in before.items():
-        depth[name] = 1 + max((depth.get(other, 0) for other in others), default=-1)
-    rows: dict[int, list[str]] = defaultdict(list)
-    for name, level in depth.items():
-        rows[level].append(name)
-    return [rows[level] for level in sorted(rows)]
-
-
-def _places(rows: Sequence[Sequence[str]], nodes: Mapping[str, Node]) -> Iterator[tuple[str, tuple[float, float]]]:
-    widest = max(map(len, rows))
-    y = 2.0
-    for row in rows:
-        left = 2 + (widest - len(row)) * (_WIDTH + _ACROSS) / 2
-        for index, name in enumerate(row):
-            yield name, (left + index * (_WIDTH + _ACROSS), y)
-        y += max(nodes[name].height for name in row) + _DOWN
-
-
-def _arrow(start: tuple[float, float], height: float, end: tuple[float, float]) -> Markup:
-    x1, y1 = start[0] + _WIDTH / 2, start[1] + height
-    x2, y2 = end[0] + _WIDTH / 2, end[1] - 5
-    bend = (y2 - y1) / 2
-    line = tag("path", d=f"M{x1:g} {y1:g}C{x1:g} {y1 + bend:g} {x2:g} {y2 - bend:g} {x2:g} {y2:g}", class_="edge")
-    return join([line, tag("path", d=f"M{x2 - 4:g} {y2 - 1:g}h8l-4 6z", class_="tip")])
+def _arrow(route: Sequence[Point], height: float, tops: Sequence[float], heights: Sequence[float]) -> Markup:
+    """An edge; where it passes a row, it goes by the highest box."""
+    boxes = [(x + 2, tops[int(y)], tops[int(y)] + heights[int(y)]) for x, y in route]
+    x, top, _ = boxes[0]
+    return layered.arrow([(x, top, top + height), *boxes[1:]])
 
 
 def _box(node: Node, x: float, y: float) -> Markup:

@@ -17,14 +17,14 @@ from typing import Any
 
 from components.contract.errors import UserError
 from components.reports.figures import cut, duration, number, when
+from components.reports.guarded import made
 from components.reports.markup import Content
-from components.reports.notebook import piece, shown
+from components.reports.notebooks.piece import piece, shown
 from components.reports.parts import badge, code, heading, paragraph, stack
 from components.reports.tables import Cell, Column, table
 from taxiway.reports import compare as beside
 from taxiway.reports import coordinates, overview
 from taxiway.reports.coordinates import Point
-from taxiway.reports.report import made
 from taxiway.reports.run import LATEST, RecordedRun, earlier, find, read
 from taxiway.reports.states import badge_of, word_of
 from taxiway.runs.index import Index, Summary

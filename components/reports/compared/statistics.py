@@ -60,7 +60,7 @@ def _rows(found: Mapping[str, DatasetFeatureStatisticsList], split: str) -> floa
 
 def _moved(one: DatasetFeatureStatisticsList, other: DatasetFeatureStatisticsList, split: str) -> tuple[str, Markup]:
     """The features in the order of their distance, and what that says in words."""
-    features = features_of({"one": one, "other": other})
+    features = features_of({"one": one, "other": other}).values()
     rows = sorted(((_distance(each), each) for each in features), key=lambda pair: -(pair[0] or 0))
     far = [each.name for distance, each in rows if distance is not None and distance > _FAR]
     columns = [

@@ -9,13 +9,13 @@ from markupsafe import Markup
 
 from components.contract.errors import UserError
 from components.reports.figures import counted, duration, when
+from components.reports.guarded import made
 from components.reports.markup import Content, join, tag
 from components.reports.page import Section
 from components.reports.parts import code, notice, paragraph, stack
 from components.reports.tables import Cell, Column, table
 from taxiway.reports import changes, compare, coordinates, overview
 from taxiway.reports.coordinates import Point
-from taxiway.reports.report import made
 from taxiway.reports.run import RecordedRun
 from taxiway.reports.states import badge_of
 from taxiway.runs.index import Summary

@@ -9,12 +9,12 @@ from markupsafe import Markup
 
 from components.contract.errors import UserError
 from components.reports.compared import statistics
+from components.reports.guarded import made
 from components.reports.markup import Content, tag
 from components.reports.page import Section
 from components.reports.parts import code, notice
 from components.reports.tables import table
 from taxiway.reports import changes, compare
-from taxiway.reports.report import made
 from taxiway.reports.run import RecordedRun
 from taxiway.ui.data import found
 from taxiway.ui.data.found import DataVersion

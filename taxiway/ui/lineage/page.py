@@ -98,7 +98,7 @@ def _needed(records: Sequence[Record]) -> list[Record]:
 def _where(own: Record, places: Places) -> Iterator[tuple[Content, Content]]:
     digest = str(own["digest"])
     if place := places.report_of(digest):
-        yield "Report", tag("a", "its page in the run", href=place)
+        yield "Shown", tag("a", "its page in the run", href=place)
     if own.get("pushed_destination"):
         yield "Pushed to", tag("a", displayed(str(own["pushed_destination"])), href="/models")
 

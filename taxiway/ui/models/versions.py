@@ -89,7 +89,7 @@ def _model(place: str) -> str:
 
 def _sections(found: Sequence[_Destination]) -> Iterator[Section]:
     if not found:
-        words = "No model was pushed yet. A pipeline's pusher does it, if the evaluation blessed the model."
+        words = "No model was pushed yet. A pipeline does it if the evaluation blessed the model."
         yield Section("none", "No models", paragraph(words))
     for place, each in enumerate(found):
         id_ = f"{slug(Path(each.place).name)}-{place}"

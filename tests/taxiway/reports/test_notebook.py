@@ -12,7 +12,7 @@ import taxiway
 from components.contract.artifacts import Artifact, ExampleStatistics
 from components.contract.errors import UserError
 from components.reports.markup import visible
-from components.reports.notebook import style
+from components.reports.notebooks.piece import style
 from taxiway.runner.call import State
 from taxiway.runs.record import Run
 from taxiway.storage.home import Home
@@ -95,7 +95,7 @@ def test_runs_beside_each_other(home: Home) -> None:
     assert f"A is {FIRST} ." in page.text
     auc = page.tables["Metrics of both runs"].row("auc")
     assert auc == {"Metric": "auc", "A": "0.75", "B": "0.5", "Difference": "−0.25"}
-    assert "Parameters and metrics" in page.text
+    assert "Each line is a run" in page.text
     three = _piece(taxiway.compare(FIRST, SECOND, FIRST))
     assert three.tables["Metrics of 3 runs"].row("auc")["Spread"] == "0.25"
     assert three.tables["Parameters of 3 runs"].rows == [["steps", "75", "50", "75"]]

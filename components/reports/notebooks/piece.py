@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from markupsafe import Markup
 
 from components.contract.artifacts import Artifact
-from components.reports.artifacts import RENDERERS
+from components.reports import artifacts
+from components.reports.artifacts import Renderer
 from components.reports.figures import short_digest
+from components.reports.guarded import made
 from components.reports.markup import Content, tag
 from components.reports.page import Section, source
 from components.reports.parts import code, facts, heading, notice, paragraph, stack
 from components.reports.ran import Ran
-from components.reports.readers.trying import Unreadable, tried
 
 _SCOPE = ".taxiway-report"
 _OF_A_PAGE = re.compile(r"\b(html|header|h1|nav|main|section)\b|\.(skip|subtitle|columns|filter)\b|thead button")
@@ -39,13 +40,13 @@ def of_artifact(artifact: Artifact) -> str:
     """What the reports of runs show of an artifact; of one without a report, what is known of it."""
     if not artifact.path.exists():
         return piece(notice(f"{artifact.path} does not exist any more.", "warn"), _known(artifact))
-    sections = [_section(artifact, renderer) for kind, renderer in RENDERERS if kind == artifact.type_name]
+    found = [_section(artifact, renderer) for kind, renderer in artifacts.renderers() if kind == artifact.type_name]
+    sections = [each for each in found if each]
     return piece(*map(shown, sections)) if sections else piece(heading(artifact.type_name), _known(artifact))
 
 
-def _section(artifact: Artifact, renderer: object) -> Section:
-    found = tried(artifact.type_name, lambda: renderer(artifact, Ran([artifact])))  # type: ignore[operator]
-    return Section("", artifact.type_name, notice(found.sentence, "warn")) if isinstance(found, Unreadable) else found
+def _section(artifact: Artifact, renderer: Renderer) -> Section | None:
+    return made("", artifact.type_name, lambda: renderer(artifact, Ran([artifact])))
 
 
 def shown(section: Section) -> Markup:
