@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ from taxiway.storage.cache import MANIFEST
 from taxiway.storage.home import Home
 
 LATEST = "latest"
-_STARTED = re.compile(r"-(\d{8}-\d{6})-[0-9a-f]+$")
 _RUNNING = "RUNNING"
 _KILLED = "KILLED"
 _LEVELS = 4
@@ -91,8 +89,8 @@ def find(name: str, home: Home) -> RecordedRun:
 
 def ids(home: Home) -> list[str]:
     """The ids of the runs on this machine, in the order in which they began."""
-    files = home.runs.glob("*/run.json")
-    return sorted((file.parent.name for file in files), key=lambda name: (_started(name), name))
+    found = [file.parent for file in home.runs.glob("*/run.json")]
+    return [each.name for each in sorted(found, key=lambda folder: (folders.started(folder), folder.name))]
 
 
 def earlier(recorded: RecordedRun, home: Home, count: int) -> list[RecordedRun]:
@@ -147,7 +145,7 @@ def _recorded(document: Json, folder: Path, home: Home) -> RecordedRun:
         tasks=tasks,
         seconds=document["seconds"],
     )
-    return RecordedRun(run, state, _started(folder.name, folder), document["parameters"], manifests)
+    return RecordedRun(run, state, folders.started(folder), document["parameters"], manifests)
 
 
 def _task(task: Json, outputs: dict[str, Artifact], log: Path) -> Task:
@@ -199,13 +197,6 @@ def _here(path: Path, home: Home) -> Path:
     """Where an output is now: the home may have been moved, or copied from another machine."""
     moved = home.artifacts.joinpath(*path.parts[-_LEVELS:])
     return path if path.exists() or not moved.exists() else moved
-
-
-def _started(name: str, folder: Path | None = None) -> datetime:
-    """The start time, which is in the id."""
-    if found := _STARTED.search(name):
-        return datetime.strptime(found[1], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
-    return datetime.fromtimestamp(folder.stat().st_mtime if folder else 0, UTC)
 
 
 def log_end(task: Task, lines: int) -> str:
