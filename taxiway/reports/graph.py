@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from markupsafe import Markup
 
+from components.reports import layered
 from components.reports.figures import cut, duration
+from components.reports.layered import Edge, Layout, Point
 from components.reports.markup import Content, join, tag
 from taxiway.language import spec
 from taxiway.language.components import DagComponent
 from taxiway.language.spec import Pipeline
 from taxiway.language.tasks import FromParent, FromTask
+from taxiway.reports.links import NOWHERE, Links
 from taxiway.reports.run import RecordedRun
 from taxiway.reports.states import kind_of, sign_of, word_of
 from taxiway.runs.record import Task
 from taxiway.runs.stages import Stage
 
 _WIDTH, _HEIGHT, _LINE = 180, 44, 17
-_ACROSS, _DOWN = 20, 30
+_ACROSS, _DOWN = 20.0, 30.0
 _INDEX = re.compile(r"\[\d+\]")
 
 Edges = dict[str, set[str]]
@@ -29,17 +32,29 @@ Edges = dict[str, set[str]]
 
 @dataclass(frozen=True)
 class Node:
-    """A task of the pipeline with everything that ran of it: several in a loop, none if it was skipped."""
+    """A task of the pipeline.
+
+    Attributes:
+        name: Its name.
+        ran: Everything that ran of it: several in a loop, none if it was skipped.
+        began: When those that are running were launched.
+        otherwise: Its state if nothing ran.
+        place: Where its log is; empty for nowhere.
+    """
 
     name: str
     ran: Sequence[Task] = ()
+    began: Sequence[datetime] = ()
+    otherwise: str = "SKIPPED"
+    place: str = ""
 
     @property
     def state(self) -> str:
         """The state that matters most."""
-        states = [str(task.state) for task in self.ran] or ["SKIPPED"]
-        order = ("FAILED", "CANCELED", "SUCCEEDED", "CACHED", "SKIPPED")
-        return min(states, key=lambda state: order.index(state) if state in order else 0)
+        states = [str(task.state) for task in self.ran] or [self.otherwise]
+        states += ["RUNNING" if self.otherwise == "WAITING" else "KILLED"] * len(self.began)
+        order = ("FAILED", "KILLED", "RUNNING", "CANCELED", "SUCCEEDED", "CACHED")
+        return min(states, key=lambda state: order.index(state) if state in order else len(order))
 
     @property
     def stages(self) -> list[Stage]:
@@ -99,19 +114,17 @@ def _all_above(direct: Edges) -> Edges:
     return found
 
 
-def picture(recorded: RecordedRun) -> Markup:
+def picture(recorded: RecordedRun, links: Links = NOWHERE) -> Markup:
     """The graph of a run, from top to bottom; nothing if the compiled pipeline is gone."""
     if recorded.pipeline is None:
         return Markup()
     before = edges(recorded.pipeline)
-    nodes = {name: Node(name, _ran(name, recorded)) for name in before}
-    rows = _rows(before)
-    places = dict(_places(rows, nodes))
-    width = max(len(row) for row in rows) * (_WIDTH + _ACROSS) - _ACROSS + 4
-    height = max(y + nodes[name].height for name, (_, y) in places.items()) + 2
-    arrows = [
-        _arrow(places[other], nodes[other].height, places[name]) for name, others in before.items() for other in others
-    ]
+    nodes = {name: _node(name, recorded, links) for name in before}
+    pairs = [(other, name) for name, others in before.items() for other in sorted(others)]
+    layout = layered.placed(list(before), pairs, width=_WIDTH, height=1.0, gap=_ACROSS)
+    tops, height = _tops(layout, nodes)
+    places = {name: (x - _WIDTH / 2, tops[int(level)]) for name, (x, level) in layout.centers.items()}
+    arrows = [_arrow(edge, route, nodes, tops) for edge, route in layout.routes.items()]
     drawn = [_box(nodes[name], *place) for name, place in places.items()]
     title = tag("title", f"The tasks of {recorded.run.pipeline}: {_words(before)}")
     return tag(
@@ -119,66 +132,84 @@ def picture(recorded: RecordedRun) -> Markup:
         title,
         *arrows,
         *drawn,
-        viewBox=f"0 0 {width} {height}",
-        width=width,
+        viewBox=f"-2 0 {layout.width + 4:g} {height:g}",
+        width=layout.width + 4,
         height=height,
-        role="img",
+        role="group" if any(node.place for node in nodes.values()) else "img",
         class_="graph",
     )
 
 
-def _ran(name: str, recorded: RecordedRun) -> list[Task]:
-    return [task for each, task in recorded.run.tasks.items() if _INDEX.sub("", each) == name]
+def _node(name: str, recorded: RecordedRun, links: Links) -> Node:
+    ran = {each: task for each, task in recorded.run.tasks.items() if _INDEX.sub("", each) == name}
+    running = {each: began for each, began in recorded.running.items() if _INDEX.sub("", each) == name}
+    place = next((links.log(each) for each in [*running, *ran]), "")
+    return Node(name, list(ran.values()), list(running.values()), otherwise=_otherwise(recorded), place=place)
 
 
-def _rows(before: Edges) -> list[list[str]]:
-    """The tasks by their distance from the beginning."""
-    depth: dict[str, int] = {}
-    for name, others in before.items():
-        depth[name] = 1 + max((depth.get(other, 0) for other in others), default=-1)
-    rows: dict[int, list[str]] = defaultdict(list)
-    for name, level in depth.items():
-        rows[level].append(name)
-    return [rows[level] for level in sorted(rows)]
+def _otherwise(recorded: RecordedRun) -> str:
+    """The state of tasks of which nothing ran."""
+    if not recorded.is_over:
+        return "WAITING"
+    return "SKIPPED" if recorded.state == "SUCCEEDED" else "NOT_STARTED"
 
 
-def _places(rows: Sequence[Sequence[str]], nodes: Mapping[str, Node]) -> Iterator[tuple[str, tuple[float, float]]]:
-    widest = max(map(len, rows))
-    y = 2.0
-    for row in rows:
-        left = 2 + (widest - len(row)) * (_WIDTH + _ACROSS) / 2
-        for index, name in enumerate(row):
-            yield name, (left + index * (_WIDTH + _ACROSS), y)
-        y += max(nodes[name].height for name in row) + _DOWN
+def _tops(layout: Layout, nodes: Mapping[str, Node]) -> tuple[list[float], float]:
+    """Where each row begins, and the height of all: a row is as high as its highest task."""
+    tops, y = [], 2.0
+    for row in layout.rows:
+        tops.append(y)
+        y += max((nodes[name].height for name in row), default=0) + _DOWN
+    return tops, y - _DOWN + 2
 
 
-def _arrow(start: tuple[float, float], height: float, end: tuple[float, float]) -> Markup:
-    x1, y1 = start[0] + _WIDTH / 2, start[1] + height
-    x2, y2 = end[0] + _WIDTH / 2, end[1] - 5
-    bend = (y2 - y1) / 2
-    line = tag("path", d=f"M{x1:g} {y1:g}C{x1:g} {y1 + bend:g} {x2:g} {y2 - bend:g} {x2:g} {y2:g}", class_="edge")
-    return join([line, tag("path", d=f"M{x2 - 4:g} {y2 - 1:g}h8l-4 6z", class_="tip")])
+def _arrow(edge: Edge, route: Sequence[Point], nodes: Mapping[str, Node], tops: Sequence[float]) -> Markup:
+    """A line from the bottom of a box to the top of another, upright where it passes a row."""
+    (x, level), *passed, (end_x, end_level) = route
+    y = tops[int(level)] + nodes[edge[0]].height
+    path = [f"M{x:g} {y:g}"]
+    for next_x, next_level in passed:
+        path.append(_bent(x, y, next_x, tops[int(next_level)]))
+        x, y = next_x, tops[int(next_level) + 1] - _DOWN
+        path.append(f"V{y:g}")
+    end_y = tops[int(end_level)] - 5
+    path.append(_bent(x, y, end_x, end_y))
+    tip = tag("path", d=f"M{end_x - 4:g} {end_y - 1:g}h8l-4 6z", class_="tip")
+    return join([tag("path", d="".join(path), class_="edge"), tip])
+
+
+def _bent(x: float, y: float, end_x: float, end_y: float) -> str:
+    middle = (y + end_y) / 2
+    return f"C{x:g} {middle:g} {end_x:g} {middle:g} {end_x:g} {end_y:g}"
 
 
 def _box(node: Node, x: float, y: float) -> Markup:
     shape = tag("rect", x=x, y=y, width=_WIDTH, height=node.height, rx=8, class_="node")
     name = tag("text", cut(node.name, 21), tag("title", node.name), x=x + 12, y=y + 18, class_="ink strong")
-    lines = [_line(f"{sign_of(node.state)} {_said(node)}", x + 12, y + 35)]
+    lines = [_line(f"{sign_of(node.state)} {_said(node)}", x + 12, y + 35, began=_since(node))]
     lines += [
         _line(f"{cut(stage.name, 17)} {_ended(stage)}", x + 20, y + 35 + _LINE * (index + 1))
         for index, stage in enumerate(node.stages)
     ]
-    return tag("g", shape, name, *lines, class_=f"task {kind_of(node.state)}")
+    box = tag("g", shape, name, *lines, class_=f"task {kind_of(node.state)}")
+    return tag("a", box, href=node.place, aria_label=f"{node.name}, {_said(node)}") if node.place else box
 
 
-def _line(words: Content, x: float, y: float) -> Markup:
-    return tag("text", words, x=x, y=y, class_="state")
+def _line(words: Content, x: float, y: float, began: str | None = None) -> Markup:
+    return tag("text", words, tag("tspan", data_since=began) if began else None, x=x, y=y, class_="state")
+
+
+def _since(node: Node) -> str | None:
+    """When a task that is running was launched."""
+    return min(node.began).isoformat() if node.began and node.state == "RUNNING" else None
 
 
 def _said(node: Node) -> str:
     seconds = sum(task.seconds for task in node.ran)
     times = f" · {len(node.ran)} times" if len(node.ran) > 1 else ""
     word = word_of(node.state)
+    if node.state == "RUNNING":
+        return word + times
     return f"{word}{times}" if not seconds else f"{duration(seconds)}{'' if word == 'done' else f' · {word}'}{times}"
 
 

@@ -13,6 +13,7 @@ from components.reports.page import Section, render
 from components.reports.parts import notice
 from components.reports.ran import Ran
 from taxiway.reports import compare, overview
+from taxiway.reports.links import NOWHERE, Links
 from taxiway.reports.run import RecordedRun, earlier
 from taxiway.reports.states import word_of
 from taxiway.runs.record import Task
@@ -31,14 +32,32 @@ def page(recorded: RecordedRun, home: Home, warn: Warn, other: RecordedRun | Non
         warn: Is told of each section that cannot be shown.
         other: A run to compare it with.
     """
-    made = [_made(*each, warn) for each in _sections(recorded, home, other)]
-    sections = [section for section in made if section is not None]
     took = f", {duration(recorded.run.seconds)}" if recorded.run.seconds else ""
     subtitle = f"{recorded.run.id} · {when(recorded.started)} · {word_of(recorded.state)}{took}"
-    return render(f"Run of {recorded.run.pipeline}", _with_unique_ids(sections), subtitle=subtitle)
+    return render(f"Run of {recorded.run.pipeline}", sections(recorded, home, warn, other), subtitle=subtitle)
 
 
-def _sections(recorded: RecordedRun, home: Home, other: RecordedRun | None) -> Iterator[_Made]:
+def sections(
+    recorded: RecordedRun, home: Home, warn: Warn, other: RecordedRun | None = None, links: Links = NOWHERE
+) -> list[Section]:
+    """The parts of the report; see `page`. A page on a server has links."""
+    made = [_made(*each, warn) for each in _sections(recorded, home, other, links)]
+    return _with_unique_ids([section for section in made if section is not None])
+
+
+def of_artifact(recorded: RecordedRun, task: str, output: str, warn: Warn) -> list[Section]:
+    """The parts about one artifact, if it is still there."""
+    ran = recorded.run.tasks[task]
+    artifact = ran.outputs[output]
+    made = [
+        _made(output, f"{output} of {task}", _named(renderer, artifact, ran, ""), warn)
+        for kind, renderer in RENDERERS
+        if artifact.type_name == kind and artifact.path.exists()
+    ]
+    return _with_unique_ids([section for section in made if section is not None])
+
+
+def _sections(recorded: RecordedRun, home: Home, other: RecordedRun | None, links: Links) -> Iterator[_Made]:
     before = earlier(recorded, home, overview.EARLIER)
     since = other or next(iter(before), None)
     title = "What changed between them" if other else "What changed since the last run"
@@ -47,10 +66,10 @@ def _sections(recorded: RecordedRun, home: Home, other: RecordedRun | None) -> I
         yield "compare", "Two runs", lambda: compare.section(recorded, other)
     yield "changes", title, lambda: overview.changed(since, recorded, title)
     yield "metrics", "Metrics", lambda: overview.metrics(recorded, before)
-    yield "tasks", "Tasks", lambda: overview.tasks(recorded)
+    yield "tasks", "Tasks", lambda: overview.tasks(recorded, links)
     yield from _of_artifacts(recorded)
     yield "parameters", "Parameters", lambda: overview.parameters(recorded)
-    yield "artifacts", "Artifacts", lambda: overview.artifacts(recorded)
+    yield "artifacts", "Artifacts", lambda: overview.artifacts(recorded, links)
 
 
 def _of_artifacts(recorded: RecordedRun) -> Iterator[_Made]:

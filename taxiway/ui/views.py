@@ -19,6 +19,7 @@ from multidict import MultiMapping
 from components.contract.errors import UserError
 from components.reports.markup import Content
 from components.reports.page import Section
+from taxiway.reports.run import RecordedRun, find
 from taxiway.runs.index import Index
 from taxiway.storage.home import Home
 
@@ -47,6 +48,17 @@ class Site:
     def index(self) -> Index:
         """The runs at a glance."""
         return Index(self.home)
+
+    def read(self, run_id: str) -> RecordedRun:
+        """A run by its id, or the beginning of one, or `latest`.
+
+        Raises:
+            MissingError: There is no such run, or its record cannot be read.
+        """
+        try:
+            return find(run_id, self.home)
+        except UserError as error:
+            raise MissingError(error.what, fix=error.fix) from error
 
 
 @dataclass(frozen=True)
@@ -84,6 +96,7 @@ class View:
         document: Makes the JSON; called for JSON only.
         subtitle: One line below the heading.
         crumbs: Pages above this one: name and address.
+        actions: Links and forms beside the heading.
         live: Where to ask for changes; None if it does not change by itself.
         status: The HTTP status.
     """
@@ -93,6 +106,7 @@ class View:
     document: Callable[[], Json]
     subtitle: Content = ""
     crumbs: Sequence[tuple[str, str]] = ()
+    actions: Content = ""
     live: Live | None = None
     status: int = 200
 

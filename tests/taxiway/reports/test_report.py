@@ -268,12 +268,12 @@ def test_what_the_command_refuses(home: Home, arguments: list[str], what: str, f
 
 
 def test_ids_complete_in_a_shell(home: Home) -> None:
-    from taxiway.cli.report import _ids
+    from taxiway.cli.report import run_ids
 
     make_run(home, FIRST, {})
     make_run(home, SECOND, {})
-    assert _ids("taxi-") == [SECOND, FIRST]
-    assert _ids("l") == ["latest"]
+    assert run_ids("taxi-") == [SECOND, FIRST]
+    assert run_ids("l") == ["latest"]
 
 
 def test_the_record_that_the_runner_writes_can_be_read(home: Home) -> None:
