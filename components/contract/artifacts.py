@@ -27,6 +27,9 @@ ELSEWHERE = "elsewhere"
 REUSED = "reused_by_stage_cache"
 """In an artifact's metadata: that a fused pod did not make it, but found it; the time when it was made."""
 
+SLICES_FILE = "slices.json"
+"""In a ModelEvaluation: the candidate's metrics by slice, as JSON."""
+
 # Metadata is passed on command lines, whose length Linux limits.
 _MOST_NOTES = 20
 _NOTE_CHARACTERS = 500
@@ -49,6 +52,8 @@ class Artifact:
     schema_title: ClassVar[str] = "system.Artifact"
     # Whether the folder may contain a `provenance.json`.
     takes_files: ClassVar[bool] = True
+    # Whether the chains of other artifacts have its record.
+    is_chained: ClassVar[bool] = True
     # Metadata that say where something lies, and not what the artifact is.
     locations: ClassVar[frozenset[str]] = frozenset()
 
@@ -157,7 +162,7 @@ class Metrics(Artifact):
 
 
 class ModelEvaluation(Metrics):
-    """TFMA's `eval_config.json`, `metrics-*.tfrecord`, `plots-*`, `validations.tfrecord`."""
+    """TFMA's `eval_config.json`, `metrics-*.tfrecord`, `plots-*`, `validations.tfrecord`; `slices.json`."""
 
 
 class ModelBlessing(Artifact):
@@ -176,6 +181,15 @@ class PushedModel(Artifact):
     schema_title = "system.Model"
 
 
+class Report(Artifact):
+    """A page of HTML, one file: what the other outputs of the task hold, to look at."""
+
+    schema_title = "system.HTML"
+    takes_files = False
+    # It shows what others hold, and measurements that differ each time: no chain and no rebuild compares it.
+    is_chained = False
+
+
 TYPES: dict[str, type[Artifact]] = {
     kind.__name__: kind
     for kind in (
@@ -191,6 +205,7 @@ TYPES: dict[str, type[Artifact]] = {
         ModelBlessing,
         InfraBlessing,
         PushedModel,
+        Report,
     )
 }
 

@@ -225,6 +225,13 @@ def attach_all(
             artifact.metadata[CHAIN_PROPERTY] = json.dumps(chained)
 
 
+def attach_own(artifact: Artifact, output: str, made_by: Record) -> None:
+    """Gives an artifact that no chain has its digest and record, if there is anything to digest."""
+    if artifact.path.exists():
+        own = _output_record(output, artifact, made_by, [])
+        artifact.metadata.update(digest=own["digest"], provenance=json.dumps(_shortened(own)))
+
+
 def record(digest: str, kind: str, output: str, made_by: Record, **more: Any) -> Record:
     """The record of one output of a stage's call; `made_by` comes from `activity`."""
     return {"digest": digest, "type": kind, "output": output, **made_by, "data": None, **more}

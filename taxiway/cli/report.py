@@ -38,7 +38,7 @@ def report_command(
         typer.Option(metavar="RUN", help="A second run to compare it with.", autocompletion=run_ids),
     ] = None,
 ) -> None:
-    """Write what happened in a run as one HTML file that needs nothing else: data, metrics, model, what changed."""
+    """Write a report of a run as one self-contained HTML file: data, metrics, model, changes."""
     from components.contract import files
     from taxiway.reports import report, run
     from taxiway.storage.home import Home

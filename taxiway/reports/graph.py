@@ -11,8 +11,8 @@ from markupsafe import Markup
 
 from components.reports import layered
 from components.reports.figures import cut, duration
-from components.reports.layered import Edge, Layout, Point
-from components.reports.markup import Content, join, tag
+from components.reports.layered import Point
+from components.reports.markup import Content, tag
 from taxiway.language import spec
 from taxiway.language.components import DagComponent
 from taxiway.language.spec import Pipeline
@@ -120,20 +120,21 @@ def picture(recorded: RecordedRun, links: Links = NOWHERE) -> Markup:
         return Markup()
     before = edges(recorded.pipeline)
     nodes = {name: _node(name, recorded, links) for name in before}
-    pairs = [(other, name) for name, others in before.items() for other in sorted(others)]
-    layout = layered.placed(list(before), pairs, width=_WIDTH, height=1.0, gap=_ACROSS)
-    tops, height = _tops(layout, nodes)
-    places = {name: (x - _WIDTH / 2, tops[int(level)]) for name, (x, level) in layout.centers.items()}
-    arrows = [_arrow(edge, route, nodes, tops) for edge, route in layout.routes.items()]
-    drawn = [_box(nodes[name], *place) for name, place in places.items()]
+    given = [(other, name) for name, others in before.items() for other in sorted(others)]
+    layout = layered.placed(list(before), given, width=_WIDTH, height=1.0, gap=_ACROSS)
+    heights = [max(nodes[name].height for name in row) for row in layout.rows]
+    tops = [2.0 + sum(heights[:index]) + _DOWN * index for index in range(len(heights))]
+    width, height = layout.width + 4, tops[-1] + heights[-1] + 2
+    arrows = [_arrow(route, nodes[edge[0]].height, tops, heights) for edge, route in layout.routes.items()]
+    drawn = [_box(nodes[name], x - _WIDTH / 2 + 2, tops[int(y)]) for name, (x, y) in layout.centers.items()]
     title = tag("title", f"The tasks of {recorded.run.pipeline}: {_words(before)}")
     return tag(
         "svg",
         title,
         *arrows,
         *drawn,
-        viewBox=f"-2 0 {layout.width + 4:g} {height:g}",
-        width=layout.width + 4,
+        viewBox=f"0 0 {width:g} {height:g}",
+        width=width,
         height=height,
         role="group" if any(node.place for node in nodes.values()) else "img",
         class_="graph",
@@ -154,33 +155,11 @@ def _otherwise(recorded: RecordedRun) -> str:
     return "SKIPPED" if recorded.state == "SUCCEEDED" else "NOT_STARTED"
 
 
-def _tops(layout: Layout, nodes: Mapping[str, Node]) -> tuple[list[float], float]:
-    """Where each row begins, and the height of all: a row is as high as its highest task."""
-    tops, y = [], 2.0
-    for row in layout.rows:
-        tops.append(y)
-        y += max((nodes[name].height for name in row), default=0) + _DOWN
-    return tops, y - _DOWN + 2
-
-
-def _arrow(edge: Edge, route: Sequence[Point], nodes: Mapping[str, Node], tops: Sequence[float]) -> Markup:
-    """A line from the bottom of a box to the top of another, upright where it passes a row."""
-    (x, level), *passed, (end_x, end_level) = route
-    y = tops[int(level)] + nodes[edge[0]].height
-    path = [f"M{x:g} {y:g}"]
-    for next_x, next_level in passed:
-        path.append(_bent(x, y, next_x, tops[int(next_level)]))
-        x, y = next_x, tops[int(next_level) + 1] - _DOWN
-        path.append(f"V{y:g}")
-    end_y = tops[int(end_level)] - 5
-    path.append(_bent(x, y, end_x, end_y))
-    tip = tag("path", d=f"M{end_x - 4:g} {end_y - 1:g}h8l-4 6z", class_="tip")
-    return join([tag("path", d="".join(path), class_="edge"), tip])
-
-
-def _bent(x: float, y: float, end_x: float, end_y: float) -> str:
-    middle = (y + end_y) / 2
-    return f"C{x:g} {middle:g} {end_x:g} {middle:g} {end_x:g} {end_y:g}"
+def _arrow(route: Sequence[Point], height: float, tops: Sequence[float], heights: Sequence[float]) -> Markup:
+    """An edge; where it passes a row, it goes by the highest box."""
+    boxes = [(x + 2, tops[int(y)], tops[int(y)] + heights[int(y)]) for x, y in route]
+    x, top, _ = boxes[0]
+    return layered.arrow([(x, top, top + height), *boxes[1:]])
 
 
 def _box(node: Node, x: float, y: float) -> Markup:

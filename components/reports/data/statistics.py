@@ -41,17 +41,37 @@ class Feature:
         return next(iter(self.by_split.values()))
 
 
-def of_artifact(statistics: Artifact) -> Section:
-    """The section about an ExampleStatistics artifact."""
-    return section({name: read_statistics(statistics, name) for name in split_names(statistics)})
+BEFORE = "last run"
+"""What a picture calls statistics of an earlier run."""
+
+
+def of_artifact(statistics: Artifact, before: Artifact | None = None) -> Section:
+    """The section about an ExampleStatistics artifact, beside that of an earlier run."""
+    return section(by_split(statistics), earlier=by_split(before) if before else {})
+
+
+def by_split(statistics: Artifact) -> dict[str, DatasetFeatureStatisticsList]:
+    """The statistics of each split."""
+    return {name: read_statistics(statistics, name) for name in split_names(statistics)}
 
 
 def section(
-    splits: Mapping[str, DatasetFeatureStatisticsList], id_: str = "statistics", title: str = "Data"
+    splits: Mapping[str, DatasetFeatureStatisticsList],
+    id_: str = "statistics",
+    title: str = "Data",
+    earlier: Mapping[str, DatasetFeatureStatisticsList] = {},
 ) -> Section:
-    """The section about statistics by split; the largest split comes first."""
-    found = {name: whole for name, each in splits.items() if (whole := _whole(each)) is not None}
-    ordered = dict(sorted(found.items(), key=lambda item: (-item[1].num_examples, item[0])))
+    """The section about statistics by split; the largest split comes first.
+
+    Args:
+        splits: The statistics.
+        id_: The section's anchor.
+        title: Its heading.
+        earlier: Those of an earlier run. Its largest split that is here as well is laid over the others.
+    """
+    now, then = _ordered(splits), _ordered(earlier)
+    compared = next((name for name in now if name in then), "")
+    ordered = {**now, **({f"{compared}, {BEFORE}": then[compared]} if compared else {})}
     features = _features(ordered)
     tables = [_numeric(features, list(ordered)), _texts(features, list(ordered)), _others(features, list(ordered))]
     key = charts.legend([(name, False) for name in ordered])
@@ -61,6 +81,25 @@ def section(
         [paragraph(f"The file has {counted(slices, 'slice')} of the data as well.", quiet=True)] if slices > 0 else []
     )
     return Section(id_, title, stack(*empty, key, *filter(None, tables), *more), _summary(ordered, features))
+
+
+def _ordered(splits: Mapping[str, DatasetFeatureStatisticsList]) -> dict[str, Dataset]:
+    found = {name: whole for name, each in splits.items() if (whole := _whole(each)) is not None}
+    return dict(sorted(found.items(), key=lambda item: (-item[1].num_examples, item[0])))
+
+
+def features_of(splits: Mapping[str, DatasetFeatureStatisticsList]) -> dict[str, Feature]:
+    """The features by name; the splits in the given order."""
+    wholes = {name: whole for name, each in splits.items() if (whole := _whole(each)) is not None}
+    return {feature.name: feature for feature in _features(wholes)}
+
+
+def picture(feature: Feature) -> Content:
+    """The distributions of a feature laid over each other, or its top values beside each other."""
+    kinds = {each.WhichOneof("stats") for each in feature.by_split.values()}
+    if kinds == {"num_stats"}:
+        return _histogram(feature, list(feature.by_split))
+    return _top_values(feature, list(feature.by_split)) if kinds == {"string_stats"} else None
 
 
 def name_of(feature: Stats) -> str:

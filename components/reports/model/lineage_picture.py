@@ -12,7 +12,7 @@ from components.execution.provenance import Record
 from components.execution.records import in_order, siblings, sources
 from components.reports import layered
 from components.reports.figures import cut, short_digest
-from components.reports.layered import Edge, Layout, Point
+from components.reports.layered import Edge, Point
 from components.reports.markup import Content, join, tag
 from components.reports.model.sentences import listed
 from components.reports.page import Section
@@ -139,7 +139,7 @@ def _picture(records: Sequence[Record]) -> Markup:
         tag(
             "svg",
             tag("title", f"Lineage: {_words(nodes, edges, data)}"),
-            *(_edge(edge, route, layout) for edge, route in layout.routes.items()),
+            *map(_edge, layout.routes.values()),
             *boxes,
             viewBox=f"-2 0 {width:g} {height:g}",
             width=width,
@@ -161,23 +161,8 @@ def _words(nodes: Mapping[str, Record], edges: Sequence[Edge], data: Mapping[str
     return "; ".join(f"{label[name]} from {listed(before)}" for name, before in made.items() if before)
 
 
-def _edge(edge: Edge, route: Sequence[Point], layout: Layout) -> Markup:
-    """A line from the bottom of a box to the top of another, upright where it passes a row."""
-    (x, y), *passed, (end_x, end_y) = route
-    y, end_y = y + _HEIGHT / 2, end_y - _HEIGHT / 2 - 6
-    path = [f"M{x:.1f} {y:.1f}"]
-    for next_x, next_y in passed:
-        top, bottom = next_y - _HEIGHT / 2, next_y + _HEIGHT / 2
-        path.append(f"{_bent(x, y, next_x, top)}V{bottom:.1f}")
-        x, y = next_x, bottom
-    path.append(_bent(x, y, end_x, end_y))
-    tip = tag("path", d=f"M{end_x - 4:.1f} {end_y:.1f}h8l-4 6z", class_="tip")
-    return join([tag("path", d="".join(path), class_="edge"), tip])
-
-
-def _bent(x: float, y: float, end_x: float, end_y: float) -> str:
-    middle = (y + end_y) / 2
-    return f"C{x:.1f} {middle:.1f} {end_x:.1f} {middle:.1f} {end_x:.1f} {end_y:.1f}"
+def _edge(route: Sequence[Point]) -> Markup:
+    return layered.arrow([(x, y - _HEIGHT / 2, y + _HEIGHT / 2) for x, y in route])
 
 
 def _box(center: Point, record: Record, *, is_target: bool) -> Markup:

@@ -66,7 +66,7 @@ def _sections(recorded: RecordedRun, task: str, output: str, *, site: Site) -> l
     files = _files(artifact, site)
     own = [Section("about", "About", stack(facts(_facts(artifact)), _metadata(artifact)))]
     shown = [*_inside(files, artifact_files.schema_title(recorded, task, output), place)]
-    sections = reports.of_artifact(recorded, task, output, lambda _: None)
+    sections = reports.of_artifact(recorded, site.home, task, output, warn=lambda _: None)
     lineage = lineage_picture.section(_records(artifact, site), title="What it was made from")
     return [*own, *shown, *(each for each in sections if each.id != "lineage"), lineage, _listed(files, place)]
 

@@ -94,7 +94,7 @@ def _actions(recorded: RecordedRun, site: Site, asked: Asked) -> Markup:
     again = tag("a", "Run again…", class_="button", href=address("runs", run_id, "again"))
     parts: list[Content] = [again]
     if recorded.is_over:
-        parts.append(tag("a", "Report as one file", class_="button", href=address("runs", run_id, "report.html")))
+        parts.append(tag("a", "Save as one file", class_="button", href=address("runs", run_id, "report.html")))
     elif cancel.is_requested(run_id, site.home):
         parts.append(tag("span", "Stopping: running tasks are asked to end.", class_="quiet"))
     else:

@@ -1,4 +1,4 @@
-"""Descriptions that kfp drops are found in a component's source, and its outputs have their types in the lineage."""
+"""Descriptions that kfp drops are read from a component's source, so its outputs have types in the lineage."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,9 +78,7 @@ def in_a_container(rows: int, examples: dsl.Output[dsl.Dataset]):
         (undescribed, "Output", None),
     ],
 )
-def test_outputs_have_the_descriptions_that_they_were_given(
-    component: Any, output: str, description: str | None
-) -> None:
+def test_outputs_have_the_descriptions_of_the_docstring(component: Any, output: str, description: str | None) -> None:
     @dsl.pipeline
     def pipeline():
         component(rows=1)

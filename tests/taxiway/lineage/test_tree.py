@@ -16,7 +16,7 @@ def shown(chain: Chain, *, is_terminal: bool = False, width: int = 80) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_a_pushed_model_reads_from_the_version_back_to_the_data(flow, tmp_path):
+def test_the_tree_of_a_pushed_model_goes_from_version_to_data(flow, tmp_path):
     target = str(tmp_path / "served" / "7")
     text = shown(trace(target))
     head, tree = text.split("\n\n", 1)
@@ -38,7 +38,7 @@ def test_inputs_without_a_producer_are_marked(flow):
     assert "curated: sha256:eeeeeeeeeeee  made outside the pipeline" in shown(chain)
 
 
-def test_a_model_tells_whether_it_was_made_deterministically(flow):
+def test_the_tree_shows_whether_training_was_deterministic(flow):
     chain = trace(str(flow.artifact("model").path))
     chain.records[0]["deterministic"] = 1
     assert "made deterministically" in shown(chain)

@@ -1,4 +1,4 @@
-"""Homes with runs as the runner leaves them, without running anything."""
+"""Writes homes with finished runs, without running anything."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PACKAGES = ["python 3.13.5", "numpy==2.4.6", "tensorflow==2.21.0"]
 
 @dataclass
 class MadeTask:
-    """A task: its state, its outputs with their metadata, what they were made from, and the tasks before it."""
+    """A task: its state, its outputs with their metadata and provenance, and the tasks that it depends on."""
 
     outputs: Mapping[str, Json] = field(default_factory=dict)
     parts: Json = field(default_factory=dict)
@@ -108,7 +108,7 @@ def _spec(pipeline: str, tasks: Mapping[str, MadeTask], parameters: Mapping[str,
 
 
 def parts(**changed: Any) -> Json:
-    """What a task's outputs were made from."""
+    """The inputs, data and modules in a task's provenance."""
     return {
         "code": "sha256:" + "a" * 64,
         "packages": PACKAGES,
