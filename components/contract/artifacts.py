@@ -6,6 +6,7 @@ The layouts are those of tfx 1.21 (`tfx/types/standard_artifacts.py`), so TFX's 
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -99,6 +100,10 @@ class Artifact:
             digest: Of the content, as `tree_digest` has it, where that can be read on this machine.
         """
         self.metadata[ELSEWHERE] = json.dumps({"places": places, "digest": digest})
+
+    def _repr_html_(self) -> str:
+        # By name: only a notebook asks for it, and the contract imports nothing but the standard library.
+        return importlib.import_module("components.reports.notebooks.piece").of_artifact(self)  # type: ignore[no-any-return]
 
     @property
     def type_name(self) -> str:

@@ -37,6 +37,16 @@ def ui_command(
         list[str],
         typer.Option(metavar="NAME", help="A further name of the server, such as that of a proxy; repeatable."),
     ] = [],  # noqa: B006 (typer reads it)
+    model_server: Annotated[
+        list[str],
+        typer.Option(
+            "--server", metavar="URL", help="REST address of a model server, to show what it serves; repeatable."
+        ),
+    ] = [],  # noqa: B006
+    destination: Annotated[
+        list[str],
+        typer.Option(metavar="DESTINATION", help="A further place that models are pushed to; repeatable."),
+    ] = [],  # noqa: B006
     address_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the address to this file when the server answers.")
     ] = None,
@@ -52,7 +62,16 @@ def ui_command(
     home = Home.default()
     path = address("runs", run.find(run_id, home).run.id) if run_id else "/"
     certificates = tls.loadable("--tls-cert", cert=tls_cert, key=tls_key, ca=tls_client_ca) if tls_cert else None
-    settings = Settings(home, host=host, port=port, token=token_in(token_file), tls=certificates, names=tuple(name))
+    settings = Settings(
+        home,
+        host=host,
+        port=port,
+        token=token_in(token_file),
+        tls=certificates,
+        names=tuple(name),
+        servers=tuple(model_server),
+        destinations=tuple(destination),
+    )
 
     def started(where: str) -> None:
         addresses.write(address_file, [where.partition("://")[2]])

@@ -66,7 +66,9 @@ def _sections(recorded: RecordedRun, home: Home, other: RecordedRun | None, link
     title = "What changed between them" if other else "What changed since the last run"
     yield "overview", "Overview", lambda: overview.overview(recorded)
     if other:
-        yield "compare", "Two runs", lambda: compare.section(recorded, other)
+        named = (("Other run", other), ("This run", recorded))
+        yield "compare", "Two runs", lambda: compare.section(named)
+        yield from compare.of_artifacts(named)
     yield "changes", title, lambda: overview.changed(since, recorded, title)
     yield "metrics", "Metrics", lambda: overview.metrics(recorded, before)
     yield "tasks", "Tasks", lambda: overview.tasks(recorded, links)

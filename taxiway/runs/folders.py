@@ -41,7 +41,9 @@ def opened(pipeline: str, home: Home) -> Iterator[Run]:
 def started(folder: Path) -> datetime:
     """The time at which a run began, which is in its id."""
     if found := _STARTED.search(folder.name):
-        return datetime.strptime(found[1], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+        # A folder of another program may be named by what is no time.
+        with contextlib.suppress(ValueError):
+            return datetime.strptime(found[1], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
     try:
         return datetime.fromtimestamp(folder.stat().st_mtime, UTC)
     except OSError:

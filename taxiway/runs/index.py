@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -41,6 +42,7 @@ class Summary:
         pushed: Where its models were pushed.
         data: The data versions, as provenance records have them.
         commits: The commits, with a trailing `+` for uncommitted changes.
+        outputs: Its artifacts: task, output and digest.
     """
 
     id: str
@@ -56,6 +58,7 @@ class Summary:
     pushed: tuple[str, ...] = ()
     data: tuple[Json, ...] = ()
     commits: tuple[str, ...] = ()
+    outputs: tuple[tuple[str, str, str], ...] = ()
 
 
 class Index:
@@ -101,6 +104,7 @@ def _summary(folder: Path) -> Summary:
 
 
 def _of(folder: Path, document: Json) -> Summary:
+    # Names of metrics are interned: thousands of runs share them, and comparing them is quick.
     blessings = document.get("blessings") or {}
     return Summary(
         id=folder.name,
@@ -111,9 +115,16 @@ def _of(folder: Path, document: Json) -> Summary:
         tasks=dict(Counter(str(task["state"]) for task in document["tasks"].values())),
         running=tuple(document.get("running") or ()),
         parameters=dict(document["parameters"]),
-        metrics={str(k): v for k, v in (document.get("metrics") or {}).items() if isinstance(v, int | float)},
+        metrics={sys.intern(k): v for k, v in (document.get("metrics") or {}).items() if isinstance(v, int | float)},
         blessed=all(blessings.values()) if blessings else None,
         pushed=tuple(map(str, document.get("pushed") or ())),
         data=tuple(dict(each) for each in document.get("data") or ()),
         commits=tuple(map(str, document.get("commits") or ())),
+        outputs=tuple(_outputs(document["tasks"])),
     )
+
+
+def _outputs(tasks: Json) -> Iterator[tuple[str, str, str]]:
+    for name, task in tasks.items():
+        for output, digest in (task.get("digests") or {}).items():
+            yield name, output, str(digest)

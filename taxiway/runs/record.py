@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -126,6 +127,10 @@ class Run:
         # Written at each change of a task: the run does not survive a power cut anyway.
         files.write(self.folder / "run.json", json.dumps(self._document(parameters), indent=1))
 
+    def _repr_html_(self) -> str | None:
+        # By name: only a notebook asks for it, and reports know runs, not the other way around.
+        return importlib.import_module("taxiway.reports.notebook").of_run(self)  # type: ignore[no-any-return]
+
     @property
     def failures(self) -> list[str]:
         """The names of the tasks that failed."""
@@ -164,6 +169,7 @@ def _task_document(task: Task) -> dict[str, Any]:
         "cpu_seconds": task.cpu_seconds,
         "peak_mb": task.peak_mb,
         "outputs": {output: artifact.uri for output, artifact in task.outputs.items()},
+        "digests": {output: artifact.metadata.get("digest", "") for output, artifact in task.outputs.items()},
         "parameters": task.parameters,
         "error": task.error,
         **({"stages": [_stage_document(stage) for stage in task.stages]} if task.stages else {}),

@@ -38,7 +38,7 @@ async def _serve(settings: Settings, started: Callable[[str], object]) -> None:
     stopped = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stopped.set)
-    site = Site(settings.home, secrets.token_bytes(32))
+    site = Site(settings.home, secrets.token_bytes(32), servers=settings.servers, destinations=settings.destinations)
     runner = Runner(application(settings, site))
     await runner.setup()
     try:

@@ -29,6 +29,8 @@ class Settings:
         token: What clients have to know; empty if none is needed.
         tls: Certificates; None for plain HTTP.
         names: Names of the server, besides its own, that browsers may call it by.
+        servers: The REST addresses of model servers, to ask which versions they serve.
+        destinations: Further places that models are pushed to.
     """
 
     home: Home
@@ -37,6 +39,8 @@ class Settings:
     token: str = ""
     tls: Tls | None = None
     names: tuple[str, ...] = ()
+    servers: tuple[str, ...] = ()
+    destinations: tuple[str, ...] = ()
 
     @property
     def scheme(self) -> str:

@@ -7,10 +7,12 @@ with HTML or, for `.json`, `?format=json` or `Accept: application/json`, with th
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from aiohttp import web
@@ -22,6 +24,9 @@ from components.reports.page import Section
 from taxiway.reports.run import RecordedRun, find
 from taxiway.runs.index import Index
 from taxiway.storage.home import Home
+
+if TYPE_CHECKING:
+    from taxiway.lineage.store import LineageStore
 
 Json = Any
 
@@ -38,16 +43,30 @@ class Site:
         home: Where runs and artifacts are.
         secret: Known to this process alone; signs the tokens in forms.
         token: What a client from elsewhere has to know; empty if none is needed.
+        servers: The REST addresses of model servers.
+        destinations: Further places that models are pushed to.
     """
 
     home: Home
     secret: bytes
     token: str = ""
+    servers: tuple[str, ...] = ()
+    destinations: tuple[str, ...] = ()
+    _alone: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     @cached_property
     def index(self) -> Index:
         """The runs at a glance."""
         return Index(self.home)
+
+    @contextmanager
+    def lineage(self) -> Iterator[LineageStore | None]:
+        """The lineage store, for this thread alone while the block runs; None if nothing was recorded yet."""
+        # Imports gRPC.
+        from taxiway.lineage.store import LineageStore
+
+        with self._alone:
+            yield LineageStore.open_existing(self.home.lineage)
 
     def read(self, run_id: str) -> RecordedRun:
         """A run by its id, or the beginning of one, or `latest`.

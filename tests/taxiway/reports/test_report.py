@@ -118,8 +118,8 @@ def test_two_runs_are_shown_side_by_side(home: Home) -> None:
     auc = page.tables["Metrics of both runs"].row("auc")
     assert auc == {"Metric": "auc", "This run": "0.75", "Other run": "0.5", "Difference": "+0.25"}
     assert page.tables["Parameters of both runs"].rows == [
-        ["steps", "10", "20"],
-        ["more", "–", "y"],
+        ["steps", "20", "10"],
+        ["more", "y", "–"],
         ["same", "x", "x"],
     ]
     assert [str(each.get("class")) for each in page.all("td")].count("changed") == 2

@@ -73,7 +73,7 @@ class Client:
 def served(home: Home, **settings: Any) -> Iterator[Client]:
     """A server in a thread, on a free port."""
     given = Settings(home, **{"port": 0, **settings})
-    site = Site(home, b"s" * 32)
+    site = Site(home, b"s" * 32, servers=given.servers, destinations=given.destinations)
     ready, loop = threading.Event(), asyncio.new_event_loop()
     ports: list[int] = []
     stopped = asyncio.Event()
