@@ -19,14 +19,13 @@ from taxiway.reports.stored import Stored
 from taxiway.runner.call import State, log_name
 from taxiway.runner.outputs import artifact_of
 from taxiway.runs import folders
+from taxiway.runs.index import KILLED, RUNNING
 from taxiway.runs.record import Run, Task
 from taxiway.runs.stages import Stage
 from taxiway.storage.cache import MANIFEST
 from taxiway.storage.home import Home
 
 LATEST = "latest"
-_RUNNING = "RUNNING"
-_KILLED = "KILLED"
 _LEVELS = 4
 """An output lies at `<artifacts>/<pipeline>/<task>/<key>/<output>`."""
 
@@ -43,6 +42,7 @@ class RecordedRun:
         started: The start time, in UTC.
         parameters: The pipeline's parameters.
         manifests: What each task's outputs were made from, by task; tasks whose outputs are gone are missing.
+        running: When each task that is running was launched.
     """
 
     run: Run
@@ -50,6 +50,16 @@ class RecordedRun:
     started: datetime
     parameters: Json
     manifests: Mapping[str, Json] = field(default_factory=dict)
+    running: Mapping[str, datetime] = field(default_factory=dict)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.state != RUNNING
+
+    def log(self, task: str) -> Path:
+        """The log file of a task."""
+        return self.run.folder / "logs" / log_name(task)
 
     @cached_property
     def pipeline(self) -> Pipeline | None:
@@ -135,8 +145,8 @@ def _recorded(document: Json, folder: Path, home: Home) -> RecordedRun:
         for name, task in document["tasks"].items()
     }
     state = document["state"]
-    if state == _RUNNING and not folders.is_alive(folder):
-        state = _KILLED
+    if state == RUNNING and not folders.is_alive(folder):
+        state = KILLED
     run = Run(
         id=folder.name,
         pipeline=document["pipeline"],
@@ -145,7 +155,10 @@ def _recorded(document: Json, folder: Path, home: Home) -> RecordedRun:
         tasks=tasks,
         seconds=document["seconds"],
     )
-    return RecordedRun(run, state, folders.started(folder), document["parameters"], manifests)
+    running = {name: datetime.fromisoformat(moment) for name, moment in (document.get("running") or {}).items()}
+    return RecordedRun(
+        run, state, folders.started(folder), document["parameters"], manifests=manifests, running=running
+    )
 
 
 def _task(task: Json, outputs: dict[str, Artifact], log: Path) -> Task:

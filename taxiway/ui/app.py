@@ -153,8 +153,23 @@ def wants_json(request: web.Request) -> bool:
 
 
 def _json(document: Any, status: int = 200) -> web.Response:
-    body = orjson.dumps(document, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
+    try:
+        body = _dumped(document)
+    except TypeError:  # names may have lone surrogates, which UTF-8 cannot have
+        body = _dumped(_encodable(document))
     return web.Response(body=body, status=status, content_type=_JSON)
+
+
+def _dumped(document: Any) -> bytes:
+    return orjson.dumps(document, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {_encodable(key): _encodable(each) for key, each in value.items()}
+    return [_encodable(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _json_address(request: web.Request) -> str:

@@ -21,8 +21,7 @@ from multidict import MultiMapping
 from components.contract.errors import UserError
 from components.reports.markup import Content
 from components.reports.page import Section
-from taxiway.reports import run
-from taxiway.reports.run import RecordedRun
+from taxiway.reports.run import RecordedRun, find
 from taxiway.runs.index import Index
 from taxiway.storage.home import Home
 
@@ -70,15 +69,15 @@ class Site:
             yield LineageStore.open_existing(self.home.lineage)
 
     def read(self, run_id: str) -> RecordedRun:
-        """One run with all that is known of it.
+        """A run by its id, or the beginning of one, or `latest`.
 
         Raises:
-            MissingError: There is no such run.
-            UserError: Its record cannot be read.
+            MissingError: There is no such run, or its record cannot be read.
         """
-        if run_id not in {each.id for each in self.index.runs()}:
-            raise MissingError(f"there is no run {run_id!r}", fix="see the runs at /runs")
-        return run.read(self.home.runs / run_id, self.home)
+        try:
+            return find(run_id, self.home)
+        except UserError as error:
+            raise MissingError(error.what, fix=error.fix) from error
 
 
 @dataclass(frozen=True)
@@ -116,6 +115,7 @@ class View:
         document: Makes the JSON; called for JSON only.
         subtitle: One line below the heading.
         crumbs: Pages above this one: name and address.
+        actions: Links and forms beside the heading.
         live: Where to ask for changes; None if it does not change by itself.
         status: The HTTP status.
     """
@@ -125,6 +125,7 @@ class View:
     document: Callable[[], Json]
     subtitle: Content = ""
     crumbs: Sequence[tuple[str, str]] = ()
+    actions: Content = ""
     live: Live | None = None
     status: int = 200
 
