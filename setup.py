@@ -18,7 +18,7 @@ setup(
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["components*", "pipelines*", "taxiway*"]),
     package_data={
-        "taxiway": ["py.typed"],
+        "taxiway": ["py.typed", "ui/static/*"],
         "components": ["py.typed", "*/component.yaml", "reports/templates/*"],
         "pipelines": ["py.typed", "*/pipeline.yaml"],
     },

@@ -96,7 +96,8 @@ def test_stages_import_no_other_stages_than_they_declare(imports: Mapping[str, s
 
 def test_imports_of_benchmarks_and_tools_exist() -> None:
     """They rarely run, and mypy does not check them."""
-    files = [path for folder in ("benchmarks", "docker", "docs") for path in (ROOT / folder).rglob("*.py")]
+    folders = (ROOT / name for name in ("benchmarks", "docker", "docs"))
+    files = [path for folder in folders for path in folder.rglob("*.py") if _is_source(path)]
     found = [
         (path.relative_to(ROOT), node.module)
         for path in files

@@ -12,7 +12,7 @@ from components.reports.parts import notice
 Warn = Callable[[str], object]
 
 
-def made(id_: str, title: str, make: Callable[[], Section | None], warn: Warn) -> Section | None:
+def made(id_: str, title: str, make: Callable[[], Section | None], warn: Warn = lambda reason: None) -> Section | None:
     """The section that a function makes; if it fails, one that says so, and `warn` is told.
 
     Args:

@@ -35,7 +35,7 @@ class Section:
 
 def render(title: str, sections: Sequence[Section], *, subtitle: str = "") -> str:
     """A whole page with a list of contents."""
-    style, script = _source("page.css"), _source("page.js")
+    style, script = source("page.css"), source("page.js")
     body = [_header(title, subtitle), tag("div", _contents(sections), _main(sections), class_="columns")]
     whole = tag(
         "html",
@@ -90,6 +90,6 @@ def _hash(source: str) -> str:
 
 
 @functools.cache
-def _source(name: str) -> Markup:
+def source(name: str) -> Markup:
     """Our own style or script: it goes into the page as it is."""
     return Markup((_TEMPLATES / name).read_text())

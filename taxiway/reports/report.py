@@ -13,6 +13,7 @@ from components.reports.page import Section, render
 from components.reports.ran import Ran
 from components.reports.readers import records
 from taxiway.reports import compare, overview
+from taxiway.reports.links import NOWHERE, Links
 from taxiway.reports.run import RecordedRun, earlier
 from taxiway.reports.states import word_of
 from taxiway.runs.record import Task
@@ -30,26 +31,50 @@ def page(recorded: RecordedRun, home: Home, warn: guarded.Warn, other: RecordedR
         warn: Is told of each section that cannot be shown.
         other: A run to compare it with.
     """
-    made = [guarded.made(*each, warn) for each in _sections(recorded, home, other)]
-    sections = [section for section in made if section is not None]
     took = f", {duration(recorded.run.seconds)}" if recorded.run.seconds else ""
     subtitle = f"{recorded.run.id} · {when(recorded.started)} · {word_of(recorded.state)}{took}"
-    return render(f"Run of {recorded.run.pipeline}", guarded.with_unique_ids(sections), subtitle=subtitle)
+    return render(f"Run of {recorded.run.pipeline}", sections(recorded, home, warn, other), subtitle=subtitle)
 
 
-def _sections(recorded: RecordedRun, home: Home, other: RecordedRun | None) -> Iterator[_Made]:
+def sections(
+    recorded: RecordedRun,
+    home: Home,
+    warn: guarded.Warn,
+    other: RecordedRun | None = None,
+    links: Links = NOWHERE,
+) -> list[Section]:
+    """The parts of the report; see `page`. A page on a server has links."""
+    made = [guarded.made(*each, warn) for each in _sections(recorded, home, other, links)]
+    return guarded.with_unique_ids([section for section in made if section is not None])
+
+
+def of_artifact(recorded: RecordedRun, home: Home, task: str, output: str, *, warn: guarded.Warn) -> list[Section]:
+    """The parts about one artifact, if it is still there."""
+    artifact = recorded.run.tasks[task].outputs[output]
+    ran = _ran(task, recorded, next(iter(earlier(recorded, home, 1)), None))
+    made = [
+        guarded.made(output, f"{output} of {task}", _named(renderer, artifact, ran, ""), warn)
+        for kind, renderer in renderers()
+        if _is_of(artifact, kind)
+    ]
+    return guarded.with_unique_ids([section for section in made if section is not None])
+
+
+def _sections(recorded: RecordedRun, home: Home, other: RecordedRun | None, links: Links) -> Iterator[_Made]:
     before = earlier(recorded, home, overview.EARLIER)
     since = other or next(iter(before), None)
     title = "What changed between them" if other else "What changed since the last run"
     yield "overview", "Overview", lambda: overview.overview(recorded)
     if other:
-        yield "compare", "Two runs", lambda: compare.section(recorded, other)
+        named = (("Other run", other), ("This run", recorded))
+        yield "compare", "Two runs", lambda: compare.section(named)
+        yield from compare.of_artifacts(named)
     yield "changes", title, lambda: overview.changed(since, recorded, title)
     yield "metrics", "Metrics", lambda: overview.metrics(recorded, before)
-    yield "tasks", "Tasks", lambda: overview.tasks(recorded)
+    yield "tasks", "Tasks", lambda: overview.tasks(recorded, links)
     yield from _of_artifacts(recorded, since)
     yield "parameters", "Parameters", lambda: overview.parameters(recorded)
-    yield "artifacts", "Artifacts", lambda: overview.artifacts(recorded)
+    yield "artifacts", "Artifacts", lambda: overview.artifacts(recorded, links)
 
 
 def _of_artifacts(recorded: RecordedRun, since: RecordedRun | None) -> Iterator[_Made]:
@@ -59,11 +84,16 @@ def _of_artifacts(recorded: RecordedRun, since: RecordedRun | None) -> Iterator[
             (task, output, artifact)
             for task, ran in recorded.run.tasks.items()
             for output, artifact in ran.outputs.items()
-            if artifact.metadata.get("tfx_type", artifact.type_name) == kind and artifact.path.exists()
+            if _is_of(artifact, kind)
         ]
         for task, output, artifact in found:
             name = task if len(found) > 1 else ""
             yield output, f"{output} of {task}", _named(renderer, artifact, _ran(task, recorded, since), name)
+
+
+def _is_of(artifact: Artifact, kind: str) -> bool:
+    """Whether an artifact is of a type, and still there."""
+    return artifact.metadata.get("tfx_type", artifact.type_name) == kind and artifact.path.exists()
 
 
 def _named(renderer: Renderer, artifact: Artifact, ran: Ran, name: str) -> Callable[[], Section | None]:

@@ -59,7 +59,7 @@ def _run(pipeline: Any, home: Path, **options: Any) -> taxiway.Run:
 
 
 def test_the_package_exports_what_a_notebook_needs() -> None:
-    assert sorted(taxiway.__all__) == ["Run", "RunFailedError", "run"]
+    assert sorted(taxiway.__all__) == ["Run", "RunFailedError", "compare", "list_runs", "open_run", "run"]
     with pytest.raises(AttributeError, match="module 'taxiway' has no attribute 'runn'"):
         taxiway.runn  # noqa: B018
 

@@ -84,13 +84,13 @@ def section(
 
 
 def _ordered(splits: Mapping[str, DatasetFeatureStatisticsList]) -> dict[str, Dataset]:
-    found = {name: whole for name, each in splits.items() if (whole := _whole(each)) is not None}
+    found = _wholes(splits)
     return dict(sorted(found.items(), key=lambda item: (-item[1].num_examples, item[0])))
 
 
 def features_of(splits: Mapping[str, DatasetFeatureStatisticsList]) -> dict[str, Feature]:
     """The features by name; the splits in the given order."""
-    wholes = {name: whole for name, each in splits.items() if (whole := _whole(each)) is not None}
+    wholes = _wholes(splits)
     return {feature.name: feature for feature in _features(wholes)}
 
 
@@ -105,6 +105,10 @@ def picture(feature: Feature) -> Content:
 def name_of(feature: Stats) -> str:
     """A feature's name; the steps of a path with dots between them."""
     return ".".join(feature.path.step) if feature.path.step else feature.name
+
+
+def _wholes(splits: Mapping[str, DatasetFeatureStatisticsList]) -> dict[str, Dataset]:
+    return {name: whole for name, each in splits.items() if (whole := _whole(each)) is not None}
 
 
 def _whole(statistics: DatasetFeatureStatisticsList) -> Dataset | None:
@@ -124,7 +128,7 @@ def _features(splits: Mapping[str, Dataset]) -> list[Feature]:
 def _summary(splits: Mapping[str, Dataset], features: Sequence[Feature]) -> str:
     rows = ", ".join(f"{number(dataset.num_examples)} in {name}" for name, dataset in splits.items())
     empty = [
-        feature.name for feature in features if all(_missing_share(each) == 1 for each in feature.by_split.values())
+        feature.name for feature in features if all(missing_share(each) == 1 for each in feature.by_split.values())
     ]
     without = f" Without any value: {', '.join(empty[:5])}{' and more' if len(empty) > 5 else ''}." if empty else ""
     return f"{counted(len(features), 'feature')}; examples: {rows or 'none'}.{without}"
@@ -220,12 +224,13 @@ def _key(split: str, splits: Sequence[str]) -> Markup:
 
 
 def _missing(stats: Stats) -> Content:
-    share = _missing_share(stats)
+    share = missing_share(stats)
     kind = "bad" if share == 1 else "warn" if share > _MUCH else None
     return tag("span", percent(share), class_=kind) if kind else percent(share)
 
 
-def _missing_share(stats: Stats) -> float:
+def missing_share(stats: Stats) -> float:
+    """The share of the examples that lack the feature."""
     common = _common(stats)
     return _ratio(common.num_missing, common.num_missing + common.num_non_missing) or 0.0
 

@@ -126,7 +126,7 @@ def _curves(logs: Logs | Unreadable, place: str) -> Content:
     damaged = [notice(f"A log is shown up to where it is damaged: {each}.", "warn") for each in logs.damaged]
     if not logs.scalars:
         return stack(*damaged, heading("Curves"), paragraph("The module logged no curves for TensorBoard."))
-    tags = sorted(logs.scalars, key=lambda tag: ("loss" not in tag, _words(tag)))
+    tags = sorted(logs.scalars, key=lambda tag: ("loss" not in tag, words_of(tag)))
     drawn = [tag for tag in tags if any(len(values) > 1 for values in logs.scalars[tag].values())]
     return stack(
         *damaged,
@@ -151,7 +151,7 @@ def _pictures(tags: Sequence[str], logs: Logs) -> Iterator[Content]:
         yield paragraph(f"{counted(left, 'curve')} more in TensorBoard.", quiet=True)
 
 
-def _words(tag: str) -> tuple[str, str]:
+def words_of(tag: str) -> tuple[str, str]:
     """A tag as Keras writes it: what is measured, and what it is measured by."""
     for pattern, unit in ((_PER_EPOCH, "epoch"), (_PER_STEP, "step")):
         if found := pattern.fullmatch(tag):
@@ -160,7 +160,7 @@ def _words(tag: str) -> tuple[str, str]:
 
 
 def _curve(tag: str, runs: Mapping[str, Mapping[int, float]]) -> Markup:
-    what, unit = _words(tag)
+    what, unit = words_of(tag)
     series = [Series(run, [(float(x), y) for x, y in sorted(values.items())]) for run, values in sorted(runs.items())]
     return lines(series, unit, what, title=f"{what} by {unit}", frame=_WIDE)
 
@@ -178,7 +178,7 @@ def _last_values(tags: Sequence[str], logs: Logs, *, is_all: bool) -> Markup:
 
 
 def _last_row(tag: str, runs: Mapping[str, Mapping[int, float]], names: Sequence[str]) -> list[Content]:
-    what, unit = _words(tag)
+    what, unit = words_of(tag)
     values = [found[max(found)] if (found := runs.get(name)) else None for name in names]
     return [what, *values, f"{unit} {max(max(found) for found in runs.values()):,}"]
 

@@ -98,7 +98,7 @@
     for (const each of folded) each.open = false;
   });
 
-  const links = new Map([...document.querySelectorAll("nav a")].map((link) => [link.hash.slice(1), link]));
+  const links = new Map([...document.querySelectorAll('nav a[href^="#"]')].map((link) => [link.hash.slice(1), link]));
   const watcher = new IntersectionObserver(
     (entries) => {
       for (const entry of entries) {

@@ -36,8 +36,9 @@ def make_run(
     parameters: Mapping[str, Any] | None = None,
     state: str = "SUCCEEDED",
     log: str = "",
+    known: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Writes a run's folder and its artifacts, and returns the folder."""
+    """Writes a run's folder and its artifacts, and returns the folder; `known` is what else `run.json` has."""
     pipeline = run_id.rsplit("-", 3)[0]
     folder = home.runs / run_id
     (folder / "logs").mkdir(parents=True)
@@ -48,6 +49,7 @@ def make_run(
         "state": state,
         "seconds": 0 if state == "RUNNING" else 12.5,
         "tasks": {name: _task(home, pipeline, name, task) for name, task in tasks.items()},
+        **(known or {}),
     }
     (folder / "run.json").write_text(json.dumps(document))
     (folder / "pipeline.yaml").write_text(json.dumps(_spec(pipeline, tasks, parameters or {})))

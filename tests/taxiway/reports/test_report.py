@@ -122,8 +122,8 @@ def test_two_runs_are_shown_side_by_side(home: Home) -> None:
     auc = page.tables["Metrics of both runs"].row("auc")
     assert auc == {"Metric": "auc", "This run": "0.75", "Other run": "0.5", "Difference": "+0.25"}
     assert page.tables["Parameters of both runs"].rows == [
-        ["steps", "10", "20"],
-        ["more", "–", "y"],
+        ["steps", "20", "10"],
+        ["more", "y", "–"],
         ["same", "x", "x"],
     ]
     assert [str(each.get("class")) for each in page.all("td")].count("changed") == 2
@@ -291,12 +291,12 @@ def test_invalid_arguments_are_refused(home: Home, arguments: list[str], what: s
 
 
 def test_run_ids_are_completed_in_a_shell(home: Home) -> None:
-    from taxiway.cli.report import _ids
+    from taxiway.cli.report import run_ids
 
     make_run(home, FIRST, {})
     make_run(home, SECOND, {})
-    assert _ids("taxi-") == [SECOND, FIRST]
-    assert _ids("l") == ["latest"]
+    assert run_ids("taxi-") == [SECOND, FIRST]
+    assert run_ids("l") == ["latest"]
 
 
 def test_the_record_that_the_runner_writes_can_be_read(home: Home) -> None:

@@ -30,7 +30,7 @@ from components.execution.pushed_models import open_destination, retired_version
 from components.pusher.stage import pusher
 from taxiway.lineage.chain import to_json, trace
 from taxiway.lineage.store import LineageStore
-from taxiway.lineage.tree import render
+from taxiway.lineage.tree import show
 from taxiway.storage import cache
 from taxiway.storage.digest_store import DigestStore
 from taxiway.versions import listing
@@ -195,7 +195,7 @@ def test_both_versions_report_a_rollback(served, store):
     assert rollback_record["time"].startswith("20")
     console = Console(width=200)
     with console.capture() as captured:
-        console.print(render(chain))
+        show(chain, console)
         listing.show(listing.versions_at(str(served), store=store), console)
     assert captured.get().count("from 9 to 7: it was worse") == 2
     assert json.loads(to_json(trace(str(served / "9.retired"), store=store)))["rollbacks"] == [rollback_record]
