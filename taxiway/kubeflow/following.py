@@ -48,6 +48,7 @@ class _Watch:
     ended: set[str] = field(default_factory=set)
     reasons: set[str] = field(default_factory=set)
     attempts: dict[str, int] = field(default_factory=dict)
+    can_read_workflow: bool = True
 
 
 def follow(
@@ -223,14 +224,27 @@ class _Follower:
         name = next(iter(names), "")
         try:
             pod = pods.pod(self._host, name) if name else None
-            reason = pods.waits_for(pod) if pod else ""
         except TaxiwayError:
             return
-        if reason and reason not in self._watch.reasons:
+        if pod and (reason := pods.waits_for(pod)):
+            self._say_why(reason, f"{what} is waiting: the pod {name} cannot start: {reason}", executor)
+        if not pod and name:
+            for reason in self._refusals(name):
+                self._say_why(reason, f"{what} is waiting: Kubernetes refuses its pod: {reason}", executor)
+
+    def _say_why(self, reason: str, text: str, executor: Executor | None) -> None:
+        if reason not in self._watch.reasons:
             self._watch.reasons.add(reason)
             fix = pods.fix_of(reason, executor)
-            hint = f"\n  fix: {fix}" if fix else ""
-            self._observer.remark(f"{what} is waiting: the pod {name} cannot start: {reason}{hint}")
+            self._observer.remark(text + (f"\n  fix: {fix}" if fix else ""))
+
+    def _refusals(self, pod: str) -> list[str]:
+        """Why a pod does not exist yet, from Argo's workflow; it is not asked again once it cannot be read."""
+        if not self._workflow or not self._watch.can_read_workflow:
+            return []
+        found = workflows.refusals(self._host.pods, self._workflow, self._run_id, [pod])
+        self._watch.can_read_workflow = found is not None
+        return found or []
 
     def _listing(self) -> str:
         if self._workflow:
