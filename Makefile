@@ -3,7 +3,7 @@
 # Three test files in parallel, in the order of tests/conftest.py; the tests in a file share slow fixtures. One more than
 # two cores, because tests wait for processes and ports; each worker takes up to 2 GB of memory.
 WORKERS = -n 3 --dist loadfile --no-loadscope-reorder
-.PHONY: help setup run test test-all test-faults test-cluster check lint types imports format bench bench-serving lock data shell golden \
+.PHONY: help setup run ui test test-all test-faults test-cluster browser check lint types imports format bench bench-serving bench-ui lock data shell golden \
     docs-pages images sbom clean \
     kind-up kind-demo kind-down minikube-up minikube-demo minikube-down
 
@@ -20,6 +20,9 @@ setup: .venv/ready ## Set up the environment: .venv, and a Debian 13 root on hos
 run: data ## Run the taxi pipeline, from raw data to a pushed model
 	@bin/taxiway run chicago_taxi
 
+ui: .venv/ready ## Show the runs in a browser; ARGS="--port 9000"
+	@bin/taxiway ui $(ARGS)
+
 data: data/chicago_taxi/data.csv ## Get the Chicago taxi trips, as data.dvc describes them
 data/chicago_taxi/data.csv: | .venv/ready
 	@bin/python -m pipelines.chicago_taxi.data
@@ -27,7 +30,7 @@ data/chicago_taxi/data.csv: | .venv/ready
 test: data ## The tests (about nine minutes on two cores)
 	@bin/python -m pytest -m "not slow and not faults" $(WORKERS) $(ARGS)
 
-test-all: data ## Run the long tests too, as CI does
+test-all: data browser ## Run the long tests too, as CI does
 	@bin/python -m pytest -m "not faults" $(WORKERS) $(ARGS)
 
 test-faults: data ## Run the fault tests in full: hundreds of kills, a thousand damaged files
@@ -35,6 +38,9 @@ test-faults: data ## Run the fault tests in full: hundreds of kills, a thousand 
 
 test-cluster: .venv/ready ## Manifests, pods and rights on a real Kubernetes API server, built once (15 minutes)
 	@tests/cluster/run $(ARGS)
+
+browser: ## Unpack Debian's Chromium for the browser tests, once
+	@tests/browser/install >/dev/null
 
 check: lint types imports test ## Run everything that CI runs except the long tests
 
@@ -57,6 +63,9 @@ bench: .venv/ready ## Compare Taxiway with TFX; ROWS=15002,150020 selects sizes
 
 bench-serving: .venv/ready ## Compare taxiway serve under load with a KServe server; ARGS="--parts latency,rows"
 	@bin/python -m benchmarks.serving.__main__ $(ARGS)
+
+bench-ui: .venv/ready ## Measure taxiway ui with 1,000 runs beside mlflow server; ARGS="--runs 100"
+	@bin/python -m benchmarks.ui $(ARGS)
 
 kind-up: .venv/ready ## Create a kind cluster with Kubeflow Pipelines, the images and TF Serving
 	@manifests/cluster kind up

@@ -18,7 +18,7 @@ setup(
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["components*", "pipelines*", "taxiway*"]),
     package_data={
-        "taxiway": ["py.typed"],
+        "taxiway": ["py.typed", "ui/static/*"],
         "components": ["py.typed", "*/component.yaml", "reports/templates/*"],
         "pipelines": ["py.typed", "*/pipeline.yaml"],
     },
@@ -60,11 +60,13 @@ setup(
     ],
     extras_require={
         "dev": [
+            "axe-playwright-python>=0.1.4",
             "hypothesis>=6",
             "import-linter>=2",
             "kubernetes-validate>=1.36",
             "moto[s3,server]>=5",
             "mypy>=1.15",
+            "playwright>=1.55",
             "pytest>=8",
             "pytest-timeout>=2",
             "pytest-xdist>=3",

@@ -1,4 +1,4 @@
-"""Compares Taxiway with TFX 1.21's LocalDagRunner: same machine, data, modules and settings, whole processes in turn.
+"""Compares Taxiway with TFX 1.21's LocalDagRunner: same machine, data, modules and settings, in alternating processes.
 
     python -m benchmarks.bench [--rows 15002,150020,1500200] [--distinct] [--runs cold,...] [--no-tfx]
 
@@ -74,7 +74,7 @@ def _read_libraries() -> None:
 
 
 def _compared(work: Path, rows: int, distinct: bool, runs: Sequence[str], *, tfx: bool) -> list[Figure]:
-    """Both systems at one size, in turn."""
+    """Both systems at one size, alternating."""
     folder = work / str(rows)
     data = write_trips(folder / "data", rows, distinct=distinct)
     module = write_module(folder / "taxi_module.py")

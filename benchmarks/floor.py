@@ -89,9 +89,9 @@ def _calls(csv: Path, artifacts: Path) -> list[dict[str, Any]]:
     loaded: list[Any] = []
     found.append(_timed("load the model", lambda: loaded.append(tf.saved_model.load(str(model_path)))))
     model = loaded[0]
-    texts: list[list[bytes]] = []
+    batches: list[list[bytes]] = []
     found.append(
-        _timed("encode the eval split as tf.Examples", lambda: texts.extend(map(encode_tf_examples, evaluated)))
+        _timed("encode the eval split as tf.Examples", lambda: batches.extend(map(encode_tf_examples, evaluated)))
     )
     for name in ("transform_features", "serving_default"):
         call = model.signatures[name]
@@ -99,7 +99,7 @@ def _calls(csv: Path, artifacts: Path) -> list[dict[str, Any]]:
         found.append(
             _timed(
                 f"model.signatures[{name!r}] on the eval split",
-                lambda call=call, argument=argument: [call(**{argument: tf.constant(part)}) for part in texts],
+                lambda call=call, argument=argument: [call(**{argument: tf.constant(part)}) for part in batches],
             )
         )
     return found

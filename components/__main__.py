@@ -20,6 +20,7 @@ from components.contract.errors import TaxiwayError, UserError
 from components.execution import stages
 from components.execution.executor import execute
 from components.fused import execution, plan
+from components.reports import stage_report
 from components.user_code import user_modules
 
 TERMINATION_LOG = Path("/dev/termination-log")
@@ -48,16 +49,21 @@ def _run(options: argparse.Namespace) -> int:
     document = _document(options.executor_input)
     if options.stage == plan.NAME:
         return execution.run(plan.read(options.plan), document, _run_stage)
-    execute(stages.load(options.stage).function, document)
+    _execute(options.stage, document)
     return 0
 
 
 def _run_stage(stage: str, executor_input: dict[str, Any]) -> int:
     def work() -> int:
-        execute(stages.load(stage).function, executor_input)
+        _execute(stage, executor_input)
         return 0
 
     return _told(work)
+
+
+def _execute(name: str, executor_input: dict[str, Any]) -> None:
+    stage = stages.load(name)
+    execute(stage.function, executor_input, stage_report.writer(stage) if stage.has_report else None)
 
 
 def _told(work: Callable[[], int]) -> int:

@@ -24,7 +24,7 @@ FOLDER = ROOT / "docker/packages"
 # What the stages of each kind import; see `image` in components/*/stage.py.
 ROOTS = {
     "build": ["setuptools", "wheel"],
-    "serve": ["gcsfs", "s3fs"],
+    "serve": ["gcsfs", "markupsafe", "s3fs"],
     "data": ["apache-beam", "dvc[s3]", "google-crc32c", "pyarrow", "pyyaml", "tensorflow-data-validation"],
     # Everything except development tools: users' modules import what they like, and TFX modules import TFX.
     "train": ["taxiway"],

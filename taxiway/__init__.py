@@ -9,12 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from taxiway.reports.notebook import compare, list_runs, open_run
     from taxiway.runs.record import Run, RunFailedError
     from taxiway.runs.session import run
 
-__all__ = ["Run", "RunFailedError", "run"]
+__all__ = ["Run", "RunFailedError", "compare", "list_runs", "open_run", "run"]
 
-_FROM = {"Run": "taxiway.runs.record", "RunFailedError": "taxiway.runs.record", "run": "taxiway.runs.session"}
+_FROM = {
+    "Run": "taxiway.runs.record",
+    "RunFailedError": "taxiway.runs.record",
+    "compare": "taxiway.reports.notebook",
+    "list_runs": "taxiway.reports.notebook",
+    "open_run": "taxiway.reports.notebook",
+    "run": "taxiway.runs.session",
+}
 
 
 def _import_components() -> None:

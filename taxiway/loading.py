@@ -16,7 +16,7 @@ from components.contract import files
 from components.contract.errors import UserError
 from components.execution import stages
 from components.user_code import user_modules
-from taxiway.language import spec
+from taxiway.language import model_cards, spec
 from taxiway.language.spec import Pipeline
 
 COMPILED = (".yaml", ".yml", ".json")
@@ -61,7 +61,15 @@ def compiled(pipeline: Any) -> Pipeline:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pipeline.yaml"
         compile_to(pipeline, path)
-        return replace(spec.read(path), sources=_sources(pipeline))
+        read = replace(spec.read(path), sources=_sources(pipeline))
+        return model_cards.filled(read, _folder(pipeline))
+
+
+def _folder(pipeline: Any) -> Path | None:
+    """The folder of a pipeline's file; None if it has none, as in a notebook."""
+    function = getattr(pipeline, "pipeline_func", None)
+    path = Path(inspect.unwrap(function).__code__.co_filename) if function else None
+    return path.parent if path and path.is_file() else None
 
 
 def compile_to(pipeline: Any, path: Path) -> None:

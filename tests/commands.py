@@ -1,4 +1,4 @@
-"""Checks whether programs would accept command lines, without running them."""
+"""Checks whether programs accept command lines, without running them."""
 
 from __future__ import annotations
 

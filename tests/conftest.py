@@ -1,4 +1,4 @@
-"""What tests share: the real taxi trips, and a call of a stage through its container contract."""
+"""Shared fixtures: the real taxi trips, and calls of stages through their container contract."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from components.execution.executor import execute
 
 StageRun = Callable[..., dict[str, Any]]
 
-# What the tests' outcome must not depend on: Taxiway's own settings, Git's, colours and widths, proxies, the time zone.
+# Settings that must not affect the tests: Taxiway's and Git's, colours and widths, proxies, the time zone.
 _NOT_OURS = re.compile(
     r"TAXIWAY_(?!INSIDE|SETUP)\w+|GIT_\w+|(FORCE|NO)_COLOR|CLICOLOR\w*|COLUMNS|LINES|TERM|TZ|CI|GITHUB_ACTIONS|\w+_proxy",
     re.IGNORECASE,
 )
-# Beside what else the user's Git knows, such as folders that it trusts.
+# Added to the user's Git settings, such as trusted folders.
 _GIT = {"commit.gpgsign": "false", "tag.gpgsign": "false", "core.hooksPath": os.devnull, "core.autocrlf": "false"}
 
 
@@ -34,7 +34,7 @@ def pytest_configure() -> None:
     """Resets settings of the process that started the tests, before anything reads them."""
     os.umask(0o022)
     os.chdir(Path(__file__).parents[1])
-    if sys.__stdin__ is None:  # closed; libraries ask it for its encoding, by way of pytest
+    if sys.__stdin__ is None:  # was closed; pytest and libraries read its encoding
         sys.__stdin__ = open(os.devnull)  # type: ignore[misc]  # noqa: SIM115
     for name in filter(_NOT_OURS.fullmatch, list(os.environ)):
         del os.environ[name]
@@ -43,7 +43,7 @@ def pytest_configure() -> None:
         os.environ |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
 
 
-# Those that look at one run of the taxi pipeline, by `tests/pipelines/conftest.py`.
+# Files that share the run of the taxi pipeline in `tests/pipelines/conftest.py`.
 _OF_THE_TAXI_RUN = {
     "test_bad_input.py",
     "test_chicago_taxi.py",
@@ -51,19 +51,19 @@ _OF_THE_TAXI_RUN = {
     "test_chicago_taxi_model.py",
     "test_same_again.py",
 }
-# What takes long begins first, so that no worker is left alone with it at the end.
+# Slow files start first, so that no worker runs one alone at the end.
 _FIRST = ("tests/pipelines/", "tests/test_docs.py", "tests/components/", "tests/taxiway/serving/")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Orders files; the tests of one stay in their order."""
+    """Orders files; the tests of a file keep their order."""
     items.sort(key=lambda item: [not item.nodeid.startswith(place) for place in _FIRST])
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Each worker gets whole files; all files that use the taxi pipeline's run go to the same worker."""
+    """Each worker gets whole files; all files that share the taxi pipeline's run go to the same worker."""
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):
@@ -105,7 +105,7 @@ def s3_server() -> Iterator[str]:
 
 @pytest.fixture
 def aws(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """That server as boto3 sees it; the stages find it by AWS's own variables."""
+    """A boto3 resource for that server; the stages find it by AWS's own variables."""
     import boto3
 
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)

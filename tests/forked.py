@@ -1,7 +1,7 @@
-"""Python programs in processes that are forked from one with TensorFlow loaded: each starts at once.
+"""Runs Python programs in processes forked from one that has TensorFlow loaded, so each starts immediately.
 
-A program runs as `python -m MODULE ARGUMENTS` would run it, but for the import of TensorFlow, which takes seconds. A
-process that has begun already, but imported nothing yet, can hand itself over: see `HAND_OVER`.
+A program runs like `python -m MODULE ARGUMENTS`, without the seconds that the import of TensorFlow takes. A
+process that has started, but imported nothing yet, can hand itself over: see `HAND_OVER`.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ def hand_over(address):
     import json, os, socket, sys
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
         server.connect(chr(0) + address)
-        asked = {"argv": sys.orig_argv[1:], "folder": os.getcwd(), "environment": dict(os.environ)}
-        socket.send_fds(server, [json.dumps(asked).encode()], [0, 1, 2])
+        request = {"argv": sys.orig_argv[1:], "folder": os.getcwd(), "environment": dict(os.environ)}
+        socket.send_fds(server, [json.dumps(request).encode()], [0, 1, 2])
         server.recv(20)
         os._exit(int(server.recv(20)) & 255)
 """
-"""Defines `hand_over(address)`, which runs the command of this process in one that is forked at an address."""
+"""Defines `hand_over(address)`: runs the command of the calling process in one that the server at an address forks."""
 
 
 class Process:
-    """A program that runs, or has ended, as `subprocess.Popen` has it."""
+    """A program that is running or has ended; like `subprocess.Popen`."""
 
     def __init__(self, module: str, arguments: list[str], log: Path, environment: dict[str, str] | None = None) -> None:
-        """Starts a module, or with `-c` a program text, in the checkout; the log takes what it prints."""
+        """Starts a module, or with `-c` a program text, in the checkout; its output goes to the log."""
         self.returncode: int | None = None
         argv = [*(["-m"] if module != "-c" else []), module, *arguments]
-        asked = {"argv": argv, "folder": str(CHECKOUT), "environment": {**os.environ, **(environment or {})}}
+        request = {"argv": argv, "folder": str(CHECKOUT), "environment": {**os.environ, **(environment or {})}}
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._server.connect(f"\0{address(*LOADED)}")
         with log.open("wb") as output, open(os.devnull, "rb") as null:
             descriptors = [null.fileno(), output.fileno(), output.fileno()]
-            socket.send_fds(self._server, [json.dumps(asked).encode()], descriptors)
+            socket.send_fds(self._server, [json.dumps(request).encode()], descriptors)
         self.pid = int(self._server.recv(20))
 
     def poll(self) -> int | None:
@@ -72,7 +72,7 @@ class Process:
         return self.returncode
 
     def send_signal(self, number: int) -> None:
-        """Sends a signal, unless it has ended."""
+        """Sends a signal if it is still running."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
@@ -86,11 +86,11 @@ class Process:
 
 @functools.cache
 def address(*modules: str) -> str:
-    """Where a process takes requests that has loaded these modules; it ends with this one."""
+    """The address of a server that has loaded these modules; it ends with this process."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-        listener.bind("")  # the kernel picks a name, which is no file
+        listener.bind("")  # the kernel picks a name that is not a file
         listener.listen()
-        # The hash seed is that of the runner's own servers.
+        # The same hash seed as in the runner's own servers.
         own = {**preload.ENVIRONMENT, "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONHASHSEED": "0"}
         server = subprocess.Popen(
             [sys.executable, "-m", "tests.forked", str(listener.fileno()), *modules],
@@ -106,18 +106,18 @@ def address(*modules: str) -> str:
 
 
 class _Server:
-    """Takes requests, forks, and tells of ends; one thread, so that a fork copies a quiet process."""
+    """Takes requests, forks, and reports exit statuses; single-threaded, so that forking is safe."""
 
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
-        self._running: dict[int, tuple[int, socket.socket]] = {}  # by the process's descriptor: its id, and who asked
+        self._running: dict[int, tuple[int, socket.socket]] = {}  # by the process's descriptor: its id, and the client
 
     def serve(self) -> None:
-        """Serves until standard input closes, for nobody can ask any more, and kills what still runs."""
+        """Serves until standard input closes, because then its clients have ended, and kills what still runs."""
         while True:
             ready, _, _ = select.select([0, self._listener, *self._running], [], [])
             for ended in self._running.keys() & set(ready):
-                self._tell(ended)
+                self._report(ended)
             if 0 in ready:
                 break
             if self._listener in ready:
@@ -125,29 +125,29 @@ class _Server:
         for pid, _ in self._running.values():
             os.kill(pid, signal.SIGKILL)
 
-    def _start(self, asking: socket.socket) -> None:
-        request, descriptors, _, _ = socket.recv_fds(asking, _LARGEST, 3)
+    def _start(self, client: socket.socket) -> None:
+        request, descriptors, _, _ = socket.recv_fds(client, _LARGEST, 3)
         server = os.getpid()
         pid = os.fork()
         if pid == 0:
-            for mine in (self._listener, asking, *(other for _, other in self._running.values())):
+            for mine in (self._listener, client, *(other for _, other in self._running.values())):
                 mine.close()
             for watched in self._running:
                 os.close(watched)
             children.leave_after(lambda: _run(json.loads(request), descriptors, server))
         for descriptor in descriptors:
             os.close(descriptor)
-        self._running[os.pidfd_open(pid)] = pid, asking
+        self._running[os.pidfd_open(pid)] = pid, client
         with contextlib.suppress(BrokenPipeError):
-            asking.send(str(pid).encode())
+            client.send(str(pid).encode())
 
-    def _tell(self, ended: int) -> None:
-        pid, asking = self._running.pop(ended)
+    def _report(self, ended: int) -> None:
+        pid, client = self._running.pop(ended)
         os.close(ended)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        with contextlib.suppress(BrokenPipeError):  # nobody wants to know
-            asking.send(str(status).encode())
-        asking.close()
+        with contextlib.suppress(BrokenPipeError):  # the client has ended
+            client.send(str(status).encode())
+        client.close()
 
 
 def _run(request: dict[str, Any], descriptors: list[int], server: int) -> None:

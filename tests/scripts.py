@@ -8,7 +8,7 @@ from types import ModuleType
 
 
 def load(path: Path) -> ModuleType:
-    """Runs a file as a module of its own."""
+    """Imports a file as a separate module."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec
     assert spec.loader

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "tests").rglob("test_*.py"))
-# Calls that give as many turns as their arguments have.
+# Calls that give as many iterations as their arguments.
 _AS_LONG = {
     "enumerate",
     "items",
@@ -28,17 +28,19 @@ _AS_LONG = {
 
 
 def test_no_test_asserts_only_in_a_loop_that_may_be_empty() -> None:
-    found = [f"{path.relative_to(ROOT)}:{line}" for path in FILES for line in _doubtful(path.read_text())]
+    found = [
+        f"{path.relative_to(ROOT)}:{line}" for path in FILES for line in _possibly_without_assertion(path.read_text())
+    ]
     assert len(FILES) > 100
-    assert found == [], "assert that there is something, or compare whole collections"
+    assert found == [], "assert that the collection is not empty, or compare whole collections"
 
 
-def _doubtful(source: str) -> Iterator[int]:
+def _possibly_without_assertion(source: str) -> Iterator[int]:
     """The lines of tests that assert only in loops that may be empty."""
     tree = ast.parse(source)
     for test in ast.walk(tree):
         if isinstance(test, ast.FunctionDef | ast.AsyncFunctionDef) and test.name.startswith("test_"):
-            # What parametrizes a test is never nothing.
+            # The values that parametrize a test are never empty.
             given = {each.arg: ast.Constant(True) for each in (*test.args.args, *test.args.kwonlyargs)}
             known = given | _literals(tree.body) | _literals(list(ast.walk(test)))
             asserted = list(_asserted(test.body, known))
@@ -47,7 +49,7 @@ def _doubtful(source: str) -> Iterator[int]:
 
 
 def _literals(statements: list[ast.stmt] | list[ast.AST]) -> dict[str, ast.expr]:
-    """What names are assigned to."""
+    """Names with the literals that are assigned to them."""
     return {
         target.id: node.value
         for node in statements
@@ -62,7 +64,7 @@ def _asserted(statements: list[ast.stmt], known: dict[str, ast.expr], sure: bool
     for statement in statements:
         inside = sure
         if isinstance(statement, ast.For | ast.AsyncFor):
-            inside = sure and _has_a_turn(statement.iter, known)
+            inside = sure and _is_never_empty(statement.iter, known)
         if _asserts(statement):
             yield inside
         for name in ("body", "orelse", "finalbody", "handlers"):
@@ -87,31 +89,31 @@ def _name(node: ast.expr) -> str:
     return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
 
 
-def _has_a_turn(node: ast.expr, known: dict[str, ast.expr]) -> bool:
-    """Whether a loop over an expression is certain to run: over literals, constants, and expressions of these."""
+def _is_never_empty(node: ast.expr, known: dict[str, ast.expr]) -> bool:
+    """Whether a loop over an expression certainly runs: over literals, constants, and expressions of these."""
     if isinstance(node, ast.List | ast.Tuple | ast.Set):
-        return any(not isinstance(each, ast.Starred) or _has_a_turn(each.value, known) for each in node.elts)
+        return any(not isinstance(each, ast.Starred) or _is_never_empty(each.value, known) for each in node.elts)
     if isinstance(node, ast.Dict):
         return bool(node.keys)
     if isinstance(node, ast.Constant):
         return bool(node.value)
     if isinstance(node, ast.Call):
-        return _call_has_a_turn(node, known)
+        return _call_is_never_empty(node, known)
     if isinstance(node, ast.Attribute):
         return node.attr.isupper()
     if isinstance(node, ast.Name):
         others = {name: value for name, value in known.items() if name != node.id}
         # A constant, or an enumeration.
-        return node.id[0].isupper() or (node.id in known and _has_a_turn(known[node.id], others))
+        return node.id[0].isupper() or (node.id in known and _is_never_empty(known[node.id], others))
     return False
 
 
-def _call_has_a_turn(node: ast.Call, known: dict[str, ast.expr]) -> bool:
+def _call_is_never_empty(node: ast.Call, known: dict[str, ast.expr]) -> bool:
     name = _name(node)
     if name == "range":
-        return _has_a_turn(node.args[0], known)
+        return _is_never_empty(node.args[0], known)
     given = [*node.args, *([node.func.value] if isinstance(node.func, ast.Attribute) else [])]
-    return name in _AS_LONG and any(_has_a_turn(each, known) for each in given)
+    return name in _AS_LONG and any(_is_never_empty(each, known) for each in given)
 
 
 @pytest.mark.parametrize(
@@ -132,4 +134,4 @@ def _call_has_a_turn(node: ast.Call, known: dict[str, ast.expr]) -> bool:
     ],
 )
 def test_such_a_test_is_found(body: str, doubtful: bool) -> None:
-    assert list(_doubtful(f"def test_it():\n    {body}\n")) == [1] * doubtful
+    assert list(_possibly_without_assertion(f"def test_it():\n    {body}\n")) == [1] * doubtful

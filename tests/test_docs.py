@@ -1,4 +1,4 @@
-"""The documentation is correct: its commands run, their output is as shown, and its links work."""
+"""The documentation is correct: commands run and print what it shows, and links work."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ PAGES_TO_TYPE = [
     "docs/pipelines/authoring.md",
     "docs/start/from-tfx.md",
 ]
-"""What a new user goes through after the README, in this order."""
+"""The pages that a new user follows after the README, in this order."""
 PAGES_TO_SERVE = ["README.md", "docs/serving/server.md"]
-"""The second one's client asks the server that the first one starts."""
+"""The client on the second page calls the server that the first page starts."""
 
 NOT_RUN = {
     "bin/inside tensorboard --logdir .taxiway/artifacts/chicago-taxi/trainer": "it serves until it is stopped",
@@ -65,7 +65,7 @@ def test_pictures_are_well_formed_and_shown() -> None:
         assert f"(pictures/{picture.name})" in pages
 
 
-def test_the_picture_of_the_house_has_every_room() -> None:
+def test_the_picture_of_the_architecture_has_every_package() -> None:
     picture = (ROOT / "docs/concepts/pictures/house.svg").read_text()
     rooms = [path.parent.name for path in (ROOT / "taxiway").glob("*/__init__.py")]
     assert [name for name in rooms if not re.search(rf"\b{name}\b", picture)] == []
@@ -87,22 +87,22 @@ def _page(name: str) -> str:
     return (ROOT / "docs" / name).read_text()
 
 
-def test_the_stages_pages_are_what_their_docstrings_say() -> None:
+def test_the_stages_pages_equal_their_docstrings() -> None:
     pages = _stage_pages()
     written = {path.name: path.read_text() for path in (ROOT / "docs/reference/stages").iterdir()}
     expected = {"README.md": pages.index()} | {f"{stage}.md": pages.page(stage) for stage in stages.names()}
     assert written == expected, "run `make docs-pages` and look at the difference"
 
 
-def _ours() -> set[str]:
+def _component_names() -> set[str]:
     """The stages by the names that pipelines import."""
     return {stage.component for stage in stages.in_order()}
 
 
-def test_a_pipelines_author_finds_every_stage() -> None:
+def test_the_authoring_page_lists_every_stage() -> None:
     section = (ROOT / "docs/pipelines/authoring.md").read_text().partition("## Stages")[2].partition("##")[0]
     [listed] = re.findall(r"\((\.\./reference/stages/\S+\.md)\)", section)
-    assert _ours() <= set(re.findall(r"`(\w+)`", (ROOT / "docs/pipelines" / listed).read_text()))
+    assert _component_names() <= set(re.findall(r"`(\w+)`", (ROOT / "docs/pipelines" / listed).read_text()))
 
 
 def test_every_component_of_tfx_is_documented_as_supported_or_not() -> None:
@@ -112,12 +112,12 @@ def test_every_component_of_tfx_is_documented_as_supported_or_not() -> None:
     theirs = set(re.findall(r"import (\w+)$", public, re.MULTILINE)) - {"DataAccessor", "FnArgs", "TunerFnResult"}
     assert len(theirs) > 12
     rows = re.findall(r"^\| (.+?) \| (.+) \|$", (ROOT / "docs/start/from-tfx.md").read_text(), re.MULTILINE)
-    there, missing = (
+    existing, missing = (
         {name for left, right in rows if ("not supported" in right) is absent for name in re.findall(r"`(\w+)", left)}
         for absent in (False, True)
     )
-    assert theirs <= there | missing
-    assert not missing & (there | _ours())
+    assert theirs <= existing | missing
+    assert not missing & (existing | _component_names())
 
 
 def _stage_pages() -> ModuleType:
@@ -133,12 +133,12 @@ def test_the_readme_lists_every_command() -> None:
     assert sorted(listed) == sorted(group.commands)
 
 
-def test_the_page_of_commands_is_what_their_help_says() -> None:
+def test_the_page_of_commands_equals_their_help() -> None:
     written = (ROOT / "docs/reference/cli.md").read_text()
     assert written == scripts.load(ROOT / "docs/reference/cli_page.py").page(), (
         "run `make docs-pages` and look at the difference"
     )
-    # One of each kind: an argument, a choice, a switch with two sides, a default.
+    # One of each kind: an argument, a choice, an on/off switch, a default.
     for row in (
         "| `DESTINATION` | Where models are pushed: a folder, or an s3:// or gs:// URL. | required |",
         r"| `--runner local\|docker` | ",
@@ -148,7 +148,7 @@ def test_the_page_of_commands_is_what_their_help_says() -> None:
         assert f"\n{row}" in written
 
 
-def test_every_command_that_a_page_shows_is_one() -> None:
+def test_every_documented_command_exists() -> None:
     """Includes commands that are not run: the commands and their options exist."""
     pages = [*PAGES, *(ROOT / "manifests").rglob("*.md")]
     shown = [(page, line) for page in pages for line in _command_lines(page.read_text())]
@@ -172,7 +172,7 @@ def test_every_environment_variable_is_documented() -> None:
         if path.is_file() and path.suffix in (".py", "")
     ]
     used = {name for path in sources for name in re.findall(r"\bTAXIWAY_[A-Z_]+\b", path.read_text())}
-    # Between our own scripts.
+    # Only used between our own scripts.
     assert used - {"TAXIWAY_SETUP", "TAXIWAY_INSIDE"} == set(
         re.findall(r"TAXIWAY_[A-Z_]+", (ROOT / "docs/concepts/overview.md").read_text())
     )
@@ -189,8 +189,8 @@ def _readme() -> str:
 
 def _make_targets() -> dict[str, str]:
     """The recipes of the Makefile's documented targets."""
-    found = re.findall(r"^([a-z-]+):.*##.*\n((?:\t.*\n)*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    return {name: recipe.replace("\t@", "").strip() for name, recipe in found}
+    matches = re.findall(r"^([a-z-]+):.*##.*\n((?:\t.*\n)*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    return {name: recipe.replace("\t@", "").strip() for name, recipe in matches}
 
 
 # Snippets
@@ -250,7 +250,7 @@ def _follow(project: Project, snippet: Snippet, servers: ExitStack) -> None:
         _python(project, snippet)
     elif snippet.language == "console":
         for command in _commands(snippet):
-            _carry_out(project, command)
+            _run_shown(project, command)
     elif snippet.language == "sh":
         for line in snippet.text.splitlines():
             command = _recipe(re.sub(r" +# .*", "", line))
@@ -259,7 +259,7 @@ def _follow(project: Project, snippet: Snippet, servers: ExitStack) -> None:
             else:
                 assert command in map(_recipe, NOT_RUN), f"{snippet.place}: {line}"
     else:
-        # A sketch, which nobody takes for something to type.
+        # An abbreviated command that is not meant to be typed.
         assert snippet.language == "", f"{snippet.place}: {snippet.language} is not run"
 
 
@@ -323,7 +323,7 @@ def _commands(snippet: Snippet) -> list[Command]:
     return found
 
 
-def _carry_out(project: Project, command: Command) -> None:
+def _run_shown(project: Project, command: Command) -> None:
     line = _with_latest_version(project, _recipe(command.line))
     status, shown = _curl(line) if line.startswith("curl ") else _run(project, ["bash", "-c", line])
     assert status == (2 if _shows_error(command) else 0), f"{command.place}: {line}\n{_end(shown)}"
@@ -331,7 +331,7 @@ def _carry_out(project: Project, command: Command) -> None:
 
 
 def _curl(line: str) -> tuple[int, str]:
-    """What `curl URL -d DATA` does; the Debian root has no curl."""
+    """Does the same as `curl URL -d DATA`; the Debian root has no curl."""
     _, url, option, data = shlex.split(line)
     assert option == "-d"
     answer = requests.post(url, data=data, timeout=20)
@@ -339,15 +339,15 @@ def _curl(line: str) -> tuple[int, str]:
 
 
 def _recipe(line: str) -> str:
-    """What `make` would run once all is set up: in the Debian root there is no `make`."""
+    """The commands that `make` runs after the setup; the Debian root has no `make`."""
     return _make_targets()[line.removeprefix("make ")] if line.startswith("make ") else line
 
 
 def _run(project: Project, command: list[str]) -> tuple[int, str]:
-    """Runs a command in the project, with the display that a terminal gets: wide enough for a slow machine's times."""
+    """Runs a command in the project with terminal output, wide enough for the durations of a slow machine."""
     own = {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "130"}
     environment = {name: value for name, value in project.variables().items() if name != "TAXIWAY_HOME"} | own
-    done = subprocess.run(
+    result = subprocess.run(
         command,
         cwd=project.folder,
         env=environment,
@@ -357,11 +357,11 @@ def _run(project: Project, command: list[str]) -> tuple[int, str]:
         text=True,
         check=False,
     )
-    return done.returncode, _as_read(done.stdout)
+    return result.returncode, _as_read(result.stdout)
 
 
 def _as_read(shown: str) -> str:
-    """Terminal output as plain lines; a line that overwrites another follows it."""
+    """Terminal output as plain text; overwritten lines are kept above their replacements."""
     lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", re.sub(r"\x1b\[\d*[AK]|\r", "\n", shown)).splitlines()
     return "\n".join(filter(None, lines))
 

@@ -72,8 +72,8 @@ def _wait_for(file: Path) -> None:
 
 def test_python_runs_from_any_folder_and_sees_its_files(tmp_path: Path) -> None:
     (tmp_path / "here.txt").write_text("seen")
-    done = _run("python", "-c", "import sys; print(open('here.txt').read(), sys.prefix)", cwd=tmp_path)
-    assert done.stdout.split() == ["seen", str(ROOT / ".venv")]
+    result = _run("python", "-c", "import sys; print(open('here.txt').read(), sys.prefix)", cwd=tmp_path)
+    assert result.stdout.split() == ["seen", str(ROOT / ".venv")]
 
 
 def test_a_link_to_the_command_works(tmp_path: Path) -> None:
@@ -82,21 +82,21 @@ def test_a_link_to_the_command_works(tmp_path: Path) -> None:
     assert subprocess.run([str(link), "-c", "print(1)"], capture_output=True, text=True, check=True).stdout == "1\n"
 
 
-def test_exit_statuses_come_through(tmp_path: Path) -> None:
+def test_exit_statuses_are_passed_on(tmp_path: Path) -> None:
     assert _run("python", "-c", "raise SystemExit(7)", cwd=tmp_path).returncode == 7
 
 
-def test_settings_of_package_index_and_certificates_stay(tmp_path: Path) -> None:
+def test_settings_of_package_index_and_certificates_are_kept(tmp_path: Path) -> None:
     settings = {"PIP_INDEX_URL": "https://index.example/simple", "SSL_CERT_FILE": "/etc/ssl/certs/mine.pem"}
     program = "import os; print(os.environ['PIP_INDEX_URL'], os.environ['SSL_CERT_FILE'])"
-    done = _run("python", "-c", program, cwd=tmp_path, **settings)
-    assert done.stdout.split() == list(settings.values())
+    result = _run("python", "-c", program, cwd=tmp_path, **settings)
+    assert result.stdout.split() == list(settings.values())
     for file in ("/etc/pip.conf", "/etc/ssl/certs/ca-certificates.crt"):
         if Path(file).exists():
             assert _run("python", "-c", f"print(open({file!r}).read())", cwd=tmp_path).stdout.strip()
 
 
-def test_it_adds_little_time(tmp_path: Path) -> None:
+def test_the_wrapper_adds_little_time(tmp_path: Path) -> None:
     times = []
     for _ in range(5):
         began = time.perf_counter()
@@ -118,23 +118,21 @@ time.sleep(60)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_the_command_takes_the_place_of_what_started_it_and_has_no_children(tmp_path: Path) -> None:
+def test_the_command_replaces_the_wrapper_process_and_has_no_children(tmp_path: Path) -> None:
     program = "import os; print(os.getpid(), open(f'/proc/self/task/{os.getpid()}/children').read())"
     process = subprocess.Popen(_command("python", "-c", program, cwd=tmp_path), stdout=subprocess.PIPE, text=True)
     assert process.communicate(timeout=60)[0].split() == [str(process.pid)]
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_the_process_reaches_the_command_and_its_exit_status_comes_back(
-    tmp_path: Path, how: signal.Signals
-) -> None:
+def test_signals_and_exit_statuses_are_passed_on(tmp_path: Path, how: signal.Signals) -> None:
     process = _started(CLEANS_UP, tmp_path)
     process.send_signal(how)
     assert process.communicate(timeout=20)[0] == "cleaned up\n"
     assert process.returncode == 7
 
 
-def test_ctrl_c_reaches_the_command_and_it_may_clean_up(tmp_path: Path) -> None:
+def test_ctrl_c_reaches_the_command_which_can_clean_up(tmp_path: Path) -> None:
     program = (
         "pathlib.Path('started').touch()\n"
         "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    time.sleep(0.3)\n    print('cleaned up')\n"
@@ -152,7 +150,7 @@ def test_a_killed_command_leaves_no_process(tmp_path: Path) -> None:
     assert process.returncode == -signal.SIGKILL
 
 
-def test_what_a_script_starts_in_the_background_outlives_the_script(tmp_path: Path) -> None:
+def test_background_processes_of_a_script_outlive_it(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(f"import pathlib, signal, sys, time{CLEANS_UP}")
     script = f"{ROOT}/bin/python program.py >log 2>&1 & echo $!"
     starter = subprocess.Popen(
@@ -201,7 +199,7 @@ def test_the_tests_do_not_depend_on_how_they_are_started(tmp_path: Path) -> None
         ]
     )
     chosen = [
-        "components/execution/test_provenance.py::test_the_commit_and_whether_it_was_modified",
+        "components/execution/test_provenance.py::test_the_record_has_the_commit_and_whether_it_was_modified",
         "taxiway/lineage/test_tree.py",
         "taxiway/runs/test_progress.py",
         "taxiway/cli/test_cli.py::test_a_run_prints_its_progress_to_standard_error",
@@ -209,13 +207,13 @@ def test_the_tests_do_not_depend_on_how_they_are_started(tmp_path: Path) -> None
     tests = " ".join(f"'{ROOT}/tests/{name}'" for name in chosen)
     options = f"-q -p no:cacheprovider -c '{ROOT}/pyproject.toml' --rootdir '{ROOT}' --basetemp '{tmp_path}/tests'"
     command = f"umask 077 && exec nice -n 5 '{sys.executable}' -m pytest {options} {tests} <&-"
-    done = subprocess.run(
+    result = subprocess.run(
         ["sh", "-c", command], cwd=tmp_path, env={**os.environ, **settings}, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-1000:]
 
 
-# Copies and moves: a checkout with what sets it up, and programs that stand in for Python and for the host's.
+# Copied and moved checkouts: one with its setup scripts, and stubs of Python and of the host's programs.
 
 PYTHON = """#!/bin/sh
 echo "$0 $*" >>"$CALLS"
@@ -261,18 +259,18 @@ def _in(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(inside, env=own, capture_output=True, text=True, check=False)
 
 
-def _repaired_as_told(folder: Path, said: str) -> None:
+def _fix_as_suggested(folder: Path, message: str) -> None:
     """A command fails with the reason, and the suggested command fixes it."""
     refused = _in(folder, "bin/inside", "echo", "ran")
     assert (refused.returncode, refused.stdout) == (1, "")
-    told = re.fullmatch(rf"taxiway: {re.escape(said)}; run: (make -C \S+ setup)\n", refused.stderr)
-    assert told, refused.stderr
-    assert _in(folder, *(told[1].split() if MAKE == ["make"] else [*MAKE, "setup"])).returncode == 0
+    suggested = re.fullmatch(rf"taxiway: {re.escape(message)}; run: (make -C \S+ setup)\n", refused.stderr)
+    assert suggested, refused.stderr
+    assert _in(folder, *(suggested[1].split() if MAKE == ["make"] else [*MAKE, "setup"])).returncode == 0
     assert _in(folder, "bin/inside", "echo", "ran").stdout == "ran\n"
 
 
 @needs_make
-def test_an_environment_that_is_there_is_set_up_once(checkout: Path) -> None:
+def test_an_existing_environment_is_not_set_up_again(checkout: Path) -> None:
     calls = (checkout.parent / "calls").read_text()
     assert "-m venv" in calls
     assert _in(checkout, "make", "setup").returncode == 0
@@ -280,39 +278,39 @@ def test_an_environment_that_is_there_is_set_up_once(checkout: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["cp -a", "mv", "cp -al"])
-def test_a_checkout_that_was_copied_or_moved_gets_an_environment_of_its_own(checkout: Path, how: str) -> None:
-    # A path that ends like the former one.
+def test_a_copied_or_moved_checkout_gets_its_own_environment(checkout: Path, how: str) -> None:
+    # A path with the same ending as the former one.
     place = checkout.parent / f"elsewhere{checkout}"
     place.parent.mkdir(parents=True)
     (checkout.parent / "elsewhere/programs").symlink_to(checkout.parent / "programs")
     subprocess.run([*how.split(), checkout, place], check=True)
     before = (place / ".venv/pyvenv.cfg").read_text()
     (place.parent / "programs").symlink_to(checkout.parent / "programs")
-    said = f"the environment was made for {checkout}, and this is a copy, or was moved"
-    _repaired_as_told(place, said)
+    message = f"the environment was made for {checkout}, and this is a copy, or was moved"
+    _fix_as_suggested(place, message)
     if how != "mv":
         assert (checkout / ".venv/pyvenv.cfg").read_text() == before
         assert _in(checkout, "bin/inside", "echo", "ran").stdout == "ran\n"
 
 
 @needs_make
-def test_make_sets_a_copied_checkout_up_by_itself(checkout: Path) -> None:
+def test_make_sets_up_a_copied_checkout(checkout: Path) -> None:
     copy = checkout.with_name("copy")
     subprocess.run(["cp", "-a", checkout, copy], check=True)
     assert _in(copy, "make", "lint").returncode == 2  # there is no ruff
     assert _in(copy, "bin/inside", "echo", "ran").stdout == "ran\n"
 
 
-def test_a_python_or_a_debian_root_that_is_gone_is_reported(checkout: Path) -> None:
+def test_a_missing_python_or_debian_root_is_reported(checkout: Path) -> None:
     (checkout / ".venv/bin/python").unlink()
-    _repaired_as_told(checkout, "the environment's Python is gone from this machine")
+    _fix_as_suggested(checkout, "the environment's Python is gone from this machine")
     (checkout / ".venv.root").write_text("/nosuch/root\n")
-    _repaired_as_told(checkout, "the environment's Debian root, /nosuch/root, is gone")
+    _fix_as_suggested(checkout, "the environment's Debian root, /nosuch/root, is gone")
 
 
 def test_a_missing_environment_is_reported(checkout: Path) -> None:
     (checkout / ".venv/ready").unlink()
-    _repaired_as_told(checkout, "the environment is missing")
+    _fix_as_suggested(checkout, "the environment is missing")
 
 
 def test_every_locked_package_has_hashes_and_no_index_is_named() -> None:

@@ -24,7 +24,7 @@ def _meaning(file: Path) -> list[object]:
 @pytest.mark.parametrize("name", loading.names(ROOT))
 def test_a_pipeline_compiles_to_its_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    loading.compile_to(loading.function(name), tmp_path / "pipeline.yaml")
+    compilation.write(compilation.compiled(name), tmp_path / "pipeline.yaml")
     golden = ROOT / "pipelines" / name / "pipeline.yaml"
     assert _meaning(golden) == _meaning(tmp_path / "pipeline.yaml"), "run `make golden` and look at the difference"
 

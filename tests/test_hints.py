@@ -42,14 +42,14 @@ def _words(node: ast.expr) -> list[str]:
     return [node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else "X"]
 
 
-def _texts() -> Iterator[tuple[str, str]]:
+def _strings() -> Iterator[tuple[str, str]]:
     """The strings in all sources except docstrings, with their places and `X` for values."""
     for path in SOURCES:
         tree = ast.parse(path.read_text())
         inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)}
-        told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         for node in ast.walk(tree):
-            text = _text(node) if id(node) not in told else ""
+            text = _text(node) if id(node) not in docs else ""
             if text and (isinstance(node, ast.JoinedStr) or id(node) not in inner):
                 yield f"{path.relative_to(ROOT)}:{node.lineno}", text  # type: ignore[attr-defined]
 
@@ -62,16 +62,16 @@ def _text(node: ast.AST) -> str:
 
 TYPED = [*((place, " ".join(words)) for place, words in _calls("typed"))]
 ABOUT = [(place, " ".join(words)) for place, words in _calls("about")]
-# Written out in a text: what is no program of the environment or the checkout.
+# Programs that are neither in the environment nor in the checkout, written out in messages.
 WRITTEN = [
     (place, match[0].rstrip(" .,;"))
-    for place, text in _texts()
+    for place, text in _strings()
     for match in re.finditer(r"\b(kubectl|git|systemctl|sudo systemctl) -{0,2}[a-z][^`;,()#>]*", text)
     if text not in TOLD
 ]
 
 
-def test_the_sources_are_read_right() -> None:
+def test_commands_in_the_sources_are_found() -> None:
     assert len(TYPED) > 25
     assert len(ABOUT) > 8
     assert {"git fetch --tags", "kubectl get nodes"} <= {line for _, line in WRITTEN}
@@ -105,20 +105,20 @@ def _is_dvc(words: list[str]) -> None:
 def _has_options(program: str, words: list[str]) -> None:
     """Whether a program's help contains a command and its options."""
     if not shutil.which(program):
-        pytest.skip(f"there is no {program} here")
+        pytest.skip(f"{program} is not installed")
     verb = [word for word in words if re.fullmatch("[a-z][a-z-]+", word) and word not in ("kubeflow", "isolated")]
-    asked = [program, *verb[: 2 if verb[0] in ("create", "config", "auth", "set") else 1], "-h"]
-    shown = subprocess.run(asked, capture_output=True, text=True, check=False)
+    command = [program, *verb[: 2 if verb[0] in ("create", "config", "auth", "set") else 1], "-h"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False)
     known = shown.stdout + shown.stderr
     if program == "kubectl":
         known += subprocess.run([program, "options"], capture_output=True, text=True, check=False).stdout
-    assert "usage" in known.lower(), f"{asked}: {known}"
+    assert "usage" in known.lower(), f"{command}: {known}"
     options = {word.partition("=")[0] for word in words if re.match("--[a-z]|-[a-z]$", word)} - {"-C"}
     flags = re.findall(r"(?<![\w-])--?(?:\[no-\])?[a-z][a-z-]*", known)
     assert {option for option in options if option not in {flag.replace("[no-]", "") for flag in flags}} == set()
 
 
-def test_programs_of_the_environment_and_the_checkout_are_named_as_they_can_be_typed() -> None:
+def test_programs_are_named_so_that_they_can_be_typed() -> None:
     """Messages use `typed`, because `dvc` alone is not on the user's PATH."""
     targets = "|".join(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     groups = "|".join(known_options())
@@ -127,7 +127,7 @@ def test_programs_of_the_environment_and_the_checkout_are_named_as_they_can_be_t
     inside = {line for _, line in TYPED}
     found = [
         (place, text)
-        for place, text in _texts()
+        for place, text in _strings()
         if text not in TOLD and text not in inside and (bare.search(text) or make.search(text))
     ]
     left = [each for each in found if not any(line.startswith(each[1]) for line in inside)]
@@ -194,5 +194,5 @@ def test_the_checkout_s_own_commands_work_from_any_folder(tmp_path: Path, monkey
 
 
 def test_dvc_of_the_environment_runs_from_any_folder(tmp_path: Path) -> None:
-    done = subprocess.run([ROOT / "bin/dvc", "--version"], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert re.match(r"3\.\d+", done.stdout)
+    result = subprocess.run([ROOT / "bin/dvc", "--version"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert re.match(r"3\.\d+", result.stdout)

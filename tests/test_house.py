@@ -23,7 +23,7 @@ OURS = ("benchmarks.", "components.", "pipelines.", "taxiway.")
 OTHERS = {"_git", "_git_names", "fill_attributes", "info", "labels", "trace_and_write_v2_saved_model"}
 """Calls of libraries, and of programs by their words."""
 SHARED = {"Examples", "Schema", "Model"}
-"""Types that are no stage's own."""
+"""Types that belong to no single stage."""
 OF_LINEAGE = {
     ("taxiway/lineage/lookup.py", "PushedModel"),
     ("taxiway/lineage/messages.py", "ExampleAnomalies"),
@@ -33,9 +33,9 @@ OF_LINEAGE = {
     ("taxiway/lineage/store.py", "ModelBlessing"),
     ("taxiway/lineage/store.py", "PushedModel"),
 }
-"""The types of TFX that the lineage tells of: what was judged and pushed."""
+"""TFX's types of evaluations and pushes, which the lineage shows."""
 IMAGES = ("serve", "data", "train")
-"""Each has what the one before it has."""
+"""Each image also has the packages of the previous one."""
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +94,10 @@ def test_stages_import_no_other_stages_than_they_declare(imports: Mapping[str, s
     assert found == declared
 
 
-def test_what_benchmarks_and_tools_import_is_there() -> None:
-    """They run seldom, and mypy does not check them."""
-    files = [path for folder in ("benchmarks", "docker", "docs") for path in (ROOT / folder).rglob("*.py")]
+def test_imports_of_benchmarks_and_tools_exist() -> None:
+    """They rarely run, and mypy does not check them."""
+    folders = (ROOT / name for name in ("benchmarks", "docker", "docs"))
+    files = [path for folder in folders for path in folder.rglob("*.py") if _is_source(path)]
     found = [
         (path.relative_to(ROOT), node.module)
         for path in files
@@ -112,7 +113,7 @@ def _is_module(name: str) -> bool:
     return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 
 
-def test_calls_of_ours_name_their_arguments_where_there_are_many() -> None:
+def test_calls_with_many_arguments_use_keywords() -> None:
     """Six positional values are easily mixed up."""
     files = [*(ROOT / "components").rglob("*.py"), *(ROOT / "taxiway").rglob("*.py")]
     found = {ast.unparse(call.func).split(".")[-1] for file in files for call in _calls(file) if len(call.args) >= 6}
@@ -146,15 +147,15 @@ def _words(file: Path) -> set[str]:
     """The names and the words in strings of a module, except docstrings."""
     nodes = list(ast.walk(ast.parse(file.read_text())))
     docs = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
-    texts = (node.value for node in nodes if isinstance(node, ast.Constant) and id(node) not in docs)
+    strings = (node.value for node in nodes if isinstance(node, ast.Constant) and id(node) not in docs)
     names = {node.id for node in nodes if isinstance(node, ast.Name)}
     names |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     names |= {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
     names |= {part for node in nodes if isinstance(node, ast.ImportFrom) for part in (node.module or "").split(".")}
-    return names.union(*(re.findall(r"\w+", text) for text in texts if isinstance(text, str)))
+    return names.union(*(re.findall(r"\w+", text) for text in strings if isinstance(text, str)))
 
 
-def test_stages_import_what_is_in_their_image_alone() -> None:
+def test_stages_import_only_packages_of_their_image() -> None:
     graph = grimp.build_graph("components", include_external_packages=True)
     foreign = {stage.name: _foreign(graph, stage.name, stage.image) for stage in stages.in_order()}
     assert {stage: found for stage, found in foreign.items() if found} == {}
@@ -167,9 +168,9 @@ def _foreign(graph: grimp.ImportGraph, stage: str, image: str) -> set[str]:
     found = own.union(*(graph.find_upstream_modules(module) for module in own))
     names = {module.partition(".")[0] for module in found} - {"components", *sys.stdlib_module_names}
     kinds = IMAGES[: IMAGES.index(image) + 1]
-    there = {name for kind in kinds for name in (ROOT / f"docker/packages/{kind}.txt").read_text().split()}
+    installed = {name for kind in kinds for name in (ROOT / f"docker/packages/{kind}.txt").read_text().split()}
     packages = packages_distributions()
-    return {name for name in names if not {canonicalize_name(each) for each in packages.get(name, ())} & there}
+    return {name for name in names if not {canonicalize_name(each) for each in packages.get(name, ())} & installed}
 
 
 def _room(module: str) -> str:

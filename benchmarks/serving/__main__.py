@@ -57,8 +57,8 @@ _TRAIN_STEPS = 100
 Measure = Callable[[], list[Figure]]
 
 
-def _in_turn(*measures: Measure) -> list[Figure]:
-    """The median of several runs for each system and number of clients, in turn."""
+def _alternating(*measures: Measure) -> list[Figure]:
+    """The median of several runs for each system and number of clients; the systems alternate."""
     grouped: dict[tuple[str, int], list[Figure]] = {}
     for figure in (figure for _ in range(RUNS) for measure in measures for figure in measure()):
         grouped.setdefault((figure["system"], figure["clients"]), []).append(figure)
@@ -75,16 +75,16 @@ def latency(bench: Bench) -> Iterator[Figure]:
     with ExitStack() as stack:
         plain = stack.enter_context(servers.taxiway(bench.models, bench.new("taxiway")))
         batching = stack.enter_context(servers.taxiway(bench.models, bench.new("taxiway"), SINGLES))
-        found = _in_turn(
+        found = _alternating(
             lambda: bench.bare(bench.single),
             lambda: bench.closed("taxiway", plain, "stub", bench.single, 1),
             lambda: bench.closed("taxiway, batching", batching, "stub", bench.single, 1),
         )
-        apart = np.abs(answers(plain, bench.single) - np.load(bench.single.folder / "answers.npy")).max()
+        difference = np.abs(answers(plain, bench.single) - np.load(bench.single.folder / "answers.npy")).max()
     yield from found
     over = _value(found, "p50_ms", "taxiway") - _value(found, "p50_ms", "bare call")
     yield limit("ms of p50 over the bare call", over, 0.6, at_least=False)
-    yield limit("difference from the bare call's answers", float(apart), 1e-5, at_least=False)
+    yield limit("difference from the bare call's answers", float(difference), 1e-5, at_least=False)
 
 
 def throughput(bench: Bench) -> Iterator[Figure]:
@@ -93,7 +93,7 @@ def throughput(bench: Bench) -> Iterator[Figure]:
         ours = stack.enter_context(servers.taxiway(bench.models, bench.new("taxiway"), SINGLES))
         response = _first_response(ours, bench)
         constant = stack.enter_context(servers.constant(response, bench.new("constant")))
-        found = _in_turn(
+        found = _alternating(
             lambda: bench.closed("taxiway, batching", ours, "grpc", bench.single, MANY),
             lambda: bench.closed("constant answer", constant, "grpc", bench.single, MANY),
         )
@@ -114,7 +114,7 @@ def rows(bench: Bench) -> Iterator[Figure]:
     with ExitStack() as stack:
         plain = stack.enter_context(servers.taxiway(bench.models, bench.new("taxiway")))
         batching = stack.enter_context(servers.taxiway(bench.models, bench.new("taxiway"), BLOCKS))
-        found = _in_turn(
+        found = _alternating(
             lambda: bench.bare(bench.block),
             lambda: bench.closed("taxiway", plain, "grpc", bench.block, 1),
             lambda: bench.closed("taxiway", plain, "grpc", bench.block, 4),
@@ -138,7 +138,7 @@ def kserve(bench: Bench) -> Iterator[Figure]:
         theirs = stack.enter_context(servers.kserve(python, bench.version, bench.new("kserve")))
         for name, protocol, their_protocol in (("gRPC", "grpc", "infer"), ("REST", "rest", "rest")):
             for system, ours, clients in (("taxiway, batching", batching, MANY), ("taxiway", plain, 1)):
-                found = _in_turn(
+                found = _alternating(
                     partial(bench.closed, f"{system}, {name}", ours, protocol, bench.single, clients),
                     partial(bench.closed, f"kserve, {name}", theirs, their_protocol, bench.single, clients),
                 )

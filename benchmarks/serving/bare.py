@@ -26,7 +26,7 @@ from benchmarks.serving.figures import OK, Samples
 
 
 def _samples(call: Callable[[Any], Any], inputs: Sequence[Any], seconds: float) -> Samples:
-    """Calls the signature with each of the inputs in turn; the first second is not counted."""
+    """Calls the signature with one input after another; the first second is not counted."""
     for begin, given in zip(itertools.repeat(time.perf_counter()), itertools.cycle(inputs), strict=False):
         if time.perf_counter() - begin > 1:
             break

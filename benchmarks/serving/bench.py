@@ -138,7 +138,14 @@ class Bench:
         shutil.copyfile(output / "answers.npy", requests.folder / "answers.npy")
         peak = float((output / "peak_mb").read_text())
         return [
-            _figure(system, 1, Samples.load(output / file), self.seconds, requests, peak)
+            _figure(
+                system=system,
+                clients=1,
+                found=Samples.load(output / file),
+                seconds=self.seconds,
+                examples=requests.examples,
+                peak_mb=peak,
+            )
             for system, file in {"bare call": "ready.npz", "bare call and tf.constant": "made.npz"}.items()
         ]
 
@@ -146,11 +153,20 @@ class Bench:
         """The figure for closed-loop clients: each sends its next request after a response."""
         load = replace(self.request(server, protocol, requests), clients=clients)
         found = samples(load, self.new("samples.npz"))
-        return [_figure(system, clients, found, self.seconds, requests, server.peak_mb())]
+        return [
+            _figure(
+                system=system,
+                clients=clients,
+                found=found,
+                seconds=self.seconds,
+                examples=requests.examples,
+                peak_mb=server.peak_mb(),
+            )
+        ]
 
 
-def _figure(system: str, clients: int, found: Samples, seconds: float, requests: Requests, peak_mb: float) -> Figure:
-    figures = summary(found, seconds, requests.examples)
+def _figure(*, system: str, clients: int, found: Samples, seconds: float, examples: int, peak_mb: float) -> Figure:
+    figures = summary(found, seconds, examples)
     return {"system": system, "clients": clients, **figures, "peak_mb": round(peak_mb, 1)}
 
 

@@ -34,25 +34,25 @@ from benchmarks.serving.servers import NAME, SINGLES, Server
 
 _CLIENTS = 64
 _SHARE = 0.8
-"""Of the most, for the soak."""
+"""The fraction of the capacity in the soak test."""
 _SWAP_SECONDS = 30
 _QUIET_RATE, _QUIET_CLIENTS = 50, 4
 _SOON_SECONDS = 3
-"""For the part that is about swaps: requests a second, clients, and how often a new version comes."""
+"""For the part `swaps`: requests per second, clients, and seconds between new versions."""
 _KEPT = 2
 """Versions that are not deleted."""
 _MALFORMED_A_SECOND = 20
 _LEARNING_SECONDS = 3
-"""In which the load learns the right answers, before anything else is sent."""
+"""Seconds in which the load records the right answers, before other requests are sent."""
 _MOST_GROWTH_MB = 100
 
 # A queue of a quarter of a second, not of minutes: overload should be refused, not queued.
 _SHORT_QUEUE = servers.batching(rows=1, micros=0, threads=2, waiting=32)
 _FEW_CLIENTS = 8
 _CROWD = 256
-"""Clients, more than the queue has room for."""
+"""The number of clients, which exceeds the size of the queue."""
 _PROBE, _FLOOD = 0.3, 1.7
-"""Of the most, for the load before, during and after the overload, and for what comes on top of it."""
+"""Fractions of the capacity: of the load before, during and after the overload, and of the additional load."""
 _BEFORE_SECONDS, _AFTER_SECONDS = 10, 30
 _MOST_REFUSAL_MS, _MOST_SECONDS_BACK = 100, 10
 _REFUSALS = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")

@@ -75,7 +75,7 @@ def _rest_call(session: requests.Session, url: str, body: bytes) -> str:
 
 
 def main(target: str, rest: str, model: str, seconds: float, rate: float, output: Path) -> None:
-    """Sends them in turn at a fixed rate, and writes `{kind: {code: count}}`."""
+    """Sends one after another at a fixed rate, and writes `{kind: {code: count}}`."""
     found: dict[str, Counter[str]] = {}
     with grpc.insecure_channel(target, [("grpc.enable_http_proxy", 0)]) as channel, requests.Session() as session:
         session.trust_env = False

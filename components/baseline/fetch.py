@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from components.contract.artifacts import Model
-from components.contract.digests import PROVENANCE_FILE, file_digests, files_digest
+from components.contract.digests import BESIDE, PROVENANCE_FILE, file_digests, files_digest
 from components.contract.errors import explained
 from components.contract.files import whole_folder
 from components.execution import provenance
@@ -46,12 +46,16 @@ def _latest(url: str, folder: Path, candidate: str) -> Version | None:
 
 
 def _move_provenance(folder: Path) -> None:
-    """Moves the pushed version's provenance to the artifact's; the SavedModel stays as it was pushed."""
+    """Moves the pushed version's provenance to the artifact's; the SavedModel stays as it was trained.
+
+    A model card and a signature are of the version, and not of the model.
+    """
     chain_file = folder / SERVING_FOLDER / PROVENANCE_FILE
     if chain_file.is_file():
         records = provenance.parse_chain(chain_file.read_bytes())
         provenance.write_chain(folder, provenance.without_sources(records))
-        chain_file.unlink()
+    for name in BESIDE:
+        (folder / SERVING_FOLDER / name).unlink(missing_ok=True)
 
 
 def _write_marker(folder: Path) -> None:

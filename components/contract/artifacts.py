@@ -6,6 +6,7 @@ The layouts are those of tfx 1.21 (`tfx/types/standard_artifacts.py`), so TFX's 
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,6 +27,9 @@ ELSEWHERE = "elsewhere"
 
 REUSED = "reused_by_stage_cache"
 """In an artifact's metadata: that a fused pod did not make it, but found it; the time when it was made."""
+
+SLICES_FILE = "slices.json"
+"""In a ModelEvaluation: the candidate's metrics by slice, as JSON."""
 
 # Metadata is passed on command lines, whose length Linux limits.
 _MOST_NOTES = 20
@@ -49,7 +53,9 @@ class Artifact:
     schema_title: ClassVar[str] = "system.Artifact"
     # Whether the folder may contain a `provenance.json`.
     takes_files: ClassVar[bool] = True
-    # Metadata that say where something lies, and not what the artifact is.
+    # Whether the chains of other artifacts have its record.
+    is_chained: ClassVar[bool] = True
+    # Metadata with locations, which are not part of the artifact's content.
     locations: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
@@ -69,31 +75,35 @@ class Artifact:
         return [line for line in str(self.metadata.get("notes", "")).split("\n") if line]
 
     def summarize(self, label: str, text: str) -> None:
-        """Adds a line to the summary of a run; a text that is an absolute path is shown from the working folder."""
+        """Adds a line to the summary of a run; an absolute path is shown relative to the working folder."""
         self.metadata[SUMMARY] = json.dumps([*self.summary, (label, text)])
 
     @property
     def summary(self) -> list[tuple[str, str]]:
-        """What the summary of a run says of the artifact: labels and texts."""
+        """The artifact's lines in the summary of a run, as labels and texts."""
         return [(label, text) for label, text in json.loads(self.metadata.get(SUMMARY, "[]"))]
 
     def propose(self, *words: str) -> None:
-        """Says what a user may type next: the arguments of `taxiway`."""
+        """Suggests the user's next command, by the arguments of `taxiway`."""
         self.metadata[NEXT_STEP] = json.dumps(words)
 
     @property
     def next_step(self) -> list[str]:
-        """What a user may type next; empty where there is nothing to propose."""
+        """The suggested next command; empty if there is none."""
         return list(json.loads(self.metadata.get(NEXT_STEP, "[]")))
 
     def left_elsewhere(self, places: list[str], digest: str = "") -> None:
-        """Says what a stage left outside of its artifacts: when it is gone, the stage runs again.
+        """Records what a stage wrote outside of its artifacts; if that is gone, the stage runs again.
 
         Args:
-            places: Paths or URLs; it lies at one of them.
-            digest: Of the content, as `tree_digest` has it, where that can be read on this machine.
+            places: Paths or URLs; one of them has it.
+            digest: The content's `tree_digest`, if it can be read on this machine.
         """
         self.metadata[ELSEWHERE] = json.dumps({"places": places, "digest": digest})
+
+    def _repr_html_(self) -> str:
+        # By name: only a notebook asks for it, and the contract imports nothing but the standard library.
+        return importlib.import_module("components.reports.notebooks.piece").of_artifact(self)  # type: ignore[no-any-return]
 
     @property
     def type_name(self) -> str:
@@ -157,7 +167,7 @@ class Metrics(Artifact):
 
 
 class ModelEvaluation(Metrics):
-    """TFMA's `eval_config.json`, `metrics-*.tfrecord`, `plots-*`, `validations.tfrecord`."""
+    """TFMA's `eval_config.json`, `metrics-*.tfrecord`, `plots-*`, `validations.tfrecord`; `slices.json`."""
 
 
 class ModelBlessing(Artifact):
@@ -176,6 +186,15 @@ class PushedModel(Artifact):
     schema_title = "system.Model"
 
 
+class Report(Artifact):
+    """A page of HTML, one file: what the other outputs of the task hold, to look at."""
+
+    schema_title = "system.HTML"
+    takes_files = False
+    # It shows what others hold, and measurements that differ each time: no chain and no rebuild compares it.
+    is_chained = False
+
+
 TYPES: dict[str, type[Artifact]] = {
     kind.__name__: kind
     for kind in (
@@ -191,6 +210,7 @@ TYPES: dict[str, type[Artifact]] = {
         ModelBlessing,
         InfraBlessing,
         PushedModel,
+        Report,
     )
 }
 

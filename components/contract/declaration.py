@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from components.contract.signature import REPORT, Port, ports
+
 
 @dataclass(frozen=True)
 class Libraries:
@@ -37,6 +39,7 @@ class Stage:
         after: The stage before it in a typical pipeline; the docs list the stages in that order.
         calls: Stages whose modules it imports because their work is part of its own.
         alone: Whether it keeps its own container where neighbouring stages share one (`taxiway.fusion`).
+        has_report: Whether its folder has a `report.py`, which says how reports show its outputs.
     """
 
     function: Callable[..., Any]
@@ -45,11 +48,17 @@ class Stage:
     after: str = ""
     calls: tuple[str, ...] = ()
     alone: bool = False
+    has_report: bool = False
 
     @property
     def name(self) -> str:
         """The stage's name in commands and compiled pipelines, such as `example_gen`."""
         return self.function.__name__
+
+    @property
+    def ports(self) -> list[Port]:
+        """Its inputs, parameters and outputs: those of its function, and its report."""
+        return [*ports(self.function), *([REPORT] if self.has_report else [])]
 
     @property
     def component(self) -> str:

@@ -14,10 +14,14 @@ PROVENANCE_FILE = "provenance.json"
 SIGNATURE_FILE = "model.sig"
 """In a signed pushed version: the file that the model-signing package writes."""
 
+CARD_FILES = ("model_card.json", "model_card.md", "model_card.html")
+"""In a pushed version: its model card."""
+
 MISSING = "missing"
 """The digest of anything that cannot be read as a file, such as a broken link."""
 
-_BESIDE = (PROVENANCE_FILE, SIGNATURE_FILE)
+BESIDE = frozenset({PROVENANCE_FILE, SIGNATURE_FILE, *CARD_FILES})
+"""Files at the top of a folder that describe its content and are no part of it: no digest has them."""
 
 FileDigest = Callable[[Path], str]
 
@@ -41,7 +45,7 @@ def file_digest(path: Path) -> str:
 
 def files_digest(digests: Mapping[str, str]) -> str:
     """The digest of a folder, computed from its files' digests by relative name; see `tree_digest`."""
-    lines = [f"{name}\0{digest}\n" for name, digest in sorted(digests.items()) if name not in _BESIDE]
+    lines = [f"{name}\0{digest}\n" for name, digest in sorted(digests.items()) if name not in BESIDE]
     return text_digest("".join(lines))
 
 
@@ -56,7 +60,7 @@ def tree_digest(path: Path, digest_file: FileDigest = file_digest) -> str:
     """The digest of a file, or of the names and contents of all files in a folder.
 
     Empty folders do not count: object stores cannot hold them, and a copy in an object store must have the same digest.
-    `provenance.json` and `model.sig` at the top are left out: they describe the content and are not part of it.
+    `provenance.json`, `model.sig` and a model card at the top are left out: they describe the content (see `BESIDE`).
 
     Args:
         path: A file or folder. Links are followed, because the digest is of what a reader would get.

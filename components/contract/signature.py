@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from components.contract.artifacts import Artifact, Role
+from components.contract.artifacts import Artifact, Report, Role
 
 REQUIRED = inspect.Parameter.empty
 
@@ -25,6 +25,7 @@ class Port:
         type: The parameter's Python type: str, int, float, bool, list or dict.
         role: What the parameter refers to, if runners have to know.
         default: The default, or `REQUIRED`.
+        description: What it is, if the function's docstring does not say so.
     """
 
     name: str
@@ -33,11 +34,16 @@ class Port:
     type: type = str
     role: Role | None = None
     default: Any = REQUIRED
+    description: str = ""
 
     @property
     def required(self) -> bool:
         """Whether the port has no default."""
         return self.default is REQUIRED
+
+
+REPORT = Port("report", "output", kind=Report, description="A page that shows the other outputs.")
+"""The output that the executor writes for a stage, after the stage's function."""
 
 
 def ports(stage: Callable[..., Any]) -> list[Port]:

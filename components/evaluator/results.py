@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,8 +18,10 @@ from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 from tensorflow_model_analysis.writers import metrics_plots_and_validations_writer as writer
 
+from components.contract.artifacts import SLICES_FILE
 from components.data import tfrecord
 from components.evaluator.direct import SlicedMetrics
+from components.reports.readers import evaluations
 
 _KINDS = {
     constants.METRICS_KEY: (metric_types.MetricKey, writer.convert_slice_metrics_to_proto),
@@ -154,3 +157,18 @@ def overall(folder: Path) -> dict[str, float]:
             if candidate and pair.value.HasField("double_value") and math.isfinite(number):
                 values[metric_name(metric_types.MetricKey.from_proto(pair.key))] = number
     return values
+
+
+def write_slices(folder: Path) -> None:
+    """Writes the candidate's metrics by slice as plain JSON, for readers without TFMA, such as a model card.
+
+    All rows come first, then the slices by size.
+    """
+    found = [each for each in evaluations.read(folder) if not each.is_difference]
+    ordered = sorted(found, key=lambda each: (bool(each.key), -(each.size or 0), each.key))
+    (folder / SLICES_FILE).write_text(json.dumps([_plain(each) for each in ordered], indent=1) + "\n")
+
+
+def _plain(each: evaluations.Slice) -> dict[str, Any]:
+    metrics = {name: metric.value for name, metric in each.candidate.items()}
+    return {"slice": each.name if each.key else "", "rows": each.size, "metrics": metrics}

@@ -47,7 +47,7 @@ def evaluator(
     Args:
         examples: Raw rows with labels.
         model: The candidate.
-        evaluation: TFMA's output: `eval_config.json`, metrics, plots and validations.
+        evaluation: TFMA's output: `eval_config.json`, metrics, plots and validations; and `slices.json`.
         blessing: `BLESSED` or `NOT_BLESSED`; the metadata `not_blessed` gives the reasons, one a line.
         eval_config: TFMA's EvalConfig as JSON.
         baseline_model: The model to compare with, for change thresholds. An empty artifact counts as no baseline.
@@ -66,7 +66,7 @@ def evaluator(
     from components.data.beam_engine import uses_beam
     from components.evaluator import comparison
     from components.evaluator.evaluation import Evaluation, objections, verdict_text
-    from components.evaluator.results import overall
+    from components.evaluator.results import overall, write_slices
 
     on_beam = uses_beam(engine, beam_pipeline_args)
     comparison.require_known(on_baseline_failure)
@@ -89,6 +89,7 @@ def evaluator(
         against = objections(work, results)
         (verdict / ("NOT_BLESSED" if against else "BLESSED")).touch()
         evaluation.metadata.update(overall(results))
+        write_slices(results)
     blessing.metadata.update(blessed=int(not against), current_model=model.uri)
     blessing.summarize("blessing", verdict_text(against))
     if against:
@@ -102,4 +103,10 @@ def evaluator(
     return Blessed(not against)
 
 
-STAGE = Stage(function=evaluator, image="train", loads=(TENSORFLOW, TRANSFORM, TFX, MODEL_ANALYSIS), after="baseline")
+STAGE = Stage(
+    function=evaluator,
+    image="train",
+    loads=(TENSORFLOW, TRANSFORM, TFX, MODEL_ANALYSIS),
+    after="baseline",
+    has_report=True,
+)

@@ -142,4 +142,4 @@ def example_gen(
         examples.note(note)
 
 
-STAGE = Stage(function=example_gen, image="data", loads=(ARROW,))
+STAGE = Stage(function=example_gen, image="data", loads=(ARROW,), has_report=True)

@@ -66,4 +66,6 @@ def example_validator(
     validate(statistics, expected, anomalies, splits, fail_on_anomalies)
 
 
-STAGE = Stage(function=example_validator, image="data", loads=(TENSORFLOW, VALIDATION), after="schema_gen")
+STAGE = Stage(
+    function=example_validator, image="data", loads=(TENSORFLOW, VALIDATION), after="schema_gen", has_report=True
+)

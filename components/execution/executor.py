@@ -6,8 +6,11 @@ Source: kubeflow/pipelines, `api/v2alpha1/pipeline_spec.proto` (ExecutorInput, E
 
 from __future__ import annotations
 
+import html
 import json
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from typing import Any
 from components.contract import files
 from components.contract.artifacts import TFX_VERSION, Artifact, Role
 from components.contract.errors import UserError
-from components.contract.signature import Port, ports
+from components.contract.signature import REPORT, Port, ports
 from components.execution import provenance
 
 CHANNEL = "pipelinechannel--"
@@ -30,6 +33,10 @@ _SETTINGS = {
 }
 
 
+WriteReport = Callable[[Path, Mapping[str, Artifact], Mapping[str, Artifact]], None]
+"""Writes a page about a call to a file: its inputs and its outputs, by name."""
+
+
 def local_path(uri: str) -> Path:
     """The local path where Kubeflow's launcher puts the artifact with this URI."""
     for scheme, mount in _MOUNTS.items():
@@ -38,8 +45,15 @@ def local_path(uri: str) -> Path:
     return Path(uri)
 
 
-def execute(stage: Callable[..., Any], executor_input: Mapping[str, Any]) -> None:
+def execute(
+    stage: Callable[..., Any], executor_input: Mapping[str, Any], write_report: WriteReport | None = None
+) -> None:
     """Calls a stage with the inputs in an ExecutorInput, and writes the ExecutorOutput to the requested file.
+
+    Args:
+        stage: The stage's function.
+        executor_input: The document.
+        write_report: Writes the output `report`, if the document has one.
 
     Raises:
         UserError: A required input is missing, the stage has no such input, or a parameter has the wrong type.
@@ -52,7 +66,13 @@ def execute(stage: Callable[..., Any], executor_input: Mapping[str, Any]) -> Non
         artifact.path.parent.mkdir(parents=True, exist_ok=True)
     result = stage(**given)
     values = result._asdict() if hasattr(result, "_asdict") else {}
-    _attach_provenance(stage, _called(interface, given), outputs)
+    call = _called(interface, given)
+    made_by = _attach_provenance(stage, call, outputs)
+    if write_report and REPORT.name in executor_input["outputs"].get("artifacts", {}):
+        report = _argument(REPORT, executor_input)
+        _report(stage.__name__, report, lambda: write_report(report.path, call.inputs, outputs))
+        provenance.attach_own(report, REPORT.name, made_by)
+        outputs[REPORT.name] = report
     write_parameters(values, executor_input)
     _write_output(values, outputs, executor_input)
 
@@ -136,7 +156,21 @@ def _coerced(port: Port, value: Any) -> Any:
     raise UserError(f"the parameter {port.name!r} takes {port.type.__name__}, not {value!r}")
 
 
-def _attach_provenance(stage: Callable[..., Any], call: Called, outputs: Mapping[str, Artifact]) -> None:
+def _report(stage: str, report: Artifact, write: Callable[[], None]) -> None:
+    """Writes a report; whatever goes wrong costs the reader a page, and never the stage its work."""
+    report.metadata.update(tfx_version=TFX_VERSION, tfx_type=report.type_name)
+    report.path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        write()
+    except Exception as error:
+        words = f"the report of {stage} could not be made: {type(error).__name__}: {error}"
+        print(f"warning: {words}", file=sys.stderr, flush=True)
+        report.note(words)
+        with suppress(OSError):
+            report.path.write_text(f"<!DOCTYPE html>\n<title>{stage}</title>\n<p>{html.escape(words)}</p>\n")
+
+
+def _attach_provenance(stage: Callable[..., Any], call: Called, outputs: Mapping[str, Artifact]) -> provenance.Record:
     made_by = provenance.activity(stage.__name__, call.parameters, call.roles, call.inputs)
     for name, artifact in outputs.items():
         if not artifact.path.exists():
@@ -144,6 +178,7 @@ def _attach_provenance(stage: Callable[..., Any], call: Called, outputs: Mapping
         artifact.metadata["tfx_version"] = TFX_VERSION
         artifact.metadata["tfx_type"] = artifact.type_name
     provenance.attach_all(outputs, made_by, call.inputs)
+    return made_by
 
 
 def _is_input_artifact(port: Port, arguments: Mapping[str, Any]) -> bool:

@@ -37,7 +37,7 @@ CHAIN_PROPERTY = "provenance_chain"
 CREATED_PROPERTY = "provenance_created"
 """Set by a stage that has written its record itself, so that both say the same time."""
 # Metadata that say where an artifact came from, or are for runners, and not what it is; see also `locations`.
-_APART = {"digest", "provenance", CHAIN_PROPERTY, SUMMARY, NEXT_STEP, ELSEWHERE, REUSED, "store_session_info"}
+_NOT_CONTENT = {"digest", "provenance", CHAIN_PROPERTY, SUMMARY, NEXT_STEP, ELSEWHERE, REUSED, "store_session_info"}
 _KEYS = {"digest", "type", "output", "stage", "parameters", "inputs", "created"}
 _DETERMINISM = ("deterministic", "not_deterministic")
 _COMPONENTS = Path(__file__).parents[1]
@@ -225,6 +225,13 @@ def attach_all(
             artifact.metadata[CHAIN_PROPERTY] = json.dumps(chained)
 
 
+def attach_own(artifact: Artifact, output: str, made_by: Record) -> None:
+    """Gives an artifact that no chain has its digest and record, if there is anything to digest."""
+    if artifact.path.exists():
+        own = _output_record(output, artifact, made_by, [])
+        artifact.metadata.update(digest=own["digest"], provenance=json.dumps(_shortened(own)))
+
+
 def record(digest: str, kind: str, output: str, made_by: Record, **more: Any) -> Record:
     """The record of one output of a stage's call; `made_by` comes from `activity`."""
     return {"digest": digest, "type": kind, "output": output, **made_by, "data": None, **more}
@@ -249,8 +256,8 @@ def write_chain(folder: Path, records: list[Record]) -> None:
 
 def telling(artifact: Artifact) -> dict[str, Any]:
     """The metadata by which a stage can tell an artifact from another with the same content."""
-    apart = _APART | artifact.locations
-    return {name: value for name, value in artifact.metadata.items() if name not in apart}
+    excluded = _NOT_CONTENT | artifact.locations
+    return {name: value for name, value in artifact.metadata.items() if name not in excluded}
 
 
 def chain(artifact: Artifact) -> list[Record]:

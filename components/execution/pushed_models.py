@@ -134,6 +134,13 @@ class Version:
             return stream_digest(file)
 
 
+def pushed_place(metadata: Mapping[str, Any]) -> str:
+    """The version's folder or URL in the metadata of a PushedModel; empty if there is none."""
+    destination = str(metadata.get("pushed_destination", "")).rstrip("/")
+    version = str(metadata.get("pushed_version", ""))
+    return destination if not version or destination.endswith(f"/{version}") else f"{destination}/{version}"
+
+
 def serving_model(model: Model) -> Path:
     """The folder of the SavedModel to serve.
 

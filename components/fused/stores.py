@@ -123,7 +123,7 @@ class _Folder:
 
 
 class _Remote:
-    """Entries as objects; the files of each attempt to keep one have a folder of their own, which the entry names."""
+    """Entries as objects; each attempt to store one writes its files to a separate folder, which the entry names."""
 
     def __init__(self, url: str) -> None:
         import fsspec

@@ -115,4 +115,6 @@ def infra_validator(
     )
 
 
-STAGE = Stage(function=infra_validator, image="train", loads=(TENSORFLOW, VALIDATION), after="evaluator")
+STAGE = Stage(
+    function=infra_validator, image="train", loads=(TENSORFLOW, VALIDATION), after="evaluator", has_report=True
+)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from components.contract import files
-from components.contract.digests import PROVENANCE_FILE
 from components.execution.pushed_models import PUSH_LOCK, Destination, Version
 
 _STAGING = ".pushing-"
@@ -38,8 +37,8 @@ def copy_files(source: Path, names: list[str], target: Path) -> None:
         shutil.copyfile(source / name, target / name)
 
 
-def write(version: Version, source: Path, names: list[str], provenance: str) -> None:
-    """Copies files and provenance into a new version, which appears atomically.
+def write(version: Version, source: Path, names: list[str], beside: Mapping[str, str]) -> None:
+    """Copies files, and the texts that describe them, into a new version, which appears atomically.
 
     Raises:
         FileExistsError: The version exists already.
@@ -48,5 +47,6 @@ def write(version: Version, source: Path, names: list[str], provenance: str) -> 
     if os.path.lexists(folder):
         raise FileExistsError(folder)
     with files.whole_folder(folder, folder.with_name(f"{_STAGING}{version.name}"), synced=True) as staging:
-        (staging / PROVENANCE_FILE).write_text(provenance)
+        for name, text in beside.items():
+            (staging / name).write_text(text, "utf-8")
         copy_files(source, names, staging)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,8 +24,8 @@ def opened(destination: Destination, abandoned_after: timedelta = ABANDONED_AFTE
     yield
 
 
-def write(version: Version, source: Path, names: list[str], provenance: str) -> None:
-    """Uploads files and provenance as a new version, `saved_model.pb` last.
+def write(version: Version, source: Path, names: list[str], beside: Mapping[str, str]) -> None:
+    """Uploads files, and the texts that describe them, as a new version, `saved_model.pb` last.
 
     The provenance is uploaded first, and only if it does not exist yet: of two concurrent pushers, only one succeeds.
 
@@ -35,8 +35,10 @@ def write(version: Version, source: Path, names: list[str], provenance: str) -> 
     store = version.destination.file_system
     if store.exists(version.path):
         raise FileExistsError(version.url)
-    store.pipe_file(f"{version.path}/{PROVENANCE_FILE}", provenance.encode(), mode="create")
+    store.pipe_file(f"{version.path}/{PROVENANCE_FILE}", beside[PROVENANCE_FILE].encode(), mode="create")
     try:
+        for name in beside.keys() - {PROVENANCE_FILE}:
+            store.pipe_file(f"{version.path}/{name}", beside[name].encode())
         for name in names:
             store.put_file(str(source / name), f"{version.path}/{name}")
     except BaseException:

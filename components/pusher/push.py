@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import itertools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from components.contract import files
-from components.contract.artifacts import InfraBlessing, Model, ModelBlessing, PushedModel
+from components.contract.artifacts import InfraBlessing, Model, ModelBlessing, ModelEvaluation, PushedModel
 from components.contract.errors import ServiceError, TaxiwayError, UserError, explained
 from components.execution import provenance
 from components.execution.pushed_models import (
@@ -87,7 +88,7 @@ def _write(store: ModuleType, destination: Destination, version: int, payload: P
     for number in _free_numbers(destination, version):
         new = Version(destination, str(number))
         try:
-            store.write(new, payload.folder, payload.names(), payload.provenance(new))
+            store.write(new, payload.folder, payload.names(), payload.beside(new))
             return new
         except FileExistsError:
             print(f"another pusher took {new.url}", flush=True)
@@ -109,13 +110,17 @@ def _deliver(destination: Destination, version: int, payload: Payload) -> Versio
 
 
 @contextmanager
-def _copied(payload: Payload, target: Path) -> Iterator[None]:
-    """Copies the SavedModel, and renames the copy to the target when the block ends without an error."""
+def _copied(payload: Payload, target: Path) -> Iterator[Path]:
+    """Copies the SavedModel, and renames the copy to the target when the block ends without an error.
+
+    Yields:
+        The folder with the copy.
+    """
     with _explained(str(target)), files.whole_folder(target, synced=True) as partial:
         local.copy_files(payload.folder, payload.names(), partial)
         # A full disk is reported here, before the version is visible.
         files.settle_tree(partial)
-        yield
+        yield partial
 
 
 def push(
@@ -123,9 +128,11 @@ def push(
     *,
     blessing: ModelBlessing | None,
     infra_blessing: InfraBlessing | None,
+    evaluation: ModelEvaluation | None,
     pushed_model: PushedModel,
     destination_url: str,
     version: int,
+    model_card: Mapping[str, Any],
 ) -> None:
     """Pushes a model unless a blessing is negative; see the stage.
 
@@ -146,10 +153,18 @@ def push(
         require_same_model(given, model)
     if blessing is None:
         print("there is no blessing: the model is pushed without evaluation", flush=True)
-    payload = prepare(model, blessing, infra_blessing, destination_url, version)
+    payload = prepare(
+        model,
+        blessing=blessing,
+        infra_blessing=infra_blessing,
+        evaluation=evaluation,
+        parameters={"destination": destination_url, "version": version, "model_card": model_card},
+    )
     # The copy in the artifact, as in TFX, comes first, so that little can fail once the version is visible.
-    with _copied(payload, pushed_model.path):
+    with _copied(payload, pushed_model.path) as copy:
         pushed = _deliver(destination, version, payload)
+        for name, text in payload.card_files(pushed).items():
+            (copy / name).write_text(text, "utf-8")
     pushed_model.metadata |= {
         "pushed": 1,
         "pushed_destination": pushed.url,

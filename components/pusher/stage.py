@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
-from components.contract.artifacts import Destination, InfraBlessing, Input, Model, ModelBlessing, Output, PushedModel
+from typing import Annotated
+
+from components.contract.artifacts import (
+    Destination,
+    InfraBlessing,
+    Input,
+    Model,
+    ModelBlessing,
+    ModelEvaluation,
+    Output,
+    PushedModel,
+    Role,
+)
 from components.contract.declaration import Stage
+from components.pusher.card import settings
+
+CardSettings = Annotated[dict, Role("ModelCard", check=settings.parse)]
 
 
 def pusher(
@@ -12,9 +27,11 @@ def pusher(
     destination: Destination,
     blessing: Input[ModelBlessing] | None = None,
     infra_blessing: Input[InfraBlessing] | None = None,
+    evaluation: Input[ModelEvaluation] | None = None,
     version: int = 0,
+    model_card: CardSettings = {},
 ) -> None:
-    """Pushes a blessed model atomically to `<destination>/<version>/`, together with its provenance.
+    """Pushes a blessed model atomically to `<destination>/<version>/`, with its provenance and its model card.
 
     A model that was not blessed is not pushed, which is not an error: `pushed` is 0, and `not_pushed` and the file
     `NOT_PUSHED` give the reason. If infra_validator made a copy with warm-up requests, that copy is pushed. An existing
@@ -30,7 +47,10 @@ def pusher(
         destination: A folder or an fsspec URL (`s3://`, `gs://`).
         blessing: The evaluator's blessing; without one, the model is pushed unevaluated, and the lineage says so.
         infra_blessing: Infra_validator's blessing, which may include the stamped model.
+        evaluation: The evaluator's evaluation, whose metrics by slice the model card has.
         version: The version number; default: the time in seconds, or the latest version plus one if that is higher.
+        model_card: What only people know about the model, such as `owners`, `licence` and `limitations`; by default the
+            `model_card.yaml` beside the pipeline, and the pipeline's docstring.
     """
     from components.pusher.push import push
 
@@ -38,10 +58,12 @@ def pusher(
         model,
         blessing=blessing,
         infra_blessing=infra_blessing,
+        evaluation=evaluation,
         pushed_model=pushed_model,
         destination_url=destination,
         version=version,
+        model_card=model_card,
     )
 
 
-STAGE = Stage(function=pusher, image="serve", after="infra_validator")
+STAGE = Stage(function=pusher, image="serve", after="infra_validator", has_report=True)

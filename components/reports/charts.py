@@ -23,11 +23,19 @@ _DOTTED = 24
 
 @dataclass(frozen=True)
 class Series:
-    """A line: its points in order of x. A dashed one is a reference, such as a diagonal or a baseline."""
+    """A line: its points in order of x. A dashed one is a reference, such as a diagonal or a baseline.
+
+    Attributes:
+        name: Its name in the legend.
+        points: Its points.
+        is_dashed: Whether it is a reference.
+        color: Which of the palette's colours; default: by its place among the lines.
+    """
 
     name: str
     points: Sequence[tuple[float, float]]
     is_dashed: bool = False
+    color: int | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,8 @@ def lines(
     x, y = _scales(frame, across, up)
     drawn = [_line(each, index, x, y) for index, each in enumerate(series)]
     picture = _svg(title, frame, _grid(frame, x, y), _axis_names(frame, x_label, y_label), *drawn)
-    return figure(title, picture, legend([(each.name, each.is_dashed) for each in series]), note)
+    colours = [index if each.color is None else each.color for index, each in enumerate(series)]
+    return figure(title, picture, legend([(each.name, each.is_dashed) for each in series], colours), note)
 
 
 def histogram(
@@ -181,13 +190,13 @@ def sparkline(values: Sequence[float], *, title: str, width: int = 96, height: i
     return _svg(title, frame, tag("g", path, last, class_="s0"), class_="spark")
 
 
-def legend(names: Sequence[tuple[str, bool]]) -> Markup:
-    """The names of series with their colours; nothing for a single one."""
+def legend(names: Sequence[tuple[str, bool]], colours: Sequence[int] = ()) -> Markup:
+    """The names of series with their colours, by default in their order; nothing for a single one."""
     if len(names) < 2:
         return Markup()
     items = (
         tag("li", tag("span", class_="swatch dashed" if dashed else "swatch"), name, class_=_color(index))
-        for index, (name, dashed) in enumerate(names)
+        for index, (name, dashed) in zip(colours or range(len(names)), names, strict=True)
     )
     return tag("ul", *items, class_="legend")
 
@@ -224,7 +233,8 @@ def _line(series: Series, index: int, x: Scale, y: Scale) -> Markup:
     points = _thinned(series.points)
     path = tag("path", d=_path(points, x, y), class_="stroke dashed" if series.is_dashed else "stroke")
     dots = [_dot(series.name, point, x, y) for point in points if len(points) <= _DOTTED and _is_finite(point)]
-    return tag("g", path, *([] if series.is_dashed else dots), class_=_color(index))
+    color = index if series.color is None else series.color
+    return tag("g", path, *([] if series.is_dashed else dots), class_=_color(color))
 
 
 def _dot(name: str, point: tuple[float, float], x: Scale, y: Scale) -> Markup:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from datetime import UTC, datetime
 
 NOTHING = "–"
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
@@ -72,6 +72,14 @@ def counted(count: int, singular: str, plural: str = "") -> str:
 def when(moment: datetime) -> str:
     """2026-11-27 20:58:07 UTC."""
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def moment(text: str) -> str:
+    """A time in ISO 8601, as `when` shows it; any other text as it is."""
+    try:
+        return when(datetime.fromisoformat(text).astimezone(UTC))
+    except ValueError:
+        return text
 
 
 def cut(text: str, most: int) -> str:

@@ -10,10 +10,17 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
+from components.reports.markup import join, tag
+
 Edge = tuple[str, str]
 Point = tuple[float, float]
+Box = tuple[float, float, float]
+"""A middle, a top and a bottom."""
 
 _SWEEPS = 6
+_TIP = 6.0
 _PASSED = 26.0
 """The width that an edge takes in a row that it passes."""
 
@@ -163,3 +170,20 @@ def _positions(
             across[name] = left + widths[name] / 2
             left += widths[name] + gap
     return across
+
+
+def arrow(boxes: Sequence[Box]) -> Markup:
+    """An edge through boxes, from the bottom of the first to the top of the last; upright beside those between."""
+    (x, _, y), *passed, (end_x, end_y, _) = boxes
+    path = [f"M{x:.1f} {y:.1f}"]
+    for next_x, top, bottom in passed:
+        path.append(f"{_bent(x, y, next_x, top)}V{bottom:.1f}")
+        x, y = next_x, bottom
+    path.append(_bent(x, y, end_x, end_y - _TIP))
+    tip = tag("path", d=f"M{end_x - 4:.1f} {end_y - _TIP:.1f}h8l-4 6z", class_="tip")
+    return join([tag("path", d="".join(path), class_="edge"), tip])
+
+
+def _bent(x: float, y: float, end_x: float, end_y: float) -> str:
+    middle = (y + end_y) / 2
+    return f"C{x:.1f} {middle:.1f} {end_x:.1f} {middle:.1f} {end_x:.1f} {end_y:.1f}"

@@ -12,7 +12,7 @@ _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufffe\uffff\ud800-\udfff]"
 )
-_VOID = {"br", "col", "hr", "img", "input", "meta"}
+_VOID = {"br", "col", "hr", "img", "input", "link", "meta"}
 _SHAPES = {"circle", "line", "path", "polygon", "rect"}
 
 Content = object

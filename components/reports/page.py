@@ -8,12 +8,10 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from components.reports.markup import text
+from components.reports.markup import tag
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -37,11 +35,47 @@ class Section:
 
 def render(title: str, sections: Sequence[Section], *, subtitle: str = "") -> str:
     """A whole page with a list of contents."""
-    style, script = _source("page.css"), _source("page.js")
-    page = _environment().get_template("page.html")
-    return page.render(
-        title=title, subtitle=subtitle, sections=sections, style=style, script=script, policy=_policy(style, script)
+    style, script = source("page.css"), source("page.js")
+    body = [_header(title, subtitle), tag("div", _contents(sections), _main(sections), class_="columns")]
+    whole = tag(
+        "html",
+        tag("head", *_head(title, _policy(style, script)), tag("style", style)),
+        tag("body", tag("a", "Skip to the content", class_="skip", href="#content"), *body, tag("script", script)),
+        lang="en",
     )
+    return f"<!DOCTYPE html>\n{whole}\n"
+
+
+def _head(title: str, policy: str) -> list[Markup]:
+    named = {"viewport": "width=device-width, initial-scale=1", "color-scheme": "light dark", "referrer": "no-referrer"}
+    return [
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
+        *(tag("meta", name_=name, content=content) for name, content in named.items()),
+        tag("title", title),
+    ]
+
+
+def _header(title: str, subtitle: str) -> Markup:
+    return tag("header", tag("h1", title), tag("p", subtitle, class_="subtitle") if subtitle else None)
+
+
+def _contents(sections: Sequence[Section]) -> Markup | None:
+    """Links to the sections, if there are several."""
+    if len(sections) < 2:
+        return None
+    links = (tag("li", tag("a", each.title, href=f"#{each.id}")) for each in sections)
+    return tag("nav", tag("ol", *links), aria_label="Contents")
+
+
+def _main(sections: Sequence[Section]) -> Markup:
+    return tag("main", *map(_section, sections), id="content", tabindex="-1")
+
+
+def _section(section: Section) -> Markup:
+    name = f"{section.id}-title"
+    summary = tag("p", section.summary, class_="summary") if section.summary else None
+    return tag("section", tag("h2", section.title, id=name), summary, section.body, id=section.id, aria_labelledby=name)
 
 
 def _policy(style: str, script: str) -> str:
@@ -56,22 +90,6 @@ def _hash(source: str) -> str:
 
 
 @functools.cache
-def _source(name: str) -> Markup:
+def source(name: str) -> Markup:
     """Our own style or script: it goes into the page as it is."""
     return Markup((_TEMPLATES / name).read_text())
-
-
-@functools.cache
-def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        finalize=_finalize,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def _finalize(value: Any) -> Markup:
-    return text(value)

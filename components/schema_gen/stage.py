@@ -43,4 +43,6 @@ def schema_gen(
         infer(statistics, schema, splits, infer_feature_shape)
 
 
-STAGE = Stage(function=schema_gen, image="data", loads=(TENSORFLOW, VALIDATION), after="statistics_gen")
+STAGE = Stage(
+    function=schema_gen, image="data", loads=(TENSORFLOW, VALIDATION), after="statistics_gen", has_report=True
+)

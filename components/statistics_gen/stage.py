@@ -51,4 +51,6 @@ def statistics_gen(
     )
 
 
-STAGE = Stage(function=statistics_gen, image="data", loads=(TENSORFLOW, VALIDATION), after="example_gen")
+STAGE = Stage(
+    function=statistics_gen, image="data", loads=(TENSORFLOW, VALIDATION), after="example_gen", has_report=True
+)

@@ -85,4 +85,6 @@ def trainer(
     settle(model, model_run, deterministic)
 
 
-STAGE = Stage(function=trainer, image="train", loads=(TENSORFLOW, TRANSFORM), after="transform", alone=True)
+STAGE = Stage(
+    function=trainer, image="train", loads=(TENSORFLOW, TRANSFORM), after="transform", alone=True, has_report=True
+)

@@ -68,6 +68,7 @@ def transform(
 
 STAGE = Stage(
     function=transform,
+    has_report=True,
     image="train",
     loads=(TENSORFLOW, TRANSFORM),
     after="example_validator",

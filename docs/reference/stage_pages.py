@@ -13,7 +13,7 @@ from pathlib import Path
 import docstring_parser
 
 from components.contract.artifacts import TYPES, Artifact
-from components.contract.signature import Port, ports
+from components.contract.signature import Port
 from components.execution import stages
 
 FOLDER = Path(__file__).parent / "stages"
@@ -53,7 +53,7 @@ def page(stage: str) -> str:
     function = stages.load(stage).function
     parsed = docstring_parser.parse(function.__doc__ or "")
     described = {param.arg_name: " ".join((param.description or "").split()) for param in parsed.params}
-    interface = ports(function)
+    interface = stages.load(stage).ports
     title, _, notes = _module_doc(stage).partition("\n")
     parts = [
         f"# {title.rstrip('.')}",
@@ -89,7 +89,9 @@ def _table(title: str, listed: list[Port], described: dict[str, str]) -> str:
     if not listed:
         return ""
     columns = ["name", "type", "default", "description"]
-    rows = [[f"`{port.name}`", _type(port), _default(port), described.get(port.name, "")] for port in listed]
+    rows = [
+        [f"`{port.name}`", _type(port), _default(port), described.get(port.name, port.description)] for port in listed
+    ]
     lines = [columns, ["---"] * len(columns), *rows]
     if listed[0].direction == "output":
         lines = [line[:2] + line[3:] for line in lines]

@@ -80,5 +80,6 @@ def chicago_taxi(
             model=model,
             blessing=evaluated.outputs["blessing"],
             infra_blessing=served.outputs["blessing"],
+            evaluation=evaluated.outputs["evaluation"],
             destination=destination,
         )

@@ -1,1 +1,1 @@
-"""What can be known of a run before it starts, and what is refused."""
+"""Checks of a run before it starts."""

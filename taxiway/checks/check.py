@@ -21,7 +21,7 @@ from taxiway.language.values import Json
 
 
 def findings(pipeline: Pipeline, parameters: Mapping[str, Any], *, has_images: bool = False) -> list[str]:
-    """Everything that is wrong with a pipeline and its parameters; empty where all is well.
+    """All problems of a pipeline and its parameters.
 
     Args:
         pipeline: A compiled pipeline.
@@ -38,7 +38,7 @@ def findings(pipeline: Pipeline, parameters: Mapping[str, Any], *, has_images: b
 
 
 class _Check:
-    """Follows values and types through the pipeline's DAGs; what only a run can know stays unknown."""
+    """Follows values and types through the pipeline's DAGs; values that only exist during a run stay unknown."""
 
     def __init__(self, pipeline: Pipeline, parameters: Json) -> None:
         self._pipeline = pipeline
@@ -46,7 +46,7 @@ class _Check:
         self._names = KnownNames()
 
     def dag(self, component: DagComponent, values: Json, types: dict[str, str]) -> Iterator[str]:
-        """What is wrong in a DAG, given the known values of its parameters and types of its artifacts."""
+        """The problems in a DAG, given the known values of its parameters and types of its artifacts."""
         made, outer = dict[str, dict[str, str]](), known.dag_parameters(component, values)
         for name, task in component.dag.ordered():
             inner = self._pipeline.component(task)
@@ -67,7 +67,7 @@ class _Check:
     def _placeholders(
         self, name: str, task: Task, component: DagComponent | ExecutorComponent, scope: Scope
     ) -> Iterator[str]:
-        """Placeholders that no run can fill."""
+        """Placeholders that no run can resolve."""
         own = scope.with_defaults(component.defaults)
         yield from _refused(name, [task.constants, task.loop.written if task.loop else "", task.condition], scope)
         yield from _refused(name, [component.defaults, *self._settings(component)], own)
@@ -89,7 +89,7 @@ class _Check:
         yield from (f"{leaf.name}: {fault}" for fault in splits.unknown(parameters, leaf.task, self._splits))
 
     def _output_types(self, component: Component) -> dict[str, str]:
-        """The TFX type of each output; of a DAG's, that of the task inside which makes it."""
+        """The TFX type of each output; an output of a DAG has the type of the inner task that produces it."""
         found = {name: artifact.tfx_type for name, artifact in component.outputs.artifacts.items()}
         return found | self._inner_types(component.dag) if isinstance(component, DagComponent) else found
 
@@ -102,7 +102,7 @@ class _Check:
 
 
 def _is_described(component: Component) -> bool:
-    """Whether marks say what a component takes and gives, so that it brings nothing that is not told."""
+    """Whether a component's marks describe all its inputs and outputs, so that it adds no unknown names."""
     outputs = [each.tfx_type for each in component.outputs.artifacts.values()]
     inputs = [each.tfx_type for each in component.inputs.artifacts.values()]
     return all(outputs) and any((*outputs, *inputs, *(each.role for each in component.inputs.parameters.values())))
@@ -133,7 +133,7 @@ def _mismatches(task: str, component: Component, taken: Mapping[str, str]) -> It
 
 
 def _wrong_values(name: str, component: Component, given: Json, items: list[Json]) -> Iterator[str]:
-    """Values, and items that a loop gives one by one, that the component does not take."""
+    """Values, and items of a loop, that the component does not accept."""
     for each in (given, *items):
         try:
             component.typed(each)

@@ -1,4 +1,4 @@
-"""What is known of a pipeline's tasks before it runs, given the pipeline's parameters."""
+"""What is known about a pipeline's tasks before it runs, given the pipeline's parameters."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from taxiway.language.values import Json
 
 
 def scope(task: Task, outer: Mapping[str, Any]) -> Scope:
-    """What the placeholders in a task's inputs and settings stand for.
+    """The values of the placeholders in a task's inputs and settings.
 
     Args:
         task: The task.
-        outer: What is known of the parameters of the DAG that it stands in.
+        outer: The known parameters of the DAG that contains it.
     """
     others = {name: source for name, source in task.parameters.items() if not isinstance(source, Constant)}
     return Scope({name: _value(source, outer) for name, source in others.items()}, task.constants, outer)
@@ -38,22 +38,22 @@ def parameters(component: Component, task: Task, outer: Mapping[str, Any]) -> Js
 
 
 def as_written(component: Component, task: Task, outer: Mapping[str, Any]) -> Json:
-    """A task's parameters, defaults included; those that only the run will know are left out."""
+    """A task's parameters, including defaults, except those that are only known during the run."""
     around = scope(task, outer)
     around = around.with_defaults(component.defaults)
     found = {name: value for name, value in around.parameters.items() if value is not UNKNOWN}
     for name in around.constants:
-        # What a run cannot know either is a finding of `check`.
+        # `check` reports values that a run cannot resolve, either.
         with contextlib.suppress(NotYetKnownError, UserError):
             found[name] = around.constant(name)
     return found
 
 
 def items(task: Task, given: Mapping[str, Any], around: Scope) -> list[Json]:
-    """What a loop gives its body in each turn, as far as it is known.
+    """The known items of a loop, one for each iteration.
 
     Raises:
-        UserError: It runs over something else than a list.
+        UserError: The loop is over a value that is not a list.
     """
     loop = task.loop
     if not loop or loop.over_artifacts or (loop.source and loop.source not in given):
@@ -66,12 +66,12 @@ def items(task: Task, given: Mapping[str, Any], around: Scope) -> list[Json]:
 
 @dataclass(frozen=True)
 class KnownLeaf:
-    """A container or importer task of a pipeline, with what is known of it.
+    """A container or importer task of a pipeline, with its known values.
 
     Attributes:
         component: Its component in the compiled pipeline.
-        parameters: Its parameters, as far as they are known.
-        scope: What the placeholders in its settings stand for.
+        parameters: Its known parameters.
+        scope: The values of the placeholders in its settings.
     """
 
     component: ExecutorComponent
@@ -80,7 +80,7 @@ class KnownLeaf:
 
 
 def leaves(pipeline: Pipeline, parameters: Mapping[str, Any]) -> Iterator[KnownLeaf]:
-    """Every container and importer task, given the pipeline's parameters; a loop's body once.
+    """Every container and importer task, given the pipeline's parameters; the tasks of a loop only once.
 
     Raises:
         UserError: A component contains itself, or tasks wait for each other.
@@ -90,12 +90,12 @@ def leaves(pipeline: Pipeline, parameters: Mapping[str, Any]) -> Iterator[KnownL
 
 
 def images(pipeline: Pipeline, parameters: Mapping[str, Any]) -> set[str]:
-    """The images of all containers, but for those that only the run will know."""
+    """The images of all containers, except those that are only known during the run."""
     return {image for leaf in leaves(pipeline, parameters) for image in _image(pipeline, leaf)}
 
 
 def dag_parameters(component: DagComponent, values: Mapping[str, Any]) -> Json:
-    """The parameters of a DAG, `UNKNOWN` where only the run will know."""
+    """The parameters of a DAG; `UNKNOWN` if only known during the run."""
     return {**dict.fromkeys(component.inputs.parameters, UNKNOWN), **values}
 
 
@@ -120,6 +120,6 @@ def _leaves(pipeline: Pipeline, component: DagComponent, values: Json) -> Iterat
 
 def _image(pipeline: Pipeline, leaf: KnownLeaf) -> Iterator[str]:
     container = pipeline.executor(leaf.component).container
-    # What a run cannot know either is a finding of `check`.
+    # `check` reports values that a run cannot resolve, either.
     with contextlib.suppress(NotYetKnownError, UserError):
         yield from [fill(container.image, leaf.scope)] if container.image else []

@@ -13,7 +13,7 @@ from components.versioning import data_versions
 
 _USUAL_SIGNATURES = {"serving_default"}
 _SHORT = 3
-"""Characters: shorter column names occur in many words by chance."""
+"""The minimum length of a column name: shorter ones occur in many unrelated words."""
 
 
 class KnownNames:

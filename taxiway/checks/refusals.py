@@ -1,6 +1,6 @@
-"""What a pipeline may ask for that a run on this machine cannot give: refused before anything runs.
+"""Refuses pipelines with requirements that a run on this machine cannot meet, before anything runs.
 
-What says only where a task is to run (node selectors, tolerations, requests, timeouts and the like) is passed over.
+Settings that only affect scheduling (node selectors, tolerations, requests, timeouts and the like) are ignored.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ def require_none(pipeline: Pipeline, values: Json, *, has_images: bool) -> None:
     """Refuses a run.
 
     Raises:
-        UserError: The pipeline asks for what a run on this machine cannot give; everything is named.
+        UserError: The pipeline has requirements that a run on this machine cannot meet; the error lists all of them.
     """
     if found := list(refusals(pipeline, values, has_images=has_images)):
         raise UserError("\n".join([f"the pipeline {pipeline.name} cannot run here:", *(f"  {line}" for line in found)]))
 
 
 def refusals(pipeline: Pipeline, values: Json, *, has_images: bool = False) -> Iterator[str]:
-    """Everything that a run cannot give, with the task that asks for it.
+    """All requirements that a run cannot meet, with their tasks.
 
     Args:
         pipeline: A compiled pipeline.
         values: Its parameters.
-        has_images: Whether containers run in their images, which may say themselves what they run.
+        has_images: Whether containers run in their images, which may have their own entrypoints.
 
     Raises:
         UserError: A component contains itself, or tasks wait for each other.
@@ -54,7 +54,7 @@ def refusals(pipeline: Pipeline, values: Json, *, has_images: bool = False) -> I
 
 
 def variables(platform: Platform) -> Iterator[tuple[str, str, bool]]:
-    """The variables that Kubernetes gives a task: name, where its value is from, and whether it may be absent."""
+    """The environment variables that Kubernetes sets: name, source of the value, and whether it is optional."""
     for key, kind in (("secretAsEnv", "secret"), ("configMapAsEnv", "config map")):
         for resource in platform.resources.get(key, ()):
             for name, _ in resource.variables:
@@ -100,7 +100,7 @@ def _of_leaf(pipeline: Pipeline, component: ExecutorComponent, given: Json, has_
 
 def _of_container(container: Container, component: Component, has_images: bool) -> Iterator[str]:
     words = container.words
-    # Kubeflow's launcher, too, runs the first word, and knows nothing of what an image would run by itself.
+    # Kubeflow's launcher also runs the first word, and does not know the image's own entrypoint.
     if not has_images and (not words or not words[0] or words[0].startswith("-")):
         yield (
             f"names no command: what {container.image} runs by itself, neither processes nor Kubeflow's launcher "
@@ -130,5 +130,5 @@ def _of_sizes(given: Json) -> Iterator[str]:
 
 
 def _name(resource: Resource) -> str:
-    """The name of a secret or config map, where the pipeline says it."""
+    """The name of a secret or config map, if the pipeline contains it."""
     return resource.name or "that a parameter names"

@@ -255,7 +255,7 @@ def _check_eval_config(parameter: Parameter, names: KnownNames) -> Iterator[str]
 
 
 def _place(parameter: Parameter, digests: DigestStore) -> str:
-    # The same relative path is another place in another working folder.
+    # A relative path is another destination in another working folder.
     return str(parameter.place or parameter.value)
 
 

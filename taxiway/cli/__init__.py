@@ -21,14 +21,15 @@ from taxiway.cli.check import check_command
 from taxiway.cli.compile import compile_command
 from taxiway.cli.doctor import doctor_command
 from taxiway.cli.lineage import lineage_command, runs_command
-from taxiway.cli.predict import predict_command
 from taxiway.cli.report import report_command
 from taxiway.cli.reproduce import reproduce_command
-from taxiway.cli.route import route_command
 from taxiway.cli.run import run_command
-from taxiway.cli.serve import ServeCommand, serve_command
+from taxiway.cli.serving.predict import predict_command
+from taxiway.cli.serving.route import route_command
+from taxiway.cli.serving.serve import ServeCommand, serve_command
+from taxiway.cli.serving.versions import rollback_command, versions_command
 from taxiway.cli.submit import submit_command
-from taxiway.cli.versions import rollback_command, versions_command
+from taxiway.cli.ui import ui_command
 
 app = typer.Typer(
     help="From raw data to an evaluated and pushed TensorFlow model.",
@@ -59,6 +60,7 @@ app.command("check")(check_command)
 app.command("lineage")(lineage_command)
 app.command("runs")(runs_command)
 app.command("report")(report_command)
+app.command("ui")(ui_command)
 app.command("reproduce")(reproduce_command)
 app.command("submit")(submit_command)
 app.command("doctor")(doctor_command)

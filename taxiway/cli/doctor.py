@@ -54,7 +54,7 @@ def _read(use: Use, profiles: list[str]) -> tuple[Use, list[tuple[str, Line]]]:
         ]
     sdk = str(pipeline.spec.get("sdkVersion", ""))
     found = f"{pipeline.name}: {len(tasks)} tasks, IR {pipeline.spec['schemaVersion']}, {sdk}"
-    return replace(use, tasks=tasks, sdk_version=sdk), [("pipeline", Line("pipeline", State.WELL, found))]
+    return replace(use, tasks=tasks, sdk_version=sdk), [("pipeline", Line("pipeline", State.OK, found))]
 
 
 def _unchecked(use: Use) -> str:
@@ -110,4 +110,4 @@ def doctor_command(
         print(page.to_json(found))
     else:
         console.print(page.render(found, _unchecked(use)))
-    raise typer.Exit(0 if page.is_well(found) else 1)
+    raise typer.Exit(0 if page.is_ok(found) else 1)

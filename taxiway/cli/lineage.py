@@ -22,7 +22,7 @@ def lineage_command(
     if json_output:
         print(chain.to_json(found))
     else:
-        Console().print(tree.render(found))
+        tree.show(found, Console())
 
 
 def runs_command(

@@ -12,7 +12,8 @@ import typer
 from components.contract.errors import UserError
 
 
-def _ids(incomplete: str) -> list[str]:
+def run_ids(incomplete: str) -> list[str]:
+    """The ids of runs that begin with what was typed."""
     from taxiway.reports import run
     from taxiway.storage.home import Home
 
@@ -23,7 +24,10 @@ def report_command(
     run_id: Annotated[
         str,
         typer.Argument(
-            metavar="RUN", help="A run's id, the beginning of one, or 'latest'.", autocompletion=_ids, show_default=True
+            metavar="RUN",
+            help="A run's id, the beginning of one, or 'latest'.",
+            autocompletion=run_ids,
+            show_default=True,
         ),
     ] = "latest",
     output: Annotated[
@@ -31,10 +35,10 @@ def report_command(
     ] = Path("report.html"),
     compare: Annotated[
         str | None,
-        typer.Option(metavar="RUN", help="A second run to compare it with.", autocompletion=_ids),
+        typer.Option(metavar="RUN", help="A second run to compare it with.", autocompletion=run_ids),
     ] = None,
 ) -> None:
-    """Write what happened in a run as one HTML file that needs nothing else: data, metrics, model, what changed."""
+    """Write a report of a run as one self-contained HTML file: data, metrics, model, changes."""
     from components.contract import files
     from taxiway.reports import report, run
     from taxiway.storage.home import Home

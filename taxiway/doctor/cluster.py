@@ -56,7 +56,7 @@ def _context(use: Use, needed: bool) -> list[Line]:
     version = api.get("/version").get("gitVersion")
     if not version:
         raise NoAnswerError(f"{api.name}: {api.server} answers, but is not a Kubernetes API", switch_context())
-    return [Line("kubectl context", State.WELL, f"{api.name}: Kubernetes {version} at {api.server}")]
+    return [Line("kubectl context", State.OK, f"{api.name}: Kubernetes {version} at {api.server}")]
 
 
 def _namespace(use: Use) -> list[Line]:
@@ -82,7 +82,7 @@ def _namespace(use: Use) -> list[Line]:
                 f"kubectl get namespace {use.namespace}",
             )
         ]
-    return [Line("namespace", State.WELL, use.namespace)]
+    return [Line("namespace", State.OK, use.namespace)]
 
 
 def _rights(use: Use) -> list[Line]:
@@ -101,7 +101,7 @@ def _rights(use: Use) -> list[Line]:
         )
         state = State.MISSING if needed else State.WARNING
         lines.append(Line("rights", state, f"{found} requires", bind.format("submit-runs", "kubeflow-pipelines-edit")))
-    return lines or [Line("rights", State.WELL, f"you may {_shown([*_FOLLOW, *_SUBMIT])} in {use.namespace}")]
+    return lines or [Line("rights", State.OK, f"you may {_shown([*_FOLLOW, *_SUBMIT])} in {use.namespace}")]
 
 
 def _may(api: KubernetesApi, namespace: str, right: tuple[str, str, str, str]) -> bool:
@@ -132,7 +132,7 @@ def _shown(rights: list[tuple[str, str, str, str]]) -> str:
 def _nodes(use: Use) -> list[Line]:
     asking = [task for task in use.tasks if task.requests or task.node_labels]
     if not asking:
-        return [Line("nodes", State.WELL, "the pipeline requests no resources")]
+        return [Line("nodes", State.OK, "the pipeline requests no resources")]
     listed = KubernetesApi(use.context).get("/api/v1/nodes").get("items", [])
     return nodes.lines(asking, listed)
 
@@ -144,7 +144,7 @@ def _volumes(use: Use) -> list[Line]:
         if isinstance(pod, Mapping) and pod.get("volume_claim"):
             wanted[(pod.get("namespace") or use.namespace, pod["volume_claim"])] = task.name
     if not wanted:
-        return [Line("volumes", State.WELL, "the pipeline uses no PersistentVolumeClaim")]
+        return [Line("volumes", State.OK, "the pipeline uses no PersistentVolumeClaim")]
     api = KubernetesApi(use.context)
     return [_volume(api, namespace, claim, task) for (namespace, claim), task in wanted.items()]
 
@@ -165,7 +165,7 @@ def _volume(api: KubernetesApi, namespace: str, claim: str, task: str) -> Line:
         return Line(name, State.MISSING, "its volume is lost", describe)
     if phase != "Bound":
         return Line(name, State.WARNING, f"{phase or 'not bound'}: it may be waiting for its first pod", describe)
-    return Line(name, State.WELL, f"bound, {size}".rstrip(", "))
+    return Line(name, State.OK, f"bound, {size}".rstrip(", "))
 
 
 def _secrets(use: Use) -> list[Line]:
@@ -174,7 +174,7 @@ def _secrets(use: Use) -> list[Line]:
     wanted = {secret.name: secret for secret, _ in sorted(named, key=lambda pair: not pair[0].optional)}
     users = {name: sorted({task.name for secret, task in named if secret.name == name}) for name in wanted}
     if not wanted:
-        return [Line("secrets", State.WELL, "the pipeline uses no Secret")]
+        return [Line("secrets", State.OK, "the pipeline uses no Secret")]
     api = KubernetesApi(use.context)
     return [_secret(api, use.namespace, secret, users[name]) for name, secret in wanted.items()]
 
@@ -189,7 +189,7 @@ def _secret(api: KubernetesApi, namespace: str, secret: Secret, users: list[str]
         use = "uses" if len(users) == 1 else "use"
         found = f"{', '.join(users)} {use} it, but it does not exist in {namespace}"
         return Line(name, absent_or_missing(not secret.optional), found, _create(secret, namespace))
-    return Line(name, State.WELL, f"exists in {namespace}")
+    return Line(name, State.OK, f"exists in {namespace}")
 
 
 def _create(secret: Secret, namespace: str) -> str:

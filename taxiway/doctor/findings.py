@@ -17,7 +17,7 @@ _LONGEST = 160
 class State(Enum):
     """The result of a check."""
 
-    WELL = "well"
+    OK = "ok"
     WARNING = "warning"
     """It works, but needs attention."""
 

@@ -89,7 +89,7 @@ def _access(use: Use) -> Line:
     if answer.status != 200:
         found = f"{use.host} answers {answer.status} to a list of the experiments in {use.namespace}"
         return Line("Kubeflow login", State.UNKNOWN, found)
-    return Line("Kubeflow login", State.WELL, f"accepts {use.login or 'you'} in {use.namespace}")
+    return Line("Kubeflow login", State.OK, f"accepts {use.login or 'you'} in {use.namespace}")
 
 
 def _health(use: Use) -> _Answer:
@@ -163,7 +163,7 @@ def _rated(shown: str, version: Version, sdk: str, upgrade: str) -> Line:
         facts.append(f"kfp {compiled} compiled the pipeline: this Kubeflow rejects fields that it does not know")
     if version < FIXED_IN:
         facts.append(f"versions before {FIXED_IN} have known vulnerabilities: {', '.join(VULNERABILITIES)}")
-    return Line("Kubeflow", State.WARNING if facts[1:] else State.WELL, "; ".join(facts), upgrade if facts[1:] else "")
+    return Line("Kubeflow", State.WARNING if facts[1:] else State.OK, "; ".join(facts), upgrade if facts[1:] else "")
 
 
 def _missing(found: str, fix: str) -> Line:

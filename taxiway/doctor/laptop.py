@@ -66,7 +66,7 @@ def _requirements() -> tuple[str, list[Requirement]]:
 def _python() -> Line:
     wanted, found = _requirements()[0], platform.python_version()
     if found in SpecifierSet(wanted):
-        return Line("Python", State.WELL, f"{found} ({wanted})")
+        return Line("Python", State.OK, f"{found} ({wanted})")
     return Line(
         "Python",
         State.MISSING,
@@ -84,7 +84,7 @@ def _glibc() -> Line:
     found = name.split()[1]
     if tuple(map(int, found.split("."))) >= wanted:
         inside = " (the Debian root's)" if os.environ.get("TAXIWAY_INSIDE") else ""
-        return Line("glibc", State.WELL, f"{found}{inside}; the wheels need {shown}")
+        return Line("glibc", State.OK, f"{found}{inside}; the wheels need {shown}")
     return Line(
         "glibc",
         State.MISSING,
@@ -113,7 +113,7 @@ def _wheels() -> Iterator[Line]:
         found = f"differs from requirements.lock: {_few(differing)}"
         yield Line("wheels", State.WARNING, found, _installing(requirements))
     else:
-        yield Line("wheels", State.WELL, f"{len(requirements)} packages, all in their ranges")
+        yield Line("wheels", State.OK, f"{len(requirements)} packages, all in their ranges")
     yield from _kfp()
 
 
@@ -200,7 +200,7 @@ def _dvc_remote(folder: Path) -> Line:
 def _answer(shown: str, fs: object, path: str, name: str) -> Line:
     reason = stores.unreachable(fs, path)
     if not reason:
-        return Line("DVC remote", State.WELL, shown)
+        return Line("DVC remote", State.OK, shown)
     return Line("DVC remote", State.MISSING, f"{shown}: {reason}", typed("dvc remote modify", name, "url", "URL"))
 
 
@@ -236,13 +236,13 @@ def _engine_version(url: str, bad: State) -> Line:
         return Line("container engine", bad, f"{url}: {short(error)}", _START)
     except (KeyError, TypeError, AttributeError):
         return Line("container engine", bad, f"{url} answers, but is neither Docker nor Podman", "unset DOCKER_HOST")
-    return Line("container engine", State.WELL, shown)
+    return Line("container engine", State.OK, shown)
 
 
 def _builder() -> Line:
     there = [name for name in _BUILDERS if shutil.which(name)]
     if there:
-        return Line("image builder", State.WELL, ", ".join(there))
+        return Line("image builder", State.OK, ", ".join(there))
     if os.environ.get("TAXIWAY_INSIDE"):
         found = "the host's programs are not visible from the Debian root"
         return Line("image builder", State.UNKNOWN, found, f"command -v {' '.join(_BUILDERS)}")

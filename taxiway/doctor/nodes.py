@@ -96,4 +96,4 @@ def lines(tasks: list[Task], nodes: list[Json]) -> list[Line]:
     wanted = sorted({f"{quantity} {name}" for task in tasks for name, quantity in task.requests.items() if "/" in name})
     gpus = f" (including {', '.join(wanted)})" if wanted else ""
     found = f"{len(nodes)} nodes: each of the {len(tasks)} tasks fits on one of them{gpus}"
-    return [Line("nodes", State.WELL, found)]
+    return [Line("nodes", State.OK, found)]

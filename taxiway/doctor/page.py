@@ -15,7 +15,7 @@ from taxiway.doctor.findings import Line, State
 Page = list[tuple[str, Line]]
 
 _MARKS = {
-    State.WELL: ("✓", "green"),
+    State.OK: ("✓", "green"),
     State.WARNING: ("!", "yellow"),
     State.ABSENT: ("–", "dim"),
     State.MISSING: ("✗", "bold red"),
@@ -24,18 +24,18 @@ _MARKS = {
 _GROUPS = ("this machine", "pipeline", "cluster")
 
 
-def is_well(page: Page) -> bool:
-    """Whether everything that the given use needs is there."""
+def is_ok(page: Page) -> bool:
+    """Whether nothing that the given use needs is missing."""
     return all(line.state is not State.MISSING for _, line in page)
 
 
 def to_json(page: Page) -> str:
-    """`{"well": bool, "lines": [{"group", "name", "state", "found", "fix"}]}`."""
+    """`{"ok": bool, "lines": [{"group", "name", "state", "found", "fix"}]}`."""
     lines = [
         {"group": group, "name": line.name, "state": line.state.value, "found": line.found, "fix": line.fix}
         for group, line in _sorted(page)
     ]
-    return json.dumps({"well": is_well(page), "lines": lines}, indent=1, ensure_ascii=False)
+    return json.dumps({"ok": is_ok(page), "lines": lines}, indent=1, ensure_ascii=False)
 
 
 def render(page: Page, more: str) -> RenderableType:
@@ -68,7 +68,7 @@ def _table(lines: list[Line], width: int) -> Table:
         mark, style = _MARKS[line.state]
         dim = "dim" if line.state is State.ABSENT else ""
         table.add_row(Text(mark, style=style), Text(line.name, style=dim), Text(line.found, style=dim))
-        if line.fix and line.state is not State.WELL:
+        if line.fix and line.state is not State.OK:
             fix = "see above" if above and above.fix == line.fix else line.fix
             table.add_row("", "", Text(f"→ {fix}", style="dim" if dim else "cyan"))
     return table
@@ -77,7 +77,7 @@ def _table(lines: list[Line], width: int) -> Table:
 def _sum(page: Page) -> Text:
     counted = Counter(line.state for _, line in page)
     others = ", ".join(f"{counted[state]} {state.value}" for state in State if counted[state])
-    if is_well(page):
+    if is_ok(page):
         return Text.assemble(("Nothing required is missing", "green"), f" ({others}).")
     missing = ", ".join(line.name for _, line in page if line.state is State.MISSING)
     return Text.assemble(("Missing: ", "bold red"), missing, f" ({others}).")

@@ -50,7 +50,7 @@ def _line(where: str, image: str) -> Line:
     if not served:
         return Line(_NAME, State.UNKNOWN, f"{shown}: the name does not contain TF Serving's version")
     if (int(served[1]), int(served[2])) >= _minor(trained):
-        return Line(_NAME, State.WELL, f"{shown} reads what TensorFlow {trained} writes")
+        return Line(_NAME, State.OK, f"{shown} reads what TensorFlow {trained} writes")
     found = f"{shown} is older than TensorFlow {trained} and may not read its models"
     return Line(
         _NAME,

@@ -36,7 +36,7 @@ def _model_store(use: Use, url: str, mounted: list[str]) -> Line:
         found = f"{url} is a folder in a pod and is lost with it"
         return Line("model store", State.WARNING, found, "use an object store: --param destination=s3://BUCKET/MODELS")
     kind = "a folder on a mounted volume" if use.on_cluster else "a folder"
-    return Line("model store", State.WELL, f"{url}: {kind}")
+    return Line("model store", State.OK, f"{url}: {kind}")
 
 
 def _driver(url: str, protocol: str) -> Line:
@@ -48,7 +48,7 @@ def _driver(url: str, protocol: str) -> Line:
     except (ImportError, ValueError) as error:
         advice = str(known_implementations.get(protocol, {}).get("err", ""))
         return Line("model store", State.MISSING, f"{url}: {short(error)}", advice or "give a folder, s3:// or gs://")
-    return Line("model store", State.WELL, f"{url}: {package} is installed")
+    return Line("model store", State.OK, f"{url}: {package} is installed")
 
 
 def unreachable(fs: Any, path: str) -> str:

@@ -20,7 +20,7 @@ from kfp.dsl.container_component_class import ContainerComponent
 import components
 from components import __version__
 from components.contract.declaration import Stage
-from components.contract.signature import Port, ports
+from components.contract.signature import Port
 from components.execution import stages
 
 _IMAGE = os.environ.get("TAXIWAY_STAGE_IMAGE", f"taxiway-{{kind}}:{__version__}")
@@ -50,7 +50,7 @@ def component(stage: str) -> ContainerComponent:
 
 
 def _container_component(stage: Stage) -> ContainerComponent:
-    interface = ports(stage.function)
+    interface = stage.ports
 
     def container(*_: Any) -> dsl.ContainerSpec:
         return dsl.ContainerSpec(
@@ -90,7 +90,9 @@ def _described(doc: str, interface: list[Port]) -> str:
     lines = {"input": ["Args:"], "output": ["Returns:"]}
     for port in interface:
         mark = port.kind.__name__ if port.kind else port.role
-        lines[port.direction].append(f"    {port.name}: {f'[{mark}] ' if mark else ''}{described.get(port.name, '')}")
+        lines[port.direction].append(
+            f"    {port.name}: {f'[{mark}] ' if mark else ''}{described.get(port.name, port.description)}"
+        )
     return "\n".join([parsed.short_description or "", "", *lines["input"], "", *lines["output"]])
 
 
@@ -101,7 +103,7 @@ def write_component_files() -> None:
 
 
 def component_file(stage: str) -> Path:
-    """Where a stage's compiled component lies."""
+    """The path of a stage's compiled component."""
     return Path(components.__file__).parent / stage / "component.yaml"
 
 

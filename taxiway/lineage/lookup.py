@@ -19,14 +19,15 @@ from taxiway.lineage.stored import StoredArtifact
 if TYPE_CHECKING:
     from taxiway.lineage.store import LineageStore
 
-_DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{8,64})")
+DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{8,64})")
+"""A digest, or at least its first eight hex digits."""
 _PREFIX = "sha256:"
 _SHOWN = 12  # hex digits of a digest in messages
 
 
 def look_up(target: str, store: LineageStore | None) -> list[Record]:
     """The records of a target, its own first; see `chain.trace` for arguments and errors."""
-    if (digest := _DIGEST.fullmatch(target)) and not Path(target).exists():
+    if (digest := DIGEST.fullmatch(target)) and not Path(target).exists():
         records = _by_digest(target, digest[1], store)
     else:
         records = _at_place(target, store)
@@ -87,6 +88,21 @@ def _at_place(target: str, store: LineageStore | None) -> list[Record]:
             else "give a pushed version's folder, an artifact's path, or a digest (sha256:...)",
         )
     return records
+
+
+def stored_at(target: str, store: LineageStore) -> list[StoredArtifact]:
+    """The artifacts with a digest, or at a place: what was pushed there, else what lies there."""
+    if digest := DIGEST.fullmatch(target):
+        return [each for each in store.artifacts() if each.digest.startswith(_PREFIX + digest[1])]
+    place = place_of(target)
+    pushed = [each for each in store.artifacts(type_name="PushedModel") if each.pushed_to]
+    return [each for each in pushed if place_of(each.pushed_to) == place] or store.artifacts(uri=place)
+
+
+def destinations(store: LineageStore | None) -> list[str]:
+    """Where models were pushed to, the latest first: the folders or URLs that have the versions."""
+    pushed = [a.pushed_to for a in reversed(store.artifacts(type_name="PushedModel"))] if store else []
+    return list(dict.fromkeys(place_of(place).rpartition("/")[0] for place in pushed if place))
 
 
 def place_of(target: str) -> str:

@@ -201,6 +201,16 @@ class LineageStore:
         return [_stored(artifact) for artifact in self._store.get_artifacts_by_id(ids)] if ids else []
 
     @_retried
+    def ahead(self, artifacts: Sequence[StoredArtifact]) -> list[StoredArtifact]:
+        """The outputs of the tasks that used these artifacts, without duplicates."""
+        ids = [artifact.id for artifact in artifacts]
+        used = self._store.get_events_by_artifact_ids(ids) if ids else []
+        users = list(dict.fromkeys(event.execution_id for event in used if event.type == pb.Event.INPUT))
+        events = self._store.get_events_by_execution_ids(users) if users else []
+        made = list(dict.fromkeys(event.artifact_id for event in events if event.type == pb.Event.OUTPUT))
+        return [_stored(artifact) for artifact in self._store.get_artifacts_by_id(made)] if made else []
+
+    @_retried
     def _answers(self) -> None:
         self._store.get_context_types()
 

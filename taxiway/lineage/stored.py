@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from components.execution.provenance import Record
+from components.execution.pushed_models import pushed_place
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,14 @@ class StoredArtifact:
         return [json.loads(own), *json.loads(self.metadata.get("source_provenance", "[]"))] if own else []
 
     @property
+    def is_pushed(self) -> bool:
+        """Whether it is the record of a push; a baseline has the destination as well."""
+        return bool(self.metadata.get("pushed"))
+
+    @property
     def pushed_to(self) -> str:
         """The version folder that a PushedModel was pushed to; empty for any other artifact."""
-        destination = str(self.metadata.get("pushed_destination", "")).rstrip("/")
-        version = str(self.metadata.get("pushed_version", ""))
-        ends_there = not version or destination.endswith(f"/{version}")
-        return destination if ends_there else f"{destination}/{version}"
+        return pushed_place(self.metadata)
 
 
 @dataclass(frozen=True)

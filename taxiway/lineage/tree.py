@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 _DIGITS = 12
 _UNKNOWN = {"source": "fetched; its history is at its origin"}
 _LONG = 60  # maximum number of characters of a parameter's value
+_UNLIMITED = 100_000
 
 
-def render(chain: Chain) -> RenderableType:
-    """The origins, then a tree from the target to its sources."""
-    return Group(Text(chain.target, style="bold"), _origins(chain), Text(), *_trees(chain))
+def show(chain: Chain, console: Console) -> None:
+    """Prints the origins, then a tree from the target to its sources. Piped output is never wrapped."""
+    whole = Group(Text(chain.target, style="bold"), _origins(chain), Text(), *_trees(chain))
+    if not console.is_terminal:
+        console.width = _UNLIMITED
+    console.print(whole)
 
 
 def _origins(chain: Chain) -> Table:

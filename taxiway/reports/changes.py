@@ -61,7 +61,9 @@ def _parameters(before: RecordedRun, now: RecordedRun) -> Iterator[Change]:
 
 
 def _tasks(before: RecordedRun, now: RecordedRun) -> Iterator[Change]:
-    for name in dict.fromkeys([*before.run.tasks, *now.run.tasks]):
+    # A task that a run has not come to yet is no change.
+    names = [*before.run.tasks, *now.run.tasks] if now.is_over else now.run.tasks
+    for name in dict.fromkeys(names):
         if (name in before.run.tasks) != (name in now.run.tasks):
             states = [str(run.tasks[name].state).lower() if name in run.tasks else "" for run in (before.run, now.run)]
             yield Change("Task", name, (name,), states[0] or "did not run", states[1] or "did not run")

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from markupsafe import Markup
 
+from components.reports import layered
 from components.reports.figures import cut, duration
-from components.reports.markup import Content, join, tag
+from components.reports.layered import Point
+from components.reports.markup import Content, tag
 from taxiway.language import spec
 from taxiway.language.components import DagComponent
 from taxiway.language.spec import Pipeline
 from taxiway.language.tasks import FromParent, FromTask
+from taxiway.reports.links import NOWHERE, Links
 from taxiway.reports.run import RecordedRun
 from taxiway.reports.states import kind_of, sign_of, word_of
 from taxiway.runs.record import Task
 from taxiway.runs.stages import Stage
 
 _WIDTH, _HEIGHT, _LINE = 180, 44, 17
-_ACROSS, _DOWN = 20, 30
+_ACROSS, _DOWN = 20.0, 30.0
 _INDEX = re.compile(r"\[\d+\]")
 
 Edges = dict[str, set[str]]
@@ -29,17 +32,29 @@ Edges = dict[str, set[str]]
 
 @dataclass(frozen=True)
 class Node:
-    """A task of the pipeline with everything that ran of it: several in a loop, none if it was skipped."""
+    """A task of the pipeline.
+
+    Attributes:
+        name: Its name.
+        ran: Everything that ran of it: several in a loop, none if it was skipped.
+        began: When those that are running were launched.
+        otherwise: Its state if nothing ran.
+        place: Where its log is; empty for nowhere.
+    """
 
     name: str
     ran: Sequence[Task] = ()
+    began: Sequence[datetime] = ()
+    otherwise: str = "SKIPPED"
+    place: str = ""
 
     @property
     def state(self) -> str:
         """The state that matters most."""
-        states = [str(task.state) for task in self.ran] or ["SKIPPED"]
-        order = ("FAILED", "CANCELED", "SUCCEEDED", "CACHED", "SKIPPED")
-        return min(states, key=lambda state: order.index(state) if state in order else 0)
+        states = [str(task.state) for task in self.ran] or [self.otherwise]
+        states += ["RUNNING" if self.otherwise == "WAITING" else "KILLED"] * len(self.began)
+        order = ("FAILED", "KILLED", "RUNNING", "CANCELED", "SUCCEEDED", "CACHED")
+        return min(states, key=lambda state: order.index(state) if state in order else len(order))
 
     @property
     def stages(self) -> list[Stage]:
@@ -99,86 +114,81 @@ def _all_above(direct: Edges) -> Edges:
     return found
 
 
-def picture(recorded: RecordedRun) -> Markup:
+def picture(recorded: RecordedRun, links: Links = NOWHERE) -> Markup:
     """The graph of a run, from top to bottom; nothing if the compiled pipeline is gone."""
     if recorded.pipeline is None:
         return Markup()
     before = edges(recorded.pipeline)
-    nodes = {name: Node(name, _ran(name, recorded)) for name in before}
-    rows = _rows(before)
-    places = dict(_places(rows, nodes))
-    width = max(len(row) for row in rows) * (_WIDTH + _ACROSS) - _ACROSS + 4
-    height = max(y + nodes[name].height for name, (_, y) in places.items()) + 2
-    arrows = [
-        _arrow(places[other], nodes[other].height, places[name]) for name, others in before.items() for other in others
-    ]
-    drawn = [_box(nodes[name], *place) for name, place in places.items()]
+    nodes = {name: _node(name, recorded, links) for name in before}
+    given = [(other, name) for name, others in before.items() for other in sorted(others)]
+    layout = layered.placed(list(before), given, width=_WIDTH, height=1.0, gap=_ACROSS)
+    heights = [max(nodes[name].height for name in row) for row in layout.rows]
+    tops = [2.0 + sum(heights[:index]) + _DOWN * index for index in range(len(heights))]
+    width, height = layout.width + 4, tops[-1] + heights[-1] + 2
+    arrows = [_arrow(route, nodes[edge[0]].height, tops, heights) for edge, route in layout.routes.items()]
+    drawn = [_box(nodes[name], x - _WIDTH / 2 + 2, tops[int(y)]) for name, (x, y) in layout.centers.items()]
     title = tag("title", f"The tasks of {recorded.run.pipeline}: {_words(before)}")
     return tag(
         "svg",
         title,
         *arrows,
         *drawn,
-        viewBox=f"0 0 {width} {height}",
+        viewBox=f"0 0 {width:g} {height:g}",
         width=width,
         height=height,
-        role="img",
+        role="group" if any(node.place for node in nodes.values()) else "img",
         class_="graph",
     )
 
 
-def _ran(name: str, recorded: RecordedRun) -> list[Task]:
-    return [task for each, task in recorded.run.tasks.items() if _INDEX.sub("", each) == name]
+def _node(name: str, recorded: RecordedRun, links: Links) -> Node:
+    ran = {each: task for each, task in recorded.run.tasks.items() if _INDEX.sub("", each) == name}
+    running = {each: began for each, began in recorded.running.items() if _INDEX.sub("", each) == name}
+    place = next((links.log(each) for each in [*running, *ran]), "")
+    return Node(name, list(ran.values()), list(running.values()), otherwise=_otherwise(recorded), place=place)
 
 
-def _rows(before: Edges) -> list[list[str]]:
-    """The tasks by their distance from the beginning."""
-    depth: dict[str, int] = {}
-    for name, others in before.items():
-        depth[name] = 1 + max((depth.get(other, 0) for other in others), default=-1)
-    rows: dict[int, list[str]] = defaultdict(list)
-    for name, level in depth.items():
-        rows[level].append(name)
-    return [rows[level] for level in sorted(rows)]
+def _otherwise(recorded: RecordedRun) -> str:
+    """The state of tasks of which nothing ran."""
+    if not recorded.is_over:
+        return "WAITING"
+    return "SKIPPED" if recorded.state == "SUCCEEDED" else "NOT_STARTED"
 
 
-def _places(rows: Sequence[Sequence[str]], nodes: Mapping[str, Node]) -> Iterator[tuple[str, tuple[float, float]]]:
-    widest = max(map(len, rows))
-    y = 2.0
-    for row in rows:
-        left = 2 + (widest - len(row)) * (_WIDTH + _ACROSS) / 2
-        for index, name in enumerate(row):
-            yield name, (left + index * (_WIDTH + _ACROSS), y)
-        y += max(nodes[name].height for name in row) + _DOWN
-
-
-def _arrow(start: tuple[float, float], height: float, end: tuple[float, float]) -> Markup:
-    x1, y1 = start[0] + _WIDTH / 2, start[1] + height
-    x2, y2 = end[0] + _WIDTH / 2, end[1] - 5
-    bend = (y2 - y1) / 2
-    line = tag("path", d=f"M{x1:g} {y1:g}C{x1:g} {y1 + bend:g} {x2:g} {y2 - bend:g} {x2:g} {y2:g}", class_="edge")
-    return join([line, tag("path", d=f"M{x2 - 4:g} {y2 - 1:g}h8l-4 6z", class_="tip")])
+def _arrow(route: Sequence[Point], height: float, tops: Sequence[float], heights: Sequence[float]) -> Markup:
+    """An edge; where it passes a row, it goes by the highest box."""
+    boxes = [(x + 2, tops[int(y)], tops[int(y)] + heights[int(y)]) for x, y in route]
+    x, top, _ = boxes[0]
+    return layered.arrow([(x, top, top + height), *boxes[1:]])
 
 
 def _box(node: Node, x: float, y: float) -> Markup:
     shape = tag("rect", x=x, y=y, width=_WIDTH, height=node.height, rx=8, class_="node")
     name = tag("text", cut(node.name, 21), tag("title", node.name), x=x + 12, y=y + 18, class_="ink strong")
-    lines = [_line(f"{sign_of(node.state)} {_said(node)}", x + 12, y + 35)]
+    lines = [_line(f"{sign_of(node.state)} {_said(node)}", x + 12, y + 35, began=_since(node))]
     lines += [
         _line(f"{cut(stage.name, 17)} {_ended(stage)}", x + 20, y + 35 + _LINE * (index + 1))
         for index, stage in enumerate(node.stages)
     ]
-    return tag("g", shape, name, *lines, class_=f"task {kind_of(node.state)}")
+    box = tag("g", shape, name, *lines, class_=f"task {kind_of(node.state)}")
+    return tag("a", box, href=node.place, aria_label=f"{node.name}, {_said(node)}") if node.place else box
 
 
-def _line(words: Content, x: float, y: float) -> Markup:
-    return tag("text", words, x=x, y=y, class_="state")
+def _line(words: Content, x: float, y: float, began: str | None = None) -> Markup:
+    return tag("text", words, tag("tspan", data_since=began) if began else None, x=x, y=y, class_="state")
+
+
+def _since(node: Node) -> str | None:
+    """When a task that is running was launched."""
+    return min(node.began).isoformat() if node.began and node.state == "RUNNING" else None
 
 
 def _said(node: Node) -> str:
     seconds = sum(task.seconds for task in node.ran)
     times = f" · {len(node.ran)} times" if len(node.ran) > 1 else ""
     word = word_of(node.state)
+    if node.state == "RUNNING":
+        return word + times
     return f"{word}{times}" if not seconds else f"{duration(seconds)}{'' if word == 'done' else f' · {word}'}{times}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ from components.contract.artifacts import Artifact
 from components.contract.commands import typed
 from components.reports import charts
 from components.reports.figures import NOTHING, duration, number, short_digest, signed, size, when
-from components.reports.markup import Content, tag
+from components.reports.markup import Content, join, tag
 from components.reports.page import Section
 from components.reports.parts import badge, block, code, facts, fold, notice, paragraph, stack, tiles
 from components.reports.tables import Cell, Column, table
 from taxiway.lineage.lookup import displayed
 from taxiway.reports import changes, graph
+from taxiway.reports.links import NOWHERE, Links, linked
 from taxiway.reports.run import RecordedRun, log_end
 from taxiway.reports.states import badge_of
 from taxiway.reports.values import shortened
@@ -163,7 +165,7 @@ def _metric(name: str, own: float | None, others: Sequence[float | None]) -> lis
     return row
 
 
-def tasks(recorded: RecordedRun) -> Section:
+def tasks(recorded: RecordedRun, links: Links = NOWHERE) -> Section:
     """The graph of the tasks, and their times."""
     longest = max((task.seconds for task in recorded.run.tasks.values()), default=0) or 1
     columns: list[str | Column] = [
@@ -173,9 +175,14 @@ def tasks(recorded: RecordedRun) -> Section:
         Column("CPU", True),
         Column("Peak memory", True),
     ]
-    rows = [row for name, task in recorded.run.tasks.items() for row in _task_rows(name, task, longest)]
-    listed = table(f"Tasks ({len(recorded.run.tasks)})", columns, rows, hide_caption=True)
-    body = tag("div", graph.picture(recorded), listed, class_="graphed")
+    rows = [
+        row
+        for name, task in recorded.run.tasks.items()
+        for row in _task_rows(linked(name, links.log(name)), task, longest)
+    ]
+    rows += [_running_row(linked(name, links.log(name)), began) for name, began in recorded.running.items()]
+    listed = table(f"Tasks ({len(recorded.run.tasks) + len(recorded.running)})", columns, rows, hide_caption=True)
+    body = tag("div", graph.picture(recorded, links), listed, class_="graphed")
     return Section("tasks", "Tasks", body, _slowest(recorded))
 
 
@@ -187,7 +194,11 @@ def _slowest(recorded: RecordedRun) -> str:
     return f"The longest was {slowest}, {duration(ran[slowest])}."
 
 
-def _task_rows(name: str, task: Task, longest: float) -> Iterator[list[Cell | Content]]:
+def _running_row(name: Content, began: datetime) -> list[Cell | Content]:
+    return [name, badge_of("RUNNING"), Cell(tag("time", "", data_since=began.isoformat()), sort=""), None, None]
+
+
+def _task_rows(name: Content, task: Task, longest: float) -> Iterator[list[Cell | Content]]:
     yield [
         name,
         badge_of(str(task.state)),
@@ -197,7 +208,7 @@ def _task_rows(name: str, task: Task, longest: float) -> Iterator[list[Cell | Co
     ]
     for stage in task.stages:
         state = badge_of(str(stage.state or "RUNNING"))
-        yield [f"{name}: {stage.name}", state, Cell(duration(stage.seconds), stage.seconds), None, None]
+        yield [join([name, f": {stage.name}"]), state, Cell(duration(stage.seconds), stage.seconds), None, None]
 
 
 def _length(share: float) -> Markup:
@@ -217,10 +228,13 @@ def parameters(recorded: RecordedRun) -> Section:
     return Section("parameters", "Parameters", table("Parameters", ["Name", "Value", "From"], rows, hide_caption=True))
 
 
-def artifacts(recorded: RecordedRun) -> Section:
+def artifacts(recorded: RecordedRun, links: Links = NOWHERE) -> Section:
     """Where everything lies that the run made."""
     columns: list[str | Column] = ["Output", "Task", "Type", "Digest", Column("Size", True), "Place"]
-    rows = [_artifact(task, output, artifact) for task, output, artifact in _outputs(recorded)]
+    rows = [
+        _artifact(linked(output, links.artifact(task, output)), task, artifact)
+        for task, output, artifact in _outputs(recorded)
+    ]
     body = (
         table(f"Artifacts ({len(rows)})", columns, rows, hide_caption=True) if rows else paragraph("None.", quiet=True)
     )
@@ -232,16 +246,16 @@ def artifacts(recorded: RecordedRun) -> Section:
     )
 
 
-def _artifact(task: str, output: str, artifact: Artifact) -> list[Cell | Content]:
-    bytes_ = _bytes(artifact.path)
+def _artifact(output: Content, task: str, artifact: Artifact) -> list[Cell | Content]:
+    bytes_ = size_of(artifact.path)
     digest = short_digest(str(artifact.metadata.get("digest", "")))
     there = Cell(size(bytes_), bytes_) if bytes_ is not None else Cell("gone", sort="", kind="warn")
     kind = artifact.type_name if type(artifact) is not Artifact else NOTHING
     return [output, task, kind, code(digest) if digest else None, there, code(displayed(str(artifact.path)))]
 
 
-def _bytes(path: Path) -> int | None:
-    """The size of all files; None if there is nothing."""
+def size_of(path: Path) -> int | None:
+    """The bytes of all files; None if there is nothing."""
     if not path.exists():
         return None
     if path.is_file():

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,13 @@ from taxiway.reports.stored import Stored
 from taxiway.runner.call import State, log_name
 from taxiway.runner.outputs import artifact_of
 from taxiway.runs import folders
+from taxiway.runs.index import KILLED, RUNNING
 from taxiway.runs.record import Run, Task
 from taxiway.runs.stages import Stage
 from taxiway.storage.cache import MANIFEST
 from taxiway.storage.home import Home
 
 LATEST = "latest"
-_STARTED = re.compile(r"-(\d{8}-\d{6})-[0-9a-f]+$")
-_RUNNING = "RUNNING"
-_KILLED = "KILLED"
 _LEVELS = 4
 """An output lies at `<artifacts>/<pipeline>/<task>/<key>/<output>`."""
 
@@ -45,6 +42,7 @@ class RecordedRun:
         started: The start time, in UTC.
         parameters: The pipeline's parameters.
         manifests: What each task's outputs were made from, by task; tasks whose outputs are gone are missing.
+        running: When each task that is running was launched.
     """
 
     run: Run
@@ -52,6 +50,16 @@ class RecordedRun:
     started: datetime
     parameters: Json
     manifests: Mapping[str, Json] = field(default_factory=dict)
+    running: Mapping[str, datetime] = field(default_factory=dict)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.state != RUNNING
+
+    def log(self, task: str) -> Path:
+        """The log file of a task."""
+        return self.run.folder / "logs" / log_name(task)
 
     @cached_property
     def pipeline(self) -> Pipeline | None:
@@ -91,8 +99,8 @@ def find(name: str, home: Home) -> RecordedRun:
 
 def ids(home: Home) -> list[str]:
     """The ids of the runs on this machine, in the order in which they began."""
-    files = home.runs.glob("*/run.json")
-    return sorted((file.parent.name for file in files), key=lambda name: (_started(name), name))
+    found = [file.parent for file in home.runs.glob("*/run.json")]
+    return [each.name for each in sorted(found, key=lambda folder: (folders.started(folder), folder.name))]
 
 
 def earlier(recorded: RecordedRun, home: Home, count: int) -> list[RecordedRun]:
@@ -137,8 +145,8 @@ def _recorded(document: Json, folder: Path, home: Home) -> RecordedRun:
         for name, task in document["tasks"].items()
     }
     state = document["state"]
-    if state == _RUNNING and not folders.is_alive(folder):
-        state = _KILLED
+    if state == RUNNING and not folders.is_alive(folder):
+        state = KILLED
     run = Run(
         id=folder.name,
         pipeline=document["pipeline"],
@@ -147,7 +155,10 @@ def _recorded(document: Json, folder: Path, home: Home) -> RecordedRun:
         tasks=tasks,
         seconds=document["seconds"],
     )
-    return RecordedRun(run, state, _started(folder.name, folder), document["parameters"], manifests)
+    running = {name: datetime.fromisoformat(moment) for name, moment in (document.get("running") or {}).items()}
+    return RecordedRun(
+        run, state, folders.started(folder), document["parameters"], manifests=manifests, running=running
+    )
 
 
 def _task(task: Json, outputs: dict[str, Artifact], log: Path) -> Task:
@@ -199,13 +210,6 @@ def _here(path: Path, home: Home) -> Path:
     """Where an output is now: the home may have been moved, or copied from another machine."""
     moved = home.artifacts.joinpath(*path.parts[-_LEVELS:])
     return path if path.exists() or not moved.exists() else moved
-
-
-def _started(name: str, folder: Path | None = None) -> datetime:
-    """The start time, which is in the id."""
-    if found := _STARTED.search(name):
-        return datetime.strptime(found[1], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
-    return datetime.fromtimestamp(folder.stat().st_mtime if folder else 0, UTC)
 
 
 def log_end(task: Task, lines: int) -> str:

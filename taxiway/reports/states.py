@@ -12,7 +12,10 @@ _SHOWN: dict[str, tuple[str, str, Kind]] = {
     "SKIPPED": ("skipped", "–", "plain"),
     "FAILED": ("failed", "✗", "bad"),
     "CANCELED": ("canceled", "■", "warn"),
-    "RUNNING": ("running", "…", "info"),
+    "RUNNING": ("running", "▶", "info"),
+    "WAITING": ("waiting", "·", "plain"),
+    "NOT_STARTED": ("not started", "–", "plain"),
+    "UNREADABLE": ("unreadable", "?", "warn"),
     "KILLED": ("killed", "✗", "bad"),
 }
 

@@ -15,10 +15,11 @@ def shortened(value: str) -> Content:
     """A value; a long one folded, and JSON by lines."""
     if len(value) <= _LONG:
         return code(value) if value else NOTHING
-    return fold(code(cut(value, _LONG)), block(_indented(value)))
+    return fold(code(cut(value, _LONG)), block(indented(value)))
 
 
-def _indented(value: str) -> str:
+def indented(value: str) -> str:
+    """JSON by lines; anything else as it is."""
     try:
         return json.dumps(json.loads(value), indent=1, ensure_ascii=False)
     except ValueError:

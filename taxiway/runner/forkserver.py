@@ -37,6 +37,7 @@ from typing import Any
 from components.execution import stages
 from components.processes import children, preload
 from components.processes.preload import Layer
+from components.reports import artifacts
 from taxiway.packages import environments
 from taxiway.runner.launcher import Ended, ended
 
@@ -58,7 +59,7 @@ class Server:
         """Loads this layer's libraries, starts the layers below, and answers requests until the runner ends."""
         # Imports create no garbage; collection would take an eighth of their time.
         gc.disable()
-        for module in self._layer.libraries.modules:
+        for module in (*self._layer.libraries.modules, *self._reports()):
             _load(module)
         # A handler, so that the runner is told at once when a stage ends.
         signal.signal(signal.SIGCHLD, lambda *_: self._reap())
@@ -72,6 +73,10 @@ class Server:
             for line in self._lines():
                 self._handle(line)
         self._kill(signal.SIGKILL)
+
+    def _reports(self) -> Iterator[str]:
+        """The modules that make the reports of the stages that are forked here."""
+        return (artifacts.module_of(name) for name in self._layer.stages if stages.load(name).has_report)
 
     def _lines(self) -> Iterator[bytes]:
         *lines, self._buffer = self._buffer.split(b"\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from components.contract import files
 from components.contract.errors import ServiceError
 from taxiway.runs.record import Run
 from taxiway.storage.home import Home
+
+_STARTED = re.compile(r"-(\d{8}-\d{6})-[0-9a-f]+$")
 
 
 @contextmanager
@@ -33,6 +36,18 @@ def opened(pipeline: str, home: Home) -> Iterator[Run]:
             fix = "set TAXIWAY_HOME to another folder"
             raise ServiceError(f"{home.root} cannot be written: {error}", fix=fix) from error
         yield Run(run_id, pipeline, folder)
+
+
+def started(folder: Path) -> datetime:
+    """The time at which a run began, which is in its id."""
+    if found := _STARTED.search(folder.name):
+        # A folder of another program may be named by what is no time.
+        with contextlib.suppress(ValueError):
+            return datetime.strptime(found[1], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+    try:
+        return datetime.fromtimestamp(folder.stat().st_mtime, UTC)
+    except OSError:
+        return datetime.fromtimestamp(0, UTC)
 
 
 def is_alive(folder: Path) -> bool:

@@ -56,6 +56,8 @@ class Journal:
         """A task was a cache miss and starts running."""
         with self._lock:
             self._lineage.start_task(*self._known(call), _stage(call), call.inputs.parameters)
+            self._run.running[call.name] = datetime.now(UTC)
+            self._run.write(self._parameters)
         self._observer.task_launched(call.name)
         if members.is_fused(call.executor):
             tell = functools.partial(self._observer.task_reported, call.name)
@@ -81,6 +83,7 @@ class Journal:
             stages=stages.read(self._context.log(call.name), result.state) if watch else [],
         )
         with self._lock:
+            self._run.running.pop(call.name, None)
             self._run.tasks[call.name] = task
             self._record(call, task)
             self._run.write(self._parameters)

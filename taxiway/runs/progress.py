@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -41,8 +41,8 @@ _WORDS = {
 }
 
 
-class Observer(Protocol):
-    """Receives the events of a run, from several threads."""
+class Observer:
+    """Receives the events of a run, from several threads, and shows nothing."""
 
     def run_started(self, run: Run, tasks: list[str]) -> None:
         """A run begins; `tasks` are the names that are known in advance."""
@@ -69,35 +69,7 @@ class Observer(Protocol):
         """The user stopped following the run, which continues elsewhere."""
 
 
-class Silent:
-    """Shows nothing."""
-
-    def run_started(self, run: Run, tasks: list[str]) -> None:
-        """See `Observer`."""
-
-    def task_started(self, name: str) -> None:
-        """See `Observer`."""
-
-    def task_launched(self, name: str) -> None:
-        """See `Observer`."""
-
-    def task_reported(self, name: str, stages: list[Stage]) -> None:
-        """See `Observer`."""
-
-    def task_finished(self, name: str, task: Task) -> None:
-        """See `Observer`."""
-
-    def run_finished(self, run: Run) -> None:
-        """See `Observer`."""
-
-    def remark(self, text: str) -> None:
-        """See `Observer`."""
-
-    def run_left(self, run: Run) -> None:
-        """See `Observer`."""
-
-
-class Lines(Silent):
+class Lines(Observer):
     """One line per event, for logs and pipes."""
 
     def __init__(self, console: Console) -> None:
@@ -135,7 +107,7 @@ class Lines(Silent):
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-class LiveTable(Silent):
+class LiveTable(Observer):
     """A live table of tasks with state and seconds."""
 
     def __init__(self, console: Console) -> None:

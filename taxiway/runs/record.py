@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,7 @@ class Run:
         command: The command that resumes it, if it was started from the command line.
         error: Why it failed.
         exit_status: 0 on success; 2 if the input, a setting or the user's code has to change; else 1.
+        running: When each task that is running was launched.
     """
 
     id: str
@@ -78,6 +81,7 @@ class Run:
     command: str = ""
     error: str = ""
     exit_status: int = 0
+    running: dict[str, datetime] = field(default_factory=dict)
 
     @property
     def artifacts(self) -> dict[str, Artifact]:
@@ -105,10 +109,27 @@ class Run:
             if (metrics := {k: v for output in task.outputs.values() for k, v in _metrics(output).items()})
         }
 
+    @property
+    def blessings(self) -> dict[str, bool]:
+        """What each task that judged something said of it."""
+        found = {name: [o.metadata.get("blessed") for o in task.outputs.values()] for name, task in self.tasks.items()}
+        judged = {name: [each for each in said if isinstance(each, int | float)] for name, said in found.items()}
+        return {name: all(said) for name, said in judged.items() if said}
+
+    @property
+    def pushed(self) -> list[str]:
+        """Where its models were pushed to."""
+        outputs = [output for task in self.tasks.values() for output in task.outputs.values()]
+        return [str(each.metadata.get("pushed_destination", "")) for each in outputs if each.metadata.get("pushed")]
+
     def write(self, parameters: Mapping[str, Any]) -> None:
         """Writes `run.json` atomically, with the run's parameters."""
         # Written at each change of a task: the run does not survive a power cut anyway.
         files.write(self.folder / "run.json", json.dumps(self._document(parameters), indent=1))
+
+    def _repr_html_(self) -> str | None:
+        # By name: only a notebook asks for it, and reports know runs, not the other way around.
+        return importlib.import_module("taxiway.reports.notebook").of_run(self)  # type: ignore[no-any-return]
 
     @property
     def failures(self) -> list[str]:
@@ -122,8 +143,23 @@ class Run:
             "parameters": dict(parameters),
             "state": str(self.state) if self.seconds else "RUNNING",
             "seconds": round(self.seconds, 3),
+            "running": {name: moment.isoformat(timespec="milliseconds") for name, moment in self.running.items()},
             "tasks": {name: _task_document(task) for name, task in self.tasks.items()},
+            "metrics": self.metrics,
+            "blessings": self.blessings,
+            "pushed": self.pushed,
+            **_origins(self.tasks),
         }
+
+
+def _origins(tasks: Mapping[str, Task]) -> dict[str, Any]:
+    """The data versions and the commits that the outputs were made from, each once."""
+    outputs = [output for task in tasks.values() for output in task.outputs.values()]
+    records = [json.loads(found) for each in outputs if (found := each.metadata.get("provenance"))]
+    data = {json.dumps(found, sort_keys=True): found for record in records if (found := record.get("data"))}
+    codes = [code for record in records if (code := record.get("code") or {}).get("commit")]
+    commits = dict.fromkeys(f"{code['commit']}{'+' if code.get('modified') else ''}" for code in codes)
+    return {"data": list(data.values()), "commits": list(commits)}
 
 
 def _task_document(task: Task) -> dict[str, Any]:
@@ -133,6 +169,7 @@ def _task_document(task: Task) -> dict[str, Any]:
         "cpu_seconds": task.cpu_seconds,
         "peak_mb": task.peak_mb,
         "outputs": {output: artifact.uri for output, artifact in task.outputs.items()},
+        "digests": {output: artifact.metadata.get("digest", "") for output, artifact in task.outputs.items()},
         "parameters": task.parameters,
         "error": task.error,
         **({"stages": [_stage_document(stage) for stage in task.stages]} if task.stages else {}),

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent import futures
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,15 +30,17 @@ from taxiway.runner.launcher import Launcher
 from taxiway.runner.local import LocalLauncher
 from taxiway.runner.outputs import artifact_of
 from taxiway.runner.task import Tasks
-from taxiway.runs import folders
+from taxiway.runs import cancel, folders
 from taxiway.runs.journal import Journal, artifacts
 from taxiway.runs.progress import Observer, observer_for
 from taxiway.runs.record import Run, RunFailedError
 from taxiway.storage.digest_store import DigestStore
 from taxiway.storage.home import Home
 
-# Seconds in which tasks usually stop when asked to.
+# Seconds in which tasks usually stop after a signal.
 _PATIENCE = 2.0
+_INTERRUPTED = 130
+"""The exit status of a run that was canceled."""
 
 LauncherFactory = Callable[[], Launcher]
 
@@ -138,26 +141,33 @@ def _facts(context: Context) -> dict[str, str]:
 
 def _walk(graph: Graph, context: Context, parameters: Json, journal: Journal) -> Result:
     outcome = Future[Result]()
-    with _terminates_as_interrupt():
+    with _terminates_as_interrupt(), cancel.watched(context.run_id, context.home, lambda: _stop(context)):
         try:
             settle(outcome, context.pipeline.name, lambda: graph.run(parameters))
-            return outcome.result()
+            result = outcome.result()
+            # Another process asked for it, and no exception says so.
+            return replace(result, exit_status=_INTERRUPTED) if result.state == State.CANCELED else result
         except KeyboardInterrupt:
-            context.stopping.set()
-            context.interrupted.set()
-            _end_tasks(context.launcher, outcome, journal)
+            _end_tasks(context, outcome, journal)
             raise
 
 
-def _end_tasks(launcher: Launcher, outcome: Future[Result], journal: Journal) -> None:
+def _stop(context: Context) -> None:
+    """Lets no more tasks start, and asks those that run to stop."""
+    context.stopping.set()
+    context.interrupted.set()
+    context.launcher.stop()
+
+
+def _end_tasks(context: Context, outcome: Future[Result], journal: Journal) -> None:
     """Asks running tasks to stop, and waits for them; a second interrupt kills them and waits only briefly."""
     try:
-        launcher.stop()
+        _stop(context)
         if not futures.wait([outcome], _PATIENCE).done:
             journal.remark("waiting for running tasks to stop; press Ctrl-C again to kill them")
         futures.wait([outcome])
     except KeyboardInterrupt:
-        launcher.kill()
+        context.launcher.kill()
         futures.wait([outcome], _PATIENCE)
 
 

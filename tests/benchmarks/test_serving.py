@@ -27,23 +27,23 @@ def _samples(ms: list[float], codes: list[str] | None = None, step: float = 1.0)
     return Samples(np.arange(len(ms)) * step, np.array(ms), np.array(codes or ["OK"] * len(ms)))
 
 
-def test_summary_counts_what_was_answered() -> None:
-    found = summary(_samples([1, 2, 3, 900], ["OK", "OK", "OK", "UNAVAILABLE"]), seconds=2, examples=256)
-    assert found["requests_per_s"] == 1.5
-    assert found["rows_per_s"] == 384
-    assert found["p50_ms"] == 2
-    assert found["p99_ms"] == pytest.approx(2.98)
-    assert found["failed"] == 1
-    assert found["codes"] == {"OK": 3, "UNAVAILABLE": 1}
+def test_summary_counts_answers() -> None:
+    figures = summary(_samples([1, 2, 3, 900], ["OK", "OK", "OK", "UNAVAILABLE"]), seconds=2, examples=256)
+    assert figures["requests_per_s"] == 1.5
+    assert figures["rows_per_s"] == 384
+    assert figures["p50_ms"] == 2
+    assert figures["p99_ms"] == pytest.approx(2.98)
+    assert figures["failed"] == 1
+    assert figures["codes"] == {"OK": 3, "UNAVAILABLE": 1}
 
 
-def test_summary_of_nothing() -> None:
-    found = summary(_samples([]), seconds=0, examples=1)
-    assert (found["requests_per_s"], found["p50_ms"], found["failed"]) == (0, None, 0)
+def test_summary_without_samples() -> None:
+    figures = summary(_samples([]), seconds=0, examples=1)
+    assert (figures["requests_per_s"], figures["p50_ms"], figures["failed"]) == (0, None, 0)
     assert percentile(np.array([]), 50) is None
 
 
-def test_samples_are_read_as_they_were_written(tmp_path: Path) -> None:
+def test_written_samples_are_read_back(tmp_path: Path) -> None:
     written = Samples(np.array([1.5]), np.array([2.5]), np.array(["CANCELLED"]), cores=0.5)
     written.save(tmp_path / "samples.npz")
     read = Samples.load(tmp_path / "samples.npz")
@@ -54,7 +54,7 @@ def test_spans_exclude_their_end() -> None:
     assert inside(np.array([0.0, 1.0, 2.0, 3.0]), [(1, 2), (2.5, 9)]).tolist() == [False, True, False, True]
 
 
-def test_seconds_that_spans_share_count_once() -> None:
+def test_overlapping_spans_count_once() -> None:
     assert length([(5, 6), (0, 2), (1, 3), (1, 1.5)]) == 4
 
 

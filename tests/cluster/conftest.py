@@ -26,7 +26,7 @@ Object = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Cluster:
-    """The API server, as kubectl speaks to it.
+    """The API server, through kubectl.
 
     Attributes:
         kubeconfig: A kubeconfig of a user who may do everything, or of another.
@@ -39,7 +39,7 @@ class Cluster:
         return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=60)
 
     def do(self, *arguments: str | Path, stdin: str = "") -> str:
-        """What kubectl prints; fails the test with its error."""
+        """The output of kubectl; the test fails with its error."""
         done = self.run(*arguments, stdin=stdin)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -55,13 +55,13 @@ class Cluster:
 
 @pytest.fixture(scope="session")
 def cluster() -> Cluster:
-    """The API server with the definitions of Prometheus' operator, KServe and Argo."""
+    """The API server with the resource definitions of the Prometheus operator, KServe and Argo."""
     if not _CLUSTER:
         pytest.skip("tests/cluster/run starts the API server for these tests")
     found = Cluster(Path(_CLUSTER))
     for file in _CRDS:
         found.do("apply", "--server-side", "--filename", file)
-    # kubectl fails on a definition that has no status yet.
+    # kubectl wait fails on a definition that has no status yet.
     wait_for(lambda: found.run("wait", "--for", "condition=established", "crd", "--all").returncode == 0)
     return found
 

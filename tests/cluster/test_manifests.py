@@ -24,7 +24,7 @@ def test_an_overlay_is_applied_and_its_pods_are_admitted(cluster: Cluster, names
         namespace("kubeflow")
     namespace(NAMESPACE)
     cluster.do("apply", "--server-side", "--force-conflicts", "--kustomize", MANIFESTS / name)
-    # Applied again it changes nothing that the server would refuse.
+    # Applying it again changes no immutable field.
     cluster.do("apply", "--server-side", "--kustomize", MANIFESTS / name)
     meta = {"name": "quota", "namespace": NAMESPACE}
     cluster.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": meta, "spec": {"hard": QUOTA}})

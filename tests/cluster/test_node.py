@@ -23,7 +23,7 @@ START = 240
 
 @pytest.fixture
 def store(cluster: Cluster, namespace: Namespace, tmp_path: Path) -> Iterator[Path]:
-    """The model's folder on the node, once the overlay is applied with two servers."""
+    """The model's folder on the node, after the overlay was applied with two servers."""
     if NODE != "inside":
         pytest.skip(f"no node: {NODE.removeprefix('no: ')}")
     for folder in (tmp_path, *tmp_path.parents[:2]):
@@ -44,9 +44,9 @@ def _publish(store: Path, model: str, version: int, tmp_path: Path) -> None:
 
 
 def _ready(cluster: Cluster) -> list[str]:
-    """The servers that are ready and not about to end."""
-    found = json.loads(cluster.do("--namespace", NAMESPACE, "get", "pods", "--output=json"))["items"]
-    live = [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+    """The servers that are ready and not terminating."""
+    document = json.loads(cluster.do("--namespace", NAMESPACE, "get", "pods", "--output=json"))["items"]
+    live = [pod for pod in document if "deletionTimestamp" not in pod["metadata"]]
     conditions = {pod["metadata"]["name"]: pod["status"].get("conditions", []) for pod in live}
     return [name for name, all_ in conditions.items() if ("Ready", "True") in [(c["type"], c["status"]) for c in all_]]
 

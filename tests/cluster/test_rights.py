@@ -30,7 +30,7 @@ Account = Callable[..., Cluster]
 
 @pytest.mark.parametrize(
     ("rules", "states"),
-    [([FOLLOW, SUBMIT], [State.WELL]), ([FOLLOW], [State.WARNING]), ([], [State.WARNING, State.WARNING])],
+    [([FOLLOW, SUBMIT], [State.OK]), ([FOLLOW], [State.WARNING]), ([], [State.WARNING, State.WARNING])],
 )
 def test_doctor_reports_the_rights_that_an_account_has(
     namespace: Namespace, account: Account, monkeypatch: pytest.MonkeyPatch, rules: list[Any], states: list[State]
@@ -51,9 +51,9 @@ def test_users_who_may_read_workflows_get_the_reason_of_a_rejected_pod(
     rules: list[Any],
 ) -> None:
     here = namespace("kubeflow")
-    said = 'pods "small" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true'
+    reason = 'pods "small" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true'
     node = f"{WORKFLOW}-{hashed(full_name('baseline.executor'))}"
-    failed = {"phase": "Error", "message": said, "id": node, "name": node, "type": "Pod"}
+    failed = {"phase": "Error", "message": reason, "id": node, "name": node, "type": "Pod"}
     cluster.apply(
         {
             "apiVersion": "argoproj.io/v1alpha1",
@@ -66,9 +66,9 @@ def test_users_who_may_read_workflows_get_the_reason_of_a_rejected_pod(
     monkeypatch.setenv("KUBECONFIG", str(account(here, *rules).kubeconfig))
     monkeypatch.setenv("TAXIWAY_HOME", str(tmp_path / "home"))
     run = _followed()
-    told = run.tasks["baseline"].error
-    assert told.startswith(said) == bool(rules)
-    assert (f"kubectl --namespace kubeflow describe workflow {WORKFLOW}" in told) != bool(rules)
+    error = run.tasks["baseline"].error
+    assert error.startswith(reason) == bool(rules)
+    assert (f"kubectl --namespace kubeflow describe workflow {WORKFLOW}" in error) != bool(rules)
 
 
 def _followed() -> Run:

@@ -1,4 +1,4 @@
-"""Pods like those that Kubeflow creates for stages, where Pod Security's level `restricted` is enforced."""
+"""Pods like those that Kubeflow creates for stages are admitted under Pod Security's level `restricted`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _pod(namespace: str, name: str, executor: Any, settings: Any) -> dict[str, A
 
 
 @pytest.mark.parametrize("profiles", [[], ["gpu", "cluster"]])
-def test_every_stage_is_admitted_and_without_its_setting_none(
+def test_stages_are_admitted_only_with_their_security_setting(
     cluster: Cluster, namespace: Namespace, profiles: list[str]
 ) -> None:
     here = namespace("runs", RESTRICTED)

@@ -27,13 +27,13 @@ class Containers:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.made: dict[str, dict[str, Any]] = {}
+        self.existing: dict[str, dict[str, Any]] = {}
         self.bodies: list[dict[str, Any]] = []
         self.removed: list[str] = []
         self._processes: dict[str, forked.Process] = {}
 
     def make(self, name: str, body: dict[str, Any]) -> None:
-        self.made[name] = body
+        self.existing[name] = body
         self.bodies.append(body)
 
     def start(self, name: str, base: str, port: int, environment: dict[str, str]) -> None:
@@ -53,7 +53,7 @@ class Containers:
         if process := self._processes.pop(name, None):
             process.kill()
             process.wait()
-        del self.made[name]
+        del self.existing[name]
         self.removed.append(name)
 
 
@@ -87,10 +87,10 @@ class _Engine(_Handler):
             self.answer(b"OK")
         elif path.endswith("/version"):
             self.answer({"ApiVersion": "1.44"})
-        elif found := re.search(r"/containers/([\w-]+)/json", path):
-            self._describe(found[1])
-        elif found := re.search(r"/containers/([\w-]+)/logs", path):
-            printed = self.containers.log(found[1]).read_bytes()
+        elif match := re.search(r"/containers/([\w-]+)/json", path):
+            self._describe(match[1])
+        elif match := re.search(r"/containers/([\w-]+)/logs", path):
+            printed = self.containers.log(match[1]).read_bytes()
             # A frame in Docker's stream: stdout, three zeros, and the length.
             self.answer(bytes([1, 0, 0, 0]) + len(printed).to_bytes(4, "big") + printed)
 
@@ -103,11 +103,11 @@ class _Engine(_Handler):
                 return
             self.containers.make(name, body)
             self.answer({"Id": name, "Warnings": []}, 201)
-        elif found := re.search(r"/containers/([\w-]+)/start", self.path):
-            made = self.containers.made[found[1]]
-            environment = dict(pair.split("=", 1) for pair in made["Env"])
-            source = made["HostConfig"]["Binds"][0].split(":")[0]
-            self.containers.start(found[1], source, 0, environment)
+        elif match := re.search(r"/containers/([\w-]+)/start", self.path):
+            body = self.containers.existing[match[1]]
+            environment = dict(pair.split("=", 1) for pair in body["Env"])
+            source = body["HostConfig"]["Binds"][0].split(":")[0]
+            self.containers.start(match[1], source, 0, environment)
             self.answer(b"", 204)
         elif "/images/create" in self.path:
             self.answer({"message": "pull access denied for nowhere/image"}, 404)
@@ -117,7 +117,7 @@ class _Engine(_Handler):
         self.answer(b"", 204)
 
     def _describe(self, name: str) -> None:
-        if name not in self.containers.made:
+        if name not in self.containers.existing:
             self.answer({"message": f"No such container: {name}"}, 404)
             return
         status, address = self.containers.status(name), self.containers.address_file(name)
@@ -150,12 +150,12 @@ class _Cluster(_Handler):
         if urlsplit(self.path).path.endswith("/log"):
             self.answer(self.containers.log(name).read_bytes())
             return
-        body = self.containers.made[name]
+        body = self.containers.existing[name]
         self.answer({**body, "status": self._status(name, body["spec"]["containers"][0]["image"])})
 
     def do_DELETE(self) -> None:
         name = urlsplit(self.path).path.rpartition("/")[2]
-        if name in self.containers.made:
+        if name in self.containers.existing:
             self.containers.remove(name)
             self.answer({"kind": "Status", "status": "Success"})
         else:
@@ -196,7 +196,7 @@ def _serving(server: Any, containers: Containers) -> Iterator[Containers]:
         server.shutdown()
         server.server_close()
         thread.join()
-        for name in list(containers.made):
+        for name in list(containers.existing):
             containers.remove(name)
 
 

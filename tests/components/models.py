@@ -103,5 +103,5 @@ def pusher_command(model: Model, destination: str, folder: Path, version: int = 
 
 
 def push_in_process(seed: int, files: int, destination: str, folder: Path) -> None:
-    """A push of its own model, in a process that a test kills."""
+    """Pushes a new model; runs in a process that a test kills."""
     execute(pusher, pusher_input(make_model(folder / "model", seed, files=files), destination, folder))

@@ -43,30 +43,30 @@ def content(model: Model) -> str:
 
 
 @pytest.mark.parametrize("makes", ["nothing", "an empty folder", "other names"])
-def test_no_model_was_pushed(baseline: Baseline, tmp_path: Path, makes: str) -> None:
+def test_there_is_no_baseline_before_the_first_push(baseline: Baseline, tmp_path: Path, makes: str) -> None:
     if makes != "nothing":
         (tmp_path / "served").mkdir()
     if makes == "other names":
         (tmp_path / "served" / "latest").mkdir()
         (tmp_path / "served" / ".pushing-7").mkdir()
-    found = baseline(make_model(tmp_path / "candidate"), tmp_path / "served")
-    assert (found["found"], found["version"]) == (False, "")
-    assert found["model"].metadata["found"] == 0
-    assert sorted(path.name for path in found["model"].path.iterdir()) == ["NO_BASELINE", "provenance.json"]
+    outputs = baseline(make_model(tmp_path / "candidate"), tmp_path / "served")
+    assert (outputs["found"], outputs["version"]) == (False, "")
+    assert outputs["model"].metadata["found"] == 0
+    assert sorted(path.name for path in outputs["model"].path.iterdir()) == ["NO_BASELINE", "provenance.json"]
 
 
 def test_the_latest_version_is_found(baseline: Baseline, tmp_path: Path) -> None:
     models = {version: make_model(tmp_path / str(version), version) for version in (9, 10, 2)}
     for version, model in models.items():
         push(model, tmp_path / "served", version)
-    found = baseline(make_model(tmp_path / "candidate"), tmp_path / "served")
-    assert (found["found"], found["version"]) == (True, "10")
-    assert content(found["model"]) == content(models[10])
-    assert found["model"].metadata["found"] == 1
-    assert found["model"].metadata["pushed_version"] == "10"
-    assert found["model"].metadata["pushed_destination"] == str(tmp_path / "served" / "10")
-    assert sorted(path.name for path in found["model"].path.iterdir()) == ["Format-Serving", "provenance.json"]
-    assert not (found["model"].path / "Format-Serving" / "provenance.json").exists()
+    outputs = baseline(make_model(tmp_path / "candidate"), tmp_path / "served")
+    assert (outputs["found"], outputs["version"]) == (True, "10")
+    assert content(outputs["model"]) == content(models[10])
+    assert outputs["model"].metadata["found"] == 1
+    assert outputs["model"].metadata["pushed_version"] == "10"
+    assert outputs["model"].metadata["pushed_destination"] == str(tmp_path / "served" / "10")
+    assert sorted(path.name for path in outputs["model"].path.iterdir()) == ["Format-Serving", "provenance.json"]
+    assert not (outputs["model"].path / "Format-Serving" / "provenance.json").exists()
 
 
 def test_the_candidate_itself_is_skipped(baseline: Baseline, tmp_path: Path) -> None:
@@ -77,14 +77,14 @@ def test_the_candidate_itself_is_skipped(baseline: Baseline, tmp_path: Path) -> 
     assert baseline(candidate, tmp_path / "served")["version"] == "7"
 
 
-def test_the_candidate_is_recognized_without_a_record(baseline: Baseline, tmp_path: Path) -> None:
+def test_the_candidate_is_recognized_by_its_content(baseline: Baseline, tmp_path: Path) -> None:
     candidate = make_model(tmp_path / "candidate")
     push(candidate, tmp_path / "served", 8)
     (tmp_path / "served" / "8" / "provenance.json").unlink()
     assert baseline(candidate, tmp_path / "served")["found"] is False
 
 
-def test_a_version_that_others_pushed_counts(baseline: Baseline, tmp_path: Path) -> None:
+def test_a_version_without_a_provenance_record_counts(baseline: Baseline, tmp_path: Path) -> None:
     pushed = make_model(tmp_path / "pushed", 1)
     (tmp_path / "served").mkdir()
     (pushed.path / "Format-Serving").rename(tmp_path / "served" / "5")
@@ -107,9 +107,9 @@ def test_a_damaged_version_is_skipped(
             (latest / "variables" / "variables.data-00000").unlink()
         case "a file too many":
             (latest / "variables" / "more").touch()
-    found = baseline(make_model(tmp_path / "candidate"), tmp_path / "served")
-    assert found["version"] == "1"
-    assert content(found["model"]) == content(Model(tmp_path / "1"))
+    outputs = baseline(make_model(tmp_path / "candidate"), tmp_path / "served")
+    assert outputs["version"] == "1"
+    assert content(outputs["model"]) == content(Model(tmp_path / "1"))
     assert damage == "no SavedModel" or "served/2: its digest is sha256:" in capsys.readouterr().out
 
 
@@ -130,7 +130,7 @@ def test_the_same_baseline_has_the_same_digest(baseline: Baseline, tmp_path: Pat
     assert something[0] == pushed.metadata.get("digest", tree_digest(pushed.path))
 
 
-def test_the_chain_of_the_pushed_model_comes_with_it(baseline: Baseline, tmp_path: Path) -> None:
+def test_the_baseline_keeps_the_provenance_chain_of_the_pushed_model(baseline: Baseline, tmp_path: Path) -> None:
     pushed, _ = make_history(tmp_path / "pushed", 1)
     candidate, _ = make_history(tmp_path / "candidate", 2)
     push(pushed, tmp_path / "served", 4)
@@ -157,18 +157,18 @@ def test_chains_do_not_grow_with_the_number_of_pushes(baseline: Baseline, tmp_pa
     assert lengths[0] < lengths[1] <= lengths[2] == lengths[3] == lengths[4]
 
 
-def test_a_candidate_without_a_saved_model(baseline: Baseline, tmp_path: Path) -> None:
+def test_a_candidate_without_a_saved_model_is_refused(baseline: Baseline, tmp_path: Path) -> None:
     (tmp_path / "candidate").mkdir()
     with pytest.raises(DataError, match=r"Format-Serving has no saved_model.pb"):
         baseline(Model(tmp_path / "candidate"), tmp_path / "served")
 
 
-def test_a_destination_without_a_driver(baseline: Baseline, tmp_path: Path) -> None:
+def test_a_destination_without_a_driver_is_refused(baseline: Baseline, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="'nosuch://models' cannot be reached"):
         baseline(make_model(tmp_path / "candidate"), "nosuch://models")
 
 
-def test_a_destination_that_cannot_be_read(baseline: Baseline, tmp_path: Path) -> None:
+def test_a_destination_that_cannot_be_read_is_refused(baseline: Baseline, tmp_path: Path) -> None:
     (tmp_path / "served" / "3" / "saved_model.pb").mkdir(parents=True)
     (tmp_path / "served" / "4").mkdir()
     (tmp_path / "served" / "4" / "saved_model.pb").touch()
@@ -183,7 +183,7 @@ def bucket(aws: Any) -> Any:
     return aws.create_bucket(Bucket=f"baselines-{time.monotonic_ns()}")
 
 
-def test_a_baseline_from_s3(tmp_path: Path, bucket: Any) -> None:
+def test_a_baseline_is_read_from_s3(tmp_path: Path, bucket: Any) -> None:
     # In a separate process: s3fs keeps its connections until the process ends.
     older, pushed = make_model(tmp_path / "older" / "model", 1), make_model(tmp_path / "newer" / "model", 2)
     url = f"s3://{bucket.name}/taxi"
@@ -227,7 +227,7 @@ def _baseline(candidate: Model, url: str, folder: Path) -> tuple[str, str]:
 def _run(stage: str, document: str) -> None:
     code = "import sys, runpy\ntry: runpy.run_module('components', run_name='__main__')\nexcept SystemExit as end:\n"
     code += "    print(end.code, [m for m in ('tensorflow', 'pyarrow', 'kfp', 'pandas') if m in sys.modules])"
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code, stage, "--executor-input", document], capture_output=True, text=True, check=False
     )
-    assert done.stdout.splitlines()[-1:] == ["0 []"], done.stderr
+    assert result.stdout.splitlines()[-1:] == ["0 []"], result.stderr

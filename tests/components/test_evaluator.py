@@ -147,8 +147,8 @@ def save(module: tf.Module, folder: Path) -> None:
 
 
 def metric(class_name: str, module: str = "", **config: Any) -> dict[str, Any]:
-    made = {"class_name": class_name, "config": json.dumps(config)}
-    return {**made, "module": module} if module else made
+    settings = {"class_name": class_name, "config": json.dumps(config)}
+    return {**settings, "module": module} if module else settings
 
 
 SLICES: list[dict[str, Any]] = [
@@ -409,7 +409,7 @@ def bounded(class_name: str, lower: float, **config: Any) -> dict[str, Any]:
     return {**metric(class_name, **config), "threshold": {"value_threshold": {"lower_bound": lower}}}
 
 
-def test_a_model_that_holds_its_thresholds_is_blessed(world: World, tmp_path: Path) -> None:
+def test_a_model_that_meets_its_thresholds_is_blessed(world: World, tmp_path: Path) -> None:
     config = simple(bounded("BinaryAccuracy", 0.5), metric("AUC"), metric("ConfusionMatrixPlot"))
     done = evaluate(tmp_path, config, world.model("binary"), world.parquet, world.model("baseline"))
     blessing, evaluation = done["blessing"], done["evaluation"]
@@ -486,7 +486,7 @@ def test_the_engine_beam_gives_the_same_verdict_and_metrics(world: World, tmp_pa
     assert validated.validation_ok == done["beam"]["blessed"]
 
 
-def test_beams_options_are_for_the_engine_beam(world: World, tmp_path: Path) -> None:
+def test_beam_options_need_the_engine_beam(world: World, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"beam_pipeline_args .* are given, but the engine is 'direct'"):
         evaluate(tmp_path, BINARY, world.model("binary"), world.parquet, beam_pipeline_args=["--runner=FlinkRunner"])
 
@@ -524,7 +524,7 @@ def test_batches_and_payload_formats_make_no_difference(world: World, tmp_path: 
     assert_equal_results(parts["evaluation"].path, whole["evaluation"].path)
 
 
-def test_a_schema_says_how_columns_become_tensors(world: World, tmp_path: Path) -> None:
+def test_a_schema_defines_how_columns_become_tensors(world: World, tmp_path: Path) -> None:
     schema = schema_pb2.Schema()
     for name in ("x", "y", "amount"):
         feature = schema.feature.add(name=name, type=schema_pb2.FLOAT, presence={"min_fraction": 1, "min_count": 1})
@@ -604,7 +604,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("config", "text"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_in_the_settings_is_named(config: dict[str, Any], text: str, world: World, tmp_path: Path) -> None:
+def test_an_invalid_setting_is_refused(config: dict[str, Any], text: str, world: World, tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         evaluate(tmp_path, config, world.model("binary"), world.parquet)
     assert text in str(caught.value)
@@ -626,7 +626,7 @@ def test_the_list_of_metrics_equals_that_of_tfma() -> None:
 
 
 @pytest.mark.parametrize("config", [BINARY, REGRESSION, CLASSES, TWO_OUTPUTS, COMPARED])
-def test_a_config_that_tfma_takes_has_no_faults(config: dict[str, Any]) -> None:
+def test_a_config_that_tfma_accepts_is_accepted(config: dict[str, Any]) -> None:
     assert eval_configs.faults(config) == []
     assert list(eval_configs.metric_faults(config)) == []
 
@@ -650,7 +650,7 @@ def test_an_unknown_split_is_refused(world: World, tmp_path: Path) -> None:
         evaluate(tmp_path, simple(metric("AUC")), world.model("binary"), world.parquet, splits=["test"])
 
 
-def test_a_model_that_does_not_exist_or_does_not_load_is_named(world: World, tmp_path: Path) -> None:
+def test_a_missing_or_broken_model_is_refused(world: World, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"there is no SavedModel in .*/none/Format-Serving"):
         evaluate(tmp_path / "out", simple(metric("AUC")), Model(tmp_path / "none"), world.parquet)
     (tmp_path / "broken" / "Format-Serving").mkdir(parents=True)
@@ -659,7 +659,7 @@ def test_a_model_that_does_not_exist_or_does_not_load_is_named(world: World, tmp
         evaluate(tmp_path / "out", simple(metric("AUC")), Model(tmp_path / "broken"), world.parquet)
 
 
-def test_a_model_that_predicts_nan_is_named(world: World, tmp_path: Path) -> None:
+def test_a_model_that_predicts_nan_is_refused(world: World, tmp_path: Path) -> None:
     save(Binary(float("nan"), 0.0), tmp_path / "nan")
     with pytest.raises(UserError, match="the model predicts NaN for 600 of 600 values"):
         evaluate(tmp_path / "out", simple(metric("AUC")), Model(tmp_path / "nan"), world.parquet)
@@ -675,7 +675,7 @@ def test_several_outputs_need_a_prediction_key(world: World, tmp_path: Path) -> 
     )
 
 
-def test_a_model_whose_inputs_are_not_columns_is_named(world: World, tmp_path: Path) -> None:
+def test_a_model_whose_inputs_are_not_columns_is_refused(world: World, tmp_path: Path) -> None:
     without = examples(tmp_path / "rows", rows(y=None))
     with pytest.raises(UserError, match="the candidate cannot be called on the examples"):
         evaluate(tmp_path / "out", simple(metric("MeanSquaredError")), world.model("plain"), without)
@@ -736,7 +736,7 @@ FAILING_BASELINES: dict[str, tuple[str, str, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("model", "baseline", "config", "why"), FAILING_BASELINES.values(), ids=FAILING_BASELINES)
-def test_a_baseline_that_fails_is_ignored_and_says_why(
+def test_a_failing_baseline_is_ignored_with_a_reason(
     model: str,
     baseline: str,
     config: dict[str, Any],
@@ -749,12 +749,12 @@ def test_a_baseline_that_fails_is_ignored_and_says_why(
     pushed = Model(failing[baseline].path, {"pushed_destination": "s3://taxi/3", "found": 1})
     done = evaluate(tmp_path / "ignored", config, world.model(model), world.parquet, pushed)
     assert done["blessed"]
-    said = done["blessing"].metadata["baseline_failure"]
-    assert said.startswith("the baseline s3://taxi/3 was ignored because it fails: ")
-    assert why in said
-    assert done["evaluation"].metadata["baseline_failure"] == said
-    assert done["blessing"].notes[0][:100] == said[:100]
-    assert f"evaluator: {said[:100]}" in capfd.readouterr().out
+    message = done["blessing"].metadata["baseline_failure"]
+    assert message.startswith("the baseline s3://taxi/3 was ignored because it fails: ")
+    assert why in message
+    assert done["evaluation"].metadata["baseline_failure"] == message
+    assert done["blessing"].notes[0][:100] == message[:100]
+    assert f"evaluator: {message[:100]}" in capfd.readouterr().out
     assert "baseline_model" not in done["blessing"].metadata
     with pytest.raises(UserError) as raised:
         evaluate(tmp_path / "out", config, world.model(model), world.parquet, pushed, on_baseline_failure="fail")
@@ -762,9 +762,7 @@ def test_a_baseline_that_fails_is_ignored_and_says_why(
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_baseline_that_fails_on_beam_is_ignored_as_well(
-    world: World, failing: dict[str, Model], tmp_path: Path
-) -> None:
+def test_a_baseline_that_fails_on_beam_is_ignored(world: World, failing: dict[str, Model], tmp_path: Path) -> None:
     done = evaluate(tmp_path, GATED, world.model("binary"), world.records, failing["wide"], engine="beam")
     assert done["blessed"]
     assert "a model cannot be called on the examples: " in done["blessing"].notes[0]
@@ -778,7 +776,9 @@ def test_a_failing_candidate_is_reported_even_if_the_baseline_fails(
             evaluate(tmp_path / baseline.path.name, GATED, failing["wide"], world.parquet, baseline)
 
 
-def test_a_full_disk_is_not_the_baselines_fault(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_not_blamed_on_the_baseline(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(self: Path, *_: Any, **__: Any) -> Any:
         raise OSError(28, "No space left on device")
 
@@ -792,7 +792,7 @@ def test_an_invalid_baseline_setting_is_refused(world: World, tmp_path: Path) ->
         evaluate(tmp_path, GATED, world.model("binary"), world.parquet, on_baseline_failure="skip")
 
 
-# Labels that metrics do not take
+# Labels that metrics do not accept
 
 TEXTS = lists([[b"yes"], [b"no"]] * 10, pa.large_binary())
 LABELS: dict[str, tuple[pa.Array, str]] = {
@@ -809,9 +809,9 @@ LABELS: dict[str, tuple[pa.Array, str]] = {
 }
 
 
-# Where the direct engine leaves an error to Beam, the quick tests have that way alone.
+# Where the direct engine hands over to Beam, the quick tests only run the direct engine.
 @pytest.mark.parametrize(
-    ("label", "said", "engine"),
+    ("label", "message", "engine"),
     [
         pytest.param(*LABELS[name], engine, id=f"{name}-{engine}", marks=[pytest.mark.slow] if again else [])
         for name in LABELS
@@ -819,24 +819,24 @@ LABELS: dict[str, tuple[pa.Array, str]] = {
         for again in [engine == "beam" and "on Beam" in LABELS[name][1]]
     ],
 )
-def test_labels_that_metrics_do_not_take_are_named(
-    label: pa.Array, said: str, engine: str, world: World, tmp_path: Path
+def test_labels_that_a_metric_does_not_accept_are_refused(
+    label: pa.Array, message: str, engine: str, world: World, tmp_path: Path
 ) -> None:
-    made = examples(tmp_path / "rows", rows(20, label=label))
+    examples_artifact = examples(tmp_path / "rows", rows(20, label=label))
     with pytest.raises(UserError) as raised:
-        evaluate(tmp_path / "out", simple(metric("AUC")), world.model("binary"), made, engine=engine)
+        evaluate(tmp_path / "out", simple(metric("AUC")), world.model("binary"), examples_artifact, engine=engine)
     text = str(raised.value)
-    assert said in text
+    assert message in text
     assert len(text) < 1000
-    if "Beam" in said:
+    if "Beam" in message:
         assert "label" in text.partition("fix")[2]
 
 
-def test_weights_and_predictions_that_are_text_are_named(world: World, tmp_path: Path) -> None:
+def test_string_weights_and_predictions_are_refused(world: World, tmp_path: Path) -> None:
     weighted = simple(metric("AUC"), example_weight_key="city")
-    made = examples(tmp_path / "rows", rows(20, city=TEXTS))
+    examples_artifact = examples(tmp_path / "rows", rows(20, city=TEXTS))
     with pytest.raises(UserError, match="the example weight is a string, such as b'yes'"):
-        evaluate(tmp_path / "weights", weighted, world.model("binary"), made)
+        evaluate(tmp_path / "weights", weighted, world.model("binary"), examples_artifact)
 
     class Words(tf.Module):
         @tf.function(input_signature=SERIALIZED)

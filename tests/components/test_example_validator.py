@@ -1,4 +1,4 @@
-"""Anomalies, drift, skew and custom validations are found, recorded as TFX records them, and stop the run."""
+"""Anomalies, drift, skew and custom validations are detected, recorded as by TFX, and stop the run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SCHEMA = """
 
 
 def rows(payments: str = "Cash Card", fare: float = 10.0, tips: bool = True) -> pa.RecordBatch:
-    """A hundred rows a word of `payments`; fares run from `fare` upwards."""
+    """A hundred rows for each word of `payments`; fares count up from `fare`."""
     words = [word.encode() for word in payments.split() for _ in range(100)]
     columns = {
         "payment": pa.array([[word] for word in words], pa.large_list(pa.large_binary())),
@@ -92,13 +92,13 @@ def anomalies_of(artifact: ExampleAnomalies, split: str) -> anomalies_pb2.Anomal
     return load_anomalies_binary(str(artifact.path / f"Split-{split}" / "SchemaDiff.pb"))
 
 
-def test_good_data_are_blessed(given: Given, validate: Any, capsys: Any) -> None:
+def test_data_without_anomalies_are_blessed(given: Given, validate: Any, capsys: Any) -> None:
     current = given.statistics("current", train=rows(), eval=rows())
     current.metadata["span"] = 3
-    made = validate(current)
-    assert json.loads(made.metadata["split_names"]) == ["train", "eval"]
-    assert (made.metadata["blessed"], made.metadata["span"]) == ({"train": 1, "eval": 1}, 3)
-    assert not anomalies_of(made, "train").anomaly_info
+    artifact = validate(current)
+    assert json.loads(artifact.metadata["split_names"]) == ["train", "eval"]
+    assert (artifact.metadata["blessed"], artifact.metadata["span"]) == ({"train": 1, "eval": 1}, 3)
+    assert not anomalies_of(artifact, "train").anomaly_info
     assert "no anomalies\n" in capsys.readouterr().out
 
 
@@ -118,13 +118,13 @@ def test_an_anomaly_stops_the_run_and_names_feature_reason_and_value(
 
 def test_anomalies_are_recorded_as_tfx_does(given: Given, validate: Any, capsys: Any) -> None:
     current = given.statistics("current", train=rows(), eval=rows("Prcard"), test=rows(tips=False))
-    made = validate(current, fail_on_anomalies=False)
-    assert made.metadata["blessed"] == {"train": 1, "eval": 0, "test": 0}
-    assert list(anomalies_of(made, "eval").anomaly_info) == ["payment"]
+    artifact = validate(current, fail_on_anomalies=False)
+    assert artifact.metadata["blessed"] == {"train": 1, "eval": 0, "test": 0}
+    assert list(anomalies_of(artifact, "eval").anomaly_info) == ["payment"]
     assert "test: tips: Column dropped: Column is completely missing" in capsys.readouterr().out
     theirs = _by_tfx(current, given.folder)
     for split in ("train", "eval", "test"):
-        assert anomalies_of(made, split) == load_anomalies_binary(str(theirs / f"Split-{split}" / "SchemaDiff.pb"))
+        assert anomalies_of(artifact, split) == load_anomalies_binary(str(theirs / f"Split-{split}" / "SchemaDiff.pb"))
 
 
 def _by_tfx(current: ExampleStatistics, folder: Path) -> Path:
@@ -143,38 +143,38 @@ def _by_tfx(current: ExampleStatistics, folder: Path) -> Path:
     return folder / "by_tfx"
 
 
-def test_only_the_wanted_splits(given: Given, validate: Any) -> None:
+def test_only_the_selected_splits_are_validated(given: Given, validate: Any) -> None:
     current = given.statistics("current", train=rows(), eval=rows("Prcard"))
     assert validate(current, splits=["train"]).metadata["blessed"] == {"train": 1}
 
 
-def test_no_rows_are_an_anomaly(given: Given, validate: Any) -> None:
+def test_a_split_without_rows_is_an_anomaly(given: Given, validate: Any) -> None:
     with pytest.raises(UserError, match=r"1 anomaly in the data:\n  train: there are no rows\n"):
         validate(given.statistics("current", train=rows("")))
 
 
 @pytest.mark.parametrize("environment", ["TRAINING", "SERVING"])
-def test_environments(given: Given, validate: Any, environment: str) -> None:
-    made = validate(
+def test_features_are_checked_by_environment(given: Given, validate: Any, environment: str) -> None:
+    artifact = validate(
         given.statistics("current", train=rows(tips=False)), environment=environment, fail_on_anomalies=False
     )
-    assert list(anomalies_of(made, "train").anomaly_info) == (["tips"] if environment == "TRAINING" else [])
+    assert list(anomalies_of(artifact, "train").anomaly_info) == (["tips"] if environment == "TRAINING" else [])
 
 
 @pytest.mark.parametrize(
-    ("schema", "said"),
+    ("schema", "message"),
     [
         (SCHEMA, "the schema has no environment 'SERVE'\n  fix: it has TRAINING, SERVING"),
         ('feature { name: "fare" }', "'SERVE'\n  fix: add `default_environment` to the schema; it has none"),
     ],
 )
-def test_an_unknown_environment(given: Given, validate: Any, schema: str, said: str) -> None:
+def test_an_unknown_environment_is_refused(given: Given, validate: Any, schema: str, message: str) -> None:
     with pytest.raises(UserError) as error:
         validate(given.statistics("c", train=rows()), {"schema": given.schema(schema)}, environment="SERVE")
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
-def test_drift_from_earlier_statistics(given: Given, validate: Any, capsys: Any) -> None:
+def test_drift_from_earlier_statistics_is_detected(given: Given, validate: Any, capsys: Any) -> None:
     inputs = {"previous_statistics": given.statistics("previous", train=rows("Cash Cash Cash Card"))}
     current = given.statistics("current", train=rows("Cash Card"))
     with pytest.raises(UserError) as error:
@@ -184,12 +184,12 @@ def test_drift_from_earlier_statistics(given: Given, validate: Any, capsys: Any)
         "previous is 0.25 (up to six significant digits), above the threshold 0.1. The feature value with maximum "
         "difference is: "
     ) in str(error.value)
-    said = capsys.readouterr().out
-    assert "train: payment: drift L_INFTY 0.25, threshold 0.1\n" in said
-    assert "skew of fare is not checked: there are no serving_statistics\n" in said
+    output = capsys.readouterr().out
+    assert "train: payment: drift L_INFTY 0.25, threshold 0.1\n" in output
+    assert "skew of fare is not checked: there are no serving_statistics\n" in output
 
 
-def test_skew_against_another_set(given: Given, validate: Any, capsys: Any) -> None:
+def test_skew_against_serving_data_is_detected(given: Given, validate: Any, capsys: Any) -> None:
     inputs = {"serving_statistics": given.statistics("serving", requests=rows(fare=55))}
     with pytest.raises(UserError) as error:
         validate(given.statistics("current", train=rows(), eval=rows(fare=55)), inputs)
@@ -204,12 +204,14 @@ def test_missing_comparisons_are_reported(given: Given, validate: Any, capsys: A
         "previous_statistics": given.statistics("previous", train=rows()),
     }
     validate(given.statistics("current", train=rows()), inputs)
-    said = "previous_statistics are not compared feature by feature: no feature in the schema has a drift_comparator\n"
-    assert said in capsys.readouterr().out
+    message = (
+        "previous_statistics are not compared feature by feature: no feature in the schema has a drift_comparator\n"
+    )
+    assert message in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("name", "there", "said"),
+    ("name", "present_splits", "message"),
     [
         (
             "previous_statistics",
@@ -219,14 +221,14 @@ def test_missing_comparisons_are_reported(given: Given, validate: Any, capsys: A
         ("serving_statistics", ["a", "b"], "give statistics with 'train' or with a single split (these have a, b)"),
     ],
 )
-def test_splits_that_cannot_be_compared(
-    given: Given, validate: Any, name: str, there: list[str], said: str, tmp_path: Path
+def test_splits_that_cannot_be_compared_are_refused(
+    given: Given, validate: Any, name: str, present_splits: list[str], message: str, tmp_path: Path
 ) -> None:
-    inputs = {name: given.statistics("others", **{split: rows() for split in there})}
+    inputs = {name: given.statistics("others", **{split: rows() for split in present_splits})}
     with pytest.raises(UserError) as error:
         validate(given.statistics("current", train=rows(), eval=rows()), inputs)
     assert f"{name} ({tmp_path / 'others'}) have no split " in str(error.value)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 CUSTOM = """
@@ -252,7 +254,7 @@ feature_validations {
 """
 
 
-def test_custom_validations(given: Given, validate: Any, tmp_path: Path) -> None:
+def test_custom_validations_are_checked(given: Given, validate: Any, tmp_path: Path) -> None:
     current = given.statistics("current", train=rows(), eval=rows(fare=30))
     with pytest.raises(UserError) as error:
         validate(current, custom_validations=given.custom(CUSTOM))
@@ -262,22 +264,22 @@ def test_custom_validations(given: Given, validate: Any, tmp_path: Path) -> None
     ) in str(error.value)
 
 
-def test_custom_validations_of_an_environment(given: Given, validate: Any) -> None:
-    made = validate(
+def test_custom_validations_are_checked_by_environment(given: Given, validate: Any) -> None:
+    artifact = validate(
         given.statistics("current", train=rows(tips=False)),
         custom_validations=given.custom(CUSTOM),
         environment="SERVING",
         fail_on_anomalies=False,
     )
-    (info,) = anomalies_of(made, "train").anomaly_info.values()
+    (info,) = anomalies_of(artifact, "train").anomaly_info.values()
     assert (list(info.path.step), info.severity, info.short_description) == (["fare"], 2, "for serving only")
     assert info.reason[0].type == anomalies_pb2.AnomalyInfo.CUSTOM_VALIDATION
 
 
 def test_a_warning_is_recorded_and_does_not_stop_the_run(given: Given, validate: Any, capsys: Any) -> None:
     custom = CUSTOM.replace("severity: ERROR", "severity: WARNING")
-    made = validate(given.statistics("current", train=rows(fare=30)), custom_validations=given.custom(custom))
-    assert made.metadata["blessed"] == {"train": 0}
+    artifact = validate(given.statistics("current", train=rows(fare=30)), custom_validations=given.custom(custom))
+    assert artifact.metadata["blessed"] == {"train": 0}
     assert "train: fare (warning): fares have moved: " in capsys.readouterr().out
 
 
@@ -295,19 +297,21 @@ feature_pair_validations {
 
 
 @pytest.mark.parametrize(("fare", "blessed"), [(12, 1), (40, 0)])
-def test_custom_validations_of_pairs(given: Given, validate: Any, fare: float, blessed: int) -> None:
+def test_custom_validations_may_compare_pairs_of_features(
+    given: Given, validate: Any, fare: float, blessed: int
+) -> None:
     inputs = {"previous_statistics": given.statistics("previous", train=rows())}
-    made = validate(
+    artifact = validate(
         given.statistics("current", train=rows(fare=fare)),
         inputs,
         custom_validations=given.custom(PAIR),
         fail_on_anomalies=False,
     )
-    assert made.metadata["blessed"] == {"train": blessed}
+    assert artifact.metadata["blessed"] == {"train": blessed}
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "message"),
     [
         (CUSTOM.replace("sql_expression", "sql"), "custom.pbtxt, line 5, column 5: Message type"),
         (CUSTOM.replace('step: "fare"', 'step: "fair"'), "name the feature 'fair'\n  fix: did you mean 'fare'?"),
@@ -327,28 +331,30 @@ def test_custom_validations_of_pairs(given: Given, validate: Any, fare: float, b
         (PAIR, "feature_pair_validations compare with other statistics, but none were given\n  fix: give previous_"),
     ],
 )
-def test_broken_custom_validations(given: Given, validate: Any, config: str, said: str, tmp_path: Path) -> None:
+def test_invalid_custom_validations_are_refused(
+    given: Given, validate: Any, config: str, message: str, tmp_path: Path
+) -> None:
     with pytest.raises(UserError) as error:
         validate(
             given.statistics("current", train=rows(tips=False)),
             custom_validations=given.custom(config),
             environment="SERVING",
         )
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert not (tmp_path / "example_validator" / "anomalies").exists()
 
 
 @pytest.mark.parametrize(
-    ("schema", "said"),
+    ("schema", "message"),
     [("feature {", "schema.pbtxt, line 1, column 9: "), ("x: 1", "schema.pbtxt, line 1, column 1: ")],
 )
-def test_a_broken_schema(given: Given, validate: Any, schema: str, said: str) -> None:
+def test_an_invalid_schema_is_refused(given: Given, validate: Any, schema: str, message: str) -> None:
     with pytest.raises(DataError) as error:
         validate(given.statistics("current", train=rows()), {"schema": given.schema(schema)})
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
-def test_damaged_statistics(given: Given, validate: Any) -> None:
+def test_damaged_statistics_are_refused(given: Given, validate: Any) -> None:
     current = given.statistics("current", train=rows())
     (current.path / "Split-train" / "FeatureStats.pb").unlink()
     with pytest.raises(DataError, match=r"FeatureStats.pb has no readable statistics: .*\n  fix: run statistics_gen"):

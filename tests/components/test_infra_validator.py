@@ -158,9 +158,9 @@ def validate(forking: subprocess.Popen[str], tmp_path: Path) -> Iterator[Validat
         status = int(forking.stdout.readline())
         assert list((folder / "tmp").iterdir()) == []
         if status:
-            said = (folder / "log").read_text().rpartition("error: ")[2]
-            assert sorted(path.name for path in folder.iterdir()) == ["log", "tmp"], said
-            raise RefusedError(f"{status} {said}")
+            failure = (folder / "log").read_text().rpartition("error: ")[2]
+            assert sorted(path.name for path in folder.iterdir()) == ["log", "tmp"], failure
+            raise RefusedError(f"{status} {failure}")
         written = json.loads((folder / "output.json").read_text())
         metadata = written["artifacts"]["blessing"]["artifacts"][0]["metadata"]
         assert written["parameterValues"] == {"blessed": metadata["blessed"] == 1}
@@ -207,7 +207,9 @@ def warmup(blessing: InfraBlessing) -> list[Any]:
     return [PredictionLog.FromString(record) for record in read_records(serving(blessing) / WARMUP_FILE)]
 
 
-def test_a_candidate_that_answers_is_blessed_and_stamped(validate: Validate, model: Model, examples: Examples) -> None:
+def test_a_candidate_that_answers_is_blessed_and_gets_a_stamped_copy(
+    validate: Validate, model: Model, examples: Examples
+) -> None:
     before = tree_digest(model.path)
     blessing = validate(model, examples)
     assert {path.name for path in blessing.path.iterdir()} == {
@@ -217,16 +219,16 @@ def test_a_candidate_that_answers_is_blessed_and_stamped(validate: Validate, mod
         "stamped_model",
     }
     assert (blessing.metadata["blessed"], blessing.metadata["has_model"]) == (1, 1)
-    found = report(blessing)
-    assert found == {"blessed": True, "step": "", "message": "", "log": []}
+    outcome = report(blessing)
+    assert outcome == {"blessed": True, "step": "", "message": "", "log": []}
     measured = blessing.metadata
     assert measured["tries"] == 1
     assert 0 < measured["loading_seconds"] < 60
     assert set(measured["latency"]) == {"serving_default", "columns", "four"}
     assert 0 < measured["latency"]["columns"]["p50_ms"] <= measured["latency"]["columns"]["p99_ms"]
-    said = log_of(blessing)
-    assert "not called: the signature 'tolls' takes tolls, which the examples lack" in said
-    assert "infra_validator: blessed: AVAILABLE after " in said
+    output = log_of(blessing)
+    assert "not called: the signature 'tolls' takes tolls, which the examples lack" in output
+    assert "infra_validator: blessed: AVAILABLE after " in output
     assert tree_digest(model.path) == before
 
 
@@ -242,9 +244,9 @@ def test_the_stamped_model_is_the_candidate_with_warm_up_requests(
     # It takes no space.
     variables = "variables/variables.data-00000-of-00001"
     assert (serving(blessing) / variables).samefile(model.path / "Format-Serving" / variables)
-    asked = [log.predict_log.request for log in warmup(blessing)]
-    by_signature = {name: [r for r in asked if r.model_spec.signature_name == name] for name in ("columns", "four")}
-    assert len(asked) == (6 + 1) + (6 + 1) + 1
+    requests = [log.predict_log.request for log in warmup(blessing)]
+    by_signature = {name: [r for r in requests if r.model_spec.signature_name == name] for name in ("columns", "four")}
+    assert len(requests) == (6 + 1) + (6 + 1) + 1
     assert [tf.make_ndarray(request.inputs["fare"]).shape for request in by_signature["columns"]] == [(1, 1)] * 6 + [
         (6, 1)
     ]
@@ -255,7 +257,7 @@ def test_the_stamped_model_is_the_candidate_with_warm_up_requests(
     assert tf.make_ndarray(by_signature["four"][0].inputs["fare"]).shape == (4,)
 
 
-def test_equal_runs_stamp_equal_models(validate: Validate, model: Model, examples: Examples) -> None:
+def test_equal_runs_give_equal_stamped_models(validate: Validate, model: Model, examples: Examples) -> None:
     one, same = (tree_digest(validate(model, examples, num_examples=2).path) for _ in range(2))
     assert one == same
 
@@ -274,13 +276,13 @@ def test_the_candidates_own_warm_up_requests_are_kept(
     assert names == ["columns", "columns", "four"]
 
 
-def test_without_a_warm_up_there_is_no_copy(validate: Validate, model: Model, examples: Examples) -> None:
+def test_without_warm_up_requests_there_is_no_copy(validate: Validate, model: Model, examples: Examples) -> None:
     blessing = validate(model, examples, make_warmup=False, signatures=["columns"])
     assert blessing.metadata["has_model"] == 0
     assert not serving(blessing).exists()
 
 
-def test_without_examples_a_candidate_is_only_loaded(validate: Validate, model: Model) -> None:
+def test_without_examples_a_candidate_is_loaded_but_not_called(validate: Validate, model: Model) -> None:
     blessing = validate(model, None)
     assert report(blessing)["blessed"]
     assert "latency" not in blessing.metadata
@@ -325,14 +327,14 @@ def test_a_candidate_that_fails_is_not_blessed_and_the_report_says_why(
         "report.json",
     ]
     assert (blessing.metadata["blessed"], blessing.metadata["has_model"]) == (0, 0)
-    found = report(blessing)
-    assert (found["blessed"], found["step"]) == (False, step)
-    assert found["message"].endswith(message)
-    assert "a tiny server starts" in found["log"]
-    said = log_of(blessing)
-    assert f"infra_validator: try 1 failed: {step}: " in said
-    assert message in said
-    assert "  a tiny server starts" in said
+    outcome = report(blessing)
+    assert (outcome["blessed"], outcome["step"]) == (False, step)
+    assert outcome["message"].endswith(message)
+    assert "a tiny server starts" in outcome["log"]
+    printed = log_of(blessing)
+    assert f"infra_validator: try 1 failed: {step}: " in printed
+    assert message in printed
+    assert "  a tiny server starts" in printed
 
 
 @pytest.mark.parametrize(
@@ -343,19 +345,21 @@ def test_a_candidate_that_fails_is_not_blessed_and_the_report_says_why(
         ("random", "the output 'price' differs between two answers to the same request"),
     ],
 )
-def test_numbers_that_are_wrong(validate: Validate, model: Model, examples: Examples, fault: str, message: str) -> None:
-    found = report(validate(model, examples, fault, signatures=["four"]))
-    assert found["step"] == "answer"
-    assert found["message"] == f"the answer of the signature 'four' is wrong: {message}"
+def test_wrong_outputs_fail_the_candidate(
+    validate: Validate, model: Model, examples: Examples, fault: str, message: str
+) -> None:
+    outcome = report(validate(model, examples, fault, signatures=["four"]))
+    assert outcome["step"] == "answer"
+    assert outcome["message"] == f"the answer of the signature 'four' is wrong: {message}"
 
 
-def test_a_slow_candidate(validate: Validate, model: Model, examples: Examples) -> None:
-    asked = {"signatures": ["four"], "num_examples": 4}
-    found = report(validate(model, examples, "slow", **asked, max_latency_ms=20.0))
-    assert found["step"] == "latency"
+def test_a_slow_candidate_is_not_blessed(validate: Validate, model: Model, examples: Examples) -> None:
+    settings = {"signatures": ["four"], "num_examples": 4}
+    outcome = report(validate(model, examples, "slow", **settings, max_latency_ms=20.0))
+    assert outcome["step"] == "latency"
     assert re.match(
         r"the 99th percentile of the signature 'four' is \d+(\.\d+)? ms, above the limit of 20 ms \(\d+ requests",
-        found["message"],
+        outcome["message"],
     )
 
 
@@ -397,7 +401,7 @@ def estimator(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return Model(folder)
 
 
-def test_classify_and_regress(validate: Validate, estimator: Model, examples: Examples) -> None:
+def test_classify_and_regress_are_called(validate: Validate, estimator: Model, examples: Examples) -> None:
     blessing = validate(estimator, examples, num_examples=2)
     assert set(blessing.metadata["latency"]) == {"serving_default", "regression"}
     logs = warmup(blessing)
@@ -406,16 +410,16 @@ def test_classify_and_regress(validate: Validate, estimator: Model, examples: Ex
     assert example.features.feature["fare"].float_list.value == [0.5]
 
 
-def test_a_result_that_is_missing(validate: Validate, estimator: Model, examples: Examples) -> None:
-    found = report(validate(estimator, examples, "rows", signatures=["serving_default"]))
-    assert found["message"].endswith("it has 0 results for 1 examples")
+def test_a_missing_result_fails_the_candidate(validate: Validate, estimator: Model, examples: Examples) -> None:
+    outcome = report(validate(estimator, examples, "rows", signatures=["serving_default"]))
+    assert outcome["message"].endswith("it has 0 results for 1 examples")
 
 
 # Settings
 
 
 @pytest.mark.parametrize(
-    ("parameters", "said"),
+    ("parameters", "message"),
     [
         ({"num_examples": 0}, "num_examples is 0\n  fix: use a number above 0"),
         ({"num_tries": 0}, "num_tries is 0\n"),
@@ -446,15 +450,15 @@ def test_a_result_that_is_missing(validate: Validate, estimator: Model, examples
         ),
     ],
 )
-def test_a_wrong_setting(
-    validate: Validate, model: Model, examples: Examples, parameters: dict[str, Any], said: str, tmp_path: Path
+def test_an_invalid_setting_is_refused(
+    validate: Validate, model: Model, examples: Examples, parameters: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(RefusedError) as raised:
         validate(model, examples, **parameters)
-    assert str(raised.value).startswith(f"2 {said}")
+    assert str(raised.value).startswith(f"2 {message}")
 
 
-def test_a_model_without_a_saved_model(validate: Validate, tmp_path: Path) -> None:
+def test_a_model_without_a_saved_model_is_refused(validate: Validate, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     with pytest.raises(RefusedError, match=r"Format-Serving has no saved_model.pb"):
         validate(Model(tmp_path / "model"), None)
@@ -463,7 +467,9 @@ def test_a_model_without_a_saved_model(validate: Validate, tmp_path: Path) -> No
 # Other platforms
 
 
-def test_a_container_of_docker_or_podman(validate: Validate, model: Model, examples: Examples, tmp_path: Path) -> None:
+def test_a_candidate_is_validated_in_a_container(
+    validate: Validate, model: Model, examples: Examples, tmp_path: Path
+) -> None:
     with container_engine(tmp_path) as engine:
         docker = {"image": "tensorflow/serving:2.19.0", "environment": {"TINY_FAULT": ""}}
         engine_there = {"DOCKER_HOST": f"unix://{tmp_path}/engine.sock"}
@@ -475,19 +481,19 @@ def test_a_container_of_docker_or_podman(validate: Validate, model: Model, examp
         assert set(body["Env"]) == {"MODEL_NAME=model", "MODEL_BASE_PATH=/models", "TINY_FAULT="}
         assert body["HostConfig"]["Binds"][0].endswith(":/models/model:ro")
         assert body["HostConfig"]["PortBindings"] == {"8500/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}]}
-        assert engine.made == {}
+        assert engine.existing == {}
 
 
-def test_a_container_that_ends(validate: Validate, model: Model, tmp_path: Path) -> None:
+def test_a_container_that_ends_fails_the_candidate(validate: Validate, model: Model, tmp_path: Path) -> None:
     with container_engine(tmp_path) as engine:
         docker = {"image": "x", "environment": {"TINY_FAULT": "start"}, "socket": f"unix://{tmp_path}/engine.sock"}
-        found = report(validate(model, None, serving={"docker": docker}))
-        assert (found["step"], found["message"]) == ("start", "the container exited with status 1")
-        assert found["log"][-2:] == ["a tiny server starts", "no port is free"]
-        assert engine.made == {}
+        outcome = report(validate(model, None, serving={"docker": docker}))
+        assert (outcome["step"], outcome["message"]) == ("start", "the container exited with status 1")
+        assert outcome["log"][-2:] == ["a tiny server starts", "no port is free"]
+        assert engine.existing == {}
 
 
-def test_an_image_that_does_not_exist(validate: Validate, model: Model, tmp_path: Path) -> None:
+def test_a_missing_image_is_reported(validate: Validate, model: Model, tmp_path: Path) -> None:
     with container_engine(tmp_path):
         docker = {"image": "nowhere/image:1", "socket": f"unix://{tmp_path}/engine.sock"}
         with pytest.raises(
@@ -496,7 +502,7 @@ def test_an_image_that_does_not_exist(validate: Validate, model: Model, tmp_path
             validate(model, None, serving={"docker": docker})
 
 
-def test_no_container_engine(validate: Validate, model: Model, tmp_path: Path) -> None:
+def test_a_missing_container_engine_is_reported(validate: Validate, model: Model, tmp_path: Path) -> None:
     with pytest.raises(
         RefusedError, match=r"(?s)no container engine answers at unix:///nowhere.*start Docker or Podman"
     ):
@@ -506,14 +512,16 @@ def test_no_container_engine(validate: Validate, model: Model, tmp_path: Path) -
 KUBERNETES = {"image": "tensorflow/serving:2.19.0", "namespace": "team", "service_account": "pipeline-runner"}
 
 
-def test_a_pod(validate: Validate, model: Model, examples: Examples, tmp_path: Path) -> None:
+def test_a_candidate_is_validated_in_a_pod(
+    validate: Validate, model: Model, examples: Examples, tmp_path: Path
+) -> None:
     staging = tmp_path / "claim"
     environment = {"KUBECONFIG": str(tmp_path / "kubeconfig"), "KFP_POD_NAME": "stage", "KFP_POD_UID": "1"}
     with cluster(tmp_path) as pods:
         settings = {**KUBERNETES, "staging": str(staging), "volume_claim": "models"}
         blessing = validate(model, examples, "", environment, serving={"kubernetes": settings}, signatures=["columns"])
         assert report(blessing)["blessed"]
-        assert pods.made == {}
+        assert pods.existing == {}
         [pod] = pods.bodies
     assert list(staging.iterdir()) == []
     kubernetes_validate.validate(pod, "1.29", strict=True)
@@ -524,14 +532,14 @@ def test_a_pod(validate: Validate, model: Model, examples: Examples, tmp_path: P
     assert (mount["mountPath"], mount["readOnly"]) == (str(staging), True)
 
 
-def test_a_pod_that_ends_or_has_no_image(validate: Validate, model: Model, tmp_path: Path) -> None:
+def test_a_pod_that_ends_or_has_no_image_is_reported(validate: Validate, model: Model, tmp_path: Path) -> None:
     environment = {"KUBECONFIG": str(tmp_path / "kubeconfig")}
     place = {"staging": f"file://{tmp_path}/bucket"}
     with cluster(tmp_path) as pods:
         settings = {**KUBERNETES, **place, "environment": {"TINY_FAULT": "start"}}
-        found = report(validate(model, None, "", environment, serving={"kubernetes": settings}))
-        assert (found["step"], found["message"]) == ("start", "the pod ended: Error with status 1")
-        assert found["log"][-1] == "no port is free"
+        outcome = report(validate(model, None, "", environment, serving={"kubernetes": settings}))
+        assert (outcome["step"], outcome["message"]) == ("start", "the pod ended: Error with status 1")
+        assert outcome["log"][-1] == "no port is free"
         with pytest.raises(
             RefusedError, match=r"(?s)'nowhere/image:1' cannot be pulled: .*: not found.*correct serving"
         ):
@@ -546,7 +554,7 @@ def test_a_pod_that_ends_or_has_no_image(validate: Validate, model: Model, tmp_p
             validate(
                 model, None, "", environment, serving={"kubernetes": {**KUBERNETES, **place, "namespace": "forbidden"}}
             )
-        assert pods.made == {}
+        assert pods.existing == {}
     assert list((tmp_path / "bucket").iterdir()) == []
 
 
@@ -579,7 +587,7 @@ def running_stage(model: Model, folder: Path, *, warm: bool = False, **parameter
     try:
         stage = psutil.Process(process.pid)
         if warm:
-            # Imports start processes too.
+            # Imports start processes, too.
             until((folder / "forked").is_symlink)
             stage = psutil.Process(int((folder / "forked").readlink().name))
         yield stage
@@ -589,7 +597,7 @@ def running_stage(model: Model, folder: Path, *, warm: bool = False, **parameter
 
 
 def server_of(stage: psutil.Process) -> psutil.Process | None:
-    """The server's process, once it has printed something."""
+    """The server's process, once it has printed its first line."""
     for child in stage.children():
         with suppress(psutil.Error):
             logs = [Path(file.path) for file in child.open_files() if file.path.endswith("server.log")]
@@ -623,7 +631,7 @@ def test_a_container_is_removed_when_the_stage_is_killed(model: Model, tmp_path:
     with container_engine(tmp_path) as engine:
         docker = {"image": "x", "environment": {"TINY_FAULT": "loading"}, "socket": f"unix://{tmp_path}/engine.sock"}
         with running_stage(model, tmp_path, serving={"docker": docker}) as stage:
-            until(lambda: engine.made)
+            until(lambda: engine.existing)
             stage.kill()
             until(lambda: engine.removed)
-        assert engine.made == {}
+        assert engine.existing == {}

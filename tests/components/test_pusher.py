@@ -62,11 +62,11 @@ def names(folder: Path) -> list[str]:
 
 
 def visible(folder: Path) -> list[str]:
-    """The names that a server considers: integers."""
+    """The names that a model server considers: integers."""
     return [name for name in names(folder) if name.isdigit()]
 
 
-def test_a_blessed_model_becomes_a_version_with_the_saved_model_at_its_top(push: Push, tmp_path: Path) -> None:
+def test_a_blessed_model_is_pushed_with_the_saved_model_at_the_top(push: Push, tmp_path: Path) -> None:
     model, blessing = make_history(tmp_path / "history")
     before = int(time.time())
     pushed = push(model, tmp_path / "served", blessing)
@@ -109,7 +109,7 @@ def test_the_chain_is_beside_the_pushed_model(push: Push, tmp_path: Path) -> Non
     assert record["judged"] is True
 
 
-def test_the_artifact_and_the_version_name_the_same_time(
+def test_the_artifact_and_the_version_have_the_same_time(
     push: Push, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Clock(datetime):
@@ -152,12 +152,12 @@ def test_an_unblessed_model_is_not_pushed(
     assert "not pushed: the evaluator did not bless the model" in capsys.readouterr().out
 
 
-def test_why_a_model_was_not_blessed_is_reported(push: Push, tmp_path: Path) -> None:
+def test_the_reason_of_a_missing_blessing_is_reported(push: Push, tmp_path: Path) -> None:
     blessing = make_blessing(tmp_path / "blessing", False)
     blessing.metadata["not_blessed"] = "slice Overall: auc 0.5, outside value_threshold\nslice a: auc 0.4"
     pushed = push(make_model(tmp_path / "model"), tmp_path / "served", blessing)
-    said = "the evaluator did not bless the model: slice Overall: auc 0.5, outside value_threshold"
-    assert pushed.metadata["not_pushed"] == said
+    message = "the evaluator did not bless the model: slice Overall: auc 0.5, outside value_threshold"
+    assert pushed.metadata["not_pushed"] == message
 
 
 # Infra_validator's blessing
@@ -165,7 +165,7 @@ def test_why_a_model_was_not_blessed_is_reported(push: Push, tmp_path: Path) -> 
 
 def make_infra_blessing(folder: Path, model: Model, blessed: bool = True) -> InfraBlessing:
     """A blessing as infra_validator writes it, with the stamped model if the model passed."""
-    found = InfraBlessing(folder, {"blessed": int(blessed), "has_model": int(blessed)})
+    artifact = InfraBlessing(folder, {"blessed": int(blessed), "has_model": int(blessed)})
     folder.mkdir(parents=True)
     (folder / ("INFRA_BLESSED" if blessed else "INFRA_NOT_BLESSED")).touch()
     if blessed:
@@ -175,8 +175,8 @@ def make_infra_blessing(folder: Path, model: Model, blessed: bool = True) -> Inf
     else:
         (folder / "report.json").write_text(json.dumps({"step": "load", "message": "op type not registered 'Tip'"}))
     inputs = {"model": model}
-    provenance.attach_all({"blessing": found}, provenance.activity("infra_validator", {}, {}, inputs), inputs)
-    return found
+    provenance.attach_all({"blessing": artifact}, provenance.activity("infra_validator", {}, {}, inputs), inputs)
+    return artifact
 
 
 def test_the_stamped_model_is_pushed(push: Push, tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_kubeflows_doubles_and_bare_files_are_valid_blessings(
     assert push(make_model(tmp_path / "model"), tmp_path / "served", blessing).metadata["pushed"] == 1
 
 
-def test_a_push_without_a_blessing_is_reported(push: Push, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_push_without_blessing_is_reported(push: Push, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pushed = push(make_model(tmp_path / "model"), tmp_path / "served")
     assert pushed.metadata["judged"] == 0
     assert "pushed without evaluation" in capsys.readouterr().out
@@ -288,7 +288,7 @@ def test_empty_folders_and_padded_names_count_as_versions(push: Push, tmp_path: 
 
 
 @pytest.mark.parametrize("version", [0, 7])
-def test_the_same_model_again_is_the_same_version(push: Push, tmp_path: Path, version: int) -> None:
+def test_pushing_the_same_model_again_gives_the_same_version(push: Push, tmp_path: Path, version: int) -> None:
     model = make_model(tmp_path / "model")
     first = push(model, tmp_path / "served", version=version)
     again = push(model, tmp_path / "served", version=version)
@@ -313,13 +313,13 @@ def test_an_older_model_can_be_pushed_again(push: Push, tmp_path: Path) -> None:
     assert numbers == sorted(set(numbers))
 
 
-def test_the_default_version_is_above_all_that_are_there(push: Push, tmp_path: Path) -> None:
+def test_the_default_version_is_higher_than_all_existing_ones(push: Push, tmp_path: Path) -> None:
     (tmp_path / "served" / "9999999999999").mkdir(parents=True)
     assert push(make_model(tmp_path / "model"), tmp_path / "served").metadata["pushed_version"] == "10000000000000"
 
 
 @pytest.mark.parametrize(
-    ("version", "said"),
+    ("version", "message"),
     [
         (-1, "the version -1 is not a positive integer"),
         (2**63, f"the version {2**63} is not a positive integer"),
@@ -328,26 +328,28 @@ def test_the_default_version_is_above_all_that_are_there(push: Push, tmp_path: P
         (True, "the parameter 'version' takes int, not True"),
     ],
 )
-def test_a_version_that_is_not_a_positive_integer(push: Push, tmp_path: Path, version: Any, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_a_version_that_is_not_a_positive_integer_is_refused(
+    push: Push, tmp_path: Path, version: Any, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
         push(make_model(tmp_path / "model"), tmp_path / "served", version=version)
     assert names(tmp_path / "served") == []
 
 
 @pytest.mark.parametrize(
-    ("destination", "said"),
+    ("destination", "message"),
     [
         ("", "the destination is empty"),
         ("nosuch://bucket/models", "'nosuch://bucket/models' cannot be reached: Protocol not known: nosuch.*fsspec"),
         ("oss://bucket/models", "'oss://bucket/models' cannot be reached: Install ossfs"),
     ],
 )
-def test_a_destination_without_a_driver(push: Push, tmp_path: Path, destination: str, said: str) -> None:
-    with pytest.raises(UserError, match=f"(?s){said}"):
+def test_a_destination_without_a_driver_is_refused(push: Push, tmp_path: Path, destination: str, message: str) -> None:
+    with pytest.raises(UserError, match=f"(?s){message}"):
         push(make_model(tmp_path / "model"), destination)
 
 
-def test_a_destination_that_is_not_writable(push: Push, tmp_path: Path) -> None:
+def test_a_destination_that_is_not_writable_is_refused(push: Push, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for destination in (tmp_path / "file", tmp_path / "file" / "models", Path("/sys/models")):
         with pytest.raises(UserError, match=f"(?s)the destination {destination} is not writable.*use another"):
@@ -355,14 +357,14 @@ def test_a_destination_that_is_not_writable(push: Push, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("push/*/*")), "no artifact, not even a partial one"
 
 
-def test_a_model_without_a_saved_model(push: Push, tmp_path: Path) -> None:
+def test_a_model_without_a_saved_model_is_refused(push: Push, tmp_path: Path) -> None:
     model = make_model(tmp_path / "model")
     (model.path / "Format-Serving" / "saved_model.pb").unlink()
     with pytest.raises(DataError, match=r"Format-Serving has no saved_model.pb"):
         push(model, tmp_path / "served")
 
 
-def test_a_broken_link_is_named(push: Push, tmp_path: Path) -> None:
+def test_a_broken_link_is_refused(push: Push, tmp_path: Path) -> None:
     model = make_model(tmp_path / "model")
     (model.path / "Format-Serving" / "variables" / "gone").symlink_to("nowhere")
     with pytest.raises(DataError, match="variables/gone is a broken link"):
@@ -370,7 +372,7 @@ def test_a_broken_link_is_named(push: Push, tmp_path: Path) -> None:
     assert names(tmp_path / "served") == []
 
 
-def test_a_file_url_and_home_are_folders(push: Push, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_url_and_a_tilde_path_are_folders(push: Push, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     push(make_model(tmp_path / "one", 1), f"file://{tmp_path}/served")
     push(make_model(tmp_path / "two", 2), "~/served")
@@ -385,7 +387,7 @@ def test_a_pushed_folder_can_be_read_by_others(push: Push, tmp_path: Path) -> No
     assert folder.stat().st_mode == usual.stat().st_mode
 
 
-def test_a_real_model_loads_from_where_it_was_pushed(push: Push, tmp_path: Path) -> None:
+def test_a_pushed_model_can_be_loaded(push: Push, tmp_path: Path) -> None:
     import tensorflow as tf
 
     class Twice(tf.Module):
@@ -411,18 +413,18 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
         'mount -t tmpfs -o size=128k tmpfs "$1" || exit 99; shift; folder=$1; shift; "$@"; echo $?; ls -A "$folder"'
     )
     command = pusher_command(model, str(served), tmp_path / "push")
-    done = subprocess.run(
+    result = subprocess.run(
         ["unshare", "-rm", "sh", "-c", script, "sh", str(served), str(served), *command],
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode == 99 or "unshare" in done.stderr:
-        pytest.skip(f"no small file system can be mounted here: {done.stderr}")
-    assert done.stdout.split()[-2:] == ["1", ".pushing.lock"]
-    assert f"error: no space is left at {served}, nothing was pushed" in done.stderr
-    assert "fix: free space, and run again" in done.stderr
-    assert "Traceback" not in done.stderr
+    if result.returncode == 99 or "unshare" in result.stderr:
+        pytest.skip(f"no small file system can be mounted here: {result.stderr}")
+    assert result.stdout.split()[-2:] == ["1", ".pushing.lock"]
+    assert f"error: no space is left at {served}, nothing was pushed" in result.stderr
+    assert "fix: free space, and run again" in result.stderr
+    assert "Traceback" not in result.stderr
     assert names(tmp_path / "push") == []
 
 
@@ -447,12 +449,12 @@ def test_concurrent_pushers_create_one_version_each(tmp_path: Path) -> None:
     assert pushed == {tree_digest(model.path / "Format-Serving") for model in models}
 
 
-def test_only_one_of_concurrent_pushers_gets_a_version(tmp_path: Path) -> None:
+def test_only_one_of_concurrent_pushers_gets_a_fixed_version(tmp_path: Path) -> None:
     models = [make_model(tmp_path / f"model{seed}", seed, files=20) for seed in range(4)]
     processes = _pushers(tmp_path / "served", tmp_path / "push", models, 5)
-    said = [process.communicate()[0] for process in processes]
+    outputs = [process.communicate()[0] for process in processes]
     assert sorted(process.returncode for process in processes) == [0, 2, 2, 2]
-    assert sum("5 already exists with different content" in text for text in said) == 3
+    assert sum("5 already exists with different content" in text for text in outputs) == 3
     winner = next(model for model, process in zip(models, processes, strict=True) if process.returncode == 0)
     assert tree_digest(tmp_path / "served" / "5") == tree_digest(winner.path / "Format-Serving")
 
@@ -464,7 +466,7 @@ def _until(condition: Callable[[], Any], seconds: float = 30) -> None:
         time.sleep(0.001)
 
 
-def test_a_live_pushers_files_are_left_alone_and_a_dead_ones_removed(push: Push, tmp_path: Path) -> None:
+def test_files_of_dead_pushers_are_removed_and_those_of_live_ones_kept(push: Push, tmp_path: Path) -> None:
     served = tmp_path / "served"
     models = [make_model(tmp_path / f"model{seed}", seed, files=500) for seed in range(2)]
     [first] = _pushers(served, tmp_path / "first", models[:1], 1)
@@ -522,10 +524,10 @@ def _kill_pushers(tmp_path: Path, times: int) -> None:
     caught = finished = 0
     with Server(served) as server:
         for number in range(times):
-            folder, wanted = tmp_path / "push" / str(number), moments.randint(0, files + 1)
+            folder, files_before_kill = tmp_path / "push" / str(number), moments.randint(0, files + 1)
             process = processes.Process(target=push_in_process, args=(number, files, str(served), folder))
             process.start()
-            while process.is_alive() and _staged(served) < wanted:
+            while process.is_alive() and _staged(served) < files_before_kill:
                 time.sleep(0.001)
             process.kill()
             process.join()
@@ -556,20 +558,23 @@ def test_two_hundred_killed_pushers_never_show_a_partial_version(tmp_path: Path)
 @pytest.fixture
 def bucket(aws: Any) -> Iterator[Any]:
     """A new bucket."""
-    made = aws.create_bucket(Bucket=f"models-{time.monotonic_ns()}")
-    yield made
-    made.objects.delete()
-    made.delete()
+    created = aws.create_bucket(Bucket=f"models-{time.monotonic_ns()}")
+    yield created
+    created.objects.delete()
+    created.delete()
 
 
 def keys(bucket: Any) -> list[str]:
     return [found.key for found in bucket.objects.all()]
 
 
-def test_a_push_to_s3(push: Push, tmp_path: Path, bucket: Any) -> None:
+def test_a_model_is_pushed_to_s3(push: Push, tmp_path: Path, bucket: Any) -> None:
     model, blessing = make_history(tmp_path / "history")
     pushed = push(model, f"s3://{bucket.name}/taxi", blessing, version=3)
     assert keys(bucket) == [
+        "taxi/3/model_card.html",
+        "taxi/3/model_card.json",
+        "taxi/3/model_card.md",
         "taxi/3/provenance.json",
         "taxi/3/saved_model.pb",
         "taxi/3/variables/variables.data-00000",
@@ -590,16 +595,16 @@ def test_a_version_in_s3_is_never_overwritten(push: Push, tmp_path: Path, bucket
     assert keys(bucket) == before
 
 
-def test_concurrent_pushers_to_s3(tmp_path: Path, bucket: Any) -> None:
+def test_concurrent_pushers_to_s3_create_one_version(tmp_path: Path, bucket: Any) -> None:
     models = [make_model(tmp_path / f"model{seed}", seed, files=3) for seed in range(3)]
     processes = _pushers(f"s3://{bucket.name}/taxi", tmp_path / "push", models, 4)  # type: ignore[arg-type]
-    said = [process.communicate()[0] for process in processes]
-    assert sorted(process.returncode for process in processes) == [0, 2, 2], said
+    outputs = [process.communicate()[0] for process in processes]
+    assert sorted(process.returncode for process in processes) == [0, 2, 2], outputs
     [version] = versions(open_destination(f"s3://{bucket.name}/taxi"))
     assert version.is_intact(version.recorded_digest())
 
 
-def test_a_pusher_to_s3_that_is_killed_leaves_no_saved_model(push: Push, tmp_path: Path, bucket: Any) -> None:
+def test_a_killed_pusher_to_s3_leaves_no_saved_model(push: Push, tmp_path: Path, bucket: Any) -> None:
     url = f"s3://{bucket.name}/taxi"
     model = make_model(tmp_path / "model", files=100)
     [process] = _pushers(url, tmp_path / "killed", [model], 0)  # type: ignore[arg-type]
@@ -612,7 +617,9 @@ def test_a_pusher_to_s3_that_is_killed_leaves_no_saved_model(push: Push, tmp_pat
     assert not abandoned.is_whole()
 
     pushed = push(model, url)
-    assert [version.is_whole() for version in versions(open_destination(url))] == [True, False], "it may be alive yet"
+    assert [version.is_whole() for version in versions(open_destination(url))] == [True, False], (
+        "its pusher may still be alive"
+    )
     assert int(pushed.metadata["pushed_version"]) > abandoned.number
     with object_store.opened(open_destination(url), abandoned_after=timedelta(0)):
         assert [version.is_whole() for version in versions(open_destination(url))] == [True]
@@ -624,28 +631,28 @@ def test_folders_in_s3_that_are_not_ours_are_not_removed(bucket: Any) -> None:
         assert keys(bucket) == ["taxi/12/notes.txt"]
 
 
-def test_a_bucket_that_does_not_exist(push: Push, tmp_path: Path, bucket: Any) -> None:
+def test_a_missing_bucket_is_reported(push: Push, tmp_path: Path, bucket: Any) -> None:
     with pytest.raises(UserError, match=r"the destination s3://no-such-bucket/taxi is not writable"):
         push(make_model(tmp_path / "model"), "s3://no-such-bucket/taxi")
 
 
-def test_a_service_that_does_not_answer(
+def test_a_service_that_does_not_answer_is_reported(
     push: Push, tmp_path: Path, bucket: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     command = pusher_command(make_model(tmp_path / "model"), "s3://models/taxi", tmp_path / "push")
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "error: the push to s3://models/taxi failed" in done.stderr
-    assert "Traceback" not in done.stderr
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "error: the push to s3://models/taxi failed" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_a_failed_upload_is_removed(tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").touch()
     destination = open_destination("memory://failed/taxi")
     with pytest.raises(FileNotFoundError):
-        object_store.write(Version(destination, "5"), tmp_path, ["saved_model.pb", "gone"], "[]")
+        object_store.write(Version(destination, "5"), tmp_path, ["saved_model.pb", "gone"], {"provenance.json": "[]"})
     assert not list(versions(destination))
 
 
@@ -653,11 +660,11 @@ def test_an_upload_never_takes_over_another_pushers_version(tmp_path: Path) -> N
     destination = open_destination("memory://claimed/taxi")
     destination.file_system.pipe_file("/claimed/taxi/5/provenance.json", b"[]")
     with pytest.raises(FileExistsError):
-        object_store.write(Version(destination, "5"), tmp_path, [], "[]")
+        object_store.write(Version(destination, "5"), tmp_path, [], {"provenance.json": "[]"})
     assert destination.file_system.find("/claimed/taxi") == ["/claimed/taxi/5/provenance.json"]
 
 
-def test_another_fsspec_driver(push: Push, tmp_path: Path) -> None:
+def test_other_fsspec_drivers_work(push: Push, tmp_path: Path) -> None:
     pushed = push(make_model(tmp_path / "model"), "memory://other/taxi")
     [version] = versions(open_destination("memory://other/taxi"))
     assert version.is_intact(pushed.metadata["pushed_digest"])
@@ -667,7 +674,7 @@ def test_tensorflow_is_not_loaded(tmp_path: Path) -> None:
     code = "import sys, runpy\ntry: runpy.run_module('components', run_name='__main__')\nexcept SystemExit as end:\n"
     code += "    print(end.code, [m for m in ('tensorflow', 'pyarrow', 'kfp', 'pandas', 's3fs') if m in sys.modules])"
     command = pusher_command(make_model(tmp_path / "model"), str(tmp_path / "served"), tmp_path / "push")
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code, *command[3:]], capture_output=True, text=True, check=True, env={**os.environ}
     )
-    assert done.stdout.splitlines()[-1] == "0 []"
+    assert result.stdout.splitlines()[-1] == "0 []"

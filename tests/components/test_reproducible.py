@@ -42,8 +42,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         environment = {**os.environ, "PYTHONHASHSEED": str(seed + 1)}
         processes.append(subprocess.Popen(command, cwd=root, env=environment, stderr=subprocess.PIPE, text=True))
     for process in processes:
-        _, said = process.communicate()
-        assert process.returncode == 0, said
+        _, output = process.communicate()
+        assert process.returncode == 0, output
     return folders
 
 
@@ -54,7 +54,7 @@ def rewritten(model: Path, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_model_saved_twice_is_the_same_bytes(saved: tuple[Path, Path], tmp_path: Path, kind: str) -> None:
+def test_models_saved_twice_have_the_same_bytes(saved: tuple[Path, Path], tmp_path: Path, kind: str) -> None:
     before = [file_digests(folder / kind) for folder in saved]
     assert before[0]["saved_model.pb"] != before[1]["saved_model.pb"]
     one, other = (file_digests(rewritten(folder / kind, tmp_path / folder.name)) for folder in saved)
@@ -63,7 +63,7 @@ def test_a_model_saved_twice_is_the_same_bytes(saved: tuple[Path, Path], tmp_pat
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_rewritten_model_answers_as_before(saved: tuple[Path, Path], tmp_path: Path, kind: str) -> None:
+def test_a_rewritten_model_gives_the_same_answers(saved: tuple[Path, Path], tmp_path: Path, kind: str) -> None:
     model = rewritten(saved[0] / kind, tmp_path / "model")
     before, after = (tf.saved_model.load(str(path)).signatures for path in (saved[0] / kind, model))
     assert after.keys() == before.keys()
@@ -92,7 +92,7 @@ def test_keras_loads_a_rewritten_model(saved: tuple[Path, Path], tmp_path: Path)
     assert np.array_equal(before(series), after(series))
 
 
-def test_two_models_go_into_one_graph(saved: tuple[Path, Path], tmp_path: Path) -> None:
+def test_two_models_load_into_one_graph(saved: tuple[Path, Path], tmp_path: Path) -> None:
     models = [rewritten(saved[0] / kind, tmp_path / kind) for kind in ("keras_2_recurrent", "keras_2_export")]
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         for number, model in enumerate(models):
@@ -101,7 +101,7 @@ def test_two_models_go_into_one_graph(saved: tuple[Path, Path], tmp_path: Path) 
     assert not names[0] & names[1]
 
 
-def test_a_model_within_another_is_saved_again(saved: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_rewritten_model_can_be_saved_inside_another(saved: tuple[Path, Path], tmp_path: Path) -> None:
     loaded = tf.saved_model.load(str(rewritten(saved[0] / "module", tmp_path / "model")))
     tf.saved_model.save(loaded, str(tmp_path / "again"), signatures=loaded.signatures)
     again = tf.saved_model.load(str(tmp_path / "again")).signatures["serving_default"]
@@ -116,9 +116,7 @@ def _meta_graph(model: Path) -> Any:
     return saved_model_pb2.SavedModel.FromString((model / "saved_model.pb").read_bytes()).meta_graphs[0]
 
 
-def test_a_function_with_the_name_of_something_else_leaves_the_model_as_it_is(
-    saved: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_a_model_with_an_ambiguous_function_name_is_not_rewritten(saved: tuple[Path, Path], tmp_path: Path) -> None:
     model = tmp_path / "model"
     shutil.copytree(saved[0] / "module", model)
     file = model / "saved_model.pb"
@@ -150,7 +148,7 @@ def log_training(folder: Path, made_before: int) -> None:
                 tf.summary.scalar("loss", 1 / (step + 1), step=step)
 
 
-def test_logs_are_the_same_bytes_and_tensorboard_reads_them(tmp_path: Path) -> None:
+def test_logs_have_the_same_bytes_and_tensorboard_reads_them(tmp_path: Path) -> None:
     folders = tmp_path / "one", tmp_path / "other"
     for number, folder in enumerate(folders):
         log_training(folder, made_before=number)
@@ -171,7 +169,7 @@ def _loss(folder: Path) -> list[tuple[int, float]]:
     return [(event.step, tf.make_ndarray(event.tensor_proto).item()) for event in multiplexer.Tensors("train", "loss")]
 
 
-def test_the_order_of_logs_stays_and_other_files_are_left(tmp_path: Path) -> None:
+def test_logs_keep_their_order_and_other_files_are_unchanged(tmp_path: Path) -> None:
     names = [
         "events.out.tfevents.9.host.7.1.v2",
         "events.out.tfevents.10.host.7.0.v2",

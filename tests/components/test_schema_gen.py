@@ -1,4 +1,4 @@
-"""A schema is inferred as TFX infers it, or a curated one is kept byte for byte."""
+"""A schema is inferred as by TFX, or a curated one is kept byte for byte."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def statistics_artifact(path: Path, splits: dict[str, pa.RecordBatch]) -> Exampl
 
 
 @pytest.mark.parametrize("infer_feature_shape", [True, False])
-def test_infers_what_tfx_infers(
+def test_the_inferred_schema_equals_that_of_tfx(
     taxi_statistics: ExampleStatistics, run_stage: Any, tmp_path: Path, infer_feature_shape: bool
 ) -> None:
-    made = run_stage("schema_gen", {"statistics": taxi_statistics}, {"infer_feature_shape": infer_feature_shape})[
+    artifact = run_stage("schema_gen", {"statistics": taxi_statistics}, {"infer_feature_shape": infer_feature_shape})[
         "schema"
     ]
     theirs = _by_tfx(taxi_statistics, tmp_path / "tfx", infer_feature_shape)
-    assert (made.path / "schema.pbtxt").read_bytes() == theirs.read_bytes()
+    assert (artifact.path / "schema.pbtxt").read_bytes() == theirs.read_bytes()
 
 
 def _by_tfx(artifact: ExampleStatistics, path: Path, infer_feature_shape: bool) -> Path:
@@ -67,15 +67,15 @@ def _by_tfx(artifact: ExampleStatistics, path: Path, infer_feature_shape: bool) 
 def test_tfx_reads_the_schema(taxi_statistics: ExampleStatistics, run_stage: Any, capsys: Any) -> None:
     from tfx.utils import io_utils
 
-    made = run_stage("schema_gen", {"statistics": taxi_statistics})["schema"]
-    assert made.type_name == Schema.__name__
-    schema = io_utils.SchemaReader().read(str(made.path / "schema.pbtxt"))
-    assert schema == tfdv.load_schema_text(str(made.path / "schema.pbtxt"))
+    artifact = run_stage("schema_gen", {"statistics": taxi_statistics})["schema"]
+    assert artifact.type_name == Schema.__name__
+    schema = io_utils.SchemaReader().read(str(artifact.path / "schema.pbtxt"))
+    assert schema == tfdv.load_schema_text(str(artifact.path / "schema.pbtxt"))
     assert len(schema.feature) == 18
     assert "schema: 18 features, inferred from train, eval\n" in capsys.readouterr().out
 
 
-def test_later_splits_widen_the_schema(tmp_path: Path, run_stage: Any) -> None:
+def test_all_splits_contribute_to_the_schema(tmp_path: Path, run_stage: Any) -> None:
     artifact = statistics_artifact(
         tmp_path / "s", {"train": _colours(b"red", b"blue"), "eval": _colours(b"red", b"grey")}
     )
@@ -94,16 +94,14 @@ def _colours(*values: bytes) -> pa.RecordBatch:
 
 
 @pytest.mark.parametrize("infer_feature_shape", [True, False])
-def test_a_feature_that_one_split_lacks_is_kept_as_optional(
-    tmp_path: Path, run_stage: Any, infer_feature_shape: bool
-) -> None:
+def test_a_feature_that_one_split_lacks_is_optional(tmp_path: Path, run_stage: Any, infer_feature_shape: bool) -> None:
     rows = {
         "train": pa.record_batch({"rare": pa.array([[1, 2], [3, 4]]), "x": pa.array([[1], [2]])}),
         "eval": pa.record_batch({"rare": pa.array([None, None], pa.list_(pa.int64())), "x": pa.array([[1], [2]])}),
     }
     found = statistics_artifact(tmp_path / "statistics", {name: to_tfxio_form(batch) for name, batch in rows.items()})
-    made = run_stage("schema_gen", {"statistics": found}, {"infer_feature_shape": infer_feature_shape})["schema"]
-    schema = tfdv.load_schema_text(str(made.path / "schema.pbtxt"))
+    artifact = run_stage("schema_gen", {"statistics": found}, {"infer_feature_shape": infer_feature_shape})["schema"]
+    schema = tfdv.load_schema_text(str(artifact.path / "schema.pbtxt"))
     rare = tfdv.get_feature(schema, "rare")
     assert rare.lifecycle_stage != schema_pb2.DEPRECATED
     assert rare.presence.min_count == 0
@@ -117,7 +115,7 @@ def test_a_feature_that_one_split_lacks_is_kept_as_optional(
         assert not anomalies.anomaly_info
 
 
-def test_statistics_by_slice_count_as_a_whole(tmp_path: Path, run_stage: Any) -> None:
+def test_only_the_overall_slice_is_used(tmp_path: Path, run_stage: Any) -> None:
     artifact = statistics_artifact(tmp_path / "s", {"train": _colours(b"red", b"blue")})
     options = tfdv.StatsOptions(
         experimental_slice_functions=[tfdv.experimental_get_feature_value_slicer({"colour": None})]
@@ -135,13 +133,13 @@ def test_a_curated_schema_is_kept_byte_for_byte(
 ) -> None:
     file = tmp_path / "curated.pbtxt"
     file.write_bytes(CURATED)
-    made = run_stage("schema_gen", {"statistics": taxi_statistics}, {"schema_file": str(file)})["schema"]
-    assert (made.path / "schema.pbtxt").read_bytes() == CURATED
+    artifact = run_stage("schema_gen", {"statistics": taxi_statistics}, {"schema_file": str(file)})["schema"]
+    assert (artifact.path / "schema.pbtxt").read_bytes() == CURATED
     assert f"schema: 2 features from {file}, environments: TRAINING, SERVING\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (
             CURATED.replace(b"type: FLOAT }", b"typ: FLOAT }"),
@@ -154,28 +152,28 @@ def test_a_curated_schema_is_kept_byte_for_byte(
     ],
     ids=["unknown field", "open brace", "unknown value", "not UTF-8", "empty"],
 )
-def test_a_broken_curated_schema(
-    taxi_statistics: ExampleStatistics, run_stage: Any, tmp_path: Path, content: bytes, said: str
+def test_an_invalid_curated_schema_is_refused(
+    taxi_statistics: ExampleStatistics, run_stage: Any, tmp_path: Path, content: bytes, message: str
 ) -> None:
     file = tmp_path / "curated.pbtxt"
     file.write_bytes(content)
     with pytest.raises(DataError) as error:
         run_stage("schema_gen", {"statistics": taxi_statistics}, {"schema_file": str(file)})
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert not (tmp_path / "schema_gen" / "schema").exists()
 
 
-def test_no_such_schema_file(taxi_statistics: ExampleStatistics, run_stage: Any, tmp_path: Path) -> None:
+def test_a_missing_schema_file_is_refused(taxi_statistics: ExampleStatistics, run_stage: Any, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none.pbtxt cannot be read: No such file or directory"):
         run_stage("schema_gen", {"statistics": taxi_statistics}, {"schema_file": str(tmp_path / "none.pbtxt")})
 
 
-def test_an_unknown_split(taxi_statistics: ExampleStatistics, run_stage: Any) -> None:
+def test_an_unknown_split_is_refused(taxi_statistics: ExampleStatistics, run_stage: Any) -> None:
     with pytest.raises(UserError, match=r"there is no split 'test' in .*\n  fix: it has train, eval"):
         run_stage("schema_gen", {"statistics": taxi_statistics}, {"splits": ["test"]})
 
 
-def test_damaged_and_empty_statistics(tmp_path: Path, run_stage: Any) -> None:
+def test_damaged_and_empty_statistics_are_refused(tmp_path: Path, run_stage: Any) -> None:
     artifact = statistics_artifact(tmp_path / "s", {"train": _colours(b"red")[:0].drop_columns(["colour"])})
     with pytest.raises(DataError, match=r"the statistics of the split 'train' in .* have no features"):
         run_stage("schema_gen", {"statistics": artifact})

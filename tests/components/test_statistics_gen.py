@@ -1,4 +1,4 @@
-"""The statistics equal those that TFDV makes on Beam, over real and awkward data, and TFX's tools read them."""
+"""The statistics equal those of TFDV on Beam, on real and on difficult data, and TFX's tools read them."""
 
 from __future__ import annotations
 
@@ -102,11 +102,11 @@ def both(
     ],
     ids=["plain", "weighted", "sliced", "semantic", "sketches"],
 )
-def test_taxi_trips_as_on_beam(taxi: list[pa.RecordBatch], options: dict[str, Any]) -> None:
+def test_statistics_of_taxi_trips_equal_those_of_beam(taxi: list[pa.RecordBatch], options: dict[str, Any]) -> None:
     assert_equal(*both(taxi, options))
 
 
-def test_taxi_trips_with_a_schema_as_on_beam(taxi: list[pa.RecordBatch]) -> None:
+def test_statistics_with_a_schema_equal_those_of_beam(taxi: list[pa.RecordBatch]) -> None:
     schema = tfdv.infer_schema(compute.statistics(taxi, tfdv.StatsOptions()))
     tfdv.get_feature(schema, "trip_start_hour").int_domain.is_categorical = True
     ours, theirs = both(taxi, {}, schema)
@@ -130,13 +130,13 @@ CROSSED = {"slicing_specs": [{"feature_keys": ["integers"], "feature_values": {"
     ],
     ids=["plain", "schema", "weighted", "slices weighted", "slices crossed", "semantic only"],
 )
-def test_awkward_data_as_on_beam(
+def test_statistics_of_difficult_data_equal_those_of_beam(
     awkward: list[pa.RecordBatch], options: dict[str, Any], schema: schema_pb2.Schema | None
 ) -> None:
     assert_equal(*both(awkward, options, schema))
 
 
-def test_infinite_values() -> None:
+def test_infinite_values_are_counted_exactly() -> None:
     """TFDV's mean of infinite values is infinite or NaN, depending on the batches; everything else is equal."""
     values = pa.array([[math.inf], [1.0], [-math.inf], [math.nan], [0.0]] * 40, pa.large_list(pa.float32()))
     (dataset,) = compute.statistics([pa.RecordBatch.from_pydict({"x": values})], tfdv.StatsOptions()).datasets
@@ -144,11 +144,11 @@ def test_infinite_values() -> None:
     assert (stats.min, stats.max, stats.num_zeros, stats.histograms[0].num_nan) == (-math.inf, math.inf, 40, 40)
 
 
-def test_quantiles_within_tfdvs_error(taxi: list[pa.RecordBatch]) -> None:
-    found = features(compute.statistics(taxi, tfdv.StatsOptions()).datasets[0])
+def test_quantiles_are_within_tfdvs_error(taxi: list[pa.RecordBatch]) -> None:
+    ours = features(compute.statistics(taxi, tfdv.StatsOptions()).datasets[0])
     for column in ("fare", "trip_miles", "trip_start_timestamp"):
         values = np.sort(np.concatenate([batch.column(column).flatten().to_numpy() for batch in taxi]))
-        stats = found[column].num_stats
+        stats = ours[column].num_stats
         quantiles = next(h for h in stats.histograms if h.type == statistics_pb2.Histogram.QUANTILES)
         _assert_rank(values, stats.median, 0.5)
         for number, bucket in enumerate(quantiles.buckets):
@@ -160,7 +160,7 @@ def _assert_rank(values: np.ndarray, value: float, rank: float) -> None:
     assert low - EPSILON <= rank <= high + EPSILON
 
 
-def test_batches_of_any_size_make_the_same_statistics(
+def test_statistics_do_not_depend_on_the_batch_size(
     awkward: list[pa.RecordBatch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = compute.statistics(awkward, tfdv.StatsOptions())
@@ -170,7 +170,7 @@ def test_batches_of_any_size_make_the_same_statistics(
     assert_equal(compute.statistics(iter(single), tfdv.StatsOptions()), whole)
 
 
-def test_top_values_merge(awkward: list[pa.RecordBatch]) -> None:
+def test_top_values_are_merged_over_batches(awkward: list[pa.RecordBatch]) -> None:
     generator = TopValuesGenerator(stats_options(WEIGHTED, CATEGORICAL))
     parts = [generator.add_input(generator.create_accumulator(), batch) for batch in awkward]
     whole = generator.create_accumulator()
@@ -183,14 +183,14 @@ def test_top_values_merge(awkward: list[pa.RecordBatch]) -> None:
         assert_leaves(*(flat(json_format.MessageToDict(f, **AS_DECLARED)) for f in (feature, other)))
 
 
-def test_a_sample_takes_rows_and_the_same_ones_each_time(taxi: list[pa.RecordBatch]) -> None:
+def test_a_sample_has_the_same_rows_each_time(taxi: list[pa.RecordBatch]) -> None:
     first, second = (compute.statistics(taxi, stats_options({"sample_rate": 0.3})) for _ in range(2))
     assert first.SerializeToString(deterministic=True) == second.SerializeToString(deterministic=True)
     rows = sum(batch.num_rows for batch in taxi)
     assert first.datasets[0].num_examples == pytest.approx(0.3 * rows, abs=4 * math.sqrt(0.21 * rows))
 
 
-def test_no_rows() -> None:
+def test_no_rows_give_empty_statistics() -> None:
     (dataset,) = compute.statistics([], tfdv.StatsOptions()).datasets
     assert (dataset.num_examples, len(dataset.features), dataset.name) == (0, 0, "")
 
@@ -206,12 +206,12 @@ def test_no_rows() -> None:
 def test_settings_that_need_beam_use_beam(
     awkward: list[pa.RecordBatch], options: dict[str, Any], reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = compute.statistics(awkward[:2], stats_options(options, CATEGORICAL))
+    computed = compute.statistics(awkward[:2], stats_options(options, CATEGORICAL))
     assert capsys.readouterr().out == f"statistics: {reason} needs Beam, so TFDV runs on Beam\n"
     direct = compute.statistics(awkward[:2], stats_options({}, CATEGORICAL))
-    assert len(found.datasets) == 1
-    assert found.datasets[0].num_examples == direct.datasets[0].num_examples == 3_000
-    assert features(found.datasets[0]).keys() == features(direct.datasets[0]).keys()
+    assert len(computed.datasets) == 1
+    assert computed.datasets[0].num_examples == direct.datasets[0].num_examples == 3_000
+    assert features(computed.datasets[0]).keys() == features(direct.datasets[0]).keys()
 
 
 @pytest.fixture
@@ -229,27 +229,29 @@ def _examples(path: Path, splits: dict[str, list[pa.RecordBatch]], payload_forma
     return artifact
 
 
-def test_the_artifact_is_read_by_tfx(
+def test_tfx_reads_the_artifact(
     examples: Examples, run_stage: Any, capsys: pytest.CaptureFixture[str], taxi: list[pa.RecordBatch]
 ) -> None:
     from tfx.components.statistics_gen import stats_artifact_utils
     from tfx.types import artifact_utils, standard_artifacts
 
     examples.metadata["span"] = 7
-    made = run_stage("statistics_gen", {"examples": examples})["statistics"]
-    assert json.loads(made.metadata["split_names"]) == ["train", "eval"]
-    assert made.metadata["span"] == 7
+    artifact = run_stage("statistics_gen", {"examples": examples})["statistics"]
+    assert json.loads(artifact.metadata["split_names"]) == ["train", "eval"]
+    assert artifact.metadata["span"] == 7
     theirs = standard_artifacts.ExampleStatistics()
-    theirs.uri, theirs.split_names = str(made.path), artifact_utils.encode_split_names(["train", "eval"])
-    theirs.set_string_custom_property("tfx_version", made.metadata["tfx_version"])
+    theirs.uri, theirs.split_names = str(artifact.path), artifact_utils.encode_split_names(["train", "eval"])
+    theirs.set_string_custom_property("tfx_version", artifact.metadata["tfx_version"])
     for split, rows in (("train", 12_000), ("eval", 3_002)):
         read = stats_artifact_utils.load_statistics(theirs, split).proto()
-        assert read == tfdv.load_stats_binary(str(made.path / f"Split-{split}" / "FeatureStats.pb"))
+        assert read == tfdv.load_stats_binary(str(artifact.path / f"Split-{split}" / "FeatureStats.pb"))
         assert [(d.name, d.num_examples, len(d.features)) for d in read.datasets] == [("", rows, 18)]
     assert "statistics of train: 12,000 rows, 18 features, " in capsys.readouterr().out
 
 
-def test_both_payload_formats_make_the_same(tmp_path: Path, awkward: list[pa.RecordBatch], run_stage: Any) -> None:
+def test_both_payload_formats_give_the_same_statistics(
+    tmp_path: Path, awkward: list[pa.RecordBatch], run_stage: Any
+) -> None:
     batches = [batch.drop_columns(["nothing"]) for batch in awkward if "seldom" not in batch.schema.names]
     made = [
         run_stage(
@@ -263,7 +265,7 @@ def test_both_payload_formats_make_the_same(tmp_path: Path, awkward: list[pa.Rec
     assert_equal(parquet, records)
 
 
-def test_options_and_schema_reach_tfdv(tmp_path: Path, examples: Examples, run_stage: Any) -> None:
+def test_options_and_schema_are_passed_to_tfdv(tmp_path: Path, examples: Examples, run_stage: Any) -> None:
     schema = Schema(tmp_path / "schema")
     schema.path.mkdir()
     (schema.path / "schema.pbtxt").write_text(
@@ -285,24 +287,24 @@ def test_options_and_schema_reach_tfdv(tmp_path: Path, examples: Examples, run_s
 
 
 @pytest.mark.parametrize("payload_format", ["parquet", pytest.param("tf_example", marks=pytest.mark.slow)])
-def test_the_engine_beam_makes_the_same(
+def test_both_engines_give_the_same_statistics(
     tmp_path: Path, taxi: list[pa.RecordBatch], run_stage: Any, payload_format: str
 ) -> None:
     examples = _examples(tmp_path / "examples", {"train": taxi[:2], "eval": taxi[2:]}, payload_format)
     options = {"slicing_columns": ["payment_type"], "weight_feature": "trip_start_hour"}
-    made = {
+    by_engine = {
         engine: run_stage(
             "statistics_gen", {"examples": examples}, {"options": options, "engine": engine}, tmp_path / engine
         )["statistics"]
         for engine in ("direct", "beam")
     }
     for split in ("train", "eval"):
-        found = [tfdv.load_stats_binary(str(made[e].path / f"Split-{split}/FeatureStats.pb")) for e in made]
+        found = [tfdv.load_stats_binary(str(by_engine[e].path / f"Split-{split}/FeatureStats.pb")) for e in by_engine]
         assert_equal(*found)
 
 
 @pytest.mark.parametrize(
-    ("parameters", "said"),
+    ("parameters", "message"),
     [
         ({"engine": "spark"}, 'engine \'spark\' is unknown\n  fix: write engine="direct" or engine="beam"'),
         ({"beam_pipeline_args": ["--runner=FlinkRunner"]}, "are given, but the engine is 'direct'"),
@@ -316,16 +318,16 @@ def test_the_engine_beam_makes_the_same(
         ),
     ],
 )
-def test_wrong_engines(
-    examples: Examples, run_stage: Any, tmp_path: Path, parameters: dict[str, Any], said: str
+def test_invalid_engines_are_refused(
+    examples: Examples, run_stage: Any, tmp_path: Path, parameters: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UserError) as error:
         run_stage("statistics_gen", {"examples": examples}, parameters)
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert not (tmp_path / "statistics_gen" / "statistics").exists()
 
 
-def test_many_distinct_values_as_on_beam() -> None:
+def test_many_distinct_values_equal_those_of_beam() -> None:
     random = np.random.default_rng(7)
     names = np.array([f"company {number}".encode() for number in range(20_000)], object)
     batches = [
@@ -341,7 +343,7 @@ def test_many_distinct_values_as_on_beam() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"num_top_value": 3}, "there is no statistics option 'num_top_value'\n  fix: did you mean 'num_top_values'?"),
         ({"num_top_values": "3"}, "the statistics option 'num_top_values' takes int, not '3'"),
@@ -365,20 +367,22 @@ def test_many_distinct_values_as_on_beam() -> None:
         ),
     ],
 )
-def test_wrong_options(examples: Examples, run_stage: Any, tmp_path: Path, options: dict[str, Any], said: str) -> None:
+def test_invalid_options_are_refused(
+    examples: Examples, run_stage: Any, tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(UserError) as error:
         run_stage("statistics_gen", {"examples": examples}, {"options": options})
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert not (tmp_path / "statistics_gen" / "statistics").exists()
 
 
-def test_an_unknown_split(examples: Examples, run_stage: Any) -> None:
+def test_an_unknown_split_is_refused(examples: Examples, run_stage: Any) -> None:
     with pytest.raises(UserError, match=r"there is no split 'test' in .*\n  fix: it has train, eval"):
         run_stage("statistics_gen", {"examples": examples}, {"splits": ["test"]})
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"weight_feature": "company"}, 'TFDV refuses the weights: Weight column "company" must be of numeric type'),
         (
@@ -387,21 +391,21 @@ def test_an_unknown_split(examples: Examples, run_stage: Any) -> None:
         ),
     ],
 )
-def test_invalid_weights(
-    tmp_path: Path, taxi: list[pa.RecordBatch], run_stage: Any, options: dict[str, Any], said: str
+def test_invalid_weights_are_refused(
+    tmp_path: Path, taxi: list[pa.RecordBatch], run_stage: Any, options: dict[str, Any], message: str
 ) -> None:
     examples = _examples(tmp_path / "examples", {"train": [_full(batch) for batch in taxi]})
     with pytest.raises(DataError) as error:
         run_stage("statistics_gen", {"examples": examples}, {"options": options})
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert not (tmp_path / "statistics_gen" / "statistics").exists()
 
 
-def test_weights_that_are_all_zero(taxi: list[pa.RecordBatch]) -> None:
-    said = (
+def test_weights_that_are_all_zero_are_refused(taxi: list[pa.RecordBatch]) -> None:
+    message = (
         r"a numeric feature has values only in rows of weight 0\n  fix: name another weight, or exclude such features"
     )
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         compute.statistics(taxi, stats_options({"weight_feature": "trip_miles"}))
 
 
@@ -411,21 +415,21 @@ def _full(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch.set_column(batch.schema.names.index("company"), "company", names)
 
 
-def test_a_type_that_changes(taxi: list[pa.RecordBatch], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_type_that_changes_is_refused(taxi: list[pa.RecordBatch], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compute, "_ROWS", 1)
     other = pa.RecordBatch.from_pydict({"fare": pa.array([[b"free"]], pa.large_list(pa.large_binary()))})
     with pytest.raises(DataError, match=r"TFDV refuses the data: Cannot determine the type of feature fare"):
         compute.statistics([taxi[0], other], tfdv.StatsOptions())
 
 
-def test_slices_by_bytes_that_are_not_utf_8(awkward: list[pa.RecordBatch]) -> None:
+def test_slices_by_bytes_that_are_not_utf_8_are_refused(awkward: list[pa.RecordBatch]) -> None:
     with pytest.raises(
         DataError, match=r"TFDV cannot slice the data: .*must be valid UTF-8(.|\n)*fix: slice by columns"
     ):
         compute.statistics(awkward, stats_options({"slicing_columns": ["blobs"]}))
 
 
-def test_features_without_a_usable_value() -> None:
+def test_features_without_a_usable_value_equal_those_of_beam() -> None:
     batch = pa.RecordBatch.from_pydict(
         {
             "nan": pa.array([[math.nan]] * 3, pa.large_list(pa.float32())),

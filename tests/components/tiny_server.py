@@ -33,7 +33,7 @@ FAULT = os.environ.get("TINY_FAULT", "")
 
 
 class Models(model_service_pb2_grpc.ModelServiceServicer):
-    """Reports that the version is available, or what is wrong with it."""
+    """Reports that the version is available, or its error."""
 
     def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:
         version = Status(version=1, state=Status.LOADING if FAULT == "loading" else Status.AVAILABLE)

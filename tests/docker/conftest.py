@@ -30,7 +30,7 @@ def client() -> Iterator[docker.DockerClient]:
 
 @pytest.fixture(scope="session")
 def images(client: docker.DockerClient) -> dict[str, str]:
-    """The images' names by kind, as the engine lists them: Podman puts the registry before."""
+    """The images' names by kind, as the engine lists them; Podman adds a registry prefix."""
     listed = [tag for image in client.images.list() for tag in image.tags]
     names = {kind: f"taxiway-{kind}:{__version__}" for kind in KINDS}
     found = {kind: tag for kind, name in names.items() for tag in listed if f"/{tag}".endswith(f"/{name}")}

@@ -29,7 +29,7 @@ def _select_packages() -> ModuleType:
 # The lists of packages
 
 
-def test_the_lists_are_what_the_packages_need() -> None:
+def test_the_lists_equal_the_packages_requirements() -> None:
     lists = _select_packages().lists()
     assert lists == {kind: (ROOT / f"docker/packages/{kind}.txt").read_text() for kind in lists}, (
         "run `make lock` and look at the difference"
@@ -55,7 +55,7 @@ def test_cuda_is_locked_for_the_locked_tensorflow_and_nothing_else() -> None:
     assert locked.keys().isdisjoint(_select_packages().locked())
 
 
-def test_the_context_of_a_build_holds_no_more_than_is_copied() -> None:
+def test_the_build_context_has_only_files_that_are_copied() -> None:
     allowed = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "docker/Dockerfile").read_text(), re.MULTILINE)
     sources = {source for line in copied for source in line.split()}
@@ -65,9 +65,9 @@ def test_the_context_of_a_build_holds_no_more_than_is_copied() -> None:
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is missing")
 @pytest.mark.parametrize("script", ["debian-packages", "engine", "images", "python-packages", "python-wheels"])
-def test_scripts_are_clean_by_shellcheck(script: str) -> None:
-    done = subprocess.run(["shellcheck", ROOT / "docker" / script], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "")
+def test_shellcheck_accepts_the_scripts(script: str) -> None:
+    result = subprocess.run(["shellcheck", ROOT / "docker" / script], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, "")
 
 
 @pytest.mark.parametrize(
@@ -80,19 +80,19 @@ def test_scripts_are_clean_by_shellcheck(script: str) -> None:
     ],
 )
 def test_uncommitted_files_in_an_image_make_the_commit_modified(tmp_path: Path, file: str, is_modified: bool) -> None:
-    """The script itself, with a Docker that only records its arguments."""
+    """Runs the script with a Docker that only records its arguments."""
     programs = {
         "docker/images": (ROOT / "docker/images").read_text(),
         "docker/engine": "#!/bin/sh\n[ $1 != name ] || echo docker\n",
-        "bin/docker": f'#!/bin/sh\necho "$*" >>{tmp_path}/asked\n',
+        "bin/docker": f'#!/bin/sh\necho "$*" >>{tmp_path}/calls\n',
     }
-    texts = {
+    files = {
         "components/__init__.py": '__version__ = "1"\n',
         "taxiway/a": "",
         "pipelines/a": "",
         ".gitignore": "ignored.py\n__pycache__\nbin\n",
     }
-    for name, text in {**programs, **texts}.items():
+    for name, text in {**programs, **files}.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
@@ -102,7 +102,7 @@ def test_uncommitted_files_in_an_image_make_the_commit_modified(tmp_path: Path, 
     (tmp_path / file).touch()
     environment = {**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "BASE": "base"}
     subprocess.run([tmp_path / "docker/images", "serve"], env=environment, check=True, capture_output=True)
-    [commit] = re.findall(r"COMMIT=(\w{40}\+?) ", (tmp_path / "asked").read_text())
+    [commit] = re.findall(r"COMMIT=(\w{40}\+?) ", (tmp_path / "calls").read_text())
     assert commit.endswith("+") is is_modified
 
 
@@ -126,7 +126,7 @@ def test_an_image_has_labels(client: docker.DockerClient, images: dict[str, str]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_image_holds_no_compiler_no_installer_and_nothing_of_the_host(
+def test_an_image_has_no_compiler_installer_or_files_of_the_host(
     client: docker.DockerClient, images: dict[str, str], inside: Inside, kind: str
 ) -> None:
     tools = "gcc g++ cc clang as ld pip pip3"
@@ -142,7 +142,7 @@ def test_an_image_holds_no_compiler_no_installer_and_nothing_of_the_host(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_installed_package_is_the_locked_one(inside: Inside, kind: str) -> None:
+def test_installed_packages_have_the_locked_versions(inside: Inside, kind: str) -> None:
     code = "import importlib.metadata as m; print(*(f'{d.name}=={d.version}' for d in m.distributions()))"
     locked = set(re.findall(r"^(\S+==\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
     installed = {re.sub(r"[-_.]+", "-", name).lower() for name in inside(kind, "python", "-c", code).split()}

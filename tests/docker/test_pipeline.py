@@ -21,7 +21,7 @@ from taxiway import loading
 from taxiway.fusion.fuse import fused
 from taxiway.runner.call import State
 from taxiway.runner.containers import ContainerLauncher
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 from taxiway.runs.record import Run
 from tests.pipelines.project import Project, make_project
 
@@ -48,12 +48,12 @@ def test_containers_have_the_same_outputs_as_processes(
     client: docker.DockerClient, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project.folder)
-    options: dict[str, Any] = {"home": project.home, "observer": Silent(), "train_steps": STEPS}
+    options: dict[str, Any] = {"home": project.home, "observer": Observer(), "train_steps": STEPS}
     processes = taxiway.run("chicago_taxi", **options, destination="served/by_processes")
     containers = taxiway.run("chicago_taxi", **options, launcher=ContainerLauncher)
     assert {task.state for task in containers.tasks.values()} == {State.SUCCEEDED}
     assert containers.tasks.keys() == processes.tasks.keys()
-    # The model too: it is trained twice, and comes out the same.
+    # The model, too: it is trained twice with the same result.
     assert _digests(containers) == _digests(processes)
     assert containers.tasks["evaluator"].parameters == {"blessed": True}
     assert [path.name for path in (project.folder / "served/chicago_taxi").glob("[0-9]*/saved_model.pb")]
@@ -62,17 +62,17 @@ def test_containers_have_the_same_outputs_as_processes(
             assert f'"image": "taxiway-{kind}:' in artifact.metadata["provenance"]
             assert "@sha256:" in json.loads(artifact.metadata["provenance"])["image"]
     again = taxiway.run("chicago_taxi", **options, launcher=ContainerLauncher)
-    # It looks at what is pushed, and so runs every time.
+    # It reads the pushed versions, so it runs every time.
     assert {name for name, task in again.tasks.items() if task.state != State.CACHED} == {"baseline"}
     assert client.containers.list(all=True, filters={"label": "taxiway.runner"}) == []
 
 
-def test_a_fused_pipeline_makes_the_same_in_three_containers(
+def test_a_fused_pipeline_has_the_same_outputs_in_three_containers(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project.folder)
-    # Its trainer has the cache key that it has outside the fused pipeline: the home is another one.
-    options: dict[str, Any] = {"home": tmp_path / "home", "observer": Silent(), "train_steps": STEPS}
+    # Its trainer has the same cache key outside of the fused pipeline, so this run needs another home.
+    options: dict[str, Any] = {"home": tmp_path / "home", "observer": Observer(), "train_steps": STEPS}
     compiled = fused(loading.load("chicago_taxi"))
     processes = taxiway.run(compiled, **options, destination="served/fused_by_processes")
     containers = taxiway.run(compiled, **options, destination="served/fused", launcher=ContainerLauncher)
@@ -80,7 +80,7 @@ def test_a_fused_pipeline_makes_the_same_in_three_containers(
     assert set(containers.tasks) == {"example-gen-to-transform", "trainer", "baseline-to-pusher"}
     made, expected = _digests(containers), _digests(processes)
     assert made.keys() == expected.keys()
-    # It has a report of latencies.
+    # It contains measured latencies.
     assert {name for name in made if made[name] != expected[name]} <= {"baseline-to-pusher.infra_validator__blessing"}
 
 
@@ -89,7 +89,7 @@ def test_an_unmodified_tfx_module_makes_the_same_model_as_a_process(
 ) -> None:
     monkeypatch.chdir(project.folder)
     module = "tfx.examples.chicago_taxi_pipeline.taxi_utils_native_keras"
-    options: dict[str, Any] = {"home": project.home, "observer": Silent(), "train_steps": STEPS, "module": module}
+    options: dict[str, Any] = {"home": project.home, "observer": Observer(), "train_steps": STEPS, "module": module}
     processes = taxiway.run("chicago_taxi", **options, destination="served/tfx_by_processes")
     containers = taxiway.run("chicago_taxi", **options, destination="served/tfx", launcher=ContainerLauncher)
     assert _digests(containers) == _digests(processes)
@@ -101,7 +101,7 @@ def test_a_failed_container_fails_the_run_and_says_why(project: Project, monkeyp
         taxiway.run(
             "chicago_taxi",
             home=project.home,
-            observer=Silent(),
+            observer=Observer(),
             launcher=ContainerLauncher,
             data="data/chicago_taxi@no-such-revision",
         )
@@ -135,13 +135,13 @@ components.load_component_from_file(pipeline)(
 
 
 @pytest.mark.parametrize("options", [[], ["--fuse"]], ids=["single", "fused"])
-def test_kfps_own_runner_carries_out_the_same_yaml(
+def test_kfps_own_runner_runs_the_same_yaml(
     images: dict[str, str], taxi_csv: Path, tmp_path: Path, options: list[str]
 ) -> None:
     root, compiled = tmp_path / "root", tmp_path / "pipeline.yaml"
     (root / "data").mkdir(parents=True)
     shutil.copy(taxi_csv, root / "data/data.csv")
-    # kfp looks for an image by the very name that the engine lists.
+    # kfp looks up an image by the name that the engine lists.
     named = {"TAXIWAY_STAGE_IMAGE": images["data"].replace("taxiway-data", "taxiway-{kind}")}
     environment = {**os.environ, **named, "DOCKER_HOST": container_engine.address()}
     checkout = Path(__file__).parents[2]
@@ -152,15 +152,15 @@ def test_kfps_own_runner_carries_out_the_same_yaml(
     spec = yaml.safe_load(compiled.read_text().split("\n---\n")[0])
     used = {executor["container"]["image"] for executor in spec["deploymentSpec"]["executors"].values()}
     assert used == ({images["train"]} if options else set(images.values()))
-    # kfp.local 2.17 takes a condition on a task's named output for false: it looks for a parameter of the pipeline.
-    # In a fused task the condition is none of its business.
+    # kfp.local 2.17 evaluates a condition on a task's named output as false, because it looks for a pipeline parameter.
+    # In a fused task, kfp does not evaluate the condition.
     branches = [task for task in spec["root"]["dag"]["tasks"].values() if "triggerPolicy" in task]
     assert len(branches) == (0 if options else 1)
     for branch in branches:
         del branch["triggerPolicy"]
     compiled.write_text(yaml.safe_dump(spec))
     for _ in range(3):
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", KFP, root, compiled, str(STEPS)],
             cwd=tmp_path,
             env=environment,
@@ -169,10 +169,10 @@ def test_kfps_own_runner_carries_out_the_same_yaml(
             stderr=subprocess.STDOUT,
             check=False,
         )
-        # kfp looks for the log of a container that it has had removed at its end, and may be too late for a quick one.
-        if "no such container" not in done.stdout:
+        # kfp reads the log of a container that is removed when it ends, so it may miss that of a quick one.
+        if "no such container" not in result.stdout:
             break
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert result.returncode == 0, result.stdout[-3000:]
     assert list((root / "served").glob("[0-9]*/saved_model.pb"))
-    # Of the stages that share a container, all but the one that is never cached.
+    # All stages that share a container, except the one that is never cached.
     assert len(list(root.glob(".taxiway-cache/*/entry.json"))) == (8 if options else 0)

@@ -33,7 +33,7 @@ def _sbom() -> ModuleType:
 
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Containers]:
-    """An engine with the image that pushes, and two Debian packages in it."""
+    """An engine with the pusher's image, which has two Debian packages."""
     program = tmp_path / "bin/dpkg-query"
     program.parent.mkdir()
     program.write_text("#!/bin/sh\nprintf 'libc6\\t2.41-12\\tamd64\\nlibstdc++6\\t14.2.0-19\\tamd64\\n'\n")
@@ -55,9 +55,9 @@ def _written(folder: Path) -> dict[str, dict[str, Any]]:
     return {path.name: json.loads(path.read_text()) for path in folder.iterdir()}
 
 
-def test_each_image_that_is_there_has_its_two_documents(engine: Containers, tmp_path: Path) -> None:
+def test_each_existing_image_has_its_two_documents(engine: Containers, tmp_path: Path) -> None:
     assert _written(tmp_path / "sbom").keys() == {"taxiway-serve.cdx.json", "taxiway-serve.provenance.json"}
-    assert engine.made == {}
+    assert engine.existing == {}
 
 
 def test_a_bill_of_materials_is_cyclonedx_and_names_every_package(engine: Containers, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_bill_of_materials_names_the_licence_of_nearly_every_python_package(
 @pytest.mark.parametrize(
     ("text", "found"), [("MIT", [{"license": {"name": "MIT"}}]), ("MIT License\n\nCopyright", []), ("", [])]
 )
-def test_a_licence_that_only_the_package_names(text: str, found: list[dict[str, Any]]) -> None:
+def test_a_licence_is_read_from_the_packages_metadata(text: str, found: list[dict[str, Any]]) -> None:
     metadata = {"License-Expression": [], "Classifier": ["Topic :: Database"], "License": [text]}
     assert _sbom()._licences(metadata) == found
 
@@ -102,7 +102,7 @@ def test_the_provenance_is_an_in_toto_statement_of_slsa(engine: Containers, tmp_
     statement = json_format.ParseDict(document, statement_pb2.Statement())
     Statement.copy_from_pb(statement).validate()
     assert document["subject"] == [{"name": f"taxiway-serve:{__version__}", "digest": {"sha256": IMAGE}}]
-    # Refuses fields that SLSA does not have.
+    # Rejects fields that SLSA does not have.
     provenance = json_format.ParseDict(document["predicate"], provenance_pb2.Provenance())
     definition = provenance.build_definition
     assert definition.external_parameters["target"] == "serve"
@@ -130,14 +130,16 @@ def test_an_image_of_another_commit_is_refused(
     assert not (tmp_path / "sbom").exists()
 
 
-def test_no_image(engine: Containers, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_image_is_reported(engine: Containers, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     engine.images.clear()
     with pytest.raises(SystemExit):
         _sbom().main(tmp_path / "sbom")
     assert "the engine has no image taxiway-*:" in capsys.readouterr().err
 
 
-def test_no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_engine_is_reported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     with pytest.raises(SystemExit) as caught:
         _sbom().main(tmp_path / "sbom")

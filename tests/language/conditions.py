@@ -48,8 +48,8 @@ def one_of_artifacts(n: int) -> str:
 @case(CASES, {"a": 2, "b": 2}, ran="add")
 @dsl.pipeline(name="nested")
 def nested(a: int, b: int):
-    made = add(a=a, b=1)
-    with dsl.If(made.outputs["out"] == 2):
+    task = add(a=a, b=1)
+    with dsl.If(task.outputs["out"] == 2):
         say(x="outer")
         with dsl.If(b == a):
             say(x="inner")
@@ -71,10 +71,10 @@ def one_of_in_a_branch(n: int) -> str:
     return dsl.OneOf(c.outputs["out"], d.outputs["out"])
 
 
-# Kubeflow's workflow waits for `.Succeeded`: depends in argocompiler/dag.go.
+# Kubeflow's workflow depends on `.Succeeded`: `depends` in argocompiler/dag.go.
 @case(CASES, ran="make make-2 show show-4")
 @dsl.pipeline(name="what-follows-is-skipped")
-def what_follows_is_skipped():
+def later_tasks_are_skipped():
     yes, no = makes(bool, "true")(), makes(bool, "false")()
     with dsl.If(yes.outputs["out"] == True):  # noqa: E712 (kfp builds the condition from ==)
         say(x="runs")

@@ -19,7 +19,7 @@ CASES = [*shared.CASES, *shared_flow.CASES]
 
 
 def outcome(run: Callable[[], Mapping[str, Any]], failure: type[Exception]) -> dict[str, Any]:
-    """What a run in an empty folder returns, what its tasks noted in a file, and whether it failed."""
+    """Runs in an empty folder: the outputs, the notes that tasks wrote to a file, and whether the run failed."""
     Path("imported").write_text("here")
     try:
         found = {name: _plain(value) for name, value in run().items()}
@@ -45,7 +45,7 @@ def _run(case: Case, folder: Path) -> dict[str, Any]:
 
 
 def main(folder: Path) -> None:
-    """Prints the outcomes by case; what is logged goes to stderr."""
+    """Prints the outcomes by case; logs go to stderr."""
     with contextlib.redirect_stdout(sys.stderr):
         found = {case.name: _run(case, folder / str(n)) for n, case in enumerate(CASES)}
     print(json.dumps(found))

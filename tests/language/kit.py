@@ -31,7 +31,7 @@ def shows(kind: Any) -> Any:
 
 
 def shows_default(kind: Any, value: Any) -> Any:
-    """The same, with a default."""
+    """The same with a default value."""
 
     def show(out, x=value):
         return shell('printf %s "$0" > "$1"', x, out)
@@ -41,7 +41,7 @@ def shows_default(kind: Any, value: Any) -> Any:
 
 
 def makes(kind: Any, text: str) -> Any:
-    """A component that writes this text as the value of its output."""
+    """A component that writes this text as its output parameter."""
 
     def make(out):
         return shell('printf %s "$0" > "$1"', text, out)

@@ -9,7 +9,7 @@ from tests.language.kit import join, makes, number, python, say, shows, shows_de
 
 CASES: list[Case] = []
 
-# Each with the text that Kubeflow's launcher makes of it: getPlaceholders in launcher_v2.go.
+# Each with its text form in Kubeflow's launcher: getPlaceholders in launcher_v2.go.
 _VALUES: list[tuple[Any, Any, str]] = [
     (str, "a 'quoted' \"text\"\nof two lines, ü", "a 'quoted' \"text\"\nof two lines, ü"),
     (int, -7, "-7"),
@@ -80,7 +80,7 @@ def outputs_by_name() -> NamedTuple("outputs", [("a", str), ("b", str)]):  # typ
 
 
 def _read_from(kind: Any, text: str, **expected: Any) -> None:
-    """An output as Go's ParseBool, ParseInt and ParseFloat read it: TextToPbValue in converter.go."""
+    """An output as parsed by Go's ParseBool, ParseInt and ParseFloat: TextToPbValue in converter.go."""
 
     @dsl.pipeline(name=f"{kind.__name__}-read-from-{text.strip()}")
     def pipeline() -> str:

@@ -1,4 +1,4 @@
-"""Features that a local run does not support: they are reported before anything runs."""
+"""Features that a local run does not support are reported before anything runs."""
 
 from kfp import dsl, kubernetes
 
@@ -8,33 +8,39 @@ from tests.language.kit import python, read, say, shell, write
 CASES: list[Case] = []
 
 
-def _asks(name: str, ask: object, said: str) -> None:
+def _requests(name: str, ask: object, message: str) -> None:
     @dsl.pipeline(name=f"kubernetes-{name}")
     def pipeline() -> str:
         task = say(x="x")
         ask(task)  # type: ignore[operator]
         return task.outputs["out"]
 
-    expected = {"refused": f"show: {said}"} if said else {"gives": "x"}
+    expected = {"refused": f"show: {message}"} if message else {"gives": "x"}
     CASES.append(Case(pipeline, **expected))
 
 
-_asks("claim", lambda t: kubernetes.mount_pvc(t, "c", "/c"), "mounts a volume claim at /c, which only Kubernetes can")
-_asks("secret-files", lambda t: kubernetes.use_secret_as_volume(t, "s", "/s"), "mounts the secret s at /s")
-_asks("config-files", lambda t: kubernetes.use_config_map_as_volume(t, "m", "/m"), "mounts the config map m at /m")
-_asks("empty-folder", lambda t: kubernetes.empty_dir_mount(t, "v", "/v"), "mounts an empty volume at /v")
-_asks(
+_requests(
+    "claim", lambda t: kubernetes.mount_pvc(t, "c", "/c"), "mounts a volume claim at /c, which only Kubernetes can"
+)
+_requests("secret-files", lambda t: kubernetes.use_secret_as_volume(t, "s", "/s"), "mounts the secret s at /s")
+_requests("config-files", lambda t: kubernetes.use_config_map_as_volume(t, "m", "/m"), "mounts the config map m at /m")
+_requests("empty-folder", lambda t: kubernetes.empty_dir_mount(t, "v", "/v"), "mounts an empty volume at /v")
+_requests(
     "secret",
     lambda t: kubernetes.use_secret_as_env(t, "s", {"k": "NOT_SET"}),
     "takes NOT_SET from the secret s, which only Kubernetes has; set NOT_SET in the environment of the run",
 )
-_asks("config", lambda t: kubernetes.use_config_map_as_env(t, "m", {"k": "NOT_SET"}), "takes NOT_SET from the config")
-_asks("pod", lambda t: kubernetes.use_field_path_as_env(t, "POD", "metadata.name"), "takes POD from the field metadata")
-# Here, the environment of the run has it.
-_asks("variable", lambda t: kubernetes.use_secret_as_env(t, "s", {"k": "PATH"}), "")
-_asks("optional-secret", lambda t: kubernetes.use_secret_as_volume(t, "s", "/s", optional=True), "")
-_asks("place", lambda t: kubernetes.add_toleration(kubernetes.add_node_selector(t, "a", "b"), "k", "Exists"), "")
-_asks("timeout", lambda t: kubernetes.set_timeout(t, 20).set_cpu_limit("1").set_memory_limit("1G"), "")
+_requests(
+    "config", lambda t: kubernetes.use_config_map_as_env(t, "m", {"k": "NOT_SET"}), "takes NOT_SET from the config"
+)
+_requests(
+    "pod", lambda t: kubernetes.use_field_path_as_env(t, "POD", "metadata.name"), "takes POD from the field metadata"
+)
+# The run's environment has the variable.
+_requests("variable", lambda t: kubernetes.use_secret_as_env(t, "s", {"k": "PATH"}), "")
+_requests("optional-secret", lambda t: kubernetes.use_secret_as_volume(t, "s", "/s", optional=True), "")
+_requests("place", lambda t: kubernetes.add_toleration(kubernetes.add_node_selector(t, "a", "b"), "k", "Exists"), "")
+_requests("timeout", lambda t: kubernetes.set_timeout(t, 20).set_cpu_limit("1").set_memory_limit("1G"), "")
 
 
 @case(

@@ -225,8 +225,8 @@ def measured(metrics: dsl.Output[dsl.Metrics], model: dsl.Output[dsl.Model], not
 
 @python
 def seen(metrics: dsl.Input[dsl.Metrics], model: dsl.Input[dsl.Model], note: dsl.InputPath("Model")) -> list:  # type: ignore[valid-type]
-    told = [metrics.metadata["accuracy"], *(model.metadata[key] for key in ("framework", "sizes", "deep"))]
-    return [*told, open(note).read(), type(model).__name__]
+    values = [metrics.metadata["accuracy"], *(model.metadata[key] for key in ("framework", "sizes", "deep"))]
+    return [*values, open(note).read(), type(model).__name__]
 
 
 @case(CASES, gives={"note": "noted", "seen": [0.25, "keras", [1.5, 2.5], {"a": True}, "model", "Model"]})
@@ -300,7 +300,7 @@ def artifact_and_text_to_a_sub_pipeline() -> str:
 
 
 @python
-def told(status: dsl.PipelineTaskFinalStatus, file: str):
+def report(status: dsl.PipelineTaskFinalStatus, file: str):
     with open(file, "a") as notes:
         notes.write(f"{status.state} {bool(status.error_message)}")
 
@@ -321,7 +321,7 @@ def goes(well: bool) -> str:
 @case(CASES, {"well": False}, gives={"failed": True, "notes": "FAILED True"})
 @dsl.pipeline(name="exit-handler")
 def exit_handler(well: bool, file: str = "notes"):
-    with dsl.ExitHandler(told(file=file)):
+    with dsl.ExitHandler(report(file=file)):
         say(x=goes(well=well).output)
 
 

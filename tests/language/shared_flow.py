@@ -1,4 +1,4 @@
-"""The same for conditions and loops."""
+"""Shared pipelines with conditions and loops."""
 
 from typing import NamedTuple
 
@@ -92,8 +92,8 @@ def on_a_text_with_a_quote(x: str):
 @dsl.pipeline(name="over-constants")
 def over_constants() -> str:
     with dsl.ParallelFor(["a", "b"]) as item:
-        made = say(x=item)
-    return shown(x=dsl.Collected(made.output)).output
+        task = say(x=item)
+    return shown(x=dsl.Collected(task.output)).output
 
 
 @case(CASES, gives="['a!', 'b!']")
@@ -107,16 +107,16 @@ def over_constants() -> str:
 @dsl.pipeline(name="over-a-parameter")
 def over_a_parameter(items: list[str] = ["a", "b"]) -> str:
     with dsl.ParallelFor(items, parallelism=1) as item:
-        made = exclaim(x=item)
-    return shown(x=dsl.Collected(made.output)).output
+        task = exclaim(x=item)
+    return shown(x=dsl.Collected(task.output)).output
 
 
 @case(CASES, gives="['a!', 'b!']")
 @dsl.pipeline(name="over-an-output")
 def over_an_output() -> str:
     with dsl.ParallelFor(letters().output) as item:
-        made = exclaim(x=item)
-    return shown(x=dsl.Collected(made.output)).output
+        task = exclaim(x=item)
+    return shown(x=dsl.Collected(task.output)).output
 
 
 @case(
@@ -127,33 +127,33 @@ def over_an_output() -> str:
 @dsl.pipeline(name="over-a-named-output")
 def over_a_named_output() -> str:
     with dsl.ParallelFor(named_letters().outputs["letters"]) as item:
-        made = exclaim(x=item)
-    return shown(x=dsl.Collected(made.output)).output
+        task = exclaim(x=item)
+    return shown(x=dsl.Collected(task.output)).output
 
 
 @case(CASES, gives="['x y', 'z default']")
 @dsl.pipeline(name="over-maps")
 def over_maps() -> str:
     with dsl.ParallelFor([{"a": "x", "b": "y"}, {"a": "z", "b": "default"}]) as item:
-        made = join(a=item.a, b=item.b)
-    return shown(x=dsl.Collected(made.output)).output
+        task = join(a=item.a, b=item.b)
+    return shown(x=dsl.Collected(task.output)).output
 
 
 @case(CASES, gives="['x y']")
 @dsl.pipeline(name="over-a-parameter-of-maps")
 def over_a_parameter_of_maps(items: list[dict] = [{"a": "x", "b": "y"}]) -> str:
     with dsl.ParallelFor(items) as item:
-        made = join(a=item.a, b=item.b)
-    return shown(x=dsl.Collected(made.output)).output
+        task = join(a=item.a, b=item.b)
+    return shown(x=dsl.Collected(task.output)).output
 
 
-# Kubeflow's driver makes one list of it (CollectInputs in driver/resolve.go).
+# Kubeflow's driver flattens it into one list (CollectInputs in driver/resolve.go).
 @case(CASES, gives="[['a 1', 'b 1'], ['a 2', 'b 2']]")
 @dsl.pipeline(name="one-in-another")
 def one_in_another() -> str:
     with dsl.ParallelFor(["1", "2"]) as outer, dsl.ParallelFor(["a", "b"]) as inner:
-        made = join(a=inner, b=outer)
-    return shown(x=dsl.Collected(made.output)).output
+        task = join(a=inner, b=outer)
+    return shown(x=dsl.Collected(task.output)).output
 
 
 @case(
@@ -164,23 +164,23 @@ def one_in_another() -> str:
 @dsl.pipeline(name="collected-over-a-condition")
 def collected_over_a_condition() -> str:
     with dsl.ParallelFor([1, 2]) as item, dsl.If(item == 2):
-        made = say(x="even")
-    return shown(x=dsl.Collected(made.output)).output
+        task = say(x="even")
+    return shown(x=dsl.Collected(task.output)).output
 
 
 @case(CASES, gives="a b")
 @dsl.pipeline(name="collected-artifacts")
 def collected_artifacts() -> str:
     with dsl.ParallelFor(["a", "b"]) as item:
-        made = write(text=item)
-    return read_all(data=dsl.Collected(made.outputs["data"])).output
+        task = write(text=item)
+    return read_all(data=dsl.Collected(task.outputs["data"])).output
 
 
 @dsl.pipeline(name="doubled")
 def doubled(items: list) -> NamedTuple("Made", [("all", list[int])]):  # type: ignore[valid-type]
     with dsl.ParallelFor(items) as item:
-        made = double(n=item)
-    return returns(all=dsl.Collected(made.output))
+        task = double(n=item)
+    return returns(all=dsl.Collected(task.output))
 
 
 @case(
@@ -197,5 +197,5 @@ def in_a_sub_pipeline() -> str:
 @dsl.pipeline(name="a-sub-pipeline-in-a-loop")
 def sub_pipeline_in_a_loop() -> str:
     with dsl.ParallelFor(["x", "y"]) as item:
-        made = greeted(name=item)
-    return shown(x=dsl.Collected(made.outputs["text"])).output
+        task = greeted(name=item)
+    return shown(x=dsl.Collected(task.outputs["text"])).output

@@ -24,7 +24,7 @@ _WITH_WORKSPACE = dsl.PipelineConfig(workspace=dsl.WorkspaceConfig(size="1Gi"))
 
 
 def _fact(placeholder: str, pattern: str) -> None:
-    """As a value and in a command: Kubeflow's driver fills the first, kfp's local runner both."""
+    """A placeholder as a value and in a command; Kubeflow's driver only fills the value, kfp's local runner both."""
 
     @dsl.container_component
     def tell(out: dsl.OutputPath(str)):  # type: ignore[valid-type]
@@ -53,7 +53,7 @@ def note(folder: str, out: dsl.OutputPath(str)):  # type: ignore[valid-type]
 @case(CASES, gives="noted\nnoted\n")
 @dsl.pipeline(name="workspace", pipeline_config=_WITH_WORKSPACE)
 def workspace() -> str:
-    """It is empty when a run begins, and the same for all of its tasks."""
+    """The workspace is empty when a run starts, and shared by all of its tasks."""
     first = note(folder=dsl.WORKSPACE_PATH_PLACEHOLDER)
     return note(folder=f"{dsl.WORKSPACE_PATH_PLACEHOLDER}/").after(first).outputs["out"]
 
@@ -82,7 +82,7 @@ def optional_arguments(name: Optional[str] = None) -> str:  # noqa: UP045
 
 @dsl.container_component
 def whole(n: int, data: dsl.Output[dsl.Dataset]):
-    """Writes the ExecutorOutput by itself."""
+    """Writes its own ExecutorOutput."""
     script = """printf %s "$0" | grep -o '"n": 3' > "$1"; printf '{"artifacts": {"data": {"artifacts": [{"metadata":
     {"k": "v"}}]}}}' > "$2\""""
     return shell(script, "{{$}}", data.path, dsl.PIPELINE_TASK_EXECUTOR_OUTPUT_PATH_PLACEHOLDER)
@@ -162,7 +162,7 @@ def exit_handler(who: str = "me"):
 
 @case(CASES, ran="show show-2")
 @dsl.pipeline(name="exit-handler-of-what-went-well")
-def exit_handler_of_what_went_well():
+def exit_handler_after_success():
     with dsl.ExitHandler(say(x="bye")):
         say(x="hello")
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import taxiway
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 from taxiway.runs.record import RunFailedError
 from tests.language.cases import Case
 from tests.language.kfp_local import CASES, outcome
@@ -24,10 +24,10 @@ _CHECKOUT = Path(__file__).parents[2]
 def theirs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """The outcome of each case with kfp's local runner."""
     command = [sys.executable, "-m", "tests.language.kfp_local", str(tmp_path_factory.mktemp("kfp"))]
-    done = subprocess.run(command, cwd=_CHECKOUT, capture_output=True, text=True, timeout=280, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    found: dict[str, dict[str, Any]] = json.loads(done.stdout)
-    return found
+    result = subprocess.run(command, cwd=_CHECKOUT, capture_output=True, text=True, timeout=280, check=False)
+    assert result.returncode == 0, result.stderr[-3000:]
+    document: dict[str, dict[str, Any]] = json.loads(result.stdout)
+    return document
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +46,8 @@ def test_both_runners_have_equal_results(
 
 
 def _run(case: Case, home: Path) -> dict[str, Any]:
-    """Tasks that only write notes have to run each time."""
-    return taxiway.run(case.pipeline, home=home, use_cache=False, observer=Silent(), **case.given).outputs
+    """Runs without cache, because tasks that only write notes must run each time."""
+    return taxiway.run(case.pipeline, home=home, use_cache=False, observer=Observer(), **case.given).outputs
 
 
 def _text(found: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from components.contract.errors import UserError
 from taxiway import loading
 from taxiway.checks import check
 from taxiway.runner.call import DONE
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 from taxiway.runs.record import Run, RunFailedError
 from tests.language import conditions, loops, parameters, refused, tasks
 from tests.language.cases import Case
@@ -40,35 +40,35 @@ def test_a_local_run_has_the_expected_results(case: Case, home: Path) -> None:
             _run(case, home)
     else:
         run = _run(case, home)
-        assert _matches(_texts(run.outputs), case.gives)
+        assert _matches(_output(run.outputs), case.gives)
         if case.ran is not None:
             assert " ".join(sorted(name for name, task in run.tasks.items() if task.state in DONE)) == case.ran
 
 
 def _run(case: Case, home: Path) -> Run:
-    return taxiway.run(case.pipeline, home=home, observer=Silent(), **case.given)
+    return taxiway.run(case.pipeline, home=home, observer=Observer(), **case.given)
 
 
 def _refusal(case: Case, home: Path) -> str:
-    """Why a run is refused; `check` says the same."""
+    """The reason why a run is refused; `check` reports the same."""
     with pytest.raises(UserError) as refused:
         _run(case, home)
     assert not isinstance(refused.value, RunFailedError)
     try:
-        found = check.findings(loading.compiled(case.pipeline), case.given)
+        findings = check.findings(loading.compiled(case.pipeline), case.given)
     except UserError as error:
-        found = [str(error)]
-    assert all(finding in str(refused.value) for finding in found)
-    assert found
+        findings = [str(error)]
+    assert all(finding in str(refused.value) for finding in findings)
+    assert findings
     return str(refused.value)
 
 
-def _texts(value: Any) -> Any:
-    """The single value that a pipeline returned, with files as their text."""
+def _output(value: Any) -> Any:
+    """A pipeline's single output, with files as their text."""
     if isinstance(value, dict):
-        return _texts(value["Output"]) if value.keys() == {"Output"} else {k: _texts(v) for k, v in value.items()}
+        return _output(value["Output"]) if value.keys() == {"Output"} else {k: _output(v) for k, v in value.items()}
     if isinstance(value, list):
-        return [_texts(each) for each in value]
+        return [_output(each) for each in value]
     return Path(value.path).read_text() if hasattr(value, "path") else value
 
 

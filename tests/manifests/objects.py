@@ -21,7 +21,7 @@ NAMESPACE = "taxiway"
 
 Object = Mapping[str, Any]
 
-# What `taxiway serve` calls otherwise.
+# Flags that `taxiway serve` names differently.
 _THEIRS = {"rest_port": "rest_api_port", "config": "model_config_file"}
 
 
@@ -61,19 +61,19 @@ class Pod:
 
 
 def kubectl() -> str:
-    """The program; if it is missing, the test is skipped, except in the Debian root, which must have it."""
-    found = shutil.which("kubectl")
-    if found is None:
+    """The path of kubectl; the test is skipped without it, except in the Debian root, which must have it."""
+    program_path = shutil.which("kubectl")
+    if program_path is None:
         (pytest.fail if os.environ.get("TAXIWAY_INSIDE") else pytest.skip)("kubectl is missing")
-    return str(found)
+    return str(program_path)
 
 
 def kustomize(folder: Path) -> list[Object]:
     """The objects of a kustomization."""
-    done = subprocess.run([kubectl(), "kustomize", folder], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert not done.stderr, done.stderr
-    return list(yaml.safe_load_all(done.stdout))
+    result = subprocess.run([kubectl(), "kustomize", folder], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert not result.stderr, result.stderr
+    return list(yaml.safe_load_all(result.stdout))
 
 
 @functools.cache
@@ -92,7 +92,7 @@ def one(objects: list[Object], kind: str, name: str) -> Object:
 
 
 def _predictor_pod(service: Object, objects: list[Object]) -> Pod:
-    """The pod that KServe creates for an InferenceService: the runtime's pod with the predictor's settings."""
+    """The pod that KServe creates for an InferenceService: the runtime's pod, merged with the predictor."""
     predictor = service["spec"]["predictor"]
     model = predictor["model"]
     runtime = one(objects, "ServingRuntime", model["runtime"])["spec"]
@@ -125,6 +125,6 @@ def pods(objects: list[Object]) -> Iterator[Pod]:
 
 
 def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """Whether a label selector of `matchLabels` matches these labels; an empty one matches everything."""
+    """Whether a label selector with `matchLabels` matches these labels; an empty one matches everything."""
     assert set(selector) <= {"matchLabels"}, selector
     return bool(selector.get("matchLabels", {}).items() <= labels.items())

@@ -9,7 +9,7 @@ import pytest
 from tests.manifests.objects import BUILDS, NAMESPACE, SINGLE_NODE, build, of_kind, one, pods
 
 KUBERNETES_VERSIONS = ("1.33", "1.36")
-"""The oldest and the latest that Kubeflow Pipelines is tested on."""
+"""The oldest and the latest version that Kubeflow Pipelines is tested with."""
 
 CUSTOM = ("ServiceMonitor", "InferenceService", "ServingRuntime")
 
@@ -33,7 +33,7 @@ SPECS = {
             "items": _strict(port=STRING, path={"pattern": "^/"}, interval={"pattern": "^[0-9]+s$"}),
         },
     ),
-    # serving.kserve.io/v1alpha1; its containers and volumes are Kubernetes' own, and checked as a pod's.
+    # serving.kserve.io/v1alpha1; its containers and volumes are Kubernetes' own and checked like a pod's.
     "ServingRuntime": _strict(
         supportedModelFormats={"type": "array", "items": FORMAT},
         protocolVersions={"type": "array", "items": {"enum": ["v1", "v2", "grpc-v1", "grpc-v2"]}},
@@ -75,15 +75,15 @@ def test_every_object_fits_the_schemas_of_kubernetes(name: str, version: str) ->
 
 @pytest.mark.parametrize("name", BUILDS)
 def test_custom_resources_have_the_fields_of_their_definitions(name: str) -> None:
-    found = of_kind(build(name), *CUSTOM)
-    # Clusters on one machine have no Prometheus.
-    assert bool(found) == (name not in SINGLE_NODE)
-    for each in found:
+    objects = of_kind(build(name), *CUSTOM)
+    # Single-node clusters have no Prometheus.
+    assert bool(objects) == (name not in SINGLE_NODE)
+    for each in objects:
         assert each["apiVersion"] == API_VERSIONS[each["kind"]]
         jsonschema.validate(each["spec"], SPECS[each["kind"]])
 
 
-def test_the_checks_see_a_misspelt_field() -> None:
+def test_the_checks_detect_a_misspelt_field() -> None:
     deployment = one(build("base"), "Deployment", "tf-serving")
     wrong = {**deployment, "spec": {**deployment["spec"], "replica": 2}}
     with pytest.raises(kubernetes_validate.ValidationError, match="replica"):
@@ -95,13 +95,13 @@ def test_the_checks_see_a_misspelt_field() -> None:
 
 @pytest.mark.parametrize("name", BUILDS)
 def test_each_overlay_serves_with_one_workload(name: str) -> None:
-    wanted = "InferenceService/chicago-taxi" if name == "overlays/kserve" else "Deployment/tf-serving"
+    expected = "InferenceService/chicago-taxi" if name == "overlays/kserve" else "Deployment/tf-serving"
     router = ["Deployment/tf-serving-router"] if name == "overlays/canary" else []
-    assert [pod.workload for pod in pods(build(name))] == [wanted, *router]
+    assert [pod.workload for pod in pods(build(name))] == [expected, *router]
 
 
 @pytest.mark.parametrize("name", BUILDS)
-def test_objects_have_a_namespace_that_is_made_here_or_is_kubeflow(name: str) -> None:
+def test_namespaces_are_created_or_kubeflows(name: str) -> None:
     cluster_wide = ("Namespace", "PersistentVolume")
     namespaces = {each["metadata"]["name"] for each in of_kind(build(name), "Namespace")}
     assert namespaces == {NAMESPACE}

@@ -1,6 +1,6 @@
-"""`manifests/cluster`: its steps and errors, with stubs of the engine's and the cluster's programs.
+"""`manifests/cluster`: its steps and errors, with stubs of the programs that it calls.
 
-What kind, minikube and Kubeflow do with the commands is not shown here.
+The effects of the commands on kind, minikube and Kubeflow are not tested here.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Machine:
         (self.checkout / "bin").mkdir(parents=True)
         shutil.copytree(MANIFESTS, self.checkout / "manifests")
         for name in TOOLS:
-            found = shutil.which(name)
-            assert found is not None, name
-            (self.programs / name).symlink_to(found)
+            program_path = shutil.which(name)
+            assert program_path is not None, name
+            (self.programs / name).symlink_to(program_path)
         (self.programs / "basename").symlink_to(str(shutil.which("basename")))
         for name in ("kind", "minikube", "kubectl", "docker", "make", "git"):
             self._program(self.programs / name)
@@ -80,13 +80,13 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def _in_order(calls: list[str], *wanted: str) -> None:
-    """All of these occur, in this order."""
+    """Asserts that all of these calls occur, in this order."""
     rest = iter(calls)
     for part in wanted:
-        assert any(part in call for call in rest), f"{part} is not in its place in {calls}"
+        assert any(part in call for call in rest), f"{part} is missing or in the wrong order in {calls}"
 
 
-def test_up_brings_a_cluster_kubeflow_the_images_and_the_manifests(machine: Machine) -> None:
+def test_up_creates_a_cluster_with_kubeflow_images_and_manifests(machine: Machine) -> None:
     done = machine.run("kind", "up")
     assert done.returncode == 0, done.stderr
     _in_order(
@@ -126,7 +126,7 @@ def test_every_call_of_kubectl_names_the_scripts_own_cluster(machine: Machine) -
     assert all(call.startswith("kubectl --context kind-taxiway ") for call in calls)
 
 
-def test_demo_runs_the_pipeline_and_asks_the_model_that_it_pushed(machine: Machine) -> None:
+def test_demo_runs_the_pipeline_and_calls_the_pushed_model(machine: Machine) -> None:
     done = machine.run("kind", "demo")
     assert done.returncode == 0, done.stderr
     calls = machine.calls()
@@ -141,7 +141,7 @@ def test_demo_runs_the_pipeline_and_asks_the_model_that_it_pushed(machine: Machi
     assert "--param destination=/models/chicago_taxi" in next(call for call in calls if "submit" in call)
 
 
-def test_minikube_takes_the_same_way(machine: Machine) -> None:
+def test_minikube_has_the_same_steps(machine: Machine) -> None:
     for command in ("up", "demo", "down"):
         done = machine.run("minikube", command)
         assert done.returncode == 0, done.stderr
@@ -157,7 +157,7 @@ def test_minikube_takes_the_same_way(machine: Machine) -> None:
     )
 
 
-def test_our_own_server_in_place_of_tf_serving_s(machine: Machine) -> None:
+def test_taxiways_server_can_replace_tf_serving(machine: Machine) -> None:
     done = machine.run("kind", "up", SERVER="taxiway-serve")
     assert done.returncode == 0, done.stderr
     _in_order(machine.calls(), "apply -k manifests/overlays/kind-taxiway-serve")
@@ -173,7 +173,7 @@ def test_down_removes_this_cluster_and_needs_no_engine(machine: Machine) -> None
 
 
 @pytest.mark.parametrize(
-    ("missing", "said"),
+    ("missing", "message"),
     [
         ("kind", "kind is missing; see https://kind.sigs.k8s.io"),
         ("kubectl", "kubectl is missing; install Debian's package kubectl"),
@@ -181,11 +181,11 @@ def test_down_removes_this_cluster_and_needs_no_engine(machine: Machine) -> None
         ("git", "git is missing; kubectl fetches Kubeflow's manifests with it"),
     ],
 )
-def test_a_missing_program_is_named_before_anything_is_made(missing: str, said: str, machine: Machine) -> None:
+def test_a_missing_program_is_reported_before_the_first_step(missing: str, message: str, machine: Machine) -> None:
     (machine.programs / missing).unlink()
     done = machine.run("kind", "up")
     assert done.returncode == 1
-    assert said in done.stderr
+    assert message in done.stderr
     assert not any("create" in call or "apply" in call for call in machine.calls())
 
 
@@ -211,6 +211,6 @@ def test_other_arguments_print_the_usage(arguments: tuple[str, ...], machine: Ma
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is missing")
 @pytest.mark.parametrize("script", ["manifests/cluster", "manifests/base/config/await-models"])
-def test_scripts_are_clean_by_shellcheck(script: str) -> None:
-    done = subprocess.run(["shellcheck", CHECKOUT / script], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
+def test_shellcheck_accepts_the_scripts(script: str) -> None:
+    result = subprocess.run(["shellcheck", CHECKOUT / script], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout

@@ -1,4 +1,4 @@
-"""The files in the ConfigMaps, parsed by the programs that use them."""
+"""Files in ConfigMaps are valid for the programs that use them."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def models_config(tmp_path: Path) -> Path:
 
 
 def _await_models(models_config: Path, seconds: float) -> str:
-    """The output of the init container; raises TimeoutExpired if it keeps waiting."""
+    """The output of the init container; raises TimeoutExpired if it does not end."""
     command = ["bash", str(CONFIG / "await-models"), str(models_config)]
     environment = {"PATH": "/usr/bin:/bin", "SECONDS_BETWEEN_LOOKS": "0.05"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds, check=True)
-    return done.stdout
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds, check=True)
+    return result.stdout
 
 
 def _put(folder: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_server_waits_until_each_model_has_a_version(models_config: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["1.retired", ".pushing-1", "latest"])
-def test_a_server_does_not_count_what_it_would_skip(name: str, models_config: Path) -> None:
+def test_folders_that_a_server_skips_do_not_count_as_versions(name: str, models_config: Path) -> None:
     _put(models_config.parent / "chicago_taxi/1")
     _put(models_config.parent / "other" / name)
     with pytest.raises(subprocess.TimeoutExpired):

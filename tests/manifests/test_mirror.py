@@ -1,4 +1,4 @@
-"""The copier of the s3 overlay, against a real S3 protocol server."""
+"""The copier of the s3 overlay, with a real S3 API."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def bucket(aws: Any) -> Any:
 
 @pytest.fixture
 def push(bucket: Any, tmp_path: Path) -> Callable[[int], str]:
-    """`push(version)`: pushes another model to the bucket with the real stage; its digest."""
+    """`push(version)`: pushes a new model to the bucket with the real stage, and returns its digest."""
 
     def run(version: int) -> str:
         folder = tmp_path / "pushes" / str(version)
@@ -56,7 +56,7 @@ def _store(bucket: Any) -> str:
 
 
 def _served(folder: Path) -> list[str]:
-    """The versions that a server would consider."""
+    """The versions that a model server would consider."""
     return sorted(path.name for path in folder.iterdir() if path.name.isdigit())
 
 
@@ -64,7 +64,7 @@ def _leftovers(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if not path.name.isdigit()]
 
 
-def test_versions_appear_whole_and_as_they_were_pushed(
+def test_versions_appear_atomically_and_unchanged(
     copier: ModuleType, bucket: Any, push: Callable[[int], str], tmp_path: Path
 ) -> None:
     digests = {str(version): push(version) for version in (1, 2)}
@@ -73,7 +73,9 @@ def test_versions_appear_whole_and_as_they_were_pushed(
     assert not _leftovers(tmp_path / MODEL)
 
 
-def test_only_the_latest_are_kept(copier: ModuleType, bucket: Any, push: Callable[[int], str], tmp_path: Path) -> None:
+def test_only_the_latest_versions_are_kept(
+    copier: ModuleType, bucket: Any, push: Callable[[int], str], tmp_path: Path
+) -> None:
     push(1)
     copier.mirror(_store(bucket), tmp_path / MODEL, 2)
     push(2)
@@ -83,7 +85,7 @@ def test_only_the_latest_are_kept(copier: ModuleType, bucket: Any, push: Callabl
     assert not _leftovers(tmp_path / MODEL)
 
 
-def test_a_retired_version_is_removed_and_the_one_before_is_served(
+def test_a_retired_version_is_removed_and_the_previous_one_served(
     copier: ModuleType, bucket: Any, push: Callable[[int], str], tmp_path: Path
 ) -> None:
     push(1)
@@ -108,7 +110,7 @@ def test_a_version_that_was_changed_is_not_served(
     assert not _leftovers(tmp_path / MODEL)
 
 
-def test_a_version_without_its_last_file_is_not_there_yet(
+def test_an_incomplete_version_is_not_served(
     copier: ModuleType, bucket: Any, push: Callable[[int], str], tmp_path: Path
 ) -> None:
     push(1)
@@ -127,7 +129,7 @@ def test_an_empty_store_removes_nothing_from_the_mirror(
     assert _served(tmp_path / MODEL) == ["1"]
 
 
-def test_what_a_killed_copier_left_is_cleaned_up(
+def test_files_of_a_killed_copier_are_cleaned_up(
     copier: ModuleType, bucket: Any, push: Callable[[int], str], tmp_path: Path
 ) -> None:
     digest = push(1)
@@ -139,7 +141,7 @@ def test_what_a_killed_copier_left_is_cleaned_up(
     assert not _leftovers(tmp_path / MODEL)
 
 
-def test_models_are_those_of_the_models_config(copier: ModuleType) -> None:
+def test_the_models_are_read_from_the_models_config(copier: ModuleType) -> None:
     assert copier.models((MANIFESTS / "base/config/models.config").read_text()) == [MODEL]
     two = "config { \n base_path: '/models/a'\n}\n# base_path: '/models/c'\nconfig {\n  base_path: \"/models/b/\"\n}"
     assert copier.models(two) == ["a", "b"]
@@ -156,7 +158,7 @@ def _wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 def test_the_container_continues_after_errors_and_ends_on_sigterm(
     bucket: Any, push: Callable[[int], str], tmp_path: Path
 ) -> None:
-    """Its command, as the overlay has it."""
+    """Runs the command from the overlay."""
     push(1)
     config = tmp_path / "models.config"
     config.write_text("base_path: '/models/none/nowhere'\n base_path: '/models/chicago_taxi'\n")

@@ -1,4 +1,4 @@
-"""Network policies allow what the pods need, as the other objects say it, and nothing else."""
+"""Network policies allow only the connections that the other objects define."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.manifests.objects import BUILDS, NAMESPACE, Object, Pod, build, of_ki
 pytestmark = pytest.mark.parametrize("name", BUILDS)
 
 # A peer as JSON, a protocol and a port.
-Way = tuple[str, str, int]
+Connection = tuple[str, str, int]
 
 CLIENT = {"taxiway/tf-serving-client": "true"}
 PROMETHEUS = {
@@ -25,26 +25,26 @@ DNS = {
     "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
     "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
 }
-# S3 has no fixed addresses; those of the cloud's metadata service would hand out credentials.
+# S3 has no fixed addresses; the excluded ones are the cloud's metadata service, which gives out credentials.
 ANYWHERE = (
     {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.169.254/32"]}},
     {"ipBlock": {"cidr": "::/0", "except": ["fd00:ec2::254/128"]}},
 )
 
 
-def _way(peer: Object, port: int, protocol: str = "TCP") -> Way:
+def _connection(peer: Object, port: int, protocol: str = "TCP") -> Connection:
     return json.dumps(peer, sort_keys=True), protocol, port
 
 
 def _labeled(labels: Object) -> Object:
-    """A peer in this namespace. Every other label is also on pods that are not meant."""
+    """A peer in this namespace; without the label `part-of`, which other pods have, too."""
     return {
         "podSelector": {"matchLabels": {key: value for key, value in labels.items() if not key.endswith("part-of")}}
     }
 
 
-def _allowed(name: str, labels: Object, direction: str) -> list[Way]:
-    """The ways into or out of a pod with these labels that the policies leave open."""
+def _allowed(name: str, labels: Object, direction: str) -> list[Connection]:
+    """The connections into or out of a pod with these labels that the policies allow."""
     side, peers = ("ingress", "from") if direction == "Ingress" else ("egress", "to")
     found = []
     for policy in of_kind(build(name), "NetworkPolicy"):
@@ -53,7 +53,9 @@ def _allowed(name: str, labels: Object, direction: str) -> list[Way]:
         assert set(spec) & {"ingress", "egress"} == {kind.lower() for kind in spec["policyTypes"]} or spec == _DENIED
         if direction in spec["policyTypes"] and selects(spec["podSelector"], labels):
             for rule in spec.get(side, []):
-                found += [_way(to, each["port"], each["protocol"]) for to in rule[peers] for each in rule["ports"]]
+                found += [
+                    _connection(to, each["port"], each["protocol"]) for to in rule[peers] for each in rule["ports"]
+                ]
     return found
 
 
@@ -61,7 +63,7 @@ _DENIED = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
 def _services(name: str) -> Iterator[tuple[str, Object, Object, list[Object]]]:
-    """The name, labels, selector and ports of every Service, also of that which KServe makes."""
+    """The name, labels, selector and ports of every Service, including the one that KServe creates."""
     for service in of_kind(build(name), "Service"):
         meta, spec = service["metadata"], service["spec"]
         yield meta["name"], meta["labels"], {"matchLabels": spec["selector"]}, spec["ports"]
@@ -72,7 +74,7 @@ def _services(name: str) -> Iterator[tuple[str, Object, Object, list[Object]]]:
 
 
 def _backends(name: str) -> set[str]:
-    """The Services and ports that the router reaches, as `SERVICE:PORT`."""
+    """The Services and ports that the router connects to, as `SERVICE:PORT`."""
     routers = [each for each in of_kind(build(name), "ConfigMap") if each["metadata"]["name"] == "router"]
     settings = [yaml.safe_load(each["data"]["route.yaml"]) for each in routers]
     return {url for each in settings for backend in each["backends"].values() for url in backend.values()}
@@ -83,7 +85,7 @@ def _router(name: str) -> Pod | None:
 
 
 def _reached(name: str, pod: Pod) -> Iterator[tuple[str, int, Object]]:
-    """Each port of a pod that a Service has, as `SERVICE:PORT`, the pod's own port, and the Service's port."""
+    """Each port of a pod behind a Service: `SERVICE:PORT`, the pod's port, and the Service's port."""
     for service, _, selector, ports in _services(name):
         if selects(selector, pod.labels):
             for port in ports:
@@ -91,91 +93,91 @@ def _reached(name: str, pod: Pod) -> Iterator[tuple[str, int, Object]]:
 
 
 def _scraped(name: str, pod: Pod) -> Iterator[int]:
-    """The ports of a pod that a ServiceMonitor names."""
+    """The ports of a pod that a ServiceMonitor scrapes."""
     for monitor in of_kind(build(name), "ServiceMonitor"):
         for _, labels, selector, ports in _services(name):
             if selects(monitor["spec"]["selector"], labels) and selects(selector, pod.labels):
-                wanted = {endpoint["port"] for endpoint in monitor["spec"]["endpoints"]}
-                assert wanted <= {port["name"] for port in ports}
-                yield from (pod.ports[port["targetPort"]] for port in ports if port["name"] in wanted)
+                expected = {endpoint["port"] for endpoint in monitor["spec"]["endpoints"]}
+                assert expected <= {port["name"] for port in ports}
+                yield from (pod.ports[port["targetPort"]] for port in ports if port["name"] in expected)
 
 
-def _same(found: Iterable[Way], wanted: Iterable[Way]) -> None:
-    assert sorted(set(found)) == sorted(set(wanted))
+def _same(found: Iterable[Connection], expected: Iterable[Connection]) -> None:
+    assert sorted(set(found)) == sorted(set(expected))
 
 
-def test_all_that_no_policy_allows_is_denied(name: str) -> None:
+def test_everything_is_denied_by_default(name: str) -> None:
     assert one(build(name), "NetworkPolicy", "default-deny")["spec"] == _DENIED
 
 
-def test_into_pods_lead_their_services_and_monitors_and_nothing_else(name: str) -> None:
+def test_pods_accept_only_their_services_and_monitors(name: str) -> None:
     backends, router = _backends(name), _router(name)
-    found = list(pods(build(name)))
-    assert found
-    for pod in found:
-        wanted = [_way(PROMETHEUS, port) for port in _scraped(name, pod)]
+    all_pods = list(pods(build(name)))
+    assert all_pods
+    for pod in all_pods:
+        expected = [_connection(PROMETHEUS, port) for port in _scraped(name, pod)]
         for service, port, _ in _reached(name, pod):
             behind = service in backends
-            wanted.append(_way(_labeled(router.labels if router and behind else CLIENT), port))
-        assert wanted
-        _same(_allowed(name, pod.labels, "Ingress"), wanted)
+            expected.append(_connection(_labeled(router.labels if router and behind else CLIENT), port))
+        assert expected
+        _same(_allowed(name, pod.labels, "Ingress"), expected)
 
 
-def test_servers_and_routers_reach_their_backends_and_stores_and_nothing_else(name: str) -> None:
+def test_servers_and_routers_reach_only_their_backends_and_stores(name: str) -> None:
     backends = _backends(name)
-    found = list(pods(build(name)))
-    assert found
-    for pod in found:
-        wanted = list(_to_the_store(name, pod))
+    all_pods = list(pods(build(name)))
+    assert all_pods
+    for pod in all_pods:
+        expected = list(_to_the_store(name, pod))
         if pod == _router(name):
             to = {name_: each for each in pods(build(name)) for name_, *_ in _reached(name, each)}
             assert backends <= set(to)
-            wanted += [
-                _way(_labeled(server.labels), port)
+            expected += [
+                _connection(_labeled(server.labels), port)
                 for server in pods(build(name))
                 for service, port, _ in _reached(name, server)
                 if service in backends
             ]
-        _same(_allowed(name, pod.labels, "Egress"), [*wanted, *(_dns() if wanted else [])])
+        _same(_allowed(name, pod.labels, "Egress"), [*expected, *(_dns() if expected else [])])
 
 
-def test_clients_reach_what_they_may_and_find_it_by_name(name: str) -> None:
-    wanted = [
-        _way(_labeled(pod.labels), port)
+def test_clients_reach_the_services_meant_for_them_and_dns(name: str) -> None:
+    expected = [
+        _connection(_labeled(pod.labels), port)
         for pod in pods(build(name))
         for service, port, _ in _reached(name, pod)
         if service not in _backends(name)
     ]
-    _same(_allowed(name, CLIENT, "Egress"), [*wanted, *_dns()])
+    _same(_allowed(name, CLIENT, "Egress"), [*expected, *_dns()])
     assert _allowed(name, CLIENT, "Ingress") == []
 
 
-def test_nothing_else_in_the_namespace_is_reached_or_reaches_out(name: str) -> None:
+def test_other_pods_in_the_namespace_have_no_connections(name: str) -> None:
     for direction in ("Ingress", "Egress"):
         assert _allowed(name, {"app.kubernetes.io/name": "other"}, direction) == []
 
 
-def test_probes_ask_ports_of_their_own_container(name: str) -> None:
-    # The node's own traffic to its pods passes every policy, so a probe needs no rule.
+def test_probes_use_ports_of_their_own_container(name: str) -> None:
+    # Policies do not apply to traffic from the node itself, so probes need no rule.
     probed = 0
     for container in (container for pod in pods(build(name)) for container in pod.containers):
         ports = {port["name"]: port["containerPort"] for port in container.get("ports", [])}
         for probe in (container[kind] for kind in container if kind.endswith("Probe")):
-            asked = probe["httpGet"]["port"]
-            assert asked in ports or asked in ports.values()
+            port_of_probe = probe["httpGet"]["port"]
+            assert port_of_probe in ports or port_of_probe in ports.values()
             probed += 1
     assert probed
 
 
-def _dns() -> list[Way]:
-    return [_way(DNS, 53, "UDP"), _way(DNS, 53)]
+def _dns() -> list[Connection]:
+    return [_connection(DNS, 53, "UDP"), _connection(DNS, 53)]
 
 
-def _to_the_store(name: str, pod: Pod) -> Iterator[Way]:
-    """The port of the bucket, for pods that fetch their models."""
+def _to_the_store(name: str, pod: Pod) -> Iterator[Connection]:
+    """The connection to the bucket, for pods that fetch their models."""
     sources: list[Any] = [source for each in pod.containers for source in each.get("envFrom", [])]
     for source in sources:
         if "configMapRef" in source:
             settings = one(build(name), "ConfigMap", source["configMapRef"]["name"])["data"]
             assert "AWS_ENDPOINT_URL" not in settings
-            yield from (_way(each, 443) for each in ANYWHERE)
+            yield from (_connection(each, 443) for each in ANYWHERE)

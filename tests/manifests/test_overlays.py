@@ -10,7 +10,7 @@ from tests.manifests.objects import MANIFESTS, NAMESPACE, SINGLE_NODE, build, ku
 
 
 @pytest.mark.parametrize("name", ["overlays/gpu", "overlays/gpu-s3"])
-def test_gpu_servers_ask_for_a_gpu_and_go_where_one_is(name: str) -> None:
+def test_gpu_servers_request_a_gpu_and_select_gpu_nodes(name: str) -> None:
     [pod] = pods(build(name))
     assert pod.server["resources"]["limits"]["nvidia.com/gpu"] == 1
     assert all(each["image"].endswith("-gpu") for each in pod.containers if each["name"] != "mirror")
@@ -21,12 +21,12 @@ def test_gpu_servers_ask_for_a_gpu_and_go_where_one_is(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["base", "overlays/s3", "overlays/kind", "overlays/kserve"])
-def test_nothing_else_asks_for_a_gpu(name: str) -> None:
+def test_other_overlays_request_no_gpu(name: str) -> None:
     assert "nvidia" not in str(build(name))
 
 
 @pytest.mark.parametrize("name", ["overlays/s3", "overlays/gpu-s3"])
-def test_with_s3_no_volume_is_claimed_and_the_secret_is_the_users(name: str) -> None:
+def test_the_s3_overlay_claims_no_volume_and_uses_the_users_secret(name: str) -> None:
     objects = build(name)
     [pod] = pods(objects)
     assert not of_kind(objects, "PersistentVolumeClaim")
@@ -43,8 +43,8 @@ def _relative(path: str, start: Path) -> str:
 
 
 @pytest.mark.parametrize("order", [["gpu", "s3"], ["s3", "gpu"]])
-def test_gpu_and_s3_go_together_in_either_order(order: list[str], tmp_path: Path) -> None:
-    """An overlay of the user's own; the copier starts before the containers that wait for its copies."""
+def test_gpu_and_s3_can_be_combined_in_either_order(order: list[str], tmp_path: Path) -> None:
+    """Builds a user's overlay; the copier starts before the containers that wait for its copies."""
     kustomization = {
         "resources": [_relative("base", tmp_path)],
         "components": [_relative(f"components/{part}", tmp_path) for part in (*order, "images")],
@@ -76,7 +76,7 @@ def test_each_claim_of_a_single_node_has_its_volume(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "place"), [("overlays/kind", "/var/lib/taxiway"), ("overlays/minikube", "/data/taxiway")]
 )
-def test_servers_and_stages_share_the_folder_that_the_script_makes(name: str, place: str) -> None:
+def test_servers_and_stages_share_the_folder_that_the_script_creates(name: str, place: str) -> None:
     folders = {
         each["metadata"]["name"]: each["spec"]["hostPath"]["path"] for each in of_kind(build(name), "PersistentVolume")
     }

@@ -21,7 +21,7 @@ PREDICT = "v1/models/chicago_taxi:predict"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """The server of overlays/taxiway-serve, with one version of a small model."""
+    """The server of overlays/taxiway-serve with one version of a small model."""
     folder = tmp_path_factory.mktemp("server")
     models.publish(models.write("half_plus_two", folder / "model"), folder / "models/chicago_taxi", 1)
     objects = build("overlays/taxiway-serve")
@@ -41,7 +41,7 @@ def _await(url: str, server: Running) -> None:
 
 
 def _write_config(objects: Any, spec: Any, container: Any, mount: str, folder: Path) -> None:
-    """A ConfigMap's files, at their place below a folder, with paths of that folder."""
+    """Writes a ConfigMap's files below a folder, with their paths moved there."""
     [volume] = [each["name"] for each in container["volumeMounts"] if each["mountPath"] == mount]
     [source] = [each["configMap"]["name"] for each in spec["volumes"] if each["name"] == volume]
     place = folder / mount.removeprefix("/")
@@ -51,20 +51,20 @@ def _write_config(objects: Any, spec: Any, container: Any, mount: str, folder: P
 
 
 def _command(container: Any, folder: Path) -> list[str]:
-    """The container's command without its Python, with free ports and paths below a folder."""
+    """The container's command, without its Python, with free ports and paths below a folder."""
     assert container["command"][:2] == ["python", "-m"]
     ports = {"--port=8500": "--port=0", "--rest-port=8501": "--rest-port=0"}
     arguments = [ports.get(argument, argument).replace("=/", f"={folder}/") for argument in container["args"]]
     return [*container["command"][2:], *arguments, "--host=127.0.0.1"]
 
 
-def test_the_server_answers_where_the_probes_ask(server: Running) -> None:
+def test_the_server_answers_its_probes(server: Running) -> None:
     [pod] = pods(build("overlays/taxiway-serve"))
     assert requests.get(f"{server.rest}{pod.server['livenessProbe']['httpGet']['path']}", timeout=30).status_code == 200
     assert ask(f"{server.rest}/{PREDICT}", {"instances": [1.0, 2.0]}) == (200, {"predictions": [2.5, 3.0]})
 
 
-def test_the_router_leads_to_the_servers(server: Running, tmp_path: Path) -> None:
+def test_the_router_forwards_to_the_servers(server: Running, tmp_path: Path) -> None:
     [router] = [pod for pod in pods(build("overlays/canary")) if pod.workload.endswith("router")]
     [container] = router.containers
     (tmp_path / "config").mkdir()

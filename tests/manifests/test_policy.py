@@ -47,7 +47,7 @@ def test_pods_comply_with_the_restricted_standard(name: str) -> None:
     assert violations(_server(name).spec) == []
 
 
-def test_a_breach_of_the_restricted_standard_is_seen(name: str) -> None:
+def test_violations_of_the_restricted_standard_are_detected(name: str) -> None:
     def broken(change: Any) -> list[str]:
         spec = copy.deepcopy(dict(_server(name).spec))
         change(spec)
@@ -66,7 +66,7 @@ def test_a_breach_of_the_restricted_standard_is_seen(name: str) -> None:
     ]
 
 
-def test_the_namespace_refuses_pods_that_are_not_restricted(name: str) -> None:
+def test_the_namespace_enforces_the_restricted_standard(name: str) -> None:
     labels = one(build(name), "Namespace", NAMESPACE)["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
 
@@ -85,7 +85,7 @@ def test_images_have_fixed_tags(name: str) -> None:
         assert re.fullmatch(r"[a-z0-9./-]+:[0-9]+\.[0-9]+\.[0-9]+(-gpu)?", image)
 
 
-def test_images_are_of_the_versions_that_are_developed_against(name: str) -> None:
+def test_images_match_the_installed_versions(name: str) -> None:
     images = dict(container["image"].split(":") for container in _server(name).containers)
     serving = images.pop("tensorflow/serving", None)
     assert (serving is None) == ("taxiway-serve" in name)
@@ -111,13 +111,13 @@ def test_the_budget_covers_the_servers(name: str) -> None:
     assert selects(budget["spec"]["selector"], _server(name).labels)
 
 
-def test_the_autoscaler_has_a_workload_without_replicas_of_its_own(name: str) -> None:
+def test_an_autoscaled_workload_has_no_fixed_replicas(name: str) -> None:
     if name == "overlays/kserve":
         predictor = one(build(name), "InferenceService", "chicago-taxi")["spec"]["predictor"]
         assert 2 <= predictor["minReplicas"] <= predictor["maxReplicas"]
         return
     if name in SINGLE_NODE:
-        # Neither kind nor minikube has the metrics server that an autoscaler asks.
+        # Neither kind nor minikube has the metrics server that an autoscaler needs.
         assert not of_kind(build(name), "HorizontalPodAutoscaler")
         assert one(build(name), "Deployment", "tf-serving")["spec"]["replicas"] == 1
         return
@@ -129,26 +129,26 @@ def test_the_autoscaler_has_a_workload_without_replicas_of_its_own(name: str) ->
     assert 2 <= scaler["spec"]["minReplicas"] <= scaler["spec"]["maxReplicas"]
 
 
-def test_probes_ask_for_the_status_of_a_model_that_is_served(name: str) -> None:
+def test_probes_request_the_status_of_a_served_model(name: str) -> None:
     pod = _server(name)
     rest = int(pod.arguments["rest_api_port"])
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-        asked = pod.server[probe]["httpGet"]
+        request = pod.server[probe]["httpGet"]
         own = {"livenessProbe": "/healthz"}.get(probe, "/readyz")
         of_models = {f"/v1/models/{model}" for model in _models(name)}
-        assert asked["path"] in ({own} if "taxiway-serve" in name else of_models)
-        assert pod.ports.get(asked["port"], asked["port"]) == rest
+        assert request["path"] in ({own} if "taxiway-serve" in name else of_models)
+        assert pod.ports.get(request["port"], request["port"]) == rest
 
 
-def test_the_server_listens_at_the_ports_that_it_declares(name: str) -> None:
+def test_the_server_listens_on_its_declared_ports(name: str) -> None:
     pod = _server(name)
     assert pod.ports == {"grpc": 8500, "rest": 8501}
     assert {pod.arguments["port"], pod.arguments["rest_api_port"]} == {"8500", "8501"}
 
 
-def test_the_service_leads_to_ports_of_the_pods(name: str) -> None:
+def test_services_target_ports_of_the_pods(name: str) -> None:
     services = of_kind(build(name), "Service")
-    # KServe makes its own; the router has one more.
+    # KServe creates its own Service; the router adds one.
     assert len(services) == {"overlays/kserve": 0, "overlays/canary": 2}.get(name, 1)
     for service in services:
         [pod] = _selected(name, {"matchLabels": service["spec"]["selector"]})
@@ -159,12 +159,12 @@ def test_the_service_leads_to_ports_of_the_pods(name: str) -> None:
         assert service["spec"].get("type", "ClusterIP") == "ClusterIP"
 
 
-def test_prometheus_finds_the_metrics_where_the_server_has_them(name: str) -> None:
+def test_prometheus_scrapes_the_servers_metrics_path(name: str) -> None:
     objects, pod = build(name), _server(name)
     monitoring = _config(name, pod, pod.arguments["monitoring_config_file"])
     assert "enable: true" in monitoring
     for monitor in of_kind(objects, "ServiceMonitor"):
-        # KServe gives its Service the labels of the InferenceService, and its ports the names of the container's.
+        # KServe's Service has the labels of the InferenceService and the port names of the container.
         services = of_kind(objects, "Service", "InferenceService")
         [_] = [each for each in services if selects(monitor["spec"]["selector"], each["metadata"]["labels"])]
         if monitor["metadata"]["name"] == "tf-serving-router":
@@ -175,7 +175,7 @@ def test_prometheus_finds_the_metrics_where_the_server_has_them(name: str) -> No
         assert f'path: "{endpoint["path"]}"' in monitoring
 
 
-def test_clusters_without_the_prometheus_operator_get_no_object_of_it(name: str) -> None:
+def test_overlays_without_the_prometheus_operator_have_none_of_its_objects(name: str) -> None:
     assert bool(of_kind(build(name), "ServiceMonitor")) == (name not in SINGLE_NODE)
 
 
@@ -195,19 +195,19 @@ def test_everything_that_pods_refer_to_exists(name: str) -> None:
     assert {mount["name"] for each in pod.containers for mount in each["volumeMounts"]} == volumes
 
 
-def test_files_that_the_server_is_given_are_in_its_config_maps(name: str) -> None:
+def test_files_in_the_servers_arguments_are_in_its_config_maps(name: str) -> None:
     pod = _server(name)
     for argument in ("batching_parameters_file", "monitoring_config_file"):
         assert _config(name, pod, pod.arguments[argument])
 
 
-def test_models_can_only_be_read_by_the_server(name: str) -> None:
+def test_servers_mount_models_read_only(name: str) -> None:
     pod = _server(name)
     [mount] = [each for each in pod.server["volumeMounts"] if each["name"] in ("models", "kserve-pvc-source")]
     assert mount["readOnly"]
 
 
-def test_tensorflow_uses_as_many_processors_as_it_has(name: str) -> None:
+def test_tensorflows_threads_equal_the_cpu_limit(name: str) -> None:
     pod = _server(name)
     processors = pod.server["resources"]["limits"]["cpu"]
     assert pod.arguments["tensorflow_intra_op_parallelism"] == processors

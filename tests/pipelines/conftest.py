@@ -1,4 +1,4 @@
-"""One run of the taxi pipeline, which many tests share."""
+"""One run of the taxi pipeline that many tests share."""
 
 from __future__ import annotations
 
@@ -35,5 +35,5 @@ def taxi(tmp_path_factory: pytest.TempPathFactory, taxi_csv: Path) -> Taxi:
 
 @pytest.fixture
 def copy(taxi: Taxi, tmp_path: Path) -> Project:
-    """A copy of the project that shares its cache, and does not wait for libraries."""
+    """A copy of the project that shares its cache and forks processes that have loaded their libraries."""
     return taxi.project.copy(tmp_path / "project").warm()

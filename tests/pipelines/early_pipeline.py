@@ -1,4 +1,4 @@
-"""The stages up to the validation of the data: enough for tests that need no model."""
+"""The stages up to data validation, for tests that need no model."""
 
 from kfp import dsl
 

@@ -1,4 +1,4 @@
-"""A user's project in a folder of its own, and the `taxiway` command in it."""
+"""A user's project in its own folder, and the `taxiway` command in it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tests import forked
 
 CHECKOUT = Path(__file__).parents[2]
 EARLY = str(Path(__file__).with_name("early_pipeline.py"))
-"""The pipeline of `early_pipeline.py`, by its file."""
+"""The path of `early_pipeline.py`."""
 
 DATA_STAGES = ("example-gen", "statistics-gen", "schema-gen", "example-validator", "transform")
 
-# Every process of a command notes the heavy libraries that it imports.
+# Every process of a command records the heavy libraries that it imports.
 NOTING = """
 import os, sys
 
@@ -36,7 +36,7 @@ class Noting:
 
 sys.meta_path.insert(0, Noting())
 """
-# In a warm project, commands, and the processes from which they fork stages, are themselves forked.
+# In a warm project, commands and the processes from which they fork stages are themselves forked.
 WARM = f"""
 {forked.HAND_OVER}
 import os, sys
@@ -71,7 +71,7 @@ class Done:
 
     @property
     def ran(self) -> set[str]:
-        """The tasks that were not found in the cache."""
+        """The tasks that were not cache hits."""
         return {name for name, state in self.states.items() if state != "CACHED"}
 
     def path(self, task: str, output: str) -> Path:
@@ -89,19 +89,19 @@ class Done:
 
 @dataclass(frozen=True)
 class Project:
-    """A folder with `pipelines/`, `data.dvc` and `data/`; where its runs are kept; and more environment variables."""
+    """A folder with `pipelines/`, `data.dvc` and `data/`, the home of its runs, and more environment variables."""
 
     folder: Path
     home: Path
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def copy(self, folder: Path, home: Path | None = None) -> Project:
-        """The same project elsewhere, without what it pushed; it shares the cache unless another home is named."""
+        """A copy of the project, without its pushed models; it shares the cache unless another home is given."""
         shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns(".taxiway", "served"))
         return replace(self, folder=folder, home=home or self.home)
 
     def warm(self) -> Project:
-        """The project with commands and stages that find their libraries loaded; nobody notes what they import."""
+        """The project, with commands and stages forked with their libraries loaded; imports are not recorded."""
         loaded = {module for stage in stages.in_order() for libraries in stage.loads for module in libraries.modules}
         addresses = f"{forked.address('taxiway.cli')} {forked.address(*sorted(loaded))}"
         return replace(self, environment={**self.environment, "TEST_WARM": addresses})
@@ -113,12 +113,12 @@ class Project:
         return subprocess.Popen(command, cwd=self.folder, env=self.variables(), text=True, **{**pipes, **options})
 
     def taxiway(self, *arguments: str, status: int = 0) -> Done:
-        """Runs `taxiway ARGUMENTS`, which has to end with this exit status."""
-        self._noted.unlink(missing_ok=True)
+        """Runs `taxiway ARGUMENTS`, and asserts the exit status."""
+        self._recorded_imports.unlink(missing_ok=True)
         process = self.start(*arguments)
         printed, shown = process.communicate(timeout=240)
         assert process.returncode == status, f"exit status {process.returncode}\n{printed}\n{shown}"
-        imported = set(self._noted.read_text().split()) if self._noted.exists() else set[str]()
+        imported = set(self._recorded_imports.read_text().split()) if self._recorded_imports.exists() else set[str]()
         return Done(status, shown, printed, imported)
 
     def run(self, pipeline: str = "chicago_taxi", status: int = 0, **parameters: Any) -> Done:
@@ -126,15 +126,15 @@ class Project:
         return self.taxiway("run", "--json", pipeline, *as_options(parameters), status=status)
 
     def lineage(self, target: str | Path) -> dict[str, Any]:
-        """What `taxiway lineage TARGET --json` prints."""
+        """The output of `taxiway lineage TARGET --json`."""
         return dict(json.loads(self.taxiway("lineage", "--json", str(target)).printed))
 
     def git(self, *arguments: str) -> str:
-        """What a Git command prints."""
+        """The output of a Git command."""
         return self._tool("git", *arguments)
 
     def dvc(self, *arguments: str) -> str:
-        """What a DVC command prints."""
+        """The output of a DVC command."""
         return self._tool(sys.executable, "-m", "dvc", *arguments)
 
     def edit(self, file: str, old: str, new: str) -> None:
@@ -142,14 +142,14 @@ class Project:
         path = self.folder / file
         text = path.read_text()
         assert old in text
-        # Another file, as editors write one: the old one may be shared with DVC's cache.
+        # A new file, as editors write it, because the old one may be a link into DVC's cache.
         path.unlink()
         path.write_text(text.replace(old, new, 1))
 
     def half_written(self, after_a_kill: bool = False) -> list[Path]:
         """Paths in the home or among the pushed models that are not complete artifacts.
 
-        What a killed runner was writing stays under `work/`, where nothing reads it, until the next run.
+        Unfinished files of a killed runner stay under `work/`, where nothing reads them, until the next run.
         """
         home = Home(self.home)
         kept = [folder for folder in home.artifacts.glob("*/*/*") if folder.is_dir()]
@@ -163,28 +163,28 @@ class Project:
     def variables(self) -> dict[str, str]:
         """The environment of its commands."""
         own = {name: value for name, value in os.environ.items() if not name.startswith("TAXIWAY_LINEAGE")}
-        return {**own, **self.environment, "TAXIWAY_HOME": str(self.home), "TEST_IMPORTED": str(self._noted)}
+        return {**own, **self.environment, "TAXIWAY_HOME": str(self.home), "TEST_IMPORTED": str(self._recorded_imports)}
 
     @property
-    def _noted(self) -> Path:
+    def _recorded_imports(self) -> Path:
         return self.folder / ".imported"
 
     def _tool(self, *command: str) -> str:
-        done = subprocess.run(
+        result = subprocess.run(
             command, cwd=self.folder, env=self.variables(), capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
 
 
 def as_options(parameters: Mapping[str, Any]) -> list[str]:
-    """Pipeline parameters on a command line."""
-    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in parameters.items()}
-    return [f"--param={name}={text}" for name, text in texts.items()]
+    """Pipeline parameters as command-line options."""
+    strings = {name: value if isinstance(value, str) else json.dumps(value) for name, value in parameters.items()}
+    return [f"--param={name}={text}" for name, text in strings.items()]
 
 
 def make_project(folder: Path, taxi_csv: Path) -> Project:
-    """The taxi pipeline as a user has it: in Git, the trips in DVC, and all of it tagged `v1`."""
+    """The taxi pipeline as in a user's project: code in Git, trips in DVC, tagged `v1`."""
     project = Project(folder / "project", folder / "project/.taxiway", _environment(folder))
     shutil.copytree(CHECKOUT / "pipelines", project.folder / "pipelines", ignore=shutil.ignore_patterns("__pycache__"))
     (project.folder / "data/chicago_taxi").mkdir(parents=True)

@@ -23,17 +23,17 @@ QUICK = "train_steps=5"
 
 
 def refused(project: Project, *arguments: str) -> Done:
-    """A command that fails because of the user's input; it leaves nothing half-written."""
+    """Runs a command that fails because of the user's input and leaves nothing half-written."""
     pushed = set(project.folder.glob("served/*/*"))
-    done = project.taxiway(*arguments, status=2)
+    result = project.taxiway(*arguments, status=2)
     assert project.half_written() == []
     assert set(project.folder.glob("served/*/*")) == pushed
-    assert "Traceback" not in done.shown
-    return done
+    assert "Traceback" not in result.shown
+    return result
 
 
 def run(project: Project, *parameters: str, pipeline: str = "chicago_taxi") -> Done:
-    """A run that fails; it shares the cache of the taxi run."""
+    """A failing run, with the cache of the taxi run."""
     options = [f"--param={parameter}" for parameter in parameters]
     done = refused(project, "run", "--json", pipeline, *options)
     assert f"resume    taxiway run --json {pipeline}" in done.shown
@@ -51,24 +51,24 @@ def failed(done: Done) -> str:
 # Before anything runs
 
 
-def test_an_unknown_pipeline_has_its_nearest(copy: Project) -> None:
+def test_an_unknown_pipeline_suggests_a_similar_name(copy: Project) -> None:
     shown = refused(copy, "run", "chicago_taxy").shown
     assert (
         f"there is no pipeline 'chicago_taxy' in {copy.folder}/pipelines\n  fix: did you mean 'chicago_taxi'?" in shown
     )
 
 
-def test_an_unknown_parameter_has_its_nearest(copy: Project) -> None:
+def test_an_unknown_parameter_suggests_a_similar_name(copy: Project) -> None:
     shown = refused(copy, "run", "chicago_taxi", "--param=train_step=5").shown
     assert "chicago-taxi has no parameter 'train_step'\n  fix: did you mean 'train_steps'?" in shown
 
 
-def test_a_parameter_of_the_wrong_type(copy: Project) -> None:
+def test_a_parameter_of_the_wrong_type_is_refused(copy: Project) -> None:
     shown = refused(copy, "run", "chicago_taxi", "--param=train_steps=many").shown
     assert "the parameter 'train_steps' takes a number_integer, not 'many'" in shown
 
 
-def test_a_damaged_lineage_store(taxi: Taxi, tmp_path: Path) -> None:
+def test_a_damaged_lineage_store_is_refused(taxi: Taxi, tmp_path: Path) -> None:
     project = taxi.project.copy(tmp_path / "project", home=tmp_path / "home")
     project.home.mkdir()
     (project.home / "lineage.db").write_text("not a database, and long enough to have a header\n" * 100)
@@ -82,7 +82,7 @@ def test_a_damaged_lineage_store(taxi: Taxi, tmp_path: Path) -> None:
 # Data
 
 
-def test_data_that_differ_from_their_dvc_file(copy: Project) -> None:
+def test_data_that_differ_from_their_dvc_file_are_refused(copy: Project) -> None:
     copy.edit(TRIPS, "Cash", "Crash")
     done = run(copy)
     assert failed(done) == "example-gen"
@@ -97,19 +97,19 @@ def test_data_that_differ_from_their_dvc_file(copy: Project) -> None:
     assert list(done.states) == ["example-gen"]
 
 
-def test_files_beside_the_trips_change_nothing(copy: Project) -> None:
+def test_other_files_beside_the_trips_are_ignored(copy: Project) -> None:
     (copy.folder / "data/mine.csv").write_text("fare\n1\n")
     assert copy.taxiway("check", "chicago_taxi").printed == "chicago_taxi: nothing wrong found\n"
     assert copy.run(train_steps=STEPS).states["example-gen"] == "CACHED"
 
 
-def test_check_finds_data_that_differ_as_well(copy: Project) -> None:
+def test_check_reports_data_that_differ(copy: Project) -> None:
     copy.edit(TRIPS, "Cash", "Crash")
-    found = refused(copy, "check", "chicago_taxi").printed
-    assert found.startswith("example-gen: data differs from data.dvc: expected 30df3fd")
+    output = refused(copy, "check", "chicago_taxi").printed
+    assert output.startswith("example-gen: data differs from data.dvc: expected 30df3fd")
 
 
-def test_a_ragged_row_is_named_by_file_and_line(copy: Project) -> None:
+def test_a_ragged_row_is_reported_with_file_and_line(copy: Project) -> None:
     lines = (copy.folder / TRIPS).read_text().splitlines()
     (copy.folder / TRIPS).unlink()
     (copy.folder / TRIPS).write_text("\n".join([*lines[:7], lines[7] + ",1", *lines[8:]]))
@@ -118,7 +118,7 @@ def test_a_ragged_row_is_named_by_file_and_line(copy: Project) -> None:
     assert re.search(rf"{TRIPS}\D+line 8\D", done.shown)
 
 
-def test_an_anomaly_names_feature_reason_and_value(taxi: Taxi, copy: Project) -> None:
+def test_an_anomaly_is_reported_with_feature_reason_and_value(taxi: Taxi, copy: Project) -> None:
     text = (taxi.run.path("schema-gen", "schema") / "schema.pbtxt").read_text()
     assert 'value: "Cash"' in text
     (copy.folder / "schema.pbtxt").write_text(re.sub(r' *value: "Cash"\n', "", text))
@@ -133,19 +133,19 @@ def test_an_anomaly_names_feature_reason_and_value(taxi: Taxi, copy: Project) ->
 # Modules
 
 
-def test_a_module_without_run_fn(copy: Project) -> None:
+def test_a_module_without_run_fn_is_refused(copy: Project) -> None:
     copy.edit(MODEL, "def run_fn", "def run_function")
-    found = refused(copy, "check", "chicago_taxi").printed
-    assert found == f"trainer: {copy.folder / MODEL} defines no run_fn; did you mean run_function?\n"
+    output = refused(copy, "check", "chicago_taxi").printed
+    assert output == f"trainer: {copy.folder / MODEL} defines no run_fn; did you mean run_function?\n"
     done = run(copy, QUICK)
     assert failed(done) == "trainer"
     assert f"{copy.folder / MODEL} defines no run_fn\n" in done.shown
     assert "fix: define run_fn there (it has " in done.shown
-    # What does not depend on run_fn is as it was.
+    # Tasks that do not depend on run_fn are cache hits.
     assert {done.states[task] for task in DATA_STAGES} == {"CACHED"}
 
 
-def test_a_module_that_raises_ends_in_the_users_line(copy: Project) -> None:
+def test_the_error_of_a_module_ends_in_the_users_line(copy: Project) -> None:
     line = '    raise KeyError("no such column: tip")'
     copy.edit(MODEL, "    settings = SETTINGS |", f"{line}\n    settings = SETTINGS |")
     number = (copy.folder / MODEL).read_text().splitlines().index(line) + 1
@@ -159,7 +159,7 @@ def test_a_module_that_raises_ends_in_the_users_line(copy: Project) -> None:
     ) in done.shown
 
 
-def test_a_loss_that_becomes_nan(copy: Project) -> None:
+def test_a_loss_that_becomes_nan_is_reported(copy: Project) -> None:
     copy.edit(MODEL, '"learning_rate": 0.002', '"learning_rate": float("nan")')
     done = run(copy, QUICK)
     assert failed(done) == "trainer"
@@ -167,7 +167,7 @@ def test_a_loss_that_becomes_nan(copy: Project) -> None:
     assert "fix: lower the learning rate" in done.shown
 
 
-def test_a_label_that_is_missing_at_the_evaluation(copy: Project) -> None:
+def test_a_label_that_is_missing_in_the_evaluation_is_reported(copy: Project) -> None:
     config = json.dumps(EVAL_CONFIG).replace('"tips_xf"', '"big_tip"')
     done = run(copy, CACHED, f"eval_config={config}")
     assert failed(done) == "evaluator"
@@ -175,11 +175,11 @@ def test_a_label_that_is_missing_at_the_evaluation(copy: Project) -> None:
     assert "fix: " in done.shown
 
 
-# Where the model goes
+# The destination
 
 
 @pytest.mark.parametrize("destination", ["notes.txt/models", "/proc/models"])
-def test_a_destination_that_cannot_be_written(copy: Project, destination: str) -> None:
+def test_a_destination_that_cannot_be_written_is_refused(copy: Project, destination: str) -> None:
     (copy.folder / "notes.txt").write_text("a file\n")
     done = run(copy, CACHED, f"destination={destination}")
     assert failed(done) in {"baseline", "pusher"}

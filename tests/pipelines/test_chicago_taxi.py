@@ -1,4 +1,4 @@
-"""The taxi pipeline as a whole, on the real trips and through the command line: runs, cache, lineage, kills."""
+"""The whole taxi pipeline on the real trips, through the command line: runs, cache, lineage, kills."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ TASKS = set(ORDER)
 EARLY_STAGES = set(DATA_STAGES) - {"transform"}
 # These run at the same time.
 TOGETHER = {"evaluator", "infra-validator"}
-# It looks at what is pushed, which no cache key covers, and so runs every time.
+# It reads the pushed versions, which no cache key covers, so it runs every time.
 ALWAYS = {"baseline"}
 
 
-def test_one_command_leaves_a_blessed_pushed_model(taxi: Taxi) -> None:
+def test_one_command_pushes_a_blessed_model(taxi: Taxi) -> None:
     assert taxi.run.states == dict.fromkeys(TASKS, "SUCCEEDED")
     for judge in ("evaluator", "infra-validator"):
         assert taxi.run.record["tasks"][judge]["parameters"] == {"blessed": True}
@@ -52,7 +52,7 @@ def test_one_command_leaves_a_blessed_pushed_model(taxi: Taxi) -> None:
 def test_an_unchanged_pipeline_takes_under_a_second_and_loads_no_tensorflow(taxi: Taxi) -> None:
     assert {"tensorflow", "tensorflow_transform", "tensorflow_model_analysis"} <= taxi.run.imported
     seconds: list[float] = []
-    # The machine may be busy with something else once.
+    # A busy machine may slow down one of the attempts.
     while not seconds or (seconds[-1] >= 1 and len(seconds) < 5):
         again = taxi.project.run(train_steps=STEPS)
         assert again.ran == ALWAYS
@@ -89,7 +89,7 @@ def _origins(taxi: Taxi) -> dict[str, Any]:
     }
 
 
-def _assert_leads_back(found: dict[str, Any], taxi: Taxi) -> None:
+def _assert_complete_chain(found: dict[str, Any], taxi: Taxi) -> None:
     origins = _origins(taxi)
     (data,) = found["data"]
     assert data.items() >= origins["data"].items()
@@ -99,12 +99,12 @@ def _assert_leads_back(found: dict[str, Any], taxi: Taxi) -> None:
         assert re.fullmatch(r"sha256:[0-9a-f]{64}", module["digest"])
 
 
-def test_a_pushed_version_leads_back_to_data_commit_and_modules(taxi: Taxi) -> None:
-    found = taxi.project.lineage(taxi.pushed.relative_to(taxi.project.folder))
-    _assert_leads_back(found, taxi)
-    made = {(record["stage"], record["output"]): record["digest"] for record in found["records"]}
-    by_output = {f"{stage.replace('_', '-')}.{output}": digest for (stage, output), digest in made.items()}
-    # Nothing is made from anomalies: they only let the run go on.
+def test_the_lineage_of_a_pushed_version_has_data_commit_and_modules(taxi: Taxi) -> None:
+    lineage = taxi.project.lineage(taxi.pushed.relative_to(taxi.project.folder))
+    _assert_complete_chain(lineage, taxi)
+    digests = {(record["stage"], record["output"]): record["digest"] for record in lineage["records"]}
+    by_output = {f"{stage.replace('_', '-')}.{output}": digest for (stage, output), digest in digests.items()}
+    # No artifact is made from anomalies; they only allow the run to continue.
     ancestors = taxi.run.digests(*TASKS - {"example-validator"})
     assert by_output == ancestors
 
@@ -120,13 +120,13 @@ def test_a_pushed_version_has_its_lineage_without_a_store(taxi: Taxi, tmp_path: 
 def test_an_artifact_and_a_digest_have_the_same_chain(taxi: Taxi) -> None:
     model = taxi.run.path("trainer", "model")
     by_path = taxi.project.lineage(model)
-    _assert_leads_back(by_path, taxi)
+    _assert_complete_chain(by_path, taxi)
     digest = taxi.run.digests("trainer")["trainer.model"]
     assert by_path["records"][0]["digest"] == digest
     assert {**taxi.project.lineage(digest[:20]), "target": ""} == {**by_path, "target": ""}
 
 
-def test_lineage_reads_well_in_a_terminal(taxi: Taxi) -> None:
+def test_lineage_is_readable_in_a_terminal(taxi: Taxi) -> None:
     shown = taxi.project.taxiway("lineage", str(taxi.pushed.relative_to(taxi.project.folder))).printed
     commit = taxi.project.git("rev-parse", "v1").strip()
     assert (
@@ -159,8 +159,8 @@ print(json.dumps({{
 """
 
 
-def test_a_notebook_gets_the_run_with_its_artifacts_and_metrics(taxi: Taxi) -> None:
-    done = subprocess.run(
+def test_run_returns_artifacts_and_metrics_to_python(taxi: Taxi) -> None:
+    result = subprocess.run(
         [sys.executable, "-c", NOTEBOOK.format(steps=STEPS)],
         cwd=taxi.project.folder,
         env=taxi.project.variables(),
@@ -168,7 +168,7 @@ def test_a_notebook_gets_the_run_with_its_artifacts_and_metrics(taxi: Taxi) -> N
         text=True,
         check=True,
     )
-    run = json.loads(done.stdout)
+    run = json.loads(result.stdout)
     assert {name for name, state in run["states"].items() if state != "CACHED"} == ALWAYS
     assert run["artifacts"]["schema"] == ["Schema", str(taxi.run.path("schema-gen", "schema"))]
     assert run["artifacts"]["trainer.model"] == ["Model", str(taxi.run.path("trainer", "model"))]
@@ -176,7 +176,7 @@ def test_a_notebook_gets_the_run_with_its_artifacts_and_metrics(taxi: Taxi) -> N
     assert f"auc {run['metrics']['auc']:.4g}" in taxi.run.shown
 
 
-# One input changed at a time
+# One change at a time
 
 
 def test_a_changed_run_fn_trains_again_and_is_compared_with_the_pushed_model(taxi: Taxi, copy: Project) -> None:
@@ -192,24 +192,24 @@ def test_a_changed_run_fn_trains_again_and_is_compared_with_the_pushed_model(tax
     assert int(latest) > int(taxi.pushed.name)
 
 
-def test_a_changed_preprocessing_fn_transforms_again_and_a_restored_one_hits(taxi: Taxi, copy: Project) -> None:
+def test_a_changed_preprocessing_fn_transforms_again_and_a_restored_one_is_cached(taxi: Taxi, copy: Project) -> None:
     copy.edit(MODEL, "tips > 0.2 * fare", "tips > 0.25 * fare")
     changed = copy.run(train_steps=STEPS)
     assert changed.ran == AFTER_TRANSFORM | {"transform"}
     copy.edit(MODEL, "tips > 0.25 * fare", "tips > 0.2 * fare")
-    # The model that was pushed meanwhile would be another baseline.
+    # The model that the first change pushed would be another baseline.
     shutil.rmtree(copy.folder / "served")
     restored = copy.run(train_steps=STEPS)
     assert restored.ran == ALWAYS | {"pusher"}
     assert restored.digests("transform", "trainer") == taxi.run.digests("transform", "trainer")
 
 
-def test_a_comment_changes_nothing(copy: Project) -> None:
+def test_a_changed_comment_is_a_cache_hit(copy: Project) -> None:
     copy.edit(MODEL, "def run_fn", "# A comment.\ndef run_fn")
     assert copy.run(train_steps=STEPS).ran == ALWAYS | {"pusher"}
 
 
-def test_a_higher_threshold_is_evaluated_again_and_prevents_the_push(copy: Project) -> None:
+def test_a_higher_threshold_evaluates_again_and_prevents_the_push(copy: Project) -> None:
     strict = json.loads(json.dumps(EVAL_CONFIG).replace('"lower_bound": 0.6', '"lower_bound": 0.999'))
     judged = copy.run(train_steps=STEPS, eval_config=strict)
     assert judged.ran == ALWAYS | {"evaluator"}
@@ -219,7 +219,7 @@ def test_a_higher_threshold_is_evaluated_again_and_prevents_the_push(copy: Proje
     assert not list(copy.folder.glob("served/*/*"))
 
 
-# The test before has a judge that keeps a model back; test_infra_validator.py has models that do not answer.
+# The previous test has an evaluator that rejects a model; test_infra_validator.py has models that do not answer.
 @pytest.mark.slow
 def test_a_model_that_does_not_answer_is_not_pushed(copy: Project) -> None:
     copy.edit(
@@ -252,7 +252,7 @@ def test_one_changed_cell_runs_everything_again_and_the_old_data_hit_the_cache(t
 
 
 def _change_one_fare(project: Project) -> None:
-    """Changes one cell of the trips, and accepts them."""
+    """Changes one cell of the trips, and adds them to DVC."""
     lines = (project.folder / TRIPS).read_text().splitlines(keepends=True)
     fare = lines[0].split(",").index("fare")
     cells = lines[100].split(",")
@@ -263,12 +263,12 @@ def _change_one_fare(project: Project) -> None:
 
 
 @pytest.mark.slow
-def test_one_changed_cell_reaches_the_pushed_model(copy: Project) -> None:
+def test_one_changed_cell_changes_the_pushed_model(copy: Project) -> None:
     _change_one_fare(copy)
     assert copy.run(train_steps=20).ran == TASKS
 
 
-def test_a_changed_schema_file_is_validated_against_again(taxi: Taxi, copy: Project) -> None:
+def test_a_changed_schema_file_validates_again(taxi: Taxi, copy: Project) -> None:
     curated = copy.folder / "schema.pbtxt"
     curated.write_bytes((taxi.run.path("schema-gen", "schema") / "schema.pbtxt").read_bytes())
     copy.run(EARLY, schema_file="schema.pbtxt")
@@ -297,16 +297,16 @@ def test_deleted_and_damaged_artifacts_are_made_again(copy: Project) -> None:
 def test_tfxs_own_module_runs_unmodified_on_data_at_a_revision(taxi: Taxi, copy: Project) -> None:
     spec = importlib.util.find_spec(TFX_MODULE)
     assert spec is not None
-    # What lies in the working tree does not matter to a run at a revision.
+    # A run at a revision ignores the files in the working tree.
     (copy.folder / TRIPS).unlink()
     (copy.folder / TRIPS).write_text("fare\n1\n")
     done = copy.run(data="data/chicago_taxi@v1", module=str(spec.origin), train_steps=20, eval_steps=2)
     assert done.ran == AFTER_TRANSFORM | {"example-gen", "transform"}
     assert done.digests("example-gen", "schema-gen") == taxi.run.digests("example-gen", "schema-gen")
     (version,) = (copy.folder / "served/chicago_taxi").glob("[0-9]*")
-    found = copy.lineage(version)
-    assert {**_origins(taxi)["data"], "revision": "v1"}.items() <= found["data"][0].items()
-    assert {(module["name"], module["function"]) for module in found["modules"]} == {
+    lineage = copy.lineage(version)
+    assert {**_origins(taxi)["data"], "revision": "v1"}.items() <= lineage["data"][0].items()
+    assert {(module["name"], module["function"]) for module in lineage["modules"]} == {
         (str(spec.origin), "run_fn"),
         (str(spec.origin), "preprocessing_fn"),
     }
@@ -325,9 +325,9 @@ MORE_KILLS = [
     ("evaluator", "interrupt"),
     ("evaluator", "runner"),
 ]
-# Apart from the evaluator's: each of the two goes on to its end where the other is killed.
+# Separate from the evaluator's: if one of the two is killed, the other still finishes, and is then a cache hit.
 KILLS_WHILE_SERVED = [("infra-validator", "stage"), ("infra-validator", "runner")]
-# Until when a task surely still runs, in seconds.
+# Seconds for which a task is certain to run.
 MOMENTS = {
     "example-gen": 0.1,
     "statistics-gen": 0.1,
@@ -347,18 +347,18 @@ MOMENTS = {
     ],
     ids=["few", "many", "served"],
 )
-def test_a_run_that_is_killed_again_and_again_ends_as_an_uninterrupted_one(
+def test_a_run_that_was_killed_repeatedly_has_the_results_of_an_uninterrupted_one(
     taxi: Taxi, tmp_path: Path, pipeline: str, kills: list[tuple[str, str]]
 ) -> None:
     project, chance = taxi.project.copy(tmp_path / "project", home=tmp_path / "home"), random.Random(5)
     kills = sorted(kills, key=lambda kill: ORDER.index(kill[0]))
     parameters = {} if pipeline == EARLY else {"train_steps": 20}
     arguments = [pipeline, *as_options(parameters)]
-    for task, whom in kills:
-        status, shown = _interrupted(project, arguments, task, whom, chance.random() * MOMENTS.get(task, 0))
-        assert status == {"interrupt": 130, "runner": -signal.SIGKILL, "stage": 1}[whom], shown
-        assert whom != "stage" or f"{task} was killed by signal 9" in shown
-        assert whom == "runner" or f"resume    taxiway run {' '.join(arguments)}" in shown
+    for task, target in kills:
+        status, shown = _interrupted(project, arguments, task, target, chance.random() * MOMENTS.get(task, 0))
+        assert status == {"interrupt": 130, "runner": -signal.SIGKILL, "stage": 1}[target], shown
+        assert target != "stage" or f"{task} was killed by signal 9" in shown
+        assert target == "runner" or f"resume    taxiway run {' '.join(arguments)}" in shown
         finished = set(re.findall(r"^([\w-]+): (?:done|cached)", shown, re.MULTILINE))
         assert finished - ALWAYS - TOGETHER == set(ORDER[: ORDER.index(task)]) - ALWAYS - TOGETHER
         assert project.half_written(after_a_kill=True) == []
@@ -369,11 +369,11 @@ def test_a_run_that_is_killed_again_and_again_ends_as_an_uninterrupted_one(
     assert len(done.states) == (len(EARLY_STAGES) if pipeline == EARLY else len(TASKS))
     assert project.half_written() == []
     states = [run["state"] for run in json.loads(project.taxiway("runs", "--json").printed)]
-    assert states == ["COMPLETE", *("CANCELED" if whom == "interrupt" else "FAILED" for _, whom in reversed(kills))]
+    assert states == ["COMPLETE", *("CANCELED" if target == "interrupt" else "FAILED" for _, target in reversed(kills))]
 
 
 def _contents(done: Done) -> dict[str, str]:
-    """The digests of the data stages' outputs, except for two files with random names from TensorFlow."""
+    """The digests of the data stages' outputs, except for two files that TensorFlow gives random names."""
     if "transform" not in done.states:
         return done.digests(*EARLY_STAGES)
     graph = file_digests(done.path("transform", "transform_graph"))
@@ -389,15 +389,15 @@ def test_kills_at_random_moments(taxi: Taxi, tmp_path: Path) -> None:
     project, chance = taxi.project.copy(tmp_path / "project", home=tmp_path / "home"), random.Random(6)
     expected = taxi.run.digests(*EARLY_STAGES)
     for number in range(10):
-        task, whom = chance.choice(sorted(EARLY_STAGES)), chance.choice(["stage", "runner", "interrupt"])
-        _interrupted(project, [EARLY], task, whom, chance.uniform(0, 0.6))
+        task, target = chance.choice(sorted(EARLY_STAGES)), chance.choice(["stage", "runner", "interrupt"])
+        _interrupted(project, [EARLY], task, target, chance.uniform(0, 0.6))
         done = project.run(EARLY)
         assert done.digests(*EARLY_STAGES) == expected
         assert project.half_written() == []
         project = taxi.project.copy(tmp_path / f"project-{number}", home=tmp_path / f"home-{number}")
 
 
-def _interrupted(project: Project, arguments: list[str], task: str, whom: str, delay: float) -> tuple[int, str]:
+def _interrupted(project: Project, arguments: list[str], task: str, target: str, delay: float) -> tuple[int, str]:
     """Starts a run, and ends a task of it, or the runner, some seconds after that task began.
 
     Returns:
@@ -408,20 +408,20 @@ def _interrupted(project: Project, arguments: list[str], task: str, whom: str, d
     if stage := _running(runner, project, task, before):
         others = psutil.Process(runner.pid).children(recursive=True)
         time.sleep(delay)
-        _end(runner, stage, whom)
+        _end(runner, stage, target)
     _, shown = runner.communicate(timeout=60)
     _, alive = psutil.wait_procs(others, timeout=10)
     assert alive == []
     return runner.returncode, shown
 
 
-def _end(runner: subprocess.Popen[str], stage: psutil.Process, whom: str) -> None:
+def _end(runner: subprocess.Popen[str], stage: psutil.Process, target: str) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
-        # It cannot end by itself any more.
+        # A stopped process cannot end before the kill.
         stage.suspend()
-    if whom == "interrupt":
+    if target == "interrupt":
         runner.send_signal(signal.SIGINT)
-    elif whom == "runner" or not stage.is_running():
+    elif target == "runner" or not stage.is_running():
         runner.kill()
     else:
         stage.kill()

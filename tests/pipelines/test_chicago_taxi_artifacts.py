@@ -62,20 +62,20 @@ def stored(taxi: Taxi, tfx: SimpleNamespace) -> Stored:
 
 @pytest.fixture(scope="module")
 def tables(tfx: SimpleNamespace, stored: Stored, tmp_path_factory: pytest.TempPathFactory) -> Tables:
-    """Raw and transformed rows as TFXIO reads them on Beam, by output and split."""
+    """Raw and transformed rows, read by TFXIO on Beam, by output and split."""
     import apache_beam as beam
 
     kept = tmp_path_factory.mktemp("rows")
-    wanted = [
+    selected = [
         (output, split) for output in ("example-gen.examples", "transform.transformed_examples") for split in SPLITS
     ]
     with beam.Pipeline(runner="DirectRunner") as pipeline:
-        for output, split in wanted:
+        for output, split in selected:
             folder = kept / output / split
             folder.mkdir(parents=True)
             source = tfxio(tfx, stored[output], split, _schema(tfx, stored, output)).BeamSource()
             _ = pipeline | f"read {folder}" >> source | f"keep {folder}" >> beam.Map(_keep, folder)
-    return {(output, split): _kept(kept / output / split) for output, split in wanted}
+    return {(output, split): _kept(kept / output / split) for output, split in selected}
 
 
 def _keep(batch: pa.RecordBatch, folder: Path) -> None:
@@ -155,7 +155,7 @@ def test_tfdv_reads_statistics_schema_and_anomalies(stored: Stored, tables: Tabl
 
 @pytest.fixture(scope="module")
 def on_beam(tfx: SimpleNamespace, stored: Stored, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The transform graph that TFT makes on Beam of the same rows."""
+    """The transform graph that TFT on Beam makes from the same rows."""
     import apache_beam as beam
     from tensorflow_transform import beam as tft_beam
     from tensorflow_transform.tf_metadata.dataset_metadata import DatasetMetadata
@@ -194,7 +194,7 @@ def test_the_transform_graph_equals_the_one_of_tft_on_beam(stored: Stored, table
 
 
 def _transformed(graph: Any, rows: pa.Table) -> dict[str, Any]:
-    """All rows through a transform graph."""
+    """All rows, transformed by a transform graph."""
     import tensorflow as tf
 
     raw = tf.io.parse_example(serialized(rows), graph.raw_feature_spec())
@@ -210,18 +210,18 @@ def serialized(rows: pa.Table) -> Any:
     return tf.constant(RecordBatchToExamplesEncoder().encode(batch))
 
 
-def test_the_transformed_examples_are_what_the_graph_makes(stored: Stored) -> None:
+def test_the_transform_graph_gives_the_transformed_examples(stored: Stored) -> None:
     import tensorflow_transform as tft
 
     graph = tft.TFTransformOutput(stored["transform.transform_graph"].uri)
-    # Beam keeps no order of rows; the files have one.
+    # Beam does not keep the order of rows, so both are sorted.
     raw, written = (
         pq.read_table(f"{stored[output].uri}/Split-eval").combine_chunks().to_batches()[0]
         for output in ("example-gen.examples", "transform.transformed_examples")
     )
-    made = _transformed(graph, pa.table(to_tfxio_form(raw)))
-    assert made.keys() == set(written.schema.names)
-    for name, values in made.items():
+    transformed = _transformed(graph, pa.table(to_tfxio_form(raw)))
+    assert transformed.keys() == set(written.schema.names)
+    for name, values in transformed.items():
         column = to_tfxio_form(written)[name].flatten().to_numpy()
         np.testing.assert_allclose(column, np.ravel(values), rtol=1e-6, err_msg=name)
 
@@ -283,7 +283,7 @@ def test_tensorflow_reads_the_warm_up_requests_of_the_pushed_model(taxi: Taxi, t
 
     records = tf.data.TFRecordDataset(tfx.path_utils.warmup_file_path(str(taxi.pushed))).as_numpy_iterator()
     requests = [PredictionLog.FromString(record).predict_log.request for record in records]
-    # One example at a time, and all at once.
+    # Examples one by one, and all in one request.
     signatures = ["predict_columns", "serving_default", "transform_features"]
     assert [request.model_spec.signature_name for request in requests] == [s for s in signatures for _ in range(21)]
     loaded = tf.saved_model.load(str(taxi.pushed)).signatures
@@ -297,7 +297,7 @@ def test_the_pushed_version_is_as_tf_serving_expects_it(taxi: Taxi, stored: Stor
     assert taxi.project.folder / pushed.get_string_custom_property("pushed_destination") == taxi.pushed
     assert pushed.get_string_custom_property("pushed_version") == taxi.pushed.name
     assert pushed.get_int_custom_property("pushed") == 1
-    # TF Serving takes every folder with a number for a name.
+    # TF Serving loads every folder with a number as its name.
     assert str(int(taxi.pushed.name)) == taxi.pushed.name
     assert [entry.name for entry in taxi.pushed.parent.iterdir() if entry.is_dir()] == [taxi.pushed.name]
     assert (taxi.pushed / "saved_model.pb").is_file()

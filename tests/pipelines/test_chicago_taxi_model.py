@@ -1,4 +1,4 @@
-"""The taxi model that the pipeline trained on the real trips: what it predicts, and what training goes on from it."""
+"""The taxi model that the pipeline trained on the real trips: its predictions, and training that continues from it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def load(model: Artifact) -> Any:
 
 
 def evaluate(loaded: Any, trips: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and predicted probabilities, by a model's signatures alone."""
+    """Labels and predicted probabilities, from a model's signatures only."""
     serialized = tf.constant(RecordBatchToExamplesEncoder().encode(trips))
     signatures = loaded.signatures
     (predicted,) = signatures["serving_default"](serialized).values()
@@ -98,7 +98,7 @@ def test_it_predicts_big_tips(loaded: Any, held_out: pa.RecordBatch) -> None:
     assert np.mean((predicted > 0.5) == labels) > 0.88
 
 
-def test_plain_columns_are_predicted_as_tf_examples_are(loaded: Any, held_out: pa.RecordBatch) -> None:
+def test_plain_columns_and_tf_examples_have_the_same_predictions(loaded: Any, held_out: pa.RecordBatch) -> None:
     rows = held_out.slice(0, 100)
     columns = {}
     for name in set(rows.schema.names) - {"tips"}:
@@ -120,9 +120,9 @@ def weights(model: Artifact) -> list[np.ndarray]:
     return [variable.numpy() for variable in load(model).model.trainable_variables]
 
 
-# test_trainer_determinism.py has a smaller model.
+# test_trainer_determinism.py tests a smaller model.
 @pytest.mark.slow
-def test_the_same_data_make_the_same_weights(inputs: Inputs, tmp_path: Path) -> None:
+def test_the_same_data_give_the_same_weights(inputs: Inputs, tmp_path: Path) -> None:
     one, same = (
         weights(trained(inputs, OURS, tmp_path / name, train_steps=20, eval_steps=1)["model"])
         for name in ("one", "same")
@@ -130,16 +130,20 @@ def test_the_same_data_make_the_same_weights(inputs: Inputs, tmp_path: Path) -> 
     assert all(np.array_equal(a, b) for a, b in zip(one, same, strict=True))
 
 
-def test_warm_start(inputs: Inputs, model: Model, held_out: pa.RecordBatch, tmp_path: Path) -> None:
+# test_trainer.py tests it with a small module.
+@pytest.mark.slow
+def test_a_warm_start_continues_from_the_model(
+    inputs: Inputs, model: Model, held_out: pa.RecordBatch, tmp_path: Path
+) -> None:
     warm = {**inputs, "base_model": model}
-    hardly = {"train_steps": 1, "eval_steps": 1, "custom_config": {"learning_rate": 1e-9}}
-    assert auc(*evaluate(load(trained(warm, OURS, tmp_path, **hardly)["model"]), held_out)) > 0.94
+    settings = {"train_steps": 1, "eval_steps": 1, "custom_config": {"learning_rate": 1e-9}}
+    assert auc(*evaluate(load(trained(warm, OURS, tmp_path, **settings)["model"]), held_out)) > 0.94
 
 
-# test_chicago_taxi.py has it in a pipeline.
+# test_chicago_taxi.py runs it in a pipeline.
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Exception encountered when calling layer|Input dict contained keys:UserWarning")
-def test_tfx_own_module_runs_in_its_place_unmodified(raw: Inputs, held_out: pa.RecordBatch, tmp_path: Path) -> None:
+def test_tfxs_own_module_runs_unmodified_in_its_place(raw: Inputs, held_out: pa.RecordBatch, tmp_path: Path) -> None:
     spec = importlib.util.find_spec(TFX)
     assert spec
     module = str(spec.origin)

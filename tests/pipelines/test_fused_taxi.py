@@ -33,11 +33,11 @@ def test_three_fused_tasks_have_the_outputs_of_ten(taxi: Taxi, tmp_path: Path) -
     assert done.status == 0, done.shown
     assert set(done.states) == {"example-gen-to-transform", "trainer", "baseline-to-pusher"}
     assert done.record["tasks"]["baseline-to-pusher"]["parameters"]["evaluator__blessed"] is True
-    # It is given what it is given alone.
+    # It has the inputs that it has as a single task.
     assert done.states["trainer"] == "CACHED"
     single, together = _digests(taxi.run), _digests(done)
     assert single.keys() == together.keys()
-    # One has a report of latencies.
+    # One contains measured latencies.
     assert {name for name in single if single[name] != together[name]} <= {"infra_validator__blessing"}
     assert _records(done) == _records(taxi.run)
 

@@ -1,4 +1,4 @@
-"""The same data, code and parameters give the same artifacts: two runs without a cache, in homes of their own."""
+"""The same data, code and parameters give the same artifacts in two runs without a cache, each in its own home."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def digests(done: Done) -> dict[str, str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("module", ["pipelines.chicago_taxi.model", TFX_MODULE], ids=["ours", "TFX's"])
-def test_two_runs_give_the_same_artifacts(taxi: Taxi, tmp_path: Path, module: str) -> None:
+def test_two_uncached_runs_give_the_same_artifacts(taxi: Taxi, tmp_path: Path, module: str) -> None:
     one, other = (
         _run(taxi.project.copy(tmp_path / name / "project", home=tmp_path / f"home_of_{name}"), module)
         for name in ("one", "another")
@@ -33,6 +33,6 @@ def _run(project: Project, module: str) -> Done:
     )
 
 
-def test_the_lineage_says_that_the_model_was_made_deterministically(taxi: Taxi) -> None:
+def test_the_lineage_records_deterministic_training(taxi: Taxi) -> None:
     shown = taxi.project.taxiway("lineage", str(taxi.pushed)).printed
     assert "made deterministically, seed 0" in shown

@@ -17,14 +17,14 @@ CHECKOUT = Path(data.__file__).parents[2]
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout without data, as a clone is."""
+    """A checkout without data, like a fresh clone."""
     for name in ("data.dvc", ".dvcignore", ".dvc/config", ".dvc/.gitignore"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(CHECKOUT / name, tmp_path / name)
     return tmp_path
 
 
-def test_the_trips_are_what_data_dvc_tracks(checkout: Path, taxi_csv: Path) -> None:
+def test_the_trips_equal_those_that_data_dvc_tracks(checkout: Path, taxi_csv: Path) -> None:
     file = data.put_taxi_data(checkout, data.wheel_csv())
     assert file == checkout / "data/chicago_taxi/data.csv"
     assert file.read_bytes() == taxi_csv.read_bytes()
@@ -51,7 +51,7 @@ def test_changed_data_are_not_overwritten(checkout: Path, taxi_csv: Path) -> Non
     assert file.read_text() == "fare\n1\n"
 
 
-def test_files_of_one_s_own_in_data_do_not_matter(checkout: Path, taxi_csv: Path) -> None:
+def test_other_files_in_data_are_ignored(checkout: Path, taxi_csv: Path) -> None:
     own = checkout / "data/mine.csv"
     own.parent.mkdir()
     own.write_text("fare\n1\n")
@@ -72,7 +72,7 @@ def test_a_wrong_source_leaves_nothing(checkout: Path, tmp_path: Path) -> None:
     assert not (checkout / "data").exists()
 
 
-def test_a_checkout_without_data_dvc(tmp_path: Path, taxi_csv: Path) -> None:
+def test_a_checkout_without_data_dvc_is_refused(tmp_path: Path, taxi_csv: Path) -> None:
     with pytest.raises(UserError, match=r"has no data\.dvc that tracks data/chicago_taxi/data\.csv"):
         data.put_taxi_data(tmp_path, taxi_csv)
 
@@ -101,5 +101,5 @@ def test_the_command_imports_neither_tfx_nor_dvc_when_the_data_are_there(taxi_cs
         "import sys; from pipelines.chicago_taxi import data; status = data.main();"
         "sys.exit(status or bool({'tfx', 'tensorflow', 'dvc'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=CHECKOUT)
-    assert done.stdout.strip() == str(CHECKOUT / data.TARGET)
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=CHECKOUT)
+    assert result.stdout.strip() == str(CHECKOUT / data.TARGET)

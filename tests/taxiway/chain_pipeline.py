@@ -1,11 +1,11 @@
-"""A pipeline of shell containers for the tests of the runner: a source, a chain of copies, a branch."""
+"""A pipeline of shell containers for the tests of the runner: a source, a chain of copies, and a branch."""
 
 from kfp import dsl
 
 
 @dsl.container_component
 def source(text: str, out: dsl.Output[dsl.Dataset], pause: str = "0"):
-    # Written in two halves with a pause between: a kill in the middle leaves half a file.
+    # Written in two halves with a pause between them, so that a kill leaves half a file.
     return dsl.ContainerSpec(
         image="any:1",
         command=["sh", "-ec", 'printf "%s first " "$1" > "$0"; sleep "$2"; printf "second\\n" >> "$0"'],

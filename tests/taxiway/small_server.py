@@ -1,4 +1,4 @@
-"""A minimal model server with TF Serving's API that reports which version answered, and its requests.
+"""A minimal model server with TF Serving's API that reports the answering version and logs its requests.
 
     python -m tests.taxiway.small_server --address-file FILE [--port N] [--labels stable=1,canary=2]
 
@@ -67,7 +67,7 @@ def definitions() -> Any:
 
 
 def computed(signature: str, inputs: dict[str, Any]) -> dict[str, Any]:
-    """The outputs, from arrays and lists of bytes."""
+    """The outputs for arrays and lists of bytes."""
     if signature == "examples":
         return {"features": [described(record) for record in inputs["examples"]]}
     if signature == "vectors":
@@ -94,12 +94,12 @@ def array(proto: Any) -> Any:
 
 def proto(values: Any) -> Any:
     if isinstance(values, list):
-        made = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=values)
+        message = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=values)
     else:
         kind = next(kind for kind, numpy in KINDS.items() if numpy == values.dtype)
-        made = tensor_pb2.TensorProto(dtype=kind, **{f"{'float' if kind == 1 else 'double'}_val": values.tolist()})
-    made.tensor_shape.dim.add(size=len(values))
-    return made
+        message = tensor_pb2.TensorProto(dtype=kind, **{f"{'float' if kind == 1 else 'double'}_val": values.tolist()})
+    message.tensor_shape.dim.add(size=len(values))
+    return message
 
 
 PATH = re.compile(
@@ -108,7 +108,7 @@ PATH = re.compile(
 
 
 class Versions:
-    """Which version answers a request."""
+    """Chooses the version that answers a request."""
 
     def __init__(self, labels: dict[str, int]) -> None:
         self.labels = labels
@@ -166,10 +166,10 @@ class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 def rest(versions: Versions) -> web.Application:
     async def answer(request: web.Request) -> web.Response:
-        found = PATH.fullmatch(request.path)
-        if found is None:
+        match = PATH.fullmatch(request.path)
+        if match is None:
             return web.json_response({"error": f"Malformed request: {request.method} {request.path}"}, status=400)
-        parts = found.groupdict()
+        parts = match.groupdict()
         number = int(parts["version"]) if parts["version"] else None
         try:
             version = versions.answering(parts["model"], number, parts["label"] or "")
@@ -188,9 +188,9 @@ def rest(versions: Versions) -> web.Application:
             outputs = computed(body.get("signature_name", "serving_default"), inputs)
         except ValueError as error:
             return web.json_response({"error": str(error)}, status=400)
-        found = {name: _jsonable(values) for name, values in outputs.items()}
+        match = {name: _jsonable(values) for name, values in outputs.items()}
         headers = {"version": str(version), "saw": request.headers.get("user-id", "")}
-        return web.json_response({"outputs": found if len(found) > 1 else next(iter(found.values()))}, headers=headers)
+        return web.json_response({"outputs": match if len(match) > 1 else next(iter(match.values()))}, headers=headers)
 
     app = web.Application(client_max_size=1 << 26)
     app.router.add_route("*", "/{path:.*}", answer)

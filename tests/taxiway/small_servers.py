@@ -1,4 +1,4 @@
-"""Starts small model servers, and proxies, as processes that end with the test."""
+"""Starts small model servers and proxies as processes that end with the test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Running:
-    """A process that serves: its addresses, and what it prints."""
+    """A serving process: its addresses and its log."""
 
     process: subprocess.Popen[str]
     addresses: list[str]
@@ -31,7 +31,7 @@ class Running:
 
 @contextmanager
 def running(folder: Path, *command: Any) -> Iterator[Running]:
-    """`python -m COMMAND... --address-file FILE`, once the file is there."""
+    """Runs `python -m COMMAND... --address-file FILE`, and waits for the file."""
     folder.mkdir(parents=True, exist_ok=True)
     address, log = folder / "address", folder / "log"
     address.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from components.contract.errors import UserError
 from taxiway import loading
 from taxiway.dsl import ExampleGen, SchemaGen, StatisticsGen
 from taxiway.runner.call import State
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 from tests.taxiway.chain_pipeline import chain
 
 ROWS = "fare,payment\n" + "".join(f"{number}.5,{'Cash' if number % 3 else 'Card'}\n" for number in range(60))
@@ -55,11 +55,11 @@ def home(tmp_path: Path) -> Path:
 
 
 def _run(pipeline: Any, home: Path, **options: Any) -> taxiway.Run:
-    return taxiway.run(pipeline, home=home, observer=Silent(), **options)
+    return taxiway.run(pipeline, home=home, observer=Observer(), **options)
 
 
 def test_the_package_exports_what_a_notebook_needs() -> None:
-    assert sorted(taxiway.__all__) == ["Run", "RunFailedError", "run"]
+    assert sorted(taxiway.__all__) == ["Run", "RunFailedError", "compare", "list_runs", "open_run", "run"]
     with pytest.raises(AttributeError, match="module 'taxiway' has no attribute 'runn'"):
         taxiway.runn  # noqa: B018
 
@@ -80,7 +80,7 @@ def test_a_run_has_its_artifacts_by_name(tmp_path: Path, home: Path) -> None:
     assert all(task.log.is_file() and task.seconds > 0 for task in run.tasks.values())
 
 
-def test_a_function_a_yaml_file_and_a_compiled_pipeline_are_the_same(tmp_path: Path, home: Path) -> None:
+def test_a_function_a_yaml_file_and_a_compiled_pipeline_give_the_same_run(tmp_path: Path, home: Path) -> None:
     compiled = tmp_path / "chain.yaml"
     loading.compile_to(chain, compiled)
     first = _run(chain, home)
@@ -90,13 +90,13 @@ def test_a_function_a_yaml_file_and_a_compiled_pipeline_are_the_same(tmp_path: P
         assert {name: a.path for name, a in again.artifacts.items()} == {n: a.path for n, a in first.artifacts.items()}
 
 
-def test_outputs_of_one_name_carry_their_tasks(home: Path) -> None:
+def test_outputs_with_the_same_name_are_prefixed_with_their_tasks(home: Path) -> None:
     artifacts = _run(chain, home, text="bye").artifacts
     assert artifacts["source.out"].path.read_text() == "bye first second\n"
     assert "out" not in artifacts
 
 
-def test_parameters_are_plain_values(home: Path) -> None:
+def test_parameters_may_be_plain_python_values(home: Path) -> None:
     run = _run(takes_everything, home, text="b c", numbers=[1, 2], options={"deep": {"x": None}}, share=1, quiet=True)
     written = run.artifacts["metrics"].path.read_text().split(" ", 2)
     assert written[:2] == ["b", "c"]
@@ -116,13 +116,13 @@ def test_parameters_are_plain_values(home: Path) -> None:
         ),
     ],
 )
-def test_wrong_parameters_run_nothing(home: Path, parameters: dict[str, Any], text: str) -> None:
+def test_invalid_parameters_are_refused_before_the_run(home: Path, parameters: dict[str, Any], text: str) -> None:
     with pytest.raises(UserError, match=text):
         _run(takes_everything, home, **parameters)
     assert not home.exists()
 
 
-def test_a_failed_run_is_in_the_error(tmp_path: Path, home: Path) -> None:
+def test_the_error_has_the_failed_run(tmp_path: Path, home: Path) -> None:
     (tmp_path / "rows.csv").write_text("fare,payment\n1,Cash\n2\n")
     with pytest.raises(taxiway.RunFailedError, match=r"rows\.csv") as caught:
         _run(examples_of_a_file, home, data=str(tmp_path / "rows.csv"))
@@ -133,30 +133,30 @@ def test_a_failed_run_is_in_the_error(tmp_path: Path, home: Path) -> None:
     assert "rows.csv" in run.tasks["example-gen"].log.read_text()
 
 
-def test_a_home_is_found_by_argument_by_variable_and_in_the_working_folder(
+def test_the_home_is_an_argument_a_variable_or_in_the_working_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TAXIWAY_HOME", raising=False)
-    assert taxiway.run(chain, observer=Silent()).folder.is_relative_to(tmp_path / ".taxiway")
+    assert taxiway.run(chain, observer=Observer()).folder.is_relative_to(tmp_path / ".taxiway")
     monkeypatch.setenv("TAXIWAY_HOME", str(tmp_path / "variable"))
-    assert taxiway.run(chain, observer=Silent()).folder.is_relative_to(tmp_path / "variable")
+    assert taxiway.run(chain, observer=Observer()).folder.is_relative_to(tmp_path / "variable")
     assert _run(chain, tmp_path / "argument").folder.is_relative_to(tmp_path / "argument")
-    assert taxiway.run(chain, home="named", observer=Silent()).folder.is_relative_to(tmp_path / "named")
+    assert taxiway.run(chain, home="named", observer=Observer()).folder.is_relative_to(tmp_path / "named")
 
 
-def test_it_runs_where_an_event_loop_runs_as_in_a_notebook(home: Path) -> None:
+def test_run_works_inside_an_event_loop_as_in_a_notebook(home: Path) -> None:
     async def cell() -> taxiway.Run:
         return _run(chain, home)
 
     assert asyncio.run(cell()).state == State.SUCCEEDED
 
 
-def test_it_runs_in_another_thread(home: Path) -> None:
+def test_run_works_in_another_thread(home: Path) -> None:
     assert asyncio.run(asyncio.to_thread(_run, chain, home)).state == State.SUCCEEDED
 
 
-def test_a_script_that_calls_it_runs_once(tmp_path: Path) -> None:
+def test_a_script_that_calls_run_is_executed_once(tmp_path: Path) -> None:
     """Scripts and notebooks need no `if __name__ == "__main__"`."""
     (tmp_path / "rows.csv").write_text(ROWS)
     script = tmp_path / "script.py"
@@ -167,8 +167,8 @@ def test_a_script_that_calls_it_runs_once(tmp_path: Path) -> None:
     )
     path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "TAXIWAY_HOME": str(tmp_path / "home")}
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, str(script)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
-    assert done.stdout == "started\nexamples\n"
-    assert "examples-of-a-file succeeded" in done.stderr
+    assert result.stdout == "started\nexamples\n"
+    assert "examples-of-a-file succeeded" in result.stderr

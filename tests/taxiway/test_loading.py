@@ -1,4 +1,4 @@
-"""The forms in which a pipeline can be given: kfp's files, with or without a pipeline in them."""
+"""Pipelines are loaded from kfp's files, with or without a pipeline in them."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ import taxiway
 from components.contract.errors import UserError
 from taxiway import loading
 from taxiway.kubeflow import compilation
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 
 TEXT = "first\nsecond\n\n  third: [\n# fourth\r\n\x0bcomponents:\n"
 COMPONENT = """
@@ -51,10 +51,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _outputs(pipeline: Any, here: Path, **parameters: Any) -> dict[str, Any]:
-    return taxiway.run(pipeline, home=here / "home", observer=Silent(), **parameters).outputs
+    return taxiway.run(pipeline, home=here / "home", observer=Observer(), **parameters).outputs
 
 
-def test_a_default_of_several_lines(here: Path) -> None:
+def test_a_default_of_several_lines_is_read(here: Path) -> None:
     """The YAML that kfp writes for it is invalid, because the lines of the comment lack the leading `#`."""
     compiler.Compiler().compile(says, "kfp.yaml")
     with pytest.raises(yaml.YAMLError):
@@ -68,7 +68,7 @@ def test_a_default_of_several_lines(here: Path) -> None:
         assert document["root"]["inputDefinitions"]["parameters"]["text"]["defaultValue"] == TEXT
 
 
-def test_a_pipeline_as_json(here: Path) -> None:
+def test_a_json_pipeline_is_read(here: Path) -> None:
     Path("says.json").write_text(json.dumps(loading.compiled(says).spec))
     assert _outputs("says.json", here, text="x") == {"Output": "x"}
 
@@ -100,7 +100,7 @@ def test_a_pipeline_without_components_is_refused() -> None:
 
 
 @pytest.mark.parametrize("text", ["name: x\nimplementation: {}\n", "implementation: [\n"])
-def test_a_broken_component(text: str) -> None:
+def test_an_invalid_component_is_refused(text: str) -> None:
     Path("broken.yaml").write_text(text)
     with pytest.raises(UserError, match=r"kfp rejects the component broken.yaml|broken.yaml is not YAML"):
         loading.load("broken.yaml")

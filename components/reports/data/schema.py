@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from google.protobuf import text_format
@@ -15,34 +15,51 @@ from components.reports.figures import counted, number, percent
 from components.reports.markup import Content, join, tag
 from components.reports.page import Section
 from components.reports.parts import code, fold, paragraph, stack
-from components.reports.tables import Column, table
+from components.reports.tables import Cell, Column, table
 
 _VALUES = 12
 _COMPARATORS = {"drift_comparator": "drift", "skew_comparator": "skew"}
 
 
-def of_artifact(schema: Artifact) -> Section:
-    """The section about a Schema artifact."""
-    return section(read_schema(schema))
+_COLUMNS = ("Feature", "Type", "Presence", "Values per example", "Domain", "Limits")
 
 
-def section(schema: Proto, id_: str = "schema", title: str = "Schema") -> Section:
-    """The section about a schema."""
-    domains = {domain.name: domain.value for domain in schema.string_domain}
-    rows = [_row(name, feature, domains) for name, feature in _features(schema.feature)]
-    columns: list[str | Column] = [
-        "Feature",
-        "Type",
-        "Presence",
-        "Values per example",
-        "Domain",
-        "Limits",
-    ]
+def of_artifact(schema: Artifact, before: Artifact | None = None) -> Section:
+    """The section about a Schema artifact, and what differs from that of an earlier run."""
+    return section(read_schema(schema), before=read_schema(before) if before else None)
+
+
+def section(schema: Proto, id_: str = "schema", title: str = "Schema", before: Proto | None = None) -> Section:
+    """The section about a schema, and what differs from an earlier one."""
+    rows = _rows(schema)
+    columns: list[str | Column] = [*_COLUMNS]
+    changed = [] if before is None else list(_changes(_rows(before), rows))
     if not any(row[-1] for row in rows):
         rows, columns = [row[:-1] for row in rows], columns[:-1]
     environments = f" Environments: {', '.join(schema.default_environment)}." if schema.default_environment else ""
     whole = table(f"Features of the schema ({number(len(rows))})", columns, rows)
-    return Section(id_, title, stack(whole, *_beyond(schema)), f"{counted(len(rows), 'feature')}.{environments}")
+    since = f" {counted(len(changed), 'change')} since the last run." if before is not None else ""
+    shown = table("What changed since the last run", ["Feature", "What", "Before", "Now"], changed) if changed else None
+    body = stack(shown, whole, *_beyond(schema))
+    return Section(id_, title, body, f"{counted(len(rows), 'feature')}.{since}{environments}")
+
+
+def _rows(schema: Proto) -> list[list[Content]]:
+    domains = {domain.name: domain.value for domain in schema.string_domain}
+    return [_row(name, feature, domains) for name, feature in _features(schema.feature)]
+
+
+def _changes(before: Sequence[Sequence[Content]], now: Sequence[Sequence[Content]]) -> Iterator[list[Content]]:
+    """What differs of each feature: one that is new or gone, or the cells of its row."""
+    then, there = ({str(name): cells for name, *cells in rows} for rows in (before, now))
+    for name in dict.fromkeys([*then, *there]):
+        if name not in there:
+            yield [name, "the feature", Cell("there", kind="changed"), "gone"]
+        elif name not in then:
+            yield [name, "the feature", "missing", Cell("new", kind="changed")]
+        else:
+            pairs = zip(_COLUMNS[1:], then[name], there[name], strict=True)
+            yield from ([name, what.lower(), old, Cell(new, kind="changed")] for what, old, new in pairs if old != new)
 
 
 def _features(features: Iterable[Feature], prefix: str = "") -> Iterator[tuple[str, Feature]]:

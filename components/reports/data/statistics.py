@@ -41,17 +41,37 @@ class Feature:
         return next(iter(self.by_split.values()))
 
 
-def of_artifact(statistics: Artifact) -> Section:
-    """The section about an ExampleStatistics artifact."""
-    return section({name: read_statistics(statistics, name) for name in split_names(statistics)})
+BEFORE = "last run"
+"""What a picture calls statistics of an earlier run."""
+
+
+def of_artifact(statistics: Artifact, before: Artifact | None = None) -> Section:
+    """The section about an ExampleStatistics artifact, beside that of an earlier run."""
+    return section(by_split(statistics), earlier=by_split(before) if before else {})
+
+
+def by_split(statistics: Artifact) -> dict[str, DatasetFeatureStatisticsList]:
+    """The statistics of each split."""
+    return {name: read_statistics(statistics, name) for name in split_names(statistics)}
 
 
 def section(
-    splits: Mapping[str, DatasetFeatureStatisticsList], id_: str = "statistics", title: str = "Data"
+    splits: Mapping[str, DatasetFeatureStatisticsList],
+    id_: str = "statistics",
+    title: str = "Data",
+    earlier: Mapping[str, DatasetFeatureStatisticsList] = {},
 ) -> Section:
-    """The section about statistics by split; the largest split comes first."""
-    found = {name: whole for name, each in splits.items() if (whole := _whole(each)) is not None}
-    ordered = dict(sorted(found.items(), key=lambda item: (-item[1].num_examples, item[0])))
+    """The section about statistics by split; the largest split comes first.
+
+    Args:
+        splits: The statistics.
+        id_: The section's anchor.
+        title: Its heading.
+        earlier: Those of an earlier run. Its largest split that is here as well is laid over the others.
+    """
+    now, then = _ordered(splits), _ordered(earlier)
+    compared = next((name for name in now if name in then), "")
+    ordered = {**now, **({f"{compared}, {BEFORE}": then[compared]} if compared else {})}
     features = _features(ordered)
     tables = [_numeric(features, list(ordered)), _texts(features, list(ordered)), _others(features, list(ordered))]
     key = charts.legend([(name, False) for name in ordered])
@@ -63,9 +83,32 @@ def section(
     return Section(id_, title, stack(*empty, key, *filter(None, tables), *more), _summary(ordered, features))
 
 
+def _ordered(splits: Mapping[str, DatasetFeatureStatisticsList]) -> dict[str, Dataset]:
+    found = _wholes(splits)
+    return dict(sorted(found.items(), key=lambda item: (-item[1].num_examples, item[0])))
+
+
+def features_of(splits: Mapping[str, DatasetFeatureStatisticsList]) -> dict[str, Feature]:
+    """The features by name; the splits in the given order."""
+    wholes = _wholes(splits)
+    return {feature.name: feature for feature in _features(wholes)}
+
+
+def picture(feature: Feature) -> Content:
+    """The distributions of a feature laid over each other, or its top values beside each other."""
+    kinds = {each.WhichOneof("stats") for each in feature.by_split.values()}
+    if kinds == {"num_stats"}:
+        return _histogram(feature, list(feature.by_split))
+    return _top_values(feature, list(feature.by_split)) if kinds == {"string_stats"} else None
+
+
 def name_of(feature: Stats) -> str:
     """A feature's name; the steps of a path with dots between them."""
     return ".".join(feature.path.step) if feature.path.step else feature.name
+
+
+def _wholes(splits: Mapping[str, DatasetFeatureStatisticsList]) -> dict[str, Dataset]:
+    return {name: whole for name, each in splits.items() if (whole := _whole(each)) is not None}
 
 
 def _whole(statistics: DatasetFeatureStatisticsList) -> Dataset | None:
@@ -85,7 +128,7 @@ def _features(splits: Mapping[str, Dataset]) -> list[Feature]:
 def _summary(splits: Mapping[str, Dataset], features: Sequence[Feature]) -> str:
     rows = ", ".join(f"{number(dataset.num_examples)} in {name}" for name, dataset in splits.items())
     empty = [
-        feature.name for feature in features if all(_missing_share(each) == 1 for each in feature.by_split.values())
+        feature.name for feature in features if all(missing_share(each) == 1 for each in feature.by_split.values())
     ]
     without = f" Without any value: {', '.join(empty[:5])}{' and more' if len(empty) > 5 else ''}." if empty else ""
     return f"{counted(len(features), 'feature')}; examples: {rows or 'none'}.{without}"
@@ -181,12 +224,13 @@ def _key(split: str, splits: Sequence[str]) -> Markup:
 
 
 def _missing(stats: Stats) -> Content:
-    share = _missing_share(stats)
+    share = missing_share(stats)
     kind = "bad" if share == 1 else "warn" if share > _MUCH else None
     return tag("span", percent(share), class_=kind) if kind else percent(share)
 
 
-def _missing_share(stats: Stats) -> float:
+def missing_share(stats: Stats) -> float:
+    """The share of the examples that lack the feature."""
     common = _common(stats)
     return _ratio(common.num_missing, common.num_missing + common.num_non_missing) or 0.0
 

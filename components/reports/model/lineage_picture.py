@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -12,7 +12,7 @@ from components.execution.provenance import Record
 from components.execution.records import in_order, siblings, sources
 from components.reports import layered
 from components.reports.figures import cut, short_digest
-from components.reports.layered import Edge, Layout, Point
+from components.reports.layered import Edge, Point
 from components.reports.markup import Content, join, tag
 from components.reports.model.sentences import listed
 from components.reports.page import Section
@@ -24,6 +24,9 @@ from components.reports.tables import Column, table
 _WIDTH, _HEIGHT, _DOWN = 176.0, 58.0, 92.0
 _LETTERS = 24
 _MOST = 60  # nodes; more make no picture that anybody can read
+
+Href = Callable[[Record], str]
+"""The address of a record's page; empty if it has none."""
 
 
 def of_artifact(artifact: Artifact, *, id_: str = "lineage", title: str = "Lineage") -> Section:
@@ -52,10 +55,11 @@ def section(records: Sequence[Record], *, id_: str = "lineage", title: str = "Li
 def _drawn(records: Sequence[Record]) -> tuple[str, Markup]:
     """What it was made from in a sentence, and in full."""
     ordered = in_order(_without_files(records))
-    drawn = _behind(ordered)
+    drawn = behind(ordered)
     is_large = len(drawn) > _MOST
-    picture = notice(f"{len(drawn)} artifacts are too many to draw.") if is_large else _picture(drawn)
-    body = stack(facts(_origins(ordered)), picture, fold("The same as a table", _table(ordered), is_open=is_large))
+    body = stack(
+        facts(origins(ordered)), picture(drawn), fold("The same as a table", _table(ordered), is_open=is_large)
+    )
     return _summary(ordered), body
 
 
@@ -64,7 +68,7 @@ def _without_files(records: Sequence[Record]) -> list[Record]:
     return [{name: value for name, value in each.items() if name != "files"} for each in records]
 
 
-def _behind(records: Sequence[Record]) -> list[Record]:
+def behind(records: Sequence[Record]) -> list[Record]:
     """The first record and those that it leads back to: without other outputs of the same calls, such as logs."""
     pending, found = [records[0]], list[Record]()
     while pending:
@@ -94,7 +98,8 @@ def _data_name(data: Mapping[str, Any]) -> str:
     return "@".join(str(part) for part in (data.get("path"), data.get("revision")) if part) or "data"
 
 
-def _origins(records: Sequence[Record]) -> Iterator[tuple[Content, Content]]:
+def origins(records: Sequence[Record]) -> Iterator[tuple[Content, Content]]:
+    """The data, commits, modules and images of records, by name."""
     for data in _distinct(each.get("data") for each in records):
         words = [code(_data_name(data))]
         words += [code(f"DVC {data['dvc_hash']}")] if data.get("dvc_hash") else []
@@ -122,7 +127,16 @@ def _distinct(values: Any) -> list[Mapping[str, Any]]:
     return list(found.values())
 
 
-def _picture(records: Sequence[Record]) -> Markup:
+def picture(records: Sequence[Record], href: Href | None = None, data_href: Href | None = None) -> Markup:
+    """Records with arrows from sources to what was made of them, the first one marked; of too many, a sentence.
+
+    Args:
+        records: The records.
+        href: Gives a record's page.
+        data_href: Gives the page of a data version, as records have it.
+    """
+    if len(records) > _MOST:
+        return notice(f"{len(records)} artifacts are too many to draw.")
     names = {id(record): str(index) for index, record in enumerate(records)}
     nodes = {names[id(record)]: record for record in records}
     edges = [
@@ -131,20 +145,24 @@ def _picture(records: Sequence[Record]) -> Markup:
     data = {f"data {name}": record["data"] for name, record in nodes.items() if record.get("data")}
     edges += [(name, name.removeprefix("data ")) for name in data]
     layout = layered.placed([*data, *reversed(nodes)], list(dict.fromkeys(edges)), width=_WIDTH, height=_DOWN)
-    boxes = [_data_box(layout.centers[name], found) for name, found in data.items()]
-    boxes += [_box(layout.centers[name], record, is_target=record is records[0]) for name, record in nodes.items()]
+    boxes = [
+        _linked(_data_box(layout.centers[name], each), _data_name(each), data_href, each) for name, each in data.items()
+    ]
+    for name, each in nodes.items():
+        box = _box(layout.centers[name], each, is_target=each is records[0])
+        boxes.append(_linked(box, f"{_kind(each)} {short_digest(str(each['digest']))}", href, each))
     width, height = layout.width + 4, len(layout.rows) * _DOWN
     return tag(
         "div",
         tag(
             "svg",
             tag("title", f"Lineage: {_words(nodes, edges, data)}"),
-            *(_edge(edge, route, layout) for edge, route in layout.routes.items()),
+            *map(_edge, layout.routes.values()),
             *boxes,
             viewBox=f"-2 0 {width:g} {height:g}",
             width=width,
             height=height,
-            role="img",
+            role="group" if href else "img",
             class_="graph",
         ),
         class_="scroll bare",
@@ -154,6 +172,11 @@ def _picture(records: Sequence[Record]) -> Markup:
     )
 
 
+def _linked(box: Markup, label: str, href: Href | None, shown: Mapping[str, Any]) -> Markup:
+    place = href(dict(shown)) if href else ""
+    return tag("a", box, href=place, aria_label=label) if place else box
+
+
 def _words(nodes: Mapping[str, Record], edges: Sequence[Edge], data: Mapping[str, Any]) -> str:
     """The graph in words, for who does not see it."""
     label = {name: _kind(record) for name, record in nodes.items()} | dict.fromkeys(data, "data")
@@ -161,23 +184,8 @@ def _words(nodes: Mapping[str, Record], edges: Sequence[Edge], data: Mapping[str
     return "; ".join(f"{label[name]} from {listed(before)}" for name, before in made.items() if before)
 
 
-def _edge(edge: Edge, route: Sequence[Point], layout: Layout) -> Markup:
-    """A line from the bottom of a box to the top of another, upright where it passes a row."""
-    (x, y), *passed, (end_x, end_y) = route
-    y, end_y = y + _HEIGHT / 2, end_y - _HEIGHT / 2 - 6
-    path = [f"M{x:.1f} {y:.1f}"]
-    for next_x, next_y in passed:
-        top, bottom = next_y - _HEIGHT / 2, next_y + _HEIGHT / 2
-        path.append(f"{_bent(x, y, next_x, top)}V{bottom:.1f}")
-        x, y = next_x, bottom
-    path.append(_bent(x, y, end_x, end_y))
-    tip = tag("path", d=f"M{end_x - 4:.1f} {end_y:.1f}h8l-4 6z", class_="tip")
-    return join([tag("path", d="".join(path), class_="edge"), tip])
-
-
-def _bent(x: float, y: float, end_x: float, end_y: float) -> str:
-    middle = (y + end_y) / 2
-    return f"C{x:.1f} {middle:.1f} {end_x:.1f} {middle:.1f} {end_x:.1f} {end_y:.1f}"
+def _edge(route: Sequence[Point]) -> Markup:
+    return layered.arrow([(x, y - _HEIGHT / 2, y + _HEIGHT / 2) for x, y in route])
 
 
 def _box(center: Point, record: Record, *, is_target: bool) -> Markup:

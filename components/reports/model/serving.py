@@ -157,11 +157,12 @@ def _latencies(blessing: Artifact, record: Mapping[str, Any]) -> Content:
     return table("Latency of requests with one example", columns, rows, is_searchable=False)
 
 
-def push_section(pushed_model: Artifact, *, id_: str = "push", title: str = "Push") -> Section:
+def push_section(pushed_model: Artifact, *, has_labels: bool = True, id_: str = "push", title: str = "Push") -> Section:
     """Where a model was pushed, and what vouches for it.
 
     Args:
         pushed_model: A PushedModel.
+        has_labels: Whether the version may have labels by now.
         id_: The section's anchor.
         title: Its heading.
     """
@@ -170,7 +171,7 @@ def push_section(pushed_model: Artifact, *, id_: str = "push", title: str = "Pus
         words = "The model was not pushed, because it was not blessed; servers keep what they serve."
         return Section(id_, title, notice(words, "warn"), "Nothing was pushed.")
     destination = pushed_model.metadata.get("pushed_destination") or "a destination that is not recorded"
-    body = stack(facts(_push_facts(pushed_model, record)), _warning(pushed_model))
+    body = stack(facts(_push_facts(pushed_model, record, has_labels)), _warning(pushed_model))
     return Section(id_, title, body, f"The model was pushed to {destination}.")
 
 
@@ -179,7 +180,9 @@ def _is_pushed(pushed_model: Artifact) -> bool:
     return any(pushed_model.path.glob("**/saved_model.pb")) if said is None else said == 1
 
 
-def _push_facts(pushed_model: Artifact, record: Mapping[str, Any]) -> Iterator[tuple[Content, Content]]:
+def _push_facts(
+    pushed_model: Artifact, record: Mapping[str, Any], has_labels: bool
+) -> Iterator[tuple[Content, Content]]:
     metadata = pushed_model.metadata
     yield "Destination", code(metadata.get("pushed_destination", "–"))
     yield "Version", metadata.get("pushed_version", "–")
@@ -190,8 +193,7 @@ def _push_facts(pushed_model: Artifact, record: Mapping[str, Any]) -> Iterator[t
             yield name, badge("yes", "good") if said else badge("no", "warn")
     if record.get("created"):
         yield "Pushed at", record["created"]
-    labels = tried("The labels", lambda: _labels(pushed_model))
-    if labels:
+    if has_labels and (labels := tried("The labels", lambda: _labels(pushed_model))):
         yield "Labels now", labels.sentence if isinstance(labels, Unreadable) else listed(labels)
 
 

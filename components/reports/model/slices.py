@@ -41,7 +41,7 @@ def part(slices: Sequence[Slice], preferred: str, directions: Mapping[str, bool]
     names = [name for name, metric in whole.candidate.items() if not _is_count(metric)]
     if not names:
         return None
-    chosen = _chosen(whole, names, preferred)
+    chosen = preferred_of(whole, names, preferred)
     others = [stack(*_pictures(whole, sliced, name)) for name in _shown(names, chosen)[1:]]
     return stack(
         heading("Slices"),
@@ -61,7 +61,8 @@ def _is_count(metric: Metric) -> bool:
     return metric.base.endswith("example_count")
 
 
-def _chosen(whole: Slice, names: Sequence[str], preferred: str) -> str:
+def preferred_of(whole: Slice, names: Sequence[str], preferred: str = "") -> str:
+    """The metric that matters most: the preferred one, one of the usual ones, or the first."""
     bases = {whole.candidate[name].base: name for name in reversed(names)}
     return next((bases[base] for base in (preferred, *_PREFERRED) if base in bases), names[0])
 

@@ -60,7 +60,7 @@ def section(
     body = stack(
         *(notice(each.sentence, "warn") for each in unreadable),
         _tiles(saved, ran),
-        _curves(logs, model_run),
+        _curves(logs, _logs_place(model_run, ran)),
         _settings(model or model_run),
         None if isinstance(saved, Unreadable) else _signatures(saved),
         _layers(logs, saved),
@@ -113,23 +113,33 @@ def _tiles(saved: SavedModel | Unreadable, ran: Ran) -> Content:
     return tiles(figures) if figures else None
 
 
-def _curves(logs: Logs | Unreadable, model_run: Artifact | None) -> Content:
-    if isinstance(logs, Unreadable) or model_run is None:
+def _logs_place(model_run: Artifact | None, ran: Ran) -> str:
+    """Where TensorBoard finds the logs; empty if that is not known: a runner moves what a task has just made."""
+    if model_run is None or "://" in model_run.uri:
+        return model_run.uri if model_run else ""
+    return "" if ran.has_just_ended else str(model_run.path)
+
+
+def _curves(logs: Logs | Unreadable, place: str) -> Content:
+    if isinstance(logs, Unreadable):
         return None
     damaged = [notice(f"A log is shown up to where it is damaged: {each}.", "warn") for each in logs.damaged]
     if not logs.scalars:
         return stack(*damaged, heading("Curves"), paragraph("The module logged no curves for TensorBoard."))
-    tags = sorted(logs.scalars, key=lambda tag: ("loss" not in tag, _words(tag)))
+    tags = sorted(logs.scalars, key=lambda tag: ("loss" not in tag, words_of(tag)))
     drawn = [tag for tag in tags if any(len(values) > 1 for values in logs.scalars[tag].values())]
-    command = f"tensorboard --logdir {shlex.quote(str(model_run.path))}"
     return stack(
         *damaged,
         heading("Curves"),
         *_pictures(drawn, logs),
         _last_values(tags, logs, is_all=not drawn),
-        paragraph("TensorBoard shows the same logs, and what else the module wrote:"),
-        block(command),
+        *_tensorboard(place),
     )
+
+
+def _tensorboard(place: str) -> list[Content]:
+    words = "TensorBoard shows the same logs, and what else the module wrote:"
+    return [paragraph(words), block(f"tensorboard --logdir {shlex.quote(place)}")] if place else []
 
 
 def _pictures(tags: Sequence[str], logs: Logs) -> Iterator[Content]:
@@ -141,7 +151,7 @@ def _pictures(tags: Sequence[str], logs: Logs) -> Iterator[Content]:
         yield paragraph(f"{counted(left, 'curve')} more in TensorBoard.", quiet=True)
 
 
-def _words(tag: str) -> tuple[str, str]:
+def words_of(tag: str) -> tuple[str, str]:
     """A tag as Keras writes it: what is measured, and what it is measured by."""
     for pattern, unit in ((_PER_EPOCH, "epoch"), (_PER_STEP, "step")):
         if found := pattern.fullmatch(tag):
@@ -150,7 +160,7 @@ def _words(tag: str) -> tuple[str, str]:
 
 
 def _curve(tag: str, runs: Mapping[str, Mapping[int, float]]) -> Markup:
-    what, unit = _words(tag)
+    what, unit = words_of(tag)
     series = [Series(run, [(float(x), y) for x, y in sorted(values.items())]) for run, values in sorted(runs.items())]
     return lines(series, unit, what, title=f"{what} by {unit}", frame=_WIDE)
 
@@ -168,7 +178,7 @@ def _last_values(tags: Sequence[str], logs: Logs, *, is_all: bool) -> Markup:
 
 
 def _last_row(tag: str, runs: Mapping[str, Mapping[int, float]], names: Sequence[str]) -> list[Content]:
-    what, unit = _words(tag)
+    what, unit = words_of(tag)
     values = [found[max(found)] if (found := runs.get(name)) else None for name in names]
     return [what, *values, f"{unit} {max(max(found) for found in runs.values()):,}"]
 

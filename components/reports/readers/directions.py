@@ -32,8 +32,18 @@ def is_better(base: str, candidate: float, baseline: float, known: Mapping[str, 
         return None
     if base in known:
         return (candidate > baseline) == known[base]
-    if _NEUTRAL.fullmatch(base):
+    if says_nothing(base):
         return None
     if _AIMS_AT_ONE.fullmatch(base):
         return abs(candidate - 1) < abs(baseline - 1)
-    return (candidate < baseline) == bool(_LESS_IS_BETTER.fullmatch(base))
+    return (candidate < baseline) == less_is_better(base)
+
+
+def says_nothing(base: str) -> bool:
+    """Whether a metric is only a count or a mean, which says nothing about how good a model is."""
+    return bool(_NEUTRAL.fullmatch(base))
+
+
+def less_is_better(base: str) -> bool:
+    """Whether a metric is an error or a loss."""
+    return bool(_LESS_IS_BETTER.fullmatch(base))

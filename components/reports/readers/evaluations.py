@@ -14,6 +14,9 @@ from components.reports.readers.protos import metrics_for_slice_pb2
 BASELINE = "baseline"
 """TFMA's name of the model that the candidate is compared with."""
 
+DIFFERENCE = "difference"
+"""The column of a key that stands for two slices."""
+
 _DRAWN = ("confusion_matrix_at_thresholds", "multi_class_confusion_matrix_at_thresholds")
 _COUNTS = ("example_count", "weighted_example_count")
 _AVERAGES = {"micro_average": "micro", "macro_average": "macro", "weighted_macro_average": "weighted_macro"}
@@ -116,6 +119,11 @@ class Slice:
     unshown: list[str] = field(default_factory=list)
 
     @property
+    def is_difference(self) -> bool:
+        """Whether it is the difference of two slices, and no slice."""
+        return any(column == DIFFERENCE for column, _ in self.key)
+
+    @property
     def name(self) -> str:
         """`payment_type: Cash`."""
         return slice_name(self.key)
@@ -164,7 +172,7 @@ def _messages(files: Iterable[Path], kind: Any) -> Iterator[Any]:
 def _key(message: Any) -> Key:
     if message.HasField("cross_slice_key"):
         pair = message.cross_slice_key
-        return (("difference", f"{_key_text(pair.baseline_slice_key)} − {_key_text(pair.comparison_slice_key)}"),)
+        return ((DIFFERENCE, f"{_key_text(pair.baseline_slice_key)} − {_key_text(pair.comparison_slice_key)}"),)
     return slice_key(message.slice_key)
 
 

@@ -57,7 +57,7 @@ def split_rows(outputs: Outputs, sizes: Sequence[int], rows: int) -> list[Output
     ]
 
 
-def together(parts: Sequence[Outputs], sizes: Sequence[int]) -> Outputs:
+def merged(parts: Sequence[Outputs], sizes: Sequence[int]) -> Outputs:
     """The outputs of a request that was split into parts of these sizes.
 
     Raises:

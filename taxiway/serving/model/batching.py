@@ -20,7 +20,7 @@ from typing import Protocol
 import grpc
 
 from taxiway.serving.errors import ServingError
-from taxiway.serving.model.batch_rows import joined, padding, rows_of, split_rows, together
+from taxiway.serving.model.batch_rows import joined, merged, padding, rows_of, split_rows
 from taxiway.serving.model.signatures import Arrays, Outputs, Signature
 
 Call = Callable[[Signature, Arrays], Outputs]
@@ -232,7 +232,7 @@ class Batcher:
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
-        return together([answer for answer in answers if isinstance(answer, dict)], sizes)
+        return merged([answer for answer in answers if isinstance(answer, dict)], sizes)
 
     def _sizes(self, queue: _Queue, rows: int) -> list[int]:
         """The rows of each part of a request; the first part completes the waiting batch."""

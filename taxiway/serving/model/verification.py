@@ -8,7 +8,7 @@ from typing import Literal
 
 import grpc
 
-from components.contract.digests import PROVENANCE_FILE, SIGNATURE_FILE, file_digests, files_digest
+from components.contract.digests import BESIDE, PROVENANCE_FILE, SIGNATURE_FILE, file_digests, files_digest
 from components.execution.provenance import Record, parse_chain
 from taxiway.serving.errors import ServingError
 
@@ -62,8 +62,7 @@ def _difference(found: dict[str, str], record: Record) -> str:
     recorded = record.get("files")
     if not isinstance(recorded, dict):
         return f"its digest is {files_digest(found)}, the recorded one is {record['digest']}"
-    beside = {PROVENANCE_FILE, SIGNATURE_FILE}
-    there = found.keys() - beside
+    there = found.keys() - BESIDE
     parts = {
         "changed": sorted(name for name in there & recorded.keys() if found[name] != recorded[name]),
         "missing": sorted(recorded.keys() - there),

@@ -1,4 +1,4 @@
-"""`python image.py PROGRAM NAME`: writes an image that has nothing but a program, as `docker save` would."""
+"""`python image.py PROGRAM NAME`: writes an image that only contains a program, like `docker save`."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def make(folder: Path) -> Path:
     return folder
 
 
-def test_digests_of_a_text_and_a_file(tmp_path: Path) -> None:
+def test_digests_of_a_string_and_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes("é".encode())
     expected = "sha256:" + hashlib.sha256("é".encode()).hexdigest()
     assert text_digest("é") == file_digest(tmp_path / "file") == tree_digest(tmp_path / "file") == expected
@@ -56,7 +56,7 @@ def test_every_change_changes_the_digest(tmp_path: Path, change: Callable[[Path]
     assert tree_digest(folder) != before
 
 
-def test_what_does_not_change_the_digest(tmp_path: Path) -> None:
+def test_provenance_and_empty_folders_do_not_change_the_digest(tmp_path: Path) -> None:
     folder = make(tmp_path / "folder")
     before = tree_digest(folder)
     (folder / "provenance.json").write_text("[]")
@@ -105,13 +105,13 @@ def test_a_missing_path_has_no_digest(tmp_path: Path) -> None:
         tree_digest(tmp_path / "nothing")
 
 
-def test_a_caller_may_remember_digests(tmp_path: Path) -> None:
-    asked = []
+def test_a_caller_can_cache_digests(tmp_path: Path) -> None:
+    hashed = []
 
-    def remembered(path: Path) -> str:
-        asked.append(path.name)
+    def cached_digest(path: Path) -> str:
+        hashed.append(path.name)
         return file_digest(path)
 
     folder = make(tmp_path / "folder")
-    assert tree_digest(folder, remembered) == tree_digest(folder)
-    assert sorted(asked) == ["a", "b"]
+    assert tree_digest(folder, cached_digest) == tree_digest(folder)
+    assert sorted(hashed) == ["a", "b"]

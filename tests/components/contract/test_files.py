@@ -51,7 +51,7 @@ def test_a_writer_that_is_killed_leaves_the_old_content(tmp_path: Path) -> None:
 
 def test_a_full_disk_leaves_the_old_content_and_nothing_else(tmp_path: Path) -> None:
     files.write(tmp_path / "a", "old")
-    # A limit of the size of files says as a full disk does that no more can be written.
+    # A file size limit makes writes fail, as a full disk does.
     code = (
         "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
@@ -140,7 +140,7 @@ def test_a_folder_is_synced_before_it_is_renamed(tmp_path: Path, monkeypatch: py
     assert synced[-1] == (".", True)
 
 
-def test_a_link_is_a_copy_where_the_file_system_cannot_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_link_copies_where_the_file_system_cannot_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.EXDEV, "Invalid cross-device link")
 

@@ -34,7 +34,7 @@ def test_settings_have_types_and_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         (None, "x takes a map of settings, not None\n  fix: its settings are image, weight, tries"),
         ({"imag": "i"}, "x has no setting 'imag'\n  fix: did you mean 'image'?"),
@@ -51,7 +51,7 @@ def test_settings_have_types_and_defaults() -> None:
         ({"image": "i", "resources": []}, "x.resources is []\n  fix: write a value of type dict[str, dict[str, str]]"),
     ],
 )
-def test_errors_name_the_setting_and_its_fix(given: Any, said: str) -> None:
+def test_errors_name_the_setting_and_its_fix(given: Any, message: str) -> None:
     with pytest.raises(UserError) as raised:
         read(given)
-    assert str(raised.value).startswith(said)
+    assert str(raised.value).startswith(message)

@@ -27,7 +27,7 @@ def stage(
     raise NotImplementedError
 
 
-def test_every_kind_of_port() -> None:
+def test_the_ports_of_a_signature() -> None:
     assert ports(stage) == [
         Port("examples", "input", kind=Examples),
         Port("model", "output", kind=Model),
@@ -45,14 +45,14 @@ def test_every_kind_of_port() -> None:
     ]
 
 
-def test_required_inputs() -> None:
+def test_inputs_without_a_default_are_required() -> None:
     required = [port.name for port in ports(stage) if port.direction == "input" and port.required]
     assert required == ["examples", "path"]
     assert Port("a", "input", default=None).required is False
     assert Port("a", "input").default is REQUIRED
 
 
-def test_a_stage_that_returns_nothing() -> None:
+def test_a_stage_without_return_type_has_no_output_parameters() -> None:
     def quiet(model: Output[Model], other: Annotated[str, Role("File")] = "") -> None: ...
 
     assert ports(quiet) == [
@@ -61,6 +61,6 @@ def test_a_stage_that_returns_nothing() -> None:
     ]
 
 
-def test_a_role_as_text() -> None:
+def test_annotations_may_be_strings() -> None:
     assert str(Role("Module", "run_fn")) == "Module: run_fn"
     assert str(Role("Data")) == "Data"

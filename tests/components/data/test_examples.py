@@ -53,7 +53,7 @@ def write(folder: Path, payload: str, batches: Iterable[pa.RecordBatch]) -> Exam
 
 
 @pytest.mark.parametrize("payload", [PARQUET, TF_EXAMPLE])
-def test_rows_come_back_from_either_payload(tmp_path: Path, payload: str) -> None:
+def test_both_payload_formats_return_the_written_rows(tmp_path: Path, payload: str) -> None:
     written = write(tmp_path / "examples", payload, [batch(), batch()])
     (back,) = read_batches(written, "train")
     assert back.select(SCHEMA.names).to_pylist() == ROWS * 2
@@ -64,20 +64,20 @@ def test_rows_come_back_from_either_payload(tmp_path: Path, payload: str) -> Non
 
 
 @pytest.mark.parametrize("payload", [PARQUET, TF_EXAMPLE])
-def test_equal_rows_make_equal_files(tmp_path: Path, payload: str) -> None:
+def test_equal_rows_give_identical_files(tmp_path: Path, payload: str) -> None:
     files = [split_files(write(tmp_path / name, payload, [batch()]), "train")[0] for name in ("one", "two")]
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
 @pytest.mark.parametrize("payload", [PARQUET, TF_EXAMPLE])
-def test_columns_and_batches_are_chosen(tmp_path: Path, payload: str) -> None:
+def test_columns_and_batch_size_can_be_selected(tmp_path: Path, payload: str) -> None:
     written = write(tmp_path / "examples", payload, [batch()] * 3)
     batches = list(read_batches(written, "train", columns=["bytes", "unknown"], batch_rows=4))
     assert [b.num_rows for b in batches] == [4, 4, 1]
     assert all(b.schema.names == ["bytes"] for b in batches)
 
 
-def test_long_rows_make_batches_of_fewer_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_of_long_rows_have_fewer_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(examples_module, "BATCH_BYTES", 30_000)
     rows = [{**ROWS[0], "bytes": [bytes([i]) * 10_000]} for i in range(20)]
     for payload in PAYLOAD_FORMATS:
@@ -121,7 +121,7 @@ def test_flat_columns_become_lists() -> None:
     }
 
 
-def test_properties_are_tfx_s(tmp_path: Path) -> None:
+def test_properties_are_those_of_tfx(tmp_path: Path) -> None:
     written = write(tmp_path / "examples", PARQUET, [batch()])
     assert written.metadata == {
         "split_names": json.dumps(["train"]),

@@ -45,7 +45,7 @@ from components.data.examples import (
 from components.trainer.data_accessor import data_accessor
 from components.transform.raw_examples import RawExamples
 from taxiway.dsl import ExampleValidator, StatisticsGen
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 from tests.components.equal_statistics import assert_equal
 
 METADATA = {"payload_format": "FORMAT_PREDICTION_LOG", "split_names": '["serving"]'}
@@ -53,11 +53,11 @@ FILE = "prediction_log-20261121T070102-1234-{:05d}.tfrecord"
 
 
 def example(**features: Any) -> tf.train.Example:
-    made = tf.train.Example()
+    message = tf.train.Example()
     for name, values in features.items():
         kind = {int: "int64_list", float: "float_list", bytes: "bytes_list"}[type(values[0])]
-        getattr(made.features.feature[name], kind).value.extend(values)
-    return made
+        getattr(message.features.feature[name], kind).value.extend(values)
+    return message
 
 
 def predict(**inputs: Any) -> PredictionLog:
@@ -130,8 +130,8 @@ def logs(taxi: pa.RecordBatch, tmp_path_factory: pytest.TempPathFactory) -> Exam
     sizes = random.Random(3)
     forms = itertools.cycle(["flat", "column", "classify_log", "regress_log", "multi_inference_log"])
     requests = []
-    while asked := list(itertools.islice(serialized, sizes.randint(1, 40))):
-        requests.append(_log_of(next(forms), asked))
+    while sent_rows := list(itertools.islice(serialized, sizes.randint(1, 40))):
+        requests.append(_log_of(next(forms), sent_rows))
     third = len(requests) // 3
     return write(tmp_path_factory.mktemp("logs"), requests[:third], requests[third : 2 * third], requests[2 * third :])
 
@@ -142,28 +142,28 @@ def parquet(taxi: pa.RecordBatch, tmp_path_factory: pytest.TempPathFactory) -> E
 
 
 def in_parquet(folder: Path, batch: pa.RecordBatch) -> Examples:
-    made = Examples(folder)
-    with SplitWriter(made, "serving") as writer:
+    artifact = Examples(folder)
+    with SplitWriter(artifact, "serving") as writer:
         writer.write(batch)
-    describe(made, ["serving"], PARQUET)
-    return made
+    describe(artifact, ["serving"], PARQUET)
+    return artifact
 
 
 def statistics(run_stage: Any, folder: Path, examples: Examples, **parameters: Any) -> Any:
-    made = run_stage("statistics_gen", {"examples": examples}, parameters, folder)["statistics"]
-    assert json.loads(made.metadata["split_names"]) == ["serving"]
-    return tfdv.load_stats_binary(str(made.path / "Split-serving" / "FeatureStats.pb"))
+    artifact = run_stage("statistics_gen", {"examples": examples}, parameters, folder)["statistics"]
+    assert json.loads(artifact.metadata["split_names"]) == ["serving"]
+    return tfdv.load_stats_binary(str(artifact.path / "Split-serving" / "FeatureStats.pb"))
 
 
 @pytest.mark.parametrize("engine", ["direct", "beam"])
-def test_the_statistics_are_those_of_the_rows(
+def test_statistics_equal_those_of_the_rows(
     logs: Examples, parquet: Examples, run_stage: Any, tmp_path: Path, engine: str
 ) -> None:
-    found = statistics(run_stage, tmp_path / "logs", logs, engine=engine)
+    ours = statistics(run_stage, tmp_path / "logs", logs, engine=engine)
     expected = statistics(run_stage, tmp_path / "parquet", parquet)
-    assert found.datasets[0].num_examples == 3_000
-    assert len(found.datasets[0].features) == 17
-    assert_equal(found, expected)
+    assert ours.datasets[0].num_examples == 3_000
+    assert len(ours.datasets[0].features) == 17
+    assert_equal(ours, expected)
 
 
 @pytest.mark.parametrize("engine", ["direct", "beam"])
@@ -189,8 +189,8 @@ def test_statistics_of_named_tensors(run_stage: Any, tmp_path: Path, engine: str
 
 @pytest.mark.parametrize("engine", ["direct", "beam"])
 def test_logs_without_requests(run_stage: Any, tmp_path: Path, engine: str) -> None:
-    found = statistics(run_stage, tmp_path / "stage", write(tmp_path / "logs", []), engine=engine)
-    assert [(d.num_examples, len(d.features)) for d in found.datasets] == [(0, 0)]
+    ours = statistics(run_stage, tmp_path / "stage", write(tmp_path / "logs", []), engine=engine)
+    assert [(d.num_examples, len(d.features)) for d in ours.datasets] == [(0, 0)]
 
 
 def test_every_type_of_tensor_is_a_feature(tmp_path: Path) -> None:
@@ -218,9 +218,9 @@ def test_every_type_of_tensor_is_a_feature(tmp_path: Path) -> None:
 
 
 def test_a_string_tensor_without_tf_examples_is_a_feature(tmp_path: Path) -> None:
-    texts = [b"hi", b"\nhello", b"\xff\xd8\xff an image", b"\n\x80"]
-    sent = write(tmp_path, [predict(text=texts), predict(text=[[b"\n"], [b""]])])
-    assert rows_of(sent) == [{"text": [text]} for text in [*texts, b"\n", b""]]
+    strings = [b"hi", b"\nhello", b"\xff\xd8\xff an image", b"\n\x80"]
+    sent = write(tmp_path, [predict(text=strings), predict(text=[[b"\n"], [b""]])])
+    assert rows_of(sent) == [{"text": [text]} for text in [*strings, b"\n", b""]]
 
 
 def test_scalars_are_one_row_and_empty_tensors_are_no_rows(tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_columns_batches_and_counts(logs: Examples) -> None:
     assert (len(counts), sum(counts)) == (3, 3_000)
 
 
-def test_long_rows_make_batches_of_fewer_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_of_long_rows_have_fewer_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(examples_module, "BATCH_BYTES", 30_000)
     sent = write(tmp_path, [predict(image=[bytes([n]) * 10_000 for n in range(20)])])
     batches = list(read_batches(sent, "serving"))
@@ -290,7 +290,7 @@ def test_rows_are_streamed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("log", [predict(x=[1]), classify(example(x=[1])), _log_of("multi_inference_log", [b""])])
-def test_logs_are_known_by_their_first_record(tmp_path: Path, log: PredictionLog) -> None:
+def test_logs_are_recognized_by_their_first_record(tmp_path: Path, log: PredictionLog) -> None:
     assert payload_format(Examples(write(tmp_path, [], [log, b"\xff"]).path)) == PREDICTION_LOG
 
 
@@ -299,11 +299,11 @@ def test_other_records_are_not_logs(tmp_path: Path) -> None:
     sequence.feature_lists.feature_list["hi"].feature.add().int64_list.value.append(1)
     PredictionLog.FromString(sequence.SerializeToString())  # happens to parse
     others = [b"", example(x=[1] * 500).SerializeToString(), b"\xff\xff", sequence.SerializeToString()]
-    found = [payload_format(Examples(write(tmp_path / str(n), [o]).path)) for n, o in enumerate(others)]
-    assert found == [TF_EXAMPLE] * 4
+    formats = [payload_format(Examples(write(tmp_path / str(n), [o]).path)) for n, o in enumerate(others)]
+    assert formats == [TF_EXAMPLE] * 4
 
 
-def test_logs_are_only_read(tmp_path: Path, logs: Examples, parquet: Examples) -> None:
+def test_logs_are_neither_written_nor_trained_on(tmp_path: Path, logs: Examples, parquet: Examples) -> None:
     assert [written_format(artifact) for artifact in (logs, parquet)] == [PARQUET, PARQUET]
     with pytest.raises(UserError, match="the trainer does not read prediction_log examples\n  fix: pass them through"):
         data_accessor(payload_format(logs))
@@ -328,7 +328,7 @@ def changed(log: PredictionLog, **fields: Any) -> PredictionLog:
 
 
 @pytest.mark.parametrize(
-    ("record", "said"),
+    ("record", "message"),
     [
         (b"\xff\xff", "is not a PredictionLog"),
         (example(x=[1]).SerializeToString(), "is not the PredictionLog of a request"),
@@ -341,9 +341,9 @@ def changed(log: PredictionLog, **fields: Any) -> PredictionLog:
         (predict(examples=[b"\n\x03abc"]), "the request's example is not a tf.Example"),
     ],
 )
-def test_a_wrong_record_is_named(tmp_path: Path, record: PredictionLog | bytes, said: str) -> None:
+def test_a_wrong_record_is_named(tmp_path: Path, record: PredictionLog | bytes, message: str) -> None:
     good = predict(x=[1])
-    assert refused(write(tmp_path, [good], [good, record, good])).startswith(f"file 1, record 2: {said}")
+    assert refused(write(tmp_path, [good], [good, record, good])).startswith(f"file 1, record 2: {message}")
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
@@ -377,17 +377,17 @@ def test_a_feature_that_changes_its_type_is_named(
 def test_a_feature_of_another_type_than_the_schema_s_is_named(tmp_path: Path) -> None:
     schema = serialized_schema('feature { name: "x" type: INT } feature { name: "y" type: BYTES }')
     sent = write(tmp_path, [classify(example(z=[1])), classify(example(z=[0.5], y=[b""])), classify(HALF)])
-    said = refused(sent, schema=schema)
-    assert said.startswith("file 0, record 3: the feature 'x' is FLOAT, but INT in the schema")
+    message = refused(sent, schema=schema)
+    assert message.startswith("file 0, record 3: the feature 'x' is FLOAT, but INT in the schema")
 
 
 @pytest.mark.parametrize(
-    ("engine", "said"),
+    ("engine", "message"),
     [("direct", "record 1: the feature 'x' is FLOAT, but INT in earlier records"), ("beam", "on Beam failed: .*x")],
 )
-def test_a_type_that_changes_stops_the_statistics(tmp_path: Path, run_stage: Any, engine: str, said: str) -> None:
+def test_a_type_that_changes_stops_the_statistics(tmp_path: Path, run_stage: Any, engine: str, message: str) -> None:
     sent = write(tmp_path / "logs", [predict(x=[1] * 10_000)], [predict(x=[1.0])])
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         statistics(run_stage, tmp_path / "stage", sent, engine=engine)
     assert not (tmp_path / "stage" / "statistics").exists()
 
@@ -414,15 +414,15 @@ SCHEMA = """
 
 @dsl.pipeline(name="watched")
 def watched(logs: str, schema: str, environment: str = "SERVING"):  # type: ignore[no-untyped-def]
-    asked = dsl.importer(
+    imported = dsl.importer(
         artifact_uri=logs,
         artifact_class=dsl.Dataset,
         metadata={"payload_format": "FORMAT_PREDICTION_LOG", "split_names": '["serving"]'},
     )
     expected = dsl.importer(artifact_uri=schema, artifact_class=dsl.Artifact)
-    found = StatisticsGen(examples=asked.output)
+    computed = StatisticsGen(examples=imported.output)
     ExampleValidator(
-        statistics=found.outputs["statistics"],
+        statistics=computed.outputs["statistics"],
         schema=expected.output,
         environment=environment,
     )
@@ -437,7 +437,7 @@ def arguments(tmp_path: Path) -> dict[str, str]:
 
 
 def test_a_pipeline_imports_logs_and_validates_them_for_serving(arguments: dict[str, str], tmp_path: Path) -> None:
-    run = taxiway.run(watched, home=tmp_path / "home", observer=Silent(), **arguments)
+    run = taxiway.run(watched, home=tmp_path / "home", observer=Observer(), **arguments)
     (made,) = tfdv.load_stats_binary(
         str(run.artifacts["statistics"].path / "Split-serving" / "FeatureStats.pb")
     ).datasets
@@ -449,12 +449,12 @@ def test_a_training_only_column_is_an_anomaly_in_the_training_environment(
     arguments: dict[str, str], tmp_path: Path, run_stage: Any
 ) -> None:
     sent, schema = Examples(Path(arguments["logs"]), dict(METADATA)), Schema(Path(arguments["schema"]))
-    found = run_stage("statistics_gen", {"examples": sent})["statistics"]
+    computed = run_stage("statistics_gen", {"examples": sent})["statistics"]
     with pytest.raises(UserError, match="serving: tips: Column dropped"):
-        run_stage("example_validator", {"statistics": found, "schema": schema}, {"environment": "TRAINING"})
+        run_stage("example_validator", {"statistics": computed, "schema": schema}, {"environment": "TRAINING"})
 
 
-def test_the_compiled_pipeline_says_what_is_imported(tmp_path: Path) -> None:
+def test_the_compiled_pipeline_names_the_imported_type(tmp_path: Path) -> None:
     compiler.Compiler().compile(watched, str(tmp_path / "watched.yaml"))
     spec, _platform = yaml.safe_load_all((tmp_path / "watched.yaml").read_text())
     assert spec["deploymentSpec"]["executors"]["exec-importer"]["importer"]["metadata"] == METADATA

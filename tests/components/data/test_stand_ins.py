@@ -24,7 +24,7 @@ assert tf.constant(1).numpy() == 1
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-def test_a_package_that_is_not_there_is_an_error_and_leaves_nothing() -> None:
+def test_a_missing_package_is_an_error_and_leaves_nothing_imported() -> None:
     with pytest.raises(ModuleNotFoundError, match="no_such_package"), stood_in_for("json", "no_such_package"):
         pass
 

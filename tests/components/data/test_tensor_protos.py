@@ -22,7 +22,7 @@ KINDS += ["uint64", "bool", "complex64", "complex128"]
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("packed", [True, False])
-def test_tensors_are_those_of_tensorflow(kind: str, packed: bool) -> None:
+def test_decoded_tensors_equal_those_of_tensorflow(kind: str, packed: bool) -> None:
     import tensorflow as tf
 
     dtype = tf.as_dtype(kind)
@@ -35,7 +35,7 @@ def test_tensors_are_those_of_tensorflow(kind: str, packed: bool) -> None:
     assert np.array_equal(tensor_protos.from_proto(repeated), np.ones((2, 2), array.dtype))
 
 
-def test_tensors_of_text_and_of_unknown_types() -> None:
+def test_string_tensors_and_unknown_types() -> None:
     import tensorflow as tf
 
     array = np.array([b"a", b"\xff"], dtype=object)
@@ -73,7 +73,7 @@ def peak_mb(call: Callable[[], object]) -> float:
         tracemalloc.stop()
 
 
-def test_a_router_looks_at_one_value() -> None:
+def test_a_router_decodes_only_one_value() -> None:
     serialized = vast(fare=150_000_000).SerializeToString()
     found: list[Any] = []
     assert peak_mb(lambda: found.append(feature_of_grpc("Predict", serialized, "fare"))) < 1

@@ -79,16 +79,16 @@ def refused(run: Any) -> str:
 def test_records_that_only_seem_to_parse_are_named(record: bytes, tmp_path: Path) -> None:
     written = write(tmp_path, *[GOOD] * 3, record, GOOD)
     # The record is in the second batch.
-    said = refused(lambda: list(read_batches(written, "train", batch_rows=2)))
-    assert said.startswith(f"{tmp_path}/Split-train/data.tfrecord, record 4: {FAULTS[record]}\n  fix: ")
+    message = refused(lambda: list(read_batches(written, "train", batch_rows=2)))
+    assert message.startswith(f"{tmp_path}/Split-train/data.tfrecord, record 4: {FAULTS[record]}\n  fix: ")
 
 
 @pytest.mark.parametrize("record", SOUND.values(), ids=SOUND)
-def test_tf_examples_of_other_writers_are_taken(record: bytes) -> None:
+def test_tf_examples_of_other_writers_are_accepted(record: bytes) -> None:
     assert tf_example.first_fault([record]) is None
 
 
-def test_kinds() -> None:
+def test_kinds_of_features() -> None:
     kinds = {"bytes": "bytes_list", "float": "float_list", "int": "int64_list"}
     assert tf_example.kinds(SOUND["every type"]) == kinds
     assert tf_example.kinds(SOUND["no values"]) == {"empty": "bytes_list"}
@@ -98,16 +98,16 @@ def test_kinds() -> None:
 def test_example_gen_refuses_it(engine: str, run_stage: StageRun, tmp_path: Path) -> None:
     path = write(tmp_path / "raw", GOOD, SEQUENCE).path / "Split-train"
     settings = {"input_path": str(path), "allow_unversioned": True, "engine": engine}
-    said = refused(lambda: run_stage("example_gen", {}, settings))
-    assert "data.tfrecord, record 2: is a tf.SequenceExample" in said
+    message = refused(lambda: run_stage("example_gen", {}, settings))
+    assert "data.tfrecord, record 2: is a tf.SequenceExample" in message
     assert list((tmp_path / "example_gen").iterdir()) == []
 
 
 @ENGINES
 def test_statistics_gen_refuses_it(engine: str, run_stage: StageRun, tmp_path: Path) -> None:
     examples = write(tmp_path / "raw", GOOD, SEQUENCE)
-    said = refused(lambda: run_stage("statistics_gen", {"examples": examples}, {"engine": engine}))
-    assert "data.tfrecord, record 2: is a tf.SequenceExample" in said
+    message = refused(lambda: run_stage("statistics_gen", {"examples": examples}, {"engine": engine}))
+    assert "data.tfrecord, record 2: is a tf.SequenceExample" in message
 
 
 @pytest.mark.parametrize("split", ["train", "eval"])
@@ -117,8 +117,8 @@ def test_the_trainer_refuses_it_before_it_imports_the_module(split: str, run_sta
     examples.metadata["split_names"] = '["train", "eval"]'
     (tmp_path / "module.py").write_text("raise SystemExit('imported')\n\ndef run_fn(fn_args): pass\n")
     parameters = {"module": str(tmp_path / "module.py")}
-    said = refused(lambda: run_stage("trainer", {"examples": examples}, parameters))
-    assert f"Split-{split}/data.tfrecord, record 2: is a tf.SequenceExample" in said
+    message = refused(lambda: run_stage("trainer", {"examples": examples}, parameters))
+    assert f"Split-{split}/data.tfrecord, record 2: is a tf.SequenceExample" in message
 
 
 def classify(*serialized: bytes, model: str = "taxi") -> bytes:
@@ -136,11 +136,13 @@ def read_logs(folder: Path, records: Iterable[bytes]) -> list[dict[str, Any]]:
 
 
 def test_a_request_of_a_sequence_is_named(tmp_path: Path) -> None:
-    said = refused(lambda: read_logs(tmp_path, [classify(GOOD), classify(GOOD, SEQUENCE)]))
-    assert re.search(r"record 2: the request's example is a tf.SequenceExample, .* lost\n  fix: send tf.Examples", said)
+    message = refused(lambda: read_logs(tmp_path, [classify(GOOD), classify(GOOD, SEQUENCE)]))
+    assert re.search(
+        r"record 2: the request's example is a tf.SequenceExample, .* lost\n  fix: send tf.Examples", message
+    )
 
 
 @pytest.mark.parametrize("record", [SEQUENCE, classify(GOOD, model="")])
 def test_records_that_only_seem_to_be_logs_are_named(record: bytes, tmp_path: Path) -> None:
-    said = refused(lambda: read_logs(tmp_path, [classify(GOOD), record]))
-    assert re.search("record 2: is not (a PredictionLog|the PredictionLog of a request)", said)
+    message = refused(lambda: read_logs(tmp_path, [classify(GOOD), record]))
+    assert re.search("record 2: is not (a PredictionLog|the PredictionLog of a request)", message)

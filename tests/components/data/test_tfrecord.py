@@ -18,7 +18,7 @@ def write(path: Path, records: list[bytes] = RECORDS, *, compressed: bool = True
 
 
 @pytest.mark.parametrize("compressed", [True, False])
-def test_records_come_back(tmp_path: Path, compressed: bool) -> None:
+def test_records_are_read_back(tmp_path: Path, compressed: bool) -> None:
     assert list(tfrecord.read_records(write(tmp_path / "records", compressed=compressed))) == RECORDS
 
 
@@ -44,14 +44,14 @@ def test_an_empty_file_has_no_records(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [5, 14, 25, -1])
-def test_a_file_cut_short_is_damaged(tmp_path: Path, kept: int) -> None:
+def test_a_truncated_file_is_reported(tmp_path: Path, kept: int) -> None:
     path = write(tmp_path / "records", [b"abc", b"defg"], compressed=False)
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(DataError, match=f"{path} is damaged at record [12]: "):
         list(tfrecord.read_records(path))
 
 
-def test_a_truncated_gzip_file_is_damaged(tmp_path: Path) -> None:
+def test_a_truncated_gzip_file_is_reported(tmp_path: Path) -> None:
     path = write(tmp_path / "records.gz")
     path.write_bytes(path.read_bytes()[:-12])
     with pytest.raises(DataError, match=r"damaged at record \d: Compressed file ended"):
@@ -59,7 +59,7 @@ def test_a_truncated_gzip_file_is_damaged(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("position", "wrong"), [(0, "length"), (9, "length"), (13, "data"), (16, "data")])
-def test_a_flipped_bit_is_noticed(tmp_path: Path, position: int, wrong: str) -> None:
+def test_a_flipped_bit_is_reported(tmp_path: Path, position: int, wrong: str) -> None:
     path = write(tmp_path / "records", [b"abc"], compressed=False)
     content = bytearray(path.read_bytes())
     content[position] ^= 1

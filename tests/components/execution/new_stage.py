@@ -50,7 +50,7 @@ def word_count(
     return Counted(count(text, words, module, lower))
 
 
-STAGE = Stage(function=word_count, image="data", loads=(Libraries(("wave",)),), after="example_gen")
+STAGE = Stage(function=word_count, image="data", loads=(Libraries(("wave",)),), after="example_gen", has_report=True)
 '''
 WORK = '''"""The work."""
 
@@ -71,6 +71,21 @@ def count(text, words, module, lower):
     (words.path / "words.json").write_text(json.dumps({**counts, "already loaded": ALREADY_LOADED}, sort_keys=True))
     return counts.total()
 '''
+REPORT = '''"""What reports show of words."""
+
+import json
+
+from components.reports.page import Section
+from components.reports.parts import paragraph
+from components.word_count.stage import Words
+
+
+def _section(words, ran):
+    return Section("words", "Words", paragraph(*sorted(json.loads((words.path / "words.json").read_text()))))
+
+
+SECTIONS = [(Words, _section)]
+'''
 PIPELINE = """from kfp import dsl
 
 from taxiway.dsl import WordCount
@@ -90,7 +105,7 @@ def make_copy(folder: Path) -> None:
     for name in ("components", "taxiway", "pipelines"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     stage = folder / "components/word_count"
-    write(stage, {"__init__.py": '"""Words."""\n', "stage.py": STAGE, "work.py": WORK})
+    write(stage, {"__init__.py": '"""Words."""\n', "stage.py": STAGE, "work.py": WORK, "report.py": REPORT})
 
 
 def make_project(folder: Path) -> None:

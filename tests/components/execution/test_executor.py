@@ -118,7 +118,7 @@ def test_defaults_apply_to_missing_and_null_inputs(document: Document, calls: li
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         ("steps", 1.5, "'steps' takes int, not 1.5"),
         ("steps", True, "'steps' takes int, not True"),
@@ -133,10 +133,10 @@ def test_defaults_apply_to_missing_and_null_inputs(document: Document, calls: li
     ],
 )
 def test_a_value_of_another_type_is_refused(
-    document: Document, calls: list[dict[str, Any]], name: str, value: Any, said: str
+    document: Document, calls: list[dict[str, Any]], name: str, value: Any, message: str
 ) -> None:
     document["inputs"]["parameterValues"][name] = value
-    with pytest.raises(UserError, match=f"the parameter {said}"):
+    with pytest.raises(UserError, match=f"the parameter {message}"):
         execute(stage, document)
     assert not calls
 

@@ -29,10 +29,10 @@ Json = dict[str, Any]
 @pytest.fixture
 def bucket(aws: Any) -> Iterator[Any]:
     """An empty bucket for Kubeflow."""
-    made = aws.create_bucket(Bucket="mlpipeline")
-    yield made
-    made.objects.delete()
-    made.delete()
+    created = aws.create_bucket(Bucket="mlpipeline")
+    yield created
+    created.objects.delete()
+    created.delete()
 
 
 class Launcher:
@@ -55,7 +55,7 @@ class Launcher:
             executor.execute(stages.load(stage).function, json.loads(json_format.MessageToJson(document)))
             # As strict as the launcher, which refuses unknown fields.
             written = json_format.Parse(Path(document.outputs.output_file).read_text(), ExecutorOutput())
-            return {name: self._handed_on(name, found, document) for name, found in written.artifacts.items()}
+            return {name: self._passed_on(name, found, document) for name, found in written.artifacts.items()}
 
     def upload(self, name: str, artifact: Artifact) -> Json:
         """An artifact from an earlier task."""
@@ -71,7 +71,9 @@ class Launcher:
                 "artifacts": {name: {"artifacts": [artifact]} for name, artifact in inputs.items()},
             },
             "outputs": {
-                "artifacts": {port.name: {"artifacts": [_promised(stage, port)]} for port in outputs if port.kind},
+                "artifacts": {
+                    port.name: {"artifacts": [_declared_artifact(stage, port)]} for port in outputs if port.kind
+                },
                 "parameters": {
                     port.name: {"outputFile": f"{root}/tmp/kfp/outputs/{port.name}"}
                     for port in outputs
@@ -100,7 +102,7 @@ class Launcher:
             if path.is_file():
                 self._bucket.upload_file(str(path), f"{key}/{path.relative_to(folder)}")
 
-    def _handed_on(self, name: str, found: Any, document: ExecutorInput) -> Json:
+    def _passed_on(self, name: str, found: Any, document: ExecutorInput) -> Json:
         uri = found.artifacts[0].uri
         assert uri == document.outputs.artifacts[name].artifacts[0].uri
         self._upload(executor.local_path(uri), _key(uri))
@@ -109,7 +111,7 @@ class Launcher:
         return {"name": "7", "uri": uri, "metadata": {**kept, "store_session_info": '{"Provider": "minio"}'}}
 
 
-def _promised(stage: str, port: Port) -> Json:
+def _declared_artifact(stage: str, port: Port) -> Json:
     assert port.kind
     return {
         "name": port.name,
@@ -150,8 +152,8 @@ def test_stages_pass_artifacts_on_through_the_object_store(
     launcher: Launcher, bucket: Any, taxi_csv: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "data.csv").write_text("".join(taxi_csv.read_text().splitlines(keepends=True)[:300]))
-    made = launcher.run("example_gen", input_path=str(tmp_path / "data.csv"), allow_unversioned=True)
-    examples = made["examples"]
+    outputs = launcher.run("example_gen", input_path=str(tmp_path / "data.csv"), allow_unversioned=True)
+    examples = outputs["examples"]
     keys = _keys(bucket, examples)
     assert {key.partition("/")[0] for key in keys} == {"Split-train", "Split-eval", "provenance.json"}
     statistics = launcher.run("statistics_gen", {"examples": examples})["statistics"]
@@ -201,8 +203,8 @@ def test_markers_of_folders_are_not_data(bucket: Any, tmp_path: Path) -> None:
     bucket.put_object(Key="trips/", Body=b"")
     bucket.put_object(Key="trips/2026/", Body=b"")
     bucket.put_object(Key="trips/2026/data.csv", Body=b"fare\n1\n")
-    found = describe("s3://mlpipeline/trips", allow_unversioned=True)
+    described = describe("s3://mlpipeline/trips", allow_unversioned=True)
     with resolve("s3://mlpipeline/trips", allow_unversioned=True) as version:
         assert [file.name for file in version.files] == ["data.csv"]
     bucket.Object("trips/2026/").delete()
-    assert describe("s3://mlpipeline/trips", allow_unversioned=True) == found
+    assert describe("s3://mlpipeline/trips", allow_unversioned=True) == described

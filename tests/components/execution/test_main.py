@@ -21,15 +21,15 @@ def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
 
 def test_a_stage_runs_from_the_command_line(tmp_path: Path) -> None:
     command = pusher_command(make_model(tmp_path / "model"), str(tmp_path / "served"), tmp_path / "push", 3)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert f"pushed to {tmp_path}/served/3" in done.stdout
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert f"pushed to {tmp_path}/served/3" in result.stdout
     output = json.loads((tmp_path / "push" / "executor_output.json").read_text())
     assert output["artifacts"]["pushed_model"]["artifacts"][0]["metadata"]["pushed_version"] == "3"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["psher", "--executor-input", "{}"], "error: there is no stage 'psher'\n  fix: did you mean 'pusher'?\n"),
         (
@@ -42,10 +42,10 @@ def test_a_stage_runs_from_the_command_line(tmp_path: Path) -> None:
         (["pusher"], "the following arguments are required: --executor-input"),
     ],
 )
-def test_user_errors_exit_with_status_2_and_no_traceback(arguments: list[str], said: str) -> None:
+def test_user_errors_exit_with_status_2_and_no_traceback(arguments: list[str], message: str) -> None:
     done = run(*arguments)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -58,14 +58,14 @@ def test_bugs_exit_with_status_1_and_a_traceback(tmp_path: Path) -> None:
     assert done.stderr.endswith("error: KeyError: 'outputFile'\n")
 
 
-def test_the_users_modules_are_found_where_the_pipeline_was_started(tmp_path: Path) -> None:
+def test_user_modules_are_imported_from_the_working_folder(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("found = True")
     code = (
         "import sys; from components.__main__ import main; main(['x', '--executor-input', '{}'])\n"
         "sys.path.remove(''); import mine; print(mine.found)"
     )
     checkout = str(Path(entrypoint.__file__).parent.parent)
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
@@ -73,7 +73,7 @@ def test_the_users_modules_are_found_where_the_pipeline_was_started(tmp_path: Pa
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": checkout},
     )
-    assert done.stdout == "True\n"
+    assert result.stdout == "True\n"
 
 
 def test_inlined_modules_take_precedence_over_those_of_the_image(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_inlined_modules_take_precedence_over_those_of_the_image(tmp_path: Path)
         "from mine import model; print(model.found)"
     )
     checkout = str(Path(entrypoint.__file__).parent.parent)
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code, json.dumps(inlined)],
         capture_output=True,
         text=True,
@@ -96,12 +96,12 @@ def test_inlined_modules_take_precedence_over_those_of_the_image(tmp_path: Path)
         cwd=tmp_path / "image",
         env={**os.environ, "PYTHONPATH": checkout, "TMPDIR": str(tmp_path)},
     )
-    assert done.stdout == "in the pipeline\n"
+    assert result.stdout == "in the pipeline\n"
     assert list(tmp_path.glob("taxiway-modules-*")) == []
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("{", "the inlined modules are not a JSON object: "),
         ("[1]", "the inlined modules are not a JSON object: "),
@@ -112,10 +112,10 @@ def test_inlined_modules_take_precedence_over_those_of_the_image(tmp_path: Path)
         ('{"mine.py": 1}', "the inlined modules have the invalid entry 'mine.py'"),
     ],
 )
-def test_invalid_inlined_modules_are_refused(text: str, said: str, tmp_path: Path) -> None:
+def test_invalid_inlined_modules_are_refused(text: str, message: str, tmp_path: Path) -> None:
     done = run("pusher", "--executor-input", "{}", "--modules", text, env={**os.environ, "TMPDIR": str(tmp_path)})
     assert done.returncode == 2
-    assert f"error: {said}" in done.stderr
+    assert f"error: {message}" in done.stderr
     assert "  fix: compile the pipeline again with --inline-modules\n" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
@@ -125,7 +125,7 @@ def test_the_error_is_written_to_the_termination_log(
 ) -> None:
     monkeypatch.setattr(entrypoint, "TERMINATION_LOG", tmp_path / "log")
     assert entrypoint.main(["pusher", "--executor-input", "{}"]) == 2
-    assert not (tmp_path / "log").exists(), "made only where Kubernetes made it"
+    assert not (tmp_path / "log").exists(), "written only if Kubernetes created it"
     (tmp_path / "log").touch()
     assert entrypoint.main(["pusher", "--executor-input", "{}"]) == 2
     assert (tmp_path / "log").read_text() == "the input 'model' is missing from the ExecutorInput"
@@ -137,5 +137,5 @@ def test_no_stage_loads_a_heavy_library_before_it_works(stage: str) -> None:
     code = f"import sys; from components.execution import stages; stages.load({stage!r})\n"
     code += "heavy = {'tensorflow', 'pandas', 'pyarrow', 'apache_beam', 'kfp', 'numpy', 'fsspec', 'dvc'}\n"
     code += "print(sorted(heavy & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"

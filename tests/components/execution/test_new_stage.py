@@ -1,4 +1,4 @@
-"""A new stage needs only a new folder, where everything else finds it; tested in a copy of the packages."""
+"""A new stage needs only its own folder; tested in a copy of the packages."""
 
 from __future__ import annotations
 
@@ -28,20 +28,29 @@ def python(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return new_stage.python(copy, copy / "project", *arguments)
 
 
-def test_it_runs_as_a_process_that_has_loaded_what_it_declares(copy: Path) -> None:
-    done = python(copy, "-m", "taxiway", "run", "words", "--json")
-    assert done.returncode == 0, done.stderr
-    run = json.loads(done.stdout)
+def test_its_process_has_preloaded_what_it_declares(copy: Path) -> None:
+    result = python(copy, "-m", "taxiway", "run", "words", "--json")
+    assert result.returncode == 0, result.stderr
+    run = json.loads(result.stdout)
     assert {name: task["state"] for name, task in run["tasks"].items()} == {"word-count": "SUCCEEDED"}
     [words] = (copy / "project/.taxiway/artifacts").rglob("words.json")
     assert json.loads(words.read_text()) == {"already loaded": True, "and": 1, "one": 1, "other": 1, "the": 2}
 
 
+def test_its_report_is_an_output_and_part_of_the_report_of_the_run(copy: Path) -> None:
+    assert python(copy, "-m", "taxiway", "run", "words").returncode == 0
+    [report] = (copy / "project/.taxiway/artifacts").rglob("word-count/*/report")
+    assert "Words" in report.read_text()
+    assert python(copy, "-m", "taxiway", "report", "latest", "-o", "run.html").returncode == 0
+    for page in (report.read_text(), (copy / "project/run.html").read_text()):
+        assert "already loadedandone" in page
+
+
 def test_check_knows_the_new_stage(copy: Path) -> None:
     assert python(copy, "-m", "taxiway", "check", "words").returncode == 0
-    done = python(copy, "-m", "taxiway", "check", "words", "--param", "text=gone.txt")
-    assert done.returncode == 2
-    assert "word-count: text names gone.txt, which does not exist" in done.stdout + done.stderr
+    result = python(copy, "-m", "taxiway", "check", "words", "--param", "text=gone.txt")
+    assert result.returncode == 2
+    assert "word-count: text names gone.txt, which does not exist" in result.stdout + result.stderr
 
 
 def test_its_component_and_its_page_are_generated(copy: Path) -> None:

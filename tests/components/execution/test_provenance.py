@@ -31,7 +31,7 @@ def activity(stage: str = "schema_gen", **inputs: Artifact) -> dict[str, Any]:
     return provenance.activity(stage, {}, {}, inputs)
 
 
-def test_a_record_says_what_an_artifact_was_made_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_names_inputs_parameters_and_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(provenance.COMMIT_VARIABLE, "abc123+")
     monkeypatch.setenv(provenance.IMAGE_VARIABLE, "taxiway/components@sha256:1")
     (tmp_path / "model.py").write_text("def run_fn(x): ...")
@@ -90,7 +90,7 @@ def test_an_artifacts_own_record_is_in_its_metadata(tmp_path: Path) -> None:
     assert {**own, "parameters": {}} == {**read(artifact)[0], "parameters": {}}
 
 
-def test_the_chain_has_all_ancestors_once_the_own_record_first(tmp_path: Path) -> None:
+def test_the_chain_starts_with_the_artifact_and_has_each_ancestor_once(tmp_path: Path) -> None:
     model, blessing = make_history(tmp_path)
     stages = [record["stage"] for record in read(model)]
     assert stages[0] == "trainer"
@@ -107,7 +107,7 @@ def test_outputs_of_one_call_are_in_each_others_chains(tmp_path: Path) -> None:
     assert [record["output"] for record in read(blessing)] == ["blessing", "evaluation"]
 
 
-def test_equal_content_from_different_inputs_keeps_both_records(tmp_path: Path) -> None:
+def test_equal_content_made_from_different_inputs_keeps_both_records(tmp_path: Path) -> None:
     blessings = []
     for name in ("one", "two"):
         model, blessing = make(Model, tmp_path / name), make(ModelBlessing, tmp_path / f"{name}-blessing", "same")
@@ -118,7 +118,7 @@ def test_equal_content_from_different_inputs_keeps_both_records(tmp_path: Path) 
     assert len(provenance.ancestors([blessings[0], blessings[0]])) == 1
 
 
-def test_the_same_record_at_another_time_is_the_same(tmp_path: Path) -> None:
+def test_records_that_differ_only_in_time_are_equal(tmp_path: Path) -> None:
     record = provenance.record("sha256:1", "Model", "model", activity("trainer"))
     assert provenance.distinct([record, {**record, "created": "later"}, {**record, "stage": "other"}]) == [
         record,
@@ -137,7 +137,7 @@ def test_fetched_artifacts_keep_their_history(tmp_path: Path) -> None:
     assert fetched.metadata["digest"] == digest
 
 
-def test_the_history_behind_a_source_is_cut(tmp_path: Path) -> None:
+def test_the_chain_is_cut_at_a_source_artifact(tmp_path: Path) -> None:
     def record(name: str, stage: str, **inputs: str) -> dict[str, Any]:
         return {**provenance.record(name, "Model", stage, activity(stage)), "inputs": inputs}
 
@@ -163,7 +163,7 @@ def test_a_provenance_file_of_another_program_is_ignored(tmp_path: Path, text: s
     assert len(read(artifact)) == 1
 
 
-def test_an_artifact_without_a_file_has_its_own_record_yet(tmp_path: Path) -> None:
+def test_an_artifact_without_a_provenance_file_still_has_its_own_record(tmp_path: Path) -> None:
     artifact = make(Model, tmp_path / "model")
     assert provenance.chain(artifact) == []
     provenance.attach(artifact, "model", activity("trainer"), {})
@@ -214,7 +214,7 @@ def modified(parameters: dict[str, Any]) -> bool:
     return bool(provenance.activity("trainer", parameters, roles, {})["code"]["modified"])
 
 
-def test_the_commit_and_whether_it_was_modified(repository: Path) -> None:
+def test_the_record_has_the_commit_and_whether_it_was_modified(repository: Path) -> None:
     first = provenance.code_commit()
     assert len(first["commit"]) == 40
     assert first["modified"] is False
@@ -253,7 +253,9 @@ def test_modules_of_installed_packages_do_not_affect_the_commit(repository: Path
     assert modified({"module": "yaml"}) is False
 
 
-def test_a_module_elsewhere_is_in_no_commit(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_module_outside_the_repository_has_no_commit(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "model.py"
     elsewhere.write_text("def run_fn(x): ...")
     assert modified({"module": str(elsewhere)}) is True
@@ -281,7 +283,7 @@ def test_a_stages_files_affect_the_commit_only_in_a_checkout(repository: Path, m
     assert {"components/execution/provenance.py", "components/trainer/stage.py"} <= covered
 
 
-def test_the_repository_is_only_read(repository: Path) -> None:
+def test_the_repository_is_not_changed(repository: Path) -> None:
     index = repository / ".git/index"
     os.utime(repository / "tracked", ns=(1, 1))  # Git's index has another timestamp, so `git status` would rewrite it
     before = index.read_bytes()
@@ -289,7 +291,7 @@ def test_the_repository_is_only_read(repository: Path) -> None:
     assert index.read_bytes() == before
 
 
-def test_without_a_repository_or_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_is_no_commit_without_a_repository_or_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(provenance.COMMIT_VARIABLE, raising=False)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     monkeypatch.chdir(tmp_path)

@@ -17,19 +17,19 @@ USUAL = ("example_gen", "statistics_gen", "schema_gen", "example_validator", "tr
 USUAL += ("evaluator", "infra_validator", "pusher")
 
 
-def test_a_folder_with_a_stage_is_one_by_its_own_name() -> None:
+def test_stages_are_found_by_their_folders() -> None:
     assert set(USUAL) <= set(stages.names())
     assert list(stages.names()) == sorted(path.parent.name for path in FOLDER.glob("*/stage.py"))
     assert [stages.load(name).name for name in stages.names()] == list(stages.names())
 
 
-def test_stages_are_listed_as_they_follow_each_other() -> None:
+def test_stages_are_listed_in_pipeline_order() -> None:
     listed = [stage.name for stage in stages.in_order()]
     assert sorted(listed) == list(stages.names())
     assert [name for name in listed if name in USUAL] == list(USUAL)
 
 
-def test_a_pipeline_names_a_stage_as_kubeflow_names_components() -> None:
+def test_component_names_follow_kubeflow() -> None:
     assert stages.load("example_gen").component == "ExampleGen"
 
 
@@ -38,12 +38,12 @@ def test_unknown_stages_are_refused() -> None:
         stages.load("example-gen")
 
 
-def test_the_names_are_known_without_a_stage_and_all_declarations_without_a_library() -> None:
+def test_names_need_no_stage_import_and_declarations_no_library() -> None:
     code = (
         "import json, sys; from components.execution import stages; stages.names()\n"
         "imported = [name for name in sys.modules if name.endswith('.stage')]; stages.in_order()\n"
         "libraries = {'tensorflow', 'pandas', 'pyarrow', 'apache_beam', 'kfp', 'numpy', 'fsspec', 'dvc', 'yaml'}\n"
         "print(json.dumps([imported, sorted(libraries & set(sys.modules))]))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == [[], []]
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(result.stdout) == [[], []]

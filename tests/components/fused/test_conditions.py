@@ -49,7 +49,7 @@ def test_compares_as_cel_does(condition: str, expected: bool) -> None:
         ("", "unexpected 'end'"),
     ],
 )
-def test_refuses_what_the_compiler_does_not_write(condition: str, why: str) -> None:
+def test_refuses_conditions_that_the_compiler_does_not_write(condition: str, why: str) -> None:
     with pytest.raises(UserError, match="cannot be read") as caught:
         holds(condition, {"n": 7, "text": "it's"})
     assert why in str(caught.value)
@@ -89,7 +89,7 @@ def test_there_are_a_hundred_code_like_strings() -> None:
 
 
 @pytest.mark.parametrize("text", CODE_LIKE)
-def test_a_value_that_reads_like_code_stays_text(text: str, tmp_path: Path) -> None:
+def test_a_value_that_looks_like_code_is_not_evaluated(text: str, tmp_path: Path) -> None:
     marker = tmp_path / "executed"
     value = text.replace("{marker}", str(marker))
     parameters = {"value": value, "flag": True, "secret": "s3cret"}
@@ -99,7 +99,7 @@ def test_a_value_that_reads_like_code_stays_text(text: str, tmp_path: Path) -> N
     assert not marker.exists()
 
 
-def test_reads_every_operator_that_kfp_compiles() -> None:
+def test_accepts_every_operator_that_kfp_compiles() -> None:
     @dsl.container_component
     def noop():
         return dsl.ContainerSpec(image="x", command=["true"])

@@ -36,12 +36,12 @@ LAST = Member(
 )
 
 
-# Other tests may have left threads; the children use none of theirs.
+# Other tests may have left threads, which the forked children do not use.
 pytestmark = pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 
 
 @pytest.fixture(autouse=True)
-def as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def process_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, value in preload.ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     yield
@@ -70,9 +70,9 @@ def executor_input(tmp_path: Path) -> Json:
 
 def _execute(stage: str, executor_input: Json) -> int:
     """Writes its inputs to its output, and an ExecutorOutput."""
-    made = executor_input["outputs"]["artifacts"]["made"]["artifacts"][0]
-    Path(made["uri"]).write_text(json.dumps({"stage": stage, "process": os.getpid(), **executor_input["inputs"]}))
-    described = {**made, "metadata": {"digest": Path(made["uri"]).name}}
+    declared = executor_input["outputs"]["artifacts"]["made"]["artifacts"][0]
+    Path(declared["uri"]).write_text(json.dumps({"stage": stage, "process": os.getpid(), **executor_input["inputs"]}))
+    described = {**declared, "metadata": {"digest": Path(declared["uri"]).name}}
     values = {
         name: executor_input["inputs"]["parameterValues"][name] for name in executor_input["outputs"]["parameters"]
     }
@@ -85,14 +85,14 @@ def _read(folder: Path, name: str) -> Json:
     return dict(json.loads((folder / name).read_text()))
 
 
-def test_each_member_gets_its_own_inputs_and_outputs(executor_input: Json, tmp_path: Path) -> None:
+def test_each_member_gets_only_its_own_inputs_and_outputs(executor_input: Json, tmp_path: Path) -> None:
     assert run([FIRST, SECOND, LAST], executor_input, _execute) == 0
     first, second = _read(tmp_path, "first__made"), _read(tmp_path, "second_one__made")
     assert first["parameterValues"] == {"count": 2, "text": "one"}
     assert first["artifacts"] == {}
     assert second["parameterValues"] == {"count": 2, "text": "two"}
     assert second["artifacts"]["other"] == executor_input["inputs"]["artifacts"]["outer__made"]
-    # With the metadata that the member gave it.
+    # With the metadata that the first member wrote.
     assert second["artifacts"]["model"]["artifacts"][0]["metadata"] == {"digest": "first__made"}
     assert len({first["process"], second["process"], os.getpid()}) == 3
     output = _read(tmp_path, "output/executor_output.json")
@@ -113,14 +113,14 @@ def test_a_false_condition_skips_its_member(
     assert f"==> last, 3 of 3\n    skipped: {LAST.condition} is false\n" in capfd.readouterr().out
 
 
-def _failing(how: Callable[[], int]) -> Execute:
-    return lambda stage, executor_input: how() if stage == "pusher" else _execute(stage, executor_input)
+def _failing_pusher(act: Callable[[], int]) -> Execute:
+    return lambda stage, executor_input: act() if stage == "pusher" else _execute(stage, executor_input)
 
 
 def test_the_first_failure_ends_the_run(
     executor_input: Json, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert run([FIRST, SECOND, LAST], executor_input, _failing(lambda: 2)) == 2
+    assert run([FIRST, SECOND, LAST], executor_input, _failing_pusher(lambda: 2)) == 2
     assert capfd.readouterr().out.endswith("==> second-one, 2 of 3\n")
     assert not (tmp_path / "output/executor_output.json").exists()
 
@@ -131,23 +131,23 @@ def test_a_killed_member_is_named(executor_input: Json) -> None:
         return 0
 
     with pytest.raises(ServiceError, match=r"^second-one was killed by signal 9, as the kernel does when memory runs"):
-        run([FIRST, SECOND], executor_input, _failing(die))
+        run([FIRST, SECOND], executor_input, _failing_pusher(die))
 
 
-def test_a_plan_is_read_as_it_was_written() -> None:
+def test_a_written_plan_is_read_back() -> None:
     members = [FIRST, SECOND, LAST]
     assert plan.read(plan.written(members)) == members
-    # Argo takes two opening braces for a template of its own.
+    # Argo would expand two opening braces as a template.
     assert "{{" not in plan.written(members)
 
 
 @pytest.mark.parametrize("text", ["", "{}x", '[{"no": 1}]', '[{"name": "a", "stage": "b", "artifacts": {"c": {}}}]'])
-def test_another_versions_plan_is_refused(text: str) -> None:
+def test_the_plan_of_another_version_is_refused(text: str) -> None:
     with pytest.raises(UserError, match=r"(?s)--plan is not a plan of this version.*fix: compile the pipeline"):
         plan.read(text)
 
 
-def test_the_entrypoint_loads_without_what_only_data_need() -> None:
+def test_the_entrypoint_does_not_import_data_libraries() -> None:
     code = "import sys; import components.__main__; print('yaml' in sys.modules, 'fsspec' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False False\n"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "False False\n"

@@ -1,4 +1,4 @@
-"""The stage cache of fused pods, by Kubeflow's contract: other places in each run, on a disk and in an object store."""
+"""The stage cache of fused pods, on disk and in an object store; as on Kubeflow, each run has its own output paths."""
 
 import gc
 import itertools
@@ -25,7 +25,7 @@ from components.processes import children, preload
 from tests.components.models import make_model
 
 Json = dict[str, Any]
-# Three stages that load nothing: a model goes from place to place.
+# Three stages that load no library and pass a model on.
 MEMBERS = [
     Member(name="push", stage="pusher", artifacts={"model": Source("given")}, cached=True),
     Member(name="fetch", stage="baseline", artifacts={"candidate": Source("other")}, cached=True),
@@ -34,12 +34,12 @@ MEMBERS = [
 OUTPUTS = {"push__pushed_model": "system.Model", "fetch__model": "system.Model", "again__pushed_model": "system.Model"}
 RUNS = itertools.count(1)
 
-# Other tests may have left threads; the children use none of theirs.
+# Other tests may have left threads, which the forked children do not use.
 pytestmark = pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 
 
 @pytest.fixture(autouse=True)
-def as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def process_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in stage_cache.VARIABLES:
         monkeypatch.delenv(name, raising=False)
     for name, value in preload.ENVIRONMENT.items():
@@ -49,7 +49,7 @@ def as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 class Pods:
-    """Runs pods, each of a run of its own."""
+    """Runs pods, each in its own pipeline run."""
 
     def __init__(self, folder: Path, root: str, printed: Callable[[], str]) -> None:
         self.folder, self.root, self._printed = folder, root, printed
@@ -59,7 +59,7 @@ class Pods:
         self.output: Json = {}
 
     def run(self, execute: Execute = _run_stage) -> dict[str, str]:
-        """Runs a pod; what its log says of its members."""
+        """Runs a pod and returns its members' states, from its log."""
         document = self.document()
         assert run(self.members, document, execute) == 0
         self.output = json.loads(Path(document["outputs"]["outputFile"]).read_text())
@@ -67,7 +67,7 @@ class Pods:
         return {each.name: each.state for each in report.read(self.text.splitlines())}
 
     def document(self) -> Json:
-        """The ExecutorInput of another run."""
+        """The ExecutorInput of a new run."""
         number = next(RUNS)
         place = f"{self.root}/taxi/{number:08x}-0000-0000-0000-000000000000/push-to-again/salt"
         declared = {
@@ -87,7 +87,7 @@ class Pods:
                     "again__destination": str(self.folder / "second"),
                     "again__version": self.parameters["version"],
                 },
-                # Kubeflow's names of artifacts are other ones in each run.
+                # Kubeflow gives artifacts different names in each run.
                 "artifacts": {
                     name: {"artifacts": [{"name": str(number), "uri": str(model.path), "metadata": model.metadata}]}
                     for name, model in inputs.items()
@@ -101,14 +101,14 @@ class Pods:
         }
 
     def digests(self) -> dict[str, str]:
-        """The digests of what lies at the outputs' places."""
+        """The outputs' digests, checked against their files."""
         found = {name: each["artifacts"][0] for name, each in self.output["artifacts"].items()}
         for each in found.values():
             assert tree_digest(executor.local_path(each["uri"])) == each["metadata"]["digest"]
         return {name: each["metadata"]["digest"] for name, each in found.items()}
 
     def reused(self) -> set[str]:
-        """The outputs that say that they were found."""
+        """The outputs that are marked as cached."""
         return {name for name, each in self.output["artifacts"].items() if REUSED in each["artifacts"][0]["metadata"]}
 
 
@@ -133,32 +133,36 @@ def pods_in_s3(aws: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> I
     bucket.delete()
 
 
-def test_a_later_pod_finds_what_an_earlier_one_made(pods: Pods) -> None:
+def test_a_later_pod_reuses_the_outputs_of_an_earlier_one(pods: Pods) -> None:
     assert pods.run() == ALL_RUN
-    made = pods.output, pods.digests()
+    first_outputs = pods.output, pods.digests()
     assert pods.reused() == set()
     assert pods.run() == ALL_CACHED
-    assert pods.digests() == made[1]
+    assert pods.digests() == first_outputs[1]
     assert pods.reused() == OUTPUTS.keys()
-    assert pods.output["parameterValues"] == made[0]["parameterValues"] == {"fetch__found": True, "fetch__version": "3"}
-    # In the launcher's files, too.
+    assert (
+        pods.output["parameterValues"]
+        == first_outputs[0]["parameterValues"]
+        == {"fetch__found": True, "fetch__version": "3"}
+    )
+    # The launcher's parameter files have it, too.
     assert [(each / "found").read_text() for each in pods.folder.glob("out-*")] == ["true", "true"]
 
 
-def test_only_what_follows_a_change_runs(pods: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_members_affected_by_a_change_run_again(pods: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
     pods.run()
     pods.parameters["version"] = 6
     assert pods.run() == {**ALL_CACHED, "again": "SUCCEEDED"}
     pods.given.metadata["digest"] = "another"
     assert pods.run()["push"] == "SUCCEEDED"
     pods.members = [replace(member, cached=member.name != "fetch") for member in MEMBERS]
-    # The one that is never cached makes the same again.
+    # The member that is never cached makes the same output again, so later ones are cache hits.
     assert pods.run() == {**ALL_CACHED, "fetch": "SUCCEEDED"}
     monkeypatch.setenv(stage_cache.VARIABLE, "")
     assert pods.run() == ALL_RUN
 
 
-def test_a_member_runs_again_when_what_it_left_elsewhere_is_gone(pods: Pods) -> None:
+def test_a_member_runs_again_if_its_pushed_version_is_gone(pods: Pods) -> None:
     pods.run()
     (pods.folder / "second/5").rename(pods.folder / "second/5.retired.away")
     assert pods.run() == {**ALL_CACHED, "again": "SUCCEEDED"}
@@ -166,7 +170,7 @@ def test_a_member_runs_again_when_what_it_left_elsewhere_is_gone(pods: Pods) -> 
 
 
 def _entry(root: Path, stage: str) -> Path:
-    """The entry of a stage that has a file of that name in it."""
+    """The cache entry of a stage."""
     [found] = [entry for entry in root.rglob("entry.json") if f'"stage": "{stage}"' in entry.read_text()]
     return found
 
@@ -197,7 +201,7 @@ def test_a_damaged_entry_is_a_miss_and_is_replaced(pods: Pods, damage: Callable[
     assert pods.run() == ALL_CACHED
 
 
-def test_what_finished_before_a_failure_is_found(pods: Pods, capfd: pytest.CaptureFixture[str]) -> None:
+def test_members_that_finished_before_a_failure_are_cache_hits(pods: Pods, capfd: pytest.CaptureFixture[str]) -> None:
     def failing(stage: str, executor_input: Json) -> int:
         return 2 if stage == "baseline" else _run_stage(stage, executor_input)
 
@@ -206,10 +210,11 @@ def test_what_finished_before_a_failure_is_found(pods: Pods, capfd: pytest.Captu
     assert pods.run() == {**ALL_RUN, "push": "CACHED"}
 
 
-def test_what_finished_before_a_kill_is_found(pods: Pods, capfd: pytest.CaptureFixture[str]) -> None:
+def test_members_that_finished_before_a_kill_are_cache_hits(pods: Pods, capfd: pytest.CaptureFixture[str]) -> None:
     def killing(stage: str, executor_input: Json) -> int:
         if stage == "baseline":
             os.kill(os.getppid(), signal.SIGKILL)
+            signal.pause()  # a member ends with its pod
         return _run_stage(stage, executor_input)
 
     document = pods.document()
@@ -218,22 +223,22 @@ def test_what_finished_before_a_kill_is_found(pods: Pods, capfd: pytest.CaptureF
     assert pods.run() == {**ALL_RUN, "push": "CACHED"}
 
 
-def test_two_pods_at_once_both_end_and_leave_one_entry(pods: Pods, capfd: pytest.CaptureFixture[str]) -> None:
+def test_two_concurrent_pods_succeed_and_leave_one_entry(pods: Pods, capfd: pytest.CaptureFixture[str]) -> None:
     documents = [pods.document(), pods.document()]
-    found = [children.fork(lambda each=each: run(pods.members[:1], each, _run_stage)) for each in documents]  # type: ignore[misc]
-    assert [children.status(pid) for pid in found] == [0, 0]
+    pids = [children.fork(lambda each=each: run(pods.members[:1], each, _run_stage)) for each in documents]  # type: ignore[misc]
+    assert [children.status(pid) for pid in pids] == [0, 0]
     capfd.readouterr()
     cache = pods.folder / "root/taxi" / stage_cache.FOLDER
     assert len(list(cache.glob("*/entry.json"))) == len([each for each in cache.iterdir() if each.is_dir()]) == 1
     assert pods.run()["push"] == "CACHED"
 
 
-def test_an_object_store_has_the_cache(pods_in_s3: Pods, aws: Any) -> None:
+def test_the_cache_can_be_in_an_object_store(pods_in_s3: Pods, aws: Any) -> None:
     pods = pods_in_s3
     assert pods.run() == ALL_RUN
-    made = pods.digests()
+    first_outputs = pods.digests()
     assert pods.run() == ALL_CACHED
-    assert pods.digests() == made
+    assert pods.digests() == first_outputs
     keys = {found.key for found in aws.Bucket("mlpipeline").objects.all()}
     assert all(key.startswith(f"v2/artifacts/taxi/{stage_cache.FOLDER}/") for key in keys)
     assert len([key for key in keys if key.endswith("/entry.json")]) == 3
@@ -244,7 +249,7 @@ def test_an_object_store_has_the_cache(pods_in_s3: Pods, aws: Any) -> None:
     assert pods.run() == ALL_CACHED
 
 
-def test_the_first_of_two_entries_in_an_object_store_stays(pods_in_s3: Pods, aws: Any) -> None:
+def test_the_first_of_two_concurrent_entries_in_an_object_store_is_kept(pods_in_s3: Pods, aws: Any) -> None:
     documents = [pods_in_s3.document(), pods_in_s3.document()]
     found = [
         children.fork(lambda each=each: run(pods_in_s3.members[:1], each, _run_stage))  # type: ignore[misc]
@@ -256,10 +261,10 @@ def test_the_first_of_two_entries_in_an_object_store_stays(pods_in_s3: Pods, aws
     assert len([key for key in keys if key.endswith("/saved_model.pb")]) == 1
 
 
-def test_a_pod_runs_without_a_cache_that_cannot_be_reached(pods_in_s3: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pod_runs_without_an_unreachable_cache(pods_in_s3: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(stage_cache.VARIABLE, "s3://no-such-bucket/cache")
     assert pods_in_s3.run() == ALL_RUN
-    # Once: it is not tried again.
+    # One message a pod: the cache is not tried again.
     assert pods_in_s3.text.count("    no stage cache: s3://no-such-bucket/cache: ") + pods_in_s3.text.count(
         "    not kept in the stage cache: s3://no-such-bucket/cache: "
     ) in (1, 3)
@@ -377,9 +382,7 @@ def test_a_key_changes_with_what_the_member_uses(
         ("/somewhere/else/o", "", ""),
     ],
 )
-def test_the_cache_lies_beside_the_runs(
-    uri: str, variables: str, expected: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_cache_is_beside_the_runs(uri: str, variables: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*stage_cache._S3_CREDENTIALS, *stage_cache._S3_ENDPOINTS):
         monkeypatch.delenv(name, raising=False)
     for name in variables.split():

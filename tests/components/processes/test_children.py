@@ -24,7 +24,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 @pytest.mark.parametrize(
-    ("code", "status", "said"),
+    ("code", "status", "printed"),
     [
         ("print('done')", 0, ""),
         ("sys.exit()", 0, ""),
@@ -34,19 +34,19 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
         ("sys.exit(('no', 2))", 1, "('no', 2)\n"),
     ],
 )
-def test_a_child_exits_as_python_does(code: str, status: int, said: str) -> None:
+def test_a_child_exits_as_python_does(code: str, status: int, printed: str) -> None:
     for program in ([_FORKED, code], [f"import sys; {code}"]):
-        done = subprocess.run([sys.executable, "-c", *program], capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stderr) == (status, said)
-        assert "the parent" not in done.stdout
+        result = subprocess.run([sys.executable, "-c", *program], capture_output=True, text=True, check=False)
+        assert (result.returncode, result.stderr) == (status, printed)
+        assert "the parent" not in result.stdout
 
 
 def test_a_child_that_fails_prints_the_traceback() -> None:
-    done = subprocess.run([sys.executable, "-c", _FORKED, "1 / 0"], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "ZeroDivisionError: division by zero")
+    result = subprocess.run([sys.executable, "-c", _FORKED, "1 / 0"], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr.splitlines()[-1]) == (1, "ZeroDivisionError: division by zero")
 
 
-def test_a_child_that_runs_its_exit_handlers_runs_none_of_its_parents() -> None:
+def test_a_child_runs_its_own_exit_handlers_but_not_its_parents() -> None:
     program = [_FORKED, "import atexit; atexit.register(print, 'the child', file=sys.stderr); atexit._run_exitfuncs()"]
-    done = subprocess.run([sys.executable, "-c", *program], capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == ("", "the child\n")
+    result = subprocess.run([sys.executable, "-c", *program], capture_output=True, text=True, check=False)
+    assert (result.stdout, result.stderr) == ("", "the child\n")

@@ -34,16 +34,16 @@ def layer_of(stage: str) -> Layer:
     return found
 
 
-def test_a_process_that_forks_stages_has_one_thread_when_it_does() -> None:
+def test_a_process_has_one_thread_when_it_forks_a_stage() -> None:
     loaded = [module for tree in TREES.values() for layer in layers(tree) for module in layer.libraries.modules]
     environment = {**preload.ENVIRONMENT, **os.environ}
     command = [sys.executable, "-c", _FORK, *loaded]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert len(loaded) > 10
-    assert (done.returncode, done.stdout.split()) == (0, ["python"]), done.stderr
+    assert (result.returncode, result.stdout.split()) == (0, ["python"]), result.stderr
 
 
-def test_every_stage_starts_from_one_layer_that_has_loaded_what_it_declares() -> None:
+def test_every_stage_is_forked_from_one_layer_with_its_declared_libraries() -> None:
     names = list(stages.names())
     assert len(names) >= 10
     for name in names:
@@ -77,7 +77,7 @@ def test_layers_branch_where_stages_need_different_libraries() -> None:
     assert preload.trees(declared) == {"one": Layer(one, ("second",), below)}
 
 
-def test_a_module_written_for_tfx_starts_from_the_layer_that_has_loaded_it() -> None:
+def test_a_module_that_imports_tfx_is_forked_from_the_layer_with_tfx() -> None:
     validation, transform = TREES["tensorflow"].below
     assert transform.serves("transform")
     assert not validation.serves("transform", {"tfx", "tfx.v1"})

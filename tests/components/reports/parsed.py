@@ -1,4 +1,4 @@
-"""A page as its readers get it: sections, tables, texts, addresses; parsed with the standard library."""
+"""Parses a page into sections, tables, text and links, with the standard library."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ HOSTILE = [
     "\ud800",
     "naïve 列",
 ]
-"""Names that someone may give a column."""
+"""Hostile names that a column may have."""
 
 
 @dataclass
 class Table:
-    """A table: its titles, and its rows by the text of each cell."""
+    """A table: its column titles, and the text of each cell by row."""
 
     heads: list[str] = field(default_factory=list)
     rows: list[list[str]] = field(default_factory=list)
 
     def row(self, first: str) -> dict[str, str]:
-        """The row that begins so, by title."""
+        """The row with this first cell, by column title."""
         [found] = [row for row in self.rows if row[0] == first]
         return dict(zip(self.heads, found, strict=True))
 
@@ -46,7 +46,7 @@ class Page(HTMLParser):
         self.html = html
         self.tables: dict[str, Table] = {}
         self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
+        self.parts: list[str] = []
         self.wrong: list[str] = []
         self._open: list[str] = []
         self._table: Table | None = None
@@ -91,17 +91,17 @@ class Page(HTMLParser):
             self.raw[self._open[-1]].append(data)
             return
         if "title" not in self._open or "svg" not in self._open:
-            self.texts.append(data)
+            self.parts.append(data)
             if self._cell is not None:
                 self._cell.append(f"{data} " if self._open[-1] == "span" else data)
 
     @property
     def text(self) -> str:
-        """All that is shown."""
-        return " ".join(" ".join(self.texts).split())
+        """All visible text."""
+        return " ".join(" ".join(self.parts).split())
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
-        """The attributes of every element of a kind."""
+        """The attributes of every element with this tag."""
         return [attributes for name, attributes in self.tags if name == tag]
 
     @property
@@ -118,7 +118,7 @@ class Page(HTMLParser):
 
 
 def require_safe(html: str) -> Page:
-    """A page that is well-formed, loads nothing, runs nothing but its own script, and hides nothing."""
+    """Asserts that a page is well-formed, loads nothing, runs only its own script, and has no hidden characters."""
     page = Page(html)
     assert page.wrong == []
     assert page.policy == {

@@ -1,4 +1,4 @@
-"""Charts: valid SVG with the right values, whatever they are given."""
+"""Charts are valid SVG with the right values, for any input."""
 
 import math
 import xml.etree.ElementTree as ET
@@ -23,15 +23,15 @@ def test_lines_have_axes_points_and_a_legend() -> None:
     svg = _svg(chart)
     assert svg.get("role") == "img"
     assert svg.findtext("title") == "Loss by step"
-    texts = [element.text for element in svg.iter("text")]
-    assert {"0", "100", "step", "loss", "0.2", "1.2"} <= set(texts)
+    labels = [element.text for element in svg.iter("text")]
+    assert {"0", "100", "step", "loss", "0.2", "1.2"} <= set(labels)
     assert [each.text for each in svg.iter("title")][1:] == ["train: 1 at 0", "train: 0.25 at 100"]
     page = require_safe(render("c", [Section("c", "C", chart)]))
     assert "Loss by step train eval" in page.text
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_names_in_charts_stay_text(name: str) -> None:
+def test_names_in_charts_are_escaped(name: str) -> None:
     buckets = [(0.0, 1.0, 3.0), (1.0, 2.0, 4.0)]
     drawn = [
         charts.lines([Series(name, [(0, 1)]), Series(name, [(0, 2)])], name, name, title=name, note=name),
@@ -44,7 +44,7 @@ def test_names_in_charts_stay_text(name: str) -> None:
     assert len(page.all("script")) == 1
 
 
-def test_values_that_are_no_numbers_leave_gaps() -> None:
+def test_values_that_are_not_finite_leave_gaps() -> None:
     line = charts.lines([Series("x", [(0, 1), (1, math.nan), (2, 3), (3, math.inf)])], "x", "y", title="t")
     assert "nan" not in str(line)
     assert "inf" not in str(line)
@@ -64,14 +64,14 @@ def test_a_long_line_is_thinned_without_losing_its_peaks() -> None:
     assert f" {frame.top:.1f}" in chart
 
 
-def test_a_histogram_shows_shares_so_that_splits_of_any_size_compare() -> None:
+def test_a_histogram_shows_shares_so_that_splits_of_different_sizes_compare() -> None:
     large = Distribution("train", [(0, 1, 100), (1, 2, 300)])
     small = Distribution("eval", [(0, 1, 1), (1, 2, 3)])
     first, second = [each.get("d") for each in _svg(charts.histogram([large, small], title="t")).iter("path")]
     assert first == second
 
 
-def test_bars_have_their_values_and_shares() -> None:
+def test_bars_are_labelled_with_values_and_shares() -> None:
     page = require_safe(render("c", [Section("c", "C", charts.bars([("a", 3), (" ", 1)], title="t", total=4))]))
     assert "a 3 · 75 % “ ” 1 · 25 %" in page.text
     assert [each["width"] for each in page.all("rect")] == ["100", "33.33"]
@@ -91,7 +91,7 @@ def test_ticks_are_round_numbers(limits: axes.Range, labels: list[str]) -> None:
     assert axes.labels(axes.ticks(limits)) == labels
 
 
-def test_a_range_is_never_empty() -> None:
+def test_an_axis_range_is_never_empty() -> None:
     assert axes.extent([]) == (0, 1)
     assert axes.extent([5.0, 5.0]) == (4.5, 5.5)
     assert axes.extent([0.0]) == (-1, 1)

@@ -1,4 +1,4 @@
-"""What reports show of statistics, schemas and anomalies."""
+"""Reports of statistics, schemas and anomalies."""
 
 import time
 from pathlib import Path
@@ -9,7 +9,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_p
 
 from components.contract.artifacts import ExampleAnomalies, ExampleStatistics, Schema
 from components.contract.errors import DataError
-from components.reports.artifacts import RENDERERS
+from components.reports.artifacts import renderers
 from components.reports.data import anomalies, schema, statistics
 from components.reports.markup import visible
 from components.reports.page import Section, render
@@ -51,7 +51,7 @@ def _quoted(text: str) -> str:
     return '"' + "".join(f"\\{byte:03o}" for byte in text.encode(errors="replace")) + '"'
 
 
-def test_numbers_of_a_numeric_feature_by_split() -> None:
+def test_a_numeric_feature_is_shown_by_split() -> None:
     page = _page(
         statistics.section({"eval": _statistics(50, _fare(40, 10, 8.0)), "train": _statistics(100, _fare(100, 0, 9.0))})
     )
@@ -69,7 +69,7 @@ def test_numbers_of_a_numeric_feature_by_split() -> None:
     assert len([each for each in page.all("path") if "s1 stroke" in str(each["class"])]) == 1
 
 
-def test_numbers_of_a_text_feature() -> None:
+def test_a_string_feature_is_shown_by_split() -> None:
     page = _page(statistics.section({"train": _statistics(125, _company())}))
     row = page.tables["Categorical features (1)"].row("company string")
     assert (row["Count"], row["Missing"], row["Distinct"], row["Mean length"]) == ("100", "20 %", "12", "6.5")
@@ -87,7 +87,7 @@ def test_a_feature_without_values_has_no_mean_and_is_named() -> None:
     assert "Without any value: tract." in page.text
 
 
-def test_statistics_without_features_or_rows_say_so() -> None:
+def test_statistics_without_features_or_rows_are_reported() -> None:
     assert "There are no features" in _page(statistics.section({"train": _statistics(0)})).text
     assert "0 features; examples: none." in _page(statistics.section({})).text
     assert "There are no features" in _page(statistics.section({"train": Statistics()})).text
@@ -103,20 +103,20 @@ def test_bytes_and_structs_are_listed_and_nested_names_have_dots() -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_names_and_values_of_strangers_stay_text(name: str) -> None:
+def test_untrusted_names_and_values_are_escaped(name: str) -> None:
     found = Statistics.FromString(_statistics(9, _company(name, (name,))).SerializeToString())
     page = _page(statistics.section({name: found}))
     shown = " ".join(visible(name.encode(errors="replace").decode()).split())
     assert page.tables["Categorical features (1)"].row(f"{shown} string")["Top values"].startswith(shown)
 
 
-def test_three_hundred_features_are_quick_and_small() -> None:
+def test_three_hundred_features_render_fast_and_small() -> None:
     numeric = [_fare(1000, 7, 3.25).replace('"fare"', f'"feature_{number:03}"') for number in range(200)]
-    texts = [
+    string_features = [
         _company(f"text_{number:03}", tuple(f"value number {each} of many" for each in range(20)))
         for number in range(100)
     ]
-    splits = {name: _statistics(1000, *numeric, *texts) for name in ("train", "eval", "test")}
+    splits = {name: _statistics(1000, *numeric, *string_features) for name in ("train", "eval", "test")}
     began = time.process_time()
     html = render("Report", [statistics.section(splits)])
     assert time.process_time() - began < 5
@@ -124,7 +124,7 @@ def test_three_hundred_features_are_quick_and_small() -> None:
     assert len(Page(html).tables["Numeric features (200)"].rows) == 200
 
 
-def test_a_schema_as_a_table() -> None:
+def test_a_schema_is_a_table() -> None:
     text = """
         feature { name: "fare" type: FLOAT presence { min_fraction: 1 min_count: 1 }
                   shape { dim { size: 1 } } float_domain { min: 0 }
@@ -154,7 +154,7 @@ def test_a_schema_as_a_table() -> None:
     assert "min_examples_count: 5" in page.text
 
 
-def test_anomalies_with_feature_reason_and_severity() -> None:
+def test_anomalies_are_shown_with_feature_reason_and_severity() -> None:
     text = """
         anomaly_info { key: "<i>fare</i>" value { severity: ERROR
             reason { type: FLOAT_TYPE_SMALL_FLOAT short_description: "Too small" description: "value: -3 < 0" }
@@ -178,7 +178,7 @@ def test_anomalies_with_feature_reason_and_severity() -> None:
     assert "1 of 2 distances above their threshold." in page.text
 
 
-def test_no_anomalies_is_good_news() -> None:
+def test_the_absence_of_anomalies_is_stated() -> None:
     page = _page(anomalies.section({"eval": anomalies_pb2.Anomalies()}))
     assert "No anomalies in eval: the data are as the schema says." in page.text
 
@@ -192,9 +192,62 @@ def test_artifacts_are_read_from_their_folders(tmp_path: Path) -> None:
     )
     (made[ExampleAnomalies] / "Split-train/SchemaDiff.pb").write_bytes(b"")
     (made[Schema] / "schema.pbtxt").write_text('feature { name: "fare" type: FLOAT }')
-    sections = [dict(RENDERERS)[kind.__name__](kind(path), Ran()) for kind, path in made.items()]
+    sections = [dict(renderers())[kind.__name__](kind(path), Ran()) for kind, path in made.items()]
     page = require_safe(render("Report", sections))
     assert set(page.tables) == {"Numeric features (1)", "Features of the schema (1)"}
     (made[ExampleAnomalies] / "Split-train/SchemaDiff.pb").write_bytes(b"\xff\xff")
     with pytest.raises(DataError, match=r"SchemaDiff.pb has no readable anomalies"):
-        dict(RENDERERS)["ExampleAnomalies"](ExampleAnomalies(made[ExampleAnomalies]), Ran())
+        dict(renderers())["ExampleAnomalies"](ExampleAnomalies(made[ExampleAnomalies]), Ran())
+
+
+def test_statistics_of_the_last_run_are_laid_over_the_largest_split() -> None:
+    now = {"eval": _statistics(5, _fare(5, 0, 2)), "train": _statistics(10, _fare(10, 0, 2))}
+    page = _page(statistics.section(now, earlier={"train": _statistics(8, _fare(8, 0, 7))}))
+    assert page.tables["Numeric features (1)"].rows[0][2:4] == ["train eval train, last run", "10 5 8"]
+    assert "7" in page.tables["Numeric features (1)"].row("fare float")["Mean"]
+
+
+def test_three_hundred_features_beside_those_of_the_last_run_are_small() -> None:
+    numeric = [_fare(1000, 7, 3.25).replace('"fare"', f'"feature_{number:03}"') for number in range(300)]
+    splits = {name: _statistics(1000, *numeric) for name in ("train", "eval")}
+    html = render("Report", [statistics.section(splits, earlier=splits)])
+    assert len(html.encode()) < 5_000_000
+    few = {name: _statistics(1000, *numeric[:100]) for name in ("train", "eval")}
+    assert len(render("Report", [statistics.section(few, earlier=few)]).encode()) < 2_000_000
+
+
+def test_what_changed_of_a_schema() -> None:
+    then = text_format.Parse('feature { name: "a" type: INT } feature { name: "b" type: INT }', schema_pb2.Schema())
+    now = text_format.Parse('feature { name: "a" type: FLOAT } feature { name: "c" type: INT }', schema_pb2.Schema())
+    page = _page(schema.section(now, before=then))
+    assert page.tables["What changed since the last run"].rows == [
+        ["a", "type", "int", "float"],
+        ["b", "the feature", "there", "gone"],
+        ["c", "the feature", "missing", "new"],
+    ]
+    assert "3 changes since the last run" in page.text
+    assert "What changed since the last run" not in _page(schema.section(now, before=now)).tables
+
+
+def test_drift_is_shown_as_distributions_laid_over_each_other(tmp_path: Path) -> None:
+    inputs = {}
+    for port, mean in (("statistics", 2.0), ("previous_statistics", 9.0)):
+        split = tmp_path / port / "Split-train"
+        split.mkdir(parents=True)
+        found = _statistics(10, _fare(10, 0, mean), _company())
+        (split / "FeatureStats.pb").write_bytes(found.SerializeToString())
+        inputs[port] = ExampleStatistics(tmp_path / port)
+    measured = """drift_skew_info { path { step: "fare" }
+        drift_measurements { type: JENSEN_SHANNON_DIVERGENCE value: 0.4 threshold: 0.1 } }
+        anomaly_info { key: "company" value { severity: ERROR reason { short_description: "new" } } }"""
+    (tmp_path / "out/Split-train").mkdir(parents=True)
+    file = tmp_path / "out/Split-train/SchemaDiff.pb"
+    file.write_bytes(text_format.Parse(measured, anomalies_pb2.Anomalies()).SerializeToString())
+    page = _page(anomalies.of_artifact(ExampleAnomalies(tmp_path / "out"), inputs))
+    drift = page.tables["Drift and skew (1)"].row("fare")
+    assert (drift["Distance"], drift["Threshold"]) == ("0.4", "0.1")
+    assert "train: 0 · 10 · 20 · 30 · 40 previous statistics: 0 · 10" in drift["Distributions"]
+    assert "the split what it is compared with" in page.text
+    assert "Taxi A" in page.tables["Anomalies (1)"].row("company")["Distribution"]
+    without = _page(anomalies.of_artifact(ExampleAnomalies(tmp_path / "out")))
+    assert "Distributions" not in without.tables["Drift and skew (1)"].row("fare")

@@ -1,4 +1,4 @@
-"""Dots beside a common value."""
+"""Dot plots with a reference value."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from components.reports.dots import Dot, dots
 
 
-def test_dots_lie_by_their_values_and_intervals_around_them() -> None:
+def test_dots_and_intervals_are_drawn_at_their_values() -> None:
     picture = str(dots([Dot("a", 0.0), Dot("b", 10.0, (5.0, 10.0), "3 rows")], title="auc", reference=5.0))
 
     middles = [

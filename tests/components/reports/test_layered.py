@@ -1,4 +1,4 @@
-"""Layouts of graphs."""
+"""Layered layouts of graphs."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from components.reports import layered
 DIAMOND = [("a", "b"), ("a", "c"), ("b", "d"), ("c", "d"), ("a", "d")]
 
 
-def test_what_is_made_from_others_lies_below_them() -> None:
+def test_nodes_are_below_their_predecessors() -> None:
     layout = layered.placed(["d", "c", "b", "a"], DIAMOND, width=100, height=50)
 
     assert [set(row) for row in layout.rows] == [{"a"}, {"b", "c"}, {"d"}]
     assert all(layout.centers[source][1] < layout.centers[target][1] for source, target in DIAMOND)
 
 
-def test_a_long_edge_has_its_own_way_between_the_nodes_that_it_passes() -> None:
+def test_a_long_edge_does_not_cross_nodes() -> None:
     layout = layered.placed(["a", "b", "c", "d"], DIAMOND, width=100, height=50)
 
     start, passed, end = layout.routes["a", "d"]
@@ -38,13 +38,13 @@ def test_nodes_do_not_overlap() -> None:
         assert places[-1] <= layout.width - 50
 
 
-def test_rows_are_put_in_an_order_without_crossings() -> None:
+def test_rows_are_ordered_so_that_edges_do_not_cross() -> None:
     layout = layered.placed(["a", "b", "y", "x"], [("a", "x"), ("b", "y")], width=10, height=10)
 
     assert layout.rows == [["a", "b"], ["x", "y"]]
 
 
-def test_circles_and_nothing_at_all_have_a_layout() -> None:
+def test_cyclic_and_empty_graphs_have_a_layout() -> None:
     assert layered.placed([], [], width=10, height=10).rows == []
     assert layered.placed(["a", "b"], [("a", "b"), ("b", "a"), ("a", "a")], width=10, height=10).rows in (
         [["a"], ["b"]],

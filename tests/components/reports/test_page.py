@@ -1,4 +1,4 @@
-"""Pages: what they are made of, what they allow, and what strangers can put into them."""
+"""Pages: their structure, their security policy, and the escaping of untrusted text."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ def test_a_page_lists_its_sections_in_order() -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_whatever_is_shown_stays_text(name: str) -> None:
+def test_everything_shown_is_escaped(name: str) -> None:
     parts = [
         badge(name, "bad"),
         notice(name, "warn", name),
@@ -41,13 +41,13 @@ def test_whatever_is_shown_stays_text(name: str) -> None:
     assert page.tables[shown].rows == [[shown, shown]]
 
 
-def test_colours_of_a_terminal_are_left_out_and_hidden_characters_shown() -> None:
+def test_terminal_colours_are_removed_and_hidden_characters_made_visible() -> None:
     assert markup.visible("\x1b[1;31mred\x1b[0m \x1b]8;;http://a\x07link") == "red link"
     assert markup.visible("a\u202eb\x00c\u2066\ud800") == "a\\u202eb\\u0000c\\u2066\\ud800"
     assert markup.visible("line\n\tnext ü 列 👩‍🔬") == "line\n\tnext ü 列 👩‍🔬"
 
 
-def test_a_table_has_a_caption_headers_and_values_to_sort_by() -> None:
+def test_a_table_has_a_caption_headers_and_sort_values() -> None:
     page = require_safe(
         render("t", [Section("s", "S", table("T", ["a", Column("n", True)], [["x", 1234.5], ["y", None]]))])
     )
@@ -66,11 +66,11 @@ def test_a_table_has_a_caption_headers_and_values_to_sort_by() -> None:
         (float("nan"), "NaN"), (float("-inf"), "−∞"), (None, "–"), (999.96, "1,000"),
     ],
 )  # fmt: skip
-def test_numbers_for_people(value: float | None, shown: str) -> None:
+def test_numbers_are_formatted_for_people(value: float | None, shown: str) -> None:
     assert figures.number(value) == shown
 
 
-def test_other_figures_for_people() -> None:
+def test_sizes_durations_and_shares_are_formatted_for_people() -> None:
     assert [figures.duration(each) for each in (0, 0.02, 54.97, 125, 4320)] == [
         "0.0 s",
         "20 ms",
@@ -97,14 +97,14 @@ def test_other_figures_for_people() -> None:
 
 
 def test_reports_import_nothing_heavy() -> None:
-    """They will run in stages whose images are small."""
+    """Reports will run in stages with small images."""
     code = "import sys, components.reports.artifacts; print(*{name.split('.')[0] for name in sys.modules})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) & HEAVY == set()
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(result.stdout.split()) & HEAVY == set()
 
 
 def test_the_style_has_enough_contrast() -> None:
-    """Text on its background at least 4.5:1, lines of charts at least 3:1, light and dark."""
+    """Text has a contrast of at least 4.5:1, chart lines at least 3:1, in light and dark mode."""
     css = (Path(markup.__file__).parent / "templates/page.css").read_text()
     light, dark = (dict(_colours(block)) for block in css.split("@media screen and (prefers-color-scheme: dark)")[:2])
     for theme in (light, {**light, **dark}):

@@ -90,7 +90,7 @@ def test_the_fields_are_those_of_tfx() -> None:
 
 
 @pytest.mark.parametrize("everything", [True, False], ids=["everything given", "nothing given"])
-def test_run_fn_is_given_what_tfx_gives(tmp_path: Path, everything: bool) -> None:
+def test_run_fn_gets_the_same_arguments_as_from_tfx(tmp_path: Path, everything: bool) -> None:
     examples = write_examples(tmp_path / "examples", TF_EXAMPLE)
     model, model_run = Model(tmp_path / "model"), ModelRun(tmp_path / "model_run")
     base_model = Model(tmp_path / "base")
@@ -182,7 +182,7 @@ def test_an_empty_base_model_is_ignored(train: Train, tmp_path: Path) -> None:
     assert weight(train(code, {"base_model": Model(tmp_path / "empty")})["model"]) == 1
 
 
-def test_model_and_logs_are_where_tfx_has_them(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+def test_model_and_logs_are_where_tfx_puts_them(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
     outputs = train(
         """
         def run_fn(fn_args):
@@ -194,12 +194,12 @@ def test_model_and_logs_are_where_tfx_has_them(train: Train, capsys: pytest.Capt
     )
     assert {path.name for path in outputs["model"].path.iterdir()} >= {"Format-Serving", "Format-TFMA"}
     assert list(outputs["model_run"].path.glob("events.out.tfevents.*"))
-    said = capsys.readouterr().out
-    assert "trains on the CPU" in said
-    assert f"saved its model to {outputs['model'].path}/Format-Serving" in said
+    output = capsys.readouterr().out
+    assert "trains on the CPU" in output
+    assert f"saved its model to {outputs['model'].path}/Format-Serving" in output
 
 
-def test_a_model_of_another_library_is_kept(train: Train) -> None:
+def test_a_model_of_another_library_is_accepted(train: Train) -> None:
     outputs = train(
         """
         import pathlib
@@ -233,7 +233,7 @@ def row(record):
         "fn_args.serving_model_dir + '/m.h5'",
     ],
 )
-def test_a_lone_file_of_keras_is_refused_and_its_hint_works(train: Train, tmp_path: Path, where: str) -> None:
+def test_a_single_keras_file_is_refused_and_the_suggested_fix_works(train: Train, tmp_path: Path, where: str) -> None:
     module = (
         f"{KERAS}\ndef run_fn(fn_args):\n    tf.io.gfile.makedirs(fn_args.serving_model_dir)\n    model = build()\n"
     )
@@ -259,7 +259,7 @@ def test_a_module_that_opens_parquet_as_records_gets_a_hint(train: Train, opens:
     assert raised.value.fix.startswith('the examples are Parquet: set payload_format="tf_example" in ExampleGen')
 
 
-def test_a_module_that_opens_records_itself_reads_tf_examples(train: Train, tmp_path: Path) -> None:
+def test_a_module_that_opens_record_files_reads_tf_examples(train: Train, tmp_path: Path) -> None:
     records = write_examples(tmp_path / "records", TF_EXAMPLE)
     code = """
     def run_fn(fn_args):
@@ -269,18 +269,18 @@ def test_a_module_that_opens_records_itself_reads_tf_examples(train: Train, tmp_
     assert weight(train(code, {"examples": records})["model"]) == 3
 
 
-def test_another_loss_of_data_is_left_as_it_is(train: Train) -> None:
+def test_other_data_loss_errors_are_unchanged(train: Train) -> None:
     with pytest.raises(UserError, match="bad magic number") as raised:
         train("def run_fn(fn_args):\n    raise tf.errors.DataLossError(None, None, 'bad magic number')")
     assert raised.value.fix == ""
 
 
-def test_an_infinity_in_the_model_is_kept(train: Train) -> None:
+def test_infinities_in_a_model_are_allowed(train: Train) -> None:
     assert weight(train("def run_fn(fn_args): save(float('inf'), fn_args)")["model"]) == np.inf
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "message"),
     [
         (
             "def train_fn(fn_args): pass",
@@ -308,8 +308,8 @@ def test_an_infinity_in_the_model_is_kept(train: Train) -> None:
     ],
     ids=["no run_fn", "NaN", "no model saved", "the module raises", "our own error inside run_fn"],
 )
-def test_a_failure_says_why_and_leaves_no_artifact(train: Train, tmp_path: Path, code: str, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_a_failure_has_a_reason_and_leaves_no_artifact(train: Train, tmp_path: Path, code: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         train(code)
     assert not list((tmp_path / "out").iterdir())
 
@@ -320,18 +320,18 @@ def test_files_of_a_killed_run_are_ignored(train: Train, tmp_path: Path) -> None
         train("def run_fn(fn_args): pass")
 
 
-def test_an_unknown_split(train: Train) -> None:
+def test_an_unknown_split_is_refused(train: Train) -> None:
     with pytest.raises(UserError, match=r"there is no split 'test' in .*\n  fix: it has train, more, eval"):
         train("def run_fn(fn_args): pass", eval_splits=["test"])
 
 
-def test_hyperparameters_that_are_not_json(train: Train, tmp_path: Path) -> None:
+def test_hyperparameters_that_are_not_json_are_refused(train: Train, tmp_path: Path) -> None:
     wrong = write_hyperparameters(tmp_path / "h", '{"units": }')
     with pytest.raises(UserError, match=r"h/best_hyperparameters\.txt is not JSON: Expecting value: line 1 column 11"):
         train("def run_fn(fn_args): pass", {"hyperparameters": wrong})
 
 
-def test_no_hyperparameters_in_their_artifact(train: Train, tmp_path: Path) -> None:
+def test_an_artifact_without_hyperparameters_is_refused(train: Train, tmp_path: Path) -> None:
     (tmp_path / "h").mkdir()
     with pytest.raises(UserError, match=r"there is no \S+/h/best_hyperparameters\.txt"):
         train("def run_fn(fn_args): pass", {"hyperparameters": HyperParameters(tmp_path / "h")})

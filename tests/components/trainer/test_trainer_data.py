@@ -157,7 +157,7 @@ def test_a_seed_determines_the_order(patterns: dict[str, str]) -> None:
     first_pass = _scalars(one)
     assert first_pass == _scalars(same)
     assert first_pass != _scalars(other)
-    assert first_pass != _scalars(one), "a second pass is shuffled anew, as by TensorFlow's shuffle"
+    assert first_pass != _scalars(one), "a second pass is shuffled again, as by TensorFlow's shuffle"
 
 
 @pytest.mark.usefixtures("where")
@@ -208,48 +208,48 @@ def _read(pattern: str, schema: schema_pb2.Schema | None = SCHEMA, **options: An
     parquet_dataset.tf_dataset(pattern, TensorFlowDatasetOptions(batch_size=4, **options), schema)
 
 
-def test_no_schema(patterns: dict[str, str]) -> None:
+def test_a_missing_schema_is_refused(patterns: dict[str, str]) -> None:
     with pytest.raises(UserError, match="tf_dataset_factory was called without a schema"):
         _read(patterns[PARQUET], None)
 
 
-def test_a_schema_without_features(patterns: dict[str, str]) -> None:
+def test_a_schema_without_features_is_refused(patterns: dict[str, str]) -> None:
     with pytest.raises(UserError, match="the schema has no features"):
         _read(patterns[PARQUET], schema_pb2.Schema())
 
 
-def test_an_unknown_label(patterns: dict[str, str]) -> None:
+def test_an_unknown_label_is_refused(patterns: dict[str, str]) -> None:
     with pytest.raises(UserError, match=r"the schema has no tensor 'tips' for the label\n  fix: it has filled, label"):
         _read(patterns[PARQUET], label_key="tips")
 
 
-def test_a_missing_value_of_a_fixed_shape(tmp_path: Path) -> None:
+def test_a_missing_value_of_a_fixed_shape_is_refused(tmp_path: Path) -> None:
     batch = pa.RecordBatch.from_pydict({"scalar": pa.array([[1], None, [3]])})
     schema = schema_pb2.Schema(feature=[SCHEMA.feature[0]])
     with pytest.raises(DataError, match="the feature 'scalar' has 0 values in row 2, but the schema says 1 in every"):
         _read(_write(tmp_path, PARQUET, batch), schema)
 
 
-def test_a_column_of_another_type(tmp_path: Path) -> None:
+def test_a_column_of_another_type_is_refused(tmp_path: Path) -> None:
     batch = pa.RecordBatch.from_pydict({"scalar": pa.array([["one"]])})
     schema = schema_pb2.Schema(feature=[SCHEMA.feature[0]])
     with pytest.raises(DataError, match=r"the column 'scalar' in .*parquet is large_list<item: large_binary>, .*int64"):
         _read(_write(tmp_path, PARQUET, batch), schema)
 
 
-def test_a_column_that_is_there_twice(tmp_path: Path) -> None:
+def test_a_duplicate_column_is_refused(tmp_path: Path) -> None:
     batch = pa.RecordBatch.from_arrays([pa.array([[1]]), pa.array([[2]])], ["scalar", "scalar"])
     schema = schema_pb2.Schema(feature=[SCHEMA.feature[0]])
     with pytest.raises(DataError, match=r"\.parquet has the column 'scalar' twice"):
         _read(_write(tmp_path, PARQUET, batch), schema)
 
 
-def test_no_rows(tmp_path: Path) -> None:
+def test_files_without_rows_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=rf"there are no rows in {tmp_path}/\*"):
         _read(f"{tmp_path}/*")
 
 
-def test_a_truncated_file(patterns: dict[str, str], tmp_path: Path) -> None:
+def test_a_truncated_file_is_refused(patterns: dict[str, str], tmp_path: Path) -> None:
     (whole,) = Path(patterns[PARQUET]).parent.iterdir()
     cut = tmp_path / "cut.parquet"
     cut.write_bytes(whole.read_bytes()[:-100])
@@ -257,7 +257,7 @@ def test_a_truncated_file(patterns: dict[str, str], tmp_path: Path) -> None:
         _read(str(cut))
 
 
-def test_a_damaged_page(patterns: dict[str, str], tmp_path: Path) -> None:
+def test_a_damaged_page_is_refused(patterns: dict[str, str], tmp_path: Path) -> None:
     (whole,) = Path(patterns[PARQUET]).parent.iterdir()
     damaged = tmp_path / "damaged.parquet"
     content = bytearray(whole.read_bytes())

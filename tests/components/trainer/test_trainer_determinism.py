@@ -1,4 +1,4 @@
-"""The stage `trainer` with a seed: the same random numbers, the same order of rows, the same bytes."""
+"""The stage `trainer` with a seed gives the same random numbers, the same order of rows and the same bytes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from components.trainer.determinism import deterministic_training, set_seeds
 from tests.components.trainer.test_trainer import SCHEMA, Train, train, write_examples
 
 __all__ = ["train"]  # the fixture
-# Imported by now, as libraries draw numbers when they are.
+# Imported first, because libraries draw random numbers while they are imported.
 LOADED = (keras, tf_keras)
 
 ROOT = Path(__file__).parents[3]
@@ -88,7 +88,7 @@ def test_all_random_generators_are_seeded_before_the_import_and_the_call(train: 
 
 
 def rows(examples: Examples, folder: Path, order: int, **options: Any) -> Iterator[list[int]]:
-    """The rows of a split as a module gets them after the seed: by the dataset, and as record batches."""
+    """The rows of a split as a seeded module gets them: from the dataset, and as record batches."""
     reader = fn_args_of(examples, folder).data_accessor
     files = [str(examples.path / "Split-train/*"), str(examples.path / "Split-more/*")]
     schema = text_format.Parse(SCHEMA, schema_pb2.Schema())
@@ -120,7 +120,7 @@ def test_the_seed_fixes_the_order_of_the_input(tmp_path: Path, payload_format: s
 
 
 def trained(folder: Path, **parameters: Any) -> dict[str, Any]:
-    """The metadata of what the stage's command made, in a process of its own."""
+    """The metadata of the stage's outputs; it runs in a separate process."""
     examples = write_examples(folder / "examples")
     (folder / "user.py").write_text(WITH_DROPOUT)
     names = ("model", "model_run")
@@ -141,6 +141,7 @@ def trained(folder: Path, **parameters: Any) -> dict[str, Any]:
     return {name: output["artifacts"][name]["artifacts"][0]["metadata"] for name in names}
 
 
+@pytest.mark.slow
 def test_two_trainings_give_the_same_bytes(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "another").mkdir()
@@ -174,15 +175,15 @@ def test_outputs_that_are_not_reproducible_are_reported(train: Train, monkeypatc
         pathlib.Path(fn_args.model_run_dir, "notes.txt").write_text("mine")
     """
     outputs = train(code)
-    said = outputs["model"].metadata["not_deterministic"]
+    message = outputs["model"].metadata["not_deterministic"]
     assert outputs["model"].metadata["deterministic"] == 0
-    assert "Format-Serving/columns.json: as the module wrote them" in said
-    assert "Format-Serving/saved_model.pb names " in said
-    assert "Format-TFMA is as the module wrote it: saved_model.pb is not a SavedModel" in said
+    assert "Format-Serving/columns.json: as the module wrote them" in message
+    assert "Format-Serving/saved_model.pb names " in message
+    assert "Format-TFMA is as the module wrote it: saved_model.pb is not a SavedModel" in message
     assert outputs["model_run"].metadata["not_deterministic"].endswith("notes.txt: as the module wrote them")
 
 
-def test_it_can_be_switched_off(train: Train) -> None:
+def test_determinism_can_be_switched_off(train: Train) -> None:
     code = """
     def run_fn(fn_args):
         with tf.summary.create_file_writer(fn_args.model_run_dir).as_default():
@@ -205,12 +206,12 @@ def test_nondeterministic_operations_fail_with_a_fix(train: Train) -> None:
     assert FuncGraph.variables is before
 
 
-def test_an_invalid_seed(train: Train) -> None:
+def test_an_invalid_seed_is_refused(train: Train) -> None:
     with pytest.raises(UserError, match=r"the seed is -1\n  fix: give a number from 0 to 4294967295"):
         train("def run_fn(fn_args): pass", seed=-1)
 
 
-def test_functions_know_their_variables_in_the_order_in_which_these_were_made() -> None:
+def test_functions_list_their_variables_in_creation_order() -> None:
     variables = [tf.Variable(float(number)) for number in range(20)]
     with deterministic_training(True):
         function = tf.function(lambda: tf.add_n(variables[::-1])).get_concrete_function()

@@ -116,7 +116,7 @@ def graph_files(graph: Artifact) -> dict[str, bytes]:
     return {str(path.relative_to(graph.path)): path.read_bytes() for path in files}
 
 
-def is_the_same_whoever_made_it(name: str) -> bool:
+def is_equal_on_both_engines(name: str) -> bool:
     """Whether a file of a TransformGraph contains no constants or estimates, which may differ slightly."""
     return Path(name).name not in ("saved_model.pb", "fingerprint.pb", "FeatureStats.pb")
 
@@ -126,7 +126,7 @@ def rows(examples: Artifact, split: str) -> pa.Table:
 
 
 def in_order(table: pa.Table) -> pa.Table:
-    """The rows, each of single values, in an order that does not depend on the order in which they were written."""
+    """The rows of single values, sorted, because workers write them in any order."""
     flat = pa.table({name: table[name].combine_chunks().flatten() for name in sorted(table.column_names)})
     return flat.sort_by([(name, "ascending") for name in flat.column_names])
 
@@ -134,7 +134,7 @@ def in_order(table: pa.Table) -> pa.Table:
 def test_direct_transform_writes_the_same_as_beam(taxi_runs: dict[str, dict[str, Any]]) -> None:
     ours, theirs = (graph_files(taxi_runs[engine]["transform_graph"]) for engine in ("direct", "beam"))
     assert ours.keys() == theirs.keys()
-    for name in filter(is_the_same_whoever_made_it, ours):
+    for name in filter(is_equal_on_both_engines, ours):
         assert ours[name] == theirs[name], name
     for split in ("train", "eval"):
         direct, beam = (in_order(rows(taxi_runs[way]["transformed_examples"], split)) for way in ("direct", "beam"))
@@ -175,10 +175,12 @@ def test_tft_loads_the_graph_and_agrees_on_the_rows(taxi: Inputs, taxi_runs: dic
         for name, kind in spec.items()
     }
     expected = output.transform_features_layer()(features)
-    found = rows(taxi_runs["direct"]["transformed_examples"], "eval").slice(0, 50)
-    assert set(found.column_names) == set(expected) == set(output.transformed_feature_spec())
-    for name in found.column_names:
-        np.testing.assert_allclose(found[name].combine_chunks().flatten().to_numpy(), expected[name].numpy().ravel())
+    transformed = rows(taxi_runs["direct"]["transformed_examples"], "eval").slice(0, 50)
+    assert set(transformed.column_names) == set(expected) == set(output.transformed_feature_spec())
+    for name in transformed.column_names:
+        np.testing.assert_allclose(
+            transformed[name].combine_chunks().flatten().to_numpy(), expected[name].numpy().ravel()
+        )
     assert output.vocabulary_size_by_name("vocab_compute_and_apply_vocabulary_vocabulary") > 1
 
 
@@ -193,7 +195,7 @@ def example(row: Mapping[str, Any], spec: Mapping[str, Any]) -> bytes:
     return tf.train.Example(features=tf.train.Features(feature={name: features[kind.dtype]()})).SerializeToString()
 
 
-def test_statistics_are_of_the_analysed_and_of_all_transformed_rows(taxi_runs: dict[str, dict[str, Any]]) -> None:
+def test_statistics_cover_the_analyzed_and_all_transformed_rows(taxi_runs: dict[str, dict[str, Any]]) -> None:
     graph = taxi_runs["direct"]["transform_graph"].path
     before = read_statistics(graph / "pre_transform_feature_stats/FeatureStats.pb")
     after = read_statistics(graph / "post_transform_feature_stats/FeatureStats.pb")
@@ -229,7 +231,7 @@ def test_tfx_writes_the_same(taxi: Inputs, taxi_runs: dict[str, dict[str, Any]],
     tfx_graph, tfx_rows = transformed_by_tfx(taxi, tmp_path)
     graph = taxi_runs["direct"]["transform_graph"]
     mine, other = graph_files(graph), graph_files(tfx_graph)
-    for name in filter(is_the_same_whoever_made_it, mine):
+    for name in filter(is_equal_on_both_engines, mine):
         if "_feature_stats/" not in name:
             assert mine[name] == other[name], name
     assert set(mine) == set(other)
@@ -309,7 +311,7 @@ def sorted_values(table: pa.Table, name: str) -> np.ndarray:
     return np.sort(table[name].combine_chunks().flatten().to_numpy())
 
 
-def test_settings(run_stage: StageRun, small: Inputs, tmp_path: Path) -> None:
+def test_settings_are_applied(run_stage: StageRun, small: Inputs, tmp_path: Path) -> None:
     outputs = run_stage(
         "transform",
         small,
@@ -325,11 +327,11 @@ def test_settings(run_stage: StageRun, small: Inputs, tmp_path: Path) -> None:
     assert [folder.name for folder in examples.path.glob("Split-*")] == ["Split-train"]
     assert [file.name for file in examples.path.glob("Split-train/*")] == ["data_tfrecord-00000-of-00001.gz"]
     assert not list(graph.path.glob("*_feature_stats"))
-    # 11 is the largest of eval's rows: train's 29 lies beyond.
+    # 11 is the maximum in eval; train has values up to 29.
     assert rows(examples, "train")["x_scaled"].to_pylist()[-1] == [pytest.approx(29 / 11)]
 
 
-def test_the_written_format_is_that_of_the_input(run_stage: StageRun, small: Inputs, tmp_path: Path) -> None:
+def test_the_output_has_the_payload_format_of_the_input(run_stage: StageRun, small: Inputs, tmp_path: Path) -> None:
     batches = {split: small_batch(count) for split, count in ROWS.items()}
     inputs = small | {"examples": written(tmp_path / "tf_examples", batches, "tf_example")}
     from_records = run_stage("transform", inputs, {"module": module(tmp_path, PLAIN)}, tmp_path / "records")
@@ -342,7 +344,9 @@ def test_the_written_format_is_that_of_the_input(run_stage: StageRun, small: Inp
         assert ours.select(theirs.column_names).equals(theirs)
 
 
-def test_custom_config_goes_to_a_function_that_takes_it(run_stage: StageRun, small: Inputs, tmp_path: Path) -> None:
+def test_custom_config_is_passed_to_a_function_that_accepts_it(
+    run_stage: StageRun, small: Inputs, tmp_path: Path
+) -> None:
     source = """
 def preprocessing_fn(inputs, custom_config):
     return {"shifted": inputs["x"] + custom_config["shift"]}
@@ -363,13 +367,11 @@ def stats_options_updater_fn(stats_type, options):
     )
     graph = run_stage("transform", small, {"module": module(tmp_path, source)})["transform_graph"].path
     for name, feature in (("pre", "x"), ("post", "word_id")):
-        found = read_statistics(graph / f"{name}_transform_feature_stats/FeatureStats.pb")
-        assert [f.path.step[0] for f in found.datasets[0].features] == [feature]
+        written_statistics = read_statistics(graph / f"{name}_transform_feature_stats/FeatureStats.pb")
+        assert [f.path.step[0] for f in written_statistics.datasets[0].features] == [feature]
 
 
-def test_a_function_may_write_a_ragged_tensor_of_two_dimensions(
-    run_stage: StageRun, small: Inputs, tmp_path: Path
-) -> None:
+def test_a_ragged_tensor_of_two_dimensions_can_be_an_output(run_stage: StageRun, small: Inputs, tmp_path: Path) -> None:
     source = """
 import tensorflow as tf
 
@@ -378,9 +380,9 @@ def preprocessing_fn(inputs):
     return {"letters": tf.strings.unicode_split(words, "UTF-8")}
 """
     outputs = run_stage("transform", small, {"module": module(tmp_path, source)})
-    found = rows(outputs["transformed_examples"], "train").slice(0, 5)
-    assert found["letters$ragged_values"].to_pylist()[1] == [b"w", b"1"]
-    assert found["letters$row_lengths_1"].to_pylist() == [[2], [2], [2], [2], []]
+    transformed = rows(outputs["transformed_examples"], "train").slice(0, 5)
+    assert transformed["letters$ragged_values"].to_pylist()[1] == [b"w", b"1"]
+    assert transformed["letters$row_lengths_1"].to_pylist() == [[2], [2], [2], [2], []]
 
 
 def test_analyzers_that_need_beam_use_beam_and_report_it(
@@ -401,8 +403,8 @@ def preprocessing_fn(inputs):
 """
     outputs = run_stage("transform", small, {"module": module(tmp_path, source)})
     assert rows(outputs["transformed_examples"], "train")["share"].to_pylist()[-1] == [1.0]
-    said = "transform: analyzed by TFT on Beam, because PTransform[ptransform] is not evaluated directly"
-    assert said in capsys.readouterr().out
+    message = "transform: analyzed by TFT on Beam, because PTransform[ptransform] is not evaluated directly"
+    assert message in capsys.readouterr().out
 
 
 def test_the_log_says_that_beam_was_not_used(
@@ -412,7 +414,7 @@ def test_the_log_says_that_beam_was_not_used(
     assert "transform: analyzed directly, without Beam" in capsys.readouterr().out
 
 
-def test_a_vocabulary_of_many_distinct_strings(run_stage: StageRun, small: Inputs, tmp_path: Path) -> None:
+def test_a_vocabulary_may_have_many_distinct_strings(run_stage: StageRun, small: Inputs, tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     count = 260_000
     words = [f"word {number}".encode() for number in rng.integers(0, 230_000, count)]
@@ -473,11 +475,11 @@ BAD_MODULES = {
 
 
 @pytest.mark.parametrize("source", BAD_MODULES)
-def test_a_bad_module(run_stage: StageRun, small: Inputs, tmp_path: Path, source: str) -> None:
-    text, *said = BAD_MODULES[source]
+def test_an_invalid_module_is_refused(run_stage: StageRun, small: Inputs, tmp_path: Path, source: str) -> None:
+    text, *message = BAD_MODULES[source]
     with pytest.raises(UserError) as error:
         run_stage("transform", small, {"module": module(tmp_path, text)})
-    for part in said:
+    for part in message:
         assert part in str(error.value)
     assert_nothing_is_left(tmp_path)
 
@@ -508,11 +510,11 @@ BAD_SETTINGS = {
 
 
 @pytest.mark.parametrize("setting", BAD_SETTINGS)
-def test_a_bad_setting(run_stage: StageRun, small: Inputs, tmp_path: Path, setting: str) -> None:
-    parameters, *said = BAD_SETTINGS[setting]
+def test_an_invalid_setting_is_refused(run_stage: StageRun, small: Inputs, tmp_path: Path, setting: str) -> None:
+    parameters, *message = BAD_SETTINGS[setting]
     with pytest.raises(UserError) as error:
         run_stage("transform", small, {"module": module(tmp_path, PLAIN), **parameters})
-    for part in said:
+    for part in message:
         assert part in str(error.value)
 
 
@@ -538,14 +540,14 @@ BAD_SCHEMAS = {
 
 @pytest.mark.parametrize("engine", ["direct", "beam"])
 @pytest.mark.parametrize("schema", BAD_SCHEMAS)
-def test_a_schema_that_does_not_fit(
+def test_a_schema_that_does_not_fit_the_data_is_refused(
     run_stage: StageRun, small: Inputs, tmp_path: Path, schema: str, engine: str
 ) -> None:
-    text, *said = BAD_SCHEMAS[schema]
+    text, *message = BAD_SCHEMAS[schema]
     inputs = small | {"schema": schema_artifact(tmp_path / "bad", text)}
     with pytest.raises(UserError) as error:
         run_stage("transform", inputs, {"module": module(tmp_path, PLAIN), "engine": engine})
-    for part in said:
+    for part in message:
         assert part in str(error.value)
     assert_nothing_is_left(tmp_path)
 

@@ -1,4 +1,4 @@
-"""The direct analysis against TFT on Beam, for every analyzer and mapper that TFT exports.
+"""The direct analysis gives the results of TFT on Beam, for every analyzer and mapper that TFT exports.
 
 All cases run in one preprocessing_fn, once directly and once on Beam: building a pipeline costs more than its work.
 """
@@ -89,7 +89,7 @@ Inputs = Mapping[str, Any]
 Outputs = dict[str, Any]
 Case = Callable[[Inputs], Outputs]
 GROUPS: dict[str, dict[str, Case]] = {}
-SLOW = {"rows", "numbers", "scales", "more numbers", "more vocabularies", "more keys", "many keys"}
+SLOW = {"rows", "numbers", "scales", "vocabularies", "more numbers", "more vocabularies", "more keys", "many keys"}
 
 
 def case(group: str) -> Callable[[Case], Case]:
@@ -480,7 +480,7 @@ def compute_and_apply_vocabularies(inputs: Inputs) -> Outputs:
 @case("rows")
 def experimental_vocabulary(inputs: Inputs) -> Outputs:
     tft.vocabulary(inputs["word"], vocab_filename="sized", top_k=11)
-    # Weights make the sketch's order of equal counts the same in every run; so does a sketch that holds all tokens.
+    # Weights, or a sketch that holds all tokens, make the order of equal counts the same in every run.
     tft.experimental.approximate_vocabulary(inputs["word"], top_k=200, vocab_filename="approximate")
     tft.experimental.approximate_vocabulary(
         inputs["word"], top_k=200, weights=inputs["weight"], vocab_filename="approximate_weighted"
@@ -493,7 +493,7 @@ def experimental_vocabulary(inputs: Inputs) -> Outputs:
 
 
 @case("rows")
-def texts(inputs: Inputs) -> Outputs:
+def text_functions(inputs: Inputs) -> Outputs:
     tokens = tf.strings.split(inputs["text"]).to_sparse()
     ids = tft.compute_and_apply_vocabulary(tokens, top_k=20, num_oov_buckets=1)
     indices, weights = tft.tfidf(ids, 21)
@@ -607,7 +607,7 @@ def marked(group: str, *values: str) -> Any:
 
 
 def write_shards(examples: Examples, rows: pa.Table) -> None:
-    """Several files, so that every accumulator sees several batches; the last one has no row."""
+    """Writes several files, so that every accumulator gets several batches; the last has no rows."""
     folder = split_path(examples, "train")
     folder.mkdir(parents=True)
     size = -(-rows.num_rows // SHARDS)
@@ -746,7 +746,7 @@ def test_rows_after_the_transform_are_equal(both_ways: Callable[[str], Both], gr
 
 
 @pytest.mark.slow
-def test_data_without_rows(raw: RawExamples, tmp_path: Path) -> None:
+def test_data_without_rows_are_analyzed_like_on_beam(raw: RawExamples, tmp_path: Path) -> None:
     nothing = Examples(tmp_path / "nothing")
     write_shards(nothing, table().slice(0, 0))
     cases = {name: function for group in ("numbers", "vocabularies") for name, function in GROUPS[group].items()}
@@ -761,7 +761,7 @@ def test_data_without_rows(raw: RawExamples, tmp_path: Path) -> None:
     assert_equal_rows(both.direct_rows, both.beam_rows)
 
 
-def test_buckets_per_key_need_rows(raw: RawExamples, tmp_path: Path) -> None:
+def test_buckets_per_key_without_rows_are_refused(raw: RawExamples, tmp_path: Path) -> None:
     def preprocessing_fn(inputs: Inputs) -> Outputs:
         return {"x": tft.bucketize_per_key(inputs["x"], inputs["key"], 3)}
 
@@ -782,14 +782,14 @@ def test_an_approximate_vocabulary_keeps_its_reserved_tokens(raw: RawExamples, t
         return {"x": inputs["x"]}
 
     graph, _ = analyzed(preprocessing_fn, raw, tmp_path, directly=True)
-    found = vocabularies(graph)
-    assert found.keys() == {"one", "two"}
-    for vocabulary in found.values():
+    written = vocabularies(graph)
+    assert written.keys() == {"one", "two"}
+    for vocabulary in written.values():
         assert vocabulary.splitlines()[:2] == [b"first", b"k3"]
         assert sorted(vocabulary.splitlines()[2:]) == [b"k0", b"k1", b"k2", b"k4"]
 
 
-def test_coverage_by_mutual_information(raw: RawExamples, tmp_path: Path) -> None:
+def test_coverage_by_mutual_information_equals_that_of_beam(raw: RawExamples, tmp_path: Path) -> None:
     def preprocessing_fn(inputs: Inputs) -> Outputs:
         tft.vocabulary(
             inputs["word"], labels=inputs["label"], top_k=4, key_fn=_first_digit, coverage_top_k=1, vocab_filename="v"

@@ -1,4 +1,4 @@
-"""The stage on both engines: same artifacts, from workers that read and write the files themselves."""
+"""The stage makes the same artifacts on both engines; workers read and write the files themselves."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_statistics_are_equal(engines: dict[str, dict[str, Any]], kind: str) -> 
     assert beside[0] == beside[1]
 
 
-def test_temporary_files_are_gone(engines: dict[str, dict[str, Any]]) -> None:
+def test_temporary_files_are_removed(engines: dict[str, dict[str, Any]]) -> None:
     folder = engines["beam"]["transform_graph"].path.parent
     assert {path.name for path in folder.iterdir()} == {
         "executor_output.json",
@@ -126,7 +126,7 @@ def small(tmp_path: Path) -> Inputs:
 
 
 @pytest.mark.slow
-def test_workers_are_other_processes(run_stage: StageRun, small: Inputs, tmp_path: Path) -> None:
+def test_workers_are_separate_processes(run_stage: StageRun, small: Inputs, tmp_path: Path) -> None:
     arguments = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
     parameters = {"module": module(tmp_path, PLAIN), "engine": "beam", "beam_pipeline_args": arguments}
     outputs = run_stage("transform", small, parameters)
@@ -134,7 +134,9 @@ def test_workers_are_other_processes(run_stage: StageRun, small: Inputs, tmp_pat
     assert sorted(x.to_pylist()) == [[pytest.approx(row / 89)] for row in range(90)]
 
 
-def test_settings_and_an_analyzer_of_beams_own(run_stage: StageRun, small: Inputs, tmp_path: Path) -> None:
+def test_settings_are_applied_with_an_analyzer_that_only_beam_has(
+    run_stage: StageRun, small: Inputs, tmp_path: Path
+) -> None:
     source = """
 import apache_beam as beam
 import tensorflow as tf
@@ -181,19 +183,19 @@ BAD_SETTINGS: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize("setting", BAD_SETTINGS)
-def test_a_bad_setting(run_stage: StageRun, small: Inputs, tmp_path: Path, setting: str) -> None:
-    parameters, *said = BAD_SETTINGS[setting]
+def test_an_invalid_setting_is_refused(run_stage: StageRun, small: Inputs, tmp_path: Path, setting: str) -> None:
+    parameters, *message = BAD_SETTINGS[setting]
     with pytest.raises(UserError) as error:
         run_stage("transform", small, {"module": module(tmp_path, PLAIN), **parameters})
-    for part in said:
+    for part in message:
         assert part in str(error.value)
     assert_nothing_is_left(tmp_path)
 
 
-def test_a_damaged_file(run_stage: StageRun, small: Inputs, tmp_path: Path) -> None:
+def test_a_damaged_file_is_refused(run_stage: StageRun, small: Inputs, tmp_path: Path) -> None:
     (file,) = split_files(small["examples"], "eval")
     good = file.read_bytes()
-    # The footer is whole, a column's pages are not.
+    # The footer is intact, but a column's pages are damaged.
     file.write_bytes(good[:4] + bytes(200) + good[204:])
     with pytest.raises(DataError) as error:
         run_stage("transform", small, {"module": module(tmp_path, PLAIN), "engine": "beam"})
@@ -201,7 +203,7 @@ def test_a_damaged_file(run_stage: StageRun, small: Inputs, tmp_path: Path) -> N
     assert_nothing_is_left(tmp_path)
 
 
-def test_an_operation_that_fails_on_the_rows(run_stage: StageRun, small: Inputs, tmp_path: Path) -> None:
+def test_an_operation_that_fails_on_the_rows_is_reported(run_stage: StageRun, small: Inputs, tmp_path: Path) -> None:
     source = """
 import tensorflow as tf
 

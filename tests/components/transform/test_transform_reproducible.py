@@ -86,7 +86,7 @@ def first(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 @pytest.fixture(scope="module")
 def other(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The outputs for fewer rows: another vocabulary in a file of the same name."""
+    """The outputs for fewer rows, with another vocabulary in a file of the same name."""
     folder = tmp_path_factory.mktemp("other")
     batch = small_batch(30)
     kept = batch.filter(pa.array([word != [b"w0"] for word in batch["word"].to_pylist()]))
@@ -94,7 +94,7 @@ def other(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     return run_stage_in("transform", folder, fewer, {"module": module(folder, SOURCE), "disable_statistics": True})
 
 
-def test_two_runs_in_one_process(inputs: Inputs, first: dict[str, Any], tmp_path: Path) -> None:
+def test_two_runs_in_one_process_are_identical(inputs: Inputs, first: dict[str, Any], tmp_path: Path) -> None:
     second = run_stage_in("transform", tmp_path / "second", inputs, {"module": module(tmp_path, SOURCE)})
     for name in ("transform_graph", "transformed_examples"):
         assert differing(first[name], second[name]) == set()
@@ -102,7 +102,8 @@ def test_two_runs_in_one_process(inputs: Inputs, first: dict[str, Any], tmp_path
         assert tree_digest(first[name].path) == tree_digest(second[name].path)
 
 
-def test_runs_in_two_processes(inputs: Inputs, first: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_runs_in_two_processes_are_identical(inputs: Inputs, first: dict[str, Any], tmp_path: Path) -> None:
     graph, transformed = TransformGraph(tmp_path / "graph"), Examples(tmp_path / "transformed")
     paths = [inputs["examples"].path, inputs["schema"].path, graph.path, transformed.path, module(tmp_path, SOURCE)]
     command = [sys.executable, "-c", IN_ANOTHER_PROCESS, *map(str, paths)]
@@ -117,7 +118,7 @@ def differing(one: Artifact, two: Artifact) -> set[str]:
     return {name for name, _ in ours ^ theirs} - {"provenance.json"}
 
 
-def test_other_rows_make_another_graph(first: dict[str, Any], other: dict[str, Any]) -> None:
+def test_other_rows_give_another_graph(first: dict[str, Any], other: dict[str, Any]) -> None:
     graphs = first["transform_graph"], other["transform_graph"]
     changed = differing(*graphs)
     assert {"transform_fn/saved_model.pb", "transform_fn/fingerprint.pb", "transform_fn/assets/words"} <= changed
@@ -132,7 +133,7 @@ def fingerprint(graph: Artifact) -> fingerprint_pb2.FingerprintDef:
 
 
 def table_names(graph: Artifact) -> list[bytes]:
-    """The names of the tables in the main graph, one for each of them and once more for each that is made again."""
+    """The names of the tables in the main graph, including repeated ones."""
     model = saved_model_pb2.SavedModel.FromString((graph.path / "transform_fn/saved_model.pb").read_bytes())
     (meta_graph,) = model.meta_graphs
     return [n.attr["shared_name"].s for n in meta_graph.graph_def.node if n.op == "HashTableV2"]
@@ -140,14 +141,14 @@ def table_names(graph: Artifact) -> list[bytes]:
 
 def test_names_of_tables_are_unique_and_depend_on_the_content(first: dict[str, Any], other: dict[str, Any]) -> None:
     ours, theirs = (set(table_names(each["transform_graph"])) for each in (first, other))
-    # Two vocabularies in text form, and the table that the function makes itself.
+    # Two vocabularies in text form, and the table that the function creates.
     assert len(ours) >= 3
     assert not ours & theirs
     for name in ours | theirs:
         assert b"/tmp" not in name
 
 
-def test_nothing_of_the_process_is_left_in_the_graph(first: dict[str, Any]) -> None:
+def test_the_graph_has_nothing_specific_to_the_process(first: dict[str, Any]) -> None:
     content = (first["transform_graph"].path / "transform_fn/saved_model.pb").read_bytes()
     assert b"/transform-" not in content
     assert b"tmp/" not in content
@@ -155,22 +156,22 @@ def test_nothing_of_the_process_is_left_in_the_graph(first: dict[str, Any]) -> N
 
 def transformed_by(layer: Any) -> dict[str, Any]:
     word = tf.sparse.from_dense(np.array([["w0"], ["w1"], ["w2"]]))
-    found = layer({"x": tf.constant([0.0, 1.0, 29.0]), "word": word})
+    outputs = layer({"x": tf.constant([0.0, 1.0, 29.0]), "word": word})
     return {
         name: tf.sparse.to_dense(value, -9).numpy() if isinstance(value, tf.SparseTensor) else value.numpy()
-        for name, value in found.items()
+        for name, value in outputs.items()
     }
 
 
 def test_tft_loads_the_graph(first: dict[str, Any], other: dict[str, Any]) -> None:
-    # Both at once: neither takes the other's tables.
+    # Both at the same time: neither uses the other's tables.
     outputs = [tft.TFTransformOutput(str(each["transform_graph"].path)) for each in (first, other)]
     ours, theirs = (transformed_by(output.transform_features_layer()) for output in outputs)
-    words = [
+    vocabularies = [
         (each["transform_graph"].path / "transform_fn/assets/words").read_bytes().split() for each in (first, other)
     ]
-    assert words[0] != words[1]
-    for found, vocabulary in zip((ours, theirs), words, strict=True):
+    assert vocabularies[0] != vocabularies[1]
+    for found, vocabulary in zip((ours, theirs), vocabularies, strict=True):
         ids = [vocabulary.index(word) if word in vocabulary else -1 for word in (b"w0", b"w1", b"w2")]
         assert found["word_id"].ravel().tolist() == ids
         assert found["by_record"].ravel().tolist() == ids
@@ -187,7 +188,7 @@ def test_tensorflow_loads_the_graph(first: dict[str, Any]) -> None:
     assert set(loaded.signatures["serving_default"].structured_outputs) >= {"scaled", "bucket"}
 
 
-def test_a_model_with_the_transform_in_it_can_be_saved_and_loaded(inputs: Inputs, tmp_path: Path) -> None:
+def test_a_model_that_contains_the_transform_can_be_saved_and_loaded(inputs: Inputs, tmp_path: Path) -> None:
     # TensorFlow cannot save a table from a vocabulary of records again.
     source = SOURCE.replace(', file_format="tfrecord_gzip"', "")
     parameters = {"module": module(tmp_path, source), "disable_statistics": True}

@@ -41,7 +41,7 @@ def _sources() -> list[Path]:
 
 
 def _private(source: str) -> Iterator[str]:
-    """The private names of other libraries in a module: attributes, imports, and names in getattr-like calls."""
+    """The private names of other libraries that a module uses: attributes, imports, and names in getattr-like calls."""
     tree = ast.parse(source)
     own = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and _is_self(node.value)}
     own |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
@@ -106,7 +106,7 @@ def test_only_upstream_uses_private_names() -> None:
     assert found == ALLOWED
 
 
-def test_names_were_read_in_the_version_that_is_installed_and_pinned() -> None:
+def test_documented_versions_are_installed_and_pinned() -> None:
     files = {path.stem for path in UPSTREAM.glob("*.py")} - {"__init__"}
     assert files == LIBRARIES.keys()
     setup = (ROOT / "setup.py").read_text()
@@ -117,15 +117,15 @@ def test_names_were_read_in_the_version_that_is_installed_and_pinned() -> None:
         assert f'"{library}=={version(library)}"' in setup or library == "apache-beam"
 
 
-def test_a_file_loads_its_own_library_only() -> None:
+def test_each_module_imports_only_its_own_library() -> None:
     code = """
 import sys
 for file, unloaded in (("tensorflow", "tensorflow_transform"), ("tft", "apache_beam")):
     __import__(f"components.upstream.{file}")
     print(file, unloaded in sys.modules)
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["tensorflow", "False", "tft", "False"], done.stderr
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.stdout.split() == ["tensorflow", "False", "tft", "False"], result.stderr
 
 
 def test_every_name_of_these_libraries_exists() -> None:
@@ -135,7 +135,7 @@ def test_every_name_of_these_libraries_exists() -> None:
     assert {f"{module}.{chain}" for module, chain in found if not _exists(module, chain)} == set()
 
 
-def test_a_name_that_is_missing_is_found() -> None:
+def test_missing_names_are_found() -> None:
     tree = ast.parse("from tensorflow_transform import nodes\nnodes.Visitor\nnodes.NoSuchVisitor.x")
     assert [(chain, _exists(module, chain)) for module, chain in _uses(tree)] == [
         ("Visitor", True),
@@ -145,7 +145,7 @@ def test_a_name_that_is_missing_is_found() -> None:
 
 
 def _uses(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """A module of these libraries, and the attribute that is used from it."""
+    """The modules of these libraries, with the attributes that are used from them."""
     modules, names = {}, []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom) and _imported(node)[0].split(".")[0] in ROOTS:
@@ -173,39 +173,45 @@ def _resolved(name: str) -> Any:
         return getattr(_resolved(before), last, None) if before else None
 
 
-def _made(combiner: Any, **given: Any) -> Any:
-    """A combiner with our own settings, and those of the others that its version accepts."""
+def _combiner_with_settings(combiner: Any, **given: Any) -> Any:
+    """A combiner with our settings, and the other settings that its version accepts."""
     parameters = inspect.signature(combiner.__init__).parameters
     return combiner(**{name: given.get(name) for name in parameters if name != "self"})
 
 
-def test_settings_of_tfmas_combiners() -> None:
+def test_settings_of_tfmas_combiners_are_read() -> None:
     from components.upstream import tfma
 
-    histogram = _made(
+    histogram = _combiner_with_settings(
         tfma.CalibrationHistogramCombiner, left=1.0, right=4.0, num_buckets=5, prediction_based_bucketing=True
     )
     assert tfma.buckets(histogram) == tfma.Buckets(1.0, 3.0, 5, fractional_labels=False, by_prediction=True)
-    matrix = _made(tfma.BinaryConfusionMatrixCombiner, thresholds=[0.5], class_weights={0: 2.0}, example_id_key="id")
+    matrix = _combiner_with_settings(
+        tfma.BinaryConfusionMatrixCombiner, thresholds=[0.5], class_weights={0: 2.0}, example_id_key="id"
+    )
     assert list(tfma.matrix_thresholds(matrix)) == [0.5]
     assert tfma.class_weights(matrix) == {0: 2.0}
     assert (tfma.samples_examples(matrix), tfma.takes_fractional_labels(matrix)) == (True, False)
-    classes = _made(tfma.MultiClassConfusionMatrixCombiner, thresholds=[0.1], extract_label_prediction_and_weight=len)
+    classes = _combiner_with_settings(
+        tfma.MultiClassConfusionMatrixCombiner, thresholds=[0.1], extract_label_prediction_and_weight=len
+    )
     assert (tfma.class_thresholds(classes), tfma.extraction(classes)) == ([0.1], len)
-    entropy = _made(tfma.BinaryCrossEntropyCombiner, label_smoothing=0.1, from_logits=True)
+    entropy = _combiner_with_settings(tfma.BinaryCrossEntropyCombiner, label_smoothing=0.1, from_logits=True)
     assert (tfma.label_smoothing(entropy), tfma.from_logits(entropy)) == (0.1, True)
-    keras = _made(tfma.CompilableMetricsCombiner, metric_configs={"": []}, loss_configs={"": [{}]}, model_name="m")
-    made = tfma.keras_settings(keras)
-    assert (made.model, made.outputs, made.aggregates, made.has_losses) == ("m", [""], False, True)
+    keras = _combiner_with_settings(
+        tfma.CompilableMetricsCombiner, metric_configs={"": []}, loss_configs={"": [{}]}, model_name="m"
+    )
+    settings = tfma.keras_settings(keras)
+    assert (settings.model, settings.outputs, settings.aggregates, settings.has_losses) == ("m", [""], False, True)
 
 
-def test_class_weights_of_every_combiner() -> None:
+def test_class_weights_of_every_combiner_are_read() -> None:
     """A combiner whose weights have another name fails, instead of continuing without weights."""
     from components.evaluator.accumulators.selection import _KINDS
     from components.upstream import tfma
 
     given: dict[str, Any] = {"class_weights": {1: 3.0}, "thresholds": [], "left": 0, "right": 1}
-    found = {kind.__name__: tfma.class_weights(_made(kind, **given)) for kind in _KINDS}
+    found = {kind.__name__: tfma.class_weights(_combiner_with_settings(kind, **given)) for kind in _KINDS}
     assert len(found) == 12
     assert {name for name, weights in found.items() if weights is None} == {
         "_ExampleCountCombiner",
@@ -220,10 +226,12 @@ def test_accumulators_only_accept_names_that_tfma_has() -> None:
     from components.upstream import tfma
 
     with pytest.raises(AttributeError, match="total_of_old"):
-        fill_attributes("total_of_old")(_made(tfma.BinaryCrossEntropyCombiner), np.zeros(1), np.ones((1, 1)))
+        fill_attributes("total_of_old")(
+            _combiner_with_settings(tfma.BinaryCrossEntropyCombiner), np.zeros(1), np.ones((1, 1))
+        )
 
 
-def test_values_that_a_mean_of_tf_keras_averages() -> None:
+def test_a_mean_of_tf_keras_averages_these_values() -> None:
     import tf_keras
 
     from components.upstream.tf_keras import values_of_rows

@@ -1,4 +1,4 @@
-"""Models with custom operations: one is compiled here and used in processes that have not loaded it."""
+"""Models with custom operations; one operation is compiled here and used in processes that have not loaded it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ MISSING = (
 
 
 def python(log: Path, program: str, *arguments: str | Path) -> str:
-    """What a program prints in a process that has loaded TensorFlow, and no operations."""
+    """The output of a program in a process that has loaded TensorFlow but no custom operation."""
     status = forked.Process("-c", [program, *map(str, arguments)], log).wait(250)
     assert status == 0, log.read_text()[-3000:]
     return log.read_text()
@@ -62,16 +62,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def library(folder: Path) -> Path:
     """The library with the operation."""
     if not shutil.which("g++"):
-        pytest.skip("there is no g++ to compile an operation with")
+        pytest.skip("g++ is missing, which compiles the operation")
     import tensorflow as tf
 
     file = folder / "triple.so"
     flags = [*tf.sysconfig.get_compile_flags(), *tf.sysconfig.get_link_flags()]
     source = Path(__file__).with_name("custom_op.cc")
     command = ["g++", "-shared", "-fPIC", "-w", str(source), "-o", str(file), *flags]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"an operation does not compile here: {done.stderr[-300:]}")
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        pytest.skip(f"an operation does not compile here: {result.stderr[-300:]}")
     return file
 
 
@@ -146,7 +146,7 @@ print(json.dumps(found))
 
 
 def evaluated(model: Path, library: Path, examples: Examples, folder: Path, *ways: str) -> list[Any]:
-    """For each way of EVALUATE, whether the model is blessed, or the error; in a process of its own."""
+    """For each case of EVALUATE, whether the model is blessed, or the error; runs in a separate process."""
     printed = python(folder / "evaluate.log", EVALUATE, folder, model, library, examples.path, *ways)
     return list(json.loads(printed.splitlines()[-1]))
 
@@ -160,14 +160,12 @@ def test_the_evaluator_names_the_missing_operation_and_works_with_the_library(
 
 
 @pytest.mark.slow
-def test_the_library_travels_to_the_workers_of_beam(
-    model: Path, library: Path, examples: Examples, tmp_path: Path
-) -> None:
+def test_the_library_is_sent_to_beam_workers(model: Path, library: Path, examples: Examples, tmp_path: Path) -> None:
     assert evaluated(model, library, examples, tmp_path, "beam") == [True]
 
 
 def infra_validated(model: Path, examples: Examples, folder: Path, **parameters: Any) -> tuple[int, str]:
-    """The exit status and output of the stage, run in a process of its own."""
+    """The exit status and output of the stage, which runs in a separate process."""
     given = {"model": model, "examples": examples.path}
     artifacts = {
         name: {"artifacts": [{"uri": str(path), "metadata": examples.metadata if name == "examples" else {}}]}
@@ -190,23 +188,25 @@ def infra_validated(model: Path, examples: Examples, folder: Path, **parameters:
 def test_the_local_server_of_infra_validator_gets_the_library(
     model: Path, library: Path, examples: Examples, tmp_path: Path
 ) -> None:
-    status, said = infra_validated(model, examples, tmp_path, custom_ops=[str(library)], signatures=["serving_default"])
-    assert status == 0, said
-    assert (tmp_path / "blessing" / "INFRA_BLESSED").exists(), said
+    status, message = infra_validated(
+        model, examples, tmp_path, custom_ops=[str(library)], signatures=["serving_default"]
+    )
+    assert status == 0, message
+    assert (tmp_path / "blessing" / "INFRA_BLESSED").exists(), message
     record = json.loads((tmp_path / "blessing" / "provenance.json").read_text())[0]
     assert record["code"]["files"] == {str(library): file_digest(library)}
 
 
-def test_a_server_in_an_image_takes_no_libraries(tmp_path: Path) -> None:
+def test_libraries_are_refused_for_a_server_in_an_image(tmp_path: Path) -> None:
     examples = Examples(tmp_path / "examples")
     serving = {"docker": {"image": "tensorflow/serving:2.19.0"}}
-    status, said = infra_validated(tmp_path, examples, tmp_path, custom_ops=["tensorflow_text"], serving=serving)
+    status, message = infra_validated(tmp_path, examples, tmp_path, custom_ops=["tensorflow_text"], serving=serving)
     assert status == 2
-    assert "fix: build the operations into the image's server, and remove custom_ops" in said
+    assert "fix: build the operations into the image's server, and remove custom_ops" in message
 
 
 @pytest.mark.parametrize(
-    ("operation", "words"),
+    ("operation", "expected"),
     [
         (
             "TFText>NgramsStringJoin",
@@ -222,9 +222,11 @@ def test_a_server_in_an_image_takes_no_libraries(tmp_path: Path) -> None:
         ("Mine", "the operation 'Mine', which is not loaded: name the library"),
     ],
 )
-def test_well_known_libraries_are_named(operation: str, words: str) -> None:
-    said = f"Op type not registered '{operation}' in binary running on here. Make sure the Op and Kernel are registered"
-    assert words in custom_op_loading.missing(said)
+def test_errors_name_well_known_libraries(operation: str, expected: str) -> None:
+    message = (
+        f"Op type not registered '{operation}' in binary running on here. Make sure the Op and Kernel are registered"
+    )
+    assert expected in custom_op_loading.missing(message)
 
 
 def test_other_errors_are_not_reported_as_missing_operations() -> None:
@@ -232,7 +234,7 @@ def test_other_errors_are_not_reported_as_missing_operations() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "message"),
     [
         (
             "no_such_module",
@@ -243,34 +245,34 @@ def test_other_errors_are_not_reported_as_missing_operations() -> None:
         ("raises.py", "raises.py raised RuntimeError: no"),
     ],
 )
-def test_a_library_that_cannot_be_loaded(
-    name: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_library_that_cannot_be_loaded_is_refused(
+    name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken.so").write_text("no library")
     (tmp_path / "raises.py").write_text("raise RuntimeError('no')")
     with pytest.raises(UserError) as refused:
         custom_op_loading.load([name])
-    assert words in str(refused.value)
+    assert message in str(refused.value)
 
 
-def test_a_changed_library_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_library_has_another_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     given = ["one.so", "mine.py", "tensorflow_text", "tensorflow"]
     for content in ("1", "2"):
         (tmp_path / "one.so").write_text(content)
         (tmp_path / "mine.py").write_text(f"VALUE = {content}\n")
-        found = custom_ops.digests(given, file_digest)
-        assert found.keys() == {"one.so", "mine.py"}
+        digests = custom_ops.digests(given, file_digest)
+        assert digests.keys() == {"one.so", "mine.py"}
         if content == "1":
-            before = found
-    assert all(found[name] != before[name] for name in found)
+            before = digests
+    assert all(digests[name] != before[name] for name in digests)
     (tmp_path / "one.so").unlink()
     with pytest.raises(UserError, match=r"file one\.so does not exist"):
         custom_ops.digests(given, file_digest)
 
 
-def test_a_changed_library_is_another_key_in_the_cache_and_a_container_sees_it(tmp_path: Path) -> None:
+def test_a_changed_library_is_a_cache_miss_and_mounted_into_containers(tmp_path: Path) -> None:
     file = tmp_path / "one.so"
     compiled = yaml.safe_load((CHECKOUT / "components/evaluator/component.yaml").read_text())
     pipeline = Pipeline(compiled)

@@ -32,12 +32,12 @@ def write(project: Path, files: dict[str, str]) -> None:
 
 
 def python(project: Path, code: str, **variables: str) -> str:
-    """What a program prints that is run in a project, as a script of the user's is."""
+    """The output of a program that runs in a project like a user's script."""
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1", **variables}
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=project, env=environment)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=project, env=environment)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 # Importing
@@ -46,7 +46,7 @@ def python(project: Path, code: str, **variables: str) -> str:
 @pytest.mark.parametrize(
     "first", ["import taxiway", "import components.features, taxiway", "from components import double; import taxiway"]
 )
-def test_both_can_be_imported_in_any_order_and_the_users_runs_once(project: Path, first: str) -> None:
+def test_both_packages_can_be_imported_in_any_order_and_the_users_runs_once(project: Path, first: str) -> None:
     init = "print('mine runs')\nSCALE = 3\nfrom components.features import double\n"
     write(project, {"components/__init__.py": init, "components/features.py": FEATURES})
     code = (
@@ -64,7 +64,7 @@ def test_an_import_of_a_module_runs_the_package_around_it_first(project: Path) -
     assert python(project, code) == "mine runs\nfeatures\nTrue True 2 components.features\n"
 
 
-def test_a_package_that_nothing_is_imported_from_does_not_run(project: Path) -> None:
+def test_an_unused_package_does_not_run(project: Path) -> None:
     write(project, {"components/__init__.py": "raise SystemExit('mine runs')\n"})
     code = "import taxiway.dsl, taxiway.runner.forkserver\nfrom components.trainer.fn_args import FnArgs\nprint(FnArgs)"
     assert "FnArgs" in python(project, code)
@@ -78,7 +78,9 @@ def test_a_package_that_nothing_is_imported_from_does_not_run(project: Path) -> 
         ({"components/features/numbers.py": "double = 2"}, "from components.features.numbers import double"),
     ],
 )
-def test_a_folder_without_init_and_a_file_of_the_name(project: Path, files: dict[str, str], statement: str) -> None:
+def test_a_users_namespace_package_or_module_can_be_imported(
+    project: Path, files: dict[str, str], statement: str
+) -> None:
     write(project, files)
     assert python(project, f"import taxiway\n{statement}\nprint(double)") == "2\n"
 
@@ -137,8 +139,8 @@ def test_a_module_with_the_name_of_one_of_ours_is_refused(project: Path, source:
     write(project, {"components/features.py": "from .data.features import x"})
     place = f"components/{taken}.py" if file == f"components/{taken}.py" else f"components/{taken}"
     renamed = place.replace(taken, f"my_{taken}")
-    said = f"{project / file} cannot be imported: Taxiway has a module components.{taken}\n"
-    with pytest.raises(UserError, match=re.escape(f"{said}  fix: mv {place} {renamed}, and import it by that name")):
+    message = f"{project / file} cannot be imported: Taxiway has a module components.{taken}\n"
+    with pytest.raises(UserError, match=re.escape(f"{message}  fix: mv {place} {renamed}, and import it by that name")):
         user_modules.describe("mine", "run_fn")
 
 

@@ -47,7 +47,7 @@ def digest(module: str = "model.py", function: str = "run_fn") -> str:
     return user_modules.describe(module, function)["digest"]
 
 
-# Finding
+# Finding modules
 
 
 @pytest.mark.parametrize("name", ["taxi.model", "taxi/model.py"])
@@ -69,9 +69,9 @@ def test_a_package_takes_precedence_over_a_module(write: Write) -> None:
 
 @pytest.mark.parametrize("name", ["", "nosuch", "nosuch.model", "nosuch.py", "taxi model", "../taxi", ".model", "a..b"])
 def test_a_missing_module_is_named(project: Path, name: str) -> None:
-    said = f"(?s)the module {name!r} was not found in {project} or on the Python path.*use an import path"
+    message = f"(?s)the module {name!r} was not found in {project} or on the Python path.*use an import path"
     for use in (user_modules.source_file, user_modules.functions, user_modules.load_module):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             use(name)
 
 
@@ -98,7 +98,7 @@ def run_fn(fn_args):
 '''
 
 
-def test_the_digest_of_a_function_covers_what_it_uses_and_no_more(write: Write) -> None:
+def test_the_digest_of_a_function_covers_only_what_it_uses(write: Write) -> None:
     write("helpers.py", "def scale(x): return x")
     write("model.py", MODULE)
     before = {name: digest(function=name) for name in ("preprocessing_fn", "run_fn")}
@@ -119,7 +119,7 @@ def test_the_digest_of_a_function_covers_what_it_uses_and_no_more(write: Write) 
     assert {name: digest(function=name) for name in before} == before
 
 
-def test_what_a_record_says_about_a_module(write: Write) -> None:
+def test_the_record_of_a_module_has_its_path_and_digest(write: Write) -> None:
     path = write("model.py", "def run_fn(fn_args): ...\n")
     described = user_modules.describe("model", "run_fn")
     assert described["name"] == "model"
@@ -134,7 +134,7 @@ def test_what_a_record_says_about_a_module(write: Write) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        # A function that no name refers to.
+        # A function that no name refers to, such as a lambda.
         "STEPS = []\ndef step(f):\n STEPS.append(f)\n return f\n@step\ndef a(x): return 1\ndef run_fn(x): STEPS[0](x)",
         "STEPS = []\ndef a(x): return 1\n_ = STEPS.append(a)\ndef run_fn(x): STEPS[0](x)",
         "class Base: ...\nclass A(Base):\n def a(self): return 1\ndef run_fn(x): Base.__subclasses__()",
@@ -178,7 +178,7 @@ def test_digests_cover_indirect_uses(write: Write, source: str) -> None:
         ("__import__('helpers')", "helpers.py"),
     ],
 )
-def test_the_users_modules_behind_it_count(write: Write, source: str, name: str) -> None:
+def test_imported_user_modules_change_the_digest(write: Write, source: str, name: str) -> None:
     write("model.py", source + "\ndef run_fn(x): ...")
     write("first.py", "import helpers")
     write("pack/inner.py", "")
@@ -200,7 +200,7 @@ def test_the_users_modules_behind_it_count(write: Write, source: str, name: str)
         ("from ..common import a", "common.py"),
     ],
 )
-def test_relative_imports_count(write: Write, source: str, name: str) -> None:
+def test_relative_imports_change_the_digest(write: Write, source: str, name: str) -> None:
     for file in ("__init__.py", "taxi/__init__.py", "taxi/helpers.py", "common.py"):
         write(f"pipes/{file}", "a = 1")
     write("pipes/taxi/model.py", source + "\ndef run_fn(x): ...")
@@ -209,7 +209,7 @@ def test_relative_imports_count(write: Write, source: str, name: str) -> None:
     assert digest("pipes.taxi.model") != before
 
 
-def test_modules_that_import_each_other_end(write: Write) -> None:
+def test_modules_that_import_each_other_have_digests(write: Write) -> None:
     write("model.py", "import helpers\ndef run_fn(x): ...")
     write("helpers.py", "import model\nfrom ....... import beyond")
     assert digest() == digest()
@@ -224,7 +224,7 @@ def test_neither_python_nor_installed_libraries_are_read(write: Write, project: 
     assert digest() == before
 
 
-def test_the_hook_that_transform_calls_too_counts(write: Write) -> None:
+def test_stats_options_updater_fn_changes_the_digest_of_transform(write: Write) -> None:
     source = "def preprocessing_fn(x): ...\ndef stats_options_updater_fn(kind, options): return 1\ndef run_fn(x): ..."
     write("model.py", source)
     before = digest(function="preprocessing_fn"), digest()
@@ -233,14 +233,14 @@ def test_the_hook_that_transform_calls_too_counts(write: Write) -> None:
     assert digest() == before[1]
 
 
-def test_sources_with_a_byte_order_mark_or_other_line_ends(write: Write) -> None:
+def test_a_byte_order_mark_and_line_endings_do_not_change_the_digest(write: Write) -> None:
     write("model.py", "def run_fn(x):\n    return 1\n")
     before = digest()
     Path("model.py").write_bytes(b"\xef\xbb\xbfdef run_fn(x):\r\n    return 1\r\n")
     assert digest() == before
 
 
-def test_a_source_that_is_not_utf_8(project: Path) -> None:
+def test_a_source_that_is_not_utf_8_is_refused(project: Path) -> None:
     (project / "model.py").write_bytes(b"# caf\xe9\ndef run_fn(x): ...")
     with pytest.raises(UserError, match=r"(?s)model.py is not UTF-8.*save it as UTF-8"):
         user_modules.describe("model.py", "run_fn")
@@ -259,7 +259,7 @@ def test_a_syntax_error_names_file_line_and_text(write: Write, project: Path, br
 # Names
 
 
-def test_the_names_a_module_binds(write: Write) -> None:
+def test_the_names_that_a_module_binds(write: Write) -> None:
     write("base.py", "from other import *\ndef inherited(): ...")
     write("other.py", "from base import *\nclass Far: ...")
     write(
@@ -282,7 +282,7 @@ def test_a_function_is_loaded_and_called(write: Write) -> None:
         assert user_modules.call(user_modules.load(module, "run_fn"), 1, b=2) == 3
 
 
-def test_a_module_by_file_imports_what_is_beside_it(write: Write) -> None:
+def test_a_module_by_file_can_import_its_neighbours(write: Write) -> None:
     write("taxi/helpers.py", "value = 5")
     write("taxi/model.py", "def run_fn():\n import helpers\n return helpers.value")
     assert user_modules.load("taxi/model.py", "run_fn")() == 5
@@ -294,16 +294,16 @@ def test_a_local_folder_takes_precedence_over_an_installed_package(write: Write)
 
 
 @pytest.mark.parametrize(
-    ("source", "there"),
+    ("source", "available"),
     [
         ("def other(): ...\ndef _hidden(): ...", "it has other"),
         ("a = 1", "it has no functions"),
         ("run_fn = 3", "it has"),
     ],
 )
-def test_a_missing_function_is_named(write: Write, source: str, there: str) -> None:
+def test_a_missing_function_is_named(write: Write, source: str, available: str) -> None:
     path = write("model.py", source)
-    with pytest.raises(UserError, match=f"(?s){path} defines no run_fn.*define run_fn there .{there}"):
+    with pytest.raises(UserError, match=f"(?s){path} defines no run_fn.*define run_fn there .{available}"):
         user_modules.load("model.py", "run_fn")
 
 
@@ -324,7 +324,7 @@ def test_a_module_that_raises_shows_the_users_lines_only(write: Write) -> None:
         ]
 
 
-def test_a_module_that_raises_when_imported(write: Write) -> None:
+def test_a_module_that_raises_on_import_is_reported(write: Write) -> None:
     path = write("model.py", "import nosuch_library\n")
     for module in ("model", "model.py"):
         with pytest.raises(UserError) as raised:
@@ -352,7 +352,7 @@ def test_a_module_that_exits_the_process_is_a_failure(write: Write, ending: str)
         user_modules.call(user_modules.load("model.py", "run_fn"))
 
 
-def test_errors_of_taxiway_pass_through(write: Write) -> None:
+def test_errors_of_taxiway_are_raised_unchanged(write: Write) -> None:
     write(
         "model.py", "from components.contract.errors import UserError\ndef run_fn(): raise UserError('said', fix='so')"
     )
@@ -400,22 +400,24 @@ def test_describing_is_quick_and_loads_nothing(write: Write) -> None:
     code += "user_modules.describe('model.py', 'run_fn'); user_modules.functions('model.py')\n"
     code += "assert time.perf_counter() - start < 0.3\nprint([m for m in ('tensorflow', 'numpy') if m in sys.modules])"
     checkout = Path(user_modules.__file__).parents[2]
-    done: Any = subprocess.run(
+    result: Any = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(checkout)}
     )
-    assert done.stdout == "[]\n"
+    assert result.stdout == "[]\n"
 
 
 def test_imports_are_the_dotted_names_of_a_module_and_the_packages_above(tmp_path: Path) -> None:
     module = tmp_path / "model.py"
     module.write_text("import numpy as np\nfrom tfx.components.trainer import fn_args_utils\nfrom . import beside\n")
-    found = user_modules.imports(str(module))
-    assert {"numpy", "tfx", "tfx.components", "tfx.components.trainer"} <= found
-    assert "beside" not in found
+    imports = user_modules.imports(str(module))
+    assert {"numpy", "tfx", "tfx.components", "tfx.components.trainer"} <= imports
+    assert "beside" not in imports
 
 
-def test_a_checkout_in_the_working_folder_is_not_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In an image, the stages' package is elsewhere, and the working folder may contain one of the same name."""
+def test_a_taxiway_checkout_in_the_working_folder_is_not_user_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In an image, Taxiway's package is elsewhere, and the working folder may contain another copy."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text("from components.trainer.fn_args import FnArgs\n\ndef run_fn(args): ...\n")
     before = user_modules.describe("mine", "run_fn")

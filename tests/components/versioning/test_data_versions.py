@@ -42,12 +42,12 @@ def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True)
-    return done.stdout.strip()
+    result = subprocess.run(["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True)
+    return result.stdout.strip()
 
 
 def dvc(folder: Path, *arguments: str) -> None:
-    """Runs a dvc command line in this process: a new one would need a second to import DVC."""
+    """Runs a dvc command line in this process, because a new one needs a second to import DVC."""
     from dvc.cli import main
 
     before = Path.cwd()
@@ -87,7 +87,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, _own_settings: None) -> P
 
 @pytest.fixture
 def repository(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository, also the working folder, whose `data/` DVC tracks, with different trips at v1 and v2."""
+    """A repository, also the working folder; DVC tracks the trips in `data/`, which differ between v1 and v2."""
     folder = tmp_path / "repository"
     shutil.copytree(template, folder)
     monkeypatch.chdir(folder)
@@ -161,7 +161,7 @@ def _digest(output: dvc_outputs.TrackedOutput) -> str:
 # The working tree
 
 
-def test_a_folder_in_the_working_tree(repository: Path) -> None:
+def test_a_folder_in_the_working_tree_has_a_version(repository: Path) -> None:
     with data_versions.resolve("data/taxi") as version:
         assert version.path == repository / "data/taxi"
         assert version.files == [
@@ -180,7 +180,7 @@ def test_a_folder_in_the_working_tree(repository: Path) -> None:
         assert version.record == data_versions.describe("data/taxi")
 
 
-def test_a_file_and_globs(repository: Path) -> None:
+def test_a_file_and_globs_have_versions(repository: Path) -> None:
     assert content("data/taxi/trips.csv") == {"trips.csv": MORE_TRIPS}
     assert set(content("data/taxi/*.csv")) == {"trips.csv"}
     assert set(content("data/**/*.csv")) == {"taxi/trips.csv", "taxi/years/2013/fähre.csv"}
@@ -198,7 +198,7 @@ def test_hidden_files_and_those_of_dvc_are_not_data(repository: Path) -> None:
     assert record["dvc_hash"] == ", ".join(hashlib.md5(name.encode()).hexdigest() for name in ("a.csv", "b.csv"))
 
 
-def test_outputs_of_a_pipeline(repository: Path) -> None:
+def test_outputs_of_a_dvc_pipeline_have_versions(repository: Path) -> None:
     write(repository / "steps/dvc.yaml", "stages: {clean: {cmd: cp ../raw.csv ../clean.csv, outs: [../clean.csv]}}\n")
     write(repository / "raw.csv", TRIPS)
     dvc(repository, "repro", "steps/dvc.yaml")
@@ -211,7 +211,7 @@ def test_outputs_of_a_pipeline(repository: Path) -> None:
         data_versions.describe("clean.csv")
 
 
-def test_data_that_git_tracks(repository: Path) -> None:
+def test_data_tracked_by_git_have_versions(repository: Path) -> None:
     write(repository / "small/trips.csv", TRIPS)
     commit(repository, "v3")
     record = data_versions.describe("small")
@@ -229,7 +229,9 @@ def test_data_that_git_tracks(repository: Path) -> None:
     assert content("small@v3") == {"trips.csv": TRIPS}
 
 
-def test_a_repository_elsewhere(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repository_outside_the_working_folder_is_found(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     here = data_versions.describe("data/taxi")
     monkeypatch.chdir(tmp_path)
     assert data_versions.describe("data/taxi", repo=str(repository)) == here
@@ -238,7 +240,7 @@ def test_a_repository_elsewhere(repository: Path, tmp_path: Path, monkeypatch: p
         data_versions.describe("data/taxi", repo="nowhere")
 
 
-def test_dvc_in_a_folder_of_a_git_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dvc_repository_may_be_in_a_subfolder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     git(tmp_path, "init", "--quiet")
     project = tmp_path / "project"
     write(project / "data/trips.csv", TRIPS)
@@ -251,7 +253,7 @@ def test_dvc_in_a_folder_of_a_git_repository(tmp_path: Path, monkeypatch: pytest
         assert content(path) == {"trips.csv": TRIPS}
 
 
-def test_no_git_at_all(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dvc_without_git_has_a_version(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bare = tmp_path / "bare"
     shutil.copytree(repository / "data", bare / "data")
     shutil.copy(repository / "data.dvc", bare)
@@ -262,7 +264,7 @@ def test_no_git_at_all(repository: Path, tmp_path: Path, monkeypatch: pytest.Mon
         data_versions.describe("data@v1")
 
 
-def test_a_describe_of_the_working_tree_imports_no_dvc(repository: Path) -> None:
+def test_describing_the_working_tree_does_not_import_dvc(repository: Path) -> None:
     code = (
         "import sys; from components.versioning import data_versions; data_versions.describe('data/taxi');"
         "sys.exit(bool({'dvc', 'dvc_data', 'fsspec'} & set(sys.modules)))"
@@ -271,18 +273,18 @@ def test_a_describe_of_the_working_tree_imports_no_dvc(repository: Path) -> None
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
-def test_a_caller_may_remember_hashes(repository: Path) -> None:
-    asked = []
+def test_a_caller_can_cache_hashes(repository: Path) -> None:
+    hashed = []
 
-    def remembered(path: Path, algorithm: str) -> str:
-        asked.append((path.name, algorithm))
+    def cached_hash(path: Path, algorithm: str) -> str:
+        hashed.append((path.name, algorithm))
         return dvc_outputs.hash_file(path, algorithm)
 
     write(repository / "loose.csv", TRIPS)
     plain = data_versions.describe("data/taxi/trips.csv"), data_versions.describe("loose.csv", allow_unversioned=True)
-    assert data_versions.describe("data/taxi/trips.csv", hash_file=remembered) == plain[0]
-    assert data_versions.describe("loose.csv", allow_unversioned=True, hash_file=remembered) == plain[1]
-    assert sorted(asked) == [("loose.csv", "sha256"), ("trips.csv", "md5")]
+    assert data_versions.describe("data/taxi/trips.csv", hash_file=cached_hash) == plain[0]
+    assert data_versions.describe("loose.csv", allow_unversioned=True, hash_file=cached_hash) == plain[1]
+    assert sorted(hashed) == [("loose.csv", "sha256"), ("trips.csv", "md5")]
 
 
 # Data that differ from their version
@@ -313,14 +315,14 @@ def test_changed_data_are_refused_with_the_fix(repository: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["data/taxi/*.csv", "data"])
-def test_an_added_file_is_a_difference(repository: Path, path: str) -> None:
+def test_an_added_file_is_refused_as_a_difference(repository: Path, path: str) -> None:
     write(repository / "data/taxi/more.csv", TRIPS)
     with pytest.raises(DataError, match=r"data differs from data\.dvc: expected \w+\.dir, found \w+\.dir"):
         data_versions.describe(path)
 
 
 @pytest.mark.parametrize("cache", ["usual", "elsewhere"])
-def test_files_that_are_not_read_do_not_matter(repository: Path, cache: str) -> None:
+def test_differences_in_files_that_are_not_read_are_ignored(repository: Path, cache: str) -> None:
     if cache == "elsewhere":
         shutil.move(repository / ".dvc/cache", repository / "kept")
         dvc(repository, "cache", "dir", "kept")
@@ -337,7 +339,7 @@ def test_files_that_are_not_read_do_not_matter(repository: Path, cache: str) -> 
         data_versions.describe("data/taxi/*.csv")
 
 
-def test_without_dvcs_listing_a_folder_is_compared_as_a_whole(repository: Path) -> None:
+def test_a_folder_is_compared_as_a_whole_without_dvcs_listing(repository: Path) -> None:
     shutil.rmtree(repository / ".dvc/cache")
     assert data_versions.describe("data/taxi")["versioned"]
     write(repository / "data/mine.csv", TRIPS)
@@ -354,7 +356,7 @@ def test_a_damaged_listing_is_not_used(repository: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["data/mine.csv", "data/mine", "data/mine/*.csv"])
-def test_new_data_in_a_tracked_folder_are_taken_as_unversioned(repository: Path, path: str) -> None:
+def test_new_data_in_a_tracked_folder_count_as_unversioned(repository: Path, path: str) -> None:
     write(repository / "data/mine.csv", TRIPS)
     write(repository / "data/mine/a.csv", TRIPS)
     record = data_versions.describe(path)
@@ -362,14 +364,14 @@ def test_new_data_in_a_tracked_folder_are_taken_as_unversioned(repository: Path,
     assert (record["dvc_file"], record["dvc_hash"], "difference" in record) == ("", "", False)
     adding = data_versions.adding(record)
     assert adding == f"dvc add {path.removesuffix('/*.csv')}"
-    carry_out(adding)
+    run_suggested(adding)
     added = data_versions.describe(path)
     assert (added["versioned"], added["dvc_file"], data_versions.adding(added)) == (True, "data.dvc", "")
     assert data_versions.describe("data/taxi")["versioned"]
 
 
-def carry_out(line: str) -> None:
-    """A command in the form that messages print."""
+def run_suggested(line: str) -> None:
+    """Runs a command as messages print it."""
     program, *words = shlex.split(line)
     if program == "dvc":
         dvc(Path.cwd(), *words)
@@ -384,13 +386,13 @@ def refusal(path: str) -> str:
 
 
 def commands(fix: str) -> list[str]:
-    found = re.findall(r"`([^`]+)`", fix)
-    assert found, fix
-    return found
+    matches = re.findall(r"`([^`]+)`", fix)
+    assert matches, fix
+    return matches
 
 
 def _change(file: str, text: str | None) -> None:
-    """Writes a new file, as an editor does, because the old one may be shared with DVC's cache."""
+    """Replaces a file, as an editor does, because the old one may be a link into DVC's cache."""
     Path(file).unlink(missing_ok=True)
     if text is not None:
         write(Path(file), text)
@@ -421,7 +423,7 @@ def test_the_commands_of_a_refusal_work_as_printed(repository: Path, tmp_path: P
     write(repository / "data/mine.csv", "mine")
     for file, text in changes.items():
         _change(file, text)
-    carry_out(commands(refusal(path))[which])
+    run_suggested(commands(refusal(path))[which])
     if case != "no listing" or which:
         assert (repository / "data/mine.csv").read_text() == "mine"
     assert data_versions.describe(path)["versioned"]
@@ -433,9 +435,9 @@ def test_new_data_are_added_or_moved_and_never_removed(repository: Path) -> None
         if other:
             write(repository / "data/taxi/trips.csv", other)
         for line in commands(refusal("data/taxi"))[:-1]:
-            carry_out(line)
+            run_suggested(line)
             assert new.read_text() == "new"
-    carry_out(commands(refusal("data/taxi"))[-1])
+    run_suggested(commands(refusal("data/taxi"))[-1])
     assert data_versions.describe("data/taxi")["versioned"]
 
 
@@ -455,7 +457,7 @@ def test_the_commands_for_untracked_data_work_as_printed(
     if place == "ignored":
         (repository / ".dvcignore").unlink()
     for line in commands(fix):
-        carry_out(line)
+        run_suggested(line)
     assert data_versions.describe("data/tr ips.csv" if place == "outside" else path)["versioned"]
 
 
@@ -464,16 +466,16 @@ def test_missing_data_can_be_fetched_as_the_message_says(repository: Path, tmp_p
     dvc(repository, "push")
     shutil.rmtree(repository / "data")
     shutil.rmtree(repository / ".dvc/cache")
-    carry_out(refusal("data/taxi"))
+    run_suggested(refusal("data/taxi"))
     assert data_versions.describe("data/taxi")["versioned"]
 
 
 def test_an_invalid_dvc_file_can_be_fixed_as_the_message_says(repository: Path) -> None:
     for which in (0, 1):
         (repository / "data.dvc").write_text("broken")
-        restore, remove, anew = commands(refusal("data/taxi"))
-        for line in [[restore], [remove, anew]][which]:
-            carry_out(line)
+        restore, remove, add = commands(refusal("data/taxi"))
+        for line in [[restore], [remove, add]][which]:
+            run_suggested(line)
         assert data_versions.describe("data/taxi")["versioned"]
 
 
@@ -491,7 +493,7 @@ def test_untracked_data_are_refused(repository: Path) -> None:
     assert set(content("loose", allow_unversioned=True)) == {"a.csv", "b.csv"}
 
 
-def test_data_without_any_repository(tmp_path: Path) -> None:
+def test_data_without_a_repository_are_refused(tmp_path: Path) -> None:
     file = write(tmp_path / "trips.csv", TRIPS)
     with pytest.raises(DataError, match=r"neither DVC nor Git tracks .*trips\.csv"):
         data_versions.describe(str(file))
@@ -511,7 +513,7 @@ def test_data_without_any_repository(tmp_path: Path) -> None:
         ("data/*.parquet@v1", r"the pattern data/\*\.parquet@v1 matches no file"),
     ],
 )
-def test_the_data_do_not_exist(repository: Path, path: str, text: str) -> None:
+def test_missing_data_are_refused(repository: Path, path: str, text: str) -> None:
     (repository / "empty").mkdir()
     with pytest.raises(UserError, match=text):
         data_versions.describe(path)
@@ -520,18 +522,18 @@ def test_the_data_do_not_exist(repository: Path, path: str, text: str) -> None:
 @pytest.mark.parametrize("path", ["data/taxi/trips.csv", "data/taxi", "data"])
 def test_removed_data_can_be_restored_as_the_message_says(repository: Path, path: str) -> None:
     shutil.rmtree(path) if Path(path).is_dir() else Path(path).unlink()
-    carry_out(refusal(path))
+    run_suggested(refusal(path))
     assert data_versions.describe(path)["versioned"]
 
 
-def test_tracked_data_that_were_not_pulled(repository: Path) -> None:
+def test_tracked_data_that_were_not_pulled_are_refused(repository: Path) -> None:
     shutil.rmtree(repository / "data")
     shutil.rmtree(repository / ".dvc/cache")
     with pytest.raises(DataError, match=r"data/taxi is missing, but data\.dvc tracks it\n  fix: dvc pull data\.dvc"):
         data_versions.describe("data/taxi")
 
 
-def test_a_link_into_a_cleared_cache(repository: Path) -> None:
+def test_a_link_into_a_cleared_cache_is_refused(repository: Path) -> None:
     dvc(repository, "config", "cache.type", "symlink")
     dvc(repository, "checkout", "--relink")
     assert content("data/taxi/trips.csv") == {"trips.csv": MORE_TRIPS}
@@ -541,13 +543,13 @@ def test_a_link_into_a_cleared_cache(repository: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["<<<<<<< HEAD\nouts:\n=======\n", "outs: 7\n", "- a\n", "outs:\n- path: data\n", ""])
-def test_a_broken_dvc_file(repository: Path, text: str) -> None:
+def test_an_invalid_dvc_file_is_refused(repository: Path, text: str) -> None:
     write(repository / "data.dvc", text)
     with pytest.raises(UserError, match=r"data\.dvc is not a valid \.dvc file"):
         data_versions.describe("data/taxi")
 
 
-def test_a_pipeline_definition_that_dvc_refuses(repository: Path) -> None:
+def test_an_invalid_dvc_yaml_is_refused(repository: Path) -> None:
     write(repository / "loose.csv", TRIPS)
     write(repository / "dvc.yaml", "stages: 7\n")
     with pytest.raises(UserError, match="DVC cannot read"):
@@ -557,7 +559,7 @@ def test_a_pipeline_definition_that_dvc_refuses(repository: Path) -> None:
 # Revisions
 
 
-def test_a_folder_at_a_revision(repository: Path) -> None:
+def test_a_folder_at_a_revision_is_checked_out(repository: Path) -> None:
     before = dvc_hash_at(repository, "v1")
     with data_versions.resolve("data/taxi@v1") as version:
         folder = version.path
@@ -584,7 +586,7 @@ def dvc_hash_at(folder: Path, revision: str) -> str:
 @pytest.mark.parametrize(
     "revision", ["v1", "HEAD~1", "main^", "HEAD@{1}", "main@{1}", "tags/v1", "commit", "short commit"]
 )
-def test_revisions_that_git_knows(repository: Path, revision: str) -> None:
+def test_revisions_may_be_tags_branches_or_commits(repository: Path, revision: str) -> None:
     full = git(repository, "rev-parse", "v1")
     revision = {"commit": full, "short commit": full[:8]}.get(revision, revision)
     assert data_versions.describe(f"data/taxi@{revision}")["commit"] == full
@@ -596,7 +598,7 @@ def test_the_same_content_has_the_same_digest(repository: Path) -> None:
     assert data_versions.describe("data")["content"] != data_versions.describe("data@v1")["content"]
 
 
-def test_single_files_and_globs_at_a_revision(repository: Path) -> None:
+def test_files_and_globs_at_a_revision_are_checked_out(repository: Path) -> None:
     write(repository / "sets/a.csv", "a")
     write(repository / "sets/b.csv", "b")
     dvc(repository, "add", "sets/a.csv")
@@ -609,7 +611,7 @@ def test_single_files_and_globs_at_a_revision(repository: Path) -> None:
     assert data_versions.describe("sets@v3")["dvc_file"] == "sets/a.csv.dvc"
 
 
-def test_names_that_hold_an_at_sign(repository: Path) -> None:
+def test_paths_may_contain_an_at_sign(repository: Path) -> None:
     write(repository / "data/taxi@v1.csv", "at")
     dvc(repository, "add", "data")
     commit(repository, "v3")
@@ -619,9 +621,11 @@ def test_names_that_hold_an_at_sign(repository: Path) -> None:
     assert data_versions.describe("data/taxi@v1.csv")["revision"] == ""
 
 
-# DVC leaves its clone's packs open; collect them here, not in another test.
+# DVC leaves files of its clone open; collect them here, not in another test.
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_repository_at_a_url(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_are_read_from_a_repository_at_a_url(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dvc(repository, "remote", "add", "--default", "storage", str(tmp_path / "storage"))
     dvc(repository, "push")
     commit(repository, "v3")
@@ -641,22 +645,22 @@ def test_a_repository_at_a_url(repository: Path, tmp_path: Path, monkeypatch: py
     gc.collect()
 
 
-def test_credentials_stay_out_of_records() -> None:
+def test_records_contain_no_credentials() -> None:
     url = "https://user:secret@example.org/a@b.git"
     assert dvc_revisions.without_credentials(url) == "https://example.org/a@b.git"
 
 
-# What DVC stores
+# DVC's stores
 
 
-def test_data_that_are_only_in_a_local_remote(repository: Path, tmp_path: Path) -> None:
+def test_data_are_read_from_a_local_remote(repository: Path, tmp_path: Path) -> None:
     dvc(repository, "remote", "add", "--default", "storage", str(tmp_path / "storage"))
     dvc(repository, "push")
     shutil.rmtree(repository / ".dvc/cache")
     assert content("data/taxi/trips.csv@v2") == {"trips.csv": MORE_TRIPS}
 
 
-def test_data_that_exist_nowhere(repository: Path, tmp_path: Path) -> None:
+def test_data_that_no_store_has_are_refused(repository: Path, tmp_path: Path) -> None:
     shutil.rmtree(repository / ".dvc/cache")
     with pytest.raises(
         ServiceError, match=r"data@v1 are not in the cache, and no remote(.|\n)*dvc remote add --default"
@@ -667,7 +671,7 @@ def test_data_that_exist_nowhere(repository: Path, tmp_path: Path) -> None:
         data_versions.describe("data@v1")
 
 
-def test_a_damaged_copy_in_the_cache(repository: Path) -> None:
+def test_a_damaged_copy_in_the_cache_is_refused(repository: Path) -> None:
     digest = hashlib.md5(TRIPS.encode()).hexdigest()
     cached = repository / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
     cached.chmod(0o644)
@@ -676,13 +680,13 @@ def test_a_damaged_copy_in_the_cache(repository: Path) -> None:
         pytest.raises(DataError, match=f"trips.csv in DVC's cache or remote is damaged: expected {digest}, found"),
         data_versions.resolve("data/taxi/trips.csv@v1"),
     ):
-        pytest.fail("a damaged copy was handed out")
+        pytest.fail("a damaged copy was read")
 
 
 @pytest.mark.parametrize(
     "name", ["../../evil.csv", "/etc/evil.csv", "a/../../../evil.csv", "..", "a//b.csv", "./a.csv"]
 )
-def test_names_that_lead_out_of_the_folder(repository: Path, name: str) -> None:
+def test_names_that_lead_out_of_the_folder_are_refused(repository: Path, name: str) -> None:
     evil = hashlib.md5(b"evil").hexdigest()
     listing = json.dumps([{"md5": evil, "relpath": name}, {"md5": evil, "relpath": "ok.csv"}])
     folder = hashlib.md5(listing.encode()).hexdigest()
@@ -694,7 +698,7 @@ def test_names_that_lead_out_of_the_folder(repository: Path, name: str) -> None:
         pytest.raises(DataError, match=r"refused: the data list a file .* outside of their folder"),
         data_versions.resolve("evil@v3"),
     ):
-        pytest.fail("an escaping name was handed out")
+        pytest.fail("a path outside of the folder was read")
 
 
 # S3
@@ -711,14 +715,14 @@ def bucket(aws: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterato
     s3fs.S3FileSystem.clear_instance_cache()
 
 
-def test_a_push_to_s3_and_back(repository: Path, bucket: str, s3_server: str, tmp_path: Path) -> None:
+def test_data_are_read_from_s3(repository: Path, bucket: str, s3_server: str, tmp_path: Path) -> None:
     dvc(repository, "remote", "add", "--default", "s3", f"s3://{bucket}/dvc")
     dvc(repository, "remote", "modify", "s3", "endpointurl", s3_server)
     dvc(repository, "push")
     commit(repository, "v3")
     git(tmp_path, "clone", "--quiet", str(repository), "clone")
     clone = tmp_path / "clone"
-    # v2 had no remote yet: the current settings apply.
+    # v2 had no remote yet, so the current settings apply.
     assert content("data/taxi@v2", repo=str(clone)) == {"trips.csv": MORE_TRIPS, "years/2013/fähre.csv": TRIPS}
     with pytest.raises(DataError, match=r"fix: dvc --cd .*clone pull data\.dvc"):
         data_versions.describe("data/taxi", repo=str(clone))
@@ -726,7 +730,7 @@ def test_a_push_to_s3_and_back(repository: Path, bucket: str, s3_server: str, tm
     assert content("data/taxi/trips.csv", repo=str(clone)) == {"trips.csv": MORE_TRIPS}
 
 
-def test_s3_that_does_not_answer(repository: Path, bucket: str) -> None:
+def test_an_unreachable_s3_is_reported(repository: Path, bucket: str) -> None:
     dvc(repository, "remote", "add", "--default", "s3", f"s3://{bucket}/dvc")
     dvc(repository, "remote", "modify", "s3", "endpointurl", "http://127.0.0.1:9")
     shutil.rmtree(repository / ".dvc/cache")
@@ -736,7 +740,7 @@ def test_s3_that_does_not_answer(repository: Path, bucket: str) -> None:
         data_versions.describe("data@v1")
 
 
-def test_plain_files_in_s3(bucket: str) -> None:
+def test_plain_files_in_s3_are_read(bucket: str) -> None:
     import boto3
 
     client = boto3.client("s3")
@@ -756,6 +760,6 @@ def test_plain_files_in_s3(bucket: str) -> None:
             data_versions.describe(f"s3://{bucket}/{path}", allow_unversioned=True)
 
 
-def test_a_store_that_does_not_exist() -> None:
+def test_a_missing_store_is_reported() -> None:
     with pytest.raises(UserError, match="nope://bucket/a cannot be read: Protocol not known: nope"):
         data_versions.describe("nope://bucket/a", allow_unversioned=True)

@@ -41,7 +41,7 @@ def sound(data: str = "data.csv", module: str = "module.py"):
     Trainer(examples=transformed.outputs["transformed_examples"], module=module)
 
 
-def test_a_sound_pipeline_has_no_findings() -> None:
+def test_a_valid_pipeline_has_no_findings() -> None:
     assert _findings(sound) == []
 
 
@@ -61,24 +61,24 @@ def with_a_parameter(data: str, whatever: bool = False, often: int = 1):
     [(without_a_parameter, "ExampleGen(..., allow_unversioned=True)"), (with_a_parameter, "--param whatever=true")],
 )
 def test_the_suggested_parameter_for_unversioned_data_exists(pipeline: Any, way: str) -> None:
-    [found] = _findings(pipeline, data="data.csv")
-    assert found.endswith(f"; or accept the data unversioned: {way}")
+    [findings] = _findings(pipeline, data="data.csv")
+    assert findings.endswith(f"; or accept the data unversioned: {way}")
     if "--param" in way:
         assert _findings(pipeline, data="data.csv", whatever="true") == []
 
 
-def test_a_missing_module_is_named() -> None:
-    found = _findings(sound, module="pipelines.nowhere.model")
-    assert len(found) == 2
-    assert all("the module 'pipelines.nowhere.model' was not found" in finding for finding in found)
+def test_a_missing_module_is_reported() -> None:
+    findings = _findings(sound, module="pipelines.nowhere.model")
+    assert len(findings) == 2
+    assert all("the module 'pipelines.nowhere.model' was not found" in finding for finding in findings)
 
 
-def test_a_missing_function_is_named_with_its_nearest(here: Path) -> None:
+def test_a_missing_function_is_reported_with_a_similar_name(here: Path) -> None:
     (here / "module.py").write_text(
         "def preprocesing_fn(inputs):\n    return inputs\n\ndef run_fn(fn_args):\n    pass\n"
     )
-    found = _findings(sound)
-    assert found == [f"transform: {here / 'module.py'} defines no preprocessing_fn; did you mean preprocesing_fn?"]
+    findings = _findings(sound)
+    assert findings == [f"transform: {here / 'module.py'} defines no preprocessing_fn; did you mean preprocesing_fn?"]
 
 
 @dsl.pipeline(name="served")
@@ -88,19 +88,19 @@ def served(serving: dict):
 
 
 @pytest.mark.parametrize(
-    ("serving", "said"),
+    ("serving", "message"),
     [
         ({"docker": {"imag": "x"}}, "serving.docker has no setting 'imag'\n  fix: did you mean 'image'?"),
         ({"docker": {}}, "serving.docker.image is missing\n  fix: add image: ..."),
         ({}, "serving has no key\n  fix: use one of local, docker, kubernetes"),
     ],
 )
-def test_a_place_to_serve_that_does_not_exist(serving: dict[str, Any], said: str) -> None:
-    assert _findings(served, serving=serving) == [f"infra-validator: {said}"]
+def test_an_invalid_serving_platform_is_reported(serving: dict[str, Any], message: str) -> None:
+    assert _findings(served, serving=serving) == [f"infra-validator: {message}"]
     assert _findings(served, serving={"local": {}}) == []
 
 
-def test_a_library_of_operations_that_does_not_exist() -> None:
+def test_a_missing_library_of_operations_is_reported() -> None:
     @dsl.pipeline(name="triple")
     def triple():
         model = dsl.importer(artifact_uri="model", artifact_class=dsl.Model, reimport=False).output
@@ -109,7 +109,7 @@ def test_a_library_of_operations_that_does_not_exist() -> None:
     assert _findings(triple) == ["infra-validator: custom_ops names ops/triple.so, which does not exist"]
 
 
-def test_unreachable_data_are_named() -> None:
+def test_unreachable_data_are_reported() -> None:
     (finding,) = _findings(sound, data="nowhere/trips.csv")
     assert finding.startswith("example-gen: ")
     assert "nowhere/trips.csv" in finding
@@ -140,7 +140,7 @@ def test_types_are_followed_through_conditions_and_sub_pipelines() -> None:
     assert _findings(outer) == ["transform: the input 'schema' takes Schema, and is given ExampleStatistics"]
 
 
-def test_unknown_splits_are_named() -> None:
+def test_unknown_splits_are_reported() -> None:
     @dsl.pipeline
     def splits():
         examples = ExampleGen(input_path="data.csv", allow_unversioned=True, splits={"train": 3, "test": 1}).outputs[
@@ -168,7 +168,7 @@ def own_rows(rows: dsl.Output[dsl.Dataset], parts: dict = {"a": 1, "b": 1}, tabl
 
 @dsl.container_component
 def own_model(rows: dsl.Input[dsl.Dataset], code: str, learn: list = ["a"], servers: dict = {"local": {}}):
-    """Another component from that team.
+    """Another component of that team.
 
     Args:
         rows: [Examples] The rows.
@@ -179,7 +179,7 @@ def own_model(rows: dsl.Input[dsl.Dataset], code: str, learn: list = ["a"], serv
     return dsl.ContainerSpec(image="model", command=["true"])
 
 
-def test_a_component_of_others_is_checked_by_the_same_marks(here: Path) -> None:
+def test_other_components_are_checked_by_the_same_marks(here: Path) -> None:
     @dsl.pipeline
     def theirs(table: str = "data.csv", parts: dict = {"a": 1}, servers: dict = {"local": {}}):
         rows = own_rows(table=table, parts=parts).output
@@ -189,8 +189,8 @@ def test_a_component_of_others_is_checked_by_the_same_marks(here: Path) -> None:
     assert _findings(theirs) == []
     assert _findings(theirs, table="none.csv") == ["own-rows: table names none.csv, which does not exist"]
     assert _findings(theirs, parts={"b": 1}) == ["own-model: learn names 'a'; the splits are b"]
-    [found] = _findings(theirs, servers={"locl": {}})
-    assert found.startswith("own-model: serving has no 'locl'")
+    [findings] = _findings(theirs, servers={"locl": {}})
+    assert findings.startswith("own-model: serving has no 'locl'")
     (here / "theirs.py").write_text("def trains():\n    pass\n")
     assert _findings(theirs) == [f"own-model: {here / 'theirs.py'} defines no train; did you mean trains?"]
 
@@ -205,7 +205,7 @@ def test_splits_of_missing_inputs_are_not_checked() -> None:
     assert _findings(loaded) == []
 
 
-def test_the_splits_are_those_of_the_setting_that_is_set() -> None:
+def test_the_splits_are_those_of_the_setting_in_use() -> None:
     @dsl.pipeline
     def by_file(splits: dict = {"train": 2, "eval": 1}):
         examples = ExampleGen(
@@ -215,12 +215,12 @@ def test_the_splits_are_those_of_the_setting_that_is_set() -> None:
         SchemaGen(statistics=statistics, splits=["train"])
 
     assert _findings(by_file) == ["schema-gen: splits names 'train'; the splits are all"]
-    # Which one counts is the stage's to say.
+    # The stage decides which setting takes precedence.
     assert _findings(by_file, splits={"b": 1}) == []
 
 
 def test_splits_from_other_components_are_not_checked() -> None:
-    """Such as a model server's request logs, whose only split is `serving`."""
+    """For example, the request logs of a model server have the single split `serving`."""
 
     @dsl.pipeline
     def logged():
@@ -238,7 +238,7 @@ def test_splits_from_other_components_are_not_checked() -> None:
     assert _findings(logged) == []
 
 
-def test_a_missing_file_is_named() -> None:
+def test_a_missing_file_is_reported() -> None:
     @dsl.pipeline
     def curated():
         examples = ExampleGen(input_path="data.csv", allow_unversioned=True).outputs["examples"]
@@ -253,7 +253,7 @@ def named(folder: str = ".", name: str = "data", solver: str = "adam", splits: d
     Trainer(examples=examples, module=f"{folder}/module.py", custom_config={"solver": solver, "of": [f"a {solver}"]})
 
 
-def test_strings_are_checked_with_their_parameters(here: Path) -> None:
+def test_strings_are_checked_with_their_parameters_filled_in(here: Path) -> None:
     assert _findings(named) == []
     assert _findings(named, folder=str(here)) == []
     (finding,) = _findings(named, name="trips")
@@ -281,7 +281,7 @@ def test_values_known_only_during_a_run_are_not_checked() -> None:
     assert _findings(chosen) == []
 
 
-def test_an_unknown_placeholder_in_a_parameter_is_named() -> None:
+def test_an_unknown_placeholder_in_a_parameter_is_reported() -> None:
     @dsl.container_component
     def echo(text: str):
         return dsl.ContainerSpec(image="any:1", command=["echo"], args=[text])
@@ -299,12 +299,12 @@ def test_an_unknown_placeholder_in_a_parameter_is_named() -> None:
     ]
 
 
-def test_an_unknown_parameter_has_its_nearest() -> None:
+def test_an_unknown_parameter_suggests_a_similar_name() -> None:
     with pytest.raises(UserError, match=r"no parameter 'modul'\n  fix: did you mean 'module'"):
         _findings(sound, modul="x")
 
 
-def test_the_evaluators_model_has_to_be_a_model() -> None:
+def test_an_evaluator_input_of_the_wrong_type_is_reported() -> None:
     @dsl.pipeline
     def wrong():
         examples = ExampleGen(input_path="data.csv", allow_unversioned=True).outputs["examples"]
@@ -319,7 +319,7 @@ def test_the_evaluators_model_has_to_be_a_model() -> None:
     assert finding == "evaluator-2: the input 'schema' takes Schema, and is given ModelRun"
 
 
-# Settings of an evaluation
+# Evaluation settings
 
 GOOD: dict[str, Any] = {
     "model_specs": [{"label_key": "tips_xf", "signature_name": "serve", "preprocessing_function_names": ["features"]}],
@@ -335,7 +335,7 @@ TRAINED = (
 
 @pytest.fixture
 def trained(here: Path) -> Path:
-    """A module, another that it imports, and data with columns to name."""
+    """A module that imports another, and data with named columns."""
     (here / "module.py").write_text(TRAINED)
     (here / "helper.py").write_text("def save(**_):\n    return 'features'\n")
     (here / "data.csv").write_text("tips,hour,company \n1,2,x\n")
@@ -361,7 +361,7 @@ def _changed(**changes: Any) -> dict[str, Any]:
     return {**GOOD, "model_specs": [{**spec, **model}], **rest}
 
 
-def test_a_sound_evaluation_has_no_findings(trained: Path) -> None:
+def test_a_valid_evaluation_has_no_findings(trained: Path) -> None:
     assert _findings(judged) == []
     assert _findings(judged, eval_config=_changed(label_key="company", example_weight_key="hour_scaled")) == []
 
@@ -387,7 +387,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
         _changed(metrics_specs=[{"metrics": [{"class_name": "AUC", "config": "num_thresholds=5"}]}]),
         "eval_config.metrics_specs[0].metrics[0].config is not a JSON object: 'num_thresholds=5'",
     ),
-    "metric of one's own": (
+    "custom metric": (
         _changed(metrics_specs=[{"metrics": [{"class_name": "Tip", "module": "helper"}]}]),
         "eval_config.metrics_specs[0].metrics[0].class_name: helper has no 'Tip'\n  fix: it has save",
     ),
@@ -412,13 +412,13 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize(("config", "said"), SETTINGS.values(), ids=SETTINGS)
-def test_a_mistake_in_an_eval_config_is_named(trained: Path, config: dict[str, Any], said: str) -> None:
+@pytest.mark.parametrize(("config", "message"), SETTINGS.values(), ids=SETTINGS)
+def test_a_mistake_in_an_eval_config_is_reported(trained: Path, config: dict[str, Any], message: str) -> None:
     (finding,) = _findings(judged, eval_config=config)
-    assert finding.startswith(f"evaluator: {said}")
+    assert finding.startswith(f"evaluator: {message}")
 
 
-def test_all_mistakes_are_named_at_once(trained: Path) -> None:
+def test_all_mistakes_are_reported_together(trained: Path) -> None:
     metrics = [{"class_name": "Auc"}, {"class_name": "AUC", "config": '{"num_treshold": 5}'}]
     config = _changed(
         label_key="tip",
@@ -444,7 +444,7 @@ def test_unknown_names_are_not_checked(trained: Path, change: dict[str, str]) ->
     assert _findings(judged, eval_config=_changed(label_key="nosuch"), data=data) == []
 
 
-def test_columns_are_found_behind_any_delimiter_and_in_parquet(trained: Path) -> None:
+def test_columns_are_read_with_any_delimiter_and_from_parquet(trained: Path) -> None:
     (trained / "data.csv").write_text("tips;hour\n1;2\n")
     assert _findings(judged, delimiter=";") == []
     pq.write_table(pa.table({"tips": [1], "hour": [2]}), trained / "data.parquet")
@@ -476,15 +476,15 @@ def test_the_command_takes_under_two_seconds_and_loads_no_tensorflow(here: Path,
     )
     path = os.pathsep.join([str(Path(check.__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": path},
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert "nothing wrong found" in done.stdout
+    assert result.returncode == 0, result.stderr
+    assert "nothing wrong found" in result.stdout
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2
 
@@ -494,7 +494,7 @@ def takes(x: dict):
     print(x)
 
 
-def test_items_that_a_loop_does_not_take_are_named() -> None:
+def test_loop_items_of_the_wrong_type_are_reported() -> None:
     @dsl.pipeline(name="loops")
     def loops(xs: list[dict] = [{"a": 1}]):
         with dsl.ParallelFor(xs) as x:
@@ -512,9 +512,9 @@ def test_tasks_that_wait_for_each_other_are_refused() -> None:
     tasks["example-gen"]["dependentTasks"] = ["trainer"]
     with pytest.raises(UserError, match="the task 'example-gen' waits for itself: example-gen after trainer"):
         check.findings(compiled, {})
-    tasks["example-gen"]["dependentTasks"] = ["nobody"]
+    tasks["example-gen"]["dependentTasks"] = ["missing"]
     compiled = replace(compiled)
-    with pytest.raises(UserError, match="the task 'example-gen' waits for 'nobody', which does not exist"):
+    with pytest.raises(UserError, match="the task 'example-gen' waits for 'missing', which does not exist"):
         check.findings(compiled, {})
 
 

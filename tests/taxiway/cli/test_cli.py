@@ -32,18 +32,18 @@ def taxiway(tmp_path: Path) -> Taxiway:
 
 
 def test_a_run_prints_its_progress_to_standard_error(taxiway: Taxiway, tmp_path: Path) -> None:
-    done = taxiway("run", "chain.yaml")
-    assert (done.returncode, done.stdout) == (0, "")
-    assert "source: running\n" in done.stderr
-    assert "chain succeeded in" in done.stderr
-    assert "(11 done)" in done.stderr
+    result = taxiway("run", "chain.yaml")
+    assert (result.returncode, result.stdout) == (0, "")
+    assert "source: running\n" in result.stderr
+    assert "chain succeeded in" in result.stderr
+    assert "(11 done)" in result.stderr
     again = taxiway("run", "chain.yaml", "--json")
     record = json.loads(again.stdout)
     assert {task["state"] for task in record["tasks"].values()} == {"CACHED"}
     assert (tmp_path / ".taxiway/runs" / record["run"] / "run.json").is_file()
 
 
-def test_the_version_is_the_packages(taxiway: Taxiway) -> None:
+def test_the_version_is_that_of_the_package(taxiway: Taxiway) -> None:
     assert taxiway("--version").stdout == f"taxiway {importlib.metadata.version('taxiway')}\n"
 
 
@@ -56,14 +56,14 @@ def test_runs_are_listed(taxiway: Taxiway) -> None:
     assert listed[0]["id"] in taxiway("runs", "--limit", "1").stdout
 
 
-def test_the_lineage_of_an_artifact_and_of_its_digest(taxiway: Taxiway) -> None:
+def test_an_artifact_and_its_digest_have_the_same_lineage(taxiway: Taxiway) -> None:
     record = json.loads(taxiway("run", "chain.yaml", "--json").stdout)
     path = record["tasks"]["step-2"]["outputs"]["out"]
-    found = json.loads(taxiway("lineage", path, "--json").stdout)
-    stages = [each["stage"] for each in found["records"]]
+    document = json.loads(taxiway("lineage", path, "--json").stdout)
+    stages = [each["stage"] for each in document["records"]]
     assert stages == ["step-2", "step", "source"]
-    by_digest = json.loads(taxiway("lineage", found["records"][0]["digest"][:19], "--json").stdout)
-    assert by_digest["records"] == found["records"]
+    by_digest = json.loads(taxiway("lineage", document["records"][0]["digest"][:19], "--json").stdout)
+    assert by_digest["records"] == document["records"]
 
 
 @pytest.mark.parametrize(
@@ -79,14 +79,14 @@ def test_the_lineage_of_an_artifact_and_of_its_digest(taxiway: Taxiway) -> None:
     ],
 )
 def test_bad_input_is_reported_in_one_message(taxiway: Taxiway, arguments: list[str], text: str) -> None:
-    done = taxiway(*arguments)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
-    assert text in done.stderr
-    assert "Traceback" not in done.stderr
+    result = taxiway(*arguments)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ")
+    assert text in result.stderr
+    assert "Traceback" not in result.stderr
 
 
-def test_a_file_that_is_not_a_pipeline(taxiway: Taxiway, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_pipeline_is_refused(taxiway: Taxiway, tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text("a: 1\n")
     assert "other.yaml is not a compiled pipeline" in taxiway("run", "other.yaml").stderr
     text = (tmp_path / "chain.yaml").read_text().replace("schemaVersion: 2.1.0", "schemaVersion: 2.0.0")
@@ -96,24 +96,24 @@ def test_a_file_that_is_not_a_pipeline(taxiway: Taxiway, tmp_path: Path) -> None
     assert "broken.yaml is not YAML" in taxiway("run", "broken.yaml").stderr
 
 
-def test_a_home_that_cannot_be_written(taxiway: Taxiway, tmp_path: Path) -> None:
+def test_a_home_that_cannot_be_written_is_refused(taxiway: Taxiway, tmp_path: Path) -> None:
     (tmp_path / ".taxiway").write_text("a file in the way")
-    done = taxiway("run", "chain.yaml")
-    assert done.returncode == 1
-    assert ".taxiway cannot be written" in done.stderr
-    assert "TAXIWAY_HOME" in done.stderr
+    result = taxiway("run", "chain.yaml")
+    assert result.returncode == 1
+    assert ".taxiway cannot be written" in result.stderr
+    assert "TAXIWAY_HOME" in result.stderr
 
 
-def test_a_python_file_compiles_and_a_broken_one_says_where(taxiway: Taxiway, tmp_path: Path) -> None:
+def test_a_python_file_is_compiled_and_its_errors_have_a_location(taxiway: Taxiway, tmp_path: Path) -> None:
     source = Path(__file__).parents[1].joinpath("chain_pipeline.py").read_text()
     (tmp_path / "mine.py").write_text(source)
     assert taxiway("compile", "mine.py", "-o", "mine.yaml").stdout == "wrote mine.yaml\n"
     assert (tmp_path / "mine.yaml").read_text() == (tmp_path / "chain.yaml").read_text()
     (tmp_path / "bad.py").write_text("from kfp import dsl\nx = 1 / 0\n")
-    done = taxiway("compile", "bad.py", "-o", "bad.yaml")
-    assert done.returncode == 2
-    assert "bad.py raised ZeroDivisionError" in done.stderr
-    assert "line 2" in done.stderr
+    result = taxiway("compile", "bad.py", "-o", "bad.yaml")
+    assert result.returncode == 2
+    assert "bad.py raised ZeroDivisionError" in result.stderr
+    assert "line 2" in result.stderr
     assert not (tmp_path / "bad.yaml").exists()
     (tmp_path / "none.py").write_text("x = 1\n")
     assert "defines no pipeline" in taxiway("compile", "none.py", "-o", "none.yaml").stderr
@@ -130,7 +130,7 @@ def test_pipelines_are_found_by_name(taxiway: Taxiway, tmp_path: Path) -> None:
     assert "did you mean 'mine'?" in taxiway("run", "mime").stderr
 
 
-def test_parameters_are_read() -> None:
+def test_parameters_are_parsed_by_type() -> None:
     assert parsed_parameters(["a=1", "b=x=y", "c="]) == {"a": "1", "b": "x=y", "c": ""}
     with pytest.raises(UserError, match="write --param a=VALUE"):
         parsed_parameters(["a"])

@@ -1,4 +1,4 @@
-"""Servers for the tests of `taxiway doctor`: with fixed answers, as a small Kubernetes API, and without any answer."""
+"""Servers for the tests of `taxiway doctor`: fixed answers, a small Kubernetes API, and no answer at all."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
 class Server:
-    """Answers by path: a status, and JSON or bytes. Other paths get a Status of 404, as in Kubernetes."""
+    """Answers by path: a status, and JSON or bytes. Other paths get a 404 `Status` object, as in Kubernetes."""
 
     def __init__(self) -> None:
         self.url = ""
         self.answers: dict[str, tuple[int, Any]] = {}
         self.token = ""
         self.denied: set[str] = set()
-        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.requests: list[tuple[str, dict[str, str]]] = []
 
     def answer(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, Any]:
-        self.asked.append((path, headers))
+        self.requests.append((path, headers))
         if self.token and headers.get("authorization") != f"Bearer {self.token}":
             return 401, {"kind": "Status", "message": "Unauthorized", "code": 401}
         if path == REVIEWS:
-            asked = json.loads(body)["spec"]["resourceAttributes"]
-            right = "/".join(filter(None, (asked["resource"], asked["subresource"])))
-            return 201, {"status": {"allowed": f"{asked['verb']} {right}" not in self.denied}}
+            review = json.loads(body)["spec"]["resourceAttributes"]
+            right = "/".join(filter(None, (review["resource"], review["subresource"])))
+            return 201, {"status": {"allowed": f"{review['verb']} {right}" not in self.denied}}
         return self.answers.get(path, (404, {"kind": "Status", "message": f"{path} not found", "code": 404}))
 
 
@@ -68,7 +68,7 @@ def serving() -> Iterator[Server]:
 
 
 @contextmanager
-def silence() -> Iterator[str]:
+def unresponsive_server() -> Iterator[str]:
     """An address that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"

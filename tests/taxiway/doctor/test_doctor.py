@@ -1,4 +1,4 @@
-"""`taxiway doctor`: its report, exit status and duration, and the checks of this machine."""
+"""`taxiway doctor`: the report, exit status and duration, and the checks of the local machine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from taxiway.doctor import laptop, page, servers
 from taxiway.doctor.examination import Examination
 from taxiway.doctor.findings import Check, Line, State, Use, short
 from taxiway.doctor.requirements import Task
-from tests.taxiway.doctor.doctor_servers import a_cluster, refusing, serving, silence, write_kubeconfig
+from tests.taxiway.doctor.doctor_servers import a_cluster, refusing, serving, unresponsive_server, write_kubeconfig
 
 ROOT = Path(__file__).parents[3]
 
@@ -59,51 +59,51 @@ def lines_of(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, str]
     return {line["name"]: line for line in json.loads(done.stdout)["lines"]}
 
 
-def test_a_laptop_that_has_what_it_needs(tmp_path: Path) -> None:
-    done = doctor(tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert f"✓  Python            {'.'.join(map(str, sys.version_info[:3]))} (>=3.11,<3.14)" in done.stdout
-    assert "–  kubectl context   no kubeconfig found" in done.stdout
-    assert "→ kubectl config use-context NAME  # or, for a cluster on this machine: make " in done.stdout
-    assert "Nothing required is missing" in done.stdout
-    assert "To check more: taxiway doctor --pipeline PIPELINE --host URL --namespace NAME" in done.stdout
+def test_a_complete_local_installation_passes(tmp_path: Path) -> None:
+    result = doctor(tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert f"✓  Python            {'.'.join(map(str, sys.version_info[:3]))} (>=3.11,<3.14)" in result.stdout
+    assert "–  kubectl context   no kubeconfig found" in result.stdout
+    assert "→ kubectl config use-context NAME  # or, for a cluster on this machine: make " in result.stdout
+    assert "Nothing required is missing" in result.stdout
+    assert "To check more: taxiway doctor --pipeline PIPELINE --host URL --namespace NAME" in result.stdout
 
 
-def test_what_the_named_use_needs_decides_the_exit_status(tmp_path: Path) -> None:
-    nobody = f"unix://{tmp_path}/nobody.sock"
-    assert doctor(tmp_path, "--json", DOCKER_HOST=nobody).returncode == 0
-    done = doctor(tmp_path, "--json", "--runner", "docker", DOCKER_HOST=nobody)
-    assert done.returncode == 1
-    assert json.loads(done.stdout)["well"] is False
-    assert lines_of(done)["container engine"]["state"] == "missing"
+def test_the_exit_status_depends_on_the_requested_use(tmp_path: Path) -> None:
+    missing = f"unix://{tmp_path}/missing.sock"
+    assert doctor(tmp_path, "--json", DOCKER_HOST=missing).returncode == 0
+    result = doctor(tmp_path, "--json", "--runner", "docker", DOCKER_HOST=missing)
+    assert result.returncode == 1
+    assert json.loads(result.stdout)["ok"] is False
+    assert lines_of(result)["container engine"]["state"] == "missing"
 
 
-def test_a_whole_page_for_a_pipeline_on_a_cluster(tmp_path: Path) -> None:
+def test_the_report_for_a_pipeline_on_a_cluster(tmp_path: Path) -> None:
     with serving() as server:
         a_cluster(server)
         server.answers["/apis/v2beta1/healthz"] = (200, {"tag_name": "2.18.1", "multi_user": False})
         write_kubeconfig(tmp_path / "kubeconfig", server.url)
         pipeline = str(ROOT / "pipelines/chicago_taxi/pipeline.yaml")
         options = ["--pipeline", pipeline, "-p", "destination=s3://models/taxi", "--host", server.url]
-        done = doctor(tmp_path, *options, "--namespace", "ml", "--json", KUBECONFIG=str(tmp_path / "kubeconfig"))
-    lines = lines_of(done)
+        result = doctor(tmp_path, *options, "--namespace", "ml", "--json", KUBECONFIG=str(tmp_path / "kubeconfig"))
+    lines = lines_of(result)
     groups = {name: line["group"] for name, line in lines.items()}
     assert groups["pipeline"] == groups["model store"] == "pipeline"
     assert {groups[name] for name in ("Kubeflow", "namespace", "rights", "nodes", "volumes", "secrets")} == {"cluster"}
-    assert {line["state"] for line in lines.values() if line["group"] != "this machine"} == {"well"}
-    assert lines["kubectl context"]["state"] == "well"
-    assert done.returncode == 0
+    assert {line["state"] for line in lines.values() if line["group"] != "this machine"} == {"ok"}
+    assert lines["kubectl context"]["state"] == "ok"
+    assert result.returncode == 0
 
 
-def test_silent_services_do_not_delay_the_page(tmp_path: Path) -> None:
-    with silence() as url:
+def test_unresponsive_services_do_not_delay_the_report(tmp_path: Path) -> None:
+    with unresponsive_server() as url:
         write_kubeconfig(tmp_path / "kubeconfig", url)
         options = ["--host", url, "--namespace", "ml", "--timeout", "1.5", "--json"]
         tcp = url.replace("http", "tcp")
         start = time.monotonic()
-        done = doctor(tmp_path, *options, KUBECONFIG=str(tmp_path / "kubeconfig"), DOCKER_HOST=tcp)
+        result = doctor(tmp_path, *options, KUBECONFIG=str(tmp_path / "kubeconfig"), DOCKER_HOST=tcp)
         seconds = time.monotonic() - start
-    lines = lines_of(done)
+    lines = lines_of(result)
     silent = {name: line["state"] for name, line in lines.items() if line["found"] == "no answer within 1.5 s"}
     assert silent == {
         "container engine": "absent",
@@ -113,7 +113,7 @@ def test_silent_services_do_not_delay_the_page(tmp_path: Path) -> None:
         "rights": "unknown",
     }
     assert lines["Kubeflow"]["fix"] == "retry with --timeout 30"
-    assert done.returncode == 1
+    assert result.returncode == 1
     assert seconds < 20
 
 
@@ -126,20 +126,22 @@ def test_silent_services_do_not_delay_the_page(tmp_path: Path) -> None:
         ("words.yaml", "words.yaml is not a compiled pipeline"),
     ],
 )
-def test_a_pipeline_that_cannot_be_read_is_a_line(tmp_path: Path, pipeline: str, found: str) -> None:
+def test_a_pipeline_that_cannot_be_read_is_reported_as_a_line(tmp_path: Path, pipeline: str, found: str) -> None:
     (tmp_path / "broken.py").write_text("print('noise')\nimport nothing_of_that_name\n")
     (tmp_path / "exits.py").write_text("raise SystemExit(3)\n")
     (tmp_path / "words.yaml").write_text("just words\n")
-    done = doctor(tmp_path, "--pipeline", pipeline, "--json")
-    line = next(line for line in json.loads(done.stdout)["lines"] if line["name"] == "pipeline")
-    assert (done.returncode, line["state"]) == (1, "missing")
+    result = doctor(tmp_path, "--pipeline", pipeline, "--json")
+    line = next(line for line in json.loads(result.stdout)["lines"] if line["name"] == "pipeline")
+    assert (result.returncode, line["state"]) == (1, "missing")
     assert found in line["found"]
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in result.stderr
 
 
-def test_a_parameter_that_the_pipeline_does_not_have(tmp_path: Path) -> None:
-    done = doctor(tmp_path, "--pipeline", str(ROOT / "pipelines/chicago_taxi/pipeline.yaml"), "-p", "steps=1", "--json")
-    line = lines_of(done)["pipeline"]
+def test_an_unknown_parameter_is_reported(tmp_path: Path) -> None:
+    result = doctor(
+        tmp_path, "--pipeline", str(ROOT / "pipelines/chicago_taxi/pipeline.yaml"), "-p", "steps=1", "--json"
+    )
+    line = lines_of(result)["pipeline"]
     assert line["found"] == "the pipeline chicago-taxi has no parameter 'steps'"
     assert line["fix"] == "did you mean 'eval_steps'?"
 
@@ -153,15 +155,17 @@ def test_it_imports_no_tensorflow_and_starts_quickly(tmp_path: Path) -> None:
         "print([name for name in ('tensorflow', 'tfx', 'apache_beam', 'kfp', 'kubernetes') if name in sys.modules])"
     )
     environment = {**os.environ, "HOME": str(tmp_path), "KUBECONFIG": "", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
+    result = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert (result.stdout, result.returncode) == ("[]\n", 0), result.stderr
 
 
-# The examination
+# Running the checks
 
 
-def test_checks_run_side_by_side() -> None:
-    slow = [Check(f"slow {n}", "g", lambda: time.sleep(0.4) or [Line("slow", State.WELL, "")]) for n in range(5)]
+def test_checks_run_in_parallel() -> None:
+    slow = [Check(f"slow {n}", "g", lambda: time.sleep(0.4) or [Line("slow", State.OK, "")]) for n in range(5)]
     start = time.monotonic()
     with closing(Examination(10)) as examination:
         examination.start(slow)
@@ -179,16 +183,16 @@ def test_a_failure_in_one_check_does_not_affect_others() -> None:
         return []
 
     def works() -> list[Line]:
-        return [Line("works", State.WELL, "yes"), Line("works", State.WELL, "twice")]
+        return [Line("works", State.OK, "yes"), Line("works", State.OK, "twice")]
 
     with closing(Examination(10)) as examination:
         examination.start([Check("fails", "a", fails), Check("dies", "a", dies), Check("works", "b", works)])
-        found = examination.lines()
-    assert found == [
+        results = examination.lines()
+    assert results == [
         ("a", Line("fails", State.UNKNOWN, "RuntimeError: two lines")),
         ("a", Line("dies", State.UNKNOWN, "the check crashed")),
-        ("b", Line("works", State.WELL, "yes")),
-        ("b", Line("works", State.WELL, "twice")),
+        ("b", Line("works", State.OK, "yes")),
+        ("b", Line("works", State.OK, "twice")),
     ]
 
 
@@ -211,7 +215,7 @@ def test_a_check_that_times_out_is_stopped_with_its_children(tmp_path: Path) -> 
         time.sleep(0.02)
 
 
-# The page
+# The report
 
 
 def rendered(lines: page.Page, not_asked: str = "") -> str:
@@ -221,10 +225,10 @@ def rendered(lines: page.Page, not_asked: str = "") -> str:
     return capture.get()
 
 
-def test_the_page_shows_each_line_with_its_fix() -> None:
+def test_the_report_shows_each_line_with_its_fix() -> None:
     lines = [
         ("cluster", Line("rights", State.UNKNOWN, "no answer", "try again")),
-        ("this machine", Line("Python", State.WELL, "3.13", "not shown")),
+        ("this machine", Line("Python", State.OK, "3.13", "not shown")),
         ("this machine", Line("engine", State.MISSING, "none", "install [one]")),
         ("this machine", Line("builder", State.ABSENT, "none", "install [one]")),
         ("this machine", Line("kfp", State.WARNING, "old")),
@@ -243,14 +247,14 @@ def test_the_page_shows_each_line_with_its_fix() -> None:
         "  ?  rights   no answer",
         "              → try again",
         "",
-        "Missing: engine (1 well, 1 warning, 1 absent, 1 missing, 1 unknown).",
+        "Missing: engine (1 ok, 1 warning, 1 absent, 1 missing, 1 unknown).",
         "To check more: more",
     ]
 
 
-def test_only_what_is_missing_fails() -> None:
+def test_only_missing_requirements_fail() -> None:
     for state in State:
-        assert page.is_well([("this machine", Line("it", state, ""))]) is (state is not State.MISSING)
+        assert page.is_ok([("this machine", Line("it", state, ""))]) is (state is not State.MISSING)
 
 
 def test_long_errors_become_one_short_line() -> None:
@@ -276,7 +280,7 @@ def checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., N
     return write
 
 
-def test_wheels_against_their_ranges(checkout: Callable[..., None]) -> None:
+def test_installed_versions_are_compared_with_their_ranges(checkout: Callable[..., None]) -> None:
     checkout("rich>=99", "typer", "nothing-of-that-name<2", "rich>1; python_version<'3'")
     line = laptop_line("wheels")
     assert line.state is State.MISSING
@@ -284,7 +288,7 @@ def test_wheels_against_their_ranges(checkout: Callable[..., None]) -> None:
     assert line.fix.endswith("python -m pip install 'rich>=99' 'nothing-of-that-name<2'")
 
 
-def test_wheels_against_the_lock(checkout: Callable[..., None], tmp_path: Path) -> None:
+def test_installed_versions_are_compared_with_the_lock(checkout: Callable[..., None], tmp_path: Path) -> None:
     checkout("rich")
     lock = [
         "rich==1.0 \\",
@@ -306,28 +310,28 @@ def test_wheels_against_the_lock(checkout: Callable[..., None], tmp_path: Path) 
 def test_without_a_checkout_the_ranges_are_those_of_the_installed_package(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    found = laptop_line("Python").found
+    python_range = laptop_line("Python").found
     monkeypatch.setattr(laptop, "checkout", lambda: tmp_path)
-    assert laptop_line("Python").state is State.WELL
-    assert sorted(laptop_line("Python").found) == sorted(found)
+    assert laptop_line("Python").state is State.OK
+    assert sorted(laptop_line("Python").found) == sorted(python_range)
     assert re.fullmatch(r"\d\d packages, all in their ranges", laptop_line("wheels").found)
 
 
-def test_a_python_that_is_out_of_range(checkout: Callable[..., None]) -> None:
+def test_an_unsupported_python_is_reported(checkout: Callable[..., None]) -> None:
     checkout(python=">=4")
     line = laptop_line("Python")
     assert (line.state, line.fix) == (State.MISSING, "install a Python in that range, then: make setup")
     assert line.found.endswith("; Taxiway needs >=4")
 
 
-def test_glibc_against_what_the_wheels_were_made_for(
+def test_glibc_is_compared_with_the_wheels_requirement(
     checkout: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = tmp_path / "packages/tomorrow-1.0.dist-info"
-    made.mkdir(parents=True)
-    (made / "METADATA").write_text("Metadata-Version: 2.1\nName: tomorrow\nVersion: 1.0\n")
-    (made / "WHEEL").write_text("Tag: cp313-cp313-manylinux_9_1_x86_64\nTag: cp313-cp313-manylinux_9_30_x86_64\n")
-    monkeypatch.syspath_prepend(made.parent)
+    folder = tmp_path / "packages/tomorrow-1.0.dist-info"
+    folder.mkdir(parents=True)
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: tomorrow\nVersion: 1.0\n")
+    (folder / "WHEEL").write_text("Tag: cp313-cp313-manylinux_9_1_x86_64\nTag: cp313-cp313-manylinux_9_30_x86_64\n")
+    monkeypatch.syspath_prepend(folder.parent)
     checkout("tomorrow", "rich", "nothing-of-that-name")
     line = laptop_line("glibc")
     assert line.state is State.MISSING
@@ -335,13 +339,13 @@ def test_glibc_against_what_the_wheels_were_made_for(
     assert line.fix == "make setup  # creates a Debian 13 root"
 
 
-def test_the_glibc_of_this_machine() -> None:
+def test_the_glibc_of_this_machine_is_detected() -> None:
     line = laptop_line("glibc")
-    assert line.state is State.WELL
+    assert line.state is State.OK
     assert re.search(r"; the wheels need 2\.\d\d$", line.found)
 
 
-def test_the_known_vulnerability_of_kfps_local_runner() -> None:
+def test_the_known_vulnerability_of_kfps_local_runner_is_reported() -> None:
     [check] = [check for check in laptop.checks(Use(ROOT)) if check.name == "wheels"]
     lines = {line.name: line for line in check.look()}
     assert lines["kfp"].state is State.WARNING
@@ -349,7 +353,7 @@ def test_the_known_vulnerability_of_kfps_local_runner() -> None:
 
 
 class Engine(BaseHTTPRequestHandler):
-    """Docker's API, only its version."""
+    """Docker's API; only its version request."""
 
     body: bytes = json.dumps(
         {"Components": [{"Name": "Podman Engine"}], "Version": "5.4.2", "Os": "linux", "Arch": "amd64"}
@@ -382,18 +386,18 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Eng
         thread.join()
 
 
-def test_a_container_engine(engine: type[Engine], tmp_path: Path) -> None:
+def test_a_container_engine_is_found(engine: type[Engine], tmp_path: Path) -> None:
     found = f"Podman 5.4.2, linux/amd64 at unix://{tmp_path}/engine.sock"
-    assert laptop_line("container engine") == Line("container engine", State.WELL, found)
+    assert laptop_line("container engine") == Line("container engine", State.OK, found)
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b"3", b'{"Version": 7}'])
-def test_a_socket_that_is_not_a_container_engine(engine: type[Engine], body: bytes) -> None:
+def test_a_socket_that_is_not_a_container_engine_is_reported(engine: type[Engine], body: bytes) -> None:
     engine.body = body
     assert laptop_line("container engine", runner="docker").state is State.MISSING
 
 
-def test_an_engine_that_is_not_running(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_engine_that_is_not_running_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with closing(socket.socket(socket.AF_UNIX)) as left_behind:
         left_behind.bind(str(tmp_path / "left.sock"))
     for url in (refusing().replace("http", "tcp"), f"unix://{tmp_path}/none.sock", f"unix://{tmp_path}/left.sock"):
@@ -403,7 +407,7 @@ def test_an_engine_that_is_not_running(monkeypatch: pytest.MonkeyPatch, tmp_path
         assert line.fix == "systemctl --user start podman.socket, or sudo systemctl start docker"
 
 
-def test_no_right_to_the_socket(engine: type[Engine], tmp_path: Path) -> None:
+def test_a_missing_permission_on_the_socket_is_reported(engine: type[Engine], tmp_path: Path) -> None:
     (tmp_path / "engine.sock").chmod(0)
     with without_roots_rights():
         line = laptop_line("container engine", runner="docker")
@@ -429,14 +433,14 @@ def serving_lines(folder: Path, *tasks: Task) -> list[Line]:
     return check.look()
 
 
-def test_the_images_of_the_manifests_serve_what_this_tensorflow_writes() -> None:
+def test_the_images_of_the_manifests_match_the_tensorflow_version() -> None:
     trained = metadata.version("tensorflow")
     lines = serving_lines(ROOT)
     assert [line.found for line in lines] == [
         f"tensorflow/serving:{tag} (manifests) reads what TensorFlow {trained} writes"
         for tag in ("2.21.0", "2.21.0-gpu")
     ]
-    assert {line.state for line in lines} == {State.WELL}
+    assert {line.state for line in lines} == {State.OK}
 
 
 @pytest.mark.parametrize(
@@ -444,12 +448,12 @@ def test_the_images_of_the_manifests_serve_what_this_tensorflow_writes() -> None
     [
         ("tensorflow/serving:2.19.0", State.WARNING),
         ("docker.io/tensorflow/serving:2.9.1-gpu", State.WARNING),
-        ("registry:5000/tensorflow/serving:3.0", State.WELL),
+        ("registry:5000/tensorflow/serving:3.0", State.OK),
         ("tensorflow/serving:latest", State.UNKNOWN),
         ("ours/server:2.19.0", State.UNKNOWN),
     ],
 )
-def test_the_image_that_a_pipeline_names(tmp_path: Path, image: str, state: State) -> None:
+def test_the_serving_image_of_a_pipeline_is_checked(tmp_path: Path, image: str, state: State) -> None:
     task = Task("infra-validator", {}, {}, (), {}, (), "", {"docker": {"image": image}})
     [line] = serving_lines(tmp_path, task, task)
     assert line.state is state
@@ -458,7 +462,7 @@ def test_the_image_that_a_pipeline_names(tmp_path: Path, image: str, state: Stat
         assert line.fix == f"use tensorflow/serving:{metadata.version('tensorflow')} in infra-validator"
 
 
-def test_manifests_without_an_image(tmp_path: Path) -> None:
+def test_manifests_without_a_serving_image_have_no_line(tmp_path: Path) -> None:
     (tmp_path / "manifests/components/images").mkdir(parents=True)
     (tmp_path / "manifests/components/images/kustomization.yaml").write_text("")
     assert serving_lines(tmp_path) == []

@@ -23,13 +23,13 @@ def work(destination: str = ""):
     return dsl.ContainerSpec(image="work:1", command=["true"], args=[destination])
 
 
-@dsl.pipeline(name="asks-nothing")
-def asks_nothing():
+@dsl.pipeline(name="needs-nothing")
+def needs_nothing():
     work()
 
 
-@dsl.pipeline(name="asks-much")
-def asks_much(claim: str = "model-store", login: str = "s3-login", memory: str = "8Gi"):
+@dsl.pipeline(name="needs-much")
+def needs_much(claim: str = "model-store", login: str = "s3-login", memory: str = "8Gi"):
     train = work().set_cpu_request("2").set_memory_limit("8Gi")
     train.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(1)
     kubernetes.add_node_selector(train, "nvidia.com/gpu.present", "true")
@@ -47,7 +47,7 @@ def tasks_of(pipeline: Any, **parameters: Any) -> tuple[requirements.Task, ...]:
     return requirements.tasks(loading.compiled(pipeline), parameters)
 
 
-MUCH = tasks_of(asks_much)
+MUCH = tasks_of(needs_much)
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def look(tmp_path: Path) -> Look:
 # What a pipeline needs
 
 
-def test_what_a_task_asks_for_is_read_from_the_compiled_pipeline() -> None:
+def test_requirements_of_tasks_are_read_from_the_compiled_pipeline() -> None:
     [push, train] = MUCH
     assert train.requests == {"cpu": "2", "memory": "8Gi", "nvidia.com/gpu": "1"}
     assert train.node_labels == {"nvidia.com/gpu.present": "true"}
@@ -92,20 +92,20 @@ def test_what_a_task_asks_for_is_read_from_the_compiled_pipeline() -> None:
     )
 
 
-def test_names_that_are_parameters_take_their_values() -> None:
-    [push, train] = tasks_of(asks_much, claim="other", login="mine")
+def test_names_given_by_parameters_are_resolved() -> None:
+    [push, train] = tasks_of(needs_much, claim="other", login="mine")
     assert (train.claims, push.claims) == ({"/store": "other"}, {"/store": "other"})
     assert train.secrets[0].name == "mine"
 
 
-def test_labels_and_tolerations_as_json_are_read_and_what_only_a_run_can_tell_is_left_out() -> None:
+def test_json_labels_and_tolerations_are_read_and_values_known_only_at_run_time_left_out() -> None:
     @dsl.pipeline(name="as-json")
     def as_json(memory: str = "1Gi"):
         task = work().set_memory_request(memory)
         kubernetes.add_node_selector_json(task, {"disk": "fast"})
         kubernetes.add_toleration_json(task, [{"key": "spot", "operator": "Exists"}])
-        made = kubernetes.CreatePVC(pvc_name="made", access_modes=["ReadWriteOnce"], size="1Gi")
-        kubernetes.mount_pvc(task, pvc_name=made.outputs["name"], mount_path="/made")
+        claim = kubernetes.CreatePVC(pvc_name="made", access_modes=["ReadWriteOnce"], size="1Gi")
+        kubernetes.mount_pvc(task, pvc_name=claim.outputs["name"], mount_path="/made")
 
     task = next(task for task in tasks_of(as_json) if task.name == "work")
     assert (task.requests, task.claims, task.node_labels) == ({}, {}, {"disk": "fast"})
@@ -115,16 +115,16 @@ def test_labels_and_tolerations_as_json_are_read_and_what_only_a_run_can_tell_is
 # Context, namespace, rights
 
 
-def test_the_context_with_its_server_and_version(api: Server, look: Look) -> None:
+def test_the_context_is_shown_with_server_and_version(api: Server, look: Look) -> None:
     found = f"here: Kubernetes v1.33.1 at {api.url}"
-    assert look("kubectl context") == [Line("kubectl context", State.WELL, found)]
+    assert look("kubectl context") == [Line("kubectl context", State.OK, found)]
 
 
-def test_nothing_of_a_cluster_is_asked_where_no_namespace_is_named(api: Server, tmp_path: Path) -> None:
+def test_no_cluster_is_contacted_without_a_namespace(api: Server, tmp_path: Path) -> None:
     assert [check.name for check in cluster.checks(Use(tmp_path, tasks=MUCH))] == ["kubectl context"]
 
 
-def test_without_a_kubeconfig_only_a_named_namespace_misses_it(
+def test_a_missing_kubeconfig_fails_only_if_a_namespace_is_given(
     look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
@@ -136,14 +136,16 @@ def test_without_a_kubeconfig_only_a_named_namespace_misses_it(
     assert look("rights") == [Line("rights", State.UNKNOWN, found, fix)]
 
 
-def test_a_context_that_does_not_exist(api: Server, look: Look) -> None:
+def test_an_unknown_context_is_reported(api: Server, look: Look) -> None:
     [line] = look("kubectl context", context="elsewhere")
     assert line.state is State.MISSING
     assert "elsewhere" in line.found
 
 
 @pytest.mark.parametrize("text", ["{{{", "just words", "[1, 2]", "current-context: 3\ncontexts: nothing"])
-def test_a_broken_kubeconfig(look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_an_invalid_kubeconfig_is_reported(
+    look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
     (tmp_path / "kubeconfig").write_text(text)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
     [line] = look("kubectl context")
@@ -151,7 +153,7 @@ def test_a_broken_kubeconfig(look: Look, tmp_path: Path, monkeypatch: pytest.Mon
     assert line.found.startswith("the kubeconfig cannot be used: ")
 
 
-def test_nothing_listens_at_the_context(look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_cluster_is_reported(look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = refusing()
     write_kubeconfig(tmp_path / "kubeconfig", url)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
@@ -162,7 +164,7 @@ def test_nothing_listens_at_the_context(look: Look, tmp_path: Path, monkeypatch:
     assert [look(name)[0].state for name in ("namespace", "rights")] == [State.UNKNOWN] * 2
 
 
-def test_an_expired_login(api: Server, look: Look) -> None:
+def test_an_expired_login_is_reported(api: Server, look: Look) -> None:
     api.token = "the new one"
     assert look("kubectl context") == [
         Line(
@@ -178,31 +180,31 @@ def test_an_expired_login(api: Server, look: Look) -> None:
 def test_the_token_of_the_kubeconfig_is_used(api: Server, look: Look, tmp_path: Path) -> None:
     api.token = "right"
     write_kubeconfig(tmp_path / "kubeconfig", api.url, "right")
-    assert look("kubectl context")[0].state is State.WELL
-    assert look("rights")[0].state is State.WELL
+    assert look("kubectl context")[0].state is State.OK
+    assert look("rights")[0].state is State.OK
 
 
 @pytest.mark.parametrize("body", [b"<html>hello</html>", b"\xff\xfe", b"[]", b"{}", b""])
-def test_an_address_that_is_not_kubernetes(api: Server, look: Look, body: bytes) -> None:
+def test_a_server_that_is_not_kubernetes_is_reported(api: Server, look: Look, body: bytes) -> None:
     api.answers["/version"] = (200, body)
     [line] = look("kubectl context")
     assert line.state is State.MISSING
     assert line.found == f"here: {api.url} answers, but is not a Kubernetes API"
 
 
-def test_the_namespace(api: Server, look: Look) -> None:
-    assert look("namespace") == [Line("namespace", State.WELL, "ml")]
+def test_the_namespace_is_found(api: Server, look: Look) -> None:
+    assert look("namespace") == [Line("namespace", State.OK, "ml")]
     assert look("namespace", namespace="nowhere") == [
         Line("namespace", State.MISSING, "nowhere does not exist", "kubectl create namespace nowhere")
     ]
 
 
-def test_a_namespace_that_is_being_deleted(api: Server, look: Look) -> None:
+def test_a_namespace_that_is_being_deleted_is_reported(api: Server, look: Look) -> None:
     api.answers["/api/v1/namespaces/ml"] = (200, {"status": {"phase": "Terminating"}})
     assert look("namespace")[0].found == "ml is being deleted"
 
 
-def test_a_namespace_that_may_not_be_seen_fails_nothing(api: Server, look: Look) -> None:
+def test_a_namespace_that_may_not_be_read_is_not_a_failure(api: Server, look: Look) -> None:
     message = 'namespaces "ml" is forbidden: User "me" cannot get resource "namespaces"'
     api.answers["/api/v1/namespaces/ml"] = (403, {"message": message})
     [line] = look("namespace")
@@ -210,13 +212,13 @@ def test_a_namespace_that_may_not_be_seen_fails_nothing(api: Server, look: Look)
     assert line.found == f"here answers 403: {message}"
 
 
-def test_rights(api: Server, look: Look) -> None:
+def test_sufficient_rights_pass(api: Server, look: Look) -> None:
     [line] = look("rights")
-    assert line.state is State.WELL
+    assert line.state is State.OK
     assert line.found == "you may get pods, list pods, get pods/log, create runs, create pipelines in ml"
 
 
-def test_rights_to_see_why_a_task_fails(api: Server, look: Look) -> None:
+def test_missing_rights_to_read_logs_and_events_are_reported(api: Server, look: Look) -> None:
     api.denied = {"get pods/log"}
     assert look("rights") == [
         Line(
@@ -232,7 +234,7 @@ def test_rights_to_see_why_a_task_fails(api: Server, look: Look) -> None:
     ("several", "state", "which"),
     [(True, State.MISSING, "this"), (False, State.WARNING, "a"), (None, State.WARNING, "a")],
 )
-def test_rights_that_a_kubeflow_of_several_users_asks_for(
+def test_rights_that_a_multi_user_kubeflow_requires_are_checked(
     api: Server, look: Look, several: bool | None, state: State, which: str
 ) -> None:
     api.denied = {"create runs", "create pipelines"}
@@ -248,7 +250,7 @@ def test_rights_that_a_kubeflow_of_several_users_asks_for(
 
 def test_every_task_finds_a_node(api: Server, look: Look) -> None:
     found = "2 nodes: each of the 1 tasks fits on one of them (including 1 nvidia.com/gpu)"
-    assert look("nodes", tasks=MUCH) == [Line("nodes", State.WELL, found)]
+    assert look("nodes", tasks=MUCH) == [Line("nodes", State.OK, found)]
 
 
 def test_only_the_best_matching_nodes_are_listed(api: Server, look: Look) -> None:
@@ -260,10 +262,10 @@ def test_only_the_best_matching_nodes_are_listed(api: Server, look: Look) -> Non
     )
 
 
-def test_a_pipeline_that_asks_for_nothing_needs_no_look_at_nodes(api: Server, look: Look) -> None:
+def test_nodes_are_not_listed_for_a_pipeline_without_requirements(api: Server, look: Look) -> None:
     found = "the pipeline requests no resources"
-    assert look("nodes", tasks=tasks_of(asks_nothing)) == [Line("nodes", State.WELL, found)]
-    assert not any(path == "/api/v1/nodes" for path, _ in api.asked)
+    assert look("nodes", tasks=tasks_of(needs_nothing)) == [Line("nodes", State.OK, found)]
+    assert not any(path == "/api/v1/nodes" for path, _ in api.requests)
 
 
 NO_LABEL = {"labels": {}}
@@ -321,7 +323,7 @@ SPOT = {"key": "spot", "effect": "NoExecute"}
         "no GPU and little cpu",
     ],
 )
-def test_a_task_that_fits_no_node(api: Server, look: Look, nodes: list[Any], found: str, fix: str) -> None:
+def test_a_task_that_fits_no_node_is_reported(api: Server, look: Look, nodes: list[Any], found: str, fix: str) -> None:
     api.answers["/api/v1/nodes"] = (200, {"items": nodes})
     assert look("nodes", tasks=MUCH) == [Line("nodes for work", State.MISSING, found, fix)]
 
@@ -341,21 +343,21 @@ TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
         ({}, False),
     ],
 )
-def test_tolerations_as_kubernetes_reads_them(
+def test_tolerations_match_as_in_kubernetes(
     api: Server, look: Look, toleration: dict[str, str], tolerated: bool
 ) -> None:
     task = requirements.Task("train", {"nvidia.com/gpu": "2"}, {}, (toleration,), {}, (), "", {})
-    assert (look("nodes", tasks=(task,))[0].state is State.WELL) is tolerated
+    assert (look("nodes", tasks=(task,))[0].state is State.OK) is tolerated
 
 
 def test_a_taint_with_prefer_no_schedule_is_ignored(api: Server, look: Look) -> None:
     prefers = TAINT | {"effect": "PreferNoSchedule"}
     api.answers["/api/v1/nodes"] = (200, {"items": [gpu_node() | {"spec": {"taints": [prefers]}}]})
     task = requirements.Task("train", {"nvidia.com/gpu": "2"}, {}, (), {}, (), "", {})
-    assert look("nodes", tasks=(task,))[0].state is State.WELL
+    assert look("nodes", tasks=(task,))[0].state is State.OK
 
 
-def test_nodes_that_may_not_be_listed_fail_nothing(api: Server, look: Look) -> None:
+def test_nodes_that_may_not_be_listed_are_not_a_failure(api: Server, look: Look) -> None:
     api.answers["/api/v1/nodes"] = (403, b"not even JSON")
     [line] = look("nodes", tasks=MUCH)
     assert (line.state, line.found) == (State.UNKNOWN, "here answers 403: forbidden")
@@ -369,18 +371,18 @@ CLAIM = "/api/v1/namespaces/ml/persistentvolumeclaims/model-store"
 @pytest.mark.parametrize(
     ("status", "state", "found"),
     [
-        ({"phase": "Bound", "capacity": {"storage": "10Gi"}}, State.WELL, "bound, 10Gi"),
+        ({"phase": "Bound", "capacity": {"storage": "10Gi"}}, State.OK, "bound, 10Gi"),
         ({"phase": "Pending"}, State.WARNING, "Pending: it may be waiting for its first pod"),
         ({"phase": "Lost"}, State.MISSING, "its volume is lost"),
     ],
 )
-def test_a_volume(api: Server, look: Look, status: dict[str, Any], state: State, found: str) -> None:
+def test_a_volume_claim_is_found(api: Server, look: Look, status: dict[str, Any], state: State, found: str) -> None:
     api.answers[CLAIM] = (200, {"status": status})
     [line] = look("volumes", tasks=MUCH)
     assert (line.name, line.state, line.found) == ("volume model-store", state, found)
 
 
-def test_volumes_that_do_not_exist_each_once(api: Server, look: Look) -> None:
+def test_each_missing_volume_claim_is_reported_once(api: Server, look: Look) -> None:
     serving = {"kubernetes": {"image": "tensorflow/serving:2.21.0", "staging": "/models", "volume_claim": "staged"}}
     validate = requirements.Task("validate", {}, {}, (), {}, (), "", serving)
     pattern = "kubectl apply --namespace ml -f FILE  # manifests/base/model-store.yaml is an example"
@@ -390,12 +392,12 @@ def test_volumes_that_do_not_exist_each_once(api: Server, look: Look) -> None:
     ]
 
 
-def test_a_volume_that_may_not_be_seen_fails_nothing(api: Server, look: Look) -> None:
+def test_a_volume_claim_that_may_not_be_read_is_not_a_failure(api: Server, look: Look) -> None:
     api.answers[CLAIM] = (403, {"message": "forbidden"})
     assert look("volumes", tasks=MUCH)[0].state is State.UNKNOWN
 
 
-def test_secrets_by_what_they_are_for(api: Server, look: Look) -> None:
+def test_secrets_are_reported_by_purpose(api: Server, look: Look) -> None:
     start = "kubectl create secret"
     registry = "--docker-server=HOST --docker-username=NAME --docker-password=PASSWORD"
     none = "uses it, but it does not exist in ml"
@@ -432,13 +434,13 @@ def test_a_secret_that_one_task_needs_is_not_optional(api: Server, look: Look) -
 def test_the_content_of_secrets_is_not_read(api: Server, look: Look) -> None:
     path = "/api/v1/namespaces/ml/secrets/s3-login"
     api.answers[path] = (200, {"kind": "PartialObjectMetadata", "metadata": {"name": "s3-login"}})
-    assert Line("secret s3-login", State.WELL, "exists in ml") in look("secrets", tasks=MUCH)
-    [headers] = [headers for asked_path, headers in api.asked if asked_path == path]
+    assert Line("secret s3-login", State.OK, "exists in ml") in look("secrets", tasks=MUCH)
+    [headers] = [headers for request_path, headers in api.requests if request_path == path]
     assert headers["accept"] == "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
-def test_a_pipeline_that_names_neither(api: Server, look: Look) -> None:
-    plain = tasks_of(asks_nothing)
+def test_a_pipeline_may_use_neither_volumes_nor_secrets(api: Server, look: Look) -> None:
+    plain = tasks_of(needs_nothing)
     assert look("volumes", tasks=plain)[0].found == "the pipeline uses no PersistentVolumeClaim"
     assert look("secrets", tasks=plain)[0].found == "the pipeline uses no Secret"
 
@@ -464,23 +466,23 @@ def login_line(url: str, **use: Any) -> Line:
     return line
 
 
-def test_kubeflow_is_not_asked_where_no_host_is_named(tmp_path: Path) -> None:
+def test_kubeflow_is_not_contacted_without_a_host(tmp_path: Path) -> None:
     assert kubeflow.checks(Use(tmp_path, namespace="ml")) == []
 
 
-def test_a_kubeflow_that_takes_the_ir(host: Server) -> None:
+def test_a_compatible_kubeflow_passes(host: Server) -> None:
     host.answers[HEALTH] = (200, {"tag_name": "2.18.1", "multi_user": True, "pipeline_store": "database"})
     found = f"2.18.1, multi-user, at {host.url}, accepts IR 2.1.0"
     assert kubeflow_line(host.url + "/", sdk_version="kfp-2.17.0").found == found.replace(host.url, host.url + "/")
-    assert kubeflow_line(host.url, sdk_version="kfp-2.17.0") == Line("Kubeflow", State.WELL, found)
+    assert kubeflow_line(host.url, sdk_version="kfp-2.17.0") == Line("Kubeflow", State.OK, found)
 
 
-def test_a_kubeflow_behind_its_own_user_interface(host: Server) -> None:
+def test_kubeflow_is_found_behind_its_user_interface(host: Server) -> None:
     host.answers["/pipeline" + HEALTH] = (200, {"apiServerTagName": "2.18.2", "apiServerReady": True})
-    assert kubeflow_line(f"{host.url}/pipeline").state is State.WELL
+    assert kubeflow_line(f"{host.url}/pipeline").state is State.OK
 
 
-def test_the_known_holes_of_a_kubeflow(host: Server) -> None:
+def test_known_vulnerabilities_of_a_kubeflow_are_reported(host: Server) -> None:
     host.answers[HEALTH] = (200, {"tag_name": "2.18.0", "multi_user": False})
     line = kubeflow_line(host.url)
     assert line.state is State.WARNING
@@ -493,14 +495,14 @@ def test_the_known_holes_of_a_kubeflow(host: Server) -> None:
     assert kubeflow_line(host.url).fix == "upgrade to a Kubeflow whose Pipelines are 2.18.1 or later"
 
 
-def test_a_kubeflow_that_is_older_than_what_compiled_the_pipeline(host: Server) -> None:
+def test_a_kubeflow_older_than_the_compiler_is_reported(host: Server) -> None:
     host.answers[HEALTH] = (200, {"tag_name": "2.4.0", "multi_user": False})
     newer = "kfp 2.17.0 compiled the pipeline: this Kubeflow rejects fields that it does not know"
     assert newer in kubeflow_line(host.url, sdk_version="kfp-2.17.0").found
     assert newer not in kubeflow_line(host.url).found
 
 
-def test_a_kubeflow_too_old_for_the_ir(host: Server) -> None:
+def test_a_kubeflow_too_old_for_the_ir_is_reported(host: Server) -> None:
     host.answers["/apis/v1beta1/healthz"] = (200, {"tag_name": "1.8.5"})
     line = kubeflow_line(host.url)
     found = f"{host.url} has no API v2beta1: IR 2.1.0 needs Kubeflow Pipelines 2"
@@ -509,13 +511,13 @@ def test_a_kubeflow_too_old_for_the_ir(host: Server) -> None:
     assert kubeflow_line(host.url).found == f"1.8.5, at {host.url}, rejects IR 2.1.0"
 
 
-def test_a_kubeflow_without_a_version(host: Server) -> None:
+def test_a_kubeflow_without_a_version_has_an_unknown_state(host: Server) -> None:
     host.answers[HEALTH] = (200, {"tag_name": "unknown", "multi_user": False})
     assert kubeflow_line(host.url).state is State.UNKNOWN
 
 
 @pytest.mark.parametrize("body", [b"<html>Log in</html>", b"[]", b"3", b"", b'{"status": "UP"}', b"\xff"])
-def test_a_host_that_is_not_kubeflow(host: Server, body: bytes) -> None:
+def test_a_host_that_is_not_kubeflow_is_reported(host: Server, body: bytes) -> None:
     host.answers[HEALTH] = (200, body)
     line = kubeflow_line(host.url)
     assert line.state is State.MISSING
@@ -526,7 +528,7 @@ CREATE = "kubectl create token default-editor --audience pipelines.kubeflow.org 
 
 
 @pytest.mark.parametrize("status", [302, 401, 403])
-def test_a_kubeflow_that_requires_a_login(host: Server, tmp_path: Path, status: int) -> None:
+def test_a_kubeflow_that_requires_a_login_is_reported(host: Server, tmp_path: Path, status: int) -> None:
     host.answers[HEALTH] = (status, {"error": "no"})
     line = kubeflow_line(host.url, namespace="ml")
     assert (line.state, line.found) == (State.MISSING, f"{host.url} requires a token ({status})")
@@ -538,54 +540,54 @@ def test_a_kubeflow_that_requires_a_login(host: Server, tmp_path: Path, status: 
     assert line.fix == f"{CREATE}{token}"
 
 
-def test_a_token(host: Server, tmp_path: Path) -> None:
+def test_a_token_file_is_used(host: Server, tmp_path: Path) -> None:
     host.token = "right"
     host.answers[HEALTH] = (200, {"tag_name": "2.18.1"})
     (tmp_path / "token").write_text("right\n")
-    assert kubeflow_line(host.url, login=Login(tmp_path / "token")).state is State.WELL
+    assert kubeflow_line(host.url, login=Login(tmp_path / "token")).state is State.OK
     line = kubeflow_line(host.url, login=Login(tmp_path / "none"))
     assert line.found == f"the token file {tmp_path}/none cannot be read: No such file or directory"
 
 
-def test_a_login_of_a_multi_user_kubeflow(host: Server, tmp_path: Path) -> None:
+def test_the_login_of_a_multi_user_kubeflow_is_checked(host: Server, tmp_path: Path) -> None:
     host.answers[HEALTH] = (200, {"tag_name": "2.18.1", "multi_user": True})
     token = tmp_path / "token"
     token.write_text("mine")
     needs = login_line(host.url)
     assert (needs.state, needs.fix) == (State.MISSING, "give yours with --namespace")
-    asked = "/apis/v2beta1/experiments?namespace=ml&page_size=1"
-    host.answers[asked] = (200, {})
+    path = "/apis/v2beta1/experiments?namespace=ml&page_size=1"
+    host.answers[path] = (200, {})
     line = login_line(host.url, namespace="ml", login=Login(token))
-    assert line == Line("Kubeflow login", State.WELL, f"accepts the token in {token} in ml")
-    assert host.asked[-1][1]["authorization"] == "Bearer mine"
-    # The health of Kubeflow is told to everyone: an expired token shows only here.
-    host.answers[asked] = (401, {"code": 16})
+    assert line == Line("Kubeflow login", State.OK, f"accepts the token in {token} in ml")
+    assert host.requests[-1][1]["authorization"] == "Bearer mine"
+    # Kubeflow's health endpoint needs no login; only this request shows that a token has expired.
+    host.answers[path] = (401, {"code": 16})
     line = login_line(host.url, namespace="ml", login=Login(token))
     assert (line.state, line.fix) == (State.MISSING, f"{CREATE}{token}")
-    host.answers[asked] = (403, {"code": 7})
+    host.answers[path] = (403, {"code": 7})
     line = login_line(host.url, namespace="ml", login=Login(token))
     assert (line.state, line.found) == (State.MISSING, "you may not list experiments in ml")
-    host.answers[asked] = (503, {})
+    host.answers[path] = (503, {})
     assert login_line(host.url, namespace="ml", login=Login(token)).state is State.UNKNOWN
 
 
-def test_a_kubeflow_of_one_user_needs_no_login(host: Server) -> None:
+def test_a_single_user_kubeflow_needs_no_login(host: Server) -> None:
     host.answers[HEALTH] = (200, {"tag_name": "2.18.1", "multi_user": False})
     [check] = kubeflow.checks(Use(Path.cwd(), host=host.url, namespace="ml"))
     assert [line.name for line in check.look()] == ["Kubeflow"]
 
 
-def test_a_ca_certificate_that_is_not_a_file(host: Server, tmp_path: Path) -> None:
+def test_a_missing_ca_certificate_is_reported(host: Server, tmp_path: Path) -> None:
     assert kubeflow_line(host.url.replace("http:", "https:"), ca=tmp_path / "none").state is State.MISSING
 
 
 @pytest.mark.parametrize("status", [500, 503])
-def test_a_kubeflow_that_is_broken(host: Server, status: int) -> None:
+def test_a_failing_kubeflow_is_reported(host: Server, status: int) -> None:
     host.answers[HEALTH] = (status, b"upstream connect error")
     assert kubeflow_line(host.url).found == f"{host.url} answers {status}"
 
 
-def test_a_host_where_nothing_listens() -> None:
+def test_an_unreachable_host_is_reported() -> None:
     url = refusing()
     line = kubeflow_line(url)
     assert line.state is State.MISSING
@@ -598,5 +600,5 @@ def test_a_host_where_nothing_listens() -> None:
     "host",
     ["http://", "http://no spaces here", "http://127.0.0.1:notaport", "http://[::1", "ftp://x", "kubeflow.example"],
 )
-def test_a_host_that_is_not_a_url(host: str) -> None:
+def test_a_host_that_is_not_a_url_is_reported(host: str) -> None:
     assert kubeflow_line(host).state is State.MISSING

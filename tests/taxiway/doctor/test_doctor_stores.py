@@ -23,10 +23,10 @@ def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    made = boto3.resource("s3", endpoint_url=s3_server).create_bucket(Bucket=f"data-{time.monotonic_ns()}")
-    yield str(made.name)
-    made.objects.delete()
-    made.delete()
+    created = boto3.resource("s3", endpoint_url=s3_server).create_bucket(Bucket=f"data-{time.monotonic_ns()}")
+    yield str(created.name)
+    created.objects.delete()
+    created.delete()
 
 
 def repository(folder: Path, **remote: Any) -> Path:
@@ -43,15 +43,15 @@ def remote_line(folder: Path) -> Line:
     return line
 
 
-def test_an_accessible_folder(tmp_path: Path) -> None:
+def test_an_accessible_folder_passes(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "repo").mkdir()
     line = remote_line(repository(tmp_path / "repo", url=str(tmp_path / "store")))
-    assert line.state is State.WELL
+    assert line.state is State.OK
     assert str(tmp_path / "store") in line.found
 
 
-def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "repo").mkdir()
     line = remote_line(repository(tmp_path / "repo", url=str(tmp_path / "unplugged")))
     assert line.state is State.MISSING
@@ -59,18 +59,18 @@ def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
     assert line.fix == "dvc remote modify store url URL"
 
 
-def test_a_bucket_that_answers_though_nothing_was_pushed_yet(tmp_path: Path, bucket: str, s3_server: str) -> None:
+def test_an_empty_bucket_passes(tmp_path: Path, bucket: str, s3_server: str) -> None:
     line = remote_line(repository(tmp_path, url=f"s3://{bucket}/new/folder", endpointurl=s3_server))
-    assert line == Line("DVC remote", State.WELL, f"store: s3://{bucket}/new/folder")
+    assert line == Line("DVC remote", State.OK, f"store: s3://{bucket}/new/folder")
 
 
-def test_a_bucket_that_does_not_exist(tmp_path: Path, bucket: str, s3_server: str) -> None:
+def test_a_missing_bucket_is_reported(tmp_path: Path, bucket: str, s3_server: str) -> None:
     line = remote_line(repository(tmp_path, url="s3://nobodys/folder", endpointurl=s3_server))
     assert line.state is State.MISSING
     assert "bucket does not exist" in line.found
 
 
-def test_a_store_where_nothing_listens(tmp_path: Path, bucket: str) -> None:
+def test_an_unreachable_store_is_reported(tmp_path: Path, bucket: str) -> None:
     url = refusing()
     line = remote_line(repository(tmp_path, url=f"s3://{bucket}", endpointurl=url))
     assert line.state is State.MISSING
@@ -78,7 +78,7 @@ def test_a_store_where_nothing_listens(tmp_path: Path, bucket: str) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_store_that_refuses(tmp_path: Path, bucket: str, status: int) -> None:
+def test_a_store_that_denies_access_is_reported(tmp_path: Path, bucket: str, status: int) -> None:
     with serving() as server:
         server.answers = dict.fromkeys(
             [f"/{bucket}?list-type=2&prefix=&delimiter=%2F&encoding-type=url", f"/{bucket}"], (status, b"")
@@ -87,7 +87,7 @@ def test_a_store_that_refuses(tmp_path: Path, bucket: str, status: int) -> None:
     assert line.state is State.MISSING
 
 
-def test_a_store_that_speaks_no_s3(tmp_path: Path, bucket: str) -> None:
+def test_a_server_that_is_not_s3_is_reported(tmp_path: Path, bucket: str) -> None:
     with serving() as server:
         line = remote_line(repository(tmp_path, url=f"s3://{bucket}", endpointurl=server.url))
     assert line.state is State.MISSING
@@ -99,14 +99,14 @@ def test_credentials_in_a_remote_are_not_shown(tmp_path: Path) -> None:
     assert "secret" not in line.found
 
 
-@pytest.mark.parametrize(("status", "state"), [(404, State.WELL), (401, State.WELL), (502, State.MISSING)])
-def test_a_web_server_answers_for_itself(tmp_path: Path, status: int, state: State) -> None:
+@pytest.mark.parametrize(("status", "state"), [(404, State.OK), (401, State.OK), (502, State.MISSING)])
+def test_an_http_remote_is_checked(tmp_path: Path, status: int, state: State) -> None:
     with serving() as server:
         server.answers = {"/store": (status, b"")}
         assert remote_line(repository(tmp_path, url=f"{server.url}/store")).state is state
 
 
-def test_no_remote_and_no_repository_fail_nothing(tmp_path: Path) -> None:
+def test_a_missing_remote_or_repository_is_not_a_failure(tmp_path: Path) -> None:
     line = remote_line(tmp_path)
     assert (line.state, line.fix) == (State.ABSENT, "dvc init")
     with Repo.init(str(tmp_path), no_scm=True):
@@ -116,7 +116,7 @@ def test_no_remote_and_no_repository_fail_nothing(tmp_path: Path) -> None:
     assert line.fix == "dvc remote add --default NAME URL"
 
 
-def test_a_broken_dvc_configuration(tmp_path: Path) -> None:
+def test_an_invalid_dvc_configuration_is_reported(tmp_path: Path) -> None:
     repository(tmp_path, url="s3://x")
     (tmp_path / ".dvc/config").write_text("[core\nremote")
     line = remote_line(tmp_path)
@@ -134,31 +134,31 @@ def store_lines(*destinations: str, claims: dict[str, str] | None = None, **use:
 
 def test_each_destination_has_a_line_with_its_driver() -> None:
     assert store_lines("s3://models/taxi", "gs://models/taxi", "s3://models/taxi", "served", "") == [
-        Line("model store", State.WELL, "s3://models/taxi: s3fs is installed"),
-        Line("model store", State.WELL, "gs://models/taxi: gcsfs is installed"),
-        Line("model store", State.WELL, "served: a folder"),
+        Line("model store", State.OK, "s3://models/taxi: s3fs is installed"),
+        Line("model store", State.OK, "gs://models/taxi: gcsfs is installed"),
+        Line("model store", State.OK, "served: a folder"),
     ]
 
 
-def test_a_driver_that_is_not_installed() -> None:
+def test_a_missing_driver_is_reported() -> None:
     [line] = store_lines("abfs://models/taxi")
     assert line.state is State.MISSING
     assert line.found.startswith("abfs://models/taxi: ")
     assert "adlfs" in line.fix
 
 
-def test_an_unknown_scheme() -> None:
+def test_an_unknown_scheme_is_reported() -> None:
     [line] = store_lines("s4://models")
     assert (line.state, line.fix) == (State.MISSING, "give a folder, s3:// or gs://")
 
 
-def test_a_folder_of_a_pod_is_not_a_store() -> None:
+def test_a_folder_inside_a_pod_is_not_a_store() -> None:
     [line] = store_lines("served/taxi", namespace="ml")
     assert line.state is State.WARNING
     assert line.found == "served/taxi is a folder in a pod and is lost with it"
     assert line.fix == "use an object store: --param destination=s3://BUCKET/MODELS"
 
 
-def test_a_folder_of_a_mounted_volume_is_one() -> None:
-    assert store_lines("/store/taxi", claims={"/store": "models"}, namespace="ml")[0].state is State.WELL
+def test_a_folder_of_a_mounted_volume_is_a_store() -> None:
+    assert store_lines("/store/taxi", claims={"/store": "models"}, namespace="ml")[0].state is State.OK
     assert store_lines("/storeroom", claims={"/store": "models"}, namespace="ml")[0].state is State.WARNING

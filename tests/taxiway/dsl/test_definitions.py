@@ -52,8 +52,8 @@ def test_a_component_has_its_stages_interface(compiled: dict[str, Any], stage: s
     component = interface(compiled[stage])
     for direction in ("input", "output"):
         for side in ("artifacts", "parameters"):
-            there = component.get(f"{direction}Definitions", {}).get(side, {})
-            assert set(there) == {
+            definitions = component.get(f"{direction}Definitions", {}).get(side, {})
+            assert set(definitions) == {
                 p.name for p in declared if p.direction == direction and bool(p.kind) == (side == "artifacts")
             }
 
@@ -114,15 +114,15 @@ def test_other_projects_load_it_and_pipelines_take_it(compiled: dict[str, Any], 
 @pytest.mark.parametrize(
     ("named", "image"), [("", f"taxiway-serve:{__version__}"), ("a/b:1", "a/b:1"), ("a/{kind}:1", "a/serve:1")]
 )
-def test_the_images_can_be_named_from_outside(named: str, image: str) -> None:
+def test_the_image_can_be_set_by_an_environment_variable(named: str, image: str) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "TAXIWAY_STAGE_IMAGE"}
     environment |= {"TAXIWAY_STAGE_IMAGE": named} if named else {}
     code = "from taxiway.dsl import Pusher; print(Pusher.component_spec.implementation.container.image)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout.strip() == image
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert result.stdout.strip() == image
 
 
-def test_what_pushes_runs_where_no_tensorflow_is_and_what_reads_data_where_no_user_code_is() -> None:
+def test_stages_run_in_the_smallest_image_that_they_need() -> None:
     found = {stage: stages.load(stage).image for stage in NAMES}
     assert {stage: kind for kind, those in KINDS.items() for stage in those}.items() <= found.items()
     assert {found[stage] for stage in ("transform", "trainer", "evaluator", "infra_validator")} == {"train"}

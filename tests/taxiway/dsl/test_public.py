@@ -20,7 +20,7 @@ NAMES = ["DataAccessor", "FnArgs", "Resources", "Secret", "Toleration", "Volume"
 IMPORT = re.compile(r"^(?:from|import) ((?:components|taxiway)[\w.]*)", re.MULTILINE)
 
 
-def test_the_names() -> None:
+def test_the_public_names_are_listed() -> None:
     of_stages = [stage.component for stage in stages.in_order()]
     assert dsl.__all__ == sorted([*NAMES, *of_stages])
     assert dir(dsl) == dsl.__all__
@@ -35,7 +35,7 @@ def test_all_of_them_can_be_imported_by_a_star() -> None:
     assert set(dsl.__all__) <= namespace.keys()
 
 
-def test_what_is_not_there_is_named() -> None:
+def test_an_unknown_name_is_an_error() -> None:
     with pytest.raises(AttributeError, match=r"^module 'taxiway\.dsl' has no attribute 'ExampelGen'"):
         _ = dsl.ExampelGen
     with pytest.raises(ImportError, match=r"^cannot import name 'ExampelGen'"):
@@ -45,16 +45,16 @@ def test_what_is_not_there_is_named() -> None:
 @pytest.mark.parametrize(
     ("name", "may"), [("FnArgs", set()), ("DataAccessor", set()), ("ExampleGen", {"kfp"}), ("resources", {"kfp"})]
 )
-def test_a_name_loads_no_more_than_it_needs(name: str, may: set[str]) -> None:
+def test_importing_a_name_loads_only_what_it_needs(name: str, may: set[str]) -> None:
     heavy = ["tensorflow", "pandas", "pyarrow", "apache_beam", "kfp", "numpy"]
     code = f"import sys, json; from taxiway.dsl import {name}\n"
     code += f"print(json.dumps([each for each in {heavy} if each in sys.modules]))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert set(json.loads(done.stdout.splitlines()[-1])) <= may
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(json.loads(result.stdout.splitlines()[-1])) <= may
 
 
 @pytest.mark.slow
-def test_a_users_code_is_clean_by_mypy(tmp_path: Path) -> None:
+def test_mypy_accepts_a_users_pipeline(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "from taxiway.dsl import ExampleGen, FnArgs, Resources, image, resources\n\n\n"
         "def run_fn(fn_args: FnArgs) -> None:\n    reveal_type(fn_args.train_files)\n\n\n"
@@ -63,14 +63,14 @@ def test_a_users_code_is_clean_by_mypy(tmp_path: Path) -> None:
     libraries = "[mypy-kfp.*,pyarrow.*,tensorflow.*,tensorflow_metadata.*,tfx_bsl.*]\n"
     (tmp_path / "mypy.ini").write_text(f"[mypy]\nstrict = true\n{libraries}follow_imports = skip\n")
     command = [sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path / "cache"), "mine.py"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    revealed = re.findall(r'Revealed type is "(.+)"', done.stdout.replace("builtins.", ""))
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
+    revealed = re.findall(r'Revealed type is "(.+)"', result.stdout.replace("builtins.", ""))
     assert revealed == ["list[str]", "str", "str"]
 
 
-def test_what_is_written_for_users_imports_from_there_alone() -> None:
-    # It puts the example data where DVC expects it: a tool of this checkout that no pipeline imports.
+def test_examples_for_users_import_only_from_taxiway_dsl() -> None:
+    # A tool of this checkout that puts the example data where DVC expects them; no pipeline imports it.
     tool = ROOT / "pipelines/chicago_taxi/data.py"
     files = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "pipelines").rglob("*.py")]
     found = {(file.name, name) for file in files if file != tool for name in IMPORT.findall(file.read_text())}

@@ -42,7 +42,7 @@ def _order(pipeline: Pipeline) -> list[str]:
 
 
 def _document(pipeline: Pipeline, name: str) -> Json:
-    """A task as it is written in the outermost DAG."""
+    """A task in the root DAG, as compiled."""
     return dict(pipeline.spec["root"]["dag"]["tasks"][name])
 
 
@@ -81,13 +81,13 @@ def test_outputs_keep_their_types_and_marks(taxi: Pipeline) -> None:
     assert kept["artifacts", "evaluator__blessing"]["description"].startswith("[ModelBlessing] ")
 
 
-def test_without_cache_no_member_has_any(taxi: Pipeline) -> None:
+def test_without_cache_all_members_are_uncached(taxi: Pipeline) -> None:
     def cached(pipeline: Pipeline) -> set[str]:
         ours = [executor for executor in pipeline.spec["deploymentSpec"]["executors"].values() if raw.stage(executor)]
         plans = [executor["container"]["args"][3] for executor in ours if raw.stage(executor) == plan.NAME]
         return {member.name for text in plans for member in plan.read(text) if member.cached}
 
-    # It looks at what is pushed.
+    # It reads the pushed versions, so it is never cached.
     together = fused(taxi)
     assert "baseline" not in cached(together)
     assert {"transform", "evaluator", "pusher"} <= cached(together)
@@ -97,8 +97,8 @@ def test_without_cache_no_member_has_any(taxi: Pipeline) -> None:
 def test_a_condition_is_fused_with_its_task(taxi: Pipeline) -> None:
     changed = fused(taxi)
     leaf = next(leaf for leaf in spec.leaves(changed) if leaf.name == JUDGEMENT)
-    found = members.members(leaf.task, leaf.component, changed.executor(leaf.component))
-    *others, pusher = (each.member for each in found)
+    listed = members.members(leaf.task, leaf.component, changed.executor(leaf.component))
+    *others, pusher = (each.member for each in listed)
     assert [each.name for each in others] == ["baseline", "evaluator", "infra-validator"]
     assert {each.condition for each in others} == {""}
     assert pusher.condition == "inputs.parameter_values['pipelinechannel--evaluator-blessed'] == true"
@@ -124,7 +124,7 @@ def _wires(component: Json, pipeline: Pipeline) -> Json:
 
 
 @pytest.mark.parametrize("shape", [*SHAPES, shapes.judged], ids=lambda shape: str(shape.name))
-def test_kfp_takes_it(shape: Any, tmp_path: Path) -> None:
+def test_kfp_accepts_a_fused_pipeline(shape: Any, tmp_path: Path) -> None:
     changed = fused(loading.compiled(shape))
     json_format.ParseDict(changed.spec, PipelineSpec())
     compilation.write(changed, tmp_path / "fused.yaml")
@@ -133,7 +133,7 @@ def test_kfp_takes_it(shape: Any, tmp_path: Path) -> None:
     assert _tasks(read).keys() == _tasks(changed).keys()
 
 
-def test_another_projects_container_stays_and_no_group_waits_for_itself() -> None:
+def test_another_projects_container_is_not_fused_and_no_group_depends_on_itself() -> None:
     changed = fused(loading.compiled(shapes.with_stranger))
     assert _order(changed) == [
         "example-gen-to-statistics-gen",
@@ -149,23 +149,23 @@ def test_sub_pipelines_and_loops_are_fused_inside() -> None:
     assert names == ["example-gen", "described/statistics-gen-to-schema-gen", "example-gen-2-to-transform"]
 
 
-def test_a_condition_whose_tasks_give_parameters_stays_outside() -> None:
+def test_a_condition_with_parameter_outputs_is_not_fused() -> None:
     changed = fused(loading.compiled(shapes.judged))
     assert set(_tasks(changed)) == {"importer", "importer-2", "baseline-to-pusher-2", "baseline-2"}
     branch = _document(changed, "condition-3")
-    wanted = {"outputParameterKey": "evaluator__blessed", "producerTask": "baseline-to-pusher-2"}
-    assert {"taskOutputParameter": wanted} in branch["inputs"]["parameters"].values()
+    expected = {"outputParameterKey": "evaluator__blessed", "producerTask": "baseline-to-pusher-2"}
+    assert {"taskOutputParameter": expected} in branch["inputs"]["parameters"].values()
     assert "baseline-to-pusher-2" in branch["dependentTasks"]
 
 
 def test_resources_are_the_groups_maximum() -> None:
     changed = _profiled()
     name = "example-gen-to-schema-gen"
-    found = _container(changed, name)["resources"]
-    assert found["resourceCpuRequest"] == "2"
-    assert found["resourceMemoryRequest"] == "1Gi"
-    # One of them may use all that there is.
-    assert "resourceMemoryLimit" not in found
+    limits = _container(changed, name)["resources"]
+    assert limits["resourceCpuRequest"] == "2"
+    assert limits["resourceMemoryRequest"] == "1Gi"
+    # One of them has no limit.
+    assert "resourceMemoryLimit" not in limits
     platform = raw.platform(changed, raw.component(changed, _document(changed, name)))
     assert [mount["mountPath"] for mount in platform["pvcMount"]] == ["/data"]
     assert [secret["secretName"] for secret in platform["secretAsEnv"]] == ["bucket"]
@@ -183,7 +183,7 @@ def test_resources_are_the_groups_maximum() -> None:
         ("registry.example/everything:1", "registry.example/everything:1"),
     ],
 )
-def test_the_image_is_the_one_that_holds_the_others(taxi: Pipeline, images: str, chosen: str) -> None:
+def test_the_image_has_the_packages_of_all_members(taxi: Pipeline, images: str, chosen: str) -> None:
     elsewhere = replace(taxi, spec=copy.deepcopy(taxi.spec))
     for executor in elsewhere.spec["deploymentSpec"]["executors"].values():
         kind = stages.load(raw.stage(executor)).image
@@ -201,13 +201,13 @@ def test_the_image_is_the_one_that_holds_the_others(taxi: Pipeline, images: str,
         ("registry", {"example-gen-to-statistics-gen", "schema-gen"}),
     ],
 )
-def test_tasks_of_one_pod_have_one_place_and_one_image(profile: str, pods: set[str]) -> None:
+def test_tasks_of_one_pod_have_the_same_placement_and_image(profile: str, pods: set[str]) -> None:
     assert set(_tasks(_profiled(profile))) == pods
 
 
 @pytest.mark.parametrize("profile", ["gpu", "clash"])
 def test_nothing_to_fuse_is_reported(profile: str) -> None:
-    """A stage that wants a GPU stays alone; two claims cannot be mounted at one place."""
+    """A stage with a GPU is not fused; two volume claims cannot be mounted at one path."""
     with pytest.raises(UserError, match=r"(?s)plain has no neighbouring stages.*fix: leave out --fuse"):
         _profiled(profile)
 
@@ -224,7 +224,7 @@ def test_settings_of_the_cache_are_set_and_are_in_no_key() -> None:
     assert {member.variables for member in plan.read(text)} == {("SETTING",)}
 
 
-def test_inlined_modules_go_along_once() -> None:
+def test_inlined_modules_are_included_once() -> None:
     changed = compilation.compiled("chicago_taxi", inline_modules=True, fuse=True)
     container = _container(changed, DATA)
     assert container["args"].count("--modules") == 1
@@ -242,15 +242,15 @@ def test_inlined_modules_go_along_once() -> None:
         ({"eval_config": '{"slicing_spec": []}'}, "evaluator: .*slicing_spec"),
     ],
 )
-def test_check_finds_in_members_what_it_finds_in_tasks(taxi: Pipeline, parameters: Json, fault: str) -> None:
+def test_check_has_the_same_findings_for_members_as_for_tasks(taxi: Pipeline, parameters: Json, fault: str) -> None:
     given = {"allow_unversioned": True, **parameters}
-    found = check.findings(taxi, given)
-    assert check.findings(fused(taxi), given) == found
+    findings = check.findings(taxi, given)
+    assert check.findings(fused(taxi), given) == findings
     with pytest.raises(AssertionError, match=fault):
-        raise AssertionError("\n".join(found))
+        raise AssertionError("\n".join(findings))
 
 
-def test_stages_that_keep_their_container_say_so_themselves() -> None:
+def test_only_the_trainer_keeps_its_own_container() -> None:
     assert [stage.name for stage in stages.in_order() if stage.alone] == ["trainer"]
 
 

@@ -1,4 +1,4 @@
-"""Runs fused pipelines in processes and containers; artifacts and records are those of single stages."""
+"""Fused pipelines in processes and containers have the artifacts and records of single stages."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from taxiway.kubeflow import compilation
 from taxiway.runner import attempts
 from taxiway.runner.call import State
 from taxiway.runner.containers import ContainerLauncher
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 from taxiway.runs.record import Run, RunFailedError
 from tests.components.models import make_model
 from tests.taxiway.runner.process_engine import Containers, image, process_engine
@@ -31,7 +31,7 @@ SAME = ("stage", "stage_version", "parameters", "inputs", "output", "digest")
 
 @dsl.pipeline(name="pushing")
 def pushing(model: str, destination: str, version: int = 0):
-    """Pushes to one place only if it has no model yet, and always to another."""
+    """Pushes to one destination only if it has no model yet, and always to another."""
     candidate = dsl.importer(artifact_uri=model, artifact_class=dsl.Model).output
     baseline = Baseline(candidate=candidate, destination=destination)
     with dsl.If(baseline.outputs["found"] == False):  # noqa: E712 (kfp builds the condition from ==)
@@ -49,7 +49,7 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def _run(fuse: bool, home: str, **options: Any) -> Run:
     compiled = loading.compiled(pushing)
-    return taxiway.run(fused(compiled) if fuse else compiled, home=home, observer=Silent(), **options)
+    return taxiway.run(fused(compiled) if fuse else compiled, home=home, observer=Observer(), **options)
 
 
 def _outputs(run: Run) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def _outputs(run: Run) -> dict[str, Any]:
     return found
 
 
-def test_artifacts_and_records_are_those_of_single_stages(given: dict[str, Any], tmp_path: Path) -> None:
+def test_artifacts_and_records_equal_those_of_single_stages(given: dict[str, Any], tmp_path: Path) -> None:
     single = _run(False, "single", **given, destination="served")
     (tmp_path / "served").rename("away")
     (tmp_path / "served-too").rename("away-too")
@@ -91,7 +91,7 @@ def test_a_member_that_a_condition_skips_leaves_no_artifact(given: dict[str, Any
     assert [path.name for path in (tmp_path / "served").glob("[0-9]*")] == ["7"]
 
 
-def test_the_cache_knows_a_fused_task(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unchanged_fused_task_is_a_cache_hit(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     assert _run(True, "home", **given, destination="served").tasks[NAME].state == State.SUCCEEDED
     assert _run(True, "home", **given, destination="served").tasks[NAME].state == State.CACHED
     known = provenance.stage_version
@@ -100,16 +100,16 @@ def test_the_cache_knows_a_fused_task(given: dict[str, Any], monkeypatch: pytest
 
 
 def _states(run: Run) -> dict[str, str]:
-    """What the log of the fused task says of its members."""
+    """The states of the members, from the log of the fused task."""
     return {each.name: each.state for each in report.read(run.tasks[NAME].log.read_text().splitlines())}
 
 
-def test_a_rerun_runs_only_what_follows_a_change(given: dict[str, Any], tmp_path: Path) -> None:
+def test_a_rerun_runs_only_members_affected_by_a_change(given: dict[str, Any], tmp_path: Path) -> None:
     first = _run(True, "home", **given, destination="served")
     again = _run(True, "home", **{**given, "version": 8}, destination="served")
     assert _states(first) == dict.fromkeys(("baseline", "pusher", "pusher-2"), "SUCCEEDED")
     assert [(each.name, each.state) for each in again.tasks[NAME].stages] == list(_states(again).items())
-    # The baseline is one of the cached stages here; the taxi pipeline has it look every time.
+    # Here the baseline is cached, unlike in the taxi pipeline.
     assert _states(again) == {"baseline": "CACHED", "pusher": "SUCCEEDED", "pusher-2": "SUCCEEDED"}
     place = "baseline__model"
     one, other = (each.tasks[NAME].outputs[place] for each in (first, again))
@@ -142,7 +142,7 @@ def test_a_rerun_after_a_failure_resumes_inside_the_task(given: dict[str, Any], 
     assert _states(again) == {"baseline": "CACHED", "pusher": "CACHED", "pusher-2": "SUCCEEDED"}
 
 
-def test_a_failure_has_the_message_of_the_single_stage(given: dict[str, Any], tmp_path: Path) -> None:
+def test_a_failure_has_the_same_message_as_in_the_single_stage(given: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "model/Format-Serving/saved_model.pb").unlink()
     errors = {}
     for fuse in (False, True):
@@ -154,9 +154,11 @@ def test_a_failure_has_the_message_of_the_single_stage(given: dict[str, Any], tm
     assert errors[True][1] == 2
 
 
-def test_a_compiled_file_runs_in_containers_as_in_processes(given: dict[str, Any], tmp_path: Path) -> None:
+def test_a_compiled_file_gives_the_same_outputs_in_containers_and_processes(
+    given: dict[str, Any], tmp_path: Path
+) -> None:
     compilation.write(fused(loading.compiled(pushing)), tmp_path / "fused.yaml")
-    options: dict[str, Any] = {"observer": Silent(), **given, "destination": "served"}
+    options: dict[str, Any] = {"observer": Observer(), **given, "destination": "served"}
     processes = taxiway.run("fused.yaml", home="processes", **options)
     (tmp_path / "served").rename("away")
     (tmp_path / "served-too").rename("away-too")
@@ -173,7 +175,7 @@ def _has_image(engine: Containers) -> None:
     engine.images[container["image"]] = image("1")
 
 
-def test_a_container_waits_for_libraries_only_where_something_has_changed() -> None:
+def test_a_container_loads_libraries_only_for_a_change() -> None:
     names = ["baseline", "evaluator", "pusher"]
     assert attempts._forked_for(names, has_changed=True) == "evaluator"
     assert attempts._forked_for(names, has_changed=False) in ("baseline", "pusher")
@@ -182,30 +184,30 @@ def test_a_container_waits_for_libraries_only_where_something_has_changed() -> N
 
 
 @dsl.pipeline(name="in-turn")
-def in_turn(model: str, destination: str, version: int = 0):
-    """Pushes when it is known what has been pushed."""
+def after_the_baseline(model: str, destination: str, version: int = 0):
+    """Pushes after the baseline was found."""
     candidate = dsl.importer(artifact_uri=model, artifact_class=dsl.Model).output
     baseline = Baseline(candidate=candidate, destination=destination)
     Pusher(model=candidate, destination=destination, version=version).after(baseline)
 
 
 @pytest.mark.parametrize("place", ["inside", "outside"])
-def test_the_next_container_is_started_ahead_and_used_if_it_mounts_what_it_has_to(
+def test_the_next_container_is_started_ahead_and_used_if_its_mounts_fit(
     given: dict[str, Any], place: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     destination = "served" if place == "inside" else str(tmp_path_factory.mktemp("elsewhere") / "served")
-    compiled = loading.compiled(in_turn)
+    compiled = loading.compiled(after_the_baseline)
     with process_engine() as (engine, url), pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOCKER_HOST", url)
         for executor in compiled.spec["deploymentSpec"]["executors"].values():
             if "container" in executor:
                 engine.images[executor["container"]["image"]] = image("1")
-        options: dict[str, Any] = {"observer": Silent(), **given, "destination": destination}
+        options: dict[str, Any] = {"observer": Observer(), **given, "destination": destination}
         run = taxiway.run(compiled, home="home", launcher=ContainerLauncher, **options)
         entries = [" ".join(body["Entrypoint"]) for body in engine.bodies]
-        assert engine.made == {}
+        assert engine.existing == {}
     expected = ["python -m components baseline", "python -m components.ahead"]
-    # The one that was started ahead has not what the pusher mounts.
+    # The container that was started ahead lacks the pusher's mount.
     assert sorted(entries) == sorted(expected + ["python -m components pusher"] * (place == "outside"))
     assert json.loads(run.tasks["pusher"].outputs["pushed_model"].metadata["provenance"])["stage"] == "pusher"
     assert (Path(destination) / "7/saved_model.pb").is_file()

@@ -1,4 +1,4 @@
-"""Run details as Kubeflow makes them from Argo's graph: a flat list of nodes with the ids of their children."""
+"""Run details in Kubeflow's format: Argo's graph as a flat list of nodes with the ids of their children."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ def look(state: str, tasks: Mapping[str, tuple[Any, ...]], error: str = "", *, r
     """
     graph = Argo(retries)
     root = graph.add(f"{graph.add(WORKFLOW, state, 59)}.root", state, 59, above=f"{WORKFLOW}{'(0)' * retries}")
-    for path, told in tasks.items():
-        _add_task(graph, root, path.split("."), *told)
+    for path, details in tasks.items():
+        _add_task(graph, root, path.split("."), *details)
     return {
         "state": state,
         "created_at": "2026-11-21T03:00:00Z",

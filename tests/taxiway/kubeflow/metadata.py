@@ -29,7 +29,7 @@ class Call:
 
 
 def calls(folder: Path) -> list[Call]:
-    """What the run did; the last call pushed a model."""
+    """The calls of the run; the last one pushed a model."""
     examples = _made(Examples(folder / "examples"), "examples", "example_gen", {})
     model = _made(Model(folder / "model"), "model", "baseline", {"examples": examples})
     verdict = ModelBlessing(folder / "blessing", {"blessed": 1})

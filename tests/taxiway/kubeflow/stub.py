@@ -28,7 +28,7 @@ NOT_FOUND = (404, b'{"error": "not found", "code": 5, "message": "not found"}')
 
 @dataclass
 class Kubeflow:
-    """The state of the server, the requests that it got, and answers that differ from the usual ones.
+    """The server's state, the requests that it received, and answers that differ from the usual ones.
 
     Attributes:
         multi_user: Whether each user has a namespace; then only users with rights are served.
@@ -37,13 +37,13 @@ class Kubeflow:
         token: The only token that the gateway accepts; empty accepts any.
         cookie: The only cookie that the gateway accepts; others are sent to its login page.
         overrides: Answers by a pattern of `METHOD /path`, which take precedence over all others.
-        looks: A run's details and state at each poll; the last one is repeated.
+        looks: A run's details and state at each poll; the last is repeated.
         pods: Pods by name.
         logs: Logs by pod name.
         events: Kubernetes' events by pod name.
         tasks: The task API's answer at each poll; empty if this Kubeflow has no task API.
         metadata: An ML Metadata store, or None.
-        asked: `METHOD /path` of every request, with its body if it is JSON.
+        received: `METHOD /path` of every request, with its body if it is JSON.
     """
 
     multi_user: bool = False
@@ -58,7 +58,7 @@ class Kubeflow:
     events: dict[str, list[Json]] = field(default_factory=dict)
     tasks: list[list[Json]] = field(default_factory=list)
     metadata: MetadataStore | None = None
-    asked: list[tuple[str, Any]] = field(default_factory=list)
+    received: list[tuple[str, Any]] = field(default_factory=list)
     pipelines: dict[str, Json] = field(default_factory=dict)
     versions: dict[str, Json] = field(default_factory=dict)
     experiments: list[Json] = field(default_factory=list)
@@ -68,24 +68,24 @@ class Kubeflow:
 
     def requests(self, pattern: str) -> list[Any]:
         """The bodies of the requests that match."""
-        return [body for request, body in self.asked if re.fullmatch(pattern, request)]
+        return [body for request, body in self.received if re.fullmatch(pattern, request)]
 
     def answer(self, method: str, path: str, query: Mapping[str, str], body: bytes) -> Answer:
         """The status and the body of an answer."""
-        self.asked.append((f"{method} {path}", _json(body)))
+        self.received.append((f"{method} {path}", _json(body)))
         for pattern, answer in self.overrides.items():
             if re.fullmatch(pattern, f"{method} {path}"):
                 return answer
         for pattern, handler in _HANDLERS.items():
             if match := re.fullmatch(pattern, f"{method} {path}"):
-                found = handler(self, {**query, **match.groupdict()}, body)
-                return found if isinstance(found, tuple) else (200, json.dumps(found).encode())
+                result = handler(self, {**query, **match.groupdict()}, body)
+                return result if isinstance(result, tuple) else (200, json.dumps(result).encode())
         return NOT_FOUND
 
     def refusal(
         self, method: str, path: str, query: Mapping[str, str], body: Any, headers: Mapping[str, str]
     ) -> Answer | None:
-        """The answer to a user without the right; None if the user has it, or none is needed."""
+        """The answer to a user without the required right; None if the request is allowed."""
         if not self.multi_user:
             return None
         if path.startswith("/k8s/"):
@@ -107,7 +107,7 @@ class Kubeflow:
         return refusal
 
     def _namespace(self, kind: str, id_: str, query: Mapping[str, str], body: Any) -> str | None:
-        """The namespace of what is asked for; None if there is no such thing."""
+        """The namespace of the requested object; None if it does not exist."""
         if kind == "pipelines" and id_:
             return next((p.get("namespace", "") for p in self.pipelines.values() if p["pipeline_id"] == id_), None)
         if kind in ("runs", "recurringruns"):
@@ -125,86 +125,86 @@ class Kubeflow:
             return _error(401, 16, "Failed to check authorization. User identity is empty in the request header")
         if self.rights.get((user, namespace)) in (("edit",) if verb == "create" else ("view", "edit")):
             return None
-        asked = f"&ResourceAttributes{{Namespace:{namespace},Verb:{verb},Resource:{kind},}}"
-        return _error(403, 7, f"User '{user}' is not authorized with reason:  (request: {asked})")
+        review = f"&ResourceAttributes{{Namespace:{namespace},Verb:{verb},Resource:{kind},}}"
+        return _error(403, 7, f"User '{user}' is not authorized with reason:  (request: {review})")
 
-    def make_pipeline(self, asked: Mapping[str, str], body: bytes) -> Json:
+    def make_pipeline(self, query: Mapping[str, str], body: bytes) -> Json:
         given = json.loads(body)
         made = {**given, "pipeline_id": f"pipeline-{len(self.pipelines)}"}
         self.pipelines[given["display_name"]] = made
         return made
 
-    def pipeline(self, asked: Mapping[str, str], body: bytes) -> Json | Answer:
-        return self.pipelines.get(asked["name"], NOT_FOUND)
+    def pipeline(self, query: Mapping[str, str], body: bytes) -> Json | Answer:
+        return self.pipelines.get(query["name"], NOT_FOUND)
 
-    def list_versions(self, asked: Mapping[str, str], body: bytes) -> Json:
-        wanted = json.loads(asked["filter"])["predicates"][0]["stringValue"]
-        return {"pipeline_versions": [v for v in self.versions.values() if v["display_name"] == wanted]}
+    def list_versions(self, query: Mapping[str, str], body: bytes) -> Json:
+        requested_name = json.loads(query["filter"])["predicates"][0]["stringValue"]
+        return {"pipeline_versions": [v for v in self.versions.values() if v["display_name"] == requested_name]}
 
-    def upload_version(self, asked: Mapping[str, str], body: bytes) -> Json:
+    def upload_version(self, query: Mapping[str, str], body: bytes) -> Json:
         text = body.split(b"\r\n\r\n", 1)[1].rsplit(b"\r\n--", 1)[0].decode()
         id_ = f"version-{len(self.versions)}"
-        made = {"pipeline_id": asked["pipelineid"], "pipeline_version_id": id_, "display_name": asked["name"]}
+        made = {"pipeline_id": query["pipelineid"], "pipeline_version_id": id_, "display_name": query["name"]}
         self.versions[id_] = {**made, "yaml": text}
         return made
 
-    def version(self, asked: Mapping[str, str], body: bytes) -> Json:
-        found = self.versions[asked["version"]]
+    def version(self, query: Mapping[str, str], body: bytes) -> Json:
+        found = self.versions[query["version"]]
         if "yaml" not in found:
             return found
         spec, *platform = yaml.safe_load_all(found["yaml"])
         document = {"pipeline_spec": spec, "platform_spec": platform[0]} if platform else spec
         return {**{key: value for key, value in found.items() if key != "yaml"}, "pipeline_spec": document}
 
-    def list_experiments(self, asked: Mapping[str, str], body: bytes) -> Json:
-        wanted = json.loads(asked["filter"])["predicates"][0]["stringValue"]
-        return {"experiments": [e for e in self.experiments if e["display_name"] == wanted]}
+    def list_experiments(self, query: Mapping[str, str], body: bytes) -> Json:
+        requested_name = json.loads(query["filter"])["predicates"][0]["stringValue"]
+        return {"experiments": [e for e in self.experiments if e["display_name"] == requested_name]}
 
-    def make_experiment(self, asked: Mapping[str, str], body: bytes) -> Json:
+    def make_experiment(self, query: Mapping[str, str], body: bytes) -> Json:
         self.experiments.append({**json.loads(body), "experiment_id": f"experiment-{len(self.experiments)}"})
         return self.experiments[-1]
 
-    def make_run(self, asked: Mapping[str, str], body: bytes) -> Json:
+    def make_run(self, query: Mapping[str, str], body: bytes) -> Json:
         run = {**json.loads(body), "run_id": f"run-{len(self.runs)}", "state": "PENDING"}
         self.runs[run["run_id"]] = run
         return run
 
-    def run(self, asked: Mapping[str, str], body: bytes) -> Json | Answer:
-        if asked["run"] not in self.runs:
+    def run(self, query: Mapping[str, str], body: bytes) -> Json | Answer:
+        if query["run"] not in self.runs:
             return NOT_FOUND
         look = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
-        return {**self.runs[asked["run"]], **look}
+        return {**self.runs[query["run"]], **look}
 
-    def make_schedule(self, asked: Mapping[str, str], body: bytes) -> Json:
+    def make_schedule(self, query: Mapping[str, str], body: bytes) -> Json:
         self.schedules.append({**json.loads(body), "recurring_run_id": f"schedule-{len(self.schedules)}"})
         return self.schedules[-1]
 
-    def pod(self, asked: Mapping[str, str], body: bytes) -> Json | Answer:
-        return self.pods.get(asked["podname"], (500, b"Could not get pod"))
+    def pod(self, query: Mapping[str, str], body: bytes) -> Json | Answer:
+        return self.pods.get(query["podname"], (500, b"Could not get pod"))
 
-    def list_events(self, asked: Mapping[str, str], body: bytes) -> Json:
-        return {"items": self.events.get(asked["podname"], [])}
+    def list_events(self, query: Mapping[str, str], body: bytes) -> Json:
+        return {"items": self.events.get(query["podname"], [])}
 
-    def list_tasks(self, asked: Mapping[str, str], body: bytes) -> Json | Answer:
+    def list_tasks(self, query: Mapping[str, str], body: bytes) -> Json | Answer:
         """Two tasks per page."""
         if not self.tasks:
             return NOT_FOUND
-        start = int(asked.get("page_token") or 0)
+        start = int(query.get("page_token") or 0)
         last = start + 2 >= len(self.tasks[0])
         found = {"tasks": self.tasks[0][start : start + 2], "next_page_token": "" if last else str(start + 2)}
         if last and len(self.tasks) > 1:
             self.tasks.pop(0)
         return found
 
-    def log(self, asked: Mapping[str, str], body: bytes) -> Answer:
-        found = self.logs.get(asked["podname"])
-        return (200, found.encode()) if found is not None else (500, b"Could not get main container logs")
+    def log(self, query: Mapping[str, str], body: bytes) -> Answer:
+        text = self.logs.get(query["podname"])
+        return (200, text.encode()) if text is not None else (500, b"Could not get main container logs")
 
-    def ask_metadata(self, asked: Mapping[str, str], body: bytes) -> Answer:
+    def call_metadata(self, query: Mapping[str, str], body: bytes) -> Answer:
         """gRPC-Web: a frame with the message and a frame with the status."""
         if self.metadata is None:
             return NOT_FOUND
-        message = _METADATA[asked["method"]](self.metadata, body[5:]).SerializeToString()
+        message = _METADATA[query["method"]](self.metadata, body[5:]).SerializeToString()
         trailers = b"grpc-status: 0\r\n"
         frames = ((b"\x00", message), (b"\x80", trailers))
         return 200, b"".join(flag + len(data).to_bytes(4, "big") + data for flag, data in frames)
@@ -212,7 +212,7 @@ class Kubeflow:
 
 _API = r"/apis/v2beta1"
 _HANDLERS: dict[str, Any] = {
-    rf"GET {_API}/healthz": lambda kubeflow, asked, body: {"multi_user": kubeflow.multi_user},
+    rf"GET {_API}/healthz": lambda kubeflow, query, body: {"multi_user": kubeflow.multi_user},
     r"GET /apis/v1beta1/healthz": lambda *_: {"commit_sha": "0" * 40, "tag_name": "2.18.1"},
     rf"GET {_API}/pipelines/names/(?P<name>[^/]+)": Kubeflow.pipeline,
     rf"POST {_API}/pipelines": Kubeflow.make_pipeline,
@@ -229,29 +229,31 @@ _HANDLERS: dict[str, Any] = {
     r"GET /k8s/pod/logs": Kubeflow.log,
     rf"GET {_API}/tasks": Kubeflow.list_tasks,
     r"GET /apis/v1alpha1/runs/[^/]+/nodes/(?P<podname>[^/]+)/log": Kubeflow.log,
-    r"POST /ml_metadata.MetadataStoreService/(?P<method>\w+)": Kubeflow.ask_metadata,
+    r"POST /ml_metadata.MetadataStoreService/(?P<method>\w+)": Kubeflow.call_metadata,
 }
 
 
 def _context(store: MetadataStore, body: bytes) -> Any:
-    asked = service.GetContextByTypeAndNameRequest.FromString(body)
-    found = store.get_context_by_type_and_name(asked.type_name, asked.context_name)
+    request = service.GetContextByTypeAndNameRequest.FromString(body)
+    found = store.get_context_by_type_and_name(request.type_name, request.context_name)
     return service.GetContextByTypeAndNameResponse(context=found)
 
 
 def _executions(store: MetadataStore, body: bytes) -> Any:
-    asked = service.GetExecutionsByContextRequest.FromString(body)
-    return service.GetExecutionsByContextResponse(executions=store.get_executions_by_context(asked.context_id))
+    request = service.GetExecutionsByContextRequest.FromString(body)
+    return service.GetExecutionsByContextResponse(executions=store.get_executions_by_context(request.context_id))
 
 
 def _artifacts(store: MetadataStore, body: bytes) -> Any:
-    asked = service.GetArtifactsByContextRequest.FromString(body)
-    return service.GetArtifactsByContextResponse(artifacts=store.get_artifacts_by_context(asked.context_id))
+    request = service.GetArtifactsByContextRequest.FromString(body)
+    return service.GetArtifactsByContextResponse(artifacts=store.get_artifacts_by_context(request.context_id))
 
 
 def _events(store: MetadataStore, body: bytes) -> Any:
-    asked = service.GetEventsByExecutionIDsRequest.FromString(body)
-    return service.GetEventsByExecutionIDsResponse(events=store.get_events_by_execution_ids(list(asked.execution_ids)))
+    request = service.GetEventsByExecutionIDsRequest.FromString(body)
+    return service.GetEventsByExecutionIDsResponse(
+        events=store.get_events_by_execution_ids(list(request.execution_ids))
+    )
 
 
 _METADATA = {
@@ -264,7 +266,7 @@ _METADATA = {
 
 @contextmanager
 def serving(kubeflow: Kubeflow) -> Iterator[Kubeflow]:
-    """Serves on a free loopback port."""
+    """Runs the server on a free loopback port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

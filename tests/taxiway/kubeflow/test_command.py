@@ -41,7 +41,7 @@ def _ended(process: subprocess.Popen[str], status: int = 0) -> tuple[str, str]:
     return printed, shown
 
 
-def test_without_waiting_it_says_how_to_follow(kubeflow: Kubeflow, submit: Started) -> None:
+def test_without_waiting_the_output_says_how_to_follow(kubeflow: Kubeflow, submit: Started) -> None:
     printed, shown = _ended(submit("--param", "data=/data", "--profile", "gpu", "--no-cache"))
     lines = printed.splitlines()
     assert lines[0].startswith("run small-20")
@@ -57,7 +57,7 @@ def test_without_waiting_it_says_how_to_follow(kubeflow: Kubeflow, submit: Start
     assert kubeflow.experiments[0]["display_name"] == "small"
 
 
-def test_the_command_that_follows_has_the_login(kubeflow: Kubeflow, submit: Started, tmp_path: Path) -> None:
+def test_the_suggested_follow_command_has_the_login(kubeflow: Kubeflow, submit: Started, tmp_path: Path) -> None:
     kubeflow.multi_user = True
     kubeflow.rights = {("ann", "ml"): "edit"}
     cookies = tmp_path / "cookies"
@@ -72,7 +72,7 @@ def test_the_command_that_follows_has_the_login(kubeflow: Kubeflow, submit: Star
     )
 
 
-def test_a_run_that_is_waited_for(kubeflow: Kubeflow, submit: Started) -> None:
+def test_waiting_for_a_run_shows_its_progress(kubeflow: Kubeflow, submit: Started) -> None:
     kubeflow.looks = [look("SUCCEEDED", {"example-gen": ("SUCCEEDED", 20)})]
     _, shown = _ended(submit("-p", "data=/data", "--wait", "--experiment", "tips"))
     assert "example-gen: done in 20.0 s\n" in shown
@@ -114,23 +114,23 @@ def test_an_earlier_run_can_be_followed(kubeflow: Kubeflow, submit: Started, sma
     assert kubeflow.requests("POST /apis/v2beta1/.*") == []
 
 
-def test_a_schedule(kubeflow: Kubeflow, submit: Started) -> None:
+def test_a_schedule_is_created(kubeflow: Kubeflow, submit: Started) -> None:
     printed, _ = _ended(submit("-p", "data=/data", "--schedule", "@daily"))
     assert printed.startswith("recurring run small-20")
     assert kubeflow.schedules[0]["trigger"]["cron_schedule"]["cron"] == "@daily"
     assert kubeflow.runs == {}
 
 
-def test_contradictory_options(kubeflow: Kubeflow, submit: Started) -> None:
+def test_contradictory_options_are_refused(kubeflow: Kubeflow, submit: Started) -> None:
     _, shown = _ended(submit("--wait", "--schedule", "@daily"), status=2)
     assert "error: only one of --wait, --follow and --schedule can be used" in shown
-    assert kubeflow.asked == []
+    assert kubeflow.received == []
 
 
 def test_compile_writes_custom_resources_with_a_profile(tmp_path: Path) -> None:
     options = ["--profile", "gpu", "--kubernetes", "--output", "small.yaml"]
     command = [TAXIWAY, "compile", SMALL, *options]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "wrote small.yaml\n"), done.stderr
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, "wrote small.yaml\n"), result.stderr
     kinds = [document["kind"] for document in yaml.safe_load_all((tmp_path / "small.yaml").read_text())]
     assert kinds == ["Pipeline", "PipelineVersion"]

@@ -62,7 +62,7 @@ def test_resources_are_in_the_compiled_pipeline(small: Pipeline) -> None:
     assert "resources" not in _container(small, "example-gen")
 
 
-def test_a_profile_adds_to_the_rest() -> None:
+def test_a_profile_is_merged_with_the_resources() -> None:
     pipeline = compilation.compiled(SMALL, ["gpu"])
     container = _container(pipeline, "baseline")
     assert container["image"] == "gpu-image:1"
@@ -80,14 +80,14 @@ def test_a_profile_adds_to_the_rest() -> None:
     assert [mount["mountPath"] for mount in settings["pvcMount"]] == ["/models", "/cache"]
 
 
-def test_the_taxi_pipeline_asks_for_neither_gpus_nor_claims_by_itself() -> None:
+def test_the_taxi_pipeline_requests_no_gpus_or_claims_by_default() -> None:
     plain = compilation.compiled("chicago_taxi")
     assert {key for name in STAGES for key in _kubernetes(plain, name)} == {"securityContext"}
     assert "accelerator" not in json.dumps(plain.spec)
     assert all("resources" in _container(plain, leaf.name) for leaf in spec.leaves(plain))
 
 
-def test_the_taxi_pipeline_on_the_cluster_of_the_manifests_with_gpus() -> None:
+def test_profiles_add_the_manifests_cluster_and_gpus() -> None:
     pipeline = compilation.compiled("chicago_taxi", ["gpu", "cluster"])
     mounts = {
         name: [(mount["constant"], mount["mountPath"]) for mount in _kubernetes(pipeline, name).get("pvcMount", [])]
@@ -104,7 +104,7 @@ def test_the_taxi_pipeline_on_the_cluster_of_the_manifests_with_gpus() -> None:
     assert json.dumps(pipeline.spec).count('"accelerator"') == 1
 
 
-def test_the_taxi_pipeline_with_data_and_models_in_a_bucket() -> None:
+def test_a_profile_adds_data_and_models_in_a_bucket() -> None:
     pipeline = compilation.compiled("chicago_taxi", ["s3"])
     variables = [{"envVar": name, "secretKey": name} for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
     found = {leaf.name: _kubernetes(pipeline, leaf.name).get("secretAsEnv", []) for leaf in spec.leaves(pipeline)}
@@ -114,7 +114,7 @@ def test_the_taxi_pipeline_with_data_and_models_in_a_bucket() -> None:
         assert (setting["secretName"], setting["keyToEnv"]) == ("model-store", variables)
 
 
-def test_a_profile_that_does_not_exist() -> None:
+def test_an_unknown_profile_is_refused() -> None:
     with pytest.raises(UserError) as raised:
         compilation.compiled("chicago_taxi", ["gpus"])
     assert str(raised.value) == (
@@ -123,14 +123,14 @@ def test_a_profile_that_does_not_exist() -> None:
     )
 
 
-def test_a_profile_of_a_compiled_file(tmp_path: Path, small: Pipeline) -> None:
+def test_a_profile_cannot_be_applied_to_a_compiled_file(tmp_path: Path, small: Pipeline) -> None:
     compilation.write(small, tmp_path / "small.yaml")
     assert compilation.compiled(str(tmp_path / "small.yaml")) == small
     with pytest.raises(UserError, match=r"small.yaml is already compiled, so profiles cannot be applied"):
         compilation.compiled(str(tmp_path / "small.yaml"), ["gpu"])
 
 
-def test_resources_for_a_task_that_does_not_exist() -> None:
+def test_resources_for_an_unknown_task_are_refused() -> None:
     with pytest.raises(UserError) as raised:
 
         @dsl.pipeline(name="wrong")
@@ -148,16 +148,20 @@ def test_a_plain_pipeline_is_written_as_kfp_writes_it(tmp_path: Path) -> None:
     compilation.write(compilation.compiled("chicago_taxi"), tmp_path / "ours.yaml")
     loading.compile_to(loading.function("chicago_taxi"), tmp_path / "kfp.yaml")
     ours, theirs = (list(yaml.safe_load_all((tmp_path / name).read_text())) for name in ("ours.yaml", "kfp.yaml"))
+    pusher = ours[0]["components"]["comp-condition-1"]["dag"]["tasks"]["pusher"]["inputs"]["parameters"]
+    assert pusher.pop("model_card") == {
+        "runtimeValue": {"constant": {"overview": "Will the passenger tip more than a fifth of the fare?"}}
+    }
     assert ours == theirs
     assert (tmp_path / "ours.yaml").read_text().startswith("# PIPELINE DEFINITION")
 
 
-def test_a_file_that_cannot_be_written(tmp_path: Path, small: Pipeline) -> None:
+def test_an_output_file_that_cannot_be_written_is_reported(tmp_path: Path, small: Pipeline) -> None:
     with pytest.raises(UserError, match="cannot be written"):
         compilation.write(small, tmp_path / "none" / "small.yaml")
 
 
-def test_custom_resources_for_kubectl(tmp_path: Path, small: Pipeline) -> None:
+def test_custom_resources_are_written_for_kubectl(tmp_path: Path, small: Pipeline) -> None:
     compilation.write(small, tmp_path / "small.yaml", kubernetes=True)
     pipeline, version = yaml.safe_load_all((tmp_path / "small.yaml").read_text())
     assert (pipeline["apiVersion"], pipeline["kind"]) == ("pipelines.kubeflow.org/v2beta1", "Pipeline")
@@ -169,14 +173,14 @@ def test_custom_resources_for_kubectl(tmp_path: Path, small: Pipeline) -> None:
     assert Pipeline(version["spec"]["pipelineSpec"], version["spec"]["platformSpec"]) == small
 
 
-def test_versions_are_named_by_content(small: Pipeline) -> None:
+def test_versions_are_named_by_their_content(small: Pipeline) -> None:
     again, gpu = compilation.compiled(SMALL), compilation.compiled(SMALL, ["gpu"])
     assert compilation.version_name(small) == compilation.version_name(again)
     assert compilation.version_name(gpu) != compilation.version_name(small)
     assert compilation.version_name(small).startswith("small-")
 
 
-def test_without_cache_no_task_has_any(small: Pipeline) -> None:
+def test_without_cache_all_tasks_are_uncached(small: Pipeline) -> None:
     assert "enableCache" in json.dumps(small.spec)
     assert "enableCache" not in json.dumps(compilation.without_cache(small).spec)
 
@@ -185,7 +189,7 @@ def test_without_cache_no_task_has_any(small: Pipeline) -> None:
 
 
 def _digests(folder: Path, unpacked: str = "") -> dict[str, Any]:
-    """What the lineage records for the module's functions, computed in another process and folder."""
+    """The digests in the lineage of the module's functions, computed in another process and folder."""
     code = (
         "import json, sys; from components.user_code import user_modules; text = sys.argv[1]\n"
         "if text: user_modules.unpack(text)\n"
@@ -193,9 +197,9 @@ def _digests(folder: Path, unpacked: str = "") -> dict[str, Any]:
         "print(json.dumps({name: user_modules.describe(module, name) for name in names}))"
     )
     command = [sys.executable, "-P", "-c", code, unpacked]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout))
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return dict(json.loads(result.stdout))
 
 
 def test_inlined_modules_have_the_digests_of_those_in_an_image(tmp_path: Path) -> None:
@@ -245,7 +249,7 @@ def test_inlined_source_contains_no_placeholders(project: Path) -> None:
     assert user_modules.packed(["mine/model.py"]) == text
 
 
-def test_inlined_modules_bring_their_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inlined_modules_are_recorded_with_their_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for known in ("c0ffee", "c0ffee+", ""):
         monkeypatch.setenv(COMMIT_VARIABLE, known)
         pipeline = compilation.compiled("chicago_taxi", inline_modules=True)
@@ -259,7 +263,7 @@ def test_a_module_of_an_installed_package_stays_in_the_image() -> None:
     assert user_modules.packed(["yaml"]) == ""
 
 
-def test_modules_that_cannot_be_inlined(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_modules_that_cannot_be_inlined_are_refused(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     with pytest.raises(UserError, match="is an absolute path, which exists only on this machine"):
         user_modules.packed([str(project / "mine/model.py")])
     (project / "mine/sizes.py").write_text(f"SIZES = {'x' * 100_000!r}\n")
@@ -277,8 +281,8 @@ def test_a_compiled_pipeline_with_its_modules_is_checked_without_them(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(user_modules, "_inlined", [])
     monkeypatch.setattr(sys, "path", sys.path[:])
-    found = check.findings(loading.load("taxi.yaml"), {"data": str(taxi_csv), "allow_unversioned": "true"})
-    assert found == []
+    findings = check.findings(loading.load("taxi.yaml"), {"data": str(taxi_csv), "allow_unversioned": "true"})
+    assert findings == []
 
 
 @pytest.mark.slow
@@ -287,9 +291,9 @@ def test_inlined_modules_train_where_there_is_no_source(tmp_path: Path, taxi_csv
     given = {"data": str(taxi_csv), "allow_unversioned": "true", "train_steps": 5, "eval_steps": 1}
     options = [f"--param={name}={value}" for name, value in given.items()]
     command = [str(Path(sys.executable).with_name("taxiway")), "run", "taxi.yaml", "--json", *options]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    tasks = json.loads(done.stdout)["tasks"]
-    assert {tasks[name]["state"] for name in ("transform", "trainer")} == {"SUCCEEDED"}, done.stderr
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    tasks = json.loads(result.stdout)["tasks"]
+    assert {tasks[name]["state"] for name in ("transform", "trainer")} == {"SUCCEEDED"}, result.stderr
     written = json.loads((Path(tasks["trainer"]["outputs"]["model"]) / "provenance.json").read_text())
     assert written[0]["code"]["modules"]["module"] == user_modules.describe(MODULE, "run_fn")
 
@@ -298,7 +302,7 @@ NESTED = str(Path(__file__).with_name("nested_pipeline.py"))
 
 
 def test_stages_run_as_non_root() -> None:
-    """The setting that Pod Security's level `restricted` requires and that Kubeflow does not set by itself."""
+    """Pod Security's level `restricted` requires this setting, which Kubeflow does not add itself."""
     pipeline = compilation.compiled(NESTED)
     stages = {name for name, executor in pipeline.spec["deploymentSpec"]["executors"].items()}
     own = pipeline.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
@@ -307,16 +311,16 @@ def test_stages_run_as_non_root() -> None:
     }
 
 
-def _asked(profiles: list[str]) -> dict[str, set[tuple[str, ...]]]:
-    """By stage, what each of its executors requests: CPU, memory, claims."""
+def _requests_by_stage(profiles: list[str]) -> dict[str, set[tuple[str, ...]]]:
+    """The requests of each executor by stage: CPU, memory, claims."""
     pipeline = compilation.compiled(NESTED, profiles)
     own = pipeline.platform.get("platforms", {}).get("kubernetes", {}).get("deploymentSpec", {}).get("executors", {})
     found: dict[str, set[tuple[str, ...]]] = {}
     for label, executor in pipeline.spec["deploymentSpec"]["executors"].items():
         needs = executor["container"].get("resources", {})
         claims = [mount["constant"] for mount in own.get(label, {}).get("pvcMount", [])]
-        asked = (needs.get("resourceCpuRequest", ""), needs.get("resourceMemoryRequest", ""), *claims)
-        found.setdefault(Executor.of(executor).stage, set()).add(asked)
+        requested = (needs.get("resourceCpuRequest", ""), needs.get("resourceMemoryRequest", ""), *claims)
+        found.setdefault(Executor.of(executor).stage, set()).add(requested)
     return found
 
 
@@ -328,17 +332,17 @@ def _asked(profiles: list[str]) -> dict[str, set[tuple[str, ...]]]:
         (["big", "cluster"], ("", "2Gi", "inner-data"), ("", "4Gi"), ("3", "1Gi")),
     ],
 )
-def test_profiles_reach_stages_at_every_place(
+def test_profiles_apply_to_stages_in_sub_pipelines_loops_and_conditions(
     profiles: list[str], example_gen: tuple[str, ...], statistics_gen: tuple[str, ...], schema_gen: tuple[str, ...]
 ) -> None:
-    assert _asked(profiles) == {
+    assert _requests_by_stage(profiles) == {
         "example_gen": {example_gen},
         "statistics_gen": {statistics_gen},
         "schema_gen": {schema_gen},
     }
 
 
-def test_a_profile_that_no_sub_pipeline_has() -> None:
+def test_a_profile_that_no_pipeline_has_is_refused() -> None:
     with pytest.raises(UserError) as raised:
         compilation.compiled(NESTED, ["gpu"])
     assert str(raised.value) == (

@@ -24,24 +24,24 @@ CACHED = ("SUCCEEDED", 0.0, True)
 def of_recording(name: str) -> dict[str, Seen]:
     """The tasks of the taxi pipeline in a recorded answer of `GET /apis/v2beta1/runs/<id>`."""
     known = nodes(loading.load("pipelines/chicago_taxi/pipeline.yaml"))
-    return _seen(known, (RECORDINGS / f"{name}.json").read_text())
+    return _states(known, (RECORDINGS / f"{name}.json").read_text())
 
 
 def _described(text: str) -> list[Any]:
     return list(ApiClient().deserialize(SimpleNamespace(data=text), "V2beta1Run").run_details.task_details)
 
 
-def _seen(known: list[Node], text: str) -> dict[str, Seen]:
+def _states(known: list[Node], text: str) -> dict[str, Seen]:
     return {found.name: found for found in details.seen(known, _described(text))}
 
 
-def _told(found: dict[str, Seen]) -> dict[str, tuple[str, float, bool]]:
+def _shown(found: dict[str, Seen]) -> dict[str, tuple[str, float, bool]]:
     return {name: (task.state, task.seconds, task.is_cached) for name, task in found.items()}
 
 
-def test_a_finished_run_of_2_17() -> None:
-    found = of_recording("finished-2.17.0")
-    assert _told(found) == {
+def test_states_of_a_finished_run_of_2_17() -> None:
+    states = of_recording("finished-2.17.0")
+    assert _shown(states) == {
         "example-gen": CACHED,
         "statistics-gen": CACHED,
         "schema-gen": CACHED,
@@ -53,12 +53,12 @@ def test_a_finished_run_of_2_17() -> None:
         "evaluator": ("SUCCEEDED", 20.0, False),
         "pusher": ("SUCCEEDED", 10.0, False),
     }
-    assert found["evaluator"].pods == ("chicago-taxi-pzjq6-system-container-impl-1780193208",)
+    assert states["evaluator"].pods == ("chicago-taxi-pzjq6-system-container-impl-1780193208",)
 
 
-def test_a_run_of_2_17_with_retry_nodes_while_it_continues() -> None:
-    found = of_recording("running-2.17.0-retries")
-    assert _told(found) == {
+def test_states_of_a_running_run_of_2_17_with_retry_nodes() -> None:
+    states = of_recording("running-2.17.0-retries")
+    assert _shown(states) == {
         "example-gen": CACHED,
         "statistics-gen": ("SUCCEEDED", 20.0, False),
         "schema-gen": ("SUCCEEDED", 20.0, False),
@@ -69,7 +69,7 @@ def test_a_run_of_2_17_with_retry_nodes_while_it_continues() -> None:
         "infra-validator": ("RUNNING", 0.0, False),
         "evaluator": ("PENDING", 0.0, False),
     }
-    assert found["trainer"].pods == ("chicago-taxi-nrzrv-system-container-impl-155517599",)
+    assert states["trainer"].pods == ("chicago-taxi-nrzrv-system-container-impl-155517599",)
 
 
 CASES = {
@@ -88,7 +88,7 @@ CASES = {
 
 @pytest.mark.parametrize("retries", [False, True])
 @pytest.mark.parametrize("case", CASES)
-def test_tasks_in_all_places(case: str, retries: bool) -> None:
+def test_states_of_tasks_in_sub_pipelines_loops_and_conditions(case: str, retries: bool) -> None:
     tasks, cached = CASES[case]
     known = {_path(path): path for path in tasks}
     places = [
@@ -101,29 +101,29 @@ def test_tasks_in_all_places(case: str, retries: bool) -> None:
         for path, written in known.items()
     ]
     run = ApiClient().deserialize(SimpleNamespace(data=_text(look("RUNNING", tasks, retries=retries))), "V2beta1Run")
-    found = {seen.name: seen for seen in details.seen(places, run.run_details.task_details)}
+    by_name = {seen.name: seen for seen in details.seen(places, run.run_details.task_details)}
     expected = {
         _path(path) + "".join(f"[{part}]" for part in path.split(".") if part.isdigit()): state
         for path, (state, _) in tasks.items()
     }
-    assert {name: seen.state for name, seen in found.items()} == expected
-    assert [name for name, seen in found.items() if seen.is_cached] == list(cached)
+    assert {name: seen.state for name, seen in by_name.items()} == expected
+    assert [name for name, seen in by_name.items() if seen.is_cached] == list(cached)
 
 
 @pytest.mark.parametrize("retries", [False, True])
-def test_what_is_skipped_with_its_group(retries: bool) -> None:
+def test_tasks_of_a_skipped_group_are_skipped(retries: bool) -> None:
     known = [
         Node(name="pusher", path="root.condition-1.pusher", executor=Executor(kind="container")),
         Node(name="other", path="root.condition-2.other", executor=Executor(kind="container")),
     ]
-    found = _seen(known, _text(look("SUCCEEDED", {"condition-1": ("SKIPPED", 0)}, retries=retries)))
-    assert _told(found) == {"pusher": ("SKIPPED", 0.0, False)}
+    states = _states(known, _text(look("SUCCEEDED", {"condition-1": ("SKIPPED", 0)}, retries=retries)))
+    assert _shown(states) == {"pusher": ("SKIPPED", 0.0, False)}
 
 
-def test_a_run_that_has_just_begun() -> None:
+def test_a_run_that_has_just_started_has_no_states() -> None:
     known = [Node(name="pusher", path="root.pusher", executor=Executor(kind="container"))]
     assert details.seen(known, []) == []
-    assert _seen(known, _text(look("PENDING", {}))) == {}
+    assert _states(known, _text(look("PENDING", {}))) == {}
 
 
 def test_the_driver_of_a_run_of_2_17_that_cannot_start() -> None:
@@ -139,7 +139,7 @@ def test_drivers_that_have_ended_or_are_those_of_tasks_are_left_out(retries: boo
     tasks = {"a-driver": ("RUNNING", 0), "sub-driver": ("SUCCEEDED", 3), "condition-1-driver": ("PENDING", 0)}
     text = _text(look("RUNNING", tasks, retries=retries))
     assert list(details.drivers(known, _described(text))) == ["root.condition-1"]
-    [found] = _seen(known, text).values()
+    [found] = _states(known, text).values()
     assert found.state == "PENDING"
     assert found.pods[0].startswith(f"{WORKFLOW}-system-container-driver-")
 

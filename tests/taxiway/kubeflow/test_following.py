@@ -96,7 +96,7 @@ def test_the_pod_of_an_iteration_of_a_loop_is_named(kubeflow: Kubeflow) -> None:
     assert list(errors.values()) == [f"the pod {impl_pod(turns[1])} failed\nno rows"]
 
 
-def test_a_failed_pod_is_named_with_its_last_words(kubeflow: Kubeflow, small: Pipeline) -> None:
+def test_a_failed_pod_is_shown_with_its_last_lines(kubeflow: Kubeflow, small: Pipeline) -> None:
     pod = impl_pod("baseline")
     kubeflow.logs[pod] = (
         "I1121 03:00:01 1 launcher_v2.go:90] input ComponentSpec\n"
@@ -114,14 +114,14 @@ def test_a_failed_pod_is_named_with_its_last_words(kubeflow: Kubeflow, small: Pi
     assert (run.state, run.exit_status, run.error) == (State.FAILED, 1, "a task failed")
 
 
-def test_the_log_of_another_project_s_container_ends_with_its_last_lines(kubeflow: Kubeflow, small: Pipeline) -> None:
+def test_a_failure_of_another_projects_container_shows_its_last_lines(kubeflow: Kubeflow, small: Pipeline) -> None:
     kubeflow.overrides["GET /k8s/.*"] = (404, b"404 page not found")  # as on the API server's own port
     kubeflow.logs[impl_pod("baseline")] = "".join(f"line {number}\n" for number in range(50))
     run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
     assert run.tasks["baseline"].error.splitlines()[1:] == [f"line {number}" for number in range(30, 50)]
 
 
-def test_a_pod_that_used_too_much_memory(kubeflow: Kubeflow, small: Pipeline) -> None:
+def test_a_pod_that_ran_out_of_memory_is_reported(kubeflow: Kubeflow, small: Pipeline) -> None:
     state = {"terminated": {"reason": "OOMKilled", "exitCode": 137}}
     kubeflow.pods[impl_pod("baseline")] = {"status": {"phase": "Failed", "containerStatuses": [{"state": state}]}}
     run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
@@ -131,16 +131,16 @@ def test_a_pod_that_used_too_much_memory(kubeflow: Kubeflow, small: Pipeline) ->
     ]
 
 
-def test_an_image_for_other_processors(kubeflow: Kubeflow, small: Pipeline) -> None:
-    said = "failed to execute component: fork/exec /usr/lib/taxiway/bin/python: exec format error"
-    kubeflow.logs[impl_pod("baseline")] = f"F1121 03:00:02 1 main.go:60] {said}\n"
+def test_an_image_for_another_architecture_is_reported(kubeflow: Kubeflow, small: Pipeline) -> None:
+    message = "failed to execute component: fork/exec /usr/lib/taxiway/bin/python: exec format error"
+    kubeflow.logs[impl_pod("baseline")] = f"F1121 03:00:02 1 main.go:60] {message}\n"
     run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
     *_, last, fix = run.tasks["baseline"].error.splitlines()
     assert last.endswith("exec format error")
     assert fix == "  fix: build the image for the nodes' CPU architecture, or select other nodes with node_selector"
 
 
-def test_a_pod_that_is_gone_with_its_log(kubeflow: Kubeflow, small: Pipeline) -> None:
+def test_a_deleted_pod_without_a_log_is_reported(kubeflow: Kubeflow, small: Pipeline) -> None:
     run, _ = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}))
     assert run.tasks["baseline"].error == (
         f"its pod left no log; find the reason with: kubectl --namespace kubeflow describe workflow {WORKFLOW}"
@@ -162,7 +162,7 @@ def test_the_last_attempt_of_a_retried_task_is_read(kubeflow: Kubeflow, small: P
 
 
 def test_a_pod_of_argo_s_own_retries_is_read(kubeflow: Kubeflow, small: Pipeline) -> None:
-    """As with the manifests of 2.17, which retry every pod."""
+    """The manifests of 2.17 retry every pod."""
     pod = impl_pod("baseline", retries=True, attempt=0)
     kubeflow.logs[pod] = "error: /models cannot be read\n"
     run, shown = _follow(kubeflow, small, look("FAILED", {"baseline": ("FAILED", 8)}, retries=True))
@@ -192,7 +192,7 @@ def test_a_pod_that_has_succeeded_is_not_called_failed(kubeflow: Kubeflow, small
     assert run.tasks["baseline"].error.startswith("its pod left no log; find the reason with: kubectl")
 
 
-def test_events_report_a_pod_that_is_gone(kubeflow: Kubeflow, small: Pipeline) -> None:
+def test_a_deleted_pod_is_explained_by_its_events(kubeflow: Kubeflow, small: Pipeline) -> None:
     kubeflow.events[impl_pod("baseline")] = [
         {"type": "Normal", "reason": "Pulling", "message": "Pulling image"},
         {"type": "Warning", "reason": "Failed", "message": "ErrImagePull: no such image"},
@@ -208,10 +208,10 @@ FORBIDDEN = 'pods "small" is forbidden: violates PodSecurity "restricted:latest"
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_argo_s_workflow_reports_a_pod_that_was_refused(
+def test_a_rejected_pod_is_explained_by_argos_workflow(
     kubeflow: Kubeflow, small: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: bool
 ) -> None:
-    """The context of kubectl is the cluster of the run, not another one."""
+    """The workflow is read only if kubectl's context is the cluster of the run."""
     nodes = {
         f"{WORKFLOW}-{hashed(full_name('baseline.executor'))}": {"phase": "Error", "message": FORBIDDEN},
         f"{WORKFLOW}-1": {"phase": "Failed", "message": f"child '{WORKFLOW}-2' failed"},
@@ -254,7 +254,7 @@ UNSCHEDULABLE = "0/3 nodes are available: 3 node(s) didn't match Pod's node affi
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "fix"),
+    ("status", "expected", "fix"),
     [
         (
             {"conditions": [{"type": "PodScheduled", "status": "False", "message": UNSCHEDULABLE}]},
@@ -308,8 +308,8 @@ UNSCHEDULABLE = "0/3 nodes are available: 3 node(s) didn't match Pod's node affi
         ),
     ],
 )
-def test_the_reason_why_a_pod_waits_is_shown_once(kubeflow: Kubeflow, status: Any, said: str, fix: str) -> None:
-    """Pods that cannot start, for example because no node has a GPU."""
+def test_the_reason_why_a_pod_waits_is_shown_once(kubeflow: Kubeflow, status: Any, expected: str, fix: str) -> None:
+    """For pods that cannot start, for example because no node has a GPU."""
     pipeline = compilation.compiled(SMALL, ["gpu"])
     pod = impl_pod("baseline")
     kubeflow.pods[pod] = {"status": {"phase": "Pending", **status}}
@@ -317,7 +317,7 @@ def test_the_reason_why_a_pod_waits_is_shown_once(kubeflow: Kubeflow, status: An
     for table in (False, True):
         _, shown = _follow(kubeflow, pipeline, waiting, waiting, look("FAILED", {}), table=table)
         assert f"baseline is waiting: the pod {pod} cannot start: " in shown
-        assert said in shown
+        assert expected in shown
         assert fix in shown
         assert shown.count("cannot start") == 1
 
@@ -330,8 +330,8 @@ def test_a_starting_pod_is_not_reported(kubeflow: Kubeflow, small: Pipeline) -> 
 
 
 def test_results_and_lineage_are_fetched(kubeflow: Kubeflow, small: Pipeline, tmp_path: Path) -> None:
-    made = calls(tmp_path)
-    kubeflow.metadata, pushed = recorded(made), made[-1].outputs["pushed_model"]
+    recorded_calls = calls(tmp_path)
+    kubeflow.metadata, pushed = recorded(recorded_calls), recorded_calls[-1].outputs["pushed_model"]
     tasks = {**SUCCEEDED, "condition-2.pusher": ("SUCCEEDED", 7)}
     run, shown = _follow(kubeflow, small, look("SUCCEEDED", tasks))
     assert "  blessing  blessed" in shown
@@ -343,16 +343,16 @@ def test_results_and_lineage_are_fetched(kubeflow: Kubeflow, small: Pipeline, tm
     assert (stored.id, stored.pipeline, stored.state) == ("small-1", "small", "COMPLETE")
     # Kubeflow's own times, whenever the run is followed.
     assert (stored.started, stored.seconds) == (datetime(2026, 11, 21, 3, tzinfo=UTC), 60)
-    found = chain.trace(pushed.metadata["digest"], store=store)
+    traced = chain.trace(pushed.metadata["digest"], store=store)
     # The blessing is another output of the same task.
-    assert [record["type"] for record in found.records] == ["PushedModel", "Model", "Examples", "ModelBlessing"]
+    assert [record["type"] for record in traced.records] == ["PushedModel", "Model", "Examples", "ModelBlessing"]
     assert chain.trace("/models/taxi/7", store=store).records[0]["digest"] == pushed.metadata["digest"]
 
 
 def test_skipped_outputs_of_a_fused_pod_are_not_recorded(kubeflow: Kubeflow, small: Pipeline, tmp_path: Path) -> None:
-    made = calls(tmp_path)
-    made[1].outputs["pusher__pushed_model"] = Model(tmp_path / "none", {SKIPPED: "the condition"})
-    kubeflow.metadata = recorded(made)
+    recorded_calls = calls(tmp_path)
+    recorded_calls[1].outputs["pusher__pushed_model"] = Model(tmp_path / "none", {SKIPPED: "the condition"})
+    kubeflow.metadata = recorded(recorded_calls)
     run, _ = _follow(kubeflow, small, look("SUCCEEDED", SUCCEEDED))
     assert set(run.tasks["baseline"].outputs) == {"model", "blessing"}
 
@@ -360,20 +360,20 @@ def test_skipped_outputs_of_a_fused_pod_are_not_recorded(kubeflow: Kubeflow, sma
 def test_ml_metadata_and_the_task_api_give_equal_results(
     kubeflow: Kubeflow, small: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made, told = calls(tmp_path), []
+    recorded_calls, reports = calls(tmp_path), []
     tasks = {"example-gen": ("SUCCEEDED", 1), "baseline": ("SUCCEEDED", 9), "condition-2.pusher": ("SUCCEEDED", 9)}
     for number in range(2):
         monkeypatch.setenv("TAXIWAY_HOME", str(tmp_path / f"home-{number}"))
-        kubeflow.metadata = None if number else recorded(made)
-        kubeflow.tasks = [told_by_task_api(made)] if number else []
+        kubeflow.metadata = None if number else recorded(recorded_calls)
+        kubeflow.tasks = [told_by_task_api(recorded_calls)] if number else []
         ended = look("SUCCEEDED", tasks)
         run, shown = _follow(kubeflow, small, ended | {"run_details": {}} if number else ended)
         store = LineageStore.open_existing(Home.default().lineage)
         chained = chain.to_json(chain.trace("/models/taxi/7", store=store))
         outputs = {name: {port: a.uri for port, a in task.outputs.items()} for name, task in run.tasks.items()}
-        told.append((shown, chained, outputs, run.metrics))
-    assert told[0] == told[1]
-    assert "  pushed    /models/taxi/7" in told[0][0]
+        reports.append((shown, chained, outputs, run.metrics))
+    assert reports[0] == reports[1]
+    assert "  pushed    /models/taxi/7" in reports[0][0]
 
 
 def test_a_run_with_results_can_be_followed_twice(kubeflow: Kubeflow, small: Pipeline, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A Kubeflow of several users: logins, namespaces, and what it refuses."""
+"""A multi-user Kubeflow: logins, namespaces, and refused requests."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _login_of_token(tmp_path: Path, text: str = "of ann") -> Login:
     return Login(token_file=file)
 
 
-def test_it_wants_a_namespace(shared: Kubeflow) -> None:
+def test_a_namespace_is_required(shared: Kubeflow) -> None:
     with pytest.raises(UserError) as raised:
         Host(shared.url)
     assert str(raised.value) == (
@@ -62,7 +62,7 @@ def test_everything_is_in_the_user_s_namespace(shared: Kubeflow, small: Pipeline
     assert len(shared.schedules) == 1
 
 
-def test_nobody_is_served_without_a_login(shared: Kubeflow, small: Pipeline) -> None:
+def test_a_login_is_required(shared: Kubeflow, small: Pipeline) -> None:
     refused = _refused(shared, small, "ann", ANONYMOUS)
     assert refused.what == (
         f"{shared.url} requires authentication "
@@ -72,7 +72,7 @@ def test_nobody_is_served_without_a_login(shared: Kubeflow, small: Pipeline) -> 
     assert shared.pipelines == {}
 
 
-def test_a_token_that_has_expired(shared: Kubeflow, small: Pipeline, tmp_path: Path) -> None:
+def test_an_expired_token_is_reported(shared: Kubeflow, small: Pipeline, tmp_path: Path) -> None:
     login = _login_of_token(tmp_path, token({"exp": 1_700_000_000}))
     refused = _refused(shared, small, "ann", login)
     assert f"rejects the token in {tmp_path}/token, which expired at 2023-11-14 22:13 UTC (401: " in refused.what
@@ -81,7 +81,7 @@ def test_a_token_that_has_expired(shared: Kubeflow, small: Pipeline, tmp_path: P
     )
 
 
-def test_a_namespace_of_another_user(shared: Kubeflow, small: Pipeline) -> None:
+def test_a_namespace_of_another_user_is_refused(shared: Kubeflow, small: Pipeline) -> None:
     refused = _refused(shared, small, "carol", HEADER)
     assert str(refused) == (
         "you may not create a pipeline in the namespace carol: User 'ann' is not authorized\n"
@@ -95,7 +95,7 @@ def test_a_viewer_may_not_start_runs(shared: Kubeflow, small: Pipeline) -> None:
     assert refused.what == "you may not start a run in the namespace bob: User 'ann' is not authorized"
 
 
-def test_a_viewer_may_not_upload_which_kubeflow_refuses_without_a_reason(shared: Kubeflow, small: Pipeline) -> None:
+def test_an_upload_by_a_viewer_is_refused_with_a_reason(shared: Kubeflow, small: Pipeline) -> None:
     shared.pipelines["small"] = {"pipeline_id": "pipeline-0", "display_name": "small", "namespace": "bob"}
     refused = _refused(shared, small, "bob", HEADER)
     assert "you may lack the right to create pipelines in the namespace bob" in refused.what
@@ -130,7 +130,7 @@ def test_a_token_shows_logs_though_the_ui_shows_it_no_pods(shared: Kubeflow, sma
     assert pods.pod(host, impl_pod("baseline")) is None
 
 
-def test_a_token_that_expires_during_a_run(shared: Kubeflow, small: Pipeline, tmp_path: Path) -> None:
+def test_a_token_that_expires_during_a_run_is_reported(shared: Kubeflow, small: Pipeline, tmp_path: Path) -> None:
     host = Host(shared.url, "ann", _login_of_token(tmp_path))
     started = submission.submit(host, small, GIVEN, "tips")
     shared.users.clear()

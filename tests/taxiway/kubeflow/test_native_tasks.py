@@ -1,4 +1,4 @@
-"""Runs on a Kubeflow with its own task API: answers made according to its public proposal (12147-mlmd-removal)."""
+"""Runs on a Kubeflow with its own task API; the answers follow its public proposal (12147-mlmd-removal)."""
 
 from __future__ import annotations
 
@@ -87,18 +87,16 @@ def test_iterations_are_distinguished(kubeflow: Kubeflow, small: Pipeline) -> No
 
 
 @pytest.mark.parametrize(
-    ("pods", "said"),
+    ("pods", "message"),
     [
         ([_pod("d", "DRIVER"), _pod("first"), _pod("second")], "the pod second failed\nsecond"),
         ([_pod("d", "DRIVER")], "the pod d failed\nd"),
     ],
 )
-def test_the_pods_are_those_that_the_api_names(
-    kubeflow: Kubeflow, small: Pipeline, pods: list[Json], said: str
-) -> None:
+def test_the_api_names_the_pods(kubeflow: Kubeflow, small: Pipeline, pods: list[Json], message: str) -> None:
     kubeflow.logs = {name: f"error: {name}\n" for name in ("d", "first", "second")}
     run, _ = _follow(kubeflow, small, "FAILED", [_task("baseline", state="FAILED", pods=pods)])
-    assert run.tasks["baseline"].error == said
+    assert run.tasks["baseline"].error == message
 
 
 def test_the_api_s_own_error_is_reported(kubeflow: Kubeflow, small: Pipeline) -> None:

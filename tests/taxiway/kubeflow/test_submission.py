@@ -1,4 +1,4 @@
-"""The requests to Kubeflow for a run or a schedule, and the errors if it rejects them."""
+"""The requests to Kubeflow for a run or a schedule, and the errors when it rejects them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_run_is_started_from_an_uploaded_version(kubeflow: Kubeflow, small: Pi
     assert not kubeflow.experiments[0]["namespace"]
 
 
-def test_a_version_that_is_there_is_not_uploaded_again(kubeflow: Kubeflow, small: Pipeline) -> None:
+def test_an_existing_version_is_not_uploaded_again(kubeflow: Kubeflow, small: Pipeline) -> None:
     for _ in range(2):
         submission.submit(Host(kubeflow.url), small, GIVEN, "tips")
     submission.submit(Host(kubeflow.url), compilation.without_cache(small), GIVEN, "tips")
@@ -51,10 +51,10 @@ def test_a_wrong_parameter_is_refused_before_anything_is_uploaded(kubeflow: Kube
     assert kubeflow.requests("POST .*") == []
 
 
-def test_a_kubeflow_that_refuses_the_ir(kubeflow: Kubeflow, small: Pipeline) -> None:
-    said = b'{"error_message": "InvalidInputError: pipeline spec is invalid: unknown field \\"secretNameParameter\\""}'
+def test_a_kubeflow_that_refuses_the_ir_is_reported(kubeflow: Kubeflow, small: Pipeline) -> None:
+    body = b'{"error_message": "InvalidInputError: pipeline spec is invalid: unknown field \\"secretNameParameter\\""}'
     for status in (400, 500):
-        kubeflow.overrides["POST .*/upload_version"] = (status, said)
+        kubeflow.overrides["POST .*/upload_version"] = (status, body)
         kubeflow.overrides["GET /apis/v1beta1/healthz"] = (200, b'{"tag_name": "2.0.5"}')
         with pytest.raises(UserError) as raised:
             submission.submit(Host(kubeflow.url), small, GIVEN, "tips")
@@ -65,7 +65,7 @@ def test_a_kubeflow_that_refuses_the_ir(kubeflow: Kubeflow, small: Pipeline) -> 
         assert "fix: upgrade it to 2.18.1" in str(raised.value)
 
 
-def test_a_refusal_and_a_failure_of_kubeflow(kubeflow: Kubeflow, small: Pipeline) -> None:
+def test_refusals_and_failures_of_kubeflow_are_reported(kubeflow: Kubeflow, small: Pipeline) -> None:
     kubeflow.overrides["POST /apis/v2beta1/runs"] = (400, b'{"message": "the run has no experiment"}')
     with pytest.raises(UserError, match="refuses to start a run: the run has no experiment"):
         submission.submit(Host(kubeflow.url), small, GIVEN, "tips")
@@ -74,28 +74,28 @@ def test_a_refusal_and_a_failure_of_kubeflow(kubeflow: Kubeflow, small: Pipeline
         submission.submit(Host(kubeflow.url), small, GIVEN, "tips")
 
 
-def test_a_schedule_makes_a_recurring_run(kubeflow: Kubeflow, small: Pipeline) -> None:
-    made = submission.schedule(Host(kubeflow.url), small, GIVEN, "tips", "0 3 * * *")
-    assert made.page == f"{kubeflow.url}/#/recurringrun/details/schedule-0"
-    [asked] = kubeflow.schedules
+def test_a_schedule_creates_a_recurring_run(kubeflow: Kubeflow, small: Pipeline) -> None:
+    created = submission.schedule(Host(kubeflow.url), small, GIVEN, "tips", "0 3 * * *")
+    assert created.page == f"{kubeflow.url}/#/recurringrun/details/schedule-0"
+    [schedule] = kubeflow.schedules
     # Kubeflow's first field is for seconds: five unchanged fields would mean another time.
-    assert asked["trigger"] == {"cron_schedule": {"cron": "0 0 3 * * *"}}
-    assert (asked["mode"], asked["max_concurrency"], asked["no_catchup"]) == ("ENABLE", 1, True)
-    assert asked["runtime_config"]["parameters"] == {"data": "/data", "splits": ["eval"]}
+    assert schedule["trigger"] == {"cron_schedule": {"cron": "0 0 3 * * *"}}
+    assert (schedule["mode"], schedule["max_concurrency"], schedule["no_catchup"]) == ("ENABLE", 1, True)
+    assert schedule["runtime_config"]["parameters"] == {"data": "/data", "splits": ["eval"]}
 
 
 @pytest.mark.parametrize("cron", ["", "3", "at three", "0 3 * *", "0 0 0 3 * * *", "0 3 ; * *", "@sometimes"])
-def test_an_invalid_schedule(cron: str) -> None:
+def test_an_invalid_schedule_is_refused(cron: str) -> None:
     with pytest.raises(UserError, match="must have five fields, or six") as raised:
         submission.cron_with_seconds(cron)
     assert raised.value.fix == "for every day at 3:00, write '0 3 * * *'"
 
 
 @pytest.mark.parametrize("cron", ["@daily", "@every 1h", "30 0 3 ? * MON-FRI"])
-def test_schedules_in_kubeflow_s_own_form_stay(cron: str) -> None:
+def test_schedules_in_kubeflows_own_form_are_unchanged(cron: str) -> None:
     assert submission.cron_with_seconds(cron) == cron
 
 
-def test_a_run_that_does_not_exist(kubeflow: Kubeflow) -> None:
+def test_an_unknown_run_is_reported(kubeflow: Kubeflow) -> None:
     with pytest.raises(UserError, match=f"there is no run run-7 at {kubeflow.url}"):
         submission.started(Host(kubeflow.url), "run-7")

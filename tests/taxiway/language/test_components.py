@@ -69,7 +69,7 @@ def _executed(pipeline: Pipeline, task: Task) -> tuple[ExecutorComponent, Execut
     return component, pipeline.executor(component)
 
 
-def test_the_inputs_and_outputs_of_a_pipeline(pipeline: Pipeline) -> None:
+def test_inputs_and_outputs_of_a_pipeline(pipeline: Pipeline) -> None:
     root = pipeline.root
     assert root.inputs.parameters["place"] == ParameterSpec(type="STRING")
     assert root.inputs.parameters["upper"].type == "NUMBER_INTEGER"
@@ -79,7 +79,7 @@ def test_the_inputs_and_outputs_of_a_pipeline(pipeline: Pipeline) -> None:
     assert root.has("outputs", "parameters", "Output") and not root.has("outputs", "artifacts", "Output")
 
 
-def test_where_the_inputs_of_tasks_come_from(pipeline: Pipeline) -> None:
+def test_sources_of_task_inputs(pipeline: Pipeline) -> None:
     inside = _inside(pipeline)
     [condition] = [task for task in inside.values() if task.condition]
     [loop] = [task for task in inside.values() if task.loop]

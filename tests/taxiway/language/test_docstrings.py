@@ -1,4 +1,4 @@
-"""Descriptions that kfp drops are found in a component's source, and its outputs have their types in the lineage."""
+"""Descriptions that kfp drops are read from a component's source, so its outputs have types in the lineage."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from taxiway import loading
 from taxiway.checks import check
 from taxiway.dsl import SchemaGen, StatisticsGen
 from taxiway.lineage.chain import trace
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 
 
 @dsl.component(base_image="python:3.13", install_kfp_package=False)
@@ -78,9 +78,7 @@ def in_a_container(rows: int, examples: dsl.Output[dsl.Dataset]):
         (undescribed, "Output", None),
     ],
 )
-def test_outputs_have_the_descriptions_that_they_were_given(
-    component: Any, output: str, description: str | None
-) -> None:
+def test_outputs_have_the_descriptions_of_the_docstring(component: Any, output: str, description: str | None) -> None:
     @dsl.pipeline
     def pipeline():
         component(rows=1)
@@ -105,7 +103,7 @@ def test_the_lineage_shows_the_type(tmp_path: Path) -> None:
     def pipeline():
         as_argument(rows=1)
 
-    run = taxiway.run(loading.compiled(pipeline), home=tmp_path / "home", observer=Silent())
+    run = taxiway.run(loading.compiled(pipeline), home=tmp_path / "home", observer=Observer())
     examples = run.artifacts["examples"]
     assert examples.type_name == "Examples"
     # Without it TFX reads an older layout.

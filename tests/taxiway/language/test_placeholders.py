@@ -57,7 +57,7 @@ def test_optional_parts() -> None:
 
 
 @pytest.mark.parametrize("word", ["{{$.inputs.parameters['x']}}", "{{$.inputs.artifacts['x'].path}}", "{{$.secrets}}"])
-def test_an_unknown_placeholder_is_named(word: str) -> None:
+def test_an_unknown_placeholder_is_refused(word: str) -> None:
     with pytest.raises(UserError) as caught:
         fill_command([word], EXECUTOR_INPUT)
     assert word in str(caught.value)

@@ -38,7 +38,7 @@ def _of_work(function: object) -> Platform:
     return pipeline.platform_of(leaf.component)
 
 
-def test_what_a_pod_gets() -> None:
+def test_settings_of_a_pod() -> None:
     platform = _of_work(on_kubernetes)
     shared, made = platform.resources["pvcMount"]
     assert platform.resources["secretAsEnv"] == (
@@ -54,5 +54,5 @@ def test_what_a_pod_gets() -> None:
     assert not platform.has_init_containers
 
 
-def test_a_pod_without_settings_of_its_own() -> None:
+def test_a_pod_without_settings_has_defaults() -> None:
     assert _of_work(plain) == Platform()

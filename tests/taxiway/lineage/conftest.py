@@ -1,4 +1,4 @@
-"""The artifacts of a small pipeline, made by the real provenance and pusher code, and a recorder of its runs."""
+"""The artifacts of a small pipeline, made with the real provenance and pusher code, and their recorded runs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Task:
 
 @dataclass
 class Flow:
-    """Tasks in the order in which they ran. Repeated runs only differ in the output of the trainer."""
+    """Tasks in the order in which they ran; repeated runs only differ in the trainer's output."""
 
     folder: Path
     tasks: list[Task] = field(default_factory=list)

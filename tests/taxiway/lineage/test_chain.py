@@ -13,9 +13,8 @@ from components.contract.artifacts import Examples, Model
 from components.contract.errors import UserError
 from components.execution.records import siblings, sources
 from taxiway.lineage.chain import Chain, to_json, trace
-from taxiway.lineage.tree import render
 from tests.taxiway.lineage.conftest import DATA, Flow, Task
-from tests.taxiway.lineage.test_tree import rendered
+from tests.taxiway.lineage.test_tree import shown
 
 
 def _stages(chain: Chain) -> list[str]:
@@ -23,15 +22,15 @@ def _stages(chain: Chain) -> list[str]:
 
 
 def _comparable(chain: Chain) -> dict[str, Any]:
-    """Without the time of the push, which version and artifact record separately."""
-    found = json.loads(to_json(chain))
-    for record in found["records"]:
+    """A chain without the time of the push, which version and artifact record separately."""
+    document = json.loads(to_json(chain))
+    for record in document["records"]:
         if record["stage"] == "pusher":
             record.pop("created")
-    return found
+    return document
 
 
-def test_a_pushed_version_goes_back_to_data_code_and_modules(flow, tmp_path):
+def test_the_chain_of_a_pushed_version_has_data_code_and_modules(flow, tmp_path):
     chain = trace(str(tmp_path / "served" / "7"))
     assert _stages(chain)[0] == "pusher"
     assert set(_stages(chain)) == {task.stage for task in flow.tasks}
@@ -65,7 +64,7 @@ def test_files_are_used_if_the_store_lacks_a_record(flow, store):
     assert trace(str(flow.artifact("model").path), store=store).data == [DATA]
 
 
-def test_a_digest_or_the_beginning_of_one_is_looked_up(flow, store):
+def test_a_digest_or_its_prefix_is_looked_up(flow, store):
     flow.record(store, "r1")
     model = flow.artifact("model")
     whole = trace(str(model.path), store=store).records
@@ -130,7 +129,7 @@ def _record(stage: str, output: str, digest: str, created: str, /, **inputs: str
     return {**same, "stage_version": "1", "code": {}, "image": ""}
 
 
-def test_what_was_made_twice_is_distinguished_by_its_time():
+def test_artifacts_made_twice_are_distinguished_by_time():
     first, second = (_record("gen", "examples", "e", f"2026-01-0{day}") for day in (1, 3))
     models = [_record("trainer", "model", f"m{day}", f"2026-01-0{day}", examples="e") for day in (2, 3, 4)]
     for records in ([first, second], [second, first]):
@@ -177,12 +176,12 @@ def test_a_run_without_a_cache_names_each_module_and_each_output_once(flow, stor
     for chain in (trace(target, store=store), trace(target)):
         assert [module["function"] for module in chain.modules] == ["run_fn"]
         assert len(chain.data) == 1
-        lines = [line.lstrip(" │├└─") for line in rendered(render(chain)).splitlines()]
+        lines = [line.lstrip(" │├└─") for line in shown(chain).splitlines()]
         beside = [line.split(":")[0] for line in lines if line.startswith("other output")]
         assert sorted(beside) == ["other output evaluation", "other output model_run", "other output model_run"]
 
 
-def test_an_unknown_digest_names_the_nearest(flow, store):
+def test_an_unknown_digest_suggests_a_similar_one(flow, store):
     flow.record(store, "r1")
     digest = flow.artifact("model").metadata["digest"]
     wrong = digest[:-8] + "00000000"
@@ -192,7 +191,7 @@ def test_an_unknown_digest_names_the_nearest(flow, store):
     assert f"did you mean {digest}?" in str(raised.value)
 
 
-def test_a_bare_version_number_is_taken_for_a_digest_and_distinguished_from_one(flow, store, run_stage, tmp_path):
+def test_a_bare_version_number_suggests_the_pushed_version(flow, store, run_stage, tmp_path):
     inputs = {"model": flow.artifact("model")}
     parameters = {"destination": str(tmp_path / "more"), "version": 1700000000}
     outputs = run_stage("pusher", inputs, parameters, tmp_path / "again")
@@ -202,7 +201,7 @@ def test_a_bare_version_number_is_taken_for_a_digest_and_distinguished_from_one(
         trace("1700000000", store=store)
 
 
-def test_a_version_that_was_replaced_is_traced_to_what_is_there_now(flow, store, run_stage, tmp_path):
+def test_a_replaced_version_is_traced_to_its_current_content(flow, store, run_stage, tmp_path):
     flow.record(store, "r1")
     shutil.rmtree(tmp_path / "served")
     flow.folder = tmp_path / "second"
@@ -233,7 +232,7 @@ def test_an_ambiguous_prefix_lists_the_candidates(store, tmp_path):
     assert all(digest in str(raised.value) for digest in digests)
 
 
-def test_an_unknown_path_names_the_nearest(flow, store, tmp_path, monkeypatch):
+def test_an_unknown_path_suggests_a_similar_one(flow, store, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for known in (None, store):
         with pytest.raises(UserError) as raised:
@@ -255,7 +254,7 @@ def test_an_input_that_no_stage_made_has_no_chain(store, tmp_path):
 
 
 @pytest.mark.parametrize("content", ["{", "[{}]", "3", '[{"digest": "x"}]'])
-def test_a_damaged_provenance_file_is_named(tmp_path: Path, content):
+def test_a_damaged_provenance_file_is_reported(tmp_path: Path, content):
     (tmp_path / "provenance.json").write_text(content)
     with pytest.raises(UserError, match=r"provenance\.json is damaged: "):
         trace(str(tmp_path))

@@ -55,19 +55,19 @@ def _recorded(connection: str, flow: Any) -> None:
 def test_the_grpc_service_records_what_sqlite_does(service, database, flow):
     _recorded(service, flow)
     _recorded(str(database), flow)
-    there, here = LineageStore.open(service), LineageStore.open(str(database))
-    assert there.artifacts() == here.artifacts()
-    assert [(run.id, run.tasks, run.pushed) for run in there.runs()] == [
-        (run.id, run.tasks, run.pushed) for run in here.runs()
+    remote, local = LineageStore.open(service), LineageStore.open(str(database))
+    assert remote.artifacts() == local.artifacts()
+    assert [(run.id, run.tasks, run.pushed) for run in remote.runs()] == [
+        (run.id, run.tasks, run.pushed) for run in local.runs()
     ]
 
 
-def test_a_service_that_does_not_answer_is_named():
+def test_an_unreachable_service_is_reported():
     with pytest.raises(ServiceError, match=r"grpc://127\.0\.0\.1:1 failed: UnavailableError"):
         LineageStore.open("grpc://127.0.0.1:1", delays=[0.0])
 
 
-def test_a_mysql_server_that_does_not_answer_is_named_without_its_password():
+def test_an_unreachable_mysql_server_is_reported_without_its_password():
     with pytest.raises(ServiceError) as raised:
         LineageStore.open("mysql://ann:secret@127.0.0.1:1/lineage")
     assert "mysql://ann:***@127.0.0.1:1/lineage does not answer" in str(raised.value)
@@ -91,12 +91,12 @@ def test_grpc_settings_come_from_the_url():
 
 
 @pytest.mark.parametrize("connection", ["postgres://db/lineage", "grpc://", "grpc://host:http"])
-def test_another_scheme_is_refused_with_those_there_are(connection):
+def test_an_unknown_scheme_is_refused_with_the_known_ones(connection):
     with pytest.raises(UserError, match=r"is not a lineage store\n  fix: .*mysql://user:password@host:port/database"):
         LineageStore.open(connection)
 
 
-def test_display_name_leaves_paths_as_they_are():
+def test_display_name_does_not_change_paths():
     assert display_name("a:b@c/lineage.db") == "a:b@c/lineage.db"
 
 
@@ -104,7 +104,7 @@ def _recorded_file(database: Path) -> bytes:
     store = LineageStore.open(str(database))
     for number in range(50):
         store.start_run(f"r{number}", "p", {"text": "x" * 200}, datetime.now(UTC))
-    del store  # closes the file, which merges the write-ahead log into it
+    del store  # closes the file, so SQLite merges the write-ahead log
     return database.read_bytes()
 
 
@@ -118,7 +118,7 @@ def _recorded_file(database: Path) -> bytes:
     ],
     ids=["text", "cut", "all pages", "later pages"],
 )
-def test_a_corrupt_file_is_refused_with_how_to_fix_it(database, damage):
+def test_a_corrupt_file_is_refused_with_a_fix(database, damage):
     damaged = damage(_recorded_file(database))
     database.write_bytes(damaged)
     with pytest.raises(UserError) as raised:
@@ -132,7 +132,7 @@ def test_a_corrupt_file_is_refused_with_how_to_fix_it(database, damage):
     assert database.read_bytes() == damaged
 
 
-def test_a_file_of_another_version_is_refused(database):
+def test_a_file_with_another_schema_version_is_refused(database):
     _recorded_file(database)
     with sqlite3.connect(database) as other:
         other.execute("UPDATE MLMDEnv SET schema_version = 99")
@@ -141,7 +141,7 @@ def test_a_file_of_another_version_is_refused(database):
         LineageStore.open(str(database))
 
 
-def test_a_place_where_no_file_can_be_is_refused(tmp_path):
+def test_a_path_where_no_file_can_be_created_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot be opened for writing \(.*unable to open database file\)"):
         LineageStore.open(str(tmp_path / "file" / "lineage.db"))

@@ -1,4 +1,4 @@
-"""The store fails before or after a commit; the recorded result is the same as without faults."""
+"""If the store fails before or after a commit, the recorded result is the same as without faults."""
 
 from __future__ import annotations
 

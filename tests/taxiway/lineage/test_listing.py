@@ -20,7 +20,7 @@ def shown(store: LineageStore, **console: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("console", [{"width": 20}, {"width": 500, "force_terminal": True}])
-def test_runs_are_a_row_a_line_where_there_is_room_or_output_is_piped(flow, store, tmp_path, console):
+def test_wide_or_piped_output_has_one_run_a_line(flow, store, tmp_path, console):
     flow.record(store, "r1")
     store.start_run("r2", "trips", {}, datetime.now(UTC))
     head, latest, first = shown(store, **console)
@@ -33,7 +33,7 @@ def test_runs_are_a_row_a_line_where_there_is_room_or_output_is_piped(flow, stor
     assert first.endswith(f"  {tmp_path / 'served' / '7'}")
 
 
-def test_in_a_narrow_terminal_columns_stand_below_their_row(flow, store, tmp_path):
+def test_a_narrow_terminal_shows_columns_below_their_row(flow, store, tmp_path):
     flow.record(store, "chicago-taxi-20261121-003750-29e0c7f5")
     head, row, tasks, *pushed = shown(store, width=70, force_terminal=True, color_system=None)
     assert head == f"{'run':39}state      took   blessed"
@@ -46,6 +46,6 @@ def test_in_a_narrow_terminal_columns_stand_below_their_row(flow, store, tmp_pat
 def test_runs_are_json_for_programs(flow, store):
     flow.record(store, "r1")
     [run] = store.runs()
-    found = json.loads(json.dumps(listing.to_json(run)))
-    assert datetime.fromisoformat(found["started"]) == run.started
-    assert (found["id"], found["tasks"], found["pushed"]) == ("r1", {"COMPLETE": 6}, run.pushed)
+    document = json.loads(json.dumps(listing.to_json(run)))
+    assert datetime.fromisoformat(document["started"]) == run.started
+    assert (document["id"], document["tasks"], document["pushed"]) == ("r1", {"COMPLETE": 6}, run.pushed)

@@ -185,7 +185,7 @@ def test_several_processes_record_into_one_file(database):
     assert len(LineageStore.open(str(database)).artifacts()) == 15 * 3 + 1
 
 
-def test_a_locked_file_is_waited_for(store, database):
+def test_recording_waits_for_a_locked_file(store, database):
     hold = "import sqlite3, sys, time; c = sqlite3.connect(sys.argv[1], isolation_level=None); "
     hold += "c.execute('BEGIN IMMEDIATE'); print('held', flush=True); time.sleep(0.5)"
     with subprocess.Popen([sys.executable, "-c", hold, str(database)], stdout=subprocess.PIPE) as holder:
@@ -219,7 +219,7 @@ def test_a_task_that_was_never_started_cannot_finish(store):
         store.finish_task("r", "trainer", state="COMPLETE", inputs={}, outputs={})
 
 
-def test_metadata_of_every_json_kind_come_back(store, tmp_path):
+def test_metadata_of_every_json_type_are_read_back(store, tmp_path):
     metadata: dict[str, Any] = {"digest": "d", "a": 1, "b": 1.5, "c": "x", "d": [1.0, "y"], "e": {"k": 2.0}, "f": None}
     store.start_run("r", "p", {}, datetime.now(UTC))
     store.start_task("r", "t", "t", {})

@@ -1,4 +1,4 @@
-"""The HTTP client: what it does not do by itself."""
+"""The HTTP client uses no proxy, follows no redirect and does not retry."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def server() -> Iterator[_Asked]:
         thread.join()
 
 
-def test_no_proxy_no_redirect_and_no_second_try(server: _Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_is_no_proxy_redirect_or_retry(server: _Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     with http_client.pool(seconds=10) as pool:
         url = f"http://127.0.0.1:{server.server_port}"

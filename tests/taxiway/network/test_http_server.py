@@ -1,4 +1,4 @@
-"""Requests that no application has answered also get TF Serving's JSON."""
+"""Requests that do not reach the application also get TF Serving's JSON errors."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_exceptions_of_an_application_become_json_errors(request_text: str, stat
     assert headers.get("Allow") == ("POST" if status == 405 else None)
 
 
-def test_a_connection_continues_after_an_error_that_the_application_raised() -> None:
+def test_a_connection_stays_open_after_an_application_error() -> None:
     async def talk(port: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -32,7 +32,7 @@ def test_files_are_read_for_every_request(tmp_path: Path) -> None:
     assert login.headers() == {"Authorization": "Bearer second"}
 
 
-def test_all_of_them_together(tmp_path: Path) -> None:
+def test_token_cookie_and_headers_are_combined(tmp_path: Path) -> None:
     cookies = tmp_path / "cookies"
     cookies.write_text("authservice_session=MTY=; path=/\n")
     login = Login(_file(tmp_path, "t"), cookies, "kubeflow-userid:  ann@example.com ")
@@ -47,14 +47,14 @@ def test_all_of_them_together(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\n", "two\nlines", "größe", "a\x00b"])
-def test_a_file_that_does_not_fit_in_a_header(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_a_header_value_is_refused(tmp_path: Path, text: str) -> None:
     file = _file(tmp_path, text)
     for login in (Login(token_file=file), Login(cookie_file=file)):
         with pytest.raises(UserError, match="is empty, or has more than one line of plain ASCII"):
             login.headers()
 
 
-def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+def test_files_that_cannot_be_read_are_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"the cookie file .*/none cannot be read: No such file or directory"):
         Login(cookie_file=tmp_path / "none").headers()
     binary = tmp_path / "binary"
@@ -64,14 +64,14 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["eyJhbGciOi", "; a=b", "a b=c"])
-def test_cookies_of_another_form(tmp_path: Path, text: str) -> None:
+def test_invalid_cookies_are_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(UserError, match="is not of the form NAME=VALUE") as raised:
         Login(cookie_file=_file(tmp_path, text)).headers()
     assert raised.value.fix == "copy the session's cookie from the browser, as oauth2_proxy_kubeflow=VALUE"
 
 
 @pytest.mark.parametrize("text", ["kubeflow-userid", ": ann", "a b: c", "name: ", "name: a\nHost: b", "name: ä"])
-def test_headers_of_another_form(text: str) -> None:
+def test_invalid_headers_are_refused(text: str) -> None:
     with pytest.raises(UserError, match="is not of the form NAME: VALUE") as raised:
         Login(header=text).headers()
     assert raised.value.fix == "write --header 'kubeflow-userid: EMAIL'"
@@ -87,10 +87,10 @@ def test_headers_of_another_form(text: str) -> None:
         ({"aud": "pipelines.kubeflow.org", "exp": "soon"}, "which may have expired"),
     ],
 )
-def test_what_is_wrong_with_a_token(tmp_path: Path, claims: dict[str, Any], flaw: str) -> None:
+def test_the_problem_of_a_token_is_found(tmp_path: Path, claims: dict[str, Any], flaw: str) -> None:
     assert Login(token_file=_file(tmp_path, token(claims))).flaw().startswith(flaw)
 
 
 @pytest.mark.parametrize("text", ["opaque", "a.b.c", "a.MQ.c", "a..c"])
-def test_a_token_that_says_nothing_of_itself(tmp_path: Path, text: str) -> None:
+def test_an_opaque_token_has_no_known_problem(tmp_path: Path, text: str) -> None:
     assert Login(token_file=_file(tmp_path, text)).flaw() == "which may have expired"

@@ -1,4 +1,4 @@
-"""Tasks install into environments of their own; Taxiway's environment does not change."""
+"""Tasks install packages into separate environments; Taxiway's environment does not change."""
 
 import base64
 import hashlib
@@ -23,14 +23,14 @@ from taxiway import loading
 from taxiway.dsl import ExampleGen, SchemaGen, StatisticsGen, Transform
 from taxiway.packages import environments
 from taxiway.runner.call import State
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 from taxiway.runs.record import Run, RunFailedError
 from taxiway.storage.home import Home
 from tests.components.engines import until
 
 
 def _packages_digest() -> str:
-    """All files of Taxiway's environment: names, sizes, times; without bytecode, which other tests may write."""
+    """A digest of Taxiway's environment: names, sizes and times of files, without bytecode, which other tests write."""
     listed = subprocess.run(
         ["find", sys.prefix, "-not", "-name", "*.pyc", "-not", "-name", "__pycache__", "-printf", "%p %s %T@\\n"],
         capture_output=True,
@@ -41,7 +41,7 @@ def _packages_digest() -> str:
 
 @pytest.fixture(scope="module", autouse=True)
 def _same_environment() -> Iterator[None]:
-    """No test here changes a file of Taxiway's environment."""
+    """Asserts that no test here changes a file of Taxiway's environment."""
     before = _packages_digest()
     yield
     assert _packages_digest() == before
@@ -54,7 +54,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only place where pip and uv find packages: `colours` 1.0 and 2.0."""
+    """The only package source for pip and uv: `colours` 1.0 and 2.0."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     for version in ("1.0", "2.0"):
@@ -88,7 +88,7 @@ def _hash(text: str) -> str:
 
 
 def _run(pipeline: Any, home: Path, **options: Any) -> Run:
-    return taxiway.run(pipeline, home=home, observer=Silent(), **options)
+    return taxiway.run(pipeline, home=home, observer=Observer(), **options)
 
 
 def _shell(*scripts: str) -> Any:
@@ -112,7 +112,7 @@ def _environments(home: Path) -> list[Path]:
 
 
 def installing(packages: list[str], **options: Any) -> Any:
-    """A component that returns the versions that it sees of its installs, of kfp, and of one of Taxiway's packages."""
+    """A component that returns the versions of its installed packages, of kfp, and of one of Taxiway's packages."""
 
     @dsl.component(base_image="python:3.13", packages_to_install=packages, **{"install_kfp_package": False, **options})
     def versions() -> list:
@@ -127,7 +127,7 @@ def installing(packages: list[str], **options: Any) -> Any:
     return versions
 
 
-def test_each_set_of_packages_has_an_environment_that_is_kept(home: Path, wheels: Path) -> None:
+def test_each_set_of_packages_has_one_environment_that_is_reused(home: Path, wheels: Path) -> None:
     one, two = installing(["colours==1.0"], install_kfp_package=True), installing(["colours==2.0"])
 
     @dsl.pipeline(name="installs")
@@ -138,22 +138,22 @@ def test_each_set_of_packages_has_an_environment_that_is_kept(home: Path, wheels
 
     compiled = loading.compiled(installs)
     run = _run(compiled, home, use_cache=False)
-    found = {name: task.parameters["Output"] for name, task in run.tasks.items()}
-    assert {name: values[:2] for name, values in found.items()} == {
+    outputs = {name: task.parameters["Output"] for name, task in run.tasks.items()}
+    assert {name: values[:2] for name, values in outputs.items()} == {
         "versions[0]": ["1.0", kfp.__version__],
         "versions[1]": ["1.0", kfp.__version__],
         "versions-2": ["2.0", kfp.__version__],
     }
     assert len(_environments(home)) == 2
-    assert len({values[3] for values in found.values()}) == 3
-    # Existing packages are not requested again.
+    assert len({values[3] for values in outputs.values()}) == 3
+    # Installed packages are not requested again.
     for wheel in wheels.iterdir():
         wheel.unlink()
     again = _run(compiled, home, use_cache=False)
     assert [task.parameters["Output"][0] for _, task in sorted(again.tasks.items())] == ["2.0", "1.0", "1.0"]
 
 
-def test_another_kfp_stays_beside_ours(home: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_kfp_can_be_installed_beside_ours(home: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = {
         str(path.relative_to(Path(kfp.__file__).parent.parent)): path.read_text()
         for path in Path(kfp.__file__).parent.rglob("*.py")
@@ -203,14 +203,14 @@ def test_another_kfp_stays_beside_ours(home: Path, wheels: Path, monkeypatch: py
         '. "$VIRTUAL_ENV/bin/activate"; pip uninstall --yes kfp pyarrow; pip install colours==1.0',
     ],
 )
-def test_packages_of_one_script_are_invisible_to_others(home: Path, wheels: Path, command: str) -> None:
+def test_packages_of_one_script_are_not_visible_to_others(home: Path, wheels: Path, command: str) -> None:
     see = 'python3 -c "import colours, kfp, pyarrow; print(colours.__file__)" | grep "$VIRTUAL_ENV"'
     run = _run(_shell(f"{command}; {see}", "! python3 -c 'import colours'"), home)
     assert run.state == State.SUCCEEDED
     assert not list(Home(home).work.iterdir())
 
 
-def test_programs_that_are_installed_come_first(home: Path, wheels: Path) -> None:
+def test_installed_programs_come_first_on_the_path(home: Path, wheels: Path) -> None:
     _wheel(
         wheels,
         "tools",
@@ -253,7 +253,7 @@ def _alone(component: Any) -> Any:
     return alone
 
 
-def test_a_half_made_environment_is_made_again(home: Path, wheels: Path) -> None:
+def test_an_incomplete_environment_is_rebuilt(home: Path, wheels: Path) -> None:
     compiled = loading.compiled(_alone(installing(["colours==1.0"])))
     _run(compiled, home)
     [folder] = _environments(home)
@@ -267,11 +267,11 @@ class _Index(BaseHTTPRequestHandler):
     """A package index with one wheel, which records the requests."""
 
     wheel: Path
-    asked: list[str]
+    requests: list[str]
     may_answer: threading.Event
 
     def do_GET(self) -> None:
-        self.asked.append(self.path)
+        self.requests.append(self.path)
         self.may_answer.wait(30)
         page = f'<a href="/{self.wheel.name}">{self.wheel.name}</a>'.encode()
         body = self.wheel.read_bytes() if self.path.endswith(".whl") else page
@@ -290,7 +290,7 @@ class _Index(BaseHTTPRequestHandler):
 
 @contextmanager
 def _index(wheel: Path) -> Iterator[tuple[type[_Index], str]]:
-    handler = type("Handler", (_Index,), {"wheel": wheel, "asked": [], "may_answer": threading.Event()})
+    handler = type("Handler", (_Index,), {"wheel": wheel, "requests": [], "may_answer": threading.Event()})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -311,14 +311,14 @@ def test_after_a_kill_and_concurrent_installations_there_is_one_complete_environ
         loading.compile_to(_alone(component), tmp_path / "alone.yaml")
         command = [sys.executable, "-m", "taxiway", "run", str(tmp_path / "alone.yaml")]
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as killed:
-            until(lambda: index.asked)
+            until(lambda: index.requests)
             assert _environments(home)
             killed.kill()
-        index.asked.clear()
+        index.requests.clear()
         index.may_answer.set()
         both = [subprocess.Popen([*command, "--no-cache"], stderr=subprocess.DEVNULL) for _ in range(2)]
         assert [process.wait(60) for process in both] == [0, 0]
-        assert len([path for path in index.asked if path.endswith(".whl")]) == 1
+        assert len([path for path in index.requests if path.endswith(".whl")]) == 1
         assert len(_environments(home)) == 1
 
 
@@ -367,12 +367,12 @@ def test_a_users_module_installs_into_its_stages_environment(
         schema = SchemaGen(statistics=StatisticsGen(examples=examples).outputs["statistics"]).outputs["schema"]
         Transform(examples=examples, schema=schema, module="mine.py")
 
-    said = _run(installing_stage, home).tasks["transform"].log.read_text()
-    assert f"colours 1.0 {home}" in said
+    log = _run(installing_stage, home).tasks["transform"].log.read_text()
+    assert f"colours 1.0 {home}" in log
 
 
 def _command(**options: Any) -> list[str]:
-    """The start of a component's command, as written by kfp's compiler."""
+    """The start of a component's command, as compiled by kfp."""
     return component_factory._get_packages_to_install_command(**options)
 
 
@@ -418,13 +418,13 @@ def test_kfps_installation_is_removed_from_the_command(options: dict[str, Any], 
         [*_command(packages_to_install=["a @ https://a.org/a.whl"], install_kfp_package=False), "true"],
     ],
 )
-def test_any_other_command_stays_as_it_is(command: list[str]) -> None:
+def test_other_commands_are_unchanged(command: list[str]) -> None:
     assert environments.split_installs(command) == ((), command)
 
 
 @pytest.mark.slow
-def test_a_pipeline_of_an_older_kfp_from_the_index(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = subprocess.run(
+def test_a_pipeline_runs_with_an_older_kfp_from_the_index(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pip = subprocess.run(
         [
             sys.executable,
             "-m",
@@ -440,8 +440,8 @@ def test_a_pipeline_of_an_older_kfp_from_the_index(home: Path, monkeypatch: pyte
         text=True,
         check=False,
     )
-    if asked.returncode:
-        pytest.skip(f"no package index answers: {asked.stderr.strip().splitlines()[-1]}")
+    if pip.returncode:
+        pytest.skip(f"no package index answers: {pip.stderr.strip().splitlines()[-1]}")
     ours = kfp.__version__
     monkeypatch.setattr(kfp, "__version__", "2.9.0")
 

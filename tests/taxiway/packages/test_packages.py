@@ -1,4 +1,4 @@
-"""Which installed packages a task depends on: packages in folders on sys.path, and those of this environment."""
+"""The installed packages that a task depends on, in folders on sys.path and in this environment."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from taxiway.dsl import ExampleGen
 from taxiway.packages import imports, metadata
 from taxiway.packages.packages import Packages
 from taxiway.runner.call import State
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 
 Install = Callable[..., Path]
 
@@ -33,8 +33,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
             older.rename(older.with_suffix(".old"))
         place = site / f"{name.replace('-', '_')}-{version}.dist-info"
         place.mkdir()
-        asked = "".join(f"Requires-Dist: {need}\n" for need in needs)
-        (place / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n{asked}\nRequires-Dist: no-need\n")
+        requirements = "".join(f"Requires-Dist: {need}\n" for need in needs)
+        (place / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n{requirements}\nRequires-Dist: no-need\n")
         if modules is not None:
             (place / "top_level.txt").write_text(modules)
         usual = f"{place.name.partition('-')[0]}/__init__.py,,\n{place.name}/RECORD,,\n"
@@ -46,7 +46,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 @pytest.fixture
 def found(tmp_path: Path) -> Callable[..., set[str]]:
-    """`found(*imports)`: the packages behind them by name and version, in a new process each time."""
+    """`found(*imports)`: the packages that they need, by name and version, in a new process each time."""
     memory = tmp_path / "packages.json"
     return lambda *names: {label for label in Packages(memory).behind(names) if "==" in label.split()[0]}
 
@@ -54,7 +54,7 @@ def found(tmp_path: Path) -> Callable[..., set[str]]:
 # From an import to packages
 
 
-def test_an_import_leads_to_its_package_and_to_what_that_needs(install: Install, found: Any) -> None:
+def test_an_import_counts_its_package_and_dependencies(install: Install, found: Any) -> None:
     install("Top.Level", "2.0", "first_need>=1", 'second ; python_version >= "3"', modules="top\n_top\n")
     install("first-need", "1.1", "third[fast]; platform_system == 'Linux'", "Top-Level")
     install("second", "1.2", "absent", record="second.py,sha256=,1\nsecond.cpython-313-x86_64-linux-gnu.so,,\n")
@@ -78,12 +78,12 @@ def test_packages_that_share_a_namespace_are_distinguished(install: Install, fou
     assert found("space") == found("space.nosuch") == {"space-storage==1.0", "space-bigquery==1.0", "space-core==1.0"}
 
 
-def test_the_first_on_the_path_counts(install: Install, found: Any, tmp_path: Path) -> None:
+def test_the_first_package_on_the_path_counts(install: Install, found: Any, tmp_path: Path) -> None:
     install("numpy", "99.0")
     assert {label for label in found("numpy") if label.startswith("numpy==")} == {"numpy==99.0"}
 
 
-def test_modules_that_are_loaded_implicitly(install: Install, found: Any) -> None:
+def test_implicitly_loaded_modules_count(install: Install, found: Any) -> None:
     names = {label.partition("==")[0] for label in found("tensorflow", "fsspec")}
     assert {"tensorflow", "keras", "tf-keras", "numpy", "fsspec", "s3fs", "gcsfs"} <= names
     install("some-device", "3.0", modules="tensorflow-plugins")
@@ -106,7 +106,7 @@ def test_the_code_of_an_editable_package_counts(install: Install, found: Any, tm
     assert found("mine") == before
 
 
-def test_what_runs_in_every_process_counts_and_lines_of_paths_do_not(install: Install, tmp_path: Path) -> None:
+def test_code_in_pth_files_counts_but_their_paths_do_not(install: Install, tmp_path: Path) -> None:
     site, before = install("any").parent, metadata.startup()
     (site / "paths.pth").write_text(f"{tmp_path}\n# a comment\n")
     (site / "__editable__.tool-1.0.pth").write_text("import __editable___tool_finder\n")
@@ -133,7 +133,9 @@ def test_added_removed_and_changed_packages_are_noticed(install: Install, found:
     assert found("first") == {"first==1.0"}
 
 
-def test_metadata_are_read_once(install: Install, found: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metadata_of_unchanged_packages_are_read_once(
+    install: Install, found: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read: list[str] = []
     original = metadata.read
     monkeypatch.setattr(metadata, "read", lambda place: read.append(place.name) or original(place))
@@ -155,13 +157,13 @@ def test_a_damaged_cache_is_rebuilt(install: Install, found: Any, tmp_path: Path
     assert json.loads((tmp_path / "packages.json").read_text())["packages"]
 
 
-def test_a_memory_that_cannot_be_written_is_done_without(install: Install, tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_not_used(install: Install, tmp_path: Path) -> None:
     install("first", "1.0")
     (tmp_path / "file").touch()
     assert "first==1.0" in Packages(tmp_path / "file/packages.json").behind(["first"])
 
 
-# What tasks import
+# Imports of tasks
 
 
 def _names(labels: list[str]) -> set[str]:
@@ -169,7 +171,7 @@ def _names(labels: list[str]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("stage", "there", "missing"),
+    ("stage", "expected", "missing"),
     [
         ("pusher", {"fsspec", "s3fs"}, {"tensorflow", "dvc", "kfp", "pandas", "apache-beam"}),
         ("example_gen", {"pyarrow", "dvc", "apache-beam"}, {"kfp", "tensorflow-transform", "typer"}),
@@ -178,17 +180,17 @@ def _names(labels: list[str]) -> set[str]:
         ("evaluator", {"tensorflow-model-analysis", "apache-beam"}, {"dvc", "kfp"}),
     ],
 )
-def test_a_stage_counts_what_it_imports_and_no_tool(
-    tmp_path: Path, stage: str, there: set[str], missing: set[str]
+def test_a_stage_depends_on_its_imports_and_not_on_tools(
+    tmp_path: Path, stage: str, expected: set[str], missing: set[str]
 ) -> None:
     packages = Packages(tmp_path / "packages.json")
-    found = _names(packages.behind(packages.stage_imports(stage)))
-    assert there <= found
-    assert not found & (missing | {"pytest", "ruff", "mypy", "uv", "hypothesis", "moto", "taxiway"})
+    names = _names(packages.behind(packages.stage_imports(stage)))
+    assert expected <= names
+    assert not names & (missing | {"pytest", "ruff", "mypy", "uv", "hypothesis", "moto", "taxiway"})
 
 
-def test_a_user_s_module_counts_what_it_imports_through_all_his_modules(
-    install: Install, found: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_users_module_depends_on_the_imports_of_all_its_modules(
+    install: Install, imports: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("direct", "behind", "relative", "dynamic", "tool"):
         install(name)
@@ -200,17 +202,17 @@ def test_a_user_s_module_counts_what_it_imports_through_all_his_modules(
     (package / "model.py").write_text("import direct\nfrom . import near\ndef run_fn(x):\n    from helpers import a\n")
     (tmp_path / "helpers.py").write_text("from behind.inner import a\nfrom importlib import import_module as b\n")
     for module in ("mine.model", "mine/model.py"):
-        assert found(*user_modules.imports_behind(module)) == {"direct==1.0", "behind==1.0", "relative==1.0"}
+        assert imports(*user_modules.imports_behind(module)) == {"direct==1.0", "behind==1.0", "relative==1.0"}
     (tmp_path / "helpers.py").write_text("import importlib\nimportlib.import_module('dynamic.inner')\n")
-    assert found(*user_modules.imports_behind("mine.model")) == {"direct==1.0", "dynamic==1.0", "relative==1.0"}
+    assert imports(*user_modules.imports_behind("mine.model")) == {"direct==1.0", "dynamic==1.0", "relative==1.0"}
     (tmp_path / "helpers.py").write_text("import importlib\nimportlib.import_module(NAME)\n")
     assert ANYTHING in user_modules.imports_behind("mine.model")
-    assert "tool==1.0" in found(*user_modules.imports_behind("mine.model"))
+    assert "tool==1.0" in imports(*user_modules.imports_behind("mine.model"))
     assert user_modules.imports_behind("yaml.loader") == {"yaml.loader"}
 
 
 @pytest.mark.parametrize("name", ["tensorflow", "tensorflow-transform", "tf-keras", "numpy", "mine"])
-def test_a_changed_package_behind_a_module_misses(
+def test_a_changed_package_of_a_module_is_a_cache_miss(
     install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -224,7 +226,7 @@ def test_a_changed_package_behind_a_module_misses(
     before = key()
     install("ipykernel", "7.0", "tensorflow")
     assert key() == before
-    # Another version, with the dependencies that it has here.
+    # Another version with the same dependencies.
     install(name, "99.0", *(metadata_of(name) if name != "mine" else []))
     changed = set(key()) ^ set(before)
     assert {label.partition("==")[0] for label in changed} == {name}
@@ -237,7 +239,7 @@ def metadata_of(name: str) -> list[str]:
     return next(each.requires or [] for each in places)
 
 
-def test_modules_that_parameters_name_count() -> None:
+def test_modules_named_by_parameters_count() -> None:
     config = {"metrics_specs": [{"metrics": [{"class_name": "Mine", "module": "my.metrics"}]}], "path": "a/b.csv"}
     assert set(imports.named_in({"eval_config": config, "n": 3})) == {"Mine", "my.metrics"}
 
@@ -256,14 +258,12 @@ def small(data: str):
     counts()
 
 
-def test_a_tool_that_nobody_imports_leaves_the_cache_and_a_changed_package_does_not(
-    install: Install, tmp_path: Path
-) -> None:
+def test_an_unused_tool_is_a_cache_hit_and_a_changed_package_a_miss(install: Install, tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text("a,b\n1,2\n3,4\n5,6\n7,8\n")
     pipeline = loading.compiled(small)
 
     def made() -> set[str]:
-        run = taxiway.run(pipeline, home=tmp_path / "home", observer=Silent(), data=str(tmp_path / "data.csv"))
+        run = taxiway.run(pipeline, home=tmp_path / "home", observer=Observer(), data=str(tmp_path / "data.csv"))
         return {name for name, task in run.tasks.items() if task.state != State.CACHED}
 
     assert made() == {"example-gen", "counts"}
@@ -279,7 +279,7 @@ def test_a_tool_that_nobody_imports_leaves_the_cache_and_a_changed_package_does_
     assert "counts" not in made()
 
 
-def test_a_command_that_is_no_function_of_kfp_may_import_anything() -> None:
+def test_other_commands_may_import_any_package() -> None:
     function = loading.compiled(small).spec["deploymentSpec"]["executors"]["exec-counts"]["container"]["command"]
     assert {"yaml", "kfp.dsl.executor_main"} <= imports.of_command(function)
     assert ANYTHING not in imports.of_command(function)

@@ -32,7 +32,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @pytest.fixture(params=["grpc", "rest"])
 def predict(request: pytest.FixtureRequest, server: Running) -> Callable[..., list[dict[str, Any]]]:
-    """`predict(file, signature=..., rows=...)`: the predictions, row by row, over either API."""
+    """`predict(file, signature=..., rows=...)`: the predictions by row, over each API."""
     address = server.grpc if request.param == "grpc" else server.rest
 
     def run(file: Path, signature: str = "serving_default", rows: int = 256, **more: Any) -> list[dict[str, Any]]:
@@ -85,7 +85,7 @@ def test_a_signature_on_serialized_examples_gets_tf_examples(predict, tmp_path, 
     assert found[0]["tip"] in (["int64_list", []], [None, None])
 
 
-def test_a_schema_tells_the_types_of_features(predict, tmp_path):
+def test_a_schema_defines_the_types_of_features(predict, tmp_path):
     schema = tmp_path / "schema.pbtxt"
     schema.write_text('feature { name: "trips" type: FLOAT } feature { name: "fare" type: BYTES }')
     [row] = predict(written(tmp_path, "rows.csv", ROWS[:1]), "examples", schema=schema)
@@ -111,7 +111,7 @@ def test_names_are_stripped_as_by_example_gen(predict, tmp_path):
     assert predict(file) == EXPECTED
 
 
-def test_a_parquet_column_that_is_there_twice(predict, tmp_path):
+def test_a_duplicate_parquet_column_is_refused(predict, tmp_path):
     columns = [pa.array([1.0]), pa.array([2]), pa.array(["a"]), pa.array([2.0])]
     pq.write_table(pa.table(columns, names=["fare", "trips", "company", "fare"]), tmp_path / "rows.parquet")
     with pytest.raises(DataError, match=r"rows\.parquet has the column 'fare' twice"):
@@ -124,21 +124,21 @@ def test_lists_become_tensors(predict, tmp_path):
         assert predict(written(tmp_path, name, rows), "vectors") == [{"sum": 3.0}, {"sum": -7.5}]
 
 
-def test_the_instances_of_a_request_and_bytes_are_read(predict, tmp_path):
+def test_instances_of_a_request_file_and_base64_are_read(predict, tmp_path):
     file = tmp_path / "request.json"
     file.write_text(json.dumps({"instances": [{**ROWS[0], "company": {"b64": "Ymx1ZQ=="}}]}))
     assert predict(file)[0]["named"] == b"<blue>"
 
 
 @pytest.mark.parametrize(("limit", "batch"), [(None, 7), (20, 7), (21, 7), (1, 1000), (0, 5)])
-def test_batches_and_limit(predict, tmp_path, limit, batch):
+def test_rows_are_sent_in_batches_up_to_a_limit(predict, tmp_path, limit, batch):
     rows = [{**ROWS[0], "trips": number} for number in range(100)]
     for name in ("r.csv", "r.parquet"):
-        found = predict(written(tmp_path, name, rows), rows=batch, limit=limit)
-        assert [row["cost"] for row in found] == [2.5 * number for number in range(100)][:limit]
+        predictions = predict(written(tmp_path, name, rows), rows=batch, limit=limit)
+        assert [row["cost"] for row in predictions] == [2.5 * number for number in range(100)][:limit]
 
 
-def test_a_version_or_label_may_be_named(predict, tmp_path):
+def test_a_version_or_label_can_be_chosen(predict, tmp_path):
     file = written(tmp_path, "rows.csv", ROWS)
     assert predict(file, model=Model("taxi", version=1)) == EXPECTED
     assert predict(file, model=Model("taxi", label="canary")) == EXPECTED
@@ -252,14 +252,14 @@ def test_an_unknown_model_is_reported_with_the_servers_message(predict, tmp_path
 
 
 @pytest.mark.parametrize("scheme", ["", "http://"])
-def test_a_server_that_does_not_exist(tmp_path, scheme):
+def test_an_unreachable_server_is_reported(tmp_path, scheme):
     client = connect(f"{scheme}127.0.0.1:1", Model("taxi"), rest=False, tls=None, seconds=5)
     with pytest.raises(ServiceError, match=rf"the server at {scheme}127\.0\.0\.1:1 does not answer: .*refused"):
         list(predictions(client, path=written(tmp_path, "rows.csv", ROWS), signature="serving_default", batch_rows=1))
     client.close()
 
 
-def test_addresses_and_certificates_are_looked_at_first(tmp_path, server):
+def test_addresses_and_certificates_are_checked_first(tmp_path, server):
     for address in ("localhost", "localhost:", "ftp://localhost:1", "a b:1", ""):
         with pytest.raises(UserError, match="is not a server address"):
             connect(address, Model("taxi"), rest=False, tls=None, seconds=1)
@@ -302,7 +302,7 @@ def test_the_command_prints_a_table_json_and_csv(server, tmp_path):
     assert refused.stderr.splitlines()[0] == "error: --version and --label exclude each other"
 
 
-def test_the_stubs_come_without_tensorflow_and_get_on_with_it():
+def test_the_stubs_load_without_and_beside_tensorflow():
     program = """
 import sys
 from taxiway.prediction import clients, predict, printing, signatures
@@ -315,5 +315,5 @@ assert tf.make_ndarray(request.inputs["x"]).tolist() == [1.0]
 from tensorflow.core.framework import tensor_pb2
 assert type(request.inputs["x"]) is tensor_pb2.TensorProto
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr

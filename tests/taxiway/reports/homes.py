@@ -1,4 +1,4 @@
-"""Homes with runs as the runner leaves them, without running anything."""
+"""Writes homes with finished runs, without running anything."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PACKAGES = ["python 3.13.5", "numpy==2.4.6", "tensorflow==2.21.0"]
 
 @dataclass
 class MadeTask:
-    """A task: its state, its outputs with their metadata, what they were made from, and the tasks before it."""
+    """A task: its state, its outputs with their metadata and provenance, and the tasks that it depends on."""
 
     outputs: Mapping[str, Json] = field(default_factory=dict)
     parts: Json = field(default_factory=dict)
@@ -36,8 +36,9 @@ def make_run(
     parameters: Mapping[str, Any] | None = None,
     state: str = "SUCCEEDED",
     log: str = "",
+    known: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Writes a run's folder and its artifacts, and returns the folder."""
+    """Writes a run's folder and its artifacts, and returns the folder; `known` is what else `run.json` has."""
     pipeline = run_id.rsplit("-", 3)[0]
     folder = home.runs / run_id
     (folder / "logs").mkdir(parents=True)
@@ -48,6 +49,7 @@ def make_run(
         "state": state,
         "seconds": 0 if state == "RUNNING" else 12.5,
         "tasks": {name: _task(home, pipeline, name, task) for name, task in tasks.items()},
+        **(known or {}),
     }
     (folder / "run.json").write_text(json.dumps(document))
     (folder / "pipeline.yaml").write_text(json.dumps(_spec(pipeline, tasks, parameters or {})))
@@ -106,7 +108,7 @@ def _spec(pipeline: str, tasks: Mapping[str, MadeTask], parameters: Mapping[str,
 
 
 def parts(**changed: Any) -> Json:
-    """What a task's outputs were made from."""
+    """The inputs, data and modules in a task's provenance."""
     return {
         "code": "sha256:" + "a" * 64,
         "packages": PACKAGES,

@@ -1,7 +1,9 @@
-"""The report of a run: what it shows, beside which runs, and what it does with what it cannot show."""
+"""The report of a run: its content, comparisons with other runs, and sections that fail."""
 
 import json
+import re
 import shutil
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from tests.components.reports.parsed import HOSTILE, Page, require_safe
 from tests.taxiway.reports.homes import PACKAGES, MadeTask, make_run, parts, record
 
 FIRST, SECOND = "taxi-20260101-100000-0000aaaa", "taxi-20260102-100000-1111bbbb"
+UPRIGHT = re.compile(r" ([0-9.]+) [0-9.]+V")
+"""Where an edge goes straight down beside a row."""
 METRICS = {"tfx_type": "ModelEvaluation", "auc": 0.9, "example_count": 5000.0, "provenance": record("1" * 40)}
 
 
@@ -48,7 +52,7 @@ def _report(home: Home, name: str = "latest", other: str = "") -> Page:
     return require_safe(page)
 
 
-def test_how_a_run_ended(home: Home) -> None:
+def test_the_state_of_a_run_is_shown(home: Home) -> None:
     make_run(home, FIRST, _tasks(), {"steps": 10, "name": "default"})
     page = _report(home)
     assert f"Run of taxi {FIRST} · 2026-01-01 10:00:00 UTC · done, 12.5 s" in page.text
@@ -64,7 +68,7 @@ def test_how_a_run_ended(home: Home) -> None:
     assert "This is the first run of the pipeline here" in page.text
 
 
-def test_metrics_are_beside_those_of_the_last_five_runs(home: Home) -> None:
+def test_metrics_are_compared_with_the_last_five_runs(home: Home) -> None:
     for day in range(1, 9):
         make_run(home, f"taxi-202601{day:02}-100000-0000aaaa", _tasks(auc=day / 10, marker=day))
     make_run(home, "taxi-more-20260109-100000-0000aaaa", _tasks())
@@ -83,7 +87,7 @@ def test_metrics_are_beside_those_of_the_last_five_runs(home: Home) -> None:
     )
 
 
-def test_what_changed_since_the_last_run(home: Home) -> None:
+def test_changes_since_the_last_run_are_shown(home: Home) -> None:
     make_run(home, FIRST, _tasks(), {"steps": 10, "same": "x"})
     data = {"data": {"path": "data/taxi", "content": "sha256:" + "d" * 64}}
     tasks = _tasks(
@@ -103,14 +107,14 @@ def test_what_changed_since_the_last_run(home: Home) -> None:
     assert f"Compared with {FIRST}." in page.text
 
 
-def test_nothing_changed(home: Home) -> None:
+def test_an_unchanged_run_is_reported(home: Home) -> None:
     make_run(home, FIRST, _tasks())
     make_run(home, SECOND, _tasks())
     assert "Nothing: the same parameters, code, data and packages." in _report(home).text
     assert changes.between(run.find(FIRST, home), run.find(SECOND, home)) == []
 
 
-def test_two_runs_side_by_side(home: Home) -> None:
+def test_two_runs_are_shown_side_by_side(home: Home) -> None:
     make_run(home, FIRST, _tasks(auc=0.75), {"steps": 10, "same": "x"})
     make_run(home, SECOND, _tasks(auc=0.5, marker=2), {"same": "x", "steps": 20, "more": "y"})
     page = _report(home, FIRST, SECOND)
@@ -118,8 +122,8 @@ def test_two_runs_side_by_side(home: Home) -> None:
     auc = page.tables["Metrics of both runs"].row("auc")
     assert auc == {"Metric": "auc", "This run": "0.75", "Other run": "0.5", "Difference": "+0.25"}
     assert page.tables["Parameters of both runs"].rows == [
-        ["steps", "10", "20"],
-        ["more", "–", "y"],
+        ["steps", "20", "10"],
+        ["more", "y", "–"],
         ["same", "x", "x"],
     ]
     assert [str(each.get("class")) for each in page.all("td")].count("changed") == 2
@@ -150,7 +154,7 @@ def test_the_stages_of_a_fused_task_are_in_the_graph_and_the_table(home: Home) -
     assert "stats cached" in picture
 
 
-def test_the_graph_leaves_out_what_others_already_wait_for(home: Home) -> None:
+def test_the_graph_leaves_out_redundant_edges(home: Home) -> None:
     tasks = {"a": MadeTask(), "b": MadeTask(after=["a"]), "c": MadeTask(after=["a", "b"]), "d": MadeTask(after=["a"])}
     make_run(home, FIRST, tasks)
     pipeline = run.find(FIRST, home).pipeline
@@ -159,7 +163,26 @@ def test_the_graph_leaves_out_what_others_already_wait_for(home: Home) -> None:
     assert "c after b" in str(graph.picture(run.find(FIRST, home)))
 
 
-def test_a_run_whose_artifacts_are_gone(home: Home) -> None:
+def test_an_edge_goes_around_the_tasks_that_it_passes(home: Home) -> None:
+    """From `short` to `last`, beside `second`, which lies in the row between."""
+    tasks = {
+        "begin": MadeTask(),
+        "first": MadeTask(after=["begin"]),
+        "short": MadeTask(after=["begin"]),
+        "second": MadeTask(after=["first"]),
+        "last": MadeTask(after=["second", "short"]),
+    }
+    make_run(home, FIRST, tasks)
+    picture = ET.fromstring(str(graph.picture(run.find(FIRST, home))))
+    boxes = [(float(each.get("x", 0)), float(each.get("width", 0))) for each in picture.iter("rect")]
+    passing = [float(found[1]) for path in picture.iter("path") if (found := UPRIGHT.search(path.get("d", "")))]
+    names = [each.text for each in picture.iter("text") if each.get("class") == "ink strong"]
+    left, width = boxes[names.index("second")]
+    assert len(passing) == 1
+    assert not left < passing[0] < left + width
+
+
+def test_a_run_without_artifacts_has_a_report(home: Home) -> None:
     make_run(home, FIRST, _tasks(), {"steps": 10})
     shutil.rmtree(home.artifacts)
     page = _report(home)
@@ -168,14 +191,14 @@ def test_a_run_whose_artifacts_are_gone(home: Home) -> None:
     assert page.tables["Parameters"].row("steps")["Value"] == "10"
 
 
-def test_a_run_without_a_compiled_pipeline(home: Home) -> None:
+def test_a_run_without_a_compiled_pipeline_has_a_report(home: Home) -> None:
     folder = make_run(home, FIRST, _tasks(), {"steps": 10})
     (folder / "pipeline.yaml").unlink()
     assert len(_report(home).tables["Tasks (3)"].rows) == 3
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_names_of_strangers_stay_text(home: Home, name: str) -> None:
+def test_untrusted_names_are_escaped(home: Home, name: str) -> None:
     name = name.encode(errors="replace").decode()
     metadata = {"tfx_type": name, name: 0.5, "digest": name, "notes": name, "blessed": 0, "not_blessed": name}
     pushed = {"pushed": 1, "pushed_destination": name, "pushed_version": name, "provenance": record(name)}
@@ -211,7 +234,7 @@ def test_a_section_that_fails_is_a_warning(home: Home) -> None:
     assert "Tasks (1)" in page.tables
 
 
-def test_artifacts_of_one_type_have_sections_of_their_own(home: Home) -> None:
+def test_each_artifact_of_a_type_has_its_own_section(home: Home) -> None:
     schema = {"tfx_type": "Schema"}
     make_run(home, FIRST, {name: MadeTask({"schema": schema}, parts(marker=name)) for name in ("one", "two")})
     for file in home.artifacts.glob("*/*/*/schema"):
@@ -231,8 +254,8 @@ def _taxiway(*arguments: str) -> Result:
 
 def test_the_command_writes_a_file(home: Home) -> None:
     make_run(home, FIRST, _tasks())
-    done = _taxiway("latest", "-o", "out.html")
-    assert (done.exit_code, done.stdout) == (0, f"out.html: {FIRST}\n")
+    result = _taxiway("latest", "-o", "out.html")
+    assert (result.exit_code, result.stdout) == (0, f"out.html: {FIRST}\n")
     require_safe(Path("out.html").read_text())
     assert sorted(path.name for path in Path().iterdir()) == ["home", "out.html"]
     assert _taxiway(FIRST[:10]).stdout == f"report.html: {FIRST}\n"
@@ -242,9 +265,9 @@ def test_a_warning_goes_to_standard_error_and_the_command_succeeds(home: Home) -
     make_run(
         home, FIRST, {"stats": MadeTask({"statistics": {"tfx_type": "ExampleStatistics", "split_names": '["x"]'}})}
     )
-    done = _taxiway()
-    assert done.exit_code == 0
-    assert done.stderr.startswith("warning: statistics of stats cannot be shown")
+    result = _taxiway()
+    assert result.exit_code == 0
+    assert result.stderr.startswith("warning: statistics of stats cannot be shown")
     assert Path("report.html").is_file()
 
 
@@ -258,7 +281,7 @@ def test_a_warning_goes_to_standard_error_and_the_command_succeeds(home: Home) -
         (["latest", "-o", "/proc/report.html"], "cannot be written", "-o FILE"),
     ],
 )
-def test_what_the_command_refuses(home: Home, arguments: list[str], what: str, fix: str) -> None:
+def test_invalid_arguments_are_refused(home: Home, arguments: list[str], what: str, fix: str) -> None:
     make_run(home, FIRST, _tasks())
     error = _taxiway(*arguments).exception
     assert what in str(error)
@@ -267,13 +290,13 @@ def test_what_the_command_refuses(home: Home, arguments: list[str], what: str, f
     assert [path.name for path in Path().iterdir()] == ["home"]
 
 
-def test_ids_complete_in_a_shell(home: Home) -> None:
-    from taxiway.cli.report import _ids
+def test_run_ids_are_completed_in_a_shell(home: Home) -> None:
+    from taxiway.cli.report import run_ids
 
     make_run(home, FIRST, {})
     make_run(home, SECOND, {})
-    assert _ids("taxi-") == [SECOND, FIRST]
-    assert _ids("l") == ["latest"]
+    assert run_ids("taxi-") == [SECOND, FIRST]
+    assert run_ids("l") == ["latest"]
 
 
 def test_the_record_that_the_runner_writes_can_be_read(home: Home) -> None:
@@ -286,7 +309,7 @@ def test_the_record_that_the_runner_writes_can_be_read(home: Home) -> None:
     folder.mkdir(parents=True)
     task = Task(State.SUCCEEDED, seconds=2, cpu_seconds=1, peak_mb=3, stages=[Stage("one", State.CACHED, 0.5)])
     Run(FIRST, "taxi", folder, tasks={"fused": task}, seconds=5).write({"steps": 1})
-    found = run.find(FIRST, home)
-    assert (found.parameters, found.state) == ({"steps": 1}, "SUCCEEDED")
-    assert found.run.tasks["fused"].stages == task.stages
+    recorded = run.find(FIRST, home)
+    assert (recorded.parameters, recorded.state) == ({"steps": 1}, "SUCCEEDED")
+    assert recorded.run.tasks["fused"].stages == task.stages
     assert json.loads((folder / "run.json").read_text())["tasks"]["fused"]["seconds"] == 2

@@ -1,4 +1,4 @@
-"""Runs are found by id, by its beginning, and as the latest; and read from what they left."""
+"""Runs are found by id, by prefix, or as the latest, and read from their files."""
 
 import json
 import shutil
@@ -45,18 +45,18 @@ def test_a_run_by_id_by_prefix_and_the_latest(home: Home) -> None:
         ("", "there is no run", "taxiway runs"),
     ],
 )
-def test_a_name_that_is_no_run(home: Home, name: str, what: str, fix: str) -> None:
+def test_an_unknown_run_is_refused(home: Home, name: str, what: str, fix: str) -> None:
     with pytest.raises(UserError, match=what) as raised:
         run.find(name, home)
     assert fix in raised.value.fix
 
 
-def test_a_home_without_runs(tmp_path: Path) -> None:
+def test_a_home_without_runs_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there are no runs in"):
         run.find("latest", Home(tmp_path))
 
 
-def test_a_damaged_record_is_named_and_passed_over(home: Home) -> None:
+def test_a_damaged_record_is_reported_and_skipped(home: Home) -> None:
     for text in ("{", "[]", '{"tasks": {}}', '{"tasks": {"a": 1}}'):
         (home.runs / OLD / "run.json").write_text(text)
         with pytest.raises(UserError, match=r"run.json cannot be read"):
@@ -64,33 +64,33 @@ def test_a_damaged_record_is_named_and_passed_over(home: Home) -> None:
     assert run.earlier(run.find(NEW, home), home, 5) == []
 
 
-def test_what_a_run_left(home: Home) -> None:
-    found = run.find(NEW, home)
-    assert found.started == datetime(2026, 1, 2, 10, tzinfo=UTC)
-    assert (found.state, found.parameters, found.run.seconds) == ("SUCCEEDED", {"a": "1"}, 12.5)
-    statistics = found.run.tasks["stats"].outputs["statistics"]
+def test_a_run_is_read_with_its_tasks_and_artifacts(home: Home) -> None:
+    recorded = run.find(NEW, home)
+    assert recorded.started == datetime(2026, 1, 2, 10, tzinfo=UTC)
+    assert (recorded.state, recorded.parameters, recorded.run.seconds) == ("SUCCEEDED", {"a": "1"}, 12.5)
+    statistics = recorded.run.tasks["stats"].outputs["statistics"]
     assert isinstance(statistics, ExampleStatistics)
-    assert found.has_artifacts
-    assert [each.run.id for each in run.earlier(found, home, 5)] == [OLD]
-    assert run.earlier(found, home, 0) == []
+    assert recorded.has_artifacts
+    assert [each.run.id for each in run.earlier(recorded, home, 5)] == [OLD]
+    assert run.earlier(recorded, home, 0) == []
 
 
-def test_a_home_that_was_moved(home: Home, tmp_path: Path) -> None:
+def test_artifacts_are_found_after_the_home_was_moved(home: Home, tmp_path: Path) -> None:
     home.root.rename(tmp_path / "moved")
-    found = run.find(NEW, Home(tmp_path / "moved"))
-    assert found.run.tasks["stats"].outputs["statistics"].path.is_relative_to(tmp_path / "moved")
-    assert found.has_artifacts
+    recorded = run.find(NEW, Home(tmp_path / "moved"))
+    assert recorded.run.tasks["stats"].outputs["statistics"].path.is_relative_to(tmp_path / "moved")
+    assert recorded.has_artifacts
 
 
-def test_artifacts_that_are_gone(home: Home) -> None:
+def test_deleted_artifacts_are_missing(home: Home) -> None:
     shutil.rmtree(home.artifacts)
-    found = run.find(NEW, home)
-    assert not found.has_artifacts
-    assert found.manifests == {}
-    assert list(found.run.tasks["stats"].outputs) == ["statistics"]
+    recorded = run.find(NEW, home)
+    assert not recorded.has_artifacts
+    assert recorded.manifests == {}
+    assert list(recorded.run.tasks["stats"].outputs) == ["statistics"]
 
 
-def test_the_lineage_store_remembers_the_metrics_of_artifacts_that_are_gone(home: Home) -> None:
+def test_metrics_of_deleted_artifacts_come_from_the_lineage_store(home: Home) -> None:
     folder = make_run(home, "taxi-20260103-100000-3333dddd", {"judge": MadeTask({"evaluation": {"auc": 0.5}})})
     place = json.loads((folder / "run.json").read_text())["tasks"]["judge"]["outputs"]["evaluation"]
     store = LineageStore.open(home.lineage)
@@ -102,7 +102,7 @@ def test_the_lineage_store_remembers_the_metrics_of_artifacts_that_are_gone(home
     assert run.find("latest", home).run.metrics == {"auc": 0.5}
 
 
-def test_a_run_that_is_running_and_one_that_was_killed(home: Home) -> None:
+def test_running_and_killed_runs_are_distinguished(home: Home) -> None:
     folder = make_run(home, "taxi-20260103-100000-3333dddd", {}, state="RUNNING")
     assert run.find("latest", home).state == "KILLED"
     with files.locked(folder / "lock"):

@@ -1,4 +1,4 @@
-"""The calls found in a lineage, and what may explain a different result."""
+"""The calls in a lineage, and explanations for different results."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def record(stage: str, output: str, digest: str, **more: Any) -> dict[str, Any]:
     return base | more
 
 
-def test_calls_come_after_those_that_they_need() -> None:
+def test_calls_are_in_topological_order() -> None:
     records = [
         record("pusher", "pushed", "p", inputs={"model": "m"}),
         record("trainer", "model", "m", inputs={"examples": "e", "schema": "s"}),
@@ -81,20 +81,20 @@ SAME = "the same code with the same inputs gave another result: the stage is not
         ({"data": {"content": "sha256:9"}}, ["the data was unknown, is now sha256:9"]),
     ],
 )
-def test_what_may_explain_a_difference(now: dict[str, Any], reasons: list[str]) -> None:
+def test_differences_are_explained(now: dict[str, Any], reasons: list[str]) -> None:
     made = Made({**THEN, "digest": "other", **now})
     outcome = compare(Call("trainer", THEN, {"model": THEN}, {}, {}), {"model": made})
     assert (outcome.state, outcome.reasons) == ("differs", reasons)
     assert outcome.outputs == {"model": ("m", "other")}
 
 
-def test_a_model_that_was_not_made_deterministically() -> None:
+def test_nondeterministic_training_explains_a_difference() -> None:
     then = {**THEN, "deterministic": 0, "not_deterministic": "deterministic is off"}
     outcome = compare(Call("trainer", then, {"model": then}, {}, {}), {"model": Made({**THEN, "digest": "other"})})
     assert outcome.reasons == ["the recorded run was not deterministic: deterministic is off"]
 
 
-def test_equal_and_not_made() -> None:
+def test_equal_and_missing_results_are_reported() -> None:
     call = Call("trainer", THEN, {"model": THEN}, {}, {})
     assert compare(call, {"model": Made(THEN)}).state == "equal"
     assert compare(call, {}).state == "not made"

@@ -1,4 +1,4 @@
-"""`taxiway reproduce` in a project of its own: a commit, its data, and the results then and now."""
+"""`taxiway reproduce` in a separate project: a commit, its data, and the original and reproduced results."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def project(tmp_path: Path) -> Project:
     (folder / "data").mkdir()
     (folder / "data/rows.csv").write_text("a,b\n" + "".join(f"{i},{i * i}\n" for i in range(200)))
     (folder / ".gitignore").write_text(".taxiway/\n")
-    made = Project(folder, folder / ".taxiway")
-    made.git("init", "--quiet")
-    _commit(made)
-    return made
+    created = Project(folder, folder / ".taxiway")
+    created.git("init", "--quiet")
+    _commit(created)
+    return created
 
 
 def _commit(project: Project) -> str:
@@ -61,38 +61,39 @@ def _reproduced(project: Project, target: str | Path, status: int = 0) -> dict[s
     return dict(json.loads(project.taxiway("reproduce", "--json", str(target), status=status).printed))
 
 
-def test_what_a_later_commit_changed_is_made_again_from_the_first(project: Project) -> None:
+def test_artifacts_are_reproduced_from_an_earlier_commit(project: Project) -> None:
     examples, first = _examples(project), project.git("rev-parse", "HEAD").strip()
     (project.folder / "pipelines/rows/pipeline.py").write_text("raise SystemExit('another pipeline')\n")
     (project.folder / "data/rows.csv").write_text("a\n1\n")
     _commit(project)
-    found = _reproduced(project, examples)
-    [stage] = found["stages"]  # type: ignore[misc]
-    assert (found["equal"], found["commit"], stage["state"]) == (True, first, "equal")
+    comparison = _reproduced(project, examples)
+    [stage] = comparison["stages"]  # type: ignore[misc]
+    assert (comparison["equal"], comparison["commit"], stage["state"]) == (True, first, "equal")
     shown = project.taxiway("reproduce", str(examples)).printed
     assert "example-gen  equal   examples sha256:" in shown
     assert shown.endswith("everything is equal\n")
-    # It leaves nothing behind: no folder, no worktree, no branch.
+    # No folder, worktree or branch is left.
     assert list(Path(tempfile.gettempdir()).glob("taxiway-reproduce-*")) == []
     assert project.git("worktree", "list").count("\n") <= 1
     assert project.git("status", "--porcelain") == ""
 
 
-def test_another_checkout_makes_it_again_from_the_files_alone(project: Project, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_another_checkout_reproduces_from_the_files_alone(project: Project, tmp_path: Path) -> None:
     subprocess.run(["git", "clone", "--quiet", project.folder, tmp_path / "clone"], check=True)
     clone = Project(tmp_path / "clone", tmp_path / "clone/.taxiway")
     assert _reproduced(clone, _examples(project))["equal"] is True
     # A commit that the clone lacks is fetched, and the clone is not changed.
     (project.folder / "data/rows.csv").write_text("a,b\n1,2\n3,4\n5,6\n7,8\n9,0\n")
     later, before = _commit(project), clone.git("rev-parse", "HEAD")
-    found = _reproduced(clone, _examples(project))
-    assert (found["equal"], found["commit"]) == (True, later)
+    comparison = _reproduced(clone, _examples(project))
+    assert (comparison["equal"], comparison["commit"]) == (True, later)
     assert clone.git("rev-parse", "HEAD") == before
     has = subprocess.run(["git", "-C", clone.folder, "cat-file", "-e", later], capture_output=True, check=False)
     assert has.returncode != 0
 
 
-def test_the_first_difference_is_named_with_its_reason(project: Project) -> None:
+def test_the_first_difference_is_reported_with_its_reason(project: Project) -> None:
     examples = _examples(project)
     file = examples / PROVENANCE_FILE
     records = json.loads(file.read_text())
@@ -101,8 +102,8 @@ def test_the_first_difference_is_named_with_its_reason(project: Project) -> None
     elsewhere = project.folder.parent / "pushed"
     elsewhere.mkdir()
     (elsewhere / PROVENANCE_FILE).write_text(json.dumps(records))
-    found = _reproduced(project, elsewhere, status=1)
-    [stage] = found["stages"]  # type: ignore[misc]
+    comparison = _reproduced(project, elsewhere, status=1)
+    [stage] = comparison["stages"]  # type: ignore[misc]
     assert stage["state"] == "differs"
     assert [reason.split(",")[0] for reason in stage["reasons"]] == ["pyarrow was 1.0"]
     shown = project.taxiway("reproduce", str(elsewhere), status=1).printed
@@ -112,7 +113,7 @@ def test_the_first_difference_is_named_with_its_reason(project: Project) -> None
 def test_missing_data_and_unknown_commits_are_refused(project: Project, tmp_path: Path) -> None:
     examples = _examples(project)
     records = json.loads((examples / PROVENANCE_FILE).read_text())
-    for name, change, said in (
+    for name, change, message in (
         ("data", {"path": "data/gone.csv", "content": "sha256:1"}, "error: the data of example_gen no longer exists: "),
         (
             "code",
@@ -125,7 +126,7 @@ def test_missing_data_and_unknown_commits_are_refused(project: Project, tmp_path
         place.mkdir()
         changed = [{**records[0], name: {**records[0][name], **change}}]
         (place / PROVENANCE_FILE).write_text(json.dumps(changed))
-        assert said in project.taxiway("reproduce", str(place), status=2).shown
+        assert message in project.taxiway("reproduce", str(place), status=2).shown
     environment = {**os.environ, **project.variables()}
     lost = Project(tmp_path, tmp_path / ".taxiway", environment)
     assert "is not in a Git repository" in lost.taxiway("reproduce", str(examples), status=2).shown
@@ -146,7 +147,7 @@ def test_data_that_dvc_keeps_are_taken_from_its_cache_at_that_commit(project: Pr
     assert "the data of example_gen no longer exists" in project.taxiway("reproduce", str(examples), status=2).shown
 
 
-def test_nothing_stays_of_one_that_was_killed(project: Project, tmp_path: Path) -> None:
+def test_a_killed_reproduction_leaves_nothing_behind(project: Project, tmp_path: Path) -> None:
     examples, temporary = _examples(project), tmp_path / "temporary"
     temporary.mkdir()
     process = replace(project, environment={"TMPDIR": str(temporary)}).start("reproduce", str(examples))

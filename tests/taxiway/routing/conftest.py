@@ -1,4 +1,4 @@
-"""Two small model servers, and proxies before them: real processes on loopback."""
+"""Two small model servers behind proxies, as real processes on loopback."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class Proxy:
         return f"http://{self.running.addresses[2]}"
 
     def lines(self, event: str = "request") -> list[dict[str, Any]]:
-        told = [json.loads(line) for line in self.running.log.read_text().splitlines()]
-        return [each for each in told if each["event"] == event]
+        entries = [json.loads(line) for line in self.running.log.read_text().splitlines()]
+        return [each for each in entries if each["event"] == event]
 
     def service(self) -> Any:
         channel = grpc.insecure_channel(self.grpc, options=[("grpc.enable_http_proxy", 0)])

@@ -23,7 +23,7 @@ PREDICT = "POST /v1/models/taxi:predict HTTP/1.1\r\nHost: x\r\n"
 
 
 def sent(address: str, request: str) -> tuple[int, Any]:
-    """Status and JSON of what an address answers; it may wait some time for the rest of a request."""
+    """Status and JSON of the answer; the server may wait some time for the rest of the request."""
     host, _, port = address.rpartition(":")
     with socket.create_connection((host, int(port)), timeout=20) as connection:
         connection.sendall(request.encode())
@@ -33,7 +33,7 @@ def sent(address: str, request: str) -> tuple[int, Any]:
         return answer.status, json.loads(answer.read())
 
 
-def test_requests_that_the_proxy_does_not_serve(route: Route, blue: Running) -> None:
+def test_requests_that_the_proxy_does_not_serve_are_rejected(route: Route, blue: Running) -> None:
     proxy: Proxy = route({**settings(blue, {"stable": 1}), "max_megabytes": 1})
     _, rest, admin = proxy.running.addresses
     assert http(f"{proxy.rest}/nowhere")[::2] == (404, {"error": "Not Found: GET /nowhere"})
@@ -56,10 +56,10 @@ def test_a_stalled_body_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rest_side, "_BODY_SECONDS", 0.2)
     given = from_flags(Flags(model="taxi", backends=["127.0.0.1:1"], split="stable=1"))
     access_log = AccessLog(set())
-    # Nobody is asked, so that neither a session nor a shadow is needed.
-    nobody = cast(Any, None)
+    # No backend is called, so neither a session nor a shadow is needed.
+    unused = cast(Any, None)
     router = Router(given, access_log)
-    forwarder = rest_side.Forwarder(router, nobody, nobody, access_log, given)
+    forwarder = rest_side.Forwarder(router, unused, unused, access_log, given)
 
     async def run() -> tuple[int, Any]:
         runner = Runner(rest_side.application(forwarder, router, access_log, given), auto_decompress=False)

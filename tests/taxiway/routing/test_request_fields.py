@@ -1,4 +1,4 @@
-"""What the proxy reads from requests: the sticky key, in every form that TF Serving accepts."""
+"""The proxy reads the sticky key from requests in every form that TF Serving accepts."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tests.taxiway.routing.conftest import predict_request
 
 
 def example(company: str = "blue") -> Any:
-    made = example_pb2.Example()
-    made.features.feature["company"].bytes_list.value.append(company.encode())
-    made.features.feature["trips"].int64_list.value.append(7)
-    made.features.feature["fare"].float_list.value.append(0.1)
-    made.features.feature["none"].float_list.SetInParent()
-    return made
+    message = example_pb2.Example()
+    message.features.feature["company"].bytes_list.value.append(company.encode())
+    message.features.feature["trips"].int64_list.value.append(7)
+    message.features.feature["fare"].float_list.value.append(0.1)
+    message.features.feature["none"].float_list.SetInParent()
+    return message
 
 
 SERIALIZED = {"b64": base64.b64encode(example().SerializeToString()).decode()}
@@ -53,7 +53,7 @@ def of_rest(name: str, **body: Any) -> bytes | None:
         {"examples": [{"company": "blue"}]},
     ],
 )
-def test_a_feature_of_a_rest_request(body: dict[str, Any]) -> None:
+def test_a_sticky_feature_is_read_from_a_rest_request(body: dict[str, Any]) -> None:
     assert of_rest("company", **body) == b"blue"
     assert of_rest("colour", **body) is None
 
@@ -72,15 +72,15 @@ NO_KEY = [
 
 
 @pytest.mark.parametrize("body", NO_KEY)
-def test_a_body_without_one_has_no_key(body: bytes) -> None:
+def test_a_body_without_the_feature_has_no_key(body: bytes) -> None:
     assert feature_of_rest(body, "company") in (None, b"")
 
 
-def test_a_feature_of_a_grpc_request() -> None:
+def test_a_sticky_feature_is_read_from_a_grpc_request() -> None:
     assert feature_of_grpc("Predict", predict_request("blue").SerializeToString(), "company") == b"blue"
     serialized = predict_pb2.PredictRequest()
-    texts = np.array([example().SerializeToString()], dtype=object)
-    serialized.inputs["examples"].CopyFrom(to_proto(texts, types_pb2.DT_STRING))
+    serialized_examples = np.array([example().SerializeToString()], dtype=object)
+    serialized.inputs["examples"].CopyFrom(to_proto(serialized_examples, types_pb2.DT_STRING))
     requests = {"Predict": serialized}
     for name, kind in (
         ("Classify", classification_pb2.ClassificationRequest),
@@ -110,7 +110,7 @@ def test_a_number_is_the_same_key_over_both_apis(name: str, value: Any) -> None:
     assert by_grpc == of_rest(name, instances=[{name: value}]) == of_rest(name, instances=[SERIALIZED])
 
 
-def test_what_a_request_asks_for() -> None:
+def test_the_requested_model_version_and_label_are_read() -> None:
     several = inference_pb2.MultiInferenceRequest()
     several.tasks.add().model_spec.name = "a"
     several.tasks.add().model_spec.name = "b"
@@ -119,12 +119,12 @@ def test_what_a_request_asks_for() -> None:
     assert requested_model("Predict", b"\xff") is None
     several.tasks[1].model_spec.name = "a"
     several.tasks[1].model_spec.version_label = "canary"
-    found = requested_model("MultiInference", several.SerializeToString())
-    assert found is not None
-    assert found.is_pinned
+    requested = requested_model("MultiInference", several.SerializeToString())
+    assert requested is not None
+    assert requested.is_pinned
 
 
-def test_the_version_of_an_answer() -> None:
+def test_the_version_of_an_answer_is_read() -> None:
     response = inference_pb2.MultiInferenceResponse()
     response.results.add().model_spec.version.value = 3
     assert answered_version("MultiInference", response.SerializeToString()) == 3

@@ -75,7 +75,7 @@ def test_a_sticky_key_stays_on_one_target_over_both_apis(route: Route, blue: Run
     proxy = route(settings(blue, {"stable": 70, "canary": 30}, sticky_key=key))
     users = [f"user {number}" for number in range(150)]
 
-    def asked(user: str) -> set[int]:
+    def versions_of(user: str) -> set[int]:
         header = {"user-id": user} if key.startswith("header") else {}
         request, body = (
             (predict_request(user), predict_body(user)) if not header else (predict_request(), predict_body())
@@ -85,12 +85,12 @@ def test_a_sticky_key_stays_on_one_target_over_both_apis(route: Route, blue: Run
         return {by_grpc, service.version(request, metadata=list(header.items())), int(headers["version"])}
 
     with proxy.service() as service, concurrent.futures.ThreadPoolExecutor(8) as threads:
-        versions = list(threads.map(asked, users))
+        versions = list(threads.map(versions_of, users))
         assert [len(found) for found in versions] == [1] * len(users)
         before = [found.pop() for found in versions]
         assert abs(before.count(2) - 45) < 4 * (150 * 0.3 * 0.7) ** 0.5
         assert proxy.weights({"taxi": {"stable": 60, "canary": 40}})[0] == 200
-        after = [found.pop() for found in threads.map(asked, users)]
+        after = [found.pop() for found in threads.map(versions_of, users)]
     moved = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
     assert 0 < len(moved) < 40
     assert set(moved) == {(1, 2)}
@@ -130,7 +130,7 @@ def test_a_request_that_names_a_version_or_label_passes_untouched(route: Route, 
     assert [line.get("target") for line in proxy.lines()] == ["stable", None, None]
 
 
-def test_metadata_come_from_the_heaviest_target(route: Route, blue: Running) -> None:
+def test_model_metadata_come_from_the_target_with_the_highest_weight(route: Route, blue: Running) -> None:
     proxy = route(settings(blue, {"stable": 1, "canary": 3}))
     request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
     request.model_spec.name = "taxi"
@@ -142,7 +142,7 @@ def test_metadata_come_from_the_heaviest_target(route: Route, blue: Running) -> 
     assert [line["target"] for line in proxy.lines()] == ["canary"] * 2
 
 
-def test_another_model_passes_to_the_first_backend(route: Route, blue: Running) -> None:
+def test_unknown_models_pass_to_the_first_backend(route: Route, blue: Running) -> None:
     proxy = route(settings(blue, {"stable": 1}))
     with proxy.service() as service, pytest.raises(grpc.RpcError) as raised:
         service.version(predict_request(model="other"))
@@ -152,7 +152,7 @@ def test_another_model_passes_to_the_first_backend(route: Route, blue: Running) 
     assert (status, answer) == (404, {"error": "Servable not found for request: Latest(other)"})
 
 
-# What passes through
+# Passing requests through
 
 
 def test_metadata_deadlines_and_errors_pass_through(route: Route, blue: Running) -> None:
@@ -214,7 +214,7 @@ def test_invalid_messages_reach_the_backend(route: Route, blue: Running) -> None
         assert service.version(predict_request()) == 1
 
 
-def test_compressed_bodies_pass_as_they_are(route: Route, blue: Running) -> None:
+def test_compressed_bodies_pass_unchanged(route: Route, blue: Running) -> None:
     proxy = route(settings(blue, {"stable": 1}))
     body = gzip.compress(json.dumps(predict_body()).encode())
     status, headers, _ = http(f"{proxy.rest}{PATH}:predict", body, **{"Content-Encoding": "gzip"})
@@ -234,7 +234,7 @@ def test_requests_that_are_too_large_are_refused(route: Route, blue: Running) ->
 # Backends that are down
 
 
-def test_a_backend_that_is_down_and_comes_back(route: Route, tmp_path: Path) -> None:
+def test_a_backend_that_was_down_is_used_again(route: Route, tmp_path: Path) -> None:
     with small_server(tmp_path / "one") as server:
         proxy = route(settings(server, {"stable": 1}))
         assert http(f"{proxy.rest}/readyz")[::2] == (200, "ok\n")
@@ -272,11 +272,11 @@ def test_a_shadow_gets_copies_and_its_answers_are_logged(route: Route, blue: Run
             service.version(predict_request(fare=-1.0))
     assert http(f"{proxy.rest}{PATH}:predict", predict_body())[1]["version"] == "1"
     until(lambda: len(proxy.lines("shadow")) == 12)
-    told = proxy.lines("shadow")
-    assert [line["version"] for line in told if line["status"] == "OK"] == [2] * 10
-    assert [line["same"] for line in told if line["status"] == "OK"] == [True] * 10
-    assert all("<blue>" in line["answer"] for line in told if line["status"] in ("OK", "200"))
-    assert [line["answer"] for line in told if line["status"] == "INVALID_ARGUMENT"] == ["fare is negative"]
+    entries = proxy.lines("shadow")
+    assert [line["version"] for line in entries if line["status"] == "OK"] == [2] * 10
+    assert [line["same"] for line in entries if line["status"] == "OK"] == [True] * 10
+    assert all("<blue>" in line["answer"] for line in entries if line["status"] in ("OK", "200"))
+    assert [line["answer"] for line in entries if line["status"] == "INVALID_ARGUMENT"] == ["fare is negative"]
     assert 'taxiway_route_shadow_total{model="taxi",outcome="same"} 11.0' in http(f"{proxy.rest}/metrics")[2]
 
 
@@ -294,8 +294,8 @@ def test_a_slow_or_dead_shadow_delays_nothing_and_its_queue_is_bounded(
                 began = time.monotonic()
                 assert {service.version(predict_request()) for _ in range(100)} == {1}
                 assert time.monotonic() - began < 3
-            found = http(f"{proxy.rest}/metrics")[2]
-            assert 'taxiway_route_shadow_total{model="taxi",outcome="dropped"} 74.0' in found
+            metrics_text = http(f"{proxy.rest}/metrics")[2]
+            assert 'taxiway_route_shadow_total{model="taxi",outcome="dropped"} 74.0' in metrics_text
         finally:
             other.process.send_signal(signal.SIGCONT)
     with proxy.service() as service:
@@ -305,7 +305,7 @@ def test_a_slow_or_dead_shadow_delays_nothing_and_its_queue_is_bounded(
 # New weights
 
 
-def test_weights_change_by_file_signal_and_request_without_a_failure(route: Route, blue: Running) -> None:
+def test_weights_change_by_file_signal_and_request_without_failures(route: Route, blue: Running) -> None:
     given = settings(blue, {"stable": 1, "canary": 0})
     proxy = route(given)
     failed, stop = [], threading.Event()
@@ -363,7 +363,7 @@ def test_weights_change_by_file_signal_and_request_without_a_failure(route: Rout
         ({"taxi": {"stable": 0}}, "taxi: all weights are 0"),
     ],
 )
-def test_wrong_weights_change_nothing(one: Any, body: Any, text: str) -> None:
+def test_invalid_weights_change_nothing(one: Any, body: Any, text: str) -> None:
     status, answer = one.weights(body)
     assert (status, answer["error"][: len(text)]) == (400, text)
     assert one.weights()[1] == {"taxi": {"stable": 1.0, "canary": 0.0}}
@@ -391,14 +391,14 @@ def test_flags_health_and_metrics(one: Any) -> None:
         for name in ("", "PredictionService", "ModelService", "tensorflow.serving.PredictionService"):
             answer = health.Check(health_pb2.HealthCheckRequest(service=name), timeout=5)
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
-    found = http(f"{one.rest}/metrics")[2]
+    metrics_text = http(f"{one.rest}/metrics")[2]
     labels = 'backend="default",method="Predict",model="taxi",protocol="grpc",status="OK",target="stable"'
-    assert f"taxiway_route_requests_total{{{labels}}}" in found
-    assert 'taxiway_route_weight{model="taxi",target="stable"} 1.0' in found
-    assert 'taxiway_route_seconds_count{model="taxi",target="stable"}' in found
+    assert f"taxiway_route_requests_total{{{labels}}}" in metrics_text
+    assert 'taxiway_route_weight{model="taxi",target="stable"} 1.0' in metrics_text
+    assert 'taxiway_route_seconds_count{model="taxi",target="stable"}' in metrics_text
 
 
-def test_the_proxy_listens_at_loopback_and_ends_on_sigterm(route: Route, blue: Running) -> None:
+def test_the_proxy_listens_on_loopback_and_ends_on_sigterm(route: Route, blue: Running) -> None:
     proxy = route(settings(blue, {"stable": 1}))
     assert {address.partition(":")[0] for address in proxy.running.addresses} == {"127.0.0.1"}
     with proxy.service() as service:
@@ -410,7 +410,7 @@ def test_the_proxy_listens_at_loopback_and_ends_on_sigterm(route: Route, blue: R
     assert proxy.lines("stop")
 
 
-def test_tls_on_both_sides(route: Route, blue: Running, tmp_path: Path) -> None:
+def test_tls_is_used_on_both_sides(route: Route, blue: Running, tmp_path: Path) -> None:
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem"]
     command += ["-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
@@ -423,7 +423,7 @@ def test_tls_on_both_sides(route: Route, blue: Running, tmp_path: Path) -> None:
     with outer.service() as service:
         assert service.version(predict_request()) == 1
     assert http(f"{outer.rest}{PATH}:predict", predict_body())[1]["version"] == "1"
-    # Without the client's certificate nobody gets in.
+    # Without a client certificate, connections are refused.
     given["backends"]["blue"]["tls"] = {"ca": str(cert)}
     refused = route(given)
     with refused.service() as service, pytest.raises(grpc.RpcError) as raised:
@@ -432,33 +432,33 @@ def test_tls_on_both_sides(route: Route, blue: Running, tmp_path: Path) -> None:
     assert http(f"{refused.rest}{PATH}:predict", predict_body())[0] == 503
 
 
-def test_a_port_that_is_taken_is_named(blue: Running) -> None:
+def test_an_occupied_port_is_reported(blue: Running) -> None:
     port = blue.addresses[0].partition(":")[2]
     flags = ["--model", "taxi", "--backend", blue.addresses[0], "--split", "stable=1", "--listen-port", port]
     command = [sys.executable, "-m", "taxiway", "route", *flags, "--rest-port", "0", "--admin-port", "0"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert f"error: cannot listen on port {port} of 127.0.0.1" in done.stderr
-    assert "fix: use another port, or 0 to pick a free one" in done.stderr
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert f"error: cannot listen on port {port} of 127.0.0.1" in result.stderr
+    assert "fix: use another port, or 0 to pick a free one" in result.stderr
 
 
 def test_the_label_is_merged_into_the_request() -> None:
     from taxiway.routing.request_fields import labelled, requested_model
 
     request = predict_request(signature_name="examples")
-    found = predict_pb2.PredictRequest.FromString(labelled("Predict", request.SerializeToString(), "canary"))
+    routed = predict_pb2.PredictRequest.FromString(labelled("Predict", request.SerializeToString(), "canary"))
     request.model_spec.version_label = "canary"
-    assert found == request
+    assert routed == request
     several = inference_pb2.MultiInferenceRequest()
     for name in ("a", "b"):
         several.tasks.add(model_spec=model_pb2.ModelSpec(name="taxi", signature_name=name), method_name="m")
-    told = requested_model("MultiInference", several.SerializeToString())
-    assert told is not None
-    assert (told.model, told.is_pinned) == ("taxi", False)
-    found = inference_pb2.MultiInferenceRequest.FromString(
+    requested = requested_model("MultiInference", several.SerializeToString())
+    assert requested is not None
+    assert (requested.model, requested.is_pinned) == ("taxi", False)
+    routed = inference_pb2.MultiInferenceRequest.FromString(
         labelled("MultiInference", several.SerializeToString(), "canary")
     )
-    assert [(task.model_spec.signature_name, task.model_spec.version_label) for task in found.tasks] == [
+    assert [(task.model_spec.signature_name, task.model_spec.version_label) for task in routed.tasks] == [
         ("a", "canary"),
         ("b", "canary"),
     ]

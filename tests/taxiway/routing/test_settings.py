@@ -27,7 +27,7 @@ GOOD: dict[str, Any] = {
 
 
 def changed(place: str, value: Any) -> dict[str, Any]:
-    """GOOD with another value at a place, `a/b/c`; None takes the key away."""
+    """GOOD with another value at a path like `a/b/c`; None removes the key."""
     found: dict[str, Any] = yaml.safe_load(yaml.safe_dump(GOOD))
     *way, last = place.split("/")
     inner = found
@@ -46,16 +46,16 @@ def written(folder: Path, given: Any) -> Path:
     return file
 
 
-def test_a_file_has_defaults_that_bind_to_loopback(tmp_path: Path) -> None:
-    found = load(written(tmp_path, GOOD))
-    assert (found.host, found.port, found.rest_port, found.admin_port, found.tls) == (
+def test_a_file_listens_on_loopback_by_default(tmp_path: Path) -> None:
+    loaded = load(written(tmp_path, GOOD))
+    assert (loaded.host, loaded.port, loaded.rest_port, loaded.admin_port, loaded.tls) == (
         "127.0.0.1",
         8600,
         8601,
         8602,
         None,
     )
-    model = found.models["taxi"]
+    model = loaded.models["taxi"]
     assert (model.main, model.weights, model.shadow) == ("stable", {"stable": 90, "canary": 10.0}, "canary")
     assert model.sticky_key == StickyKey("header", "user-id")
 
@@ -92,7 +92,7 @@ WRONG: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("given", "text"), WRONG)
-def test_a_wrong_setting_is_named(tmp_path: Path, given: Any, text: str) -> None:
+def test_an_invalid_setting_is_refused(tmp_path: Path, given: Any, text: str) -> None:
     file = written(tmp_path, given)
     with pytest.raises(UserError) as raised:
         load(file)
@@ -106,7 +106,7 @@ def test_weights_that_are_all_zero_are_refused(tmp_path: Path) -> None:
         load(written(tmp_path, given))
 
 
-def test_an_invalid_certificate_is_named(tmp_path: Path) -> None:
+def test_an_invalid_certificate_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.pem").write_text("no certificate")
     given = changed("tls", {"cert": str(tmp_path / "a.pem"), "key": str(tmp_path / "a.pem")})
     with pytest.raises(
@@ -115,7 +115,7 @@ def test_an_invalid_certificate_is_named(tmp_path: Path) -> None:
         load(written(tmp_path, given))
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.yaml cannot be read.*\n  fix: give a route.yaml with --config"):
         load(tmp_path / "none.yaml")
 
@@ -124,7 +124,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_one_backend_is_split_by_label_and_several_by_backend() -> None:
-    found = from_flags(
+    parsed = from_flags(
         Flags(
             model="taxi",
             backends=["h:1"],
@@ -134,18 +134,18 @@ def test_one_backend_is_split_by_label_and_several_by_backend() -> None:
             shadow="dark",
         )
     )
-    targets = found.models["taxi"].targets
+    targets = parsed.models["taxi"].targets
     assert {name: (target.label, target.weight) for name, target in targets.items()} == {
         "stable": ("stable", 90),
         "canary": ("canary", 10),
         "dark": ("dark", 0),
     }
-    assert found.models["taxi"].sticky_key == StickyKey("feature", "Company")
-    assert found.backends["default"].rest == "h:2"
-    found = from_flags(Flags(model="taxi", backends=["blue=h:1", "green=h:2"], split="blue=1"), port=1, host="0.0.0.0")
-    assert found.models["taxi"].targets["blue"].label == ""
-    assert (found.port, found.host) == (1, "0.0.0.0")
-    assert isinstance(found, Settings)
+    assert parsed.models["taxi"].sticky_key == StickyKey("feature", "Company")
+    assert parsed.backends["default"].rest == "h:2"
+    parsed = from_flags(Flags(model="taxi", backends=["blue=h:1", "green=h:2"], split="blue=1"), port=1, host="0.0.0.0")
+    assert parsed.models["taxi"].targets["blue"].label == ""
+    assert (parsed.port, parsed.host) == (1, "0.0.0.0")
+    assert isinstance(parsed, Settings)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_one_backend_is_split_by_label_and_several_by_backend() -> None:
         ),
     ],
 )
-def test_a_wrong_flag_is_named(flags: Flags, text: str) -> None:
+def test_an_invalid_flag_is_refused(flags: Flags, text: str) -> None:
     with pytest.raises(UserError) as raised:
         from_flags(flags)
     assert str(raised.value).startswith(text)

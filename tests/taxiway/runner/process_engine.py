@@ -1,4 +1,4 @@
-"""A container engine in a few lines: Docker's API over real HTTP, with a process for each container."""
+"""A minimal container engine: Docker's API over real HTTP, with a process for each container."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ class Containers:
     """The engine's images by name, the documents that containers were created from, and their results.
 
     Attributes:
-        variables: What the images set, beside PATH.
+        variables: Environment variables of the images, besides PATH.
         out_of_memory: Whether containers that are killed were out of memory.
     """
 
     folder: Path
     images: dict[str, dict[str, Any]] = field(default_factory=lambda: {"any:1": image("1")})
-    made: dict[str, dict[str, Any]] = field(default_factory=dict)
+    existing: dict[str, dict[str, Any]] = field(default_factory=dict)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     variables: dict[str, str] = field(default_factory=dict)
     out_of_memory: bool = False
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self, name: str) -> None:
-        body = self.made[name]
+        body = self.existing[name]
         variables = dict(pair.split("=", 1) for pair in body.get("Env") or [])
         with self.log(name).open("wb") as log:
             self.processes[name] = subprocess.Popen(
@@ -77,7 +77,7 @@ class Containers:
         if process := self.processes.pop(name, None):
             process.kill()
             process.wait()
-        self.made.pop(name, None)
+        self.existing.pop(name, None)
 
 
 class _Engine(_Handler):
@@ -93,31 +93,31 @@ class _Engine(_Handler):
         path = self._path()
         if path in ("/_ping", "/version", "/info"):
             self.answer({"ApiVersion": "1.44", "Architecture": ARCHITECTURE, "SecurityOptions": []})
-        elif found := re.fullmatch(r"/images/(.+)/json", path):
+        elif match := re.fullmatch(r"/images/(.+)/json", path):
             known = {**self.containers.images, **{each["Id"]: each for each in self.containers.images.values()}}
-            self._answer_known(known, found[1], "image")
+            self._answer_known(known, match[1], "image")
         elif path == "/containers/json":
             [wanted] = json.loads(parse_qs(urlsplit(self.path).query)["filters"][0])["label"]
-            made = self.containers.made.items()
+            listed = self.containers.existing.items()
             self.answer(
-                [{"Id": name} for name, body in made if dict([wanted.split("=")]).items() <= body["Labels"].items()]
+                [{"Id": name} for name, body in listed if dict([wanted.split("=")]).items() <= body["Labels"].items()]
             )
-        elif found := re.fullmatch(r"/containers/(\w+)/json", path):
-            self._describe(found[1])
-        elif found := re.fullmatch(r"/containers/(\w+)/logs", path):
-            self._print(found[1])
+        elif match := re.fullmatch(r"/containers/(\w+)/json", path):
+            self._describe(match[1])
+        elif match := re.fullmatch(r"/containers/(\w+)/logs", path):
+            self._print(match[1])
 
     def do_POST(self) -> None:
         path, body = self._path(), self.body()
         if path == "/containers/create":
             name = uuid.uuid4().hex
-            self.containers.made[name] = body
+            self.containers.existing[name] = body
             self.containers.bodies.append(body)
             self.answer({"Id": name, "Warnings": []}, 201)
         elif path == "/images/create":
             self.answer({"message": "pull access denied"}, 404)
-        elif found := re.fullmatch(r"/containers/(\w+)/(start|stop|wait)", path):
-            getattr(self, f"_{found[2]}")(found[1])
+        elif match := re.fullmatch(r"/containers/(\w+)/(start|stop|wait)", path):
+            getattr(self, f"_{match[2]}")(match[1])
 
     def do_DELETE(self) -> None:
         self.containers.remove(self._path().rpartition("/")[2])
@@ -145,7 +145,7 @@ class _Engine(_Handler):
         if process := self.containers.processes.get(name):
             process.wait()
         printed = self.containers.log(name).read_bytes()
-        # A frame of Docker's: stdout, three zeros, and the length.
+        # A frame in Docker's stream: stdout, three zeros, and the length.
         self.answer(bytes([1, 0, 0, 0]) + len(printed).to_bytes(4, "big") + printed)
 
     def _describe(self, name: str) -> None:
@@ -157,7 +157,7 @@ class _Engine(_Handler):
             "HostConfig": {"LogConfig": {"Type": "json-file"}},
             "State": {"OOMKilled": out_of_memory, "Status": status},
         }
-        self._answer_known(dict.fromkeys(self.containers.made, described), name, "container")
+        self._answer_known(dict.fromkeys(self.containers.existing, described), name, "container")
 
     def _answer_known(self, known: dict[str, Any], name: str, what: str) -> None:
         if name in known:

@@ -23,7 +23,7 @@ from taxiway import loading
 from taxiway.runner.call import State
 from taxiway.runner.containers import ContainerLauncher
 from taxiway.runner.local import LocalLauncher
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 from taxiway.runs.record import Run, RunFailedError
 from tests.components.engines import until
 from tests.taxiway.chain_pipeline import chain
@@ -37,7 +37,7 @@ def home(tmp_path: Path) -> Path:
 
 def _run(pipeline: Any, home: Path, **options: Any) -> Run:
     compiled = pipeline if isinstance(pipeline, loading.Pipeline) else loading.compiled(pipeline)
-    return taxiway.run(compiled, home=home, observer=Silent(), **{"launcher": ContainerLauncher, **options})
+    return taxiway.run(compiled, home=home, observer=Observer(), **{"launcher": ContainerLauncher, **options})
 
 
 def _shell(script: str, **options: Any) -> Any:
@@ -79,19 +79,19 @@ def test_containers_have_the_same_outputs_as_processes(engine: Containers, home:
     for name, artifact in processes.artifacts.items():
         assert tree_digest(containers.artifacts[name].path) == tree_digest(artifact.path)
     assert _states(_run(pipeline, home)) == {State.CACHED}
-    assert engine.made == {}
+    assert engine.existing == {}
 
 
 def test_the_command_line_chooses_containers(engine: Containers, tmp_path: Path) -> None:
     loading.compile_to(chain, tmp_path / "chain.yaml")
     command = [sys.executable, "-m", "taxiway", "run", "chain.yaml", "--runner", "docker"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "chain succeeded in" in done.stderr
-    assert "source: running\n" in done.stderr
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "chain succeeded in" in result.stderr
+    assert "source: running\n" in result.stderr
     assert len(engine.bodies) == 11
 
 
-def test_containers_run_side_by_side(engine: Containers, home: Path, tmp_path: Path) -> None:
+def test_containers_run_in_parallel(engine: Containers, home: Path, tmp_path: Path) -> None:
     @dsl.container_component
     def meet(mine: str, other: str):
         script = 'touch "$0"; until [ -e "$1" ]; do sleep 0.02; done'
@@ -106,7 +106,9 @@ def test_containers_run_side_by_side(engine: Containers, home: Path, tmp_path: P
     assert _states(run) == {State.SUCCEEDED}
 
 
-def test_a_container_is_bounded_to_what_its_task_needs(engine: Containers, home: Path, monkeypatch: Any) -> None:
+def test_a_container_has_only_the_mounts_and_limits_of_its_task(
+    engine: Containers, home: Path, monkeypatch: Any
+) -> None:
     monkeypatch.setenv("AWS_REGION", "eu-north-1")
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", "/somewhere")
     monkeypatch.setenv("UNRELATED", "secret")
@@ -131,7 +133,7 @@ def test_a_container_is_bounded_to_what_its_task_needs(engine: Containers, home:
     assert variables.keys().isdisjoint({"UNRELATED", "DVC_SITE_CACHE_DIR", "PATH"})
 
 
-def test_arguments_without_a_command_go_to_the_images_own(engine: Containers, home: Path) -> None:
+def test_arguments_without_a_command_go_to_the_images_entrypoint(engine: Containers, home: Path) -> None:
     @dsl.container_component
     def own(text: str):
         return dsl.ContainerSpec(image="any:1", args=["--text", text])
@@ -144,7 +146,7 @@ def test_arguments_without_a_command_go_to_the_images_own(engine: Containers, ho
     assert run.tasks["own"].log.read_text() == "the image's own command: --text hello\n"
 
 
-def test_a_container_may_be_silent_for_longer_than_an_engine_takes_to_answer(
+def test_a_container_may_run_longer_than_the_engines_response_timeout(
     engine: Containers, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("taxiway.runner.engine.SECONDS", 0.5)
@@ -155,7 +157,7 @@ def test_a_container_may_be_silent_for_longer_than_an_engine_takes_to_answer(
 # Images
 
 
-def test_an_image_that_changed_under_its_tag_misses_and_its_return_hits(engine: Containers, home: Path) -> None:
+def test_a_changed_image_is_a_cache_miss_and_the_former_one_a_hit(engine: Containers, home: Path) -> None:
     pipeline = _shell('echo same > "$0"')
     assert _states(_run(pipeline, home)) == {State.SUCCEEDED}
     engine.images["any:1"] = image("2")
@@ -174,7 +176,7 @@ def test_the_lineage_names_the_image_by_its_digest(
     assert json.loads(run.artifacts["out"].metadata["provenance"])["image"] == f"any:1@{expected}"
 
 
-def test_a_missing_image_is_reported_before_anything_runs(engine: Containers, home: Path) -> None:
+def test_a_missing_image_is_reported_before_the_run_starts(engine: Containers, home: Path) -> None:
     engine.images["there:1"] = image("2")
     pipeline = loading.compiled(chain)
     [*_, last] = pipeline.spec["deploymentSpec"]["executors"].values()
@@ -213,7 +215,7 @@ def test_images_may_be_parameters(engine: Containers, home: Path) -> None:
     assert "the image there:1 is not on this machine" in str(_failure(chooses, home))
 
 
-def test_an_image_for_another_architecture_is_reported_before_anything_runs(engine: Containers, home: Path) -> None:
+def test_an_image_for_another_architecture_is_reported_before_the_run_starts(engine: Containers, home: Path) -> None:
     engine.images["any:1"] = image("1", "s390x")
     with pytest.raises(UserError, match=r"^the image any:1 is built for s390x, but this machine is \w+\n  fix: build"):
         _run(chain, home)
@@ -227,7 +229,7 @@ def test_a_failed_container_fails_the_run_with_its_last_lines(engine: Containers
     failed = _failure(_shell('echo half > "$0"; echo "no such table: trips" >&2; exit 3'), home)
     assert failed.exit_status == 1
     assert "shell ended with exit status 3; its log ends:\n  no such table: trips" in str(failed)
-    assert engine.made == {}
+    assert engine.existing == {}
     assert not list((home / "work").glob("*"))
 
 
@@ -237,7 +239,7 @@ def test_a_container_that_refuses_its_input_is_a_user_error(engine: Containers, 
     assert str(failed) == "no such column: fare"
 
 
-def test_a_container_that_somebody_stops_has_failed(engine: Containers, home: Path) -> None:
+def test_a_container_stopped_from_outside_has_failed(engine: Containers, home: Path) -> None:
     failed = _failure(_shell("kill -TERM $$"), home)
     assert str(failed).startswith("shell ended with exit status 143; its log ends:")
 
@@ -256,7 +258,7 @@ def test_a_killed_containers_signal_is_reported(
     assert str(_failure(_shell("kill -KILL $$"), home)).startswith(expected)
 
 
-def test_a_command_that_the_image_does_not_have(engine: Containers, home: Path) -> None:
+def test_a_command_that_the_image_lacks_is_reported(engine: Containers, home: Path) -> None:
     pipeline = _shell("")
     [executor] = pipeline.spec["deploymentSpec"]["executors"].values()
     executor["container"]["command"] = ["no-such-program"]
@@ -266,7 +268,7 @@ def test_a_command_that_the_image_does_not_have(engine: Containers, home: Path) 
     assert "exec: no-such-program: not found\n  fix: correct the component's image or command" in str(failed)
 
 
-def test_a_container_that_somebody_removes_has_not_succeeded(engine: Containers, home: Path) -> None:
+def test_a_container_removed_from_outside_has_failed(engine: Containers, home: Path) -> None:
     def remove() -> None:
         until(lambda: engine.processes)
         [name] = engine.processes
@@ -279,7 +281,7 @@ def test_a_container_that_somebody_removes_has_not_succeeded(engine: Containers,
     assert "its container was removed while it was running" in str(failed)
 
 
-# If Docker's client cannot connect, it leaves its socket to the garbage collector.
+# When Docker's client cannot connect, its socket is only closed by garbage collection.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_engine_that_stops_fails_the_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Leaving(ContainerLauncher):
@@ -298,7 +300,7 @@ def test_an_engine_that_stops_fails_the_run(home: Path, monkeypatch: pytest.Monk
     gc.collect()
 
 
-def test_a_container_sees_the_repositories_that_its_data_are_in(
+def test_a_container_mounts_the_repositories_of_its_data(
     engine: Containers, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     @dsl.container_component
@@ -332,7 +334,7 @@ def test_a_container_sees_the_repositories_that_its_data_are_in(
     assert str(tmp_path / "other") in shown[1]
 
 
-def test_a_place_that_would_hide_the_images_own_is_refused(engine: Containers, home: Path) -> None:
+def test_a_mount_that_would_hide_folders_of_the_image_is_refused(engine: Containers, home: Path) -> None:
     @dsl.container_component
     def copy(data: dsl.Input[dsl.Dataset]):
         return dsl.ContainerSpec(image="any:1", command=["true"], args=[data.path])
@@ -366,7 +368,7 @@ def test_no_container_outlives_its_runner(engine: Containers, home: Path, how: s
     until(lambda: engine.processes)
     runner.send_signal(how)
     runner.communicate(timeout=20)
-    until(lambda: not engine.made)
+    until(lambda: not engine.existing)
     if how != signal.SIGKILL:
         [record] = (home / "runs").glob("*/run.json")
         assert json.loads(record.read_text())["state"] == "CANCELED"
@@ -375,7 +377,7 @@ def test_no_container_outlives_its_runner(engine: Containers, home: Path, how: s
 # The engine
 
 
-def test_no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: Path) -> None:
+def test_a_missing_engine_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: Path) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     began = time.monotonic()
     with pytest.raises(ServiceError) as caught:
@@ -388,7 +390,7 @@ def test_no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: Path) 
     )
 
 
-def test_no_rights_on_the_socket(engine: Containers) -> None:
+def test_a_missing_permission_on_the_socket_is_reported(engine: Containers) -> None:
     """In a separate process, because root drops its privileges for good."""
     engine.folder.chmod(0o700)
     url = os.environ["DOCKER_HOST"]
@@ -404,6 +406,8 @@ def test_no_rights_on_the_socket(engine: Containers) -> None:
         "except ServiceError as error:\n"
         "    print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=True)
+    result = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=True)
     uid = os.geteuid() or 65534
-    assert done.stdout.startswith(f"{url} denies access to this user (uid {uid})\n  fix: for Docker, join its group: ")
+    assert result.stdout.startswith(
+        f"{url} denies access to this user (uid {uid})\n  fix: for Docker, join its group: "
+    )

@@ -1,4 +1,4 @@
-"""Raises exceptions at any point in a run's threads: the run fails with a reason. No interrupt is ignored."""
+"""A run fails with a reason for an exception at any point in its threads, and no interrupt is ignored."""
 
 import itertools
 import os
@@ -20,32 +20,32 @@ import taxiway
 from taxiway import loading
 from taxiway.dsl import Baseline
 from taxiway.runner.call import State
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 from taxiway.runs.record import RunFailedError
 from tests.components.engines import until
 
 CODE = str(Path(taxiway.__file__).parent)
 
 
-class StruckError(Exception):
+class InjectedError(Exception):
     pass
 
 
-KINDS: list[type[BaseException]] = [StruckError, SystemExit, MemoryError, RecursionError, KeyboardInterrupt]
+KINDS: list[type[BaseException]] = [InjectedError, SystemExit, MemoryError, RecursionError, KeyboardInterrupt]
 
 
-# What catches whatever is raised in its thread, and has to begin to do so; and what nobody waits for.
+# Functions that get no fault: the handler of a thread's exceptions itself, and threads that are not waited for.
 SPARED = ("settle.<locals>.work", "_Server._listen", "_Server.join")
 
 
 @dsl.container_component
-def write(out: dsl.Output[dsl.Dataset], said: dsl.OutputPath(str), text: str = "a"):  # type: ignore[valid-type]
+def write(out: dsl.Output[dsl.Dataset], echo: dsl.OutputPath(str), text: str = "a"):  # type: ignore[valid-type]
     script = 'printf %s "$2" > "$0"; printf %s "$2" > "$1"'
-    return dsl.ContainerSpec(image="x", command=["sh", "-ec", script], args=[out.path, said, text])
+    return dsl.ContainerSpec(image="x", command=["sh", "-ec", script], args=[out.path, echo, text])
 
 
 @dsl.container_component
-def read(data: dsl.Input[dsl.Dataset], texts: list):
+def read(data: dsl.Input[dsl.Dataset], items: list):
     return dsl.ContainerSpec(image="x", command=["test", "-e"], args=[data.path])
 
 
@@ -66,9 +66,9 @@ def everything(given: str):
         imported = dsl.importer(artifact_uri=given, artifact_class=dsl.Dataset)
         with dsl.ParallelFor(["a", "b"], parallelism=1) as text:
             written = write(text=f"<{text}>")
-            with dsl.If(written.outputs["said"] != "<b>"):
-                inner(text=written.outputs["said"])
-        read(data=imported.output, texts=dsl.Collected(written.outputs["said"]))
+            with dsl.If(written.outputs["echo"] != "<b>"):
+                inner(text=written.outputs["echo"])
+        read(data=imported.output, items=dsl.Collected(written.outputs["echo"]))
         model = dsl.importer(artifact_uri=given, artifact_class=dsl.Model)
         Baseline(candidate=model.output, destination="nothing/pushed")
 
@@ -98,7 +98,7 @@ def _traced(trace: Any) -> Iterator[None]:
 
 
 def _run(pipeline: Any, home: Path) -> taxiway.Run:
-    return taxiway.run(pipeline, home=home, observer=Silent(), given=str(home.parent / "given"))
+    return taxiway.run(pipeline, home=home, observer=Observer(), given=str(home.parent / "given"))
 
 
 def _functions_of_threads(pipeline: Any, home: Path) -> list[CodeType]:
@@ -114,15 +114,15 @@ def _functions_of_threads(pipeline: Any, home: Path) -> list[CodeType]:
     return list(found)
 
 
-def _struck(pipeline: Any, home: Path, where: CodeType, kind: type[BaseException]) -> taxiway.Run:
+def _run_with_fault(pipeline: Any, home: Path, where: CodeType, kind: type[BaseException]) -> taxiway.Run:
     """A run in which a function raises an exception on its first call in a thread."""
     once = threading.Lock()
 
-    def strike(frame: FrameType, event: str, argument: object) -> None:
+    def inject(frame: FrameType, event: str, argument: object) -> None:
         if frame.f_code == where and once.acquire(blocking=False):
             raise kind("struck")
 
-    with _traced(strike), pytest.raises(RunFailedError) as caught:
+    with _traced(inject), pytest.raises(RunFailedError) as caught:
         _run(pipeline, home)
     return caught.value.run
 
@@ -137,12 +137,12 @@ def test_any_exception_in_a_thread_ends_the_run_with_a_reason(
     assert len(functions) > 100
     kind = itertools.cycle(KINDS)
     for number, code in enumerate(functions[::step] * kinds):
-        run = _struck(compiled, tmp_path / f"home-{number}", code, next(kind))
+        run = _run_with_fault(compiled, tmp_path / f"home-{number}", code, next(kind))
         assert run.state == State.FAILED, code
         assert "struck" in run.error, code
 
 
-def test_a_machine_without_another_thread_fails_the_run(
+def test_a_run_fails_if_no_thread_can_be_started(
     compiled: Any, given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start, started = threading.Thread.start, itertools.count()
@@ -157,7 +157,7 @@ def test_a_machine_without_another_thread_fails_the_run(
         _run(compiled, tmp_path / "home")
 
 
-def test_a_loop_over_what_its_task_does_not_take_is_refused(tmp_path: Path) -> None:
+def test_a_loop_over_items_of_the_wrong_type_is_refused(tmp_path: Path) -> None:
     @dsl.component(base_image="python:3.13", install_kfp_package=False)
     def one(x: dict) -> str:
         return repr(x)
@@ -170,10 +170,10 @@ def test_a_loop_over_what_its_task_does_not_take_is_refused(tmp_path: Path) -> N
     with pytest.raises(
         RunFailedError, match="'xs-loop-item' takes a struct, not 'a', which is not JSON: Expecting"
     ) as e:
-        taxiway.run(over, home=tmp_path / "home", observer=Silent(), xs=["a"])
+        taxiway.run(over, home=tmp_path / "home", observer=Observer(), xs=["a"])
     assert e.value.exit_status == 2
     with pytest.raises(RunFailedError, match=r"'xs-loop-item' takes a struct, not \[1\]"):
-        taxiway.run(over, home=tmp_path / "home", observer=Silent(), xs=[[1]])
+        taxiway.run(over, home=tmp_path / "home", observer=Observer(), xs=[[1]])
 
 
 @dsl.container_component
@@ -187,7 +187,7 @@ def ignores(started: str):
     stubborn(started=started)
 
 
-def test_a_second_interrupt_kills_what_ignores_the_first(tmp_path: Path) -> None:
+def test_a_second_interrupt_kills_processes_that_ignore_the_first(tmp_path: Path) -> None:
     loading.compile_to(ignores, tmp_path / "stubborn.yaml")
     started = tmp_path / "started"
     command = [sys.executable, "-m", "taxiway", "run", "stubborn.yaml", "--param", f"started={started}"]

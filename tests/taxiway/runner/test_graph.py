@@ -38,7 +38,7 @@ def lists(items: dsl.OutputPath(list)):  # type: ignore[valid-type]
 
 
 class Recorder:
-    """Executes calls: outputs named after the task, `n` = 7; records the calls and their times."""
+    """Executes calls with outputs named after the task and `n` = 7; records the calls and their times."""
 
     def __init__(self, act: Callable[[Call], None] = lambda call: None) -> None:
         self.calls: dict[str, Call] = {}
@@ -76,7 +76,7 @@ def test_independent_tasks_overlap_and_dependent_ones_wait() -> None:
         right = use(data=top.outputs["out"], k=3)
         make(text="last").after(left, right)
 
-    # Neither goes on before the other has begun.
+    # Each waits until the other has started.
     both = threading.Barrier(2, timeout=30)
 
     def meet(call: Call) -> None:
@@ -135,7 +135,7 @@ def collect(numbers: list, datas: dsl.Input[list[dsl.Dataset]]) -> None:
     pass
 
 
-def test_a_loop_keeps_its_parallelism() -> None:
+def test_a_loop_respects_its_parallelism() -> None:
     @dsl.pipeline
     def narrow() -> None:
         top = make()
@@ -157,7 +157,7 @@ def test_a_loop_keeps_its_parallelism() -> None:
     assert most == 2
 
 
-def test_sub_pipelines_take_and_give() -> None:
+def test_sub_pipelines_have_inputs_and_outputs() -> None:
     @dsl.pipeline
     def inner(data: dsl.Input[dsl.Dataset], k: int) -> dsl.Artifact:
         used = use(data=data, k=k)
@@ -175,18 +175,18 @@ def test_sub_pipelines_take_and_give() -> None:
     assert recorder.calls["inner/use"].inputs == Values({"k": 5}, {"data": [{"name": "make.out"}]})
 
 
-def test_a_text_may_hold_parameters_and_facts_of_the_run() -> None:
+def test_strings_may_contain_parameters_and_facts_of_the_run() -> None:
     @dsl.pipeline
-    def texts(who: str = "{{$.inputs.parameters['who']}}") -> None:
+    def strings(who: str = "{{$.inputs.parameters['who']}}") -> None:
         top = make()
         note(value=f"{who}: {top.outputs['n']} in {dsl.PIPELINE_JOB_NAME_PLACEHOLDER}")
 
     recorder = Recorder()
-    assert _run(texts, recorder).state == State.SUCCEEDED
+    assert _run(strings, recorder).state == State.SUCCEEDED
     assert recorder.calls["note"].inputs.parameters["value"] == "{{$.inputs.parameters['who']}}: 7 in run-1"
 
 
-def test_a_task_gets_what_it_declares_and_nothing_that_the_compiler_added() -> None:
+def test_a_task_gets_only_its_declared_inputs() -> None:
     @dsl.pipeline
     def trains(solver: str = "adam", memory: str = "2G") -> None:
         examples = dsl.importer(artifact_uri="x", artifact_class=dsl.Dataset).output
@@ -240,7 +240,7 @@ def test_the_final_status_reaches_the_exit_handler() -> None:
     assert "it broke" in status["error"]["message"]
 
 
-def test_one_of_takes_the_branch_that_ran() -> None:
+def test_one_of_returns_the_output_of_the_branch_that_ran() -> None:
     @dsl.pipeline
     def chosen(k: int = 1) -> None:
         with dsl.If(k == 1):
@@ -255,7 +255,7 @@ def test_one_of_takes_the_branch_that_ran() -> None:
         assert recorder.calls["use"].inputs.artifacts["data"] == [{"name": f"{name}.out"}]
 
 
-def test_a_loop_over_no_list_is_an_error() -> None:
+def test_a_loop_over_a_value_that_is_not_a_list_is_an_error() -> None:
     @dsl.pipeline
     def loop() -> None:
         with dsl.ParallelFor(lists().outputs["items"]) as item:
@@ -295,7 +295,7 @@ class Failing(Recorder):
         return result
 
 
-def test_an_exit_handler_of_several_tasks_runs_whole_after_a_failure() -> None:
+def test_an_exit_handler_of_several_tasks_runs_completely_after_a_failure() -> None:
     @dsl.pipeline
     def fails() -> None:
         with dsl.ExitHandler(leaving(who="bye")):
@@ -323,7 +323,7 @@ def test_an_exit_handler_of_several_tasks_runs_after_a_success() -> None:
     assert recorder.calls["leaving/state-of"].inputs.parameters["status"]["state"] == "COMPLETE"
 
 
-def test_a_failure_in_an_exit_handler_stops_what_follows_in_it() -> None:
+def test_a_failure_in_an_exit_handler_stops_its_later_tasks() -> None:
     @dsl.pipeline
     def fails() -> None:
         with dsl.ExitHandler(leaving()):
@@ -335,7 +335,7 @@ def test_a_failure_in_an_exit_handler_stops_what_follows_in_it() -> None:
     assert recorder.names == ["leaving/state-of", "make"]
 
 
-def test_each_of_several_exit_handlers_hears_of_its_own_tasks() -> None:
+def test_each_exit_handler_gets_the_status_of_its_own_tasks() -> None:
     @dsl.pipeline
     def several() -> None:
         with dsl.ExitHandler(leaving(who="one")):
@@ -384,7 +384,7 @@ def test_an_exit_handler_does_not_run_if_its_tasks_never_started() -> None:
     assert recorder.names == ["make"]
 
 
-def test_an_exit_handler_inside_of_another_ones_tasks() -> None:
+def test_exit_handlers_can_be_nested_in_the_tasks_of_others() -> None:
     @dsl.pipeline
     def inner() -> None:
         with dsl.ExitHandler(leaving(who="inner")):
@@ -404,7 +404,7 @@ def test_an_exit_handler_inside_of_another_ones_tasks() -> None:
     ]
 
 
-def test_an_exit_handler_may_have_one_of_its_own() -> None:
+def test_an_exit_handler_may_have_an_exit_handler() -> None:
     @dsl.pipeline
     def careful() -> None:
         with dsl.ExitHandler(leaving(who="careful")):

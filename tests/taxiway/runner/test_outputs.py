@@ -1,4 +1,4 @@
-"""Where components write their outputs: under the task's root, at custom paths, elsewhere, or nowhere."""
+"""Components write outputs under the task's root, at custom paths, elsewhere, or not at all."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ from taxiway.runner.call import State
 from taxiway.runner.containers import ContainerLauncher
 from taxiway.runner.launcher import Launcher
 from taxiway.runner.local import LocalLauncher
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 from taxiway.runs.record import Run, RunFailedError
 from tests.taxiway.runner.process_engine import Containers
 
@@ -22,7 +22,7 @@ from tests.taxiway.runner.process_engine import Containers
 def run(tmp_path: Path) -> Callable[..., Run]:
     def run(pipeline: Any, launcher: Callable[[], Launcher] = LocalLauncher, **parameters: Any) -> Run:
         compiled = loading.compiled(dsl.pipeline(name="outputs")(pipeline))
-        options = {"home": tmp_path / "home", "observer": Silent(), "launcher": launcher}
+        options = {"home": tmp_path / "home", "observer": Observer(), "launcher": launcher}
         return taxiway.run(compiled, **options, **parameters)
 
     return run
@@ -58,17 +58,17 @@ def returns_two() -> NamedTuple("Two", [("model", dsl.Model), ("data", dsl.Datas
     return model, data
 
 
-def test_what_is_at_the_uri_that_kfp_gives_is_kept(run: Callable[..., Run], tmp_path: Path) -> None:
+def test_an_output_at_kfps_default_uri_is_kept(run: Callable[..., Run], tmp_path: Path) -> None:
     def pipeline() -> None:
         read(data=returns().output)
         two = returns_two()
         read(data=two.outputs["model"])
         read(data=two.outputs["data"])
 
-    made = run(pipeline)
-    assert [made.tasks[name].parameters["Output"] for name in ("read", "read-3")] == ["rows", "rows"]
-    assert made.tasks["read-2"].parameters["Output"] == "provenance.json weights"
-    outputs = [artifact for task in made.tasks.values() for artifact in task.outputs.values()]
+    finished = run(pipeline)
+    assert [finished.tasks[name].parameters["Output"] for name in ("read", "read-3")] == ["rows", "rows"]
+    assert finished.tasks["read-2"].parameters["Output"] == "provenance.json weights"
+    outputs = [artifact for task in finished.tasks.values() for artifact in task.outputs.values()]
     assert all(artifact.path.is_relative_to(tmp_path / "home" / "artifacts") for artifact in outputs)
     assert not list((tmp_path / "home" / "artifacts").rglob("executor_output.json"))
     assert {task.state for task in run(pipeline).tasks.values()} == {State.CACHED}
@@ -88,19 +88,19 @@ def custom(data: dsl.Output[dsl.Dataset], folder: dsl.Output[dsl.Model], place: 
         Path(path).write_text("rows")
 
 
-def test_what_is_at_a_custom_path_is_copied(run: Callable[..., Run], tmp_path: Path) -> None:
+def test_an_output_at_a_custom_path_is_copied(run: Callable[..., Run], tmp_path: Path) -> None:
     def pipeline(place: str) -> None:
-        made = custom(place=place)
-        read(data=made.outputs["data"])
-        read(data=made.outputs["folder"])
+        finished = custom(place=place)
+        read(data=finished.outputs["data"])
+        read(data=finished.outputs["folder"])
 
     (tmp_path / "place").mkdir()
-    made = run(pipeline, place=str(tmp_path / "place"))
-    assert made.tasks["read"].parameters["Output"] == "rows"
-    assert made.tasks["read-2"].parameters["Output"] == "provenance.json weights"
-    data = made.tasks["custom"].outputs["data"]
+    finished = run(pipeline, place=str(tmp_path / "place"))
+    assert finished.tasks["read"].parameters["Output"] == "rows"
+    assert finished.tasks["read-2"].parameters["Output"] == "provenance.json weights"
+    data = finished.tasks["custom"].outputs["data"]
     assert data.path.is_relative_to(tmp_path / "home" / "artifacts")
-    # The files there belong to the user: the next run does not miss them.
+    # The files at a custom path belong to the user; the next run does not need them.
     assert sorted(path.name for path in (tmp_path / "place").rglob("*")) == ["data.txt", "folder", "weights"]
     (tmp_path / "place" / "data.txt").unlink()
     assert run(pipeline, place=str(tmp_path / "place")).tasks["custom"].state == State.CACHED
@@ -118,23 +118,21 @@ def custom_in_shell(written: str, named: str, data: dsl.Output[dsl.Dataset]):
     )
 
 
-def test_a_container_has_a_tmp_of_its_own_that_is_read_when_it_has_ended(
-    engine: Containers, run: Callable[..., Run]
-) -> None:
-    """This test's engine runs processes, so output for a container's /tmp is written to its folder."""
+def test_outputs_in_a_containers_own_tmp_are_copied_when_it_ends(engine: Containers, run: Callable[..., Run]) -> None:
+    """The engine of this test runs processes, so files in a container's /tmp are in a folder of the test."""
 
     def pipeline() -> None:
         custom_in_shell(written="$TMPDIR/data.txt", named="/tmp/data.txt")
 
-    made = run(pipeline, ContainerLauncher)
-    assert made.artifacts["data"].path.read_text() == "rows\n"
+    finished = run(pipeline, ContainerLauncher)
+    assert finished.artifacts["data"].path.read_text() == "rows\n"
     [body] = engine.bodies
     [mount] = body["HostConfig"]["Mounts"]
     variables = dict(pair.split("=", 1) for pair in body["Env"])
     assert (mount["Target"], mount["Source"], mount["Type"]) == ("/tmp", variables["TMPDIR"], "bind")
 
 
-def test_a_custom_path_that_only_a_container_sees_is_refused(
+def test_a_custom_path_inside_a_container_is_refused(
     engine: Containers, run: Callable[..., Run], tmp_path: Path
 ) -> None:
     def pipeline(written: str) -> None:
@@ -157,23 +155,23 @@ def names(place: str, data: dsl.Output[dsl.Dataset]):
     data.path = place
 
 
-def test_what_an_output_names_elsewhere_stays_there_and_is_watched(run: Callable[..., Run], tmp_path: Path) -> None:
+def test_an_output_at_a_uri_elsewhere_stays_there_and_is_watched(run: Callable[..., Run], tmp_path: Path) -> None:
     def pipeline(place: str) -> None:
         read(data=names(place=place).outputs["data"])
 
     place = tmp_path / "place"
     place.mkdir()
     (place / "rows").touch()
-    made = run(pipeline, place=str(place))
-    assert made.tasks["names"].outputs["data"].path == place
-    assert made.tasks["read"].parameters["Output"] == "rows"
+    finished = run(pipeline, place=str(place))
+    assert finished.tasks["names"].outputs["data"].path == place
+    assert finished.tasks["read"].parameters["Output"] == "rows"
     assert [path.name for path in place.iterdir()] == ["rows"]
     assert {task.state for task in run(pipeline, place=str(place)).tasks.values()} == {State.CACHED}
     (place / "more").touch()
     assert run(pipeline, place=str(place)).tasks["read"].parameters["Output"] == "more rows"
 
 
-# Nowhere
+# Not written
 
 
 @dsl.component(base_image="python:3.13", install_kfp_package=False)
@@ -215,7 +213,7 @@ ARTIFACT = (
 
 @pytest.mark.parametrize("launcher", [LocalLauncher, ContainerLauncher])
 @pytest.mark.parametrize(
-    ("component", "said"),
+    ("component", "message"),
     [
         (silent, f"silent{ARTIFACT}"),
         (silent_container, f"silent-container{ARTIFACT}"),
@@ -224,16 +222,16 @@ ARTIFACT = (
     ],
 )
 def test_an_output_that_does_not_exist_fails_the_task(
-    engine: Containers, run: Callable[..., Run], tmp_path: Path, launcher: Any, component: Any, said: str
+    engine: Containers, run: Callable[..., Run], tmp_path: Path, launcher: Any, component: Any, message: str
 ) -> None:
     engine.images["python:3.13"] = engine.images["any:1"]
     with pytest.raises(RunFailedError) as caught:
         run(lambda: component().set_retry(2) and None, launcher)
-    assert (str(caught.value), caught.value.exit_status) == (said, 2)
+    assert (str(caught.value), caught.value.exit_status) == (message, 2)
     assert not list((tmp_path / "home" / "artifacts").rglob("manifest.json"))
 
 
-def test_a_place_elsewhere_where_nothing_is_fails_the_task(run: Callable[..., Run]) -> None:
+def test_a_missing_file_at_a_uri_elsewhere_fails_the_task(run: Callable[..., Run]) -> None:
     with pytest.raises(RunFailedError, match=r"^absent wrote nothing for its output 'data'"):
         run(lambda: absent() and None)
 

@@ -1,4 +1,4 @@
-"""Runs of projects with their own packages named `components` and `pipelines`."""
+"""Projects with their own packages named `components` and `pipelines` can be run."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def taxiway(copy: Path, here: Path, *words: str, **variables: str) -> str:
-    done = new_stage.python(copy, here, "-m", "taxiway", *words, **variables)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    result = new_stage.python(copy, here, "-m", "taxiway", *words, **variables)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
 
 
 def counts(here: Path) -> dict[str, object]:
@@ -78,7 +78,7 @@ def test_it_runs_in_containers(copy: Path, project: Path) -> None:
 
 
 @pytest.mark.parametrize("project", PROJECTS, indirect=True)
-def test_its_modules_travel_in_the_compiled_pipeline(copy: Path, project: Path, tmp_path: Path) -> None:
+def test_its_modules_are_inlined_in_the_compiled_pipeline(copy: Path, project: Path, tmp_path: Path) -> None:
     taxiway(copy, project, "compile", "words", "--inline-modules", "-o", str(tmp_path / "words.yaml"))
     compiled = next(yaml.safe_load_all((tmp_path / "words.yaml").read_text()))
     [executor] = compiled["deploymentSpec"]["executors"].values()
@@ -92,23 +92,23 @@ def test_its_modules_travel_in_the_compiled_pipeline(copy: Path, project: Path, 
     assert counts(tmp_path / "elsewhere") == COUNTS
 
 
-def test_a_change_of_the_users_package_is_a_cache_miss_and_nothing_else_of_it_is(copy: Path, project: Path) -> None:
+def test_only_changes_of_used_modules_are_cache_misses(copy: Path, project: Path) -> None:
     def states() -> list[str]:
         run = json.loads(taxiway(copy, project, "run", "words", "--json"))
         return [task["state"] for task in run["tasks"].values()]
 
     assert states() == ["SUCCEEDED"]
-    new_stage.write(project, {"components/other.py": "nobody = 'imports this'\n"})
+    new_stage.write(project, {"components/other.py": "unused = 'imported by no module'\n"})
     assert states() == ["CACHED"]
     new_stage.write(project, {"components/features.py": FEATURES.replace("split", "lower().split")})
     assert states() == ["SUCCEEDED"]
 
 
-def test_a_module_with_the_name_of_one_of_taxiways_is_a_finding(copy: Path, project: Path) -> None:
+def test_check_reports_a_module_with_the_name_of_one_of_taxiways(copy: Path, project: Path) -> None:
     model = project / "pipelines/words/model.py"
     model.write_text(MODEL.replace("components.features", "components.data.features"))
     new_stage.write(project, {"components/data/features.py": FEATURES})
-    done = new_stage.python(copy, project, "-m", "taxiway", "check", "words")
-    assert done.returncode == 2
-    assert "Taxiway has a module components.data" in done.stdout + done.stderr
-    assert "fix: mv components/data components/my_data, and import it by that name" in done.stdout + done.stderr
+    result = new_stage.python(copy, project, "-m", "taxiway", "check", "words")
+    assert result.returncode == 2
+    assert "Taxiway has a module components.data" in result.stdout + result.stderr
+    assert "fix: mv components/data components/my_data, and import it by that name" in result.stdout + result.stderr

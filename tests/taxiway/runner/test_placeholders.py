@@ -1,4 +1,4 @@
-"""Placeholders anywhere in a compiled pipeline, in runs of real components."""
+"""Placeholders anywhere in a compiled pipeline, tested with real components."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from kfp import dsl
 import taxiway
 from taxiway import loading
 from taxiway.checks import check
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 from taxiway.runs.record import Run, RunFailedError
 
 SLY = "{{$.inputs.parameters['who']}} {{$}} {{$.pipeline_job_name}}"
@@ -54,7 +54,7 @@ def run(tmp_path: Path) -> Callable[..., Run]:
     def run(pipeline: Any, **parameters: Any) -> Run:
         compiled = loading.compiled(dsl.pipeline(name="placeholders")(pipeline))
         assert check.findings(compiled, parameters) == []
-        return taxiway.run(compiled, home=tmp_path / "home", observer=Silent(), **parameters)
+        return taxiway.run(compiled, home=tmp_path / "home", observer=Observer(), **parameters)
 
     return run
 
@@ -63,7 +63,7 @@ def _shown(run: Run, task: str = "show") -> Any:
     return run.tasks[task].parameters["Output"]
 
 
-def test_those_in_texts_lists_and_maps_at_any_depth(run: Callable[..., Run]) -> None:
+def test_placeholders_in_strings_lists_and_maps_are_filled(run: Callable[..., Run]) -> None:
     def pipeline(who: str = "me", share: float = 0.25) -> None:
         top = three().output
         show(
@@ -90,46 +90,46 @@ def test_lists_and_maps_keep_their_types(run: Callable[..., Run]) -> None:
     assert shown["items"] == [{"x": 1}]
 
 
-def test_keys_of_maps(run: Callable[..., Run]) -> None:
+def test_placeholders_in_keys_of_maps_are_filled(run: Callable[..., Run]) -> None:
     def pipeline(who: str = "me") -> None:
         show(config={f"{who}-key": who})
 
     assert _shown(run(pipeline))["config"] == {"me-key": "me"}
 
 
-def test_a_users_value_that_looks_like_one_is_data(run: Callable[..., Run]) -> None:
+def test_values_that_look_like_placeholders_are_not_filled(run: Callable[..., Run]) -> None:
     def pipeline(who: str, names: list) -> None:
         show(text=f"<{who}>", config={"who": who, "names": names}, items=names)
         inner(config={"who": who}, job=who)
 
-    made = run(pipeline, who=SLY, names=[SLY])
-    assert _shown(made) == {
+    finished = run(pipeline, who=SLY, names=[SLY])
+    assert _shown(finished) == {
         "text": f"<{SLY}>",
         "config": {"who": SLY, "names": [SLY]},
         "items": [SLY],
         "mode": "",
     }
-    assert _shown(made, "inner/show") == {"text": SLY, "config": {"who": SLY}, "items": [], "mode": ""}
+    assert _shown(finished, "inner/show") == {"text": SLY, "config": {"who": SLY}, "items": [], "mode": ""}
 
 
-def test_those_in_inputs_and_defaults_of_sub_pipelines(run: Callable[..., Run]) -> None:
+def test_placeholders_in_inputs_and_defaults_of_sub_pipelines_are_filled(run: Callable[..., Run]) -> None:
     def pipeline(who: str = "me") -> None:
         inner(config={"who": [f"{who}"]})
 
-    made = run(pipeline)
-    assert _shown(made, "inner/show") == {"text": made.id, "config": {"who": ["me"]}, "items": [], "mode": ""}
+    finished = run(pipeline)
+    assert _shown(finished, "inner/show") == {"text": finished.id, "config": {"who": ["me"]}, "items": [], "mode": ""}
 
 
-def test_those_in_environment_variables_images_and_resources(run: Callable[..., Run]) -> None:
+def test_placeholders_in_variables_images_and_resources_are_filled(run: Callable[..., Run]) -> None:
     def pipeline(mode: str = "fast", image: str = "3.13", memory: str = "1G", processors: str = "1") -> None:
         task = show().set_env_variable("MODE", f"{mode}-{dsl.PIPELINE_JOB_NAME_PLACEHOLDER}")
         task.set_container_image(f"python:{image}").set_memory_limit(memory).set_cpu_request(processors)
 
-    made = run(pipeline)
-    assert _shown(made)["mode"] == f"fast-{made.id}"
+    finished = run(pipeline)
+    assert _shown(finished)["mode"] == f"fast-{finished.id}"
 
 
-def test_those_in_conditions(run: Callable[..., Run]) -> None:
+def test_placeholders_in_conditions_are_filled(run: Callable[..., Run]) -> None:
     def pipeline(name: str, who: str = "me") -> None:
         with dsl.If(name == f"{who}-x"):
             show(text="then")
@@ -140,37 +140,37 @@ def test_those_in_conditions(run: Callable[..., Run]) -> None:
     assert list(run(pipeline, name="{{channel:task=;name=who;type=String;}}-x").tasks) == ["show-2"]
 
 
-def test_those_in_the_items_of_loops(run: Callable[..., Run]) -> None:
+def test_placeholders_in_loop_items_are_filled(run: Callable[..., Run]) -> None:
     def pipeline(who: str = "me") -> None:
         with dsl.ParallelFor([f"{who}-1", "k"]) as name:
             show(text=name)
 
-    made = run(pipeline)
-    assert [_shown(made, f"show[{turn}]")["text"] for turn in (0, 1)] == ["me-1", "k"]
+    finished = run(pipeline)
+    assert [_shown(finished, f"show[{turn}]")["text"] for turn in (0, 1)] == ["me-1", "k"]
 
 
-def test_parts_of_items_in_texts_and_conditions(run: Callable[..., Run]) -> None:
-    """The compiler passes each part in from outside the loop, where it does not exist."""
+def test_parts_of_loop_items_are_filled_in_strings_and_conditions(run: Callable[..., Run]) -> None:
+    """The compiler passes each part in from outside of the loop, where it does not exist."""
 
     def pipeline(who: str = "me") -> None:
         with dsl.ParallelFor(rows().output) as row, dsl.If(row.size == 2):
             show(text=f"{row.title} {row.size} {who}", config={"row": row, "title": row.title})
 
-    made = run(pipeline)
-    assert _shown(made, "show[1]")["text"] == "b 2 me"
-    assert _shown(made, "show[1]")["config"] == {"row": {"title": "b", "size": 2}, "title": "b"}
-    assert "show[0]" not in made.tasks
+    finished = run(pipeline)
+    assert _shown(finished, "show[1]")["text"] == "b 2 me"
+    assert _shown(finished, "show[1]")["config"] == {"row": {"title": "b", "size": 2}, "title": "b"}
+    assert "show[0]" not in finished.tasks
 
 
-def test_those_of_an_outer_loop_in_an_inner_one(run: Callable[..., Run]) -> None:
+def test_items_of_an_outer_loop_are_filled_in_an_inner_one(run: Callable[..., Run]) -> None:
     """The compiler does not pass them on."""
 
     def pipeline(who: str = "me") -> None:
         with dsl.ParallelFor([1, 2]) as number, dsl.ParallelFor([{"title": "a"}, {"title": "b"}]) as row:
             show(text=f"{number} {row.title} {who}")
 
-    made = run(pipeline)
-    shown = {name: task.parameters["Output"]["text"] for name, task in made.tasks.items()}
+    finished = run(pipeline)
+    shown = {name: task.parameters["Output"]["text"] for name, task in finished.tasks.items()}
     assert shown == {
         "show[0][0]": "1 a me",
         "show[0][1]": "1 b me",
@@ -179,7 +179,7 @@ def test_those_of_an_outer_loop_in_an_inner_one(run: Callable[..., Run]) -> None
     }
 
 
-def test_those_of_an_importer(run: Callable[..., Run], tmp_path: Path) -> None:
+def test_placeholders_of_an_importer_are_filled(run: Callable[..., Run], tmp_path: Path) -> None:
     (tmp_path / "data-me.txt").write_text("rows")
 
     def pipeline(folder: str, who: str = "me") -> None:
@@ -190,26 +190,26 @@ def test_those_of_an_importer(run: Callable[..., Run], tmp_path: Path) -> None:
         )
         described(data=imported.output)
 
-    made = run(pipeline, folder=str(tmp_path))
-    assert _shown(made, "described") == {
+    finished = run(pipeline, folder=str(tmp_path))
+    assert _shown(finished, "described") == {
         "owner": "me",
         "top": 3,
         "mix": "a-me",
         "mes": ["x", {"who": "me"}],
         "n": 3,
     }
-    assert made.tasks["importer"].outputs["artifact"].path == tmp_path / "data-me.txt"
+    assert finished.tasks["importer"].outputs["artifact"].path == tmp_path / "data-me.txt"
 
 
 @pytest.mark.parametrize(("number", "text"), [(0.5, "0.5"), (3.0, "3"), (1e-7, "0.0000001"), (1e21, "1" + "0" * 21)])
-def test_numbers_are_written_as_kubeflow_writes_them(run: Callable[..., Run], number: float, text: str) -> None:
+def test_numbers_are_formatted_as_in_kubeflow(run: Callable[..., Run], number: float, text: str) -> None:
     def pipeline(number: float) -> None:
         printed(text=f"{number}", number=number)
 
     assert run(pipeline, number=number).tasks["printed"].log.read_text() == f"{text}={text}\n"
 
 
-def test_a_number_for_a_text_becomes_text(run: Callable[..., Run]) -> None:
+def test_a_number_for_a_string_parameter_becomes_a_string(run: Callable[..., Run]) -> None:
     def pipeline() -> None:
         with dsl.ParallelFor(rows().output) as row:
             show(text=row.size)
@@ -235,41 +235,41 @@ PLACES: dict[str, Callable[[str], Any]] = {
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(
-    ("template", "said"),
+    ("template", "message"),
     [
         (
-            "a {{$.inputs.parameters['nobody']}}",
-            "the placeholder {{$.inputs.parameters['nobody']}} names 'nobody', which this task does not have",
+            "a {{$.inputs.parameters['missing']}}",
+            "the placeholder {{$.inputs.parameters['missing']}} names 'missing', which this task does not have",
         ),
         ("{{$.secrets}}", "the placeholder {{$.secrets}} is not known"),
     ],
 )
-def test_an_unresolvable_placeholder_fails_the_task(tmp_path: Path, place: str, template: str, said: str) -> None:
+def test_an_unresolvable_placeholder_fails_the_task(tmp_path: Path, place: str, template: str, message: str) -> None:
     @dsl.pipeline(name="unfilled")
     def pipeline() -> None:
         PLACES[place](template)
 
     compiled = loading.compiled(pipeline)
     [finding] = check.findings(compiled, {})
-    assert finding.splitlines()[0] == f"show: {said}"
+    assert finding.splitlines()[0] == f"show: {message}"
     with pytest.raises(RunFailedError) as caught:
-        taxiway.run(compiled, home=tmp_path / "home", observer=Silent())
+        taxiway.run(compiled, home=tmp_path / "home", observer=Observer())
     assert str(caught.value) == finding
     assert caught.value.exit_status == 2
     assert caught.value.run.tasks == {}
 
 
-def test_constants_that_lead_to_each_other_are_refused(tmp_path: Path) -> None:
+def test_circular_constants_are_refused(tmp_path: Path) -> None:
     @dsl.pipeline(name="circle")
     def pipeline() -> None:
         show(text="{{$.inputs.parameters['config']}}", config={"text": "{{$.inputs.parameters['text']}}"})
 
-    found = check.findings(loading.compiled(pipeline), {})
-    assert len(found) == 2
-    assert all("which this task does not have" in finding for finding in found)
+    findings = check.findings(loading.compiled(pipeline), {})
+    assert len(findings) == 2
+    assert all("which this task does not have" in finding for finding in findings)
 
 
-def test_a_default_of_a_container_is_filled(run: Callable[..., Run]) -> None:
+def test_placeholders_in_a_components_default_are_filled(run: Callable[..., Run]) -> None:
     @dsl.container_component
     def tell(name: str, greeting: str = "hello {{$.inputs.parameters['name']}}"):
         return dsl.ContainerSpec(image="any:1", command=["echo"], args=[greeting])

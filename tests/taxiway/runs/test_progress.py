@@ -13,7 +13,7 @@ from components.contract.artifacts import Artifact, Examples, ModelBlessing, Mod
 from taxiway.dsl import ExampleGen
 from taxiway.runner.call import State
 from taxiway.runs import stages
-from taxiway.runs.progress import Lines, LiveTable, Silent, summary
+from taxiway.runs.progress import Lines, LiveTable, Observer, summary
 from taxiway.runs.record import Run, Task
 
 OUTPUT_FILE = "{{$.outputs.output_file}}"
@@ -27,16 +27,16 @@ OUTPUT_FILE = "{{$.outputs.output_file}}"
         ("/models/taxi/7", "/models/taxi/7"),
     ],
 )
-def test_where_a_model_was_pushed_to(
+def test_the_destination_of_a_push_is_shown(
     destination: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     pushed, place = PushedModel(tmp_path), destination.format(here=tmp_path)
     pushed.summarize("pushed", place)
     pushed.propose("lineage", place)
-    said = shown_of(tmp_path, pusher={"pushed_model": pushed})
-    assert f"  pushed    {shown}\n" in said
-    assert f"taxiway lineage {shown}\n" in said
+    summary = shown_of(tmp_path, pusher={"pushed_model": pushed})
+    assert f"  pushed    {shown}\n" in summary
+    assert f"taxiway lineage {shown}\n" in summary
 
 
 def made(folder: Path, **tasks: dict[str, Artifact]) -> Run:
@@ -58,22 +58,22 @@ def judged(folder: Path, metrics: dict[str, Any], verdict: str) -> dict[str, Art
     return {"evaluation": ModelEvaluation(folder, metrics), "blessing": blessing}
 
 
-def test_one_evaluation_needs_no_name(tmp_path: Path) -> None:
+def test_a_single_evaluation_is_shown_without_its_name(tmp_path: Path) -> None:
     tasks = {"evaluator": judged(tmp_path, {"auc": 0.75, "tfx_version": "1", "whole": True}, "blessed")}
     assert made(tmp_path, **tasks).metrics == {"auc": 0.75}
-    said = shown_of(tmp_path, **tasks)
-    assert "  metrics   auc 0.75\n  blessing  blessed\n" in said
+    summary = shown_of(tmp_path, **tasks)
+    assert "  metrics   auc 0.75\n  blessing  blessed\n" in summary
 
 
-def test_two_evaluations_are_named(tmp_path: Path) -> None:
+def test_two_evaluations_are_shown_with_their_names(tmp_path: Path) -> None:
     tasks = {
         "by-day": judged(tmp_path, {"auc": 0.75, "recall": 0.25}, "blessed"),
         "by-city": judged(tmp_path, {"auc": 0.5}, "not blessed: auc 0.5 is low"),
     }
     assert made(tmp_path, **tasks).metrics == {"by-day.auc": 0.75, "recall": 0.25, "by-city.auc": 0.5}
-    said = shown_of(tmp_path, **tasks)
-    assert "  metrics   by-day: auc 0.75, recall 0.25\n  metrics   by-city: auc 0.5\n" in said
-    assert "  blessing  by-day: blessed\n  blessing  by-city: not blessed: auc 0.5 is low\n" in said
+    summary = shown_of(tmp_path, **tasks)
+    assert "  metrics   by-day: auc 0.75, recall 0.25\n  metrics   by-city: auc 0.5\n" in summary
+    assert "  blessing  by-day: blessed\n  blessing  by-city: not blessed: auc 0.5 is low\n" in summary
 
 
 def test_metadata_of_other_components_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +106,7 @@ def test_metadata_of_other_components_are_shown(tmp_path: Path, monkeypatch: pyt
         judge()
 
     monkeypatch.chdir(tmp_path)
-    run = taxiway.run(strange, home=tmp_path / "home", observer=Silent())
+    run = taxiway.run(strange, home=tmp_path / "home", observer=Observer())
     assert run.metrics == {"rmse": 0.5}
     console = Console(width=1000)
     with console.capture() as captured:
@@ -124,9 +124,9 @@ def test_notes_of_any_artifact_are_shown(tmp_path: Path) -> None:
     examples.note("column 'a' is bytes\nsince row 1")
     examples.note("a space is part of 'b '")
     custom.note("mine")
-    said = shown_of(tmp_path, gen={"examples": examples}, own={"out": custom})
-    assert "  note      gen: column 'a' is bytes since row 1\n  note      gen: a space is part of 'b '\n" in said
-    assert "  note      own: mine\n" in said
+    summary = shown_of(tmp_path, gen={"examples": examples}, own={"out": custom})
+    assert "  note      gen: column 'a' is bytes since row 1\n  note      gen: a space is part of 'b '\n" in summary
+    assert "  note      own: mine\n" in summary
 
 
 def test_notes_are_few_and_short() -> None:
@@ -138,7 +138,7 @@ def test_notes_are_few_and_short() -> None:
     assert artifact.notes[-1] == "more notes were left out; the log has all of them"
 
 
-def test_rows_stand_in_the_order_of_execution(tmp_path: Path) -> None:
+def test_rows_are_in_execution_order(tmp_path: Path) -> None:
     console = Console(width=100, force_terminal=True, color_system=None)
     table, run = LiveTable(console), made(tmp_path)
     with console.capture():
@@ -154,9 +154,7 @@ def test_rows_stand_in_the_order_of_execution(tmp_path: Path) -> None:
     assert rows == ["c", "loop[1]", "a", "loop[0]", "b", "d"]
 
 
-def test_a_stage_s_note_reaches_the_summary_also_from_the_cache(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_notes_of_cached_stages_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     @dsl.pipeline(name="noted")
     def noted(data: str):
         ExampleGen(input_path=data, splits={"train": 1}, allow_unversioned=True)
@@ -164,7 +162,7 @@ def test_a_stage_s_note_reaches_the_summary_also_from_the_cache(
     (tmp_path / "trips.csv").write_text("fare;tips\n1;2\n")
     monkeypatch.chdir(tmp_path)
     for state in (State.SUCCEEDED, State.CACHED):
-        run = taxiway.run(noted, home=tmp_path / "home", observer=Silent(), data="trips.csv")
+        run = taxiway.run(noted, home=tmp_path / "home", observer=Observer(), data="trips.csv")
         assert run.tasks["example-gen"].state == state
         console = Console(width=1000)
         with console.capture() as captured:
@@ -233,15 +231,15 @@ def _fused(folder: Path) -> Task:
     return Task(State.FAILED, seconds=3.0, error="no", log=log, stages=stages.read(log, State.FAILED))
 
 
-def test_lines_tell_each_stage_of_a_fused_task_once(tmp_path: Path) -> None:
+def test_each_stage_of_a_fused_task_has_one_progress_line(tmp_path: Path) -> None:
     console = Console(width=80)
     (tmp_path / "log").write_text(LOG)
     with console.capture() as captured:
         lines = Lines(console)
         for _ in range(2):
             lines.task_reported("fetch-to-push", stages.read(tmp_path / "log"))
-    said = "fetch-to-push: fetch cached in 0.1 s\nfetch-to-push: judge done in 2.5 s\n"
-    assert captured.get() == said
+    expected = "fetch-to-push: fetch cached in 0.1 s\nfetch-to-push: judge done in 2.5 s\n"
+    assert captured.get() == expected
 
 
 def test_the_summary_counts_stages_and_names_the_one_that_failed(tmp_path: Path) -> None:
@@ -263,15 +261,15 @@ def test_the_summary_counts_stages_and_names_the_one_that_failed(tmp_path: Path)
     assert "stages" not in written["trainer"]
 
 
-def test_the_log_of_a_retried_task_tells_of_its_last_attempt(tmp_path: Path) -> None:
+def test_the_log_of_a_retried_task_shows_its_last_attempt(tmp_path: Path) -> None:
     (tmp_path / "log").write_text(LOG + "error: no\n==> fetch, 1 of 3\n    skipped: it does not hold\n")
     assert stages.read(tmp_path / "log") == [stages.Stage("fetch", State.SKIPPED, 0.0)]
 
 
 def test_a_log_is_followed_to_its_end(tmp_path: Path) -> None:
-    told: list[list[stages.Stage]] = []
+    seen: list[list[stages.Stage]] = []
     (tmp_path / "log").write_text("==> fetch, 1 of 3\n")
-    watch = stages.Watch(tmp_path / "log", told.append)
+    watch = stages.Watch(tmp_path / "log", seen.append)
     (tmp_path / "log").write_text(LOG)
     watch.stop()
-    assert [each.name for each in told[-1]] == ["fetch", "judge", "push"]
+    assert [each.name for each in seen[-1]] == ["fetch", "judge", "push"]

@@ -21,7 +21,7 @@ from components.contract.digests import tree_digest
 from components.execution.provenance import COMMIT_VARIABLE
 from taxiway import loading
 from taxiway.runner.call import State
-from taxiway.runs.progress import Silent
+from taxiway.runs.progress import Observer
 from taxiway.runs.record import Run, RunFailedError
 from taxiway.storage.home import Home
 from tests.components.fused.test_conditions import CODE_LIKE
@@ -41,7 +41,7 @@ def pipeline() -> Any:
 
 
 def _run(pipeline: Any, home: Path, **options: Any) -> Run:
-    return taxiway.run(pipeline, home=home, observer=Silent(), **options)
+    return taxiway.run(pipeline, home=home, observer=Observer(), **options)
 
 
 def _states(run: Run) -> dict[State, int]:
@@ -53,7 +53,7 @@ def _digests(run: Run) -> dict[str, str]:
     return {name: tree_digest(artifact.path) for name, artifact in run.artifacts.items()}
 
 
-def test_the_first_run_makes_everything_and_the_second_nothing(pipeline: Any, home: Path) -> None:
+def test_a_second_run_is_all_cache_hits(pipeline: Any, home: Path) -> None:
     first = _run(pipeline, home)
     assert _states(first) == {State.SUCCEEDED: STEPS}
     steps = "".join(f"step {number}\n" for number in range(1, 10))
@@ -69,13 +69,13 @@ def test_an_input_that_is_changed_back_is_a_cache_hit(pipeline: Any, home: Path)
     assert _states(_run(pipeline, home)) == {State.CACHED: STEPS}
 
 
-def test_no_cache_runs_everything_and_leaves_the_cache(pipeline: Any, home: Path) -> None:
+def test_no_cache_runs_everything_and_keeps_the_cache(pipeline: Any, home: Path) -> None:
     _run(pipeline, home)
     assert _states(_run(pipeline, home, use_cache=False)) == {State.SUCCEEDED: STEPS}
     assert _states(_run(pipeline, home)) == {State.CACHED: STEPS}
 
 
-def test_deleted_outputs_are_made_again_keys_kept(pipeline: Any, home: Path) -> None:
+def test_deleted_outputs_are_made_again_with_the_same_keys(pipeline: Any, home: Path) -> None:
     first = _run(pipeline, home)
     assert len(first.artifacts) == STEPS
     for name, artifact in first.artifacts.items():
@@ -97,7 +97,7 @@ def test_an_evicted_chain_is_made_again(pipeline: Any, home: Path) -> None:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("count", [20, pytest.param(1000, marks=pytest.mark.faults)])
-def test_a_flipped_or_cut_output_is_noticed_dropped_and_rebuilt(home: Path, count: int) -> None:
+def test_a_damaged_output_is_detected_dropped_and_rebuilt(home: Path, count: int) -> None:
     @dsl.pipeline(name="short")
     def short():
         step(data=source(text="hello").outputs["out"], number=1)
@@ -124,7 +124,7 @@ def draw(out: dsl.Output[dsl.Dataset], number: dsl.OutputPath(str)):  # type: ig
 
 
 def _drawn(run: Run) -> set[str]:
-    """What is drawn, as parameter, as artifact and as printed; all must agree."""
+    """The random numbers of a run; parameter, artifact and log must be equal."""
     tasks = [task for name, task in run.tasks.items() if name.startswith("draw")]
     assert [task.outputs["out"].path.read_text() for task in tasks] == [task.parameters["number"] for task in tasks]
     assert [task.log.read_text() for task in tasks] == [task.parameters["number"] for task in tasks]
@@ -137,7 +137,7 @@ def test_without_a_cache_every_iteration_runs(home: Path, caching: bool, use_cac
     def draws():
         with dsl.ParallelFor([1, 1, 2]):
             draw().set_caching_options(caching)
-        # Its name, `draw-2`, is close to that of the loop's last iteration, `draw[2]`.
+        # The task `draw-2` has nearly the name of the loop's last iteration, `draw[2]`.
         draw().set_caching_options(caching)
         with dsl.ParallelFor([1, 2, 3]), dsl.ParallelFor([3, 3]):
             draw().set_caching_options(caching)
@@ -191,14 +191,14 @@ def test_each_change_is_a_cache_miss_and_each_reversion_a_hit(home: Path) -> Non
         assert _states(_run(_stamped_with({}), home)) == {State.CACHED: 1}, (environment, arguments)
 
 
-def test_a_changed_command_and_changed_packages_miss(
+def test_a_changed_command_or_package_is_a_cache_miss(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline = _stamped_with({})
     _run(pipeline, home)
     other = json.loads(json.dumps(pipeline.spec).replace("$1 $2", "$2 $1"))
     assert _states(_run(loading.Pipeline(other), home)) == {State.SUCCEEDED: 1}
-    # A shell can start any program.
+    # A shell can start any program, so every package counts.
     (tmp_path / "site/tool-1.0.dist-info").mkdir(parents=True)
     monkeypatch.syspath_prepend(tmp_path / "site")
     assert _states(_run(pipeline, home)) == {State.SUCCEEDED: 1}
@@ -267,7 +267,7 @@ def test_metadata_of_an_importer_are_part_of_an_input(home: Path, tmp_path: Path
     assert again.tasks["read"].state == State.CACHED
 
 
-def test_a_failure_names_the_cause_and_the_log(home: Path) -> None:
+def test_a_failure_is_shown_with_its_cause_and_log(home: Path) -> None:
     @dsl.container_component
     def broken(out: dsl.Output[dsl.Dataset]):
         return dsl.ContainerSpec(
@@ -289,7 +289,7 @@ def test_a_failure_names_the_cause_and_the_log(home: Path) -> None:
     assert _leftovers(home) == []
 
 
-def test_a_retried_task_starts_clean(home: Path, tmp_path: Path) -> None:
+def test_a_retried_task_starts_with_empty_folders(home: Path, tmp_path: Path) -> None:
     @dsl.container_component
     def shaky(out: dsl.Output[dsl.Dataset], counter: str):
         script = 'echo x >> "$1"; echo half >> "$0"; [ "$(wc -l < "$1")" -ge 3 ]'
@@ -325,26 +325,26 @@ def test_an_importer_uses_an_existing_artifact(home: Path, tmp_path: Path) -> No
         _run(imports, home, uri=str(tmp_path / "nowhere"))
 
 
-def test_an_output_that_reads_like_code_is_never_run(home: Path, tmp_path: Path) -> None:
+def test_an_output_that_looks_like_code_is_never_executed(home: Path, tmp_path: Path) -> None:
     @dsl.container_component
-    def say(text: str, out: dsl.Output[dsl.Artifact], said: dsl.OutputPath(str)):  # type: ignore[valid-type]
+    def say(text: str, out: dsl.Output[dsl.Artifact], echo: dsl.OutputPath(str)):  # type: ignore[valid-type]
         script = 'printf %s "$2" > "$0"; printf %s "$2" > "$1"'
-        return dsl.ContainerSpec(image="x", command=["sh", "-ec", script], args=[out.path, said, text])
+        return dsl.ContainerSpec(image="x", command=["sh", "-ec", script], args=[out.path, echo, text])
 
     @dsl.pipeline(name="codelike")
-    def codelike(texts: list):
-        with dsl.ParallelFor(texts, parallelism=4) as text:
+    def codelike(strings: list):
+        with dsl.ParallelFor(strings, parallelism=4) as text:
             first = say(text=text)
-            with dsl.If(first.outputs["said"] == "expected"):
+            with dsl.If(first.outputs["echo"] == "expected"):
                 say(text="never")
-            say(text=f"{first.outputs['said']}")
+            say(text=f"{first.outputs['echo']}")
 
     marker = tmp_path / "executed"
-    texts = [text.replace("{marker}", str(marker)) for text in CODE_LIKE]
-    run = _run(codelike, home, texts=texts)
+    strings = [text.replace("{marker}", str(marker)) for text in CODE_LIKE]
+    run = _run(codelike, home, strings=strings)
     assert not marker.exists()
     assert "say-2[0]" not in run.tasks
-    for index, text in enumerate(texts):
+    for index, text in enumerate(strings):
         for name in ("say", "say-3"):
             assert run.tasks[f"{name}[{index}]"].outputs["out"].path.read_text() == text
 
@@ -360,7 +360,7 @@ def _run_in_process(home: str, pause: str) -> None:
     """Runs in a separate process, which a test can kill."""
     pipeline = loading.compiled(chain)
     os.setsid()
-    taxiway.run(pipeline, home=home, observer=Silent(), pause=pause)
+    taxiway.run(pipeline, home=home, observer=Observer(), pause=pause)
 
 
 @pytest.fixture(scope="module")
@@ -371,7 +371,7 @@ def processes() -> Iterator[Any]:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("count", [6, pytest.param(200, marks=pytest.mark.faults)])
+@pytest.mark.parametrize("count", [3, pytest.param(200, marks=pytest.mark.faults)])
 def test_kills_at_random_moments_leave_nothing_half_written(
     processes: Any, tmp_path: Path, pipeline: Any, count: int
 ) -> None:
@@ -420,8 +420,8 @@ def test_concurrent_runs_share_work_and_have_equal_results(processes: Any, home:
         process.join()
     assert [process.exitcode for process in both] == [0, 0]
     records = [json.loads(path.read_text()) for path in Home(home).runs.glob("*/run.json")]
-    made = [name for record in records for name, task in record["tasks"].items() if task["state"] == "SUCCEEDED"]
-    assert len(made) == STEPS
+    executed = [name for record in records for name, task in record["tasks"].items() if task["state"] == "SUCCEEDED"]
+    assert len(executed) == STEPS
     assert _leftovers(home) == []
 
 
@@ -464,7 +464,7 @@ def test_an_uncommitted_pipeline_makes_the_commit_modified(
     loading.compile_to(function, Path("short.yaml"))
     Path("renamed.py").write_text(SHORT)
     assert [modified("short.yaml"), modified("renamed.py")] == [True, True]
-    # Like a notebook cell.
+    # As in a notebook cell.
     defined: dict[str, Any] = {}
     exec(compile(SHORT, "<cell>", "exec"), defined)
     assert modified(defined["short"]) is True
@@ -490,7 +490,7 @@ def test_an_interrupt_ends_the_children_and_the_run_resumes(how: signal.Signals,
 
 
 @dsl.component(base_image="python:3.13", install_kfp_package=False)
-def told(status: dict) -> str:
+def state_of(status: dict) -> str:
     return f"{status['state']}: {status['error'].get('message', '')}"
 
 
@@ -501,7 +501,7 @@ def repeated(text: str) -> str:
 
 @dsl.pipeline
 def leaving(status: dsl.PipelineTaskFinalStatus) -> None:
-    repeated(text=told(status=status).output)
+    repeated(text=state_of(status=status).output)
 
 
 @dsl.container_component

@@ -13,7 +13,7 @@ VERSION = 123
 
 
 def write(name: str, folder: Path) -> Path:
-    """Saves a model into a folder, which becomes a version."""
+    """Saves a model into a folder, as a version."""
     import tensorflow as tf
 
     if name in _GRAPHS:
@@ -82,12 +82,12 @@ def _types(tf: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def _slow(tf: Any) -> tuple[Any, dict[str, Any]]:
-    """Takes some tenths of a second per call, and returns the number of rows in the batch."""
+    """Takes tenths of a second per call, and returns the number of rows in the batch."""
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, "x")])
     def predict(x: Any) -> dict[str, Any]:
         rows = tf.shape(x)[0]
-        # It depends on the input, or it would be folded into a constant.
+        # Depends on the input, so that TensorFlow does not fold it into a constant.
         matrix = tf.random.stateless_uniform([700, 700], [1, 2]) / 350.0 + tf.reduce_sum(x) * 1e-6
         for _ in range(20):
             matrix = tf.tanh(tf.linalg.matmul(matrix, matrix))
@@ -109,7 +109,7 @@ def _picky(tf: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def _half_tf2(tf: Any) -> tuple[Any, dict[str, Any]]:
-    """TF Serving's half_plus_two of TensorFlow 2, whose variables are of a strategy; and an output without an input."""
+    """TF Serving's half_plus_two for TensorFlow 2, with variables of a strategy, and an output that needs no input."""
     module = tf.Module()
     with tf.distribute.MirroredStrategy(["/cpu:0"]).scope():
         module.half = tf.Variable(0.5)
@@ -136,7 +136,7 @@ def _half_tf2(tf: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def _keras(tf: Any) -> tuple[Any, dict[str, Any]]:
-    """A sequential model of Keras, of one float, and one that takes texts of the shape [?,1]."""
+    """A sequential Keras model for one float, and one for strings of the shape [?,1]."""
     floats = tf.keras.Sequential(
         [tf.keras.layers.Input([1], name="x"), tf.keras.layers.Dense(1, kernel_initializer="ones")]
     )
@@ -158,7 +158,7 @@ def _keras(tf: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def _shapes(tf: Any) -> tuple[Any, dict[str, Any]]:
-    """Signatures of certain shapes, and an input that a request may leave out."""
+    """Signatures with various shapes, and an optional input."""
     two = tf.constant(2.0)
 
     @tf.function(input_signature=[tf.TensorSpec([None, 1], tf.string, "word")])
@@ -181,7 +181,7 @@ def _shapes(tf: Any) -> tuple[Any, dict[str, Any]]:
     def matmul(x: Any) -> dict[str, Any]:
         return {"y": tf.linalg.matmul(x, [[1.0], [2.0]])}
 
-    # It does not look at the rank: what is no picture ends the process.
+    # The operation does not check the rank: a tensor that is not an image crashes the process.
     @tf.function(input_signature=[tf.TensorSpec([None, 4, 4, 1], tf.float32, "x")])
     def convolution(x: Any) -> dict[str, Any]:
         return {"y": tf.nn.conv2d(x, tf.ones([2, 2, 1, 1]), 2, "VALID")}
@@ -197,7 +197,7 @@ def _shapes(tf: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def _write_graph(tf: Any, folder: Path, build: Callable[[Any, Any], dict[str, Any]]) -> None:
-    """Saves a graph as TensorFlow 1 did, whose builder took any signature."""
+    """Saves a graph like TensorFlow 1, whose builder accepts any signature."""
     v1 = tf.compat.v1
     with v1.Session(graph=tf.Graph()) as session:
         signatures = build(tf, v1)
@@ -257,7 +257,7 @@ def _bare_graph(tf: Any, v1: Any) -> dict[str, Any]:
 
 
 def _counter_graph(tf: Any, v1: Any) -> dict[str, Any]:
-    """TF Serving's counter, whose outputs are references, and signatures that cannot be called."""
+    """TF Serving's counter, with reference outputs, and signatures that cannot be called."""
     counter = v1.get_variable("counter", initializer=0.0, use_resource=False)
     delta = v1.placeholder(tf.float32, name="delta")
     table = v1.get_variable("table", initializer=0.0, use_resource=True)

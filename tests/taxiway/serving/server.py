@@ -34,7 +34,7 @@ State = get_model_status_pb2.ModelVersionStatus
 
 @dataclass
 class Server:
-    """A server that runs."""
+    """A running server."""
 
     process: subprocess.Popen[bytes] | forked.Process
     address: str
@@ -55,18 +55,18 @@ class Server:
         request = get_model_status_pb2.GetModelStatusRequest()
         request.model_spec.name = name
         try:
-            found = self.models.GetModelStatus(request, timeout=20).model_version_status
+            statuses = self.models.GetModelStatus(request, timeout=20).model_version_status
         except grpc.RpcError:
             return {}
-        return {each.version: State.State.Name(each.state) for each in found}
+        return {each.version: State.State.Name(each.state) for each in statuses}
 
     def error(self, name: str, version: int) -> str:
         """Why a version was not loaded."""
         request = get_model_status_pb2.GetModelStatusRequest()
         request.model_spec.name = name
         request.model_spec.version.value = version
-        [found] = self.models.GetModelStatus(request, timeout=20).model_version_status
-        return str(found.status.error_message)
+        [statuses] = self.models.GetModelStatus(request, timeout=20).model_version_status
+        return str(statuses.status.error_message)
 
     def wait(self, name: str, wanted: dict[int, str], seconds: float = 60) -> None:
         """Waits until versions have certain states."""
@@ -82,7 +82,7 @@ class Server:
         return {key: tf.make_ndarray(value) for key, value in answer.outputs.items()}
 
     def rss_mb(self) -> float:
-        """Its memory."""
+        """Its resident memory."""
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
@@ -93,7 +93,7 @@ class Server:
 
 
 def request(name: str, signature: str = "", **inputs: Any) -> predict_pb2.PredictRequest:
-    """A request with the inputs as float32, or as they are where they are arrays."""
+    """A request with the inputs as float32; arrays keep their type."""
     found = predict_pb2.PredictRequest()
     found.model_spec.name = name
     found.model_spec.signature_name = signature
@@ -119,9 +119,9 @@ def running(
 
     Args:
         folder: For its log and its addresses.
-        arguments: What follows `serve`.
+        arguments: The arguments of `serve`.
         cold: Whether it has to load TensorFlow by itself, as users' servers do.
-        env: More of the environment of one that does.
+        env: More environment variables for a cold start.
     """
     addresses, log = folder / "addresses", folder / "server.log"
     addresses.unlink(missing_ok=True)
@@ -135,7 +135,7 @@ def running(
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.02)
         address, rest = addresses.read_text().split()
-        # A channel of its own: channels of one process share connections.
+        # The local subchannel pool prevents a shared connection with other channels of this process.
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
         with grpc.insecure_channel(address, options) as channel:
             yield Server(process, address, f"http://{rest}", log, channel)
@@ -146,7 +146,7 @@ def running(
 
 @contextmanager
 def running_all(folder: Path, saved: Mapping[str, Path], stable: str = "") -> Iterator[Server]:
-    """A server with models by name, each in `models.VERSION`, and the label `stable` on that of one of them."""
+    """A server with models by name, each with `models.VERSION`; one of them has the label `stable` on it."""
     configs = []
     for name, model in saved.items():
         models.publish(model, folder / name, models.VERSION)

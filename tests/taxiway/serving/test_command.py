@@ -32,44 +32,44 @@ def base(saved: Saved, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def refused(folder: Path, *arguments: str | Path) -> tuple[int, str]:
-    """The exit status of a server that does not start, and what it says."""
+    """The exit status and output of a server that does not start."""
     log = folder / "refused.log"
     return forked.Process("taxiway", ["serve", *map(str, arguments)], log).wait(100), log.read_text()
 
 
 @pytest.mark.parametrize("given", [["nothing"], [], ["version"], ["version", "--config", "x"]])
-def test_a_wrong_folder_is_refused_before_tensorflow_is_imported(tmp_path: Path, given: list[str]) -> None:
+def test_an_invalid_folder_is_refused_before_tensorflow_is_imported(tmp_path: Path, given: list[str]) -> None:
     (tmp_path / "version").mkdir()
     (tmp_path / "version/saved_model.pb").write_bytes(b"")
     words = {"nothing": "there is no folder nothing", "version": "version is a version"}.get("".join(given), "no model")
     (tmp_path / "tensorflow.py").write_text("raise RuntimeError('TensorFlow is imported')")
     command = [sys.executable, "-m", "taxiway", "serve", *given]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(server.CHECKOUT)])}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"error: {words}")
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"error: {words}")
 
 
-def test_a_server_that_does_not_start_has_quiet_libraries(tmp_path: Path) -> None:
+def test_a_server_that_does_not_start_prints_no_library_logs(tmp_path: Path) -> None:
     (tmp_path / "models.config").write_text("")
     command = [sys.executable, "-m", "taxiway", "serve", "--config", str(tmp_path / "models.config")]
-    done = subprocess.run(command, cwd=server.CHECKOUT, capture_output=True, text=True, timeout=100)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: "), done.stderr
+    result = subprocess.run(command, cwd=server.CHECKOUT, capture_output=True, text=True, timeout=100)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: "), result.stderr
 
 
-def test_the_model_has_the_folders_name_or_the_one_that_is_given(base: Path, tmp_path: Path) -> None:
+def test_the_model_is_named_after_its_folder_or_by_an_option(base: Path, tmp_path: Path) -> None:
     with server.running(tmp_path, base, "--model-name", "other") as running:
         running.wait("other", {1: "AVAILABLE"})
         assert running.states("half") == {}
-        said = running.log.read_text()
-        assert f"serving other: gRPC at {running.address}, REST at {running.rest}" in said
-        assert "other: loaded 1 in" in said
+        log = running.log.read_text()
+        assert f"serving other: gRPC at {running.address}, REST at {running.rest}" in log
+        assert "other: loaded 1 in" in log
         assert running.address.startswith("127.0.0.1:")
         assert running.stop() == 0
 
 
-def test_the_log_contains_only_taxiways_lines(base: Path, tmp_path: Path) -> None:
+def test_the_log_has_only_taxiways_lines(base: Path, tmp_path: Path) -> None:
     with server.running(tmp_path, base, cold=True) as running:
         running.wait(base.name, {1: "AVAILABLE"})
         lines = running.log.read_text().splitlines()
@@ -77,7 +77,7 @@ def test_the_log_contains_only_taxiways_lines(base: Path, tmp_path: Path) -> Non
     assert [line for line in lines if not re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z] ", line)] == []
 
 
-def test_models_that_cannot_be_served(base: Path, tmp_path: Path) -> None:
+def test_models_that_cannot_be_served_are_reported(base: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty.config"
     empty.write_text("")
     for arguments, words in (
@@ -95,18 +95,18 @@ def test_models_that_cannot_be_served(base: Path, tmp_path: Path) -> None:
         ((base, "--saved-model-tags", ","), "--saved-model-tags is empty"),
         ((base, "--poll-seconds", "-1"), "Invalid value for '--poll-seconds'"),
     ):
-        status, said = refused(tmp_path, *arguments)
-        assert (status, words in said) == (2, True), (arguments, said)
-        assert "Traceback" not in said
+        status, message = refused(tmp_path, *arguments)
+        assert (status, words in message) == (2, True), (arguments, message)
+        assert "Traceback" not in message
 
 
-def test_a_port_that_is_taken(base: Path, tmp_path: Path) -> None:
+def test_an_occupied_port_is_reported(base: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         for option in ("--port", "--rest-port"):
             other = {"--port": "--rest-port", "--rest-port": "--port"}[option]
-            status, said = refused(tmp_path, base, option, port, other, "0")
-            assert (status, f"cannot listen on port {port} of 127.0.0.1" in said) == (1, True), said
+            status, message = refused(tmp_path, base, option, port, other, "0")
+            assert (status, f"cannot listen on port {port} of 127.0.0.1" in message) == (1, True), message
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:
@@ -117,7 +117,7 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
     return folder / "cert.pem", folder / "key.pem"
 
 
-def test_mutual_tls(base: Path, tmp_path: Path) -> None:
+def test_mutual_tls_refuses_unknown_clients(base: Path, tmp_path: Path) -> None:
     cert, key = self_signed(tmp_path)
     with server.running(tmp_path, base, "--tls-cert", cert, "--tls-key", key, "--tls-client-ca", cert) as running:
         known = grpc.ssl_channel_credentials(cert.read_bytes(), key.read_bytes(), cert.read_bytes())
@@ -188,7 +188,7 @@ def test_the_server_recovers_from_overload(saved: Saved, tmp_path: Path, batchin
         assert time.monotonic() - began < 10
 
 
-def test_a_killed_server_leaves_nothing_half_done(base: Path, tmp_path: Path) -> None:
+def test_a_killed_server_leaves_nothing_behind(base: Path, tmp_path: Path) -> None:
     with server.running(tmp_path, base) as running:
         running.wait("half", {1: "AVAILABLE"})
         os.kill(running.process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""TF Serving's flags: all are in the table, the docs have the same table, and the command names the counterparts."""
+"""All of TF Serving's flags are in the table and in the docs, and the command names their counterparts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ THEIRS = re.findall(
 )
 """The flags of TF Serving's main.cc of July 2026, in its order."""
 
-HERE_ONLY = {
+WITHOUT_COUNTERPART = {
     "--host", "--verify", "--no-verify", "--public-key", "--tls-key", "--tls-client-ca", "--max-request-mb",
     "--max-waiting", "--address-file", "--reload-root", "--custom-ops",
 }  # fmt: skip
@@ -53,32 +53,32 @@ def own_options() -> set[str]:
     }
 
 
-def test_every_flag_is_there_once() -> None:
+def test_every_flag_is_in_the_table_once() -> None:
     assert [flag.name for flag in flags.FLAGS] == THEIRS
 
 
-def test_what_stands_for_a_flag_is_an_option_of_the_command_and_no_option_is_forgotten() -> None:
+def test_counterparts_are_options_of_the_command_and_all_options_are_listed() -> None:
     ours = {flag.ours for flag in flags.FLAGS} - {""}
-    assert ours | HERE_ONLY == own_options()
-    assert not ours & HERE_ONLY
+    assert ours | WITHOUT_COUNTERPART == own_options()
+    assert not ours & WITHOUT_COUNTERPART
 
 
-def test_a_flag_without_a_counterpart_says_why() -> None:
+def test_a_flag_without_a_counterpart_has_a_reason() -> None:
     for flag in flags.FLAGS:
         assert flag.ours or flag.note.startswith(("no effect: ", "not supported: ")), flag.name
 
 
-def test_the_page_has_the_table_and_the_options_that_are_only_here() -> None:
+def test_the_page_has_the_table_and_the_other_options() -> None:
     text = PAGE.read_text()
     rows = re.findall(r"^\| `--(\w+)` \| (.*?) \| ?(.*?) ?\|$", text, re.MULTILINE)
-    wanted = [(flag.name, f"`{flag.ours}`" if flag.ours else "none", flag.note) for flag in flags.FLAGS]
-    assert rows == wanted, "write the rows again from taxiway/serving/flags.py"
-    below = text.partition("## Only here")[2]
-    assert set(re.findall(r"`(--[a-z-]+)", below)) == HERE_ONLY
+    expected = [(flag.name, f"`{flag.ours}`" if flag.ours else "none", flag.note) for flag in flags.FLAGS]
+    assert rows == expected, "update the rows from taxiway/serving/flags.py"
+    below = text.partition("## Options without a counterpart")[2]
+    assert set(re.findall(r"`(--[a-z-]+)", below)) == WITHOUT_COUNTERPART
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["--model_base_path=/models/m"], "use FOLDER instead of --model_base_path (a positional argument)"),
         (["m", "--rest_api_port", "8501"], "use --rest-port instead of --rest_api_port (0 picks a free port"),
@@ -89,19 +89,19 @@ def test_the_page_has_the_table_and_the_options_that_are_only_here() -> None:
         ),
     ],
 )
-def test_a_flag_of_theirs_is_refused_with_ours(arguments: list[str], words: str) -> None:
+def test_tf_servings_flags_are_refused_with_their_counterparts(arguments: list[str], message: str) -> None:
     with pytest.raises(UserError) as refused:
         flags.refuse(arguments)
-    assert words in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_flags_with_the_same_name_are_accepted() -> None:
     flags.refuse(["m", "--port=8500", "--", "--model_name"])
 
 
-def test_the_command_refuses_all_that_are_given_at_once() -> None:
+def test_all_unknown_flags_are_refused_in_one_message() -> None:
     command = [sys.executable, "-m", "taxiway", "serve", "--port=8500", "--rest_api_port=8501", "--model_name=m"]
-    done = subprocess.run([*command, "--model_base_path=/m"], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
+    result = subprocess.run([*command, "--model_base_path=/m"], capture_output=True, text=True, check=False)
+    assert result.returncode == 2
     first = "error: --rest_api_port and --model_name and --model_base_path: flags of TF Serving, not of this command"
-    assert done.stderr.splitlines()[0] == first
+    assert result.stderr.splitlines()[0] == first

@@ -1,4 +1,4 @@
-"""Counterparts of TF Serving's flags: one server has them all."""
+"""Options that are counterparts of TF Serving's flags, tested together on one server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CODE = grpc.StatusCode
 
 @dataclass
 class Having:
-    """The server, its socket, and the folder that clients may name base paths in."""
+    """The server, its socket, and the root folder for base paths from clients."""
 
     running: server.Server
     socket: Path
@@ -49,17 +49,17 @@ def having(saved: Saved, tmp_path_factory: pytest.TempPathFactory) -> Iterator[H
 
 
 def _retag(version: Path) -> None:
-    """Gives the graph of a SavedModel other tags."""
+    """Changes the tags of a SavedModel's graph."""
     from tensorflow.core.protobuf import saved_model_pb2
 
     file = version / "saved_model.pb"
-    found = saved_model_pb2.SavedModel.FromString(file.read_bytes())
-    found.meta_graphs[0].meta_info_def.tags[:] = ["serve", "special"]
-    file.write_bytes(found.SerializeToString())
+    parsed = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    parsed.meta_graphs[0].meta_info_def.tags[:] = ["serve", "special"]
+    file.write_bytes(parsed.SerializeToString())
 
 
 def reload(running: server.Server, *bases: Path, **labels: int) -> tuple[grpc.StatusCode, str]:
-    """Asks for models by their base paths; the labels are the first one's."""
+    """Sends a reload request with models by base path; the labels are for the first one."""
     request = model_management_pb2.ReloadConfigRequest()
     for base in bases:
         added = request.config.model_config_list.config.add(name=base.name, base_path=str(base))
@@ -76,7 +76,7 @@ def half(having: Having) -> Path:
     return having.root.parent / "half"
 
 
-def test_a_socket_answers_beside_the_port(having: Having) -> None:
+def test_requests_are_answered_on_the_unix_socket_too(having: Having) -> None:
     with grpc.insecure_channel(f"unix:{having.socket}") as channel:
         service = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         answer = service.Predict(server.request("half", x=[1.0]), timeout=20)
@@ -84,7 +84,7 @@ def test_a_socket_answers_beside_the_port(having: Having) -> None:
     assert having.running.predict("half", x=[1.0])["y"] == [2.5]
 
 
-def test_an_argument_reaches_grpc(having: Having) -> None:
+def test_channel_arguments_are_passed_to_grpc(having: Having) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         having.running.predict("half", x=[1.0] * 3000)
     assert refused.value.code() == CODE.RESOURCE_EXHAUSTED
@@ -99,7 +99,7 @@ def test_a_version_is_batched_by_its_own_parameters_file(having: Having) -> None
     assert having.running.predict("other", x=[1.0] * 3)["y"].tolist() == [3.5] * 3
 
 
-def test_cors(having: Having) -> None:
+def test_cors_is_supported(having: Having) -> None:
     url = f"{having.running.rest}/v1/models"
     answers = [
         requests.post(f"{url}/half:predict", json={"instances": [1.0]}, timeout=20),
@@ -117,7 +117,7 @@ def test_cors(having: Having) -> None:
     assert "Access-Control-Allow-Origin" not in requests.get(f"{having.running.rest}/metrics", timeout=20).headers
 
 
-def test_a_rest_request_has_the_time_that_is_given(having: Having) -> None:
+def test_rest_requests_have_the_configured_timeout(having: Having) -> None:
     host, _, port = having.running.rest.removeprefix("http://").rpartition(":")
     with socket.create_connection((host, int(port)), timeout=20) as connection:
         connection.sendall(b"POST /v1/models/half:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
@@ -127,7 +127,7 @@ def test_a_rest_request_has_the_time_that_is_given(having: Having) -> None:
         assert answer.read() == b'{"error":"No data of the request\'s body arrived for 0.5 s"}'
 
 
-def test_a_client_may_name_base_paths_in_the_root_and_cannot_leave_it(having: Having) -> None:
+def test_clients_may_only_name_base_paths_inside_the_root(having: Having) -> None:
     outside = having.root.parent / "outside"
     models.publish(having.root / "other" / "1", outside, 1)
     (having.root / "link").symlink_to(outside)
@@ -141,7 +141,7 @@ def test_a_client_may_name_base_paths_in_the_root_and_cannot_leave_it(having: Ha
     assert having.running.predict("inner", x=[1.0])["y"] == [3.5]
 
 
-def test_a_client_may_not_have_logs_written_elsewhere(having: Having, tmp_path: Path) -> None:
+def test_clients_cannot_redirect_request_logs(having: Having, tmp_path: Path) -> None:
     request = model_management_pb2.ReloadConfigRequest()
     added = request.config.model_config_list.config.add(name="half", base_path=str(half(having)))
     added.logging_config.log_collector_config.filename_prefix = str(tmp_path / "log")
@@ -164,7 +164,7 @@ def test_a_new_label_may_name_a_version_that_does_not_exist(having: Having) -> N
     assert (missing.value.code(), missing.value.details()) == (
         CODE.NOT_FOUND, "Servable not found for request: Specific(half, 7)",
     )  # fmt: skip
-    # One that names a version already does not leave it for one that is not there.
+    # A label does not move from an existing version to one that does not exist.
     code, words = reload(having.running, half(having), stable=7)
     assert code == CODE.FAILED_PRECONDITION
     assert "label stable to version 7 of model half" in words
@@ -179,7 +179,7 @@ def test_without_polling_a_client_can_load_a_new_version(having: Having) -> None
     having.running.wait("half", {2: "AVAILABLE"})
 
 
-def test_without_polling_the_folder_is_read_once_and_a_clients_configuration_is_reported() -> None:
+def test_without_polling_the_folder_is_read_once_and_reloads_are_reported() -> None:
     async def run() -> None:
         manager, looks = ModelManager([], cast(Any, SimpleNamespace(metrics=None)), poll_seconds=0), list[int]()
         following = asyncio.create_task(manager.follow(None, lambda: looks.append(len(looks))))
@@ -193,13 +193,13 @@ def test_without_polling_the_folder_is_read_once_and_a_clients_configuration_is_
     asyncio.run(run())
 
 
-def test_tags_that_no_graph_has(saved: Saved, tmp_path: Path) -> None:
+def test_unknown_tags_are_refused(saved: Saved, tmp_path: Path) -> None:
     models.publish(saved("half_plus_two"), tmp_path / "half", 1)
     options = ["--saved-model-tags", "gpu", "--grpc-socket", tmp_path / "socket"]
     with server.running(tmp_path, tmp_path / "half", *options) as running:
         running.wait("half", {1: "END"})
         assert "'gpu'" in running.error("half", 1)
-        # Another server does not take the socket away; what a killed one has left is no obstacle.
+        # A second server does not take over the socket; a socket left by a killed server is replaced.
         (tmp_path / "second").mkdir()
         taken = pytest.raises(AssertionError, match="another server listens on the socket")
         with taken, server.running(tmp_path / "second", tmp_path / "half", *options):

@@ -41,7 +41,7 @@ def config(folder: Path, rate: float) -> Path:
     return file
 
 
-def test_requests_of_both_sides_are_logged(saved: Saved, tmp_path: Path) -> None:
+def test_grpc_and_rest_requests_are_logged(saved: Saved, tmp_path: Path) -> None:
     models.publish(saved("half_plus_two"), tmp_path / "half", 3)
     with server.running(tmp_path, "--config", config(tmp_path, 1.0)) as running:
         running.wait("half", {3: "AVAILABLE"})
@@ -92,7 +92,7 @@ def some_log(size: int) -> prediction_log_pb2.PredictionLog:
     return log
 
 
-def test_files_follow_each_other(tmp_path: Path) -> None:
+def test_full_files_are_followed_by_new_ones(tmp_path: Path) -> None:
     most, request_log.MAX_FILE_BYTES = request_log.MAX_FILE_BYTES, 10_000
     try:
         log = RequestLog("m", Logging(tmp_path / "prediction_log", 1.0), Metrics())

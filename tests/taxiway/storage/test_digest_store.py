@@ -1,4 +1,4 @@
-"""Cached digests: fast if nothing changed, never stale."""
+"""Cached digests are fast if nothing changed, and never stale."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _settled(path: Path) -> None:
         time.sleep(0.01)
 
 
-def test_remembers_a_settled_file(store: DigestStore, tmp_path: Path) -> None:
+def test_the_digest_of_an_unchanged_file_is_cached(store: DigestStore, tmp_path: Path) -> None:
     file = tmp_path / "data"
     file.write_bytes(b"x" * 1000)
     _settled(file)
@@ -38,7 +38,9 @@ def test_remembers_a_settled_file(store: DigestStore, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.slow)])
-def test_notices_every_flip_and_cut_though_the_time_is_put_back(store: DigestStore, tmp_path: Path, count: int) -> None:
+def test_every_flip_and_cut_is_detected_even_with_a_restored_mtime(
+    store: DigestStore, tmp_path: Path, count: int
+) -> None:
     file, chance = tmp_path / "data", random.Random(1)
     file.write_bytes(chance.randbytes(4096))
     for number in range(count):

@@ -30,7 +30,7 @@ from components.execution.pushed_models import open_destination, retired_version
 from components.pusher.stage import pusher
 from taxiway.lineage.chain import to_json, trace
 from taxiway.lineage.store import LineageStore
-from taxiway.lineage.tree import render
+from taxiway.lineage.tree import show
 from taxiway.storage import cache
 from taxiway.storage.digest_store import DigestStore
 from taxiway.versions import listing
@@ -93,28 +93,28 @@ def test_versions_are_listed_with_what_they_were_made_from(served, store, tmp_pa
     store.start_run("r", "p", {}, datetime.now(UTC))
     store.start_task("r", "evaluator", "evaluator", {})
     store.finish_task("r", "evaluator", state="COMPLETE", inputs={}, outputs={"evaluation": evaluation})
-    found = listing.versions_at(str(served), store=store)
-    assert [(v.version, v.state, v.blessed) for v in found.versions] == [
+    listed = listing.versions_at(str(served), store=store)
+    assert [(v.version, v.state, v.blessed) for v in listed.versions] == [
         (9, "served", True),
         (8, "served", None),
         (7, "served", True),
         (6, "served", True),
     ]
-    latest = found.versions[0]
+    latest = listed.versions[0]
     assert latest.metrics == {"auc": 0.93}
     assert latest.data is not None
     assert latest.data["revision"] == "v1"
     assert latest.pushed.startswith("20")
     assert latest.digest == tree_digest(served / "9")
-    assert json.loads(listing.to_json(found))["versions"][0]["url"] == str(served / "9")
+    assert json.loads(listing.to_json(listed))["versions"][0]["url"] == str(served / "9")
 
 
 def test_a_version_that_taxiway_did_not_push_and_one_without_a_model_are_distinguished(tmp_path):
     (tmp_path / "m" / "3").mkdir(parents=True)
     (tmp_path / "m" / "3" / "saved_model.pb").touch()
     (tmp_path / "m" / "4").mkdir()
-    found = listing.versions_at(str(tmp_path / "m")).versions
-    assert [(v.version, v.state, v.blessed, v.pushed) for v in found] == [
+    listed = listing.versions_at(str(tmp_path / "m")).versions
+    assert [(v.version, v.state, v.blessed, v.pushed) for v in listed] == [
         (4, "incomplete", None, ""),
         (3, "served", None, ""),
     ]
@@ -122,8 +122,8 @@ def test_a_version_that_taxiway_did_not_push_and_one_without_a_model_are_disting
 
 def test_labels_come_from_a_models_config_beside_the_destination(served):
     (served.parent / "models.config").write_text(CONFIG % served)
-    found = {v.version: v.labels for v in listing.versions_at(str(served)).versions}
-    assert found == {9: ["canary", "stable"], 8: [], 7: [], 6: []}
+    listed = {v.version: v.labels for v in listing.versions_at(str(served)).versions}
+    assert listed == {9: ["canary", "stable"], 8: [], 7: [], 6: []}
 
 
 def test_a_destination_without_versions_is_refused(tmp_path):
@@ -185,15 +185,20 @@ def test_a_cached_push_of_a_retired_version_is_not_repeated(served, store, tmp_p
 def test_both_versions_report_a_rollback(served, store):
     go(served, store)
     chain = trace(str(served / "7"), store=store)
-    [told] = json.loads(to_json(chain))["rollbacks"]
-    assert (told["origin"], told["target"], told["reason"], told["state"]) == ("9", "7", "it was worse", "COMPLETE")
-    assert told["time"].startswith("20")
+    [rollback_record] = json.loads(to_json(chain))["rollbacks"]
+    assert (
+        rollback_record["origin"],
+        rollback_record["target"],
+        rollback_record["reason"],
+        rollback_record["state"],
+    ) == ("9", "7", "it was worse", "COMPLETE")
+    assert rollback_record["time"].startswith("20")
     console = Console(width=200)
     with console.capture() as captured:
-        console.print(render(chain))
+        show(chain, console)
         listing.show(listing.versions_at(str(served), store=store), console)
     assert captured.get().count("from 9 to 7: it was worse") == 2
-    assert json.loads(to_json(trace(str(served / "9.retired"), store=store)))["rollbacks"] == [told]
+    assert json.loads(to_json(trace(str(served / "9.retired"), store=store)))["rollbacks"] == [rollback_record]
     assert trace(str(served / "6"), store=store).rollbacks == []
     [run] = store.runs()
     assert (run.pipeline, run.state, run.tasks) == ("rollback", "COMPLETE", {"COMPLETE": 1})
@@ -206,7 +211,7 @@ def test_both_versions_report_a_rollback(served, store):
         (9, "9 is already served\n  fix: choose another version with --to"),
     ],
 )
-def test_a_version_that_does_not_exist_or_answers_already_is_refused(served, store, to, text):
+def test_a_missing_or_already_served_version_is_refused(served, store, to, text):
     with pytest.raises(UserError) as raised:
         go(served, store, to=to)
     assert str(raised.value) == text.format(served=served)
@@ -263,13 +268,13 @@ def test_rollback_moves_the_label_and_keeps_comments_and_other_models(served, st
     assert config.read_text() == expected
     assert config.stat().st_mode & 0o777 == 0o640
     assert state(str(served)) == ([9, 8, 7, 6], [])
-    [told] = trace(str(served / "7"), store=store).rollbacks
-    assert (told.label, told.origin, told.target) == ("stable", "9", "7")
+    [rollback_record] = trace(str(served / "7"), store=store).rollbacks
+    assert (rollback_record.label, rollback_record.origin, rollback_record.target) == ("stable", "9", "7")
     go(served, store, to=9)
     assert config.read_text() == CONFIG % served
 
 
-def test_a_models_config_may_be_named_and_know_the_model_by_name(served, store, tmp_path):
+def test_a_models_config_may_be_given_and_lists_the_model_by_name(served, store, tmp_path):
     config = tmp_path / "elsewhere.config"
     config.write_text(CONFIG % "/models/taxi")
     go(served, store, config=config)
@@ -296,7 +301,7 @@ def test_a_label_on_a_version_that_is_not_loaded_is_refused(served, store):
     )
 
 
-def test_a_named_models_config_needs_the_label_and_to_be_one(served, store, tmp_path):
+def test_a_given_models_config_must_be_valid_and_have_the_label(served, store, tmp_path):
     config = tmp_path / "models.config"
     config.write_text((CONFIG % served).replace("stable", "blue"))
     with pytest.raises(UserError, match=f"{config} has no label 'stable' for the model at {served}\n  fix: add"):
@@ -311,7 +316,7 @@ def test_a_named_models_config_needs_the_label_and_to_be_one(served, store, tmp_
 # Object stores
 
 
-def test_rollback_in_an_object_store(aws, s3_server, store, tmp_path, monkeypatch):
+def test_rollback_works_in_an_object_store(aws, s3_server, store, tmp_path, monkeypatch):
     # With this name, fsspec does not reuse its cached client for the server of another test.
     monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": s3_server})
     bucket = aws.create_bucket(Bucket="rollback")
@@ -337,7 +342,7 @@ def _back_and_forth(url: str, database: str) -> None:
     store = LineageStore.open(database)
     while True:
         for target in (6, 9):
-            with suppress(UserError):  # it is already served
+            with suppress(UserError):  # already served
                 go(url, store, to=target)
 
 
@@ -359,7 +364,7 @@ def _kill_rollbacks(served: Path, database: str, times: int, look: Callable[[], 
 
 
 def _mark(served: Path) -> tuple[int, int]:
-    """The state that the steps of a rollback change."""
+    """The state that a rollback changes step by step."""
     config = served.parent / "models.config"
     return len(list(served.glob("*.retired"))), config.stat().st_ino if config.exists() else 0
 
@@ -369,9 +374,9 @@ def test_a_killed_rollback_leaves_versions_that_can_be_served(served, store, tim
     between = []
 
     def look() -> None:
-        there, retired = state(str(served))
-        assert there
-        assert sorted(there + retired) == [6, 7, 8, 9]
+        versions, retired = state(str(served))
+        assert versions
+        assert sorted(versions + retired) == [6, 7, 8, 9]
         for version in listing.at(open_destination(str(served))):
             assert version.is_intact(version.recorded_digest())
         between.append(sorted(retired) in ([7], [7, 8]))
@@ -387,11 +392,11 @@ def test_a_killed_rollback_leaves_a_models_config_that_can_be_read(served, store
     config = served.parent / "models.config"
     text = (CONFIG % served).replace("specific { versions: 7 versions: 9 }", "all {}")
     config.write_text(text)
-    texts = {text.replace("value: 9 }\n  }\n}", f"value: {version} }}\n  }}\n}}") for version in (6, 9)}
-    assert len(texts) == 2
+    configs = {text.replace("value: 9 }\n  }\n}", f"value: {version} }}\n  }}\n}}") for version in (6, 9)}
+    assert len(configs) == 2
 
     def look() -> None:
-        assert config.read_text() in texts
+        assert config.read_text() in configs
 
     _kill_rollbacks(served, store.connection, times, look)
     assert state(str(served)) == ([9, 8, 7, 6], [])
@@ -419,6 +424,6 @@ def test_the_commands(served, tmp_path):
     shown = run(tmp_path, "versions", "served/taxi")
     assert "retired" in shown.stdout
     assert "from 9 to 7: calibration drifted" in shown.stdout
-    found = json.loads(run(tmp_path, "versions", "served/taxi", "--json").stdout)
-    assert [v["state"] for v in found["versions"]] == ["retired", "retired", "served", "served"]
+    document = json.loads(run(tmp_path, "versions", "served/taxi", "--json").stdout)
+    assert [v["state"] for v in document["versions"]] == ["retired", "retired", "served", "served"]
     assert "calibration drifted" in run(tmp_path, "lineage", "served/taxi/7").stdout

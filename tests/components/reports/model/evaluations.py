@@ -1,4 +1,4 @@
-"""Results of evaluations as TFMA writes them, from plain values."""
+"""Writes evaluation results like TFMA's, from plain values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Values = Mapping[str, float | tuple[float, float, float]]
 def evaluation(
     folder: Path, slices: Sequence[Message], config: Mapping[str, Any], failures: Sequence[Message] = ()
 ) -> ModelEvaluation:
-    """An evaluation with these metrics; `failures` are those of all rows."""
+    """An evaluation with these metrics by slice; `failures` are those of the overall slice."""
     folder.mkdir(parents=True)
     write(folder / "metrics-00000-of-00001.tfrecord", slices)
     validation = validation_result_pb2.ValidationResult(validation_ok=not failures)

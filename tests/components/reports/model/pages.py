@@ -1,4 +1,4 @@
-"""Sections as a reader sees them."""
+"""Sections of a report as text."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from components.reports.page import Section, render
 
 HOSTILE = "<script>alert(1)</script>"
 TURNED = "a\u202eb\x1b[31mc"
-"""A mark that turns the direction of text, and a colour of a terminal."""
+"""A right-to-left override and a terminal colour sequence."""
 
 
 def text(section: Section) -> str:
-    """The words of a section, one cell or paragraph a line."""
-    apart = re.sub(r"</(?:t[dh]|p|dd|dt|li|h3|caption|summary|figcaption|text|title)>", "\n", str(section.body))
-    lines = html.unescape(re.sub(r"<[^>]+>", " ", apart)).splitlines()
+    """The text of a section, one cell or paragraph a line."""
+    broken = re.sub(r"</(?:t[dh]|p|dd|dt|li|h3|caption|summary|figcaption|text|title)>", "\n", str(section.body))
+    lines = html.unescape(re.sub(r"<[^>]+>", " ", broken)).splitlines()
     return "\n".join(found for line in lines if (found := " ".join(line.split())))
 
 
 def cells(section: Section, first: str) -> list[str]:
-    """The cells of the row whose header is this."""
+    """The cells of the row with this header."""
     rows = re.findall(r"<tr>.*?</tr>", str(section.body), re.DOTALL)
     for row in rows:
         found = [
@@ -32,7 +32,7 @@ def cells(section: Section, first: str) -> list[str]:
 
 
 def require_harmless(section: Section) -> None:
-    """The page is rendered, and nothing of a stranger became an element or a direction of text."""
+    """Asserts that a section escapes untrusted names: none is an element or changes the direction of text."""
     page = render("a run", [section])
     assert "<script>alert" not in page
     assert "\u202e" not in page

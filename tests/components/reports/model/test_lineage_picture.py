@@ -26,7 +26,7 @@ def record(digest: str, kind: str, stage: str, inputs: dict[str, str], **more: A
     }
 
 
-def test_a_pushed_model_shows_all_that_it_was_made_from(run_stage: Any, tmp_path: Path) -> None:
+def test_the_picture_of_a_pushed_model_has_all_its_ancestors(run_stage: Any, tmp_path: Path) -> None:
     model, judged = make_history(tmp_path / "history")
     parameters = pusher_input(model, str(tmp_path / "served"), tmp_path, 7, judged)["inputs"]["parameterValues"]
     pushed = run_stage("pusher", {"model": model, "blessing": judged}, parameters)["pushed_model"]
@@ -43,7 +43,7 @@ def test_a_pushed_model_shows_all_that_it_was_made_from(run_stage: Any, tmp_path
     assert cells(section, "Schema")[1] == "schema_gen"
 
 
-def test_edges_lead_from_sources_to_what_was_made(tmp_path: Path) -> None:
+def test_edges_lead_from_inputs_to_outputs(tmp_path: Path) -> None:
     records = [
         record("c", "Model", "trainer", {"examples": "sha256:a", "schema": "sha256:b"}),
         record("b", "Schema", "schema_gen", {"statistics": "sha256:a"}),
@@ -58,7 +58,7 @@ def test_edges_lead_from_sources_to_what_was_made(tmp_path: Path) -> None:
     assert "30df3fd1676e" in body
 
 
-def test_names_of_strangers_are_only_text() -> None:
+def test_untrusted_names_are_escaped() -> None:
     data = {"path": HOSTILE, "revision": TURNED, "dvc_hash": HOSTILE}
     modules = {"module": {"name": HOSTILE, "function": TURNED, "digest": "sha256:1"}}
     hostile = record(
@@ -71,14 +71,14 @@ def test_names_of_strangers_are_only_text() -> None:
     assert HOSTILE in text(section)
 
 
-def test_records_that_are_damaged_or_missing_are_a_sentence(tmp_path: Path) -> None:
+def test_damaged_or_missing_records_are_reported_in_a_sentence(tmp_path: Path) -> None:
     assert lineage_picture.section([]).summary == "The lineage is not known."
     (tmp_path / "provenance.json").write_text('[{"digest": 1}')
     assert lineage_picture.of_artifact(PushedModel(tmp_path)).summary == "The lineage is not known."
     assert lineage_picture.section([{"digest": "a"}]).summary == "The lineage cannot be read."
 
 
-def test_a_circle_of_records_ends(tmp_path: Path) -> None:
+def test_cyclic_records_do_not_loop_forever(tmp_path: Path) -> None:
     records = [
         record("a", "Model", "trainer", {"base_model": "sha256:b"}),
         record("b", "Model", "trainer", {"base_model": "sha256:a"}),
@@ -88,7 +88,7 @@ def test_a_circle_of_records_ends(tmp_path: Path) -> None:
     assert "<svg" in lineage_picture.of_artifact(PushedModel(tmp_path)).body
 
 
-def test_too_many_artifacts_are_a_table() -> None:
+def test_many_artifacts_are_shown_as_a_table() -> None:
     records = [record(str(number), "Model", "trainer", {"base": f"sha256:{number + 1}"}) for number in range(70)]
 
     section = lineage_picture.section(records)

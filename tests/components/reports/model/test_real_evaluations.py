@@ -1,4 +1,4 @@
-"""The section on an evaluation shows what the evaluator's own results hold."""
+"""The section on an evaluation shows the evaluator's own results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONFIG = {**COMPARED, "metrics_specs": [*COMPARED["metrics_specs"], PLOTS]}
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A candidate beside a worse baseline, by slices, with plots."""
+    """The results for a candidate and a worse baseline, by slice, with plots."""
     folder = tmp_path_factory.mktemp("evaluations")
     save(Binary(1.5, -0.5), folder / "candidate")
     save(Binary(0.3, 0.9), folder / "baseline")
@@ -35,14 +35,14 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return evaluate(folder / "out", CONFIG, models[0], examples(folder / "rows", rows()), models[1])
 
 
-def test_metrics_are_those_of_tfma(outputs: dict[str, Any]) -> None:
+def test_metrics_equal_those_of_tfma(outputs: dict[str, Any]) -> None:
     folder = outputs["evaluation"].path
 
-    found = {each.name: each for each in evaluations.read(folder)}
+    results = {each.name: each for each in evaluations.read(folder)}
 
     compared = 0
     for theirs in tfma.load_metrics(str(folder)):
-        own = found["all rows" if slice_name(theirs) == "Overall" else slice_name(theirs).replace(":", ": ", 1)]
+        own = results["all rows" if slice_name(theirs) == "Overall" else slice_name(theirs).replace(":", ": ", 1)]
         for pair in theirs.metric_keys_and_values:
             if pair.value.HasField("double_value"):
                 is_baseline = pair.key.model_name == "baseline"
@@ -52,7 +52,7 @@ def test_metrics_are_those_of_tfma(outputs: dict[str, Any]) -> None:
     assert compared > 50
 
 
-def test_the_section_shows_the_stages_verdict_and_numbers(outputs: dict[str, Any]) -> None:
+def test_the_section_shows_the_verdict_and_the_metrics(outputs: dict[str, Any]) -> None:
     found, blessing = outputs["evaluation"], outputs["blessing"]
 
     section = evaluation.section(found, blessing)
@@ -64,15 +64,15 @@ def test_the_section_shows_the_stages_verdict_and_numbers(outputs: dict[str, Any
     auc = whole.candidate["auc"].value, whole.baseline["auc"].value
     assert cells(section, "auc")[:3] == [number(auc[0]), number(auc[1]), signed(auc[0] - auc[1])]
     assert found.metadata["auc"] == auc[0]
-    words = text(section)
+    shown = text(section)
     for reason in blessing.metadata["not_blessed"].splitlines():
-        assert " ".join(reason.split()) in words
+        assert " ".join(reason.split()) in shown
     for title in ("ROC curve", "Precision and recall", "Calibration", "binary_accuracy by hour"):
-        assert title in words
-    assert "slice “hour: 77”" in words
+        assert title in shown
+    assert "slice “hour: 77”" in shown
 
 
-def test_broken_thresholds_are_those_that_tfma_found(outputs: dict[str, Any]) -> None:
+def test_failed_thresholds_equal_those_of_tfma(outputs: dict[str, Any]) -> None:
     folder = outputs["evaluation"].path
     run, slices = thresholds.read_config(folder), evaluations.read(folder)
 
@@ -93,14 +93,14 @@ def _name(verdict: thresholds.Verdict) -> str:
     return ",".join(f"{column}:{value}" for column, value in verdict.slice) or "Overall"
 
 
-def test_intervals_are_those_that_tfma_writes(tmp_path: Path) -> None:
+def test_intervals_equal_those_of_tfma(tmp_path: Path) -> None:
     key = metric_types.MetricKey(name="auc")
     value = types.ValueWithTDistribution(0.8, 0.1, 19, 0.81)
     message = writer.convert_slice_metrics_to_proto(((), {key: value}), add_metrics_callbacks=None)
     made.write(tmp_path / "metrics-00000-of-00001.tfrecord", [message])
 
-    [found] = evaluations.read(tmp_path)
+    [results] = evaluations.read(tmp_path)
 
-    assert found.candidate["auc"].value == pytest.approx(0.81)
-    low, high = found.candidate["auc"].interval or (0, 0)
+    assert results.candidate["auc"].value == pytest.approx(0.81)
+    low, high = results.candidate["auc"].interval or (0, 0)
     assert 0.5 < low < 0.8 < high < 1.1

@@ -1,4 +1,4 @@
-"""The sections on the trial in a server and on the push."""
+"""The sections on infra validation and on the push."""
 
 from __future__ import annotations
 
@@ -30,50 +30,50 @@ def blessing(folder: Path, *, blessed: bool = True, **report: Any) -> InfraBless
     return InfraBlessing(folder, {"blessed": float(blessed)})
 
 
-def test_what_was_asked_and_answered(tmp_path: Path) -> None:
-    found = blessing(tmp_path / "blessing")
-    found.metadata |= {"tries": 1, "loading_seconds": 5.158, "latency": LATENCY}
+def test_requests_and_latencies_are_shown(tmp_path: Path) -> None:
+    artifact = blessing(tmp_path / "blessing")
+    artifact.metadata |= {"tries": 1, "loading_seconds": 5.158, "latency": LATENCY}
     parameters = {"serving": {"docker": {"image": "tensorflow/serving:2.19.0"}}, "num_examples": 20, "splits": ["eval"]}
     record = {"digest": "sha256:1", "type": "InfraBlessing", "output": "blessing", "stage": "infra_validator"}
     call = {"parameters": parameters, "inputs": {}, "created": "2026-01-01T00:00:00+00:00"}
-    provenance.write_chain(found.path, [{**record, **call}])
-    warm_up = found.path / STAMPED_MODEL / WARMUP_FILE
+    provenance.write_chain(artifact.path, [{**record, **call}])
+    warm_up = artifact.path / STAMPED_MODEL / WARMUP_FILE
     warm_up.parent.mkdir(parents=True)
     with warm_up.open("wb") as file:
         write_records(file, [b"a", b"b", b"c"])
 
-    section = serving.validation_section(found)
+    section = serving.validation_section(artifact)
 
     assert section.summary == "The candidate loaded in 5.2 s and answered 25 requests well, 99 % of them within 9 ms."
     assert cells(section, "serving_default") == ["20", "1.06", "2.625"]
     assert cells(section, "columns") == ["5", "–", "9"]
-    words = text(section)
-    assert "20 rows of eval, one at a time and all at once" in words
-    assert "tensorflow/serving:2.19.0" in words
-    assert "Warm-up requests in the model\n3" in words
+    shown = text(section)
+    assert "20 rows of eval, one at a time and all at once" in shown
+    assert "tensorflow/serving:2.19.0" in shown
+    assert "Warm-up requests in the model\n3" in shown
 
 
 @pytest.mark.parametrize("latency", [json.dumps(LATENCY), LATENCY])
-def test_latencies_as_kubeflow_passes_them(tmp_path: Path, latency: Any) -> None:
-    found = blessing(tmp_path / "blessing")
-    found.metadata["latency"] = latency
+def test_latencies_passed_as_strings_by_kubeflow_are_shown(tmp_path: Path, latency: Any) -> None:
+    artifact = blessing(tmp_path / "blessing")
+    artifact.metadata["latency"] = latency
 
-    assert cells(serving.validation_section(found), "serving_default")[0] == "20"
+    assert cells(serving.validation_section(artifact), "serving_default")[0] == "20"
 
 
 @pytest.mark.parametrize("latency", ["{", [], {"a": {"p99_ms": "fast"}}, {"a": 1}])
-def test_latencies_that_are_none_are_left_out(tmp_path: Path, latency: Any) -> None:
-    found = blessing(tmp_path / "blessing")
-    found.metadata["latency"] = latency
+def test_invalid_latencies_are_left_out(tmp_path: Path, latency: Any) -> None:
+    artifact = blessing(tmp_path / "blessing")
+    artifact.metadata["latency"] = latency
 
-    assert serving.validation_section(found).summary == "The candidate loaded; it was sent no requests."
+    assert serving.validation_section(artifact).summary == "The candidate loaded; it was sent no requests."
 
 
-def test_why_a_candidate_failed(tmp_path: Path) -> None:
+def test_the_reason_of_a_failure_is_shown(tmp_path: Path) -> None:
     message = "the output 'price' has nan for real examples"
-    found = blessing(tmp_path / "blessing", blessed=False, step="answer", message=message, log=["one", HOSTILE])
+    artifact = blessing(tmp_path / "blessing", blessed=False, step="answer", message=message, log=["one", HOSTILE])
 
-    section = serving.validation_section(found)
+    section = serving.validation_section(artifact)
 
     assert section.summary == "The candidate failed: an answer was wrong."
     assert f"Failed at the step “answer”. {message}" in text(section)
@@ -82,25 +82,25 @@ def test_why_a_candidate_failed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "[]", "{", "\x00"])
-def test_a_damaged_report_is_a_sentence(tmp_path: Path, content: str | None) -> None:
-    found = blessing(tmp_path / "blessing", blessed=False)
-    (found.path / "report.json").unlink()
+def test_a_damaged_report_is_reported_in_a_sentence(tmp_path: Path, content: str | None) -> None:
+    artifact = blessing(tmp_path / "blessing", blessed=False)
+    (artifact.path / "report.json").unlink()
     if content:
-        (found.path / "report.json").write_text(content)
+        (artifact.path / "report.json").write_text(content)
 
-    section = serving.validation_section(found)
+    section = serving.validation_section(artifact)
 
     assert section.summary == "The candidate failed: the reason is not known."
     assert ("cannot be shown" in text(section)) == (content is not None)
 
 
-def test_no_blessing_is_a_sentence(tmp_path: Path) -> None:
+def test_a_missing_blessing_is_reported_in_a_sentence(tmp_path: Path) -> None:
     section = serving.validation_section(InfraBlessing(tmp_path / "gone"))
 
     assert section.summary == "Whether a server can serve the model is not known."
 
 
-def test_where_a_model_was_pushed_to(run_stage: Any, tmp_path: Path) -> None:
+def test_the_destination_of_a_push_is_shown(run_stage: Any, tmp_path: Path) -> None:
     model, judged = make_history(tmp_path / "history")
     inputs = {"model": model, "blessing": judged}
     parameters = pusher_input(model, str(tmp_path / "served"), tmp_path, 7, judged)["inputs"]["parameterValues"]
@@ -109,16 +109,16 @@ def test_where_a_model_was_pushed_to(run_stage: Any, tmp_path: Path) -> None:
     section = serving.push_section(pushed)
 
     assert section.summary == f"The model was pushed to {tmp_path / 'served/7'}."
-    words = text(section).replace("\n", " ")
-    assert "Version 7" in words
-    assert f"Digest {pushed.metadata['pushed_digest'].removeprefix('sha256:')[:12]}" in words
-    assert "Evaluated before ✓ yes" in words
-    assert "Tried in a server before ! no" in words
+    shown = text(section).replace("\n", " ")
+    assert "Version 7" in shown
+    assert f"Digest {pushed.metadata['pushed_digest'].removeprefix('sha256:')[:12]}" in shown
+    assert "Evaluated before ✓ yes" in shown
+    assert "Tried in a server before ! no" in shown
 
 
 @pytest.mark.parametrize("place", ["models.config", "taxi/models.config"])
 @pytest.mark.parametrize("name", ["taxi", "another"])
-def test_the_labels_of_a_version_are_those_in_the_config_of_its_server(tmp_path: Path, place: str, name: str) -> None:
+def test_labels_come_from_the_servers_config(tmp_path: Path, place: str, name: str) -> None:
     version = tmp_path / "taxi/7"
     version.mkdir(parents=True)
     labels = 'version_labels { key: "stable" value: 7 } version_labels { key: "canary" value: 8 }'
@@ -133,7 +133,7 @@ def test_the_labels_of_a_version_are_those_in_the_config_of_its_server(tmp_path:
     assert "The labels cannot be shown: " in text(serving.push_section(pushed))
 
 
-def test_a_push_without_evaluation_is_told(tmp_path: Path) -> None:
+def test_a_push_without_evaluation_is_reported(tmp_path: Path) -> None:
     pushed = PushedModel(tmp_path, {"pushed": 1, "pushed_destination": HOSTILE, "pushed_version": TURNED, "judged": 0})
 
     section = serving.push_section(pushed)
@@ -142,6 +142,6 @@ def test_a_push_without_evaluation_is_told(tmp_path: Path) -> None:
     require_harmless(section)
 
 
-def test_nothing_was_pushed(tmp_path: Path) -> None:
+def test_a_model_that_was_not_pushed_is_reported(tmp_path: Path) -> None:
     assert serving.push_section(PushedModel(tmp_path, {"pushed": 0.0})).summary == "Nothing was pushed."
     assert serving.push_section(PushedModel(tmp_path / "gone")).summary == "Nothing was pushed."

@@ -1,4 +1,4 @@
-"""The section on training: what TensorBoard's logs and the SavedModel hold."""
+"""The section on training shows TensorBoard's logs and the SavedModel."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run_fn(fn_args):
 
 
 def scalar(tag: str, step: int, value: float, *, packed: bool = True) -> Any:
-    """An event as TensorFlow 2 writes it, or as TensorFlow 1 does."""
+    """A scalar event in the format of TensorFlow 2 or of TensorFlow 1."""
     if not packed:
         return event_pb2.Event(step=step, summary={"value": [{"tag": tag, "simple_value": value}]})
     tensor = {"dtype": types_pb2.DT_FLOAT, "tensor_shape": {}, "tensor_content": struct.pack("<f", value)}
@@ -70,7 +70,7 @@ def saved_model(folder: Path, signature: str = "serving_default", **tensors: int
     return Model(folder)
 
 
-def test_what_a_keras_model_logs_and_saves_is_shown(train: Train) -> None:
+def test_logs_and_model_of_keras_are_shown(train: Train) -> None:
     outputs = train(MODULE, seed=3)
     model, run = outputs["model"], outputs["model_run"]
 
@@ -89,14 +89,14 @@ def test_what_a_keras_model_logs_and_saves_is_shown(train: Train) -> None:
         "Training took 1 min 15 s and made a model with 21 parameters. The loss ended at "
     )
     assert cells(section, "hidden") == ["Dense", "units 4, activation relu", "kernel [3, 4], bias [4]", "16"]
-    words = text(section)
-    assert "loss by epoch" in words
-    assert "512 MB" in words
-    assert f"tensorboard --logdir {run.path}" in words
-    assert ("the same inputs give the same bytes" in words) == bool(model.metadata["deterministic"])
+    shown = text(section)
+    assert "loss by epoch" in shown
+    assert "512 MB" in shown
+    assert f"tensorboard --logdir {run.path}" in shown
+    assert ("the same inputs give the same bytes" in shown) == bool(model.metadata["deterministic"])
 
 
-def test_curves_of_both_versions_of_tensorflow_are_read(tmp_path: Path) -> None:
+def test_events_of_tensorflow_1_and_2_are_read(tmp_path: Path) -> None:
     run = model_run(
         tmp_path,
         train=[scalar("loss", 20, 0.25), scalar("loss", 10, 0.5), scalar("loss", 10, 0.75)],
@@ -113,13 +113,13 @@ def test_curves_of_both_versions_of_tensorflow_are_read(tmp_path: Path) -> None:
     assert cells(section, "auc") == ["1", "–", "step 20"]
 
 
-def test_logs_beside_each_other_in_the_folder_itself(tmp_path: Path) -> None:
+def test_several_logs_directly_in_the_folder_are_read(tmp_path: Path) -> None:
     write(tmp_path / EVENTS, [scalar("batch_loss", 1, 0.5), scalar("batch_loss", 2, 0.25)])
 
     assert list(training_logs.read(tmp_path).scalars["batch_loss"]) == ["training"]
 
 
-def test_a_curve_of_one_value_is_a_row_of_a_table(tmp_path: Path) -> None:
+def test_a_metric_with_one_value_is_a_table_row(tmp_path: Path) -> None:
     run = model_run(tmp_path, train=[scalar("epoch_loss", 0, 0.25)])
 
     section = training.section(None, run)
@@ -128,7 +128,7 @@ def test_a_curve_of_one_value_is_a_row_of_a_table(tmp_path: Path) -> None:
     assert cells(section, "loss") == ["0.25", "epoch 0"]
 
 
-def test_hundreds_of_long_curves_stay_a_small_page(tmp_path: Path) -> None:
+def test_the_page_stays_small_with_hundreds_of_long_curves(tmp_path: Path) -> None:
     events = [scalar(f"tag {tag}", step, step / 7 + tag) for tag in range(100) for step in range(600)]
 
     section = training.section(None, model_run(tmp_path, train=events))
@@ -138,7 +138,7 @@ def test_hundreds_of_long_curves_stay_a_small_page(tmp_path: Path) -> None:
     assert "68 curves more in TensorBoard." in text(section)
 
 
-def test_a_log_is_read_up_to_where_it_is_damaged(tmp_path: Path) -> None:
+def test_a_damaged_log_is_read_up_to_the_damage(tmp_path: Path) -> None:
     run = model_run(tmp_path, train=[scalar("loss", 1, 0.5), scalar("loss", 2, 0.25), scalar("loss", 3, 0.125)])
     file = run.path / "train" / EVENTS
     file.write_bytes(file.read_bytes()[:-3])
@@ -149,7 +149,7 @@ def test_a_log_is_read_up_to_where_it_is_damaged(tmp_path: Path) -> None:
     assert f"A log is shown up to where it is damaged: {file} is damaged at record 4" in text(section)
 
 
-def test_signatures_are_those_that_clients_call(tmp_path: Path) -> None:
+def test_only_signatures_that_clients_call_are_shown(tmp_path: Path) -> None:
     model = saved_model(tmp_path, fare=types_pb2.DT_FLOAT, company=types_pb2.DT_STRING)
 
     section = training.section(model, None)
@@ -163,7 +163,7 @@ def test_signatures_are_those_that_clients_call(tmp_path: Path) -> None:
     assert saved.parameters == 91 * 64
 
 
-def test_settings_come_from_the_record(tmp_path: Path) -> None:
+def test_parameters_come_from_the_provenance_record(tmp_path: Path) -> None:
     model = saved_model(tmp_path, x=types_pb2.DT_FLOAT)
     record = {
         "digest": "sha256:1",
@@ -181,16 +181,16 @@ def test_settings_come_from_the_record(tmp_path: Path) -> None:
     }
     provenance.write_chain(model.path, [record])
 
-    words = text(training.section(model, None))
+    shown = text(training.section(model, None))
 
-    assert "train_steps 200" in words.replace("\n", " ")
-    assert '{"depth": 3}' in words
-    assert "eval_splits" not in words
-    assert "67ede506e260" in words
-    assert "no: deterministic is off" in words
+    assert "train_steps 200" in shown.replace("\n", " ")
+    assert '{"depth": 3}' in shown
+    assert "eval_splits" not in shown
+    assert "67ede506e260" in shown
+    assert "no: deterministic is off" in shown
 
 
-def test_names_of_strangers_are_only_text(tmp_path: Path) -> None:
+def test_untrusted_names_are_escaped(tmp_path: Path) -> None:
     keras = {"class_name": "Functional", "config": {"layers": [{"class_name": HOSTILE, "name": TURNED, "config": {}}]}}
     config = {"dtype": types_pb2.DT_STRING, "string_val": [json.dumps(keras).encode()]}
     logged = event_pb2.Event(summary={"value": [{"tag": "keras", "tensor": config}]})
@@ -206,7 +206,7 @@ def test_names_of_strangers_are_only_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\0\1damaged"])
-def test_a_damaged_model_is_a_sentence(tmp_path: Path, content: bytes | None) -> None:
+def test_a_damaged_model_is_reported_in_a_sentence(tmp_path: Path, content: bytes | None) -> None:
     run = model_run(tmp_path / "run", train=[scalar("loss", 1, 0.5)])
     (tmp_path / "model/Format-Serving").mkdir(parents=True)
     if content is not None:
@@ -218,7 +218,7 @@ def test_a_damaged_model_is_a_sentence(tmp_path: Path, content: bytes | None) ->
     assert section.summary == "The loss ended at 0.5 (train)."
 
 
-def test_nothing_there_is_a_sentence() -> None:
+def test_missing_files_are_reported_in_a_sentence() -> None:
     section = training.section(None, None)
 
     assert section.summary == "What training made cannot be read."
@@ -228,7 +228,7 @@ def test_nothing_there_is_a_sentence() -> None:
 @pytest.mark.parametrize(
     "config", [b"[", b"{}", b'{"config": {"layers": [1]}}', b'{"config": {"layers": {"a": 1}}}', b"\xff"]
 )
-def test_a_damaged_description_of_layers_is_passed_over(tmp_path: Path, config: bytes) -> None:
+def test_a_damaged_layer_config_is_skipped(tmp_path: Path, config: bytes) -> None:
     logged = scalar("loss", 1, 0.5)
     value = logged.summary.value.add(tag="keras", tensor={"dtype": types_pb2.DT_STRING, "string_val": [config]})
     value.metadata.plugin_data.plugin_name = "graph_keras_model"
@@ -236,7 +236,7 @@ def test_a_damaged_description_of_layers_is_passed_over(tmp_path: Path, config: 
     assert training_logs.read(model_run(tmp_path, train=[logged]).path).layers == []
 
 
-def test_inputs_of_layers_in_both_formats_of_keras() -> None:
+def test_layer_inputs_are_read_in_both_keras_formats() -> None:
     older = {"inbound_nodes": [[["a", 0, 0, {}], ["b", 0, 0, {}]]]}
     newer = {
         "inbound_nodes": [{"args": [{"class_name": "__keras_tensor__", "config": {"keras_history": ["a", 0, 0]}}]}]

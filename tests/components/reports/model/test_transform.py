@@ -1,4 +1,4 @@
-"""The section on a transform: features before and after, and vocabularies with what they cover."""
+"""The section on a transform: features before and after, and vocabularies with their coverage."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def string_stats(counts: dict[str, int], values: int) -> Any:
     return stats
 
 
-def test_features_before_and_after_and_how_they_were_analyzed(tmp_path: Path) -> None:
+def test_features_are_shown_before_and_after_with_the_analysis(tmp_path: Path) -> None:
     section = transform.section(transform_graph(tmp_path, companies="Flash\nBlue\n"))
 
     assert section.summary == "3 features became 2, with one vocabulary. The data was analyzed directly, without Beam."
@@ -79,7 +79,7 @@ def test_features_that_are_not_used_are_named(tmp_path: Path) -> None:
     assert "Not used by the preprocessing_fn, and so not counted: tolls." in text(transform.section(graph))
 
 
-def test_a_vocabulary_tells_its_feature_and_what_it_covers(tmp_path: Path) -> None:
+def test_a_vocabulary_is_shown_with_its_feature_and_coverage(tmp_path: Path) -> None:
     graph = transform_graph(tmp_path, companies="Flash\nBlue\n", payments="Cash\nCard\n", others="What\nelse\n")
 
     section = transform.section(graph)
@@ -89,7 +89,7 @@ def test_a_vocabulary_tells_its_feature_and_what_it_covers(tmp_path: Path) -> No
     assert cells(section, "vocabulary of others") == ["2", "–", "–", "What, else"]
 
 
-def test_a_vocabulary_of_two_alike_features_has_no_source(tmp_path: Path) -> None:
+def test_an_ambiguous_vocabulary_has_no_source_feature(tmp_path: Path) -> None:
     graph = transform_graph(tmp_path, payments="Cash\nCard\n")
     write_statistics(graph.path, "Cash", "Card", "Free")
 
@@ -111,7 +111,7 @@ def test_statistics_are_optional(tmp_path: Path) -> None:
     "file",
     ["metadata/schema.pbtxt", "transformed_metadata/schema.pbtxt", "pre_transform_feature_stats/FeatureStats.pb"],
 )
-def test_a_damaged_file_is_a_sentence(tmp_path: Path, file: str) -> None:
+def test_a_damaged_file_is_reported_in_a_sentence(tmp_path: Path, file: str) -> None:
     graph = transform_graph(tmp_path)
     (graph.path / file).write_bytes(b"\0\1damaged")
 
@@ -121,13 +121,13 @@ def test_a_damaged_file_is_a_sentence(tmp_path: Path, file: str) -> None:
     assert file in text(section)
 
 
-def test_nothing_there_is_a_sentence(tmp_path: Path) -> None:
+def test_missing_files_are_reported_in_a_sentence(tmp_path: Path) -> None:
     section = transform.section(TransformGraph(tmp_path / "gone"))
 
     assert "The features cannot be shown: " in text(section)
 
 
-def test_names_of_strangers_are_only_text(tmp_path: Path) -> None:
+def test_untrusted_names_are_escaped(tmp_path: Path) -> None:
     graph = transform_graph(tmp_path, **{"a'b": f"{HOSTILE}\n{TURNED}\n"})
     schema = schema_pb2.Schema()
     for name in (HOSTILE, TURNED, "__proto__"):
@@ -140,12 +140,12 @@ def test_names_of_strangers_are_only_text(tmp_path: Path) -> None:
     assert cells(section, HOSTILE)[0] == "string"
 
 
-def test_vocabularies_in_records_are_read(tmp_path: Path) -> None:
+def test_vocabularies_in_tfrecords_are_read(tmp_path: Path) -> None:
     graph = transform_graph(tmp_path)
     from components.data.tfrecord import write_records
 
     with (graph.path / "transform_fn/assets/v.tfrecord").open("wb") as file:
         write_records(file, [b"Flash", b"Blue"])
 
-    found = transform_graphs.read(graph.path).vocabularies
-    assert [(each.size, each.first, each.feature) for each in found] == [(2, ["Flash", "Blue"], "company")]
+    vocabularies = transform_graphs.read(graph.path).vocabularies
+    assert [(each.size, each.first, each.feature) for each in vocabularies] == [(2, ["Flash", "Blue"], "company")]

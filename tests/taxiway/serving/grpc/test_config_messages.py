@@ -1,4 +1,4 @@
-"""TF Serving's configuration files: each field has an effect, or the log says that it has none."""
+"""Each field of TF Serving's configuration files has an effect, or the log reports that it has none."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from taxiway.serving.model.loading import model_threads
 from taxiway.serving.model.model_config import Logging, ModelSettings, VersionPolicy
 from tests.taxiway.serving import models, server
 
-# The fields of TF Serving's .proto files, and what becomes of each.
+# The fields of TF Serving's .proto files, and whether each is used.
 FIELDS = {
     "BatchingParameters": {
         "max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads", "thread_pool_name",
@@ -83,14 +83,14 @@ def test_every_field_of_a_model_is_used_or_reported_as_without_effect(
     logs = Logging(Path("/logs/half"), 0.5)
     policy, labels = VersionPolicy("latest", 2), {"stable": 1}
     expected = [ModelSettings("half", Path("/half"), policy, labels, logs)]
-    said = [
+    report = [
         f"'half': {field} has no effect: "
         for field in ("attributes", "per_task_sampling_configs", "custom_logging_config")
     ]
     with caplog.at_level(logging.WARNING):
         assert model_config.load(file) == expected
-    assert sorted(said) == sorted(next(s for s in said if s in record) for record in caplog.messages)
-    # The message of a reload does not know all of them.
+    assert sorted(report) == sorted(next(s for s in report if s in record) for record in caplog.messages)
+    # The message of a reload request does not have all of them.
     request = model_server_config_pb2.ModelServerConfig()
     sent = config_messages.model_server_config()()
     model_config.text_format.Parse(CONFIG, sent)
@@ -102,7 +102,7 @@ def test_every_field_of_a_model_is_used_or_reported_as_without_effect(
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("improperly formatted file", "Error parsing text-format tensorflow.serving.ModelServerConfig"),
         ('model_config_list { config { name: "x" base_path: "/x" model_type: OTHER } }', "model_type is OTHER"),
@@ -113,12 +113,12 @@ def test_every_field_of_a_model_is_used_or_reported_as_without_effect(
         ('custom_model_config { type_url: "x" }', "has no model_config_list"),
     ],
 )
-def test_configurations_that_are_wrong(tmp_path: Path, text: str, words: str) -> None:
+def test_invalid_configurations_are_refused(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "models.config"
     file.write_text(text)
     with pytest.raises(UserError) as error:
         model_config.load(file)
-    assert words in str(error.value)
+    assert message in str(error.value)
 
 
 def batching(tmp_path: Path, text: str) -> Batching:
@@ -127,7 +127,7 @@ def batching(tmp_path: Path, text: str) -> Batching:
     return model_config.load_batching(file)
 
 
-def test_every_batching_parameter_is_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_every_batching_parameter_is_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     text = (
         "max_batch_size { value: 128 } batch_timeout_micros { value: 500 } max_enqueued_batches { value: 7 }\n"
         'num_batch_threads { value: 3 } thread_pool_name { value: "pool" } allowed_batch_sizes: 32\n'
@@ -143,7 +143,7 @@ def test_every_batching_parameter_is_taken(tmp_path: Path, caplog: pytest.LogCap
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("max_batch_size { value: 0 }", "max_batch_size is 0"),
         ("batch_timeout_micros { value: -1 }", "batch_timeout_micros is -1"),
@@ -157,10 +157,10 @@ def test_every_batching_parameter_is_taken(tmp_path: Path, caplog: pytest.LogCap
         ),
     ],
 )
-def test_batching_parameters_that_are_wrong(tmp_path: Path, text: str, words: str) -> None:
+def test_invalid_batching_parameters_are_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UserError) as error:
         batching(tmp_path, text)
-    assert words in str(error.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -173,21 +173,21 @@ def test_batching_parameters_that_are_wrong(tmp_path: Path, text: str, words: st
         ("", ()),
     ],
 )
-def test_where_metrics_are(tmp_path: Path, text: str, paths: tuple[str, ...]) -> None:
+def test_the_metrics_path_is_configurable(tmp_path: Path, text: str, paths: tuple[str, ...]) -> None:
     file = tmp_path / "monitoring.txt"
     file.write_text(text)
     assert model_config.load_monitoring(file) == paths
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/readyz", "/", "x", "/a b", "/{name}", "/V1/x"])
-def test_paths_that_metrics_cannot_have(tmp_path: Path, path: str) -> None:
+def test_invalid_metrics_paths_are_refused(tmp_path: Path, path: str) -> None:
     file = tmp_path / "monitoring.txt"
     file.write_text(f'prometheus_config {{ enable: true path: "{path}" }}')
     with pytest.raises(UserError, match="the path of prometheus_config is"):
         model_config.load_monitoring(file)
 
 
-def test_a_server_with_all_of_them(saved: Callable[[str], Path], tmp_path: Path) -> None:
+def test_a_server_starts_with_all_configuration_files(saved: Callable[[str], Path], tmp_path: Path) -> None:
     models.publish(saved("slow"), tmp_path / "slow", 1)
     (tmp_path / "monitoring.txt").write_text('prometheus_config { enable: true path: "/here" }')
     (tmp_path / "batching.txt").write_text(

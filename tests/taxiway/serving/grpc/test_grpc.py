@@ -1,4 +1,4 @@
-"""The gRPC API of a real server, called with the public stubs."""
+"""The gRPC API of a real server, called through the public stubs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CODE = grpc.StatusCode
 
 @pytest.fixture(autouse=True)
 def _alive(both: server.Server) -> Iterator[None]:
-    """Whatever a test sends, the server answers afterwards."""
+    """Asserts that the server still answers after each test."""
     yield
     np.testing.assert_array_equal(both.predict("half_plus_two", x=[1.0])["y"], np.array([2.5], np.float32))
 
@@ -47,10 +47,10 @@ def refused(call: Callable[..., Any], request: Any) -> tuple[grpc.StatusCode, st
 
 
 def example(**values: float) -> tf.train.Example:
-    found = tf.train.Example()
+    result = tf.train.Example()
     for name, value in values.items():
-        found.features.feature[name].float_list.value.append(value)
-    return found
+        result.features.feature[name].float_list.value.append(value)
+    return result
 
 
 def of_examples(kind: Any, signature: str, *given: tf.train.Example, context: tf.train.Example | None = None) -> Any:
@@ -67,7 +67,7 @@ def of_examples(kind: Any, signature: str, *given: tf.train.Example, context: tf
 def test_predict_answers_as_the_documented_example(both: server.Server) -> None:
     request = server.request("half_plus_two", "serving_default", x=[1.0, 2.0, 5.0])
     answer = both.predictions.Predict(request, timeout=20)
-    # TF Serving sends values in the typed field, and clients read them there.
+    # TF Serving sends values in the typed field, where clients read them.
     assert list(answer.outputs["y"].float_val) == [2.5, 3.0, 4.5]
     assert answer.outputs["y"].dtype == tf.float32.as_datatype_enum
     assert (answer.model_spec.name, answer.model_spec.version.value) == ("half_plus_two", models.VERSION)
@@ -95,7 +95,7 @@ def test_an_output_filter_chooses_outputs(both: server.Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "code", "words"),
+    ("change", "code", "message"),
     [
         ({"name": "none"}, CODE.NOT_FOUND, "Servable not found for request: Latest(none)"),
         ({"name": ""}, CODE.INVALID_ARGUMENT, "Missing ModelSpec"),
@@ -105,8 +105,8 @@ def test_an_output_filter_chooses_outputs(both: server.Server) -> None:
         ({"name": "../../etc/passwd"}, CODE.NOT_FOUND, "Servable not found for request: Latest(../../etc/passwd)"),
     ],
 )
-def test_things_that_do_not_exist(
-    both: server.Server, change: dict[str, Any], code: grpc.StatusCode, words: str
+def test_unknown_models_versions_and_signatures_are_not_found(
+    both: server.Server, change: dict[str, Any], code: grpc.StatusCode, message: str
 ) -> None:
     request = server.request("half_plus_two", x=[1.0])
     for name, value in change.items():
@@ -114,8 +114,8 @@ def test_things_that_do_not_exist(
             request.model_spec.version.value = value
         else:
             setattr(request.model_spec, name, value)
-    found = refused(both.predictions.Predict, request)
-    assert (found[0], words in found[1]) == (code, True), found
+    error = refused(both.predictions.Predict, request)
+    assert (error[0], message in error[1]) == (code, True), error
 
 
 def tensor(**fields: Any) -> Any:
@@ -133,7 +133,7 @@ def tensor(**fields: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("inputs", "words"),
+    ("inputs", "expected"),
     [
         (
             {},
@@ -154,7 +154,7 @@ def tensor(**fields: Any) -> Any:
         ),
         (
             {name: tensor(shape=[100_000_000], float_val=[1.0]) for name in "xyz"},
-            "Sent extra: {y,z}.",  # nothing is allocated for what the signature does not have
+            "Sent extra: {y,z}.",  # nothing is allocated for inputs that the signature lacks
         ),
         ({"x": tensor(shape=[1] * 40, float_val=[1.0])}, 'Input "x": its shape has 40 dimensions'),
         (
@@ -165,20 +165,20 @@ def tensor(**fields: Any) -> Any:
         ({"x": tensor(shape=[1], dtype=0)}, 'Input "x": tensors of type invalid cannot be sent'),
     ],
 )
-def test_inputs_that_do_not_fit_are_named(both: server.Server, inputs: dict[str, Any], words: str) -> None:
+def test_invalid_inputs_are_refused(both: server.Server, inputs: dict[str, Any], expected: str) -> None:
     request = server.request("half_plus_two")
     for name, proto in inputs.items():
         request.inputs[name].CopyFrom(proto)
     code, message = refused(both.predictions.Predict, request)
-    assert (code, words in message) == (CODE.INVALID_ARGUMENT, True), message
+    assert (code, expected in message) == (CODE.INVALID_ARGUMENT, True), message
 
 
-def test_the_graph_decides_what_fits(both: server.Server) -> None:
+def test_the_graph_decides_which_shapes_are_valid(both: server.Server) -> None:
     answer = both.predict("mixed", number=[[1.0]], word=np.array([b"a"], object))
     np.testing.assert_array_equal(answer["doubled"], np.array([[2.0]], np.float32))
 
 
-def test_values_fill_their_shape_as_in_tensorflow(both: server.Server) -> None:
+def test_fewer_values_fill_a_shape_as_in_tensorflow(both: server.Server) -> None:
     request = server.request("half_plus_two")
     request.inputs["x"].CopyFrom(tensor(shape=[2, 2], float_val=[1.0, 2.0]))
     answer = both.predictions.Predict(request, timeout=20)
@@ -210,7 +210,7 @@ def test_a_context_is_merged_into_each_example(both: server.Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("signature", "given", "words"),
+    ("signature", "given", "message"),
     [
         ("regress_x_to_y", [], "Input is empty"),
         ("none", [example(x=1.0)], 'Serving signature key "none" not found'),
@@ -219,10 +219,12 @@ def test_a_context_is_merged_into_each_example(both: server.Server) -> None:
         ("regress_x_to_y", [example()], "Feature: x (data type: float) is required"),
     ],
 )
-def test_examples_that_cannot_be_regressed(both: server.Server, signature: str, given: list[Any], words: str) -> None:
+def test_examples_that_cannot_be_regressed_are_refused(
+    both: server.Server, signature: str, given: list[Any], message: str
+) -> None:
     request = of_examples(regression_pb2.RegressionRequest, signature, *given)
-    found = refused(both.predictions.Regress, request)
-    assert (found[0], words in found[1]) == (CODE.INVALID_ARGUMENT, True), found
+    error = refused(both.predictions.Regress, request)
+    assert (error[0], message in error[1]) == (CODE.INVALID_ARGUMENT, True), error
 
 
 def multi_inference(*tasks: tuple[str, str, str]) -> inference_pb2.MultiInferenceRequest:
@@ -245,7 +247,7 @@ def test_multi_inference(both: server.Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tasks", "code", "words"),
+    ("tasks", "code", "message"),
     [
         ([], CODE.INVALID_ARGUMENT, "Inference request has no tasks"),
         (
@@ -261,9 +263,11 @@ def test_multi_inference(both: server.Server) -> None:
         ([("half_plus_two", "labelled", "m")], CODE.UNIMPLEMENTED, "Unsupported signature method_name: m"),
     ],
 )
-def test_multi_inferences_rules(both: server.Server, tasks: list[Any], code: grpc.StatusCode, words: str) -> None:
-    found = refused(both.predictions.MultiInference, multi_inference(*tasks))
-    assert (found[0], words in found[1]) == (code, True), found
+def test_invalid_multi_inference_requests_are_refused(
+    both: server.Server, tasks: list[Any], code: grpc.StatusCode, message: str
+) -> None:
+    error = refused(both.predictions.MultiInference, multi_inference(*tasks))
+    assert (error[0], message in error[1]) == (code, True), error
 
 
 def test_model_metadata(both: server.Server) -> None:
@@ -345,7 +349,7 @@ def test_requests_are_counted_under_tf_servings_names(both: server.Server) -> No
 
 
 @pytest.mark.parametrize("method", ["Predict", "Classify", "Regress", "MultiInference", "GetModelMetadata"])
-def test_invalid_protobuf_messages(both: server.Server, method: str) -> None:
+def test_invalid_protobuf_messages_are_refused(both: server.Server, method: str) -> None:
     call = both.channel.unary_unary(f"/tensorflow.serving.PredictionService/{method}")
     for junk in (b"\xff" * 100, b"\x0a\xff\xff\xff\xff\x0f", bytes(range(256))):
         with pytest.raises(grpc.RpcError) as error:
@@ -361,14 +365,14 @@ def test_fuzzed_messages_are_answered(both: server.Server, junk: bytes, method: 
     assert code not in (CODE.UNAVAILABLE, CODE.DEADLINE_EXCEEDED)
 
 
-def test_a_request_that_is_too_large(both: server.Server) -> None:
+def test_a_request_that_is_too_large_is_refused(both: server.Server) -> None:
     request = server.request("half_plus_two", x=np.zeros(17 << 20, np.float32))
     code, message = refused(both.predictions.Predict, request)
     assert code == CODE.RESOURCE_EXHAUSTED
     assert "larger than max" in message
 
 
-def test_every_type_comes_back(saved: Callable[[str], Path], tmp_path: Path) -> None:
+def test_tensors_of_every_type_are_returned(saved: Callable[[str], Path], tmp_path: Path) -> None:
     models.publish(saved("types"), tmp_path / "types", 1)
     given: dict[str, np.ndarray] = {}
     for kind in ("float16", "float32", "float64", "complex64", "complex128"):
@@ -397,7 +401,7 @@ def slow(saved: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory)
         yield running
 
 
-def test_a_deadline_is_kept(slow: server.Server) -> None:
+def test_a_deadline_is_respected(slow: server.Server) -> None:
     began = time.monotonic()
     with pytest.raises(grpc.RpcError) as error:
         slow.predict("slow", timeout=0.05, x=[[1.0]])
@@ -413,7 +417,7 @@ def test_a_disconnected_client_does_no_harm(slow: server.Server) -> None:
     assert slow.predict("slow", x=[[2.0]])["y"] == [2.0]
 
 
-def test_too_many_requests_are_refused_at_once_and_the_others_answered(slow: server.Server) -> None:
+def test_requests_beyond_the_limit_are_refused_immediately(slow: server.Server) -> None:
     calls = [slow.predictions.Predict.future(server.request("slow", x=[[float(n)]]), timeout=60) for n in range(40)]
     codes = [call.code() for call in calls]
     assert set(codes) == {CODE.OK, CODE.UNAVAILABLE}
@@ -425,7 +429,7 @@ def test_too_many_requests_are_refused_at_once_and_the_others_answered(slow: ser
     assert slow.predict("slow", x=[[2.0]])["y"] == [2.0]
 
 
-def test_both_sides_give_the_same_answer_at_the_same_moment(both: server.Server) -> None:
+def test_grpc_and_rest_give_the_same_answers_concurrently(both: server.Server) -> None:
     wrong: list[Any] = []
 
     def ask(n: int) -> None:
@@ -445,15 +449,15 @@ def test_both_sides_give_the_same_answer_at_the_same_moment(both: server.Server)
     assert wrong == []
 
 
-def test_a_reload_reaches_no_other_folder(both: server.Server) -> None:
-    for base_path, code, words in (
+def test_a_reload_cannot_reach_other_folders(both: server.Server) -> None:
+    for base_path, code, message in (
         ("/etc", CODE.PERMISSION_DENIED, "is outside the folders that this server was started with"),
         ("half_plus_two", CODE.INVALID_ARGUMENT, "is not absolute"),
         ("", CODE.INVALID_ARGUMENT, "base_path is ''"),
     ):
         request = model_management_pb2.ReloadConfigRequest()
         request.config.model_config_list.config.add(name="x", base_path=base_path)
-        found = refused(both.models.HandleReloadConfigRequest, request)
-        assert (found[0], words in found[1]) == (code, True), found
+        error = refused(both.models.HandleReloadConfigRequest, request)
+        assert (error[0], message in error[1]) == (code, True), error
     empty = model_management_pb2.ReloadConfigRequest()
     assert "no model_config_list" in refused(both.models.HandleReloadConfigRequest, empty)[1]

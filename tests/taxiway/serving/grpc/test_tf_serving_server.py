@@ -94,7 +94,7 @@ def test_predict(
 
 
 @pytest.mark.parametrize("name", ["half_plus_two", "half_plus_two_tf2"])
-def test_classify_regress_and_both_at_once(running: server.Server, name: str) -> None:
+def test_classify_regress_and_multi_inference(running: server.Server, name: str) -> None:
     classify = of_examples(classification_pb2.ClassificationRequest, name, "classify_x_to_y", 2.0)
     result = running.predictions.Classify(classify, timeout=20)
     [[found]] = [each.classes for each in result.result.classifications]
@@ -105,8 +105,8 @@ def test_classify_regress_and_both_at_once(running: server.Server, name: str) ->
     for spec, signature in ((result.model_spec, "classify_x_to_y"), (answer.model_spec, "regress_x_to_y")):
         assert (spec.name, spec.signature_name, spec.version.value) == (name, signature, models.VERSION)
     both = inference_pb2.MultiInferenceRequest(input=regress.input)
-    for asked, method in ((regress, examples.REGRESS), (classify, examples.CLASSIFY)):
-        both.tasks.add(method_name=method).model_spec.CopyFrom(asked.model_spec)
+    for request, method in ((regress, examples.REGRESS), (classify, examples.CLASSIFY)):
+        both.tasks.add(method_name=method).model_spec.CopyFrom(request.model_spec)
     first, second = running.predictions.MultiInference(both, timeout=20).results
     assert first.regression_result.regressions[0].value == 3.0
     assert second.classification_result.classifications[0].classes[0].score == 3.0
@@ -116,7 +116,7 @@ def test_classify_regress_and_both_at_once(running: server.Server, name: str) ->
 
 
 @pytest.mark.parametrize("signature", ["tensorflow/serving/regress", "called_float"])
-def test_examples_are_fed_whatever_the_signature_says_of_types(running: server.Server, signature: str) -> None:
+def test_examples_are_accepted_for_any_declared_types(running: server.Server, signature: str) -> None:
     request = of_examples(regression_pb2.RegressionRequest, "half_plus_three", signature, 1.0)
     [result] = running.predictions.Regress(request, timeout=20).result.regressions
     assert result.value == 3.5
@@ -125,31 +125,31 @@ def test_examples_are_fed_whatever_the_signature_says_of_types(running: server.S
     assert [(each.label, each.score) for each in row.classes] == [("", 3.5)]
 
 
-def test_what_a_request_leaves_out_has_the_signatures_default(running: server.Server) -> None:
-    def asked(**inputs: float) -> Any:
+def test_missing_inputs_have_the_signatures_defaults(running: server.Server) -> None:
+    def predicted(**inputs: float) -> Any:
         return running.predictions.Predict(predict_request("shapes", "defaults", **inputs), timeout=20)
 
-    assert list(asked(x=2.0).outputs["y"].float_val) == [3.0]
-    assert list(asked(x=2.0, offset=10.0).outputs["y"].float_val) == [11.0]
+    assert list(predicted(x=2.0).outputs["y"].float_val) == [3.0]
+    assert list(predicted(x=2.0, offset=10.0).outputs["y"].float_val) == [11.0]
     with pytest.raises(grpc.RpcError) as error:
-        asked(offset=10.0)
+        predicted(offset=10.0)
     assert error.value.code() is CODE.INVALID_ARGUMENT
     assert "Missing but required: {x}." in error.value.details()
     with pytest.raises(grpc.RpcError) as error:
-        asked(x=2.0, z=1.0)
+        predicted(x=2.0, z=1.0)
     assert "Sent extra: {z}. Missing but required: {}." in error.value.details()
 
 
-def test_references_are_answered(running: server.Server) -> None:
-    def asked(signature: str, **inputs: float) -> list[float]:
+def test_reference_outputs_are_returned(running: server.Server) -> None:
+    def predicted(signature: str, **inputs: float) -> list[float]:
         answer = running.predictions.Predict(predict_request("counter", signature, **inputs), timeout=20)
         assert answer.outputs["output"].dtype == tf.float32.as_datatype_enum
         return list(answer.outputs["output"].float_val)
 
-    assert asked("reset_counter") == [0.0]
-    assert asked("incr_counter") == [1.0]
-    assert asked("incr_counter_by", delta=3.0) == [4.0]
-    assert asked("get_counter") == [4.0]
+    assert predicted("reset_counter") == [0.0]
+    assert predicted("incr_counter") == [1.0]
+    assert predicted("incr_counter_by", delta=3.0) == [4.0]
+    assert predicted("get_counter") == [4.0]
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_a_configuration_file_is_reloaded_and_a_bad_one_is_not_served(
 
 
 class Reflected:
-    """A client that gets the server's messages by reflection, like grpcurl."""
+    """A client that reads the server's message types by reflection, like grpcurl."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._channel, self._pool = channel, descriptor_pool.DescriptorPool()
@@ -215,14 +215,14 @@ class Reflected:
         return [each.name for each in answer.list_services_response.service]
 
     def describe(self, service: str) -> Any:
-        """A service, once all files that it needs are known."""
+        """A service's descriptor, after loading all files that it needs."""
         self._add(file_containing_symbol=service)
         return self._pool.FindServiceByName(service)
 
     def call(self, service: str, method: str, request: dict[str, Any]) -> Any:
         """Calls a method with JSON, and returns JSON."""
-        found = self.describe(service).methods_by_name[method]
-        kinds = [message_factory.GetMessageClass(each) for each in (found.input_type, found.output_type)]
+        descriptor = self.describe(service).methods_by_name[method]
+        kinds = [message_factory.GetMessageClass(each) for each in (descriptor.input_type, descriptor.output_type)]
         call = self._channel.unary_unary(
             f"/{service}/{method}", lambda message: message.SerializeToString(), kinds[1].FromString
         )
@@ -275,7 +275,7 @@ STRINGS, FLOATS = np.array([[b"a", b"b"]] * 2, object), np.zeros((2, 2), np.floa
 
 
 @pytest.mark.parametrize(
-    ("outputs", "words"),
+    ("outputs", "expected"),
     [
         ({"classes": STRINGS[:1], "scores": FLOATS}, "Expected classes output batch size of 2. Got: 1"),
         ({"classes": FLOATS, "scores": FLOATS}, "Expected classes Tensor of DT_STRING"),
@@ -289,13 +289,13 @@ STRINGS, FLOATS = np.array([[b"a", b"b"]] * 2, object), np.zeros((2, 2), np.floa
         ),
     ],
 )
-def test_outputs_that_are_not_classes(outputs: dict[str, np.ndarray], words: str) -> None:
+def test_invalid_classification_outputs_are_refused(outputs: dict[str, np.ndarray], expected: str) -> None:
     with pytest.raises(ServingError) as error:
         examples.classifications(outputs, 2)
-    assert (error.value.code, words in error.value.message) == (CODE.INVALID_ARGUMENT, True), error.value.message
+    assert (error.value.code, expected in error.value.message) == (CODE.INVALID_ARGUMENT, True), error.value.message
 
 
-def test_only_classes_or_only_scores() -> None:
+def test_classes_and_scores_are_optional() -> None:
     for outputs, expected in (
         ({"classes": STRINGS}, [("a", 0.0), ("b", 0.0)]),
         ({"scores": FLOATS}, [("", 0.0), ("", 0.0)]),
@@ -306,7 +306,7 @@ def test_only_classes_or_only_scores() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "words"),
+    ("values", "expected"),
     [
         (np.zeros((2, 2), np.float32), "Expected output Tensor shape to be either [batch_size] or [batch_size, 1]"),
         (np.zeros(3, np.float32), "for the batch size 2"),
@@ -314,7 +314,7 @@ def test_only_classes_or_only_scores() -> None:
         (np.array([b"a", b"b"], object), "Expected output Tensor of DT_FLOAT. Got: string"),
     ],
 )
-def test_outputs_that_are_not_regressions(values: np.ndarray, words: str) -> None:
+def test_invalid_regression_outputs_are_refused(values: np.ndarray, expected: str) -> None:
     with pytest.raises(ServingError) as error:
         examples.regressions({"outputs": values}, 2)
-    assert (error.value.code, words in error.value.message) == (CODE.INVALID_ARGUMENT, True), error.value.message
+    assert (error.value.code, expected in error.value.message) == (CODE.INVALID_ARGUMENT, True), error.value.message

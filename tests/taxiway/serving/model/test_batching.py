@@ -1,4 +1,4 @@
-"""Batches: the answer to a request is the same as without batching."""
+"""Batching does not change the answer to a request."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def doubling(*shape: int | None) -> Signature:
 
 
 class Model:
-    """Doubles its input after a moment, and keeps the sizes of its batches."""
+    """Doubles its input after a pause, and records the sizes of its batches."""
 
     def __init__(self, seconds: float = 0.02) -> None:
         self.sizes, self._seconds = list[int](), seconds
@@ -43,14 +43,14 @@ class Model:
         return {"y": inputs["x"] * 2}
 
 
-def asked(
+def answers_of(
     model: Any,
     parameters: Batching | None,
     requests: list[np.ndarray],
     pause: float = 0,
     signature: Signature = DOUBLE,
 ) -> list[Any]:
-    """The answers to requests that come one after the other without waiting, or the errors."""
+    """The answers or errors of requests that are sent without waiting for each other."""
 
     async def ask() -> list[Any]:
         with ThreadPoolExecutor(1) as threads:
@@ -64,8 +64,8 @@ def asked(
     return asyncio.run(ask())
 
 
-def for_each_other(model: Any, parameters: Batching | None, requests: list[np.ndarray]) -> None:
-    """Requests of which each waits for the answer to the one before."""
+def answers_in_sequence(model: Any, parameters: Batching | None, requests: list[np.ndarray]) -> None:
+    """Sends requests, each after the answer to the previous one."""
 
     async def ask() -> None:
         with ThreadPoolExecutor(1) as threads:
@@ -83,38 +83,38 @@ def ones(rows: int) -> np.ndarray:
 def test_requests_that_wait_for_a_busy_model_share_its_next_call() -> None:
     model = Model()
     requests = [np.full(n % 3 + 1, n, np.float32) for n in range(40)]
-    answers = asked(model, Batching(num_batch_threads=1), requests)
+    answers = answers_of(model, Batching(num_batch_threads=1), requests)
     for request, answer in zip(requests, answers, strict=True):
         np.testing.assert_array_equal(answer["y"], request * 2)
     assert model.sizes == [1, sum(len(request) for request in requests) - 1]
 
 
-def test_a_batch_has_no_more_rows_than_it_may() -> None:
+def test_a_batch_has_at_most_max_batch_size_rows() -> None:
     model = Model()
-    asked(model, Batching(max_batch_size=4, num_batch_threads=1), [ones(1), ones(3), ones(3), ones(1), ones(4)])
+    answers_of(model, Batching(max_batch_size=4, num_batch_threads=1), [ones(1), ones(3), ones(3), ones(1), ones(4)])
     assert model.sizes == [1, 3, 4, 4]
 
 
-def test_a_batch_waits_for_more_as_long_as_it_may() -> None:
+def test_a_batch_waits_for_more_requests_until_its_timeout() -> None:
     model = Model(0)
-    asked(model, Batching(batch_timeout_micros=200_000, num_batch_threads=1), [ones(1)] * 5, pause=0.01)
+    answers_of(model, Batching(batch_timeout_micros=200_000, num_batch_threads=1), [ones(1)] * 5, pause=0.01)
     assert model.sizes == [5]
     model, began = Model(0), time.monotonic()
-    asked(model, Batching(3, 30_000_000, num_batch_threads=1), [ones(1)] * 3, pause=0.01)
+    answers_of(model, Batching(3, 30_000_000, num_batch_threads=1), [ones(1)] * 3, pause=0.01)
     assert model.sizes == [3]
     assert time.monotonic() - began < 10
 
 
-def test_batches_are_filled_up_to_the_allowed_sizes() -> None:
+def test_batches_are_padded_to_the_allowed_sizes() -> None:
     model = Model()
     parameters = Batching(8, num_batch_threads=1, allowed_batch_sizes=(2, 8))
-    answers = asked(model, parameters, [np.array([n], np.float32) for n in range(6)])
+    answers = answers_of(model, parameters, [np.array([n], np.float32) for n in range(6)])
     assert [answer["y"].tolist() for answer in answers] == [[2.0 * n] for n in range(6)]
     assert model.sizes == [2, 8]
 
 
 def test_a_rejected_request_does_not_affect_others_in_its_batch() -> None:
-    answers = asked(Model(), Batching(num_batch_threads=1), [ones(1), ones(2), -ones(1), ones(3)])
+    answers = answers_of(Model(), Batching(num_batch_threads=1), [ones(1), ones(2), -ones(1), ones(3)])
     assert [len(answer["y"]) for answer in answers if isinstance(answer, dict)] == [1, 2, 3]
     assert answers[2].message == "x is negative"
 
@@ -129,12 +129,12 @@ def test_a_failing_model_leaves_no_request_waiting(seconds: float) -> None:
         return sound(signature, inputs)
 
     requests = [ones(1), ones(1), np.full(1, 7, np.float32), ones(1)]
-    answers = asked(model, Batching(num_batch_threads=1), requests, pause=0.03)
+    answers = answers_of(model, Batching(num_batch_threads=1), requests, pause=0.03)
     assert [isinstance(answer, dict) for answer in answers] == [True, True, False, True]
     assert "a defect" in str(answers[2])
 
 
-def test_a_quick_model_is_called_by_the_event_loop_and_a_slow_one_is_not() -> None:
+def test_only_a_fast_model_is_called_in_the_event_loop() -> None:
     callers = list[bool]()
 
     def model(_: Signature, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -145,7 +145,7 @@ def test_a_quick_model_is_called_by_the_event_loop_and_a_slow_one_is_not() -> No
     quick, slow = [np.zeros(1, np.float32)] * 40, [np.full(1, 5, np.float32)] * 2
     for parameters in (Batching(num_batch_threads=1), None):
         callers.clear()
-        for_each_other(model, parameters, [*quick, *slow, *quick[:1]])
+        answers_in_sequence(model, parameters, [*quick, *slow, *quick[:1]])
         assert not callers[0]
         assert any(callers[:40])
         assert callers[41:] == [False, False]
@@ -157,10 +157,10 @@ PADDED = Batching(num_batch_threads=1, pad_variable_length_inputs=True)
 def test_inputs_of_other_lengths_share_a_batch_where_they_are_padded() -> None:
     requests = [np.ones((1, size), np.float32) for size in (1, 2, 3, 1)]
     model = Model()
-    asked(model, Batching(num_batch_threads=1), requests)
+    answers_of(model, Batching(num_batch_threads=1), requests)
     assert model.sizes == [1, 1, 1, 1]
     model = Model()
-    answers = asked(model, PADDED, requests, signature=doubling(None, None))
+    answers = answers_of(model, PADDED, requests, signature=doubling(None, None))
     assert model.sizes == [1, 3]
     assert [answer["y"].tolist() for answer in answers[1:]] == [[[2, 2, 0]], [[2, 2, 2]], [[2, 0, 0]]]
 
@@ -168,12 +168,12 @@ def test_inputs_of_other_lengths_share_a_batch_where_they_are_padded() -> None:
 @pytest.mark.parametrize(
     ("signature", "parameters", "shapes", "sizes"),
     [
-        # Nobody has compared the shapes with the signature.
+        # Shapes have not been compared with the signature at this point.
         (doubling(None, 1), Batching(num_batch_threads=1), [(1,), (3,), (2, 1), (3, 1), (2,), (1, 2)], [1, 5, 5, 1]),
-        # Only what the signature leaves open is padded: a size that is wrong is no neighbour's.
+        # Only unknown dimensions of the signature are padded, so a wrong size is not hidden by other requests.
         (doubling(None, 2), PADDED, [(1, 2), (2, 2), (1, 3), (1, 2)], [1, 3, 1]),
         (doubling(None, None), PADDED, [(1, 2), (2,), (1, 3), (3,), (1, 2)], [1, 5, 2]),
-        # A signature that says how many rows it takes takes no others'.
+        # A signature with a fixed number of rows is not batched.
         (doubling(2), Batching(num_batch_threads=1), [(2,), (2,), (2,)], [2, 2, 2]),
         (doubling(2), Batching(8, num_batch_threads=1, allowed_batch_sizes=(4, 8)), [(2,), (2,)], [2, 2]),
     ],
@@ -183,22 +183,22 @@ def test_only_requests_that_fit_together_share_a_batch(
 ) -> None:
     model = Model()
     requests = [np.full(shape, n, np.float32) for n, shape in enumerate(shapes)]
-    answers = asked(model, parameters, requests, signature=signature)
+    answers = answers_of(model, parameters, requests, signature=signature)
     assert model.sizes == sizes
     for request, answer in zip(requests, answers, strict=True):
         trimmed = answer["y"][tuple(map(slice, request.shape))]
         np.testing.assert_array_equal(trimmed, request * 2)
 
 
-def test_one_long_row_does_not_make_all_others_as_long() -> None:
+def test_one_long_row_does_not_lengthen_all_others() -> None:
     model = Model()
     long = np.ones((1, 8 << 20), np.float32)
     requests = [ones(1)[None], *[ones(1)[None]] * 20, long]
-    answers = asked(model, PADDED, requests, signature=doubling(None, None))
+    answers = answers_of(model, PADDED, requests, signature=doubling(None, None))
     assert model.sizes == [1] * 22
     assert [answer["y"].size for answer in answers] == [1] * 21 + [8 << 20]
     filled = Batching(64, num_batch_threads=1, allowed_batch_sizes=(64,))
-    [answer] = asked(model, filled, [long], signature=doubling(None, None))
+    [answer] = answers_of(model, filled, [long], signature=doubling(None, None))
     assert (answer["y"].shape, model.sizes[-1]) == (long.shape, 1)
 
 
@@ -208,44 +208,44 @@ SPLIT = Batching(10, num_batch_threads=1, enable_large_batch_splitting=True, max
 def test_a_large_request_is_split_over_batches() -> None:
     model = Model()
     requests = [np.arange(n, dtype=np.float32) for n in (1, 2, 10, 3, 5)]
-    answers = asked(model, SPLIT, requests)
+    answers = answers_of(model, SPLIT, requests)
     for request, answer in zip(requests, answers, strict=True):
         np.testing.assert_array_equal(answer["y"], request * 2)
     assert model.sizes == [1, 4, 4, 4, 4, 4]
 
 
 def test_a_rejected_part_fails_the_whole_request() -> None:
-    answers = asked(Model(), SPLIT, [ones(1), np.array([1, 1, 1, 1, 1, -1], np.float32), ones(7)])
+    answers = answers_of(Model(), SPLIT, [ones(1), np.array([1, 1, 1, 1, 1, -1], np.float32), ones(7)])
     assert answers[1].message == "x is negative"
     assert [len(answers[n]["y"]) for n in (0, 2)] == [1, 7]
-    assert "Task size 11 is larger" in asked(Model(), SPLIT, [ones(11)])[0].message
+    assert "Task size 11 is larger" in answers_of(Model(), SPLIT, [ones(11)])[0].message
     signature = doubling(6)
     model = Model()
-    asked(model, SPLIT, [ones(6)], signature=signature)
+    answers_of(model, SPLIT, [ones(6)], signature=signature)
     assert model.sizes == [6]
 
 
-def test_an_output_without_rows_cannot_be_put_together() -> None:
+def test_an_output_without_rows_cannot_be_concatenated() -> None:
     def total(_: Signature, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         return {"y": inputs["x"].sum(keepdims=True)}
 
-    [answer] = asked(total, SPLIT, [ones(6)])
+    [answer] = answers_of(total, SPLIT, [ones(6)])
     assert (answer.code, "does not have a row for each of the 4 rows" in answer.message) == (
         grpc.StatusCode.FAILED_PRECONDITION,
         True,
     )
 
 
-def test_requests_beyond_the_queue_limit_are_refused_at_once() -> None:
-    answers = asked(Model(0.2), Batching(2, max_enqueued_batches=2, num_batch_threads=1), [ones(2)] * 5)
+def test_requests_beyond_the_queue_limit_are_refused_immediately() -> None:
+    answers = answers_of(Model(0.2), Batching(2, max_enqueued_batches=2, num_batch_threads=1), [ones(2)] * 5)
     assert [isinstance(answer, dict) for answer in answers] == [True, True, True, False, False]
     assert answers[-1].code == grpc.StatusCode.UNAVAILABLE
     assert "max_enqueued_batches is 2" in answers[-1].message
 
 
-def test_requests_of_many_shapes_cannot_wait_in_a_queue_each() -> None:
+def test_requests_of_all_shapes_share_the_queue_limit() -> None:
     requests = [np.ones((1, size), np.float32) for size in range(1, 41)]
-    answers = asked(Model(0.2), Batching(2, max_enqueued_batches=4, num_batch_threads=1), requests)
+    answers = answers_of(Model(0.2), Batching(2, max_enqueued_batches=4, num_batch_threads=1), requests)
     assert [isinstance(answer, dict) for answer in answers] == [True] * 9 + [False] * 31
     assert answers[-1].code == grpc.StatusCode.UNAVAILABLE
 
@@ -259,22 +259,22 @@ def test_the_oldest_request_is_next_whatever_its_shape() -> None:
         return {"y": inputs["x"]}
 
     requests = [np.ones((1, size), np.float32) for size in (1, 5, 2, 5, 3, 2, 4)]
-    asked(model, Batching(1, num_batch_threads=1), requests)
+    answers_of(model, Batching(1, num_batch_threads=1), requests)
     assert order == [1, 5, 2, 5, 3, 2, 4]
 
 
 @pytest.mark.parametrize(
-    ("inputs", "words"),
+    ("inputs", "message"),
     [
         ({"x": ones(5)}, "Task size 5 is larger than maximum input batch size 4"),
         ({"x": np.float32(1)}, "input tensors must have at least one dimension"),
         ({"x": ones(2), "z": ones(3)}, "must have equal 0th-dimension size, not x: 2, z: 3"),
     ],
 )
-def test_requests_that_cannot_be_batched(inputs: dict[str, np.ndarray], words: str) -> None:
+def test_requests_that_cannot_be_batched_are_refused(inputs: dict[str, np.ndarray], message: str) -> None:
     with ThreadPoolExecutor(1) as threads:
         batcher = Batcher(Model(), threads, Batching(max_batch_size=4))
-        with pytest.raises(ServingError, match=words):
+        with pytest.raises(ServingError, match=message):
             asyncio.run(batcher.run(DOUBLE, inputs))
 
 

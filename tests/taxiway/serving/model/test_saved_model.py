@@ -1,4 +1,4 @@
-"""A SavedModel in a session gives the same answers by TensorFlow's private names and without them."""
+"""A SavedModel in a session gives the same answers with and without TensorFlow's private names."""
 
 from __future__ import annotations
 
@@ -55,13 +55,15 @@ def test_a_model_loads_without_a_private_name(
     model = SavedModel(saved("half_plus_two"))
     assert _halves(model).tolist() == [2.5, 4.0]
     assert sorted(model._calls) == ["classify_x_to_y", "labelled", "regress_x_to_y", "serving_default"]
-    (said,) = (record.getMessage() for record in caplog.records if record.name == tensorflow_sessions.__name__)
-    assert said.startswith(f"loaded by TensorFlow's public loader, which is slower: TensorFlow {tf.__version__}: ")
-    assert name in said
+    (message,) = (record.getMessage() for record in caplog.records if record.name == tensorflow_sessions.__name__)
+    assert message.startswith(f"loaded by TensorFlow's public loader, which is slower: TensorFlow {tf.__version__}: ")
+    assert name in message
     model.close()
 
 
-def test_a_graph_of_tensorflow_1_and_texts_without_private_names(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tensorflow_1_graphs_and_strings_work_without_private_names(
+    saved: Saved, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delattr(tf.Operation, "_clear_attr")
     monkeypatch.delattr(tf.compat.v1.Session.__mro__[1], "_make_callable_from_options")
     old, mixed = SavedModel(saved("half_graph")), SavedModel(saved("mixed"))
@@ -83,14 +85,14 @@ def test_a_model_closes_without_a_private_name(saved: Saved, monkeypatch: pytest
     assert not hasattr(model, "_session")
 
 
-def test_a_damaged_model_says_the_same_without_private_names(
+def test_a_damaged_model_has_the_same_error_without_private_names(
     saved: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "saved_model.pb").write_bytes(b"\xff no model")
-    said = []
+    errors = []
     for _ in range(2):
         with pytest.raises(ServingError) as refused:
             SavedModel(tmp_path)
-        said.append((refused.value.code, str(refused.value)))
+        errors.append((refused.value.code, str(refused.value)))
         monkeypatch.setitem(sys.modules, "tensorflow.python.saved_model.loader_impl", None)
-    assert said[0] == said[1]
+    assert errors[0] == errors[1]

@@ -25,7 +25,7 @@ Saved = Callable[[str], Path]
 
 
 def recorded(folder: Path) -> Path:
-    """Writes the record of a push beside a model, as the pusher does."""
+    """Writes the provenance record of a push beside a model, as the pusher does."""
     files = file_digests(folder)
     record: dict[str, Any] = {"digest": files_digest(files), "files": files}
     keys = ("type", "output", "stage", "stage_version", "parameters", "code", "image", "inputs", "created")
@@ -85,7 +85,7 @@ def test_a_version_with_changed_added_or_missing_files_is_refused(version: Path,
     verification.require(version)
 
 
-def test_a_version_without_a_record(version: Path) -> None:
+def test_a_version_without_a_record_is_refused_if_verification_requires_one(version: Path) -> None:
     (version / PROVENANCE_FILE).write_text("{")
     assert "has no record" in refusal(version, Verification("recorded"))
     (version / PROVENANCE_FILE).unlink()
@@ -109,13 +109,13 @@ def key_pair(folder: Path) -> tuple[Path, Path]:
 
 
 def sign(version: Path, private: Path) -> None:
-    """As the package's documentation says: `model_signing sign key --private_key KEY --signature model.sig MODEL`."""
+    """Signs as documented: `model_signing sign key --private_key KEY --signature model.sig MODEL`."""
     signature = version / "model.sig"
     command = [sys.executable, "-m", "model_signing", "sign", "key", "--private_key", private, "--signature", signature]
     subprocess.run([*command, version], check=True, capture_output=True)
 
 
-def test_a_version_has_to_be_signed_where_a_key_is_given(version: Path, tmp_path: Path) -> None:
+def test_a_key_makes_signatures_mandatory(version: Path, tmp_path: Path) -> None:
     private, public = key_pair(tmp_path / "ours")
     other, _ = key_pair(tmp_path / "theirs")
     verification = Verification(public_key=public)
@@ -123,7 +123,7 @@ def test_a_version_has_to_be_signed_where_a_key_is_given(version: Path, tmp_path
     sign(version, private)
     verification.require(version)
     assert files_digest(file_digests(version)) == json.loads((version / PROVENANCE_FILE).read_text())[0]["digest"]
-    # The signature holds the record too, which could be changed together with the files.
+    # The signature includes the record, which could otherwise be changed together with the files.
     (version / "fingerprint.pb").write_bytes(b"x")
     recorded(version)
     Verification().require(version)

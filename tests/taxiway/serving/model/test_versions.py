@@ -1,4 +1,4 @@
-"""Versions are loaded, removed and broken while clients send requests; no client gets another's error."""
+"""Versions are loaded, removed and damaged while clients send requests; clients see no errors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def base(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def asked(running: server.Server, threads: int = 2) -> Iterator[list[Any]]:
+def under_load(running: server.Server, threads: int = 2) -> Iterator[list[Any]]:
     """Sends requests while the block runs; yields errors and latencies."""
     ended, failed = threading.Event(), list[Any]()
 
@@ -71,7 +71,7 @@ def test_versions_are_swapped_under_load(saved: Saved, base: Path, tmp_path: Pat
     models.publish(saved("half_plus_two"), base, 1)
     with server.running(tmp_path, base) as running:
         running.wait(NAME, {1: "AVAILABLE"})
-        with asked(running) as failed:
+        with under_load(running) as failed:
             swap(running, saved, base, swaps)
         assert failed == []
 
@@ -83,7 +83,7 @@ def test_only_the_loading_thread_has_lower_priority(saved: Saved, base: Path, tm
         swap(running, saved, base, 1)
         threads = Path(f"/proc/{running.process.pid}/task").iterdir()
         nice = [int((thread / "stat").read_text().rpartition(")")[2].split()[16]) for thread in threads]
-        # The tests themselves may have been started as nice.
+        # The tests themselves may have a nice value.
         own = os.getpriority(os.PRIO_PROCESS, 0)
         assert sorted(set(nice)) == sorted({own, min(own + 10, 19)})
         assert own > 18 or nice.count(min(own + 10, 19)) == 1
@@ -103,7 +103,7 @@ def test_a_closed_model_is_freed_without_garbage_collection(saved: Saved) -> Non
 
 
 @pytest.mark.slow
-def test_memory_stays_when_versions_go(saved: Saved, base: Path, tmp_path: Path) -> None:
+def test_unloaded_versions_leave_no_memory_behind(saved: Saved, base: Path, tmp_path: Path) -> None:
     models.publish(saved("half_plus_two"), base, 1)
     with server.running(tmp_path, base) as running:
         running.wait(NAME, {1: "AVAILABLE"})
@@ -116,24 +116,24 @@ def test_memory_stays_when_versions_go(saved: Saved, base: Path, tmp_path: Path)
         assert running.rss_mb() - before < 100
 
 
-def spoil_graph(folder: Path) -> None:
+def damage_graph(folder: Path) -> None:
     (folder / "saved_model.pb").write_bytes(b"\x0a\xff\xff\xff\xff\x0f no model")
 
 
-def spoil_variables(folder: Path) -> None:
+def damage_variables(folder: Path) -> None:
     for file in (folder / "variables").iterdir():
         file.write_bytes(file.read_bytes()[:10])
 
 
-def lose_graph(folder: Path) -> None:
+def delete_graph(folder: Path) -> None:
     (folder / "saved_model.pb").unlink()
 
 
-def lose_variables(folder: Path) -> None:
+def delete_variables(folder: Path) -> None:
     shutil.rmtree(folder / "variables")
 
 
-@pytest.mark.parametrize("spoil", [spoil_graph, spoil_variables, lose_graph, lose_variables])
+@pytest.mark.parametrize("spoil", [damage_graph, damage_variables, delete_graph, delete_variables])
 def test_a_broken_version_is_reported_and_the_last_good_one_is_served(
     saved: Saved, base: Path, tmp_path: Path, spoil: Callable[[Path], None]
 ) -> None:
@@ -143,12 +143,12 @@ def test_a_broken_version_is_reported_and_the_last_good_one_is_served(
     spoil(broken)
     with server.running(tmp_path, base) as running:
         running.wait(NAME, {1: "AVAILABLE"})
-        with asked(running) as failed:
+        with under_load(running) as failed:
             models.publish(broken, base, 2)
             running.wait(NAME, {1: "AVAILABLE", 2: "END"})
             assert running.error(NAME, 2) != ""
             assert running.predict(NAME, x=[2.0])["y"] == [3.0]
-            # What was mended in its place is taken.
+            # A version that is fixed in place is loaded.
             shutil.rmtree(base / "2")
             models.publish(saved("half_plus_three"), base, 2)
             running.wait(NAME, {2: "AVAILABLE", 1: "END"})
@@ -162,7 +162,7 @@ def test_a_hundred_broken_versions(saved: Saved, base: Path, tmp_path: Path) -> 
     rng = np.random.default_rng(3)
     with server.running(tmp_path, base) as running:
         running.wait(NAME, {1: "AVAILABLE"})
-        with asked(running) as failed:
+        with under_load(running) as failed:
             for number in range(2, 102):
                 shutil.copytree(saved("half_plus_three"), tmp_path / "broken")
                 data = bytearray((tmp_path / "broken" / "saved_model.pb").read_bytes())
@@ -174,13 +174,13 @@ def test_a_hundred_broken_versions(saved: Saved, base: Path, tmp_path: Path) -> 
         assert failed == []
 
 
-def test_a_version_that_is_removed_is_followed_by_the_one_before(saved: Saved, base: Path, tmp_path: Path) -> None:
+def test_the_previous_version_replaces_a_removed_one(saved: Saved, base: Path, tmp_path: Path) -> None:
     models.publish(saved("half_plus_two"), base, 1)
     models.publish(saved("half_plus_three"), base, 2)
     with server.running(tmp_path, base) as running:
         running.wait(NAME, {2: "AVAILABLE"})
         assert running.states(NAME) == {2: "AVAILABLE"}
-        with asked(running) as failed:
+        with under_load(running) as failed:
             (base / "2").rename(base / "2.retired")
             running.wait(NAME, {1: "AVAILABLE", 2: "END"})
         assert failed == []
@@ -245,7 +245,7 @@ def test_the_configuration_chooses_versions_and_labels_while_the_server_runs(
 
 
 def labelled(running: server.Server, label: str) -> float:
-    """The answer of a label's version, once the label exists."""
+    """The answer of the version with a label, once the label exists."""
     request = server.request(NAME, x=[2.0])
     request.model_spec.version_label = label
     deadline = time.monotonic() + 20
@@ -261,7 +261,7 @@ def reload(
     labels: dict[str, int] | None = None,
     versions: Sequence[int] = (),
 ) -> str:
-    """Requests another configuration; returns why it was rejected."""
+    """Sends a reload request; returns the reason if it was rejected."""
     request = model_management_pb2.ReloadConfigRequest()
     for each in configs:
         added = request.config.model_config_list.config.add(**each)
@@ -296,7 +296,7 @@ def test_a_reload_answers_after_the_models_are_loaded(saved: Saved, base: Path, 
 
 def broken(saved: Saved, folder: Path, base: Path, version: int) -> None:
     shutil.copytree(saved("half_plus_three"), folder)
-    spoil_graph(folder)
+    damage_graph(folder)
     models.publish(folder, base, version)
 
 
@@ -313,8 +313,8 @@ def test_a_reload_that_cannot_be_served_changes_nothing(saved: Saved, base: Path
     file.write_text(config(base, "model_version_policy { specific { versions: 1 } }"))
     with server.running(tmp_path, "--config", file) as running:
         running.wait(NAME, {1: "AVAILABLE"})
-        with asked(running) as failed:
-            for configs, versions, words in (
+        with under_load(running) as failed:
+            for configs, versions, message in (
                 ([{"name": NAME, "base_path": str(base / "nothing")}], [], "Could not find base path"),
                 ([inner, {"name": NAME, "base_path": str(base / "nothing")}], [], "Could not find base path"),
                 ([{"name": NAME, "base_path": str(base / "empty")}], [], "Unable to find a numerical version path"),
@@ -324,7 +324,7 @@ def test_a_reload_that_cannot_be_served_changes_nothing(saved: Saved, base: Path
                 ([half], [], "Version 3 of half failed to load: "),
                 ([inner, {"name": "gone", "base_path": str(base / "nothing")}], [], "Could not find base path"),
             ):
-                assert words in reload(running, *configs, versions=versions), configs
+                assert message in reload(running, *configs, versions=versions), configs
                 assert running.predict(NAME, x=[2.0])["y"] == [3.0]
                 running.wait(NAME, {1: "AVAILABLE"})
                 assert "AVAILABLE" not in [state for version, state in running.states(NAME).items() if version != 1]
@@ -362,7 +362,7 @@ def test_a_file_that_names_another_base_path_waits_for_a_version_in_it(
     file.write_text(config(base, ""))
     with server.running(tmp_path, "--config", file) as running:
         running.wait(NAME, {1: "AVAILABLE"})
-        with asked(running) as failed:
+        with under_load(running) as failed:
             file.write_text(config(tmp_path / "elsewhere", ""))
             deadline = time.monotonic() + 20
             while "elsewhere cannot be read" not in running.log.read_text():
@@ -389,11 +389,11 @@ def test_a_thousand_reloads_by_32_clients(saved: Saved, base: Path, tmp_path: Pa
     half = {"name": NAME, "base_path": str(base)}
     with server.running(tmp_path, base) as running:
         running.wait(NAME, {2: "AVAILABLE"})
-        with asked(running) as failed, ThreadPoolExecutor(32) as clients:
-            # Each is served before it is answered: a version is loaded, and the other one let go, when it changes.
-            wanted = [1 + n // 16 % 2 for n in range(1024)]
-            said = list(clients.map(lambda version: reload(running, half, versions=[version]), wanted))
-        assert set(said) == {""}
+        with under_load(running) as failed, ThreadPoolExecutor(32) as clients:
+            # Each reload is answered after its version is loaded and the other one unloaded.
+            requested = [1 + n // 16 % 2 for n in range(1024)]
+            refusals = list(clients.map(lambda version: reload(running, half, versions=[version]), requested))
+        assert set(refusals) == {""}
         assert failed == []
         assert running.predict(NAME, x=[2.0])["y"] in (3.0, 4.0)
         assert requests.get(f"{running.rest}/readyz", timeout=10).status_code == 200
@@ -423,21 +423,21 @@ def test_warm_up_requests_are_answered_before_a_version_is_available(saved: Save
 
 
 @pytest.mark.parametrize(
-    ("records", "words"),
+    ("records", "message"),
     [
         ([record(z=[1.0])], "Failed to warm up with record 1 of"),
         ([record(x=[1.0]), b"\xff\xff"], "Failed to read warmup record 2 of"),
         ([record(x=[1.0])] * 1001, "Number of warmup records exceeds the maximum (1000)"),
     ],
 )
-def test_a_version_that_cannot_be_warmed_is_not_served(
-    saved: Saved, base: Path, tmp_path: Path, records: list[bytes], words: str
+def test_a_version_that_fails_its_warm_up_is_not_served(
+    saved: Saved, base: Path, tmp_path: Path, records: list[bytes], message: str
 ) -> None:
     models.publish(saved("half_plus_two"), base, 1)
     models.publish(warmed(saved("half_plus_three"), tmp_path / "warmed", *records), base, 2)
     with server.running(tmp_path, base) as running:
         running.wait(NAME, {2: "END"})
-        assert words in running.error(NAME, 2)
+        assert message in running.error(NAME, 2)
 
 
 def test_running_requests_are_answered_after_sigterm(saved: Saved, tmp_path: Path) -> None:

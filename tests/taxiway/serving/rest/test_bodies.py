@@ -38,13 +38,13 @@ def answer(form: Any, **outputs: np.ndarray) -> Any:
     return json.loads(encode(outputs, form))
 
 
-def test_one_input_in_rows() -> None:
+def test_rows_of_one_input_are_decoded() -> None:
     assert decoded('{"instances": ["foo", "bar", "baz"]}', tag=STRING) == ("row", {"tag": [b"foo", b"bar", b"baz"]})
     assert decoded('{"instances": [[[1, 2]], [[3, 4]]]}', x=INT) == ("row", {"x": [[[1, 2]], [[3, 4]]]})
     assert decoded('{"instances": [{"x": [1, 2]}]}', x=INT) == ("row", {"x": [[1, 2]]})
 
 
-def test_several_inputs_in_rows_and_columns() -> None:
+def test_several_inputs_are_decoded_from_rows_and_columns() -> None:
     rows = """{"instances": [
         {"tag": "foo", "signal": [1, 2, 3, 4, 5], "sensor": [[1, 2], [3, 4]]},
         {"tag": "bar", "signal": [3, 4, 1, 2, 5], "sensor": [[4, 5], [6, 8]]}]}"""
@@ -61,7 +61,7 @@ def test_several_inputs_in_rows_and_columns() -> None:
     assert decoded(columns, **SENSORS) == ("column", expected)
 
 
-def test_binary_values() -> None:
+def test_binary_values_are_decoded() -> None:
     hello, world = '{"b64": "aGVsbG8="}', '{"b64": "d29ybGQ="}'
     assert decoded(f'{{"instances": [{hello}, {world}]}}', x=STRING)[1] == {"x": [b"hello", b"world"]}
     assert decoded(f'{{"instances": [[{hello}], [{world}]]}}', x=STRING)[1] == {"x": [[b"hello"], [b"world"]]}
@@ -70,7 +70,7 @@ def test_binary_values() -> None:
     assert decoded(f'{{"inputs": {{"x": {hello}, "n": 3}}}}', x=STRING, n=INT)[1] == {"x": b"hello", "n": 3}
 
 
-def test_invalid_numbers() -> None:
+def test_nan_and_infinity_are_decoded() -> None:
     values = decoded('{"instances": [1, NaN, Infinity, -Infinity]}', x=FLOAT)[1]["x"]
     assert math.isnan(values[1])
     assert values[2:] == [math.inf, -math.inf]
@@ -112,7 +112,7 @@ def test_invalid_numbers() -> None:
         ),
     ],
 )
-def test_bad_requests_in_tf_servings_words(text: str, message: str) -> None:
+def test_errors_have_tf_servings_messages(text: str, message: str) -> None:
     assert message in refused(text, x=INT)
 
 
@@ -129,7 +129,7 @@ def test_a_signature_has_inputs_and_a_name_that_is_a_string() -> None:
         signature_name({"signature_name": 5})
 
 
-def test_one_output_has_no_name() -> None:
+def test_a_single_output_has_no_name() -> None:
     array = np.array([[[1, 2], [3, 4]], [[7, 8], [9, 0]]], np.int32)
     assert answer("row", y=array) == {"predictions": array.tolist()}
     assert answer("column", y=array) == {"outputs": array.tolist()}
@@ -165,7 +165,7 @@ def test_several_outputs_are_objects() -> None:
     }
 
 
-def test_decimals_nan_and_infinity_as_json() -> None:
+def test_decimals_nan_and_infinity_are_encoded() -> None:
     assert encode({"y": np.array([3, 0.2, 999999], np.float32)}, "row") == b'{"predictions":[3.0,0.2,999999.0]}'
     nonfinite = np.array([np.nan, np.inf, 3, -np.inf], np.float32)
     assert encode({"y": nonfinite}, "row") == b'{"predictions":[NaN,Infinity,3.0,-Infinity]}'
@@ -183,7 +183,7 @@ def test_decimals_nan_and_infinity_as_json() -> None:
         ({"y": shaped_bytes(b"\xff")}, "tensor: y contains bytes that are not UTF-8"),
     ],
 )
-def test_outputs_that_rows_cannot_hold(outputs: dict[str, np.ndarray], message: str) -> None:
+def test_outputs_that_rows_cannot_represent_are_refused(outputs: dict[str, np.ndarray], message: str) -> None:
     with pytest.raises(ServingError) as caught:
         encode(outputs, "row")
     assert message in caught.value.message
@@ -191,8 +191,8 @@ def test_outputs_that_rows_cannot_hold(outputs: dict[str, np.ndarray], message: 
 
 @settings(deadline=None)
 @given(st.data(), st.sampled_from(["row", "column"]), st.integers(1, 4))
-def test_arrays_come_back(data: st.DataObject, form: Any, rows: int) -> None:
-    """What one server answers can be sent to the next."""
+def test_encoded_arrays_are_decoded_again(data: st.DataObject, form: Any, rows: int) -> None:
+    """A server's answer can be sent to another server."""
     arrays = {
         name: data.draw(npst.arrays(dtype, (rows, *shape)), label=name)
         for name, dtype, shape in (

@@ -1,4 +1,4 @@
-"""Random requests: the server answers each one correctly or with 4xx, and keeps running."""
+"""The server answers random requests correctly or with 4xx, and keeps running."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_every_url_with_every_method(rest: str) -> None:
 
 
 def test_path_traversal_is_refused(rest: str) -> None:
-    """No part of a path reaches the file system: anything but a loaded model is not found."""
+    """No part of a path reaches the file system: everything except loaded models is not found."""
     assert len(set(ESCAPES)) == 50
     for escape in ESCAPES:
         for path in (f"/v1/models/{escape}", f"/v1/models/half_plus_two/versions/{escape}",

@@ -23,7 +23,7 @@ def decoded(text: str) -> list[dict[str, Any]]:
     ]
 
 
-def test_the_first_element_sets_a_features_type() -> None:
+def test_the_first_value_determines_a_features_type() -> None:
     text = """{"examples": [
         {"names": ["foo", "bar"], "ratings": [8.0, 9.5, Infinity], "age": 20, "none": []},
         {"names": ["baz", {"b64": "aGVsbG8="}], "ratings": 6.0, "mix": [1, true, false]}]}"""
@@ -33,7 +33,7 @@ def test_the_first_element_sets_a_features_type() -> None:
     ]
 
 
-def test_examples_have_the_context_and_their_own_features_win() -> None:
+def test_an_examples_own_features_override_the_context() -> None:
     text = '{"context": {"query": "pizza", "n": 1}, "examples": [{"n": 2}, {"x": 0.5}]}'
     assert decoded(text) == [{"query": [b"pizza"], "n": [2]}, {"query": [b"pizza"], "n": [1], "x": [0.5]}]
 
@@ -55,13 +55,13 @@ def test_examples_have_the_context_and_their_own_features_win() -> None:
         ('{"examples": [{"names": {"b64": "*"}}]}', "Unable to base64 decode"),
     ],
 )
-def test_bad_examples_in_tf_servings_words(text: str, message: str) -> None:
+def test_errors_have_tf_servings_messages(text: str, message: str) -> None:
     with pytest.raises(ServingError) as caught:
         decoded(text)
     assert message in caught.value.message
 
 
-def test_results() -> None:
+def test_results_are_encoded() -> None:
     classes = text_format.Parse(
         """classifications { classes { label: "car" score: 0.2 } classes { label: "bike" score: 0.7 } }
            classifications { classes { score: 12 } }""",
@@ -75,7 +75,7 @@ def test_results() -> None:
     assert encode_regressions(values) == b'{"results":[0.2,Infinity,NaN]}'
 
 
-def test_no_results() -> None:
+def test_empty_results_are_refused() -> None:
     with pytest.raises(ServingError, match="Cannot convert empty ClassificationResults to JSON"):
         encode_classifications(classification_pb2.ClassificationResult())
     with pytest.raises(ServingError, match="Cannot convert empty RegressionResults to JSON"):

@@ -1,4 +1,4 @@
-"""Tensors to JSON and back, and the errors for values that do not fit."""
+"""Converts tensors to JSON and back, and tests the errors for invalid values."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def arrays() -> st.SearchStrategy[np.ndarray]:
 
 
 def without_rows(array: np.ndarray) -> bool:
-    """JSON's lists do not tell the sizes behind a size of zero."""
+    """JSON lists do not show the dimensions after one of size zero."""
     return 0 in array.shape[:-1]
 
 
 @settings(deadline=None)
 @given(arrays())
-def test_numbers_come_back(array: np.ndarray) -> None:
+def test_numbers_are_converted_back(array: np.ndarray) -> None:
     text = json.dumps({"x": to_python(array, "x")})
     back = from_json(parse(text.encode())["x"], array.dtype)
     assert back.dtype == array.dtype
@@ -47,7 +47,7 @@ def test_numbers_come_back(array: np.ndarray) -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.binary(), max_size=5), st.booleans())
-def test_bytes_come_back(values: list[bytes], nested: bool) -> None:
+def test_bytes_are_converted_back(values: list[bytes], nested: bool) -> None:
     array = shaped((len(values), 1) if nested else (len(values),), values, np.dtype(object))
     back = from_json(parse(json.dumps({"x": to_python(array, "x_bytes")}).encode())["x"], array.dtype)
     if values:
@@ -57,7 +57,7 @@ def test_bytes_come_back(values: list[bytes], nested: bool) -> None:
 @settings(deadline=None)
 @given(_ANY, st.sampled_from([*NUMERIC, "object"]))
 def test_both_conversions_agree(value: Any, name: str) -> None:
-    """What is converted as a whole equals what is converted value by value, or is not converted at all."""
+    """The fast conversion of a whole list equals that of single values, or is not used."""
     dtype = np.dtype(name)
     whole = at_once(value, dtype)
     try:
@@ -88,13 +88,13 @@ def test_both_conversions_agree(value: Any, name: str) -> None:
         ([[1], 2], "int64", "JSON Value: 2 found at incorrect level: 2 in the JSON DOM. Expected at level: 2"),
     ],
 )
-def test_values_that_do_not_fit_are_reported(value: Any, dtype: str, message: str) -> None:
+def test_invalid_values_are_reported(value: Any, dtype: str, message: str) -> None:
     with pytest.raises(ServingError) as caught:
         from_json(value, np.dtype(dtype))
     assert (caught.value.code, caught.value.message) == (grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
-def test_a_type_without_a_form_in_json_is_unimplemented() -> None:
+def test_types_that_json_cannot_represent_are_unimplemented() -> None:
     with pytest.raises(ServingError) as caught:
         from_json([1.5], np.dtype("float16"))
     assert caught.value.code is grpc.StatusCode.UNIMPLEMENTED
@@ -109,7 +109,7 @@ def test_lists_deeper_than_a_tensor_are_refused() -> None:
         from_json(value, np.dtype("int64"))
 
 
-def test_a_long_string_among_numbers_takes_no_memory() -> None:
+def test_a_long_string_among_numbers_is_refused_without_allocating() -> None:
     assert at_once([1] * 100_000 + ["x" * 1_000_000], np.dtype("float32")) is None
 
 

@@ -56,7 +56,7 @@ Talk = Callable[[int, _Slow], Awaitable[None]]
 
 
 def served(talk: Talk) -> None:
-    """Runs the application on a free port of loopback while `talk(port, model)` goes on."""
+    """Runs the application on a free loopback port while `talk(port, model)` is running."""
 
     async def run() -> None:
         models = _Models()
@@ -73,7 +73,7 @@ def served(talk: Talk) -> None:
 
 
 async def answer(port: int, request: bytes) -> bytes:
-    """The first answer to what is sent; the connection stays open meanwhile."""
+    """The first answer to a request; the connection stays open."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request)
     head = await reader.readuntil(b"\r\n\r\n")
@@ -96,9 +96,9 @@ async def answer(port: int, request: bytes) -> bytes:
 )
 def test_a_body_beyond_the_limit_is_refused(request_bytes: bytes) -> None:
     async def talk(port: int, _model: _Slow) -> None:
-        found = await answer(port, request_bytes)
-        assert found.startswith(b"HTTP/1.1 413 ")
-        assert found.endswith(b'{"error":"The request\'s body is larger than 1000 bytes"}')
+        response = await answer(port, request_bytes)
+        assert response.startswith(b"HTTP/1.1 413 ")
+        assert response.endswith(b'{"error":"The request\'s body is larger than 1000 bytes"}')
 
     served(talk)
 
@@ -106,9 +106,9 @@ def test_a_body_beyond_the_limit_is_refused(request_bytes: bytes) -> None:
 def test_a_stalled_body_times_out() -> None:
     async def talk(port: int, _model: _Slow) -> None:
         start = time.monotonic()
-        found = await answer(port, f'{HEAD}Content-Length: 100\r\n\r\n{{"inst'.encode())
-        assert found.startswith(b"HTTP/1.1 408 ")
-        assert found.endswith(b'{"error":"No data of the request\'s body arrived for 0.5 s"}')
+        response = await answer(port, f'{HEAD}Content-Length: 100\r\n\r\n{{"inst'.encode())
+        assert response.startswith(b"HTTP/1.1 408 ")
+        assert response.endswith(b'{"error":"No data of the request\'s body arrived for 0.5 s"}')
         assert time.monotonic() - start < 10
 
     served(talk)
@@ -116,8 +116,8 @@ def test_a_stalled_body_times_out() -> None:
 
 def test_a_model_that_takes_too_long_times_out() -> None:
     async def talk(port: int, model: _Slow) -> None:
-        found = await answer(port, f'{HEAD}Content-Length: 14\r\n\r\n{{"inputs":[1]}}'.encode())
-        assert found == b'HTTP/1.1 504 Gateway Timeout {"error":"The request took longer than 0.5 s"}'
+        response = await answer(port, f'{HEAD}Content-Length: 14\r\n\r\n{{"inputs":[1]}}'.encode())
+        assert response == b'HTTP/1.1 504 Gateway Timeout {"error":"The request took longer than 0.5 s"}'
         assert model.given_up == 1
 
     served(talk)
@@ -139,7 +139,7 @@ def test_work_for_a_disconnected_client_is_cancelled() -> None:
     served(talk)
 
 
-def test_the_next_request_is_answered_after_one_that_was_refused() -> None:
+def test_a_connection_is_usable_after_a_refused_request() -> None:
     async def talk(port: int, _model: _Slow) -> None:
         bad = f"{HEAD}Content-Length: 1\r\n\r\n{{".encode()
         again = bad + b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"

@@ -1,4 +1,4 @@
-"""JSON as TF Serving reads it, and what is refused."""
+"""JSON is parsed like in TF Serving, and malformed documents are refused."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def refused(body: bytes) -> str:
 
 @settings(deadline=None)
 @given(st.dictionaries(st.text(), _VALUES, max_size=5), st.booleans())
-def test_documents_are_read_back(document: dict[str, Any], ascii_only: bool) -> None:
+def test_valid_documents_are_parsed(document: dict[str, Any], ascii_only: bool) -> None:
     assert parse(json.dumps(document, ensure_ascii=ascii_only).encode()) == document
 
 
@@ -86,7 +86,7 @@ def test_a_byte_order_mark_and_colons_in_strings_are_accepted() -> None:
     assert parse(b'\xef\xbb\xbf{"x": "a:b"}') == {"x": "a:b"}
 
 
-def test_values_are_shown_short() -> None:
+def test_long_values_are_shortened_in_errors() -> None:
     assert shown({"x": [1, math.nan, "é"]}) == '{"x": [1, NaN, "é"]}'
     assert len(shown(list(range(100_000)))) == 256
     assert [type_name(value) for value in (None, True, False, {}, [], "", 1, 1.5)] == [

@@ -1,4 +1,4 @@
-"""The page at `/`: its content, and that values are escaped."""
+"""The page at `/` has the models and commands, and values are escaped."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ MOST_MODULES, MOST_CALLS, MOST_SWITCHES = 9, 90, 25
 
 
 async def _post(folder: Path, model: str, body: Any, trace: Callable[[FrameType, str, Any], None]) -> Any:
-    """The answer to a request that is traced, after some that are not."""
+    """The answer to a traced request, after some untraced ones."""
     how = Loading(
         verification=Verification(),
         batching=None,
@@ -79,7 +79,7 @@ def test_a_predict_passes_few_modules(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # However slow the machine is, the event loop itself calls the model, as it does where calls are quick.
+    # Even on a slow machine, the event loop calls the model directly, as it does for fast models.
     monkeypatch.setattr(batching, "_QUICK_SECONDS", 60.0)
     monkeypatch.setattr(batching, "_SLOW", 1.0)
     models.publish(saved(name), tmp_path / name, 1)

@@ -30,7 +30,7 @@ def get(rest: str, path: str) -> tuple[int, Any]:
 
 
 def raw(rest: str, request: bytes) -> bytes:
-    """The server's response to these bytes, until it closes the connection."""
+    """The server's response to these bytes, read until it closes the connection."""
     parts = urlsplit(rest)
     with socket.create_connection((str(parts.hostname), parts.port or 80), timeout=20) as connection:
         connection.sendall(request)
@@ -40,12 +40,12 @@ def raw(rest: str, request: bytes) -> bytes:
 
 @pytest.fixture(autouse=True)
 def _alive(rest: str) -> Iterator[None]:
-    """Whatever a test sends, the server answers afterwards."""
+    """Asserts that the server still answers after each test."""
     yield
     assert post(rest, f"{HALF}:predict", {"instances": [1.0]}) == (200, {"predictions": [2.5]})
 
 
-def test_tf_servings_documented_examples(rest: str) -> None:
+def test_tf_servings_documented_examples_work(rest: str) -> None:
     assert post(rest, f"{HALF}:predict", {"instances": [1.0, 2.0, 5.0]}) == (200, {"predictions": [2.5, 3.0, 4.5]})
     assert post(rest, f"{HALF}:predict", {"inputs": [3.0, 4.0]}) == (200, {"outputs": [3.5, 4.0]})
     assert post(rest, f"{HALF}:predict", {"signature_name": "serving_default", "inputs": {"x": [3.0]}}) == (
@@ -66,7 +66,7 @@ def test_tf_servings_documented_examples(rest: str) -> None:
     )
 
 
-def test_versions_and_labels_in_the_path(rest: str) -> None:
+def test_paths_may_have_versions_and_labels(rest: str) -> None:
     answered = (200, {"predictions": [2.5]})
     assert post(rest, f"{HALF}/versions/123:predict", {"instances": [1.0]}) == answered
     assert post(rest, f"{HALF}/labels/stable:predict", {"instances": [1.0]}) == answered
@@ -77,7 +77,7 @@ def test_versions_and_labels_in_the_path(rest: str) -> None:
     assert "Unrecognized servable version label: none" in body["error"]
 
 
-def test_status_and_metadata(rest: str) -> None:
+def test_status_and_metadata_are_returned(rest: str) -> None:
     available = {"version": "123", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
     for path in (HALF, f"{HALF}/versions/123", f"{HALF}/labels/stable"):
         assert get(rest, path) == (200, {"model_version_status": [available]})
@@ -93,7 +93,7 @@ def test_status_and_metadata(rest: str) -> None:
         assert signature["method_name"] == "tensorflow/serving/predict"
 
 
-def test_several_inputs_and_outputs_of_all_kinds(rest: str) -> None:
+def test_several_inputs_and_outputs_in_rows_and_columns(rest: str) -> None:
     rows = [{"number": 0.1, "word": "é"}, {"number": 2, "word": {"b64": "aGk="}}]
     assert post(rest, f"{MIXED}:predict", {"instances": rows})[1]["predictions"] == [
         {"doubled": 0.2, "same": "é", "raw_bytes": {"b64": "w6k="}},
@@ -148,7 +148,7 @@ def test_nan_and_infinity_pass_through(rest: str) -> None:
         ("%FF:predict", b"{}", 400, "Failed to decode model name:%FF"),
     ],
 )
-def test_bad_input_is_named(rest: str, path: str, body: bytes, status: int, message: str) -> None:
+def test_invalid_input_is_refused(rest: str, path: str, body: bytes, status: int, message: str) -> None:
     answer = post(rest, f"/v1/models/{path}", body)
     assert answer[0] == status
     assert message in answer[1]["error"]
@@ -167,12 +167,12 @@ def test_bad_input_is_named(rest: str, path: str, body: bytes, status: int, mess
         ("POST", "/metrics", 405, "POST is not allowed at /metrics"),
     ],
 )
-def test_bad_paths_and_methods(rest: str, method: str, path: str, status: int, message: str) -> None:
+def test_invalid_paths_and_methods_are_refused(rest: str, method: str, path: str, status: int, message: str) -> None:
     response = requests.request(method, rest + path, timeout=30)
     assert (response.status_code, response.json()) == (status, {"error": message})
 
 
-def test_gzip_in_and_out(rest: str) -> None:
+def test_requests_and_responses_may_be_gzipped(rest: str) -> None:
     body = gzip.compress(json.dumps({"instances": [0.5] * 20_000}).encode())
     response = requests.post(
         f"{rest}{HALF}:predict", data=body, headers={"Content-Encoding": "gzip", "Accept-Encoding": "gzip"}, timeout=30
@@ -192,7 +192,7 @@ def test_gzip_in_and_out(rest: str) -> None:
     assert (status, answer["error"]) == (400, "The request's body does not match its Content-Encoding: gzip")
 
 
-def test_a_large_batch_comes_back_in_order(rest: str) -> None:
+def test_a_large_batch_is_answered_in_order(rest: str) -> None:
     numbers = np.random.default_rng(7).random((40_000, 3)).astype(np.float32)
     status, answer = post(rest, f"{HALF}:predict", {"instances": numbers.tolist()})
     assert status == 200
@@ -221,13 +221,13 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_sent(rest: str) -> Non
         b"* /v1/models/half_plus_two HTTP/9.9\r\n\r\n",
     ],
 )
-def test_incomplete_requests_and_invalid_http(rest: str, request_line: bytes) -> None:
+def test_incomplete_requests_and_invalid_http_are_refused(rest: str, request_line: bytes) -> None:
     answer = raw(rest, request_line)
     head, _, body = answer.partition(b"\r\n\r\n")
     assert answer == b"" or (head.split()[1].startswith(b"4") and list(json.loads(body)) == ["error"])
 
 
-def test_health_metrics_and_the_page(rest: str) -> None:
+def test_health_metrics_and_page_are_served(rest: str) -> None:
     assert get(rest, "/healthz") == (200, {"status": "alive"})
     assert get(rest, "/readyz") == (200, {"status": "ready"})
     post(rest, f"{HALF}:predict", {"instances": [1.0]})

@@ -34,7 +34,7 @@ def found(method: str, path: str) -> tuple[str, str, int, str] | None:
         ("GET", "/v1/models/half/versions/123/metadata", ("metadata", "half", 123, "")),
         ("GET", "/v1/models/half/labels/stable", ("status", "half", 0, "stable")),
         ("GET", "/v1/models/versions", ("status", "versions", 0, "")),
-        # From here on: what http_rest_api_handler_test.cc holds for malformed.
+        # From here: paths that http_rest_api_handler_test.cc considers malformed.
         ("GET", "/v1/foo", None),
         ("POST", "/v1/foo", None),
         ("GET", "/v1/models/debug/model_name", None),
@@ -51,7 +51,7 @@ def found(method: str, path: str) -> tuple[str, str, int, str] | None:
         ("POST", "/v1/models/foo/versions/٣:predict", None),
     ],
 )
-def test_paths(method: str, path: str, expected: tuple[str, str, int, str] | None) -> None:
+def test_paths_are_parsed_as_by_tf_serving(method: str, path: str, expected: tuple[str, str, int, str] | None) -> None:
     assert found(method, path) == expected
 
 

@@ -79,7 +79,7 @@ def running(saved: Callable[[str], Path], tmp_path_factory: pytest.TempPathFacto
             {"signature_name": "classify_x_to_y", "examples": [{"x": 2.0}]},
             {"results": [[["", 3.0]]]},
         ),
-        # The documented examples: half_plus_three, whose signatures say nothing of shapes and types.
+        # The documented examples: half_plus_three, whose signatures have no shapes and types.
         (f"{THREE}:predict", {"instances": [1.0, 2.0, 5.0]}, {"predictions": [3.5, 4.0, 5.5]}),
         (
             f"{THREE}:regress",
@@ -120,7 +120,7 @@ def test_requests_that_tf_serving_answers(running: server.Server, path: str, bod
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "words"),
+    ("method", "path", "message"),
     [
         ("GET", "/v1/foo", "Malformed request"),
         ("POST", "/v1/foo", "Malformed request"),
@@ -138,9 +138,9 @@ def test_requests_that_tf_serving_answers(running: server.Server, path: str, bod
         ("POST", "/v1/models/foo/versions/some_label:regress", "Malformed request"),
     ],
 )
-def test_methods_that_do_not_exist(running: server.Server, method: str, path: str, words: str) -> None:
+def test_unknown_methods_are_refused(running: server.Server, method: str, path: str, message: str) -> None:
     response = requests.request(method, running.rest + path, timeout=30)
-    assert (response.status_code, words in response.json()["error"]) == (400, True)
+    assert (response.status_code, message in response.json()["error"]) == (400, True)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_methods_that_do_not_exist(running: server.Server, method: str, path: st
         (f"{HALF}:predict", {"instances": ["x", "y"]}, 400, "not of expected type: float"),
         (f"{HALF}/labels/none:predict", {"instances": ["x"]}, 400, "Unrecognized servable version label"),
         (f"{HALF}:predict", {"signature_name": 100}, 400, "'signature_name' key must be a string value."),
-        # What the graph is not made for: TensorFlow's words behind the input's name.
+        # Inputs that the graph rejects: the input's name, then TensorFlow's message.
         (
             f"{SHAPES}:predict",
             {"instances": [[1.0, 2.0, 3.0]]},
@@ -183,7 +183,7 @@ def test_methods_that_do_not_exist(running: server.Server, method: str, path: st
         (f"{HALF}:regress", {"signature_name": "none", "examples": [{"x": 1.0}]}, 400, "not found"),
         (f"{HALF}:regress", {"examples": [{"x": 1.0}]}, 400, "Expected one input Tensor"),
         (f"{HALF}:classify", {"signature_name": "regress_x_to_y", "examples": [{}]}, 400, "Expected classification"),
-        # Signatures that no request can be made for.
+        # Signatures that cannot be called.
         (
             "/v1/models/counter:predict",
             {"signature_name": "sparse", "inputs": 1},
@@ -200,13 +200,13 @@ def test_requests_that_tf_serving_refuses(
     assert (code, words in answer["error"]) == (status, True), answer
 
 
-def test_status(running: server.Server) -> None:
+def test_status_is_returned(running: server.Server) -> None:
     status = {"version": str(models.VERSION), "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
     for path in (HALF, VERSION, LABEL):
         assert ask(running.rest + path) == (200, {"model_version_status": [status]})
 
 
-def test_metadata(running: server.Server) -> None:
+def test_metadata_are_returned(running: server.Server) -> None:
     def info(name: str, dtype: str, *sizes: str) -> dict[str, Any]:
         dims = [{"size": size, "name": ""} for size in sizes]
         return {"dtype": dtype, "tensor_shape": {"dim": dims, "unknown_rank": False}, "name": name}
@@ -232,7 +232,7 @@ def test_metadata(running: server.Server) -> None:
 
 
 def document_of(body: str) -> dict[str, Any]:
-    """What a body holds, once the name of its signature is read, which is the first that is."""
+    """A parsed body; the signature's name is read first."""
     document = parse(body.encode())
     signature_name(document)
     return document
@@ -270,14 +270,14 @@ LARGEST = np.finfo("float64").max
         ('{"inputs": [[[1,2],[3,4],[5,6]]]}', "int32", [[[1, 2], [3, 4], [5, 6]]]),
     ],
 )
-def test_tensors_in_json(body: str, dtype: str, values: Any) -> None:
+def test_json_tensors_are_decoded(body: str, dtype: str, values: Any) -> None:
     form, arrays = decode(parse(body.encode()), {"x": DTYPES[dtype]})
     assert form == ("row" if "instances" in body else "column")
     np.testing.assert_array_equal(arrays["x"], np.array(values, dtype), strict=True)
     assert np.signbit(arrays["x"]).tolist() == np.signbit(values).tolist() if dtype == "float32" else True
 
 
-def test_several_tensors_in_json() -> None:
+def test_several_json_tensors_are_decoded() -> None:
     rows = """{"instances": [
         {"int_tensor": [[1,2],[3,4],[5,6]], "str_tensor": ["foo", "bar"], "float_tensor": [1.0, NaN],
          "dbl_tensor": [NaN]},
@@ -302,7 +302,7 @@ def test_several_tensors_in_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "dtypes", "words"),
+    ("body", "dtypes", "message"),
     [
         ("", {"x": "int32"}, "document is empty"),
         ('{"signature_name": 5, "instances": [[1,2],[3,4],[5,6,7]]}', {"x": "int32"}, "must be a string value"),
@@ -317,24 +317,24 @@ def test_several_tensors_in_json() -> None:
         ('{"instances": [["a", "b"], {"x": ["a", "b"]}]}', {"x": "object"}, "Expecting value/list but got object"),
     ],
 )
-def test_tensors_that_tf_serving_refuses(body: str, dtypes: dict[str, str], words: str) -> None:
+def test_tensors_that_tf_serving_refuses(body: str, dtypes: dict[str, str], message: str) -> None:
     wanted = {name: DTYPES[each] for name, each in (dtypes or {"i": "int32", "s": "object"}).items()}
-    with pytest.raises(ServingError, match=words) as caught:
+    with pytest.raises(ServingError, match=message) as caught:
         decode(document_of(body), wanted)
     assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
 
 
-def texts(values: Any) -> np.ndarray:
+def strings(values: Any) -> np.ndarray:
     return np.array(values, object)
 
 
 INTS = np.array([[[1, 2], [3, 4], [5, 6]], [[7, 8], [9, 0], [1, 2]]], np.int32)
 SEVERAL = {
     "int_tensor": INTS,
-    "str_tensor": texts([[b"foo", b"bar"], [b"baz", b"bat"]]),
+    "str_tensor": strings([[b"foo", b"bar"], [b"baz", b"bat"]]),
     "float_tensor": np.array([[1.0], [2.0]], np.float32),
     "double_scalar_tensor": np.array([8.0, 9.0]),
-    "str_tensor_bytes": texts([[b"hello", b"world"], [b"tf", b"serving"]]),
+    "str_tensor_bytes": strings([[b"hello", b"world"], [b"tf", b"serving"]]),
 }
 BYTES = [[{"b64": "aGVsbG8="}, {"b64": "d29ybGQ="}], [{"b64": "dGY="}, {"b64": "c2VydmluZw=="}]]
 
@@ -385,33 +385,33 @@ BYTES = [[{"b64": "aGVsbG8="}, {"b64": "d29ybGQ="}], [{"b64": "dGY="}, {"b64": "
         ("row", {"y": np.zeros((0, 1, 2), object), "z": np.zeros((0, 3, 4), np.float32)}, {"predictions": []}),
     ],
 )
-def test_outputs_in_json(form: Any, outputs: dict[str, np.ndarray], answer: Any) -> None:
+def test_outputs_are_encoded_as_json(form: Any, outputs: dict[str, np.ndarray], answer: Any) -> None:
     assert json.loads(encode(outputs, form)) == answer
 
 
-def test_floats_in_json_are_as_short_as_tf_servings() -> None:
+def test_floats_are_encoded_as_by_tf_serving() -> None:
     values = np.array([[np.nan, np.inf], [3, -np.inf]], np.float32)
     assert encode({"y": values}, "row") == b'{"predictions":[[NaN,Infinity],[3.0,-Infinity]]}'
     assert encode({"y": np.array([999999, 0.5, 0.0003], np.float32)}, "row") == b'{"predictions":[999999.0,0.5,0.0003]}'
 
 
 @pytest.mark.parametrize(
-    ("outputs", "words"),
+    ("outputs", "message"),
     [
         ({}, "empty tensor map"),
         ({"y": np.zeros(2, np.complex64)}, "tensor type: complex64"),
         ({"y": np.array(1, np.int32)}, "no shape information"),
-        ({"y": np.zeros((2, 3), np.int32), "z": texts([[b"a", b"b"]])}, "inconsistent batch size"),
-        ({"y": np.zeros((0, 2), np.int32), "z": texts([[b"a", b"b"]])}, "inconsistent batch size"),
+        ({"y": np.zeros((2, 3), np.int32), "z": strings([[b"a", b"b"]])}, "inconsistent batch size"),
+        ({"y": np.zeros((0, 2), np.int32), "z": strings([[b"a", b"b"]])}, "inconsistent batch size"),
     ],
 )
-def test_outputs_that_tf_serving_refuses(outputs: dict[str, np.ndarray], words: str) -> None:
-    with pytest.raises(ServingError, match=words) as caught:
+def test_outputs_that_tf_serving_refuses(outputs: dict[str, np.ndarray], message: str) -> None:
+    with pytest.raises(ServingError, match=message) as caught:
         encode(outputs, "row")
     assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_examples_in_json() -> None:
+def test_json_examples_are_decoded() -> None:
     body = """{"signature_name": "custom", "context": {"query": "pizza", "location": ["sfo"]}, "examples": [
         {"names": ["foo", "bar"], "ratings": [8.0, 9.0, NaN, Infinity], "age": 20},
         {"names": ["baz", {"b64": "aGVsbG8="}], "ratings": 6.0, "intboolmix": [1, true, false]},
@@ -432,7 +432,7 @@ def test_examples_in_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "message"),
     [
         ('{"signature_name": ["hello"], "examples": [{"names": ["foo"]}]}', "'signature_name' key must be a string"),
         ('{"context": [{"names": ["foo", "bar"]}]}', "Example must be JSON object"),
@@ -445,13 +445,13 @@ def test_examples_in_json() -> None:
         ('{"examples": [{"names": [20, 18446744073709551603]}]}', "Only int64_t is supported"),
     ],
 )
-def test_examples_that_tf_serving_refuses(body: str, words: str) -> None:
-    with pytest.raises(ServingError, match=words) as caught:
+def test_examples_that_tf_serving_refuses(body: str, message: str) -> None:
+    with pytest.raises(ServingError, match=message) as caught:
         inference.decode(document_of(body), "classify")
     assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_results_in_json() -> None:
+def test_results_are_encoded_as_json() -> None:
     result = classification_pb2.ClassificationResult()
     rows = [[["car", 0.2], ["bike", 0.7], ["bus", 0.1]], [["car", 0.7], ["bike", 0.1], ["bus", 0.2]]]
     for row in rows:

@@ -33,7 +33,7 @@ def predict_command(
     cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Client certificate.")] = None,
     key: Annotated[Path | None, typer.Option(metavar="FILE", help="Private key of the client certificate.")] = None,
 ) -> None:
-    """Send examples from a file to a model server of TF Serving's API, and print what it answers."""
+    """Send examples from a file to a model server with TF Serving's API, and print the predictions."""
     from contextlib import closing
 
     from taxiway.network import tls as certificates

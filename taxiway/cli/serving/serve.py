@@ -65,7 +65,7 @@ def serve_command(
         bool | None,
         typer.Option(
             "--verify/--no-verify",
-            help="Load only versions whose files match their provenance.json; default: those without one as well.",
+            help="Load only versions whose files match their provenance.json; default: also versions without one.",
         ),
     ] = None,
     public_key: Annotated[
@@ -81,7 +81,7 @@ def serve_command(
         typer.Option(metavar="FILE", help="CA certificates for clients; clients without a certificate are refused."),
     ] = None,
     grpc_socket: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Unix socket to serve gRPC on as well.")
+        Path | None, typer.Option(metavar="FILE", help="Also serve gRPC on this Unix socket.")
     ] = None,
     grpc_argument: Annotated[
         list[str], typer.Option(metavar="NAME=VALUE", help="gRPC channel argument of the server; repeatable.")

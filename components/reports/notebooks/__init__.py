@@ -1,0 +1,1 @@
+"""Reports in notebooks: pieces of HTML instead of pages."""

@@ -1,0 +1,1 @@
+"""The commands of model servers and of pushed versions."""

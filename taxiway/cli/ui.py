@@ -1,0 +1,80 @@
+"""`taxiway ui`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from taxiway.cli.report import run_ids
+
+
+def ui_command(
+    run_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="Print the address of this run: its id, the beginning of one, or 'latest'.",
+            autocompletion=run_ids,
+        ),
+    ] = "",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; any other than loopback needs a token or client certificates.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 picks a free one.")] = 8700,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="File with the token that clients need; made with a new one if missing."),
+    ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Server certificate, PEM.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Private key of the certificate.")] = None,
+    tls_client_ca: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="CA certificates for clients; clients without a certificate are refused."),
+    ] = None,
+    name: Annotated[
+        list[str],
+        typer.Option(metavar="NAME", help="A further name of the server, such as that of a proxy; repeatable."),
+    ] = [],  # noqa: B006 (typer reads it)
+    model_server: Annotated[
+        list[str],
+        typer.Option(
+            "--server", metavar="URL", help="REST address of a model server, to show what it serves; repeatable."
+        ),
+    ] = [],  # noqa: B006
+    destination: Annotated[
+        list[str],
+        typer.Option(metavar="DESTINATION", help="A further place that models are pushed to; repeatable."),
+    ] = [],  # noqa: B006
+    address_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the address to this file when the server answers.")
+    ] = None,
+) -> None:
+    """Show runs, live, with their reports, logs and artifacts in a browser: one server, nothing to set up."""
+    from taxiway.network import addresses, tls
+    from taxiway.reports import run
+    from taxiway.storage.home import Home
+    from taxiway.ui import server
+    from taxiway.ui.settings import Settings, token_in
+    from taxiway.ui.views import address
+
+    home = Home.default()
+    path = address("runs", run.find(run_id, home).run.id) if run_id else "/"
+    certificates = tls.loadable("--tls-cert", cert=tls_cert, key=tls_key, ca=tls_client_ca) if tls_cert else None
+    settings = Settings(
+        home,
+        host=host,
+        port=port,
+        token=token_in(token_file),
+        tls=certificates,
+        names=tuple(name),
+        servers=tuple(model_server),
+        destinations=tuple(destination),
+    )
+
+    def started(where: str) -> None:
+        addresses.write(address_file, [where.partition("://")[2]])
+        print(f"{where}{path}", flush=True)
+
+    server.run(settings, started)

@@ -1,0 +1,65 @@
+"""The server of pages: starts, says where it is, and stops on SIGINT or SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+from collections.abc import Callable
+
+from aiohttp import web
+
+from components.contract.errors import ServiceError
+from taxiway.network.http_server import Runner
+from taxiway.network.tls import server_context
+from taxiway.ui.app import application
+from taxiway.ui.settings import Settings, require_closed
+from taxiway.ui.views import Site
+
+_GRACE_SECONDS = 2.0
+
+
+def run(settings: Settings, started: Callable[[str], object]) -> None:
+    """Serves until SIGTERM or SIGINT.
+
+    Args:
+        settings: The settings.
+        started: Is given the address when the server answers.
+
+    Raises:
+        UserError: The host is not loopback, and anyone could use it.
+        ServiceError: The port is in use.
+    """
+    require_closed(settings)
+    asyncio.run(_serve(settings, started))
+
+
+async def _serve(settings: Settings, started: Callable[[str], object]) -> None:
+    stopped = asyncio.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(each, stopped.set)
+    site = Site(settings.home, secrets.token_bytes(32), servers=settings.servers, destinations=settings.destinations)
+    runner = Runner(application(settings, site))
+    await runner.setup()
+    try:
+        await _listen(runner, settings)
+        started(f"{settings.scheme}://{_shown(settings.host)}:{runner.addresses[0][1]}")
+        await stopped.wait()
+    finally:
+        await runner.cleanup()
+
+
+async def _listen(runner: Runner, settings: Settings) -> None:
+    context = server_context(settings.tls) if settings.tls else None
+    site = web.TCPSite(runner, settings.host, settings.port, ssl_context=context, shutdown_timeout=_GRACE_SECONDS)
+    try:
+        await site.start()
+    except OSError as error:
+        raise ServiceError(
+            f"cannot listen on port {settings.port} of {settings.host}: {error.strerror or error}",
+            fix="use another port with --port PORT, or 0 to pick a free one",
+        ) from error
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
