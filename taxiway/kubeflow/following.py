@@ -30,6 +30,8 @@ from taxiway.storage.home import Home
 
 _ENDS = {"SUCCEEDED": State.SUCCEEDED, "FAILED": State.FAILED, "CANCELED": State.CANCELED, "SKIPPED": State.SKIPPED}
 _LINEAGE_STATES = {State.SUCCEEDED: "COMPLETE", State.FAILED: "FAILED"}
+_FURTHER_LOOKS = 3
+"""After the end of a run: Kubeflow writes the run's final state before those of its tasks."""
 _PATIENCE = 120.0  # seconds without an answer before giving up
 
 
@@ -112,16 +114,19 @@ class _Follower:
         self._observer = observer
         self._watch = _Watch()
         self._workflow = ""
+        self._is_behind = False
 
     def until_end(self, seconds: float) -> Any:
         """Polls until the run ends, and returns Kubeflow's final answer."""
-        answered = time.monotonic()
+        answered, further = time.monotonic(), _FURTHER_LOOKS
         while True:
             try:
                 document = self._look()
                 answered = time.monotonic()
                 if str(document.state) in _ENDS:
-                    return document
+                    if not self._is_behind or not further:
+                        return document
+                    further -= 1
             except ServiceError:
                 if time.monotonic() - answered > _PATIENCE:
                     raise
@@ -131,7 +136,9 @@ class _Follower:
         with self._host.explained("read the run"):
             document = self._host.client.get_run(self._run_id)
         is_over = str(document.state) in _ENDS
-        for found in self._seen(document):
+        seen = self._seen(document)
+        self._is_behind = is_over and any(found.state not in _ENDS for found in seen)
+        for found in seen:
             self._report(found, is_over)
         for group, names in details.drivers(self.nodes, _described(document)).items():
             self._report_waiting("the run" if group == "root" else group.removeprefix("root."), names)

@@ -237,6 +237,14 @@ def test_unknown_reasons_are_not_reported(kubeflow: Kubeflow, small: Pipeline) -
     assert "small succeeded in 60.0 s (1 done)" in shown
 
 
+def test_tasks_that_end_after_the_run_in_the_answers_are_awaited(kubeflow: Kubeflow, small: Pipeline) -> None:
+    """Kubeflow's report server updates the run before its tasks."""
+    states = ("RUNNING", "RUNNING", "FAILED")
+    looks = [look("RUNNING" if not turn else "FAILED", {"baseline": (state, 8)}) for turn, state in enumerate(states)]
+    run, _ = _follow(kubeflow, small, *looks)
+    assert run.tasks["baseline"].state == State.FAILED
+
+
 def test_pending_tasks_are_not_shown_as_running_after_a_failure(kubeflow: Kubeflow, small: Pipeline) -> None:
     tasks = {"baseline": ("FAILED", 8), "example-gen": ("RUNNING", 0), "described.schema-gen": ("PENDING", 0)}
     run, shown = _follow(kubeflow, small, look("FAILED", tasks))

@@ -49,7 +49,7 @@ def _follow(kubeflow: Kubeflow, pipeline: Pipeline, *looks: Any) -> tuple[Run, l
 
 
 def _recorded(name: str) -> Any:
-    return json.loads((Path(__file__).with_name("recordings") / f"{name}-2.17.0-retries.json").read_text())
+    return json.loads((Path(__file__).parents[1] / f"recordings/{name}-2.17.0-retries.json").read_text())
 
 
 def _looks(state: str, ended: str) -> list[Any]:
