@@ -54,6 +54,7 @@ def ui_command(
     """Show runs, live, with their reports, logs and artifacts in a browser: one server, nothing to set up."""
     from taxiway.network import addresses, tls
     from taxiway.reports import run
+    from taxiway.runs import pages
     from taxiway.storage.home import Home
     from taxiway.ui import server
     from taxiway.ui.settings import Settings, token_in
@@ -77,4 +78,9 @@ def ui_command(
         addresses.write(address_file, [where.partition("://")[2]])
         print(f"{where}{path}", flush=True)
 
+    running = pages.origin_of(home)
+    if running.partition("://")[2] == f"{host}:{port}":
+        # One server shows all runs: a second one could not have the port.
+        print(f"{running}{path}")
+        return
     server.run(settings, started)

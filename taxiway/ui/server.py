@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import signal
+import socket
 from collections.abc import Callable
 
 from aiohttp import web
@@ -12,11 +13,13 @@ from aiohttp import web
 from components.contract.errors import ServiceError
 from taxiway.network.http_server import Runner
 from taxiway.network.tls import server_context
+from taxiway.runs import pages
 from taxiway.ui.app import application
 from taxiway.ui.settings import Settings, require_closed
 from taxiway.ui.views import Site
 
 _GRACE_SECONDS = 2.0
+_EVERY = ("0.0.0.0", "::")
 
 
 def run(settings: Settings, started: Callable[[str], object]) -> None:
@@ -43,8 +46,10 @@ async def _serve(settings: Settings, started: Callable[[str], object]) -> None:
     await runner.setup()
     try:
         await _listen(runner, settings)
-        started(f"{settings.scheme}://{_shown(settings.host)}:{runner.addresses[0][1]}")
-        await stopped.wait()
+        origin = f"{settings.scheme}://{_shown(settings.host)}:{runner.addresses[0][1]}"
+        with pages.announced(origin, settings.home):
+            started(origin)
+            await stopped.wait()
     finally:
         await runner.cleanup()
 
@@ -62,4 +67,7 @@ async def _listen(runner: Runner, settings: Settings) -> None:
 
 
 def _shown(host: str) -> str:
+    """A host as browsers need it; if it stands for every address, the machine's name."""
+    if host in _EVERY:
+        return socket.gethostname()
     return f"[{host}]" if ":" in host else host
