@@ -34,7 +34,7 @@ from tests.browser import chromium
 OUT = Path(__file__).parent / "out" / "ui"
 MLFLOW = "mlflow==3.17.2"
 _VISITS = 5
-_START_SECONDS = 180
+_START_SECONDS = 120
 
 
 def main() -> None:
@@ -133,7 +133,13 @@ def _measured_mlflow(runs: list[Run], visits: int) -> Iterator[Row]:
         yield "mlflow server", "search 1,000 runs (API)", size, seconds, None
         ids = _mlflow_ids(search, 4)
         query = urlencode({"runs": json.dumps(ids), "experiments": json.dumps(["1"])})
-        yield "mlflow server", "list of runs", 0.0, None, _painted(browser, f"{origin}/#/experiments/1", _ROWS, visits)
+        yield (
+            "mlflow server",
+            "list of runs",
+            0.0,
+            None,
+            _painted(browser, f"{origin}/#/experiments/1/runs", _ROWS, visits),
+        )
         yield (
             "mlflow server",
             "compare 4",
@@ -148,7 +154,7 @@ def _measured_mlflow(runs: list[Run], visits: int) -> Iterator[Row]:
             yield "mlflow server", "compare all", 0.0, None, _painted(browser, place, "table", 1)
 
 
-_ROWS = "[role=row][row-index], table tbody tr"
+_ROWS = ".ag-row"
 _FILL = """
 import json, sys, mlflow
 from mlflow.entities import Metric, Param
