@@ -54,7 +54,10 @@ async def _serve(settings: Settings, started: Callable[[str], object]) -> None:
         origin = f"{settings.scheme}://{_shown(settings.host)}:{runner.addresses[0][1]}"
         with pages.announced(origin, settings.home):
             started(origin)
+            # The first page need not wait for thousands of records to be read.
+            reading = asyncio.create_task(asyncio.to_thread(site.index.runs))
             await stopped.wait()
+            await reading
     finally:
         if copying:
             copying.cancel()
