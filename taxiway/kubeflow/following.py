@@ -95,7 +95,7 @@ def follow(
         raise type(error)(
             error.what, fix=f"{error.fix or 'try again later'}; the run continues, follow it with: {again}"
         ) from error
-    _finish(host, pipeline, run, document, follower, Home.default())
+    _finish(host, pipeline, run, document, follower, home=Home.default())
     observer.run_finished(run)
     return run
 
@@ -116,7 +116,7 @@ def look_once(host: Host, pipeline: Pipeline, run_id: str, run: Run, home: Home)
     follower = _Follower(host, nodes(pipeline), run_id, run, Observer())
     document = follower.look()
     if str(document.state) in _ENDS:
-        _finish(host, pipeline, run, document, follower, home)
+        _finish(host, pipeline, run, document, follower, home=home)
     else:
         run.running = follower.running()
         _add_outputs(run, _results(host, pipeline, run_id))
