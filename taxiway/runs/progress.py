@@ -20,6 +20,8 @@ from rich.text import Text
 
 from components.versioning import data_versions
 from taxiway.runner.call import State
+from taxiway.runs import pages
+from taxiway.storage.home import Home
 
 if TYPE_CHECKING:
     from taxiway.runs.record import Run, Task
@@ -224,6 +226,8 @@ def summary(run: Run) -> RenderableType:
     next_step = _next_step(run)
     if next_step:
         parts.append(Text(f"  {next_step[0]:<9} {next_step[1]}", "cyan"))
+    if page := _page(run):
+        parts.append(Text(f"  {'page':<9} {page}", "cyan"))
     return Group(*parts)
 
 
@@ -286,6 +290,13 @@ def _next_step(run: Run) -> tuple[str, str] | None:
         if words := artifact.next_step:
             return "next", f"{command_name()} {shlex.join(map(_shown, words))}"
     return None
+
+
+def _page(run: Run) -> str:
+    """How to see the run's page; empty if it is in no home that commands would look in."""
+    home = Home.default()
+    is_here = run.folder.parent == home.runs and (run.folder / "run.json").is_file()
+    return pages.way_to(run.id, home) if is_here else ""
 
 
 def resume_command(run: Run) -> str:

@@ -35,7 +35,7 @@ def application(settings: Settings, site: Site, rooms: Sequence[Room] = ROOMS) -
     app.on_response_prepare.append(_prepared)
     app.router.add_get("/", _first)
     app.router.add_get("/static/{name}", _static)
-    app.router.add_get(guard.LOGIN, login.page)
+    app.router.add_get(guard.LOGIN, login.page(settings))
     app.router.add_post(guard.LOGIN, login.taken(settings))
     for room in rooms:
         for route in room.routes:

@@ -31,9 +31,16 @@ def _response(view: View) -> web.Response:
     return web.Response(text=html, status=view.status, content_type="text/html")
 
 
-async def page(request: web.Request) -> web.StreamResponse:
-    """The form."""
-    return _response(_view(_here(request.query.get("next", "/"))))
+def page(settings: Settings) -> guard.Handler:
+    """Shows the form, if there is a token to ask for."""
+
+    async def show(request: web.Request) -> web.StreamResponse:
+        onward = _here(request.query.get("next", "/"))
+        if not settings.token:
+            return web.Response(status=303, headers={"Location": onward})
+        return _response(_view(onward))
+
+    return show
 
 
 def taken(settings: Settings) -> guard.Handler:

@@ -18,7 +18,6 @@ from components.reports.parts import code, facts, notice, paragraph, stack
 from components.reports.tables import Cell, Column, table
 from taxiway.lineage import chain
 from taxiway.lineage.lookup import displayed
-from taxiway.lineage.store import LineageStore
 from taxiway.reports import changes, overview
 from taxiway.reports import report as reports
 from taxiway.reports.run import RecordedRun
@@ -45,7 +44,13 @@ def show(site: Site, asked: Asked) -> View:
         lambda: _document(artifact, title, site),
         subtitle=title if type(artifact) is Artifact else artifact.type_name,
         crumbs=crumbs,
+        actions=_actions(artifact),
     )
+
+
+def _actions(artifact: Artifact) -> Content:
+    digest = str(artifact.metadata.get("digest", ""))
+    return tag("a", "Lineage, both ways", class_="button", href=address("lineage", of=digest)) if digest else ""
 
 
 def _document(artifact: Artifact, title: str, site: Site) -> Json:
@@ -66,7 +71,8 @@ def _sections(recorded: RecordedRun, task: str, output: str, *, site: Site) -> l
     files = _files(artifact, site)
     own = [Section("about", "About", stack(facts(_facts(artifact)), _metadata(artifact)))]
     shown = [*_inside(files, artifact_files.schema_title(recorded, task, output), place)]
-    sections = reports.of_artifact(recorded, site.home, task, output, warn=lambda _: None)
+    is_here = _is_here(artifact, site)
+    sections = reports.of_artifact(recorded, site.home, task, output, warn=lambda _: None) if is_here else []
     lineage = lineage_picture.section(_records(artifact, site), title="What it was made from")
     return [*own, *shown, *(each for each in sections if each.id != "lineage"), lineage, _listed(files, place)]
 
@@ -126,9 +132,18 @@ def _files(artifact: Artifact, site: Site) -> list[tuple[str, int]]:
 
 def _records(artifact: Artifact, site: Site) -> list[Record]:
     """What the artifact was made from: by the lineage store, else by its own files; at least its own record."""
+    own, digest = artifact.metadata.get("provenance"), str(artifact.metadata.get("digest", ""))
     try:
-        return chain.trace(str(artifact.path), store=LineageStore.open_existing(site.home.lineage)).records
+        with site.lineage() as store:
+            return chain.trace(str(artifact.path) if _is_here(artifact, site) else digest, store=store).records
     except Exception:
         # The store and the files are others': whatever is wrong with them, the artifact's own metadata has a record.
-        own = artifact.metadata.get("provenance")
         return [json.loads(own)] if own else []
+
+
+def _is_here(artifact: Artifact, site: Site) -> bool:
+    """Whether it is among the artifacts: a record may name any folder of this machine."""
+    try:
+        return bool(artifact_files.found(site.home.artifacts, artifact.path, ""))
+    except MissingError:
+        return False

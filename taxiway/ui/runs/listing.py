@@ -65,7 +65,7 @@ def _section(found: Sequence[Summary], runs: Sequence[Summary], wanted: Query, *
     if not runs:
         first = paragraph("There are no runs yet. Start one: ", code(typed("taxiway run PIPELINE")))
         return Section("runs", "", first)
-    listed = _table(_page(found, wanted), found, wanted, asked=asked) if found else paragraph("No run is like that.")
+    listed = _choices(_page(found, wanted), found, wanted, asked=asked) if found else paragraph("No run is like that.")
     return Section("runs", "", stack(_form(runs, asked), listed, _pages(len(found), wanted, asked)))
 
 
@@ -97,6 +97,13 @@ def _form(runs: Sequence[Summary], asked: Asked) -> Markup:
         fold("By metric, parameter, data or commit", tag("div", *more, class_="fields"), is_open=is_used),
         label="Filter runs",
     )
+
+
+def _choices(rows: Sequence[Summary], found: Sequence[Summary], wanted: Query, *, asked: Asked) -> Markup:
+    """The runs, of which some can be ticked and compared."""
+    compare = tag("p", forms.button("Compare the ticked runs"), class_="compare") if len(rows) > 1 else None
+    shown = _table(rows, found, wanted, asked=asked)
+    return tag("form", shown, compare, method="get", action="/compare", aria_label="Compare runs")
 
 
 def _table(rows: Sequence[Summary], found: Sequence[Summary], wanted: Query, *, asked: Asked) -> Markup:
@@ -132,7 +139,10 @@ def _with(given: MultiMapping[str], **changed: str) -> str:
 
 def _cells(run: Summary) -> list[Cell | Content]:
     began = tag("span", f"{run.started:%Y-%m-%d %H:%M:%S}", class_="quiet")
-    name = stack(tag("a", run.pipeline, " ", code(run.id.rpartition("-")[2]), href=address("runs", run.id)), began)
+    tick = tag("input", type="checkbox", name_="run", value=run.id, aria_label=f"Compare {run.id}")
+    name = stack(
+        tick, tag("a", run.pipeline, " ", code(run.id.rpartition("-")[2]), href=address("runs", run.id)), began
+    )
     time = duration(run.seconds) if run.seconds else tag("time", "", data_since=run.started.isoformat())
     return [name, badge_of(run.state), Cell(time if run.seconds or run.state == "RUNNING" else NOTHING), _tasks(run)]
 

@@ -119,6 +119,23 @@ def test_metadata_of_other_components_are_shown(tmp_path: Path, monkeypatch: pyt
     ]
 
 
+def test_the_last_line_says_how_to_see_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAXIWAY_HOME", str(tmp_path))
+    monkeypatch.setenv("TAXIWAY_COMMAND", "bin/taxiway")
+    folder = tmp_path / "runs" / "taxi-1"
+    folder.mkdir(parents=True)
+    run = made(folder)
+    run.write({})
+    console = Console(width=1000)
+    for state in (State.SUCCEEDED, State.FAILED, State.CANCELED):
+        run.state = state
+        with console.capture() as captured:
+            console.print(summary(run))
+        assert captured.get().splitlines()[-1] == "  page      bin/taxiway ui taxi-1"
+    # A run in another home has no page that this command would find.
+    assert "page" not in shown_of(tmp_path / "elsewhere" / "runs" / "taxi-1")
+
+
 def test_notes_of_any_artifact_are_shown(tmp_path: Path) -> None:
     examples, custom = Examples(tmp_path), Artifact(tmp_path)
     examples.note("column 'a' is bytes\nsince row 1")
