@@ -17,9 +17,10 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import ExecutorInput, ExecutorOutput
 
 from components.contract.artifacts import Artifact
 from components.contract.digests import tree_digest
-from components.contract.signature import Port, ports
+from components.contract.signature import Port
 from components.execution import executor, provenance, stages
 from components.execution.pushed_models import open_destination, versions
+from components.reports import stage_report
 from components.versioning.data_versions import describe, resolve
 from tests.components.models import make_history, make_model
 
