@@ -11,7 +11,7 @@ import yaml
 from kfp import compiler, components, dsl
 
 from components import __version__
-from components.contract.signature import Port, ports
+from components.contract.signature import Port
 from components.execution import stages
 from taxiway.dsl import definitions
 
