@@ -34,7 +34,7 @@ def main(file: Path, modules: list[str]) -> int:
         time.sleep(_PAUSE)
     document = json.loads(file.read_text())
     os.environ.update(document["environment"])
-    # The libraries may have asked for it already.
+    # The libraries may have used and cached it already.
     tempfile.tempdir = None
     return __main__.main(document["arguments"])
 

@@ -92,7 +92,7 @@ def test_every_suggested_command_exists(place: str, line: str, monkeypatch: pyte
     elif program in ("git", "kubectl"):
         _has_options(program, words)
     else:
-        assert program in {"X", "cp", "mv", "python", "sudo", "systemctl"}
+        assert program in {"X", "cp", "mv", "python", "rm", "sudo", "systemctl"}
 
 
 def _is_dvc(words: list[str]) -> None:

@@ -55,7 +55,7 @@ class Artifact:
     takes_files: ClassVar[bool] = True
     # Whether the chains of other artifacts have its record.
     is_chained: ClassVar[bool] = True
-    # Metadata that say where something lies, and not what the artifact is.
+    # Metadata with locations, which are not part of the artifact's content.
     locations: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
@@ -75,29 +75,29 @@ class Artifact:
         return [line for line in str(self.metadata.get("notes", "")).split("\n") if line]
 
     def summarize(self, label: str, text: str) -> None:
-        """Adds a line to the summary of a run; a text that is an absolute path is shown from the working folder."""
+        """Adds a line to the summary of a run; an absolute path is shown relative to the working folder."""
         self.metadata[SUMMARY] = json.dumps([*self.summary, (label, text)])
 
     @property
     def summary(self) -> list[tuple[str, str]]:
-        """What the summary of a run says of the artifact: labels and texts."""
+        """The artifact's lines in the summary of a run, as labels and texts."""
         return [(label, text) for label, text in json.loads(self.metadata.get(SUMMARY, "[]"))]
 
     def propose(self, *words: str) -> None:
-        """Says what a user may type next: the arguments of `taxiway`."""
+        """Suggests the user's next command, by the arguments of `taxiway`."""
         self.metadata[NEXT_STEP] = json.dumps(words)
 
     @property
     def next_step(self) -> list[str]:
-        """What a user may type next; empty where there is nothing to propose."""
+        """The suggested next command; empty if there is none."""
         return list(json.loads(self.metadata.get(NEXT_STEP, "[]")))
 
     def left_elsewhere(self, places: list[str], digest: str = "") -> None:
-        """Says what a stage left outside of its artifacts: when it is gone, the stage runs again.
+        """Records what a stage wrote outside of its artifacts; if that is gone, the stage runs again.
 
         Args:
-            places: Paths or URLs; it lies at one of them.
-            digest: Of the content, as `tree_digest` has it, where that can be read on this machine.
+            places: Paths or URLs; one of them has it.
+            digest: The content's `tree_digest`, if it can be read on this machine.
         """
         self.metadata[ELSEWHERE] = json.dumps({"places": places, "digest": digest})
 

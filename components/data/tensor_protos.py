@@ -42,7 +42,7 @@ _KINDS: dict[int, tuple[Any, str]] = {
 """The NumPy type of each TensorFlow type, and the field that holds its values if they are not packed as bytes."""
 
 _STORED = {"half_val": np.uint16, "scomplex_val": np.float32, "dcomplex_val": np.float64}
-"""The element types of fields that do not hold the values themselves: bits, or real and imaginary parts in turn."""
+"""The element types of fields that do not hold the values themselves: bits, or alternating real and imaginary parts."""
 
 _PAIRS = ("scomplex_val", "dcomplex_val")
 

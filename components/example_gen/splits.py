@@ -228,8 +228,8 @@ class ColumnSplits:
 
     def _in_range(self, file: Path, values: pa.Array, name: str) -> np.ndarray:
         low, high = self._ranges[name]
-        texts = pa.types.is_large_binary(values.type)
-        numbers = self._seconds(file, values) if texts else values.to_numpy()
+        are_strings = pa.types.is_large_binary(values.type)
+        numbers = self._seconds(file, values) if are_strings else values.to_numpy()
         chosen: np.ndarray = (low <= numbers) & (numbers < high)
         return chosen
 

@@ -37,7 +37,7 @@ CHAIN_PROPERTY = "provenance_chain"
 CREATED_PROPERTY = "provenance_created"
 """Set by a stage that has written its record itself, so that both say the same time."""
 # Metadata that say where an artifact came from, or are for runners, and not what it is; see also `locations`.
-_APART = {"digest", "provenance", CHAIN_PROPERTY, SUMMARY, NEXT_STEP, ELSEWHERE, REUSED, "store_session_info"}
+_NOT_CONTENT = {"digest", "provenance", CHAIN_PROPERTY, SUMMARY, NEXT_STEP, ELSEWHERE, REUSED, "store_session_info"}
 _KEYS = {"digest", "type", "output", "stage", "parameters", "inputs", "created"}
 _DETERMINISM = ("deterministic", "not_deterministic")
 _COMPONENTS = Path(__file__).parents[1]
@@ -256,8 +256,8 @@ def write_chain(folder: Path, records: list[Record]) -> None:
 
 def telling(artifact: Artifact) -> dict[str, Any]:
     """The metadata by which a stage can tell an artifact from another with the same content."""
-    apart = _APART | artifact.locations
-    return {name: value for name, value in artifact.metadata.items() if name not in apart}
+    excluded = _NOT_CONTENT | artifact.locations
+    return {name: value for name, value in artifact.metadata.items() if name not in excluded}
 
 
 def chain(artifact: Artifact) -> list[Record]:

@@ -33,8 +33,10 @@ def run(members: Sequence[Member], executor_input: Json, execute: Execute) -> in
         execute: See `Execute`; it is called in a child.
 
     Raises:
+        UserError: A setting of the stage cache is wrong.
         ServiceError: A member's process was killed.
     """
+    stage_cache.days()
     os.environ.update(preload.ENVIRONMENT)
     with tempfile.TemporaryDirectory() as scratch:
         outputs = _Outputs(executor_input, Path(scratch))

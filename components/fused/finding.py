@@ -91,6 +91,18 @@ class Finding:
         except Exception as error:
             # What it made is there all the same.
             print(f"    not kept in the stage cache: {self._place}: {type(error).__name__}: {error}", flush=True)
+        else:
+            self._clean()
+
+    def _clean(self) -> None:
+        try:
+            if removed := stage_cache.clean(self._place):
+                print(
+                    f"    {removed} old {'entry' if removed == 1 else 'entries'} removed from the stage cache",
+                    flush=True,
+                )
+        except Exception as error:
+            print(f"    stage cache not cleaned: {self._place}: {type(error).__name__}: {error}", flush=True)
 
     def _parts(self, member: Member) -> Path:
         return self._scratch / f"{member.name}.parts.json"

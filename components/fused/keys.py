@@ -15,9 +15,9 @@ from components.fused.plan import Member
 
 Json = dict[str, Any]
 
-# Facts about the run, and not about what the stage makes.
-_APART = {"code", "created", "environment"}
-# Any: only the digests of modules and files are asked for.
+# Facts about the run, not about the stage's output.
+_NOT_IN_KEY = {"code", "created", "environment"}
+# A dummy commit, because only the digests of modules and files are used.
 _COMMIT = {"commit": "", "modified": False}
 # The digest of its code is in the key anyway.
 _OURS = "taxiway-"
@@ -32,7 +32,7 @@ def parts(member: Member, executor_input: Json) -> Json:
     call = executor.called(stages.load(member.stage).function, executor_input)
     made_by = provenance.activity(member.stage, call.parameters, call.roles, call.inputs, _COMMIT)
     return {
-        **{name: value for name, value in made_by.items() if name not in _APART},
+        **{name: value for name, value in made_by.items() if name not in _NOT_IN_KEY},
         "modules": {name: module["digest"] for name, module in made_by["code"]["modules"].items()},
         "files": made_by["code"]["files"],
         "data": _data(call),

@@ -1,4 +1,4 @@
-"""What a fused pod says of its members in its log: written here, and read by whoever follows it."""
+"""The lines about members in a fused pod's log: writes them, and reads them to follow a run."""
 
 from __future__ import annotations
 

@@ -7,10 +7,12 @@ themselves: Kubeflow keeps the outputs of a pod only when all of its members hav
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,6 +20,7 @@ from typing import Any
 from components.contract import files
 from components.contract.artifacts import REUSED
 from components.contract.digests import file_digest, file_digests, text_digest, tree_digest
+from components.contract.errors import UserError
 from components.execution import elsewhere, executor
 from components.fused.stores import Store, store
 
@@ -26,7 +29,12 @@ Json = dict[str, Any]
 VARIABLE = "TAXIWAY_STAGE_CACHE"
 """The environment variable with the cache's folder or URL; empty for none. By default it is below the pipeline root."""
 
+DAYS_VARIABLE = "TAXIWAY_STAGE_CACHE_DAYS"
+"""The environment variable with the days after which an entry that no pod used is removed; 0 for never."""
+VARIABLES = frozenset({VARIABLE, DAYS_VARIABLE})
+
 FOLDER = ".taxiway-cache"
+_DAYS = 30.0
 # The folder of a run below the pipeline root: Kubeflow's is a UUID, that of kfp.local ends in a time.
 _RUN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|.+-\d{4}(-\d\d){5}-\d{6}")
 _S3_CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
@@ -72,6 +80,8 @@ def find(where: str, parts: Json, executor_input: Json) -> bool:
     cache, name = store(where), key(parts)
     if (text := cache.read(name)) is None:
         return False
+    # Before its files are read, so that no pod that cleans up meanwhile takes it for unused.
+    cache.use(name)
     if (entry := _valid(text)) and _restore(cache, name, entry, executor_input):
         _answer(entry, executor_input)
         return True
@@ -87,6 +97,26 @@ def keep(where: str, parts: Json, executor_input: Json) -> None:
     sources = {inner: _inside(paths[name], below) for name, below, inner in _names(entry)}
     body = json.dumps(asdict(entry))
     store(where).keep(key(parts), f"{text_digest(body)}\n{body}", sources)
+
+
+def days() -> float:
+    """The days after which an entry that no pod used is removed; 0 for never.
+
+    Raises:
+        UserError: The variable is not such a number.
+    """
+    given = os.environ.get(DAYS_VARIABLE) or str(_DAYS)
+    with suppress(ValueError):
+        if 0 <= float(given) < math.inf:
+            return float(given)
+    raise UserError(
+        f"{DAYS_VARIABLE} is {given!r}, not a number of days", fix="set it to 30, or to 0 to keep everything"
+    )
+
+
+def clean(where: str) -> int:
+    """Removes what no pod used for `days()`, at most once a day; returns the number of entries."""
+    return store(where).sweep(limit) if (limit := days()) else 0
 
 
 def _root(uri: str) -> str:

@@ -1,21 +1,32 @@
 """Where a stage cache keeps its entries: in a folder, or in an object store.
 
 An entry appears as a whole, and the first of several that are kept under one name stays. A killed process may leave
-files that no entry names.
+files that no entry names; sweeps remove them a day later, which is longer than any entry is being written.
 """
 
 from __future__ import annotations
 
+import math
+import os
 import shutil
+import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from components.contract.files import link
 
 ENTRY = "entry.json"
+_DAY = 24 * 60 * 60
+_SWEPT = ".swept"
+"""Changed at each sweep."""
+_USED = "used"
+"""An object that is written at each use of an entry."""
+
+_TIMES = ("LastModified", "last_modified", "mtime")
+"""What fsspec's drivers call the time when an object was written: S3, Azure, Google Cloud and files."""
 
 
 class Store(Protocol):
@@ -36,6 +47,16 @@ class Store(Protocol):
 
     def discard(self, name: str) -> None:
         """Removes an entry; does nothing if there is none."""
+
+    def use(self, name: str) -> None:
+        """Notes that an entry is used now."""
+
+    def sweep(self, days: float) -> int:
+        """Removes entries that were not used for some days, and what killed processes left; at most once a day.
+
+        Returns:
+            The number of entries that it removed.
+        """
 
 
 def store(place: str) -> Store:
@@ -82,9 +103,27 @@ class _Folder:
             (self._root / name).rename(doomed)
         shutil.rmtree(doomed, ignore_errors=True)
 
+    def use(self, name: str) -> None:
+        with suppress(OSError):
+            os.utime(self._root / name / ENTRY)
+
+    def sweep(self, days: float) -> int:
+        swept = self._root / _SWEPT
+        if not self._root.is_dir() or _age(swept) < _DAY:
+            return 0
+        swept.touch()
+        found = [each for each in self._root.iterdir() if each.is_dir()]
+        for each in found:
+            if each.name.startswith(".") and _age(each) > _DAY:
+                shutil.rmtree(each, ignore_errors=True)
+        old = [each.name for each in found if not each.name.startswith(".") and _age(each / ENTRY) > days * _DAY]
+        for name in old:
+            self.discard(name)
+        return len(old)
+
 
 class _Remote:
-    """Entries as objects; the files of each attempt to keep one have a folder of their own, which the entry names."""
+    """Entries as objects; each attempt to store one writes its files to a separate folder, which the entry names."""
 
     def __init__(self, url: str) -> None:
         import fsspec
@@ -119,6 +158,46 @@ class _Remote:
         if own:
             self._remove(f"{self._root}/{name}/{own}")
 
+    def use(self, name: str) -> None:
+        with suppress(OSError):
+            self._store.pipe_file(f"{self._root}/{name}/{_USED}", b"")
+
+    def sweep(self, days: float) -> int:
+        if self._age(_SWEPT) < _DAY:
+            return 0
+        entries: dict[str, dict[str, float]] = {}
+        for path, age in self._ages().items():
+            name, _, inner = path.partition("/")
+            entries.setdefault(name, {})[inner] = age
+        self._store.pipe_file(f"{self._root}/{_SWEPT}", b"")
+        return sum(self._sweep(name, ages, days * _DAY) for name, ages in entries.items() if name != _SWEPT)
+
+    def _sweep(self, name: str, ages: Mapping[str, float], limit: float) -> bool:
+        """Removes an entry if it is old, else only what it does not name. Returns whether it was old."""
+        if ENTRY in ages and min(ages[ENTRY], ages.get(_USED, math.inf)) > limit:
+            # The entry first: it must not name what is gone.
+            self._remove(f"{self._root}/{name}/{ENTRY}")
+            self._remove(f"{self._root}/{name}")
+            return True
+        own, _ = self._entry(name) or ("", "")
+        named = (ENTRY, _USED, f"{own}/") if own else ()
+        for inner in (inner for inner, age in ages.items() if age > _DAY and not inner.startswith(named)):
+            self._remove(f"{self._root}/{name}/{inner}")
+        return False
+
+    def _ages(self) -> dict[str, float]:
+        """The seconds since each object was written, by its path below the root."""
+        self._store.invalidate_cache()
+        found = self._store.find(self._root, detail=True)
+        return {path.removeprefix(f"{self._root}/"): _seconds_since(info) for path, info in found.items()}
+
+    def _age(self, inner: str) -> float:
+        self._store.invalidate_cache()
+        try:
+            return _seconds_since(self._store.info(f"{self._root}/{inner}"))
+        except FileNotFoundError:
+            return math.inf
+
     def _entry(self, name: str) -> tuple[str, str] | None:
         """The folder of an entry's files, and its text."""
         try:
@@ -132,6 +211,21 @@ class _Remote:
         self._store.invalidate_cache()
         with suppress(FileNotFoundError):
             self._store.rm(folder, recursive=True)
+
+
+def _age(path: Path) -> float:
+    """The seconds since a file was changed; endless if there is none."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return math.inf
+
+
+def _seconds_since(info: Mapping[str, Any]) -> float:
+    """The seconds since an object was written; 0 if its driver does not tell."""
+    now = time.time()
+    told = next((info[name] for name in _TIMES if info.get(name)), now)
+    return now - float(told.timestamp() if hasattr(told, "timestamp") else told)
 
 
 def _link(source: Path, target: Path) -> None:

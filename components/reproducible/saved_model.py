@@ -34,7 +34,7 @@ _COUNTED_TABLE = re.compile(rb"hash_table_.*/.*|.*_load_[0-9]+_[0-9]+|(?:.*_)?ta
 _BEAM_FOLDER = rb"(?:/tftransform_tmp)?"
 _DIGEST = b"\0digest"
 _ASSETS = "saved_model_assets"
-_ALIKE = "api_implements"
+_EQUIVALENCE = "api_implements"
 """Functions with the same value of this attribute are interchangeable."""
 _GRADIENT = "_gradient_op_type"
 
@@ -98,8 +98,8 @@ def _settle(meta_graph: Any, folder: Path | None, named: dict[bytes, bytes]) -> 
     for node in functions.nodes(meta_graph):
         if "shared_name" in node.attr:
             _settle_name(node.attr["shared_name"], named, counted="Table" in node.op)
-    for alike in _alike(meta_graph):
-        _settle_name(alike, named)
+    for name in _names_of_equivalents(meta_graph):
+        _settle_name(name, named)
 
 
 def _settle_name(name: attr_value_pb2.AttrValue, named: dict[bytes, bytes], *, counted: bool = False) -> None:
@@ -111,12 +111,12 @@ def _settle_name(name: attr_value_pb2.AttrValue, named: dict[bytes, bytes], *, c
 
 def _shared_names(meta_graph: Any) -> Iterator[attr_value_pb2.AttrValue]:
     yield from (node.attr["shared_name"] for node in functions.nodes(meta_graph) if "shared_name" in node.attr)
-    yield from _alike(meta_graph)
+    yield from _names_of_equivalents(meta_graph)
 
 
-def _alike(meta_graph: Any) -> Iterator[attr_value_pb2.AttrValue]:
+def _names_of_equivalents(meta_graph: Any) -> Iterator[attr_value_pb2.AttrValue]:
     holders = [*meta_graph.graph_def.library.function, *functions.nodes(meta_graph)]
-    return (holder.attr[_ALIKE] for holder in holders if _ALIKE in holder.attr)
+    return (holder.attr[_EQUIVALENCE] for holder in holders if _EQUIVALENCE in holder.attr)
 
 
 def _renumbered(names: Iterable[str], start: int = 0) -> dict[str, str]:

@@ -206,8 +206,8 @@ def _tracked_beside(path: Path) -> TrackedOutput | None:
         return next((_output(path, dvc_file, out) for out in declared["outs"] if _is_at(path, declared, out)), None)
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
         reason = str(error) if isinstance(error, yaml.YAMLError) else "it has no outputs with path and md5"
-        restore, anew = about("git", "checkout --", dvc_file), about("dvc", "add", path)
-        fix = f"`{restore}` restores it; or `rm {shlex.quote(shown(dvc_file))}`, then `{anew}` writes a new one"
+        restore, add = about("git", "checkout --", dvc_file), about("dvc", "add", path)
+        fix = f"`{restore}` restores it; or `rm {shlex.quote(shown(dvc_file))}`, then `{add}` writes a new one"
         raise UserError(f"{dvc_file} is not a valid .dvc file: {reason}", fix=fix) from error
 
 

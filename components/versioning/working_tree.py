@@ -43,7 +43,7 @@ class Comparison:
         outputs: DVC's hash of each output that contains one of the files, by its .dvc or dvc.lock file.
         differences: The changed DVC outputs and Git files.
         untracked: The files that neither DVC nor Git tracks.
-        new: The untracked files in a folder that DVC tracks: nobody has added them yet.
+        new: The untracked files in a folder that DVC tracks, which were not added yet.
     """
 
     commit: str
@@ -171,7 +171,7 @@ def _compared_in_part(
 
 
 def _settling_part(odd: list[Path], tracked: list[Path], base: Path) -> str:
-    """The commands for some files of a folder. DVC would delete files that nobody has added if it restored all."""
+    """The commands for some files of a folder; restoring the whole folder would delete files that were not added."""
     accept = f"`{about('dvc', 'add', *(odd if len(odd) <= _NAMED else [base]))}` accepts the current data"
     if not tracked:
         return f"{accept}; or move the new files elsewhere"

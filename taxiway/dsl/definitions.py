@@ -103,7 +103,7 @@ def write_component_files() -> None:
 
 
 def component_file(stage: str) -> Path:
-    """Where a stage's compiled component lies."""
+    """The path of a stage's compiled component."""
     return Path(components.__file__).parent / stage / "component.yaml"
 
 

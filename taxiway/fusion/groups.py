@@ -1,4 +1,4 @@
-"""Finds the groups of tasks in a DAG that can share a container: neighbouring stages whose pods are alike.
+"""Finds the groups of tasks in a DAG that can share a container: neighbouring stages with compatible pods.
 
 A task's depth is the number of borders on the longest path to it. There is a border between two dependent tasks that
 cannot share a pod. A group consists of connected tasks of the same depth, so that no two groups wait for each other.

@@ -21,7 +21,7 @@ from taxiway.language.values import Json
 
 @dataclass(frozen=True)
 class Unfused:
-    """One member of a fused task, as a task of its own.
+    """One member of a fused task, as a separate task.
 
     Attributes:
         member: The member.
@@ -66,7 +66,7 @@ def forget_cache(executor: Json) -> None:
 
 
 def unfused(pipeline: Pipeline) -> Pipeline:
-    """The pipeline with each member of a fused task as a task of its own; their conditions are lost."""
+    """The pipeline with each member of a fused task as a separate task; their conditions are lost."""
     changed = copy.deepcopy(pipeline.spec)
     for component in [changed["root"], *list(changed["components"].values())]:
         for name, task in list(component.get("dag", {}).get("tasks", {}).items()):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from components.execution import provenance, stages
 from components.execution.executor import CHANNEL
+from components.fused import stage_cache
 from taxiway.fusion import raw
 from taxiway.language.spec import Pipeline
 from taxiway.language.values import Json
@@ -92,10 +93,10 @@ class Part:
 
     @property
     def variable_names(self) -> tuple[str, ...]:
-        """The environment variables that its outputs may depend on: not secrets, nor the commit."""
+        """The environment variables that its outputs may depend on: not secrets, the commit, or the cache."""
         maps = [pair["envVar"] for each in self.platform.get("configMapAsEnv", []) for pair in each["keyToEnv"]]
         own = [each["name"] for each in (*self.variables, *self.platform.get("fieldPathAsEnv", []))]
-        return tuple(sorted({*own, *maps} - {provenance.COMMIT_VARIABLE}))
+        return tuple(sorted({*own, *maps} - {provenance.COMMIT_VARIABLE, *stage_cache.VARIABLES}))
 
     @property
     def channels(self) -> Json:

@@ -28,6 +28,7 @@ _ATTEMPT = re.compile(r"\((\d+)\)$")
 _ITERATION = re.compile(r"iteration-iterations\((\d+):")
 _INSIDE_LOOPS = ("iteration-iterations", "iteration-item")
 _IMPL, _DRIVER, _IMPORTER = "system-container-impl", "system-container-driver", "system-importer"
+_GROUP_DRIVER = "system-dag-driver"
 _FNV_START, _FNV_PRIME = 0x811C9DC5, 0x01000193
 
 FAILED = "FAILED"
@@ -46,7 +47,7 @@ class Seen:
         seconds: Its duration; 0 while it is running.
         is_cached: Whether its outputs came from Kubeflow's cache.
         attempts: Number of attempts started.
-        pods: The pods that may have run it, latest first; if its driver failed, the driver's pods.
+        pods: The pods that may have run it, latest first; if it has none, or its driver failed, the driver's pods.
         error: Kubeflow's own error message.
     """
 
@@ -102,6 +103,14 @@ def seen(known: Iterable[Node], details: list[Any]) -> list[Seen]:
     return [found for node in known for found in _seen(node, graph, caches)]
 
 
+def drivers(known: Iterable[Node], details: list[Any]) -> dict[str, tuple[str, ...]]:
+    """The pods of the unfinished drivers that belong to no task: by `root`, `root.condition-1`, `root.sub`."""
+    graph, tasks = _graph(details), {name for node in known for name in (node.path, f"{node.path}-driver")}
+    places = [place for place in graph.names if place.path.endswith("-driver") and place.path not in tasks]
+    unfinished = [place for place in places if (entry := graph.entry(place)) and not _has_ended(entry)]
+    return {place.path.removesuffix("-driver"): _pods(graph, place, _GROUP_DRIVER) for place in unfinished}
+
+
 def workflow_of(details: Iterable[Any]) -> str:
     """The workflow's name, the prefix of every node's id; empty if nothing has started."""
     return next((child.rpartition("-")[0] for detail in details for child in _children(detail)), "")
@@ -126,7 +135,7 @@ def _task(node: Node, place: _Place, graph: _Graph, caches: set[tuple[str, str]]
         pods = _pods(graph, place.below("-driver"), _DRIVER)
         return Seen(name=name, node=node, state=FAILED, seconds=_seconds(driver), pods=pods, error=_error(driver))
     if not entry:
-        return Seen(name=name, node=node, state=PENDING)
+        return Seen(name=name, node=node, state=PENDING, pods=_pods(graph, place.below("-driver"), _DRIVER))
     template = _IMPORTER if node.executor.kind == "importer" else _IMPL
     inner = place if template == _IMPORTER else place.below(".executor")
     pods = _pods(graph, inner, template if node.attempts == 1 else f"retry-{template}")
@@ -242,6 +251,10 @@ def _children(detail: Any) -> list[str]:
 
 def _is(detail: Any, state: str) -> bool:
     return str(detail.state) == state
+
+
+def _has_ended(detail: Any) -> bool:
+    return str(detail.state) not in (PENDING, "RUNNING")
 
 
 def _seconds(detail: Any) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -11,15 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from components.contract.errors import ServiceError, TaxiwayError
+from taxiway.fusion import members
 from taxiway.kubeflow import details, native_tasks, pods, workflows
 from taxiway.kubeflow.details import PENDING, Seen
 from taxiway.kubeflow.host import Host
 from taxiway.kubeflow.nodes import Node, nodes
 from taxiway.language import spec
+from taxiway.language.executors import Executor
 from taxiway.language.spec import Pipeline
 from taxiway.lineage import kubeflow
 from taxiway.lineage.store import LineageStore
 from taxiway.runner.call import State
+from taxiway.runs import stages
 from taxiway.runs.progress import Observer
 from taxiway.runs.record import Run, Task
 from taxiway.storage.home import Home
@@ -128,11 +132,13 @@ class _Follower:
         is_over = str(document.state) in _ENDS
         for found in self._seen(document):
             self._report(found, is_over)
+        for group, names in details.drivers(self.nodes, _described(document)).items():
+            self._report_waiting("the run" if group == "root" else group.removeprefix("root."), names)
         return document
 
     def _seen(self, document: Any) -> list[Seen]:
         """The tasks, from the run's details, or from the task API if there are no details."""
-        described = (document.run_details and document.run_details.task_details) or []
+        described = _described(document)
         self._workflow = details.workflow_of(described) or self._workflow
         if described:
             return details.seen(self.nodes, described)
@@ -146,12 +152,13 @@ class _Follower:
         if is_over and not state:
             return
         self._report_start(found, state)
+        self._report_stages(found, state)
         if state:
             self._watch.ended.add(found.name)
             self._run.tasks[found.name] = self._task(found, state)
             self._observer.task_finished(found.name, self._run.tasks[found.name])
         else:
-            self._report_waiting(found)
+            self._report_waiting(found.name, found.pods, found.node.executor)
 
     def _report_start(self, found: Seen, state: State | None) -> None:
         if found.name not in self._watch.started:
@@ -165,11 +172,25 @@ class _Follower:
             self._watch.attempts[found.name] = found.attempts
             self._observer.remark(f"{found.name}: attempt {found.attempts}")
 
+    def _report_stages(self, found: Seen, state: State | None) -> None:
+        """Copies the log of a fused task, and shows what it says of the task's stages."""
+        if not members.is_fused(found.node.executor) or found.is_cached or found.state == PENDING:
+            return
+        for name in found.pods[:1]:
+            with contextlib.suppress(TaxiwayError):
+                if text := pods.log(self._host, self._run_id, name):
+                    self._log(found).write_text(text)
+        self._observer.task_reported(found.name, stages.read(self._log(found), state))
+
     def _task(self, found: Seen, state: State) -> Task:
-        log = self._run.folder / "logs" / (re.sub(r"[^\w.-]+", "-", found.name) + ".log")
+        log = self._log(found)
+        of_stages = stages.read(log, state) if members.is_fused(found.node.executor) else []
         error = self._why_it_failed(found, log) if state == State.FAILED else ""
         ended = State.CACHED if found.is_cached and state == State.SUCCEEDED else state
-        return Task(ended, seconds=found.seconds, error=error, log=log)
+        return Task(ended, seconds=found.seconds, error=error, log=log, stages=of_stages)
+
+    def _log(self, found: Seen) -> Path:
+        return self._run.folder / "logs" / (re.sub(r"[^\w.-]+", "-", found.name) + ".log")
 
     def _why_it_failed(self, found: Seen, log: Path) -> str:
         """The pod, what ended it, and the end of its log; the whole log goes to a file."""
@@ -197,8 +218,9 @@ class _Follower:
             return text + (f"\n  fix: {fix}" if fix else "")
         return f"its pod left no log; find the reason with: {self._listing()}"
 
-    def _report_waiting(self, found: Seen) -> None:
-        name = next(iter(found.pods), "")
+    def _report_waiting(self, what: str, names: tuple[str, ...], executor: Executor | None = None) -> None:
+        """Says once why the latest of these pods does not start."""
+        name = next(iter(names), "")
         try:
             pod = pods.pod(self._host, name) if name else None
             reason = pods.waits_for(pod) if pod else ""
@@ -206,9 +228,9 @@ class _Follower:
             return
         if reason and reason not in self._watch.reasons:
             self._watch.reasons.add(reason)
-            fix = pods.fix_of(reason, found.node.executor)
+            fix = pods.fix_of(reason, executor)
             hint = f"\n  fix: {fix}" if fix else ""
-            self._observer.remark(f"{found.name} is waiting: the pod {name} cannot start: {reason}{hint}")
+            self._observer.remark(f"{what} is waiting: the pod {name} cannot start: {reason}{hint}")
 
     def _listing(self) -> str:
         if self._workflow:
@@ -220,6 +242,10 @@ class _Follower:
         message = (document.error and document.error.message) or ""
         message = message or "\n".join(workflows.messages(self._host.pods, self._workflow, self._run_id))
         return message or f"the run did not succeed, and Kubeflow gave no reason; see: {self._listing()}"
+
+
+def _described(document: Any) -> list[Any]:
+    return (document.run_details and document.run_details.task_details) or []
 
 
 def _finish(host: Host, pipeline: Pipeline, run: Run, document: Any, follower: _Follower) -> None:
@@ -253,9 +279,9 @@ def _posted(host: Host, path: str, body: bytes) -> bytes:
 def _record(pipeline: Pipeline, run: Run, document: Any, tasks: list[kubeflow.RemoteTask]) -> None:
     if not tasks:
         return
-    stages = {leaf.name: pipeline.executor(leaf.component).stage for leaf in spec.leaves(pipeline)}
+    stage_of = {leaf.name: pipeline.executor(leaf.component).stage for leaf in spec.leaves(pipeline)}
     parameters = (document.runtime_config and document.runtime_config.parameters) or {}
-    remote = kubeflow.RemoteRun(json.loads(json.dumps(parameters)), tasks, {n: s for n, s in stages.items() if s})
+    remote = kubeflow.RemoteRun(json.loads(json.dumps(parameters)), tasks, {n: s for n, s in stage_of.items() if s})
     state = _LINEAGE_STATES.get(run.state, "CANCELED")
     started = document.created_at or datetime.now(UTC)
     kubeflow.record(
@@ -263,6 +289,7 @@ def _record(pipeline: Pipeline, run: Run, document: Any, tasks: list[kubeflow.Re
         run_id=run.id,
         pipeline=run.pipeline,
         started=started,
+        ended=document.finished_at or datetime.now(UTC),
         state=state,
         run=remote,
     )

@@ -60,10 +60,12 @@ def waits_for(found: dict[str, Any]) -> str:
     return ""
 
 
-def fix_of(reason: str, executor: Executor) -> str:
-    """How to fix the reason for which a pod is waiting; empty if unknown."""
-    if executor.container.accelerator and re.search(
-        r"nvidia.com/gpu|accelerator|node affinity|untolerated taint", reason
+def fix_of(reason: str, executor: Executor | None) -> str:
+    """How to fix the reason for which a pod is waiting; empty if unknown. A driver's pod has no executor of ours."""
+    if (
+        executor
+        and executor.container.accelerator
+        and re.search(r"nvidia.com/gpu|accelerator|node affinity|untolerated taint", reason)
     ):
         return _GPU_FIX
     for pattern, fix in _FIXES:

@@ -59,7 +59,16 @@ def tasks_of(run_id: str, post: Post) -> list[RemoteTask]:
     return _tasks({e.id: e for e in sorted(executions, key=lambda e: e.id)}, {a.id: a for a in artifacts}, events)
 
 
-def record(store: LineageStore, *, run_id: str, pipeline: str, started: datetime, state: str, run: RemoteRun) -> None:
+def record(
+    store: LineageStore,
+    *,
+    run_id: str,
+    pipeline: str,
+    started: datetime,
+    ended: datetime,
+    state: str,
+    run: RemoteRun,
+) -> None:
     """Copies a finished run into a store; a run that is already there is not changed."""
     store.start_run(run_id, pipeline, run.parameters, started)
     for task in run.tasks:
@@ -70,7 +79,7 @@ def record(store: LineageStore, *, run_id: str, pipeline: str, started: datetime
         else:
             store.start_task(run_id, task.name, stage, task.parameters)
             store.finish_task(run_id, task.name, state=task.state, inputs=inputs, outputs=outputs)
-    store.finish_run(run_id, state)
+    store.finish_run(run_id, state, ended=ended)
 
 
 @dataclass(frozen=True)

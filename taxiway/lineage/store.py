@@ -149,9 +149,9 @@ class LineageStore:
             )
 
     @_retried
-    def finish_run(self, run_id: str, state: str, error: str = "") -> None:
-        """Records the end of a run. Its tasks that are still marked as running are canceled."""
-        self._finish(self._run_context(run_id), state, pb.Execution.CANCELED, error)
+    def finish_run(self, run_id: str, state: str, error: str = "", ended: datetime | None = None) -> None:
+        """Records the end of a run, now or at another time. Its tasks that are still marked as running are canceled."""
+        self._finish(self._run_context(run_id), state, pb.Execution.CANCELED, error, ended)
 
     @_retried
     def close_abandoned(self, alive: Collection[str] = ()) -> list[str]:
@@ -319,14 +319,21 @@ class LineageStore:
     def _new_artifact(self, port: str, artifact: Artifact, maker: pb.Execution | None) -> pb.Artifact:
         return messages.new_artifact(artifact, self._type(pb.ArtifactType, artifact.type_name), port, maker)
 
-    def _finish(self, run: pb.Context, state: str, task_state: pb.Execution.State, error: str) -> None:
+    def _finish(
+        self,
+        run: pb.Context,
+        state: str,
+        task_state: pb.Execution.State,
+        error: str,
+        ended: datetime | None = None,
+    ) -> None:
         executions = self._store.get_executions_by_context(run.id)
         left = [execution for execution in executions if execution.last_known_state == pb.Execution.RUNNING]
         for execution in left:
             _close(execution, pb.Execution.State.Name(task_state), error or f"the run ended before the task: {state}")
         if left:
             self._store.put_executions(left)
-        seconds = (datetime.now(UTC) - _started(run)).total_seconds()
+        seconds = ((ended or datetime.now(UTC)) - _started(run)).total_seconds()
         finished = {"state": state, "seconds": seconds, "error": error}
         for key, value in messages.values(finished).items():
             run.custom_properties[key].CopyFrom(value)

@@ -167,6 +167,8 @@ def _environment(context: Context, call: Call, staged: Path) -> dict[str, str]:
     if members.is_fused(call.executor):
         place = context.home.stages / context.pipeline.name
         found[stage_cache.VARIABLE] = str(place) if context.use_cache else ""
+        if days := os.environ.get(stage_cache.DAYS_VARIABLE):
+            found.setdefault(stage_cache.DAYS_VARIABLE, days)
     # Temporary files of a killed stage are removed with the staging folder.
     return {**found, "TMPDIR": str(staged / "tmp")}
 

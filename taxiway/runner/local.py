@@ -1,4 +1,4 @@
-"""Runs containers as processes: stages fork from a server with their libraries loaded, other commands start anew."""
+"""Runs containers as processes: stages are forked from a server with their libraries loaded, others are started."""
 
 from __future__ import annotations
 
@@ -265,7 +265,7 @@ class _Server:
             self._send({"stop": True})
 
     def kill(self) -> None:
-        """Kills the server, which may be in the middle of an import that nobody needs any more."""
+        """Kills the server, which may be in the middle of an import that is no longer needed."""
         assert self._process.stdin is not None
         # Kill first: closing the pipe would block behind a pending write.
         self._process.kill()

@@ -49,7 +49,7 @@ def plan(context: Context, call: Call) -> Planned:
     named = _named(context, call)
     parts = _parts(context, call, named)
     if not (context.use_cache and call.task.is_cached):
-        # A folder of its own, separate from those of other runs and of other iterations of a loop.
+        # A folder that is separate from those of other runs and iterations.
         parts["run"] = f"{context.run_id}/{call.name}"
     key = text_digest(json.dumps(parts, sort_keys=True))
     place = context.home.artifacts / context.pipeline.name / file_name(re.sub(r"\[\d+\]", "", call.name))

@@ -37,7 +37,7 @@ from taxiway.runs.record import Run, RunFailedError
 from taxiway.storage.digest_store import DigestStore
 from taxiway.storage.home import Home
 
-# Seconds in which tasks usually stop when asked to.
+# Seconds in which tasks usually stop after a signal.
 _PATIENCE = 2.0
 _INTERRUPTED = 130
 """The exit status of a run that was canceled."""

@@ -204,6 +204,6 @@ class ModelManager:
 
 
 def _read_error(change: asyncio.Task[None]) -> None:
-    """Retrieves the exception, which nobody else does if the client has disconnected."""
+    """Retrieves the exception, which would otherwise be logged as unhandled if the client has disconnected."""
     if not change.cancelled():
         change.exception()

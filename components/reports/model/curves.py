@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
@@ -11,7 +12,7 @@ from markupsafe import Markup
 from components.reports import axes
 from components.reports.charts import Distribution, Frame, Series, histogram, lines
 from components.reports.figures import number, percent
-from components.reports.markup import Content
+from components.reports.markup import Content, tag
 from components.reports.parts import fold, heading, side_by_side, stack
 from components.reports.tables import Cell, Column, table
 
@@ -23,7 +24,7 @@ _MOST_CLASSES = 25
 _UNIT = (0.0, 1.0)
 _SQUARE = Frame(380, 320)
 _LOW = Frame(width=380, height=200, left=8, right=8, top=6, bottom=18)
-_THRESHOLDS = [round(step / 10, 1) for step in range(1, 10)]
+_THRESHOLDS = [step / 100 for step in range(0, 101)]
 
 
 def part(whole: Slice) -> Content:
@@ -135,12 +136,18 @@ def _predictions(plots: Sequence[Plot], after: str) -> Iterator[Markup]:
 def _matrices(plot: Plot, after: str) -> Markup:
     """The confusion matrix at 0.5, and below it those at other thresholds."""
     ordered = sorted(plot.matrices, key=lambda each: each.threshold)
-    middle = min(ordered, key=lambda each: abs(each.threshold - 0.5))
-    wanted = ordered if len(ordered) < _CURVE else _at(ordered, _THRESHOLDS)
+    middle = min(ordered, key=_from_middle)
+    wanted = ordered if len(ordered) <= len(_THRESHOLDS) else _at(ordered, _THRESHOLDS)
     columns = [Column(name, is_number=True) for name in _COLUMNS]
     rows = [_matrix_row(each) for each in wanted]
     others = table(f"Confusion matrices by threshold{after}", columns, rows, is_searchable=False)
-    return stack(_square(middle, after), fold("Other thresholds", others) if len(wanted) > 1 else None)
+    parts = [_square(middle, after), fold("Other thresholds", others) if len(wanted) > 1 else None]
+    # The script makes a slider of the rows of the second table, which moves the figures in the first.
+    return tag("div", *parts, data_thresholds=len(wanted) > 2, data_at=wanted.index(min(wanted, key=_from_middle)))
+
+
+def _from_middle(each: Matrix) -> float:
+    return abs(each.threshold - 0.5)
 
 
 _COLUMNS = (
@@ -156,7 +163,12 @@ _COLUMNS = (
 
 
 def _at(ordered: Sequence[Matrix], thresholds: Sequence[float]) -> list[Matrix]:
-    nearest = [min(ordered, key=lambda each: abs(each.threshold - wanted)) for wanted in thresholds]
+    """The nearest to each threshold, each once."""
+    known = [each.threshold for each in ordered]
+    nearest = []
+    for wanted in thresholds:
+        place = bisect.bisect(known, wanted)
+        nearest.append(min(ordered[max(place - 1, 0) : place + 1], key=lambda each: abs(each.threshold - wanted)))
     return list(dict.fromkeys(nearest))
 
 

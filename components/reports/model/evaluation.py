@@ -12,7 +12,7 @@ from markupsafe import Markup
 from components.contract.artifacts import Artifact
 from components.reports.figures import counted, number, short_digest, signed
 from components.reports.markup import Content
-from components.reports.model import curves, slices
+from components.reports.model import curves, fairness, slices
 from components.reports.model.sentences import listed
 from components.reports.page import Section
 from components.reports.parts import badge, code, facts, heading, notice, paragraph, stack, unordered
@@ -121,6 +121,7 @@ def _body(evaluation: Artifact, blessed: bool | None, found: _Found) -> Iterator
     yield _verdicts_of_slices(found)
     rule = next((verdict.rule.metric for verdict in found.verdicts if not verdict.slice), "")
     yield slices.part(found.slices, rule, found.directions)
+    yield fairness.part(found.slices)
     if found.whole:
         yield curves.part(found.whole)
 

@@ -54,6 +54,38 @@
     table.parentElement.before(label);
   };
 
+  // The figures of the chosen threshold: its row has the counts and the rates, the square the four counts.
+  const makeSlider = (group) => {
+    const [square, table] = group.querySelectorAll("table");
+    const head = [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
+    const rows = [...table.tBodies[0].rows];
+    const count = (row, column) => Number(row.cells[column].dataset.sort);
+    const label = document.createElement("label");
+    const slider = document.createElement("input");
+    const said = document.createElement("output");
+    Object.assign(slider, { type: "range", min: 0, max: rows.length - 1, value: group.dataset.at });
+    const show = () => {
+      const row = rows[slider.value];
+      const rates = [5, 6, 7].map((column) => `${head[column]} ${row.cells[column].textContent}`);
+      said.textContent = `${row.cells[0].textContent}: ${rates.join(", ")}`;
+      slider.setAttribute("aria-valuetext", said.textContent);
+      square.caption.textContent = square.caption.textContent.replace(/[^ ]+$/, row.cells[0].textContent);
+      const counts = [1, 4, 2, 3].map((column) => count(row, column));
+      const total = counts.reduce((sum, each) => sum + each, 0) || 1;
+      const cells = [...square.tBodies[0].rows].flatMap((each) => [...each.cells].slice(1));
+      cells.forEach((cell, index) => {
+        const share = ((100 * counts[index]) / total).toFixed(1);
+        cell.textContent = `${counts[index].toLocaleString("en")} · ${share} %`;
+      });
+    };
+    slider.addEventListener("input", show);
+    label.className = "filter";
+    label.append("Threshold", slider, said);
+    group.prepend(label);
+    show();
+  };
+
+  document.querySelectorAll("[data-thresholds]").forEach(makeSlider);
   document.querySelectorAll("table[data-sortable]").forEach(makeSortable);
   document.querySelectorAll("table[data-searchable]").forEach(makeSearchable);
 

@@ -15,6 +15,7 @@ import pytest
 from components.__main__ import _run_stage
 from components.contract.artifacts import REUSED
 from components.contract.digests import tree_digest
+from components.contract.errors import UserError
 from components.execution import executor
 from components.fused import keys, report, stage_cache
 from components.fused.execution import run
@@ -39,7 +40,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:
 
 @pytest.fixture(autouse=True)
 def process_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.delenv(stage_cache.VARIABLE, raising=False)
+    for name in stage_cache.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
     for name, value in preload.ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     yield
@@ -212,6 +214,7 @@ def test_members_that_finished_before_a_kill_are_cache_hits(pods: Pods, capfd: p
     def killing(stage: str, executor_input: Json) -> int:
         if stage == "baseline":
             os.kill(os.getppid(), signal.SIGKILL)
+            signal.pause()  # a member ends with its pod
         return _run_stage(stage, executor_input)
 
     document = pods.document()
@@ -226,7 +229,7 @@ def test_two_concurrent_pods_succeed_and_leave_one_entry(pods: Pods, capfd: pyte
     assert [children.status(pid) for pid in pids] == [0, 0]
     capfd.readouterr()
     cache = pods.folder / "root/taxi" / stage_cache.FOLDER
-    assert len(list(cache.iterdir())) == 1
+    assert len(list(cache.glob("*/entry.json"))) == len([each for each in cache.iterdir() if each.is_dir()]) == 1
     assert pods.run()["push"] == "CACHED"
 
 
@@ -265,6 +268,55 @@ def test_a_pod_runs_without_an_unreachable_cache(pods_in_s3: Pods, monkeypatch: 
     assert pods_in_s3.text.count("    no stage cache: s3://no-such-bucket/cache: ") + pods_in_s3.text.count(
         "    not kept in the stage cache: s3://no-such-bucket/cache: "
     ) in (1, 3)
+
+
+def _wait(pods: Pods, days: float) -> None:
+    """Makes the cache this many days older."""
+    for each in (pods.folder / "root/taxi" / stage_cache.FOLDER).rglob("*"):
+        then = each.stat().st_mtime - days * 24 * 60 * 60
+        os.utime(each, (then, then))
+
+
+@pytest.mark.parametrize(("days", "expected"), [("", "SUCCEEDED"), ("0", "CACHED"), ("60.5", "CACHED")])
+def test_a_pod_removes_what_no_pod_used_for_long(
+    pods: Pods, monkeypatch: pytest.MonkeyPatch, days: str, expected: str
+) -> None:
+    monkeypatch.setenv(stage_cache.DAYS_VARIABLE, days)
+    pods.run()
+    _wait(pods, 20)
+    pods.parameters["version"] = 6
+    assert pods.run() == {**ALL_CACHED, "again": "SUCCEEDED"}
+    _wait(pods, 20)
+    pods.parameters["version"] = 7
+    assert pods.run() == {**ALL_CACHED, "again": "SUCCEEDED"}
+    assert pods.text.count("    1 old entry removed from the stage cache\n") == (expected == "SUCCEEDED")
+    # What the pods in between found is there; the first pod's last entry was found by none.
+    pods.parameters["version"] = 5
+    assert pods.run() == {**ALL_CACHED, "again": expected}
+
+
+@pytest.mark.parametrize("days", ["a week", "-1", "nan", "inf"])
+def test_a_pod_refuses_a_limit_that_is_no_number_of_days(
+    pods: Pods, monkeypatch: pytest.MonkeyPatch, days: str
+) -> None:
+    monkeypatch.setenv(stage_cache.DAYS_VARIABLE, days)
+    with pytest.raises(UserError, match=r"TAXIWAY_STAGE_CACHE_DAYS is '.*', not a number of days"):
+        run(pods.members, pods.document(), _run_stage)
+
+
+def test_a_sweep_while_a_pod_reads_is_a_miss(pods: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
+    pods.run()
+    _wait(pods, 40)
+    use = stage_cache.store(str(pods.folder / "root/taxi" / stage_cache.FOLDER)).__class__.use
+
+    def swept(cache: Any, name: str) -> None:
+        cache.sweep(30)
+        use(cache, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"components.fused.stores.{use.__qualname__}", swept)
+        assert pods.run() == ALL_RUN
+    assert pods.run() == ALL_CACHED
 
 
 MODULE = """

@@ -212,6 +212,18 @@ def test_nothing_to_fuse_is_reported(profile: str) -> None:
         _profiled(profile)
 
 
+def test_settings_of_the_cache_are_set_and_are_in_no_key() -> None:
+    compiled = copy.deepcopy(loading.compiled(shapes.plain))
+    settings = ["TAXIWAY_STAGE_CACHE", "TAXIWAY_STAGE_CACHE_DAYS", "SETTING"]
+    for executor in compiled.spec["deploymentSpec"]["executors"].values():
+        executor["container"]["env"] = [{"name": name, "value": "1"} for name in settings]
+    [task] = _tasks(fused(compiled))
+    container = _container(fused(compiled), task)
+    assert [variable["name"] for variable in container["env"]] == settings
+    [text] = [argument for argument in container["args"] if '"variables"' in argument]
+    assert {member.variables for member in plan.read(text)} == {("SETTING",)}
+
+
 def test_inlined_modules_are_included_once() -> None:
     changed = compilation.compiled("chicago_taxi", inline_modules=True, fuse=True)
     container = _container(changed, DATA)

@@ -1,6 +1,7 @@
 """Fused pipelines in processes and containers have the artifacts and records of single stages."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,18 @@ def test_a_rerun_runs_only_members_affected_by_a_change(given: dict[str, Any], t
     assert one.metadata["provenance"] == other.metadata["provenance"]
     every = _run(True, "home", **{**given, "version": 9}, destination="served", use_cache=False)
     assert set(_states(every).values()) == {"SUCCEEDED"}
+
+
+def test_the_cache_keeps_entries_for_as_long_as_is_set(
+    given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAXIWAY_STAGE_CACHE_DAYS", "10")
+    _run(True, "home", **given, destination="served")
+    for each in (tmp_path / "home/stages").rglob("*"):
+        then = each.stat().st_mtime - 11 * 24 * 60 * 60
+        os.utime(each, (then, then))
+    again = _run(True, "home", **{**given, "version": 8}, destination="served")
+    assert "    2 old entries removed from the stage cache\n" in again.tasks[NAME].log.read_text()
 
 
 def test_a_rerun_after_a_failure_resumes_inside_the_task(given: dict[str, Any], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from taxiway.kubeflow import compilation
 from taxiway.language.spec import Pipeline
 from tests.taxiway.kubeflow.stub import Kubeflow, serving
 
-SMALL = str(Path(__file__).with_name("small_pipeline.py"))
+SMALL = str(Path(__file__).with_name("pipelines") / "small.py")
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from taxiway.kubeflow import details
 from taxiway.kubeflow.details import Seen
 from taxiway.kubeflow.nodes import Node, nodes
 from taxiway.language.executors import Executor
-from tests.taxiway.kubeflow.graphs import look
+from tests.taxiway.kubeflow.graphs import WORKFLOW, look
 
 RECORDINGS = Path(__file__).with_name("recordings")
 CACHED = ("SUCCEEDED", 0.0, True)
@@ -27,9 +27,12 @@ def of_recording(name: str) -> dict[str, Seen]:
     return _states(known, (RECORDINGS / f"{name}.json").read_text())
 
 
+def _described(text: str) -> list[Any]:
+    return list(ApiClient().deserialize(SimpleNamespace(data=text), "V2beta1Run").run_details.task_details)
+
+
 def _states(known: list[Node], text: str) -> dict[str, Seen]:
-    run = ApiClient().deserialize(SimpleNamespace(data=text), "V2beta1Run")
-    return {found.name: found for found in details.seen(known, run.run_details.task_details)}
+    return {found.name: found for found in details.seen(known, _described(text))}
 
 
 def _shown(found: dict[str, Seen]) -> dict[str, tuple[str, float, bool]]:
@@ -121,6 +124,24 @@ def test_a_run_that_has_just_started_has_no_states() -> None:
     known = [Node(name="pusher", path="root.pusher", executor=Executor(kind="container"))]
     assert details.seen(known, []) == []
     assert _states(known, _text(look("PENDING", {}))) == {}
+
+
+def test_the_driver_of_a_run_of_2_17_that_cannot_start() -> None:
+    described = _described((RECORDINGS / "waiting-2.17.0-retries.json").read_text())
+    known = nodes(loading.load("pipelines/chicago_taxi/pipeline.yaml"))
+    assert details.seen(known, described) == []
+    assert details.drivers(known, described) == {"root": ("chicago-taxi-cqnnp-system-dag-driver-493487780",)}
+
+
+@pytest.mark.parametrize("retries", [False, True])
+def test_drivers_that_have_ended_or_are_those_of_tasks_are_left_out(retries: bool) -> None:
+    known = [Node(name="a", path="root.a", executor=Executor(kind="container"))]
+    tasks = {"a-driver": ("RUNNING", 0), "sub-driver": ("SUCCEEDED", 3), "condition-1-driver": ("PENDING", 0)}
+    text = _text(look("RUNNING", tasks, retries=retries))
+    assert list(details.drivers(known, _described(text))) == ["root.condition-1"]
+    [found] = _states(known, text).values()
+    assert found.state == "PENDING"
+    assert found.pods[0].startswith(f"{WORKFLOW}-system-container-driver-")
 
 
 def _text(document: Any) -> str:

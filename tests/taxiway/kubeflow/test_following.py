@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from rich.console import Console
 from components.contract.artifacts import Model
 from components.contract.errors import ServiceError, UserError
 from components.fused.plan import SKIPPED
+from taxiway import loading
 from taxiway.kubeflow import compilation, following
 from taxiway.kubeflow.host import Host
 from taxiway.kubeflow.nodes import nodes
@@ -322,6 +323,34 @@ def test_the_reason_why_a_pod_waits_is_shown_once(kubeflow: Kubeflow, status: An
         assert shown.count("cannot start") == 1
 
 
+@pytest.mark.parametrize(
+    ("driver", "template", "what"),
+    [
+        ("baseline-driver", "system-container-driver", "baseline"),
+        ("condition-2-driver", "system-dag-driver", "condition-2"),
+    ],
+)
+def test_a_driver_that_cannot_start_is_reported(
+    kubeflow: Kubeflow, small: Pipeline, driver: str, template: str, what: str
+) -> None:
+    pod = f"{WORKFLOW}-{template}-{hashed(full_name(driver))}"
+    waiting = {"initContainerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff"}}}]}
+    kubeflow.pods[pod] = {"status": {"phase": "Pending", **waiting}}
+    _, shown = _follow(kubeflow, small, look("RUNNING", {driver: ("PENDING", 0)}), look("FAILED", {}))
+    assert f"{what} is waiting: the pod {pod} cannot start: ImagePullBackOff" in shown
+    assert "fix: push the image to a registry" in shown
+
+
+def test_the_driver_of_a_run_that_cannot_start_is_reported(kubeflow: Kubeflow) -> None:
+    recorded = json.loads((Path(__file__).with_name("recordings") / "waiting-2.17.0-retries.json").read_text())
+    pod = "chicago-taxi-cqnnp-system-dag-driver-493487780"
+    waiting = {"initContainerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff"}}}]}
+    kubeflow.pods[pod] = {"status": {"phase": "Pending", **waiting}}
+    pipeline = loading.load("pipelines/chicago_taxi/pipeline.yaml")
+    _, shown = _follow(kubeflow, pipeline, recorded, look("FAILED", {}))
+    assert f"the run is waiting: the pod {pod} cannot start: ImagePullBackOff" in shown
+
+
 def test_a_starting_pod_is_not_reported(kubeflow: Kubeflow, small: Pipeline) -> None:
     creating = {"containerStatuses": [{"state": {"waiting": {"reason": "ContainerCreating"}}}]}
     kubeflow.pods[impl_pod("baseline")] = {"status": {"phase": "Pending", **creating}}
@@ -341,7 +370,8 @@ def test_results_and_lineage_are_fetched(kubeflow: Kubeflow, small: Pipeline, tm
     assert store
     [stored] = store.runs()
     assert (stored.id, stored.pipeline, stored.state) == ("small-1", "small", "COMPLETE")
-    assert isinstance(stored.started, datetime)
+    # Kubeflow's own times, whenever the run is followed.
+    assert (stored.started, stored.seconds) == (datetime(2026, 11, 21, 3, tzinfo=UTC), 60)
     traced = chain.trace(pushed.metadata["digest"], store=store)
     # The blessing is another output of the same task.
     assert [record["type"] for record in traced.records] == ["PushedModel", "Model", "Examples", "ModelBlessing"]

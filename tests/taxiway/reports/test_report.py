@@ -1,7 +1,9 @@
 """The report of a run: its content, comparisons with other runs, and sections that fail."""
 
 import json
+import re
 import shutil
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from tests.components.reports.parsed import HOSTILE, Page, require_safe
 from tests.taxiway.reports.homes import PACKAGES, MadeTask, make_run, parts, record
 
 FIRST, SECOND = "taxi-20260101-100000-0000aaaa", "taxi-20260102-100000-1111bbbb"
+UPRIGHT = re.compile(r" ([0-9.]+) [0-9.]+V")
+"""Where an edge goes straight down beside a row."""
 METRICS = {"tfx_type": "ModelEvaluation", "auc": 0.9, "example_count": 5000.0, "provenance": record("1" * 40)}
 
 
@@ -157,6 +161,25 @@ def test_the_graph_leaves_out_redundant_edges(home: Home) -> None:
     assert pipeline
     assert graph.edges(pipeline) == {"a": set(), "b": {"a"}, "c": {"b"}, "d": {"a"}}
     assert "c after b" in str(graph.picture(run.find(FIRST, home)))
+
+
+def test_an_edge_goes_around_the_tasks_that_it_passes(home: Home) -> None:
+    """From `short` to `last`, beside `second`, which lies in the row between."""
+    tasks = {
+        "begin": MadeTask(),
+        "first": MadeTask(after=["begin"]),
+        "short": MadeTask(after=["begin"]),
+        "second": MadeTask(after=["first"]),
+        "last": MadeTask(after=["second", "short"]),
+    }
+    make_run(home, FIRST, tasks)
+    picture = ET.fromstring(str(graph.picture(run.find(FIRST, home))))
+    boxes = [(float(each.get("x", 0)), float(each.get("width", 0))) for each in picture.iter("rect")]
+    passing = [float(found[1]) for path in picture.iter("path") if (found := UPRIGHT.search(path.get("d", "")))]
+    names = [each.text for each in picture.iter("text") if each.get("class") == "ink strong"]
+    left, width = boxes[names.index("second")]
+    assert len(passing) == 1
+    assert not left < passing[0] < left + width
 
 
 def test_a_run_without_artifacts_has_a_report(home: Home) -> None:

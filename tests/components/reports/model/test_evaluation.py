@@ -14,12 +14,14 @@ import pytest
 from components.contract.artifacts import ModelEvaluation
 from components.execution import provenance
 from components.reports.model import evaluation
+from components.reports.page import render
 from components.reports.readers import evaluations, thresholds
 from components.reports.readers.directions import is_better
 from components.reports.readers.protos import metrics_for_slice_pb2
 from tests.components.reports.model import evaluations as made
 from tests.components.reports.model.evaluations import above, config, failure, sliced
 from tests.components.reports.model.pages import HOSTILE, TURNED, cells, require_harmless, text
+from tests.components.reports.parsed import require_safe
 
 CONFIG = config(above("AUC", 0.7, change=-0.01), {"className": "BinaryAccuracy"}, {"className": "ExampleCount"})
 BETTER = {"auc": 0.9, "binary_accuracy": 0.8, "loss": 0.3, "example_count": 1000.0}
@@ -178,6 +180,41 @@ def test_curves_are_drawn_from_the_plots(tmp_path: Path) -> None:
     plot = evaluations.read(evaluated.path)[0].plots[0]
     assert (plot.matrices[5].recall, plot.matrices[5].false_positive_rate) == (35 / 60, 0.5)
     assert plot.buckets[2] == evaluations.Bucket(0.5, 0.75, 10.0, 0.6, 0.4)
+
+
+def test_every_hundredth_threshold_is_in_the_table_that_the_slider_reads(tmp_path: Path) -> None:
+    found = made.evaluation(tmp_path / "evaluation", [sliced(BETTER)], config())
+    plots = metrics_for_slice_pb2.PlotsForSlice(slice_key={})
+    matrices = plots.plot_keys_and_values.add().value.confusion_matrix_at_thresholds.matrices
+    for step in range(1001):
+        matrices.add(threshold=step / 1000, true_positives=1000 - step, false_negatives=step, false_positives=7)
+    made.write(found.path / "plots-00000-of-00001.tfrecord", [plots])
+
+    page = require_safe(render("Report", [evaluation.section(found)]))
+
+    table = page.tables["Confusion matrices by threshold"]
+    assert len(table.rows) == 101
+    assert table.row("0.25")["true positives"] == "750"
+    [group] = [each for each in page.all("div") if "data-thresholds" in each]
+    assert table.rows[int(group["data-at"] or 0)][0] == "0.5"
+
+
+def test_the_slices_that_differ_most_are_told_with_the_interval(tmp_path: Path) -> None:
+    slices = [
+        sliced({"example_count": 9000, "binary_accuracy": 0.85, "auc": (0.9, 0.88, 0.92)}),
+        sliced({"example_count": 1000, "binary_accuracy": 0.9, "auc": (0.9, 0.88, 0.92)}, company="A"),
+        sliced({"example_count": 1000, "binary_accuracy": 0.7, "auc": (0.89, 0.87, 0.91)}, company="B"),
+        sliced({"example_count": 1000, "binary_accuracy": 0.8, "auc": (0.895, 0.87, 0.91)}, company="C"),
+        sliced({"example_count": 3, "binary_accuracy": 0.0, "auc": (0.1, 0.0, 0.3)}, company="few"),
+    ]
+    found = made.evaluation(tmp_path / "evaluation", slices, config())
+
+    page = require_safe(render("Report", [evaluation.section(found)]))
+
+    auc, accuracy = page.tables["Differences between slices"].rows
+    assert auc == ["company", "auc", "A", "B", "0.9", "0.89", "+0.01", "−0.01828 to 0.03828", "may be chance"]
+    assert accuracy[:4] == ["company", "binary_accuracy", "A", "B"]
+    assert accuracy[-2:] == ["0.1661 to 0.2339", "differ"]
 
 
 def test_a_regression_has_residuals(tmp_path: Path) -> None:
