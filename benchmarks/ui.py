@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import http.client
 import json
 import os
 import random
@@ -34,7 +35,7 @@ from tests.browser import chromium
 OUT = Path(__file__).parent / "out" / "ui"
 MLFLOW = "mlflow==3.17.2"
 _VISITS = 5
-_START_SECONDS = 180
+_START_SECONDS = 120
 
 
 def main() -> None:
@@ -45,8 +46,8 @@ def main() -> None:
     parser.add_argument("--visits", type=int, default=_VISITS)
     parser.add_argument("--without-mlflow", action="store_true")
     given = parser.parse_args()
-    shutil.rmtree(OUT, ignore_errors=True)
-    OUT.mkdir(parents=True)
+    shutil.rmtree(OUT / "home", ignore_errors=True)
+    OUT.mkdir(parents=True, exist_ok=True)
     runs = list(_runs(given.runs, given.metrics))
     loads = [os.getloadavg()[0]]
     rows = list(_measured_taxiway(runs, given.visits))
@@ -100,6 +101,7 @@ def _measured_taxiway(runs: list[Run], visits: int) -> Iterator[Row]:
     home = Home(OUT / "home")
     _write_home(home, runs)
     address, log = OUT / "address", OUT / "taxiway.log"
+    address.unlink(missing_ok=True)
     command = [sys.executable, "-m", "taxiway", "ui", "--port", "0", "--address-file", str(address)]
     os.environ["TAXIWAY_HOME"] = str(home.root)
     began = time.perf_counter()
@@ -118,9 +120,7 @@ def _measured_taxiway(runs: list[Run], visits: int) -> Iterator[Row]:
 
 def _measured_mlflow(runs: list[Run], visits: int) -> Iterator[Row]:
     python = _mlflow_python(OUT.parent / "mlflow")
-    store = f"sqlite:///{OUT / 'mlflow.db'}"
-    (OUT / "runs.json").write_text(json.dumps(runs))
-    subprocess.run([str(python), "-c", _FILL, store, str(OUT / "runs.json")], check=True)
+    store = f"sqlite:///{_filled(python, runs)}"
     port, log = _free_port(), OUT / "mlflow.log"
     command = [str(python), "-m", "mlflow", "server", "--backend-store-uri", store, "--port", str(port)]
     origin = f"http://127.0.0.1:{port}"
@@ -129,11 +129,19 @@ def _measured_mlflow(runs: list[Run], visits: int) -> Iterator[Row]:
         _wait(lambda: _answers(f"{origin}/health"), started, log)
         print(f"mlflow server started in {time.perf_counter() - began:.1f} s", flush=True)
         search = f"{origin}/api/2.0/mlflow/runs/search"
+        # Of its workers, only the first one has started.
+        _wait(lambda: all(_searches(search) for _ in range(8)), started, log)
         seconds, size = _fetched(search, {"experiment_ids": ["1"], "max_results": 1000})
         yield "mlflow server", "search 1,000 runs (API)", size, seconds, None
         ids = _mlflow_ids(search, 4)
         query = urlencode({"runs": json.dumps(ids), "experiments": json.dumps(["1"])})
-        yield "mlflow server", "list of runs", 0.0, None, _painted(browser, f"{origin}/#/experiments/1", _ROWS, visits)
+        yield (
+            "mlflow server",
+            "list of runs",
+            0.0,
+            None,
+            _painted(browser, f"{origin}/#/experiments/1/runs", _ROWS, visits),
+        )
         yield (
             "mlflow server",
             "compare 4",
@@ -148,7 +156,7 @@ def _measured_mlflow(runs: list[Run], visits: int) -> Iterator[Row]:
             yield "mlflow server", "compare all", 0.0, None, _painted(browser, place, "table", 1)
 
 
-_ROWS = "[role=row][row-index], table tbody tr"
+_ROWS = ".ag-row"
 _FILL = """
 import json, sys, mlflow
 from mlflow.entities import Metric, Param
@@ -163,6 +171,25 @@ for run in json.load(open(file)):
     client.log_batch(made.info.run_id, metrics=metrics, params=params)
     client.set_terminated(made.info.run_id)
 """
+
+
+def _filled(python: Path, runs: list[Run]) -> Path:
+    """A database with the runs, which takes a minute to make, and is kept."""
+    database = OUT / f"mlflow-{len(runs)}-{len(runs[0]['metrics'])}.db"
+    if not database.exists():
+        partial = OUT / "partial.db"
+        partial.unlink(missing_ok=True)
+        (OUT / "runs.json").write_text(json.dumps(runs))
+        subprocess.run([str(python), "-c", _FILL, f"sqlite:///{partial}", str(OUT / "runs.json")], check=True)
+        partial.rename(database)
+    return database
+
+
+def _searches(search: str) -> bool:
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        _fetched(search, {"experiment_ids": ["1"], "max_results": 1})
+        return True
+    return False
 
 
 def _mlflow_python(folder: Path) -> Path:

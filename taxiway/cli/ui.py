@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from taxiway.cli.options import CookieFile, Header, TokenFile
 from taxiway.cli.report import run_ids
 
 
@@ -47,6 +48,14 @@ def ui_command(
         list[str],
         typer.Option(metavar="DESTINATION", help="A further place that models are pushed to; repeatable."),
     ] = [],  # noqa: B006
+    kubeflow: Annotated[
+        str, typer.Option(metavar="URL", help="Show the runs of the Kubeflow Pipelines at this URL instead.")
+    ] = "",
+    namespace: Annotated[str, typer.Option(help="Your namespace, on a multi-user Kubeflow.")] = "",
+    kubeflow_token_file: TokenFile = None,
+    kubeflow_cookie_file: CookieFile = None,
+    kubeflow_header: Header = "",
+    kubeflow_ca: Annotated[Path | None, typer.Option(metavar="FILE", help="CA certificate for Kubeflow.")] = None,
     address_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the address to this file when the server answers.")
     ] = None,
@@ -60,7 +69,16 @@ def ui_command(
     from taxiway.ui.settings import Settings, token_in
     from taxiway.ui.views import address
 
-    home = Home.default()
+    home, refresh = Home.default(), None
+    if kubeflow:
+        from taxiway.kubeflow.host import Host
+        from taxiway.kubeflow.mirror import Mirror, home_of
+        from taxiway.network.login import Login
+
+        login = Login(kubeflow_token_file, kubeflow_cookie_file, kubeflow_header)
+        at = Host(kubeflow, namespace, login, kubeflow_ca)
+        home = home_of(at, home.root)
+        refresh = Mirror(at, home).refresh
     path = address("runs", run.find(run_id, home).run.id) if run_id else "/"
     certificates = tls.loadable("--tls-cert", cert=tls_cert, key=tls_key, ca=tls_client_ca) if tls_cert else None
     settings = Settings(
@@ -72,6 +90,7 @@ def ui_command(
         names=tuple(name),
         servers=tuple(model_server),
         destinations=tuple(destination),
+        refresh=refresh,
     )
 
     def started(where: str) -> None:

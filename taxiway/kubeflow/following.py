@@ -95,9 +95,32 @@ def follow(
         raise type(error)(
             error.what, fix=f"{error.fix or 'try again later'}; the run continues, follow it with: {again}"
         ) from error
-    _finish(host, pipeline, run, document, follower)
+    _finish(host, pipeline, run, document, follower, home=Home.default())
     observer.run_finished(run)
     return run
+
+
+def look_once(host: Host, pipeline: Pipeline, run_id: str, run: Run, home: Home) -> Any:
+    """Reads what a run has done so far; of one that ended, its lineage goes into the home.
+
+    Args:
+        host: Kubeflow.
+        pipeline: The run's pipeline.
+        run_id: Kubeflow's id of the run.
+        run: Gets the tasks, and the state at the end.
+        home: Where the lineage is recorded.
+
+    Returns:
+        Kubeflow's answer about the run.
+    """
+    follower = _Follower(host, nodes(pipeline), run_id, run, Observer())
+    document = follower.look()
+    if str(document.state) in _ENDS:
+        _finish(host, pipeline, run, document, follower, home=home)
+    else:
+        run.running = follower.running()
+        _add_outputs(run, _results(host, pipeline, run_id))
+    return document
 
 
 class _Follower:
@@ -117,7 +140,7 @@ class _Follower:
         answered = time.monotonic()
         while True:
             try:
-                document = self._look()
+                document = self.look()
                 answered = time.monotonic()
                 if str(document.state) in _ENDS:
                     return document
@@ -126,7 +149,13 @@ class _Follower:
                     raise
             time.sleep(seconds)
 
-    def _look(self) -> Any:
+    def running(self) -> dict[str, datetime]:
+        """The tasks that were seen running, with this moment: Kubeflow does not say when they began."""
+        now = datetime.now(UTC)
+        return dict.fromkeys(self._watch.launched - self._watch.ended, now)
+
+    def look(self) -> Any:
+        """Kubeflow's answer about the run, after what it says of tasks was reported."""
         with self._host.explained("read the run"):
             document = self._host.client.get_run(self._run_id)
         is_over = str(document.state) in _ENDS
@@ -248,7 +277,7 @@ def _described(document: Any) -> list[Any]:
     return (document.run_details and document.run_details.task_details) or []
 
 
-def _finish(host: Host, pipeline: Pipeline, run: Run, document: Any, follower: _Follower) -> None:
+def _finish(host: Host, pipeline: Pipeline, run: Run, document: Any, follower: _Follower, home: Home) -> None:
     """Adds the final state and the outputs to the run, and copies its lineage."""
     run.state = _ENDS[str(document.state)]
     run.seconds = max((document.finished_at - document.created_at).total_seconds(), 0.0)
@@ -256,10 +285,14 @@ def _finish(host: Host, pipeline: Pipeline, run: Run, document: Any, follower: _
         run.exit_status = 1
         run.error = follower.why_the_run_failed(document)
     tasks = _results(host, pipeline, document.run_id)
+    _add_outputs(run, tasks)
+    _record(pipeline, run, document, tasks, home)
+
+
+def _add_outputs(run: Run, tasks: list[kubeflow.RemoteTask]) -> None:
     for task in tasks:
         if task.name in run.tasks:
             run.tasks[task.name].outputs = task.outputs
-    _record(pipeline, run, document, tasks)
 
 
 def _results(host: Host, pipeline: Pipeline, run_id: str) -> list[kubeflow.RemoteTask]:
@@ -276,7 +309,7 @@ def _posted(host: Host, path: str, body: bytes) -> bytes:
         return b""
 
 
-def _record(pipeline: Pipeline, run: Run, document: Any, tasks: list[kubeflow.RemoteTask]) -> None:
+def _record(pipeline: Pipeline, run: Run, document: Any, tasks: list[kubeflow.RemoteTask], home: Home) -> None:
     if not tasks:
         return
     stage_of = {leaf.name: pipeline.executor(leaf.component).stage for leaf in spec.leaves(pipeline)}
@@ -285,7 +318,7 @@ def _record(pipeline: Pipeline, run: Run, document: Any, tasks: list[kubeflow.Re
     state = _LINEAGE_STATES.get(run.state, "CANCELED")
     started = document.created_at or datetime.now(UTC)
     kubeflow.record(
-        LineageStore.open(Home.default().lineage),
+        LineageStore.open(home.lineage),
         run_id=run.id,
         pipeline=run.pipeline,
         started=started,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import signal
 import socket
@@ -10,7 +11,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from components.contract.errors import ServiceError
+from components.contract.errors import ServiceError, TaxiwayError
 from taxiway.network.http_server import Runner
 from taxiway.network.tls import server_context
 from taxiway.runs import pages
@@ -19,7 +20,10 @@ from taxiway.ui.settings import Settings, require_closed
 from taxiway.ui.views import Site
 
 _GRACE_SECONDS = 2.0
+_COPY_SECONDS = 10.0
 _EVERY = ("0.0.0.0", "::")
+
+_log = logging.getLogger(__name__)
 
 
 def run(settings: Settings, started: Callable[[str], object]) -> None:
@@ -41,9 +45,10 @@ async def _serve(settings: Settings, started: Callable[[str], object]) -> None:
     stopped = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stopped.set)
-    site = Site(settings.home, secrets.token_bytes(32), servers=settings.servers, destinations=settings.destinations)
+    site = site_of(settings, secrets.token_bytes(32))
     runner = Runner(application(settings, site))
     await runner.setup()
+    copying = asyncio.create_task(_copy(settings.refresh)) if settings.refresh else None
     try:
         await _listen(runner, settings)
         origin = f"{settings.scheme}://{_shown(settings.host)}:{runner.addresses[0][1]}"
@@ -54,7 +59,35 @@ async def _serve(settings: Settings, started: Callable[[str], object]) -> None:
             await stopped.wait()
             await reading
     finally:
+        if copying:
+            copying.cancel()
         await runner.cleanup()
+
+
+def site_of(settings: Settings, secret: bytes) -> Site:
+    """What the pages show, as the settings say."""
+    return Site(
+        settings.home,
+        secret,
+        servers=settings.servers,
+        destinations=settings.destinations,
+        is_copy=settings.refresh is not None,
+    )
+
+
+async def _copy(refresh: Callable[[], list[str]]) -> None:
+    """Copies runs from elsewhere again and again; each problem is told once."""
+    told: set[str] = set()
+    while True:
+        try:
+            problems = await asyncio.to_thread(refresh)
+        except TaxiwayError as error:
+            problems = [str(error)]
+        for problem in problems:
+            if problem not in told:
+                _log.warning("%s", problem)
+        told.update(problems)
+        await asyncio.sleep(_COPY_SECONDS)
 
 
 async def _listen(runner: Runner, settings: Settings) -> None:

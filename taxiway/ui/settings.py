@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import secrets
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class Settings:
         names: Names of the server, besides its own, that browsers may call it by.
         servers: The REST addresses of model servers, to ask which versions they serve.
         destinations: Further places that models are pushed to.
+        refresh: Copies runs from elsewhere into the home, and returns what went wrong; None for this machine's own.
     """
 
     home: Home
@@ -41,6 +43,7 @@ class Settings:
     names: tuple[str, ...] = ()
     servers: tuple[str, ...] = ()
     destinations: tuple[str, ...] = ()
+    refresh: Callable[[], list[str]] | None = None
 
     @property
     def scheme(self) -> str:

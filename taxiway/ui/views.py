@@ -45,6 +45,7 @@ class Site:
         token: What a client from elsewhere has to know; empty if none is needed.
         servers: The REST addresses of model servers.
         destinations: Further places that models are pushed to.
+        is_copy: Whether the runs are copies of Kubeflow's: they can be looked at, and nothing else.
     """
 
     home: Home
@@ -52,6 +53,7 @@ class Site:
     token: str = ""
     servers: tuple[str, ...] = ()
     destinations: tuple[str, ...] = ()
+    is_copy: bool = False
     _alone: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     @cached_property

@@ -82,7 +82,9 @@ def parallel(lines: Sequence[Line], names: Sequence[str], *, title: str, less_is
         class_="chart parallel",
     )
     frame = tag("div", picture, class_="scroll bare", tabindex="0", role="region", aria_label=title)
-    note = f"{len(best)} of {len(lines)} runs stand out: the best by {drawn[-1].name}." if best else None
+    note = (
+        f"{number(len(best))} of {number(len(lines))} runs stand out: the best by {drawn[-1].name}." if best else None
+    )
     return figure(title, frame, note=note)
 
 

@@ -72,7 +72,16 @@ def _compared(named: Sequence[tuple[str, RecordedRun]]) -> Iterator[Section]:
 
 
 def _runs(runs: Sequence[Summary]) -> Markup:
-    columns: list[str | Column] = ["Name", "Run", "State", "Started", Column("Time", True), "Data", "Commit", "Show"]
+    columns: list[str | Column] = [
+        "Name",
+        "Run",
+        "State",
+        Column("Started", True),
+        Column("Time", True),
+        "Data",
+        "Commit",
+        "Show",
+    ]
     listed = table("Runs", columns, [_row(place, runs) for place in range(len(runs))], hide_caption=True)
     note = f"The others are compared with A: ≠ marks what differs from it in {counted(len(runs) - 1, 'other run')}."
     return stack(listed, paragraph(note, quiet=True))

@@ -162,11 +162,11 @@ def _page(runs: Sequence[Summary], wanted: Wanted) -> tuple[list[Summary], int, 
 
 def _table(runs: Sequence[Summary], names: Sequence[str], wanted: Wanted) -> Markup:
     rows, page, pages = _page(runs, wanted)
-    columns: list[str | Column] = ["Run", "State", Column(_head("", "Started", wanted))]
+    columns: list[str | Column] = ["Run", "State", Column(_head("", "Started", wanted), True)]
     columns += [Column(_head(name, name, wanted), _is_of_numbers(name, rows)) for name in names]
     places = ", " + _places(page, pages, len(runs)) if pages > 1 else ""
     caption = f"{counted(len(runs), 'run')}{places}"
-    listed = table(caption, columns, [_row(run, names) for run in rows], is_sortable=False)
+    listed = table(caption, columns, [_row(run, names, _key_of(run, runs)) for run in rows], is_sortable=False)
     button = forms.button("Compare the chosen runs")
     return stack(forms.asking("/compare", listed, button, label="Runs to compare"), _pager(page, pages, wanted))
 
@@ -183,11 +183,16 @@ def _head(sort: str, title: str, wanted: Wanted) -> Markup:
     return tag("a", title, sign, href=wanted.at(sort=sort, is_descending=down, page=1))
 
 
-def _row(run: Summary, names: Sequence[str]) -> list[Cell | Content]:
+def _key_of(run: Summary, runs: Sequence[Summary]) -> Markup | None:
+    """The colour of a run's line, if each has its own."""
+    return tag("span", class_=f"key s{runs.index(run)}") if len(runs) <= charts.COLOURS else None
+
+
+def _row(run: Summary, names: Sequence[str], key: Markup | None) -> list[Cell | Content]:
     box = tag("input", type="checkbox", name_="run", value=run.id, aria_label=f"Choose {run.id}")
     link = tag("a", run.id, href=address("runs", run.id))
     return [
-        join([box, link], " "),
+        join([box, key, link], " "),
         badge_of(run.state),
         when(run.started),
         *(cell(_value(run, name)) for name in names),

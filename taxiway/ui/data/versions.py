@@ -115,7 +115,13 @@ def _facts(version: DataVersion) -> Iterator[tuple[Content, Content]]:
 
 def _runs(runs: Sequence[Summary]) -> Markup:
     metrics = coordinates.ranked(dict.fromkeys(name for run in runs for name in run.metrics))[:_MOST_METRICS]
-    columns: list[str | Column] = ["Run", "State", "Started", *(Column(name, True) for name in metrics), "Pushed"]
+    columns: list[str | Column] = [
+        "Run",
+        "State",
+        Column("Started", True),
+        *(Column(name, True) for name in metrics),
+        "Pushed",
+    ]
     rows = [
         [
             tag("a", run.id, href=address("runs", run.id)),

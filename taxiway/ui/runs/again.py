@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
+from components.contract.commands import typed
 from components.contract.errors import UserError
 from components.reports.markup import Content, tag
 from components.reports.page import Section
@@ -65,6 +66,7 @@ def _field(name: str, value: str) -> Markup:
 
 def start(site: Site, asked: Asked) -> str:
     """Starts the run, and returns the address of its page."""
+    _require_own(site)
     recorded = site.read(asked.path["run"])
     given = {name.removeprefix(_PREFIX): value for name, value in asked.form.items() if name.startswith(_PREFIX)}
     unknown = given.keys() - recorded.parameters.keys()
@@ -84,6 +86,12 @@ def start(site: Site, asked: Asked) -> str:
 
 def stop(site: Site, asked: Asked) -> str:
     """Cancels the run, and returns the address of its page."""
+    _require_own(site)
     run_id = site.read(asked.path["run"]).run.id
     cancel.request(run_id, site.home)
     return address("runs", run_id)
+
+
+def _require_own(site: Site) -> None:
+    if site.is_copy:
+        raise UserError("the runs here are Kubeflow's, and can only be looked at", fix=typed("taxiway submit PIPELINE"))

@@ -92,9 +92,11 @@ def _last_lines(recorded: RecordedRun, task: str) -> Markup:
 def _actions(recorded: RecordedRun, site: Site, asked: Asked) -> Markup:
     run_id = recorded.run.id
     again = tag("a", "Run again…", class_="button", href=address("runs", run_id, "again"))
-    parts: list[Content] = [again]
+    parts: list[Content] = [] if site.is_copy else [again]
     if recorded.is_over:
         parts.append(tag("a", "Save as one file", class_="button", href=address("runs", run_id, "report.html")))
+    elif site.is_copy:
+        parts.append(tag("span", "It runs on Kubeflow.", class_="quiet"))
     elif cancel.is_requested(run_id, site.home):
         parts.append(tag("span", "Stopping: running tasks are asked to end.", class_="quiet"))
     else:

@@ -169,6 +169,13 @@ class Kubeflow:
         self.runs[run["run_id"]] = run
         return run
 
+    def list_runs(self, query: Mapping[str, str], body: bytes) -> Json:
+        """The latest first, two per page, without their details."""
+        assert query["sort_by"] == "created_at desc"
+        start, known = int(query.get("page_token") or 0), list(reversed(self.runs.values()))
+        found = [{key: value for key, value in run.items() if key != "pipeline_spec"} for run in known]
+        return {"runs": found[start : start + 2], "next_page_token": str(start + 2) if start + 2 < len(found) else ""}
+
     def run(self, query: Mapping[str, str], body: bytes) -> Json | Answer:
         if query["run"] not in self.runs:
             return NOT_FOUND
@@ -222,6 +229,7 @@ _HANDLERS: dict[str, Any] = {
     rf"GET {_API}/experiments": Kubeflow.list_experiments,
     rf"POST {_API}/experiments": Kubeflow.make_experiment,
     rf"POST {_API}/runs": Kubeflow.make_run,
+    rf"GET {_API}/runs": Kubeflow.list_runs,
     rf"GET {_API}/runs/(?P<run>[^/]+)": Kubeflow.run,
     rf"POST {_API}/recurringruns": Kubeflow.make_schedule,
     r"GET /k8s/pod": Kubeflow.pod,

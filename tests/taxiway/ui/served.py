@@ -19,6 +19,7 @@ from aiohttp import web
 from taxiway.network.http_server import Runner
 from taxiway.storage.home import Home
 from taxiway.ui.app import application
+from taxiway.ui.server import site_of
 from taxiway.ui.settings import Settings
 from taxiway.ui.views import Site
 
@@ -73,7 +74,7 @@ class Client:
 def served(home: Home, **settings: Any) -> Iterator[Client]:
     """A server in a thread, on a free port."""
     given = Settings(home, **{"port": 0, **settings})
-    site = Site(home, b"s" * 32, servers=given.servers, destinations=given.destinations)
+    site = site_of(given, b"s" * 32)
     ready, loop = threading.Event(), asyncio.new_event_loop()
     ports: list[int] = []
     stopped = asyncio.Event()
