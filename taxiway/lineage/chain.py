@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from components.contract.artifacts import TYPES, Artifact
 from components.execution.provenance import Record
 from components.execution.records import in_order
 from taxiway.lineage import rollbacks
@@ -72,15 +71,9 @@ def trace(target: str, *, store: LineageStore | None = None) -> Chain:
     Raises:
         UserError: The target is unknown; the error names the closest match.
     """
-    first, *others = look_up(target, store)
     # A pushed version's record lists its files, which only verification needs.
-    kept = [{k: v for k, v in record.items() if k != "files"} for record in (first, *filter(_is_chained, others))]
-    return Chain(target, in_order(kept), rollbacks.all_of(store, target) if store else [])
-
-
-def _is_chained(record: Record) -> bool:
-    """Whether it is of an artifact that others are made from: not of a report of its stage."""
-    return TYPES.get(record["type"], Artifact).is_chained
+    records = [{k: v for k, v in record.items() if k != "files"} for record in look_up(target, store)]
+    return Chain(target, in_order(records), rollbacks.all_of(store, target) if store else [])
 
 
 def _distinct(values: Iterable[dict[str, Any]], but: str = "") -> list[dict[str, Any]]:

@@ -76,7 +76,6 @@ def test_a_run_is_recorded_with_contexts_executions_artifacts_and_events(store, 
         ("INPUT", "schema", "Schema"),
         ("OUTPUT", "model", "Model"),
         ("OUTPUT", "model_run", "ModelRun"),
-        ("OUTPUT", "report", "Report"),
     }
     assert {a.name for a in mlmd.get_artifacts_by_context(run.id)} >= {"r1/trainer/model", "r1/pusher/pushed_model"}
 
