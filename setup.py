@@ -31,7 +31,6 @@ setup(
         "google-crc32c>=1.5,<2",
         "grpcio-health-checking>=1.70",
         "grpcio-reflection>=1.70",
-        "jinja2>=3.1",
         "kfp>=2.17,<2.18",
         "kfp-kubernetes>=2.17,<2.18",
         "kubernetes>=26",

@@ -227,7 +227,8 @@ esac
 
 def _has_make() -> bool:
     """Whether the host has make; the Debian root, which these tests may run in, has none."""
-    return subprocess.run([*WAY_OUT, "make", "--version"], capture_output=True, check=False).returncode == 0
+    command = [*WAY_OUT, "env", "make", "--version"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 MAKE = ["make"] if _has_make() else ["sh", "-c", "docker/setup"]

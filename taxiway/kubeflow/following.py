@@ -30,6 +30,8 @@ from taxiway.storage.home import Home
 
 _ENDS = {"SUCCEEDED": State.SUCCEEDED, "FAILED": State.FAILED, "CANCELED": State.CANCELED, "SKIPPED": State.SKIPPED}
 _LINEAGE_STATES = {State.SUCCEEDED: "COMPLETE", State.FAILED: "FAILED"}
+_FURTHER_LOOKS = 3
+"""After the end of a run: Kubeflow writes the run's final state before those of its tasks."""
 _PATIENCE = 120.0  # seconds without an answer before giving up
 
 
@@ -48,6 +50,7 @@ class _Watch:
     ended: set[str] = field(default_factory=set)
     reasons: set[str] = field(default_factory=set)
     attempts: dict[str, int] = field(default_factory=dict)
+    can_read_workflow: bool = True
 
 
 def follow(
@@ -134,16 +137,19 @@ class _Follower:
         self._observer = observer
         self._watch = _Watch()
         self._workflow = ""
+        self._is_behind = False
 
     def until_end(self, seconds: float) -> Any:
         """Polls until the run ends, and returns Kubeflow's final answer."""
-        answered = time.monotonic()
+        answered, further = time.monotonic(), _FURTHER_LOOKS
         while True:
             try:
                 document = self.look()
                 answered = time.monotonic()
                 if str(document.state) in _ENDS:
-                    return document
+                    if not self._is_behind or not further:
+                        return document
+                    further -= 1
             except ServiceError:
                 if time.monotonic() - answered > _PATIENCE:
                     raise
@@ -159,7 +165,9 @@ class _Follower:
         with self._host.explained("read the run"):
             document = self._host.client.get_run(self._run_id)
         is_over = str(document.state) in _ENDS
-        for found in self._seen(document):
+        seen = self._seen(document)
+        self._is_behind = is_over and any(found.state not in _ENDS for found in seen)
+        for found in seen:
             self._report(found, is_over)
         for group, names in details.drivers(self.nodes, _described(document)).items():
             self._report_waiting("the run" if group == "root" else group.removeprefix("root."), names)
@@ -252,14 +260,27 @@ class _Follower:
         name = next(iter(names), "")
         try:
             pod = pods.pod(self._host, name) if name else None
-            reason = pods.waits_for(pod) if pod else ""
         except TaxiwayError:
             return
-        if reason and reason not in self._watch.reasons:
+        if pod and (reason := pods.waits_for(pod)):
+            self._say_why(reason, f"{what} is waiting: the pod {name} cannot start: {reason}", executor)
+        if not pod and name:
+            for reason in self._refusals(name):
+                self._say_why(reason, f"{what} is waiting: Kubernetes refuses its pod: {reason}", executor)
+
+    def _say_why(self, reason: str, text: str, executor: Executor | None) -> None:
+        if reason not in self._watch.reasons:
             self._watch.reasons.add(reason)
             fix = pods.fix_of(reason, executor)
-            hint = f"\n  fix: {fix}" if fix else ""
-            self._observer.remark(f"{what} is waiting: the pod {name} cannot start: {reason}{hint}")
+            self._observer.remark(text + (f"\n  fix: {fix}" if fix else ""))
+
+    def _refusals(self, pod: str) -> list[str]:
+        """Why a pod does not exist yet, from Argo's workflow; it is not asked again once it cannot be read."""
+        if not self._workflow or not self._watch.can_read_workflow:
+            return []
+        found = workflows.refusals(self._host.pods, self._workflow, self._run_id, [pod])
+        self._watch.can_read_workflow = found is not None
+        return found or []
 
     def _listing(self) -> str:
         if self._workflow:

@@ -13,6 +13,8 @@ from taxiway.network.kubernetes import KubernetesApi, NoAnswerError
 
 _SECONDS = 5.0
 _FAILED = ("Failed", "Error")
+_WAITING = ("Pending",)
+_REFUSED = " is forbidden: "
 _RUN_LABEL = "pipeline/runid"
 
 
@@ -25,16 +27,31 @@ def messages(namespace: str, workflow: str, run_id: str, pods: Sequence[str] = (
         run_id: Kubeflow's id of the run, compared because kubectl's current context may be another cluster.
         pods: The pods of a task; default: all tasks.
     """
-    found = _read(namespace, workflow) if workflow else {}
-    if found.get("metadata", {}).get("labels", {}).get(_RUN_LABEL) != run_id:
-        return []
-    status = found.get("status", {})
-    hashes = {pod.rpartition("-")[2] for pod in pods}
-    nodes = [node for id_, node in status.get("nodes", {}).items() if not pods or id_.rpartition("-")[2] in hashes]
-    failures = [node["message"] for node in nodes if node.get("phase") in _FAILED and node.get("message")]
+    status = _status(namespace, workflow, run_id) or {}
+    failures = _messages(status, _FAILED, pods)
     # The message of a parent only says which child failed.
     causes = [message for message in failures if not message.startswith("child '")]
     return list(dict.fromkeys(causes)) or [text for text in [status.get("message", "")] if text and not pods]
+
+
+def refusals(namespace: str, workflow: str, run_id: str, pods: Sequence[str]) -> list[str] | None:
+    """Why pods of a task were refused that Argo still tries to create; None if unavailable."""
+    status = _status(namespace, workflow, run_id)
+    return None if status is None else [text for text in _messages(status, _WAITING, pods) if _REFUSED in text]
+
+
+def _messages(status: dict[str, Any], phases: Sequence[str], pods: Sequence[str]) -> list[str]:
+    """The messages of the nodes in these phases."""
+    hashes = {pod.rpartition("-")[2] for pod in pods}
+    nodes = [node for id_, node in status.get("nodes", {}).items() if not pods or id_.rpartition("-")[2] in hashes]
+    return [node["message"] for node in nodes if node.get("phase") in phases and node.get("message")]
+
+
+def _status(namespace: str, workflow: str, run_id: str) -> dict[str, Any] | None:
+    """The status of a run's workflow; None if it is unavailable, or of another run."""
+    found = _read(namespace, workflow) if workflow else {}
+    is_own = found.get("metadata", {}).get("labels", {}).get(_RUN_LABEL) == run_id
+    return dict(found.get("status", {})) if is_own else None
 
 
 def _read(namespace: str, workflow: str) -> dict[str, Any]:

@@ -297,7 +297,9 @@ class LineageStore:
     def _artifacts_and_events(
         self, execution: pb.Execution, inputs: Mapping[str, Artifact], outputs: Mapping[str, Artifact]
     ) -> list[_ArtifactAndEvent]:
-        return [*self._used(pb.Event.INPUT, inputs, None), *self._used(pb.Event.OUTPUT, outputs, execution)]
+        # A report is in no chain: it shows the task's other outputs.
+        made = {name: artifact for name, artifact in outputs.items() if artifact.is_chained}
+        return [*self._used(pb.Event.INPUT, inputs, None), *self._used(pb.Event.OUTPUT, made, execution)]
 
     def _used(
         self, kind: pb.Event.Type, ports: Mapping[str, Artifact], maker: pb.Execution | None

@@ -17,9 +17,10 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import ExecutorInput, ExecutorOutput
 
 from components.contract.artifacts import Artifact
 from components.contract.digests import tree_digest
-from components.contract.signature import Port, ports
+from components.contract.signature import Port
 from components.execution import executor, provenance, stages
 from components.execution.pushed_models import open_destination, versions
+from components.reports import stage_report
 from components.versioning.data_versions import describe, resolve
 from tests.components.models import make_history, make_model
 
@@ -52,7 +53,9 @@ class Launcher:
             for artifact in inputs.values():
                 self._download(artifact["uri"], executor.local_path(artifact["uri"]))
             self._make_output_folders(document)
-            executor.execute(stages.load(stage).function, json.loads(json_format.MessageToJson(document)))
+            found = stages.load(stage)
+            written = json.loads(json_format.MessageToJson(document))
+            executor.execute(found.function, written, stage_report.writer(found) if found.has_report else None)
             # As strict as the launcher, which refuses unknown fields.
             written = json_format.Parse(Path(document.outputs.output_file).read_text(), ExecutorOutput())
             return {name: self._passed_on(name, found, document) for name, found in written.artifacts.items()}
@@ -64,7 +67,7 @@ class Launcher:
         return {"name": "7", "uri": uri, "metadata": {key: _stored(value) for key, value in artifact.metadata.items()}}
 
     def _document(self, root: Path, stage: str, inputs: Mapping[str, Json], parameters: Json) -> ExecutorInput:
-        outputs = [port for port in ports(stages.load(stage).function) if port.direction == "output"]
+        outputs = [port for port in stages.load(stage).ports if port.direction == "output"]
         document = {
             "inputs": {
                 "parameterValues": parameters,

@@ -11,7 +11,7 @@ import yaml
 from kfp import compiler, components, dsl
 
 from components import __version__
-from components.contract.signature import Port, ports
+from components.contract.signature import Port
 from components.execution import stages
 from taxiway.dsl import definitions
 
@@ -48,7 +48,7 @@ def definition(compiled: dict[str, Any], port: Port) -> dict[str, Any]:
 
 @pytest.mark.parametrize("stage", NAMES)
 def test_a_component_has_its_stages_interface(compiled: dict[str, Any], stage: str) -> None:
-    declared = ports(stages.load(stage).function)
+    declared = stages.load(stage).ports
     component = interface(compiled[stage])
     for direction in ("input", "output"):
         for side in ("artifacts", "parameters"):
@@ -60,7 +60,7 @@ def test_a_component_has_its_stages_interface(compiled: dict[str, Any], stage: s
 
 @pytest.mark.parametrize("stage", NAMES)
 def test_types_defaults_and_descriptions(compiled: dict[str, Any], stage: str) -> None:
-    found_ports = list(ports(stages.load(stage).function))
+    found_ports = list(stages.load(stage).ports)
     assert {port.direction for port in found_ports} == {"input", "output"}
     for port in found_ports:
         found = definition(compiled[stage], port)
@@ -92,7 +92,7 @@ def test_the_container_runs_the_stage(compiled: dict[str, Any], stage: str) -> N
 def test_other_projects_load_it_and_pipelines_take_it(compiled: dict[str, Any], stage: str, tmp_path: Path) -> None:
     (tmp_path / "component.yaml").write_text(yaml.safe_dump(compiled[stage]))
     loaded = components.load_component_from_file(str(tmp_path / "component.yaml"))
-    required = [port for port in ports(stages.load(stage).function) if port.direction == "input" and port.required]
+    required = [port for port in stages.load(stage).ports if port.direction == "input" and port.required]
     given = {port.name: {str: "x", dict: {}}[port.type] for port in required if not port.kind}
 
     @dsl.pipeline(name="loaded")

@@ -14,7 +14,6 @@ from rich.console import Console
 from components.contract.artifacts import Model
 from components.contract.errors import ServiceError, UserError
 from components.fused.plan import SKIPPED
-from taxiway import loading
 from taxiway.kubeflow import compilation, following
 from taxiway.kubeflow.host import Host
 from taxiway.kubeflow.nodes import nodes
@@ -238,6 +237,14 @@ def test_unknown_reasons_are_not_reported(kubeflow: Kubeflow, small: Pipeline) -
     assert "small succeeded in 60.0 s (1 done)" in shown
 
 
+def test_tasks_that_end_after_the_run_in_the_answers_are_awaited(kubeflow: Kubeflow, small: Pipeline) -> None:
+    """Kubeflow's report server updates the run before its tasks."""
+    states = ("RUNNING", "RUNNING", "FAILED")
+    looks = [look("RUNNING" if not turn else "FAILED", {"baseline": (state, 8)}) for turn, state in enumerate(states)]
+    run, _ = _follow(kubeflow, small, *looks)
+    assert run.tasks["baseline"].state == State.FAILED
+
+
 def test_pending_tasks_are_not_shown_as_running_after_a_failure(kubeflow: Kubeflow, small: Pipeline) -> None:
     tasks = {"baseline": ("FAILED", 8), "example-gen": ("RUNNING", 0), "described.schema-gen": ("PENDING", 0)}
     run, shown = _follow(kubeflow, small, look("FAILED", tasks))
@@ -321,34 +328,6 @@ def test_the_reason_why_a_pod_waits_is_shown_once(kubeflow: Kubeflow, status: An
         assert expected in shown
         assert fix in shown
         assert shown.count("cannot start") == 1
-
-
-@pytest.mark.parametrize(
-    ("driver", "template", "what"),
-    [
-        ("baseline-driver", "system-container-driver", "baseline"),
-        ("condition-2-driver", "system-dag-driver", "condition-2"),
-    ],
-)
-def test_a_driver_that_cannot_start_is_reported(
-    kubeflow: Kubeflow, small: Pipeline, driver: str, template: str, what: str
-) -> None:
-    pod = f"{WORKFLOW}-{template}-{hashed(full_name(driver))}"
-    waiting = {"initContainerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff"}}}]}
-    kubeflow.pods[pod] = {"status": {"phase": "Pending", **waiting}}
-    _, shown = _follow(kubeflow, small, look("RUNNING", {driver: ("PENDING", 0)}), look("FAILED", {}))
-    assert f"{what} is waiting: the pod {pod} cannot start: ImagePullBackOff" in shown
-    assert "fix: push the image to a registry" in shown
-
-
-def test_the_driver_of_a_run_that_cannot_start_is_reported(kubeflow: Kubeflow) -> None:
-    recorded = json.loads((Path(__file__).with_name("recordings") / "waiting-2.17.0-retries.json").read_text())
-    pod = "chicago-taxi-cqnnp-system-dag-driver-493487780"
-    waiting = {"initContainerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff"}}}]}
-    kubeflow.pods[pod] = {"status": {"phase": "Pending", **waiting}}
-    pipeline = loading.load("pipelines/chicago_taxi/pipeline.yaml")
-    _, shown = _follow(kubeflow, pipeline, recorded, look("FAILED", {}))
-    assert f"the run is waiting: the pod {pod} cannot start: ImagePullBackOff" in shown
 
 
 def test_a_starting_pod_is_not_reported(kubeflow: Kubeflow, small: Pipeline) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from components.contract.artifacts import TFX_VERSION, TYPES, Artifact, Role
+from components.contract.artifacts import TFX_VERSION, TYPES, Artifact, Report, Role
 from components.execution import provenance
 from taxiway.lineage.store import LineageStore
 
@@ -53,12 +53,16 @@ class Flow:
         parameters: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        """Writes a stage's outputs, with types by name, and records their provenance as the executor does."""
+        """Writes a stage's outputs and its report, and records their provenance as the executor does."""
         parameters, inputs = parameters or {}, inputs or {}
         made = {name: self._written(stage, name, kind, dict(metadata or {})) for name, kind in outputs.items()}
         roles = {"module": Role("Module", "run_fn")} if "module" in parameters else {}
-        provenance.attach_all(made, provenance.activity(stage, parameters, roles, inputs), inputs)
-        self.tasks.append(Task(stage, stage, parameters, inputs, made))
+        made_by = provenance.activity(stage, parameters, roles, inputs)
+        provenance.attach_all(made, made_by, inputs)
+        report = Report(self.folder / stage / "report")
+        report.path.write_text("a page")
+        provenance.attach_own(report, "report", made_by)
+        self.tasks.append(Task(stage, stage, parameters, inputs, {**made, "report": report}))
 
     def record(self, store: LineageStore, run_id: str, cached: bool = False) -> None:
         """Records a whole run of these tasks."""

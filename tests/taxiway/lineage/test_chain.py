@@ -162,7 +162,7 @@ def test_a_run_without_a_cache_names_each_module_and_each_output_once(flow, stor
     for task in flow.tasks[:-1]:
         inputs = {name: again.artifact(name) for name in task.inputs}
         metadata = {"data_version": json.dumps({**DATA, "commit": "another"})} if task.stage == "example_gen" else {}
-        outputs = {name: artifact.type_name for name, artifact in task.outputs.items()}
+        outputs = {name: artifact.type_name for name, artifact in task.outputs.items() if name != "report"}
         again.make(task.stage, outputs, inputs, task.parameters, metadata)
         if task.stage == "trainer":
             candidate = {"candidate": again.artifact("model")}
