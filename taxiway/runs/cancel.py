@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent import futures
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 from components.contract.errors import UserError
 from taxiway.runs import folders
@@ -35,21 +36,9 @@ def _file(run_id: str, home: Home) -> Path:
     return home.work / run_id / "cancel"
 
 
-@contextmanager
-def watched(run_id: str, home: Home, act: Callable[[], object]) -> Iterator[None]:
-    """Calls `act` once, in a thread, if the run is asked to stop before the block ends."""
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(_PAUSE):
-            if is_requested(run_id, home):
-                act()
-                return
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+def wait(outcome: Future[Any], run_id: str, home: Home, act: Callable[[], object]) -> None:
+    """Waits for the outcome of a run, and calls `act` once if the run is asked to stop before."""
+    while not futures.wait([outcome], _PAUSE).done:
+        if is_requested(run_id, home):
+            act()
+            futures.wait([outcome])

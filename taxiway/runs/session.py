@@ -141,9 +141,10 @@ def _facts(context: Context) -> dict[str, str]:
 
 def _walk(graph: Graph, context: Context, parameters: Json, journal: Journal) -> Result:
     outcome = Future[Result]()
-    with _terminates_as_interrupt(), cancel.watched(context.run_id, context.home, lambda: _stop(context)):
+    with _terminates_as_interrupt():
         try:
             settle(outcome, context.pipeline.name, lambda: graph.run(parameters))
+            cancel.wait(outcome, context.run_id, context.home, lambda: _stop(context))
             result = outcome.result()
             # Another process asked for it, and no exception says so.
             return replace(result, exit_status=_INTERRUPTED) if result.state == State.CANCELED else result

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from components.contract.commands import typed
 from components.contract.errors import UserError
 from components.reports.markup import Content, tag
 from components.reports.page import Section
@@ -94,4 +93,7 @@ def stop(site: Site, asked: Asked) -> str:
 
 def _require_own(site: Site) -> None:
     if site.is_copy:
-        raise UserError("the runs here are Kubeflow's, and can only be looked at", fix=typed("taxiway submit PIPELINE"))
+        raise UserError(
+            "the runs here are Kubeflow's, and can only be looked at",
+            fix="start and stop runs on Kubeflow itself, or submit again",
+        )

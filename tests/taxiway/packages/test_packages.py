@@ -190,7 +190,7 @@ def test_a_stage_depends_on_its_imports_and_not_on_tools(
 
 
 def test_a_users_module_depends_on_the_imports_of_all_its_modules(
-    install: Install, imports: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    install: Install, found: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("direct", "behind", "relative", "dynamic", "tool"):
         install(name)
@@ -202,12 +202,12 @@ def test_a_users_module_depends_on_the_imports_of_all_its_modules(
     (package / "model.py").write_text("import direct\nfrom . import near\ndef run_fn(x):\n    from helpers import a\n")
     (tmp_path / "helpers.py").write_text("from behind.inner import a\nfrom importlib import import_module as b\n")
     for module in ("mine.model", "mine/model.py"):
-        assert imports(*user_modules.imports_behind(module)) == {"direct==1.0", "behind==1.0", "relative==1.0"}
+        assert found(*user_modules.imports_behind(module)) == {"direct==1.0", "behind==1.0", "relative==1.0"}
     (tmp_path / "helpers.py").write_text("import importlib\nimportlib.import_module('dynamic.inner')\n")
-    assert imports(*user_modules.imports_behind("mine.model")) == {"direct==1.0", "dynamic==1.0", "relative==1.0"}
+    assert found(*user_modules.imports_behind("mine.model")) == {"direct==1.0", "dynamic==1.0", "relative==1.0"}
     (tmp_path / "helpers.py").write_text("import importlib\nimportlib.import_module(NAME)\n")
     assert ANYTHING in user_modules.imports_behind("mine.model")
-    assert "tool==1.0" in imports(*user_modules.imports_behind("mine.model"))
+    assert "tool==1.0" in found(*user_modules.imports_behind("mine.model"))
     assert user_modules.imports_behind("yaml.loader") == {"yaml.loader"}
 
 
