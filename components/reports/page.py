@@ -85,6 +85,11 @@ def _policy(style: str, script: str) -> str:
     return "; ".join([*closed, *(f"{kind} {what}" for kind, what in allowed.items())])
 
 
+def script_source() -> str:
+    """What a Content-Security-Policy has to allow for the script inside of our pages."""
+    return f"'{_hash(source('page.js'))}'"
+
+
 def _hash(source: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}"
 

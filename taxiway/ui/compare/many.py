@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -31,6 +32,7 @@ from taxiway.ui import forms
 from taxiway.ui.views import Asked, Json, View, address
 
 _ROWS = 100
+_KEPT = 4
 _STRETCHES = 40
 """So many points has the line of a metric over all runs."""
 
@@ -108,10 +110,7 @@ def _sections(
     if picture := coordinates.picture(points, names):
         yield Section("coordinates", "Parameters and metrics", picture)
     yield Section("runs", "Runs", _table(runs, names, wanted))
-    if rows := [_over_all(name, known) for name, known in _values(runs).items()]:
-        columns: list[str | Column] = ["Metric", "From the oldest run"]
-        columns += [Column(name, True) for name in ("Runs", "Least", "Median", "Most")]
-        listed = table(f"Every metric over all runs ({number(len(rows))})", [*columns, "Best run"], rows)
+    if listed := _EVERY_METRIC.of(runs):
         yield Section("metrics", "Metrics", listed)
 
 
@@ -151,6 +150,33 @@ def _key(run: Summary, name: str) -> tuple[bool, float, str] | None:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     return (False, float(value), "") if isinstance(value, int | float) else (True, 0.0, changes.text(value))
+
+
+def _every_metric(runs: Sequence[Summary]) -> Markup:
+    rows = [_over_all(name, known) for name, known in _values(runs).items()]
+    columns: list[str | Column] = ["Metric", "From the oldest run"]
+    columns += [Column(name, True) for name in ("Runs", "Least", "Median", "Most")]
+    listed = table(f"Every metric over all runs ({number(len(rows))})", [*columns, "Best run"], rows)
+    return listed if rows else Markup()
+
+
+class _Kept:
+    """What was made of some runs, kept for when the same are asked for: an unchanged run is the same object."""
+
+    def __init__(self, make: Callable[[Sequence[Summary]], Markup]) -> None:
+        self._make = make
+        self._made: list[tuple[tuple[Summary, ...], Markup]] = []
+
+    def of(self, runs: Sequence[Summary]) -> Markup:
+        for known, made in self._made:
+            if len(known) == len(runs) and all(map(operator.is_, known, runs)):
+                return made
+        made = self._make(runs)
+        self._made = [(tuple(runs), made), *self._made[: _KEPT - 1]]
+        return made
+
+
+_EVERY_METRIC = _Kept(_every_metric)
 
 
 def _page(runs: Sequence[Summary], wanted: Wanted) -> tuple[list[Summary], int, int]:

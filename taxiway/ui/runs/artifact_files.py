@@ -12,6 +12,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from components.contract.artifacts import Artifact
+from components.reports import page
 from taxiway.reports.run import RecordedRun
 from taxiway.ui.views import MissingError, Site
 
@@ -29,11 +30,13 @@ _KINDS = {
     ".webp": "image/webp",
 }
 _OF_TYPES = {"system.HTML": "text/html", "system.Markdown": _TEXT}
+SANDBOX = "allow-scripts"
+"""What frames may do. Never `allow-same-origin`: the file would belong to this server, and could drive it."""
 HARMLESS = (
-    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'; "
-    "frame-ancestors 'self'"
+    f"sandbox {SANDBOX}; default-src 'none'; script-src {page.script_source()}; style-src 'unsafe-inline'; "
+    "img-src data:; form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
 )
-"""No script runs, nothing is loaded, and the file belongs to no site."""
+"""No script runs but that of our reports, nothing is loaded, and the file belongs to no site."""
 
 
 def artifact_of(recorded: RecordedRun, task: str, output: str) -> Artifact:

@@ -94,12 +94,12 @@ def _metadata(artifact: Artifact) -> Content:
 
 
 def _inside(files: list[tuple[str, int]], title: str, place: str) -> Iterator[Section]:
-    """HTML and pictures that a stage wrote, in frames in which nothing runs."""
+    """HTML and pictures that a stage wrote, in frames in which no script runs but that of our reports."""
     for path, _ in files:
         kind = artifact_files.kind_of(Path(path), title)
         source = _address(place, path)
         if kind in _SHOWN_INSIDE:
-            frame = tag("iframe", src=source, sandbox="", title=path or "Content", loading="lazy")
+            frame = tag("iframe", src=source, sandbox=artifact_files.SANDBOX, title=path or "Content", loading="lazy")
             yield Section("content", path or "Content", stack(frame, paragraph(tag("a", "By itself", href=source))))
         elif kind.startswith(_PICTURES) and len(files) == 1:
             yield Section("content", path or "Content", tag("img", src=source, alt=path or "The artifact's picture"))

@@ -114,8 +114,7 @@ def _table(rows: Sequence[Summary], found: Sequence[Summary], wanted: Query, *, 
         _sorted_by("Time", "seconds", wanted, asked, is_number=True),
         "Tasks",
         *(_sorted_by(name, f"{METRIC}{name}", wanted, asked, is_number=True) for name in metrics),
-        "Blessed",
-        "Pushed",
+        "Model",
         "Data",
         "Commit",
     ]
@@ -139,10 +138,9 @@ def _with(given: MultiMapping[str], **changed: str) -> str:
 
 def _cells(run: Summary) -> list[Cell | Content]:
     began = tag("span", f"{run.started:%Y-%m-%d %H:%M:%S}", class_="quiet")
+    link = tag("a", run.pipeline, " ", code(run.id.rpartition("-")[2]), href=address("runs", run.id))
     tick = tag("input", type="checkbox", name_="run", value=run.id, aria_label=f"Compare {run.id}")
-    name = stack(
-        tick, tag("a", run.pipeline, " ", code(run.id.rpartition("-")[2]), href=address("runs", run.id)), began
-    )
+    name = tag("div", tick, tag("div", link, tag("br"), began), class_="ticked")
     time = duration(run.seconds) if run.seconds else tag("time", "", data_since=run.started.isoformat())
     return [name, badge_of(run.state), Cell(time if run.seconds or run.state == "RUNNING" else NOTHING), _tasks(run)]
 
@@ -150,13 +148,14 @@ def _cells(run: Summary) -> list[Cell | Content]:
 def _tasks(run: Summary) -> Content:
     if run.running:
         return join([", ".join(run.running), "…"])
-    counts = [f"{count} {word_of(state)}" for state, count in run.tasks.items()]
-    return ", ".join(counts) or NOTHING
+    counts = [tag("span", f"{count} {word_of(state)}") for state, count in run.tasks.items()]
+    return tag("div", *counts, class_="lines") if counts else NOTHING
 
 
 def _ends(run: Summary) -> Iterator[Content]:
-    yield {None: NOTHING, True: badge("yes", "good"), False: badge("no", "bad")}[run.blessed]
-    yield ", ".join(place.rstrip("/").rpartition("/")[2] for place in run.pushed) or NOTHING
+    verdict = {None: [], True: [badge("blessed", "good")], False: [badge("not blessed", "bad")]}[run.blessed]
+    versions = [tag("div", place.rstrip("/").rpartition("/")[2]) for place in run.pushed]
+    yield join([*verdict, *versions]) or NOTHING
     yield join([code(short_digest(_version(data))) for data in run.data], " ") or NOTHING
     yield join([code(commit[:8] + commit[40:]) for commit in run.commits], " ") or NOTHING
 

@@ -88,7 +88,13 @@ def served(home: Home, **settings: Any) -> Iterator[Client]:
         await stopped.wait()
         await runner.cleanup()
 
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    def work() -> None:
+        # All of the loop is in this thread: Playwright has one of its own in the thread of the test.
+        loop.run_until_complete(serve())
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+    thread = threading.Thread(target=work)
     thread.start()
     try:
         assert ready.wait(30)
@@ -96,5 +102,3 @@ def served(home: Home, **settings: Any) -> Iterator[Client]:
     finally:
         loop.call_soon_threadsafe(stopped.set)
         thread.join()
-        loop.run_until_complete(loop.shutdown_default_executor())
-        loop.close()

@@ -139,12 +139,15 @@ def test_a_run_goes_on_when_the_server_ends(home: Home, tmp_path: Path) -> None:
     file = tmp_path / "address"
     command = [sys.executable, "-m", "taxiway", "ui", "--port", "0", "--address-file", str(file)]
     environment = {**os.environ, "TAXIWAY_HOME": str(home.root)}
-    with subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE) as server:
+    with subprocess.Popen(
+        command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, start_new_session=True
+    ) as server:
         assert server.stdout and server.stdout.readline()
         with served(home) as mine:
             theirs = Client(f"http://{file.read_text().strip()}", mine.site)
             new = _again(theirs, _first(home), text="after", pause="0.2")
-            server.send_signal(signal.SIGINT)
+            # As Ctrl-C in a terminal does: to the whole process group.
+            os.killpg(server.pid, signal.SIGINT)
             server.wait()
             assert _awaited(mine, new, _is_over)["state"] == "SUCCEEDED"
     assert json.loads((home.runs / new / "run.json").read_text())["parameters"]["text"] == "after"

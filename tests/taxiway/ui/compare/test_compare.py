@@ -91,6 +91,14 @@ def test_without_names_all_runs_of_the_last_pipeline(client: Client, home: Home)
     ]
 
 
+def test_a_run_that_changed_changes_what_is_said_of_all(client: Client, home: Home) -> None:
+    before = _page(client, "/compare").tables["Every metric over all runs (1)"].row("auc")
+    file = home.runs / C / "run.json"
+    file.write_text(file.read_text().replace("0.625", "0.875"))
+    after = _page(client, "/compare").tables["Every metric over all runs (1)"].row("auc")
+    assert (before["Most"], after["Most"], after["Best run"]) == ("0.75", "0.875", C)
+
+
 @pytest.mark.parametrize(
     ("query", "order"),
     [("sort=auc", [B, C, A]), ("sort=auc&order=ascending", [A, C, B]), ("sort=none", [C, B, A]), ("", [C, B, A])],
