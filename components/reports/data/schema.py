@@ -54,7 +54,7 @@ def _changes(before: Sequence[Sequence[Content]], now: Sequence[Sequence[Content
     then, there = ({str(name): cells for name, *cells in rows} for rows in (before, now))
     for name in dict.fromkeys([*then, *there]):
         if name not in there:
-            yield [name, "the feature", Cell("there", kind="changed"), "gone"]
+            yield [name, "the feature", "there", Cell("gone", kind="changed")]
         elif name not in then:
             yield [name, "the feature", "missing", Cell("new", kind="changed")]
         else:
