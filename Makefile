@@ -64,7 +64,8 @@ bench: .venv/ready ## Compare Taxiway with TFX; ROWS=15002,150020 selects sizes
 bench-serving: .venv/ready ## Compare taxiway serve under load with a KServe server; ARGS="--parts latency,rows"
 	@bin/python -m benchmarks.serving.__main__ $(ARGS)
 
-bench-ui: .venv/ready ## Measure taxiway ui with 1,000 runs beside mlflow server; ARGS="--runs 100"
+bench-ui: .venv/ready ## Measure reports, and taxiway ui with 1,000 runs beside mlflow server; ARGS="--runs 100"
+	@bin/python -m benchmarks.ui_reports
 	@bin/python -m benchmarks.ui $(ARGS)
 
 kind-up: .venv/ready ## Create a kind cluster with Kubeflow Pipelines, the images and TF Serving

@@ -376,7 +376,8 @@ def test_metrics_equal_those_of_tfma_on_beam(
     assert_equal_results(ours["evaluation"].path, theirs)
 
 
-@pytest.mark.parametrize("baseline", ["baseline", pytest.param(None, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("baseline", ["baseline", None])
 def test_thresholds_give_the_same_validation_as_tfma_on_beam(
     baseline: str | None, world: World, tmp_path: Path
 ) -> None:

@@ -286,7 +286,8 @@ def test_options_and_schema_are_passed_to_tfdv(tmp_path: Path, examples: Example
     assert len(hour.top_values) == len(hour.weighted_string_stats.top_values) == 2
 
 
-@pytest.mark.parametrize("payload_format", ["parquet", pytest.param("tf_example", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("payload_format", ["parquet", "tf_example"])
 def test_both_engines_give_the_same_statistics(
     tmp_path: Path, taxi: list[pa.RecordBatch], run_stage: Any, payload_format: str
 ) -> None:

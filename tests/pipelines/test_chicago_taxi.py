@@ -192,6 +192,7 @@ def test_a_changed_run_fn_trains_again_and_is_compared_with_the_pushed_model(tax
     assert int(latest) > int(taxi.pushed.name)
 
 
+@pytest.mark.slow
 def test_a_changed_preprocessing_fn_transforms_again_and_a_restored_one_is_cached(taxi: Taxi, copy: Project) -> None:
     copy.edit(MODEL, "tips > 0.2 * fare", "tips > 0.25 * fare")
     changed = copy.run(train_steps=STEPS)
@@ -341,7 +342,7 @@ MOMENTS = {
 @pytest.mark.parametrize(
     ("pipeline", "kills"),
     [
-        (EARLY, KILLS),
+        pytest.param(EARLY, KILLS, marks=pytest.mark.slow),
         pytest.param("chicago_taxi", KILLS + MORE_KILLS, marks=pytest.mark.slow),
         pytest.param("chicago_taxi", KILLS_WHILE_SERVED, marks=pytest.mark.slow),
     ],

@@ -53,17 +53,21 @@ def taxi(taxi_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
 
 
 @pytest.fixture(scope="module")
-def taxi_runs(taxi: Inputs, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+def taxi_direct(taxi: Inputs, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The stage's outputs with the direct engine."""
+    return _transformed(taxi, tmp_path_factory.mktemp("transform"), "direct")
+
+
+@pytest.fixture(scope="module")
+def taxi_runs(
+    taxi: Inputs, taxi_direct: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, dict[str, Any]]:
     """The stage's outputs by engine."""
-    return {
-        way: run_stage_in(
-            "transform",
-            tmp_path_factory.mktemp("transform") / way,
-            taxi,
-            {"module": TAXI_MODULE, "engine": way},
-        )
-        for way in ("direct", "beam")
-    }
+    return {"direct": taxi_direct, "beam": _transformed(taxi, tmp_path_factory.mktemp("transform"), "beam")}
+
+
+def _transformed(taxi: Inputs, folder: Path, engine: str) -> dict[str, Any]:
+    return run_stage_in("transform", folder / engine, taxi, {"module": TAXI_MODULE, "engine": engine})
 
 
 @pytest.fixture
@@ -131,6 +135,7 @@ def in_order(table: pa.Table) -> pa.Table:
     return flat.sort_by([(name, "ascending") for name in flat.column_names])
 
 
+@pytest.mark.slow
 def test_direct_transform_writes_the_same_as_beam(taxi_runs: dict[str, dict[str, Any]]) -> None:
     ours, theirs = (graph_files(taxi_runs[engine]["transform_graph"]) for engine in ("direct", "beam"))
     assert ours.keys() == theirs.keys()
@@ -141,14 +146,15 @@ def test_direct_transform_writes_the_same_as_beam(taxi_runs: dict[str, dict[str,
         assert direct.equals(beam)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pre_transform_feature_stats", "post_transform_feature_stats"])
 def test_the_statistics_equal_those_of_tfdv_on_beam(taxi_runs: dict[str, dict[str, Any]], name: str) -> None:
     files = [taxi_runs[way]["transform_graph"].path / name / "FeatureStats.pb" for way in ("direct", "beam")]
     assert_equal(*(tfdv.load_stats_binary(str(file)) for file in files))
 
 
-def test_the_graph_has_the_layout_of_tfx(taxi_runs: dict[str, dict[str, Any]]) -> None:
-    assert set(graph_files(taxi_runs["direct"]["transform_graph"])) == {
+def test_the_graph_has_the_layout_of_tfx(taxi_direct: dict[str, Any]) -> None:
+    assert set(graph_files(taxi_direct["transform_graph"])) == {
         "metadata/schema.pbtxt",
         "post_transform_feature_stats/FeatureStats.pb",
         "post_transform_feature_stats/SchemaDiff.pb",
@@ -166,8 +172,8 @@ def test_the_graph_has_the_layout_of_tfx(taxi_runs: dict[str, dict[str, Any]]) -
     }
 
 
-def test_tft_loads_the_graph_and_agrees_on_the_rows(taxi: Inputs, taxi_runs: dict[str, dict[str, Any]]) -> None:
-    output = tft.TFTransformOutput(str(taxi_runs["direct"]["transform_graph"].path))
+def test_tft_loads_the_graph_and_agrees_on_the_rows(taxi: Inputs, taxi_direct: dict[str, Any]) -> None:
+    output = tft.TFTransformOutput(str(taxi_direct["transform_graph"].path))
     raw = next(read_batches(taxi["examples"], "eval")).slice(0, 50).to_pylist()
     spec = output.raw_feature_spec()
     features = {
@@ -175,7 +181,7 @@ def test_tft_loads_the_graph_and_agrees_on_the_rows(taxi: Inputs, taxi_runs: dic
         for name, kind in spec.items()
     }
     expected = output.transform_features_layer()(features)
-    transformed = rows(taxi_runs["direct"]["transformed_examples"], "eval").slice(0, 50)
+    transformed = rows(taxi_direct["transformed_examples"], "eval").slice(0, 50)
     assert set(transformed.column_names) == set(expected) == set(output.transformed_feature_spec())
     for name in transformed.column_names:
         np.testing.assert_allclose(
@@ -195,8 +201,8 @@ def example(row: Mapping[str, Any], spec: Mapping[str, Any]) -> bytes:
     return tf.train.Example(features=tf.train.Features(feature={name: features[kind.dtype]()})).SerializeToString()
 
 
-def test_statistics_cover_the_analyzed_and_all_transformed_rows(taxi_runs: dict[str, dict[str, Any]]) -> None:
-    graph = taxi_runs["direct"]["transform_graph"].path
+def test_statistics_cover_the_analyzed_and_all_transformed_rows(taxi_direct: dict[str, Any]) -> None:
+    graph = taxi_direct["transform_graph"].path
     before = read_statistics(graph / "pre_transform_feature_stats/FeatureStats.pb")
     after = read_statistics(graph / "post_transform_feature_stats/FeatureStats.pb")
     assert before.datasets[0].num_examples == 10_000

@@ -89,7 +89,6 @@ Inputs = Mapping[str, Any]
 Outputs = dict[str, Any]
 Case = Callable[[Inputs], Outputs]
 GROUPS: dict[str, dict[str, Case]] = {}
-SLOW = {"rows", "numbers", "scales", "vocabularies", "more numbers", "more vocabularies", "more keys", "many keys"}
 
 
 def case(group: str) -> Callable[[Case], Case]:
@@ -602,10 +601,6 @@ def both_ways(raw: RawExamples, tmp_path_factory: pytest.TempPathFactory) -> Cal
     return analyze
 
 
-def marked(group: str, *values: str) -> Any:
-    return pytest.param(group, *values, marks=[pytest.mark.slow] if group in SLOW else [])
-
-
 def write_shards(examples: Examples, rows: pa.Table) -> None:
     """Writes several files, so that every accumulator gets several batches; the last has no rows."""
     folder = split_path(examples, "train")
@@ -731,14 +726,16 @@ def assert_equal_rows(ours: pa.Table, theirs: pa.Table) -> None:
             assert mine.equals(other), name
 
 
-@pytest.mark.parametrize("group", [marked(group) for group in GROUPS])
+@pytest.mark.slow
+@pytest.mark.parametrize("group", GROUPS)
 def test_vocabularies_and_schema_are_byte_identical(both_ways: Callable[[str], Both], group: str) -> None:
     both = both_ways(group)
     assert metadata(both.direct) == metadata(both.beam)
     assert vocabularies(both.direct) == vocabularies(both.beam)
 
 
-@pytest.mark.parametrize(("group", "name"), [marked(group, name) for group in GROUPS for name in GROUPS[group]])
+@pytest.mark.slow
+@pytest.mark.parametrize(("group", "name"), [(group, name) for group in GROUPS for name in GROUPS[group]])
 def test_rows_after_the_transform_are_equal(both_ways: Callable[[str], Both], group: str, name: str) -> None:
     both = both_ways(group)
     columns = [column for column in both.beam_rows.column_names if column.startswith(f"{name}.")]
@@ -807,6 +804,5 @@ def test_the_page_names_what_tft_exports_and_cases_that_exist() -> None:
     exported = {*tft.__all__, *(f"experimental.{name}" for name in tft.experimental.__all__)} - {"__version__"}
     assert exported - named == set()
     cells = [row.split("|")[-2] for row in DOCS.read_text().splitlines() if row.startswith("| `")]
-    cases = {name: group for group, functions in GROUPS.items() for name in functions}
-    for name, star in re.findall(r"`(\w+)`(\*?)", " ".join(cells)):
-        assert (star == "*") == (cases[name] in SLOW), name
+    cases = set().union(*GROUPS.values())
+    assert set(re.findall(r"`(\w+)`", " ".join(cells))) - cases == set()

@@ -118,6 +118,7 @@ def with_tfx(run_programs: Run) -> tuple[list[str], bool, list[Any]]:
     return dependencies, is_kept, names
 
 
+@pytest.mark.slow
 def test_fn_args_load_without_the_rest_of_tfx(run_programs: Run) -> None:
     heavy = "import sys; result = [name in sys.modules for name in ('kubernetes', 'nltk', 'keras_tuner')]"
     missing = "import tfx\ntry: tfx.nothing\nexcept AttributeError as error: result = str(error)"

@@ -61,6 +61,7 @@ def _reproduced(project: Project, target: str | Path, status: int = 0) -> dict[s
     return dict(json.loads(project.taxiway("reproduce", "--json", str(target), status=status).printed))
 
 
+@pytest.mark.slow
 def test_artifacts_are_reproduced_from_an_earlier_commit(project: Project) -> None:
     examples, first = _examples(project), project.git("rev-parse", "HEAD").strip()
     (project.folder / "pipelines/rows/pipeline.py").write_text("raise SystemExit('another pipeline')\n")
