@@ -6,8 +6,6 @@ Runs the taxi pipeline, and ExampleGen, StatisticsGen and SchemaGen on a table o
 contentful paint in headless Chromium, the median of several visits.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
