@@ -53,8 +53,7 @@ def bill(client: docker.DockerClient, name: str, image: Image) -> Json:
     """The CycloneDX document of an image."""
     printed = client.containers.run(
         image.id,
-        # -P: metadata in the working folder is not installed.
-        ["-P", "-c", _LIST],
+        ["-c", _LIST],
         entrypoint="python",
         remove=True,
         network_mode="none",

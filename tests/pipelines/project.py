@@ -84,7 +84,7 @@ class Done:
         return {name: tree_digest(path) for name, path in outputs.items()}
 
     def _outputs(self, task: str) -> list[str]:
-        return [name for name in self.record["tasks"][task]["outputs"] if name != "report"]
+        return [name for name in self.record["tasks"][task]["outputs"] if not name.endswith("report")]
 
 
 @dataclass(frozen=True)

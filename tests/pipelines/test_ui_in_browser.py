@@ -101,7 +101,7 @@ def test_from_a_run_to_its_artifact_lineage_and_model(ui: Ui) -> None:
         expect(page.locator("h1")).to_contain_text("chicago-taxi")
         page.locator("main a[href*='/artifacts/trainer/model']").first.click()
         expect(page.locator("h1")).to_contain_text("model")
-        page.locator("main a[href*='/lineage']").first.click()
+        page.get_by_role("link", name="Lineage, both ways").click()
         expect(page.locator("main svg").first).to_be_visible()
         page.locator("nav a", has_text="Models").first.click()
         version = page.locator("main tbody a").first
