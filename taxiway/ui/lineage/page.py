@@ -53,15 +53,18 @@ def _of(site: Site, target: str) -> View:
             raise MissingError("nothing was recorded yet", fix="run a pipeline")
         behind = chain.trace(target, store=store)
         ahead = downstream.of_artifact(target, store)
+        digest = str(behind.records[0]["digest"])
+        # A record found by its digest does not say where its content was pushed to: it may be several places.
+        pushed = [each.pushed_to for each in store.artifacts(type_name="PushedModel") if each.digest == digest]
     made = distinct([record for each in ahead for record in each.records[:1]])
     own = behind.records[0]
     title = f"{own['type']} {short_digest(str(own['digest']))}"
     subtitle = f"made by {own['stage']}, {moment(str(own.get('created', '')))}"
     document = {"behind": behind.records, "ahead": [_document(each) for each in ahead], "data": behind.data}
-    places = Places.of(site).near(str(own["digest"]), site)
+    places = Places.of(site).near(digest, site)
     return View(
         title,
-        lambda: list(_sections(behind, made, ahead, places)),
+        lambda: list(_sections(behind, made, ahead, places, pushed=list(dict.fromkeys(filter(None, pushed))))),
         lambda: document,
         subtitle,
         (("Lineage", "/lineage"),),
@@ -69,13 +72,18 @@ def _of(site: Site, target: str) -> View:
 
 
 def _sections(
-    behind: chain.Chain, made: Sequence[Record], ahead: Sequence[StoredArtifact], places: Places
+    behind: chain.Chain,
+    made: Sequence[Record],
+    ahead: Sequence[StoredArtifact],
+    places: Places,
+    *,
+    pushed: Sequence[str],
 ) -> Iterator[Section]:
     own, *sources = behind.records
     needed = _needed([own, *sources])
     drawn = [own, *(each for each in needed if each != own), *(each for each in made if each not in needed)]
     words = f"Made from {counted(len(needed) - 1, 'artifact')}; {counted(len(ahead), 'artifact')} came of it."
-    links = facts([*lineage_picture.origins(needed), *_where(own, places)])
+    links = facts([*lineage_picture.origins(needed), *_where(own, places, pushed)])
     rolled = [paragraph(f"Rollback {each}", quiet=True) for each in behind.rollbacks]
     yield Section(
         "graph",
@@ -95,12 +103,12 @@ def _needed(records: Sequence[Record]) -> list[Record]:
     return lineage_picture.behind(in_order(records))
 
 
-def _where(own: Record, places: Places) -> Iterator[tuple[Content, Content]]:
+def _where(own: Record, places: Places, pushed: Sequence[str]) -> Iterator[tuple[Content, Content]]:
     digest = str(own["digest"])
     if place := places.report_of(digest):
         yield "Shown", tag("a", "its page in the run", href=place)
-    if own.get("pushed_destination"):
-        yield "Pushed to", tag("a", displayed(str(own["pushed_destination"])), href="/models")
+    for place in pushed:
+        yield "Pushed to", tag("a", displayed(place), href="/models")
 
 
 def _record(record: Record, places: Places) -> list[Content]:
