@@ -42,7 +42,7 @@ def _digests(run: Run) -> dict[str, str]:
         f"{name}.{output}": tree_digest(artifact.path)
         for name, task in run.tasks.items()
         for output, artifact in task.outputs.items()
-        if artifact.type_name != "Report"
+        if not output.endswith("report")
     }
 
 
