@@ -27,7 +27,7 @@ data: data/chicago_taxi/data.csv ## Get the Chicago taxi trips, as data.dvc desc
 data/chicago_taxi/data.csv: | .venv/ready
 	@bin/python -m pipelines.chicago_taxi.data
 
-test: data ## The tests (about nine minutes on two cores)
+test: data ## The tests (about eight minutes on two cores)
 	@bin/python -m pytest -m "not slow and not faults" $(WORKERS) $(ARGS)
 
 test-all: data browser ## Run the long tests too, as CI does

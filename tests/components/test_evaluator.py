@@ -470,7 +470,8 @@ def test_change_thresholds_alone_bless_nothing_without_a_baseline(
     assert compared["blessed"]
 
 
-@pytest.mark.parametrize("payload", ["parquet", pytest.param("records", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("payload", ["parquet", "records"])
 def test_the_engine_beam_gives_the_same_verdict_and_metrics(world: World, tmp_path: Path, payload: str) -> None:
     config = simple({**metric("AUC"), "threshold": {"change_threshold": CHANGE}}, metric("ExampleCount"))
     config["slicing_specs"] = SLICES[:2]

@@ -941,6 +941,7 @@ def test_beam_infers_types_from_all_files(generate: Generate, tmp_path: Path) ->
     assert types(examples)["x"] == FLOAT
 
 
+@pytest.mark.slow
 def test_beam_splits_records_by_column_like_the_direct_engine(generate: Generate, taxi_csv: Path) -> None:
     whole = generate(taxi_csv, one_split=True, payload_format="tf_example", folder="whole")
     bounds = {"early": {"to": "2014-01-01"}, "late": {"from": "2015-01-01"}}

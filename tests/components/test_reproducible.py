@@ -19,6 +19,8 @@ from components.contract.digests import file_digests
 from components.data import tfrecord
 from components.reproducible import event_files, saved_model
 
+# Two processes save all kinds of models first.
+pytestmark = pytest.mark.slow
 KINDS = (
     "keras_2",
     "keras_2_recurrent",

@@ -55,7 +55,7 @@ def _of(site: Site, target: str) -> View:
         ahead = downstream.of_artifact(target, store)
         digest = str(behind.records[0]["digest"])
         # A record found by its digest does not say where its content was pushed to: it may be several places.
-        pushed = [each.pushed_to for each in store.artifacts(type_name="PushedModel") if each.digest == digest]
+        pushed = [each.pushed_to for each in store.artifacts() if each.digest == digest]
     made = distinct([record for each in ahead for record in each.records[:1]])
     own = behind.records[0]
     title = f"{own['type']} {short_digest(str(own['digest']))}"

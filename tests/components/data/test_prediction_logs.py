@@ -436,6 +436,7 @@ def arguments(tmp_path: Path) -> dict[str, str]:
     return {"logs": str(sent.path), "schema": str(tmp_path / "schema")}
 
 
+@pytest.mark.slow
 def test_a_pipeline_imports_logs_and_validates_them_for_serving(arguments: dict[str, str], tmp_path: Path) -> None:
     run = taxiway.run(watched, home=tmp_path / "home", observer=Observer(), **arguments)
     (made,) = tfdv.load_stats_binary(

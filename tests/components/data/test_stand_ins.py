@@ -10,6 +10,7 @@ import pytest
 from components.data.stand_ins import stood_in_for
 
 
+@pytest.mark.slow
 def test_the_package_itself_is_imported_later_and_has_the_same_messages() -> None:
     script = """
 import sys

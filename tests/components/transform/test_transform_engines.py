@@ -192,6 +192,7 @@ def test_an_invalid_setting_is_refused(run_stage: StageRun, small: Inputs, tmp_p
     assert_nothing_is_left(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_refused(run_stage: StageRun, small: Inputs, tmp_path: Path) -> None:
     (file,) = split_files(small["examples"], "eval")
     good = file.read_bytes()
