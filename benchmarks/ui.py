@@ -21,14 +21,14 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlencode
 
 from playwright.sync_api import Browser
 
-from benchmarks.serving.servers import process
+from benchmarks.serving.servers import free_port, process, wait
 from taxiway.storage.home import Home
 from tests.browser import chromium
 
@@ -106,7 +106,7 @@ def _measured_taxiway(runs: list[Run], visits: int) -> Iterator[Row]:
     os.environ["TAXIWAY_HOME"] = str(home.root)
     began = time.perf_counter()
     with process(command, log) as started, chromium.browser() as browser:
-        _wait(address.exists, started, log)
+        wait(started, log, address.exists)
         print(f"taxiway ui started in {time.perf_counter() - began:.1f} s", flush=True)
         origin = f"http://{address.read_text().split()[0]}"
         # The first request reads all files, so it is a row of its own.
@@ -121,16 +121,16 @@ def _measured_taxiway(runs: list[Run], visits: int) -> Iterator[Row]:
 def _measured_mlflow(runs: list[Run], visits: int) -> Iterator[Row]:
     python = _mlflow_python(OUT.parent / "mlflow")
     store = f"sqlite:///{_filled(python, runs)}"
-    port, log = _free_port(), OUT / "mlflow.log"
+    port, log = free_port(), OUT / "mlflow.log"
     command = [str(python), "-m", "mlflow", "server", "--backend-store-uri", store, "--port", str(port)]
     origin = f"http://127.0.0.1:{port}"
     began = time.perf_counter()
     with process(command, log) as started, chromium.browser() as browser:
-        _wait(lambda: _answers(f"{origin}/health"), started, log)
+        wait(started, log, lambda: _answers(f"{origin}/health"))
         print(f"mlflow server started in {time.perf_counter() - began:.1f} s", flush=True)
         search = f"{origin}/api/2.0/mlflow/runs/search"
         # Of its workers, only the first one has started.
-        _wait(lambda: all(_searches(search) for _ in range(8)), started, log)
+        wait(started, log, lambda: all(_searches(search) for _ in range(8)))
         seconds, size = _fetched(search, {"experiment_ids": ["1"], "max_results": 1000})
         yield "mlflow server", "search 1,000 runs (API)", size, seconds, None
         ids = _mlflow_ids(search, 4)
@@ -244,26 +244,10 @@ def _visit(browser: Browser, url: str, rows: str) -> float:
         return time.perf_counter() - began
 
 
-def _wait(is_ready: Callable[[], bool], started: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + _START_SECONDS
-    while not is_ready():
-        if started.poll() is not None or time.monotonic() > end:
-            raise SystemExit(f"the server did not start; the end of {log}:\n{log.read_text()[-3000:]}")
-        time.sleep(0.1)
-
-
 def _answers(url: str) -> bool:
     with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
         return bool(answer.status == 200)
     return False
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return int(bound.getsockname()[1])
 
 
 def _report(rows: list[Row], runs: int, metrics: int, loads: list[float]) -> str:

@@ -239,7 +239,7 @@ needs_make = pytest.mark.skipif(MAKE != ["make"], reason="make is missing")
 def checkout(tmp_path: Path) -> Path:
     """A checkout with an environment, on a host with a recent glibc."""
     folder = tmp_path / "checkout"
-    for name in ("bin/inside", "bin/python", "docker/setup", "docker/debian-root", "Makefile"):
+    for name in ("bin/inside", "bin/python", "docker/setup", "docker/debian-mirror", "docker/debian-root", "Makefile"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     for name in ("requirements.lock", "setup.py"):
@@ -328,7 +328,16 @@ def test_the_installed_packages_are_the_locked_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    "script", ["bin/dvc", "bin/inside", "bin/python", "bin/taxiway", "docker/debian-root", "docker/setup"]
+    "script",
+    [
+        "bin/dvc",
+        "bin/inside",
+        "bin/python",
+        "bin/taxiway",
+        "docker/debian-mirror",
+        "docker/debian-root",
+        "docker/setup",
+    ],
 )
 def test_scripts_are_valid_for_sh(script: str) -> None:
     subprocess.run(["sh", "-n", str(ROOT / script)], check=True)

@@ -68,7 +68,8 @@ def process(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[byte
             started.kill()
 
 
-def _wait(started: subprocess.Popen[bytes], log: Path, is_ready: Callable[[], bool]) -> None:
+def wait(started: subprocess.Popen[bytes], log: Path, is_ready: Callable[[], bool]) -> None:
+    """Waits until a server is ready; ends the benchmark with the end of its log if it does not start."""
     end = time.monotonic() + _START_SECONDS
     while not is_ready():
         if started.poll() is not None or time.monotonic() > end:
@@ -108,10 +109,10 @@ def taxiway(folder: Path, work: Path, parameters: str = "", *options: str) -> It
         (work / "batching").write_text(parameters)
         command += ["--enable-batching", "--batching-parameters-file", str(work / "batching")]
     with process(command, log) as started:
-        _wait(started, log, address.exists)
+        wait(started, log, address.exists)
         target, rest = address.read_text().splitlines()[:2]
         with status(target) as available:
-            _wait(started, log, lambda: bool(available()))
+            wait(started, log, lambda: bool(available()))
         yield Server(started, target, rest)
 
 
@@ -148,7 +149,7 @@ def constant(response: Path, work: Path) -> Iterator[Server]:
     address, log = work / "address", work / "log"
     command = [sys.executable, "-m", "benchmarks.serving.constant", str(response), str(address)]
     with process(command, log) as started:
-        _wait(started, log, address.exists)
+        wait(started, log, address.exists)
         yield Server(started, address.read_text().split()[0], "")
 
 
@@ -171,10 +172,10 @@ def kserve(python: Path, version: Path, work: Path) -> Iterator[Server]:
     """The KServe model server on a SavedModel."""
     work.mkdir(parents=True)
     log = work / "log"
-    target, rest = _free_port(), _free_port()
+    target, rest = free_port(), free_port()
     command = [str(python), str(_KSERVE_SCRIPT), "serve", str(version), NAME, str(target), str(rest)]
     with process(command, log) as started:
-        _wait(started, log, lambda: _listens(target) and _listens(rest))
+        wait(started, log, lambda: _listens(target) and _listens(rest))
         yield Server(started, f"127.0.0.1:{target}", f"127.0.0.1:{rest}")
 
 
@@ -183,7 +184,8 @@ def write_kserve_requests(python: Path, batches: Path, output: Path) -> None:
     subprocess.run([str(python), str(_KSERVE_SCRIPT), "requests", NAME, str(batches), str(output)], check=True)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nothing listens on."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         port: int = bound.getsockname()[1]

@@ -1,10 +1,14 @@
-"""Relations between the records of provenance: sources, siblings and order."""
+"""Relations between the records of provenance, sources, siblings and order, and the name of the data in them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from components.execution.provenance import Record
+
+# Of a record's `data`; see `components.versioning.data_versions`.
+Data = Mapping[str, Any]
 
 _OF_A_CALL = ("stage", "stage_version", "parameters", "code", "image", "inputs")
 
@@ -61,3 +65,8 @@ def in_order(records: Sequence[Record]) -> list[Record]:
 
 def _age(record: Record) -> tuple[str, str, str, str]:
     return record.get("created", ""), record["stage"], record["output"], record["digest"]
+
+
+def data_name(data: Data) -> str:
+    """The path of the data that a record names, with the revision if one was given: `data/trips@v1`."""
+    return "@".join(str(part) for part in (data.get("path"), data.get("revision")) if part)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from components.contract.artifacts import InfraBlessing, Model, ModelBlessing, ModelEvaluation, PushedModel
-from components.contract.digests import BESIDE, MISSING, PROVENANCE_FILE, file_digests, files_digest
+from components.contract.digests import BESIDE, MISSING, file_digests, files_digest
 from components.contract.errors import DataError
 from components.execution import provenance
 from components.execution.provenance import Record
@@ -45,13 +45,12 @@ class Payload:
         """The files in the order in which they are written: `saved_model.pb` last."""
         return sorted(self.files.keys() - BESIDE, key=lambda name: (name == SAVED_MODEL, name))
 
-    def beside(self, version: Version) -> dict[str, str]:
-        """The files that describe a version, by name: `provenance.json`, and the model card."""
-        chain = json.dumps(self._records(version), indent=1) + "\n"
-        return {PROVENANCE_FILE: chain, **self.card_files(version)}
+    def provenance(self, version: Version) -> str:
+        """The content of a version's `provenance.json`."""
+        return json.dumps(self._records(version), indent=1) + "\n"
 
     def card_files(self, version: Version) -> dict[str, str]:
-        """The files of a version's model card."""
+        """The files of a version's model card, by name."""
         return writing.files(self.card, self._records(version), self.evaluation)
 
     def _records(self, version: Version) -> list[Record]:

@@ -7,12 +7,14 @@ import itertools
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from components.contract import files
 from components.contract.artifacts import InfraBlessing, Model, ModelBlessing, ModelEvaluation, PushedModel
+from components.contract.digests import PROVENANCE_FILE
 from components.contract.errors import ServiceError, TaxiwayError, UserError, explained
 from components.execution import provenance
 from components.execution.pushed_models import (
@@ -29,6 +31,14 @@ from components.pusher.blessing import is_blessed, refusal, require_same_model
 from components.pusher.payload import Payload, prepare
 
 _HIGHEST = 2**63 - 1  # TF Serving reads version numbers as int64
+
+
+@dataclass(frozen=True)
+class _Delivered:
+    """A version at the destination, and the files of its model card."""
+
+    version: Version
+    card: Mapping[str, str]
 
 
 def _require_number(version: int) -> None:
@@ -84,12 +94,13 @@ def _free_numbers(destination: Destination, version: int) -> Iterable[int]:
     return itertools.count(max([int(time.time()), *(number + 1 for number in taken)]))
 
 
-def _write(store: ModuleType, destination: Destination, version: int, payload: Payload) -> Version:
+def _write(store: ModuleType, destination: Destination, version: int, payload: Payload) -> _Delivered:
     for number in _free_numbers(destination, version):
         new = Version(destination, str(number))
+        card = payload.card_files(new)
         try:
-            store.write(new, payload.folder, payload.names(), payload.beside(new))
-            return new
+            store.write(new, payload.folder, payload.names(), {PROVENANCE_FILE: payload.provenance(new), **card})
+            return _Delivered(new, card)
         except FileExistsError:
             print(f"another pusher took {new.url}", flush=True)
     raise UserError(
@@ -98,15 +109,15 @@ def _write(store: ModuleType, destination: Destination, version: int, payload: P
     )
 
 
-def _deliver(destination: Destination, version: int, payload: Payload) -> Version:
+def _deliver(destination: Destination, version: int, payload: Payload) -> _Delivered:
     store = local if destination.is_local else object_store
     with _explained(destination.url), store.opened(destination):
         if found := _existing(destination, version, payload.digest):
             print(f"{found.url} already has this model", flush=True)
-            return found
-        pushed = _write(store, destination, version, payload)
-        print(f"pushed to {pushed.url}", flush=True)
-        return pushed
+            return _Delivered(found, payload.card_files(found))
+        delivered = _write(store, destination, version, payload)
+        print(f"pushed to {delivered.version.url}", flush=True)
+        return delivered
 
 
 @contextmanager
@@ -162,9 +173,10 @@ def push(
     )
     # The copy in the artifact, as in TFX, comes first, so that little can fail once the version is visible.
     with _copied(payload, pushed_model.path) as copy:
-        pushed = _deliver(destination, version, payload)
-        for name, text in payload.card_files(pushed).items():
+        delivered = _deliver(destination, version, payload)
+        for name, text in delivered.card.items():
             (copy / name).write_text(text, "utf-8")
+    pushed = delivered.version
     pushed_model.metadata |= {
         "pushed": 1,
         "pushed_destination": pushed.url,

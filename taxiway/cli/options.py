@@ -37,6 +37,12 @@ CookieFile = Annotated[
 Header = Annotated[
     str, typer.Option(metavar="'NAME: VALUE'", help="A header for Kubeflow, such as 'kubeflow-userid: EMAIL'.")
 ]
+TlsCert = Annotated[Path | None, typer.Option(metavar="FILE", help="Server certificate, PEM.")]
+TlsKey = Annotated[Path | None, typer.Option(metavar="FILE", help="Private key of the certificate.")]
+TlsClientCa = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="CA certificates for clients; clients without a certificate are refused."),
+]
 Fuse = Annotated[bool, typer.Option("--fuse", help="Run neighbouring stages in one pod: fewer pods, less waiting.")]
 
 

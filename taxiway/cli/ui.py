@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from taxiway.cli.options import CookieFile, Header, TokenFile
+from taxiway.cli.options import CookieFile, Header, TlsCert, TlsClientCa, TlsKey, TokenFile
 from taxiway.cli.report import run_ids
 
 
@@ -28,12 +28,9 @@ def ui_command(
         Path | None,
         typer.Option(metavar="FILE", help="File with the token that clients need; made with a new one if missing."),
     ] = None,
-    tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Server certificate, PEM.")] = None,
-    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Private key of the certificate.")] = None,
-    tls_client_ca: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="CA certificates for clients; clients without a certificate are refused."),
-    ] = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_client_ca: TlsClientCa = None,
     name: Annotated[
         list[str],
         typer.Option(metavar="NAME", help="A further name of the server, such as that of a proxy; repeatable."),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from taxiway.lineage.lookup import stored_at
 from taxiway.lineage.stored import StoredArtifact
 
 if TYPE_CHECKING:
@@ -15,15 +14,10 @@ _MOST = 2000
 """Artifacts; of more, the rest is left out."""
 
 
-def of_artifact(target: str, store: LineageStore) -> list[StoredArtifact]:
-    """What was made from the artifacts with a digest or at a place, nearest first."""
-    return _all_ahead(stored_at(target, store), store)
-
-
 def of_data(version: str, store: LineageStore) -> list[StoredArtifact]:
     """What was made from a version of the data, given by its `data_id`, nearest first; also what read the data."""
     readers = [each for each in store.artifacts() if version in {data_id(data) for data in _data(each)}]
-    return [*readers, *_all_ahead(readers, store)]
+    return [*readers, *of_artifacts(readers, store)]
 
 
 def data_id(data: dict[str, Any]) -> str:
@@ -35,7 +29,8 @@ def _data(artifact: StoredArtifact) -> list[dict[str, Any]]:
     return [record["data"] for record in artifact.records[:1] if record.get("data")]
 
 
-def _all_ahead(artifacts: Sequence[StoredArtifact], store: LineageStore) -> list[StoredArtifact]:
+def of_artifacts(artifacts: Sequence[StoredArtifact], store: LineageStore) -> list[StoredArtifact]:
+    """What was made from artifacts, nearest first."""
     seen = {artifact.id for artifact in artifacts}
     found: list[StoredArtifact] = []
     pending = list(artifacts)

@@ -12,7 +12,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from components.execution.provenance import Record
-from components.execution.records import siblings, sources
+from components.execution.records import data_name, siblings, sources
 from taxiway.lineage.lookup import displayed
 
 if TYPE_CHECKING:
@@ -113,14 +113,13 @@ def _determinism(record: Record) -> str:
 
 def _data(data: dict[str, Any]) -> str:
     """A data version on one line; see `components.versioning.data_versions` for its keys."""
-    name = "@".join(filter(None, (data.get("path"), data.get("revision"))))
     facts = [
         data.get("dvc_hash") and f"DVC {data['dvc_hash']} in {data.get('dvc_file')}",
         data.get("commit") and f"commit {data['commit'][:_DIGITS]}",
         data.get("repo"),
         None if data.get("versioned", True) else "not as versioned" if data.get("difference") else "not versioned",
     ]
-    return ", ".join([name, *filter(None, facts)])
+    return ", ".join([data_name(data), *filter(None, facts)])
 
 
 def _module(module: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""The file to which a server started with port 0 writes its addresses."""
+"""Where servers listen: the error if they cannot, and the file to which they write their addresses."""
 
 from __future__ import annotations
 
@@ -6,6 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from components.contract import files
+from components.contract.errors import ServiceError
+
+
+def taken(host: str, port: int, error: Exception) -> ServiceError:
+    """The error of a server that cannot listen on a port."""
+    return ServiceError(
+        f"cannot listen on port {port} of {host}: {error}", fix="use another port, or 0 to pick a free one"
+    )
 
 
 def write(file: Path | None, addresses: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from aiohttp import web
 from grpc_health.v1 import health, health_pb2_grpc
 
 from components.contract import files
-from components.contract.errors import ServiceError, TaxiwayError
+from components.contract.errors import TaxiwayError
 from taxiway.network import addresses, grpc_health
 from taxiway.network.http_server import Runner
 from taxiway.network.tls import Tls, server_context
@@ -29,12 +29,6 @@ _POLL_SECONDS = 1.0
 _GRACE_SECONDS = 10
 
 
-def _taken(host: str, port: int, error: Exception) -> ServiceError:
-    return ServiceError(
-        f"cannot listen on port {port} of {host}: {error}", fix="use another port, or 0 to pick a free one"
-    )
-
-
 async def _web(stack: AsyncExitStack, app: web.Application, host: str, port: int, tls: Tls | None) -> int:
     # Compressed bodies are forwarded unchanged.
     runner = Runner(app, auto_decompress=False)
@@ -44,7 +38,7 @@ async def _web(stack: AsyncExitStack, app: web.Application, host: str, port: int
     try:
         await web.TCPSite(runner, host, port, ssl_context=context, shutdown_timeout=_GRACE_SECONDS).start()
     except OSError as error:
-        raise _taken(host, port, error) from error
+        raise addresses.taken(host, port, error) from error
     return int(runner.addresses[0][1])
 
 
@@ -52,7 +46,7 @@ async def _grpc(stack: AsyncExitStack, given: Settings, forwarder: grpc_side.For
     try:
         server, port = grpc_side.listen(given, [forwarder])
     except RuntimeError as error:
-        raise _taken(given.host, given.port, error) from error
+        raise addresses.taken(given.host, given.port, error) from error
     servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     await grpc_health.tell(servicer, ready=True)

@@ -181,7 +181,7 @@ async def _start_rest(stack: AsyncExitStack, settings: Settings, manager: ModelM
     try:
         await site.start()
     except OSError as error:
-        raise _taken(settings.host, settings.rest_port, error) from error
+        raise addresses.taken(settings.host, settings.rest_port, error) from error
     return int(runner.addresses[0][1])
 
 
@@ -207,7 +207,7 @@ async def _start_grpc(
     try:
         port = _add_address(server, f"{settings.host}:{settings.port}", settings)
     except RuntimeError as error:
-        raise _taken(settings.host, settings.port, error) from error
+        raise addresses.taken(settings.host, settings.port, error) from error
     if settings.grpc_socket:
         _add_socket(server, settings.grpc_socket, settings)
         stack.callback(settings.grpc_socket.unlink, missing_ok=True)
@@ -253,12 +253,6 @@ def _require_unused(file: Path) -> None:
     with socket.socket(socket.AF_UNIX) as connection, suppress(ConnectionRefusedError):
         connection.connect(str(file))
         raise ServiceError(f"another server listens on the socket {file}", fix="stop it, or use another path")
-
-
-def _taken(host: str, port: int, error: Exception) -> ServiceError:
-    return ServiceError(
-        f"cannot listen on port {port} of {host}: {error}", fix="use another port, or 0 to pick a free one"
-    )
 
 
 def _announce(settings: Settings, port: int, rest_port: int, address_file: Path | None) -> None:

@@ -16,6 +16,7 @@ from components.contract.artifacts import TYPES, Metrics
 from components.contract.errors import UserError, explained
 from components.execution.provenance import Record
 from components.execution.pushed_models import Destination, Version, open_destination, retired_versions, versions
+from components.execution.records import data_name
 from taxiway import tables
 from taxiway.lineage import rollbacks
 from taxiway.lineage.rollbacks import Rollback
@@ -88,15 +89,9 @@ def _row(each: PushedVersion) -> list[str | Text]:
         {True: "yes", False: "no", None: "-"}[each.blessed],
         each.pushed or "-",
         each.commit[:_DIGITS] or "-",
-        _data(each.data),
+        data_name(each.data) if each.data else "-",
         ", ".join(f"{name} {value:.4g}" for name, value in sorted(each.metrics.items())) or "-",
     ]
-
-
-def _data(data: dict[str, Any] | None) -> str:
-    if not data:
-        return "-"
-    return "@".join(filter(None, (str(data.get("path", "")), str(data.get("revision") or ""))))
 
 
 def _described(version: Version, named: dict[str, int], store: LineageStore | None) -> PushedVersion:

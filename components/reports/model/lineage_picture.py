@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from components.contract.artifacts import Artifact
 from components.execution.provenance import Record
-from components.execution.records import in_order, siblings, sources
+from components.execution.records import data_name, in_order, siblings, sources
 from components.reports import layered
 from components.reports.figures import cut, short_digest
 from components.reports.layered import Edge, Point
@@ -95,7 +95,7 @@ def _summary(records: Sequence[Record]) -> str:
 
 
 def _data_name(data: Mapping[str, Any]) -> str:
-    return "@".join(str(part) for part in (data.get("path"), data.get("revision")) if part) or "data"
+    return data_name(data) or "data"
 
 
 def origins(records: Sequence[Record]) -> Iterator[tuple[Content, Content]]:

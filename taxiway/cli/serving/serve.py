@@ -13,6 +13,7 @@ from typer.core import TyperCommand
 
 from components.contract.errors import UserError
 from components.user_code import custom_op_loading
+from taxiway.cli.options import TlsCert, TlsClientCa, TlsKey
 from taxiway.serving import flags, tensorflow_import
 
 if TYPE_CHECKING:
@@ -74,12 +75,9 @@ def serve_command(
             metavar="FILE", help="Load only versions signed with the private key that belongs to this public key."
         ),
     ] = None,
-    tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Server certificate, PEM.")] = None,
-    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Private key of the certificate.")] = None,
-    tls_client_ca: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="CA certificates for clients; clients without a certificate are refused."),
-    ] = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_client_ca: TlsClientCa = None,
     grpc_socket: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also serve gRPC on this Unix socket.")
     ] = None,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from components.execution.records import data_name
 from taxiway.lineage.downstream import data_id
 from taxiway.runs.index import Summary
 from taxiway.ui.views import MissingError, Site
@@ -28,7 +29,7 @@ class DataVersion:
     @property
     def name(self) -> str:
         """Its path, with the revision if one was given."""
-        return "@".join(str(part) for part in (self.latest.get("path"), self.latest.get("revision")) if part) or self.id
+        return data_name(self.latest) or self.id
 
     @property
     def latest(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from components.reports.page import Section
 from components.reports.parts import code, facts, paragraph, stack
 from components.reports.tables import table
 from taxiway.lineage import chain, downstream
-from taxiway.lineage.lookup import DIGEST, displayed
+from taxiway.lineage.lookup import DIGEST, displayed, stored_at
 from taxiway.lineage.stored import StoredArtifact
 from taxiway.ui import forms
 from taxiway.ui.lineage.places import Places
@@ -52,19 +52,19 @@ def _of(site: Site, target: str) -> View:
         if store is None:
             raise MissingError("nothing was recorded yet", fix="run a pipeline")
         behind = chain.trace(target, store=store)
-        ahead = downstream.of_artifact(target, store)
-        digest = str(behind.records[0]["digest"])
-        # A record found by its digest does not say where its content was pushed to: it may be several places.
-        pushed = [each.pushed_to for each in store.artifacts() if each.digest == digest]
+        stored = stored_at(target, store)
+        ahead = downstream.of_artifacts(stored, store)
+    # A record that is found by its digest does not say where its content was pushed to: it may be several places.
+    pushed = list(dict.fromkeys(each.pushed_to for each in stored if each.pushed_to))
     made = distinct([record for each in ahead for record in each.records[:1]])
     own = behind.records[0]
     title = f"{own['type']} {short_digest(str(own['digest']))}"
     subtitle = f"made by {own['stage']}, {moment(str(own.get('created', '')))}"
     document = {"behind": behind.records, "ahead": [_document(each) for each in ahead], "data": behind.data}
-    places = Places.of(site).near(digest, site)
+    places = Places.of(site).near(str(own["digest"]), site)
     return View(
         title,
-        lambda: list(_sections(behind, made, ahead, places, pushed=list(dict.fromkeys(filter(None, pushed))))),
+        lambda: list(_sections(behind, made, ahead, places, pushed=pushed)),
         lambda: document,
         subtitle,
         (("Lineage", "/lineage"),),

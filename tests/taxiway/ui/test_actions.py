@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     found = Home(tmp_path_factory.mktemp("ui") / "home")
     taxiway.run(chain, home=found.root, observer=Observer(), text="one")
     return found
-
-
-@pytest.fixture
-def client(home: Home) -> Iterator[Client]:
-    with served(home) as found:
-        yield found
 
 
 def _first(home: Home) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,12 +32,6 @@ def artifact(home: Home) -> Path:
     [task] = document["tasks"].values()
     file.write_text(json.dumps({**document, "tasks": {TASK: task}}))
     return Path(task["outputs"]["out"])
-
-
-@pytest.fixture
-def client(home: Home) -> Iterator[Client]:
-    with served(home) as found:
-        yield found
 
 
 def test_files_are_listed_and_sent(client: Client, artifact: Path) -> None:

@@ -1,7 +1,6 @@
 """Who may ask for what: names of the server, other sites, forms, tokens, certificates."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,12 +22,6 @@ def home(tmp_path: Path) -> Home:
     found = Home(tmp_path / "home")
     make_run(found, RUN, {"train": MadeTask()}, {"steps": "10"})
     return found
-
-
-@pytest.fixture
-def client(home: Home) -> Iterator[Client]:
-    with served(home) as found:
-        yield found
 
 
 @pytest.mark.parametrize("name", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "", "[", "::1@evil"])

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -49,12 +48,6 @@ def home(tmp_path: Path) -> Home:
     )
     _run(found, 2, parameters={"steps": 30}, state="FAILED", pipeline="other", metrics={"loss": float("nan")})
     return found
-
-
-@pytest.fixture
-def client(home: Home) -> Iterator[Client]:
-    with served(home) as found:
-        yield found
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from taxiway.network.tls import Tls
 from taxiway.runs import pages
 from taxiway.storage.home import Home
 from tests.taxiway.reports.homes import MadeTask, make_run
-from tests.taxiway.ui.served import Client, served
+from tests.taxiway.ui.served import Client
 
 CHECKOUT = Path(__file__).parents[3]
 RUN = "taxi-20260101-100000-0000aaaa"
@@ -30,12 +29,6 @@ def home(tmp_path: Path) -> Home:
     found = Home(tmp_path / "home")
     make_run(found, RUN, {"train": MadeTask()}, {"steps": "10"})
     return found
-
-
-@pytest.fixture
-def client(home: Home) -> Iterator[Client]:
-    with served(home) as found:
-        yield found
 
 
 def test_the_first_page_lists_the_runs(client: Client) -> None:

@@ -1,6 +1,5 @@
 """The pages on lineage and data: both ways, by digest alone, with links to runs."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -9,6 +8,7 @@ import pytest
 
 from components.data.protos import read_statistics
 from taxiway.lineage import downstream
+from taxiway.lineage.lookup import stored_at
 from taxiway.lineage.store import LineageStore
 from taxiway.storage.home import Home
 from tests.components.reports.compared.test_compared import _data
@@ -44,12 +44,6 @@ def _with_digests(home: Home, flow: Flow) -> None:
     file.write_text(json.dumps(document))
 
 
-@pytest.fixture
-def client(home: Home) -> Iterator[Client]:
-    with served(home) as client:
-        yield client
-
-
 def _digest(flow: Flow, output: str) -> str:
     return str(flow.artifact(output).metadata["digest"])
 
@@ -59,9 +53,9 @@ def _digest(flow: Flow, output: str) -> str:
 
 def test_what_came_of_an_artifact_is_found_over_several_tasks(flow: Flow, store: LineageStore) -> None:
     flow.record(store, RUN)
-    found = [each.type_name for each in downstream.of_artifact(_digest(flow, "schema"), store)]
+    found = [each.type_name for each in downstream.of_artifacts(stored_at(_digest(flow, "schema"), store), store)]
     assert found == ["Model", "ModelRun", "ModelEvaluation", "ModelBlessing", "PushedModel"]
-    assert downstream.of_artifact(_digest(flow, "pushed_model"), store) == []
+    assert downstream.of_artifacts(stored_at(_digest(flow, "pushed_model"), store), store) == []
     of_data = [each.type_name for each in downstream.of_data(DATA["dvc_hash"], store)]
     assert of_data[0] == "Examples"
     assert of_data[-1] == "PushedModel"

@@ -1,6 +1,5 @@
 """The pages that compare runs: which runs, what differs, sorting and pages, and what makes no sense."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,12 +26,6 @@ def home(tmp_path: Path) -> Home:
     for run_id, steps, auc in ((A, 10, 0.5), (B, 20, 0.75), (C, 30, 0.625)):
         _make(home, run_id, steps, auc)
     return home
-
-
-@pytest.fixture
-def client(home: Home) -> Iterator[Client]:
-    with served(home) as client:
-        yield client
 
 
 def _page(client: Client, path: str) -> Page:
