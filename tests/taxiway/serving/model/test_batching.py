@@ -81,7 +81,8 @@ def ones(rows: int) -> np.ndarray:
 
 
 def test_requests_that_wait_for_a_busy_model_share_its_next_call() -> None:
-    model = Model()
+    # Busy for long enough that all requests arrive, also on a machine with other work.
+    model = Model(0.2)
     requests = [np.full(n % 3 + 1, n, np.float32) for n in range(40)]
     answers = answers_of(model, Batching(num_batch_threads=1), requests)
     for request, answer in zip(requests, answers, strict=True):
