@@ -25,7 +25,9 @@ setup(
     install_requires=[
         "aiohttp>=3.10,<4",
         "apache-beam>=2.70,<3",
+        "deltalake>=1.6,<2",
         "docker>=7,<8",
+        "duckdb>=2,<3",
         "dvc[s3]>=3.67,<4",
         "gcsfs",
         "google-crc32c>=1.5,<2",

@@ -1,0 +1,1 @@
+"""The inference table: what a server was asked and answered, as a Delta table that DuckDB, Spark and pandas read."""

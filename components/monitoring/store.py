@@ -1,0 +1,109 @@
+"""The folder with a model's tables: its inference table, its labels, and what the monitor computes.
+
+<root>/inference, <root>/labels, <root>/profile, <root>/drift, <root>/quality, <root>/alarms and <root>/windows are Delta
+tables.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
+
+from components.contract.errors import ServiceError
+from components.monitoring.tables import SCHEMAS
+
+INFERENCE, LABELS = "inference", "labels"
+Filter = tuple[str, str, Any]
+"""A column, an operator (`=`, `!=`, `<`, `<=`, `>`, `>=`, `in`) and a value, as pyarrow's filters."""
+
+_TRIES = 20
+
+
+@dataclass(frozen=True)
+class Store:
+    """A model's tables.
+
+    Attributes:
+        root: A folder, or a URL such as s3://bucket/watch/taxi; Delta's own variables (AWS_ENDPOINT_URL, ...) apply.
+    """
+
+    root: str
+
+    def path(self, name: str) -> str:
+        """The place of a table."""
+        return f"{self.root.rstrip('/')}/{name}"
+
+    def open(self, name: str) -> DeltaTable | None:
+        """A table; None if it does not exist yet."""
+        try:
+            return DeltaTable(self.path(name))
+        except TableNotFoundError:
+            return None
+
+    def version(self, name: str) -> int | None:
+        """The newest version of a table; None if it does not exist yet."""
+        table = self.open(name)
+        return table.version() if table else None
+
+    def read(
+        self,
+        name: str,
+        filters: Sequence[Filter] = (),
+        columns: Sequence[str] | None = None,
+        version: int | None = None,
+    ) -> pa.Table:
+        """The rows of a table that pass all filters; no rows if the table does not exist yet.
+
+        Args:
+            name: The table.
+            filters: Conditions on columns.
+            columns: The columns to read; None for all.
+            version: The table's version; None for the newest.
+        """
+        table = self.open(name)
+        if table is None:
+            return SCHEMAS[name].empty_table() if name in SCHEMAS else pa.table({})
+        if version is not None:
+            table.load_as_version(version)
+        found = table.to_pyarrow_table(filters=list(filters) or None, columns=list(columns) if columns else None)
+        return found.cast(SCHEMAS[name]) if name in SCHEMAS and columns is None else found
+
+    def replace(self, name: str, rows: pa.Table, where: str) -> None:
+        """Replaces the rows that meet a condition by others, in one step; raises ServiceError as `append`.
+
+        Args:
+            name: The table.
+            rows: The new rows; they must meet the condition as well.
+            where: SQL, such as `window_start = '2026-01-01T00:00:00Z'`.
+        """
+        rows = rows.cast(SCHEMAS[name])
+        # Two that both find no table and append would write the rows twice.
+        DeltaTable.create(self.path(name), schema=SCHEMAS[name], mode="ignore")
+        _retried(lambda: write_deltalake(self.path(name), rows, mode="overwrite", predicate=where))
+
+    def append(self, name: str, rows: pa.Table) -> None:
+        """Appends rows, and creates the table if it does not exist.
+
+        Raises:
+            ServiceError: Others write to the table without a pause.
+        """
+        rows = rows.cast(SCHEMAS[name]) if name in SCHEMAS else rows
+        _retried(lambda: write_deltalake(self.path(name), rows, mode="append"))
+
+
+def _retried(write: Callable[[], None]) -> None:
+    """Writes again after another process has written first: Delta refuses the later of two."""
+    for attempt in range(_TRIES):
+        try:
+            return write()
+        except CommitFailedError as error:
+            failure = error
+            time.sleep(random.uniform(0, 0.05 * 2 ** min(attempt, 5)))
+    raise ServiceError(f"the table was changed by others {_TRIES} times: {failure}", fix="run it again later")
