@@ -44,29 +44,28 @@ def fitted(rows: pa.Table, there: pa.Schema) -> pa.Table:
         rows: New rows.
         there: The table's columns; others may be new.
     """
-    columns: dict[str, pa.Array] = {}
+    columns: dict[pa.Field, pa.Array] = {}
     for field in rows.schema:
         if not pa.types.is_null(field.type):
-            array = rows[field.name].combine_chunks()
-            _place(field.name, array, (field.metadata or {}) == UNTYPED, there, columns)
-    return pa.table(columns)
+            _place(field, rows[field.name].combine_chunks(), there, columns)
+    return pa.table(list(columns.values()), schema=pa.schema(list(columns)))
 
 
-def _place(name: str, array: pa.Array, is_untyped: bool, there: pa.Schema, columns: dict[str, pa.Array]) -> None:
+def _place(field: pa.Field, array: pa.Array, there: pa.Schema, columns: dict[pa.Field, pa.Array]) -> None:
     """Adds an array as a column, and what does not fit there as another."""
     array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
-    taken = columns[name].type if name in columns else None
-    wanted = taken or (there.field(name).type if name in there.names else array.type)
-    found = None if taken else _fit(array, wanted, is_untyped)
+    wanted = there.field(field.name).type if field.name in there.names else array.type
+    is_taken = any(other.name == field.name for other in columns)
+    found = None if is_taken else _fit(array, wanted, field.metadata == UNTYPED)
     if found is not None:
-        columns[name] = found
         left = pc.and_(pc.is_null(found), pc.is_valid(array))
         if not pc.any(left).as_py():
+            columns[field.with_type(found.type)] = found
             return
-        if found.null_count == len(found):
-            del columns[name]
+        if found.null_count < len(found):
+            columns[field.with_type(found.type)] = found
         array = pc.if_else(left, array, pa.scalar(None, array.type))
-    _place(f"{name}_{type_name(array.type)}", array, is_untyped, there, columns)
+    _place(field.with_name(f"{field.name}_{type_name(array.type)}").with_type(array.type), array, there, columns)
 
 
 def _fit(array: pa.Array, wanted: pa.DataType, is_untyped: bool) -> pa.Array | None:

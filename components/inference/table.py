@@ -9,11 +9,18 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable, PostCommitHookProperties, WriterProperties, write_deltalake
+from deltalake import (
+    CommitProperties,
+    DeltaTable,
+    PostCommitHookProperties,
+    Transaction,
+    WriterProperties,
+    write_deltalake,
+)
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from components.contract.errors import ServiceError
@@ -34,6 +41,7 @@ _CONFIGURATION: Mapping[str, str | None] = {
     "delta.checkpointInterval": "100",
     # Writers append every few seconds: the default, 30 days, would keep hundreds of thousands of log files.
     "delta.logRetentionDuration": "interval 2 days",
+    "delta.setTransactionRetentionDuration": "interval 60 days",
     "delta.deletedFileRetentionDuration": f"interval {HOURS_KEPT} hours",
 }
 _PATIENCE = {"timeout": "30s", "connect_timeout": "5s", "max_retries": "3", "retry_timeout": "60s"}
@@ -44,6 +52,18 @@ _WRITER = WriterProperties(compression="ZSTD", compression_level=1)
 _TARGET_BYTES = 128 << 20
 
 _T = TypeVar("_T")
+
+
+class Once(NamedTuple):
+    """Names a write, so that it happens once however often it is tried.
+
+    Attributes:
+        writer: Who writes; a name that no other uses.
+        number: The number of the write; greater than that of the writer's last one.
+    """
+
+    writer: str
+    number: int
 
 
 def path(root: str) -> str:
@@ -64,7 +84,7 @@ def opened(root: str, version: int | None = None) -> DeltaTable | None:
         return None
 
 
-def append(root: str, rows: pa.Table) -> int:
+def append(root: str, rows: pa.Table, once: Once | None = None) -> int:
     """Appends rows, and creates the table if it does not exist.
 
     New columns are added. A value that does not fit its column's type goes to a column with the type's name as suffix,
@@ -73,6 +93,7 @@ def append(root: str, rows: pa.Table) -> int:
     Args:
         root: The model's folder, or its URL.
         rows: Rows with the column `time`.
+        once: Names the write; None if it is tried once.
 
     Returns:
         The number of columns that were left out, because the table has `MOST_COLUMNS` already.
@@ -84,11 +105,13 @@ def append(root: str, rows: pa.Table) -> int:
     if not rows.num_rows:
         return 0
     rows = _dated(rows)
-    return _retried(lambda: _append(root, rows))
+    return _retried(lambda: _append(root, rows, once))
 
 
-def _append(root: str, rows: pa.Table) -> int:
+def _append(root: str, rows: pa.Table, once: Once | None) -> int:
     table = opened(root) or _created(root)
+    if once and (table.transaction_version(once.writer) or 0) >= once.number:
+        return 0
     there = pa.schema(table.schema().to_arrow())
     kept, left_out = _bounded(fitted(rows, there), there)
     write_deltalake(
@@ -97,6 +120,7 @@ def _append(root: str, rows: pa.Table) -> int:
         mode="append",
         schema_mode="merge",
         writer_properties=_WRITER,
+        commit_properties=CommitProperties(app_transactions=[Transaction(once.writer, once.number)] if once else None),
         storage_options=options(root),
     )
     return left_out
