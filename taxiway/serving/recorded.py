@@ -37,41 +37,37 @@ class Parsed:
 
 
 def note_inputs(
-    note: Note | None, version: ModelVersion, signature: Signature, inputs: Mapping[str, np.ndarray], size: int
+    note: Note, version: ModelVersion, signature: Signature, inputs: Mapping[str, np.ndarray], size: int
 ) -> None:
     """Notes the version and the inputs of Predict, before it runs."""
-    if note:
-        note.version, note.size = version.version, size
-        note.features = _features(version, signature)
-        note.content = Content(inputs)
+    note.version, note.size = version.version, size
+    note.features = _features(version, signature)
+    note.content = Content(inputs)
 
 
-def note_outputs(note: Note | None, outputs: Mapping[str, np.ndarray], size: int) -> None:
+def note_outputs(note: Note, outputs: Mapping[str, np.ndarray], size: int) -> None:
     """Notes the outputs of Predict."""
-    if note:
-        note.size += size
-        note.content = Content(note.content.inputs, outputs)
+    note.size += size
+    note.content = Content(note.content.inputs, outputs)
 
 
-def note_examples(note: Note | None, version: ModelVersion, signature_name: str, given: Sequence[bytes]) -> None:
+def note_examples(note: Note, version: ModelVersion, signature_name: str, given: Sequence[bytes]) -> None:
     """Notes the version and the tf.Examples of Classify, Regress or MultiInference, before it runs."""
-    if note:
-        note.version, note.size = version.version, sum(map(len, given))
-        with suppress(ServingError):  # the call raises it as well
-            note.features = _features(version, version.signature(signature_name))
-        note.content = Content(examples.inputs(given), are_examples=True)
+    note.version, note.size = version.version, sum(map(len, given))
+    with suppress(ServingError):  # the call raises it as well
+        note.features = _features(version, version.signature(signature_name))
+    note.content = Content(examples.inputs(given), are_examples=True)
 
 
-def note_results(note: Note | None, response: Message) -> None:
+def note_results(note: Note, response: Message) -> None:
     """Notes the response to Classify, Regress or MultiInference."""
-    if note:
-        note.size += response.ByteSize()
+    note.size += response.ByteSize()
 
-        def fill(filled: Note) -> None:
-            outputs = messages.results(filled.api, response)
-            filled.content = Content(filled.content.inputs, outputs, are_examples=True)
+    def fill(filled: Note) -> None:
+        outputs = messages.results(filled.api, response)
+        filled.content = Content(filled.content.inputs, outputs, are_examples=True)
 
-        note.fill = fill
+    note.fill = fill
 
 
 def _features(version: ModelVersion, signature: Signature) -> Features | None:

@@ -128,12 +128,14 @@ class PredictionService(_Answering, prediction_service_pb2_grpc.PredictionServic
             signature = version.signature(request.model_spec.signature_name)
             signature.require_names(request.inputs)
             inputs = await computed(size, _arrays, request, self._max_request_bytes)
-            recorded.note_inputs(note, version, signature, inputs, size)
+            if note:
+                recorded.note_inputs(note, version, signature, inputs, size)
             outputs = await version.predict(signature, inputs, request.output_filter)
             answer = predict_pb2.PredictResponse()
             version.name_in(answer.model_spec, signature)
         size = sum(array.nbytes for array in outputs.values())
-        recorded.note_outputs(note, outputs, size)
+        if note:
+            recorded.note_outputs(note, outputs, size)
         await computed(size, fill_outputs, answer, signature, outputs)
         return answer
 
@@ -142,10 +144,12 @@ class PredictionService(_Answering, prediction_service_pb2_grpc.PredictionServic
     ) -> classification_pb2.ClassificationResponse:
         async with self._models.lease(request.model_spec) as version:
             name, given = request.model_spec.signature_name, examples.serialized(request.input)
-            recorded.note_examples(note, version, name, given)
+            if note:
+                recorded.note_examples(note, version, name, given)
             answer = classification_pb2.ClassificationResponse(result=await version.classify(name, given))
             version.name_in(answer.model_spec, version.signature(name))
-            recorded.note_results(note, answer)
+            if note:
+                recorded.note_results(note, answer)
             return answer
 
     async def _regress(
@@ -153,10 +157,12 @@ class PredictionService(_Answering, prediction_service_pb2_grpc.PredictionServic
     ) -> regression_pb2.RegressionResponse:
         async with self._models.lease(request.model_spec) as version:
             name, given = request.model_spec.signature_name, examples.serialized(request.input)
-            recorded.note_examples(note, version, name, given)
+            if note:
+                recorded.note_examples(note, version, name, given)
             answer = regression_pb2.RegressionResponse(result=await version.regress(name, given))
             version.name_in(answer.model_spec, version.signature(name))
-            recorded.note_results(note, answer)
+            if note:
+                recorded.note_results(note, answer)
             return answer
 
     async def _multi_inference(
@@ -166,10 +172,12 @@ class PredictionService(_Answering, prediction_service_pb2_grpc.PredictionServic
         given = examples.serialized(request.input)
         answer = inference_pb2.MultiInferenceResponse()
         async with self._models.lease(request.tasks[0].model_spec) as version:
-            recorded.note_examples(note, version, request.tasks[0].model_spec.signature_name, given)
+            if note:
+                recorded.note_examples(note, version, request.tasks[0].model_spec.signature_name, given)
             for task in request.tasks:
                 answer.results.append(await _inferred(version, task, given))
-        recorded.note_results(note, answer)
+        if note:
+            recorded.note_results(note, answer)
         return answer
 
     async def _metadata(

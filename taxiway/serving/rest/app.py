@@ -315,10 +315,12 @@ class Rest:
         async with asyncio.timeout(self._timeout), self._models.lease(spec) as version:
             signature = _signature(version, name)
             form, inputs = await computed(size, bodies.decode, document, signature.dtypes)
-            recorded.note_inputs(request.get(_NOTE), version, signature, inputs, size)
+            if note := request.get(_NOTE):
+                recorded.note_inputs(note, version, signature, inputs, size)
             outputs = await version.predict(signature, inputs)
         size = sum([array.nbytes for array in outputs.values()])
-        recorded.note_outputs(request.get(_NOTE), outputs, size)
+        if note := request.get(_NOTE):
+            recorded.note_outputs(note, outputs, size)
         return _json(await computed(size, bodies.encode, outputs, form))
 
     async def _classify(self, request: web.Request, spec: model_pb2.ModelSpec) -> web.Response:
@@ -326,9 +328,11 @@ class Rest:
         name = bodies.signature_name(document)
         examples = await computed(size, inference.decode, document, "classify")
         async with asyncio.timeout(self._timeout), self._models.lease(spec) as version:
-            recorded.note_examples(request.get(_NOTE), version, name, examples)
+            if note := request.get(_NOTE):
+                recorded.note_examples(note, version, name, examples)
             result = await version.classify(name, examples)
-            recorded.note_results(request.get(_NOTE), classification_pb2.ClassificationResponse(result=result))
+            if note := request.get(_NOTE):
+                recorded.note_results(note, classification_pb2.ClassificationResponse(result=result))
             return _json(inference.encode_classifications(result))
 
     async def _regress(self, request: web.Request, spec: model_pb2.ModelSpec) -> web.Response:
@@ -336,9 +340,11 @@ class Rest:
         name = bodies.signature_name(document)
         examples = await computed(size, inference.decode, document, "regress")
         async with asyncio.timeout(self._timeout), self._models.lease(spec) as version:
-            recorded.note_examples(request.get(_NOTE), version, name, examples)
+            if note := request.get(_NOTE):
+                recorded.note_examples(note, version, name, examples)
             result = await version.regress(name, examples)
-            recorded.note_results(request.get(_NOTE), regression_pb2.RegressionResponse(result=result))
+            if note := request.get(_NOTE):
+                recorded.note_results(note, regression_pb2.RegressionResponse(result=result))
             return _json(inference.encode_regressions(result))
 
     async def _status(self, _request: web.Request, spec: model_pb2.ModelSpec) -> web.Response:
