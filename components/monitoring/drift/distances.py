@@ -6,10 +6,12 @@ Where a set of rows has no values, a measure is NaN.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
-Counts = NDArray[np.float64]
+Counts: TypeAlias = NDArray[np.float64]
 
 PSI_BINS = 10
 """The bins in which numbers are compared by PSI: about equally many of the reference's values are in each."""

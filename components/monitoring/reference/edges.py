@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 FEW = 1_000
 """The greatest number of bins within the range of the training data, and of values that have bins of their own."""
 
-_STEPS, _STEP = 80, 2**0.25
-"""Bins on each side of that range: up to a million times the range away."""
+_TAIL = 2 ** (np.arange(-28, 69) / 4)
+"""Edges of bins on each side of that range, in ranges: up to 131,072 of them away, each 19 % farther than the last."""
 
 
 def edges(few: NDArray[np.float64] | None, sample: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -38,6 +38,6 @@ def _with_tails(inner: NDArray[np.float64]) -> NDArray[np.float64]:
     low, high = inner[0], inner[-1]
     with np.errstate(over="ignore"):
         width = max(high - low, abs(high), abs(low)) or 1.0
-        away = width * _STEP ** np.arange(1, _STEPS + 1)
+        away = width * _TAIL
         found = np.concatenate([low - away[::-1], inner, high + away])
     return np.unique(found[np.isfinite(found)])
