@@ -65,7 +65,8 @@ def places(reference: Summary, window: Summary) -> NDArray[np.float64]:
 
 def _of_categories(reference: Summary, window: Summary) -> dict[str, NDArray[np.float64]]:
     named, rest = counted(reference, window)
-    p, q = np.append(named[0], rest[0]), np.append(named[1], rest[1])
+    p: NDArray[np.float64] = np.append(named[0], rest[0])
+    q: NDArray[np.float64] = np.append(named[1], rest[1])
     return {
         # No category of the rest is as frequent as one with a name.
         "l_infinity": np.abs(named[0] / p.sum() - named[1] / q.sum()).max(initial=0.0),

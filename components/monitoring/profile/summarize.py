@@ -48,7 +48,7 @@ def summarize_slices(
         reference: As above.
         slicer: Is called with batches that hold the same rows, more or fewer at once.
     """
-    columns = _Columns(reference, slicer)
+    columns = Columns(reference, slicer)
     with ThreadPoolExecutor(THREADS) as threads:
         # The next batch is read while the columns of this one are counted. A column has one thread at a time, in the
         # order of the batches, so that sums are the same to the last bit each time.
@@ -106,7 +106,7 @@ class _Column:
         return self.counters.setdefault(name, Counter(self._reference, checks_shape=not self._is_new))
 
 
-class _Columns:
+class Columns:
     """The counters of all columns."""
 
     def __init__(self, reference: Reference, slicer: Slicer | None) -> None:
