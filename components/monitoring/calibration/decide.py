@@ -36,6 +36,8 @@ class Decision:
         p_adjusted: The same, for all that was looked at together.
         signal: Whether `p_adjusted` is within the level, and the effect at least its floor.
         importance: How far the column's change moves the model's answers, in their standard deviations.
+        tests: The number of tests that were made together; with a part of the level, as if they were more.
+        shared: The part of the variance that is the reference's: rows / (rows + reference rows).
     """
 
     column: str
@@ -46,6 +48,8 @@ class Decision:
     p_adjusted: float
     signal: bool
     importance: float
+    tests: float = 1.0
+    shared: float = 0.0
 
 
 class Calibration:
@@ -59,9 +63,9 @@ class Calibration:
         self.moves = self._moves()
         self.family = lru_cache(maxsize=64)(self._family)
 
-    def _codes(self) -> NDArray[np.intp]:
+    def _codes(self) -> NDArray[np.int32]:
         """The groups of the sample of rows."""
-        codes = np.full(self.reference.codes.shape, WIDTH, dtype=np.intp)
+        codes = np.full(self.reference.codes.shape, WIDTH, dtype=np.int32)
         for index, groups in enumerate(self.groupings.values()):
             given = self.reference.codes[:, index]
             known = (given >= 0) & (given < len(groups.group))
@@ -175,11 +179,18 @@ def _decided(
     then = count(groupings, compared, training=against is None)
     chosen = np.array([index for index, name in enumerate(known.groupings) if name in groupings])
     tests = list(_tests(groupings, known.numbers[chosen], now, then, settings, training=against is None))
-    importance = _importance(known.moves[chosen], now, then)
     adjust = known.family_of(float(now.rows.max()), float(then.rows.max()))
-    others = sum(test.others for test in tests)
+    looked = _Looked(
+        names,
+        family=adjust,
+        others=sum(test.others for test in tests),
+        part=part,
+        tests=len(tests) * len(names) / part,
+        shared=now.rows / np.maximum(now.rows + then.rows, 1.0),
+        importance=_importance(known.moves[chosen], now, then),
+    )
     return sorted(
-        (each for test in tests for each in _decisions(names, test, adjust, others, part, settings, importance)),
+        (each for test in tests for each in _decisions(test, looked, settings)),
         key=lambda each: (not each.signal, -each.importance, each.p_value),
     )
 
@@ -262,17 +273,22 @@ def _shares(counts: Counts) -> Array:
     return np.concatenate([values_, 1 - present[:, None]], axis=1)
 
 
-def _decisions(
-    names: list[str],
-    test: _Test,
-    adjust: Family,
-    others: int,
-    part: float,
-    settings: Settings,
-    importance: Array,
-) -> Iterator[Decision]:
-    adjusted = np.minimum(1.0, adjust.adjusted(test.outcome.p_value, others) / part)
-    for index, name in enumerate(names):
+@dataclass(frozen=True)
+class _Looked:
+    """What the tests of a window have in common, by column where it is an array."""
+
+    names: list[str]
+    family: Family
+    others: int
+    part: float
+    tests: float
+    shared: Array
+    importance: Array
+
+
+def _decisions(test: _Test, looked: _Looked, settings: Settings) -> Iterator[Decision]:
+    adjusted = np.minimum(1.0, looked.family.adjusted(test.outcome.p_value, looked.others) / looked.part)
+    for index, name in enumerate(looked.names):
         yield Decision(
             column=name,
             test=test.name,
@@ -281,5 +297,7 @@ def _decisions(
             p_value=float(test.outcome.p_value[index]),
             p_adjusted=float(adjusted[index]),
             signal=bool(adjusted[index] <= settings.level and test.matters[index]),
-            importance=float(importance[index]),
+            importance=float(looked.importance[index]),
+            tests=looked.tests,
+            shared=float(looked.shared[index]),
         )

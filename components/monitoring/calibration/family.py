@@ -17,9 +17,10 @@ from components.monitoring.calibration import statistics
 from components.monitoring.calibration.groups import WIDTH
 
 Array: TypeAlias = NDArray[np.float64]
-_WINDOWS = 2000
-_DRAWS = 400_000_000
-LARGEST = 2000
+_WINDOWS = 1000
+_DRAWS = 200_000_000
+_SMALLEST = 200
+LARGEST = 1000
 """Rows of the largest windows that are simulated: the tests of larger ones depend on each other in the same way."""
 _POPULATION = 1e12
 _BULK = 0.2
@@ -51,7 +52,7 @@ class Family:
         return np.minimum(1.0, np.where(p_value <= edge, tail, np.maximum(bulk, _BULK)) + others * p_value)
 
 
-def family(codes: NDArray[np.intp], numbers: NDArray[np.bool_], rows: float, seed: int = 0) -> Family:
+def family(codes: NDArray[np.int32], numbers: NDArray[np.bool_], rows: float, seed: int = 0) -> Family:
     """The distribution of the smallest p-value for windows of a size.
 
     Args:
@@ -62,26 +63,27 @@ def family(codes: NDArray[np.intp], numbers: NDArray[np.bool_], rows: float, see
     """
     if not codes.size:
         return Family(np.ones(1), 1.0)
-    size = int(np.clip(rows, 1, LARGEST))
-    windows = int(np.clip(_DRAWS / (size * codes.shape[1]), 500, _WINDOWS))
-    chosen = np.random.default_rng(seed).integers(len(codes), size=(windows, size), dtype=np.int32)
-    least = np.ones(windows)
+    most = np.clip(_DRAWS // (_WINDOWS * codes.shape[1]), _SMALLEST, LARGEST)
+    size = int(np.clip(rows, 1, most))
+    chosen = np.random.default_rng(seed).integers(len(codes), size=(_WINDOWS, size), dtype=np.int32)
+    least = np.ones(_WINDOWS)
     for p_value in _p_values(codes, numbers, chosen):
         np.minimum(least, p_value, out=least)
     least.sort()
     return Family(least, _slope(least))
 
 
-def _p_values(codes: NDArray[np.intp], numbers: NDArray[np.bool_], chosen: NDArray[np.int32]) -> Iterator[Array]:
-    offsets: NDArray[np.intp] = np.arange(len(chosen))[:, None] * (WIDTH + 1)
+def _p_values(codes: NDArray[np.int32], numbers: NDArray[np.bool_], chosen: NDArray[np.int32]) -> Iterator[Array]:
+    width = WIDTH + 1
+    offsets: NDArray[np.int32] = np.arange(0, len(chosen) * width, width, dtype=np.int32)[:, None]
+    rows = np.full(len(chosen), float(chosen.shape[1]))
     for column, number in enumerate(numbers):
-        width = WIDTH + 1
-        population = np.bincount(codes[:, column], minlength=width) * (_POPULATION / len(codes))
-        counts = np.bincount((codes[:, column][chosen] + offsets).reshape(-1), minlength=len(chosen) * width)
+        own = np.ascontiguousarray(codes[:, column])
+        population = np.bincount(own, minlength=width) * (_POPULATION / len(own))
+        counts = np.bincount((own[chosen] + offsets).reshape(-1), minlength=len(chosen) * width)
         counts = counts.reshape(-1, width).astype(float)
         used = np.flatnonzero(population[:WIDTH])
         yield values(counts[:, used], population[used], number=bool(number))
-        rows = np.full(len(chosen), float(chosen.shape[1]))
         yield statistics.share(counts[:, WIDTH], rows, population[WIDTH], np.float64(_POPULATION)).p_value
 
 
