@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-from deltalake import DeltaTable, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
 from components.contract.errors import ServiceError
@@ -25,6 +25,9 @@ Filter = tuple[str, str, Any]
 
 Filters = Sequence[Filter] | Sequence[Sequence[Filter]]
 """Filters that all have to pass, or several such lists of which one has to."""
+
+Read = Callable[[Filters], pa.Table]
+"""Reads the rows of one version of a table."""
 
 _TRIES = 20
 
@@ -90,16 +93,16 @@ class Store:
         DeltaTable.create(self.path(name), schema=SCHEMAS[name], mode="ignore")
         _retried(lambda: write_deltalake(self.path(name), rows, mode="overwrite", predicate=where))
 
-    def revise(self, name: str, key: str, change: Callable[[pa.Table], pa.Table], filters: Filters = ()) -> None:
+    def revise(self, name: str, key: str, change: Callable[[Read], pa.Table]) -> None:
         """Replaces rows by others with the same keys, and adds those with new keys, in one step.
 
-        Nothing that others write is lost: if they change one of the rows in the meantime, all is done again.
+        Nothing that others revise is lost: if they are faster, all is done again.
 
         Args:
             name: The table.
             key: The column that tells the rows apart.
-            change: Gets the rows that pass the filters, and returns the changed and the new ones.
-            filters: Conditions on columns.
+            change: Returns the changed and the new rows. It gets a function that reads rows by filters, and may be
+                called several times.
 
         Raises:
             ServiceError: Others write to the table without a pause.
@@ -109,10 +112,12 @@ class Store:
 
         def write() -> None:
             table = DeltaTable(self.path(name))
-            rows = change(_rows(table, name, filters)).cast(SCHEMAS[name])
+            rows = change(lambda filters: _rows(table, name, filters)).cast(SCHEMAS[name])
             if rows.num_rows:
                 where = f"{key} in ({', '.join(map(quoted, rows[key].to_pylist()))})"
-                write_deltalake(table, rows, mode="overwrite", predicate=where)
+                # Of two transactions of one application, Delta refuses the later.
+                alone = CommitProperties(app_transactions=[Transaction("revise", table.version() + 1)])
+                write_deltalake(table, rows, mode="overwrite", predicate=where, commit_properties=alone)
 
         _retried(write)
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from components.contract.errors import UserError
 from components.monitoring.alarms.alarm import ACKNOWLEDGED, CLOSED, OPEN, Alarm, Change, from_table, to_table
-from components.monitoring.store import Store
+from components.monitoring.store import Read, Store
 
 
 def acknowledge(store: Store, alarm: str, by: str, now: datetime) -> Change:
@@ -20,11 +20,11 @@ def acknowledge(store: Store, alarm: str, by: str, now: datetime) -> Change:
     """
     found: list[Alarm] = []
 
-    def change(rows: pa.Table) -> pa.Table:
-        found[:] = [_acknowledged(each, by, now) for each in from_table(rows)]
+    def change(read: Read) -> pa.Table:
+        found[:] = [_acknowledged(each, by, now) for each in from_table(read([("alarm", "=", alarm)]))]
         return to_table(found)
 
-    store.revise("alarms", "alarm", change, [("alarm", "=", alarm)])
+    store.revise("alarms", "alarm", change)
     if not found:
         raise UserError(f"there is no alarm {alarm!r}")
     return Change(ACKNOWLEDGED, found[0])

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 import pyarrow as pa
 
 from components.monitoring.alarms.settings import AlarmSettings, Mute
-from components.monitoring.store import Store
+from components.monitoring.store import Read, Store
 from components.monitoring.tables import MUTES
 
 
@@ -32,8 +32,8 @@ def end(store: Store, column: str, now: datetime) -> int:
     """Ends all mutes of a column, or of columns by `*`; returns how many there were."""
     ended: list[dict[str, object]] = []
 
-    def change(rows: pa.Table) -> pa.Table:
-        on = [row for row in rows.to_pylist() if row["until"] is None or row["until"] > now]
+    def change(read: Read) -> pa.Table:
+        on = [row for row in read(()).to_pylist() if row["until"] is None or row["until"] > now]
         ended[:] = [{**row, "until": now} for row in on if fnmatchcase(row["column"], column)]
         return pa.Table.from_pylist(ended, schema=MUTES)
 

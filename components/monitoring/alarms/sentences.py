@@ -106,7 +106,7 @@ def _gap(window: Summary, training: Summary) -> str:
     now, before = _above(window), _above(training)
     if not len(now):
         return "its values differ from the training data's"
-    widest = int(np.argmax(np.abs(now - before)))
+    widest = _most(now - before)
     edge = number(float(window.bins.edges[widest]))
     return f"{share(float(now[widest]))} of values are above {edge}, was {share(float(before[widest]))}"
 
@@ -123,9 +123,14 @@ def _categories(decision: Decision, window: Summary, training: Summary) -> str:
     now, before = _shares(window), _shares(training)
     if not len(now):
         return f"its values differ from the training data's ({_effect(decision)})"
-    most = int(np.argmax(np.abs(now - before)))
+    most = _most(now - before)
     value = shortened(window.bins.values[most])
     return f"`{value}` is {share(float(now[most]))} of values, was {share(float(before[most]))}"
+
+
+def _most(moved: NDArray[np.float64]) -> int:
+    """The largest change; of two of the same size, the one upwards."""
+    return int(np.argmax(np.abs(moved) + 1e-9 * (moved > 0)))
 
 
 def _shares(summary: Summary) -> NDArray[np.float64]:

@@ -17,8 +17,8 @@ from components.monitoring.tables import SIGNALS
 WINDOW, MODEL = "window", "model"
 """The kinds of the rows that say that a window was looked at: of a version and a slice, and of all versions."""
 
-_FAR = 0.5
-"""Decisions with a larger p-value are not kept: what is not kept counts as 1."""
+FAR = 0.5
+"""What has a larger p-value is not kept, and counts as 1."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def of_parts(parts: Mapping[tuple[int | None, str], Part]) -> Iterator[Signal]:
     """What the tests found by version and slice."""
     for (version, part_slice), part in parts.items():
         for decision in part.decisions:
-            if decision.signal or decision.p_adjusted <= _FAR:
+            if decision.signal or decision.p_adjusted <= FAR:
                 yield _of_decision(version, part_slice, part, decision)
 
 

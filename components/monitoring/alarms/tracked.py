@@ -94,14 +94,15 @@ def _of_key(
     key: Key, seen: _Seen, old: Alarm | None, told: Mapping[Key, datetime], settings: AlarmSettings
 ) -> Iterator[Tracked]:
     views = [view for view in seen.views(key) if key not in told or view.start >= told[key]]
-    begun = _begun(old) if old and old.opened else None
+    rules = _for_key(key, settings)
+    begun = _begun(old, episodes(views, rules)) if old and old.opened else None
     if begun:
         views = [view for view in views if view.end >= begun.last]
-    found = episodes(views, _for_key(key, settings), begun)
+    found = episodes(views, rules, begun)
     if found and not found[-1].is_over and seen.is_gone(key, _newest(views, found[-1]), settings):
         found[-1] = replace(found[-1], is_over=True)
     for episode in found:
-        is_old = old is not None and episode.since <= old.last and old.since <= episode.last
+        is_old = old is not None and _overlaps(episode, old)
         yield Tracked(key, old if is_old else None, episode)
         old = None if is_old else old
     if old:
@@ -113,8 +114,14 @@ def _newest(views: Sequence[View], episode: Episode) -> datetime:
     return max([episode.last, *(view.end for view in views)])
 
 
-def _begun(alarm: Alarm) -> Episode:
-    return Episode(alarm.since, alarm.last, alarm.rows, evidence=alarm.evidence)
+def _begun(alarm: Alarm, found: Iterable[Episode]) -> Episode:
+    """The episode of an alarm that was told: it is not taken back, but may have begun earlier than was known."""
+    since = min([alarm.since, *(each.since for each in found if _overlaps(each, alarm))])
+    return Episode(since, alarm.last, alarm.rows, evidence=alarm.evidence)
+
+
+def _overlaps(episode: Episode, alarm: Alarm) -> bool:
+    return episode.since <= alarm.last and alarm.since <= episode.last
 
 
 def _for_key(key: Key, settings: AlarmSettings) -> AlarmSettings:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from components.monitoring.alarms import pictures
 from components.monitoring.alarms.facts import Traffic, Window
 from components.monitoring.alarms.settings import AlarmSettings
-from components.monitoring.alarms.signals import MODEL, WINDOW, Look, Signal
+from components.monitoring.alarms.signals import FAR, MODEL, WINDOW, Look, Signal
 from components.monitoring.alarms.words import number, share
 
 ERRORS, LATENCY, SILENCE = "errors", "latency", "silence"
@@ -62,7 +62,8 @@ def found(
     if not sum(each.requests for each in traffic.values()) and (silent := _silence(window, history)):
         signals.append(silent)
     tests = max(len(signals), 1)
-    return [_judged(each, min(1.0, each.p_adjusted * tests), settings) for each in signals]
+    judged = [_judged(each, min(1.0, each.p_adjusted * tests), settings) for each in signals]
+    return [each for each in judged if each.signal or each.p_adjusted <= FAR]
 
 
 def _judged(signal: Signal, p: float, settings: AlarmSettings) -> Signal:

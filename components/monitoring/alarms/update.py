@@ -18,7 +18,8 @@ from components.monitoring.alarms.making import made
 from components.monitoring.alarms.settings import AlarmSettings
 from components.monitoring.alarms.signals import MODEL, WINDOW, Signal
 from components.monitoring.alarms.tracked import earliest, tracked
-from components.monitoring.store import Filter, Store
+from components.monitoring.store import Read, Store
+from components.monitoring.tables import ALARMS
 
 _DEFAULTS = AlarmSettings()
 
@@ -116,31 +117,27 @@ def _of_schema(version: int | None, found: Mapping[str, str]) -> list[Signal]:
 
 
 def _refreshed(store: Store, model: str, now: datetime, settings: AlarmSettings, since: list[datetime]) -> list[Change]:
-    known = from_table(store.read("alarms", [("state", "!=", CLOSED)]))
-    since = [*since, *earliest(known)]
-    if not since:
-        return []
-    looks = signals.from_table(store.read("signals", [("window_end", ">=", min(since))]))
     muted = mutes.in_force(store, settings)
     changes: list[Change] = []
 
-    def change(rows: pa.Table) -> pa.Table:
-        # Alarms that another monitor has raised of earlier windows in the meantime are its own.
-        old = [each for each in from_table(rows) if all(start >= min(since) for start in earliest([each]))]
-        new = [made(model, each, muted, now, settings) for each in tracked(looks, old, settings)]
-        before = {each.alarm: each for each in old}
-        changed = [each for each in new if each != before.get(each.alarm)]
-        changes[:] = [_change(each) for each in by_importance(changed) if _is_told(each, before.get(each.alarm))]
-        return to_table(changed)
+    def change(read: Read) -> pa.Table:
+        changes.clear()
+        live = from_table(read([("state", "!=", CLOSED)]))
+        times = [*since, *earliest(live)]
+        if not times:
+            return ALARMS.empty_table()
+        known = [*live, *from_table(read([("state", "=", CLOSED), ("last", ">=", min(times))]))]
+        # Read after the alarms: who has made those had written its signals before.
+        looks = signals.from_table(store.read("signals", [("window_end", ">=", min(times))]))
+        found = [made(model, each, muted, now, settings) for each in tracked(looks, known, settings)]
+        changes.extend(_changes(found, known))
+        return to_table(each for each in found if each not in known)
 
-    filters: list[list[Filter]] = [[("state", "!=", CLOSED)], [("last", ">=", min(since))]]
-    store.revise("alarms", "alarm", change, filters)
+    store.revise("alarms", "alarm", change)
     return changes
 
 
-def _change(alarm: Alarm) -> Change:
-    return Change(EVENTS[alarm.state], alarm)
-
-
-def _is_told(alarm: Alarm, before: Alarm | None) -> bool:
-    return before is None or alarm.state != before.state
+def _changes(found: list[Alarm], known: list[Alarm]) -> list[Change]:
+    """The alarms whose state is another, the most important first."""
+    states = {each.alarm: each.state for each in known}
+    return [Change(EVENTS[each.state], each) for each in by_importance(found) if each.state != states.get(each.alarm)]

@@ -105,6 +105,12 @@ def test_the_order_of_windows_does_not_matter(watch: Watch, tmp_path: Path) -> N
     ]
 
 
+def test_an_alarm_that_was_told_may_have_begun_earlier(watch: Watch) -> None:
+    for number in (2, 1, 0):
+        watch.see(number, STRONG)
+    assert [(alarm.since, alarm.last) for alarm in watch.alarms] == [(START, START + 3 * HOUR)]
+
+
 def test_late_rows_that_end_a_suspicion_close_it(watch: Watch) -> None:
     watch.see(0, WEAK)
     assert events(watch.see(0, later=HOUR)) == [("closed", "trip_miles")]
