@@ -168,6 +168,7 @@ MUTES = _schema(
 """The alarms that are kept quiet by command; those in the settings are not in it."""
 
 DELIVERIES = _schema(
+    ("delivery", pa.string(), "its id: the way and the change"),
     ("way", pa.string(), "the way out, by its name in the settings"),
     ("change", pa.string(), "the id of the alarm's change"),
     ("message", pa.string(), "the id of the message that told it"),
