@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
@@ -88,14 +88,20 @@ class Store:
         DeltaTable.create(self.path(name), schema=SCHEMAS[name], mode="ignore")
         _retried(lambda: write_deltalake(self.path(name), rows, mode="overwrite", predicate=where))
 
-    def append(self, name: str, rows: pa.Table) -> None:
+    def append(self, name: str, rows: pa.Table, *, new_columns: bool = False) -> None:
         """Appends rows, and creates the table if it does not exist.
+
+        Args:
+            name: The table.
+            rows: The rows.
+            new_columns: Whether columns that the table lacks are added to it.
 
         Raises:
             ServiceError: Others write to the table without a pause.
         """
         rows = rows.cast(SCHEMAS[name]) if name in SCHEMAS else rows
-        _retried(lambda: write_deltalake(self.path(name), rows, mode="append"))
+        mode: Literal["merge"] | None = "merge" if new_columns else None
+        _retried(lambda: write_deltalake(self.path(name), rows, mode="append", schema_mode=mode))
 
 
 def _retried(write: Callable[[], None]) -> None:
