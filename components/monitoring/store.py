@@ -101,6 +101,8 @@ class Store:
         """
         rows = rows.cast(SCHEMAS[name]) if name in SCHEMAS else rows
         mode: Literal["merge"] | None = "merge" if new_columns else None
+        # Of two that find no table and create it, one would fail.
+        DeltaTable.create(self.path(name), schema=rows.schema, mode="ignore")
         _retried(lambda: write_deltalake(self.path(name), rows, mode="append", schema_mode=mode))
 
 
