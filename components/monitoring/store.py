@@ -1,7 +1,7 @@
 """The folder with a model's tables: its inference table, its labels, and what the monitor computes.
 
-<root>/inference, <root>/labels, <root>/profile, <root>/drift, <root>/quality, <root>/alarms and <root>/windows are Delta
-tables.
+<root>/inference, <root>/labels, <root>/profile, <root>/drift, <root>/quality, <root>/alarms, <root>/signals,
+<root>/mutes, <root>/deliveries and <root>/windows are Delta tables.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-from deltalake import DeltaTable, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
 from components.contract.errors import ServiceError
@@ -22,6 +22,12 @@ from components.monitoring.tables import SCHEMAS
 INFERENCE, LABELS = "inference", "labels"
 Filter = tuple[str, str, Any]
 """A column, an operator (`=`, `!=`, `<`, `<=`, `>`, `>=`, `in`) and a value, as pyarrow's filters."""
+
+Filters = Sequence[Filter] | Sequence[Sequence[Filter]]
+"""Filters that all have to pass, or several such lists of which one has to."""
+
+Read = Callable[[Filters], pa.Table]
+"""Reads the rows of one version of a table."""
 
 _TRIES = 20
 
@@ -55,7 +61,7 @@ class Store:
     def read(
         self,
         name: str,
-        filters: Sequence[Filter] = (),
+        filters: Filters = (),
         columns: Sequence[str] | None = None,
         version: int | None = None,
     ) -> pa.Table:
@@ -72,8 +78,7 @@ class Store:
             return SCHEMAS[name].empty_table() if name in SCHEMAS else pa.table({})
         if version is not None:
             table.load_as_version(version)
-        found = table.to_pyarrow_table(filters=list(filters) or None, columns=list(columns) if columns else None)
-        return found.cast(SCHEMAS[name]) if name in SCHEMAS and columns is None else found
+        return _rows(table, name, filters, columns)
 
     def replace(self, name: str, rows: pa.Table, where: str) -> None:
         """Replaces the rows that meet a condition by others, in one step; raises ServiceError as `append`.
@@ -88,6 +93,34 @@ class Store:
         DeltaTable.create(self.path(name), schema=SCHEMAS[name], mode="ignore")
         _retried(lambda: write_deltalake(self.path(name), rows, mode="overwrite", predicate=where))
 
+    def revise(self, name: str, key: str, change: Callable[[Read], pa.Table]) -> None:
+        """Replaces rows by others with the same keys, and adds those with new keys, in one step.
+
+        Nothing that others revise is lost: if they are faster, all is done again.
+
+        Args:
+            name: The table.
+            key: The column that tells the rows apart.
+            change: Returns the changed and the new rows. It gets a function that reads rows by filters, and may be
+                called several times.
+
+        Raises:
+            ServiceError: Others write to the table without a pause.
+        """
+        # A table that a second process creates at the same time must not be another one.
+        DeltaTable.create(self.path(name), schema=SCHEMAS[name], mode="ignore")
+
+        def write() -> None:
+            table = DeltaTable(self.path(name))
+            rows = change(lambda filters: _rows(table, name, filters)).cast(SCHEMAS[name])
+            if rows.num_rows:
+                where = f"{key} in ({', '.join(map(quoted, rows[key].to_pylist()))})"
+                # Of two transactions of one application, Delta refuses the later.
+                alone = CommitProperties(app_transactions=[Transaction("revise", table.version() + 1)])
+                write_deltalake(table, rows, mode="overwrite", predicate=where, commit_properties=alone)
+
+        _retried(write)
+
     def append(self, name: str, rows: pa.Table) -> None:
         """Appends rows, and creates the table if it does not exist.
 
@@ -96,6 +129,17 @@ class Store:
         """
         rows = rows.cast(SCHEMAS[name]) if name in SCHEMAS else rows
         _retried(lambda: write_deltalake(self.path(name), rows, mode="append"))
+
+
+def quoted(text: str) -> str:
+    """A text as SQL."""
+    escaped = text.replace("'", "''")
+    return f"'{escaped}'"
+
+
+def _rows(table: DeltaTable, name: str, filters: Filters = (), columns: Sequence[str] | None = None) -> pa.Table:
+    found = table.to_pyarrow_table(filters=list(filters) or None, columns=list(columns) if columns else None)
+    return found.cast(SCHEMAS[name]) if name in SCHEMAS and columns is None else found
 
 
 def _retried(write: Callable[[], None]) -> None:
