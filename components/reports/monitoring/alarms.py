@@ -15,7 +15,7 @@ from components.reports.markup import tag
 from components.reports.monitoring import times
 from components.reports.monitoring.links import NOWHERE, Links, link
 from components.reports.monitoring.names import KINDS, STATES, listed, short_effect, span_kind, state_badge
-from components.reports.monitoring.scope import Scope
+from components.reports.monitoring.scope import EVERY, Scope
 from components.reports.monitoring.timeline import Span
 from components.reports.parts import badge, fold, paragraph, stack
 
@@ -60,7 +60,7 @@ class Alarm:
         return is_version and (not scope.slice or self.slice == scope.slice)
 
 
-def read(store: Store, scope: Scope = Scope(), filters: Sequence[Filter] = ()) -> list[Alarm]:
+def read(store: Store, scope: Scope = EVERY, filters: Sequence[Filter] = ()) -> list[Alarm]:
     """The alarms in a scope, the most urgent first, and the latest of the same state."""
     if store.open("alarms") is None:
         return []

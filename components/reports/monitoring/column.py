@@ -24,17 +24,32 @@ _LOW, _MEDIAN, _HIGH = (QUANTILES.index(each) for each in (0.05, 0.5, 0.95))
 
 def measures(watched: Watched, column: str) -> Markup:
     """The measures of drift over time, each before its limit."""
+    drawn = _measures(watched, column)
+    return side_by_side(*drawn) if drawn else paragraph("The column was not compared with the training data.")
+
+
+def shortly(watched: Watched, column: str) -> Markup:
+    """The first of the measures, and the first picture of the values."""
+    return side_by_side(*_measures(watched, column)[:1], *_values(watched, column)[:1])
+
+
+def _measures(watched: Watched, column: str) -> list[Markup]:
     where = watched.scope.filters(("against", "=", TRAINING), ("column", "=", column), ("test", "=", "values"))
     columns = ["window_start", "version", *(each for name in MEASURES for each in (name, f"{name}_limit"))]
     rows = read(watched.store, "drift", where, columns)
     known = [each for each in _FIRST if np.isfinite(numbers(rows, each)).any()] if rows.num_rows else []
     parts, marks = lines.by_version(watched, rows), watched.marks(column)
-    drawn = [timeline(lines.distances(parts, each), marks, title=TITLES[each]) for each in known]
-    return side_by_side(*drawn) if drawn else paragraph("The column was not compared with the training data.")
+    titles = {each: f"{TITLES[each]} distance from training" for each in known}
+    return [timeline(lines.distances(parts, each), marks, title=titles[each]) for each in known]
 
 
 def values(watched: Watched, column: str) -> Markup:
     """The values over time: mean and quantiles, missing and new values."""
+    drawn = _values(watched, column)
+    return side_by_side(*drawn) if drawn else paragraph("The column is not in the profile of this time.")
+
+
+def _values(watched: Watched, column: str) -> list[Markup]:
     rows = read(watched.store, "profile", watched.scope.filters(("column", "=", column)), list(_PROFILE))
     parts, marks = lines.by_version(watched, rows), watched.marks(column)
     drawn = [each(parts) for each in (_quantiles, _means) if rows["kind"].to_pylist()[:1] == ["number"]]
@@ -46,7 +61,7 @@ def values(watched: Watched, column: str) -> Markup:
         for each, title in zip(shares, titles, strict=True)
         if parts
     ]
-    return side_by_side(*found) if found else paragraph("The column is not in the profile of this time.")
+    return found
 
 
 Parts = Sequence[tuple[str, int, pa.Table]]

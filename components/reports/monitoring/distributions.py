@@ -14,7 +14,7 @@ from components.reports.parts import paragraph
 
 LARGE = Frame(560, 230, left=10, right=10, top=8, bottom=22)
 SMALL = Frame(184, 64, left=6, right=6, top=4, bottom=16)
-_VALUES = 12
+_VALUES, _FEW = 12, 3
 
 Profile = Mapping[str, Any]
 """A row of the profile's table."""
@@ -26,7 +26,7 @@ def beside(profiles: Mapping[str, Profile | None], title: str, frame: Frame = LA
     if any(profile.get("histogram") for profile in known.values()):
         return _numbers({name: _buckets(profile) for name, profile in profiles.items()}, title, frame)
     if any(profile.get("top_values") for profile in known.values()):
-        return _values({name: _shares(profile) for name, profile in known.items()}, title)
+        return _values({name: _shares(profile) for name, profile in known.items()}, title, frame)
     return paragraph("There are no values to draw.", quiet=True)
 
 
@@ -47,14 +47,14 @@ def _numbers(buckets: Mapping[str, list[tuple[float, float, float]]], title: str
     return charts.histogram(drawn, title=title, frame=frame, has_caption=frame is LARGE)
 
 
-def _values(shares: Mapping[str, Mapping[str, float]], title: str) -> Markup:
+def _values(shares: Mapping[str, Mapping[str, float]], title: str, frame: Frame) -> Markup:
     most = {value: max(each.get(value, 0.0) for each in shares.values()) for each in shares.values() for value in each}
-    ranked = sorted(most, key=lambda value: -most[value])[:_VALUES]
+    ranked = sorted(most, key=lambda value: -most[value])[: _VALUES if frame is LARGE else _FEW]
     rows = [(value, [each.get(value, 0.0) for each in shares.values()]) for value in ranked]
     others = len(most) - len(ranked)
-    note = f"and {others} more" if others > 0 else None
-    picture = charts.shares(rows, list(shares), title=title, note=note)
-    return charts.figure(title, picture, charts.legend([(name, False) for name in shares]))
+    picture = charts.shares(rows, list(shares), title=title, note=f"and {others} more" if others > 0 else None)
+    legend = charts.legend([(name, False) for name in shares])
+    return charts.figure(title, picture, legend) if frame is LARGE else picture
 
 
 def of_alarm(picture: str, before: str = "training", now: str = "window") -> Markup | None:

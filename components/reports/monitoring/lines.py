@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -116,7 +117,7 @@ def distances(parts: Sequence[tuple[str, int, pa.Table]], measure: str) -> list[
         Line("usual", seconds(rows), nothing, 0.0 * limit, limit, color=6)
         for _, _, rows in parts
         for limit in [numbers(rows, f"{measure}_limit")]
-        for nothing in [np.full(len(limit), np.nan)]
+        for nothing in [[math.nan] * len(limit)]
         if np.isfinite(limit).any()
     ]
     return [*lines[:1], *lines[1:], *(_line(part, measure) for part in parts)]

@@ -50,6 +50,10 @@ class Scope:
         return replace(self, since=start, until=datetime.fromtimestamp(start.timestamp() + 1e-6, UTC))
 
 
+EVERY = Scope()
+"""All rows."""
+
+
 @dataclass(frozen=True)
 class Windows:
     """The windows in a scope, in order of time.

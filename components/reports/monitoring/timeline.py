@@ -22,7 +22,7 @@ _STRETCHES = 160
 """The most stretches of a line; a longer one is thinned."""
 _DOTTED = 40
 """A line with at most so many windows shows each with its values."""
-_CLICKED = 120
+_CLICKED = 60
 """The most places to click on."""
 
 Values = Sequence[float]
@@ -110,12 +110,11 @@ def timeline(
         note: A remark below the title.
         frame: The size.
     """
-    thin = [_thinned(line) for line in lines]
-    up = y_range or axes.rounded(axes.extent(_all(thin), include_zero=include_zero), 4)
+    up = y_range or axes.rounded(axes.extent(_all(lines), include_zero=include_zero), 4)
     x = Scale(*marks.across, frame.left, frame.width - frame.right)
     y = Scale(*up, frame.height - frame.bottom, frame.top)
-    content = [_spans(marks, x, frame), _grid(frame, x, y, shown), _versions(marks, x, frame)]
-    content += [_line(line, marks.seconds, x, y, shown) for line in thin]
+    content: list[Content] = [_spans(marks, x, frame), _grid(frame, x, y, shown), _versions(marks, x, frame)]
+    content += [_line(line, marks.seconds, x, y, shown) for line in lines]
     content += [_clicked(marks, x, frame), _flags(marks, x, frame)]
     named = {line.name: line for line in lines}
     entries = legend([(name, line.is_dashed) for name, line in named.items()], [line.color for line in named.values()])
@@ -148,14 +147,22 @@ def _grid(frame: Frame, x: Scale, y: Scale, shown: Callable[[float], str]) -> Ma
 
 def _line(line: Line, seconds: float, x: Scale, y: Scale, shown: Callable[[float], str]) -> Markup:
     # A value stands in the middle of its window.
-    points = [(when + seconds / 2, value) for when, value in zip(line.times, line.values, strict=True)]
-    pieces = _pieces(points, seconds)
-    path = "".join(_path(piece, x, y) for piece in pieces)
-    alone = [piece[0] for piece in pieces if len(piece) == 1]
-    dotted = [point for point in points if math.isfinite(point[1])] if len(points) <= _DOTTED else alone
-    dots = [] if line.is_dashed and not alone else [_dot(line.name, point, x, y, shown) for point in dotted]
+    middle = Scale(x.low - seconds / 2, x.high - seconds / 2, x.start, x.end)
+    size = math.ceil(len(line.times) / _STRETCHES) if len(line.times) > 2 * _STRETCHES else 1
+    pieces = [_thinned(piece, size) for piece in _pieces(line, seconds)]
+    path = "".join(_path(piece.times, piece.values, middle, y) for piece in pieces)
+    dotted = (
+        pieces
+        if len(line.times) <= _DOTTED and not line.is_dashed
+        else [each for each in pieces if len(each.times) == 1]
+    )
+    dots = [
+        _dot(line.name, point, middle, y, shown)
+        for each in dotted
+        for point in zip(each.times, each.values, strict=True)
+    ]
     stroke = tag("path", d=path, class_="stroke dashed" if line.is_dashed else "stroke")
-    return tag("g", _band(line, seconds, x, y), stroke, *dots, class_=f"s{line.color % 8}")
+    return tag("g", _band(line, size, seconds, middle, y), stroke, *dots, class_=f"s{line.color % 8}")
 
 
 def _dot(name: str, point: tuple[float, float], x: Scale, y: Scale, shown: Callable[[float], str]) -> Markup:
@@ -163,36 +170,52 @@ def _dot(name: str, point: tuple[float, float], x: Scale, y: Scale, shown: Calla
     return tag("circle", tag("title", words), cx=x.at(point[0]), cy=y.at(point[1]), r=2.25, class_="fill")
 
 
-def _pieces(points: Sequence[tuple[float, float]], seconds: float) -> list[list[tuple[float, float]]]:
-    """The points without gaps: a missing window or value ends a piece."""
-    usual = min((b[0] - a[0] for a, b in itertools.pairwise(points) if b[0] > a[0]), default=seconds)
-    found: list[list[tuple[float, float]]] = []
+def _pieces(line: Line, seconds: float) -> list[Line]:
+    """The line without gaps: a missing window or value ends a piece."""
+    usual = min((b - a for a, b in itertools.pairwise(line.times) if b > a), default=seconds)
+    found: list[list[int]] = []
     before = -math.inf
-    for point in points:
-        if not math.isfinite(point[1]):
+    for index, (when, value) in enumerate(zip(line.times, line.values, strict=True)):
+        if not math.isfinite(value):
             before = -math.inf
             continue
-        if point[0] - before > 1.6 * max(usual, seconds) * (1 if len(points) <= _STRETCHES else 4):
+        if when - before > 1.6 * max(usual, seconds):
             found.append([])
-        found[-1].append(point)
-        before = point[0]
-    return found
+        found[-1].append(index)
+        before = when
+    return [_part(line, piece) for piece in found]
 
 
-def _path(piece: Sequence[tuple[float, float]], x: Scale, y: Scale) -> str:
-    return "M" + "L".join(f"{x.at(when):.1f} {y.at(value):.1f}" for when, value in piece)
+def _part(line: Line, kept: Sequence[int]) -> Line:
+    low, high = ([each[index] for index in kept] if len(each) else () for each in (line.low, line.high))
+    times_, values = ([each[index] for index in kept] for each in (line.times, line.values))
+    return replace(line, times=times_, values=values, low=low, high=high)
 
 
-def _band(line: Line, seconds: float, x: Scale, y: Scale) -> Markup | None:
+def _thinned(piece: Line, size: int) -> Line:
+    """Of many windows, the least and the greatest of each stretch of so many, so that no peak is lost."""
+    if size == 1:
+        return piece
+    kept: list[int] = []
+    for start in range(0, len(piece.times), size):
+        part = range(start, min(start + size, len(piece.times)))
+        kept += sorted({min(part, key=piece.values.__getitem__), max(part, key=piece.values.__getitem__)})
+    return _part(piece, kept)
+
+
+def _path(when: Values, values: Values, x: Scale, y: Scale) -> str:
+    return "M" + "L".join(f"{x.at(each):.1f} {y.at(value):.1f}" for each, value in zip(when, values, strict=True))
+
+
+def _band(line: Line, size: int, seconds: float, x: Scale, y: Scale) -> Markup | None:
+    """The area between the ends of the intervals."""
     if not len(line.low):
         return None
-    lows = [(when + seconds / 2, value) for when, value in zip(line.times, line.low, strict=True)]
-    highs = dict(zip((when + seconds / 2 for when in line.times), line.high, strict=True))
-    paths = []
-    for piece in _pieces([(when, value if math.isfinite(highs[when]) else math.nan) for when, value in lows], seconds):
-        back = [(when, highs[when]) for when, _ in reversed(piece)]
-        paths.append(f"{_path([*piece, *back], x, y)}Z")
-    return tag("path", d="".join(paths), class_="band")
+    # A window without either end is a gap.
+    known = [low if math.isfinite(high) else math.nan for low, high in zip(line.low, line.high, strict=True)]
+    pieces = [_thinned(piece, size) for piece in _pieces(replace(line, values=known), seconds)]
+    paths = [_path([*each.times, *each.times[::-1]], [*each.low, *each.high[::-1]], x, y) for each in pieces]
+    return tag("path", d="".join(f"{path}Z" for path in paths), class_="band")
 
 
 def _spans(marks: Marks, x: Scale, frame: Frame) -> Markup:
@@ -252,19 +275,3 @@ def _hit(start: float, end: float, x: Scale, frame: Frame) -> Markup:
     words = tag("title", f"{times.short(times.moment(start))} to {times.short(times.moment(end))}")
     height = frame.height - frame.bottom - frame.top
     return tag("rect", words, x=x.at(start), y=frame.top, width=x.at(end) - x.at(start), height=height, class_="hit")
-
-
-def _thinned(line: Line) -> Line:
-    """Of many windows, the least and the greatest of each stretch, so that no peak is lost."""
-    if len(line.times) <= 2 * _STRETCHES:
-        return line
-    size = math.ceil(len(line.times) / _STRETCHES)
-    kept: list[int] = []
-    for start in range(0, len(line.times), size):
-        part = [
-            index for index in range(start, min(start + size, len(line.times))) if math.isfinite(line.values[index])
-        ]
-        if part:
-            kept += sorted({min(part, key=line.values.__getitem__), max(part, key=line.values.__getitem__)})
-    low, high = ([each[index] for index in kept] if len(each) else () for each in (line.low, line.high))
-    return replace(line, times=[line.times[i] for i in kept], values=[line.values[i] for i in kept], low=low, high=high)

@@ -59,7 +59,7 @@ class Watched:
 
     def marks(self, column: str | None = None) -> Marks:
         """What is marked on time lines: all alarms, or those of a column."""
-        many = self.windows.seconds * 120 < self.windows.across[1] - self.windows.across[0]
+        many = self.windows.seconds * 60 < self.windows.across[1] - self.windows.across[0]
         return Marks(
             self.windows.across,
             self.windows.seconds,

@@ -16,7 +16,7 @@ from components.reports.figures import number
 from components.reports.markup import Content, tag
 from components.reports.monitoring import alarms, column, distributions, lines, times
 from components.reports.monitoring.alarms import Alarm
-from components.reports.monitoring.names import ALL, KINDS, column_name, effect, state_badge, version_name
+from components.reports.monitoring.names import ALL, KINDS, STATES, column_name, effect, state_badge, version_name
 from components.reports.monitoring.scope import Scope
 from components.reports.monitoring.watched import Watched
 from components.reports.page import Section
@@ -62,14 +62,18 @@ def _document(store: Store, alarm: Alarm) -> Json:
 def _sections(site: Site, asked: Asked, store: Store, alarm: Alarm) -> Iterator[Section]:
     model = asked.path["model"]
     watched = _around(store, model, alarm)
-    kind = {"open": "bad", "acknowledged": "warn"}.get(alarm.state, "info")
-    picture = distributions.of_alarm(alarms.picture(store, alarm.alarm), _before(alarm))
-    yield Section("alarm", "What happened", stack(notice(alarm.sentence, kind), picture, _onward(watched, alarm)))  # type: ignore[arg-type]
+    yield Section("alarm", "What happened", _happened(watched, alarm))
     if watched.windows.starts:
         yield Section("lines", "Over time", _over_time(watched, alarm))
     yield Section("evidence", "What was looked at", facts(_facts(alarm)))
     yield Section("origin", "Where it comes from", facts(origin.facts(site, store, model, alarm)))
     yield Section("actions", "What can be done", _actions(site, asked, alarm))
+
+
+def _happened(watched: Watched, alarm: Alarm) -> Markup:
+    sentence = notice(alarm.sentence, STATES.get(alarm.state, "plain"))
+    picture = distributions.of_alarm(alarms.picture(watched.store, alarm.alarm), _before(alarm))
+    return stack(_muted(watched.store, alarm), sentence, picture, _onward(watched, alarm))
 
 
 def _before(alarm: Alarm) -> str:
@@ -94,10 +98,20 @@ def _onward(watched: Watched, alarm: Alarm) -> Markup:
 
 def _over_time(watched: Watched, alarm: Alarm) -> Markup:
     if alarm.kind == "drift" and alarm.column != ALL:
-        return column.measures(watched, alarm.column)
+        return column.shortly(watched, alarm.column)
     if alarm.kind in ("missing", "unseen"):
         return column.values(watched, alarm.column)
     return lines.all_lines(watched)
+
+
+def _muted(store: Store, alarm: Alarm) -> Markup | None:
+    """Whether somebody has muted it since the monitor last looked."""
+    muted = acting.muted_until(store, alarm)
+    if not muted:
+        return None
+    until, by = muted[-1]
+    lasting = f"until {times.short(until)} UTC" if until else "for good"
+    return notice(f"Muted {lasting} by {by}, from the monitor's next pass on.", "plain")
 
 
 def _facts(alarm: Alarm) -> Iterator[tuple[Content, Content]]:
@@ -134,7 +148,9 @@ def _actions(site: Site, asked: Asked, alarm: Alarm) -> Markup:
     if alarm.state not in ("closed", "muted"):
         fields = [forms.choice("days", f"Mute {column_name(alarm.column)} for", _DAYS, "7")]
         fields += [forms.field("by", "Your name"), forms.field("reason", "Reason", placeholder="a known change")]
-        mute = forms.doing(address(*place, "mute"), asked, *fields, forms.button("Mute"), label="Mute")
+        mute = forms.doing(
+            address(*place, "mute"), asked, tag("div", *fields, class_="fields"), forms.button("Mute"), label="Mute"
+        )
         parts.append(mute)
     words = "It closes by itself when the windows are as usual again." if parts else "Nothing: it is over."
     commands = [

@@ -23,7 +23,7 @@ def show(site: Site, asked: Asked) -> View:
     watched, query = found.watched(site, asked, of_column=name)
     _require(watched, name)
     chosen = asked.query.get("window", "")
-    start = found.moment(chosen) if chosen else (watched.windows.starts or [None])[-1]
+    start = found.moment(chosen) if chosen else next(reversed(watched.windows.starts), None)
     model = address("monitoring", watched.model, **query.fields)
     return View(
         column_name(name),

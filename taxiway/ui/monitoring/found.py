@@ -38,6 +38,7 @@ def models(site: Site) -> list[str]:
 
 
 _TABLES = ("windows", INFERENCE)
+_DIGITS = 18
 
 
 def store(site: Site, model: str) -> Store:
@@ -75,7 +76,8 @@ class Query:
 
         def window(start: datetime) -> str:
             if of_column:
-                return f"{address('monitoring', model, 'columns', of_column, **self.fields, window=times.iso(start))}#window"
+                fields = {**self.fields, "window": times.iso(start)}
+                return f"{address('monitoring', model, 'columns', of_column, **fields)}#window"
             return address("monitoring", model, "windows", times.iso(start), **kept)
 
         def during(since: datetime, until: datetime) -> str:
@@ -97,7 +99,7 @@ def watched(site: Site, asked: Asked, *, of_column: str = "") -> tuple[Watched, 
 
 
 def _number(text: str) -> int | None:
-    if text and not (text.isascii() and text.isdigit()):
+    if text and not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
         raise UserError(f"{text!r} is no version", fix="leave it out for all versions")
     return int(text) if text else None
 
@@ -114,6 +116,6 @@ def moment(text: str) -> datetime:
     """
     try:
         found = datetime.fromisoformat(text)
-    except ValueError as error:
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise UserError(f"{text!r} is no time", fix="write it as 2026-03-09T14:00Z") from error
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)

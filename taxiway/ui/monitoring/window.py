@@ -10,6 +10,7 @@ from markupsafe import Markup
 from components.reports.figures import counted
 from components.reports.markup import tag
 from components.reports.monitoring import times, window
+from components.reports.monitoring.distributions import Profile
 from components.reports.monitoring.links import Links
 from components.reports.monitoring.scope import Scope
 from components.reports.monitoring.watched import Watched
@@ -82,5 +83,5 @@ def _document(watched: Watched, start: datetime) -> Json:
     }
 
 
-def _listed(profiles: dict[window.Key, window.Profile]) -> Sequence[window.Profile]:
+def _listed(profiles: dict[window.Key, Profile]) -> Sequence[Profile]:
     return list(profiles.values())

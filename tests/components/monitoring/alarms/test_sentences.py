@@ -38,7 +38,9 @@ def test_a_constant_that_moves() -> None:
 def test_the_shape_of_a_number_changes_at_the_same_mean() -> None:
     before = numbers("x", [9.0, 11.0] * 50)
     now = numbers("x", [5.0, 15.0] * 50)
-    assert what_moved(Decided("x", 0), now, before) == "x: 50.0 % of values are above 11, was 0 %, at the same mean of 10"
+    assert (
+        what_moved(Decided("x", 0), now, before) == "x: 50.0 % of values are above 11, was 0 %, at the same mean of 10"
+    )
 
 
 def test_the_share_of_a_category_moves() -> None:
