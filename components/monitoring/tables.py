@@ -190,6 +190,19 @@ WINDOWS = _schema(
 )
 """Which windows are computed; written last, so a window that is not in it is computed again."""
 
+FORGOTTEN = _schema(
+    ("request", pa.string(), "the id of the request to forget"),
+    ("time", _TIME, "when it was finished"),
+    ("model", pa.string(), "the model's name"),
+    ("what", pa.string(), "what was forgotten: columns with keyed hashes of the values, or an age, as JSON"),
+    ("reason", pa.string(), "the reason given"),
+    ("place", pa.string(), "a table or a file"),
+    ("rows", pa.int64(), "rows or records that it lost"),
+    ("before", pa.string(), "its digest before"),
+    ("after", pa.string(), "its digest after; empty if it was removed"),
+)
+"""What was forgotten: never the values themselves."""
+
 SCHEMAS = {
     "profile": PROFILE,
     TRAINING: PROFILE,
@@ -200,5 +213,6 @@ SCHEMAS = {
     "mutes": MUTES,
     "deliveries": DELIVERIES,
     "windows": WINDOWS,
+    "forgotten": FORGOTTEN,
 }
 """The tables by name."""
