@@ -56,9 +56,11 @@ class ColumnScan:
         """Looks at some rows."""
         values = unpacked(column).values
         kind = type_of(values.type)
-        if not len(values) or kind == "other":
+        if kind == "other":
             return
         self._types.add(kind)
+        if not len(values):
+            return
         if kind == "text":
             self._add_strings(values)
         elif kind == "integer" and self._is_category:
