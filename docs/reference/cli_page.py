@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,17 @@ Generated from the commands' help (`make docs-pages`); a test compares them. `ta
 def page() -> str:
     """Every command with its arguments and options, in Markdown."""
     group: Any = typer.main.get_command(cli.app)
-    sections = [_section(name, command) for name, command in sorted(group.commands.items())]
+    sections = [_section(name, command) for name, command in sorted(_commands(group))]
     return "\n".join([_HEAD, *sections])
+
+
+def _commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The commands by name; those of a group have two words."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
 
 
 def _section(name: str, command: Any) -> str:
