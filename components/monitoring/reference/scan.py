@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from components.monitoring.profile.frequent import Frequent
+from components.monitoring.profile.counting.frequent import Frequent
 from components.monitoring.profile.prepared import as_text, encoded, numbers, type_of
 from components.monitoring.profile.unpacked import unpacked
 from components.monitoring.reference.edges import FEW, edges

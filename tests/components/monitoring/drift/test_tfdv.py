@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from components.monitoring.drift import distances
 from components.monitoring.drift.measures import measures
 from components.monitoring.profile.summarize import summarize
 from components.monitoring.reference.build import build
@@ -75,7 +76,11 @@ def of_tfdv(pairs: dict[str, tuple[Summary, Summary]]) -> dict[str, dict[str, fl
         feature = schema.feature.add(name=name, type="FLOAT" if is_number else "BYTES")
         feature.drift_comparator.jensen_shannon_divergence.threshold = 0.5
         for each, summary, other in zip(lists, pair, reversed(pair), strict=True):
-            (_add_numbers if is_number else _add_categories)(each.datasets[0].features.add(), name, summary, other)
+            target = each.datasets[0].features.add()
+            if is_number:
+                _add_numbers(target, name, summary, other, is_training=summary is pair[0])
+            else:
+                _add_categories(target, name, summary)
     found: dict[str, dict[str, float]] = {name: {} for name in pairs}
     _measure(tfdv, found, schema, lists)
     for feature in schema.feature:
@@ -94,19 +99,21 @@ def _measure(tfdv, found, schema, lists) -> None:
             found[info.path.step[0]][kind] = each.value
 
 
-def _add_numbers(feature, name: str, summary: Summary, other: Summary) -> None:
+def _add_numbers(feature, name: str, summary: Summary, other: Summary, *, is_training: bool) -> None:
     feature.name, feature.type = name, 1
     statistics = feature.num_stats
     statistics.common_stats.num_non_missing = summary.rows - summary.missing
     statistics.common_stats.tot_num_values = summary.values
     histogram = statistics.histograms.add(type="STANDARD", num_nan=summary.nans)
-    edges = summary.bins.edges
-    ends = [min(edges[0], summary.low, other.low) - 1, *edges, max(edges[-1], summary.high, other.high) + 1]
-    for (low, high), count in zip(itertools.pairwise(ends), summary.counts, strict=True):
+    groups = distances.groups((summary if is_training else other).counts.astype(float))
+    edges = summary.bins.edges[groups[1:] - 1]
+    low, high = min(summary.low, other.low, *edges) - 1, max(summary.high, other.high, *edges) + 1
+    ends = [low, *edges, high]
+    for (low, high), count in zip(itertools.pairwise(ends), np.add.reduceat(summary.counts, groups), strict=True):
         histogram.buckets.add(low_value=low, high_value=high, sample_count=float(count))
 
 
-def _add_categories(feature, name: str, summary: Summary, other: Summary) -> None:
+def _add_categories(feature, name: str, summary: Summary) -> None:
     feature.name, feature.type = name, 2
     statistics = feature.string_stats
     statistics.common_stats.num_non_missing = summary.rows - summary.missing

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from components.monitoring.profile import batches as batching
-from components.monitoring.profile.frequent import Frequent
+from components.monitoring.profile.counting.frequent import Frequent
 from components.monitoring.profile.summarize import ALL, summarize, summarize_slices
 from components.monitoring.reference.build import build
 from components.monitoring.summaries import Reference
