@@ -18,7 +18,7 @@ from components.monitoring.calibration.groups import WIDTH
 
 Array: TypeAlias = NDArray[np.float64]
 _WINDOWS = 1000
-_DRAWS = 200_000_000
+_DRAWS = 50_000_000
 _SMALLEST = 200
 LARGEST = 1000
 """Rows of the largest windows that are simulated: the tests of larger ones depend on each other in the same way."""
