@@ -1,6 +1,6 @@
-"""Streams with a change in the middle, in an environment with river: `PYTHON river_streams.py ROWS STREAMS OUTPUT`.
+"""Streams with a change, in an environment with river: `PYTHON river_streams.py BEFORE AFTER STREAMS OUTPUT`.
 
-Writes an .npz file with (streams, 2 * ROWS, columns) for each kind: features, and the label as the last column.
+Writes an .npz file with (streams, BEFORE + AFTER, columns) for each kind: features, and the label as the last column.
 """
 
 import sys
@@ -31,11 +31,11 @@ def _rows(stream, count: int) -> np.ndarray:
 
 def main() -> None:
     """Writes the streams."""
-    rows, streams, output = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    (first, second, streams), output = map(int, sys.argv[1:4]), sys.argv[4]
     found: dict[str, list[np.ndarray]] = {}
     for seed in range(streams):
         for name, before, after in _kinds(10_000 * (seed + 1)):
-            found.setdefault(name, []).append(np.concatenate([_rows(before, rows), _rows(after, rows)]))
+            found.setdefault(name, []).append(np.concatenate([_rows(before, first), _rows(after, second)]))
     np.savez(output, **{name: np.stack(each) for name, each in found.items()})
 
 
