@@ -59,7 +59,7 @@ def ack_command(
     """Acknowledge an alarm: it stays so until it closes by itself."""
     from components.monitoring.alarms.acknowledge import acknowledge
 
-    change = acknowledge(_store(model, tables), alarm, by or getpass.getuser(), datetime.now(UTC))
+    change = acknowledge(_store(model, tables), alarm, by or _user(), datetime.now(UTC))
     print(f"{change.alarm.state}: {change.alarm.sentence}")
 
 
@@ -81,7 +81,7 @@ def mute_command(
     now, store = datetime.now(UTC), _store(model, tables)
     end = _end(until, span, now)
     mute = Mute(column, only_slice or None, kind or None, now, end)
-    mutes.add(store, model, mute, getpass.getuser(), reason)
+    mutes.add(store, model, mute, _user(), reason)
     _refresh(store, model, now)
     print(f"{column} is muted {f'until {end:%Y-%m-%d %H:%M} UTC' if end else 'for good'}")
 
@@ -96,6 +96,13 @@ def unmute_command(model: ModelName, column: Column, tables: Tables = "") -> Non
         raise UserError(f"no column {column!r} of {model} is muted by command")
     _refresh(store, model, now)
     print(f"{column} is not muted any more")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except OSError:  # a container's user may have no name
+        return "unknown"
 
 
 def _store(model: str, tables: str) -> Store:
