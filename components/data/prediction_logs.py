@@ -50,13 +50,18 @@ class Row(NamedTuple):
 
 def is_log(record: bytes) -> bool:
     """Whether a record of a TFRecord file is the PredictionLog of a request, and not a tf.Example."""
-    if _is_example(record):
+    if tf_example.is_framed(record):
         return False
     try:
         log = _parsed(record)
     except ValueError:
         return False
     return any(map(_names_a_model, _requests(log)))
+
+
+def examples(record: bytes) -> list[bytes]:
+    """The rows of one record, as serialized tf.Examples; raises a ValueError if anything is wrong with it."""
+    return list(_examples(record))
 
 
 def read_rows(files: Iterable[Path]) -> Iterator[Row]:
@@ -161,7 +166,7 @@ def _examples(record: bytes) -> Iterator[bytes]:
         if hasattr(request, "inputs"):
             yield from _of_tensors(request.inputs)
         elif hasattr(request, "input"):
-            yield from _of_input(request.input)
+            yield from examples_in(request.input)
 
 
 def _requests(log: Any) -> list[Any]:
@@ -188,7 +193,7 @@ def _parsed(record: bytes) -> Any:
     return log
 
 
-def _of_input(given: Any) -> Iterator[bytes]:
+def examples_in(given: Any) -> Iterator[bytes]:
     """The examples of a `tensorflow.serving.Input`."""
     if given.WhichOneof("kind") != "example_list_with_context":
         yield from (example.SerializeToString() for example in given.example_list.examples)
@@ -207,7 +212,7 @@ def _of_tensors(inputs: Mapping[str, Any]) -> Iterable[bytes]:
         [array] = arrays.values()
         if array.dtype == object and array.ndim and array.size == len(array):
             values: list[bytes] = array.ravel().tolist()
-            if all(map(_is_example, values)):
+            if all(map(tf_example.is_framed, values)):
                 return values
     return _named(arrays)
 
@@ -217,22 +222,6 @@ def _cast(name: str, array: np.ndarray) -> np.ndarray:
     if array.dtype.kind not in _LISTS:
         raise ValueError(f"the input {name!r} is {array.dtype.name}, which a tf.Example cannot hold")
     return array
-
-
-def _is_example(value: bytes) -> bool:
-    """Whether bytes have the frame of a serialized tf.Example: a single field 1 that spans all bytes, or no bytes.
-
-    Text or an image does not start with a byte 10 followed by its own length.
-    """
-    if not value:
-        return True
-    length, shift = 0, 0
-    for position, byte in enumerate(value[1:11], 2):
-        length |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            return value[0] == 0x0A and position + length == len(value)
-    return False
 
 
 def _named(arrays: Mapping[str, np.ndarray]) -> Iterator[bytes]:

@@ -41,6 +41,31 @@ def kinds(record: bytes) -> dict[str, str]:
     return {name: kind for name in sorted(features) if (kind := features[name].WhichOneof("kind"))}
 
 
+def is_framed(value: bytes) -> bool:
+    """Whether bytes have the frame of a serialized tf.Example: a single field 1 that spans all bytes, or no bytes.
+
+    Text or an image does not start with a byte 10 followed by its own length.
+    """
+    if not value:
+        return True
+    length, shift = 0, 0
+    for position, byte in enumerate(value[1:11], 2):
+        length |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return value[0] == 0x0A and position + length == len(value)
+    return False
+
+
+def values(record: bytes) -> dict[str, list[Any]]:
+    """The values of each feature that has any, by name; none if the record is not a tf.Example."""
+    try:
+        features = _message(strict=True).FromString(record).features.feature
+    except DecodeError:
+        return {}
+    return {name: list(getattr(features[name], kind).value) for name, kind in kinds(record).items()}
+
+
 def _fault(record: bytes, *, merged: bool) -> str:
     try:
         example = _message(strict=False).FromString(record)

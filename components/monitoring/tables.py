@@ -142,6 +142,9 @@ SIGNALS = _schema(
     ("column", pa.string(), "the column or metric"),
     ("rows", pa.int64(), "rows in the window and slice"),
     ("p_adjusted", pa.float64(), "how probable it is if nothing has changed, for all that was looked at together"),
+    ("p_value", pa.float64(), "the same for this test alone; null where only `p_adjusted` counts"),
+    ("tests", pa.float64(), "the number of tests that were made together"),
+    ("shared", pa.float64(), "the part of the variance that all windows share, because it is the training data's"),
     ("signal", pa.bool_(), "whether that is under the level and the effect above its floor"),
     ("effect", pa.float64(), "the size of the change"),
     ("effect_unit", pa.string(), "its unit"),
@@ -190,6 +193,19 @@ WINDOWS = _schema(
 )
 """Which windows are computed; written last, so a window that is not in it is computed again."""
 
+FORGOTTEN = _schema(
+    ("request", pa.string(), "the id of the request to forget"),
+    ("time", _TIME, "when it was finished"),
+    ("model", pa.string(), "the model's name"),
+    ("what", pa.string(), "what was forgotten: columns with keyed hashes of the values, or an age, as JSON"),
+    ("reason", pa.string(), "the reason given"),
+    ("place", pa.string(), "a table or a file"),
+    ("rows", pa.int64(), "rows or records that it lost"),
+    ("before", pa.string(), "its digest before"),
+    ("after", pa.string(), "its digest after; empty if it was removed"),
+)
+"""What was forgotten: never the values themselves."""
+
 SCHEMAS = {
     "profile": PROFILE,
     "drift": DRIFT,
@@ -199,5 +215,6 @@ SCHEMAS = {
     "mutes": MUTES,
     "deliveries": DELIVERIES,
     "windows": WINDOWS,
+    "forgotten": FORGOTTEN,
 }
 """The tables by name."""

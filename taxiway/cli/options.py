@@ -43,6 +43,21 @@ TlsClientCa = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="CA certificates for clients; clients without a certificate are refused."),
 ]
+InferenceTables = Annotated[
+    str,
+    typer.Option(
+        metavar="FOLDER|URL",
+        help="Record requests and answers in inference tables, one per model, in this folder; default with "
+        "--inference-share: .taxiway/monitoring.",
+    ),
+]
+InferenceShare = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE",
+        help="Share of requests to record, above 0 to 1; default with --inference-tables: 0.1.",
+    ),
+]
 Fuse = Annotated[bool, typer.Option("--fuse", help="Run neighbouring stages in one pod: fewer pods, less waiting.")]
 
 

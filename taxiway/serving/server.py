@@ -25,6 +25,8 @@ from components.contract.errors import ServiceError
 from taxiway.network import addresses, grpc_health
 from taxiway.network.http_server import Runner
 from taxiway.network.tls import Tls, grpc_server_credentials, server_context
+from taxiway.recording import settings as recording_settings
+from taxiway.recording.recorder import Recorder
 from taxiway.serving.grpc.services import ModelService, PredictionService
 from taxiway.serving.metrics import Metrics
 from taxiway.serving.model import loading
@@ -79,6 +81,7 @@ class Settings:
         saved_model_tags: Tags of the SavedModel graph to serve.
         rest_timeout_seconds: Timeout of a REST request, and of reading its body while no data arrives.
         cors: Whether web pages of any site may read REST responses.
+        recording: What is recorded in inference tables; None for nothing.
     """
 
     models: tuple[ModelSettings, ...]
@@ -102,6 +105,7 @@ class Settings:
     saved_model_tags: tuple[str, ...] = loading.TAGS
     rest_timeout_seconds: float = TIMEOUT_SECONDS
     cors: bool = False
+    recording: recording_settings.Settings | None = None
 
 
 def run(settings: Settings, address_file: Path | None = None) -> None:
@@ -135,11 +139,14 @@ async def _serve(settings: Settings, address_file: Path | None) -> None:
         early_labels=settings.early_labels,
     )
     manager = ModelManager(settings.models, how, settings.poll_seconds, settings.reload_roots)
+    recorder = Recorder(settings.recording, how.metrics.registry) if settings.recording else None
     async with AsyncExitStack() as stack:
+        if recorder:
+            stack.push_async_callback(asyncio.to_thread, recorder.stop)
         stack.callback(how.threads.shutdown, wait=False, cancel_futures=True)
         stack.push_async_callback(manager.stop)
-        rest_port = await _start_rest(stack, settings, manager)
-        port, tell = await _start_grpc(stack, settings, manager)
+        rest_port = await _start_rest(stack, settings, manager, recorder)
+        port, tell = await _start_grpc(stack, settings, manager, recorder)
         _announce(settings, port, rest_port, address_file)
         following = asyncio.create_task(manager.follow(settings.config, _Changes(manager, tell)))
         await stopped.wait()
@@ -163,13 +170,16 @@ class _Changes:
             self._telling = asyncio.ensure_future(self._tell(ready))  # type: ignore[arg-type]
 
 
-async def _start_rest(stack: AsyncExitStack, settings: Settings, manager: ModelManager) -> int:
+async def _start_rest(
+    stack: AsyncExitStack, settings: Settings, manager: ModelManager, recorder: Recorder | None
+) -> int:
     app = application(
         manager.models,
         max_body_bytes=settings.max_request_bytes,
         timeout_seconds=settings.rest_timeout_seconds,
         metrics_paths=settings.metrics_paths,
         cors=settings.cors,
+        recorder=recorder,
     )
     runner = Runner(app)
     await runner.setup()
@@ -186,10 +196,10 @@ async def _start_rest(stack: AsyncExitStack, settings: Settings, manager: ModelM
 
 
 async def _start_grpc(
-    stack: AsyncExitStack, settings: Settings, manager: ModelManager
+    stack: AsyncExitStack, settings: Settings, manager: ModelManager, recorder: Recorder | None
 ) -> tuple[int, Callable[[bool], Awaitable[None]]]:
     server = grpc.aio.server(options=_grpc_options(settings))
-    prediction = PredictionService(manager.models, settings.max_request_bytes)
+    prediction = PredictionService(manager.models, settings.max_request_bytes, recorder)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(manager), server)
     servicer = health.aio.HealthServicer()

@@ -26,7 +26,10 @@ from tensorflow_serving.apis import (
 from components.contract.errors import TaxiwayError
 from components.data import tensor_protos
 from taxiway.network.http_server import computed
-from taxiway.serving import examples
+from taxiway.recording import request_ids
+from taxiway.recording.notes import Note
+from taxiway.recording.recorder import Recorder
+from taxiway.serving import examples, recorded
 from taxiway.serving.errors import ServingError
 from taxiway.serving.model import model_config
 from taxiway.serving.model.model_version import ModelVersion, fill_outputs
@@ -35,6 +38,7 @@ from taxiway.serving.model_manager import ModelManager
 
 _CODE = grpc.StatusCode
 _CONFIG_WHERE = "the request's config"
+_INTERNAL = "Internal error; see the server's log"
 
 _log = logging.getLogger(__name__)
 
@@ -42,53 +46,75 @@ _log = logging.getLogger(__name__)
 class _Answering:
     """Turns results and errors into responses, and counts the calls."""
 
-    def __init__(self, models: Models) -> None:
-        self._models = models
+    def __init__(self, models: Models, recorder: Recorder | None = None) -> None:
+        self._models, self._recorder = models, recorder
 
-    async def _answered(self, api: str, spec: model_pb2.ModelSpec, result: Awaitable[Any], context: Any) -> Any:
-        began, code = time.perf_counter(), _CODE.OK
+    async def _answered(
+        self, api: str, spec: model_pb2.ModelSpec, result: Awaitable[Any], context: Any, note: Note | None = None
+    ) -> Any:
+        began, code, message = time.perf_counter(), _CODE.OK, None
         try:
             return await result
         except ServingError as error:
-            code = error.code
+            code, message = error.code, error.message
             await context.abort(error.code, error.message)
         except asyncio.CancelledError:
             code = _CODE.CANCELLED
             raise
         except Exception:
-            code = _CODE.INTERNAL
+            code, message = _CODE.INTERNAL, _INTERNAL
             _log.exception("%s failed", api)
-            await context.abort(code, "Internal error; see the server's log")
+            await context.abort(code, _INTERNAL)
         finally:
             seconds = time.perf_counter() - began
-            # Only configured names, so that clients cannot add label values.
+            # Only configured names, so that clients cannot add label values, or tables.
             known = spec.name if spec.name in self._models.by_name else ""
             self._models.metrics.request(known, api, "GRPC", code.name, seconds)
+            if note and known:
+                self._record(note, spec, code, message)
+
+    def _noted(self, api: str, context: Any) -> Note | None:
+        """Tells the client the request's id; returns a note if the request is sampled."""
+        if not self._recorder:
+            return None
+        found = request_ids.of_metadata(context.invocation_metadata())
+        context.set_trailing_metadata(((request_ids.KEY, found),))
+        return self._recorder.begin(found, api, "GRPC") if self._recorder.is_sampled() else None
+
+    def _record(self, note: Note, spec: model_pb2.ModelSpec, code: grpc.StatusCode, message: str | None) -> None:
+        note.model, note.label = spec.name, spec.version_label or None
+        note.status, note.error = code.name, message
+        assert self._recorder, "it has made the note"
+        self._recorder.put(note)
 
 
 class PredictionService(_Answering, prediction_service_pb2_grpc.PredictionServiceServicer):
     """tensorflow.serving.PredictionService."""
 
-    def __init__(self, models: Models, max_request_bytes: int) -> None:
-        super().__init__(models)
+    def __init__(self, models: Models, max_request_bytes: int, recorder: Recorder | None = None) -> None:
+        super().__init__(models, recorder)
         self._max_request_bytes = max_request_bytes
 
     async def Predict(self, request: predict_pb2.PredictRequest, context: Any) -> Any:  # noqa: N802
         """Runs a signature on tensors."""
-        return await self._answered("Predict", request.model_spec, self._predict(request), context)
+        note = self._noted("Predict", context)
+        return await self._answered("Predict", request.model_spec, self._predict(request, note), context, note)
 
     async def Classify(self, request: classification_pb2.ClassificationRequest, context: Any) -> Any:  # noqa: N802
         """Classifies examples."""
-        return await self._answered("Classify", request.model_spec, self._classify(request), context)
+        note = self._noted("Classify", context)
+        return await self._answered("Classify", request.model_spec, self._classify(request, note), context, note)
 
     async def Regress(self, request: regression_pb2.RegressionRequest, context: Any) -> Any:  # noqa: N802
         """Regresses examples."""
-        return await self._answered("Regress", request.model_spec, self._regress(request), context)
+        note = self._noted("Regress", context)
+        return await self._answered("Regress", request.model_spec, self._regress(request, note), context, note)
 
     async def MultiInference(self, request: inference_pb2.MultiInferenceRequest, context: Any) -> Any:  # noqa: N802
         """Classifies and regresses the same examples with several signatures of one model."""
         spec = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
-        return await self._answered("MultiInference", spec, self._multi_inference(request), context)
+        note = self._noted("MultiInference", context)
+        return await self._answered("MultiInference", spec, self._multi_inference(request, note), context, note)
 
     async def GetModelMetadata(  # noqa: N802
         self, request: get_model_metadata_pb2.GetModelMetadataRequest, context: Any
@@ -96,46 +122,62 @@ class PredictionService(_Answering, prediction_service_pb2_grpc.PredictionServic
         """A version's signatures."""
         return await self._answered("GetModelMetadata", request.model_spec, self._metadata(request), context)
 
-    async def _predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
+    async def _predict(self, request: predict_pb2.PredictRequest, note: Note | None) -> predict_pb2.PredictResponse:
         size = max(request.ByteSize(), tensor_protos.values_in(request.inputs))
         async with self._models.lease(request.model_spec) as version:
             signature = version.signature(request.model_spec.signature_name)
             signature.require_names(request.inputs)
             inputs = await computed(size, _arrays, request, self._max_request_bytes)
+            if note:
+                recorded.note_inputs(note, version, signature, inputs, size)
             outputs = await version.predict(signature, inputs, request.output_filter)
             answer = predict_pb2.PredictResponse()
             version.name_in(answer.model_spec, signature)
         size = sum(array.nbytes for array in outputs.values())
+        if note:
+            recorded.note_outputs(note, outputs, size)
         await computed(size, fill_outputs, answer, signature, outputs)
         return answer
 
     async def _classify(
-        self, request: classification_pb2.ClassificationRequest
+        self, request: classification_pb2.ClassificationRequest, note: Note | None
     ) -> classification_pb2.ClassificationResponse:
         async with self._models.lease(request.model_spec) as version:
-            name = request.model_spec.signature_name
-            result = await version.classify(name, examples.serialized(request.input))
-            answer = classification_pb2.ClassificationResponse(result=result)
+            name, given = request.model_spec.signature_name, examples.serialized(request.input)
+            if note:
+                recorded.note_examples(note, version, name, given)
+            answer = classification_pb2.ClassificationResponse(result=await version.classify(name, given))
             version.name_in(answer.model_spec, version.signature(name))
+            if note:
+                recorded.note_results(note, answer)
             return answer
 
-    async def _regress(self, request: regression_pb2.RegressionRequest) -> regression_pb2.RegressionResponse:
+    async def _regress(
+        self, request: regression_pb2.RegressionRequest, note: Note | None
+    ) -> regression_pb2.RegressionResponse:
         async with self._models.lease(request.model_spec) as version:
-            name = request.model_spec.signature_name
-            result = await version.regress(name, examples.serialized(request.input))
-            answer = regression_pb2.RegressionResponse(result=result)
+            name, given = request.model_spec.signature_name, examples.serialized(request.input)
+            if note:
+                recorded.note_examples(note, version, name, given)
+            answer = regression_pb2.RegressionResponse(result=await version.regress(name, given))
             version.name_in(answer.model_spec, version.signature(name))
+            if note:
+                recorded.note_results(note, answer)
             return answer
 
     async def _multi_inference(
-        self, request: inference_pb2.MultiInferenceRequest
+        self, request: inference_pb2.MultiInferenceRequest, note: Note | None
     ) -> inference_pb2.MultiInferenceResponse:
         _require_one_model(request)
         given = examples.serialized(request.input)
         answer = inference_pb2.MultiInferenceResponse()
         async with self._models.lease(request.tasks[0].model_spec) as version:
+            if note:
+                recorded.note_examples(note, version, request.tasks[0].model_spec.signature_name, given)
             for task in request.tasks:
                 answer.results.append(await _inferred(version, task, given))
+        if note:
+            recorded.note_results(note, answer)
         return answer
 
     async def _metadata(

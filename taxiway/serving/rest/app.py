@@ -18,10 +18,20 @@ from aiohttp import web
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_pb2,
+    regression_pb2,
+)
 
 from taxiway.network import http_server
 from taxiway.network.http_server import RefusedError, computed
+from taxiway.recording import request_ids
+from taxiway.recording.notes import Note
+from taxiway.recording.recorder import Recorder
+from taxiway.serving import recorded
 from taxiway.serving.errors import ServingError
 from taxiway.serving.model.model_version import ModelVersion
 from taxiway.serving.model.saved_model import DEFAULT_SIGNATURE
@@ -52,6 +62,9 @@ _CORS = {
     "Access-Control-Allow-Headers": "Content-Type",
 }
 """As in TF Serving's http_rest_api_util.cc."""
+
+_NOTE = "note"
+"""The key of a sampled request's note."""
 
 _CODE = grpc.StatusCode
 HTTP_STATUS = {
@@ -199,8 +212,9 @@ class Rest:
         timeout_seconds: float,
         metrics_paths: Sequence[str],
         cors: bool,
+        recorder: Recorder | None,
     ) -> None:
-        self._models = models
+        self._models, self._recorder = models, recorder
         self._metrics_path = next(iter(metrics_paths), "")
         table = routes(metrics_paths)
         self._own_routes = {route.path: route for route in table if not is_model_path(route.path)}
@@ -227,6 +241,7 @@ class Rest:
         began = time.perf_counter()
         target = _target(request)
         route, parts = self.matched(request.method, target)
+        found_id = self._noted(request, route)
         response = await self._answered(request, target, route, parts)
         if self._cors and is_model_path(target):
             response.headers.update(self._cors)
@@ -235,7 +250,28 @@ class Rest:
             name = unquote(parts["name"])
             known, code = name if name in self._models.by_name else "", _CODE_NAMES.get(response.status, "UNKNOWN")
             self._models.metrics.request(known, route.action, "REST", code, time.perf_counter() - began)
+            if found_id:
+                response.headers[request_ids.KEY] = found_id
+            if known and _NOTE in request:
+                self._record(request[_NOTE], known, parts.get("label"), response)
         return response
+
+    def _noted(self, request: web.Request, route: Route | None) -> str:
+        """The request's id, for the client; if the request is sampled, it gets a note."""
+        if not (self._recorder and route and route.method == "POST"):
+            return ""
+        found = request_ids.request_id(request.headers.get(request_ids.KEY))
+        if self._recorder.is_sampled():
+            request[_NOTE] = self._recorder.begin(found, route.action.capitalize(), "REST")
+        return found
+
+    def _record(self, note: Note, model: str, label: str | None, response: web.Response) -> None:
+        note.model, note.label = model, unquote(label) if label else None
+        note.status = _CODE_NAMES.get(response.status, "UNKNOWN")
+        if response.status >= 400 and isinstance(response.body, bytes):
+            note.error = orjson.loads(response.body)["error"]
+        assert self._recorder, "it has made the note"
+        self._recorder.put(note)
 
     def matched(self, method: str, target: str) -> tuple[Route | None, dict[str, str]]:
         """The route of a request and the parts of its path; None if no route matches."""
@@ -279,8 +315,12 @@ class Rest:
         async with asyncio.timeout(self._timeout), self._models.lease(spec) as version:
             signature = _signature(version, name)
             form, inputs = await computed(size, bodies.decode, document, signature.dtypes)
+            if note := request.get(_NOTE):
+                recorded.note_inputs(note, version, signature, inputs, size)
             outputs = await version.predict(signature, inputs)
         size = sum([array.nbytes for array in outputs.values()])
+        if note := request.get(_NOTE):
+            recorded.note_outputs(note, outputs, size)
         return _json(await computed(size, bodies.encode, outputs, form))
 
     async def _classify(self, request: web.Request, spec: model_pb2.ModelSpec) -> web.Response:
@@ -288,14 +328,24 @@ class Rest:
         name = bodies.signature_name(document)
         examples = await computed(size, inference.decode, document, "classify")
         async with asyncio.timeout(self._timeout), self._models.lease(spec) as version:
-            return _json(inference.encode_classifications(await version.classify(name, examples)))
+            if note := request.get(_NOTE):
+                recorded.note_examples(note, version, name, examples)
+            result = await version.classify(name, examples)
+            if note := request.get(_NOTE):
+                recorded.note_results(note, classification_pb2.ClassificationResponse(result=result))
+            return _json(inference.encode_classifications(result))
 
     async def _regress(self, request: web.Request, spec: model_pb2.ModelSpec) -> web.Response:
         document, size = await self._document(request)
         name = bodies.signature_name(document)
         examples = await computed(size, inference.decode, document, "regress")
         async with asyncio.timeout(self._timeout), self._models.lease(spec) as version:
-            return _json(inference.encode_regressions(await version.regress(name, examples)))
+            if note := request.get(_NOTE):
+                recorded.note_examples(note, version, name, examples)
+            result = await version.regress(name, examples)
+            if note := request.get(_NOTE):
+                recorded.note_results(note, regression_pb2.RegressionResponse(result=result))
+            return _json(inference.encode_regressions(result))
 
     async def _status(self, _request: web.Request, spec: model_pb2.ModelSpec) -> web.Response:
         return _json(_printed(self._models.status(spec)).encode())
@@ -338,6 +388,7 @@ def application(
     timeout_seconds: float = TIMEOUT_SECONDS,
     metrics_paths: Sequence[str] = METRICS_PATHS,
     cors: bool = False,
+    recorder: Recorder | None = None,
 ) -> web.Application:
     """The REST API as an aiohttp application.
 
@@ -347,6 +398,7 @@ def application(
         timeout_seconds: Timeout of the model, and of reading a body while no data arrives.
         metrics_paths: The paths of the metrics.
         cors: Whether web pages of any site may read responses.
+        recorder: Records requests; None for none.
     """
     rest = Rest(
         models,
@@ -354,6 +406,7 @@ def application(
         timeout_seconds=timeout_seconds,
         metrics_paths=metrics_paths,
         cors=cors,
+        recorder=recorder,
     )
 
     # A middleware instead of routes: aiohttp matches decoded paths, and its error responses are not JSON.

@@ -64,7 +64,8 @@ class _Session(socketserver.StreamRequestHandler):
         while line := self.rfile.readline().decode().strip():
             verb, _, rest = line.partition(" ")
             if verb.upper() == "QUIT":
-                return self._say("221 bye")
+                self._say("221 bye")
+                break
             getattr(self, f"_{verb.lower()}", self._unknown)(rest)
 
     def _say(self, text: str) -> None:
