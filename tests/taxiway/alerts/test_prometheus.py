@@ -21,7 +21,7 @@ from taxiway.alerts.metrics import Metrics, serve
 from taxiway.alerts.send import send
 from taxiway.alerts.settings import Alertmanager, Alerts, Prometheus
 from tests.components.monitoring.alarms.windows import Watch
-from tests.taxiway.alerts.receivers import HOUR, STRONG, Receiver, close_all, receiver, two_alarms
+from tests.taxiway.alerts.receivers import HOUR, STRONG, Receiver, receiver, two_alarms
 
 RULES = Path(__file__).parents[3] / "manifests/monitoring/rules.yaml"
 
@@ -61,11 +61,14 @@ def running(program: str, folder: Path, port: int, config: Any, *options: str) -
         f"--web.listen-address=127.0.0.1:{port}",
         *options,
     ]
+    (folder / ".usr").unlink(missing_ok=True)
+    (folder / ".usr").symlink_to(bin_folder.parent)  # see `install`
     url = f"http://127.0.0.1:{port}"
     with (folder / f"{program}.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
         try:
-            wait_for(lambda: process.poll() is None and _is_ready(f"{url}/-/ready"))
+            wait_for(lambda: process.poll() is not None or _is_ready(f"{url}/-/ready"))
+            assert process.poll() is None, (folder / f"{program}.log").read_text()
             yield url
         finally:
             process.terminate()
@@ -109,8 +112,8 @@ def test_alertmanager_takes_alarms_and_ends_them(tmp_path: Path) -> None:
         wait_for(lambda: came_back(hook) == {("TaxiwayAlarm", "trip_miles"): "firing"})
         assert summaries(hook) == {watch.alarms[0].sentence}
         assert send(watch.store, "taxi", settings) == []  # still open: Alertmanager tells nothing new
-        close_all(watch)
-        watch.refresh(datetime.now(UTC))
+        for number in (1, 2, 3):
+            watch.see(number, later=datetime.now(UTC) - watch.window(number).end)
         assert [outcome.error for outcome in send(watch.store, "taxi", settings)] == [""]
         wait_for(lambda: came_back(hook) == {("TaxiwayAlarm", "trip_miles"): "resolved"})
 
