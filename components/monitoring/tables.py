@@ -3,6 +3,7 @@
 A row belongs to a window: `window_start` up to but not including `window_end`. `version` is the version of the model
 that answered, and `slice` a slicing of the EvalConfig as text, such as `trip_start_hour:3`; empty for all rows. The
 rows of a window are replaced as a whole each time it is computed, so a window that is computed twice is there once.
+The table `training` has the profile of the training data of each version, without a window, to show it beside windows.
 """
 
 from __future__ import annotations
@@ -208,6 +209,7 @@ FORGOTTEN = _schema(
 
 SCHEMAS = {
     "profile": PROFILE,
+    TRAINING: PROFILE,
     "drift": DRIFT,
     "quality": QUALITY,
     "alarms": ALARMS,
