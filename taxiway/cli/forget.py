@@ -85,7 +85,7 @@ def _request(
         raise UserError("there is nothing to forget", fix="give --key COLUMN=VALUE, --keys FILE or --older-than DAYS")
     if days is not None and days < 0:
         raise UserError(f"--older-than is {days}", fix="give a number of days of at least 0")
-    root = tables or str(Home.default().root / "monitoring")
+    root = tables or str(Home.default().monitoring)
     now = datetime.now().astimezone()
     return Request(
         id=new_id(),
