@@ -1,7 +1,7 @@
 """The folder with a model's tables: its inference table, its labels, and what the monitor computes.
 
 <root>/inference, <root>/labels, <root>/profile, <root>/drift, <root>/quality, <root>/alarms, <root>/signals,
-<root>/mutes, <root>/deliveries and <root>/windows are Delta tables.
+<root>/mutes, <root>/deliveries, <root>/windows and <root>/passes are Delta tables.
 """
 
 from __future__ import annotations

@@ -194,6 +194,18 @@ WINDOWS = _schema(
 )
 """Which windows are computed; written last, so a window that is not in it is computed again."""
 
+PASSES = _schema(
+    ("time", _TIME, "when the pass began"),
+    ("model", pa.string(), "the model's name"),
+    ("window", pa.string(), "the length of its windows"),
+    ("table_version", pa.int64(), "the version of the inference table whose rows are computed, or pending"),
+    ("labels_version", pa.int64(), "the same of the labels' table; null if there is none"),
+    ("pending", pa.list_(_TIME), "starts of windows with rows that were not over"),
+    ("windows", pa.int64(), "the number of windows that were computed"),
+    ("seconds", pa.float64(), "how long the pass took"),
+)
+"""The passes of the monitor; each is written when all of its windows are."""
+
 FORGOTTEN = _schema(
     ("request", pa.string(), "the id of the request to forget"),
     ("time", _TIME, "when it was finished"),
@@ -217,6 +229,7 @@ SCHEMAS = {
     "mutes": MUTES,
     "deliveries": DELIVERIES,
     "windows": WINDOWS,
+    "passes": PASSES,
     "forgotten": FORGOTTEN,
 }
 """The tables by name."""

@@ -8,12 +8,14 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from components.monitoring.drift.measures import measures
-from components.monitoring.drift.multivariate import MultivariateResult
 from components.monitoring.summaries import Summary
 from components.monitoring.tables import DRIFT
 
 ALL_COLUMNS = "*"
-"""The column of the measure over all columns together, and its test."""
+"""The column of the measure over all columns together."""
+
+TOGETHER, AUC = "all columns together", "AUC above 0.5"
+"""Its test, and the unit of its effect."""
 
 
 class Decision(Protocol):
@@ -59,9 +61,6 @@ def rows(
     window: Mapping[str, Summary],
     decisions: Iterable[Decision],
     limits: Callable[[Summary, int], Mapping[str, float]] | None = None,
-    together: MultivariateResult | None = None,
-    level: float = 0.05,
-    floor: float = 0.02,
 ) -> pa.Table:
     """The rows of the drift table for a window, a version and a slice: one for each decision.
 
@@ -72,16 +71,11 @@ def rows(
         window: The columns of the window.
         decisions: What was decided; the measures are in the rows of the test `values`.
         limits: Gives the limits of the measures for a column and a number of values.
-        together: The measure over all columns.
-        level: The greatest p-value of it that is a signal.
-        floor: The least effect of it that is a signal.
     """
     found = [
         {**key, "against": against, **_decided(each), **_measured(each, reference, window, limits)}
         for each in decisions
     ]
-    if together is not None:
-        found.append({**key, "against": against, **_together(together, level, floor)})
     return pa.Table.from_pylist(found, DRIFT)
 
 
@@ -104,17 +98,3 @@ def _measured(
         return counted
     ends = limits(then, now.values) if limits and now.values and then.values else {}
     return {**counted, **measures(then, now), **{f"{name}_limit": end for name, end in ends.items()}}
-
-
-def _together(result: MultivariateResult, level: float, floor: float) -> dict[str, Any]:
-    return {
-        "column": ALL_COLUMNS,
-        "test": "all columns together",
-        "rows": result.rows,
-        "reference_rows": result.reference_rows,
-        "effect": result.effect,
-        "effect_unit": "AUC above 0.5",
-        "p_value": result.p,
-        "p_adjusted": result.p,
-        "signal": result.p <= level and result.effect >= floor,
-    }
