@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.monitoring.drift import distances
-from components.monitoring.drift.measures import places
+from components.monitoring.drift.measures import of_categories, of_numbers, scaled_places
 from components.monitoring.summaries import Summary
 
 Array: TypeAlias = NDArray[np.float64]
@@ -48,34 +48,12 @@ def _simulated(reference: Summary, n: int) -> dict[str, float]:
     chance = np.random.default_rng(n)
     windows = int(np.clip(_CELLS / len(counts), _FEWEST, _WINDOWS))
     then, now = (chance.multinomial(rows, counts / total, size=windows).astype(np.float64) for rows in (total, n))
-    found = _of_numbers(reference, then, now) if reference.bins.kind == "number" else _of_categories(then, now)
+    is_number = reference.bins.kind == "number"
+    found = _of_numbers(reference, then, now) if is_number else of_categories(then, now)
     points = {name: float(np.quantile(values, QUANTILE)) for name, values in found.items()}
     return {name: point for name, point in points.items() if math.isfinite(point)}
 
 
 def _of_numbers(reference: Summary, then: Array, now: Array) -> dict[str, Array]:
-    then, now = then[:, :-1], now[:, :-1]
-    groups = distances.psi_groups(reference.counts.astype(np.float64))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        apart = distances.wasserstein(then, now, places(reference, reference)) / np.sqrt(reference.variance)
-    return {
-        "jensen_shannon": distances.jensen_shannon(then, now),
-        "psi": distances.psi(np.add.reduceat(then, groups, axis=-1), np.add.reduceat(now, groups, axis=-1)),
-        "ks": distances.ks(then, now),
-        "wasserstein": apart,
-    }
-
-
-def _of_categories(then: Array, now: Array) -> dict[str, Array]:
-    return {
-        "l_infinity": distances.l_infinity(then, now),
-        "jensen_shannon": distances.jensen_shannon(then, now),
-        "psi": distances.psi(_first(then), _first(now)),
-        "chi_square": distances.chi_square(then, now),
-    }
-
-
-def _first(counts: Array) -> Array:
-    """The most frequent categories, and all others as one."""
-    first, others = counts[:, : distances.PSI_CATEGORIES], counts[:, distances.PSI_CATEGORIES :]
-    return np.concatenate([first, others.sum(-1, keepdims=True)], axis=-1)
+    groups = distances.groups(reference.counts.astype(np.float64))
+    return of_numbers(then[:, :-1], now[:, :-1], groups, scaled_places(reference, reference))

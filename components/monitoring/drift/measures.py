@@ -31,8 +31,7 @@ def measures(reference: Summary, window: Summary) -> dict[str, float | None]:
     if reference.bins.kind == "number":
         p, q = reference.counts.astype(np.float64), window.counts.astype(np.float64)
         nans = float(reference.nans), float(window.nans)
-        scaled = places(reference, window) / (np.sqrt(reference.variance) or np.nan)
-        found = of_numbers(p, q, distances.groups(p), scaled, nans)
+        found = of_numbers(p, q, distances.groups(p), scaled_places(reference, window), nans)
     else:
         found = of_categories(*counted(reference, window))
     return {name: _plain(found.get(name)) for name in MEASURES}
@@ -66,6 +65,12 @@ def of_numbers(
 def _with(counts: Array, *more: float) -> Array:
     """The counts with further bins."""
     return np.concatenate([counts, np.broadcast_to(more, (*counts.shape[:-1], len(more)))], axis=-1)
+
+
+def scaled_places(reference: Summary, window: Summary) -> Array:
+    """Where the numbers of each bin are taken to be, in the reference's deviations; NaN if it has none."""
+    found: Array = places(reference, window) / (np.sqrt(reference.variance) or np.nan)
+    return found
 
 
 def places(reference: Summary, window: Summary) -> NDArray[np.float64]:

@@ -54,13 +54,14 @@ def summarize_slices(
         # order of the batches, so that sums are the same to the last bit each time.
         tasks = list[Future[None]]()
         for batch in gathered(batches):
-            _finish(tasks)
+            finish(tasks)
             tasks = columns.start(batch, threads)
-        _finish(tasks)
+        finish(tasks)
     return columns.summaries()
 
 
-def _finish(tasks: Iterable[Future[None]]) -> None:
+def finish(tasks: Iterable[Future[None]]) -> None:
+    """Waits for all tasks, and raises their errors."""
     for task in tasks:
         task.result()
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from components.monitoring.profile.batches import gathered
 from components.monitoring.profile.sample import Sample
-from components.monitoring.profile.summarize import THREADS, Columns, Slicer
+from components.monitoring.profile.summarize import THREADS, Columns, Slicer, finish
 from components.monitoring.profile.traffic import Traffic, TrafficCounter
 from components.monitoring.summaries import Reference, Summary
 
@@ -45,25 +45,38 @@ def count(
         references: The training data by version.
         slicer: Tells which rows of a batch belong to each slice.
     """
-    columns = {version: Columns(reference, slicer) for version, reference in references.items()}
-    samples = {version: Sample(SAMPLED_ROWS) for version in references}
-    traffic: dict[int | None, TrafficCounter] = {}
+    counting = _Counting(references, slicer)
     with ThreadPoolExecutor(THREADS) as threads:
         tasks = list[Future[None]]()
         for batch in gathered(batches):
-            for task in tasks:
-                task.result()
-            tasks = []
-            for version, rows in _by_version(batch, references):
-                traffic.setdefault(version, TrafficCounter()).add(rows)
-                if version in columns:
-                    samples[version].add(rows)
-                    tasks += columns[version].start(rows, threads)
-        for task in tasks:
-            task.result()
-    summaries = {(v, name): found for v, each in columns.items() for name, found in each.summaries().items()}
-    kept = {version: sample.rows() for version, sample in samples.items()}
-    return Counted(summaries, {version: each.traffic() for version, each in traffic.items()}, kept)
+            finish(tasks)
+            tasks = counting.start(batch, threads)
+        finish(tasks)
+    return counting.counted()
+
+
+class _Counting:
+    """What is counted, by version."""
+
+    def __init__(self, references: Mapping[int, Reference], slicer: Slicer | None) -> None:
+        self._references = references
+        self._columns = {version: Columns(reference, slicer) for version, reference in references.items()}
+        self._samples = {version: Sample(SAMPLED_ROWS) for version in references}
+        self._traffic: dict[int | None, TrafficCounter] = {}
+
+    def start(self, batch: pa.RecordBatch, threads: ThreadPoolExecutor) -> list[Future[None]]:
+        tasks = list[Future[None]]()
+        for version, rows in _by_version(batch, self._references):
+            self._traffic.setdefault(version, TrafficCounter()).add(rows)
+            if version in self._columns:
+                self._samples[version].add(rows)
+                tasks += self._columns[version].start(rows, threads)
+        return tasks
+
+    def counted(self) -> Counted:
+        summaries = {(v, name): found for v, each in self._columns.items() for name, found in each.summaries().items()}
+        traffic = {version: each.traffic() for version, each in self._traffic.items()}
+        return Counted(summaries, traffic, {version: sample.rows() for version, sample in self._samples.items()})
 
 
 def _by_version(

@@ -264,3 +264,16 @@ def test_an_error_of_a_column_reaches_the_caller(reference) -> None:
 def test_times_are_values_of_another_type(reference) -> None:
     found = summarize(_batches(fare=[datetime(2026, 1, 1, tzinfo=UTC)]), reference)["fare"]
     assert (found.type_errors, found.values) == (1, 0)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_edges_between_two_numbers_of_a_type_keep_them_apart(kind) -> None:
+    values = np.repeat(np.array([0.1, 0.3, 1.1], kind), [3, 2, 4])
+    reference = build(1, "", _batches(x=values))
+    counts = summarize(_batches(x=values), reference)["x"].counts
+    edges = reference.columns["x"].bins.edges
+    assert (
+        counts.tolist()
+        == np.bincount(np.searchsorted(edges, values.astype(np.float64)), minlength=len(edges) + 1).tolist()
+    )
+    assert counts[counts > 0].tolist() == [3, 2, 4]
