@@ -92,4 +92,5 @@ def _has_gaps(column: pa.Array) -> bool:
 def _tensor(column: pa.Array, spec: Any) -> np.ndarray:
     values = np.asarray(column.flatten()).astype(spec.dtype.as_numpy_dtype)
     shape = [len(column), *(-1 if size is None else size for size in (spec.shape[1:] if spec.shape.rank else []))]
-    return values.reshape(shape)
+    found: np.ndarray = values.reshape(shape)
+    return found

@@ -81,7 +81,7 @@ class Settings:
             windows_between_false_alarms=self.windows_between_false_alarms,
             close_after=self.close_after,
             mutes=tuple(_mute(each, f"mute[{number}]") for number, each in enumerate(self.mute)),
-            **own,
+            **own,  # type: ignore[arg-type]  # they are numbers
         )
 
 
