@@ -14,9 +14,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from benchmarks.monitoring.populations import Population, taxi
 from components.monitoring.calibration.decide import decide
+from components.monitoring.profile.summarize import summarize
+from components.monitoring.reference.build import build
 
 OUT = Path(__file__).parents[1] / "out" / "monitoring"
 REFERENCE_ROWS = 10_000
@@ -99,29 +102,26 @@ def _without_empty(population: Population) -> Population:
 def _own(
     population: Population, chance: np.random.Generator, folder: Path, *, windows: int, size: int, change: str
 ) -> Figure:
-    """Writes the windows as well."""
-    rows = chance.integers(population.rows, size=REFERENCE_ROWS)
-    _table(population, rows).to_csv(folder / "reference.csv", index=False)
+    """Writes the windows as well; they go through the whole monitor, from rows to decisions."""
+    training = _table(population, chance.integers(population.rows, size=REFERENCE_ROWS))
+    training.to_csv(folder / "reference.csv", index=False)
     (folder / "kinds.json").write_text(json.dumps({name: kind for name, (kind, _) in population.columns.items()}))
-    training = Population({name: (kind, values[rows]) for name, (kind, values) in population.columns.items()})
-    reference = training.all_rows()
-    population.bins = training.bins
+    reference = build(1, "", _batches(training))
     signals, seconds = [], []
     for number in range(windows):
-        chosen = chance.integers(population.rows, size=size)
-        table = _table(population, chosen)
-        values = population.columns["fare"][1]
+        table = _table(population, chance.integers(population.rows, size=size))
         if change != "none":
-            table["fare"] += 0.15 * values.std()
+            table["fare"] += 0.15 * population.columns["fare"][1].std()
         table.to_csv(folder / f"window_{number:04}.csv", index=False)
         begin = time.perf_counter()
-        window = {
-            name: population.changed(name, table[name].to_numpy() if kind == "number" else column[chosen])
-            for name, (kind, column) in population.columns.items()
-        }
-        signals.append(any(each.signal for each in decide(reference, window)))
+        decisions = decide(reference, summarize(_batches(table), reference))
         seconds.append(time.perf_counter() - begin)
+        signals.append(any(each.signal for each in decisions))
     return _figure("taxiway", size, change, signals, seconds)
+
+
+def _batches(table: pd.DataFrame) -> list[pa.RecordBatch]:
+    return pa.Table.from_pandas(table, preserve_index=False).to_batches()
 
 
 def _table(population: Population, rows: np.ndarray) -> pd.DataFrame:

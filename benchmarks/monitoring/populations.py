@@ -33,10 +33,6 @@ class Population:
         """Training data, drawn with replacement; windows are counted in its bins from now on."""
         return self.trained(chance.integers(self.rows, size=rows), chance)
 
-    def all_rows(self) -> Reference:
-        """Training data of all rows."""
-        return self.trained(np.arange(self.rows), np.random.default_rng(1))
-
     def trained(self, chosen: np.ndarray, chance: np.random.Generator) -> Reference:
         """Training data of some rows."""
         for name, (kind, values) in self.columns.items():

@@ -18,14 +18,14 @@ from components.monitoring.calibration.groups import WIDTH
 
 Array: TypeAlias = NDArray[np.float64]
 _WINDOWS = 1000
-_DRAWS = 50_000_000
+_DRAWS = 100_000_000
 _SMALLEST = 200
 LARGEST = 1000
 """Rows of the largest windows that are simulated: the tests of larger ones depend on each other in the same way."""
 _POPULATION = 1e12
 _BULK = 0.2
-_MARGIN = 1.15
-"""For the simulation's own error: two standard errors of the share of a fifth of its windows."""
+_MARGIN = 1.3
+"""For the simulation's own error, and for what its windows lack, such as values that its rows do not have."""
 
 
 @dataclass(frozen=True)
