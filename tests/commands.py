@@ -17,8 +17,14 @@ def refusal(line: str) -> str:
     group: Any = typer.main.get_command(cli.app)
     if name not in group.commands:
         return f"there is no command {name}"
+    command = group.commands[name]
+    if options and hasattr(command, "commands"):
+        name, *options = options
+        if name not in command.commands:
+            return f"there is no command {name}"
+        command = command.commands[name]
     try:
-        group.commands[name].make_context(name, options)
+        command.make_context(name, options)
     except typer.Exit:
         pass
     except Exception as error:  # typer's own, which have no public name
@@ -27,9 +33,11 @@ def refusal(line: str) -> str:
 
 
 def known_options() -> dict[str, set[str]]:
-    """The options of each `taxiway` command."""
+    """The options of each `taxiway` command; those of a group are its commands' as well."""
     group: Any = typer.main.get_command(cli.app)
-    return {
-        name: {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
-        for name, command in group.commands.items()
-    }
+    return {name: _options(command) for name, command in group.commands.items()}
+
+
+def _options(command: Any) -> set[str]:
+    own = {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
+    return own.union(*map(_options, getattr(command, "commands", {}).values()))

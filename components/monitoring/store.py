@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ Read = Callable[[Filters], pa.Table]
 """Reads the rows of one version of a table."""
 
 _TRIES = 20
+_TIDY_EVERY = 25
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class Store:
         # Two that both find no table and append would write the rows twice.
         DeltaTable.create(self.path(name), schema=SCHEMAS[name], mode="ignore")
         _retried(lambda: write_deltalake(self.path(name), rows, mode="overwrite", predicate=where))
+        self._tidy(name)
 
     def revise(self, name: str, key: str, change: Callable[[Read], pa.Table]) -> None:
         """Replaces rows by others with the same keys, and adds those with new keys, in one step.
@@ -120,6 +123,7 @@ class Store:
                 write_deltalake(table, rows, mode="overwrite", predicate=where, commit_properties=alone)
 
         _retried(write)
+        self._tidy(name)
 
     def append(self, name: str, rows: pa.Table) -> None:
         """Appends rows, and creates the table if it does not exist.
@@ -129,6 +133,15 @@ class Store:
         """
         rows = rows.cast(SCHEMAS[name]) if name in SCHEMAS else rows
         _retried(lambda: write_deltalake(self.path(name), rows, mode="append"))
+
+    def _tidy(self, name: str) -> None:
+        """Every now and then puts the small files of many windows together, or reading would take ever longer."""
+        table = DeltaTable(self.path(name))
+        if table.version() % _TIDY_EVERY == 0:
+            # Somebody else has done it, or writes at this moment: the next time will do.
+            with suppress(CommitFailedError):
+                table.optimize.compact()
+            table.create_checkpoint()
 
 
 def quoted(text: str) -> str:

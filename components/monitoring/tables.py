@@ -143,6 +143,9 @@ SIGNALS = _schema(
     ("column", pa.string(), "the column or metric"),
     ("rows", pa.int64(), "rows in the window and slice"),
     ("p_adjusted", pa.float64(), "how probable it is if nothing has changed, for all that was looked at together"),
+    ("p_value", pa.float64(), "the same for this test alone; null where only `p_adjusted` counts"),
+    ("tests", pa.float64(), "the number of tests that were made together"),
+    ("shared", pa.float64(), "the part of the variance that all windows share, because it is the training data's"),
     ("signal", pa.bool_(), "whether that is under the level and the effect above its floor"),
     ("effect", pa.float64(), "the size of the change"),
     ("effect_unit", pa.string(), "its unit"),
@@ -169,6 +172,7 @@ MUTES = _schema(
 """The alarms that are kept quiet by command; those in the settings are not in it."""
 
 DELIVERIES = _schema(
+    ("delivery", pa.string(), "its id: the way and the change"),
     ("way", pa.string(), "the way out, by its name in the settings"),
     ("change", pa.string(), "the id of the alarm's change"),
     ("message", pa.string(), "the id of the message that told it"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,16 @@ Generated from the commands' help (`make docs-pages`); a test compares them. `ta
 def page() -> str:
     """Every command with its arguments and options, in Markdown."""
     group: Any = typer.main.get_command(cli.app)
-    sections = [_section(name, command) for name, command in sorted(group.commands.items())]
-    return "\n".join([_HEAD, *sections])
+    return "\n".join([_HEAD, *_sections("", group)])
+
+
+def _sections(before: str, group: Any) -> Iterator[str]:
+    """The commands of a group, and those of the groups in it."""
+    for name, command in sorted(group.commands.items()):
+        if hasattr(command, "commands"):
+            yield from _sections(f"{before}{name} ", command)
+        else:
+            yield _section(f"{before}{name}", command)
 
 
 def _section(name: str, command: Any) -> str:

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from components import __version__
 from components.contract.errors import TaxiwayError
+from taxiway.cli.alarms import alarms_app
 from taxiway.cli.check import check_command
 from taxiway.cli.compile import compile_command
 from taxiway.cli.doctor import doctor_command
@@ -69,6 +70,7 @@ app.command("predict")(predict_command)
 app.command("route")(route_command)
 app.command("versions")(versions_command)
 app.command("rollback")(rollback_command)
+app.add_typer(alarms_app, name="alarms")
 
 
 def main() -> None:

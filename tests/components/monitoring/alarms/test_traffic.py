@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from components.monitoring.alarms.facts import Traffic
-from components.monitoring.alarms.traffic import by_latency
-from tests.components.monitoring.alarms.windows import START, Watch
+from components.monitoring.alarms.facts import Facts, Traffic, Window
+from components.monitoring.alarms.settings import AlarmSettings
+from components.monitoring.alarms.signals import Look
+from components.monitoring.alarms.traffic import by_latency, found
+from components.monitoring.alarms.update import _marks
+from tests.components.monitoring.alarms.windows import HOUR, START, Watch
 
 
 @pytest.fixture
@@ -80,18 +84,6 @@ def test_a_slow_tail(watch: Watch) -> None:
     assert "the 95th percentile of the latency is" in watch.alarms[0].sentence
 
 
-def test_windows_whose_latency_always_varies_raise_nothing(watch: Watch) -> None:
-    """With 2,000 requests a window, each differs from the others by far more than chance."""
-    rng = np.random.default_rng(2)
-    told = [
-        found
-        for number in range(60)
-        for found in see(watch, number, 2000, latency=rng.lognormal(2.5 + rng.normal(0, 0.3), 0.5, 2000))
-    ]
-    assert [each for each in told if each[0] == "opened"] == []
-    assert len(told) <= 6
-
-
 def test_silence_where_there_usually_are_requests(watch: Watch) -> None:
     for number in range(8):
         see(watch, number, 1000 + 10 * number)
@@ -103,22 +95,39 @@ def test_silence_where_there_usually_are_requests(watch: Watch) -> None:
     assert see(watch, 9, 1000) == [("closed", "silence")]
 
 
-def test_silence_at_night_is_usual(watch: Watch) -> None:
-    """By day there are requests, at night none, and nobody computes those windows."""
-    for number in range(24 * 5):
-        if 6 <= number % 24 < 22:
-            see(watch, number, 500)
-    assert watch.see(24 * 5 + 3, rows=0, traffic={}) == []
-    assert [change.alarm.kind for change in watch.see(24 * 5 + 12, rows=0, traffic={})] == ["silence"]
+def signals(windows: Iterable[tuple[int, Traffic | None]]) -> list[tuple[int, str]]:
+    """The signals in windows, by the number of their hours; None for a window that nobody computes."""
+    history: list[Look] = []
+    told = []
+    for number, now in windows:
+        start, end = START + number * HOUR, START + (number + 1) * HOUR
+        traffic = {1: now} if now else {}
+        signals = found(Window("taxi", start, end, "1h"), traffic, history, AlarmSettings())
+        marks = _marks(Facts(traffic=traffic)) if now else []
+        history += [Look(start, end, "1h", each) for each in (*signals, *marks)]
+        told += [(number, each.kind) for each in signals if each.signal]
+    return told
 
 
-def test_clean_traffic_raises_few_suspicions_and_no_alarm(tmp_path: Path) -> None:
+def test_silence_at_night_is_usual() -> None:
+    """By day there are requests, at night none."""
+    days = [(number, Traffic(500) if 6 <= number % 24 < 22 else None) for number in range(24 * 5)]
+    night, noon = (24 * 5 + 3, None), (24 * 5 + 12, None)
+    assert [each for each in signals([*days, night, noon]) if each[0] > 24] == [(noon[0], "silence")]
+
+
+def test_windows_whose_latency_always_varies_raise_nothing() -> None:
+    """With 2,000 requests a window, each differs from the others by far more than chance."""
+    rng = np.random.default_rng(2)
+    latencies = (rng.lognormal(2.5 + rng.normal(0, 0.3), 0.5, 2000) for _ in range(300))
+    told = signals((number, Traffic(2000, 0, by_latency(each))) for number, each in enumerate(latencies))
+    assert len(told) <= 15
+
+
+def test_clean_traffic_raises_few_signals() -> None:
     rng = np.random.default_rng(3)
-    watch = Watch(tmp_path)
-    told = [
-        found
-        for number in range(150)
-        for found in see(watch, number, 400, int(rng.binomial(400, 0.02)), rng.lognormal(2.5, 0.5, 400))
-    ]
-    assert [each for each in told if each[0] == "opened"] == []
-    assert len([each for each in told if each[0] == "suspected"]) <= 12
+    windows = (
+        (number, Traffic(400, int(rng.binomial(400, 0.02)), by_latency(rng.lognormal(2.5, 0.5, 400))))
+        for number in range(300)
+    )
+    assert len(signals(windows)) <= 15
