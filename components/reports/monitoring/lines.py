@@ -42,7 +42,7 @@ def _traffic(watched: Watched) -> Iterator[Markup]:
     yield timeline(counts["requests"], marks, title="Requests by window")
     yield timeline(counts["errors"], marks.of([]), title="Failed requests by window")
     latencies = [
-        Line(name, seconds(rows), middle, middle, element(rows, "latency_quantiles", _SLOW), color)
+        Line(name, seconds(rows), middle, low=middle, high=element(rows, "latency_quantiles", _SLOW), color=color)
         for name, color, rows in parts
         for middle in [element(rows, "latency_quantiles", _MEDIAN)]
     ]

@@ -19,7 +19,7 @@ def acknowledge(store: Store, alarm: Alarm, by: str) -> None:
     acknowledged(store, alarm.alarm, by, datetime.now(UTC))
 
 
-def mute(store: Store, model: str, alarm: Alarm, by: str, lasting: timedelta | None, reason: str) -> None:
+def mute(store: Store, model: str, alarm: Alarm, *, by: str, lasting: timedelta | None, reason: str) -> None:
     """Keeps alarms of the same column, slice and kind quiet; None is for good."""
     now = datetime.now(UTC)
     # A column may be called anything, and the name of a mute is a pattern.

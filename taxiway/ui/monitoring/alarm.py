@@ -174,7 +174,8 @@ def mute(site: Site, asked: Asked) -> str:
     if days not in [sent for sent, _ in _DAYS]:
         raise UserError(f"{days!r} is no number of days", fix="choose one in the form")
     lasting = timedelta(days=int(days)) if days else None
-    acting.mute(store, asked.path["model"], alarm, _name(asked), lasting, asked.form.get("reason", "").strip())
+    reason = asked.form.get("reason", "").strip()
+    acting.mute(store, asked.path["model"], alarm, by=_name(asked), lasting=lasting, reason=reason)
     return address("monitoring", asked.path["model"], "alarms", alarm.alarm)
 
 
