@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
@@ -125,14 +125,22 @@ class Store:
         _retried(write)
         self._tidy(name)
 
-    def append(self, name: str, rows: pa.Table) -> None:
+    def append(self, name: str, rows: pa.Table, *, new_columns: bool = False) -> None:
         """Appends rows, and creates the table if it does not exist.
+
+        Args:
+            name: The table.
+            rows: The rows.
+            new_columns: Whether columns that the table lacks are added to it.
 
         Raises:
             ServiceError: Others write to the table without a pause.
         """
         rows = rows.cast(SCHEMAS[name]) if name in SCHEMAS else rows
-        _retried(lambda: write_deltalake(self.path(name), rows, mode="append"))
+        mode: Literal["merge"] | None = "merge" if new_columns else None
+        # Of two that find no table and create it, one would fail.
+        DeltaTable.create(self.path(name), schema=rows.schema, mode="ignore")
+        _retried(lambda: write_deltalake(self.path(name), rows, mode="append", schema_mode=mode))
 
     def _tidy(self, name: str) -> None:
         """Every now and then puts the small files of many windows together, or reading would take ever longer."""

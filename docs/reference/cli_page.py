@@ -20,16 +20,17 @@ Generated from the commands' help (`make docs-pages`); a test compares them. `ta
 def page() -> str:
     """Every command with its arguments and options, in Markdown."""
     group: Any = typer.main.get_command(cli.app)
-    return "\n".join([_HEAD, *_sections("", group)])
+    sections = [_section(name, command) for name, command in sorted(_commands(group))]
+    return "\n".join([_HEAD, *sections])
 
 
-def _sections(before: str, group: Any) -> Iterator[str]:
-    """The commands of a group, and those of the groups in it."""
-    for name, command in sorted(group.commands.items()):
+def _commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The commands by name; those of a group have two words."""
+    for name, command in group.commands.items():
         if hasattr(command, "commands"):
-            yield from _sections(f"{before}{name} ", command)
+            yield from _commands(command, f"{prefix}{name} ")
         else:
-            yield _section(f"{before}{name}", command)
+            yield f"{prefix}{name}", command
 
 
 def _section(name: str, command: Any) -> str:
