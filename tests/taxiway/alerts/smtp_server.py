@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import socketserver
 import ssl
 import threading
@@ -57,6 +58,7 @@ def mail_server(certificate: Path | None = None, key: Path | None = None) -> Ite
 class _Session(socketserver.StreamRequestHandler):
     def __init__(self, box: Mailbox, context: ssl.SSLContext | None, *given: object) -> None:
         self.box, self.context, self.is_safe = box, context, False
+        self.safe: ssl.SSLSocket | None = None
         super().__init__(*given)  # type: ignore[arg-type]
 
     def handle(self) -> None:
@@ -67,6 +69,11 @@ class _Session(socketserver.StreamRequestHandler):
                 self._say("221 bye")
                 break
             getattr(self, f"_{verb.lower()}", self._unknown)(rest)
+
+    def finish(self) -> None:
+        super().finish()
+        if self.safe:
+            self.safe.close()
 
     def _say(self, text: str) -> None:
         self.wfile.write(f"{text}\r\n".encode())
@@ -84,8 +91,13 @@ class _Session(socketserver.StreamRequestHandler):
         assert self.context
         self._say("220 go ahead")
         self.wfile.flush()
-        safe = self.context.wrap_socket(self.request, server_side=True)
+        try:
+            safe = self.context.wrap_socket(self.request, server_side=True)
+        except ssl.SSLError:  # the client does not trust it, and leaves
+            self.rfile = io.BytesIO()
+            return
         self.rfile, self.wfile, self.is_safe = safe.makefile("rb"), safe.makefile("wb", buffering=0), True
+        self.safe = safe
 
     def _auth(self, rest: str) -> None:
         _, user, password = base64.b64decode(rest.partition(" ")[2]).decode().split("\0")
