@@ -31,6 +31,9 @@ def all_lines(watched: Watched) -> Markup:
 def _by_version(watched: Watched, rows: pa.Table) -> Iterator[tuple[str, int, pa.Table]]:
     for version, found in by(rows, "version").items():
         yield f"version {version}", watched.color(version), found
+    # Requests that failed before a version was found.
+    if (unknown := rows.filter(pc.is_null(rows["version"]))).num_rows:
+        yield "no version", watched.color(None), unknown
 
 
 def _traffic(watched: Watched) -> Iterator[Markup]:
