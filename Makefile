@@ -3,7 +3,7 @@
 # Three test files in parallel, in the order of tests/conftest.py; the tests in a file share slow fixtures. One more than
 # two cores, because tests wait for processes and ports; each worker takes up to 2 GB of memory.
 WORKERS = -n 3 --dist loadfile --no-loadscope-reorder
-.PHONY: help setup run ui test test-all test-faults test-cluster browser prometheus check lint types imports format bench bench-serving bench-ui bench-monitor lock data shell golden \
+.PHONY: help setup run ui watch-demo test test-all test-faults test-cluster browser prometheus check lint types imports format bench bench-serving bench-ui bench-monitor lock data shell golden \
     docs-pages images sbom clean \
     kind-up kind-demo kind-down minikube-up minikube-demo minikube-down
 
@@ -22,6 +22,9 @@ run: data ## Run the taxi pipeline, from raw data to a pushed model
 
 ui: .venv/ready ## Show the runs in a browser; ARGS="--port 9000"
 	@bin/taxiway ui $(ARGS)
+
+watch-demo: data ## Serve the taxi model, replay trips, break a column, and see the alarm (two minutes)
+	@bin/python -m pipelines.chicago_taxi.watch_demo
 
 data: data/chicago_taxi/data.csv ## Get the Chicago taxi trips, as data.dvc describes them
 data/chicago_taxi/data.csv: | .venv/ready

@@ -73,9 +73,9 @@ def _quantiles(parts: Parts) -> tuple[list[Line], str, str]:
             name,
             seconds(rows),
             element(rows, "quantiles", _MEDIAN),
-            element(rows, "quantiles", _LOW),
-            element(rows, "quantiles", _HIGH),
-            color,
+            low=element(rows, "quantiles", _LOW),
+            high=element(rows, "quantiles", _HIGH),
+            color=color,
         )
         for name, color, rows in parts
     ]

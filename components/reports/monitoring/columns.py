@@ -76,12 +76,12 @@ def _ranked(column: str, rows: pa.Table) -> Ranked:
     last = seconds(rows)[signal.astype(bool)]
     return Ranked(
         column,
-        None if np.isnan(effects[-1]) else float(effects[-1]),
-        rows["effect_unit"][-1].as_py(),
-        0.0 if np.isnan(importance).all() else float(np.nanmax(importance)),
-        float(signal.mean()),
-        times.moment(float(last[-1])) if len(last) else None,
-        thinned(effects),
+        effect=None if np.isnan(effects[-1]) else float(effects[-1]),
+        unit=rows["effect_unit"][-1].as_py(),
+        importance=0.0 if np.isnan(importance).all() else float(np.nanmax(importance)),
+        signals=float(signal.mean()),
+        last_signal=times.moment(float(last[-1])) if len(last) else None,
+        effects=thinned(effects),
     )
 
 

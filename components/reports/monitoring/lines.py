@@ -31,6 +31,9 @@ def all_lines(watched: Watched) -> Markup:
 def _by_version(watched: Watched, rows: pa.Table) -> Iterator[tuple[str, int, pa.Table]]:
     for version, found in by(rows, "version").items():
         yield f"version {version}", watched.color(version), found
+    # Requests that failed before a version was found.
+    if (unknown := rows.filter(pc.is_null(rows["version"]))).num_rows:
+        yield "no version", watched.color(None), unknown
 
 
 def _traffic(watched: Watched) -> Iterator[Markup]:
@@ -42,7 +45,7 @@ def _traffic(watched: Watched) -> Iterator[Markup]:
     yield timeline(counts["requests"], marks, title="Requests by window")
     yield timeline(counts["errors"], marks.of([]), title="Failed requests by window")
     latencies = [
-        Line(name, seconds(rows), middle, middle, element(rows, "latency_quantiles", _SLOW), color)
+        Line(name, seconds(rows), middle, low=middle, high=element(rows, "latency_quantiles", _SLOW), color=color)
         for name, color, rows in parts
         for middle in [element(rows, "latency_quantiles", _MEDIAN)]
     ]

@@ -72,4 +72,4 @@ class Watched:
     def color(self, version: object) -> int:
         """The colour of a version."""
         known = [each for each, _ in self.versions]
-        return known.index(int(str(version))) if version in known else 7
+        return known.index(version) if isinstance(version, int) and version in known else 7

@@ -67,13 +67,18 @@ def listing(watched: Watched, start: datetime) -> Markup:
     columns: list[str | Column] = ["Column", *(["Version"] if is_several else []), "Training and window"]
     columns += [Column("Effect", True), Column("Moves answers", True), "Test"]
     columns += [Column("Mean", True), Column("Missing", True), Column("New", True)]
-    rows = [_row(watched, key, is_several, tested, now[key], before.get(key)) for key in keys if key[1] and key in now]
+    rows = [
+        _row(watched, key, has_version=is_several, tested=tested, now=now[key], before=before.get(key))
+        for key in keys
+        if key[1] and key in now
+    ]
     return table(counted(len(rows), "column"), columns, rows, hide_caption=True)
 
 
 def _row(
     watched: Watched,
     key: Key,
+    *,
     has_version: bool,
     tested: Sequence[Mapping[str, Any]],
     now: Profile,
@@ -122,12 +127,12 @@ def one(watched: Watched, start: datetime, column: str) -> Markup:
     now, training = profiles(watched, start, where), trained(watched, where)
     before = watched.windows.before(start)
     previous = profiles(watched, before, where) if before else {}
-    parts = [_one(watched, key, now[key], training.get(key), previous.get(key), start) for key in now]
+    parts = [_one(watched, key, now[key], training.get(key), previous.get(key), start=start) for key in now]
     return stack(*parts) if parts else paragraph("The column is not in this window.")
 
 
 def _one(
-    watched: Watched, key: Key, now: Profile, training: Profile | None, previous: Profile | None, start: datetime
+    watched: Watched, key: Key, now: Profile, training: Profile | None, previous: Profile | None, *, start: datetime
 ) -> Markup:
     title = f"{column_name(key[1])}, {version_name(key[0])}"
     found = {"training": training, "this window": now, "window before": previous}

@@ -9,6 +9,7 @@ from components.contract.commands import typed
 from components.monitoring.alarms import mutes
 from components.monitoring.alarms.acknowledge import acknowledge as acknowledged
 from components.monitoring.alarms.settings import Mute
+from components.monitoring.alarms.update import refresh
 from components.monitoring.store import Store
 from components.reports.monitoring.alarms import Alarm
 from taxiway.ui.views import Site
@@ -19,12 +20,13 @@ def acknowledge(store: Store, alarm: Alarm, by: str) -> None:
     acknowledged(store, alarm.alarm, by, datetime.now(UTC))
 
 
-def mute(store: Store, model: str, alarm: Alarm, by: str, lasting: timedelta | None, reason: str) -> None:
+def mute(store: Store, model: str, alarm: Alarm, *, by: str, lasting: timedelta | None, reason: str) -> None:
     """Keeps alarms of the same column, slice and kind quiet; None is for good."""
     now = datetime.now(UTC)
     # A column may be called anything, and the name of a mute is a pattern.
     meant = Mute(glob.escape(alarm.column), alarm.slice, alarm.kind, now, now + lasting if lasting else None)
     mutes.add(store, model, meant, by, reason)
+    refresh(store, model, now)
 
 
 def muted_until(store: Store, alarm: Alarm) -> list[tuple[datetime | None, str]]:
@@ -41,9 +43,7 @@ def _key(alarm: Alarm) -> tuple[str, str, str]:
 
 def commands(site: Site, model: str, alarm: Alarm) -> str:
     """What does the same in a terminal."""
-    tables = ("--tables", site.tables)
-    lines = [
-        typed("taxiway monitor acknowledge", model, alarm.alarm, *tables),
-        typed("taxiway monitor mute", model, alarm.column, "--for", "7d", *tables),
-    ]
+    tables, pattern = ("--tables", site.tables), glob.escape(alarm.column)
+    lines = [typed("taxiway alarms ack", model, alarm.alarm, *tables)] if alarm.state == "open" else []
+    lines.append(typed("taxiway alarms mute", model, "--column", pattern, "--kind", alarm.kind, "--for", "7d", *tables))
     return "\n".join(lines)

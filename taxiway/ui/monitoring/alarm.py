@@ -105,13 +105,13 @@ def _over_time(watched: Watched, alarm: Alarm) -> Markup:
 
 
 def _muted(store: Store, alarm: Alarm) -> Markup | None:
-    """Whether somebody has muted it since the monitor last looked."""
+    """Until when somebody has muted it."""
     muted = acting.muted_until(store, alarm)
     if not muted:
         return None
     until, by = muted[-1]
     lasting = f"until {times.short(until)} UTC" if until else "for good"
-    return notice(f"Muted {lasting} by {by}, from the monitor's next pass on.", "plain")
+    return notice(f"Muted {lasting} by {by}.", "plain")
 
 
 def _facts(alarm: Alarm) -> Iterator[tuple[Content, Content]]:
@@ -174,7 +174,8 @@ def mute(site: Site, asked: Asked) -> str:
     if days not in [sent for sent, _ in _DAYS]:
         raise UserError(f"{days!r} is no number of days", fix="choose one in the form")
     lasting = timedelta(days=int(days)) if days else None
-    acting.mute(store, asked.path["model"], alarm, _name(asked), lasting, asked.form.get("reason", "").strip())
+    reason = asked.form.get("reason", "").strip()
+    acting.mute(store, asked.path["model"], alarm, by=_name(asked), lasting=lasting, reason=reason)
     return address("monitoring", asked.path["model"], "alarms", alarm.alarm)
 
 

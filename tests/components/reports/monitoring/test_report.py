@@ -100,3 +100,12 @@ def test_figures_that_are_missing_or_infinite_break_nothing(tmp_path: Path) -> N
         table = type(found.read(name)).from_pylist(rows, schema=found.read(name).schema)
         found.replace(name, table, "window_start >= '2000-01-01T00:00:00Z'")
     assert Page(report(found, "taxi")).wrong == []
+
+
+def test_requests_that_no_version_answered_are_shown(tmp_path: Path) -> None:
+    found = Store(str(tmp_path / "taxi"))
+    fill(found, Size(3))
+    assert "no version" not in report(found, "taxi")
+    rows = [{**row, "version": None} for row in found.read("profile").to_pylist() if row["column"] == ""]
+    found.append("profile", type(found.read("profile")).from_pylist(rows, schema=found.read("profile").schema))
+    assert "no version" in report(found, "taxi")

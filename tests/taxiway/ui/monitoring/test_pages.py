@@ -105,7 +105,7 @@ def test_an_alarm_says_what_was_looked_at_and_what_can_be_done(client: Client, r
     page = Page(client.html(OPEN))
     for words in ("1.0e-10", "+0.84 standard deviations", "81,000,000", "not pushed from here", "training"):
         assert words in page.text, words
-    assert f"monitor acknowledge taxi {ALARM} --tables {root}" in page.text
+    assert f"alarms ack taxi {ALARM} --tables {root}" in page.text
     assert client.json(OPEN)["picture"]["kind"] == "numbers"
     closed = Page(client.html("/monitoring/taxi/alarms/0d93aa6be412"))
     assert "Nothing: it is over." in closed.text
@@ -137,7 +137,9 @@ def test_a_column_is_muted_for_some_days(client: Client, tmp_path: Path) -> None
         assert (mute["column"], mute["kind"], mute["slice"]) == (COLUMN, "drift", "")
         assert (mute["by"], mute["reason"]) == ("dispatch", "kilometres are meant")
         assert 6.9 < (mute["until"] - datetime.now(UTC)).total_seconds() / 86_400 <= 7
-        assert "Muted until" in Page(own.html(OPEN)).text
+        page = Page(own.html(OPEN))
+        assert "Muted until" in page.text
+        assert (own.json(OPEN)["state"], page.all("form")) == ("muted", [])
 
 
 @pytest.mark.parametrize(
