@@ -34,6 +34,8 @@ OF_LINEAGE = {
     ("taxiway/lineage/store.py", "PushedModel"),
 }
 """TFX's types of evaluations and pushes, which the lineage shows."""
+QUALITY_BY_EVALUATOR = ("components.monitoring", "components.evaluator")
+"""The one shared room that imports a stage: what a model is worth in use is computed as it was for its blessing."""
 IMAGES = ("serve", "data", "train")
 """Each image also has the packages of the previous one."""
 
@@ -91,7 +93,17 @@ def test_stages_import_no_other_stages_than_they_declare(imports: Mapping[str, s
     declared = {
         (f"components.{stage.name}", f"components.{name}") for stage in stages.in_order() for name in stage.calls
     }
-    assert found == declared
+    assert found == declared | {QUALITY_BY_EVALUATOR}
+
+
+def test_only_the_quality_of_the_monitor_imports_the_evaluator(imports: Mapping[str, set[str]]) -> None:
+    room, stage = QUALITY_BY_EVALUATOR
+    importing = {
+        module
+        for module, names in imports.items()
+        if _room(module) == room and any(_room(name) == stage for name in names)
+    }
+    assert importing and all(module.startswith("components.monitoring.quality.") for module in importing)
 
 
 def test_imports_of_benchmarks_and_tools_exist() -> None:

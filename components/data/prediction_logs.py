@@ -59,6 +59,11 @@ def is_log(record: bytes) -> bool:
     return any(map(_names_a_model, _requests(log)))
 
 
+def examples(record: bytes) -> list[bytes]:
+    """The rows of one record, as serialized tf.Examples; raises a ValueError if anything is wrong with it."""
+    return list(_examples(record))
+
+
 def read_rows(files: Iterable[Path]) -> Iterator[Row]:
     """The rows in the requests, in the order of the files and records.
 

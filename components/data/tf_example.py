@@ -57,6 +57,15 @@ def is_framed(value: bytes) -> bool:
     return False
 
 
+def values(record: bytes) -> dict[str, list[Any]]:
+    """The values of each feature that has any, by name; none if the record is not a tf.Example."""
+    try:
+        features = _message(strict=True).FromString(record).features.feature
+    except DecodeError:
+        return {}
+    return {name: list(getattr(features[name], kind).value) for name, kind in kinds(record).items()}
+
+
 def _fault(record: bytes, *, merged: bool) -> str:
     try:
         example = _message(strict=False).FromString(record)

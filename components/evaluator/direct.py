@@ -148,3 +148,9 @@ def _too_small(smallest: int) -> str:
         "Example count for this slice key is lower than the minimum required value: "
         f"{smallest}. No data is aggregated for this slice."
     )
+
+
+def metric_name(key: metric_types.MetricKey) -> str:
+    """A metric's name with its output, class and kind of average."""
+    parts = [key.output_name, key.name, str(key.sub_key or ""), str(key.aggregation_type or "")]
+    return "/".join(part for part in parts if part)

@@ -57,11 +57,22 @@ def shared_models(
         path = serving_path(baseline if spec.is_baseline and baseline else candidate)
         if not any((path / name).is_file() for name in _SAVED_MODEL):
             raise UserError(f"there is no SavedModel in {path}", fix="let run_fn save one there")
-        shared = _loadable(path, spec.name, config, libraries)
-        # TFMA names a single model ''.
-        found.append(shared._replace(model_name=spec.name if len(config.model_specs) > 1 else ""))
-        _require_signatures(shared.model_loader.load(), spec, path)
+        found.append(_shared(path, spec, config, libraries))
     return found
+
+
+def pushed_model(config: config_pb2.EvalConfig, path: Path) -> tfma.EvalSharedModel:
+    """TFMA's handle of the SavedModel in a folder, for a config with one model spec; raises as `shared_models`."""
+    return _shared(path, config.model_specs[0], config, ())
+
+
+def _shared(
+    path: Path, spec: config_pb2.ModelSpec, config: config_pb2.EvalConfig, libraries: Sequence[str]
+) -> tfma.EvalSharedModel:
+    shared = _loadable(path, spec.name, config, libraries)
+    _require_signatures(shared.model_loader.load(), spec, path)
+    # TFMA names a single model ''.
+    return shared._replace(model_name=spec.name if len(config.model_specs) > 1 else "")
 
 
 def plain(models: list[tfma.EvalSharedModel]) -> list[tfma.EvalSharedModel]:

@@ -20,7 +20,7 @@ from tensorflow_model_analysis.writers import metrics_plots_and_validations_writ
 
 from components.contract.artifacts import SLICES_FILE
 from components.data import tfrecord
-from components.evaluator.direct import SlicedMetrics
+from components.evaluator.direct import SlicedMetrics, metric_name
 from components.reports.readers import evaluations
 
 _KINDS = {
@@ -137,12 +137,6 @@ def _failure(failure: validation_result_pb2.ValidationFailure) -> str:
         return f"{name}: {' '.join(failure.message.split())} ({bounds})"
     change = "changed by " if failure.metric_key.is_diff else ""
     return f"{name} {change}{failure.metric_value.double_value.value:.6g}, outside {bounds}"
-
-
-def metric_name(key: metric_types.MetricKey) -> str:
-    """A metric's name with its output, class and kind of average."""
-    parts = [key.output_name, key.name, str(key.sub_key or ""), str(key.aggregation_type or "")]
-    return "/".join(part for part in parts if part)
 
 
 def overall(folder: Path) -> dict[str, float]:

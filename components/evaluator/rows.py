@@ -108,8 +108,15 @@ class Inference:
         encoded: list[bytes] = self._encoder.encode(batch.select(_with_values(batch)))
         return encoded
 
+    def judged(self, batch: pa.RecordBatch, predictions: Any) -> Rows:
+        """A batch with predictions that were made before, as those that a server answered."""
+        extracts = self._call(self._transform, self.extracts(batch))
+        return self._made(batch, {**extracts, constants.PREDICTIONS_KEY: predictions})
+
     def _rows(self, batch: pa.RecordBatch, extracts: dict[str, Any]) -> Rows:
-        extracts = self._call(self._predict, self._call(self._transform, extracts))
+        return self._made(batch, self._call(self._predict, self._call(self._transform, extracts)))
+
+    def _made(self, batch: pa.RecordBatch, extracts: dict[str, Any]) -> Rows:
         transformed = extracts[constants.TRANSFORMED_FEATURES_KEY] or {}
         by_model = [transformed] if len(self._specs) == 1 else [transformed.get(s.name, {}) for s in self._specs]
         return Rows(

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Kind = Literal["number", "category"]
+Source = Literal["number", "integer", "text", "bytes"]
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,17 @@ class Bins:
         kind: What the values are.
         edges: Of numbers, ascending. Bin i has the values above edge i - 1, up to and including edge i. The first bin
             has no lower end; the last bin, which follows the last edge, has no upper end.
+            has no lower end; the last bin, which follows the last edge, has no upper end. The bins within the training
+            data's range are followed, to both sides, by bins of growing width for what lies outside.
         values: Of categories: those of the training data, the most frequent first.
+        source: The type of the values in the training data: categories are of `text` or `integer`, numbers of `number`
+            or, if they are the lengths of binary values, of `bytes`.
     """
 
     kind: Kind
     edges: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     values: tuple[str, ...] = ()
+    source: Source = "number"
 
     @property
     def size(self) -> int:
@@ -58,6 +64,9 @@ class Summary:
         high: The greatest finite number.
         shape_errors: Rows with another number of values than the training data allow.
         type_errors: Rows whose value has another type than the training data's.
+        singletons: Values that occur once. Of categories only; exact unless more than 1,000,000 values differ.
+        fewest: The least number of values in a row that has any.
+        most: The greatest number of values in a row.
     """
 
     name: str
@@ -76,6 +85,9 @@ class Summary:
     high: float = 0.0
     shape_errors: int = 0
     type_errors: int = 0
+    singletons: int = 0
+    fewest: int = 1
+    most: int = 1
 
     @property
     def values(self) -> int:
@@ -92,7 +104,8 @@ class Reference:
         digest: The digest of the training data, from the model's provenance.
         columns: The summaries of inputs and outputs, by name.
         codes: A sample of the training rows, as the number of each value's bin: int32, (rows, columns in their order);
-            -1 is missing, -2 not a number. It tells how the columns depend on each other.
+            -1 is missing, -2 not a number, -3 a category outside the bins. Of several values in a row, the first one
+            counts. It tells how the columns depend on each other.
         scores: The model's main output for the rows of the sample, (rows,): float64, NaN where there is none.
     """
 

@@ -21,6 +21,7 @@ from taxiway.cli.check import check_command
 from taxiway.cli.compile import compile_command
 from taxiway.cli.doctor import doctor_command
 from taxiway.cli.inference import inference_app
+from taxiway.cli.labels import labels_app
 from taxiway.cli.lineage import lineage_command, runs_command
 from taxiway.cli.report import report_command
 from taxiway.cli.reproduce import reproduce_command
@@ -70,6 +71,7 @@ app.command("predict")(predict_command)
 app.command("route")(route_command)
 app.add_typer(inference_app, name="inference")
 app.command("versions")(versions_command)
+app.add_typer(labels_app, name="labels")
 app.command("rollback")(rollback_command)
 
 

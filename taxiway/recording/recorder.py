@@ -147,7 +147,7 @@ class _Conversion:
         pending.add(made.rows, len(group))
 
     def _made_pending(self, model: str) -> Pending:
-        return Pending(model, f"{self._settings.tables.rstrip('/')}/{model}", self._metrics)
+        return Pending(model, f"{self._settings.tables.rstrip('/')}/{model}", self._metrics, self._settings.privacy)
 
     def _maker(self, features: Features | None) -> Maker:
         if features not in self._makers:

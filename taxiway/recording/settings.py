@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from components.contract.errors import UserError
+from components.inference.privacy.privacy import Privacy
 from taxiway.storage.home import Home
 
 
@@ -20,6 +21,7 @@ class Settings:
         rows: Rows are written earlier if there are so many.
         most_requests: Limit of requests that wait to become rows.
         most_bytes: Limit of their size, and of the size of rows that wait to be written.
+        privacy: What may not be written as it was sent.
         stop_seconds: How long a stop waits for the last write.
     """
 
@@ -30,6 +32,7 @@ class Settings:
     most_requests: int = 50_000
     most_bytes: int = 128 << 20
     stop_seconds: float = 8.0
+    privacy: Privacy = field(default_factory=Privacy)
 
 
 def require_share(share: float, where: str) -> float:
@@ -45,7 +48,7 @@ def require_share(share: float, where: str) -> float:
 
 def default_tables() -> str:
     """The folder of the tables, if none is named."""
-    return str(Home.default().root / "monitoring")
+    return str(Home.default().monitoring)
 
 
 def from_flags(tables: str, share: float | None) -> Settings | None:

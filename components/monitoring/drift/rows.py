@@ -1,0 +1,120 @@
+"""The rows of the drift table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from components.monitoring.drift.measures import measures
+from components.monitoring.drift.multivariate import MultivariateResult
+from components.monitoring.summaries import Summary
+from components.monitoring.tables import DRIFT
+
+ALL_COLUMNS = "*"
+"""The column of the measure over all columns together, and its test."""
+
+
+class Decision(Protocol):
+    """What a test of a column in a window found."""
+
+    @property
+    def column(self) -> str:
+        """The column."""
+
+    @property
+    def test(self) -> str:
+        """What is tested."""
+
+    @property
+    def effect(self) -> float:
+        """The size of the change."""
+
+    @property
+    def effect_unit(self) -> str:
+        """Its unit."""
+
+    @property
+    def p_value(self) -> float:
+        """For this test alone."""
+
+    @property
+    def p_adjusted(self) -> float:
+        """For all that was looked at together."""
+
+    @property
+    def signal(self) -> bool:
+        """Whether it counts."""
+
+    @property
+    def importance(self) -> float:
+        """How far the change moves the model's answers."""
+
+
+def rows(
+    key: Mapping[str, Any],
+    against: str,
+    reference: Mapping[str, Summary],
+    window: Mapping[str, Summary],
+    decisions: Iterable[Decision],
+    limits: Callable[[Summary, int], Mapping[str, float]] | None = None,
+    together: MultivariateResult | None = None,
+    level: float = 0.05,
+    floor: float = 0.02,
+) -> pa.Table:
+    """The rows of the drift table for a window, a version and a slice: one for each decision.
+
+    Args:
+        key: The common columns; see `components.monitoring.profile.rows.key`.
+        against: `training` or `previous`.
+        reference: The columns of the training data, or of the window before.
+        window: The columns of the window.
+        decisions: What was decided; the measures are in the rows of the test `values`.
+        limits: Gives the limits of the measures for a column and a number of values.
+        together: The measure over all columns.
+        level: The greatest p-value of it that is a signal.
+        floor: The least effect of it that is a signal.
+    """
+    found = [
+        {**key, "against": against, **_decided(each), **_measured(each, reference, window, limits)}
+        for each in decisions
+    ]
+    if together is not None:
+        found.append({**key, "against": against, **_together(together, level, floor)})
+    return pa.Table.from_pylist(found, DRIFT)
+
+
+def _decided(decision: Decision) -> dict[str, Any]:
+    names = ("column", "test", "effect", "effect_unit", "p_value", "p_adjusted", "signal", "importance")
+    return {name: getattr(decision, name) for name in names}
+
+
+def _measured(
+    decision: Decision,
+    reference: Mapping[str, Summary],
+    window: Mapping[str, Summary],
+    limits: Callable[[Summary, int], Mapping[str, float]] | None,
+) -> dict[str, Any]:
+    then, now = reference.get(decision.column), window.get(decision.column)
+    if then is None or now is None:
+        return {"rows": now.rows if now else 0, "reference_rows": then.rows if then else 0}
+    counted: dict[str, Any] = {"rows": now.rows, "reference_rows": then.rows}
+    if decision.test != "values":
+        return counted
+    ends = limits(then, now.values) if limits and now.values and then.values else {}
+    return {**counted, **measures(then, now), **{f"{name}_limit": end for name, end in ends.items()}}
+
+
+def _together(result: MultivariateResult, level: float, floor: float) -> dict[str, Any]:
+    return {
+        "column": ALL_COLUMNS,
+        "test": "all columns together",
+        "rows": result.rows,
+        "reference_rows": result.reference_rows,
+        "effect": result.effect,
+        "effect_unit": "AUC above 0.5",
+        "p_value": result.p,
+        "p_adjusted": result.p,
+        "signal": result.p <= level and result.effect >= floor,
+    }
