@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from components.inference.requests import NOTHING
 from components.inference.rows import Maker
+from taxiway.recording.guard import Guard
 from taxiway.recording.metrics import Metrics
 from taxiway.recording.notes import Features, Note
 from taxiway.recording.settings import Settings
@@ -147,7 +148,8 @@ class _Conversion:
         pending.add(made.rows, len(group))
 
     def _made_pending(self, model: str) -> Pending:
-        return Pending(model, f"{self._settings.tables.rstrip('/')}/{model}", self._metrics, self._settings.privacy)
+        guard = Guard(model, self._settings.privacy)
+        return Pending(model, f"{self._settings.tables.rstrip('/')}/{model}", self._metrics, guard)
 
     def _maker(self, features: Features | None) -> Maker:
         if features not in self._makers:

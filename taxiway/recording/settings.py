@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from components.contract.errors import UserError
+from components.inference.privacy import privacy as rules
 from components.inference.privacy.privacy import Privacy
 from taxiway.storage.home import Home
 
@@ -21,8 +23,8 @@ class Settings:
         rows: Rows are written earlier if there are so many.
         most_requests: Limit of requests that wait to become rows.
         most_bytes: Limit of their size, and of the size of rows that wait to be written.
-        privacy: What may not be written as it was sent.
         stop_seconds: How long a stop waits for the last write.
+        privacy: What may not be written as it was sent.
     """
 
     tables: str
@@ -51,13 +53,20 @@ def default_tables() -> str:
     return str(Home.default().monitoring)
 
 
-def from_flags(tables: str, share: float | None) -> Settings | None:
+def from_flags(tables: str, share: float | None, privacy: Path | None = None) -> Settings | None:
     """Settings from `--inference-tables` and `--inference-share`, either of which switches recording on.
 
     Raises:
-        UserError: The share is not valid.
+        UserError: The share is not valid, or `--privacy` is wrong or without the others.
     """
     if not tables and share is None:
+        if privacy:
+            raise UserError("--privacy is given, and nothing is recorded", fix="add --inference-tables, or remove it")
         return None
     found = Settings.share if share is None else require_share(share, "--inference-share")
-    return Settings(tables=tables or default_tables(), share=found)
+    return Settings(tables=tables or default_tables(), share=found, privacy=load_privacy(privacy))
+
+
+def load_privacy(file: Path | None) -> Privacy:
+    """The rules of a file; none without one."""
+    return rules.load(file) if file else Privacy()

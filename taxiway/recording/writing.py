@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from components.inference import table
-from components.inference.privacy.privacy import Privacy
 from components.inference.rows import joined
 from components.inference.table import Once
+from taxiway.recording.guard import Guard
 from taxiway.recording.metrics import Metrics, Reason
 
 _log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Pending:
     Attributes:
         model: The model's name.
         root: Its folder or URL.
-        privacy: What may not be written as it was sent.
+        guard: What changes rows before they are stored.
         requests: The number of requests whose rows wait.
         size: The size of the rows in bytes.
     """
@@ -41,7 +41,7 @@ class Pending:
     model: str
     root: str
     metrics: Metrics
-    privacy: Privacy = field(default_factory=Privacy)
+    guard: Guard
     requests: int = 0
     size: int = 0
     _tables: list[pa.Table] = field(default_factory=list)
@@ -84,7 +84,7 @@ class Pending:
         tables, self._tables = self._tables, []
         self._number += 1
         try:
-            return _Batch(self._number, self.requests, self.privacy.apply(joined(tables)))
+            return _Batch(self._number, self.requests, joined(tables))
         except Exception as error:
             self._give_up("rows", self.requests, error)
             return None
@@ -93,7 +93,7 @@ class Pending:
         """Whether there is nothing left to do for a batch."""
         self._stuck = None
         try:
-            left_out = table.append(self.root, batch.rows, Once(self._writer, batch.number))
+            left_out = table.append(self.root, self.guard.guarded(batch.rows), Once(self._writer, batch.number))
         except (ValueError, TypeError, KeyError) as error:
             self._give_up("rows", batch.requests, error)
             return True

@@ -93,10 +93,12 @@ class Inference:
     Attributes:
         tables: The folder or URL of the inference tables.
         share: The share of requests that is recorded.
+        privacy: The file that says what may not be written as it was sent; empty for none.
     """
 
     tables: str
     share: float = recorder_settings.Settings.share
+    privacy: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,9 @@ class Settings:
     def recording(self) -> recorder_settings.Settings:
         """The recorder's settings."""
         assert self.inference, "there is something to record"
-        return recorder_settings.Settings(tables=self.inference.tables, share=self.inference.share)
+        found = self.inference
+        privacy = recorder_settings.load_privacy(Path(found.privacy) if found.privacy else None)
+        return recorder_settings.Settings(tables=found.tables, share=found.share, privacy=privacy)
 
 
 def _each(given: Any, where: str, parse: Any) -> dict[str, Any]:
