@@ -90,7 +90,7 @@ class Forwarder:
         finally:
             self._access_log.answered("request", call, str(status))
             if seen and found:
-                self._record(seen, call, found, status, message, body, content)
+                self._record(seen, call, found, status=status, message=message, request=body, response=content)
             if route.shadow and found:
                 real = content if status == 200 else b""
                 copied = replace(call, route=route.shadow)
@@ -107,6 +107,7 @@ class Forwarder:
         seen: Seen,
         call: Call,
         found: re.Match[str],
+        *,
         status: int,
         message: str | None,
         request: bytes,
