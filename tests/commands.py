@@ -33,13 +33,11 @@ def refusal(line: str) -> str:
 
 
 def known_options() -> dict[str, set[str]]:
-    """The options of each `taxiway` command."""
+    """The options of each `taxiway` command; those of a group are its commands' as well."""
     group: Any = typer.main.get_command(cli.app)
-    return {
-        name: {option for each in _parameters(command) for option in (*each.opts, *each.secondary_opts)}
-        for name, command in group.commands.items()
-    }
+    return {name: _options(command) for name, command in group.commands.items()}
 
 
-def _parameters(command: Any) -> list[Any]:
-    return [each for inner in (command, *getattr(command, "commands", {}).values()) for each in inner.params]
+def _options(command: Any) -> set[str]:
+    own = {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
+    return own.union(*map(_options, getattr(command, "commands", {}).values()))

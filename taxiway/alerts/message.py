@@ -76,11 +76,12 @@ def payload(message: Message) -> dict[str, Any]:
         "model": message.model,
         "time": message.time.isoformat(),
         "text": message.text,
-        "alarms": [{"change": each.id, **_alarm(each.alarm)} for each in message.changes],
+        "alarms": [{"change": each.id, **as_json(each.alarm)} for each in message.changes],
     }
 
 
-def _alarm(alarm: Alarm) -> dict[str, Any]:
+def as_json(alarm: Alarm) -> dict[str, Any]:
+    """An alarm as JSON."""
     found = {name: _plain(value) for name, value in asdict(alarm).items()}
     return {**found, "picture": json.loads(alarm.picture) if alarm.picture else None}
 

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from components.contract.errors import ServiceError
-from components.monitoring.alarms.alarm import ACKNOWLEDGED, CLOSED, OPEN, Alarm, Change, from_table
+from components.monitoring.alarms.alarm import CLOSED, Alarm, Change, from_table
 from components.monitoring.store import Store
 from taxiway.alerts import outbox
 from taxiway.alerts.alertmanager import AlertmanagerWay
@@ -43,7 +43,7 @@ class Outcome:
 
 def ways(settings: Alerts) -> list[Way]:
     """The ways out that tell messages."""
-    found: list[Way] = [WebhookWay(f"webhook-{number}", each) for number, each in enumerate(settings.webhooks, start=1)]
+    found: list[Way] = [WebhookWay(each) for each in settings.webhooks]
     found += [MailWay(settings.mail)] if settings.mail else []
     found += [AlertmanagerWay(settings.alertmanager)] if settings.alertmanager else []
     return [*found, KubernetesWay(settings.kubernetes)] if settings.kubernetes else found
@@ -116,7 +116,7 @@ def _kept(settings: Alerts, alarms: Sequence[Alarm], now: datetime) -> Iterator[
     if settings.alertmanager:
         way = AlertmanagerWay(settings.alertmanager)
         try:
-            way.keep([each for each in alarms if each.state in (OPEN, ACKNOWLEDGED)], now)
+            way.keep(alarms, now)
         except NotTakenError as error:
             yield Outcome(way.name, None, str(error))
 

@@ -20,10 +20,14 @@ _SLACK_TEXT = 2900  # Slack refuses blocks with more than 3,000 characters
 
 @dataclass(frozen=True)
 class WebhookWay:
-    """A webhook, and its name."""
+    """A webhook."""
 
-    name: str
     settings: Webhook
+
+    @property
+    def name(self) -> str:
+        """Its name, which does not tell the URL."""
+        return f"{self.settings.format}-{hashlib.sha256(self.settings.url.encode()).hexdigest()[:8]}"
 
     @property
     def events(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from components import __version__
 from components.contract.errors import TaxiwayError
+from taxiway.cli.alarms import alarms_app
 from taxiway.cli.check import check_command
 from taxiway.cli.compile import compile_command
 from taxiway.cli.doctor import doctor_command
@@ -73,6 +74,7 @@ app.add_typer(inference_app, name="inference")
 app.command("versions")(versions_command)
 app.add_typer(labels_app, name="labels")
 app.command("rollback")(rollback_command)
+app.add_typer(alarms_app, name="alarms")
 
 
 def main() -> None:

@@ -50,7 +50,7 @@ def require_share(share: float, where: str) -> float:
 
 def default_tables() -> str:
     """The folder of the tables, if none is named."""
-    return str(Home.default().root / "monitoring")
+    return str(Home.default().monitoring)
 
 
 def from_flags(tables: str, share: float | None, privacy: Path | None = None) -> Settings | None:

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from components.monitoring.alarms.settings import AlarmSettings
-from components.monitoring.alarms.signals import Signal
+from components.monitoring.alarms.signals import NEAR, Signal
+from components.monitoring.calibration.evidence import update
 
-_EXPONENT = 0.1
-_LEAST_P, _MOST_EVIDENCE = 1e-300, 1e300
-_NEUTRAL = _EXPONENT ** (1 / (1 - _EXPONENT))
-"""The p-value that leaves the evidence as it is."""
+_NOTHING = 1.0
+"""The p-value of a key that was looked at and of which nothing was kept."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +44,18 @@ class Episode:
     last: datetime
     rows: int
     evidence: float = 0.0
-    now: float = 1.0
+    now: float = 0.0
     signal: Signal | None = None
     quiet: int = 0
     quiet_rows: int = 0
     is_over: bool = False
 
 
-def grown(evidence: float, p: float) -> float:
-    """The evidence after one more window: an e-detector that bets on small p-values."""
-    factor: float = _EXPONENT * max(p, _LEAST_P) ** (_EXPONENT - 1)
-    return min(max(evidence, 1.0) * factor, _MOST_EVIDENCE)
+def grown(evidence: float, signal: Signal) -> float:
+    """The evidence after one more window, by what calibration/evidence.py counts."""
+    if signal.p_value is None:
+        return update(evidence, signal.p_adjusted)
+    return update(evidence, signal.p_value, shared=signal.shared, tests=signal.tests)
 
 
 def episodes(views: Iterable[View], settings: AlarmSettings, begun: Episode | None = None) -> list[Episode]:
@@ -77,7 +77,7 @@ def _after(current: Episode | None, view: View, settings: AlarmSettings) -> Epis
 
 
 def _seen(current: Episode, view: View, signal: Signal) -> Episode:
-    now = grown(current.now, signal.p_adjusted)
+    now = grown(current.now, signal)
     return replace(
         current,
         last=max(view.end, current.last),
@@ -91,9 +91,13 @@ def _seen(current: Episode, view: View, signal: Signal) -> Episode:
 
 
 def _unseen(current: Episode, view: View, settings: AlarmSettings) -> Episode:
-    """Without a signal, even a small p-value adds no evidence: the effect is too small to matter."""
-    p = max(view.signal.p_adjusted, _NEUTRAL) if view.signal else 1.0
+    """What comes near a signal keeps an episode going, unless it is too small to matter, whatever its p-value."""
+    found = view.signal
+    is_small = found is not None and found.p_adjusted <= settings.level
+    now = current.now if is_small else grown(current.now, found) if found else update(current.now, _NOTHING)
+    if found and found.p_value is not None and found.p_value <= NEAR and not is_small:
+        return replace(current, now=now, evidence=max(now, current.evidence))
     quiet, rows = current.quiet + 1, current.quiet_rows + view.rows
     # A few rows at night say nothing: what is over must not have been seen in as many rows as it was seen in.
     is_over = quiet >= settings.close_after and rows >= current.rows
-    return replace(current, now=grown(current.now, p), quiet=quiet, quiet_rows=rows, is_over=is_over)
+    return replace(current, now=now, quiet=quiet, quiet_rows=rows, is_over=is_over)

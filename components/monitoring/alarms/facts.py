@@ -38,6 +38,14 @@ class Decision(Protocol):
         """The same for all that was looked at together."""
 
     @property
+    def tests(self) -> float:
+        """The number of tests that were made together."""
+
+    @property
+    def shared(self) -> float:
+        """The part of the variance that all windows share, because it is the training data's."""
+
+    @property
     def signal(self) -> bool:
         """Whether it counts."""
 

@@ -43,7 +43,7 @@ def _parts(model: str, key: Key, what: str, since: datetime, importance: float |
     yield f": {what}, since {time(since)}"
     if key.slice:
         yield f", where {key.slice}"
-    if importance is not None and math.isfinite(importance) and not key.column.startswith(_OUTPUT):
+    if importance and math.isfinite(importance) and not key.column.startswith(_OUTPUT):
         yield f"; {_answers(importance)}"
 
 

@@ -18,7 +18,10 @@ WINDOW, MODEL = "window", "model"
 """The kinds of the rows that say that a window was looked at: of a version and a slice, and of all versions."""
 
 FAR = 0.5
-"""What has a larger p-value is not kept, and counts as 1."""
+"""What has a larger adjusted p-value is not kept, and counts as 1..."""
+
+NEAR = 0.05
+"""...unless its own p-value is as small as this: many small hints make an alarm, too."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,9 @@ class Signal:
     column: str
     rows: int
     p_adjusted: float = 1.0
+    p_value: float | None = None
+    tests: float = 1.0
+    shared: float = 0.0
     signal: bool = False
     effect: float | None = None
     effect_unit: str | None = None
@@ -62,7 +68,7 @@ def of_parts(parts: Mapping[tuple[int | None, str], Part]) -> Iterator[Signal]:
     """What the tests found by version and slice."""
     for (version, part_slice), part in parts.items():
         for decision in part.decisions:
-            if decision.signal or decision.p_adjusted <= FAR:
+            if decision.signal or decision.p_adjusted <= FAR or decision.p_value <= NEAR:
                 yield _of_decision(version, part_slice, part, decision)
 
 
@@ -76,6 +82,9 @@ def _of_decision(version: int | None, part_slice: str, part: Part, decision: Dec
         column=decision.column,
         rows=part.rows,
         p_adjusted=float(decision.p_adjusted),
+        p_value=float(decision.p_value),
+        tests=float(decision.tests),
+        shared=float(decision.shared),
         signal=bool(decision.signal),
         effect=float(decision.effect),
         effect_unit=decision.effect_unit,

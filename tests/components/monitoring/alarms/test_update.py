@@ -36,7 +36,7 @@ def test_a_strong_change_opens_an_alarm_at_once(watch: Watch) -> None:
 
 
 def test_a_weak_change_is_suspected_first(watch: Watch) -> None:
-    """Evidence multiplies: 0.1 * 0.01 ** -0.9 is 6.3, so the fourth window passes 1000."""
+    """Evidence multiplies: 0.2 * 0.01 ** -0.8 is 8, so the fourth window passes 1000."""
     found = [events(watch.see(number, WEAK)) for number in range(4)]
     assert found == [[("suspected", "trip_miles")], [], [], [("opened", "trip_miles")]]
     assert watch.alarms[0].since == START

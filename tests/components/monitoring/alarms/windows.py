@@ -32,6 +32,8 @@ class Decided:
     effect_unit: str = "standard deviations"
     signal: bool = True
     importance: float | None = 0.3
+    tests: float = 1.0
+    shared: float = 0.0
 
     @property
     def p_value(self) -> float:
