@@ -20,6 +20,7 @@ from components.contract.errors import DataError, UserError
 from components.data import tfrecord
 from components.data.serving_stubs import prediction_log_pb2
 from components.inference import messages, table
+from components.inference.privacy.privacy import Privacy
 from components.inference.requests import Request
 from components.inference.rows import Maker
 from components.inference.table import Once
@@ -50,7 +51,7 @@ class Taken:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def take(root: str, paths: Sequence[Path]) -> Taken:
+def take(root: str, paths: Sequence[Path], privacy: Privacy | None = None) -> Taken:
     """Appends the requests in log files to the tables of their models; a file that was taken before adds nothing.
 
     A file is known by its name and content, so a file that has grown counts as another: take files that are complete.
@@ -58,6 +59,7 @@ def take(root: str, paths: Sequence[Path]) -> Taken:
     Args:
         root: The folder or URL with the folders of all models.
         paths: TFRecord files, or folders of them.
+        privacy: What may not be written as it was sent.
 
     Raises:
         UserError: A path does not exist.
@@ -66,7 +68,7 @@ def take(root: str, paths: Sequence[Path]) -> Taken:
     taken = Taken()
     for file in _files(paths):
         writer = f"{file.name}-{_digest(file)}"
-        is_new = _take(root, file, writer, taken)
+        is_new = _take(root, file, writer, taken, privacy or Privacy())
         taken.files += is_new
         taken.known += not is_new
     return taken
@@ -85,7 +87,7 @@ def _digest(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()[:32]
 
 
-def _take(root: str, file: Path, writer: str, taken: Taken) -> bool:
+def _take(root: str, file: Path, writer: str, taken: Taken, privacy: Privacy) -> bool:
     """Takes a file; whether anything in it was new."""
     is_new = False
     chunks = tfrecord.chunks(_requests(file, taken), _CHUNK_RECORDS, _CHUNK_BYTES, size=_size)
@@ -93,7 +95,8 @@ def _take(root: str, file: Path, writer: str, taken: Taken) -> bool:
         for model in sorted({request.model for request in chunk}):
             own = [request for request in chunk if request.model == model]
             made = Maker().make(own)
-            if table.append(f"{root.rstrip('/')}/{model}", made.rows, Once(writer, number)) is not None:
+            rows = privacy.apply(made.rows)
+            if table.append(f"{root.rstrip('/')}/{model}", rows, Once(writer, number)) is not None:
                 is_new = True
                 taken.requests[model] += len(own)
                 taken.left_out += made.left_out

@@ -79,13 +79,13 @@ def _request(
     model: str, tables: str, customers: list[Key], days: int | None, *, logs: _Texts, spans: _Texts, reason: str
 ) -> Request:
     from components.monitoring.forgetting.pending import Request, new_id
-    from taxiway.storage.home import Home
+    from taxiway.recording import settings
 
     if not customers and days is None:
         raise UserError("there is nothing to forget", fix="give --key COLUMN=VALUE, --keys FILE or --older-than DAYS")
     if days is not None and days < 0:
         raise UserError(f"--older-than is {days}", fix="give a number of days of at least 0")
-    root = tables or str(Home.default().monitoring)
+    root = tables or settings.default_tables()
     now = datetime.now().astimezone()
     return Request(
         id=new_id(),

@@ -9,10 +9,14 @@ import typer
 from rich.console import Console
 
 from components.contract.errors import UserError
+from taxiway.cli.forget import forget_command
+from taxiway.cli.options import PrivacyFile
 
 inference_app = typer.Typer(
     help="Take logs into inference tables, compact them, and show what they hold.", no_args_is_help=True
 )
+
+inference_app.command("forget")(forget_command)
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.")]
 Tables = Annotated[
@@ -26,11 +30,13 @@ def import_command(
         list[Path], typer.Argument(metavar="FILE...", help="PredictionLog TFRecord files, or folders of them.")
     ],
     tables: Tables = "",
+    privacy: PrivacyFile = None,
 ) -> None:
     """Take the request logs of TF Serving into the tables of their models; files taken before add nothing."""
     from components.inference import logs
+    from taxiway.recording import settings
 
-    taken = logs.take(_root(tables), files)
+    taken = logs.take(_root(tables), files, settings.load_privacy(privacy))
     print(f"files: {taken.files} new, {taken.known} known")
     for model, requests in sorted(taken.requests.items()):
         print(f"{model}: {requests} requests")

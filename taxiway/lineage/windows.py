@@ -1,14 +1,20 @@
-"""Windows of a watched model in the lineage: executions of type `monitor`, from the model and its data to each window."""
+"""Windows of a watched model in the lineage: an execution of type `watch` from the model and its data to each window.
+
+A window that is computed again is another execution: the lineage tells what was known when. Acts of people on alarms are
+in the alarms' table.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.contract.artifacts import Artifact
+from components.contract.artifacts import Artifact, Examples, Model
+from components.contract.digests import text_digest
 
 if TYPE_CHECKING:
     from taxiway.lineage.store import LineageStore
@@ -17,7 +23,26 @@ _STAGE = "watch"
 
 
 class WatchedWindow(Artifact):
-    """A window of a model's traffic: rows in the monitor's tables."""
+    """A window of a model's traffic: rows of the monitor's tables."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A version that answered in a window.
+
+    Attributes:
+        version: Its number.
+        model: Where its SavedModel is.
+        model_digest: The digest of that.
+        data: Where its training data are.
+        data_digest: The digest of these.
+    """
+
+    version: int
+    model: str
+    model_digest: str
+    data: str
+    data_digest: str
 
 
 @dataclass(frozen=True)
@@ -25,17 +50,54 @@ class Seen:
     """A computed window.
 
     Attributes:
+        model: The model's name.
         start: Its start.
         end: Its end.
         rows: Its rows.
         signals: The number of signals in it.
+        tables: The folder or URL of the tables.
         table_version: The version of the inference table that it was computed from.
-        alarms: What changed of the alarms: the id, the state and the sentence of each.
+        alarms: What changed of the alarms: the event, the id and the sentence of each.
+        settings: The monitor's settings.
     """
 
+    model: str
     start: datetime
     end: datetime
     rows: int
     signals: int
+    tables: str
     table_version: int
-    alarms: tuple[Mapping[str, str], ...] = ()
+    alarms: Sequence[Mapping[str, str]]
+    settings: Mapping[str, Any]
+
+    @property
+    def artifact(self) -> WatchedWindow:
+        """The window as an artifact; its digest is of what was found."""
+        facts = {"rows": self.rows, "signals": self.signals, "alarms": json.dumps(self.alarms)}
+        times = {"window_start": self.start.isoformat(), "window_end": self.end.isoformat()}
+        known = {**times, **facts, "table_version": self.table_version}
+        place = f"{self.tables}/windows#{self.start.isoformat()}"
+        digest = text_digest(json.dumps([place, known], sort_keys=True))
+        return WatchedWindow(Path(place), {**known, "digest": digest}, place)
+
+
+def record(store: LineageStore, seen: Seen, versions: Sequence[Watched], now: datetime) -> None:
+    """Records a window, once for each content."""
+    artifact = seen.artifact
+    run = f"{_STAGE}-{seen.model}-{seen.start:%Y%m%d-%H%M%S}-{artifact.metadata['digest'][7:15]}"
+    parameters = {"model": seen.model, "tables": seen.tables, "settings": json.dumps(seen.settings, default=str)}
+    store.start_run(run, _STAGE, parameters, now)
+    store.start_task(run, _STAGE, _STAGE, parameters)
+    inputs: dict[str, Artifact] = {}
+    for each in versions:
+        inputs[f"model_{each.version}"] = Model(Path(each.model), {"digest": each.model_digest}, each.model)
+        inputs[f"training_data_{each.version}"] = Examples(Path(each.data), {"digest": each.data_digest}, each.data)
+    store.finish_task(run, _STAGE, state="COMPLETE", inputs=inputs, outputs={"window": artifact})
+    store.finish_run(run, "COMPLETE")
+
+
+def of_alarm(store: LineageStore, alarm: str) -> list[dict[str, Any]]:
+    """The windows in which an alarm changed, as metadata, latest last."""
+    found = store.artifacts(type_name=WatchedWindow.__name__)
+    return [each.metadata for each in found if alarm in str(each.metadata.get("alarms", ""))]

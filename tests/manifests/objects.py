@@ -120,6 +120,9 @@ def pods(objects: list[Object]) -> Iterator[Pod]:
     for each in of_kind(objects, "Deployment"):
         template = each["spec"]["template"]
         yield Pod(f"Deployment/{each['metadata']['name']}", template["metadata"]["labels"], template["spec"])
+    for each in of_kind(objects, "CronJob"):
+        template = each["spec"]["jobTemplate"]["spec"]["template"]
+        yield Pod(f"CronJob/{each['metadata']['name']}", template["metadata"]["labels"], template["spec"])
     for each in of_kind(objects, "InferenceService"):
         yield _predictor_pod(each, objects)
 

@@ -24,10 +24,10 @@ from components.monitoring.passes.references import Known, known
 from components.monitoring.passes.settings import Settings
 from components.monitoring.passes.trained import Trained
 from components.monitoring.passes.windows import EPOCH, silent, touched, window
-from components.monitoring.profile import rows as profile_rows
+from components.monitoring.reference import training
 from components.monitoring.store import INFERENCE, LABELS, Store
 from components.monitoring.summaries import Summary
-from components.monitoring.tables import PASSES, TRAINING
+from components.monitoring.tables import PASSES
 
 Find = Callable[[int], Trained]
 """Finds what a version was trained on; raises TaxiwayError if nobody knows."""
@@ -171,18 +171,12 @@ class Watch:
             except TaxiwayError as error:
                 self.unknown[version] = str(error)
                 return None
-            self._keep_training(self._known[version])
+            training.record(self.store, self.model, self._known[version].whole)
         kept = self._limited.get(version)
         if kept is None or kept[0] != columns:
             # The same object each time: what is simulated for a reference is kept with it.
             kept = self._limited[version] = (columns, self._known[version].limited(set(columns)))
         return kept[1]
-
-    def _keep_training(self, found: Known) -> None:
-        """The profile of the training data, for pages that show both."""
-        times = window(self.model, EPOCH, self.settings.window, self.settings.every)
-        rows = profile_rows.rows(profile_rows.key(times, found.trained.version, ""), found.whole.columns)
-        self.store.replace(TRAINING, rows, f"version = {found.trained.version}")
 
     def _note(self, at: At, pending: list[datetime], done: int, seconds: float, now: datetime) -> None:
         row = {

@@ -399,3 +399,12 @@ def test_a_column_that_many_customers_share_is_refused() -> None:
 def test_paths_without_a_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no file at"):
         files.under([str(tmp_path / "none")])
+
+
+def test_logs_that_are_imported_are_protected(tmp_path: Path) -> None:
+    from components.inference import logs
+
+    rules = Privacy.of({"columns": {"customer": {"cut": 2}}})
+    logs.take(str(tmp_path / "tables"), [_log(tmp_path / "log.tfrecord", [WHO])], rules)
+    assert Store(str(tmp_path / "tables" / "taxi")).read(INFERENCE).column("input_customer").to_pylist() == [WHO[:2]]
+    assert _traces(tmp_path / "tables") == []

@@ -1,4 +1,4 @@
-"""`taxiway forget`: what it asks, prints, records and refuses."""
+"""`taxiway inference forget`: what it asks, prints, records and refuses."""
 
 from __future__ import annotations
 
@@ -153,6 +153,6 @@ def test_an_s3_store_forgets_too(s3: Any, tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.slow
 def test_the_command_is_there(root: Path) -> None:
-    command = [str(TAXIWAY), "forget", "taxi", "--tables", str(root), "--key", f"customer={WHO}", "-y"]
+    command = [str(TAXIWAY), "inference", "forget", "taxi", "--tables", str(root), "--key", f"customer={WHO}", "-y"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (0, "inference: 2 rows deleted\n")
