@@ -1,7 +1,7 @@
 """The folder with a model's tables: its inference table, its labels, and what the monitor computes.
 
-<root>/inference, <root>/labels, <root>/profile, <root>/drift, <root>/quality, <root>/alarms and <root>/windows are Delta
-tables.
+<root>/inference, <root>/labels, <root>/profile, <root>/drift, <root>/quality, <root>/alarms, <root>/signals,
+<root>/mutes, <root>/deliveries and <root>/windows are Delta tables.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pyarrow as pa
-from deltalake import DeltaTable, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
 from components.contract.errors import ServiceError
@@ -23,7 +24,14 @@ INFERENCE, LABELS = "inference", "labels"
 Filter = tuple[str, str, Any]
 """A column, an operator (`=`, `!=`, `<`, `<=`, `>`, `>=`, `in`) and a value, as pyarrow's filters."""
 
+Filters = Sequence[Filter] | Sequence[Sequence[Filter]]
+"""Filters that all have to pass, or several such lists of which one has to."""
+
+Read = Callable[[Filters], pa.Table]
+"""Reads the rows of one version of a table."""
+
 _TRIES = 20
+_TIDY_EVERY = 25
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,7 @@ class Store:
     def read(
         self,
         name: str,
-        filters: Sequence[Filter] = (),
+        filters: Filters = (),
         columns: Sequence[str] | None = None,
         version: int | None = None,
     ) -> pa.Table:
@@ -72,8 +80,7 @@ class Store:
             return SCHEMAS[name].empty_table() if name in SCHEMAS else pa.table({})
         if version is not None:
             table.load_as_version(version)
-        found = table.to_pyarrow_table(filters=list(filters) or None, columns=list(columns) if columns else None)
-        return found.cast(SCHEMAS[name]) if name in SCHEMAS and columns is None else found
+        return _rows(table, name, filters, columns)
 
     def replace(self, name: str, rows: pa.Table, where: str) -> None:
         """Replaces the rows that meet a condition by others, in one step; raises ServiceError as `append`.
@@ -87,6 +94,36 @@ class Store:
         # Two that both find no table and append would write the rows twice.
         DeltaTable.create(self.path(name), schema=SCHEMAS[name], mode="ignore")
         _retried(lambda: write_deltalake(self.path(name), rows, mode="overwrite", predicate=where))
+        self._tidy(name)
+
+    def revise(self, name: str, key: str, change: Callable[[Read], pa.Table]) -> None:
+        """Replaces rows by others with the same keys, and adds those with new keys, in one step.
+
+        Nothing that others revise is lost: if they are faster, all is done again.
+
+        Args:
+            name: The table.
+            key: The column that tells the rows apart.
+            change: Returns the changed and the new rows. It gets a function that reads rows by filters, and may be
+                called several times.
+
+        Raises:
+            ServiceError: Others write to the table without a pause.
+        """
+        # A table that a second process creates at the same time must not be another one.
+        DeltaTable.create(self.path(name), schema=SCHEMAS[name], mode="ignore")
+
+        def write() -> None:
+            table = DeltaTable(self.path(name))
+            rows = change(lambda filters: _rows(table, name, filters)).cast(SCHEMAS[name])
+            if rows.num_rows:
+                where = f"{key} in ({', '.join(map(quoted, rows[key].to_pylist()))})"
+                # Of two transactions of one application, Delta refuses the later.
+                alone = CommitProperties(app_transactions=[Transaction("revise", table.version() + 1)])
+                write_deltalake(table, rows, mode="overwrite", predicate=where, commit_properties=alone)
+
+        _retried(write)
+        self._tidy(name)
 
     def append(self, name: str, rows: pa.Table, *, new_columns: bool = False) -> None:
         """Appends rows, and creates the table if it does not exist.
@@ -104,6 +141,26 @@ class Store:
         # Of two that find no table and create it, one would fail.
         DeltaTable.create(self.path(name), schema=rows.schema, mode="ignore")
         _retried(lambda: write_deltalake(self.path(name), rows, mode="append", schema_mode=mode))
+
+    def _tidy(self, name: str) -> None:
+        """Every now and then puts the small files of many windows together, or reading would take ever longer."""
+        table = DeltaTable(self.path(name))
+        if table.version() % _TIDY_EVERY == 0:
+            # Somebody else has done it, or writes at this moment: the next time will do.
+            with suppress(CommitFailedError):
+                table.optimize.compact()
+            table.create_checkpoint()
+
+
+def quoted(text: str) -> str:
+    """A text as SQL."""
+    escaped = text.replace("'", "''")
+    return f"'{escaped}'"
+
+
+def _rows(table: DeltaTable, name: str, filters: Filters = (), columns: Sequence[str] | None = None) -> pa.Table:
+    found = table.to_pyarrow_table(filters=list(filters) or None, columns=list(columns) if columns else None)
+    return found.cast(SCHEMAS[name]) if name in SCHEMAS and columns is None else found
 
 
 def _retried(write: Callable[[], None]) -> None:

@@ -3,6 +3,7 @@
 A row belongs to a window: `window_start` up to but not including `window_end`. `version` is the version of the model
 that answered, and `slice` a slicing of the EvalConfig as text, such as `trip_start_hour:3`; empty for all rows. The
 rows of a window are replaced as a whole each time it is computed, so a window that is computed twice is there once.
+The table `training` has the profile of the training data of each version, without a window, to show it beside windows.
 """
 
 from __future__ import annotations
@@ -130,8 +131,55 @@ ALARMS = _schema(
     ("evidence", pa.float64(), "the evidence so far; see docs/monitoring"),
     ("importance", pa.float64(), "how far the change moves the model's answers, in their deviations"),
     ("picture", pa.string(), "both distributions as JSON"),
+    ("window", pa.string(), "the length of the windows that are counted"),
+    ("rows", pa.int64(), "rows of the last window with the signal"),
+    ("acknowledged", _TIME, "when it was acknowledged; null if it was not"),
 )
 """The alarms, one row each."""
+
+SIGNALS = _schema(
+    *_WINDOW,
+    ("kind", pa.string(), "the alarm's kind; `window` for the window itself, `model` for all versions in it"),
+    ("column", pa.string(), "the column or metric"),
+    ("rows", pa.int64(), "rows in the window and slice"),
+    ("p_adjusted", pa.float64(), "how probable it is if nothing has changed, for all that was looked at together"),
+    ("signal", pa.bool_(), "whether that is under the level and the effect above its floor"),
+    ("effect", pa.float64(), "the size of the change"),
+    ("effect_unit", pa.string(), "its unit"),
+    ("importance", pa.float64(), "how far the change moves the model's answers, in their deviations"),
+    ("what", pa.string(), "what moved, and by how much"),
+    ("picture", pa.string(), "both distributions as JSON"),
+    ("requests", pa.int64(), "of the window itself: requests recorded"),
+    ("errors", pa.int64(), "of the window itself: requests that failed"),
+    ("latency", pa.list_(pa.int64()), "of the window itself: requests by latency"),
+)
+"""What alarms are made of: what was found in each window. Decisions far from any signal are left out."""
+
+MUTES = _schema(
+    ("mute", pa.string(), "its id"),
+    ("model", pa.string(), "the model's name"),
+    ("column", pa.string(), "the columns or metrics; `*` stands for any text"),
+    ("slice", pa.string(), "the slice; null for all"),
+    ("kind", pa.string(), "the kind of alarms; null for all"),
+    ("since", _TIME, "from when"),
+    ("until", _TIME, "until when; null for good"),
+    ("by", pa.string(), "who muted it"),
+    ("reason", pa.string(), "why"),
+)
+"""The alarms that are kept quiet by command; those in the settings are not in it."""
+
+DELIVERIES = _schema(
+    ("delivery", pa.string(), "its id: the way and the change"),
+    ("way", pa.string(), "the way out, by its name in the settings"),
+    ("change", pa.string(), "the id of the alarm's change"),
+    ("message", pa.string(), "the id of the message that told it"),
+    ("tries", pa.int64(), "how often it was tried"),
+    ("sent", _TIME, "when the receiver took it; null if it has not yet, or refused it"),
+    ("next", _TIME, "when it is tried again; null if it was sent or given up"),
+    ("error", pa.string(), "why the last try failed"),
+    ("changed", _TIME, "when the row was last changed"),
+)
+"""What was told of the alarms to whom."""
 
 WINDOWS = _schema(
     *_WINDOW[:5],
@@ -158,9 +206,13 @@ FORGOTTEN = _schema(
 
 SCHEMAS = {
     "profile": PROFILE,
+    TRAINING: PROFILE,
     "drift": DRIFT,
     "quality": QUALITY,
     "alarms": ALARMS,
+    "signals": SIGNALS,
+    "mutes": MUTES,
+    "deliveries": DELIVERIES,
     "windows": WINDOWS,
     "forgotten": FORGOTTEN,
 }

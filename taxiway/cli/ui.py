@@ -45,6 +45,7 @@ def ui_command(
         list[str],
         typer.Option(metavar="DESTINATION", help="A further place that models are pushed to; repeatable."),
     ] = [],  # noqa: B006
+    tables: Annotated[str, typer.Option(metavar="ROOT", help="Folder or URL with the tables of watched models.")] = "",
     kubeflow: Annotated[
         str, typer.Option(metavar="URL", help="Show the runs of the Kubeflow Pipelines at this URL instead.")
     ] = "",
@@ -87,6 +88,7 @@ def ui_command(
         names=tuple(name),
         servers=tuple(model_server),
         destinations=tuple(destination),
+        tables=tables,
         refresh=refresh,
     )
 

@@ -68,7 +68,7 @@ class KubernetesApi:
         return self._call("GET", path, {"Accept": accept}, None)
 
     def post(self, path: str, body: Json) -> Json:
-        """Posts a review, which the API answers but does not store."""
+        """Creates an object, or posts a review, which the API answers but does not store."""
         return self._call("POST", path, {"Accept": "application/json", "Content-Type": "application/json"}, body)
 
     def _call(self, method: str, path: str, headers: dict[str, str], body: Json | None) -> Json:

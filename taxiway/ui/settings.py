@@ -32,6 +32,7 @@ class Settings:
         names: Names of the server, besides its own, that browsers may call it by.
         servers: The REST addresses of model servers, to ask which versions they serve.
         destinations: Further places that models are pushed to.
+        tables: The folder or URL with the tables of watched models; empty for the home's.
         refresh: Copies runs from elsewhere into the home, and returns what went wrong; None for this machine's own.
     """
 
@@ -43,6 +44,7 @@ class Settings:
     names: tuple[str, ...] = ()
     servers: tuple[str, ...] = ()
     destinations: tuple[str, ...] = ()
+    tables: str = ""
     refresh: Callable[[], list[str]] | None = None
 
     @property

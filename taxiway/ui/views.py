@@ -45,6 +45,7 @@ class Site:
         token: What a client from elsewhere has to know; empty if none is needed.
         servers: The REST addresses of model servers.
         destinations: Further places that models are pushed to.
+        tables: The folder or URL with the tables of watched models.
         is_copy: Whether the runs are copies of Kubeflow's: they can be looked at, and nothing else.
     """
 
@@ -53,6 +54,7 @@ class Site:
     token: str = ""
     servers: tuple[str, ...] = ()
     destinations: tuple[str, ...] = ()
+    tables: str = ""
     is_copy: bool = False
     _alone: Lock = field(default_factory=Lock, repr=False, compare=False)
 

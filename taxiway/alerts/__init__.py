@@ -1,0 +1,1 @@
+"""The ways out of alarms: webhooks, Slack, mail, Prometheus, Alertmanager and Kubernetes Events."""

@@ -1,0 +1,139 @@
+"""Tells all receivers what has happened to a model's alarms since they were told last."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+
+from components.contract.errors import ServiceError
+from components.monitoring.alarms.alarm import ACKNOWLEDGED, CLOSED, OPEN, Alarm, Change, from_table
+from components.monitoring.store import Store
+from taxiway.alerts import outbox
+from taxiway.alerts.alertmanager import AlertmanagerWay
+from taxiway.alerts.events import KubernetesWay
+from taxiway.alerts.mail import MailWay
+from taxiway.alerts.message import Message
+from taxiway.alerts.metrics import Metrics, Snapshot, write_textfile
+from taxiway.alerts.settings import Alerts
+from taxiway.alerts.ways import NotTakenError, Way
+from taxiway.alerts.webhook import WebhookWay
+
+_PAUSES = (0.5, 2.0)
+"""Seconds before the second and the third try in a pass; a receiver that is away longer has to wait for the next."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a message.
+
+    Attributes:
+        way: The way out.
+        message: The message; None for the open alarms in Alertmanager or the file of metrics.
+        error: Why it was not taken; empty if it was.
+    """
+
+    way: str
+    message: Message | None
+    error: str = ""
+
+
+def ways(settings: Alerts) -> list[Way]:
+    """The ways out that tell messages."""
+    found: list[Way] = [WebhookWay(f"webhook-{number}", each) for number, each in enumerate(settings.webhooks, start=1)]
+    found += [MailWay(settings.mail)] if settings.mail else []
+    found += [AlertmanagerWay(settings.alertmanager)] if settings.alertmanager else []
+    return [*found, KubernetesWay(settings.kubernetes)] if settings.kubernetes else found
+
+
+def send(
+    store: Store,
+    model: str,
+    settings: Alerts,
+    *,
+    metrics: Metrics | None = None,
+    now: datetime | None = None,
+    sleep: Callable[[float], object] = time.sleep,
+) -> list[Outcome]:
+    """Tells what has not been told yet; a receiver that is away costs seconds, and is tried again in a later pass.
+
+    Args:
+        store: The model's tables.
+        model: The model's name.
+        settings: The ways out.
+        metrics: The metrics that a running monitor serves.
+        now: The time; None for the clock's.
+        sleep: Waits between tries.
+
+    Raises:
+        ServiceError: Others write to the tables without a pause.
+    """
+    now = now or datetime.now(UTC)
+    alarms = from_table(store.read("alarms", [("state", "!=", CLOSED)]))
+    closed = from_table(store.read("alarms", [("state", "=", CLOSED), ("closed", ">", now - outbox.KEEP)]))
+    outcomes = [
+        outcome for way in ways(settings) for outcome in _told(store, model, way, [*alarms, *closed], now, sleep)
+    ]
+    return [*outcomes, *_kept(settings, alarms, now), *_shown(store, model, settings, alarms, metrics or Metrics())]
+
+
+def _told(
+    store: Store, model: str, way: Way, alarms: Sequence[Alarm], now: datetime, sleep: Callable[[float], object]
+) -> Iterator[Outcome]:
+    due = outbox.changes(alarms, way.events, now)
+    for _, group in groupby(due, key=lambda change: change.event):
+        claimed = outbox.claim(store, way.name, list(group), now)
+        if not claimed:
+            continue
+        outcome = _tried(way, _message(model, claimed, now), sleep)
+        outbox.record(store, way.name, claimed, outcome.message.id if outcome.message else "", now, outcome.error)
+        yield outcome
+        if outcome.error:
+            return
+
+
+def _message(model: str, claimed: Sequence[Change], now: datetime) -> Message:
+    return Message(claimed[0].event, model, now, claimed)
+
+
+def _tried(way: Way, message: Message, sleep: Callable[[float], object]) -> Outcome:
+    for pause in (*_PAUSES, None):
+        try:
+            way.tell(message)
+            return Outcome(way.name, message)
+        except NotTakenError as error:
+            reason = str(error)
+        if pause is not None:
+            sleep(pause)
+    return Outcome(way.name, message, reason)
+
+
+def _kept(settings: Alerts, alarms: Sequence[Alarm], now: datetime) -> Iterator[Outcome]:
+    """The open alarms in Alertmanager."""
+    if settings.alertmanager:
+        way = AlertmanagerWay(settings.alertmanager)
+        try:
+            way.keep([each for each in alarms if each.state in (OPEN, ACKNOWLEDGED)], now)
+        except NotTakenError as error:
+            yield Outcome(way.name, None, str(error))
+
+
+def _shown(store: Store, model: str, settings: Alerts, alarms: Sequence[Alarm], metrics: Metrics) -> Iterator[Outcome]:
+    """The metrics."""
+    metrics.show(model, snapshot(store, alarms))
+    if settings.prometheus and settings.prometheus.textfile:
+        try:
+            write_textfile(metrics, model, Path(settings.prometheus.textfile))
+        except ServiceError as error:
+            yield Outcome("prometheus", None, error.what)
+
+
+def snapshot(store: Store, alarms: Sequence[Alarm]) -> Snapshot:
+    """What the metrics say of a model."""
+    windows = store.read("windows", columns=["window_end", "rows"]).to_pylist()
+    last = max((row["window_end"] for row in windows), default=None)
+    rows = sum(row["rows"] or 0 for row in windows if row["window_end"] == last)
+    return Snapshot(alarms, last.timestamp() if last else None, rows, outbox.waiting(store))

@@ -1,0 +1,1 @@
+"""The pages on watched models: time lines, windows, columns and alarms."""

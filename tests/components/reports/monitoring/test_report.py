@@ -1,0 +1,102 @@
+"""The report on a watched model, and what it is made of, from real tables."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from components.monitoring.store import Store
+from components.reports.monitoring import alarms, columns, distributions, window
+from components.reports.monitoring.report import report
+from components.reports.monitoring.scope import Scope
+from components.reports.monitoring.watched import Watched
+from tests.components.reports.monitoring.watched import ALARM, COLUMN, HOUR, NEW, OLD, START, Size, fill
+from tests.components.reports.parsed import Page
+
+SIZE = Size(96)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    found = Store(str(tmp_path_factory.mktemp("watched") / "taxi"))
+    fill(found, SIZE)
+    return found
+
+
+def test_a_report_is_one_file_with_everything(store: Store) -> None:
+    html = report(store, "taxi")
+    page = Page(html)
+    assert page.wrong == []
+    assert "http" not in html.replace("http-equiv", "")
+    assert 'http-equiv="Content-Security-Policy" content="default-src' in html
+    for words in ("92 windows of 1 h", "version 8", "✗ open", "trip_miles: mean 2.9 -> 4.67", "KS distance", "auc"):
+        assert words in page.text, words
+    assert page.all("a")  # the list of contents, and no links to pages that a file does not have
+    assert {each["href"][0] for each in page.all("a")} == {"#"}
+
+
+def test_a_report_on_a_range_has_its_windows_and_alarms_only(store: Store) -> None:
+    page = Page(report(store, "taxi", START, START + 10 * HOUR))
+    assert "10 windows of 1 h" in page.text
+    assert "No alarm was raised in this time." in page.text
+    assert "version 8" not in page.text
+
+
+def test_without_tables_and_without_windows_a_report_says_so(store: Store, tmp_path: Path) -> None:
+    for found in (Store(str(tmp_path / "none")), store):
+        page = Page(report(found, "taxi", START - timedelta(days=9), START - timedelta(days=8)))
+        assert "has computed no window" in page.text
+
+
+def test_columns_with_signals_come_first_and_by_what_they_move(store: Store) -> None:
+    found = columns.ranked(Watched.of(store, "taxi", Scope()))
+    assert [each.column for each in found[:2]] == [COLUMN, "output_probabilities"]
+    assert [each.signals > 0 for each in found] == [True, True, *[False] * (len(found) - 2)]
+    assert found[0].last_signal == START + 95 * HOUR
+
+
+def test_a_version_and_a_slice_are_chosen(store: Store) -> None:
+    assert [version for version, _ in Watched.of(store, "taxi", Scope()).versions] == [OLD, NEW]
+    old = Watched.of(store, "taxi", Scope(version=OLD))
+    assert [version for version, _ in old.versions] == [OLD]
+    assert [each.column for each in old.alarms] == ["company"]
+    sliced = Watched.of(store, "taxi", Scope(slice="payment_type:Cash"))
+    assert [each.column for each in columns.ranked(sliced)] == [COLUMN]
+    assert [each.kind for each in sliced.alarms] == ["quality"]
+
+
+def test_a_window_is_beside_the_training_data_of_its_version(store: Store) -> None:
+    watched = Watched.of(store, "taxi", Scope())
+    at = START + 95 * HOUR
+    page = Page(f"<main>{window.listing(watched, at)}</main>")
+    assert page.wrong == []
+    [found] = page.tables.values()
+    assert found.row(COLUMN)["Test"] == "✗ values"
+    assert found.row("fare")["Test"] == "✓ as usual"
+    one = Page(f"<main>{window.one(watched, at, COLUMN)}</main>")
+    assert all(each in one.text for each in ("training", "this window", "window before", "version 8"))
+
+
+def test_pictures_of_alarms_are_drawn_and_broken_ones_are_not(store: Store) -> None:
+    assert "training" in (distributions.of_alarm(alarms.picture(store, ALARM)) or "")
+    values = {"kind": "values", "column": "a", "values": [{"value": "<b>", "before": 0.1, "now": 0.2, "is_new": True}]}
+    drawn = distributions.of_alarm(json.dumps({**values, "rest": {"before": 0.9, "now": 0.8}}))
+    assert drawn
+    assert "&lt;b&gt; (new)" in drawn
+    shares = {"kind": "shares", "column": "a", "label": "missing", "before": 0.02, "now": 0.5}
+    assert "50 %" in (distributions.of_alarm(json.dumps(shares)) or "")
+    for broken in ("", "null", "[]", "{}", '{"kind": "numbers"}', '{"kind": "new", "column": "a"}'):
+        assert distributions.of_alarm(broken) is None
+
+
+def test_figures_that_are_missing_or_infinite_break_nothing(tmp_path: Path) -> None:
+    found = Store(str(tmp_path / "taxi"))
+    fill(found, Size(3))
+    for name, columns_ in (("drift", ("effect", "ks", "ks_limit")), ("quality", ("value", "low", "high"))):
+        rows = found.read(name).to_pylist()
+        for index, row in enumerate(rows):
+            row.update(dict.fromkeys(columns_, (None, float("nan"), float("inf"))[index % 3]))
+        table = type(found.read(name)).from_pylist(rows, schema=found.read(name).schema)
+        found.replace(name, table, "window_start >= '2000-01-01T00:00:00Z'")
+    assert Page(report(found, "taxi")).wrong == []
