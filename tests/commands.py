@@ -17,8 +17,14 @@ def refusal(line: str) -> str:
     group: Any = typer.main.get_command(cli.app)
     if name not in group.commands:
         return f"there is no command {name}"
+    command = group.commands[name]
+    if hasattr(command, "commands"):  # a group of commands
+        name, *options = options or [""]
+        if name not in command.commands:
+            return f"there is no command {name}"
+        command = command.commands[name]
     try:
-        group.commands[name].make_context(name, options)
+        command.make_context(name, options)
     except typer.Exit:
         pass
     except Exception as error:  # typer's own, which have no public name
@@ -30,6 +36,10 @@ def known_options() -> dict[str, set[str]]:
     """The options of each `taxiway` command."""
     group: Any = typer.main.get_command(cli.app)
     return {
-        name: {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
+        name: {option for each in _parameters(command) for option in (*each.opts, *each.secondary_opts)}
         for name, command in group.commands.items()
     }
+
+
+def _parameters(command: Any) -> list[Any]:
+    return [each for inner in (command, *getattr(command, "commands", {}).values()) for each in inner.params]

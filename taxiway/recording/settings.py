@@ -43,6 +43,11 @@ def require_share(share: float, where: str) -> float:
     return share
 
 
+def default_tables() -> str:
+    """The folder of the tables, if none is named."""
+    return str(Home.default().root / "monitoring")
+
+
 def from_flags(tables: str, share: float | None) -> Settings | None:
     """Settings from `--inference-tables` and `--inference-share`, either of which switches recording on.
 
@@ -52,4 +57,4 @@ def from_flags(tables: str, share: float | None) -> Settings | None:
     if not tables and share is None:
         return None
     found = Settings.share if share is None else require_share(share, "--inference-share")
-    return Settings(tables=tables or str(Home.default().root / "monitoring"), share=found)
+    return Settings(tables=tables or default_tables(), share=found)

@@ -100,7 +100,7 @@ class Pending:
             self._say("store", error)
             return False
         self.metrics.recorded(self.model, batch.requests)
-        self.metrics.left_out(self.model, "columns", left_out)
+        self.metrics.left_out(self.model, "columns", left_out or 0)
         self._forget(batch.requests)
         self._said.clear()
         return True
