@@ -40,8 +40,9 @@ def influences(found: Evaluated) -> Spreads:
     for metric, key in found.keys.items():
         if key.name in classes and not key.name.endswith("example_count"):
             _add(spreads, found, metric, *classes[key.name], slices)
-    if any(_lacking(found, spreads)):
-        for name, others in _left_out(found).items():
+    lacking = set(_lacking(found, spreads))
+    if lacking:
+        for name, others in _left_out(found, {found.keys[metric].name for metric in lacking}).items():
             spreads[name] = {**others, **spreads[name]}
     return spreads
 
@@ -110,10 +111,24 @@ def _columns(found: Evaluated, key: Any) -> tuple[NDArray[Any], NDArray[Any], ND
     return label, prediction, weight[:, 0]
 
 
-def _lacking(found: Evaluated, spreads: Spreads) -> Iterator[bool]:
+def _lacking(found: Evaluated, spreads: Spreads) -> Iterator[str]:
+    """The metrics without influences in some slice."""
     for name, metrics in found.values.items():
         for metric, value in metrics.items():
-            yield value is not None and not is_count(metric) and metric not in spreads.get(name, {})
+            if value is not None and not is_count(metric) and metric not in spreads.get(name, {}):
+                yield metric
+
+
+def _only(config: Any, names: set[str]) -> Any:
+    """The config with only some of its metrics."""
+    kept = {class_name for name, (class_name, _) in _classes(config).items() if name in names}
+    changed = type(config)()
+    changed.CopyFrom(config)
+    for spec in changed.metrics_specs:
+        metrics = [metric for metric in spec.metrics if metric.class_name in kept]
+        del spec.metrics[:]
+        spec.metrics.extend(metrics)
+    return changed if kept else config
 
 
 def is_count(metric: str) -> bool:
@@ -129,7 +144,12 @@ class _Parts:
         self._requests = requests
         self._kept = np.random.default_rng(0).random(len(requests)) < share
         self._start = 0
-        self.keys: list[Any] = []
+        self._numbers: dict[int, int] = {}
+
+    @property
+    def keys(self) -> list[Any]:
+        """The keys of those that have rows, by number."""
+        return [(*self._inner.keys[each // _PARTS], ("part", each % _PARTS)) for each in self._numbers]
 
     def members(self, rows: Any) -> Any:
         from components.evaluator.slices import Members
@@ -141,12 +161,13 @@ class _Parts:
         in_rows, in_slices = own.rows[kept], own.slices[kept]
         part = self._requests[self._start : self._start + rows.batch.num_rows][in_rows] % _PARTS
         self._start += rows.batch.num_rows
-        self.keys = [(*key, ("part", number)) for key in self._inner.keys for number in range(_PARTS)]
         others = (part[:, None] + np.arange(1, _PARTS)) % _PARTS
-        return Members(np.repeat(in_rows, _PARTS - 1), (in_slices[:, None] * _PARTS + others).ravel())
+        found, places = np.unique((in_slices[:, None] * _PARTS + others).ravel(), return_inverse=True)
+        numbers = [self._numbers.setdefault(each, len(self._numbers)) for each in found.tolist()]
+        return Members(np.repeat(in_rows, _PARTS - 1), np.array(numbers, np.int64)[places])
 
 
-def _left_out(found: Evaluated) -> Spreads:
+def _left_out(found: Evaluated, names: set[str]) -> Spreads:
     """The influences of parts of the requests: what a metric is without each of them (the jackknife)."""
     from components.evaluator.direct import metric_name
     from components.evaluator.slices import Slicer
@@ -154,7 +175,7 @@ def _left_out(found: Evaluated) -> Spreads:
     share = min(_MOST_ROWS / max(len(found.requests), 1), 1.0)
     slicer = _Parts(Slicer(found.config.slicing_specs), found.requests, share)
     values: dict[str, dict[str, list[float]]] = {}
-    for key, metrics in _defined(sliced(found.config, found.rows, slicer)):
+    for key, metrics in _defined(sliced(_only(found.config, names), found.rows, slicer)):
         own = values.setdefault(slice_text(key[:-1]), {})
         for metric, number in metrics.items():
             own.setdefault(metric_name(metric), []).append(number)

@@ -64,6 +64,8 @@ def _values(column: pa.ChunkedArray) -> dict[str, Rows]:
         parents, array = pc.list_parent_indices(array).to_numpy(), pc.list_flatten(array)
     valid = array.is_valid().to_numpy(zero_copy_only=False)
     encoded = array.filter(pa.array(valid)).dictionary_encode()
+    if not len(encoded.dictionary):
+        return {}
     codes, parents = encoded.indices.to_numpy(), parents[valid]
     order = np.argsort(codes, kind="stable")
     parts = np.split(parents[order], np.cumsum(np.bincount(codes, minlength=len(encoded.dictionary)))[:-1])

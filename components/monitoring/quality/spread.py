@@ -103,7 +103,7 @@ def interval(found: Spread, level: float = 0.05) -> Interval:
     """The interval that misses the true value with the probability `level`.
 
     Wilson's for shares, by the number of independent rows that has the same variance; on the log-odds for the area
-    under a curve; Student's t for means.
+    under a curve; Student's t for means, and on a logarithmic scale for ratios and squares.
     """
     variance, many = found.variance, len(found.units)
     if not np.isfinite(variance):
@@ -114,10 +114,8 @@ def interval(found: Spread, level: float = 0.05) -> Interval:
     if found.shape == "rank":
         return _of_rank(found, variance, t, level)
     width = t * np.sqrt(variance)
-    if found.shape == "ratio" and found.value > 0:
+    if found.shape in ("ratio", "root") and found.value > 0:
         return Interval(found.value * np.exp(-width / found.value), found.value * np.exp(width / found.value))
-    if found.shape == "root":
-        return _of_root(found, width)
     return Interval(found.value - width, found.value + width)
 
 
@@ -143,12 +141,6 @@ def _of_rank(found: Spread, variance: float, t: float, level: float) -> Interval
         return _wilson(found.value, found.count, float(special.ndtri(1 - level / 2)))
     middle, width = special.logit(found.value), t * np.sqrt(variance) / (found.value * (1 - found.value))
     return Interval(float(special.expit(middle - width)), float(special.expit(middle + width)))
-
-
-def _of_root(found: Spread, width: float) -> Interval:
-    """The root of a mean square's interval: the mean square is closer to a normal distribution."""
-    square, half = found.value**2, 2 * found.value * width
-    return Interval(float(np.sqrt(max(square - half, 0.0))), float(np.sqrt(square + half)))
 
 
 def difference(one: Spread, other: Spread, level: float = 0.05) -> Interval:

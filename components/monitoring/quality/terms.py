@@ -137,7 +137,7 @@ _FORMULAS: dict[str, Formula] = {
     "CategoricalCrossentropy": _categorical_loss,
     "SparseCategoricalCrossentropy": _categorical_loss,
     "MeanAbsoluteError": _mean_of(lambda label, prediction: np.abs(label - prediction)),
-    "MeanSquaredError": _mean_of(lambda label, prediction: (label - prediction) ** 2),
+    "MeanSquaredError": _mean_of(lambda label, prediction: (label - prediction) ** 2, "ratio"),
     "RootMeanSquaredError": _mean_of(lambda label, prediction: (label - prediction) ** 2, "root"),
     "MeanLabel": _mean_of(lambda label, prediction: label),
     "MeanPrediction": _mean_of(lambda label, prediction: prediction),

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from components.monitoring.quality.terms import Numbers
 
-_BINS = 24
-_ROUNDS = 30
+_BINS = 50
+_ROUNDS = 60
 _RATE = 0.2
-_PRIOR = 50.0
+_PRIOR = 20.0
 """Rows' worth of trust in no effect: bins with few rows say little."""
 
 
