@@ -43,7 +43,7 @@ def commands(site: Site, model: str, alarm: Alarm) -> str:
     """What does the same in a terminal."""
     tables = ("--tables", site.tables)
     lines = [
-        typed("taxiway monitor acknowledge", model, alarm.alarm, *tables),
-        typed("taxiway monitor mute", model, alarm.column, "--for", "7d", *tables),
+        typed("taxiway alarms ack", model, alarm.alarm, *tables),
+        typed("taxiway alarms mute", model, "--column", alarm.column, "--for", "7d", *tables),
     ]
     return "\n".join(lines)
