@@ -18,8 +18,8 @@ def refusal(line: str) -> str:
     if name not in group.commands:
         return f"there is no command {name}"
     command = group.commands[name]
-    if options and hasattr(command, "commands"):
-        name, *options = options
+    if hasattr(command, "commands"):  # a group of commands
+        name, *options = options or [""]
         if name not in command.commands:
             return f"there is no command {name}"
         command = command.commands[name]

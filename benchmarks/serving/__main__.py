@@ -8,6 +8,7 @@ load itself took of the CPU), and one per limit with part, limit, measured, want
 
     latency      one client, one example: gRPC against `signature(**inputs)`
     throughput   64 clients, one example, batching: against a server with the same stubs and a constant response
+    recording    64 clients, one example, batching: with inference tables of every request, against without
     rows         256 examples per request: against `signature(**inputs)`
     kserve       64 clients and one, gRPC and REST: against a KServe Python model server in its own environment
     swaps        100 new versions, one every 3 s, at 50 requests/s
@@ -16,7 +17,7 @@ load itself took of the CPU), and one per limit with part, limit, measured, want
 
 Batching is for many clients: batches of 16 with a timeout of 2 ms, which a single client would wait for. The first four
 parts take the median of three runs, alternating between the systems. The servers' output and the samples of the loads
-stay in `benchmarks/out/serving` until the next run.
+stay in `benchmarks/out/serving` until the next run. Recording starts a new server for each of its runs.
 """
 
 from __future__ import annotations
@@ -100,6 +101,26 @@ def throughput(bench: Bench) -> Iterator[Figure]:
     yield from found
     ours_per_s, constant_per_s = (_value(found, "requests_per_s", each["system"], MANY) for each in found)
     yield limit("requests/s, of the constant answer's", ours_per_s / constant_per_s, 0.6, at_least=True)
+
+
+def recording(bench: Bench) -> Iterator[Figure]:
+    """Many clients with one example each, with every request recorded, against without; each run has a new server."""
+
+    def measured(system: str, *options: str) -> list[Figure]:
+        with servers.taxiway(bench.models, bench.new("taxiway"), SINGLES, *options) as server:
+            found = bench.closed(system, server, "grpc", bench.single, MANY)
+            dropped = server.metric("taxiway_inference_dropped_total")
+        return [{**each, "dropped": dropped} for each in found]
+
+    tables = bench.new("tables")
+    found = _alternating(
+        lambda: measured("taxiway, batching"),
+        lambda: measured("taxiway, recording", "--inference-tables", str(tables), "--inference-share", "1"),
+    )
+    yield from found
+    without, with_tables = (_value(found, "requests_per_s", each["system"], MANY) for each in found)
+    yield limit("requests/s, of those without recording", with_tables / without, 0.9, at_least=True)
+    yield limit("dropped requests", max(each["dropped"] for each in found), 0, at_least=False)
 
 
 def _first_response(server: servers.Server, bench: Bench) -> Path:
@@ -189,6 +210,7 @@ def main() -> None:
     parts: dict[str, Callable[[Bench], Iterator[Figure]]] = {
         "latency": latency,
         "throughput": throughput,
+        "recording": recording,
         "rows": rows,
         "kserve": kserve,
         "swaps": lambda bench: swaps(bench, options.swaps),

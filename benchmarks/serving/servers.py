@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,12 @@ class Server:
     def peak_mb(self) -> float:
         """Its peak memory."""
         return _memory_mb(self.process.pid, "VmHWM")
+
+    def metric(self, name: str) -> float:
+        """The sum of a Prometheus metric over its labels."""
+        with urllib.request.urlopen(f"http://{self.rest}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if re.match(rf"{re.escape(name)}[ {{]", line))
 
     def is_alive(self) -> bool:
         """Whether it is still running."""

@@ -18,6 +18,7 @@ with stood_in_for("tensorflow"):
     model_pb2 = module("tensorflow_serving.apis.model_pb2")
     model_server_config_pb2 = module("tensorflow_serving.config.model_server_config_pb2")
     predict_pb2 = module("tensorflow_serving.apis.predict_pb2")
+    prediction_log_pb2 = module("tensorflow_serving.apis.prediction_log_pb2")
     prediction_service_pb2_grpc = module("tensorflow_serving.apis.prediction_service_pb2_grpc")
     regression_pb2 = module("tensorflow_serving.apis.regression_pb2")
     tensor_pb2 = module("tensorflow.core.framework.tensor_pb2")

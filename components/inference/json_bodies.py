@@ -6,6 +6,7 @@ JSON does not tell the types of numbers: they are read as `double`, and take the
 from __future__ import annotations
 
 import base64
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,9 @@ import orjson
 from components.data.serving_stubs import example_pb2
 from components.inference.messages import as_strings
 from components.inference.requests import Content, Request
+
+_GZIP_MAGIC, _GZIP_FORMAT = b"\x1f\x8b", 31
+_MOST_BYTES = 64 << 20
 
 _INTEGERS = 1 << 53
 """Larger integers are no exact doubles."""
@@ -26,7 +30,7 @@ def read(recorded: Request, request: bytes, response: bytes) -> None:
     Raises:
         ValueError: A body is not JSON, or its values do not form tensors.
     """
-    asked, answered = orjson.loads(request), orjson.loads(response) if response else {}
+    asked, answered = orjson.loads(_plain(request)), orjson.loads(_plain(response)) if response else {}
     if recorded.api == "Predict":
         outputs = _tensors(answered, "predictions", "outputs")
         recorded.content = Content(_tensors(asked, "instances", "inputs"), outputs, is_untyped=True)
@@ -34,6 +38,13 @@ def read(recorded: Request, request: bytes, response: bytes) -> None:
     context = _example(asked["context"]) if "context" in asked else b""
     inputs = {"inputs": as_strings([context + _example(each) for each in asked["examples"]])}
     recorded.content = Content(inputs, _results(recorded.api, answered), are_examples=True)
+
+
+def _plain(body: bytes) -> bytes:
+    """A body without its compression, cut at a limit."""
+    if not body.startswith(_GZIP_MAGIC):
+        return body
+    return zlib.decompressobj(_GZIP_FORMAT).decompress(body, _MOST_BYTES)
 
 
 def _tensors(document: Mapping[str, Any], rows_key: str, columns_key: str) -> dict[str, np.ndarray]:

@@ -44,10 +44,10 @@ def read(recorded: Request, request: bytes, response: bytes) -> None:
 
 def fill(recorded: Request, request: Any, response: Any) -> None:
     """As `read`, for parsed messages; no response is None."""
-    specs = [each.model_spec for each in (response and _parts(response)) or []] + [_first_spec(request)]
+    specs = [each.model_spec for each in (response and _parts(response)) or []] + [first_spec(request)]
     version = next((spec.version.value for spec in specs if spec.HasField("version")), None)
     recorded.version = recorded.version if version is None else version
-    recorded.label = recorded.label or _first_spec(request).version_label or None
+    recorded.label = recorded.label or first_spec(request).version_label or None
     recorded.content = content(recorded.api, request, response)
 
 
@@ -100,6 +100,7 @@ def _parts(message: Any) -> list[Any]:
     return list(message.results) if hasattr(message, "results") else [message]
 
 
-def _first_spec(request: Any) -> Any:
+def first_spec(request: Any) -> Any:
+    """The model spec of a request, or of its first task."""
     specs = [task.model_spec for task in request.tasks] if hasattr(request, "tasks") else [request.model_spec]
     return specs[0] if specs else model_pb2.ModelSpec()

@@ -84,7 +84,7 @@ def opened(root: str, version: int | None = None) -> DeltaTable | None:
         return None
 
 
-def append(root: str, rows: pa.Table, once: Once | None = None) -> int:
+def append(root: str, rows: pa.Table, once: Once | None = None) -> int | None:
     """Appends rows, and creates the table if it does not exist.
 
     New columns are added. A value that does not fit its column's type goes to a column with the type's name as suffix,
@@ -96,7 +96,8 @@ def append(root: str, rows: pa.Table, once: Once | None = None) -> int:
         once: Names the write; None if it is tried once.
 
     Returns:
-        The number of columns that were left out, because the table has `MOST_COLUMNS` already.
+        The number of columns that were left out, because the table has `MOST_COLUMNS` already; None if the write has
+        happened before.
 
     Raises:
         ServiceError: Others change the table without a pause.
@@ -108,10 +109,10 @@ def append(root: str, rows: pa.Table, once: Once | None = None) -> int:
     return _retried(lambda: _append(root, rows, once))
 
 
-def _append(root: str, rows: pa.Table, once: Once | None) -> int:
+def _append(root: str, rows: pa.Table, once: Once | None) -> int | None:
     table = opened(root) or _created(root)
     if once and (table.transaction_version(once.writer) or 0) >= once.number:
-        return 0
+        return None
     there = pa.schema(table.schema().to_arrow())
     kept, left_out = _bounded(fitted(rows, there), there)
     write_deltalake(

@@ -20,13 +20,13 @@ Generated from the commands' help (`make docs-pages`); a test compares them. `ta
 def page() -> str:
     """Every command with its arguments and options, in Markdown."""
     group: Any = typer.main.get_command(cli.app)
-    sections = [_section(name, command) for name, command in sorted(_commands(group))]
+    sections = [_section(name, command) for name, command in _commands(group)]
     return "\n".join([_HEAD, *sections])
 
 
 def _commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The commands by name; those of a group have two words."""
-    for name, command in group.commands.items():
+    """The commands by name, with those of groups: `inference show`."""
+    for name, command in sorted(group.commands.items()):
         if hasattr(command, "commands"):
             yield from _commands(command, f"{prefix}{name} ")
         else:

@@ -21,6 +21,8 @@ from taxiway.cli.alarms import alarms_app
 from taxiway.cli.check import check_command
 from taxiway.cli.compile import compile_command
 from taxiway.cli.doctor import doctor_command
+from taxiway.cli.forget import forget_command
+from taxiway.cli.inference import inference_app
 from taxiway.cli.labels import labels_app
 from taxiway.cli.lineage import lineage_command, runs_command
 from taxiway.cli.report import report_command
@@ -69,9 +71,11 @@ app.command("doctor")(doctor_command)
 app.command("serve", cls=ServeCommand)(serve_command)
 app.command("predict")(predict_command)
 app.command("route")(route_command)
+app.add_typer(inference_app, name="inference")
 app.command("versions")(versions_command)
 app.add_typer(labels_app, name="labels")
 app.command("rollback")(rollback_command)
+app.command("forget")(forget_command)
 app.add_typer(alarms_app, name="alarms")
 
 

@@ -58,6 +58,13 @@ InferenceShare = Annotated[
         help="Share of requests to record, above 0 to 1; default with --inference-tables: 0.1.",
     ),
 ]
+PrivacyFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="YAML file with a section `privacy:`: columns to drop, cut, generalise or hash before they are recorded.",
+    ),
+]
 Fuse = Annotated[bool, typer.Option("--fuse", help="Run neighbouring stages in one pod: fewer pods, less waiting.")]
 
 

@@ -17,15 +17,15 @@ from prometheus_client import CollectorRegistry
 
 from components.inference.requests import NOTHING
 from components.inference.rows import Maker
+from taxiway.recording.guard import Guard
 from taxiway.recording.metrics import Metrics
 from taxiway.recording.notes import Features, Note
 from taxiway.recording.settings import Settings
 from taxiway.recording.writing import Pending
 
-_CHUNK = 500
-"""Requests that become rows in one step; between steps, the GIL is free."""
+_PAUSE_SECONDS = 1.0
+"""How often requests become rows, all at once: a step costs as much as hundreds of requests."""
 
-_PAUSE_SECONDS = 0.25
 _MOST_MAKERS = 64
 
 _log = logging.getLogger(__name__)
@@ -83,18 +83,16 @@ class Recorder:
         due = time.monotonic() + self.settings.seconds
         while True:
             is_last = self._stopping.wait(_PAUSE_SECONDS)
-            while notes := self._taken():
+            if notes := self._taken():
                 self._conversion.convert(notes)
-                if self._conversion.has_many:
-                    break
             if is_last or self._conversion.has_many or time.monotonic() >= due:
                 self._conversion.write()
                 due = time.monotonic() + self.settings.seconds
-            if is_last and not self._queue:
+            if is_last:
                 return
 
     def _taken(self) -> list[Note]:
-        notes = [self._queue.popleft() for _ in range(min(len(self._queue), _CHUNK))]
+        notes = [self._queue.popleft() for _ in range(len(self._queue))]
         self._taken_bytes += sum([note.size for note in notes])
         return notes
 
@@ -150,7 +148,8 @@ class _Conversion:
         pending.add(made.rows, len(group))
 
     def _made_pending(self, model: str) -> Pending:
-        return Pending(model, f"{self._settings.tables.rstrip('/')}/{model}", self._metrics)
+        guard = Guard(model, self._settings.privacy)
+        return Pending(model, f"{self._settings.tables.rstrip('/')}/{model}", self._metrics, guard)
 
     def _maker(self, features: Features | None) -> Maker:
         if features not in self._makers:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from components.contract.errors import UserError
+from components.inference.privacy import privacy as rules
+from components.inference.privacy.privacy import Privacy
 from taxiway.storage.home import Home
 
 
@@ -21,6 +24,7 @@ class Settings:
         most_requests: Limit of requests that wait to become rows.
         most_bytes: Limit of their size, and of the size of rows that wait to be written.
         stop_seconds: How long a stop waits for the last write.
+        privacy: What may not be written as it was sent.
     """
 
     tables: str
@@ -30,6 +34,7 @@ class Settings:
     most_requests: int = 50_000
     most_bytes: int = 128 << 20
     stop_seconds: float = 8.0
+    privacy: Privacy = field(default_factory=Privacy)
 
 
 def require_share(share: float, where: str) -> float:
@@ -43,13 +48,25 @@ def require_share(share: float, where: str) -> float:
     return share
 
 
-def from_flags(tables: str, share: float | None) -> Settings | None:
+def default_tables() -> str:
+    """The folder of the tables, if none is named."""
+    return str(Home.default().monitoring)
+
+
+def from_flags(tables: str, share: float | None, privacy: Path | None = None) -> Settings | None:
     """Settings from `--inference-tables` and `--inference-share`, either of which switches recording on.
 
     Raises:
-        UserError: The share is not valid.
+        UserError: The share is not valid, or `--privacy` is wrong or without the others.
     """
     if not tables and share is None:
+        if privacy:
+            raise UserError("--privacy is given, and nothing is recorded", fix="add --inference-tables, or remove it")
         return None
     found = Settings.share if share is None else require_share(share, "--inference-share")
-    return Settings(tables=tables or str(Home.default().root / "monitoring"), share=found)
+    return Settings(tables=tables or default_tables(), share=found, privacy=load_privacy(privacy))
+
+
+def load_privacy(file: Path | None) -> Privacy:
+    """The rules of a file; none without one."""
+    return rules.load(file) if file else Privacy()

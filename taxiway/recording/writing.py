@@ -11,6 +11,7 @@ import pyarrow as pa
 from components.inference import table
 from components.inference.rows import joined
 from components.inference.table import Once
+from taxiway.recording.guard import Guard
 from taxiway.recording.metrics import Metrics, Reason
 
 _log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ class Pending:
     Attributes:
         model: The model's name.
         root: Its folder or URL.
+        guard: What changes rows before they are stored.
         requests: The number of requests whose rows wait.
         size: The size of the rows in bytes.
     """
@@ -39,6 +41,7 @@ class Pending:
     model: str
     root: str
     metrics: Metrics
+    guard: Guard
     requests: int = 0
     size: int = 0
     _tables: list[pa.Table] = field(default_factory=list)
@@ -90,8 +93,7 @@ class Pending:
         """Whether there is nothing left to do for a batch."""
         self._stuck = None
         try:
-            # Whatever changes rows before they are stored belongs here.
-            left_out = table.append(self.root, batch.rows, Once(self._writer, batch.number))
+            left_out = table.append(self.root, self.guard.guarded(batch.rows), Once(self._writer, batch.number))
         except (ValueError, TypeError, KeyError) as error:
             self._give_up("rows", batch.requests, error)
             return True
@@ -100,7 +102,7 @@ class Pending:
             self._say("store", error)
             return False
         self.metrics.recorded(self.model, batch.requests)
-        self.metrics.left_out(self.model, "columns", left_out)
+        self.metrics.left_out(self.model, "columns", left_out or 0)
         self._forget(batch.requests)
         self._said.clear()
         return True

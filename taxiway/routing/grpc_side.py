@@ -10,9 +10,11 @@ from typing import Any
 import grpc
 
 from taxiway.network import tls
+from taxiway.recording import request_ids
 from taxiway.routing import request_fields
 from taxiway.routing.access_log import AccessLog
 from taxiway.routing.calls import Call, Route
+from taxiway.routing.recording import RouteRecording, Seen
 from taxiway.routing.router import Router
 from taxiway.routing.settings import Backend, Settings, StickyKey
 from taxiway.routing.shadow import SECONDS, Shadow
@@ -37,6 +39,12 @@ def _passed_on(metadata: Iterable[tuple[str, Any]] | None) -> Metadata:
         for key, value in metadata or ()
         if key == _DETAILS or not (key in _OWN_METADATA or key.startswith((":", "grpc-")))
     )
+
+
+def _tagged(seen: Seen | None, metadata: Iterable[tuple[str, Any]] | None) -> Metadata:
+    """A backend's metadata for the client, with the request's id."""
+    passed = _passed_on(metadata)
+    return seen.tagged(passed) if seen else passed
 
 
 def _options(settings: Settings) -> list[tuple[str, int]]:
@@ -72,8 +80,16 @@ def _channel(backend: Backend, settings: Settings) -> Any:
 class Forwarder(grpc.GenericRpcHandler):
     """Forwards calls of TF Serving's services."""
 
-    def __init__(self, router: Router, backends: Backends, shadow: Shadow, access_log: AccessLog) -> None:
+    def __init__(
+        self,
+        router: Router,
+        backends: Backends,
+        shadow: Shadow,
+        access_log: AccessLog,
+        recording: RouteRecording | None = None,
+    ) -> None:
         self._router, self._backends, self._shadow, self._access_log = router, backends, shadow, access_log
+        self._recording = recording
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         """The handler for a method; None if TF Serving has no such method."""
@@ -89,23 +105,30 @@ class Forwarder(grpc.GenericRpcHandler):
     async def _passed(self, path: str, request: bytes, context: Any) -> bytes:
         method, began = _METHODS[path], time.perf_counter()
         metadata = _passed_on(context.invocation_metadata())
+        seen: Seen | None = None
+        if self._recording and method in request_fields.SPLIT:
+            seen = self._recording.begin(request_ids.of_metadata(metadata), method, "GRPC")
+            metadata = seen.tagged(metadata)
         model, route = self._route(method, request, metadata)
         call = Call(protocol="grpc", method=method, model=model, route=route, began=began)
         answer = self._send(path, request, metadata, route, timeout=context.time_remaining())
-        response, code = b"", grpc.StatusCode.OK
+        response, code, message = b"", grpc.StatusCode.OK, None
         try:
             response = await answer
             await context.send_initial_metadata(_passed_on(await answer.initial_metadata()))
-            context.set_trailing_metadata(_passed_on(await answer.trailing_metadata()))
+            context.set_trailing_metadata(_tagged(seen, await answer.trailing_metadata()))
         except grpc.aio.AioRpcError as error:
-            code = error.code()
+            code, message = error.code(), self._error_message(route, error)
             await context.send_initial_metadata(_passed_on(error.initial_metadata()))
-            await context.abort(code, self._error_message(route, error), _passed_on(error.trailing_metadata()))
+            await context.abort(code, message, _tagged(seen, error.trailing_metadata()))
         except BaseException:
             code = grpc.StatusCode.CANCELLED
             raise
         finally:
             self._access_log.answered("request", call, code.name, version=_version(method, response))
+            if seen and self._recording:
+                seen.status, seen.error = code.name, message
+                self._recording.put(seen, call, request, response)
             if route.shadow:
                 copied = replace(call, route=route.shadow)
                 self._copy(path, copied, request=request, metadata=metadata, real=response)

@@ -20,6 +20,7 @@ from taxiway.network.http_server import Runner
 from taxiway.network.tls import Tls, server_context
 from taxiway.routing import grpc_side, rest_side, settings
 from taxiway.routing.access_log import AccessLog
+from taxiway.routing.recording import RouteRecording
 from taxiway.routing.router import Router
 from taxiway.routing.settings import Settings
 from taxiway.routing.shadow import Shadow
@@ -84,7 +85,10 @@ async def _run(given: Settings, file: Path | None, started: Callable[[list[str]]
     _on((signal.SIGHUP,), told.set)
     access_log = AccessLog(set(given.models))
     router = Router(given, access_log)
+    recording = RouteRecording(given.recording(), access_log.registry, set(given.models)) if given.inference else None
     async with AsyncExitStack() as stack:
+        if recording:
+            stack.push_async_callback(asyncio.to_thread, recording.stop)
         shadow = Shadow(given.shadow_queue, access_log)
         stack.push_async_callback(shadow.stop)
         backends = grpc_side.Backends(given)
@@ -100,11 +104,11 @@ async def _run(given: Settings, file: Path | None, started: Callable[[list[str]]
                 trust_env=False,
             )
         )
-        forwarder = rest_side.Forwarder(router, session, shadow, access_log, given)
+        forwarder = rest_side.Forwarder(router, session, shadow, access_log, given, recording=recording)
         rest = rest_side.application(forwarder, router, access_log, given)
         admin_port = await _web(stack, rest_side.admin(router), _LOOPBACK, given.admin_port, None)
         rest_port = await _web(stack, rest, given.host, given.rest_port, given.tls)
-        port = await _grpc(stack, given, grpc_side.Forwarder(router, backends, shadow, access_log))
+        port = await _grpc(stack, given, grpc_side.Forwarder(router, backends, shadow, access_log, recording))
         started([f"{given.host}:{port}", f"{given.host}:{rest_port}", f"{_LOOPBACK}:{admin_port}"])
         access_log.say(event="start", grpc=port, rest=rest_port, admin=admin_port)
         watching = asyncio.create_task(_watch(file, told, router, access_log)) if file else None

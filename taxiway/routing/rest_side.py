@@ -15,9 +15,11 @@ from aiohttp import web
 
 from components.contract.errors import UserError
 from taxiway.network import http_server, tls
+from taxiway.recording import request_ids
 from taxiway.routing import request_fields
 from taxiway.routing.access_log import AccessLog
 from taxiway.routing.calls import Call, Route
+from taxiway.routing.recording import STATUS, RouteRecording, Seen
 from taxiway.routing.router import Router
 from taxiway.routing.settings import Backend, Settings, StickyKey
 from taxiway.routing.shadow import SECONDS, Shadow
@@ -26,6 +28,7 @@ _PATH = re.compile(
     r"(?P<model>/v1/models/(?P<name>[^/:]+))"
     r"(?P<pinned>/versions/[^/:]+|/labels/(?P<label>[^/:]+))?(?P<verb>:predict|:classify|:regress|/metadata)?"
 )
+_APIS = {":predict": "Predict", ":classify": "Classify", ":regress": "Regress"}
 # RFC 9110, 7.6.1, and headers that each connection sets itself.
 _HOP_BY_HOP = {
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
@@ -50,9 +53,17 @@ class Forwarder:
     """Forwards requests of TF Serving's REST API."""
 
     def __init__(
-        self, router: Router, session: aiohttp.ClientSession, shadow: Shadow, access_log: AccessLog, settings: Settings
+        self,
+        router: Router,
+        session: aiohttp.ClientSession,
+        shadow: Shadow,
+        access_log: AccessLog,
+        settings: Settings,
+        *,
+        recording: RouteRecording | None = None,
     ) -> None:
         self._router, self._session, self._shadow, self._access_log = router, session, shadow, access_log
+        self._recording = recording
         self._contexts = {n: tls.client_context(b.tls) if b.tls else None for n, b in settings.backends.items()}
         self._size = settings.max_megabytes << 20
 
@@ -68,19 +79,46 @@ class Forwarder:
         route = self._route(found, model, request, body)
         verb = found["verb"].strip(":/") if found and found["verb"] else "status"
         call = Call(protocol="rest", method=verb, model=model, route=route, began=began)
-        status, content = 499, b""  # for a client that disconnected
+        seen = self._seen(found, request)
+        status, content, message = 499, b"", None  # for a client that disconnected
         try:
-            status, headers, content = await self._forward(route, found, request, body)
-            return web.Response(status=status, headers=headers, body=content)
+            status, headers, content = await self._forward(route, found, request, body, seen)
+            return _answer(seen, web.Response(status=status, headers=headers, body=content))
         except _BackendError as error:
-            status = error.status
-            return http_server.error(str(error), status)
+            status, message = error.status, str(error)
+            return _answer(seen, http_server.error(message, status))
         finally:
             self._access_log.answered("request", call, str(status))
+            if seen and found:
+                self._record(seen, call, found, status, message, body, content)
             if route.shadow and found:
                 real = content if status == 200 else b""
                 copied = replace(call, route=route.shadow)
                 self._copy(copied, found=found, request=request, body=body, real=real)
+
+    def _seen(self, found: re.Match[str] | None, request: web.Request) -> Seen | None:
+        if not (self._recording and found and found["verb"] in _APIS and request.method == "POST"):
+            return None
+        sent = request_ids.request_id(request.headers.get(request_ids.KEY))
+        return self._recording.begin(sent, _APIS[found["verb"]], "REST")
+
+    def _record(
+        self,
+        seen: Seen,
+        call: Call,
+        found: re.Match[str],
+        status: int,
+        message: str | None,
+        request: bytes,
+        response: bytes,
+    ) -> None:
+        seen.status = STATUS.get(status, "UNKNOWN")
+        seen.error = message or (response.decode(errors="replace")[:_ANSWER_CHARACTERS] if status != 200 else None)
+        if seen.note:
+            seen.note.label = unquote(found["label"]) if found["label"] else None
+            seen.note.version = _number((found["pinned"] or "").removeprefix("/versions/"))
+        assert self._recording, "it has seen the request"
+        self._recording.put(seen, call, request, response)
 
     def _route(self, found: re.Match[str] | None, model: str, request: web.Request, body: bytes) -> Route:
         if found is None or found["pinned"]:
@@ -99,11 +137,17 @@ class Forwarder:
         return self._router.split(model, read_key)
 
     async def _forward(
-        self, route: Route, found: re.Match[str] | None, request: web.Request, body: bytes
+        self,
+        route: Route,
+        found: re.Match[str] | None,
+        request: web.Request,
+        body: bytes,
+        seen: Seen | None = None,
     ) -> tuple[int, Any, bytes]:
         """Status, headers and content of a backend's response."""
         url = self._url(route, found, request)
-        headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP]
+        headers = tuple((name, value) for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP)
+        headers = seen.tagged(headers) if seen else headers
         try:
             async with self._session.request(
                 request.method,
@@ -156,6 +200,16 @@ class Forwarder:
             self._access_log.answered("shadow", sent, str(status), same=same, answer=answer)
 
         self._shadow.put(copy, call.model, len(body) + len(real))
+
+
+def _answer(seen: Seen | None, response: web.Response) -> web.Response:
+    if seen:
+        response.headers[request_ids.KEY] = seen.request_id
+    return response
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 19 else None
 
 
 def _refused(message: str, status: int) -> web.Response:

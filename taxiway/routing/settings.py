@@ -14,6 +14,7 @@ import yaml
 from components.contract.errors import UserError
 from components.contract.settings import named, typed
 from taxiway.network.tls import Tls, loadable
+from taxiway.recording import settings as recorder_settings
 
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s/:]+):(\d{1,5})")
 _KEY = re.compile(r"(header|feature):(.+)")
@@ -86,6 +87,21 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Inference:
+    """What is recorded.
+
+    Attributes:
+        tables: The folder or URL of the inference tables.
+        share: The share of requests that is recorded.
+        privacy: The file that says what may not be written as it was sent; empty for none.
+    """
+
+    tables: str
+    share: float = recorder_settings.Settings.share
+    privacy: str = ""
+
+
+@dataclass(frozen=True)
 class Settings:
     """A proxy's settings.
 
@@ -99,6 +115,7 @@ class Settings:
         tls: Server TLS settings of the gRPC and REST APIs; None for plain text.
         max_megabytes: Maximum size of requests and responses.
         shadow_queue: Maximum number of queued shadow requests; more are dropped.
+        inference: What is recorded in inference tables; None for nothing.
     """
 
     backends: dict[str, Backend]
@@ -110,6 +127,14 @@ class Settings:
     tls: Tls | None = None
     max_megabytes: int = 64
     shadow_queue: int = 1000
+    inference: Inference | None = None
+
+    def recording(self) -> recorder_settings.Settings:
+        """The recorder's settings."""
+        assert self.inference, "there is something to record"
+        found = self.inference
+        privacy = recorder_settings.load_privacy(Path(found.privacy) if found.privacy else None)
+        return recorder_settings.Settings(tables=found.tables, share=found.share, privacy=privacy)
 
 
 def _each(given: Any, where: str, parse: Any) -> dict[str, Any]:
@@ -128,6 +153,14 @@ def _tls(given: Any, where: str, *, listener: bool = False) -> Tls | None:
     if listener and not found.get("cert"):
         raise UserError(f"{where}.cert is missing", fix="name the proxy's own certificate")
     return loadable(where, **{name: Path(value) for name, value in found.items() if value})
+
+
+def _inference(given: Any, where: str) -> Inference | None:
+    if given is None:
+        return None
+    found = typed(named(given, Inference, where), Inference, where)
+    recorder_settings.require_share(found.share, f"{where}.share")
+    return found
 
 
 def require_address(text: Any, where: str) -> str:
@@ -215,7 +248,9 @@ def parse(given: Any, where: str) -> Settings:
     backends = _each(found["backends"], f"{where}: backends", _backend)
     models = _each(found["models"], f"{where}: models", lambda value, at: _model(value, at, backends))
     tls = _tls(found.get("tls"), f"{where}: tls", listener=True)
-    settings = typed({**found, "backends": backends, "models": models, "tls": tls}, Settings, where)
+    inference = _inference(found.get("inference"), f"{where}: inference")
+    read = {**found, "backends": backends, "models": models, "tls": tls, "inference": inference}
+    settings = typed(read, Settings, where)
     for name in ("port", "rest_port", "admin_port"):
         if not 0 <= getattr(settings, name) <= 65535:
             raise UserError(f"{where}: {name} is {getattr(settings, name)}", fix="use a port from 0 to 65535")

@@ -44,6 +44,11 @@ class Home:
         return self.root / "runs"
 
     @property
+    def monitoring(self) -> Path:
+        """The tables of watched models, one folder per model."""
+        return self.root / "monitoring"
+
+    @property
     def environments(self) -> Path:
         """Environments with the packages that tasks install."""
         return self.root / "environments"

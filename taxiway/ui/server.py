@@ -71,7 +71,7 @@ def site_of(settings: Settings, secret: bytes) -> Site:
         secret,
         servers=settings.servers,
         destinations=settings.destinations,
-        tables=settings.tables or str(settings.home.root / "monitoring"),
+        tables=settings.tables or str(settings.home.monitoring),
         is_copy=settings.refresh is not None,
     )
 

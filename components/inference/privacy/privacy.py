@@ -10,16 +10,18 @@ from typing import Any
 
 import pyarrow as pa
 import yaml
+from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.contract.errors import UserError
 from components.contract.settings import nearest
+from components.data.protos import parse_text
 from components.inference.columns import INPUT, OUTPUT, REQUEST
 from components.inference.privacy import actions, keys, requests, rules, suspects
 from components.inference.privacy.actions import Action, Drop, Hash, Keep
 from components.inference.privacy.keys import Keys
 from components.inference.privacy.suspects import Finding
 
-_SETTINGS = ("keys", "columns", "others")
+_SETTINGS = ("keys", "columns", "others", "schema")
 _SECONDS = 10.0
 """How often the keys are read again."""
 
@@ -69,6 +71,9 @@ class Privacy:
             UserError: A column, an action or a setting is unknown, or a column is hashed and there is no key.
         """
         found = _section(given, where)
+        if schema is None and found.get("schema"):
+            schema = parse_text(Path(str(found["schema"])), schema_pb2.Schema())
+            known = columns(feature.name for feature in schema.feature)
         marked = rules.of_schema(schema) if schema is not None else {}
         made = {**marked, **rules.of_settings(found.get("columns") or {}, known, f"{where}.columns")}
         place = Path(str(found["keys"])) if found.get("keys") else None

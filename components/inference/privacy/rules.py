@@ -65,7 +65,9 @@ def column_of(name: Any, known: Collection[str] | None, where: str) -> str:
     column = named if named in REQUEST.names or named.startswith((INPUT, OUTPUT)) else INPUT + named
     if column in _FIXED:
         raise UserError(f"{where}: {named} is needed to read the table", fix=f"remove {named}")
-    if known is not None and column not in {*known, *REQUEST.names}:
+    are_outputs_known = any(each.startswith(OUTPUT) for each in known or [])
+    is_unknown = known is not None and column not in {*known, *REQUEST.names}
+    if known is not None and is_unknown and (are_outputs_known or not column.startswith(OUTPUT)):
         features = [each.removeprefix(INPUT) for each in known if each not in _FIXED]
         raise UserError(f"{where} has a column {named!r}, which the model does not have", fix=nearest(named, features))
     return column

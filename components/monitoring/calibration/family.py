@@ -18,12 +18,14 @@ from components.monitoring.calibration.groups import WIDTH
 
 Array: TypeAlias = NDArray[np.float64]
 _WINDOWS = 1000
-_DRAWS = 200_000_000
+_DRAWS = 50_000_000
 _SMALLEST = 200
 LARGEST = 1000
 """Rows of the largest windows that are simulated: the tests of larger ones depend on each other in the same way."""
 _POPULATION = 1e12
 _BULK = 0.2
+_MARGIN = 1.15
+"""For the simulation's own error: two standard errors of the share of a fifth of its windows."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class Family:
         edge = self.least[int(_BULK * len(self.least))]
         tail = -np.expm1(np.log1p(-_BULK) * (np.minimum(p_value, edge) / edge) ** self.slope)
         bulk = (1 + np.searchsorted(self.least, p_value, side="right")) / (1 + len(self.least))
-        return np.minimum(1.0, np.where(p_value <= edge, tail, np.maximum(bulk, _BULK)) + others * p_value)
+        least = np.where(p_value <= edge, tail, np.maximum(bulk, _BULK))
+        return np.minimum(1.0, _MARGIN * least + others * p_value)
 
 
 def family(codes: NDArray[np.int32], numbers: NDArray[np.bool_], rows: float, seed: int = 0) -> Family:

@@ -8,14 +8,15 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from components.monitoring.calibration import measures
+from components.monitoring.drift import distances
+from components.monitoring.drift.measures import places
 from components.monitoring.summaries import Summary
 
 Array: TypeAlias = NDArray[np.float64]
 QUANTILE = 0.95
 _WINDOWS = 400
+_FEWEST = 100
 _CELLS = 2_000_000
-_BINS = 10
 _KEPT = 100_000
 _FOUND: dict[tuple[int, int], tuple[Summary, dict[str, float]]] = {}
 
@@ -35,37 +36,46 @@ def limits(reference: Summary, n: int) -> dict[str, float]:
 
 
 def _rounded(n: int) -> int:
-    """A smaller size near this one, twenty to each power of ten: its limits are a little higher."""
-    return max(1, int(10 ** (math.floor(20 * math.log10(max(n, 1))) / 20)))
+    """The next smaller of sixty sizes to each power of ten: the limits of smaller windows are a little higher."""
+    return max(1, int(10 ** (math.floor(60 * math.log10(max(n, 1)) + 1e-9) / 60)))
 
 
 def _simulated(reference: Summary, n: int) -> dict[str, float]:
-    counts = reference.counts.astype(float)
-    if reference.unseen_count:
-        counts = np.append(counts, float(reference.unseen_count))
+    counts: Array = np.append(reference.counts, reference.unseen_count).astype(np.float64)
     total = int(counts.sum())
     if not total:
         return {}
     chance = np.random.default_rng(n)
-    windows = int(np.clip(_CELLS / len(counts), 100, _WINDOWS))
-    now, then = (chance.multinomial(rows, counts / total, size=windows).astype(float) for rows in (n, total))
-    found = _of_numbers(reference, now, then) if reference.bins.kind == "number" else measures.of_all(now, then)
-    return {name: float(np.quantile(values, QUANTILE)) for name, values in found.items()}
+    windows = int(np.clip(_CELLS / len(counts), _FEWEST, _WINDOWS))
+    then, now = (chance.multinomial(rows, counts / total, size=windows).astype(np.float64) for rows in (total, n))
+    found = _of_numbers(reference, then, now) if reference.bins.kind == "number" else _of_categories(then, now)
+    points = {name: float(np.quantile(values, QUANTILE)) for name, values in found.items()}
+    return {name: point for name, point in points.items() if math.isfinite(point)}
 
 
-def _of_numbers(reference: Summary, now: Array, then: Array) -> dict[str, Array]:
-    middles = _middles(reference) / (math.sqrt(reference.variance) or 1.0)
-    width = (middles[-1] - middles[0]) / _BINS or 1.0
-    bins = np.minimum((middles - middles[0]) // width, _BINS - 1).astype(int)
-    coarse = [_summed(counts, bins) for counts in (now, then)]
-    return {**measures.of_all(*coarse), **measures.of_numbers(now, then, middles)}
+def _of_numbers(reference: Summary, then: Array, now: Array) -> dict[str, Array]:
+    then, now = then[:, :-1], now[:, :-1]
+    groups = distances.psi_groups(reference.counts.astype(np.float64))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        apart = distances.wasserstein(then, now, places(reference, reference)) / np.sqrt(reference.variance)
+    return {
+        "jensen_shannon": distances.jensen_shannon(then, now),
+        "psi": distances.psi(np.add.reduceat(then, groups, axis=-1), np.add.reduceat(now, groups, axis=-1)),
+        "ks": distances.ks(then, now),
+        "wasserstein": apart,
+    }
 
 
-def _middles(reference: Summary) -> Array:
-    edges = reference.bins.edges
-    ends = np.concatenate([[reference.low], edges, [reference.high]])
-    return np.asarray((ends[:-1] + ends[1:]) / 2)
+def _of_categories(then: Array, now: Array) -> dict[str, Array]:
+    return {
+        "l_infinity": distances.l_infinity(then, now),
+        "jensen_shannon": distances.jensen_shannon(then, now),
+        "psi": distances.psi(_first(then), _first(now)),
+        "chi_square": distances.chi_square(then, now),
+    }
 
 
-def _summed(counts: Array, bins: NDArray[np.int_]) -> Array:
-    return np.stack([counts[:, bins == number].sum(-1) for number in range(_BINS)], axis=-1)
+def _first(counts: Array) -> Array:
+    """The most frequent categories, and all others as one."""
+    first, others = counts[:, : distances.PSI_CATEGORIES], counts[:, distances.PSI_CATEGORIES :]
+    return np.concatenate([first, others.sum(-1, keepdims=True)], axis=-1)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 Counts: TypeAlias = NDArray[np.float64]
 
-PSI_BINS = 10
-"""The bins in which numbers are compared by PSI: about equally many of the reference's values are in each."""
+GROUPS = 10
+"""Groups of bins in which PSI and Jensen-Shannon compare numbers: in single bins, chance alone would rule."""
 
 PSI_CATEGORIES = 100
 """The categories that PSI takes one by one; all others are one."""
@@ -58,10 +58,10 @@ def psi(reference: Counts, window: Counts) -> Counts:
     return found
 
 
-def psi_groups(reference: Counts) -> NDArray[np.int64]:
-    """Joins neighbouring bins of numbers for PSI: the first bin of each group, (groups,)."""
+def groups(reference: Counts) -> NDArray[np.int64]:
+    """Joins neighbouring bins to groups that have about equally many values: the first bin of each, (groups,)."""
     before = np.cumsum(shares(reference)) - shares(reference)
-    group = np.floor(np.nan_to_num(before) * PSI_BINS + 1e-9).astype(np.int64)
+    group = np.floor(np.nan_to_num(before) * GROUPS + 1e-9).astype(np.int64)
     return np.flatnonzero(np.diff(group, prepend=-1))
 
 

@@ -8,8 +8,17 @@ from scipy.special import ndtri
 
 from components.monitoring.profile.codes import UNSEEN
 
-_COLUMNS = 60
+PAIRED = 40
 """The most columns of which all pairs are looked at; more are joined to as many sums."""
+
+_ALONE = 200
+"""The most columns that are looked at one by one as well."""
+
+
+def number_of_features(columns: int) -> int:
+    """The most features that rows of so many columns have."""
+    joined = min(columns, PAIRED)
+    return joined * (joined - 1) // 2 + 2 * (columns if columns <= _ALONE else joined)
 
 
 def features(codes: NDArray[np.int32]) -> NDArray[np.float64]:
@@ -26,6 +35,8 @@ def features(codes: NDArray[np.int32]) -> NDArray[np.float64]:
     scores = np.stack([_scores(column) for column in codes.T], axis=1) if codes.shape[1] else np.zeros(codes.shape)
     missing = ((codes < 0) & (codes != UNSEEN)).astype(np.float64)
     joined = _joined(scores)
+    if codes.shape[1] > _ALONE:
+        scores, missing = joined, _joined(missing)
     first, second = np.triu_indices(joined.shape[1], 1)
     return _standard(np.concatenate([scores, missing, joined[:, first] * joined[:, second]], axis=1))
 
@@ -45,12 +56,12 @@ def _scores(codes: NDArray[np.int32]) -> NDArray[np.float64]:
 
 def _joined(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     columns = scores.shape[1]
-    if columns <= _COLUMNS:
+    if columns <= PAIRED:
         return scores
     random = np.random.default_rng(columns)
     signs = random.choice([-1.0, 1.0], columns)
-    groups = random.permutation(columns) % _COLUMNS
-    return scores @ (np.eye(_COLUMNS)[groups] * signs[:, None])
+    groups = random.permutation(columns) % PAIRED
+    return scores @ (np.eye(PAIRED)[groups] * signs[:, None])
 
 
 def _standard(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,10 +1,13 @@
 """The measures of drift between two summaries of a column.
 
 L-infinity and Jensen-Shannon are TFDV's: L-infinity is of categories only, and values that are not a number count as
-if the two sets of rows had none of them in common. Infinite numbers count in the first and last bin.
+if the two sets of rows had none of them in common. Infinite numbers count in the first and last bin. For PSI and
+Jensen-Shannon, the bins of numbers are joined to groups that have about equally many of the reference's values.
 """
 
 from __future__ import annotations
+
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +16,7 @@ from components.monitoring.drift import distances
 from components.monitoring.summaries import Summary
 from components.monitoring.tables import MEASURES
 
-Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
+Array: TypeAlias = NDArray[np.float64]
 
 
 def measures(reference: Summary, window: Summary) -> dict[str, float | None]:
@@ -25,7 +28,13 @@ def measures(reference: Summary, window: Summary) -> dict[str, float | None]:
     """
     if not (reference.values and window.values):
         return dict.fromkeys(MEASURES)
-    found = _of_numbers(reference, window) if reference.bins.kind == "number" else _of_categories(reference, window)
+    if reference.bins.kind == "number":
+        p, q = reference.counts.astype(np.float64), window.counts.astype(np.float64)
+        nans = float(reference.nans), float(window.nans)
+        scaled = places(reference, window) / (np.sqrt(reference.variance) or np.nan)
+        found = of_numbers(p, q, distances.groups(p), scaled, nans)
+    else:
+        found = of_categories(*counted(reference, window))
     return {name: _plain(found.get(name)) for name in MEASURES}
 
 
@@ -33,19 +42,30 @@ def _plain(value: NDArray[np.float64] | None) -> float | None:
     return None if value is None or not np.isfinite(value) else float(value)
 
 
-def _of_numbers(reference: Summary, window: Summary) -> dict[str, NDArray[np.float64]]:
-    p, q = reference.counts.astype(np.float64), window.counts.astype(np.float64)
-    nans = np.array([reference.nans, 0.0]), np.array([0.0, window.nans])
-    groups = distances.psi_groups(p)
-    deviation = np.sqrt(reference.variance)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        apart = distances.wasserstein(p, q, places(reference, window)) / deviation
+def of_numbers(
+    reference: Array, window: Array, groups: NDArray[np.int64], places: Array, nans: tuple[float, float] = (0.0, 0.0)
+) -> dict[str, Array]:
+    """The measures of numbers, of several pairs at once if the counts have axes before the last one.
+
+    Args:
+        reference: Counts by bin, (..., bins).
+        window: The same.
+        groups: See `distances.groups`.
+        places: Where the numbers of each bin are, in standard deviations.
+        nans: The values of both that are not a number.
+    """
+    p, q = np.add.reduceat(reference, groups, axis=-1), np.add.reduceat(window, groups, axis=-1)
     return {
-        "jensen_shannon": distances.jensen_shannon(np.append(p, nans[0]), np.append(q, nans[1])),
-        "psi": distances.psi(np.add.reduceat(p, groups), np.add.reduceat(q, groups)),
-        "ks": distances.ks(p, q),
-        "wasserstein": apart,
+        "jensen_shannon": distances.jensen_shannon(_with(p, nans[0], 0.0), _with(q, 0.0, nans[1])),
+        "psi": distances.psi(p, q),
+        "ks": distances.ks(reference, window),
+        "wasserstein": distances.wasserstein(reference, window, places),
     }
+
+
+def _with(counts: Array, *more: float) -> Array:
+    """The counts with further bins."""
+    return np.concatenate([counts, np.broadcast_to(more, (*counts.shape[:-1], len(more)))], axis=-1)
 
 
 def places(reference: Summary, window: Summary) -> NDArray[np.float64]:
@@ -63,32 +83,36 @@ def places(reference: Summary, window: Summary) -> NDArray[np.float64]:
     return found
 
 
-def _of_categories(reference: Summary, window: Summary) -> dict[str, NDArray[np.float64]]:
-    named, rest = counted(reference, window)
-    p: NDArray[np.float64] = np.append(named[0], rest[0])
-    q: NDArray[np.float64] = np.append(named[1], rest[1])
+def of_categories(reference: Array, window: Array) -> dict[str, Array]:
+    """The measures of categories, of several pairs at once if the counts have axes before the last one.
+
+    Args:
+        reference: Counts by category, (..., categories); the last one is all that have no name.
+        window: The same.
+    """
+    p, q = distances.shares(reference), distances.shares(window)
     return {
-        # No category of the rest is as frequent as one with a name.
-        "l_infinity": np.abs(named[0] / p.sum() - named[1] / q.sum()).max(initial=0.0),
-        "jensen_shannon": distances.jensen_shannon(p, q),
-        "psi": distances.psi(_first(p), _first(q)),
-        "chi_square": distances.chi_square(p, q),
+        # No category of those without a name is as frequent as one with a name.
+        "l_infinity": np.abs(p - q)[..., :-1].max(-1, initial=0.0),
+        "jensen_shannon": distances.jensen_shannon(reference, window),
+        "psi": distances.psi(_first(reference), _first(window)),
+        "chi_square": distances.chi_square(reference, window),
     }
 
 
-def counted(reference: Summary, window: Summary) -> tuple[Pair, tuple[float, float]]:
-    """The counts by category, and those of the categories that neither names."""
+def counted(reference: Summary, window: Summary) -> tuple[Array, Array]:
+    """The counts by category; the last one is all that neither names."""
     names = list({**reference.unseen, **window.unseen})
-    pair = tuple(_named(each, names) for each in (reference, window))
-    rest = tuple(float(each.unseen_count - sum(each.unseen.values())) for each in (reference, window))
-    return (pair[0], pair[1]), (rest[0], rest[1])
+    return _named(reference, names), _named(window, names)
 
 
-def _named(summary: Summary, names: list[str]) -> NDArray[np.float64]:
+def _named(summary: Summary, names: list[str]) -> Array:
     unseen = [summary.unseen.get(name, 0) for name in names]
-    return np.concatenate([summary.counts, np.array(unseen, np.float64)])
+    rest = summary.unseen_count - sum(summary.unseen.values())
+    return np.concatenate([summary.counts, np.array([*unseen, rest], np.float64)])
 
 
-def _first(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+def _first(counts: Array) -> Array:
     """The most frequent categories, and all others as one."""
-    return np.append(counts[: distances.PSI_CATEGORIES], counts[distances.PSI_CATEGORIES :].sum())
+    most = distances.PSI_CATEGORIES
+    return np.concatenate([counts[..., :most], counts[..., most:].sum(-1, keepdims=True)], axis=-1)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import gamma, rankdata
 
-from components.monitoring.drift.features import features
+from components.monitoring.drift.features import features, number_of_features
 from components.monitoring.profile.batches import gathered
 from components.monitoring.profile.codes import codes
 from components.monitoring.profile.sample import Sample
@@ -86,8 +86,7 @@ def compare_codes(reference: NDArray[np.int32], window: NDArray[np.int32]) -> Mu
 
 
 def _fitting(reference: NDArray[np.int32], window: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    columns = min(reference.shape[1], 60)
-    rows = max(_CELLS // max(columns * (columns - 1) // 2 + 2 * reference.shape[1], 1) // 2, 100)
+    rows = _CELLS // max(number_of_features(reference.shape[1]), 1) // 2
     return reference[:rows], window[:rows]
 
 

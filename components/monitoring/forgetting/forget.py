@@ -95,7 +95,7 @@ def forget(pending: Pending, ring: Keys | None) -> Result:
             delta.delete(store.path(name), where, request.id)
     for name in pending.tables:
         delta.purge(store.path(name))
-    result = Result(request, _what(pending, ring), _places(store, pending), open_files, _late(store, request, ring))
+    result = Result(request, what(pending, ring), _places(store, pending), open_files, _late(store, request, ring))
     _record(store, result)
     if result.is_whole:
         pending.path.unlink(missing_ok=True)
@@ -194,7 +194,8 @@ def _late(store: Store, request: Request, ring: Keys | None) -> int:
     return sum(sum(_counts(store, name, wheres)) for name, wheres in only.items())
 
 
-def _what(pending: Pending, ring: Keys | None) -> str:
+def what(pending: Pending, ring: Keys | None) -> str:
+    """What a request forgets as JSON: columns with keyed hashes of the values, never the values."""
     request = pending.request
     keys = ring or Keys({"record": secret(pending.folder)})
     customers = [{name: keys.hashed(value.encode()) for name, value in key.values} for key in request.keys]

@@ -77,7 +77,7 @@ class Prepared:
         kept = mask if self.owners is None else mask[self.owners]
         lengths = None if self.lengths is None else self.lengths[mask]
         wrong = None if self.wrong is None else self.wrong[mask]
-        return Prepared(int(mask.sum()), self.values[kept], lengths, None, wrong, self.entries)
+        return Prepared(int(mask.sum()), self.values[kept], lengths, wrong=wrong, entries=self.entries)
 
 
 def prepared(columns: Sequence[pa.Array], bins: Bins, known: pa.Array) -> Prepared:
@@ -101,7 +101,7 @@ def prepared(columns: Sequence[pa.Array], bins: Bins, known: pa.Array) -> Prepar
 
 def _prepared(part: Unpacked, values: NDArray, wrong: NDArray[np.bool_] | None, entries: Entries | None) -> Prepared:
     owners: NDArray[np.int64] | None = None if part.lengths is None else np.repeat(np.arange(part.rows), part.lengths)
-    return Prepared(part.rows, values, part.lengths, owners, wrong, entries)
+    return Prepared(part.rows, values, part.lengths, owners, wrong=wrong, entries=entries)
 
 
 def type_of(kind: pa.DataType) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from components.monitoring.profile.distinct import row_hashes
+from components.monitoring.profile.counting.distinct import row_hashes
 
 
 class Sample:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from components.inference.columns import is_input, is_output
 from components.monitoring.profile.batches import families, gathered
-from components.monitoring.profile.counter import Counter
+from components.monitoring.profile.counting.counter import Counter
 from components.monitoring.profile.prepared import prepared, type_of
 from components.monitoring.summaries import Bins, Reference, Source, Summary
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from components.monitoring.profile.counter import Counter
+from components.monitoring.profile.counting.counter import Counter
 from components.monitoring.profile.prepared import prepared
 from components.monitoring.summaries import Bins, Summary
 

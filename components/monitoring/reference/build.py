@@ -51,7 +51,7 @@ def build(
     with _twice(batches) as rows:
         bins, sample = _scanned(rows, frozenset(categories))
         columns = summarize(rows, Reference(version, digest, bins, np.empty((0, 0), np.int32), np.empty(0)))
-    sample = sample.slice(0, CODED_ROWS)
+    sample = sample.slice(0, min(CODED_ROWS, sample.num_rows))
     return Reference(version, digest, columns, codes(sample, columns), _scores(sample, score))
 
 

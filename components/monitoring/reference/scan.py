@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from components.monitoring.profile.frequent import Frequent
+from components.monitoring.profile.counting.frequent import Frequent
 from components.monitoring.profile.prepared import as_text, encoded, numbers, type_of
 from components.monitoring.profile.unpacked import unpacked
 from components.monitoring.reference.edges import FEW, edges
@@ -56,9 +56,11 @@ class ColumnScan:
         """Looks at some rows."""
         values = unpacked(column).values
         kind = type_of(values.type)
-        if not len(values) or kind == "other":
+        if kind == "other":
             return
         self._types.add(kind)
+        if not len(values):
+            return
         if kind == "text":
             self._add_strings(values)
         elif kind == "integer" and self._is_category:

@@ -63,4 +63,4 @@ def _reference(table: pa.Table, version: int, digest: str) -> Reference:
     columns = from_table(table)
     codes = [each.values.to_numpy() for each in table.column("codes")]
     scores = np.array(table.column("scores")[0].as_py() if len(table) else [], np.float64)
-    return Reference(version, digest, columns, np.array(codes, np.int32).reshape(len(columns), -1).T, scores)
+    return Reference(version, digest, columns, np.array(codes, np.int32).reshape(len(columns), len(scores)).T, scores)

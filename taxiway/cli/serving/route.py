@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from components.contract.errors import UserError
+from taxiway.cli.options import InferenceShare, InferenceTables, PrivacyFile
 
 _Addresses = list[str]
 
@@ -53,18 +54,24 @@ def route_command(
         typer.Option(metavar="FILE", help="CA certificates for clients; clients without a certificate are refused."),
     ] = "",
     backend_ca: Annotated[str, typer.Option(metavar="FILE", help="CA certificates for the backends.")] = "",
+    inference_tables: InferenceTables = "",
+    inference_share: InferenceShare = None,
+    privacy: PrivacyFile = None,
     address_file: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write the addresses to this file: gRPC, REST, admin, one per line."),
     ] = None,
 ) -> None:
     """Split a model's traffic between labels or servers, by weight or sticky key, or mirror it to a shadow."""
+    from taxiway.recording import settings as recording_settings
     from taxiway.routing import proxy, settings
 
     flags = settings.Flags(
         model=model, backends=backend, rest_backends=rest_backend, split=split, sticky_key=sticky_key, shadow=shadow
     )
     tls = {"cert": tls_cert, "key": tls_key, "ca": tls_client_ca} if tls_cert or tls_key or tls_client_ca else None
+    recording = recording_settings.from_flags(inference_tables, inference_share, privacy)
+    hidden = {"privacy": str(privacy)} if privacy else {}
     listening = {
         "host": host or None,
         "port": listen_port,
@@ -72,6 +79,7 @@ def route_command(
         "admin_port": admin_port,
         "tls": tls,
         "backend_tls": {"ca": backend_ca} if backend_ca else None,
+        "inference": {"tables": recording.tables, "share": recording.share, **hidden} if recording else None,
     }
     given = {name: value for name, value in listening.items() if value is not None}
     if config and (given or flags != settings.Flags(model="", backends=[])):

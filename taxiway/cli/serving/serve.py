@@ -13,7 +13,7 @@ from typer.core import TyperCommand
 
 from components.contract.errors import UserError
 from components.user_code import custom_op_loading
-from taxiway.cli.options import InferenceShare, InferenceTables, TlsCert, TlsClientCa, TlsKey
+from taxiway.cli.options import InferenceShare, InferenceTables, PrivacyFile, TlsCert, TlsClientCa, TlsKey
 from taxiway.recording import settings as recording_settings
 from taxiway.serving import flags, tensorflow_import
 
@@ -126,6 +126,7 @@ def serve_command(
     max_waiting: Annotated[int, typer.Option(help="Maximum number of queued requests per version.", min=1)] = 1000,
     inference_tables: InferenceTables = "",
     inference_share: InferenceShare = None,
+    privacy: PrivacyFile = None,
     address_file: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write the addresses to this file: gRPC, then REST, one per line."),
@@ -137,7 +138,7 @@ def serve_command(
     if public_key and not public_key.is_file():
         raise UserError(f"there is no file {public_key}", fix="give a public key in PEM format")
     _require_one_source(base_path, config, model_name)
-    recording = recording_settings.from_flags(inference_tables, inference_share)
+    recording = recording_settings.from_flags(inference_tables, inference_share, privacy)
     tensorflow_import.import_quietly()
     models = _models(base_path, config, model_name)
     custom_op_loading.load(custom_ops)

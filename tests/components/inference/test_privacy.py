@@ -270,3 +270,11 @@ def test_fifteen_thousand_taxi_rows_are_protected_in_a_second(key_folder: Path) 
     assert written.num_rows == rows.num_rows
     assert "input_tips" not in written.column_names
     assert len(written.column("input_company").unique()) == len(rows.column("company").unique())
+
+
+def test_the_settings_may_name_the_schema(tmp_path: Path) -> None:
+    (tmp_path / "schema.pbtxt").write_text(str(_schema(("a", "taxiway:drop"), ("b", "other"))))
+    given = {"schema": str(tmp_path / "schema.pbtxt"), "columns": {"b": {"cut": 1}, "output_s": "drop"}}
+    assert Privacy.of(given).unwatched == {"input_a", "output_s"}
+    with pytest.raises(UserError, match="which the model does not have"):
+        Privacy.of({**given, "columns": {"c": "drop"}})

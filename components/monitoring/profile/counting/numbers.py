@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.monitoring.profile.distinct import Distinct, number_hashes
-from components.monitoring.profile.moments import Moments
+from components.monitoring.profile.counting.distinct import Distinct, number_hashes
+from components.monitoring.profile.counting.moments import Moments
 from components.monitoring.profile.prepared import Prepared
 from components.monitoring.summaries import Bins
 

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from components.monitoring.profile.distinct import Distinct, text_hashes
-from components.monitoring.profile.frequent import Frequent
-from components.monitoring.profile.moments import Moments
+from components.monitoring.profile.counting.distinct import Distinct, text_hashes
+from components.monitoring.profile.counting.frequent import Frequent
+from components.monitoring.profile.counting.moments import Moments
 from components.monitoring.profile.prepared import Prepared
 from components.monitoring.summaries import Bins
 

@@ -1,4 +1,4 @@
-"""Counts the most frequent of any number of values in constant memory, as Misra and Gries describe."""
+"""Counts the most frequent of any number of values in constant memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import numpy as np
 
 
 class Frequent:
-    """Counts values: exactly up to `capacity` different ones, and too low by at most all / `capacity` beyond.
+    """Counts values: exactly up to `capacity` different ones; beyond, rare ones are forgotten from time to time.
+
+    A count is never too high. It is too low by what was forgotten of the value, each time less than others had.
 
     Attributes:
         capacity: Different values that are kept.
@@ -16,7 +18,6 @@ class Frequent:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self.is_exact = True
         self._counts: dict[str, int] = {}
 
     def add(self, values: Iterable[str], counts: Iterable[int]) -> None:
@@ -29,9 +30,12 @@ class Frequent:
 
     def _prune(self) -> None:
         counts = np.fromiter(self._counts.values(), np.int64, len(self._counts))
-        floor = int(-np.partition(-counts, self.capacity)[self.capacity])
-        self._counts = {value: count - floor for value, count in self._counts.items() if count > floor}
-        self.is_exact = False
+        kept = np.sort(np.argsort(-counts, kind="stable")[: self.capacity])
+        values = list(self._counts)
+        self._counts = {values[number]: int(counts[number]) for number in kept}
+
+    def __len__(self) -> int:
+        return len(self._counts)
 
     def top(self, number: int) -> dict[str, int]:
         """The most frequent values with their counts, in descending order, ties by value."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from components.monitoring.profile.categories import Categories
-from components.monitoring.profile.numbers import Numbers
+from components.monitoring.profile.counting.categories import Categories
+from components.monitoring.profile.counting.numbers import Numbers
 from components.monitoring.profile.prepared import Prepared
 from components.monitoring.summaries import Summary
 

@@ -1,0 +1,1 @@
+"""The monitor's alarms, compared with those of its peers."""

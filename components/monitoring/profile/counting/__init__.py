@@ -1,0 +1,1 @@
+"""Counts the values of one column in constant memory."""
