@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.monitoring.alarms.words import number, share
+from components.monitoring.alarms.wording.words import number, share
 
 BEFORE, NOW = (154, 160, 166), (217, 95, 2)
 """The colours of the training data and of the window."""

@@ -15,6 +15,7 @@ import pyarrow as pa
 from components.monitoring.alarms.alarm import CLOSED, MUTED, Alarm, Change, by_importance
 from components.monitoring.store import Read, Store
 from components.monitoring.tables import DELIVERIES
+from taxiway.alerts.message import Message
 
 KEEP = timedelta(days=3)
 """How long a receiver that is away is tried; and how old an alarm may be that a new way out tells."""
@@ -53,12 +54,14 @@ def claim(store: Store, way: str, found: Sequence[Change], now: datetime) -> lis
     return claimed
 
 
-def record(store: Store, way: str, told: Sequence[Change], message: str, now: datetime, error: str = "") -> None:
+def record(store: Store, way: str, message: Message, error: str) -> None:
     """Writes down that a receiver took a message, or why not."""
-    outcome = {"message": message, "changed": now, "error": error or None}
+    outcome = {"message": message.id, "changed": message.time, "error": error or None}
     if not error:
-        outcome |= {"sent": now, "next": None}
-    store.revise("deliveries", "delivery", lambda read: _table([{**row, **outcome} for row in _rows(read, way, told)]))
+        outcome |= {"sent": message.time, "next": None}
+    store.revise(
+        "deliveries", "delivery", lambda read: _table([{**row, **outcome} for row in _rows(read, way, message.changes)])
+    )
 
 
 def waiting(store: Store) -> dict[str, int]:

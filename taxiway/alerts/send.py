@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from components.contract.errors import ServiceError
-from components.monitoring.alarms.alarm import CLOSED, Alarm, Change, from_table
+from components.monitoring.alarms.alarm import CLOSED, Alarm, from_table
 from components.monitoring.store import Store
 from taxiway.alerts import outbox
 from taxiway.alerts.alertmanager import AlertmanagerWay
@@ -74,29 +74,34 @@ def send(
     now = now or datetime.now(UTC)
     alarms = from_table(store.read("alarms", [("state", "!=", CLOSED)]))
     closed = from_table(store.read("alarms", [("state", "=", CLOSED), ("closed", ">", now - outbox.KEEP)]))
-    outcomes = [
-        outcome for way in ways(settings) for outcome in _told(store, model, way, [*alarms, *closed], now, sleep)
-    ]
+    told = _Told(store, model, [*alarms, *closed], now, sleep)
+    outcomes = [outcome for way in ways(settings) for outcome in told.by(way)]
     return [*outcomes, *_kept(settings, alarms, now), *_shown(store, model, settings, alarms, metrics or Metrics())]
 
 
-def _told(
-    store: Store, model: str, way: Way, alarms: Sequence[Alarm], now: datetime, sleep: Callable[[float], object]
-) -> Iterator[Outcome]:
-    due = outbox.changes(alarms, way.events, now)
-    for _, group in groupby(due, key=lambda change: change.event):
-        claimed = outbox.claim(store, way.name, list(group), now)
-        if not claimed:
-            continue
-        outcome = _tried(way, _message(model, claimed, now), sleep)
-        outbox.record(store, way.name, claimed, outcome.message.id if outcome.message else "", now, outcome.error)
-        yield outcome
-        if outcome.error:
-            return
+@dataclass(frozen=True)
+class _Told:
+    """Tells of a model's alarms."""
 
+    store: Store
+    model: str
+    alarms: Sequence[Alarm]
+    now: datetime
+    sleep: Callable[[float], object]
 
-def _message(model: str, claimed: Sequence[Change], now: datetime) -> Message:
-    return Message(claimed[0].event, model, now, claimed)
+    def by(self, way: Way) -> Iterator[Outcome]:
+        """Tells what is due by a way out; the first message that is not taken is the last of this pass."""
+        due = outbox.changes(self.alarms, way.events, self.now)
+        for event, group in groupby(due, key=lambda change: change.event):
+            claimed = outbox.claim(self.store, way.name, list(group), self.now)
+            if not claimed:
+                continue
+            message = Message(event, self.model, self.now, claimed)
+            outcome = _tried(way, message, self.sleep)
+            outbox.record(self.store, way.name, message, outcome.error)
+            yield outcome
+            if outcome.error:
+                return
 
 
 def _tried(way: Way, message: Message, sleep: Callable[[float], object]) -> Outcome:

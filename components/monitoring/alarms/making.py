@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from components.monitoring.alarms.alarm import ACKNOWLEDGED, CLOSED, MUTED, OPEN, SUSPECTED, Alarm, new_id
-from components.monitoring.alarms.sentences import sentence
 from components.monitoring.alarms.settings import AlarmSettings, Mute
 from components.monitoring.alarms.tracked import Tracked
+from components.monitoring.alarms.wording.sentences import sentence
 
 
 def made(model: str, found: Tracked, mutes: Iterable[Mute], now: datetime, settings: AlarmSettings) -> Alarm:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from components.monitoring.alarms.settings import AlarmSettings
 from components.monitoring.alarms.signals import Signal
-from components.monitoring.alarms.words import number
+from components.monitoring.alarms.wording.words import number
 
 QUALITY = "quality"
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from components.monitoring.alarms import pictures, sentences
 from components.monitoring.alarms.alarm import Key
 from components.monitoring.alarms.facts import Decision, Part, Window
+from components.monitoring.alarms.wording import pictures, sentences
 from components.monitoring.tables import SIGNALS
 
 WINDOW, MODEL = "window", "model"

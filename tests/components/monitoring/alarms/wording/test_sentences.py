@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from components.monitoring.alarms import words
 from components.monitoring.alarms.alarm import Key
 from components.monitoring.alarms.schema_changes import schema_changes
-from components.monitoring.alarms.sentences import sentence, what_moved
+from components.monitoring.alarms.wording import words
+from components.monitoring.alarms.wording.sentences import sentence, what_moved
 from components.monitoring.summaries import Bins, Summary
 from tests.components.monitoring.alarms.windows import START, TRAINING, Decided, categories, numbers
 

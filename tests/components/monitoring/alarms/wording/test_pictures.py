@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from components.monitoring.alarms.pictures import picture
+from components.monitoring.alarms.wording.pictures import picture
 from components.monitoring.summaries import Bins, Summary
 from tests.components.monitoring.alarms.windows import TRAINING, categories, numbers
 

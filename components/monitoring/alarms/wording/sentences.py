@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from components.monitoring.alarms.alarm import Key
 from components.monitoring.alarms.facts import Decision
-from components.monitoring.alarms.words import number, pair, share, shortened, time
+from components.monitoring.alarms.wording.words import number, pair, share, shortened, time
 from components.monitoring.summaries import Summary
 
 ALL = "*"

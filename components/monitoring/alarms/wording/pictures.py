@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.monitoring.alarms.words import shortened
+from components.monitoring.alarms.wording.words import shortened
 from components.monitoring.summaries import Summary
 
 BINS, VALUES = 40, 12

@@ -1,0 +1,1 @@
+"""How an alarm is told: its sentence and its picture."""
