@@ -17,13 +17,13 @@ from rich.console import Console
 
 from components import __version__
 from components.contract.errors import TaxiwayError
-from taxiway.cli.alarms import alarms_app
 from taxiway.cli.check import check_command
 from taxiway.cli.compile import compile_command
 from taxiway.cli.doctor import doctor_command
-from taxiway.cli.inference import inference_app
-from taxiway.cli.labels import labels_app
 from taxiway.cli.lineage import lineage_command, runs_command
+from taxiway.cli.monitoring.alarms import alarms_app
+from taxiway.cli.monitoring.inference import inference_app
+from taxiway.cli.monitoring.labels import labels_app
 from taxiway.cli.report import report_command
 from taxiway.cli.reproduce import reproduce_command
 from taxiway.cli.run import run_command

@@ -48,6 +48,7 @@ class Computed:
         rows: Its rows.
         signals: The number of signals in it.
         changes: What changed of the alarms.
+        table_version: The version of the inference table that it was computed from.
         versions: The versions that answered; those that cannot be compared are not among `counted`.
         counted: What was counted, which the next window is compared with.
     """
@@ -56,6 +57,7 @@ class Computed:
     rows: int
     signals: int
     changes: list[Change]
+    table_version: int
     versions: list[int | None]
     counted: Mapping[tuple[int, str], Mapping[str, Summary]] = field(default_factory=dict)
 
@@ -118,7 +120,15 @@ def compute(
     rows = sum(each.rows for each in found.traffic.values())
     store.replace("windows", _windows_row(window, rows, at, _reference(found, known), now), where)
     signals = sum(each.signal for of_part in decisions.values() for each in of_part)
-    return Computed(window, rows, signals, changes, sorted(found.traffic, key=repr), found.summaries)
+    return Computed(
+        window=window,
+        rows=rows,
+        signals=signals,
+        changes=changes,
+        table_version=at.table,
+        versions=sorted(found.traffic, key=repr),
+        counted=found.summaries,
+    )
 
 
 def place(window: Window) -> str:

@@ -18,6 +18,7 @@ from components.contract.files import whole_folder
 from components.data.examples import read_batches
 from components.inference.arrays import of_feature
 from components.inference.columns import INPUT, OUTPUT, is_output
+from components.inference.privacy.privacy import Privacy
 from components.monitoring.labels.columns import LABEL
 from components.monitoring.passes.answers import answered
 from components.monitoring.passes.settings import Settings
@@ -100,23 +101,24 @@ def slicer(eval_config: Mapping[str, Any], prefix: str = "") -> Slicer | None:
     return masks
 
 
-def known(trained: Trained, settings: Settings, cache: Path) -> Known:
+def known(trained: Trained, settings: Settings, cache: Path, privacy: Privacy | None = None) -> Known:
     """A version's references: from the cache, or else built.
 
     Args:
         trained: The version.
         settings: The monitor's settings.
         cache: The folder that keeps references.
+        privacy: The rules by which rows were protected before they were written.
 
     Raises:
         DataError: The training data are damaged.
     """
     config = config_of(trained, settings)
-    parts = [_FORMAT, trained.digest, trained.model_digest, trained.split, config, settings.score]
+    parts = [_FORMAT, trained.digest, trained.model_digest, trained.split, config, settings.score, repr(privacy)]
     key = text_digest(json.dumps(parts, sort_keys=True))
     folder = cache / f"{trained.version}-{key[7:19]}"
     if not (folder / "names.json").is_file():
-        _build(trained, settings, config, folder)
+        _build(trained, settings, config, folder, privacy)
     names = json.loads((folder / "names.json").read_text())
     references = {name: load(folder / f"{number}.parquet") for number, name in enumerate(names)}
     file = folder / "calibrated.parquet"
@@ -143,8 +145,10 @@ def _version(trained: Trained, config: Mapping[str, Any], calibrated: Calibrated
     )
 
 
-def _build(trained: Trained, settings: Settings, config: Mapping[str, Any], folder: Path) -> None:
-    rows = list(_answered(trained, trained.split))
+def _build(
+    trained: Trained, settings: Settings, config: Mapping[str, Any], folder: Path, privacy: Privacy | None
+) -> None:
+    rows = [privacy.training(batch) if privacy else batch for batch in _answered(trained, trained.split)]
     score = f"{OUTPUT}{settings.score}" if settings.score else _score(rows)
     whole = build(trained.version, trained.digest, rows, score, trained.categories)
     references = {"": whole, **_slices(whole, rows, slicer(config, INPUT))}

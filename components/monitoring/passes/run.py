@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from components.contract.errors import TaxiwayError
 from components.inference import reading
+from components.inference.privacy.privacy import Privacy
 from components.monitoring.alarms.facts import Window
 from components.monitoring.labels.columns import keys
 from components.monitoring.passes.compute import At, Batches, Computed, compute, counted
@@ -48,6 +49,7 @@ class Watch:
         find: Finds what a version was trained on.
         settings: The monitor's settings.
         cache: The folder that keeps references.
+        privacy: The rules by which rows were protected before they were written.
         unknown: Why a version cannot be compared, by version.
     """
 
@@ -56,6 +58,7 @@ class Watch:
     find: Find
     settings: Settings
     cache: Path
+    privacy: Privacy | None = None
     unknown: dict[int, str] = field(default_factory=dict)
     _known: dict[int, Known] = field(default_factory=dict)
     _limited: dict[int, tuple[frozenset[str], Known]] = field(default_factory=dict)
@@ -87,6 +90,10 @@ class Watch:
         pending = sorted(starts - set(due))
         if last is None or done or table != last["table_version"] or labels != last["labels_version"]:
             self._note(at, pending, done, time.monotonic() - began, now)
+
+    def compared(self, computed: Computed) -> list[Trained]:
+        """The versions in a window that were compared with what they were trained on."""
+        return [self._known[each].trained for each in computed.versions if each in self._known]  # type: ignore[index]
 
     def _last_pass(self) -> dict | None:
         found = self.store.read("passes", [("window", "=", self.settings.window)]).sort_by("time").to_pylist()
@@ -159,7 +166,8 @@ class Watch:
     def _columns(self, at: At) -> frozenset[str]:
         table = self.store.open(INFERENCE)
         assert table is not None
-        ignored = {f"input_{name}" for name in self.settings.ignore} | set(self.settings.ignore)
+        private = self.privacy.unwatched if self.privacy else frozenset()
+        ignored = {f"input_{name}" for name in self.settings.ignore} | {*self.settings.ignore, *private}
         return frozenset(each.name for each in table.schema().fields if each.name not in ignored)
 
     def _of(self, version: int, columns: frozenset[str]) -> Known | None:
@@ -167,7 +175,7 @@ class Watch:
             return None
         if version not in self._known:
             try:
-                self._known[version] = known(self.find(version), self.settings, self.cache)
+                self._known[version] = known(self.find(version), self.settings, self.cache, self.privacy)
             except TaxiwayError as error:
                 self.unknown[version] = str(error)
                 return None

@@ -16,7 +16,7 @@ from components.data import tfrecord
 from components.data.serving_stubs import prediction_log_pb2, types_pb2
 from components.data.tensor_protos import to_proto
 from components.inference import logs
-from taxiway.cli import inference
+from taxiway.cli.monitoring import inference
 from taxiway.recording import facts
 
 

@@ -18,7 +18,7 @@ import pytest
 from components.contract.errors import ServiceError, UserError
 from components.monitoring.forgetting import forget
 from components.monitoring.store import INFERENCE, Store
-from taxiway.cli.forget import forget_command
+from taxiway.cli.monitoring.forget import forget_command
 from taxiway.lineage import forgettings
 from taxiway.lineage.store import LineageStore
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from components.contract.errors import UserError
-from taxiway.cli.forget import forget_command
+from taxiway.cli.monitoring.forget import forget_command
 from taxiway.cli.options import PrivacyFile
 
 inference_app = typer.Typer(

@@ -1,0 +1,65 @@
+"""What a monitor prints: a line a window, the alarms, and what could not be done."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.text import Text
+
+from components.contract.errors import ServiceError
+from components.monitoring.alarms.alarm import OPEN, Change
+from components.monitoring.passes.compute import Computed
+from components.monitoring.store import Store
+from taxiway.monitoring.monitor import Passed
+
+_STYLES = {"opened": "bold red", "closed": "green", "acknowledged": "yellow"}
+
+
+class Teller:
+    """Prints what a monitor does."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+        self._told = set[str]()
+
+    def window(self, computed: Computed) -> None:
+        """Prints a window."""
+        start = computed.window.start.astimezone(UTC)
+        rows = "1 row" if computed.rows == 1 else f"{computed.rows:,} rows"
+        line = Text.assemble((f"{start:%Y-%m-%d %H:%M:%S}Z", "dim"), f"  {computed.window.length}  {rows}")
+        if computed.signals:
+            line.append(f"  {computed.signals} signal{'s' * (computed.signals != 1)}", "yellow")
+        self._console.print(line)
+        for change in computed.changes:
+            self._change(change)
+
+    def _change(self, change: Change) -> None:
+        if change.event in _STYLES:
+            self._console.print(Text(f"  {change.event}: {change.alarm.sentence}", _STYLES[change.event]))
+
+    def passed(self, passed: Passed | ServiceError) -> None:
+        """Prints the end of a pass."""
+        if isinstance(passed, ServiceError):
+            self._once(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z  {passed}", "red")
+            return
+        for version, reason in sorted(passed.unknown.items()):
+            self._once(f"version {version} is not compared with its training data: {reason}", "yellow")
+        for outcome in passed.outcomes:
+            if outcome.error:
+                self._once(f"{outcome.way} was not told: {outcome.error}", "red")
+        if not passed.has_table:
+            self._once("no request has been recorded yet; see --inference-tables of taxiway serve", "yellow")
+        elif not passed.computed:
+            self._once("no window with new rows is over", "dim")
+
+    def _once(self, text: str, style: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._console.print(Text(text, style))
+
+
+def is_alarming(store: Store) -> bool:
+    """Whether an alarm is open and not acknowledged."""
+    return store.read("alarms", [("state", "=", OPEN)]).num_rows > 0

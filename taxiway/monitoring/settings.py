@@ -1,0 +1,72 @@
+"""The monitor's settings file: what is watched, where alarms go, and what of the rows is private."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.contract.errors import UserError
+from components.inference.privacy.privacy import Privacy
+from components.inference.privacy.privacy import load as load_privacy
+from components.monitoring.passes.settings import Settings as Watched
+from components.monitoring.passes.settings import parsed
+from taxiway.alerts import settings as alerts
+from taxiway.alerts.settings import Alerts
+
+_ALERTS, _PRIVACY = "alerts", "privacy"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of a model's monitor.
+
+    Attributes:
+        watched: What is watched, and how.
+        alerts: Where alarms go.
+        privacy: The rules by which the recorder protects rows: training data are made alike before they are compared.
+    """
+
+    watched: Watched = Watched()
+    alerts: Alerts = Alerts()
+    privacy: Privacy | None = None
+
+    def with_window(self, window: str) -> Settings:
+        """With windows of another length; an empty text changes nothing."""
+        if not window:
+            return self
+        watched = replace(self.watched, window=window)
+        assert watched.every
+        return replace(self, watched=watched)
+
+
+def load(file: Path | None) -> Settings:
+    """Reads a settings file; without one, the defaults.
+
+    Raises:
+        UserError: The file cannot be read, or a setting is unknown or wrong.
+    """
+    if file is None:
+        return Settings()
+    given = _read(file)
+    unknown = given.keys() - {each.name for each in fields(Watched)} - {_ALERTS, _PRIVACY}
+    own = {name: value for name, value in given.items() if name not in (_ALERTS, _PRIVACY)}
+    assert unknown <= own.keys()
+    watched = parsed(own, str(file))
+    return Settings(
+        watched,
+        alerts.parsed(given.get(_ALERTS), f"{file}: {_ALERTS}"),
+        load_privacy(file) if given.get(_PRIVACY) else None,
+    )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(file.read_text())
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} cannot be read: {error}", fix="taxiway monitor init writes one") from error
+    if found is not None and not isinstance(found, dict):
+        raise UserError(f"{file} is not a map of settings", fix="taxiway monitor init writes one")
+    return found or {}
