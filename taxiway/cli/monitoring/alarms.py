@@ -109,7 +109,7 @@ def _store(model: str, tables: str) -> Store:
     from components.monitoring.store import Store
     from taxiway.storage.home import Home
 
-    root = tables or str(Home.default().root / "monitoring")
+    root = tables or str(Home.default().monitoring)
     store = Store(f"{root.rstrip('/')}/{model}")
     if store.open("signals") is None:
         raise UserError(f"the monitor has not watched {model!r} in {root}", fix="give its tables by --tables ROOT")
