@@ -24,6 +24,7 @@ from taxiway.cli.lineage import lineage_command, runs_command
 from taxiway.cli.monitoring.alarms import alarms_app
 from taxiway.cli.monitoring.inference import inference_app
 from taxiway.cli.monitoring.labels import labels_app
+from taxiway.cli.monitoring.monitor import monitor_app
 from taxiway.cli.report import report_command
 from taxiway.cli.reproduce import reproduce_command
 from taxiway.cli.run import run_command
@@ -75,6 +76,7 @@ app.command("versions")(versions_command)
 app.add_typer(labels_app, name="labels")
 app.command("rollback")(rollback_command)
 app.add_typer(alarms_app, name="alarms")
+app.add_typer(monitor_app, name="monitor")
 
 
 def main() -> None:

@@ -62,4 +62,4 @@ class Teller:
 
 def is_alarming(store: Store) -> bool:
     """Whether an alarm is open and not acknowledged."""
-    return store.read("alarms", [("state", "=", OPEN)]).num_rows > 0
+    return bool(store.read("alarms", [("state", "=", OPEN)]).num_rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,8 @@ class Settings:
         privacy: The rules by which the recorder protects rows: training data are made alike before they are compared.
     """
 
-    watched: Watched = Watched()
-    alerts: Alerts = Alerts()
+    watched: Watched = field(default_factory=Watched)
+    alerts: Alerts = field(default_factory=Alerts)
     privacy: Privacy | None = None
 
     def with_window(self, window: str) -> Settings:
@@ -51,9 +51,7 @@ def load(file: Path | None) -> Settings:
     if file is None:
         return Settings()
     given = _read(file)
-    unknown = given.keys() - {each.name for each in fields(Watched)} - {_ALERTS, _PRIVACY}
     own = {name: value for name, value in given.items() if name not in (_ALERTS, _PRIVACY)}
-    assert unknown <= own.keys()
     watched = parsed(own, str(file))
     return Settings(
         watched,

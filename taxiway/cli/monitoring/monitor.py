@@ -7,14 +7,13 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
-from components.contract.errors import ServiceError, UserError
+from components.contract.errors import UserError
 
 if TYPE_CHECKING:
-    from taxiway.monitoring.monitor import Monitor, Passed
+    from taxiway.monitoring.monitor import Monitor
 
 OPEN_ALARMS = 3
 """The exit status with `--check` if there is an open alarm."""
@@ -31,12 +30,12 @@ SettingsFile = Annotated[Path | None, typer.Option("--settings", metavar="FILE",
 class _Group(TyperGroup):
     """A group whose first argument is a model unless it is a command."""
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and args[0] not in self.commands:
             args = ["run", *args]
         return super().resolve_command(ctx, args)
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         # An option before the model is one of `run`.
         if args and args[0].startswith("-") and args[0] not in ("--help", "-h"):
             args = ["run", *args]
