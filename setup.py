@@ -47,6 +47,7 @@ setup(
         "pyyaml>=6",
         "requests>=2.32",
         "rich>=14",
+        "scipy>=1.14",
         "tensorboard>=2.20,<3",
         # Pinned exactly: components/upstream uses private names of these, and tests compare the results with Beam's.
         "tensorflow==2.21.0",

@@ -117,8 +117,9 @@ _TEXT = """\
 # The length of a window: 15m, 1h, 1d, ... Here: {why}.
 window: {window}
 
-# How long after its end a window is first computed. Later rows compute it again.
-late: 1m
+# How long after its end a window is first computed; empty for a minute, or less if windows are shorter. Later rows
+# compute it again.
+late: ""
 
 # Columns that are not watched, such as ids.
 ignore: []

@@ -20,7 +20,8 @@ class Settings:
 
     Attributes:
         window: The length of a window, such as 1h or 1d.
-        late: How long after its end a window is first computed; later rows compute it again.
+        late: How long after its end a window is first computed; later rows compute it again. By default a minute, or
+            the length of a shorter window.
         ignore: Columns that are not watched.
         slices: Whether the EvalConfig's slices are watched as well.
         slicing_specs: Slices instead of those of the EvalConfig, in the same form.
@@ -36,7 +37,7 @@ class Settings:
     """
 
     window: str = "1h"
-    late: str = "1m"
+    late: str = ""
     ignore: list[str] = field(default_factory=list)
     slices: bool = True
     slicing_specs: list[dict[str, Any]] = field(default_factory=list)
@@ -58,7 +59,7 @@ class Settings:
     @property
     def lateness(self) -> timedelta:
         """How long after its end a window is first computed."""
-        return duration(self.late, "late")
+        return duration(self.late, "late") if self.late else min(self.every, timedelta(minutes=1))
 
     @property
     def labels_for(self) -> timedelta:
@@ -97,7 +98,7 @@ def parsed(given: Mapping[str, Any], where: str) -> Settings:
         UserError: A setting is unknown or wrong.
     """
     found = typed(named(given, Settings, where), Settings, where)
-    for name, value in (("window", found.window), ("late", found.late), ("label_age", found.label_age)):
+    for name, value in (("window", found.window), ("late", found.late or "1m"), ("label_age", found.label_age)):
         duration(value, f"{where}.{name}")
     if not 0 < found.level < 0.5:
         raise UserError(f"{where}.level is {found.level:g}", fix="use a share above 0 and below 0.5, such as 0.05")
