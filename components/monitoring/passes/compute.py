@@ -226,8 +226,9 @@ def _drift(
         key = profile_rows.key(window, version, name, now)
         reference = known[version].references[name]
         found = decisions[version, name]
-        yield drift_rows.rows(key, TRAINING, reference.columns, columns, found, limits)
-        before = previous.get((version, name))
+        # Limits are simulated, and slices are many.
+        yield drift_rows.rows(key, TRAINING, reference.columns, columns, found, None if name else limits)
+        before = None if name else previous.get((version, name))
         if before and _rows(before):
             then = decide(reference, columns, settings.calibration(), before)
             yield drift_rows.rows(key, PREVIOUS, before, columns, then, limits)
