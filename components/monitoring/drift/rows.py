@@ -56,6 +56,7 @@ class Decision(Protocol):
 
 def rows(
     key: Mapping[str, Any],
+    *,
     against: str,
     reference: Mapping[str, Summary],
     window: Mapping[str, Summary],
