@@ -91,6 +91,8 @@ def _measured(
     window: Mapping[str, Summary],
     limits: Callable[[Summary, int], Mapping[str, float]] | None,
 ) -> dict[str, Any]:
+    if decision.column == ALL_COLUMNS:
+        return {"rows": _most_rows(window), "reference_rows": _most_rows(reference)}
     then, now = reference.get(decision.column), window.get(decision.column)
     if then is None or now is None:
         return {"rows": now.rows if now else 0, "reference_rows": then.rows if then else 0}
@@ -99,3 +101,7 @@ def _measured(
         return counted
     ends = limits(then, now.values) if limits and now.values and then.values else {}
     return {**counted, **measures(then, now), **{f"{name}_limit": end for name, end in ends.items()}}
+
+
+def _most_rows(columns: Mapping[str, Summary]) -> int:
+    return max((each.rows for each in columns.values()), default=0)

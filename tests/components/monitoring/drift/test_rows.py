@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 
 from components.monitoring.drift.measures import measures
-from components.monitoring.drift.multivariate import MultivariateResult
 from components.monitoring.drift.rows import rows
 from components.monitoring.profile.summarize import summarize
 from components.monitoring.reference.build import build
@@ -46,10 +45,8 @@ def test_a_row_for_each_decision_and_one_for_all_columns() -> None:
         asked.append((column.name, values))
         return dict.fromkeys(MEASURES, 0.5)
 
-    together = MultivariateResult(0.55, 0.001, 0.05, 500, 2_000)
-    found = rows(
-        KEY, TRAINING, reference=reference.columns, window=window, decisions=decisions, limits=limits, together=together
-    )
+    decisions.append(_Decision("*", "all columns together", 0.05, "AUC above 0.5"))
+    found = rows(KEY, TRAINING, reference=reference.columns, window=window, decisions=decisions, limits=limits)
     assert found.schema.equals(DRIFT)
     fare, missing, company, gone, everything = found.to_pylist()
     expected = measures(reference.columns["fare"], window["fare"])
@@ -58,7 +55,8 @@ def test_a_row_for_each_decision_and_one_for_all_columns() -> None:
     assert (missing["test"], missing["ks"], missing["ks_limit"]) == ("missing", None, None)
     assert company["chi_square"] is not None
     assert (gone["rows"], gone["ks"]) == (0, None)
-    assert (everything["column"], everything["p_value"], everything["signal"]) == ("*", 0.001, True)
+    assert (everything["column"], everything["rows"], everything["reference_rows"]) == ("*", 500, 2_000)
+    assert (everything["p_value"], everything["signal"], everything["ks"]) == (0.001, True, None)
     assert asked == [("fare", 500), ("company", 500)]
 
 
@@ -68,9 +66,3 @@ def test_the_window_before_is_compared_in_the_same_bins() -> None:
     (row,) = rows(KEY, PREVIOUS, reference=before, window=now, decisions=[_Decision("fare")]).to_pylist()
     assert (row["against"], row["reference_rows"], row["ks_limit"]) == (PREVIOUS, 400, None)
     assert row["ks"] < 0.1
-
-
-def test_a_small_effect_over_all_columns_is_no_signal() -> None:
-    together = MultivariateResult(0.505, 1e-6, 0.005, 20_000, 20_000)
-    (row,) = rows(KEY, TRAINING, reference={}, window={}, decisions=[], together=together).to_pylist()
-    assert row["signal"] is False
