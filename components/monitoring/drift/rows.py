@@ -56,8 +56,8 @@ class Decision(Protocol):
 
 def rows(
     key: Mapping[str, Any],
-    *,
     against: str,
+    *,
     reference: Mapping[str, Summary],
     window: Mapping[str, Summary],
     decisions: Iterable[Decision],

@@ -229,14 +229,12 @@ def _drift(
         reference = known[version].references[name]
         found = decisions[version, name]
         yield drift_rows.rows(
-            key, against=TRAINING, reference=reference.columns, window=columns, decisions=found, limits=limits
+            key, TRAINING, reference=reference.columns, window=columns, decisions=found, limits=limits
         )
         before = previous.get((version, name))
         if before and _rows(before):
             then = decide(reference, columns, settings.calibration(), before)
-            yield drift_rows.rows(
-                key, against=PREVIOUS, reference=before, window=columns, decisions=then, limits=limits
-            )
+            yield drift_rows.rows(key, PREVIOUS, reference=before, window=columns, decisions=then, limits=limits)
 
 
 def _facts(
