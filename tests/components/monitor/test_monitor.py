@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
 from components.contract.artifacts import Examples, Model, ModelMonitoring
 from components.contract.errors import DataError, UserError
 from components.data.examples import PARQUET, SplitWriter, describe
-from components.inference import table
-from components.inference.columns import INPUT
 from components.monitor import report, watching
 from components.monitoring.store import Store
 from components.reports.page import render
 from components.reports.ran import Ran
+from tests.components.monitor.served import HOUR, ROWS, Served, read_trips
 
-COLUMNS = ["trip_miles", "fare", "trip_seconds", "payment_type"]
-START, HOUR = datetime(2026, 3, 2, 8, tzinfo=UTC), timedelta(hours=1)
-ROWS = 1000
+START = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
 Stage = Callable[..., dict[str, Any]]
 
@@ -35,8 +29,7 @@ Stage = Callable[..., dict[str, Any]]
 @pytest.fixture(scope="module")
 def trips(taxi_csv: Path) -> pa.Table:
     """Real trips in random order."""
-    found = pyarrow.csv.read_csv(taxi_csv).select(COLUMNS)
-    return found.take(np.random.default_rng(0).permutation(found.num_rows))
+    return read_trips(taxi_csv)
 
 
 @pytest.fixture(scope="module")
@@ -55,47 +48,9 @@ def written(artifact: Examples, trips: pa.Table) -> Examples:
     return artifact
 
 
-class Served:
-    """A model's inference table, filled hour by hour; and a clock."""
-
-    def __init__(self, tables: Path, trips: pa.Table) -> None:
-        self.tables, self.store = tables, Store(f"{tables}/taxi")
-        self._trips, self._hours = trips, 0
-
-    @property
-    def now(self) -> datetime:
-        """A little after the last window."""
-        return START + self._hours * HOUR + timedelta(minutes=2)
-
-    def hours(self, count: int, miles: float = 1.0, version: int = 7) -> None:
-        """Records as many hours of trips, with the miles in another unit."""
-        for _ in range(count):
-            rows = self._trips[10_000 + self._hours % 5 * ROWS :][:ROWS]
-            table.append(self.store.root, self._recorded(rows, miles, version))
-            self._hours += 1
-
-    def _recorded(self, trips: pa.Table, miles: float, version: int) -> pa.Table:
-        count = trips.num_rows
-        times = [START + self._hours * HOUR + n * timedelta(seconds=3) for n in range(count)]
-        facts = {
-            "request_id": [f"{self._hours}-{n}" for n in range(count)],
-            "row": pa.array([0] * count, pa.int32()),
-            "time": pa.array(times, pa.timestamp("us", "UTC")),
-            "date": pa.array([each.date() for each in times]),
-            "model": ["taxi"] * count,
-            "version": pa.array([version] * count, pa.int64()),
-            "latency_ms": pa.array([3.0] * count, pa.float32()),
-            "status": ["OK"] * count,
-            "share": [1.0] * count,
-        }
-        inputs = {INPUT + name: trips[name] for name in COLUMNS}
-        inputs["input_trip_miles"] = pc.multiply(trips["trip_miles"], miles)
-        return pa.table({**facts, **inputs})
-
-
 @pytest.fixture
 def served(tmp_path: Path, trips: pa.Table, monkeypatch: pytest.MonkeyPatch) -> Served:
-    found = Served(tmp_path / "tables", trips)
+    found = Served(tmp_path / "tables", trips, START)
     monkeypatch.setattr(watching, "_now", lambda: found.now)
     return found
 
