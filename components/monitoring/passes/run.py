@@ -164,7 +164,17 @@ class Watch:
             versions = self._versions(batches, at)
             earlier = self._earlier(each, versions, at)
             previous = before.counted if before and before.window.end == start else self._previous(each, at, versions)
-            before = compute(self.store, each, batches, versions, earlier, previous, self.settings, at, now)
+            before = compute(
+                self.store,
+                each,
+                batches,
+                versions,
+                earlier=earlier,
+                previous=previous,
+                settings=self.settings,
+                at=at,
+                now=now,
+            )
             yield before
 
     def _batches(self, each: Window, at: At) -> Batches:

@@ -1,7 +1,7 @@
 """Windows of a watched model in the lineage: an execution of type `watch` from the model and its data to each window.
 
-A window that is computed again is another execution if something else was found: the lineage tells what was known when. What people do with alarms
-is in the alarms' table.
+A window that is computed again is another execution if something else was found: the lineage tells what was known
+when. What people do with alarms is in the alarms' table.
 """
 
 from __future__ import annotations
