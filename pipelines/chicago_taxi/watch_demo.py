@@ -10,6 +10,7 @@ import csv
 import itertools
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -44,7 +45,7 @@ MODEL, COLUMN, KILOMETRES = "chicago_taxi", "trip_miles", 1.609344
 DATA, DESTINATION = Path("data/chicago_taxi/data.csv"), Path("served/chicago_taxi")
 WINDOW, CLEAN, BROKEN, PER_SECOND, BATCH = 10, 3, 6, 100, 20
 """The length of a window in seconds, windows before and after the break, trips a second and in a request."""
-_HALF, _PATIENCE, _LATE = 5000, 8.0, 90.0
+_HALF, _PATIENCE, _LATE = 5000, 8.0, 180.0
 """Trips before the break at most; seconds to wait: for all rows after an alarm of a slice, and for the last window."""
 
 
@@ -139,7 +140,7 @@ def _server(tables: Path, folder: Path) -> Iterator[str]:
         yield _address(process, addresses)
 
 
-def _address(process: subprocess.Popen[bytes], addresses: Path, seconds: float = 60.0) -> str:
+def _address(process: subprocess.Popen[bytes], addresses: Path, seconds: float = 180.0) -> str:
     """The gRPC address, once the model is loaded."""
     end = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < end:
@@ -333,7 +334,11 @@ def _lineage(console: Console, alarm: Alarm) -> None:
 
 
 if __name__ == "__main__":
+    # What was started ends with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     try:
         main()
     except (UserError, ServiceError) as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("stopped")
