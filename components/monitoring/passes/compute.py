@@ -228,10 +228,10 @@ def _drift(
         key = profile_rows.key(window, version, name, now)
         reference = known[version].references[name]
         found = decisions[version, name]
-        yield drift_rows.rows(
-            key, TRAINING, reference=reference.columns, window=columns, decisions=found, limits=limits
-        )
-        before = previous.get((version, name))
+        # Limits are simulated, and slices are many.
+        ends = None if name else limits
+        yield drift_rows.rows(key, TRAINING, reference=reference.columns, window=columns, decisions=found, limits=ends)
+        before = None if name else previous.get((version, name))
         if before and _rows(before):
             then = decide(reference, columns, settings.calibration(), before)
             yield drift_rows.rows(key, PREVIOUS, reference=before, window=columns, decisions=then, limits=limits)
