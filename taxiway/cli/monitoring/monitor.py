@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from pathlib import Path
@@ -64,6 +65,8 @@ def run_command(
     from components.monitoring.passes.durations import duration
     from taxiway.monitoring import printing
 
+    # TensorFlow, which answers the training data once, speaks of its build and of missing GPUs.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     monitor = _monitor(model, tables, settings, window)
     told = printing.Teller()
     if every:
