@@ -156,12 +156,12 @@ def failure(asked: Asked, passed: Passed) -> DataError:
     """The error for open alarms."""
     sentences = [f"  {each.sentence}" for each in passed.open[:_MOST_SENTENCES]]
     left = len(passed.open) - len(sentences)
-    tables = ("--tables", asked.tables)
+    model, tables = asked.model_name, asked.tables
     lines = [f"{_counted(len(passed.open))} open for {asked.model_name}:", *sentences]
     return DataError(
         "\n".join([*lines, *([f"  and {left} more"] if left else [])]),
-        fix=f"look at them: {typed('taxiway monitor report', asked.model_name, *tables, '-o', 'report.html')}; "
-        f"or acknowledge them: {typed('taxiway alarms ack', asked.model_name, passed.open[0].alarm, *tables)}",
+        fix=f"look at them: {typed('taxiway monitor report', model, '--tables', tables, '-o', 'report.html')}; "
+        f"or acknowledge them: {typed('taxiway alarms ack', model, passed.open[0].alarm, '--tables', tables)}",
     )
 
 
