@@ -7,88 +7,140 @@ in kilometres. The tables stay in .taxiway/watch-demo; nothing is left running.
 from __future__ import annotations
 
 import csv
+import itertools
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
+from rich.status import Status
+from rich.text import Text
 
 from components.contract.errors import ServiceError, UserError
 from components.execution.pushed_models import open_destination, versions
 from components.monitoring.store import Store
-from components.reports.figures import short_digest
 from components.reports.monitoring import alarms
 from components.reports.monitoring.alarms import Alarm
 from components.reports.monitoring.report import report
+from taxiway.lineage import chain, tree
+from taxiway.lineage.store import LineageStore
+from taxiway.monitoring.bars import bars
 from taxiway.network import http_client
-from taxiway.prediction.clients import Model, connect
+from taxiway.prediction.clients import Client, Model, connect
 from taxiway.prediction.predict import predictions
 from taxiway.storage.home import Home
 
 MODEL, COLUMN, KILOMETRES = "chicago_taxi", "trip_miles", 1.609344
 DATA, DESTINATION = Path("data/chicago_taxi/data.csv"), Path("served/chicago_taxi")
-WINDOW, CLEAN, BROKEN, PER_SECOND, BATCH = 10, 3, 4, 100, 20
+WINDOW, CLEAN, BROKEN, PER_SECOND, BATCH = 10, 3, 6, 100, 20
 """The length of a window in seconds, windows before and after the break, trips a second and in a request."""
-_PER_WINDOW, _HALF = WINDOW * PER_SECOND, 5000
+_HALF, _PATIENCE, _LATE = 5000, 8.0, 180.0
+"""Trips before the break at most; seconds to wait: for all rows after an alarm of a slice, and for the last window."""
 
 
 def main() -> None:
     """Runs the demo; exits with 1 if no alarm was raised."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False)
     tables = Home.default().root / "watch-demo"
     shutil.rmtree(tables, ignore_errors=True)
     _push(console)
-    with tempfile.TemporaryDirectory() as folder, _server(tables, Path(folder)) as server:
-        console.print(f"[bold]1[/] {MODEL} is served at {server}; every request is recorded in {tables}")
-        clean, broken = _trips()[:_HALF], _trips()[_HALF:]
-        console.print("[bold]2[/] trips as they were")
-        _replay(console, server, _written(Path(folder, "clean.csv"), clean, 1.0), CLEAN)
-        console.print(f"[bold]3[/] [yellow]{COLUMN} is in kilometres from now on[/]")
-        for place in range(BROKEN):
-            part = broken[place * 2 * _PER_WINDOW :]
-            _replay(console, server, _written(Path(folder, f"{place}.csv"), part, KILOMETRES), 1)
-            if found := _monitored(tables):
-                return _tell(console, tables, found)
-    console.print("[red]no alarm was raised[/]")
-    raise SystemExit(1)
+    with tempfile.TemporaryDirectory() as folder:
+        found = _watched(console, tables, Path(folder))
+    if found is None:
+        console.print("[red]no alarm was raised[/]")
+        raise SystemExit(1)
+    _tell(console, tables, found)
 
 
 def _push(console: Console) -> None:
     """Runs the pipeline if no model was pushed yet."""
     if not DESTINATION.exists() or not versions(open_destination(str(DESTINATION))):
         console.print("[bold]0[/] no model was pushed yet: running the pipeline, once")
-        _taxiway("run", MODEL)
+        if subprocess.run(_taxiway("run", MODEL), check=False).returncode:
+            raise UserError(f"taxiway run {MODEL} has failed", fix="see its message above")
 
 
-def _taxiway(*arguments: str) -> None:
-    ended = subprocess.run([sys.executable, "-m", "taxiway", *arguments], check=False)
-    if ended.returncode:
-        raise UserError(f"taxiway {' '.join(arguments)} has failed", fix="see its message above")
+def _taxiway(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "taxiway", *arguments]
+
+
+def _watched(console: Console, tables: Path, folder: Path) -> Alarm | None:
+    """Serves, replays and watches until there is an alarm; all of it ends with the function."""
+    with ExitStack() as stack:
+        show = stack.enter_context(_progress(console))
+        show("the model server starts")
+        server = stack.enter_context(_server(tables, folder))
+        console.print(f"[bold]1[/] {MODEL} is served at {server}; requests are recorded in")
+        _say(console, Text(shown(tables), "cyan"))
+        replay = Replay(server, folder)
+        stack.callback(replay.stop)
+        monitor = stack.enter_context(_monitor(tables, folder))
+        console.print(f"[bold]2[/] {PER_SECOND} real trips a second, watched in windows of {WINDOW} s")
+        return _awaited(console, Watching(tables, replay, monitor, folder / "monitor.log"), show)
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Callable[[str], None]]:
+    """A line that says what is going on, in a terminal only."""
+    if not console.is_terminal:
+        yield lambda text: None
+        return
+    with Status("", console=console, spinner="dots") as status:
+        yield status.update
+
+
+def _say(console: Console, text: Text) -> None:
+    """An indented paragraph; piped, it is one line."""
+    if console.is_terminal:
+        console.print(Padding(text, (0, 0, 0, 2), expand=False))
+    else:
+        console.print(Text("  ").append_text(text), soft_wrap=True)
+
+
+def shown(path: Path) -> str:
+    """A path as short as it can be typed here."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+@contextmanager
+def _running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that ends with the block."""
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 @contextmanager
 def _server(tables: Path, folder: Path) -> Iterator[str]:
-    """A model server that records every request; ends with the block. Gives its gRPC address."""
+    """A model server that records every request. Gives its gRPC address."""
     addresses = folder / "addresses"
     options = ["--model-name", MODEL, "--port", "0", "--rest-port", "0", "--address-file", str(addresses)]
     recording = ["--inference-tables", str(tables), "--inference-share", "1"]
-    command = [sys.executable, "-m", "taxiway", "serve", str(DESTINATION), *options, *recording]
-    with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
+    command = _taxiway("serve", str(DESTINATION), *options, *recording)
+    with _running(command, folder / "server.log") as process:
         yield _address(process, addresses)
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
-def _address(process: subprocess.Popen[bytes], addresses: Path, seconds: float = 60.0) -> str:
+def _address(process: subprocess.Popen[bytes], addresses: Path, seconds: float = 180.0) -> str:
     """The gRPC address, once the model is loaded."""
     end = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < end:
@@ -105,7 +157,15 @@ def _is_loaded(rest: str) -> bool:
     return answer.status == 200 and b"AVAILABLE" in answer.data
 
 
-def _trips() -> list[dict[str, str]]:
+@contextmanager
+def _monitor(tables: Path, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A monitor that looks for windows that are over every other second."""
+    command = _taxiway("monitor", MODEL, "--tables", str(tables), "--window", f"{WINDOW}s", "--every", "2s")
+    with _running(command, folder / "monitor.log") as process:
+        yield process
+
+
+def trips() -> list[dict[str, str]]:
     """Real trips in random order, so that each window has trips of the whole time; the same order each time."""
     with DATA.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -113,12 +173,12 @@ def _trips() -> list[dict[str, str]]:
     return rows
 
 
-def _written(file: Path, trips: Sequence[dict[str, str]], factor: float) -> Path:
+def written(file: Path, rows: list[dict[str, str]], factor: float) -> Path:
     """Trips as a file, with their miles in a unit."""
     with file.open("w", newline="") as out:
-        writer = csv.DictWriter(out, trips[0].keys())
+        writer = csv.DictWriter(out, rows[0].keys())
         writer.writeheader()
-        writer.writerows(_in_unit(row, factor) for row in trips)
+        writer.writerows(_in_unit(row, factor) for row in rows)
     return file
 
 
@@ -126,46 +186,159 @@ def _in_unit(row: dict[str, str], factor: float) -> dict[str, str]:
     return {**row, COLUMN: str(float(row[COLUMN]) * factor) if row[COLUMN] else ""}
 
 
-def _replay(console: Console, server: str, trips: Path, windows: int) -> None:
-    """Sends trips at a steady pace until so many windows are over, each of them whole."""
-    end = (time.time() // WINDOW + windows) * WINDOW
-    end += WINDOW if time.time() % WINDOW > 1 else 0
-    console.print(f"  {round((end - time.time()) * PER_SECOND):,} trips in {end - time.time():.0f} s")
-    pace = BATCH / PER_SECOND
-    with closing(connect(server, Model(MODEL, None, ""), rest=False, tls=None, seconds=30)) as client:
-        answers = predictions(
-            client, path=trips, signature="serving_default", batch_rows=BATCH, limit=None, schema=None
-        )
-        for place, _ in enumerate(answers):
-            if time.time() >= end:
-                return
-            time.sleep(max(0.0, min(end, time.time() + pace) - time.time()) if place else 0.0)
+class Replay:
+    """Sends trips at a steady pace; after some windows, their miles are kilometres.
+
+    Args:
+        server: The gRPC address of the model server.
+        folder: Gets the trips as files.
+    """
+
+    def __init__(self, server: str, folder: Path) -> None:
+        self.broken_at = float((time.time() // WINDOW + CLEAN + 1) * WINDOW)
+        self.end = self.broken_at + BROKEN * WINDOW
+        self.sent, self.error = 0, ""
+        self._server, self._stopped = server, threading.Event()
+        rows = trips()
+        self._parts = [
+            (written(folder / "clean.csv", rows[:_HALF], 1.0), self.broken_at),
+            (written(folder / "broken.csv", rows[_HALF:], KILOMETRES), self.end),
+        ]
+        self._thread = threading.Thread(target=self._run, name="replay")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends it."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            with closing(connect(self._server, Model(MODEL, None, ""), rest=False, tls=None, seconds=30)) as client:
+                for trips_, until in self._parts:
+                    self._send(client, trips_, until)
+        except (UserError, ServiceError) as error:
+            self.error = str(error)
+
+    def _send(self, client: Client, file: Path, until: float) -> None:
+        answers = predictions(client, path=file, signature="serving_default", batch_rows=BATCH)
+        began = time.time()
+        for number in itertools.count(1):
+            if time.time() >= until or self._stopped.is_set() or next(answers, None) is None:
+                break
+            self.sent += BATCH
+            self._stopped.wait(min(began + number * BATCH / PER_SECOND, until) - time.time())
 
 
-def _monitored(tables: Path) -> Alarm | None:
-    """Lets the monitor look at what is new; the alarm on the broken column, if there is one now."""
-    _taxiway("monitor", MODEL, "--tables", str(tables), "--window", f"{WINDOW}s")
-    found = alarms.read(Store(f"{tables}/{MODEL}"))
-    return next((each for each in found if each.is_on and each.column == COLUMN), None)
+@dataclass
+class Watching:
+    """What the demo looks at while it waits.
+
+    Attributes:
+        tables: The folder with the tables.
+        replay: The trips.
+        monitor: The process of the monitor.
+        log: What the monitor prints.
+    """
+
+    tables: Path
+    replay: Replay
+    monitor: subprocess.Popen[bytes]
+    log: Path
+    _windows: dict[Any, int] = field(default_factory=dict)
+
+    @property
+    def store(self) -> Store:
+        """The model's tables."""
+        return Store(f"{self.tables}/{MODEL}")
+
+    def new(self) -> list[tuple[Any, int]]:
+        """The windows that were computed since the last look, each with its rows."""
+        rows = self.store.read("windows", (), ["window_start", "rows"]).sort_by("window_start").to_pylist()
+        found = [(row["window_start"], row["rows"]) for row in rows if row["window_start"] not in self._windows]
+        self._windows.update(found)
+        return found
+
+    def alarms(self) -> list[Alarm]:
+        """The alarms on the broken column that are on, that of all rows first."""
+        found = [each for each in alarms.read(self.store) if each.is_on and each.column == COLUMN]
+        return sorted(found, key=lambda each: each.slice != "")
+
+    def progress(self) -> str:
+        """What is going on."""
+        left = self.replay.broken_at - time.time()
+        state = f"{COLUMN} breaks in {left:.0f} s" if left > 0 else f"waiting for the alarm, {-left:.0f} s"
+        return f"{self.replay.sent:,} trips, {len(self._windows)} windows computed; {state}"
+
+    def check(self) -> None:
+        """Raises the error of what has ended.
+
+        Raises:
+            ServiceError: The monitor or the replay has failed.
+        """
+        if self.monitor.poll() is not None:
+            last = self.log.read_text().strip().splitlines()[-1:]
+            raise ServiceError(f"the monitor has ended: {' '.join(last)}", fix=f"see: taxiway monitor {MODEL}")
+        if self.replay.error:
+            raise ServiceError(f"the trips cannot be sent: {self.replay.error}", fix="run it again")
+
+
+def _awaited(console: Console, watching: Watching, show: Callable[[str], None]) -> Alarm | None:
+    """The alarm on the broken column, as soon as there is one; None if there is none."""
+    end, is_broken = watching.replay.end + _LATE, False
+    while time.time() < end:
+        watching.check()
+        if not is_broken and time.time() >= watching.replay.broken_at:
+            is_broken = True
+            console.print(f"[bold]3[/] [yellow]{COLUMN} is in kilometres from now on[/]")
+        for start, rows in watching.new():
+            _say(console, Text(f"window {start:%H:%M:%S}  {rows:,} trips", "dim"))
+        found = watching.alarms()
+        if found and not found[0].slice:
+            return found[0]
+        end = min(end, time.time() + _PATIENCE) if found else end
+        show(watching.progress())
+        time.sleep(0.5)
+    return next(iter(watching.alarms()), None)
 
 
 def _tell(console: Console, tables: Path, alarm: Alarm) -> None:
     """The alarm, its picture, and where the model comes from."""
     store = Store(f"{tables}/{MODEL}")
-    file = tables / "report.html"
-    file.write_text(report(store, MODEL))
-    console.print(f"\n[bold]4[/] [red]{alarm.state}[/] {alarm.sentence}")
-    console.print(f"  its picture: {file}\n  live: taxiway ui --tables {tables}\n")
-    references = [row["reference"] for row in store.read("windows", (), ["reference"]).to_pylist()]
-    digest = short_digest(next((each for each in reversed(references) if each), ""))
-    console.print(
-        f"[bold]5[/] compared with the training data {digest} of version {alarm.version}, which comes from:\n"
-    )
-    _taxiway("lineage", f"{DESTINATION}/{alarm.version}")
+    (tables / "report.html").write_text(report(store, MODEL))
+    console.print(f"[bold]4[/] [bold red]{alarm.state}[/]")
+    _say(console, Text(alarm.sentence))
+    console.print()
+    for line in bars(alarms.picture(store, alarm.alarm)):
+        _say(console, line)
+    console.print()
+    _lineage(console, alarm)
+    console.print("[bold]6[/] more of it")
+    others = sum(each.is_on for each in alarms.read(store)) - 1
+    for words, command in (
+        ("pages", f"taxiway ui --tables {shown(tables)}"),
+        (f"{others} more alarms", f"taxiway alarms list {MODEL} --tables {shown(tables)}"),
+        ("report", shown(tables / "report.html")),
+        ("lineage", f"taxiway lineage {DESTINATION}/{alarm.version}"),
+    ):
+        _say(console, Text.assemble((f"{words:<16}", "dim"), command))
+
+
+def _lineage(console: Console, alarm: Alarm) -> None:
+    """From the alarm to the training data, the commit and the code."""
+    found = chain.trace(f"{DESTINATION}/{alarm.version}", store=LineageStore.open_existing(Home.default().lineage))
+    console.print(f"[bold]5[/] the alarm compares with the training data of version {alarm.version}")
+    for name, lines in tree.origins(found).items():
+        for place, line in enumerate(lines):
+            _say(console, Text.assemble((f"{'' if place else name:<9}", "dim"), line))
 
 
 if __name__ == "__main__":
+    # What was started ends with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     try:
         main()
     except (UserError, ServiceError) as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("stopped")

@@ -26,15 +26,14 @@ _UNLIMITED = 100_000
 
 def show(chain: Chain, console: Console) -> None:
     """Prints the origins, then a tree from the target to its sources. Piped output is never wrapped."""
-    whole = Group(Text(chain.target, style="bold"), origins(chain), Text(), *_trees(chain))
+    whole = Group(Text(chain.target, style="bold"), _table(origins(chain)), Text(), *_trees(chain))
     if not console.is_terminal:
         console.width = _UNLIMITED
     console.print(whole)
 
 
-def origins(chain: Chain) -> Table:
-    """The data, the commit and the modules that the target comes from."""
-    table = Table.grid(padding=(0, 2))
+def origins(chain: Chain) -> dict[str, list[str]]:
+    """The data, the commit and the modules that the target comes from, as lines."""
     rows = {
         "data": [_data(data) for data in chain.data],
         "commit": [_commit(code) for code in chain.code],
@@ -42,9 +41,13 @@ def origins(chain: Chain) -> Table:
         "rollback": [str(rollback) for rollback in chain.rollbacks],
         "images": sorted({record["image"] for record in chain.records if record.get("image")}),
     }
+    return {name: lines for name, lines in rows.items() if lines}
+
+
+def _table(rows: dict[str, list[str]]) -> Table:
+    table = Table.grid(padding=(0, 2))
     for name, lines in rows.items():
-        if lines:
-            table.add_row(Text(name, style="dim"), Text("\n".join(lines), overflow="fold"))
+        table.add_row(Text(name, style="dim"), Text("\n".join(lines), overflow="fold"))
     return table
 
 

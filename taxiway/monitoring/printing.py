@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.text import Text
 
+from components.contract.commands import typed
 from components.contract.errors import ServiceError
 from components.monitoring.alarms.alarm import OPEN, Change
 from components.monitoring.passes.compute import Computed
@@ -55,7 +56,8 @@ class Teller:
             if outcome.error:
                 self._once(f"{outcome.way} was not told: {outcome.error}", "red")
         if not passed.has_table:
-            self._once("no request has been recorded yet; see --inference-tables of taxiway serve", "yellow")
+            serve = typed("taxiway serve FOLDER --inference-tables ROOT")
+            self._once(f"no request has been recorded yet; record them with `{serve}`", "yellow")
         elif not passed.computed:
             self._once("no window with new rows is over", "dim")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from markupsafe import Markup
 
-from components.monitoring.tables import MEASURES, QUANTILES, TRAINING
+from components.monitoring.tables import MEASURES, PREVIOUS, QUANTILES, TRAINING
 from components.reports.figures import number, percent
 from components.reports.monitoring import lines
 from components.reports.monitoring.names import TITLES
@@ -19,6 +19,7 @@ from components.reports.parts import paragraph, side_by_side
 
 _FIRST = ("ks", "l_infinity", "wasserstein", "jensen_shannon", "psi", "chi_square")
 _PROFILE = ("window_start", "version", "kind", "rows", "missing", "unseen", "mean", "quantiles", "distinct")
+Parts = Sequence[tuple[str, int, pa.Table]]
 _LOW, _MEDIAN, _HIGH = (QUANTILES.index(each) for each in (0.05, 0.5, 0.95))
 
 
@@ -34,13 +35,32 @@ def shortly(watched: Watched, column: str) -> Markup:
 
 
 def _measures(watched: Watched, column: str) -> list[Markup]:
-    where = watched.scope.filters(("against", "=", TRAINING), ("column", "=", column), ("test", "=", "values"))
-    columns = ["window_start", "version", *(each for name in MEASURES for each in (name, f"{name}_limit"))]
-    rows = read(watched.store, "drift", where, columns)
+    rows, before = (_compared(watched, column, against) for against in (TRAINING, PREVIOUS))
     known = [each for each in _FIRST if np.isfinite(numbers(rows, each)).any()] if rows.num_rows else []
-    parts, marks = lines.by_version(watched, rows), watched.marks(column)
-    titles = {each: f"{TITLES[each]} distance from training" for each in known}
-    return [timeline(lines.distances(parts, each), marks, title=titles[each]) for each in known]
+    parts, others = (lines.by_version(watched, each) for each in (rows, before))
+    return [
+        timeline(
+            [*lines.distances(parts, each), *_from_before(others, each)],
+            watched.marks(column),
+            title=f"{TITLES[each]} distance from training",
+            note="dashed: from the window before" if others else "",
+        )
+        for each in known
+    ]
+
+
+def _compared(watched: Watched, column: str, against: str) -> pa.Table:
+    where = watched.scope.filters(("against", "=", against), ("column", "=", column), ("test", "=", "values"))
+    columns = ["window_start", "version", *(each for name in MEASURES for each in (name, f"{name}_limit"))]
+    return read(watched.store, "drift", where, columns)
+
+
+def _from_before(parts: Parts, measure: str) -> list[Line]:
+    """The measure against the window before, by version."""
+    return [
+        Line(f"{name}, from the window before", seconds(rows), numbers(rows, measure), color=color, is_dashed=True)
+        for name, color, rows in parts
+    ]
 
 
 def values(watched: Watched, column: str) -> Markup:
@@ -62,9 +82,6 @@ def _values(watched: Watched, column: str) -> list[Markup]:
         if parts
     ]
     return found
-
-
-Parts = Sequence[tuple[str, int, pa.Table]]
 
 
 def _quantiles(parts: Parts) -> tuple[list[Line], str, str]:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from components.monitoring.store import Store
 from components.reports.figures import counted, number
 from components.reports.markup import Content, join
-from components.reports.monitoring import alarms, columns, distributions, lines, times
+from components.reports.monitoring import alarms, columns, differences, distributions, lines, times
 from components.reports.monitoring.alarms import Alarm
 from components.reports.monitoring.names import column_name, listed, state_badge
 from components.reports.monitoring.scope import Scope
@@ -45,6 +45,9 @@ def sections(watched: Watched) -> Iterator[Section]:
     yield Section(
         "lines", "Over time", lines.all_lines(watched), "Alarms are marked in colour, new versions by a line."
     )
+    if apart := differences.tables(watched):
+        words = "Metrics by labels, in the latest window that has them."
+        yield Section("differences", "Differences", apart, words)
     found = columns.ranked(watched)
     words = "Those whose changes move the model's answers most come first."
     yield Section("columns", "Columns", columns.listing(watched, found), words)

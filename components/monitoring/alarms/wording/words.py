@@ -28,8 +28,9 @@ def share(value: float) -> str:
 
 
 def time(moment: datetime) -> str:
-    """A time in UTC, to the minute."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    """A time in UTC, to the minute, or to the second if it is no whole minute."""
+    shape = "%H:%M:%S" if moment.second else "%H:%M"
+    return f"{moment.astimezone(UTC):%Y-%m-%d {shape}} UTC"
 
 
 def shortened(text: str, longest: int = 40) -> str:

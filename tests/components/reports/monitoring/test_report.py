@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.monitoring.store import Store
-from components.reports.monitoring import alarms, columns, distributions, window
+from components.reports.monitoring import alarms, column, columns, differences, distributions, window
 from components.reports.monitoring.report import report
 from components.reports.monitoring.scope import Scope
 from components.reports.monitoring.watched import Watched
@@ -34,6 +34,21 @@ def test_a_report_is_one_file_with_everything(store: Store) -> None:
         assert words in page.text, words
     assert page.all("a")  # the list of contents, and no links to pages that a file does not have
     assert {each["href"][0] for each in page.all("a")} == {"#"}
+
+
+def test_differences_of_slices_and_versions_are_those_of_the_latest_window_with_labels(store: Store) -> None:
+    text = Page(str(differences.tables(Watched.of(store, "taxi", Scope())))).text
+    versions, slices = text.split("Slices against all rows")
+    assert "Versions against each other" in versions and f"version {OLD}" in versions
+    assert "−0.04" in slices and "−0.05 to −0.03" in slices and "differs" in slices
+    assert "−0.05 to +0.01" in versions and "differs" not in versions
+    assert differences.tables(Watched.of(store, "taxi", Scope(slice="payment_type:Unknown"))) is None
+
+
+def test_a_columns_page_has_the_distance_from_the_window_before(store: Store) -> None:
+    text = str(column.measures(Watched.of(store, "taxi", Scope()), COLUMN))
+    assert "from the window before" in text
+    assert "from the window before" not in str(column.measures(Watched.of(store, "taxi", Scope()), "payment_type"))
 
 
 def test_a_report_on_a_range_has_its_windows_and_alarms_only(store: Store) -> None:

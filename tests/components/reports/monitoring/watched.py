@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from components.monitoring.store import Store
-from components.monitoring.tables import MEASURES, QUANTILES, SCHEMAS, TRAINING
+from components.monitoring.tables import MEASURES, PREVIOUS, QUANTILES, SCHEMAS, TRAINING
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -163,6 +163,7 @@ def _drift(start: datetime, size: Size, random: np.random.Generator) -> Iterator
     for column in _columns(size):
         yield _compared(start, size, column, random, "")
     yield _compared(start, size, COLUMN, random, SLICE)
+    yield {**_compared(start, size, COLUMN, random, ""), "against": PREVIOUS}
     at = _window(start, size)
     auc = 0.21 if _index(start) >= size.broken else abs(random.normal(0, 0.01))
     whole = {"against": TRAINING, "column": "*", "test": "all columns together", "rows": 900}
@@ -192,6 +193,11 @@ def _quality(start: datetime, size: Size, random: np.random.Generator) -> Iterat
             yield {**found, "basis": "labels", "value": value, "low": value - 0.015, "high": value + 0.015}
         estimate = usual - (0.4 * worse if is_broken else 0)
         yield {**found, "basis": "estimate", "value": estimate, "low": estimate - 0.03, "high": estimate + 0.03}
+        if not is_late:
+            measured = {**found, "basis": "labels", "value": value - 0.04, "low": value - 0.05, "high": value - 0.03}
+            apart = {"difference": -0.04, "difference_low": -0.05, "difference_high": -0.03}
+            yield {**measured, "slice": SLICE, "compared_with": "all rows", **apart}
+            yield {**measured, "compared_with": f"version {OLD}", **apart, "difference_high": 0.01}
 
 
 def _alarms(size: Size) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,80 @@
+"""How far a version is from the champion, and a slice from all rows, in the latest window with labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from markupsafe import Markup
+
+from components.reports.figures import NOTHING, counted, number, signed
+from components.reports.markup import Content
+from components.reports.monitoring.names import version_name
+from components.reports.monitoring.watched import Watched
+from components.reports.parts import badge, fold, stack
+from components.reports.tables import Cell, Column, table
+
+_COLUMNS = ("window_start", "version", "slice", "metric", "value", "labelled", "compared_with")
+_ENDS = ("difference", "difference_low", "difference_high")
+_MOST = 30
+"""The most rows that are not folded."""
+
+_TITLES = {True: "Slices against all rows", False: "Versions against each other"}
+
+
+def tables(watched: Watched) -> Markup | None:
+    """The differences of the latest window that has any; None if no window has."""
+    found = _latest(watched)
+    # What is compared with a version is a version, else a slice.
+    parts = {is_fair: [row for row in found if _is_slice(row) is is_fair] for is_fair in (False, True)}
+    drawn = [_table(_TITLES[is_fair], rows) for is_fair, rows in parts.items() if rows]
+    return stack(*drawn) if drawn else None
+
+
+def _is_slice(row: Mapping[str, Any]) -> bool:
+    return not row["compared_with"].startswith("version ")
+
+
+def _latest(watched: Watched) -> list[Mapping[str, Any]]:
+    if watched.store.open("quality") is None:
+        return []
+    scope = watched.scope
+    answered = [] if scope.version is None else [("version", "=", scope.version)]
+    rows: pa.Table = watched.store.read("quality", [*scope.during(), *answered], [*_COLUMNS, *_ENDS])
+    rows = rows.filter(pc.and_(pc.is_valid(rows["difference"]), pc.not_equal(rows["compared_with"], "")))
+    if scope.slice:
+        rows = rows.filter(pc.equal(rows["slice"], scope.slice))
+    if not rows.num_rows:
+        return []
+    kept = rows.filter(pc.equal(rows["window_start"], pc.max(rows["window_start"])))
+    found: list[Mapping[str, Any]] = kept.to_pylist()
+    return sorted(found, key=lambda each: (not _is_apart(each), each["metric"], each["slice"]))
+
+
+def _is_apart(row: Mapping[str, Any]) -> bool:
+    """Whether zero is outside the difference's interval."""
+    low, high = row["difference_low"], row["difference_high"]
+    return low is not None and high is not None and (low > 0 or high < 0)
+
+
+def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> Markup:
+    columns: list[str | Column] = ["Metric", "Version", "Slice", Column("Value", True), "Compared with"]
+    columns += [Column("Difference", True), Column("95 % interval", True), Column("Labels", True), ""]
+    listed = table(title, columns, [list(_row(each)) for each in rows])
+    return listed if len(rows) <= _MOST else fold(f"{title}: {counted(len(rows), 'difference')}", listed)
+
+
+def _row(row: Mapping[str, Any]) -> Iterator[Cell | Content]:
+    low, high = row["difference_low"], row["difference_high"]
+    ends = f"{signed(round(low, 3))} to {signed(round(high, 3))}" if None not in (low, high) else NOTHING
+    yield row["metric"]
+    yield version_name(row["version"])
+    yield row["slice"] or "all rows"
+    yield Cell(number(row["value"], 3), row["value"])
+    yield row["compared_with"]
+    yield Cell(signed(round(row["difference"], 3)), row["difference"])
+    yield ends
+    yield Cell(number(row["labelled"]), row["labelled"])
+    yield badge("differs", "warn") if _is_apart(row) else ""
