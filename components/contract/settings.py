@@ -58,6 +58,8 @@ def nearest(name: Any, known: typing.Collection[str]) -> str:
 
 def _fits(value: Any, hint: Any) -> bool:
     arguments = typing.get_args(hint)
+    if hint is typing.Any:
+        return True
     match typing.get_origin(hint):
         case types.UnionType | typing.Union:
             return any(_fits(value, each) for each in arguments)
