@@ -18,12 +18,9 @@ def refusal(line: str) -> str:
     if name not in group.commands:
         return f"there is no command {name}"
     command = group.commands[name]
-    if hasattr(command, "commands"):  # a group of commands
-        name, *options = options or [""]
-        if name not in command.commands:
-            return f"there is no command {name}"
-        command = command.commands[name]
     try:
+        if hasattr(command, "commands"):  # a group of commands
+            name, command, options = command.resolve_command(command.context_class(command), options or [""])
         command.make_context(name, options)
     except typer.Exit:
         pass

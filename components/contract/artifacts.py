@@ -170,6 +170,12 @@ class ModelEvaluation(Metrics):
     """TFMA's `eval_config.json`, `metrics-*.tfrecord`, `plots-*`, `validations.tfrecord`; `slices.json`."""
 
 
+class ModelMonitoring(Metrics):
+    """`windows.json` and `alarms.json`, what a pass of the monitor found; `tables/`, the latest windows as Parquet."""
+
+    locations = frozenset({"tables"})
+
+
 class ModelBlessing(Artifact):
     """An empty file, `BLESSED` or `NOT_BLESSED`."""
 
@@ -210,6 +216,7 @@ TYPES: dict[str, type[Artifact]] = {
         ModelBlessing,
         InfraBlessing,
         PushedModel,
+        ModelMonitoring,
         Report,
     )
 }

@@ -39,6 +39,7 @@ class Stage:
         after: The stage before it in a typical pipeline; the docs list the stages in that order.
         calls: Stages whose modules it imports because their work is part of its own.
         alone: Whether it keeps its own container where neighbouring stages share one (`taxiway.fusion`).
+        always_runs: Whether its tasks are never taken from a cache, because what they read changes between runs.
         has_report: Whether its folder has a `report.py`, which says how reports show its outputs.
     """
 
@@ -48,6 +49,7 @@ class Stage:
     after: str = ""
     calls: tuple[str, ...] = ()
     alone: bool = False
+    always_runs: bool = False
     has_report: bool = False
 
     @property

@@ -44,7 +44,8 @@ def changed(root: str, since: int | None) -> tuple[int, list[Range]]:
     if table is None:
         return -1, []
     version = table.version()
-    added = None if since is None else _added(root, since, version)
+    # A table that was made anew has versions of its own.
+    added = None if since is None or since > version else _added(root, since, version)
     return version, _joined(_current(table) if added is None else added)
 
 

@@ -38,7 +38,7 @@ def index() -> str:
             "",
             "## Artifacts",
             "",
-            "The types and layouts are those of TFX 1.21; `Report` is Taxiway's own.",
+            "The types and layouts are those of TFX 1.21; `ModelMonitoring` and `Report` are Taxiway's own.",
             "",
             "| type | contents of its folder | in Kubeflow |",
             "| --- | --- | --- |",

@@ -38,9 +38,12 @@ class StageComponent(ContainerComponent):
     and sets the seccomp profile, but leaves the user to the image. Versions before 2.17 ignore the setting.
     """
 
+    always_runs = False
+
     def __call__(self, *arguments: Any, **named: Any) -> dsl.PipelineTask:
         """A task of the pipeline that is being built."""
-        return kubernetes.set_security_context(super().__call__(*arguments, **named), run_as_non_root=True)
+        task = kubernetes.set_security_context(super().__call__(*arguments, **named), run_as_non_root=True)
+        return task.set_caching_options(False) if self.always_runs else task
 
 
 @functools.cache
@@ -63,7 +66,9 @@ def _container_component(stage: Stage) -> ContainerComponent:
     container.__doc__ = _described(stage.function.__doc__ or "", interface)
     container.__signature__ = inspect.Signature([_parameter(port) for port in interface])  # type: ignore[attr-defined]
     container.__annotations__ = {port.name: _annotation(port) for port in interface}
-    return StageComponent(dsl.container_component(container).component_spec, container)
+    made = StageComponent(dsl.container_component(container).component_spec, container)
+    made.always_runs = stage.always_runs
+    return made
 
 
 def _parameter(port: Port) -> inspect.Parameter:

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.contract.commands import typed
 from components.contract.errors import TaxiwayError
 from components.inference import reading
 from components.inference.columns import INPUT, OUTPUT
@@ -35,6 +36,8 @@ def settings_file(monitor: Monitor) -> str:
     slices = ", ".join(sorted({key for each in specs for key in _keys(each)}))
     return _TEXT.format(
         model=monitor.model.name,
+        use=typed("taxiway monitor", monitor.model.name, "--settings", "monitor.yaml"),
+        mute=typed("taxiway alarms mute", monitor.model.name, "--column", "NAME"),
         inputs=_wrapped(inputs) or "none yet: no request has been recorded",
         outputs=", ".join(outputs) or "none yet",
         labels=labels or "none is known from the EvalConfig",
@@ -105,7 +108,7 @@ def _trained(monitor: Monitor) -> Trained | None:
 
 
 _TEXT = """\
-# Settings of the monitor of {model}: taxiway monitor {model} --settings monitor.yaml
+# Settings of the monitor of {model}: {use}
 # Every line may be left out; the values are the defaults, but where it says otherwise.
 #
 # Found in the inference table:
@@ -156,7 +159,7 @@ close_after: 3
 # of rows; of errors as a share of requests; of latency and quality as a share of what they were.
 floors: {{shift: 0.05, ks: 0.02, variation: 0.01, share: 0.002, errors: 0.01, latency: 0.25, quality: 0.01}}
 
-# Alarms that are kept quiet, beside those muted by `taxiway alarms mute`:
+# Alarms that are kept quiet, beside those muted with `{mute}`:
 #   - {{column: trip_miles, until: 2026-12-31T00:00:00Z}}
 mute: []
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+
+from deltalake.exceptions import DeltaError
 
 from components.contract.errors import ServiceError
 from components.contract.files import locked
@@ -90,7 +92,10 @@ class Monitor:
             UserError: The settings do not fit the data.
             ServiceError: A table or the lineage store does not answer.
         """
-        now = now or datetime.now(UTC)
+        with _reached(self.store):
+            return self._once(told, now or datetime.now(UTC))
+
+    def _once(self, told: Callable[[Computed], object], now: datetime) -> Passed:
         self._lock.parent.mkdir(parents=True, exist_ok=True)
         found = Passed(unknown=self.watch.unknown)
         # Two monitors at once do no harm, but the work twice.
@@ -127,7 +132,8 @@ class Monitor:
 
     def _compact(self, now: datetime) -> None:
         if now - self._compacted >= _COMPACT_EVERY:
-            table.compact(self.store.root)
+            with _reached(self.store):
+                table.compact(self.store.root)
             self._compacted = now
 
     def _record(self, computed: Computed, now: datetime) -> None:
@@ -153,3 +159,13 @@ class Monitor:
             settings=json.loads(json.dumps(asdict(self._settings.watched), default=str)),
         )
         windows.record(self._lineage, seen, versions, now)
+
+
+@contextmanager
+def _reached(store: Store) -> Iterator[None]:
+    """Raises what a store that is away raises as a ServiceError, after which the next pass may succeed."""
+    try:
+        yield
+    except (OSError, DeltaError) as error:
+        what = f"the tables {store.root} cannot be read or written: {str(error).splitlines()[0][:300]}"
+        raise ServiceError(what, fix="see that the store is there; no rows are lost meanwhile") from error

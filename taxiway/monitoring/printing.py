@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.text import Text
 
+from components.contract.commands import typed
 from components.contract.errors import ServiceError
 from components.monitoring.alarms.alarm import OPEN, Change
 from components.monitoring.passes.compute import Computed
@@ -23,6 +24,7 @@ class Teller:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False, soft_wrap=not sys.stdout.isatty())
         self._told = set[str]()
+        self._failure = ""
 
     def window(self, computed: Computed) -> None:
         """Prints a window that has rows, or news."""
@@ -43,17 +45,30 @@ class Teller:
     def passed(self, passed: Passed | ServiceError) -> None:
         """Prints the end of a pass."""
         if isinstance(passed, ServiceError):
-            self._once(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z  {passed}", "red")
+            self._failed(str(passed))
             return
+        if self._failure:
+            self._timed("the monitor goes on", "green")
+        self._failure = ""
         for version, reason in sorted(passed.unknown.items()):
             self._once(f"version {version} is not compared with its training data: {reason}", "yellow")
         for outcome in passed.outcomes:
             if outcome.error:
                 self._once(f"{outcome.way} was not told: {outcome.error}", "red")
         if not passed.has_table:
-            self._once("no request has been recorded yet; see --inference-tables of taxiway serve", "yellow")
+            serve = typed("taxiway serve FOLDER --inference-tables ROOT")
+            self._once(f"no request has been recorded yet; record them with `{serve}`", "yellow")
         elif not passed.computed:
             self._once("no window with new rows is over", "dim")
+
+    def _failed(self, text: str) -> None:
+        """Prints why passes fail, once until they succeed again."""
+        if not self._failure:
+            self._timed(text, "red")
+        self._failure = text
+
+    def _timed(self, text: str, style: str) -> None:
+        self._console.print(Text(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z  {text}", style))
 
     def _once(self, text: str, style: str) -> None:
         if text not in self._told:

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from components.contract.commands import typed
 from components.contract.errors import UserError
 from components.inference.privacy.privacy import Privacy
 from components.inference.privacy.privacy import load as load_privacy
@@ -16,6 +17,7 @@ from components.monitoring.passes.settings import parsed
 from taxiway.alerts import settings as alerts
 from taxiway.alerts.settings import Alerts
 
+_FIX = f"write one with `{typed('taxiway monitor init', 'MODEL')}`"
 _ALERTS, _PRIVACY = "alerts", "privacy"
 
 
@@ -64,7 +66,7 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         found = yaml.safe_load(file.read_text())
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} cannot be read: {error}", fix="taxiway monitor init writes one") from error
+        raise UserError(f"{file} cannot be read: {error}", fix=_FIX) from error
     if found is not None and not isinstance(found, dict):
-        raise UserError(f"{file} is not a map of settings", fix="taxiway monitor init writes one")
+        raise UserError(f"{file} is not a map of settings", fix=_FIX)
     return found or {}

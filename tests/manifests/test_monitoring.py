@@ -56,7 +56,9 @@ def test_rules_and_panels_are_over_metrics_that_exist() -> None:
 
 
 def test_every_rule_says_what_is_wrong() -> None:
-    for rule in (rule for group in RULES["groups"] for rule in group["rules"]):
+    rules = [rule for group in RULES["groups"] for rule in group["rules"]]
+    assert len(rules) > 3
+    for rule in rules:
         assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
         assert set(rule["annotations"]) == {"summary", "description"}
         assert rule["labels"]["severity"] == "warning"
@@ -88,6 +90,7 @@ def test_the_dashboard_has_the_form_of_grafanas() -> None:
 
 def test_no_panel_lies_over_another() -> None:
     taken: set[tuple[int, int]] = set()
+    assert len(DASHBOARD["panels"]) >= 10
     for at in (panel["gridPos"] for panel in DASHBOARD["panels"]):
         cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
         assert at["x"] + at["w"] <= 24

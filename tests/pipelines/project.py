@@ -185,7 +185,7 @@ def as_options(parameters: Mapping[str, Any]) -> list[str]:
 
 def make_project(folder: Path, taxi_csv: Path) -> Project:
     """The taxi pipeline as in a user's project: code in Git, trips in DVC, tagged `v1`."""
-    project = Project(folder / "project", folder / "project/.taxiway", _environment(folder))
+    project = Project(folder / "project", folder / "project/.taxiway", environment(folder))
     shutil.copytree(CHECKOUT / "pipelines", project.folder / "pipelines", ignore=shutil.ignore_patterns("__pycache__"))
     (project.folder / "data/chicago_taxi").mkdir(parents=True)
     shutil.copy(taxi_csv, project.folder / "data/chicago_taxi/data.csv")
@@ -199,7 +199,7 @@ def make_project(folder: Path, taxi_csv: Path) -> Project:
     return project
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def environment(folder: Path) -> dict[str, str]:
     """An environment without the user's settings, which records imports."""
     site = folder / "site"
     site.mkdir()

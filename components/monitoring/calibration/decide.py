@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,15 +55,15 @@ class Decision:
 
 
 class Calibration:
-    """What is known of a reference; windows of each size are simulated once."""
+    """What is known of a reference, a version's training data or a slice of them."""
 
     def __init__(self, reference: Reference) -> None:
         self.reference = reference
         self.groupings: dict[str, Grouping] = {name: grouping(column) for name, column in reference.columns.items()}
         self.numbers = np.array([column.bins.kind == "number" for column in reference.columns.values()], dtype=bool)
-        self.codes = self._codes()
-        self.moves = self._moves()
-        self.family = lru_cache(maxsize=64)(self._family)
+        codes = self._codes()
+        self.moves = self._moves(codes)
+        self.sample = _sample(reference, codes, self.numbers)
 
     def _codes(self) -> NDArray[np.int32]:
         """The groups of the sample of rows."""
@@ -72,7 +74,7 @@ class Calibration:
             codes[known, index] = groups.group[given[known]]
         return codes
 
-    def _moves(self) -> Array:
+    def _moves(self, codes: NDArray[np.int32]) -> Array:
         """How far the mean answer of each group is from that of all, in standard deviations; (columns, WIDTH + 1)."""
         scores = self.reference.scores
         scored = np.isfinite(scores)
@@ -82,18 +84,40 @@ class Calibration:
             return moves
         relative = (scores[scored] - scores[scored].mean()) / deviation
         for index in range(len(moves)):
-            groups = self.codes[scored, index]
+            groups = codes[scored, index]
             sums, rows = np.bincount(groups, relative, minlength=WIDTH + 1), np.bincount(groups, minlength=WIDTH + 1)
             moves[index] = np.where(rows > 0, sums / np.maximum(rows, 1), 0.0)
         return moves
 
-    def _family(self, size: int) -> Family:
-        return family(self.codes, self.numbers, size)
-
     def family_of(self, rows: float, reference_rows: float) -> Family:
         """The family for windows of about this size."""
         effective = rows * reference_rows / max(rows + reference_rows, 1.0)
-        return self.family(_rounded(min(effective, LARGEST)))
+        return self.sample.family(_rounded(min(effective, LARGEST)))
+
+
+class Sample:
+    """A sample of training rows, of which windows of each size are simulated once."""
+
+    def __init__(self, codes: NDArray[np.int32], numbers: NDArray[np.bool_]) -> None:
+        self.family: Callable[[int], Family] = lru_cache(maxsize=64)(lambda size: family(codes, numbers, size))
+
+
+_SAMPLES: WeakValueDictionary[bytes, Sample] = WeakValueDictionary()
+
+
+def _sample(reference: Reference, codes: NDArray[np.int32], numbers: NDArray[np.bool_]) -> Sample:
+    """The sample of a reference, which all slices of a version share: what depends on what is the same in them."""
+    names = "\0".join(reference.columns).encode()
+    content = (np.ascontiguousarray(reference.codes).tobytes(), numbers.tobytes(), names)
+    key = hashlib.sha256(b"".join(map(_digest, content))).digest()
+    found = _SAMPLES.get(key)
+    if found is None:
+        found = _SAMPLES[key] = Sample(codes, numbers)
+    return found
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
 
 
 def _rounded(rows: float) -> int:
@@ -102,7 +126,8 @@ def _rounded(rows: float) -> int:
 
 
 _CALIBRATIONS: dict[int, Calibration] = {}
-_KEPT = 8
+_KEPT = 256
+"""References that are kept: a few versions with all of their slices."""
 
 
 def calibration(reference: Reference) -> Calibration:

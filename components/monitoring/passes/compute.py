@@ -82,6 +82,7 @@ def compute(
     batches: Batches,
     known: Mapping[int, Known],
     *,
+    earlier: Mapping[int, Known],
     previous: Mapping[tuple[int, str], Mapping[str, Summary]],
     settings: Settings,
     at: At,
@@ -94,6 +95,7 @@ def compute(
         window: The window.
         batches: Reads its rows.
         known: What its versions were trained on.
+        earlier: The same of the version before, for those that answer for the first time.
         previous: What was counted in the window before.
         settings: The monitor's settings.
         at: The versions of the tables that are read.
@@ -111,7 +113,7 @@ def compute(
     profile = [*_profile(window, parts, found.traffic, settings, now)]
     drift = [*_drift(window, parts, known, decisions, previous=previous, settings=settings, now=now)]
     quality = _quality(store, window, batches, known, settings=settings, at=at)
-    facts = Facts(_facts(parts, known, decisions), requests, quality, _schemas(store, window, known))
+    facts = Facts(_facts(parts, known, decisions), requests, quality, _schemas(known, earlier))
     where = place(window)
     store.replace("profile", pa.concat_tables([PROFILE.empty_table(), *profile]), where)
     store.replace("drift", pa.concat_tables([DRIFT.empty_table(), *drift]), where)
@@ -263,18 +265,12 @@ def _quality(
     )
 
 
-def _schemas(store: Store, window: Window, known: Mapping[int, Known]) -> dict[int | None, dict[str, str]]:
+def _schemas(known: Mapping[int, Known], earlier: Mapping[int, Known]) -> dict[int | None, dict[str, str]]:
     """What is different in a version that answers for the first time, beside the version before it."""
-    found: dict[int | None, dict[str, str]] = {}
-    for version in known:
-        earlier = store.read("profile", [("window_start", "<", window.start), ("column", "=", "")], ["version"])
-        before = {each for each in earlier["version"].to_pylist() if each is not None} if earlier.num_rows else set()
-        older = [each for each in known if each < version]
-        if older and version not in before:
-            found[version] = schema_changes.schema_changes(
-                known[max(older)].whole.columns, known[version].whole.columns
-            )
-    return found
+    return {
+        version: schema_changes.schema_changes(before.whole.columns, known[version].whole.columns)
+        for version, before in earlier.items()
+    }
 
 
 def _reference(found: Counted, known: Mapping[int, Known]) -> str:

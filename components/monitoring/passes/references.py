@@ -13,8 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from components.contract.digests import text_digest
-from components.contract.errors import TaxiwayError
-from components.contract.files import whole_folder
+from components.contract.errors import DataError, TaxiwayError
+from components.contract.files import locked, whole_folder
 from components.data.examples import read_batches
 from components.inference.arrays import of_feature
 from components.inference.columns import INPUT, OUTPUT, is_output
@@ -118,7 +118,11 @@ def known(trained: Trained, settings: Settings, cache: Path, privacy: Privacy | 
     key = text_digest(json.dumps(parts, sort_keys=True))
     folder = cache / f"{trained.version}-{key[7:19]}"
     if not (folder / "names.json").is_file():
-        _build(trained, settings, config, folder, privacy)
+        cache.mkdir(parents=True, exist_ok=True)
+        # Two monitors that both build them would get in each other's way.
+        with locked(cache / f".{folder.name}.lock"):
+            if not (folder / "names.json").is_file():
+                _build(trained, settings, config, folder, privacy)
     names = json.loads((folder / "names.json").read_text())
     references = {name: load(folder / f"{number}.parquet") for number, name in enumerate(names)}
     file = folder / "calibrated.parquet"
@@ -149,10 +153,14 @@ def _build(
     trained: Trained, settings: Settings, config: Mapping[str, Any], folder: Path, privacy: Privacy | None
 ) -> None:
     rows = [privacy.training(batch) if privacy else batch for batch in _answered(trained, trained.split)]
+    if not any(batch.num_rows for batch in rows):
+        raise DataError(
+            f"the training data {trained.examples.path} have no rows in the split {trained.split!r}",
+            fix="run the pipeline again, which makes them anew",
+        )
     score = f"{OUTPUT}{settings.score}" if settings.score else _score(rows)
     whole = build(trained.version, trained.digest, rows, score, trained.categories)
     references = {"": whole, **_slices(whole, rows, slicer(config, INPUT))}
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with whole_folder(folder) as partial:
         for number, each in enumerate(references.values()):
             save(each, partial / f"{number}.parquet")

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.contract.errors import TaxiwayError
+from components.contract.errors import UserError
 from components.inference import reading
 from components.inference.privacy.privacy import Privacy
 from components.monitoring.alarms.facts import Window
@@ -36,7 +37,8 @@ Find = Callable[[int], Trained]
 AHEAD = timedelta(minutes=5)
 """How far the clock of a server may run ahead of the monitor's; later windows wait."""
 
-_FAR = timedelta(days=3650)
+_TOGETHER = 100
+"""Passes among the last that are looked at for some that ran at the same time."""
 
 
 @dataclass
@@ -62,6 +64,7 @@ class Watch:
     unknown: dict[int, str] = field(default_factory=dict)
     _known: dict[int, Known] = field(default_factory=dict)
     _limited: dict[int, tuple[frozenset[str], Known]] = field(default_factory=dict)
+    _first: dict[int, datetime] = field(default_factory=dict)
 
     def pass_over(self, now: datetime) -> Iterator[Computed]:
         """Computes what is new, window by window, and notes the pass when all are done.
@@ -74,6 +77,8 @@ class Watch:
             ServiceError: A table cannot be read or written.
         """
         began = time.monotonic()
+        # Who has pushed the missing data meanwhile need not restart the monitor.
+        self.unknown.clear()
         last = self._last_pass()
         table, ranges = reading.changed(self.store.root, last["table_version"] if last else None)
         labels = self.store.version(LABELS)
@@ -83,6 +88,7 @@ class Watch:
         starts = {*touched(ranges, self.settings.every), *(last["pending"] or [] if last else [])}
         starts |= self._labelled(last, at)
         due = [each for each in starts if self._is_over(each, now)]
+        self._first = self._first_windows() if due else {}
         done = 0
         for computed in self._all(sorted({*due, *self._silent(due, now)}), at, now):
             done += 1
@@ -96,8 +102,19 @@ class Watch:
         return [self._known[each].trained for each in computed.versions if each in self._known]  # type: ignore[index]
 
     def _last_pass(self) -> dict | None:
-        found = self.store.read("passes", [("window", "=", self.settings.window)]).sort_by("time").to_pylist()
-        return found[-1] if found else None
+        """The last pass; of those that ran at the same time, what all of them have done."""
+        found = sorted(self.store.read("passes", [("window", "=", self.settings.window)]).to_pylist(), key=_order)
+        if not found:
+            return None
+        last = found[-1]
+        together = [each for each in found[-_TOGETHER:-1] if _ended(each) > last["time"] > each["time"]]
+        return {**last, "table_version": min(each["table_version"] for each in [*together, last])}
+
+    def _is_behind(self, each: Window, at: At, now: datetime) -> bool:
+        """Whether another monitor, which began later, has computed a window from later rows meanwhile."""
+        own = [("window_start", "=", each.start), ("window", "=", each.length)]
+        later = [("table_version", ">", at.table), ("computed", ">=", now)]
+        return bool(self.store.read("windows", [*own, *later], ["table_version"]).num_rows)
 
     def _is_over(self, start: datetime, now: datetime) -> bool:
         return start + self.settings.every + self.settings.lateness <= now
@@ -126,7 +143,9 @@ class Watch:
         ids = pc.unique(fresh["request_id"].drop_null()) if fresh.num_rows else pa.array([], pa.string())
         if len(ids):
             columns = ["request_id", "time"]
-            for batch in reading.batches(self.store.root, at.table, EPOCH, EPOCH + 20 * _FAR, columns):
+            # Outcomes are of requests before them, but clocks differ.
+            end = pc.max(fresh["label_time"]).as_py() + timedelta(days=1)
+            for batch in reading.batches(self.store.root, at.table, EPOCH, end, columns):
                 times = batch.filter(pc.is_in(batch["request_id"], ids))["time"].to_pylist()
                 found |= {EPOCH + (each - EPOCH) // every * every for each in times}
         return found
@@ -139,11 +158,22 @@ class Watch:
         before: Computed | None = None
         for start in starts:
             each = window(self.model, start, self.settings.window, self.settings.every)
+            if self._is_behind(each, at, now):
+                continue
             batches = self._batches(each, at)
             versions = self._versions(batches, at)
+            earlier = self._earlier(each, versions, at)
             previous = before.counted if before and before.window.end == start else self._previous(each, at, versions)
             before = compute(
-                self.store, each, batches, versions, previous=previous, settings=self.settings, at=at, now=now
+                self.store,
+                each,
+                batches,
+                versions,
+                earlier=earlier,
+                previous=previous,
+                settings=self.settings,
+                at=at,
+                now=now,
             )
             yield before
 
@@ -165,6 +195,24 @@ class Watch:
         columns = self._columns(at)
         return {version: each for version in sorted(found) if (each := self._of(version, columns))}
 
+    def _earlier(self, each: Window, versions: Mapping[int, Known], at: At) -> dict[int, Known]:
+        """For versions that answer for the first time, the version before them."""
+        for version in versions:
+            self._first[version] = min(self._first.get(version, each.start), each.start)
+        columns, found = self._columns(at), dict[int, Known]()
+        for version in (new for new in versions if self._first[new] == each.start):
+            older = [before for before, first in self._first.items() if before < version and first <= each.start]
+            if older and (known := self._of(max(older), columns)):
+                found[version] = known
+        return found
+
+    def _first_windows(self) -> dict[int, datetime]:
+        """The first window of each version."""
+        where = [("column", "=", ""), ("slice", "=", ""), ("window", "=", self.settings.window)]
+        found = self.store.read("profile", where, ["version", "window_start"])
+        firsts = found.group_by("version").aggregate([("window_start", "min")]).to_pylist() if found.num_rows else []
+        return {each["version"]: each["window_start_min"] for each in firsts if each["version"] is not None}
+
     def _columns(self, at: At) -> frozenset[str]:
         table = self.store.open(INFERENCE)
         assert table is not None
@@ -178,7 +226,7 @@ class Watch:
         if version not in self._known:
             try:
                 self._known[version] = known(self.find(version), self.settings, self.cache, self.privacy)
-            except TaxiwayError as error:
+            except UserError as error:
                 self.unknown[version] = str(error)
                 return None
             training.record(self.store, self.model, self._known[version].whole)
@@ -200,3 +248,12 @@ class Watch:
             "seconds": seconds,
         }
         self.store.append("passes", pa.Table.from_pylist([row], PASSES))
+
+
+def _order(noted: Mapping[str, Any]) -> tuple[datetime, int, int]:
+    return noted["time"], noted["table_version"], -1 if noted["labels_version"] is None else noted["labels_version"]
+
+
+def _ended(noted: Mapping[str, Any]) -> datetime:
+    ended: datetime = noted["time"] + timedelta(seconds=noted["seconds"])
+    return ended

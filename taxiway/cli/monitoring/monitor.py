@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from components.contract.commands import typed
 from components.contract.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,9 +44,7 @@ class _Group(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-monitor_app = typer.Typer(
-    cls=_Group, no_args_is_help=True, help="Watch a served model: `taxiway monitor MODEL` computes what is new."
-)
+monitor_app = typer.Typer(cls=_Group, no_args_is_help=True, help="Watch a served model: `MODEL` alone is `run MODEL`.")
 
 
 @monitor_app.command("run")
@@ -93,7 +92,7 @@ def init_command(
         raise UserError(f"{output} exists", fix="remove it, or name another file with -o")
     monitor = _monitor(model, tables, None, "")
     output.write_text(init.settings_file(monitor))
-    print(f"wrote {output}; use it with: taxiway monitor {model} --settings {output}")
+    print(f"wrote {output}; use it with: {typed('taxiway monitor', model, '--settings', output)}")
 
 
 @monitor_app.command("report")
@@ -113,7 +112,7 @@ def report_command(
     name = model.rstrip("/").rpartition("/")[2]
     store = Store(f"{_root(tables)}/{name}")
     if store.open("windows") is None:
-        raise UserError(f"no windows of {name} are computed in {_root(tables)}", fix=f"taxiway monitor {model}")
+        raise UserError(f"no windows of {name} are computed in {_root(tables)}", fix=typed("taxiway monitor", model))
     write(output, report(store, name, moment(since, "--since"), moment(until, "--until")))
     print(f"wrote {output}")
 

@@ -1,7 +1,7 @@
 """Windows of a watched model in the lineage: an execution of type `watch` from the model and its data to each window.
 
-A window that is computed again is another execution: the lineage tells what was known when. What people do with alarms
-is in the alarms' table.
+A window that is computed again is another execution if something else was found: the lineage tells what was known
+when. What people do with alarms is in the alarms' table.
 """
 
 from __future__ import annotations
@@ -76,10 +76,11 @@ class Seen:
         """The window as an artifact; its digest is of what was found."""
         facts = {"rows": self.rows, "signals": self.signals, "alarms": json.dumps(self.alarms)}
         times = {"window_start": self.start.isoformat(), "window_end": self.end.isoformat()}
-        known = {**times, **facts, "table_version": self.table_version}
+        known = {**times, **facts}
         place = f"{self.tables}/windows#{self.start.isoformat()}"
+        # Other windows' rows make new versions of the table, which is nothing new of this one.
         digest = text_digest(json.dumps([place, known], sort_keys=True))
-        return WatchedWindow(Path(place), {**known, "digest": digest}, place)
+        return WatchedWindow(Path(place), {**known, "table_version": self.table_version, "digest": digest}, place)
 
 
 def record(store: LineageStore, seen: Seen, versions: Sequence[Watched], now: datetime) -> None:

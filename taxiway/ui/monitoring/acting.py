@@ -43,7 +43,7 @@ def _key(alarm: Alarm) -> tuple[str, str, str]:
 
 def commands(site: Site, model: str, alarm: Alarm) -> str:
     """What does the same in a terminal."""
-    tables, pattern = ("--tables", site.tables), glob.escape(alarm.column)
-    lines = [typed("taxiway alarms ack", model, alarm.alarm, *tables)] if alarm.state == "open" else []
-    lines.append(typed("taxiway alarms mute", model, "--column", pattern, "--kind", alarm.kind, "--for", "7d", *tables))
-    return "\n".join(lines)
+    tables, pattern, kind = site.tables, glob.escape(alarm.column), alarm.kind
+    ack = typed("taxiway alarms ack", model, alarm.alarm, "--tables", tables)
+    mute = typed("taxiway alarms mute", model, "--column", pattern, "--kind", kind, "--for", "7d", "--tables", tables)
+    return f"{ack}\n{mute}" if alarm.state == "open" else mute

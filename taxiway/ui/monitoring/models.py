@@ -9,6 +9,7 @@ from datetime import timedelta
 from markupsafe import Markup
 from multidict import MultiDict
 
+from components.contract.commands import typed
 from components.reports.figures import counted, number
 from components.reports.markup import Content, tag
 from components.reports.monitoring import alarms, times
@@ -31,7 +32,7 @@ def show(site: Site, asked: Asked) -> View:
     known = [_lately(site, model) for model in found.models(site)]
     return View(
         "Monitoring",
-        lambda: _sections(known),
+        lambda: _sections(known, site.tables),
         lambda: {"models": [_document(each) for each in known]},
         counted(len(known), "watched model") if known else "",
     )
@@ -66,10 +67,12 @@ def _on(each: Watched) -> list[Alarm]:
     return [alarm for alarm in each.alarms if alarm.state not in ("closed", "muted")]
 
 
-def _sections(known: Sequence[Watched]) -> list[Section]:
+def _sections(known: Sequence[Watched], tables: str) -> list[Section]:
     if not known:
         words = paragraph("No model is watched yet. Record what a server answers, and look at it:")
-        commands = "taxiway serve ... --inference-tables ROOT\ntaxiway monitor MODEL --tables ROOT"
+        serve = typed("taxiway serve FOLDER --inference-tables", tables)
+        watch = typed("taxiway monitor MODEL --tables", tables)
+        commands = f"{serve}\n{watch}"
         return [Section("none", "No models", stack(words, block(commands)))]
     on = [(each, alarm) for each in known for alarm in _on(each)]
     parts = [Section("models", "Models", _table(known))]

@@ -10,7 +10,7 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 from components.contract.artifacts import TYPES
 from taxiway.lineage.messages import artifact_type
 
-OURS = {"Report"}
+OURS = {"ModelMonitoring", "Report"}
 """A type that TFX does not have."""
 
 

@@ -19,6 +19,8 @@ ALL = "*"
 
 _TESTS = {"values": "drift", "missing": "missing", "unseen": "unseen", "types": "types"}
 _OUTPUT = "output_"
+_CHANCE = 0.5
+"""The AUC of a classifier that cannot tell rows apart."""
 
 
 def kind(decision: Decision) -> str:
@@ -28,6 +30,9 @@ def kind(decision: Decision) -> str:
 
 def what_moved(decision: Decision, window: Summary | None, training: Summary | None) -> str:
     """What moved, and by how much, in the units of the column."""
+    if decision.column == ALL:
+        auc = f"AUC {_CHANCE + decision.effect:.2f} ({_CHANCE} is chance)"
+        return f"the columns together differ from the training data: a classifier tells the rows apart with {auc}"
     if window is None or training is None:
         return f"{_subject(decision.column)} differs from the training data ({_effect(decision)})"
     return f"{_subject(decision.column)}{_moved(decision, window, training)}"
@@ -54,8 +59,6 @@ def _answers(importance: float) -> str:
 
 
 def _subject(column: str) -> str:
-    if column == ALL:
-        return "all columns together"
     is_output = column.startswith(_OUTPUT)
     return f"the model's answers ({column.removeprefix(_OUTPUT)})" if is_output else column
 

@@ -88,7 +88,8 @@ def test_answers_and_all_columns_together() -> None:
     assert found == "the model's answers (scores): mean 2.9 -> 5.1 (+1.00 standard deviations)"
     together = Decided("*", 0, "all columns together", effect=0.12, effect_unit="AUC above 0.5")
     assert what_moved(together, None, None) == (
-        "all columns together differs from the training data (+0.12 AUC above 0.5)"
+        "the columns together differ from the training data: "
+        "a classifier tells the rows apart with AUC 0.62 (0.5 is chance)"
     )
 
 
