@@ -10,9 +10,10 @@ from markupsafe import Markup
 from components.monitoring.store import Store
 from components.reports.figures import counted, number
 from components.reports.markup import Content, join
-from components.reports.monitoring import alarms, columns, differences, distributions, lines, times
+from components.reports.monitoring import alarms, columns, distributions, lines, times
 from components.reports.monitoring.alarms import Alarm
 from components.reports.monitoring.names import column_name, listed, state_badge
+from components.reports.monitoring.quality import differences
 from components.reports.monitoring.scope import Scope
 from components.reports.monitoring.watched import Watched
 from components.reports.page import Section, render

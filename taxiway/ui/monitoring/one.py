@@ -68,13 +68,14 @@ def without_windows(site: Site, watched: Watched, query: Query) -> Section:
     """What to do where there is nothing to show: another range of time, the monitor, or the recorder."""
     if any(query.fields.values()):
         return Section("none", "No windows", notice("There is no window in this time.", "warn"))
+    monitor = ["taxiway monitor", watched.model, "--tables", site.tables]
     if watched.store.open(INFERENCE) is None:
         words = "No request is recorded yet, and no window is computed. Record what a server answers, then look at it:"
         serve = typed("taxiway serve", f"served/{watched.model}", "--inference-tables", site.tables)
-        commands = [serve, typed("taxiway monitor", watched.model, "--tables", site.tables)]
+        commands = [serve, typed(*monitor)]
     else:
         words = "Requests are recorded, but no window is computed yet. A window is computed when it is over:"
-        commands = [typed("taxiway monitor", watched.model, "--tables", site.tables, "--every", "5m")]
+        commands = [typed(*monitor, "--every", "5m")]
     return Section("none", "No windows", stack(paragraph(words), block("\n".join(commands))))
 
 
