@@ -43,7 +43,8 @@ def _traffic(watched: Watched) -> Iterator[Markup]:
     marks = watched.marks()
     counts = {name: [_line(each, name) for each in parts] for name in ("requests", "errors")}
     yield timeline(counts["requests"], marks, title="Requests by window")
-    yield timeline(counts["errors"], marks.of([]), title="Failed requests by window")
+    none = (0.0, 1.0) if not any(np.nan_to_num(line.values).any() for line in counts["errors"]) else None
+    yield timeline(counts["errors"], marks.of([]), title="Failed requests by window", y_range=none)
     latencies = [
         Line(name, seconds(rows), middle, low=middle, high=element(rows, "latency_quantiles", _SLOW), color=color)
         for name, color, rows in parts

@@ -12,9 +12,9 @@ from components.reports.monitoring.watched import Watched
 from components.reports.monitoring.wording import times
 from components.reports.monitoring.wording.names import column_name
 from components.reports.page import Section
-from components.reports.parts import notice
 from taxiway.ui.monitoring import found
-from taxiway.ui.monitoring.one import chooser
+from taxiway.ui.monitoring.found import Query
+from taxiway.ui.monitoring.one import chooser, without_windows
 from taxiway.ui.views import Asked, Json, MissingError, Site, View, address
 
 
@@ -28,7 +28,7 @@ def show(site: Site, asked: Asked) -> View:
     model = address("monitoring", watched.model, **query.fields)
     return View(
         column_name(name),
-        lambda: list(_sections(watched, name, start)),
+        lambda: list(_sections(site, watched, query, name, start)),
         lambda: _document(watched, name, start),
         report.range_of(watched),
         (*found.CRUMBS, (watched.model, model)),
@@ -48,9 +48,9 @@ def _has(watched: Watched, table: str, name: str) -> bool:
     return bool(watched.store.read(table, [("column", "=", name)], ["column"]).num_rows)
 
 
-def _sections(watched: Watched, name: str, start: datetime | None) -> Iterator[Section]:
+def _sections(site: Site, watched: Watched, query: Query, name: str, start: datetime | None) -> Iterator[Section]:
     if start is None:
-        yield Section("none", "No windows", notice("There is no window in this time.", "warn"))
+        yield without_windows(site, watched, query)
         return
     own = [each for each in watched.alarms if each.column == name]
     if own:

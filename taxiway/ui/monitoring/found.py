@@ -48,7 +48,10 @@ def store(site: Site, model: str) -> Store:
         MissingError: There are none: an address must not lead to other folders.
     """
     if model not in models(site):
-        raise MissingError(f"no model {model!r} is watched", fix="see the models at /monitoring")
+        raise MissingError(
+            f"no model {model!r} is watched",
+            fix=f"see the models at /monitoring, or begin with: taxiway serve ... --inference-tables {site.tables}",
+        )
     return Store(f"{site.tables.rstrip('/')}/{model}")
 
 

@@ -8,7 +8,8 @@ from dataclasses import asdict
 import pyarrow.compute as pc
 from markupsafe import Markup
 
-from components.monitoring.store import Store
+from components.contract.commands import typed
+from components.monitoring.store import INFERENCE, Store
 from components.monitoring.tables import QUANTILES
 from components.reports.figures import counted
 from components.reports.markup import Content, tag
@@ -17,7 +18,7 @@ from components.reports.monitoring.scope import Windows
 from components.reports.monitoring.watched import Watched
 from components.reports.monitoring.wording import times
 from components.reports.page import Section
-from components.reports.parts import fold
+from components.reports.parts import block, fold, notice, paragraph, stack
 from components.reports.tables import Cell, Column, table
 from taxiway.ui import forms
 from taxiway.ui.monitoring import found
@@ -32,7 +33,7 @@ def show(site: Site, asked: Asked) -> View:
     watched, query = found.watched(site, asked)
     return View(
         watched.model,
-        lambda: list(_sections(watched)),
+        lambda: list(_sections(site, watched, query)),
         lambda: document(watched),
         report.range_of(watched),
         found.CRUMBS,
@@ -56,10 +57,27 @@ def document(watched: Watched) -> Json:
     }
 
 
-def _sections(watched: Watched) -> Iterator[Section]:
+def _sections(site: Site, watched: Watched, query: Query) -> Iterator[Section]:
+    if not watched.windows.starts:
+        yield without_windows(site, watched, query)
+        return
     yield from report.sections(watched)
-    if watched.windows.starts:
-        yield Section("windows", "Windows", _windows(watched))
+    yield Section("windows", "Windows", _windows(watched))
+
+
+def without_windows(site: Site, watched: Watched, query: Query) -> Section:
+    """What to do where there is nothing to show: another range of time, the monitor, or the recorder."""
+    if any(query.fields.values()):
+        return Section("none", "No windows", notice("There is no window in this time.", "warn"))
+    monitor = ["taxiway monitor", watched.model, "--tables", site.tables]
+    if watched.store.open(INFERENCE) is None:
+        words = "No request is recorded yet, and no window is computed. Record what a server answers, then look at it:"
+        serve = typed("taxiway serve", f"served/{watched.model}", "--inference-tables", site.tables)
+        commands = [serve, typed(*monitor)]
+    else:
+        words = "Requests are recorded, but no window is computed yet. A window is computed when it is over:"
+        commands = [typed(*monitor, "--every", "5m")]
+    return Section("none", "No windows", stack(paragraph(words), block("\n".join(commands))))
 
 
 def _windows(watched: Watched) -> Markup:

@@ -11,6 +11,7 @@ All figures are shares of 1.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -57,7 +58,10 @@ def _rounded(content: Any) -> Any:
         return {name: _rounded(value) for name, value in content.items()}
     if isinstance(content, list):
         return [_rounded(value) for value in content]
-    return float(f"{content:.4g}") if isinstance(content, float) else content
+    if isinstance(content, float):
+        # The end of a bin may be the float next to 0.
+        return float(f"{content:.4g}") if abs(content) >= sys.float_info.min else 0.0
+    return content
 
 
 def _numbers(window: Summary, training: Summary) -> str:

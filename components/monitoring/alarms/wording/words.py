@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 
 
 def number(value: float) -> str:
-    """A number with three digits that count: 5.1, 1,230, 0.00042."""
+    """A number with three digits that count: 5.1, 1,230, 0.00042; the float next to 0, which ends a bin, is 0."""
+    if abs(value) < sys.float_info.min:
+        return "0"
     if value and not 1e-4 <= abs(value) < 1e9:
         return f"{value:.2e}"
     rounded = float(f"{value:.3g}")

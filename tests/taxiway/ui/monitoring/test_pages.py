@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from components.inference.table import append
 from components.monitoring.store import Store
 from components.reports.monitoring.wording import times
 from taxiway.storage.home import Home
@@ -42,6 +44,21 @@ def test_models_are_listed_with_their_state_and_alarms(client: Client) -> None:
     assert "trip_miles: mean 2.9 -> 4.67" in page.text
     [found] = client.json("/monitoring")["models"]
     assert (found["model"], found["versions"], len(found["alarms"])) == ("taxi", [7, 8], 3)
+
+
+def test_without_windows_the_page_of_a_model_says_what_to_type(tmp_path: Path) -> None:
+    with served(Home(tmp_path / "home"), tables=str(tmp_path / "tables")) as client:
+        append(str(tmp_path / "tables" / "new model"), pa.table({"request_id": ["a"], "time": [START]}))
+        text = Page(client.html("/monitoring/new%20model")).text
+        assert "Requests are recorded, but no window is computed yet" in text
+        assert f"taxiway monitor 'new model' --tables {tmp_path / 'tables'} --every 5m" in text
+        text = Page(client.html("/monitoring/new%20model?since=2026-01-01")).text
+        assert "There is no window in this time." in text
+
+
+def test_an_unknown_model_says_how_to_begin(client: Client) -> None:
+    answer = client.get("/monitoring/nobody")
+    assert answer.status == 404 and "--inference-tables" in answer.data.decode()
 
 
 def test_without_tables_the_page_says_how_to_begin(tmp_path: Path) -> None:
@@ -89,7 +106,8 @@ def test_a_column_shows_the_window_that_was_chosen(client: Client) -> None:
     assert "from 2026-03-03 10:00 UTC" in chosen.text
     assert "trip_miles, version 8" in chosen.text
     found = client.json(path)
-    assert {len(found[name]) for name in ("profile", "drift")} == {92}
+    # Each window is compared with the training data, and with the window before.
+    assert (len(found["profile"]), len(found["drift"])) == (92, 184)
     assert len(found["training"]) == 2
 
 

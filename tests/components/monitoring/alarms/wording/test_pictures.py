@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from components.monitoring.alarms.wording.pictures import picture
+from components.monitoring.alarms.wording.pictures import bars, picture
 from components.monitoring.summaries import Bins, Summary
 from tests.components.monitoring.alarms.windows import TRAINING, categories, numbers
 
@@ -59,3 +60,8 @@ def test_missing_is_one_share() -> None:
         "before": 0.000999,
         "now": 0.06,
     }
+
+
+def test_the_float_next_to_zero_is_zero_in_a_picture() -> None:
+    found = json.loads(bars("miles", [math.nextafter(0, -1), 1.0], [1.0], [1.0]))
+    assert found["bins"] == [{"low": 0.0, "high": 1.0, "before": 1.0, "now": 1.0}]

@@ -1,0 +1,1 @@
+"""The parts about the quality of a watched model's answers."""
