@@ -81,12 +81,14 @@ def test_a_full_disk_loses_nothing_until_the_limit_and_is_logged_once(
         for number in range(3):
             recording.put(float(number))
             time.sleep(1.1)
+        assert recording.registry.get_sample_value("taxiway_inference_waiting") == 3
         for _ in range(2):
             recording.put(5.0, inputs={"x": np.zeros((2000, 2))})
             time.sleep(1.1)
         recording.until("dropped", 1, reason="store")
     recording.until("recorded", 3)
     recording.recorder.stop()
+    assert recording.registry.get_sample_value("taxiway_inference_waiting") == 0
     found = rows(tmp_path)
     assert {"0.0", "1.0", "2.0"} <= set(found["request_id"])
     assert found["request_id"].nunique() + recording.count("dropped", reason="store") == 5
