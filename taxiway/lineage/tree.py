@@ -26,13 +26,14 @@ _UNLIMITED = 100_000
 
 def show(chain: Chain, console: Console) -> None:
     """Prints the origins, then a tree from the target to its sources. Piped output is never wrapped."""
-    whole = Group(Text(chain.target, style="bold"), _origins(chain), Text(), *_trees(chain))
+    whole = Group(Text(chain.target, style="bold"), origins(chain), Text(), *_trees(chain))
     if not console.is_terminal:
         console.width = _UNLIMITED
     console.print(whole)
 
 
-def _origins(chain: Chain) -> Table:
+def origins(chain: Chain) -> Table:
+    """The data, the commit and the modules that the target comes from."""
     table = Table.grid(padding=(0, 2))
     rows = {
         "data": [_data(data) for data in chain.data],

@@ -21,7 +21,7 @@ from components.monitoring.store import Store
 from taxiway.alerts import metrics as exported
 from taxiway.alerts.metrics import Metrics
 from taxiway.alerts.send import Outcome, send
-from taxiway.lineage import windows
+from taxiway.lineage.monitoring import windows
 from taxiway.monitoring import origins
 from taxiway.monitoring.settings import Settings
 from taxiway.storage.home import Home
@@ -70,12 +70,12 @@ class Monitor:
         cache = home.root / "references" / self.model.name
         self._lock = cache / ".monitor.lock"
         self.watch = Watch(
-            self.store,
-            self.model.name,
-            lambda version: origins.trained(self.model, version, lineage, cache / "models"),
-            settings.watched,
-            cache,
-            settings.privacy,
+            store=self.store,
+            model=self.model.name,
+            find=lambda version: origins.trained(self.model, version, lineage, cache / "models"),
+            settings=settings.watched,
+            cache=cache,
+            privacy=settings.privacy,
         )
         self._compacted = datetime.min.replace(tzinfo=UTC)
 

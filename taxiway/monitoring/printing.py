@@ -25,19 +25,20 @@ class Teller:
         self._told = set[str]()
 
     def window(self, computed: Computed) -> None:
-        """Prints a window."""
+        """Prints a window that has rows, or news."""
+        if not computed.rows and not _news(computed):
+            return
         start = computed.window.start.astimezone(UTC)
         rows = "1 row" if computed.rows == 1 else f"{computed.rows:,} rows"
         line = Text.assemble((f"{start:%Y-%m-%d %H:%M:%S}Z", "dim"), f"  {computed.window.length}  {rows}")
         if computed.signals:
             line.append(f"  {computed.signals} signal{'s' * (computed.signals != 1)}", "yellow")
         self._console.print(line)
-        for change in computed.changes:
+        for change in _news(computed):
             self._change(change)
 
     def _change(self, change: Change) -> None:
-        if change.event in _STYLES:
-            self._console.print(Text(f"  {change.event}: {change.alarm.sentence}", _STYLES[change.event]))
+        self._console.print(Text(f"  {change.event}: {change.alarm.sentence}", _STYLES[change.event]))
 
     def passed(self, passed: Passed | ServiceError) -> None:
         """Prints the end of a pass."""
@@ -58,6 +59,11 @@ class Teller:
         if text not in self._told:
             self._told.add(text)
             self._console.print(Text(text, style))
+
+
+def _news(computed: Computed) -> list[Change]:
+    """What people are told: nothing of what was only suspected."""
+    return [each for each in computed.changes if each.event in _STYLES and each.alarm.opened]
 
 
 def is_alarming(store: Store) -> bool:

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 from prometheus_client import CollectorRegistry
 
 from components.inference.privacy import privacy
 from taxiway.alerts.metrics import Metrics as AlarmMetrics
+from taxiway.cli.monitoring.monitor import monitor_app
+from taxiway.monitoring.settings import load
 from taxiway.recording.metrics import Metrics as RecordingMetrics
 from taxiway.routing import settings as routing
 from tests.manifests.objects import MANIFESTS, Object, build, of_kind, one, pods
@@ -119,11 +122,33 @@ def test_recorder_and_monitor_use_the_same_tables() -> None:
     assert yaml.safe_load(data["route.yaml"])["inference"]["tables"] == settings["TAXIWAY_TABLES"]
 
 
-def test_monitors_never_run_twice_at_once_and_take_no_token() -> None:
-    job = one(build(OVERLAY), "CronJob", "monitor")["spec"]
-    assert job["concurrencyPolicy"] == "Forbid"
-    spec = job["jobTemplate"]["spec"]["template"]["spec"]
-    assert spec["automountServiceAccountToken"] is False
-    assert {source["secretRef"]["name"] for source in spec["containers"][0]["envFrom"] if "secretRef" in source} == {
-        "monitoring"
-    }
+@pytest.mark.parametrize("kind", ["Deployment", "CronJob"])
+def test_monitors_never_run_twice_at_once_and_take_no_token(kind: str) -> None:
+    objects = build(OVERLAY if kind == "Deployment" else "components/monitor-cron-job")
+    spec = one(objects, kind, "monitor")["spec"]
+    assert spec.get("concurrencyPolicy") == "Forbid" or (spec["replicas"], spec["strategy"]["type"]) == (1, "Recreate")
+    [pod] = [pod for pod in pods(objects) if pod.workload == f"{kind}/monitor"]
+    assert pod.spec["automountServiceAccountToken"] is False
+    secrets = {source["secretRef"]["name"] for source in pod.containers[0]["envFrom"] if "secretRef" in source}
+    assert secrets == {"monitoring"}
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "CronJob"])
+def test_the_monitors_command_line_is_one_that_taxiway_takes(kind: str) -> None:
+    objects = build(OVERLAY if kind == "Deployment" else "components/monitor-cron-job")
+    [pod] = [pod for pod in pods(objects) if pod.workload == f"{kind}/monitor"]
+    first, *given = pod.containers[0]["args"]
+    group: Any = typer.main.get_command(monitor_app)
+    parsed = group.commands["run"].make_context(first, list(given)).params
+    assert (first, parsed["model"], parsed["tables"]) == ("monitor", "/models/chicago_taxi", "$(TAXIWAY_TABLES)")
+    assert parsed["every"] == ("5m" if kind == "Deployment" else "")
+
+
+def test_the_rules_have_a_source_that_prometheus_scrapes(tmp_path: Path) -> None:
+    [config] = [each["data"] for each in of_kind(build(OVERLAY), "ConfigMap") if "monitor.yaml" in each["data"]]
+    (tmp_path / "monitor.yaml").write_text(config["monitor.yaml"])
+    prometheus = load(tmp_path / "monitor.yaml").alerts.prometheus
+    assert prometheus and prometheus.host == "0.0.0.0"
+    [pod] = [pod for pod in pods(build(OVERLAY)) if pod.workload == "Deployment/monitor"]
+    assert pod.ports == {"metrics": prometheus.port}
+    assert one(build(OVERLAY), "ServiceMonitor", "monitor")["spec"]["endpoints"][0]["port"] == "metrics"

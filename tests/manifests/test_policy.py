@@ -150,14 +150,15 @@ def test_the_server_listens_on_its_declared_ports(name: str) -> None:
 
 def test_services_target_ports_of_the_pods(name: str) -> None:
     services = of_kind(build(name), "Service")
-    # KServe creates its own Service; the router adds one.
-    assert len(services) == {"overlays/kserve": 0, "overlays/canary": 2}.get(name, 1)
+    # KServe creates its own Service; the router and the monitor add one.
+    assert len(services) == {"overlays/kserve": 0, "overlays/canary": 2, "overlays/monitoring": 2}.get(name, 1)
     for service in services:
         [pod] = _selected(name, {"matchLabels": service["spec"]["selector"]})
         # Clients reach the recorder where there is one.
         recorded = {8500: 8600, 8501: 8601, 8502: 8501}
         ports = {port["port"]: pod.ports[port["targetPort"]] for port in service["spec"]["ports"]}
-        assert ports == (recorded if name == "overlays/monitoring" else {8500: 8500, 8501: 8501})
+        expected = recorded if name == "overlays/monitoring" else {8500: 8500, 8501: 8501}
+        assert ports == ({9464: 9464} if service["metadata"]["name"] == "monitor" else expected)
         assert service["spec"].get("type", "ClusterIP") == "ClusterIP"
 
 
@@ -169,7 +170,7 @@ def test_prometheus_scrapes_the_servers_metrics_path(name: str) -> None:
         # KServe's Service has the labels of the InferenceService and the port names of the container.
         services = of_kind(objects, "Service", "InferenceService")
         [_] = [each for each in services if selects(monitor["spec"]["selector"], each["metadata"]["labels"])]
-        if monitor["metadata"]["name"] in ("tf-serving-router", "recorder"):
+        if monitor["metadata"]["name"] in ("tf-serving-router", "recorder", "monitor"):
             assert monitor["spec"]["endpoints"][0]["path"] == "/metrics"
             continue
         [endpoint] = monitor["spec"]["endpoints"]

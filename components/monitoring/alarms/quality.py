@@ -17,6 +17,9 @@ QUALITY = "quality"
 
 _LOW_IS_GOOD = re.compile(r"loss|error|entropy|brier|false|miss|rmse|mse\b|mae\b|mape", re.IGNORECASE)
 _HIGH_IS_GOOD = re.compile(r"auc|accuracy|precision|recall|f1|r2|squared_pearson|ndcg|true", re.IGNORECASE)
+_LEAST_ROWS = 50
+"""Of fewer rows with labels nothing is said: intervals of ratios and rare classes are not to be trusted there."""
+
 _NO_QUALITY = re.compile(r"example_count|weighted_example_count", re.IGNORECASE)
 
 
@@ -28,7 +31,8 @@ def found(rows: pa.Table | None, settings: AlarmSettings) -> list[Signal]:
 
 def _is_comparable(row: Mapping[str, Any]) -> bool:
     known = all(row[name] is not None for name in ("value", "expected"))
-    return known and not row["compared_with"] and not _NO_QUALITY.search(row["metric"])
+    count = row["labelled"] if row["basis"] == "labels" else row["rows"]
+    return known and (count or 0) >= _LEAST_ROWS and not row["compared_with"] and not _NO_QUALITY.search(row["metric"])
 
 
 def _signal(row: Mapping[str, Any], tests: int, settings: AlarmSettings) -> Signal:

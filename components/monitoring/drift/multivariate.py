@@ -31,6 +31,9 @@ _CELLS = 8_000_000
 _LEAST_P = 1e-9
 """Beyond the permutations, p-values are extrapolated, but not below this."""
 
+_FEW = 6
+"""Of so many rows to one of the window, adding up the chosen ones is faster than a product with all."""
+
 _RIDGE = 0.05
 """The share of the identity matrix in the features' covariance, which may be singular."""
 
@@ -104,9 +107,13 @@ def _differences(values: NDArray[np.float64], is_window: NDArray[np.bool_]) -> N
     random = np.random.default_rng(0)
     number = int(is_window.sum())
     sums = [is_window.astype(np.float64)[None] @ values]
-    for _ in range(PERMUTATIONS // _AT_ONCE):
-        chosen = np.stack([random.permutation(is_window) for _ in range(_AT_ONCE)])
-        sums.append(chosen.astype(np.float64) @ values)
+    if number * _FEW <= len(values):
+        chosen = (random.choice(len(values), number, replace=False, shuffle=False) for _ in range(PERMUTATIONS))
+        sums += [values[rows].sum(axis=0, keepdims=True) for rows in chosen]
+    else:
+        for _ in range(PERMUTATIONS // _AT_ONCE):
+            chosen = np.stack([random.permutation(is_window) for _ in range(_AT_ONCE)])
+            sums.append(chosen.astype(np.float64) @ values)
     # All features have the mean 0.
     found: NDArray[np.float64] = np.concatenate(sums) / number * len(values) / (len(values) - number)
     return found

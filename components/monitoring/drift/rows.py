@@ -57,6 +57,7 @@ class Decision(Protocol):
 def rows(
     key: Mapping[str, Any],
     against: str,
+    *,
     reference: Mapping[str, Summary],
     window: Mapping[str, Summary],
     decisions: Iterable[Decision],

@@ -81,6 +81,7 @@ def compute(
     window: Window,
     batches: Batches,
     known: Mapping[int, Known],
+    *,
     previous: Mapping[tuple[int, str], Mapping[str, Summary]],
     settings: Settings,
     at: At,
@@ -108,8 +109,8 @@ def compute(
     together = {v: compare_rows(known[v].whole, rows) for v, rows in found.samples.items() if rows.num_rows}
     decisions = _decisions(parts, known, together, settings)
     profile = [*_profile(window, parts, found.traffic, settings, now)]
-    drift = [*_drift(window, parts, known, decisions, previous, settings, now)]
-    quality = _quality(store, window, batches, known, settings, at)
+    drift = [*_drift(window, parts, known, decisions, previous=previous, settings=settings, now=now)]
+    quality = _quality(store, window, batches, known, settings=settings, at=at)
     facts = Facts(_facts(parts, known, decisions), requests, quality, _schemas(store, window, known))
     where = place(window)
     store.replace("profile", pa.concat_tables([PROFILE.empty_table(), *profile]), where)
@@ -218,6 +219,7 @@ def _drift(
     parts: Mapping[tuple[int, str], Mapping[str, Summary]],
     known: Mapping[int, Known],
     decisions: Mapping[tuple[int, str], list[Decision]],
+    *,
     previous: Mapping[tuple[int, str], Mapping[str, Summary]],
     settings: Settings,
     now: datetime,
@@ -226,11 +228,13 @@ def _drift(
         key = profile_rows.key(window, version, name, now)
         reference = known[version].references[name]
         found = decisions[version, name]
-        yield drift_rows.rows(key, TRAINING, reference.columns, columns, found, limits)
-        before = previous.get((version, name))
+        # Limits are simulated, and slices are many.
+        ends = None if name else limits
+        yield drift_rows.rows(key, TRAINING, reference=reference.columns, window=columns, decisions=found, limits=ends)
+        before = None if name else previous.get((version, name))
         if before and _rows(before):
             then = decide(reference, columns, settings.calibration(), before)
-            yield drift_rows.rows(key, PREVIOUS, before, columns, then, limits)
+            yield drift_rows.rows(key, PREVIOUS, reference=before, window=columns, decisions=then, limits=limits)
 
 
 def _facts(
@@ -247,7 +251,7 @@ def _facts(
 
 
 def _quality(
-    store: Store, window: Window, batches: Batches, known: Mapping[int, Known], settings: Settings, at: At
+    store: Store, window: Window, batches: Batches, known: Mapping[int, Known], *, settings: Settings, at: At
 ) -> pa.Table | None:
     judged = [each.version for each in known.values() if each.version.eval_config]
     if not judged or not (at.labels is not None or any(each.calibrated for each in judged)):

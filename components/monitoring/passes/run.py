@@ -142,7 +142,9 @@ class Watch:
             batches = self._batches(each, at)
             versions = self._versions(batches, at)
             previous = before.counted if before and before.window.end == start else self._previous(each, at, versions)
-            before = compute(self.store, each, batches, versions, previous, self.settings, at, now)
+            before = compute(
+                self.store, each, batches, versions, previous=previous, settings=self.settings, at=at, now=now
+            )
             yield before
 
     def _batches(self, each: Window, at: At) -> Batches:

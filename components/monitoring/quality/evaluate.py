@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -202,7 +204,6 @@ def _inference(version: Version, config: Any) -> Any:
     from tensorflow_metadata.proto.v0 import schema_pb2
     from tfx_bsl.tfxio import tensor_representation_util
 
-    from components.evaluator import models
     from components.evaluator.rows import Inference
 
     if version.model is None:
@@ -214,7 +215,17 @@ def _inference(version: Version, config: Any) -> Any:
         )
     schema = text_format.Parse(version.schema, schema_pb2.Schema())
     represented = tensor_representation_util.InferTensorRepresentationsFromMixedSchema(schema) if version.schema else {}
-    return Inference(config, [models.pushed_model(config, version.model)], represented)
+    return Inference(config, [_loaded(config.SerializeToString(), version.model)], represented)
+
+
+@functools.lru_cache(maxsize=4)
+def _loaded(config: bytes, model: Path) -> Any:
+    """TFMA's handle of a model, which loads it once for all windows."""
+    from tensorflow_model_analysis.proto import config_pb2
+
+    from components.evaluator import models
+
+    return models.pushed_model(config_pb2.EvalConfig.FromString(config), model)
 
 
 def _predictions(part: pa.Table) -> Any:

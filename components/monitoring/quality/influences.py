@@ -112,11 +112,11 @@ def _columns(found: Evaluated, key: Any) -> tuple[NDArray[Any], NDArray[Any], ND
 
 
 def _lacking(found: Evaluated, spreads: Spreads) -> Iterator[str]:
-    """The metrics without influences in some slice."""
-    for name, metrics in found.values.items():
-        for metric, value in metrics.items():
-            if value is not None and not is_count(metric) and metric not in spreads.get(name, {}):
-                yield metric
+    """The metrics without influences in the largest slice: smaller ones may have too few rows for a formula."""
+    name = max(found.counts, key=lambda each: found.counts[each], default="")
+    for metric, value in found.values.get(name, {}).items():
+        if value is not None and not is_count(metric) and metric not in spreads.get(name, {}):
+            yield metric
 
 
 def _only(config: Any, names: set[str]) -> Any:

@@ -175,6 +175,8 @@ def p_value(found: Spread, expected: float, rows: float, labelled: float) -> flo
     variance = found.variance
     if not np.isfinite(variance) or rows <= 0:
         return None
+    if found.shape == "rank" and expected in (0, 1):
+        return None  # one class only, or too few of the other
     both = 1 + labelled / rows
     if found.shape == "share":
         return _pooled(found, expected, rows / labelled)

@@ -109,7 +109,7 @@ def _state() -> Path:
 def _done(pending: Pending, rules: Privacy) -> Result:
     """Forgets, with the request in the lineage from the start."""
     from components.monitoring.forgetting import forget
-    from taxiway.lineage import forgettings
+    from taxiway.lineage.monitoring import forgettings
     from taxiway.lineage.store import LineageStore
     from taxiway.storage.home import Home
 

@@ -19,7 +19,7 @@ from components.contract.errors import ServiceError, UserError
 from components.monitoring.forgetting import forget
 from components.monitoring.store import INFERENCE, Store
 from taxiway.cli.monitoring.forget import forget_command
-from taxiway.lineage import forgettings
+from taxiway.lineage.monitoring import forgettings
 from taxiway.lineage.store import LineageStore
 
 WHO = "jane.doe-7391"
