@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,9 +13,11 @@ Tensors = Mapping[str, np.ndarray]
 """Tensors by name; strings are `bytes` objects."""
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
-    """The tensors of a request and its answer.
+_NONE: Tensors = MappingProxyType({})
+
+
+class Content(NamedTuple):
+    """The tensors of a request and its answer; a tuple, because servers make two for each request.
 
     Attributes:
         inputs: The inputs.
@@ -22,8 +26,8 @@ class Content:
         is_untyped: Whether the numbers come from JSON, which does not tell their types.
     """
 
-    inputs: Tensors = field(default_factory=dict)
-    outputs: Tensors = field(default_factory=dict)
+    inputs: Tensors = _NONE
+    outputs: Tensors = _NONE
     are_examples: bool = False
     is_untyped: bool = False
 

@@ -6,7 +6,7 @@ Requests with equal names, types and ranks are converted together; their tf.Exam
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from components.inference import arrays
 from components.inference.arrays import Rows
 from components.inference.columns import INPUT, OUTPUT, REQUEST
 from components.inference.conflicts import UNTYPED, fitted
-from components.inference.requests import NOTHING, Request, Tensors
+from components.inference.requests import NOTHING, Content, Request, Tensors
 
 UNREADABLE = "unreadable"
 """The reason for inputs that are left out: tf.Examples that cannot be parsed."""
@@ -50,11 +50,9 @@ class Maker:
 
     def make(self, requests: Sequence[Request]) -> Made:
         """The rows of requests, in no order."""
-        groups: dict[Hashable, list[Request]] = defaultdict(list)
-        for request in requests:
-            groups[_structure(request)].append(request)
         left_out = Counter[str]()
-        return Made(joined([table for group in groups.values() for table in self._made(group, left_out)]), left_out)
+        made = [table for group in _grouped(requests) for table in self._made(group, left_out)]
+        return Made(joined(made), left_out)
 
     def _made(self, group: list[Request], left_out: Counter[str]) -> list[pa.Table]:
         """The rows of a group; those that cannot be read are found by halving it."""
@@ -119,9 +117,26 @@ def _if_number(column: pa.Array, metadata: Mapping[bytes, bytes] | None) -> Mapp
     return metadata if pa.types.is_floating(kind) else None
 
 
-def _structure(request: Request) -> Hashable:
+def _grouped(requests: Sequence[Request]) -> Iterable[list[Request]]:
+    """The requests that are converted together; most have a shape that was seen before."""
+    shapes: dict[Hashable, list[Request]] = defaultdict(list)
+    for request in requests:
+        shapes[_shape(request.content)].append(request)
+    groups: dict[Hashable, list[Request]] = defaultdict(list)
+    for alike in shapes.values():
+        groups[_structure(alike[0].content)].extend(alike)
+    return groups.values()
+
+
+def _shape(content: Content) -> Hashable:
+    inputs, outputs, are_examples, is_untyped = content
+    asked = [(name, array.dtype.num, array.shape) for name, array in inputs.items()]
+    answered = [(name, array.dtype.num, array.shape) for name, array in outputs.items()]
+    return tuple(asked), tuple(answered), are_examples, is_untyped
+
+
+def _structure(content: Content) -> Hashable:
     """What requests that are converted together have in common."""
-    content = request.content
     rows = _row_count(content.inputs)
     return content.are_examples, content.is_untyped, *_kinds(content.inputs, rows), None, *_kinds(content.outputs, rows)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -33,6 +34,12 @@ class Metrics:
         self._written = Gauge(
             "taxiway_inference_written_seconds", "Time of the last write.", ("model",), registry=registry
         )
+
+        self._waiting = Gauge("taxiway_inference_waiting", "Requests that are not written yet.", registry=registry)
+
+    def waiting(self, count: Callable[[], int]) -> None:
+        """Shows how many requests wait whenever the metrics are read."""
+        self._waiting.set_function(count)
 
     def recorded(self, model: str, requests: int) -> None:
         """Counts written requests."""

@@ -42,6 +42,7 @@ class Recorder:
         self._put_bytes = self._taken_bytes = 0
         self._stopping = threading.Event()
         self._conversion = _Conversion(settings, self.metrics)
+        self.metrics.waiting(self._waiting)
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
 
@@ -75,9 +76,11 @@ class Recorder:
         """Writes what waits, as far as the store takes it in `stop_seconds`."""
         self._stopping.set()
         self._thread.join(self.settings.stop_seconds)
-        lost = len(self._queue) + self._conversion.requests
-        if lost:
+        if lost := self._waiting():
             _log.warning("the last %d sampled requests were not recorded", lost)
+
+    def _waiting(self) -> int:
+        return len(self._queue) + self._conversion.requests
 
     def _run(self) -> None:
         due = time.monotonic() + self.settings.seconds
@@ -114,8 +117,8 @@ class _Conversion:
 
     @property
     def requests(self) -> int:
-        """The number of requests whose rows wait."""
-        return sum(each.requests for each in self._pending.values())
+        """The number of requests whose rows wait; any thread may ask."""
+        return sum(each.requests for each in list(self._pending.values()))
 
     def convert(self, notes: Sequence[Note]) -> None:
         """Makes rows; an error, which would be a bug, drops these requests only."""
@@ -137,7 +140,9 @@ class _Conversion:
             pending.write()
 
     def _add(self, model: str, features: Features | None, group: list[Note]) -> None:
-        pending = self._pending.setdefault(model, self._made_pending(model))
+        if model not in self._pending:
+            self._pending[model] = self._made_pending(model)
+        pending = self._pending[model]
         if sum(each.size for each in self._pending.values()) > self._settings.most_bytes:
             pending.drop("store", len(group))
             return

@@ -22,4 +22,12 @@ def request_id(given: Any) -> str:
 
 def of_metadata(metadata: Iterable[tuple[str, Any]] | None) -> str:
     """The request id of a gRPC call."""
-    return request_id(next((value for key, value in metadata or () if key == KEY), None))
+    return request_id(sent(metadata))
+
+
+def sent(metadata: Iterable[tuple[str, Any]] | None) -> Any:
+    """What a gRPC client has sent as request id; None if nothing."""
+    for key, value in metadata or ():
+        if key == KEY:
+            return value
+    return None

@@ -20,6 +20,9 @@ from taxiway.routing.settings import Backend, Settings, StickyKey
 from taxiway.routing.shadow import SECONDS, Shadow
 
 _PREDICTION = "/tensorflow.serving.PredictionService/"
+METADATA = f"{_PREDICTION}GetModelMetadata"
+"""The path of the method."""
+
 _METHODS = {
     **{f"{_PREDICTION}{name}": name for name in (*request_fields.SPLIT, "GetModelMetadata")},
     **{f"/tensorflow.serving.ModelService/{name}": name for name in ("GetModelStatus", "HandleReloadConfigRequest")},

@@ -24,6 +24,7 @@ from taxiway.routing.recording import RouteRecording
 from taxiway.routing.router import Router
 from taxiway.routing.settings import Settings
 from taxiway.routing.shadow import Shadow
+from taxiway.routing.versions import Versions
 
 _LOOPBACK = "127.0.0.1"
 _POLL_SECONDS = 1.0
@@ -104,7 +105,12 @@ async def _run(given: Settings, file: Path | None, started: Callable[[list[str]]
                 trust_env=False,
             )
         )
-        forwarder = rest_side.Forwarder(router, session, shadow, access_log, given, recording=recording)
+        versions = Versions(backends, given) if recording else None
+        if versions:
+            stack.callback(asyncio.create_task(versions.follow()).cancel)
+        forwarder = rest_side.Forwarder(
+            router, session, shadow, access_log, given, recording=recording, versions=versions
+        )
         rest = rest_side.application(forwarder, router, access_log, given)
         admin_port = await _web(stack, rest_side.admin(router), _LOOPBACK, given.admin_port, None)
         rest_port = await _web(stack, rest, given.host, given.rest_port, given.tls)

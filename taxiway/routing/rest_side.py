@@ -23,6 +23,7 @@ from taxiway.routing.recording import STATUS, RouteRecording, Seen
 from taxiway.routing.router import Router
 from taxiway.routing.settings import Backend, Settings, StickyKey
 from taxiway.routing.shadow import SECONDS, Shadow
+from taxiway.routing.versions import Versions
 
 _PATH = re.compile(
     r"(?P<model>/v1/models/(?P<name>[^/:]+))"
@@ -61,9 +62,10 @@ class Forwarder:
         settings: Settings,
         *,
         recording: RouteRecording | None = None,
+        versions: Versions | None = None,
     ) -> None:
         self._router, self._session, self._shadow, self._access_log = router, session, shadow, access_log
-        self._recording = recording
+        self._recording, self._versions = recording, versions
         self._contexts = {n: tls.client_context(b.tls) if b.tls else None for n, b in settings.backends.items()}
         self._size = settings.max_megabytes << 20
 
@@ -117,9 +119,15 @@ class Forwarder:
         seen.error = message or (response.decode(errors="replace")[:_ANSWER_CHARACTERS] if status != 200 else None)
         if seen.note:
             seen.note.label = unquote(found["label"]) if found["label"] else None
-            seen.note.version = _number((found["pinned"] or "").removeprefix("/versions/"))
+            seen.note.version = self._version(call, found, seen.note.label) if status == 200 else _pinned(found)
         assert self._recording, "it has seen the request"
         self._recording.put(seen, call, request, response)
+
+    def _version(self, call: Call, found: re.Match[str], label: str | None) -> int | None:
+        """The version that has answered a request, as far as it is known."""
+        if self._versions is None or _pinned(found) is not None:
+            return _pinned(found)
+        return self._versions.of(call.route.backend, call.model, call.route.label or label or "")
 
     def _route(self, found: re.Match[str] | None, model: str, request: web.Request, body: bytes) -> Route:
         if found is None or found["pinned"]:
@@ -209,7 +217,9 @@ def _answer(seen: Seen | None, response: web.Response) -> web.Response:
     return response
 
 
-def _number(text: str) -> int | None:
+def _pinned(found: re.Match[str]) -> int | None:
+    """The version that a path names."""
+    text = (found["pinned"] or "").removeprefix("/versions/")
     return int(text) if text.isdecimal() and len(text) < 19 else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from google.protobuf.message import Message
@@ -23,8 +23,7 @@ from taxiway.serving.rest.sample_requests import graph_in
 _TYPES = {types_pb2.DT_INT64: "INT", types_pb2.DT_FLOAT: "FLOAT", types_pb2.DT_STRING: "BYTES"}
 
 
-@dataclass(frozen=True)
-class Parsed:
+class Parsed(NamedTuple):
     """The features that a version parses from one tensor."""
 
     version: ModelVersion

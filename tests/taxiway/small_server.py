@@ -151,8 +151,9 @@ class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
         return response
 
     async def GetModelMetadata(self, request: Any, context: Any) -> Any:
-        await self._version(request.model_spec, context)
+        version = await self._version(request.model_spec, context)
         response = get_model_metadata_pb2.GetModelMetadataResponse(model_spec=request.model_spec)
+        response.model_spec.version.value = version
         response.metadata["signature_def"].Pack(definitions())
         return response
 

@@ -74,12 +74,15 @@ class _Answering:
                 self._record(note, spec, code, message)
 
     def _noted(self, api: str, context: Any) -> Note | None:
-        """Tells the client the request's id; returns a note if the request is sampled."""
+        """Returns a note if the request is sampled; tells the client the request's id if it is, or was sent."""
         if not self._recorder:
             return None
-        found = request_ids.of_metadata(context.invocation_metadata())
+        sent, sampled = request_ids.sent(context.invocation_metadata()), self._recorder.is_sampled()
+        if sent is None and not sampled:
+            return None
+        found = request_ids.request_id(sent)
         context.set_trailing_metadata(((request_ids.KEY, found),))
-        return self._recorder.begin(found, api, "GRPC") if self._recorder.is_sampled() else None
+        return self._recorder.begin(found, api, "GRPC") if sampled else None
 
     def _record(self, note: Note, spec: model_pb2.ModelSpec, code: grpc.StatusCode, message: str | None) -> None:
         note.model, note.label = spec.name, spec.version_label or None

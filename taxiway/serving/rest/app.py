@@ -257,11 +257,14 @@ class Rest:
         return response
 
     def _noted(self, request: web.Request, route: Route | None) -> str:
-        """The request's id, for the client; if the request is sampled, it gets a note."""
+        """The request's id for the client, if it is sampled or was sent; a sampled request gets a note."""
         if not (self._recorder and route and route.method == "POST"):
             return ""
-        found = request_ids.request_id(request.headers.get(request_ids.KEY))
-        if self._recorder.is_sampled():
+        sent, sampled = request.headers.get(request_ids.KEY), self._recorder.is_sampled()
+        if sent is None and not sampled:
+            return ""
+        found = request_ids.request_id(sent)
+        if sampled:
             request[_NOTE] = self._recorder.begin(found, route.action.capitalize(), "REST")
         return found
 

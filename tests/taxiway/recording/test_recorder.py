@@ -19,6 +19,7 @@ import pytest
 from deltalake import DeltaTable
 from prometheus_client import CollectorRegistry
 
+from components.inference import table
 from components.inference.requests import Content
 from taxiway.recording.recorder import Recorder
 from taxiway.recording.settings import Settings
@@ -43,6 +44,13 @@ class Recording:
     def until(self, name: str, wanted: float, **labels: str) -> None:
         deadline = time.monotonic() + 30
         while self.count(name, **labels) < wanted:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def until_failed(self) -> None:
+        """Waits until the store has not taken a write."""
+        deadline = time.monotonic() + 30
+        while not any(each.failed for each in list(self.recorder._conversion._pending.values())):
             assert time.monotonic() < deadline
             time.sleep(0.02)
 
@@ -81,12 +89,14 @@ def test_a_full_disk_loses_nothing_until_the_limit_and_is_logged_once(
         for number in range(3):
             recording.put(float(number))
             time.sleep(1.1)
+        assert recording.registry.get_sample_value("taxiway_inference_waiting") == 3
         for _ in range(2):
             recording.put(5.0, inputs={"x": np.zeros((2000, 2))})
             time.sleep(1.1)
         recording.until("dropped", 1, reason="store")
     recording.until("recorded", 3)
     recording.recorder.stop()
+    assert recording.registry.get_sample_value("taxiway_inference_waiting") == 0
     found = rows(tmp_path)
     assert {"0.0", "1.0", "2.0"} <= set(found["request_id"])
     assert found["request_id"].nunique() + recording.count("dropped", reason="store") == 5
@@ -118,6 +128,46 @@ def test_a_store_that_hangs_stops_neither_requests_nor_the_server(
         began = time.perf_counter()
         recording.recorder.stop()
         assert time.perf_counter() - began < 2
+
+
+def test_an_object_store_that_goes_and_comes_back_gets_every_row_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    def started(port: int) -> Any:
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+        server.start()
+        return server
+
+    store = started(0)
+    port = store.get_host_and_port()[1]
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true"}
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        **keys,
+    }.items():
+        monkeypatch.setenv(name, value)
+    boto3.resource("s3").create_bucket(Bucket="comes-back")
+    monkeypatch.setattr(table, "_PATIENCE", {"timeout": "2s", "connect_timeout": "1s", "max_retries": "0"})
+    recording = Recording("s3://comes-back/tables", seconds=0)
+    recording.put(1.0)
+    recording.until("recorded", 1)
+    store.stop()
+    recording.put(2.0)
+    recording.until_failed()
+    recording.put(3.0)
+    store = started(port)
+    try:
+        recording.until("recorded", 3)
+        recording.recorder.stop()
+        found = DeltaTable("s3://comes-back/tables/m/inference").to_pandas()
+    finally:
+        store.stop()
+    assert sorted(found["request_id"]) == ["1.0", "2.0", "3.0"]
+    assert recording.count("dropped", reason="store") == 0
 
 
 def test_an_unparsable_example_loses_only_its_own_inputs(tmp_path: Path) -> None:

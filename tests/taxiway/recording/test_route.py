@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import grpc
@@ -58,8 +59,22 @@ def test_grpc_and_rest_are_recorded_with_target_and_version(route: Route, blue: 
     assert rows["target"].tolist() == ["stable", "stable", "stable", "stable", None, "stable"]
     assert rows["label"].tolist() == ["stable", "stable", "stable", "stable", None, "stable"]
     assert rows["version"].tolist()[:2] == [1, 1] and rows["version"][4] == 1
+    assert np.isnan(rows["version"][5])
     assert rows["request_id"].tolist()[0] == "one" and rows["request_id"][2] == "bad"
     assert rows["protocol"].tolist() == ["GRPC"] * 3 + ["REST"] * 3
+
+
+def test_rest_requests_have_the_version_that_the_backend_names(route: Route, blue: Running, tmp_path: Path) -> None:
+    given = {**settings(blue, {"stable": 1}), "inference": {"tables": str(tmp_path / "t"), "share": 1.0}}
+    proxy = route(given)
+    asked = [f"{PATH}:predict", f"{PATH}/labels/canary:predict", f"{PATH}/versions/1:predict", f"{PATH}:predict"]
+    for path in asked:
+        for _ in range(2):
+            http(f"{proxy.rest}{path}", predict_body())
+            time.sleep(1.2)
+    rows = stopped(proxy, tmp_path / "t")
+    assert rows["version"].tolist()[3:] == [2, 1, 1, 1, 1]
+    assert rows["version"].tolist()[1] == 1
 
 
 def test_tf_examples_are_parsed_without_a_model(route: Route, blue: Running, tmp_path: Path) -> None:

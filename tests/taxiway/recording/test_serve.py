@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,14 +27,14 @@ def recorded(folder: Path, model: str) -> pd.DataFrame:
     return table.sort_values(["time", "row"], ignore_index=True)
 
 
-def serving(folder: Path, saved: Saved, *names: str, share: float = 1.0) -> Any:
+def serving(folder: Path, saved: Saved, *names: str, share: float = 1.0, tables: Path | None = None) -> Any:
     config = []
     for name in names:
         models.publish(saved(name), folder / name, 3)
         label = 'version_labels { key: "stable" value: 3 }'
         config.append(f'config {{ name: "{name}" base_path: "{name}" model_platform: "tensorflow" {label} }}')
     (folder / "models.config").write_text(f"model_config_list {{ {' '.join(config)} }}")
-    options = ["--inference-tables", str(folder / "tables"), "--inference-share", str(share)]
+    options = ["--inference-tables", str(tables or folder / "tables"), "--inference-share", str(share)]
     return server.running(folder, "--config", folder / "models.config", *options)
 
 
@@ -101,6 +102,41 @@ def test_tensors_of_all_types_have_the_values_that_were_sent(saved: Saved, tmp_p
             flat = sent.view("float32" if kind == "complex64" else "float64") if "complex" in kind else sent
             assert [list(value) for value in rows[f"{prefix}{kind}{end}"]] == flat.tolist(), kind
         assert [list(value) for value in rows[f"{prefix}string{end}"]] == [[b"a", b"b"], [b"\xff", b""]]
+
+
+def test_a_request_that_is_not_recorded_gets_its_id_back_only_if_it_sent_one(saved: Saved, tmp_path: Path) -> None:
+    with serving(tmp_path, saved, "half_plus_two", share=1e-9) as running:
+        running.wait("half_plus_two", {3: "AVAILABLE"})
+        url, found = f"{running.rest}/v1/models/half_plus_two:predict", []
+        for sent in ({}, {"x-request-id": "mine"}):
+            request = server.request("half_plus_two", x=[4.0])
+            _, call = running.predictions.Predict.with_call(request, timeout=20, metadata=list(sent.items()))
+            answer = requests.post(url, json={"instances": [4.0]}, headers=sent, timeout=20)
+            found += [dict(call.trailing_metadata()).get("x-request-id"), answer.headers.get("x-request-id")]
+    assert found == [None, None, "mine", "mine"]
+
+
+def test_kill_9_of_a_server_keeps_what_was_written_and_the_next_one_goes_on(saved: Saved, tmp_path: Path) -> None:
+    for number in (1, 2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with serving(folder, saved, "half_plus_two", tables=tmp_path / "tables") as running:
+            running.wait("half_plus_two", {3: "AVAILABLE"})
+            running.predict("half_plus_two", x=[float(number)] * 50_000)  # so many rows are written at once
+            deadline = time.monotonic() + 60
+            while written(tmp_path, "half_plus_two") < number:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            running.predict("half_plus_two", x=[-1.0])
+            running.process.kill()
+            running.process.wait()
+    rows = recorded(tmp_path, "half_plus_two")
+    assert rows["input_x"].tolist() == [1.0] * 50_000 + [2.0] * 50_000
+
+
+def written(folder: Path, model: str) -> int:
+    """The number of writes."""
+    return len([*(folder / "tables" / model / "inference" / "_delta_log").glob("*.json")][1:])
 
 
 def test_request_ids_come_from_the_client_or_are_new(saved: Saved, tmp_path: Path) -> None:
