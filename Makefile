@@ -24,7 +24,7 @@ ui: .venv/ready ## Show the runs in a browser; ARGS="--port 9000"
 	@bin/taxiway ui $(ARGS)
 
 watch-demo: data ## Serve the taxi model, replay trips, break a column, and see the alarm (two minutes)
-	@bin/python -m pipelines.chicago_taxi.watch_demo
+	@bin/python -m taxiway.monitoring.demo
 
 data: data/chicago_taxi/data.csv ## Get the Chicago taxi trips, as data.dvc describes them
 data/chicago_taxi/data.csv: | .venv/ready

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from multidict import MultiMapping
 
+from components.contract.commands import typed
 from components.contract.errors import UserError
 from components.monitoring.store import INFERENCE, Store
 from components.reports.monitoring.links import Links
@@ -50,7 +51,8 @@ def store(site: Site, model: str) -> Store:
     if model not in models(site):
         raise MissingError(
             f"no model {model!r} is watched",
-            fix=f"see the models at /monitoring, or begin with: taxiway serve ... --inference-tables {site.tables}",
+            fix=f"see the models at /monitoring, or begin with: "
+            f"{typed('taxiway serve', 'FOLDER', '--inference-tables', site.tables)}",
         )
     return Store(f"{site.tables.rstrip('/')}/{model}")
 
