@@ -22,7 +22,7 @@ SOURCE = ("benchmarks", "components", "docker", "docs", "manifests", "pipelines"
 OURS = ("benchmarks.", "components.", "pipelines.", "taxiway.")
 OTHERS = {"_git", "_git_names", "fill_attributes", "info", "labels", "pack", "trace_and_write_v2_saved_model"}
 """Calls of libraries, and of programs by their words."""
-OF_ONE_KIND = {"_schema"}
+OF_ONE_KIND = {"_schema", "typed"}
 """Calls with any number of values of one kind."""
 SHARED = {"Examples", "Schema", "Model"}
 """Types that belong to no single stage."""

@@ -18,6 +18,7 @@ from components.contract.artifacts import (
     Schema,
     split_names,
 )
+from components.contract.commands import typed
 from components.contract.digests import tree_digest
 from components.contract.errors import DataError, UserError
 from components.data.examples import require_splits
@@ -155,11 +156,12 @@ def failure(asked: Asked, passed: Passed) -> DataError:
     """The error for open alarms."""
     sentences = [f"  {each.sentence}" for each in passed.open[:_MOST_SENTENCES]]
     left = len(passed.open) - len(sentences)
+    tables = ("--tables", asked.tables)
     lines = [f"{_counted(len(passed.open))} open for {asked.model_name}:", *sentences]
     return DataError(
         "\n".join([*lines, *([f"  and {left} more"] if left else [])]),
-        fix=f"look at them: taxiway monitor report {asked.model_name} --tables {asked.tables}; "
-        f"or acknowledge them: taxiway alarms ack {asked.model_name} {passed.open[0].alarm} --tables {asked.tables}",
+        fix=f"look at them: {typed('taxiway monitor report', asked.model_name, *tables, '-o', 'report.html')}; "
+        f"or acknowledge them: {typed('taxiway alarms ack', asked.model_name, passed.open[0].alarm, *tables)}",
     )
 
 

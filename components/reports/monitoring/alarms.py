@@ -12,11 +12,11 @@ from markupsafe import Markup
 from components.monitoring.store import Filter, Store
 from components.reports.figures import counted
 from components.reports.markup import tag
-from components.reports.monitoring import times
 from components.reports.monitoring.links import NOWHERE, Links, link
-from components.reports.monitoring.names import KINDS, STATES, listed, short_effect, span_kind, state_badge
 from components.reports.monitoring.scope import EVERY, Scope
 from components.reports.monitoring.timeline import Span
+from components.reports.monitoring.wording import times
+from components.reports.monitoring.wording.names import KINDS, STATES, listed, short_effect, span_kind, state_badge
 from components.reports.parts import badge, fold, paragraph, stack
 
 _MOST = 20

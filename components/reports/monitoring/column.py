@@ -11,10 +11,10 @@ from markupsafe import Markup
 from components.monitoring.tables import MEASURES, PREVIOUS, QUANTILES, TRAINING
 from components.reports.figures import number, percent
 from components.reports.monitoring import lines
-from components.reports.monitoring.names import TITLES
 from components.reports.monitoring.scope import element, numbers, read, seconds
 from components.reports.monitoring.timeline import Line, timeline
 from components.reports.monitoring.watched import Watched
+from components.reports.monitoring.wording.names import TITLES
 from components.reports.parts import paragraph, side_by_side
 
 _FIRST = ("ks", "l_infinity", "wasserstein", "jensen_shannon", "psi", "chi_square")

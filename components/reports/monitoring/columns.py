@@ -16,11 +16,11 @@ from components.monitoring.tables import TRAINING
 from components.reports import charts
 from components.reports.figures import NOTHING, counted, percent
 from components.reports.markup import Content
-from components.reports.monitoring import times
 from components.reports.monitoring.links import link
-from components.reports.monitoring.names import ALL, column_name, short_effect
 from components.reports.monitoring.scope import numbers, read, seconds
 from components.reports.monitoring.watched import Watched
+from components.reports.monitoring.wording import times
+from components.reports.monitoring.wording.names import ALL, column_name, short_effect
 from components.reports.parts import badge, paragraph
 from components.reports.tables import Cell, Column, table
 

@@ -13,10 +13,10 @@ from markupsafe import Markup
 from components.inference.columns import OUTPUT
 from components.monitoring.tables import QUANTILES, TRAINING
 from components.reports.figures import percent
-from components.reports.monitoring.names import ALL, TITLES, column_name
 from components.reports.monitoring.scope import by, element, numbers, read, seconds
 from components.reports.monitoring.timeline import Line, timeline
 from components.reports.monitoring.watched import Watched
+from components.reports.monitoring.wording.names import ALL, TITLES, column_name
 from components.reports.parts import paragraph, side_by_side
 
 _MEDIAN, _SLOW = QUANTILES.index(0.5), QUANTILES.index(0.99)

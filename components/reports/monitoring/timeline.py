@@ -15,7 +15,7 @@ from components.reports.axes import Range, Scale
 from components.reports.charts import Frame, figure, legend
 from components.reports.figures import number
 from components.reports.markup import Content, tag
-from components.reports.monitoring import times
+from components.reports.monitoring.wording import times
 
 FRAME = Frame(480, 200, left=52, right=12, top=22, bottom=28)
 _STRETCHES = 160

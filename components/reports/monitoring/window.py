@@ -16,8 +16,8 @@ from components.reports.monitoring import distributions
 from components.reports.monitoring.column import figures
 from components.reports.monitoring.distributions import SMALL, Profile
 from components.reports.monitoring.links import link
-from components.reports.monitoring.names import ALL, column_name, effect, short_effect, version_name
 from components.reports.monitoring.watched import Watched
+from components.reports.monitoring.wording.names import ALL, column_name, effect, short_effect, version_name
 from components.reports.parts import badge, facts, paragraph, stack
 from components.reports.tables import Cell, Column, table
 

@@ -14,11 +14,20 @@ from components.contract.errors import UserError
 from components.monitoring.store import Store
 from components.reports.figures import number
 from components.reports.markup import Content, tag
-from components.reports.monitoring import alarms, column, distributions, lines, times
+from components.reports.monitoring import alarms, column, distributions, lines
 from components.reports.monitoring.alarms import Alarm
-from components.reports.monitoring.names import ALL, KINDS, STATES, column_name, effect, state_badge, version_name
 from components.reports.monitoring.scope import Scope
 from components.reports.monitoring.watched import Watched
+from components.reports.monitoring.wording import times
+from components.reports.monitoring.wording.names import (
+    ALL,
+    KINDS,
+    STATES,
+    column_name,
+    effect,
+    state_badge,
+    version_name,
+)
 from components.reports.page import Section
 from components.reports.parts import block, facts, notice, paragraph, stack
 from taxiway.ui import forms

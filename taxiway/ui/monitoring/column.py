@@ -7,9 +7,10 @@ from dataclasses import asdict
 from datetime import datetime
 
 from components.monitoring.tables import TRAINING
-from components.reports.monitoring import alarms, column, report, times, window
-from components.reports.monitoring.names import column_name
+from components.reports.monitoring import alarms, column, report, window
 from components.reports.monitoring.watched import Watched
+from components.reports.monitoring.wording import times
+from components.reports.monitoring.wording.names import column_name
 from components.reports.page import Section
 from taxiway.ui.monitoring import found
 from taxiway.ui.monitoring.found import Query

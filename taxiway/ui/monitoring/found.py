@@ -10,10 +10,10 @@ from multidict import MultiMapping
 
 from components.contract.errors import UserError
 from components.monitoring.store import INFERENCE, Store
-from components.reports.monitoring import times
 from components.reports.monitoring.links import Links
 from components.reports.monitoring.scope import Scope
 from components.reports.monitoring.watched import Watched
+from components.reports.monitoring.wording import times
 from taxiway.ui.views import Asked, MissingError, Site, address
 
 CRUMBS = (("Monitoring", "/monitoring"),)

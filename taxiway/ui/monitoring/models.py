@@ -12,11 +12,12 @@ from multidict import MultiDict
 from components.contract.commands import typed
 from components.reports.figures import counted, number
 from components.reports.markup import Content, tag
-from components.reports.monitoring import alarms, times
+from components.reports.monitoring import alarms
 from components.reports.monitoring.alarms import Alarm
-from components.reports.monitoring.names import listed
 from components.reports.monitoring.scope import Scope, windows
 from components.reports.monitoring.watched import Watched
+from components.reports.monitoring.wording import times
+from components.reports.monitoring.wording.names import listed
 from components.reports.page import Section
 from components.reports.parts import badge, block, paragraph, stack
 from components.reports.tables import Cell, Column, table

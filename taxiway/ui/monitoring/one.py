@@ -13,9 +13,10 @@ from components.monitoring.store import INFERENCE, Store
 from components.monitoring.tables import QUANTILES
 from components.reports.figures import counted
 from components.reports.markup import Content, tag
-from components.reports.monitoring import columns, report, times
+from components.reports.monitoring import columns, report
 from components.reports.monitoring.scope import Windows
 from components.reports.monitoring.watched import Watched
+from components.reports.monitoring.wording import times
 from components.reports.page import Section
 from components.reports.parts import block, fold, notice, paragraph, stack
 from components.reports.tables import Cell, Column, table

@@ -9,11 +9,12 @@ from markupsafe import Markup
 
 from components.reports.figures import counted
 from components.reports.markup import tag
-from components.reports.monitoring import times, window
+from components.reports.monitoring import window
 from components.reports.monitoring.distributions import Profile
 from components.reports.monitoring.links import Links
 from components.reports.monitoring.scope import Scope
 from components.reports.monitoring.watched import Watched
+from components.reports.monitoring.wording import times
 from components.reports.page import Section
 from components.reports.parts import stack
 from taxiway.ui.monitoring import found

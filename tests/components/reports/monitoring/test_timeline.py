@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 from markupsafe import Markup
 
-from components.reports.monitoring import times
 from components.reports.monitoring.timeline import Line, Marks, Span, timeline
+from components.reports.monitoring.wording import times
 from tests.components.reports.parsed import Page
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC).timestamp()

@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from components.monitoring.store import Store
-from components.reports.monitoring import times
 from components.reports.monitoring.report import report
+from components.reports.monitoring.wording import times
 from taxiway.storage.home import Home
 from tests.browser import chromium
 from tests.components.reports.monitoring.watched import ALARM, COLUMN, HOUR, START, Size, fill

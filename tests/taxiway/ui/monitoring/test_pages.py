@@ -9,7 +9,7 @@ import pytest
 
 from components.inference.table import append
 from components.monitoring.store import Store
-from components.reports.monitoring import times
+from components.reports.monitoring.wording import times
 from taxiway.storage.home import Home
 from tests.components.reports.monitoring.watched import ALARM, COLUMN, HOUR, SLICE, START, Size, fill
 from tests.components.reports.parsed import HOSTILE, Page

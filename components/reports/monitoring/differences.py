@@ -11,8 +11,8 @@ from markupsafe import Markup
 
 from components.reports.figures import NOTHING, counted, number, signed
 from components.reports.markup import Content
-from components.reports.monitoring.names import version_name
 from components.reports.monitoring.watched import Watched
+from components.reports.monitoring.wording.names import version_name
 from components.reports.parts import badge, fold, stack
 from components.reports.tables import Cell, Column, table
 

@@ -1,0 +1,1 @@
+"""Words for columns, states, measures and times."""
