@@ -10,9 +10,8 @@ from markupsafe import Markup
 from components.monitoring.store import Store
 from components.reports.figures import counted, number
 from components.reports.markup import Content, join
-from components.reports.monitoring import alarms, columns, distributions, lines
+from components.reports.monitoring import alarms, columns, differences, distributions, lines
 from components.reports.monitoring.alarms import Alarm
-from components.reports.monitoring.quality import differences
 from components.reports.monitoring.scope import Scope
 from components.reports.monitoring.watched import Watched
 from components.reports.monitoring.wording import times
@@ -68,7 +67,7 @@ def glance(watched: Watched) -> Markup:
     """The state of a model in a few figures."""
     days = max((watched.windows.across[1] - watched.windows.across[0]) / 86_400, 1 / 86_400)
     rows = sum(each or 0 for each in watched.windows.rows)
-    answered = [badge(str(version), "info", "") for version, _ in watched.versions]
+    answered = [badge(f"version {version}", "info", "") for version, _ in watched.versions]
     figures: list[tuple[Content, Content, Content]] = [
         ("Last window", times.short(watched.windows.starts[-1]), f"{number(watched.windows.rows[-1])} rows"),
         ("Rows per day", number(round(rows / days)) if days >= 1 else number(rows), "" if days >= 1 else "so far"),

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.monitoring.store import Store
-from components.reports.monitoring import alarms, column, columns, distributions, window
-from components.reports.monitoring.quality import differences
+from components.reports.monitoring import alarms, column, columns, differences, distributions, window
 from components.reports.monitoring.report import report
 from components.reports.monitoring.scope import Scope
 from components.reports.monitoring.watched import Watched

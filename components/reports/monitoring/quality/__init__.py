@@ -1,1 +1,0 @@
-"""The parts about the quality of a watched model's answers."""
