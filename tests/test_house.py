@@ -20,7 +20,16 @@ from components.execution import stages
 ROOT = Path(__file__).parents[1]
 SOURCE = ("benchmarks", "components", "docker", "docs", "manifests", "pipelines", "taxiway", "tests")
 OURS = ("benchmarks.", "components.", "pipelines.", "taxiway.")
-OTHERS = {"_git", "_git_names", "fill_attributes", "info", "labels", "pack", "trace_and_write_v2_saved_model"}
+OTHERS = {
+    "_git",
+    "_git_names",
+    "_taxiway",
+    "fill_attributes",
+    "info",
+    "labels",
+    "pack",
+    "trace_and_write_v2_saved_model",
+}
 """Calls of libraries, and of programs by their words."""
 OF_ONE_KIND = {"_schema", "typed"}
 """Calls with any number of values of one kind."""

@@ -27,6 +27,7 @@ from rich.padding import Padding
 from rich.status import Status
 from rich.text import Text
 
+from components.contract.commands import typed
 from components.contract.errors import ServiceError, UserError
 from components.execution.pushed_models import open_destination, versions
 from components.monitoring.store import Store
@@ -68,7 +69,7 @@ def _push(console: Console) -> None:
     if not DESTINATION.exists() or not versions(open_destination(str(DESTINATION))):
         console.print("[bold]0[/] no model was pushed yet: running the pipeline, once")
         if subprocess.run(_taxiway("run", MODEL), check=False).returncode:
-            raise UserError(f"taxiway run {MODEL} has failed", fix="see its message above")
+            raise UserError("the pipeline has failed", fix="see its message above")
 
 
 def _taxiway(*arguments: str) -> list[str]:
@@ -149,7 +150,7 @@ def _address(process: subprocess.Popen[bytes], addresses: Path, seconds: float =
             if _is_loaded(rest):
                 return grpc
         time.sleep(0.1)
-    raise ServiceError("the model server does not start", fix=f"see: taxiway serve {DESTINATION}")
+    raise ServiceError("the model server does not start", fix=f"see: {typed('taxiway serve', DESTINATION)}")
 
 
 def _is_loaded(rest: str) -> bool:
@@ -278,7 +279,9 @@ class Watching:
         """
         if self.monitor.poll() is not None:
             last = self.log.read_text().strip().splitlines()[-1:]
-            raise ServiceError(f"the monitor has ended: {' '.join(last)}", fix=f"see: taxiway monitor {MODEL}")
+            raise ServiceError(
+                f"the monitor has ended: {' '.join(last)}", fix=f"see: {typed('taxiway monitor', MODEL)}"
+            )
         if self.replay.error:
             raise ServiceError(f"the trips cannot be sent: {self.replay.error}", fix="run it again")
 
@@ -316,10 +319,10 @@ def _tell(console: Console, tables: Path, alarm: Alarm) -> None:
     console.print("[bold]6[/] more of it")
     others = sum(each.is_on for each in alarms.read(store)) - 1
     for words, command in (
-        ("pages", f"taxiway ui --tables {shown(tables)}"),
-        (f"{others} more alarms", f"taxiway alarms list {MODEL} --tables {shown(tables)}"),
+        ("pages", typed("taxiway ui", "--tables", shown(tables))),
+        (f"{others} more alarms", typed("taxiway alarms list", MODEL, "--tables", shown(tables))),
         ("report", shown(tables / "report.html")),
-        ("lineage", f"taxiway lineage {DESTINATION}/{alarm.version}"),
+        ("lineage", typed("taxiway lineage", f"{DESTINATION}/{alarm.version}")),
     ):
         _say(console, Text.assemble((f"{words:<16}", "dim"), command))
 
