@@ -25,7 +25,6 @@ setup(
     install_requires=[
         "aiohttp>=3.10,<4",
         "apache-beam>=2.70,<3",
-        "deltalake>=1.6,<2",
         "docker>=7,<8",
         "duckdb>=2,<3",
         "dvc[s3]>=3.67,<4",
@@ -50,6 +49,7 @@ setup(
         "scipy>=1.14",
         "tensorboard>=2.20,<3",
         # Pinned exactly: components/upstream uses private names of these, and tests compare the results with Beam's.
+        "deltalake==1.6.6",
         "tensorflow==2.21.0",
         "tensorflow-data-validation==1.21.0",
         "tensorflow-model-analysis==0.52.0",

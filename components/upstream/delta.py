@@ -9,6 +9,8 @@ import pyarrow.fs
 from deltalake import DeltaTable
 from deltalake.fs import DeltaStorageHandler
 
+VERSION = "1.6.6"
+
 _LOG = "_delta_log"
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pyarrow as pa
 import yaml
-from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.contract.errors import UserError
 from components.contract.settings import nearest
@@ -72,6 +71,8 @@ class Privacy:
         """
         found = _section(given, where)
         if schema is None and found.get("schema"):
+            from tensorflow_metadata.proto.v0 import schema_pb2
+
             schema = parse_text(Path(str(found["schema"])), schema_pb2.Schema())
             known = columns(feature.name for feature in schema.feature)
         marked = rules.of_schema(schema) if schema is not None else {}

@@ -14,7 +14,6 @@ from typer.core import TyperCommand
 from components.contract.errors import UserError
 from components.user_code import custom_op_loading
 from taxiway.cli.options import InferenceShare, InferenceTables, PrivacyFile, TlsCert, TlsClientCa, TlsKey
-from taxiway.recording import settings as recording_settings
 from taxiway.serving import flags, tensorflow_import
 
 if TYPE_CHECKING:
@@ -133,6 +132,8 @@ def serve_command(
     ] = None,
 ) -> None:
     """Serve pushed models over TF Serving's gRPC and REST APIs."""
+    from taxiway.recording import settings as recording_settings
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(message)s")
     tls = _tls(tls_cert, tls_key, tls_client_ca)
     if public_key and not public_key.is_file():

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[3]
 UPSTREAM = ROOT / "components/upstream"
 LIBRARIES = {
     "beam": "apache-beam",
+    "delta": "deltalake",
     "tensorflow": "tensorflow",
     "tensorflow_sessions": "tensorflow",
     "tf_keras": "tf-keras",

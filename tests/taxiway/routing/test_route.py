@@ -135,7 +135,7 @@ def test_model_metadata_come_from_the_target_with_the_highest_weight(route: Rout
     request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
     request.model_spec.name = "taxi"
     with proxy.service() as service:
-        assert service.GetModelMetadata(request, timeout=10).model_spec.version_label == "canary"
+        assert service.GetModelMetadata(request, timeout=10).model_spec.version.value == 2
     status, _, found = http(f"{proxy.rest}{PATH}/metadata")
     assert status == 200
     assert "serving_default" in found["metadata"]["signature_def"]["signature_def"]

@@ -40,6 +40,7 @@ THEIRS = re.findall(
 WITHOUT_COUNTERPART = {
     "--host", "--verify", "--no-verify", "--public-key", "--tls-key", "--tls-client-ca", "--max-request-mb",
     "--max-waiting", "--address-file", "--reload-root", "--custom-ops",
+    "--inference-tables", "--inference-share", "--privacy",
 }  # fmt: skip
 """Options without a TF Serving counterpart; the page lists them below the table."""
 

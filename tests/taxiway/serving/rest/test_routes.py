@@ -13,7 +13,7 @@ from taxiway.serving.rest.routes import routes
 
 
 def found(method: str, path: str) -> tuple[str, str, int, str] | None:
-    rest = Rest(Models(Metrics()), max_body_bytes=1, timeout_seconds=1, metrics_paths=(), cors=False)
+    rest = Rest(Models(Metrics()), max_body_bytes=1, timeout_seconds=1, metrics_paths=(), cors=False, recorder=None)
     route, parts = rest.matched(method, path)
     if route is None:
         return None
