@@ -17,7 +17,7 @@ from tests.pipelines.conftest import Taxi
 
 
 def test_each_trip_is_replayed_once_and_every_part_has_every_month(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "DATA", Path(__file__).parents[3] / demo.DATA)
+    monkeypatch.setattr(demo, "DATA", Path(__file__).parents[2] / demo.DATA)
     trips = demo.trips()
     assert len({id(each) for each in trips}) == len(trips) == 15_002
     assert {each["trip_start_month"] for each in trips[:1000]} == {str(month) for month in range(1, 13)}
