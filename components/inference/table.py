@@ -5,11 +5,9 @@ The table of a model is the Delta table `<root>/inference`, partitioned by day. 
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,10 +19,10 @@ from deltalake import (
     WriterProperties,
     write_deltalake,
 )
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.exceptions import TableNotFoundError
 
-from components.contract.errors import ServiceError
 from components.inference.columns import DATE, REQUEST
+from components.inference.commits import retried
 from components.inference.conflicts import fitted
 
 NAME = "inference"
@@ -47,11 +45,8 @@ _CONFIGURATION: Mapping[str, str | None] = {
 _PATIENCE = {"timeout": "30s", "connect_timeout": "5s", "max_retries": "3", "retry_timeout": "60s"}
 """Of requests to an object store: a store that hangs is an error after a minute."""
 
-_TRIES = 20
 _WRITER = WriterProperties(compression="ZSTD", compression_level=1)
 _TARGET_BYTES = 128 << 20
-
-_T = TypeVar("_T")
 
 
 class Once(NamedTuple):
@@ -106,7 +101,7 @@ def append(root: str, rows: pa.Table, once: Once | None = None) -> int | None:
     if not rows.num_rows:
         return 0
     rows = _dated(rows)
-    return _retried(lambda: _append(root, rows, once))
+    return retried(lambda: _append(root, rows, once))
 
 
 def _append(root: str, rows: pa.Table, once: Once | None) -> int | None:
@@ -152,22 +147,6 @@ def _bounded(rows: pa.Table, there: pa.Schema) -> tuple[pa.Table, int]:
     return rows.select([name for name in rows.column_names if name not in left_out]), len(left_out)
 
 
-def _retried(write: Callable[[], _T]) -> _T:
-    """Writes again after another process has changed the table first."""
-    for attempt in range(_TRIES):
-        try:
-            return write()
-        except CommitFailedError as error:
-            failure = error
-        except DeltaError as error:
-            # Two that create the table at the same time: the later one finds a version 0.
-            if "already exists" not in str(error):
-                raise
-            failure = error  # type: ignore[assignment]
-        time.sleep(random.uniform(0, 0.05 * 2 ** min(attempt, 5)))
-    raise ServiceError(f"the table was changed by others {_TRIES} times: {failure}", fix="run it again later")
-
-
 def compact(root: str) -> dict[str, Any]:
     """Joins small files into large ones, and removes files and logs that no reader needs any more.
 
@@ -179,7 +158,7 @@ def compact(root: str) -> dict[str, Any]:
     table = opened(root)
     if table is None:
         return {"files_added": 0, "files_removed": 0, "files_deleted": 0}
-    done = _retried(lambda: _optimized(root))
+    done = retried(lambda: _optimized(root))
     table = opened(root)
     assert table is not None
     # Also files that a killed writer never committed; those of a writer at work are younger than the limit.
@@ -215,7 +194,7 @@ def retain(root: str, days: int, today: date | None = None) -> int:
     if opened(root) is None:
         return 0
     first = (today or datetime.now(UTC).date()) - timedelta(days=days - 1)
-    return _retried(lambda: _deleted(root, first))
+    return retried(lambda: _deleted(root, first))
 
 
 def _deleted(root: str, first: date) -> int:

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
-from components.contract.errors import ServiceError
+from components.inference.commits import retried
 from components.monitoring.tables import SCHEMAS
 
 INFERENCE, LABELS = "inference", "labels"
@@ -30,7 +28,6 @@ Filters = Sequence[Filter] | Sequence[Sequence[Filter]]
 Read = Callable[[Filters], pa.Table]
 """Reads the rows of one version of a table."""
 
-_TRIES = 20
 _TIDY_EVERY = 25
 
 
@@ -93,7 +90,7 @@ class Store:
         rows = rows.cast(SCHEMAS[name])
         # Two that both find no table and append would write the rows twice.
         DeltaTable.create(self.path(name), schema=SCHEMAS[name], mode="ignore")
-        _retried(lambda: write_deltalake(self.path(name), rows, mode="overwrite", predicate=where))
+        retried(lambda: write_deltalake(self.path(name), rows, mode="overwrite", predicate=where))
         self._tidy(name)
 
     def revise(self, name: str, key: str, change: Callable[[Read], pa.Table]) -> None:
@@ -122,7 +119,7 @@ class Store:
                 alone = CommitProperties(app_transactions=[Transaction("revise", table.version() + 1)])
                 write_deltalake(table, rows, mode="overwrite", predicate=where, commit_properties=alone)
 
-        _retried(write)
+        retried(write)
         self._tidy(name)
 
     def append(self, name: str, rows: pa.Table, *, new_columns: bool = False) -> None:
@@ -140,7 +137,7 @@ class Store:
         mode: Literal["merge"] | None = "merge" if new_columns else None
         # Of two that find no table and create it, one would fail.
         DeltaTable.create(self.path(name), schema=rows.schema, mode="ignore")
-        _retried(lambda: write_deltalake(self.path(name), rows, mode="append", schema_mode=mode))
+        retried(lambda: write_deltalake(self.path(name), rows, mode="append", schema_mode=mode))
 
     def _tidy(self, name: str) -> None:
         """Every now and then puts the small files of many windows together, or reading would take ever longer."""
@@ -161,14 +158,3 @@ def quoted(text: str) -> str:
 def _rows(table: DeltaTable, name: str, filters: Filters = (), columns: Sequence[str] | None = None) -> pa.Table:
     found = table.to_pyarrow_table(filters=list(filters) or None, columns=list(columns) if columns else None)
     return found.cast(SCHEMAS[name]) if name in SCHEMAS and columns is None else found
-
-
-def _retried(write: Callable[[], None]) -> None:
-    """Writes again after another process has written first: Delta refuses the later of two."""
-    for attempt in range(_TRIES):
-        try:
-            return write()
-        except CommitFailedError as error:
-            failure = error
-            time.sleep(random.uniform(0, 0.05 * 2 ** min(attempt, 5)))
-    raise ServiceError(f"the table was changed by others {_TRIES} times: {failure}", fix="run it again later")

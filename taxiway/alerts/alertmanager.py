@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from components.contract.times import duration
 from components.monitoring.alarms.alarm import MUTED, Alarm
 from taxiway.alerts.message import Message
-from taxiway.alerts.settings import Alertmanager, span
+from taxiway.alerts.settings import Alertmanager
 from taxiway.alerts.ways import address, post, revealed
 
 NAME = "TaxiwayAlarm"
@@ -35,7 +36,7 @@ class AlertmanagerWay:
 
     def keep(self, alarms: Iterable[Alarm], now: datetime) -> None:
         """Posts the open alarms, which Alertmanager drops otherwise, and ends the muted; raises NotTakenError."""
-        until = now + span(self.settings.hold, "alertmanager.hold")
+        until = now + duration(self.settings.hold, "alertmanager.hold")
         told = [each for each in alarms if each.opened]
         if alerts := [_alert(each, each.changed if each.state == MUTED else until) for each in told]:
             self._post(alerts)

@@ -5,20 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 from components.contract.errors import UserError
 from components.contract.settings import named, typed
+from components.contract.times import duration
 from taxiway.alerts.secret import is_secret, secret
 
 EVENTS = ("opened", "acknowledged", "closed")
 """What can be told of an alarm."""
 
 _FORMATS, _TLS = ("json", "slack"), ("starttls", "tls", "none")
-_SPAN = re.compile(r"(\d+)([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 @dataclass(frozen=True)
@@ -141,17 +139,6 @@ def parsed(given: Any, where: str = "alerts") -> Alerts:
     return Alerts(webhooks, **{name: parsers[name](value, f"{where}.{name}") for name, value in found.items()})
 
 
-def span(text: str, where: str) -> timedelta:
-    """Parses a span of time, such as 30s, 5m, 3h or 2d.
-
-    Raises:
-        UserError: It is none.
-    """
-    if not (found := _SPAN.fullmatch(text)):
-        raise UserError(f"{where} is {text!r}", fix="write a number and s, m, h or d, such as 3d")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
-
-
 def _webhook(given: Any, where: str) -> Webhook:
     found = typed(named(given, Webhook, where), Webhook, where)
     _check_url(found.url, f"{where}.url")
@@ -186,7 +173,7 @@ def _alertmanager(given: Any, where: str) -> Alertmanager:
     found = typed(named(given, Alertmanager, where), Alertmanager, where)
     _check_url(found.url, f"{where}.url")
     _check_secret(found.token, f"{where}.token")
-    span(found.hold, f"{where}.hold")
+    duration(found.hold, f"{where}.hold")
     return found
 
 

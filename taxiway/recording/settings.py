@@ -48,11 +48,6 @@ def require_share(share: float, where: str) -> float:
     return share
 
 
-def default_tables() -> str:
-    """The folder of the tables, if none is named."""
-    return str(Home.default().monitoring)
-
-
 def from_flags(tables: str, share: float | None, privacy: Path | None = None) -> Settings | None:
     """Settings from `--inference-tables` and `--inference-share`, either of which switches recording on.
 
@@ -64,7 +59,7 @@ def from_flags(tables: str, share: float | None, privacy: Path | None = None) ->
             raise UserError("--privacy is given, and nothing is recorded", fix="add --inference-tables, or remove it")
         return None
     found = Settings.share if share is None else require_share(share, "--inference-share")
-    return Settings(tables=tables or default_tables(), share=found, privacy=load_privacy(privacy))
+    return Settings(tables=tables or str(Home.default().monitoring), share=found, privacy=load_privacy(privacy))
 
 
 def load_privacy(file: Path | None) -> Privacy:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from components.inference.columns import INPUT
 from components.inference.privacy.keys import Keys
 from components.monitoring.forgetting.keys import Key, candidates
-from components.monitoring.store import Store
+from components.monitoring.store import Store, quoted
 
 _Row = dict[str, Any]
 FORGOTTEN = "(forgotten)"
@@ -43,14 +43,14 @@ def profiles(store: Store, values: dict[str, set[str]]) -> Changes:
     for column, start, rows, new in _changed(store, "profile", values, "window_start", _without_values):
         yield (
             pa.Table.from_pylist(new, rows),
-            f"\"column\" = {_quoted(column)} AND window_start = '{start.isoformat()}'",
+            f"\"column\" = {quoted(column)} AND window_start = '{start.isoformat()}'",
         )
 
 
 def alarms(store: Store, values: dict[str, set[str]]) -> Changes:
     """The alarms that name a value."""
     for _, alarm, rows, new in _changed(store, "alarms", values, "alarm", _without_text):
-        yield pa.Table.from_pylist(new, rows), f"alarm = {_quoted(alarm)}"
+        yield pa.Table.from_pylist(new, rows), f"alarm = {quoted(alarm)}"
 
 
 def _changed(
@@ -66,10 +66,6 @@ def _changed(
             new = [change(row, forms) for row in old]
             if new != old:
                 yield column, key, rows.schema, new
-
-
-def _quoted(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _without_values(row: _Row, forms: Collection[str]) -> _Row:

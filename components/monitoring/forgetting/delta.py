@@ -9,24 +9,21 @@ older version find a file missing, and have to open the table again.
 from __future__ import annotations
 
 import json
-import random
 import re
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, QueryBuilder
-from deltalake.exceptions import CommitFailedError
 
 from components.contract import digests
-from components.contract.errors import ServiceError, explained
+from components.contract.errors import explained
+from components.inference.commits import retried
 from components.upstream import delta
 
 MARK = "forgotten"
 """In a commit: the id of the request to forget."""
 
-_TRIES = 20
 _COMMIT = re.compile(r"\d{20}\.json")
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint.*\.parquet")
 
@@ -117,13 +114,5 @@ def _query(table: DeltaTable, sql: str) -> list[list[Any]]:
 
 
 def _retried(path: str, change: Callable[[], Any]) -> None:
-    for attempt in range(_TRIES):
-        try:
-            with explained(f"{path} cannot be changed", fix="see whether the store answers; then run it again"):
-                change()
-            return
-        except ServiceError as error:
-            if not isinstance(error.__cause__, CommitFailedError):
-                raise
-            time.sleep(random.uniform(0, 0.05 * 2 ** min(attempt, 5)))
-    raise ServiceError(f"{path} was changed by others {_TRIES} times", fix="run it again later")
+    with explained(f"{path} cannot be changed", fix="see whether the store answers; then run it again"):
+        retried(change, path)

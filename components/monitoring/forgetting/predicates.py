@@ -10,6 +10,7 @@ import pyarrow as pa
 from components.inference.columns import INPUT
 from components.inference.privacy.keys import Keys
 from components.monitoring.forgetting.keys import Key, candidates
+from components.monitoring.store import quoted
 
 _AGES = {"inference": "time", "labels": "time", "alarms": "last"}
 """The column that says how old a row is; other tables have windows."""
@@ -33,7 +34,7 @@ def of_requests(ids: Sequence[str], schema: pa.Schema) -> list[str]:
     if "request_id" not in schema.names:
         return []
     parts = (ids[start : start + _MOST] for start in range(0, len(ids), _MOST))
-    return [f"request_id IN ({', '.join(map(_quoted, part))})" for part in parts]
+    return [f"request_id IN ({', '.join(map(quoted, part))})" for part in parts]
 
 
 def of_age(table: str, schema: pa.Schema, before: datetime) -> str:
@@ -47,7 +48,7 @@ def of_age(table: str, schema: pa.Schema, before: datetime) -> str:
 
 def of_slices(slices: Iterable[str]) -> str:
     """The condition that a row is of one of these slices."""
-    found = ", ".join(map(_quoted, sorted(slices)))
+    found = ", ".join(map(quoted, sorted(slices)))
     return f"slice IN ({found})" if found else ""
 
 
@@ -76,7 +77,7 @@ def _is(name: str, value: str, kind: pa.DataType) -> str:
 def _has(column: str, value: str, kind: pa.DataType) -> str:
     if _is_bytes(kind):
         # A cast to strings fails at bytes that are not UTF-8.
-        return f"array_has(arrow_cast({column}, 'List(Binary)'), arrow_cast({_quoted(value)}, 'Binary'))"
+        return f"array_has(arrow_cast({column}, 'List(Binary)'), arrow_cast({quoted(value)}, 'Binary'))"
     literal = _literal(value, kind)
     return literal and f"array_has({column}, {literal})"
 
@@ -84,7 +85,7 @@ def _has(column: str, value: str, kind: pa.DataType) -> str:
 def _literal(value: str, kind: pa.DataType) -> str:
     """A value in a column's type; empty if it cannot be in the column."""
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return _quoted(value)
+        return quoted(value)
     tests: list[tuple[bool, Callable[[str], object]]] = [
         (pa.types.is_integer(kind), int),
         (pa.types.is_floating(kind), float),
@@ -104,7 +105,3 @@ def _number(value: str, parse: Callable[[str], object]) -> str:
 
 def _is_bytes(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
-
-def _quoted(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from components.monitoring.labels import columns
-from components.monitoring.labels.sources import named, quoted
+from components.monitoring.labels.sources import named
+from components.monitoring.store import quoted
 
 
 def identity(names: Sequence[str]) -> str:

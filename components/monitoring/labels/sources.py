@@ -11,6 +11,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from components.contract.errors import DataError, UserError
+from components.monitoring.store import quoted
 
 _SQL = re.compile(r"\s*(select|with|from)\s", re.IGNORECASE)
 _CSV = (".csv", ".csv.gz", ".tsv")
@@ -82,11 +83,6 @@ def _explained(error: Exception, source: object) -> UserError:
     if isinstance(error, duckdb.ParserException | duckdb.BinderException | duckdb.CatalogException):
         return UserError(what, fix="correct the SQL; name files in single quotes, as in FROM 'labels.parquet'")
     return DataError(what, fix=f"give {_KINDS}")
-
-
-def quoted(text: str) -> str:
-    """A string in SQL."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def named(column: str) -> str:

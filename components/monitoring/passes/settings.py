@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from components.contract.errors import UserError
 from components.contract.settings import named, typed
+from components.contract.times import moment
 from components.monitoring.alarms.settings import AlarmSettings, Mute
 from components.monitoring.calibration.settings import Settings as Calibration
 from components.monitoring.passes.durations import duration
@@ -111,17 +112,12 @@ def parsed(given: Mapping[str, Any], where: str) -> Settings:
     return found
 
 
+_TIME = "2026-03-01T00:00:00Z"
+
+
 def _mute(given: Mapping[str, Any], where: str) -> Mute:
     names = {each.name for each in fields(Mute)}
     if unknown := given.keys() - names:
         raise UserError(f"{where} has no {sorted(unknown)[0]!r}", fix=f"use one of {', '.join(sorted(names))}")
-    times = {name: _time(given[name], f"{where}.{name}") for name in ("since", "until") if given.get(name)}
+    times = {name: moment(str(given[name]), f"{where}.{name}", _TIME) for name in ("since", "until") if given.get(name)}
     return Mute(**{**given, **times})
-
-
-def _time(given: Any, where: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(str(given))
-    except ValueError as error:
-        raise UserError(f"{where} is {given!r}", fix="write a time such as 2026-03-01T00:00:00Z") from error
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

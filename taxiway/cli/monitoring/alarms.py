@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from components.contract.errors import UserError
+from taxiway.cli.monitoring.tables import Model, Tables, folder, root
 
 if TYPE_CHECKING:
     from components.monitoring.alarms.alarm import Alarm
@@ -21,14 +22,12 @@ OPEN_ALARMS = 3
 
 alarms_app = typer.Typer(no_args_is_help=True, help="List, acknowledge and mute the alarms of served models.")
 
-ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.")]
-Tables = Annotated[str, typer.Option(metavar="ROOT", help="Where the monitor's tables are: a folder, or an s3:// URL.")]
 Column = Annotated[str, typer.Option(metavar="NAME", help="The column or metric; `*` stands for any text.")]
 
 
 @alarms_app.command("list")
 def list_command(
-    model: ModelName,
+    model: Model,
     tables: Tables = "",
     all_alarms: Annotated[bool, typer.Option("--all", help="Also those that are suspected, muted or closed.")] = False,
     check: Annotated[
@@ -51,7 +50,7 @@ def list_command(
 
 @alarms_app.command("ack")
 def ack_command(
-    model: ModelName,
+    model: Model,
     alarm: Annotated[str, typer.Argument(metavar="ID", help="The alarm's id, as `list` prints it.")],
     tables: Tables = "",
     by: Annotated[str, typer.Option(metavar="NAME", help="Who takes it over.", show_default="you")] = "",
@@ -65,7 +64,7 @@ def ack_command(
 
 @alarms_app.command("mute")
 def mute_command(
-    model: ModelName,
+    model: Model,
     column: Column,
     tables: Tables = "",
     until: Annotated[str, typer.Option(metavar="TIME", help="Until when, such as 2026-02-01T08:00, in UTC.")] = "",
@@ -87,7 +86,7 @@ def mute_command(
 
 
 @alarms_app.command("unmute")
-def unmute_command(model: ModelName, column: Column, tables: Tables = "") -> None:
+def unmute_command(model: Model, column: Column, tables: Tables = "") -> None:
     """End the mutes of a column; mutes in the settings stay."""
     from components.monitoring.alarms import mutes
 
@@ -107,12 +106,12 @@ def _user() -> str:
 
 def _store(model: str, tables: str) -> Store:
     from components.monitoring.store import Store
-    from taxiway.storage.home import Home
 
-    root = tables or str(Home.default().monitoring)
-    store = Store(f"{root.rstrip('/')}/{model}")
+    store = Store(folder(tables, model))
     if store.open("signals") is None:
-        raise UserError(f"the monitor has not watched {model!r} in {root}", fix="give its tables by --tables ROOT")
+        raise UserError(
+            f"the monitor has not watched {model!r} in {root(tables)}", fix="give its tables by --tables ROOT"
+        )
     return store
 
 
@@ -124,19 +123,15 @@ def _refresh(store: Store, model: str, now: datetime) -> None:
 
 def _end(until: str, span: str, now: datetime) -> datetime | None:
     """When a mute ends; None for never."""
-    from taxiway.alerts import settings
+    from components.contract.times import duration, moment
 
     if until and span:
         raise UserError("both --until and --for are given", fix="give one of them")
     if span:
-        return now + settings.span(span, "--for")
+        return now + duration(span, "--for")
     if not until:
         return None
-    try:
-        found = datetime.fromisoformat(until)
-    except ValueError as error:
-        raise UserError(f"--until is {until!r}", fix="write a time such as 2026-02-01T08:00") from error
-    end = found if found.tzinfo else found.replace(tzinfo=UTC)
+    end = moment(until, "--until")
     if end <= now:
         raise UserError(f"--until is {until!r}, which is over", fix="give a later time")
     return end

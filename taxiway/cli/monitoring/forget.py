@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from components.contract.errors import ServiceError, UserError
+from taxiway.cli.monitoring.tables import Model, Tables, folder
 
 if TYPE_CHECKING:
     from components.inference.privacy.privacy import Privacy
@@ -22,10 +23,8 @@ _Texts = list[str]
 
 
 def forget_command(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.")],
-    tables: Annotated[
-        str, typer.Option(metavar="ROOT", help="Folder or s3:// URL of the inference tables; default: TAXIWAY_HOME.")
-    ] = "",
+    model: Model,
+    tables: Tables = "",
     key: Annotated[
         _Texts, typer.Option(metavar="COLUMN=VALUE", help="Forget this customer; repeatable, each is a customer.")
     ] = [],  # noqa: B006 (typer reads it)
@@ -79,18 +78,16 @@ def _request(
     model: str, tables: str, customers: list[Key], days: int | None, *, logs: _Texts, spans: _Texts, reason: str
 ) -> Request:
     from components.monitoring.forgetting.pending import Request, new_id
-    from taxiway.recording import settings
 
     if not customers and days is None:
         raise UserError("there is nothing to forget", fix="give --key COLUMN=VALUE, --keys FILE or --older-than DAYS")
     if days is not None and days < 0:
         raise UserError(f"--older-than is {days}", fix="give a number of days of at least 0")
-    root = tables or settings.default_tables()
     now = datetime.now().astimezone()
     return Request(
         id=new_id(),
         model=model,
-        root=f"{root.rstrip('/')}/{model}",
+        root=folder(tables, model),
         keys=tuple(customers),
         before=None if days is None else now - timedelta(days=days),
         logs=tuple(logs),

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from components.contract.errors import UserError
 from taxiway.cli.monitoring.forget import forget_command
+from taxiway.cli.monitoring.tables import Model, Tables, folder, root
 from taxiway.cli.options import PrivacyFile
 
 inference_app = typer.Typer(
@@ -17,11 +18,6 @@ inference_app = typer.Typer(
 )
 
 inference_app.command("forget")(forget_command)
-
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.")]
-Tables = Annotated[
-    str, typer.Option(metavar="FOLDER|URL", help="Folder of the inference tables; default: .taxiway/monitoring.")
-]
 
 
 @inference_app.command("import")
@@ -36,7 +32,7 @@ def import_command(
     from components.inference import logs
     from taxiway.recording import settings
 
-    taken = logs.take(_root(tables), files, settings.load_privacy(privacy))
+    taken = logs.take(root(tables), files, settings.load_privacy(privacy))
     print(f"files: {taken.files} new, {taken.known} known")
     for model, requests in sorted(taken.requests.items()):
         print(f"{model}: {requests} requests")
@@ -70,17 +66,11 @@ def show_command(model: Model, tables: Tables = "") -> None:
     facts.show(facts.of(_existing(tables, model)), Console(soft_wrap=True, highlight=False))
 
 
-def _root(tables: str) -> str:
-    from taxiway.recording import settings
-
-    return tables or settings.default_tables()
-
-
 def _existing(tables: str, model: str) -> str:
     """The model's folder, if it has a table."""
     from components.inference import table
 
-    root = f"{_root(tables).rstrip('/')}/{model}"
+    root = folder(tables, model)
     if table.opened(root) is None:
         raise UserError(
             f"there is no inference table {table.path(root)}",

@@ -8,29 +8,24 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from taxiway.cli.monitoring.tables import Model, Tables, folder
+
 if TYPE_CHECKING:
     from components.monitoring.labels.add import Added
     from components.monitoring.labels.counts import Counts
-    from components.monitoring.store import Store
 
 labels_app = typer.Typer(
     help="Take in the true outcomes of requests, and show how many requests have one.", no_args_is_help=True
 )
 
-_Model = Annotated[str, typer.Argument(metavar="MODEL", help="The served model's name.")]
-_Tables = Annotated[
-    str | None,
-    typer.Option(metavar="ROOT", help="Folder or s3:// URL with the tables of all models; <TAXIWAY_HOME>/monitoring."),
-]
-
 
 @labels_app.command("add")
 def add_command(
-    model: _Model,
+    model: Model,
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="A CSV or Parquet file, a Delta table, or SQL over files.")
     ],
-    tables: _Tables = None,
+    tables: Tables = "",
     id_column: Annotated[
         str | None, typer.Option("--id", metavar="COLUMN", help="The column with request ids; `request_id` by default.")
     ] = None,
@@ -51,23 +46,19 @@ def add_command(
 ) -> None:
     """Add labels to a model's table; those that are there already are ignored."""
     from components.monitoring.labels.add import add
+    from components.monitoring.store import Store
 
-    _print_added(add(_store(model, tables), source, id=id_column, keys=keys or (), time=time, labels=labels or ()))
+    store = Store(folder(tables, model))
+    _print_added(add(store, source, id=id_column, keys=keys or (), time=time, labels=labels or ()))
 
 
 @labels_app.command("show")
-def show_command(model: _Model, tables: _Tables = None) -> None:
+def show_command(model: Model, tables: Tables = "") -> None:
     """Show how many requests have labels, by day, and what does not fit."""
     from components.monitoring.labels.counts import count
-
-    _print_counts(count(_store(model, tables)), Console())
-
-
-def _store(model: str, tables: str | None) -> Store:
     from components.monitoring.store import Store
-    from taxiway.storage.home import Home
 
-    return Store(f"{(tables or str(Home.default().root / 'monitoring')).rstrip('/')}/{model}")
+    _print_counts(count(Store(folder(tables, model))), Console())
 
 
 def _print_added(added: Added) -> None:

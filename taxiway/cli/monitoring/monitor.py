@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from components.contract.commands import typed
 from components.contract.errors import UserError
+from taxiway.cli.monitoring.tables import Tables, folder, root
 
 if TYPE_CHECKING:
     from taxiway.monitoring.monitor import Monitor
@@ -22,9 +23,6 @@ OPEN_ALARMS = 3
 
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="The model's name, or the folder or URL that it is pushed to.")
-]
-Tables = Annotated[
-    str, typer.Option(metavar="ROOT", help="Folder or URL with the tables of all models; default: .taxiway/monitoring.")
 ]
 SettingsFile = Annotated[Path | None, typer.Option("--settings", metavar="FILE", help="The settings; see `init`.")]
 
@@ -105,15 +103,16 @@ def report_command(
 ) -> None:
     """Write what the tables say of a model as one HTML file."""
     from components.contract.files import write
+    from components.contract.times import moment
     from components.monitoring.store import Store
     from components.reports.monitoring.report import report
-    from taxiway.monitoring.times import moment
 
     name = model.rstrip("/").rpartition("/")[2]
-    store = Store(f"{_root(tables)}/{name}")
+    store = Store(folder(tables, name))
     if store.open("windows") is None:
-        raise UserError(f"no windows of {name} are computed in {_root(tables)}", fix=typed("taxiway monitor", model))
-    write(output, report(store, name, moment(since, "--since"), moment(until, "--until")))
+        raise UserError(f"no windows of {name} are computed in {root(tables)}", fix=typed("taxiway monitor", model))
+    first, last = (moment(text, option) if text else None for option, text in (("--since", since), ("--until", until)))
+    write(output, report(store, name, first, last))
     print(f"wrote {output}")
 
 
@@ -124,13 +123,7 @@ def _monitor(model: str, tables: str, settings: Path | None, window: str) -> Mon
     from taxiway.storage.home import Home
 
     home = Home.default()
-    return Monitor(model, _root(tables), load(settings).with_window(window), LineageStore.open_existing(home.lineage))
-
-
-def _root(tables: str) -> str:
-    from taxiway.storage.home import Home
-
-    return (tables or str(Home.default().monitoring)).rstrip("/")
+    return Monitor(model, root(tables), load(settings).with_window(window), LineageStore.open_existing(home.lineage))
 
 
 def _stopped() -> threading.Event:

@@ -10,6 +10,7 @@ from multidict import MultiMapping
 
 from components.contract.commands import typed
 from components.contract.errors import UserError
+from components.contract.times import zoned
 from components.monitoring.store import INFERENCE, Store
 from components.reports.monitoring.links import Links
 from components.reports.monitoring.scope import Scope
@@ -120,7 +121,6 @@ def moment(text: str) -> datetime:
         UserError: It is no time.
     """
     try:
-        found = datetime.fromisoformat(text)
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        return zoned(text).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise UserError(f"{text!r} is no time", fix="write it as 2026-03-09T14:00Z") from error

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from components.contract.errors import UserError
-from taxiway.alerts.settings import Alerts, Kubernetes, Mail, Webhook, parsed, span
+from components.contract.times import duration
+from taxiway.alerts.settings import Alerts, Kubernetes, Mail, Webhook, parsed
 
 MAIL = {"host": "mail", "sender": "taxiway@example.com", "to": ["ann@example.com"]}
 
@@ -58,7 +59,7 @@ def test_a_secret_in_the_settings_is_refused_and_not_repeated() -> None:
 
 
 def test_spans() -> None:
-    assert [span(text, "x") for text in ("30s", "5m", "3h", "2d")] == [
+    assert [duration(text, "x") for text in ("30s", "5m", "3h", "2d")] == [
         timedelta(seconds=30),
         timedelta(minutes=5),
         timedelta(hours=3),
