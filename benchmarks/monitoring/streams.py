@@ -14,9 +14,10 @@ import numpy as np
 
 from benchmarks.monitoring import peers
 from benchmarks.monitoring.populations import Population, mixed, taxi
-from components.monitoring.calibration.decide import Decision, decide
+from components.monitoring.calibration.decide import decide
 from components.monitoring.calibration.evidence import is_open, update
 from components.monitoring.calibration.settings import DEFAULTS
+from components.monitoring.decision import Decision
 from components.monitoring.summaries import Summary
 
 ROWS = 1_000

@@ -30,9 +30,9 @@ from rich.text import Text
 from components.contract.commands import typed
 from components.contract.errors import ServiceError, UserError
 from components.execution.pushed_models import open_destination, versions
+from components.monitoring.alarms.alarm import Alarm
 from components.monitoring.store import Store
 from components.reports.monitoring import alarms
-from components.reports.monitoring.alarms import Alarm
 from components.reports.monitoring.report import report
 from taxiway.lineage import chain, tree
 from taxiway.lineage.store import LineageStore

@@ -53,10 +53,15 @@ class Alarm:
     p_adjusted: float | None
     evidence: float
     importance: float | None
-    picture: str | None
     window: str
     rows: int
     acknowledged: datetime | None
+    picture: str | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether somebody should look at it."""
+        return self.state in (OPEN, ACKNOWLEDGED)
 
     @property
     def key(self) -> Key:

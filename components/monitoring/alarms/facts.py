@@ -4,71 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Protocol
 
+from components.monitoring.decision import Decision
 from components.monitoring.summaries import Summary
-
-
-class Decision(Protocol):
-    """What a test says of a column, as calibration/decide.py gives it."""
-
-    @property
-    def column(self) -> str:
-        """The column; `*` for all together."""
-
-    @property
-    def test(self) -> str:
-        """What is tested: values, missing, unseen, types, or all columns together."""
-
-    @property
-    def effect(self) -> float:
-        """The size of the change."""
-
-    @property
-    def effect_unit(self) -> str:
-        """Its unit."""
-
-    @property
-    def p_value(self) -> float:
-        """How probable it is if nothing has changed, for this column alone."""
-
-    @property
-    def p_adjusted(self) -> float:
-        """The same for all that was looked at together."""
-
-    @property
-    def tests(self) -> float:
-        """The number of tests that were made together."""
-
-    @property
-    def shared(self) -> float:
-        """The part of the variance that all windows share, because it is the training data's."""
-
-    @property
-    def signal(self) -> bool:
-        """Whether it counts."""
-
-    @property
-    def importance(self) -> float | None:
-        """How far the change moves the model's answers, in their deviations."""
-
-
-@dataclass(frozen=True)
-class Window:
-    """A window of a model's traffic.
-
-    Attributes:
-        model: The model's name.
-        start: Its start.
-        end: Its end, which is not part of it.
-        length: Its length, such as 1h.
-    """
-
-    model: str
-    start: datetime
-    end: datetime
-    length: str
 
 
 @dataclass(frozen=True)

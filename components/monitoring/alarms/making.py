@@ -16,7 +16,7 @@ def made(model: str, found: Tracked, mutes: Iterable[Mute], now: datetime, setti
     """The alarm as it is now; the same as before if nothing has changed."""
     alarm = _with_signal(found.old or _new(model, found, now), found)
     alarm = replace(alarm, state=_state(alarm, found, mutes, now, settings))
-    if alarm.state in (OPEN, ACKNOWLEDGED) and alarm.opened is None:
+    if alarm.is_on and alarm.opened is None:
         alarm = replace(alarm, opened=now)
     if alarm.state == CLOSED:
         alarm = replace(alarm, closed=alarm.closed or now)

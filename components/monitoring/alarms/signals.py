@@ -10,9 +10,11 @@ from typing import Any
 import pyarrow as pa
 
 from components.monitoring.alarms.alarm import Key
-from components.monitoring.alarms.facts import Decision, Part, Window
+from components.monitoring.alarms.facts import Part
 from components.monitoring.alarms.wording import pictures, sentences
+from components.monitoring.decision import Decision
 from components.monitoring.tables import SIGNALS
+from components.monitoring.window import Window
 
 WINDOW, MODEL = "window", "model"
 """The kinds of the rows that say that a window was looked at: of a version and a slice, and of all versions."""

@@ -14,11 +14,12 @@ from datetime import datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from components.monitoring.alarms.facts import Traffic, Window
+from components.monitoring.alarms.facts import Traffic
 from components.monitoring.alarms.settings import AlarmSettings
 from components.monitoring.alarms.signals import FAR, MODEL, WINDOW, Look, Signal
 from components.monitoring.alarms.wording import pictures
 from components.monitoring.alarms.wording.words import number, share
+from components.monitoring.window import Window
 
 ERRORS, LATENCY, SILENCE = "errors", "latency", "silence"
 

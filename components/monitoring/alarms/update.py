@@ -13,13 +13,14 @@ import pyarrow as pa
 
 from components.monitoring.alarms import mutes, quality, signals, traffic
 from components.monitoring.alarms.alarm import CLOSED, EVENTS, Alarm, Change, by_importance, from_table, to_table
-from components.monitoring.alarms.facts import Facts, Traffic, Window
+from components.monitoring.alarms.facts import Facts, Traffic
 from components.monitoring.alarms.making import made
 from components.monitoring.alarms.settings import AlarmSettings
 from components.monitoring.alarms.signals import MODEL, WINDOW, Signal
 from components.monitoring.alarms.tracked import earliest, tracked
 from components.monitoring.store import Read, Store
 from components.monitoring.tables import ALARMS
+from components.monitoring.window import Window
 
 _DEFAULTS = AlarmSettings()
 
@@ -39,17 +40,13 @@ def update(
     Raises:
         ServiceError: Others write to the tables without a pause.
     """
-    store.replace("signals", signals.to_table(window, _found(store, window, facts, settings)), _is_window(window))
+    store.replace("signals", signals.to_table(window, _found(store, window, facts, settings)), window.place)
     return _refreshed(store, window.model, now, settings, [window.start])
 
 
 def refresh(store: Store, model: str, now: datetime, settings: AlarmSettings = _DEFAULTS) -> list[Change]:
     """Brings the alarms up to date after a command, or when time has passed: mutes begin and end."""
     return _refreshed(store, model, now, settings, [])
-
-
-def _is_window(window: Window) -> str:
-    return f"window_start = '{window.start.isoformat()}' AND \"window\" = '{window.length}'"
 
 
 def _found(store: Store, window: Window, facts: Facts, settings: AlarmSettings) -> list[Signal]:

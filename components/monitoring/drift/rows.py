@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 
+from components.monitoring.decision import Decision
 from components.monitoring.drift.measures import measures
 from components.monitoring.summaries import Summary
 from components.monitoring.tables import DRIFT
@@ -16,42 +17,6 @@ ALL_COLUMNS = "*"
 
 TOGETHER, AUC = "all columns together", "AUC above 0.5"
 """Its test, and the unit of its effect."""
-
-
-class Decision(Protocol):
-    """What a test of a column in a window found."""
-
-    @property
-    def column(self) -> str:
-        """The column."""
-
-    @property
-    def test(self) -> str:
-        """What is tested."""
-
-    @property
-    def effect(self) -> float:
-        """The size of the change."""
-
-    @property
-    def effect_unit(self) -> str:
-        """Its unit."""
-
-    @property
-    def p_value(self) -> float:
-        """For this test alone."""
-
-    @property
-    def p_adjusted(self) -> float:
-        """For all that was looked at together."""
-
-    @property
-    def signal(self) -> bool:
-        """Whether it counts."""
-
-    @property
-    def importance(self) -> float:
-        """How far the change moves the model's answers."""
 
 
 def rows(

@@ -10,12 +10,12 @@ import pyarrow as pa
 
 from components.monitoring.alarms import schema_changes, update
 from components.monitoring.alarms.alarm import Change
-from components.monitoring.alarms.facts import Facts, Part, Window
-from components.monitoring.calibration.decide import Decision, decide, decide_all
+from components.monitoring.alarms.facts import Facts, Part, Traffic
+from components.monitoring.calibration.decide import decide, decide_all
 from components.monitoring.calibration.limits import limits
+from components.monitoring.decision import Decision
 from components.monitoring.drift import rows as drift_rows
 from components.monitoring.drift.multivariate import MultivariateResult, compare_rows
-from components.monitoring.passes import traffic
 from components.monitoring.passes.references import Known
 from components.monitoring.passes.references import slicer as slicer_of
 from components.monitoring.passes.settings import Settings
@@ -24,10 +24,10 @@ from components.monitoring.profile.traffic import Traffic as Counts
 from components.monitoring.profile.window import Counted, count
 from components.monitoring.quality import measure
 from components.monitoring.quality.facts import Settings as QualitySettings
-from components.monitoring.quality.facts import Window as QualityWindow
 from components.monitoring.store import Store
 from components.monitoring.summaries import Summary
 from components.monitoring.tables import DRIFT, PREVIOUS, PROFILE, TRAINING, WINDOWS
+from components.monitoring.window import Window
 
 Batches = Callable[[list[str] | None], Iterator[pa.RecordBatch]]
 """Reads a window's rows, of some columns or all of them."""
@@ -82,6 +82,7 @@ def compute(
     batches: Batches,
     known: Mapping[int, Known],
     *,
+    requests: Mapping[int | None, Traffic],
     earlier: Mapping[int, Known],
     previous: Mapping[tuple[int, str], Mapping[str, Summary]],
     settings: Settings,
@@ -95,6 +96,7 @@ def compute(
         window: The window.
         batches: Reads its rows.
         known: What its versions were trained on.
+        requests: Its requests by version; see `traffic`.
         earlier: The same of the version before, for those that answer for the first time.
         previous: What was counted in the window before.
         settings: The monitor's settings.
@@ -106,7 +108,6 @@ def compute(
         ServiceError: Others write to the tables without a pause.
     """
     found = counted(batches, known)
-    requests = traffic.traffic(batches(traffic.COLUMNS))
     parts = _parts(found, known, settings)
     together = {v: compare_rows(known[v].whole, rows) for v, rows in found.samples.items() if rows.num_rows}
     decisions = _decisions(parts, known, together, settings)
@@ -114,7 +115,7 @@ def compute(
     drift = [*_drift(window, parts, known, decisions, previous=previous, settings=settings, now=now)]
     quality = _quality(store, window, batches, known, settings=settings, at=at)
     facts = Facts(_facts(parts, known, decisions), requests, quality, _schemas(known, earlier))
-    where = place(window)
+    where = window.place
     store.replace("profile", pa.concat_tables([PROFILE.empty_table(), *profile]), where)
     store.replace("drift", pa.concat_tables([DRIFT.empty_table(), *drift]), where)
     if quality is not None:
@@ -132,11 +133,6 @@ def compute(
         versions=sorted(found.traffic, key=repr),
         counted=found.summaries,
     )
-
-
-def place(window: Window) -> str:
-    """The condition on the rows of a window, as SQL."""
-    return f"window_start = '{window.start.isoformat()}' AND \"window\" = '{window.length}'"
 
 
 def _parts(
@@ -259,9 +255,8 @@ def _quality(
     if not judged or not (at.labels is not None or any(each.calibrated for each in judged)):
         return None
     asked = QualitySettings(champion=settings.champion, max_age=settings.labels_for)
-    own = QualityWindow(window.model, window.start, window.end, window.length)
     return measure.measure(
-        store, own, batches(None), judged, asked, labels_version=at.labels, inference_version=at.table
+        store, window, batches(None), judged, asked, labels_version=at.labels, inference_version=at.table
     )
 
 

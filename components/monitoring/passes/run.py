@@ -19,17 +19,18 @@ import pyarrow.compute as pc
 from components.contract.errors import UserError
 from components.inference import reading
 from components.inference.privacy.privacy import Privacy
-from components.monitoring.alarms.facts import Window
 from components.monitoring.labels.columns import keys
 from components.monitoring.passes.compute import At, Batches, Computed, compute, counted
 from components.monitoring.passes.references import Known, known
 from components.monitoring.passes.settings import Settings
+from components.monitoring.passes.traffic import COLUMNS, traffic
 from components.monitoring.passes.trained import Trained
 from components.monitoring.passes.windows import EPOCH, silent, touched, window
 from components.monitoring.reference import training
 from components.monitoring.store import INFERENCE, LABELS, Store
 from components.monitoring.summaries import Summary
 from components.monitoring.tables import PASSES
+from components.monitoring.window import Window
 
 Find = Callable[[int], Trained]
 """Finds what a version was trained on; raises TaxiwayError if nobody knows."""
@@ -156,19 +157,23 @@ class Watch:
 
     def _all(self, starts: list[datetime], at: At, now: datetime) -> Iterator[Computed]:
         before: Computed | None = None
+        columns = self._columns() if starts else frozenset()
         for start in starts:
             each = window(self.model, start, self.settings.window, self.settings.every)
             if self._is_behind(each, at, now):
                 continue
             batches = self._batches(each, at)
-            versions = self._versions(batches, at)
-            earlier = self._earlier(each, versions, at)
+            requests = traffic(batches(COLUMNS))
+            answered = sorted(version for version in requests if version is not None)
+            versions = {version: found for version in answered if (found := self._of(version, columns))}
+            earlier = self._earlier(each, versions, columns)
             previous = before.counted if before and before.window.end == start else self._previous(each, at, versions)
             before = compute(
                 self.store,
                 each,
                 batches,
                 versions,
+                requests=requests,
                 earlier=earlier,
                 previous=previous,
                 settings=self.settings,
@@ -187,19 +192,11 @@ class Watch:
         before = window(self.model, each.start - self.settings.every, self.settings.window, self.settings.every)
         return counted(self._batches(before, at), versions).summaries if versions else {}
 
-    def _versions(self, batches: Batches, at: At) -> dict[int, Known]:
-        """The versions that answered in a window and can be compared."""
-        found = set[int]()
-        for batch in batches(["version"]):
-            found |= {each for each in pc.unique(batch["version"]).to_pylist() if each is not None}
-        columns = self._columns(at)
-        return {version: each for version in sorted(found) if (each := self._of(version, columns))}
-
-    def _earlier(self, each: Window, versions: Mapping[int, Known], at: At) -> dict[int, Known]:
+    def _earlier(self, each: Window, versions: Mapping[int, Known], columns: frozenset[str]) -> dict[int, Known]:
         """For versions that answer for the first time, the version before them."""
         for version in versions:
             self._first[version] = min(self._first.get(version, each.start), each.start)
-        columns, found = self._columns(at), dict[int, Known]()
+        found = dict[int, Known]()
         for version in (new for new in versions if self._first[new] == each.start):
             older = [before for before, first in self._first.items() if before < version and first <= each.start]
             if older and (known := self._of(max(older), columns)):
@@ -213,7 +210,7 @@ class Watch:
         firsts = found.group_by("version").aggregate([("window_start", "min")]).to_pylist() if found.num_rows else []
         return {each["version"]: each["window_start_min"] for each in firsts if each["version"] is not None}
 
-    def _columns(self, at: At) -> frozenset[str]:
+    def _columns(self) -> frozenset[str]:
         table = self.store.open(INFERENCE)
         assert table is not None
         private = self.privacy.unwatched if self.privacy else frozenset()

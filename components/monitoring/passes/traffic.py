@@ -23,9 +23,9 @@ def traffic(batches: Iterable[pa.RecordBatch]) -> dict[int | None, Traffic]:
     tables = [pa.Table.from_batches([batch]) for batch in batches]
     if not tables:
         return {}
-    heads = pa.concat_tables(tables, promote_options="default")
-    heads = heads.filter(pc.equal(heads["row"], 0))
-    return {version: _of(heads, version) for version in sorted(pc.unique(heads["version"]).to_pylist(), key=repr)}
+    rows = pa.concat_tables(tables, promote_options="default")
+    heads = rows.filter(pc.equal(rows["row"], 0))
+    return {version: _of(heads, version) for version in sorted(pc.unique(rows["version"]).to_pylist(), key=repr)}
 
 
 def _of(heads: pa.Table, version: int | None) -> Traffic:

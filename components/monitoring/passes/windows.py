@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from components.monitoring.alarms.facts import Window
+from components.monitoring.window import Window
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,29 +14,10 @@ from components.monitoring.profile.quantiles import histogram, quantiles
 from components.monitoring.profile.traffic import Traffic
 from components.monitoring.summaries import Summary
 from components.monitoring.tables import PROFILE, QUANTILES
+from components.monitoring.window import Window
 
 TOP = 20
 """The most values that a row names."""
-
-
-class Window(Protocol):
-    """A window of a model: `start` up to but not including `end`."""
-
-    @property
-    def model(self) -> str:
-        """The model's name."""
-
-    @property
-    def start(self) -> datetime:
-        """Its start."""
-
-    @property
-    def end(self) -> datetime:
-        """Its end."""
-
-    @property
-    def length(self) -> str:
-        """Its length, such as 1h."""
 
 
 def key(window: Window, version: int | None, slice_name: str, computed: datetime | None = None) -> dict[str, Any]:

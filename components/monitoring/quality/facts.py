@@ -1,32 +1,15 @@
-"""What is known of a window and of a version before its quality is measured."""
+"""What is known of a version before its quality is measured."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from components.monitoring.labels.join import MAX_AGE
 from components.monitoring.quality.estimate.calibration import Calibrated
-
-
-@dataclass(frozen=True)
-class Window:
-    """A window of a model.
-
-    Attributes:
-        model: The model's name.
-        start: Its start.
-        end: Its end, which is not part of it.
-        name: Its length, such as `1h`.
-    """
-
-    model: str
-    start: datetime
-    end: datetime
-    name: str
 
 
 @dataclass(frozen=True)

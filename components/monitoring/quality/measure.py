@@ -14,12 +14,13 @@ from components.monitoring.labels.join import labels_of
 from components.monitoring.quality import slicing
 from components.monitoring.quality.estimate.estimates import Estimated, estimates
 from components.monitoring.quality.evaluate import Evaluated, evaluate
-from components.monitoring.quality.facts import Settings, Version, Window
+from components.monitoring.quality.facts import Settings, Version
 from components.monitoring.quality.influences import Spreads, influences, is_count
 from components.monitoring.quality.served import REQUEST, Served, by_version
 from components.monitoring.quality.spread import Interval, Spread, difference, interval, p_value
 from components.monitoring.store import Store
 from components.monitoring.tables import QUALITY
+from components.monitoring.window import Window
 
 ALL_ROWS = "all rows"
 """What a slice is compared with."""
@@ -85,7 +86,7 @@ def _measured(version: Version, served: Served) -> _Measured:
 
 
 def _table(rows: list[dict[str, Any]], window: Window) -> pa.Table:
-    same = {"window_start": window.start, "window_end": window.end, "window": window.name, "model": window.model}
+    same = {"window_start": window.start, "window_end": window.end, "window": window.length, "model": window.model}
     same["computed"] = datetime.now(UTC)
     names = QUALITY.names
     return pa.Table.from_pylist([dict.fromkeys(names) | same | row for row in rows], QUALITY)

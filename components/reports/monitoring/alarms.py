@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 
 from markupsafe import Markup
 
+from components.monitoring.alarms.alarm import Alarm
 from components.monitoring.store import Filter, Store
+from components.monitoring.tables import ALARMS
 from components.reports.figures import counted
 from components.reports.markup import tag
 from components.reports.monitoring.links import NOWHERE, Links, link
@@ -21,43 +21,8 @@ from components.reports.parts import badge, fold, paragraph, stack
 
 _MOST = 20
 """The most alarms that are not folded."""
-_COLUMNS = (
-    *("alarm", "version", "kind", "column", "slice", "state", "sentence", "since", "opened", "last", "closed"),
-    *("acknowledged_by", "effect", "effect_unit", "p_adjusted", "evidence", "importance"),
-)
-
-
-@dataclass(frozen=True)
-class Alarm:
-    """A row of the alarms' table, without its picture."""
-
-    alarm: str
-    version: int | None
-    kind: str
-    column: str
-    slice: str
-    state: str
-    sentence: str
-    since: datetime
-    opened: datetime | None
-    last: datetime
-    closed: datetime | None
-    acknowledged_by: str | None
-    effect: float | None
-    effect_unit: str | None
-    p_adjusted: float | None
-    evidence: float | None
-    importance: float | None
-
-    @property
-    def is_on(self) -> bool:
-        """Whether somebody should look at it."""
-        return self.state in ("open", "acknowledged")
-
-    def concerns(self, scope: Scope) -> bool:
-        """Whether it is about the version and the slice of a scope; all rows are about every slice."""
-        is_version = scope.version in (None, self.version) or self.version is None
-        return is_version and (not scope.slice or self.slice == scope.slice)
+_COLUMNS = tuple(name for name in ALARMS.names if name != "picture")
+"""A list of alarms needs no pictures, which are long."""
 
 
 def read(store: Store, scope: Scope = EVERY, filters: Sequence[Filter] = ()) -> list[Alarm]:
@@ -67,9 +32,15 @@ def read(store: Store, scope: Scope = EVERY, filters: Sequence[Filter] = ()) -> 
     since: list[Filter] = [("last", ">", scope.since)] if scope.since else []
     until: list[Filter] = [("since", "<", scope.until)] if scope.until else []
     rows = store.read("alarms", [*filters, *since, *until], _COLUMNS).to_pylist()
-    found = [alarm for row in rows if (alarm := Alarm(**row)).concerns(scope)]
+    found = [alarm for row in rows if _concerns(alarm := Alarm(**row), scope)]
     ranks = {state: rank for rank, state in enumerate(STATES)}
     return sorted(found, key=lambda each: (ranks.get(each.state, 9), -each.since.timestamp(), -(each.importance or 0)))
+
+
+def _concerns(alarm: Alarm, scope: Scope) -> bool:
+    """Whether an alarm is about the version and the slice of a scope; all rows are about every slice."""
+    is_version = scope.version in (None, alarm.version) or alarm.version is None
+    return is_version and (not scope.slice or alarm.slice == scope.slice)
 
 
 def picture(store: Store, alarm: str) -> str:

@@ -7,11 +7,11 @@ from datetime import datetime
 
 from markupsafe import Markup
 
+from components.monitoring.alarms.alarm import Alarm
 from components.monitoring.store import Store
 from components.reports.figures import counted, number
 from components.reports.markup import Content, join
 from components.reports.monitoring import alarms, columns, differences, distributions, lines
-from components.reports.monitoring.alarms import Alarm
 from components.reports.monitoring.scope import Scope
 from components.reports.monitoring.watched import Watched
 from components.reports.monitoring.wording import times

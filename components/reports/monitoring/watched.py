@@ -7,9 +7,9 @@ from functools import cached_property
 
 import pyarrow as pa
 
+from components.monitoring.alarms.alarm import Alarm
 from components.monitoring.store import Store
 from components.reports.monitoring import alarms
-from components.reports.monitoring.alarms import Alarm
 from components.reports.monitoring.links import NOWHERE, Links
 from components.reports.monitoring.scope import Scope, Windows, by, limited, read, seconds
 from components.reports.monitoring.timeline import Marks

@@ -39,7 +39,7 @@ def list_command(
     from components.monitoring.alarms.alarm import OPEN, by_importance, from_table
 
     found = by_importance(from_table(_store(model, tables).read("alarms")))
-    shown = found if all_alarms else [each for each in found if each.state in ("open", "acknowledged")]
+    shown = found if all_alarms else [each for each in found if each.is_on]
     if json_output:
         print(json.dumps([_json(each) for each in shown], indent=1))
     else:

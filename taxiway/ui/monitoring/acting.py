@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from components.contract.commands import typed
 from components.monitoring.alarms import mutes
 from components.monitoring.alarms.acknowledge import acknowledge as acknowledged
+from components.monitoring.alarms.alarm import Alarm
 from components.monitoring.alarms.settings import Mute
 from components.monitoring.alarms.update import refresh
 from components.monitoring.store import Store
-from components.reports.monitoring.alarms import Alarm
 from taxiway.ui.views import Site
 
 

@@ -11,11 +11,11 @@ from markupsafe import Markup
 from multidict import MultiDict
 
 from components.contract.errors import UserError
+from components.monitoring.alarms.alarm import Alarm
 from components.monitoring.store import Store
 from components.reports.figures import number
 from components.reports.markup import Content, tag
 from components.reports.monitoring import alarms, column, distributions, lines
-from components.reports.monitoring.alarms import Alarm
 from components.reports.monitoring.scope import Scope
 from components.reports.monitoring.watched import Watched
 from components.reports.monitoring.wording import times

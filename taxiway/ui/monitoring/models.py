@@ -10,10 +10,10 @@ from markupsafe import Markup
 from multidict import MultiDict
 
 from components.contract.commands import typed
+from components.monitoring.alarms.alarm import Alarm
 from components.reports.figures import counted, number
 from components.reports.markup import Content, tag
 from components.reports.monitoring import alarms
-from components.reports.monitoring.alarms import Alarm
 from components.reports.monitoring.scope import Scope, windows
 from components.reports.monitoring.watched import Watched
 from components.reports.monitoring.wording import times

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from components.contract.errors import TaxiwayError
 from components.execution.records import data_name
+from components.monitoring.alarms.alarm import Alarm
 from components.monitoring.store import Store
 from components.reports.figures import short_digest
 from components.reports.markup import Content, tag
-from components.reports.monitoring.alarms import Alarm
 from components.reports.parts import code
 from taxiway.ui.models.versions import known
 from taxiway.ui.views import Site, address

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.monitoring.alarms.alarm import Key
-from components.monitoring.alarms.facts import Decision
 from components.monitoring.alarms.wording.words import number, pair, share, shortened, time
+from components.monitoring.decision import Decision
 from components.monitoring.summaries import Summary
 
 ALL = "*"

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from components.monitoring.alarms.alarm import from_table
-from components.monitoring.alarms.facts import Facts, Part, Traffic, Window
+from components.monitoring.alarms.facts import Facts, Part, Traffic
 from components.monitoring.alarms.update import update
 from components.monitoring.calibration.decide import decide
 from components.monitoring.store import Store
 from components.monitoring.summaries import Reference
+from components.monitoring.window import Window
 from tests.components.monitoring.alarms.windows import HOUR, START, numbers
 
 RNG = np.random.default_rng(7)

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.monitoring.alarms.facts import Facts, Traffic, Window
+from components.monitoring.alarms.facts import Facts, Traffic
 from components.monitoring.alarms.settings import AlarmSettings
 from components.monitoring.alarms.signals import Look
 from components.monitoring.alarms.traffic import by_latency, found
 from components.monitoring.alarms.update import _marks
+from components.monitoring.window import Window
 from tests.components.monitoring.alarms.windows import HOUR, START, Watch
 
 

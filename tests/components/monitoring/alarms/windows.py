@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from components.monitoring.alarms.alarm import Alarm, Change, from_table
-from components.monitoring.alarms.facts import Facts, Part, Traffic, Window
+from components.monitoring.alarms.facts import Facts, Part, Traffic
 from components.monitoring.alarms.settings import AlarmSettings
 from components.monitoring.alarms.update import refresh, update
 from components.monitoring.store import Store
 from components.monitoring.summaries import Bins, Summary
+from components.monitoring.window import Window
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 HOUR = timedelta(hours=1)

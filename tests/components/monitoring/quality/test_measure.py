@@ -19,9 +19,10 @@ from components.data.examples import SplitWriter, describe
 from components.monitoring.labels.add import add
 from components.monitoring.labels.join import labels_of
 from components.monitoring.quality.calibrate import calibrate
-from components.monitoring.quality.facts import Settings, Version, Window
+from components.monitoring.quality.facts import Settings, Version
 from components.monitoring.quality.measure import measure
 from components.monitoring.store import Store
+from components.monitoring.window import Window
 from tests.conftest import run_stage_in
 
 # TFMA divides by zero where a slice has no positives.
