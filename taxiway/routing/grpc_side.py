@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
@@ -14,10 +14,12 @@ from taxiway.recording import request_ids
 from taxiway.routing import request_fields
 from taxiway.routing.access_log import AccessLog
 from taxiway.routing.calls import Call, Route
-from taxiway.routing.recording import RouteRecording, Seen
 from taxiway.routing.router import Router
 from taxiway.routing.settings import Backend, Settings, StickyKey
 from taxiway.routing.shadow import SECONDS, Shadow
+
+if TYPE_CHECKING:
+    from taxiway.routing.recording import RouteRecording, Seen
 
 _PREDICTION = "/tensorflow.serving.PredictionService/"
 METADATA = f"{_PREDICTION}GetModelMetadata"

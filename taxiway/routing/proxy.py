@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp import web
@@ -20,11 +21,13 @@ from taxiway.network.http_server import Runner
 from taxiway.network.tls import Tls, server_context
 from taxiway.routing import grpc_side, rest_side, settings
 from taxiway.routing.access_log import AccessLog
-from taxiway.routing.recording import RouteRecording
 from taxiway.routing.router import Router
 from taxiway.routing.settings import Settings
 from taxiway.routing.shadow import Shadow
 from taxiway.routing.versions import Versions
+
+if TYPE_CHECKING:
+    from taxiway.routing.recording import RouteRecording
 
 _LOOPBACK = "127.0.0.1"
 _POLL_SECONDS = 1.0
@@ -80,13 +83,22 @@ def _on(signals: tuple[signal.Signals, ...], act: Callable[[], None]) -> None:
         asyncio.get_running_loop().add_signal_handler(each, act)
 
 
+def _recording(given: Settings, access_log: AccessLog) -> RouteRecording | None:
+    """What records requests; None if nothing does, which loads no Arrow."""
+    if given.inference is None:
+        return None
+    from taxiway.routing.recording import RouteRecording
+
+    return RouteRecording(given.recording(), access_log.registry, set(given.models))
+
+
 async def _run(given: Settings, file: Path | None, started: Callable[[list[str]], None]) -> None:
     stopped, told = asyncio.Event(), asyncio.Event()
     _on((signal.SIGTERM, signal.SIGINT), stopped.set)
     _on((signal.SIGHUP,), told.set)
     access_log = AccessLog(set(given.models))
     router = Router(given, access_log)
-    recording = RouteRecording(given.recording(), access_log.registry, set(given.models)) if given.inference else None
+    recording = _recording(given, access_log)
     async with AsyncExitStack() as stack:
         if recording:
             stack.push_async_callback(asyncio.to_thread, recording.stop)

@@ -15,24 +15,6 @@ from taxiway.recording.recorder import Recorder
 from taxiway.recording.settings import Settings
 from taxiway.routing.calls import Call
 
-STATUS = {
-    200: "OK",
-    400: "INVALID_ARGUMENT",
-    401: "UNAUTHENTICATED",
-    403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
-    409: "ABORTED",
-    413: "RESOURCE_EXHAUSTED",
-    429: "RESOURCE_EXHAUSTED",
-    499: "CANCELLED",
-    500: "INTERNAL",
-    501: "UNIMPLEMENTED",
-    502: "UNAVAILABLE",
-    503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
-}
-"""The most likely gRPC code of an HTTP status."""
-
 
 @dataclass(slots=True)
 class Seen:

@@ -7,7 +7,7 @@ import json
 import re
 import time
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 import aiohttp
@@ -19,17 +19,37 @@ from taxiway.recording import request_ids
 from taxiway.routing import request_fields
 from taxiway.routing.access_log import AccessLog
 from taxiway.routing.calls import Call, Route
-from taxiway.routing.recording import STATUS, RouteRecording, Seen
 from taxiway.routing.router import Router
 from taxiway.routing.settings import Backend, Settings, StickyKey
 from taxiway.routing.shadow import SECONDS, Shadow
 from taxiway.routing.versions import Versions
+
+if TYPE_CHECKING:
+    from taxiway.routing.recording import RouteRecording, Seen
 
 _PATH = re.compile(
     r"(?P<model>/v1/models/(?P<name>[^/:]+))"
     r"(?P<pinned>/versions/[^/:]+|/labels/(?P<label>[^/:]+))?(?P<verb>:predict|:classify|:regress|/metadata)?"
 )
 _APIS = {":predict": "Predict", ":classify": "Classify", ":regress": "Regress"}
+
+_STATUS = {
+    200: "OK",
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "ABORTED",
+    413: "RESOURCE_EXHAUSTED",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    500: "INTERNAL",
+    501: "UNIMPLEMENTED",
+    502: "UNAVAILABLE",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+"""The most likely gRPC code of an HTTP status."""
 # RFC 9110, 7.6.1, and headers that each connection sets itself.
 _HOP_BY_HOP = {
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
@@ -115,7 +135,7 @@ class Forwarder:
         request: bytes,
         response: bytes,
     ) -> None:
-        seen.status = STATUS.get(status, "UNKNOWN")
+        seen.status = _STATUS.get(status, "UNKNOWN")
         seen.error = message or (response.decode(errors="replace")[:_ANSWER_CHARACTERS] if status != 200 else None)
         if seen.note:
             seen.note.label = unquote(found["label"]) if found["label"] else None

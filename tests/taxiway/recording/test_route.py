@@ -114,3 +114,11 @@ def test_a_hostile_share_is_refused(tmp_path: Path) -> None:
     done = subprocess.run([*command, "--inference-share", "2"], capture_output=True, text=True)
     assert done.returncode == 2
     assert "--inference-share is 2\n  fix: use a number above 0, up to 1" in done.stderr
+
+
+def test_a_proxy_that_records_nothing_loads_no_arrow() -> None:
+    code = (
+        "import sys, taxiway.cli, taxiway.routing.proxy; print({'pyarrow', 'deltalake', 'tensorflow'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
