@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from components.inference.columns import field
+
 _TIME = pa.timestamp("us", "UTC")
 _COUNTS = pa.list_(pa.struct([("value", pa.string()), ("count", pa.int64())]))
 _HISTOGRAM = pa.list_(pa.struct([("low", pa.float64()), ("high", pa.float64()), ("count", pa.float64())]))
@@ -22,7 +24,7 @@ TRAINING, PREVIOUS = "training", "previous"
 
 
 def _schema(*fields: tuple[str, pa.DataType, str]) -> pa.Schema:
-    return pa.schema([pa.field(name, kind, metadata={"doc": doc}) for name, kind, doc in fields])
+    return pa.schema([field(*each) for each in fields])
 
 
 _WINDOW = (

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from components.inference.columns import field
+
 KEY, LABEL = "key_", "label_"
 """The prefixes of keys and of outcomes."""
 
@@ -16,17 +18,13 @@ _TIME = pa.timestamp("us", "UTC")
 _OF_TIME = "label_time"
 
 
-def _field(name: str, kind: pa.DataType, doc: str) -> pa.Field:
-    return pa.field(name, kind, metadata={"doc": doc})
-
-
 FIXED = pa.schema(
     [
-        _field("request_id", pa.string(), "the request; null where keys name it"),
-        _field("row", pa.int32(), "the example's number in its request, from 0"),
-        _field(_OF_TIME, _TIME, "when the outcome became known, or happened"),
-        _field("arrived", _TIME, "when the label was taken in"),
-        _field("source", pa.string(), "the digest of the rows that it came with"),
+        field("request_id", pa.string(), "the request; null where keys name it"),
+        field("row", pa.int32(), "the example's number in its request, from 0"),
+        field(_OF_TIME, _TIME, "when the outcome became known, or happened"),
+        field("arrived", _TIME, "when the label was taken in"),
+        field("source", pa.string(), "the digest of the rows that it came with"),
     ]
 )
 """The columns that every labels' table has."""

@@ -49,18 +49,27 @@ def summarize_slices(
         slicer: Is called with batches that hold the same rows, more or fewer at once.
     """
     columns = Columns(reference, slicer)
-    with ThreadPoolExecutor(THREADS) as threads:
-        # The next batch is read while the columns of this one are counted. A column has one thread at a time, in the
-        # order of the batches, so that sums are the same to the last bit each time.
-        tasks = list[Future[None]]()
-        for batch in gathered(batches):
-            finish(tasks)
-            tasks = columns.start(batch, threads)
-        finish(tasks)
+    count_all(batches, columns.start)
     return columns.summaries()
 
 
-def finish(tasks: Iterable[Future[None]]) -> None:
+def count_all(
+    batches: Iterable[pa.RecordBatch], start: Callable[[pa.RecordBatch, ThreadPoolExecutor], list[Future[None]]]
+) -> None:
+    """Counts all batches in threads: `start` begins with one and returns its tasks.
+
+    The next batch is read while this one is counted. A column has one thread at a time, in the order of the batches, so
+    that sums are the same to the last bit each time.
+    """
+    with ThreadPoolExecutor(THREADS) as threads:
+        tasks = list[Future[None]]()
+        for batch in gathered(batches):
+            _finish(tasks)
+            tasks = start(batch, threads)
+        _finish(tasks)
+
+
+def _finish(tasks: Iterable[Future[None]]) -> None:
     """Waits for all tasks, and raises their errors."""
     for task in tasks:
         task.result()

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.monitoring.profile.batches import gathered
 from components.monitoring.profile.sample import Sample
-from components.monitoring.profile.summarize import THREADS, Columns, Slicer, finish
+from components.monitoring.profile.summarize import Columns, Slicer, count_all
 from components.monitoring.profile.traffic import Traffic, TrafficCounter
 from components.monitoring.summaries import Reference, Summary
 
@@ -46,12 +45,7 @@ def count(
         slicer: Tells which rows of a batch belong to each slice.
     """
     counting = _Counting(references, slicer)
-    with ThreadPoolExecutor(THREADS) as threads:
-        tasks = list[Future[None]]()
-        for batch in gathered(batches):
-            finish(tasks)
-            tasks = counting.start(batch, threads)
-        finish(tasks)
+    count_all(batches, counting.start)
     return counting.counted()
 
 
