@@ -88,10 +88,13 @@ class Store:
             where: SQL, such as `window_start = '2026-01-01T00:00:00Z'`.
         """
         rows = rows.cast(SCHEMAS[name])
-        # Two that both find no table and append would write the rows twice.
-        DeltaTable.create(self.path(name), schema=SCHEMAS[name], mode="ignore")
-        retried(lambda: write_deltalake(self.path(name), rows, mode="overwrite", predicate=where))
-        self._tidy(name)
+
+        def write() -> DeltaTable:
+            table = self._there(name, rows.schema)
+            write_deltalake(table, rows, mode="overwrite", predicate=where)
+            return table
+
+        _tidy(retried(write))
 
     def revise(self, name: str, key: str, change: Callable[[Read], pa.Table]) -> None:
         """Replaces rows by others with the same keys, and adds those with new keys, in one step.
@@ -107,20 +110,18 @@ class Store:
         Raises:
             ServiceError: Others write to the table without a pause.
         """
-        # A table that a second process creates at the same time must not be another one.
-        DeltaTable.create(self.path(name), schema=SCHEMAS[name], mode="ignore")
 
-        def write() -> None:
-            table = DeltaTable(self.path(name))
+        def write() -> DeltaTable:
+            table = self._there(name, SCHEMAS[name])
             rows = change(lambda filters: _rows(table, name, filters)).cast(SCHEMAS[name])
             if rows.num_rows:
                 where = f"{key} in ({', '.join(map(quoted, rows[key].to_pylist()))})"
                 # Of two transactions of one application, Delta refuses the later.
                 alone = CommitProperties(app_transactions=[Transaction("revise", table.version() + 1)])
                 write_deltalake(table, rows, mode="overwrite", predicate=where, commit_properties=alone)
+            return table
 
-        retried(write)
-        self._tidy(name)
+        _tidy(retried(write))
 
     def append(self, name: str, rows: pa.Table, *, new_columns: bool = False) -> None:
         """Appends rows, and creates the table if it does not exist.
@@ -135,18 +136,20 @@ class Store:
         """
         rows = rows.cast(SCHEMAS[name]) if name in SCHEMAS else rows
         mode: Literal["merge"] | None = "merge" if new_columns else None
-        # Of two that find no table and create it, one would fail.
-        DeltaTable.create(self.path(name), schema=rows.schema, mode="ignore")
-        retried(lambda: write_deltalake(self.path(name), rows, mode="append", schema_mode=mode))
+        retried(lambda: write_deltalake(self._there(name, rows.schema), rows, mode="append", schema_mode=mode))
 
-    def _tidy(self, name: str) -> None:
-        """Every now and then puts the small files of many windows together, or reading would take ever longer."""
-        table = DeltaTable(self.path(name))
-        if table.version() % _TIDY_EVERY == 0:
-            # Somebody else has done it, or writes at this moment: the next time will do.
-            with suppress(CommitFailedError):
-                table.optimize.compact()
-            table.create_checkpoint()
+    def _there(self, name: str, schema: pa.Schema) -> DeltaTable:
+        """A table, created if it does not exist; of two that create it, the later finds the earlier one's."""
+        return self.open(name) or DeltaTable.create(self.path(name), schema=schema, mode="ignore")
+
+
+def _tidy(table: DeltaTable) -> None:
+    """Every now and then puts the small files of many windows together, or reading would take ever longer."""
+    if table.version() % _TIDY_EVERY == 0:
+        # Somebody else has done it, or writes at this moment: the next time will do.
+        with suppress(CommitFailedError):
+            table.optimize.compact()
+        table.create_checkpoint()
 
 
 def quoted(text: str) -> str:

@@ -66,6 +66,7 @@ def test_the_file_and_the_endpoint_say_the_same(watch: Watch, tmp_path: Path) ->
     assert states == {"gone": "acknowledged", "payment_type": "open", "trip_miles": "open"}
 
 
+@pytest.mark.slow
 def test_the_number_of_series_is_bounded(watch: Watch) -> None:
     alarms = [replace(watch.alarms[0], alarm=str(number), column=f"c{number}") for number in range(1000)]
     metrics = Metrics()

@@ -34,6 +34,7 @@ def taxiway(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
+@pytest.mark.slow
 def test_a_model_without_provenance_is_counted_told_and_set_up(home: Path, tmp_path: Path) -> None:
     table.append(str(home / "monitoring/taxi"), recorded(spread(START, 50)))
     settings = tmp_path / "monitor.yaml"

@@ -64,6 +64,7 @@ def test_grpc_and_rest_are_recorded_with_target_and_version(route: Route, blue: 
     assert rows["protocol"].tolist() == ["GRPC"] * 3 + ["REST"] * 3
 
 
+@pytest.mark.slow
 def test_rest_requests_have_the_version_that_the_backend_names(route: Route, blue: Running, tmp_path: Path) -> None:
     given = {**settings(blue, {"stable": 1}), "inference": {"tables": str(tmp_path / "t"), "share": 1.0}}
     proxy = route(given)

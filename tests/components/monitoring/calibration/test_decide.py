@@ -170,6 +170,7 @@ def test_the_same_window_is_decided_in_the_same_way(reference: Reference, window
     assert decide(reference, window) == decide(replace(reference), window)
 
 
+@pytest.mark.slow
 def test_a_thousand_columns_are_decided_in_less_than_a_second(reference: Reference, window: dict[str, Summary]) -> None:
     names = [f"{number}" for number in range(1000)]
     wide = replace(

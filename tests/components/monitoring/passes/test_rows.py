@@ -121,6 +121,7 @@ def test_columns_of_another_type_than_in_training(watched: Watched) -> None:
     assert computed.rows == 100 and computed.signals
 
 
+@pytest.mark.slow
 def test_a_million_categories_are_counted_in_bounded_memory(watched: Watched) -> None:
     names = pa.array(np.char.add("id-", np.arange(1_000_000).astype(str)))
     for part in range(4):
