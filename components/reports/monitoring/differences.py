@@ -61,7 +61,7 @@ def _is_apart(row: Mapping[str, Any]) -> bool:
 
 def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> Markup:
     columns: list[str | Column] = ["Metric", "Version", "Slice", Column("Value", True), "Compared with"]
-    columns += [Column("Difference", True), Column("95 % interval", True), Column("Labels", True), ""]
+    columns += [Column("Difference", True), Column("95 % interval", True), Column("Labels", True), "Verdict"]
     listed = table(title, columns, [list(_row(each)) for each in rows])
     return listed if len(rows) <= _MOST else fold(f"{title}: {counted(len(rows), 'difference')}", listed)
 
