@@ -11,6 +11,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from components.contract.errors import DataError, UserError
+from components.inference.local_files import local_files
 from components.monitoring.store import quoted
 
 _SQL = re.compile(r"\s*(select|with|from)\s", re.IGNORECASE)
@@ -56,7 +57,8 @@ def _load_files(connection: duckdb.DuckDBPyConnection, place: str, texts: list[s
     elif place.lower().endswith(_PARQUET):
         connection.execute(f"CREATE TEMP VIEW source AS FROM read_parquet({quoted(place)}, union_by_name = true)")
     elif "://" in place or Path(place, "_delta_log").is_dir():
-        connection.register("source", DeltaTable(place).to_pyarrow_table())
+        table = DeltaTable(place)
+        connection.register("source", table.to_pyarrow_table(filesystem=local_files(table)))
     elif not Path(place).exists():
         raise UserError(f"there is no {place}", fix=f"give {_KINDS}")
     else:
