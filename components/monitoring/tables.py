@@ -136,6 +136,9 @@ ALARMS = _schema(
     ("window", pa.string(), "the length of the windows that are counted"),
     ("rows", pa.int64(), "rows of the last window with the signal"),
     ("acknowledged", _TIME, "when it was acknowledged; null if it was not"),
+    ("floor", pa.float64(), "the least effect that counts, in its unit; null where there is none"),
+    ("level", pa.float64(), "the greatest `p_adjusted` of a signal"),
+    ("evidence_needed", pa.float64(), "the evidence from which it is open"),
 )
 """The alarms, one row each."""
 
@@ -151,6 +154,8 @@ SIGNALS = _schema(
     ("signal", pa.bool_(), "whether that is under the level and the effect above its floor"),
     ("effect", pa.float64(), "the size of the change"),
     ("effect_unit", pa.string(), "its unit"),
+    ("floor", pa.float64(), "the least effect that counts, in its unit; null where there is none"),
+    ("level", pa.float64(), "the greatest `p_adjusted` of a signal"),
     ("importance", pa.float64(), "how far the change moves the model's answers, in their deviations"),
     ("what", pa.string(), "what moved, and by how much"),
     ("picture", pa.string(), "both distributions as JSON"),

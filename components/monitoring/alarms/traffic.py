@@ -69,7 +69,8 @@ def found(
 
 def _judged(signal: Signal, p: float, settings: AlarmSettings) -> Signal:
     floor = {ERRORS: settings.errors_floor, LATENCY: settings.latency_floor, SILENCE: 0.0}[signal.kind]
-    return replace(signal, p_adjusted=p, signal=p <= settings.level and (signal.effect or 0.0) >= floor)
+    is_told = p <= settings.level and (signal.effect or 0.0) >= floor
+    return replace(signal, p_adjusted=p, signal=is_told, floor=floor, level=settings.level)
 
 
 def _of_version(
