@@ -55,7 +55,7 @@ PROFILE = _schema(
     ("unseen_values", _COUNTS, "the most frequent of these"),
     ("shape_errors", pa.int64(), "rows with a number of values that training never had"),
     ("type_errors", pa.int64(), "rows with a value of another type than in training"),
-    ("histogram", _HISTOGRAM, "numbers by bin, at most 40 of equal width"),
+    ("histogram", _HISTOGRAM, "numbers by bin: at most 40 with about equally many values, or few values without width"),
     ("requests", pa.int64(), "of the model: requests, scaled by their share"),
     ("errors", pa.int64(), "of the model: requests that failed, scaled by their share"),
     ("latency_quantiles", pa.list_(pa.float64()), "of the model: quantiles of the latency in ms, as of `quantiles`"),

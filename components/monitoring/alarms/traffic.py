@@ -19,6 +19,7 @@ from components.monitoring.alarms.settings import AlarmSettings
 from components.monitoring.alarms.signals import FAR, MODEL, WINDOW, Look, Signal
 from components.monitoring.alarms.wording import pictures
 from components.monitoring.alarms.wording.words import number, share
+from components.monitoring.profile.bars import BARS
 from components.monitoring.window import Window
 
 ERRORS, LATENCY, SILENCE = "errors", "latency", "silence"
@@ -182,7 +183,7 @@ def _latency_picture(now: NDArray[np.int64], before: NDArray[np.int64]) -> str:
     """At most 40 of the bins: those in which there are requests."""
     used = np.flatnonzero(now + before)
     first, last = int(used[0]), int(used[-1])
-    step = (last - first) // pictures.BINS + 1
+    step = (last - first) // BARS + 1
     cuts = list(range(first, last + 1, step))
     edges = [_edge(cut) for cut in cuts] + [_edge(cuts[-1] + step)]
     shares = [np.add.reduceat(each[first : last + 1], np.array(cuts) - first) / each.sum() for each in (before, now)]
