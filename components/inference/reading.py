@@ -17,6 +17,7 @@ from pyarrow import fs
 from components.inference import stores
 from components.inference import table as tables
 from components.inference.columns import DATE
+from components.inference.local_files import local_files
 
 Range = tuple[datetime, datetime]
 """From a time up to but not including another."""
@@ -124,7 +125,7 @@ def batches(
     table = tables.opened(root, version)
     if table is None:
         return
-    dataset = table.to_pyarrow_dataset()
+    dataset = table.to_pyarrow_dataset(filesystem=local_files(table))
     kept = None if columns is None else [name for name in columns if name in dataset.schema.names]
     scanner = dataset.scanner(
         columns=kept,

@@ -17,6 +17,7 @@ from deltalake.exceptions import CommitFailedError
 
 from components.inference import stores
 from components.inference.commits import retried
+from components.inference.local_files import local_files
 from components.monitoring.tables import SCHEMAS
 
 INFERENCE, LABELS = "inference", "labels"
@@ -210,5 +211,9 @@ def quoted(text: str) -> str:
 
 
 def _rows(table: DeltaTable, name: str, filters: Filters = (), columns: Sequence[str] | None = None) -> pa.Table:
-    found = table.to_pyarrow_table(filters=list(filters) or None, columns=list(columns) if columns else None)
+    found = table.to_pyarrow_table(
+        filters=list(filters) or None,
+        columns=list(columns) if columns else None,
+        filesystem=local_files(table),
+    )
     return found.cast(SCHEMAS[name]) if name in SCHEMAS and columns is None else found

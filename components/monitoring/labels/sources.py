@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from components.contract.errors import DataError, UserError
 from components.inference import stores
+from components.inference.local_files import local_files
 from components.monitoring.store import quoted
 
 _SQL = re.compile(r"\s*(select|with|from)\s", re.IGNORECASE)
@@ -68,7 +69,7 @@ def _delta(place: str) -> pa.Table:
     if table is None:
         raise UserError(f"there is no Delta table {place}", fix=f"give {_KINDS}")
     with stores.reached(place):
-        return table.to_pyarrow_table()
+        return table.to_pyarrow_table(filesystem=local_files(table))
 
 
 def _load_csv(connection: duckdb.DuckDBPyConnection, place: str, texts: list[str]) -> None:
