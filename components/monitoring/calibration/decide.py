@@ -230,9 +230,11 @@ def _unseen(groupings: Mapping[str, Grouping], now: Counts, then: Counts, *, tra
         return statistics.share(now.unseen, now.seen, then.unseen, then.seen)
     once = np.array([each.once for each in groupings.values()])
     twice = np.array([each.twice for each in groupings.values()])
-    # The share of unseen values varies with the training data more than a count does: twice the values seen twice.
+    # The estimate varies with the training data more than a count of values would: with those seen twice as well, and
+    # not less if nearly all were seen before (Esty).
     ratio = now.seen / np.maximum(then.seen, 1.0)
-    spread = 1 + 2 * (twice + 1) * ratio / ((once + 1) * (1 + ratio))
+    again = 1 - once / np.maximum(then.seen, once + 1)
+    spread = 1 + 2 * (twice + 1) * ratio / ((once + 1) * again * (1 + ratio))
     found = statistics.share(now.unseen / spread, now.seen / spread, (once + 1) / spread, then.seen / spread)
     effect = now.unseen / np.maximum(now.seen, 1.0) - once / np.maximum(then.seen, 1.0)
     return Tested(effect, found.p_value)
