@@ -138,6 +138,7 @@ def push(
     model: Model,
     *,
     blessing: ModelBlessing | None,
+    judge_blessing: ModelBlessing | None = None,
     infra_blessing: InfraBlessing | None,
     evaluation: ModelEvaluation | None,
     pushed_model: PushedModel,
@@ -155,7 +156,7 @@ def push(
     """
     _require_number(version)
     destination = open_destination(destination_url)
-    for given in (blessing, infra_blessing):
+    for given in (blessing, judge_blessing, infra_blessing):
         if given is None:
             continue
         if not is_blessed(given):
@@ -167,6 +168,7 @@ def push(
     payload = prepare(
         model,
         blessing=blessing,
+        judge_blessing=judge_blessing,
         infra_blessing=infra_blessing,
         evaluation=evaluation,
         parameters={"destination": destination_url, "version": version, "model_card": model_card},
