@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from components.contract.artifacts import Schema
+from components.contract.artifacts import Examples, Schema, split_names
 from components.contract.errors import DataError, UserError
-from components.data.examples import as_lists
+from components.data.examples import as_lists, column_of, read_batches
 from components.inference.columns import INPUT
 from components.inference_example_gen.read import Found
 from components.monitoring.labels.columns import LABEL, outcomes
@@ -18,6 +18,9 @@ _TYPES = {1: pa.large_binary(), 2: pa.int64(), 3: pa.float32()}
 """By the number of a FeatureType of TF Metadata."""
 
 _NAMES = {1: "BYTES", 2: "INT", 3: "FLOAT"}
+
+_EXPECTED = 10.0
+"""So many values of a feature are not missing by chance: once in 22,000 windows."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,16 @@ def read(schema: Schema | None) -> Features | None:
     return Features(types, parsed.SerializeToString(deterministic=True))
 
 
-def of_rows(found: Found, features: Features | None, without: Collection[str]) -> pa.RecordBatch:
+def of_rows(
+    found: Found, features: Features | None, without: Collection[str], history: Examples | None = None
+) -> pa.RecordBatch:
     """The rows in TFXIO's form, with the schema's features, or else with all inputs and outcomes.
+
+    Args:
+        found: The rows.
+        features: The schema's features; None without a schema.
+        without: Features that the table may lack.
+        history: Earlier examples: a feature that few of them have, the table may lack too.
 
     Raises:
         UserError: The table lacks features of the schema; names them.
@@ -67,7 +78,7 @@ def of_rows(found: Found, features: Features | None, without: Collection[str]) -
     if features is None:
         names = list(sources)
         return pa.RecordBatch.from_arrays([as_lists(_array(found.rows[sources[n]])) for n in names], names=names)
-    _require(features, sources, without)
+    _require(features, [*sources, *without], found.rows.num_rows, history)
     columns = [
         _converted(found, name, sources[name], kind) if name in sources else pa.nulls(found.rows.num_rows, field.type)
         for (name, kind), field in zip(features.types.items(), features.fields, strict=True)
@@ -81,10 +92,17 @@ def _sources(found: Found) -> dict[str, str]:
     return {**inputs, **{name.removeprefix(LABEL): name for name in outcomes(found.rows.column_names)}}
 
 
-def _require(features: Features, sources: Collection[str], without: Collection[str]) -> None:
-    if unknown := [name for name in without if name not in features.types]:
+def require_known(without: Collection[str], features: Features | None) -> None:
+    """Raises UserError unless these are features of the schema."""
+    if unknown := [name for name in without if features is None or name not in features.types]:
         raise UserError(f"without names {unknown[0]!r}, which is no feature of the schema", fix="remove it")
-    missing = [name for name in features.types if name not in sources and name not in without]
+
+
+def _require(features: Features, there: Collection[str], rows: int, history: Examples | None) -> None:
+    missing = [name for name in features.types if name not in there]
+    if missing and history is not None:
+        shares = _shares(history, missing, features)
+        missing = [name for name in missing if shares[name] * rows >= _EXPECTED]
     if missing:
         listed = ", ".join(map(repr, missing))
         raise UserError(
@@ -92,6 +110,18 @@ def _require(features: Features, sources: Collection[str], without: Collection[s
             fix="if a privacy rule drops them, keep them, or train a model that does not take them; if no request has "
             f"them, set without={missing}",
         )
+
+
+def _shares(history: Examples, names: list[str], features: Features) -> dict[str, float]:
+    """The share of the rows that have each feature."""
+    total, present = 0, dict.fromkeys(names, 0)
+    for split in split_names(history):
+        for batch in read_batches(history, split, columns=names, schema=features.serialized):
+            total += batch.num_rows
+            for name in batch.schema.names:
+                column = batch.column(name)
+                present[name] += len(column) - (len(column) if pa.types.is_null(column.type) else column.null_count)
+    return {name: count / max(total, 1) for name, count in present.items()}
 
 
 def _array(column: pa.ChunkedArray) -> pa.Array:
@@ -133,8 +163,6 @@ def same_form(batch: pa.RecordBatch, fields: Sequence[pa.Field]) -> pa.RecordBat
     Raises:
         DataError: A column has another type.
     """
-    from components.data.examples import column_of
-
     columns = [column_of(batch, field) for field in fields]
     for field, column in zip(fields, columns, strict=True):
         if column.type != field.type:

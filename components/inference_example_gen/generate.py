@@ -37,8 +37,9 @@ def generate(
     """Writes the artifact and its metadata; see the stage."""
     _require_shares(shares)
     known = features.read(schema)
+    features.require_known(without, known)
     found = read(asked, list(known.types) if known else None)
-    rows = features.of_rows(found, known, without)
+    rows = features.of_rows(found, known, without, history)
     added = _split(rows, found.rows["request_id"], shares)
     names = list(dict.fromkeys([*(split_names(history) if history else []), *shares]))
     fields = known.fields if known else list(rows.schema)

@@ -65,7 +65,7 @@ def inference_example_gen(
         schema: The features of the examples and their types; without one, all inputs and outcomes as they are.
         history: Examples that the new rows are added to, split by split; its other splits stay as they are.
         labels: The outcomes that a row needs, by the names in the labels' table; default: those in the schema.
-        without: Features of the schema that the rows may lack.
+        without: Features of the schema that the rows may lack; and so they may those that few rows of `history` have.
         splits: Shares by split name; the hash of a request's id determines its split.
         max_label_age: How long after a request an outcome with its keys may happen, such as `30d`.
         inference_version: The Delta version of the inference table; -1: the newest.

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from components.monitoring.quality.terms import Numbers, Terms
 
@@ -34,7 +35,7 @@ def resamples(rows: int, count: int = RESAMPLES, seed: int = 0) -> Iterator[Numb
         left -= part
 
 
-def differences(one: Terms, other: Terms, weight: Numbers, seed: int = 0) -> Numbers:
+def differences(one: Terms, other: Terms, weight: Numbers, *, seed: int = 0, count: int = RESAMPLES) -> Numbers:
     """The difference of a metric of two models in each resample.
 
     Args:
@@ -42,10 +43,11 @@ def differences(one: Terms, other: Terms, weight: Numbers, seed: int = 0) -> Num
         other: The same of the other's, on the same rows.
         weight: (rows,).
         seed: Of the random numbers.
+        count: The number of resamples; fewer if there are very many rows.
     """
     pair = [_Ranks.of(terms) if terms.shape == "rank" else terms for terms in (one, other)]
     parts = []
-    for drawn in resamples(len(weight), seed=seed):
+    for drawn in resamples(len(weight), count, seed):
         first, second = (_values(each, drawn * weight) for each in pair)
         parts.append(first - second)
     return np.concatenate(parts)
@@ -53,11 +55,25 @@ def differences(one: Terms, other: Terms, weight: Numbers, seed: int = 0) -> Num
 
 def interval(found: Numbers, level: float) -> tuple[float, float] | None:
     """The interval of the resamples; None if the metric is not defined in too many of them."""
-    known = found[np.isfinite(found)]
-    if len(known) < 0.95 * len(found):
+    known = _known(found)
+    if known is None:
         return None
     low, high = np.quantile(known, [level / 2, 1 - level / 2])
     return float(low), float(high)
+
+
+def around(value: float, found: Numbers, level: float) -> tuple[float, float] | None:
+    """The interval by the normal distribution, for which few resamples are enough; None as for `interval`."""
+    known = _known(found)
+    if known is None:
+        return None
+    half = float(special.ndtri(1 - level / 2) * np.std(known, ddof=1))
+    return value - half, value + half
+
+
+def _known(found: Numbers) -> Numbers | None:
+    known: Numbers = found[np.isfinite(found)]
+    return known if len(known) >= 0.95 * len(found) else None
 
 
 def _values(of: Terms | _Ranks, weights: Numbers) -> Numbers:

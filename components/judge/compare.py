@@ -13,7 +13,7 @@ from components.evaluator.evaluation import Evaluation
 from components.evaluator.rows import Rows
 from components.evaluator.slices import Slicer
 from components.judge import gains
-from components.judge.gains import Metric, Models
+from components.judge.gains import Metric, Models, Sliced, Values
 from components.judge.verdict import Gain, Rule
 from components.monitoring.quality.evaluate import slice_text, sliced
 from components.monitoring.quality.influences import metric_classes
@@ -21,9 +21,6 @@ from components.reports.readers import directions
 from components.user_code.eval_configs import near
 
 TOGETHER = "together"
-
-Values = dict[str, dict[str, dict[str, float]]]
-"""By slice as text, by metric, and by model: `challenger` and `champion`."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +123,8 @@ def _measured(name: str, config: Any, rows: list[Rows], rule: Rule) -> tuple[Val
             fix="name one of " + ", ".join(sorted(values.get("", {}))) + ", and add {} to slicing_specs",
         )
     metric = Metric(rule.metric, config, keys, *metric_classes(config)[keys.challenger.name])
-    overall, by_slice = gains.of(metric, rows, [slicer.members(each) for each in rows], slicer.keys, values, rule)
+    own = Sliced(rows, [slicer.members(each) for each in rows], slicer.keys)
+    overall, by_slice = gains.of(metric, own, values, rule.level)
     return values, replace(overall, name=name), by_slice
 
 

@@ -13,7 +13,7 @@ from components.evaluator.columns import Source
 from components.evaluator.rows import Rows
 from components.evaluator.slices import Members
 from components.judge import bootstrap
-from components.judge.verdict import Gain, Rule
+from components.judge.verdict import Gain
 from components.monitoring.quality import terms
 from components.monitoring.quality.evaluate import slice_text, sliced
 from components.monitoring.quality.influences import agrees, only
@@ -21,8 +21,11 @@ from components.monitoring.quality.spread import Spread, difference, spread
 from components.monitoring.quality.terms import Numbers, Terms
 from components.reports.readers import directions
 
-_REPLICATES = 400
-"""Resamples of a metric without a formula: the evaluator's own code measures each."""
+Values = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""By slice as text, by metric, and by model: `challenger` and `champion`."""
+
+_REPLICATES = 200
+"""Resamples of a metric without a formula: the evaluator's own code measures each, which takes time."""
 
 
 @dataclass(frozen=True)
@@ -83,43 +86,48 @@ def number(value: Any) -> float | None:
     return None
 
 
-def of(
-    metric: Metric,
-    rows: list[Rows],
-    members: list[Members],
-    slices: Sequence[Any],
-    values: Mapping[str, Mapping[str, Mapping[str, float]]],
-    rule: Rule,
-) -> tuple[Gain, list[Gain]]:
+@dataclass(frozen=True)
+class Sliced:
+    """Rows and their slices.
+
+    Attributes:
+        rows: The batches.
+        members: The slices of each batch's rows.
+        keys: The slices' keys by number.
+    """
+
+    rows: list[Rows]
+    members: list[Members]
+    keys: Sequence[Any]
+
+    def by_slice(self) -> dict[str, NDArray[np.int64]]:
+        """The numbers of the rows of every slice; of all rows with an empty name."""
+        starts = np.cumsum([0, *(each.batch.num_rows for each in self.rows)])
+        places = np.concatenate([each.rows + start for each, start in zip(self.members, starts[:-1], strict=True)])
+        numbers = np.concatenate([each.slices for each in self.members])
+        found = {slice_text(key): places[numbers == number] for number, key in enumerate(self.keys)}
+        return {**found, "": np.arange(starts[-1])}
+
+
+def of(metric: Metric, found: Sliced, values: Values, level: float) -> tuple[Gain, list[Gain]]:
     """The gain on all rows; and those on the slices, the smallest first.
 
     Args:
         metric: The metric.
-        rows: The batches.
-        members: The slices of each batch's rows.
-        slices: The slices' keys by number.
+        found: The rows.
         values: The metrics by slice.
-        rule: The rule.
+        level: How many of 100 intervals may miss the true gain, divided by 100.
     """
-    by_slice = _rows_of(rows, members, slices)
+    by_slice = found.by_slice()
     overall = _gain("", len(by_slice[""]), metric, values)
     if overall.value is None:
         return overall, []
-    formula = _formula(metric, rows, overall)
-    whole = _with_interval(overall, metric, rows, formula, rule.level)
-    return whole, _of_slices(metric, formula, by_slice, values, rule.level)
+    formula = _formula(metric, found.rows, overall)
+    whole = _with_interval(overall, metric, found.rows, formula, level)
+    return whole, _of_slices(metric, formula, by_slice, values, level)
 
 
-def _rows_of(rows: list[Rows], members: list[Members], slices: Sequence[Any]) -> dict[str, NDArray[np.int64]]:
-    """The numbers of the rows of every slice; of all rows with an empty name."""
-    starts = np.cumsum([0, *(each.batch.num_rows for each in rows)])
-    places = np.concatenate([each.rows + start for each, start in zip(members, starts[:-1], strict=True)])
-    numbers = np.concatenate([each.slices for each in members])
-    found = {slice_text(key): places[numbers == number] for number, key in enumerate(slices)}
-    return {**found, "": np.arange(starts[-1])}
-
-
-def _gain(name: str, rows: int, metric: Metric, values: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Gain:
+def _gain(name: str, rows: int, metric: Metric, values: Values) -> Gain:
     found = values.get(name, {}).get(metric.name, {})
     one, other = found.get("challenger"), found.get("champion")
     value = None if one is None or other is None else metric.sign * (one - other)
@@ -151,25 +159,24 @@ def _terms(metric: Metric, key: Any, rows: list[Rows]) -> tuple[Terms | None, Nu
 
 
 def _with_interval(overall: Gain, metric: Metric, rows: list[Rows], formula: _Formula | None, level: float) -> Gain:
+    assert overall.value is not None
     if formula is None:
-        found, telling = _replicated(metric, rows), float(overall.rows)
-    else:
-        one, other = formula.spreads(np.arange(overall.rows))
-        assert one and other and overall.value is not None
-        # The evaluator's area under a curve has a finite number of thresholds.
-        offset = overall.value - metric.sign * (one.value - other.value)
-        found = bootstrap.differences(formula.challenger, formula.champion, formula.weight)
-        found = metric.sign * found + offset
-        telling = bootstrap.telling(one.influence, other.influence)
-    low, high = bootstrap.interval(found, level) or (None, None)
-    return replace(overall, low=low, high=high, telling=telling)
+        low, high = bootstrap.around(overall.value, _replicated(metric, rows), level) or (None, None)
+        return replace(overall, low=low, high=high, telling=float(overall.rows))
+    one, other = formula.spreads(np.arange(overall.rows))
+    assert one and other
+    # The evaluator's area under a curve has a finite number of thresholds.
+    offset = overall.value - metric.sign * (one.value - other.value)
+    found = bootstrap.differences(formula.challenger, formula.champion, formula.weight)
+    low, high = bootstrap.interval(metric.sign * found + offset, level) or (None, None)
+    return replace(overall, low=low, high=high, telling=bootstrap.telling(one.influence, other.influence))
 
 
 def _of_slices(
     metric: Metric,
     formula: _Formula | None,
     by_slice: Mapping[str, NDArray[np.int64]],
-    values: Mapping[str, Mapping[str, Mapping[str, float]]],
+    values: Values,
     level: float,
 ) -> list[Gain]:
     """The gains on the slices, the smallest first, with intervals that hold for all of them together."""

@@ -156,13 +156,12 @@ def push(
     """
     _require_number(version)
     destination = open_destination(destination_url)
-    for given in (blessing, judge_blessing, infra_blessing):
-        if given is None:
-            continue
-        if not is_blessed(given):
-            _skip(pushed_model, refusal(given))
-            return
-        require_same_model(given, model)
+    given = [each for each in (blessing, judge_blessing, infra_blessing) if each is not None]
+    if refusals := [refusal(each) for each in given if not is_blessed(each)]:
+        _skip(pushed_model, "\n".join(refusals))
+        return
+    for each in given:
+        require_same_model(each, model)
     if blessing is None:
         print("there is no blessing: the model is pushed without evaluation", flush=True)
     payload = prepare(

@@ -112,12 +112,12 @@ def chicago_taxi_retrain(
         margin=margin,
     )
     served = InfraValidator(model=challenger, examples=examples, serving=serving)
-    with dsl.If(judged.outputs["blessed"] == True, "better"):  # noqa: E712 (kfp builds the condition from ==)
-        Pusher(
-            model=challenger,
-            blessing=evaluated.outputs["blessing"],
-            judge_blessing=judged.outputs["blessing"],
-            infra_blessing=served.outputs["blessing"],
-            evaluation=evaluated.outputs["evaluation"],
-            destination=destination,
-        )
+    # It always runs: where a blessing is missing, it pushes nothing and records the reason.
+    Pusher(
+        model=challenger,
+        blessing=evaluated.outputs["blessing"],
+        judge_blessing=judged.outputs["blessing"],
+        infra_blessing=served.outputs["blessing"],
+        evaluation=evaluated.outputs["evaluation"],
+        destination=destination,
+    )
