@@ -103,6 +103,8 @@ def _details(record: Record) -> Iterable[str]:
         yield f"{name}: {_short(digest)}"
     if "deterministic" in record:
         yield _determinism(record)
+    if record.get("verdict"):
+        yield str(record["verdict"])
     # Empty or false values were not set by the user.
     given = {name: value for name, value in record.get("parameters", {}).items() if value}
     if given:
