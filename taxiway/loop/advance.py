@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Protocol
 
-from components.contract.artifacts import Artifact, PushedModel
-from components.contract.errors import UserError
+from components.contract.artifacts import Artifact
 from taxiway.lineage.loop.cycle import LOOP, Cycle, Event, State
 from taxiway.lineage.loop.ledger import Answer
-from taxiway.loop.look import ENDED, RUNNING, Look
-from taxiway.loop.results import Results
+from taxiway.loop.runs.look import ENDED, MISSING, Look
+from taxiway.loop.runs.parameters import filled
+from taxiway.loop.runs.results import Results
 from taxiway.loop.settings import Settings
 
 
@@ -21,15 +20,24 @@ class Runs(Protocol):
     """Where a cycle's pipeline runs."""
 
     def look(self, cycle: Cycle, settings: Settings) -> Look:
-        """What the cycle's run does; it is started if it is not there, or was killed."""
+        """What the cycle's run does."""
+
+    def start(self, cycle: Cycle, settings: Settings, name: str) -> None:
+        """Starts a run; what is wrong with it is seen at the next look."""
 
 
 class World(Protocol):
     """What a cycle moves, and what it looks at."""
 
-    @property
-    def runs(self) -> Runs:
+    def runs(self, settings: Settings) -> Runs:
         """Where its pipeline runs."""
+
+    def is_ours(self, starter: str, run: str) -> bool:
+        """Whether a run that another process was about to start, and that is not there, can be started."""
+
+    @property
+    def name(self) -> str:
+        """Where this process runs."""
 
     def results(self, run_id: str) -> Results:
         """What a run has made."""
@@ -63,12 +71,14 @@ class Step:
     """The next step of a cycle.
 
     Attributes:
-        event: The step.
+        event: The step; None if only a run has to be started.
         outputs: What it has made, by port.
+        start: The run to start after the step was written down.
     """
 
-    event: Event
+    event: Event | None
     outputs: Mapping[str, Artifact] = field(default_factory=dict)
+    start: str = ""
 
 
 def advance(cycle: Cycle, settings: Settings, world: World, answers: Sequence[Answer], now: datetime) -> Step | None:
@@ -82,11 +92,14 @@ def advance(cycle: Cycle, settings: Settings, world: World, answers: Sequence[An
         now: The time.
 
     Raises:
+        UserError: The cycle cannot go on.
         ServiceError: Something does not answer; the step is tried again later.
     """
     match cycle.state:
         case State.WAITING:
-            return Step(Event(State.RETRAINING, f"{settings.action} {settings.pipeline}", now))
+            given = filled(settings.parameters, cycle.trigger)
+            reason = f"{settings.action} {settings.pipeline} with {_listed(given)}"
+            return Step(Event(State.RETRAINING, reason, now, facts={"parameters": given}))
         case State.RETRAINING:
             return _retrained(cycle, settings, world, now)
         case State.JUDGED:
@@ -95,23 +108,27 @@ def advance(cycle: Cycle, settings: Settings, world: World, answers: Sequence[An
             return _delivered(cycle, settings, world, now)
 
 
+def _listed(parameters: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in parameters.items()) or "its defaults"
+
+
 def _retrained(cycle: Cycle, settings: Settings, world: World, now: datetime) -> Step | None:
-    try:
-        look = world.runs.look(cycle, settings)
-    except UserError as error:
-        return Step(Event(State.FAILED, error.what, now))
+    look = world.runs(settings).look(cycle, settings)
+    is_known = cycle.facts.get("run") == look.run
     facts = {"run": look.run, **look.facts}
-    if look.state != ENDED:
-        if cycle.facts.get("run") == look.run:
-            return None
-        how = "goes on" if look.state == RUNNING else f"is started{f', {look.reason}' if look.reason else ''}"
-        return Step(Event(State.RETRAINING, f"the run {look.run} {how}", now, facts=facts))
-    if look.reason:
-        return Step(Event(State.FAILED, look.reason, now, facts=facts))
-    return _judged(cycle, world.results(look.run), facts, world, now)
+    if look.state == MISSING:
+        if is_known:
+            return Step(None, start=look.run) if world.is_ours(cycle.facts["starter"], look.run) else None
+        reason = f"the run {look.run} begins{f', {look.reason}' if look.reason else ''}"
+        started = {**facts, "starter": world.name}
+        return Step(Event(State.RETRAINING, reason, now, facts=started), start=look.run)
+    if look.state == ENDED:
+        failed = Step(Event(State.FAILED, look.reason, now, facts=facts))
+        return failed if look.reason else _judged(settings, world.results(look.run), facts, world, now)
+    return None if is_known else Step(Event(State.RETRAINING, f"the run {look.run} goes on", now, facts=facts))
 
 
-def _judged(cycle: Cycle, results: Results, facts: Mapping[str, Any], world: World, now: datetime) -> Step:
+def _judged(settings: Settings, results: Results, facts: Mapping[str, Any], world: World, now: datetime) -> Step:
     if results.version is None:
         reason = results.verdict or f"the run {facts['run']} has pushed no version"
         return Step(Event(State.NOTHING_PUSHED, reason, now, facts={**facts, "verdict": results.verdict}))
@@ -121,9 +138,8 @@ def _judged(cycle: Cycle, results: Results, facts: Mapping[str, Any], world: Wor
         reason = f"the run {facts['run']} gave version {champion} again, which serves already"
         return Step(Event(State.NOTHING_PUSHED, reason, now, facts={**facts, **known}))
     reason = f"version {results.version} was pushed" + (f": {results.verdict}" if results.verdict else "")
-    metadata = {"digest": results.digest, "pushed_destination": results.pushed, "pushed_version": results.version}
-    output = PushedModel(Path(results.pushed), metadata, results.pushed)
-    return Step(Event(State.JUDGED, reason, now, facts={**facts, **known}), {"model": output})
+    known |= {"needs": "approval"} if settings.approval else {}
+    return Step(Event(State.JUDGED, reason, now, facts={**facts, **known}), results.artifacts)
 
 
 def _approved(cycle: Cycle, settings: Settings, answers: Sequence[Answer], now: datetime) -> Step | None:

@@ -74,10 +74,14 @@ def quiet(text: str, where: str) -> Quiet:
         raise UserError(f"{where} has {text!r}", fix=_FIX)
     try:
         first, last = (DAYS.index(day) if day else None for day in (found[1], found[2] or found[1]))
-        begin, end = (time.fromisoformat(each or "00:00") for each in (found[3], found[4]))
+        begin, end = (_clock(each or "00:00") for each in (found[3], found[4]))
     except ValueError as error:
         raise UserError(f"{where} has {text!r}", fix=_FIX) from error
     return Quiet(_days(first, last), begin, end)
+
+
+def _clock(text: str) -> time:
+    return time.fromisoformat("00:00" if text == "24:00" else text)
 
 
 def _days(first: int | None, last: int | None) -> frozenset[int]:

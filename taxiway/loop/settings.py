@@ -26,10 +26,10 @@ ENDS = ("promoted", "nothing_pushed", "rolled_back", "failed", "approval")
 FACT = "trigger."
 """A parameter's value that begins like this is filled from the trigger."""
 
-FACTS = (
-    "id", "name", "kind", "reason", "time", "window_start", "window_end", "since", "alarm", "columns", "metric",
-    "value", "place", "labels",
-)  # fmt: skip
+COMMON_FACTS = ("window_start", "window_end", "champion", "id", "name", "kind", "reason", "time")
+"""What all triggers have."""
+
+FACTS = (*COMMON_FACTS, "since", "alarm", "columns", "metric", "value", "place", "labels")
 """What a parameter can be filled with; docs/loop/triggers.md says which trigger has which."""
 
 _FIX = f"write one with `{command('taxiway loop init', 'MODEL')}`"
@@ -90,7 +90,7 @@ class Settings:
 
     model: str
     pipeline: str
-    triggers: tuple[TriggerSettings, ...]
+    triggers: tuple[TriggerSettings, ...] = ()
     action: str = RUN
     parameters: Mapping[str, Any] = field(default_factory=dict)
     tables: str = ""
@@ -105,6 +105,11 @@ class Settings:
     alerts: Alerts = field(default_factory=Alerts)
     delivery: Mapping[str, Any] | None = None
     given: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def destination(self) -> str:
+        """Where the pipeline pushes versions; empty if the settings do not say."""
+        return str((self.delivery or {}).get("destination") or self.parameters.get("destination") or "")
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import socket
+import time
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from components.execution.pushed_models import open_destination, versions
 from taxiway.lineage.loop.cycle import Cycle, State
-from taxiway.loop import results
 from taxiway.loop.advance import Rolled, Runs
-from taxiway.loop.results import Results
-from taxiway.loop.settings import Settings
+from taxiway.loop.runs import results
+from taxiway.loop.runs.local import LocalRuns
+from taxiway.loop.runs.results import Results
+from taxiway.loop.runs.submitted import SubmittedRuns
+from taxiway.loop.settings import SUBMIT, Settings
+from taxiway.storage.home import Home
 from taxiway.versions import labels
 
 if TYPE_CHECKING:
     from taxiway.lineage.store import LineageStore
+
+_PATIENCE = 120.0
+"""Seconds in which a loop on another machine starts a run that it has announced."""
 
 
 @dataclass
@@ -24,11 +32,31 @@ class World:
 
     Attributes:
         lineage: The lineage store, in which runs record what they make.
-        runs: Where pipelines run.
+        home: Where runs are kept.
     """
 
     lineage: LineageStore
-    runs: Runs
+    home: Home
+    _local: LocalRuns = field(init=False)
+    _submitted: SubmittedRuns = field(init=False)
+    _missed: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._local, self._submitted = LocalRuns(self.home), SubmittedRuns(self.home)
+
+    def runs(self, settings: Settings) -> Runs:
+        """Where pipelines run."""
+        return self._submitted if settings.action == SUBMIT else self._local
+
+    @property
+    def name(self) -> str:
+        """This machine: only one loop of a model runs on it."""
+        return socket.gethostname()
+
+    def is_ours(self, starter: str, run: str) -> bool:
+        """Whether a run that is not there can be started: whoever was about to do so is dead, or has had its time."""
+        first = self._missed.setdefault(run, time.monotonic())
+        return starter == self.name or time.monotonic() - first > _PATIENCE
 
     def results(self, run_id: str) -> Results:
         """What a run has made."""

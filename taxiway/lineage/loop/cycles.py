@@ -40,6 +40,7 @@ def begin(
     trigger: Trigger,
     settings: Mapping[str, Any],
     known: Sequence[Cycle],
+    *,
     now: datetime,
     inputs: Ports | None = None,
 ) -> Cycle | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -49,12 +49,12 @@ class Mark:
     """What a trigger saw when it looked first, or after others than cycles have changed it.
 
     Attributes:
-        trigger: The trigger's name.
+        key: The trigger's name, and what it looks at.
         value: What it saw, as JSON.
         time: When.
     """
 
-    trigger: str
+    key: str
     value: Any
     time: datetime
 
@@ -68,14 +68,14 @@ class Ledger:
         cycles: Its cycles.
         requests: What people and programs asked for.
         answers: What people said.
-        marks: What triggers saw.
+        values: What each trigger saw, by what it looks at: marks, and the facts `value` of its cycles.
     """
 
     model: str
     cycles: Sequence[Cycle] = ()
     requests: Sequence[Trigger] = ()
     answers: Sequence[Answer] = ()
-    marks: Sequence[Mark] = ()
+    values: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     @property
     def current(self) -> Cycle | None:
@@ -91,17 +91,23 @@ def read(store: LineageStore, model: str) -> Ledger:
 def parsed(model: str, entries: Iterable[Entry]) -> Ledger:
     """The same from its entries."""
     cycles: dict[str, Cycle] = {}
-    others: dict[str, list[Any]] = {REQUEST: [], ANSWER: [], MARK: []}
+    asked: dict[str, list[Any]] = {REQUEST: [], ANSWER: []}
+    values: dict[str, list[Any]] = {}
     for facts in (entry.facts for entry in entries):
         kind = facts["stage"]
         if kind == CYCLE:
-            cycles[facts["cycle"]] = _cycle(facts)
+            cycle = cycles[facts["cycle"]] = _cycle(facts)
+            if key := cycle.trigger.facts.get("key"):
+                values.setdefault(key, []).append(cycle.trigger.facts["value"])
         elif kind == STEP:
             cycle = cycles[facts["cycle"]]
             cycles[cycle.id] = replace(cycle, events=(*cycle.events, _event(facts["event"])))
-        elif kind in others:
-            others[kind].append(_made[kind](json.loads(facts["content"])))
-    return Ledger(model, tuple(cycles.values()), *map(tuple, others.values()))
+        elif kind in asked:
+            asked[kind].append(_asked[kind](json.loads(facts["content"])))
+        elif kind == MARK:
+            mark = json.loads(facts["content"])
+            values.setdefault(mark["key"], []).append(mark["value"])
+    return Ledger(model, tuple(cycles.values()), tuple(asked[REQUEST]), tuple(asked[ANSWER]), values)
 
 
 def put(store: LineageStore, model: str, kind: str, content: Any, key: str = "") -> bool:
@@ -130,8 +136,7 @@ def _trigger(found: dict[str, Any]) -> Trigger:
     return Trigger(**{**found, "time": zoned(found["time"])})
 
 
-_made: Mapping[str, Any] = {
+_asked: Mapping[str, Any] = {
     REQUEST: _trigger,
     ANSWER: lambda found: Answer(**{**found, "time": zoned(found["time"])}),
-    MARK: lambda found: Mark(**{**found, "time": zoned(found["time"])}),
 }

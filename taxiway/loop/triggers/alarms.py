@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from components.contract.times import duration
 from components.monitoring.alarms.alarm import ACKNOWLEDGED, OPEN, Alarm, by_importance, from_table
-from components.monitoring.store import Store
 from taxiway.lineage.loop.cycle import Cycle, State, Trigger
-from taxiway.loop.triggers.settings import AlarmTrigger, TriggerSettings
-from taxiway.loop.triggers.window import facts
+from taxiway.loop.triggers.seen import Seen, View
+from taxiway.loop.triggers.settings import AlarmTrigger
 
 
-def look(trigger: TriggerSettings, store: Store, cycles: Sequence[Cycle], now: datetime) -> Trigger | None:
-    """What has happened, if anything has.
-
-    Args:
-        trigger: The trigger; its kind is `alarm`.
-        store: The model's tables.
-        cycles: The model's cycles, the latest first.
-        now: The time.
-    """
-    assert isinstance(trigger.what, AlarmTrigger)
-    alarms = by_importance(from_table(store.read("alarms", [("state", "in", [OPEN, ACKNOWLEDGED])])))
-    found = [alarm for alarm in alarms if _counts(alarm, trigger.what)]
-    new = [alarm for alarm in found if not _is_covered(alarm, cycles)]
+def look(view: View, what: AlarmTrigger) -> Seen:
+    """What the monitor has raised."""
+    on = by_importance(from_table(view.tables.read("alarms", [("state", "in", [OPEN, ACKNOWLEDGED])])))
+    found = [alarm for alarm in on if _counts(alarm, what)]
+    new = [alarm for alarm in found if not _is_covered(alarm, view.cycles)]
     if new:
-        return _trigger(trigger, new, "", now)
-    return _again(trigger, trigger.what, found, cycles, now)
+        trigger = _trigger(view, new)
+    elif last := _to_repeat(view, what, found):
+        trigger = _trigger(view, found, f"/{last.id}")
+    else:
+        others = f"{len(on) - len(found)} alarms that do not count, " if len(on) > len(found) else ""
+        return Seen(view.trigger, f"{others}{len(found)} that had a cycle" if on else "no alarm is on")
+    return Seen(view.trigger, trigger.reason, trigger)
 
 
 def _counts(alarm: Alarm, what: AlarmTrigger) -> bool:
@@ -54,29 +49,23 @@ def _knew(cycle: Cycle, alarm: Alarm) -> bool:
     return cycle.trigger.kind == "alarm" and bool(end) and not is_own and alarm.since.isoformat() < str(end)
 
 
-def _again(
-    trigger: TriggerSettings, what: AlarmTrigger, found: Sequence[Alarm], cycles: Sequence[Cycle], now: datetime
-) -> Trigger | None:
-    """An alarm that is still on long after a cycle that pushed nothing."""
-    own = [each for each in cycles if each.trigger.name == trigger.name]
-    last = own[0] if own else None
-    if not (what.again and found and last and last.ended and last.state != State.PROMOTED):
+def _to_repeat(view: View, what: AlarmTrigger, on: Sequence[Alarm]) -> Cycle | None:
+    """The trigger's last cycle if it pushed nothing, long enough ago, and alarms are still on."""
+    last = next((each for each in view.cycles if each.trigger.name == view.trigger.name), None)
+    if not (what.again and on and last and last.ended and last.state != State.PROMOTED):
         return None
-    if now - last.ended < duration(what.again, "again"):
-        return None
-    return _trigger(trigger, found, f"/{last.id}", now)
+    return last if view.now - last.ended >= duration(what.again, "again") else None
 
 
-def _trigger(trigger: TriggerSettings, alarms: Sequence[Alarm], suffix: str, now: datetime) -> Trigger:
-    first = alarms[0]
-    more = f", and {len(alarms) - 1} more alarms" if len(alarms) > 2 else ", and one more alarm"
-    reason = f"alarm {first.alarm}: {first.sentence}" + (more if len(alarms) > 1 else "")
-    since, last = min(each.since for each in alarms), max(each.last for each in alarms)
-    known = {
-        "alarm": first.alarm,
-        "alarms": [each.alarm for each in alarms],
-        "columns": sorted({each.column for each in alarms}),
-        "since": since.isoformat(),
-    }
-    window = facts(last, trigger.window, since)
-    return Trigger(trigger.name, trigger.kind, first.alarm + suffix, reason, now, {**known, **window})
+def _trigger(view: View, alarms: Sequence[Alarm], suffix: str = "") -> Trigger:
+    first, others = alarms[0], len(alarms) - 1
+    more = f", and {others} more alarm{'s' * (others > 1)}" if others else ""
+    return view.found(
+        first.alarm + suffix,
+        f"alarm {first.alarm}: {first.sentence}{more}",
+        max(each.last for each in alarms),
+        min(each.since for each in alarms),
+        alarm=first.alarm,
+        alarms=[each.alarm for each in alarms],
+        columns=sorted({each.column for each in alarms}),
+    )

@@ -128,14 +128,14 @@ class TriggerSettings:
     Attributes:
         name: Its name.
         kind: alarm, quality, data, labels, schedule or webhook.
-        what: The settings of its kind.
+        what: The settings of its kind; None for what a person asks for.
         limits: Its cool-down, budget and quiet hours.
         window: The length of the window of data to train on; empty for the trigger's own.
     """
 
     name: str
     kind: str
-    what: What
+    what: What | None
     limits: Limits
     window: str = ""
 

@@ -16,7 +16,6 @@ from components.monitoring.store import Store
 from taxiway.lineage.loop import history
 from taxiway.lineage.loop.cycle import Cycle
 from taxiway.lineage.store import LineageStore
-from taxiway.loop.local_runs import LocalRuns
 from taxiway.loop.loop import Loop
 from taxiway.loop.settings import parsed
 from taxiway.loop.world import World
@@ -83,7 +82,7 @@ class Site:
 
     def loop(self, **changed: Any) -> Loop:
         lineage = self.lineage
-        world = World(lineage, LocalRuns(self.home))
+        world = World(lineage, self.home)
         return Loop(parsed(self.settings(**changed)), lineage, Store(f"{self.folder}/tables/taxi"), world)
 
 

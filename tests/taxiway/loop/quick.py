@@ -5,7 +5,7 @@ from kfp import dsl
 JUDGE = r"""
 code=$(printf %s "$1" | sed 's/"/\"/g')
 printf '{"artifacts": {"blessing": {"artifacts": [{"name": "blessing", "uri": "%s", "type": {"schemaTitle":
-"system.Artifact"}, "metadata": {"tfx_type": "ModelBlessing", "blessed": %s, "reason": "%s"}}]}}}' \
+"system.Artifact"}, "metadata": {"tfx_type": "ModelBlessing", "blessed": %s, "verdict": "%s"}}]}}}' \
   "$2" "$0" "$code" > "$3"
 sleep "$4"
 echo x > "$2"

@@ -25,5 +25,5 @@ def test_an_alarm_retrains_once_on_its_window(drifted: Site) -> None:
     assert cycle.events[0].reason == f"alarm {drifted.watch.alarms[0].alarm}: {drifted.watch.alarms[0].sentence}"
     assert cycle.events[3].reason == "version 1 was pushed: better by 0.02"
     assert drifted.pushes == [f"{BEGUN} {OVER}"]
-    assert loop.tick(NOW + 100_000 * MINUTE) == []
+    assert loop.tick(NOW + 100_000 * MINUTE).taken == []
     assert len(drifted.cycles) == 1

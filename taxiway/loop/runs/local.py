@@ -16,15 +16,21 @@ from typing import Any
 
 from components.contract.digests import text_digest
 from taxiway.lineage.loop.cycle import Cycle
-from taxiway.loop.look import ENDED, RUNNING, STARTED, Look
-from taxiway.loop.parameters import filled
+from taxiway.loop.runs.look import ENDED, MISSING, RUNNING, Look
+from taxiway.loop.runs.parameters import filled
 from taxiway.loop.settings import Settings
 from taxiway.runs import folders
 from taxiway.storage.home import Home
 
 _ATTEMPTS = 20
-_OUTPUT = "output.log"
 _ENDS = {"SUCCEEDED": "", "FAILED": "failed", "CANCELED": "was canceled"}
+
+
+def run_id(cycle: Cycle, settings: Settings, attempt: int = 0) -> str:
+    """The id of a cycle's run."""
+    name = Path(settings.pipeline).name.partition(".")[0].replace("_", "-")
+    digest = text_digest(cycle.id).removeprefix("sha256:")
+    return folders.new_id(name, cycle.started, f"{digest[:6]}{attempt:02x}")
 
 
 @dataclass
@@ -39,37 +45,38 @@ class LocalRuns:
     _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def look(self, cycle: Cycle, settings: Settings) -> Look:
-        """What the cycle's run does; it is started if it is not there, or was killed."""
+        """What the cycle's run does."""
+        name = ""
         for attempt in range(_ATTEMPTS):
-            run_id = self._id(cycle, settings, attempt)
-            child = self._children.get(run_id)
-            # A process that has just ended has written its record: it is asked before the record is read.
-            is_child_alive = child is not None and child.poll() is None
-            if is_child_alive or folders.is_alive(self.home.runs / run_id):
-                return Look(RUNNING, run_id)
-            state, error = _recorded(self.home.runs / run_id / "run.json")
-            if state in _ENDS:
-                return Look(ENDED, run_id, f"the run {run_id} {_ENDS[state]}: {error}" if _ENDS[state] else "")
-            if child is not None and not state:
-                return Look(ENDED, run_id, f"the run {run_id} was refused: {self._said(run_id)}")
-            if not state:
-                self._start(run_id, settings, cycle)
-                return Look(STARTED, run_id, f"attempt {attempt + 1}" if attempt else "")
-        return Look(ENDED, run_id, f"the run was killed {_ATTEMPTS} times")
+            name = run_id(cycle, settings, attempt)
+            if found := self._looked(name, f"attempt {attempt + 1}" if attempt else ""):
+                return found
+        return Look(ENDED, name, f"the run was killed {_ATTEMPTS} times")
 
-    def _id(self, cycle: Cycle, settings: Settings, attempt: int) -> str:
-        name = Path(settings.pipeline).name.partition(".")[0]
-        digest = text_digest(cycle.id).removeprefix("sha256:")
-        return folders.new_id(name, cycle.started, f"{digest[:6]}{attempt:02x}")
+    def _looked(self, name: str, attempt: str) -> Look | None:
+        """What a run does; None if it was killed."""
+        child = self._children.get(name)
+        # Whether it lives is asked before its record is read: the record is written before the end.
+        if (child and child.poll() is None) or folders.is_alive(self.home.runs / name):
+            return Look(RUNNING, name)
+        state, error = _recorded(self.home.runs / name / "run.json")
+        if state in _ENDS:
+            return Look(ENDED, name, f"the run {name} {_ENDS[state]}: {error}" if _ENDS[state] else "")
+        if state:
+            return None
+        if child:
+            return Look(ENDED, name, f"the run {name} was refused: {self._said(name)}")
+        return Look(MISSING, name, attempt)
 
-    def _start(self, run_id: str, settings: Settings, cycle: Cycle) -> None:
+    def start(self, cycle: Cycle, settings: Settings, name: str) -> None:
+        """Starts a run, of which there is only one, whoever else does the same."""
         given = filled(settings.parameters, cycle.trigger)
-        options = [word for name, value in given.items() for word in ("--param", f"{name}={_text(value)}")]
-        command = [sys.executable, "-P", "-m", "taxiway", "run", settings.pipeline, *options, "--run-id", run_id]
-        output = self._output(run_id)
+        options = [word for parameter, value in given.items() for word in ("--param", f"{parameter}={_text(value)}")]
+        command = [sys.executable, "-P", "-m", "taxiway", "run", settings.pipeline, *options, "--run-id", name]
+        output = self._output(name)
         output.parent.mkdir(parents=True, exist_ok=True)
         with output.open("wb") as file:
-            self._children[run_id] = subprocess.Popen(
+            self._children[name] = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
@@ -79,11 +86,11 @@ class LocalRuns:
                 start_new_session=True,
             )
 
-    def _output(self, run_id: str) -> Path:
-        return self.home.root / "loop" / f"{run_id}.log"
+    def _output(self, name: str) -> Path:
+        return self.home.loop / f"{name}.log"
 
-    def _said(self, run_id: str) -> str:
-        lines = self._output(run_id).read_text(errors="replace").strip().splitlines()
+    def _said(self, name: str) -> str:
+        lines = self._output(name).read_text(errors="replace").strip().splitlines()
         return " ".join(line.strip() for line in lines[-3:]).removeprefix("error: ") or "it said nothing"
 
 

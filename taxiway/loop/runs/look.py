@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-STARTED, RUNNING, ENDED = "started", "running", "ended"
+MISSING, RUNNING, ENDED = "missing", "running", "ended"
 
 
 @dataclass(frozen=True)
@@ -14,9 +14,9 @@ class Look:
     """What a cycle's run does.
 
     Attributes:
-        state: `started` just now, `running` or `ended`.
+        state: `missing` (it has to be started), `running` or `ended`.
         run: Its id.
-        reason: Why it failed, if it has ended; empty if it did not. Which attempt it is, if it was started.
+        reason: Why it failed, if it has ended; empty if it did not. Which attempt it is, if it is missing.
         facts: What else is known of it, such as its page.
     """
 
