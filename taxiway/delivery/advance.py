@@ -53,7 +53,8 @@ def advance(rollout: Rollout, evidence: Evidence, now: datetime, settings: Deliv
     if failed:
         return rolled_back(replace(seen, verdict=FAILURE), "; ".join(failed), now)
     if seen.since is None:
-        return seen
+        late = seen.step == 0 and now - seen.started >= settings.pause_limit
+        return rolled_back(seen, f"it could not begin: {seen.trouble}", now) if late else seen
     if seen.paused and now - seen.paused >= settings.pause_limit:
         return rolled_back(seen, f"the pause lasted too long: {seen.reason}", now)
     return _judged(seen, evidence, now, settings)

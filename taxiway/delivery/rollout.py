@@ -123,16 +123,17 @@ def from_json(text: str) -> Rollout:
     return Rollout(**{**given, **times, "readings": readings, "approvals": approvals})
 
 
-def approved(rollout: Rollout, by: str, reason: str, now: datetime) -> Rollout:
-    """The rollout with a person's approval of its current step: it goes on, also from a pause."""
-    return replace(
-        rollout, approvals=(*rollout.approvals, Approval(rollout.step, by, reason, now.isoformat(timespec="seconds")))
-    )
+def approved(rollout: Rollout, by: str, reason: str, now: datetime, step: int | None = None) -> Rollout:
+    """The rollout with a person's approval of a step, by default the current one: it goes on, also from a pause."""
+    said = Approval(rollout.step if step is None else step, by, reason, now.isoformat(timespec="seconds"))
+    return rollout if said in rollout.approvals else replace(rollout, approvals=(*rollout.approvals, said))
 
 
 def aborted(rollout: Rollout, by: str, reason: str, now: datetime) -> Rollout:
     """The rollout taken back by a person."""
-    return rolled_back(rollout, f"{by} took it back: {reason or 'no reason given'}", now)
+    return (
+        rollout if rollout.is_over else rolled_back(rollout, f"{by} took it back: {reason or 'no reason given'}", now)
+    )
 
 
 def rolled_back(rollout: Rollout, reason: str, now: datetime) -> Rollout:

@@ -30,6 +30,9 @@ class Witness(Protocol):
 class Labels(Protocol):
     """What moves the labels of versions; each call may be repeated."""
 
+    def begin(self, rollout: Rollout) -> None:
+        """Labels the challenger `canary`."""
+
     def promote(self, rollout: Rollout) -> None:
         """Moves the label `stable` to the challenger."""
 
@@ -62,16 +65,17 @@ def wanted(rollout: Rollout, settings: Delivery, *, with_labels: bool) -> float:
 
 def tick(rollout: Rollout, settings: Delivery, places: Places, now: datetime, save: Save) -> Rollout:
     """The rollout after one look. What cannot be reached is told in `trouble`, and tried again by the next call."""
-    after = rollout
+    after, trouble = rollout, ""
     if not rollout.is_over:
         gathered, evidence = places.witness.look(rollout, now)
-        after = advance(replace(rollout, gathered=gathered, trouble=evidence.trouble), evidence, now, settings)
+        after, trouble = advance(replace(rollout, gathered=gathered), evidence, now, settings), evidence.trouble
     if after != rollout:
         save(after)
     try:
         settled = _settled(after, settings, places, now)
     except TaxiwayError as error:
-        settled = replace(after, trouble=str(error))
+        settled, trouble = after, str(error)
+    settled = replace(settled, trouble=trouble)
     if settled != after:
         save(settled)
     return settled
@@ -79,19 +83,31 @@ def tick(rollout: Rollout, settings: Delivery, places: Places, now: datetime, sa
 
 def _settled(rollout: Rollout, settings: Delivery, places: Places, now: datetime) -> Rollout:
     """The rollout once the weights and labels are as its state wants them."""
-    if rollout.is_over and rollout.settled:
-        return rollout
+    if rollout.is_over:
+        return rollout if rollout.settled else _ended(rollout, settings, places)
+    share = wanted(rollout, settings, with_labels=places.labels is not None)
+    if rollout.since is None:
+        if places.labels and rollout.step == 0:
+            places.labels.begin(rollout)
+        places.weights.require(rollout.champion, rollout.challenger)
+        places.weights.write(share)
+        return placed(rollout, now, settings)
+    # The weights of a proxy that has restarted are those of its settings.
+    if places.weights.read() != share:
+        places.weights.write(share)
+    return rollout
+
+
+def _ended(rollout: Rollout, settings: Delivery, places: Places) -> Rollout:
+    share = wanted(rollout, settings, with_labels=places.labels is not None)
     if rollout.state == PROMOTED and places.labels:
         places.labels.promote(rollout)
-    share = wanted(rollout, settings, with_labels=places.labels is not None)
-    # The weights of a proxy that has restarted are those of its settings.
-    if rollout.since is None or rollout.is_over or places.weights.read() != share:
-        places.weights.write(share)
-    if rollout.is_over:
-        if places.labels:
-            places.labels.clear(rollout)
-        return replace(rollout, settled=True, trouble="")
-    return rollout if rollout.since else placed(rollout, now, settings)
+        # Until the server knows the label's new version, the challenger's target answers.
+        places.weights.require(rollout.challenger, None)
+    places.weights.write(share)
+    if places.labels:
+        places.labels.clear(rollout)
+    return replace(rollout, settled=True)
 
 
 def run(

@@ -210,8 +210,12 @@ def parsed(given: Any, where: str = "delivery") -> Delivery:
     return settings
 
 
-def load(file: Path) -> Delivery:
-    """The settings in a file: its section `delivery`, or all of it; raises as `parsed`."""
+def read(file: Path) -> Any:
+    """The settings in a file as `parsed` takes them: its section `delivery`, or all of it.
+
+    Raises:
+        UserError: It cannot be read, is not YAML, or a setting is wrong.
+    """
     try:
         given = yaml.safe_load(file.read_text())
     except (OSError, UnicodeDecodeError) as error:
@@ -221,8 +225,11 @@ def load(file: Path) -> Delivery:
     except yaml.YAMLError as error:
         raise UserError(f"{file} is not YAML: {error}", fix="correct it") from error
     if isinstance(given, Mapping) and "delivery" in given:
-        return parsed(given["delivery"], f"{file}: delivery")
-    return parsed(given, str(file))
+        found, where = given["delivery"], f"{file}: delivery"
+    else:
+        found, where = given, str(file)
+    parsed(found, where)
+    return found
 
 
 def _typed(found: Mapping[str, Any], kind: type[_Kind], where: str) -> _Kind:
@@ -319,5 +326,20 @@ def _check(settings: Delivery, where: str) -> None:
     guardrails = settings.guardrails
     if (guardrails.drift or guardrails.business or settings.evidence == "tables") and not settings.tables:
         raise UserError(f"{where}.tables is missing", fix="name the root of the inference tables")
+    if settings.weights.kserve:
+        _check_kserve(settings.steps, f"{where}.steps")
     if settings.evidence == "route" and not settings.weights.route:
         raise UserError(f"{where}.evidence is route, without a proxy", fix="set evidence: tables, and tables: ROOT")
+
+
+def _check_kserve(steps: tuple[Step, ...], where: str) -> None:
+    for number, step in enumerate(steps):
+        if step.weight % 1:
+            raise UserError(
+                f"{where}[{number}].weight is {step.weight}", fix="use whole numbers: KServe takes no others"
+            )
+    if steps[-1].least_time or steps[-1].least_requests or steps[-1].approval:
+        raise UserError(
+            f"{where}: the last step waits, but KServe forgets the champion once the challenger has everything",
+            fix="set least_time: 0s and least_requests: 0 of the step of 100 %, and let the step before it wait",
+        )

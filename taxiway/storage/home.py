@@ -3,6 +3,7 @@
 artifacts/<pipeline>/<task>/<key>/   the complete outputs of a stage, with their manifest
 stages/<pipeline>/<key>/             the outputs of a stage in a fused pod; see components/fused/stage_cache.py
 runs/<run>/                          run.json, pipeline.yaml, logs/<task>.log
+loop/rollouts/<model>/        the rollout of a model's version; see taxiway/delivery/keeper.py
 environments/<key>/                  packages that tasks install before they start; see taxiway/packages/environments.py
 work/                                unfinished outputs; never read
 lineage.db                           ML Metadata
@@ -47,6 +48,11 @@ class Home:
     def monitoring(self) -> Path:
         """The tables of watched models, one folder per model."""
         return self.root / "monitoring"
+
+    @property
+    def rollouts(self) -> Path:
+        """One folder per model."""
+        return self.root / "loop" / "rollouts"
 
     @property
     def environments(self) -> Path:

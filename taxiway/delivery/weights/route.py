@@ -28,6 +28,23 @@ class RouteWeights:
         shares = {self._share(self._ask(url, "GET")) for url in self._urls}
         return shares.pop() if len(shares) == 1 else None
 
+    def require(self, champion: int, challenger: int | None) -> None:
+        """See `Weights`."""
+        for url in self._urls:
+            answering = self._ask(url, "GET", path="versions").get(self._model, {})
+            self._require(answering, self._champion, champion)
+            if challenger is not None:
+                self._require(answering, self._challenger, challenger)
+
+    def _require(self, answering: Mapping[str, Any], target: str, version: int) -> None:
+        found = answering.get(target)
+        if found != version:
+            raise ServiceError(
+                f"version {version} does not answer yet at the target {target!r} of {self._model!r}"
+                f" (there is {found or 'no version'})",
+                fix="let the server load it: see its log, and the version_labels in its models.config",
+            )
+
     def write(self, share: float) -> None:
         """See `Weights`. All proxies are tried before an error is raised."""
         wanted = {self._model: {self._champion: 100 - share, self._challenger: share}}
@@ -51,11 +68,10 @@ class RouteWeights:
         total, ours = sum(of_model.values()), of_model[self._champion] + of_model[self._challenger]
         return 100 * float(of_model[self._challenger]) / total if ours == total else None
 
-    def _ask(self, url: str, method: str, body: Any = None) -> Any:
+    def _ask(self, url: str, method: str, body: Any = None, path: str = "weights") -> Any:
+        sent = None if body is None else json.dumps(body).encode()
         try:
-            answer = self._pool.request(
-                method, f"{url}/weights", body=None if body is None else json.dumps(body).encode(), redirect=False
-            )
+            answer = self._pool.request(method, f"{url}/{path}", body=sent, redirect=False)
             found = json.loads(answer.data)
         except (HTTPError, OSError) as error:
             raise ServiceError(f"the proxy's admin API at {url} does not answer", fix=_FIX) from error

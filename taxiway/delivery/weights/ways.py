@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from taxiway.delivery.settings import Delivery
+from taxiway.delivery.weights.http_route import HttpRouteWeights
+from taxiway.delivery.weights.kserve import KServeWeights
 from taxiway.delivery.weights.route import RouteWeights
 
 
@@ -18,6 +20,14 @@ class Weights(Protocol):
             ServiceError: The place does not answer.
         """
 
+    def require(self, champion: int, challenger: int | None) -> None:
+        """Raises ServiceError if these versions do not answer yet, as far as the place knows.
+
+        Args:
+            champion: The version that the champion's target should have.
+            challenger: The version that the challenger's target should have; None if it does not matter.
+        """
+
     def write(self, share: float) -> None:
         """Gives the challenger a share in percent, and the champion the rest; writing it twice changes nothing.
 
@@ -28,4 +38,9 @@ class Weights(Protocol):
 
 def of(settings: Delivery, model: str) -> Weights:
     """The place that the settings name."""
+    places = settings.weights
+    if places.kserve:
+        return KServeWeights(places.kserve)
+    if places.http_route:
+        return HttpRouteWeights(places.http_route)
     return RouteWeights(settings.weights.route, model, settings.champion, settings.challenger)
