@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.delivery import versions
 from benchmarks.serving.servers import free_port
 from components.contract.errors import UserError
 from taxiway.delivery import deliver
@@ -46,7 +47,7 @@ def test_a_sound_version_is_promoted(setup: Setup, traffic: Traffic, tmp_path: P
     assert {10.0, 50.0, 100.0} <= set(seen)
     assert shares(setup.admin) == {"stable": 0.0, "canary": 100.0}  # no destination: labels are not ours
     assert [each.guardrail for each in ended.readings] == ["errors", "latency"]
-    assert keeper.load() == ended
+    assert keeper.require().to_json() == ended.to_json()
 
 
 def test_two_percent_of_failures_bring_the_champion_back_within_five_seconds(
@@ -81,8 +82,6 @@ def test_two_percent_of_failures_bring_the_champion_back_within_five_seconds(
 def test_a_slow_version_is_taken_back(setup: Setup, traffic: Traffic, tmp_path: Path) -> None:
     behaviour = {"ms": 10, "sigma": 0.3}
     setup.behave(**behaviour)
-    from benchmarks.delivery import versions
-
     versions.control(setup.server.grpc, versions={1: behaviour, 2: {"ms": 20, "sigma": 0.3}})
     traffic(setup.proxy, 150)
     session = deliver.started(Keeper(tmp_path / "taxi"), 1, 2, setup.settings(25, seconds=60))
@@ -124,8 +123,6 @@ def test_a_second_rollout_of_a_model_is_refused(setup: Setup, tmp_path: Path) ->
 
 
 def test_a_version_that_does_not_answer_gets_no_traffic(setup: Setup, tmp_path: Path) -> None:
-    from benchmarks.delivery import versions
-
     versions.control(setup.server.grpc, labels={"stable": 1})
     session = deliver.started(Keeper(tmp_path / "taxi"), 1, 2, setup.settings(20))
     waiting = session.tick(datetime.now(UTC))
