@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -100,18 +100,21 @@ def _tried(second: Second, settings: Delivery) -> Counts:
 
 def _errors(known: Compared, champion: Counts, tried: Counts, weight: float, settings: Delivery) -> Compared:
     pair = [(each.answered, each.failed) for each in (champion, tried)]
-    return _compared(known, pair[0], pair[1], weight, settings)
+    return _compared(known, pair, 0, weight, settings)
 
 
 def _latency(known: Compared, champion: Counts, tried: Counts, weight: float, settings: Delivery) -> Compared:
-    return _compared(known, champion.latencies, tried.latencies, weight, settings)
+    found = settings.guardrails.latency
+    shift = compared.bins_of(found.tolerance) if found else 0
+    return _compared(known, [champion.latencies, tried.latencies], shift, weight, settings)
 
 
-def _compared(known: Compared, champion: Any, tried: Any, weight: float, settings: Delivery) -> Compared:
+def _compared(known: Compared, counts: Sequence[Any], shift: int, weight: float, settings: Delivery) -> Compared:
+    champion, tried = counts
     if settings.strategy != BLUE_GREEN:
-        return compared.compared(known, champion, tried)
+        return compared.compared(known, champion, tried, shift)
     if weight:
-        return compared.switched(known, tried, level_of_each(settings))
+        return compared.switched(known, tried, level_of_each(settings), shift)
     return compared.measured(known, champion)
 
 
