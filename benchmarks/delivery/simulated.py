@@ -17,7 +17,7 @@ import numpy as np
 from components.experiments.canary.mixes import averaged
 from taxiway.delivery.advance import Evidence
 from taxiway.delivery.evidence import witness
-from taxiway.delivery.evidence.counts import BINS, Counts, Second
+from taxiway.delivery.evidence.counts import Counts, Second
 from taxiway.delivery.rollout import PROMOTED, Rollout, begun
 from taxiway.delivery.run import Places, run
 from taxiway.delivery.settings import Delivery
@@ -140,7 +140,7 @@ class Traffic:
         failed = int((source.random(n) < min(0.5, self.world.usual * busy) + world.failing).sum())
         good = self.world.good + 0.05 * np.sin(self.second / 100) - world.worse
         self._outcomes[arm].append((source.random(n) < good).astype(float))
-        return Counts(n - failed, failed, np.histogram(took, _EDGES)[0].tolist() if n else (0,) * BINS)
+        return Counts(n - failed, failed, np.histogram(took, _EDGES)[0].tolist(), float(took.sum()))
 
 
 def rollout(world: World, settings: Delivery, seed: int) -> Result:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,7 +32,9 @@ class Compared:
         bets: Bets against "the challenger is no worse", one for each bound between bins.
         beyond: Bets against "the challenger is no worse by more than some bins".
         mix: The counts of both, over the same seconds.
+        sums: The sums of both's values, such as latencies, over the same seconds.
         before: The champion's counts before a switch.
+        before_sum: The sum of their values.
         seen: How many requests both have had.
     """
 
@@ -39,6 +42,8 @@ class Compared:
     beyond: Bets
     mix: Mix
     before: Sequence[float]
+    sums: tuple[float, float] = (0.0, 0.0)
+    before_sum: float = 0.0
     seen: tuple[int, int] = (0, 0)
 
 
@@ -51,41 +56,61 @@ def begun(bins: int) -> Compared:
 def of_json(given: dict) -> Compared:
     """From the JSON of a rollout."""
     bets, beyond = (Bets(**given[name]) for name in ("bets", "beyond"))
-    return Compared(bets, beyond, Mix(**given["mix"]), given["before"], tuple(given["seen"]))
+    sums, seen = tuple(given["sums"]), tuple(given["seen"])
+    return Compared(bets, beyond, Mix(**given["mix"]), given["before"], sums, given["before_sum"], seen)
 
 
-def compared(known: Compared, champion: Sequence[int], challenger: Sequence[int], shift: int = 0) -> Compared:
+class Bins(NamedTuple):
+    """Requests of a version in a second.
+
+    Attributes:
+        counts: Their number by bin.
+        total: The sum of their values, such as latencies.
+    """
+
+    counts: Sequence[int]
+    total: float = 0.0
+
+
+def compared(known: Compared, champion: Bins, challenger: Bins, shift: int = 0) -> Compared:
     """What is known after a second that both versions had requests in.
 
     Args:
         known: What was known before.
-        champion: The champion's counts by bin.
+        champion: The champion's requests.
         challenger: The challenger's.
         shift: How many bins worse the challenger may be.
     """
-    theirs, own = np.asarray(champion), np.asarray(challenger)
+    theirs, own = np.asarray(champion.counts), np.asarray(challenger.counts)
     first, second = (int(theirs.sum()), _above(theirs)), (int(own.sum()), _above(own))
     known = replace(known, bets=betting.together(known.bets, first, second), mix=mixed(known.mix, theirs, own))
     if shift:
         known = replace(known, beyond=betting.together(known.beyond, first, (second[0], _shifted(second[1], shift))))
+    if first[0] and second[0]:
+        scaled = champion.total * second[0] / first[0]
+        known = replace(known, sums=(known.sums[0] + scaled, known.sums[1] + challenger.total))
     return _counted(known, theirs, own)
 
 
-def measured(known: Compared, champion: Sequence[int]) -> Compared:
+def measured(known: Compared, champion: Bins) -> Compared:
     """What is known after a second before the switch."""
-    before = (np.asarray(known.before) + np.asarray(champion)).tolist()
-    return _counted(replace(known, before=before), np.asarray(champion), np.zeros(1))
+    theirs = np.asarray(champion.counts)
+    before = (np.asarray(known.before) + theirs).tolist()
+    known = replace(known, before=before, before_sum=known.before_sum + champion.total)
+    return _counted(known, theirs, np.zeros(1))
 
 
-def switched(known: Compared, challenger: Sequence[int], level: float, shift: int = 0) -> Compared:
+def switched(known: Compared, challenger: Bins, level: float, shift: int = 0) -> Compared:
     """What is known after a second in which the challenger had all requests, beside the champion's before.
 
     The level is that of the bounds of the champion's rates; see `compared` for the others.
     """
-    own, before = np.asarray(challenger), np.asarray(known.before)
+    own, before = np.asarray(challenger.counts), np.asarray(known.before)
     rates, second = betting.upper(int(before.sum()), _above(before), level), (int(own.sum()), _above(own))
     mix = Mix(before.tolist(), (np.asarray(known.mix.challenger) + own).tolist())
-    known = replace(known, bets=betting.against(known.bets, rates, second), mix=mix)
+    share = sum(mix.challenger) / max(float(before.sum()), 1.0)
+    sums = (known.before_sum * share, known.sums[1] + challenger.total)
+    known = replace(known, bets=betting.against(known.bets, rates, second), mix=mix, sums=sums)
     if shift:
         known = replace(known, beyond=betting.against(known.beyond, rates, (second[0], _shifted(second[1], shift))))
     return _counted(known, np.zeros(1), own)
@@ -131,19 +156,31 @@ def latency(known: Compared, settings: Latency, level: float) -> Reading:
     """What the guardrail of latency says."""
     if not sum(known.mix.challenger):
         return _nothing("latency", known)
-    theirs, own = (geometric_mean(counts, BUCKETS) for counts in (known.mix.champion, known.mix.challenger))
-    tails = [quantile(counts, BUCKETS, _TAIL) for counts in (known.mix.champion, known.mix.challenger)]
-    is_slower = own / theirs > 1 + settings.tolerance and _is_sure(known.bets, level / 2)
+    medians, tails = (
+        [quantile(counts, BUCKETS, share) for counts in (known.mix.champion, known.mix.challenger)]
+        for share in (0.5, _TAIL)
+    )
+    theirs, own = (total / max(sum(known.mix.challenger), 1.0) for total in known.sums)
+    is_slower = _slowdown(known) > 1 + settings.tolerance and _is_sure(known.bets, level / 2)
     return Reading(
         guardrail="latency",
         verdict=FAILURE if is_slower or _is_sure(known.beyond, level / 2) else SUCCESS,
-        sentence=f"latency: the challenger takes {own / theirs:.2f} times as long, {_ms(own)} instead of {_ms(theirs)}"
-        f" (99 % of the requests: at most {_ms(tails[1])} instead of {_ms(tails[0])})",
+        sentence=f"latency: the challenger takes {_ms(own)} instead of {_ms(theirs)} on average"
+        f" (median {_ms(medians[1])} instead of {_ms(medians[0])}, 99 % {_ms(tails[1])} instead of {_ms(tails[0])})",
         champion=theirs,
         challenger=own,
         requests=known.seen,
         odds=max(_odds(known.bets), _odds(known.beyond)) / 2,
     )
+
+
+def _slowdown(known: Compared) -> float:
+    """How many times as long the challenger takes at least, by two measures.
+
+    The mean is exact, but a few slow requests change it; the geometric mean is not moved by them, but is that of bins.
+    """
+    theirs, own = (geometric_mean(counts, BUCKETS) for counts in (known.mix.champion, known.mix.challenger))
+    return min(own / theirs, known.sums[1] / max(known.sums[0], 1e-300))
 
 
 def _is_sure(bets: Bets, level: float) -> bool:
