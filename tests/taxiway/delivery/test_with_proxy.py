@@ -153,3 +153,41 @@ def test_unknown_targets_are_refused_before_anything_begins(setup: Setup, tmp_pa
         deliver.started(keeper, 1, 2, setup.settings(20, challenger="dark"))
     assert keeper.load() is None
     assert RouteWeights((setup.admin,), "taxi", "stable", "canary").read() == 0
+
+
+def test_a_failing_shadow_gets_no_traffic(server: Running, traffic: Traffic, tmp_path: Path) -> None:
+    with proxy(tmp_path / "proxy", server, "--admin-port", 0, "--shadow", "canary") as started:
+        setup = Setup(server, started.grpc, f"http://{started.addresses[2]}")
+        setup.behave(fail=0.3)
+        traffic(setup.proxy, 150)
+        seen = list[float]()
+        given = setup.settings(0, 50, seconds=30, strategy="shadow")
+        session = deliver.started(
+            Keeper(tmp_path / "taxi"), 1, 2, given, told=lambda rollout: seen.append(shares(setup.admin)["canary"])
+        )
+        ended = session.run()
+        assert (ended.state, ended.step) == (ROLLED_BACK, 0)
+        assert ended.reason.startswith("errors: ") and set(seen) == {0.0}
+        setup.behave(fail=0.0)
+        sound = deliver.started(Keeper(tmp_path / "taxi"), 1, 2, {**given, "steps": setup.settings(0, 50)["steps"]})
+        assert sound.run().state == PROMOTED
+
+
+def test_blue_green_compares_with_what_was_before_the_switch(server: Running, traffic: Traffic, tmp_path: Path) -> None:
+    """Blue and green are two servers in earnest; one with two labels is enough to switch."""
+    with proxy(tmp_path / "proxy", server) as started:
+        setup = Setup(server, started.grpc, f"http://{started.addresses[2]}")
+        traffic(setup.proxy, 200)
+        given = setup.settings(strategy="blue-green")
+        steps = [{"weight": 0, "least_time": "3s", "least_requests": 300}, {"weight": 100, "least_time": "4s"}]
+        given["steps"] = [steps[0], {**steps[1], "least_requests": 300}]
+        sound = deliver.started(Keeper(tmp_path / "taxi"), 1, 2, given)
+        ended = sound.run()
+        assert ended.state == PROMOTED and shares(setup.admin)["canary"] == 100
+        RouteWeights((setup.admin,), "taxi", "stable", "canary").write(0)
+        setup.behave(fail=0.1)
+        given["steps"][1]["least_time"] = "30s"
+        failing = deliver.started(Keeper(tmp_path / "taxi"), 1, 2, given)
+        assert failing.run().state == ROLLED_BACK
+        assert shares(setup.admin) == {"stable": 100.0, "canary": 0.0}
+        setup.behave(fail=0.0)
