@@ -30,6 +30,7 @@ from taxiway.cli.report import report_command
 from taxiway.cli.reproduce import reproduce_command
 from taxiway.cli.run import run_command
 from taxiway.cli.serving.predict import predict_command
+from taxiway.cli.serving.rollout import rollout_app
 from taxiway.cli.serving.route import route_command
 from taxiway.cli.serving.serve import ServeCommand, serve_command
 from taxiway.cli.serving.versions import rollback_command, versions_command
@@ -72,6 +73,7 @@ app.command("doctor")(doctor_command)
 app.command("serve", cls=ServeCommand)(serve_command)
 app.command("predict")(predict_command)
 app.command("route")(route_command)
+app.add_typer(rollout_app, name="rollout")
 app.add_typer(inference_app, name="inference")
 app.command("versions")(versions_command)
 app.add_typer(labels_app, name="labels")

@@ -18,6 +18,7 @@ from components.contract.digests import text_digest
 
 if TYPE_CHECKING:
     from taxiway.lineage.store import LineageStore
+    from taxiway.lineage.stored import StoredArtifact
 
 _STAGE = "watch"
 
@@ -100,5 +101,15 @@ def record(store: LineageStore, seen: Seen, versions: Sequence[Watched], now: da
 
 def of_alarm(store: LineageStore, alarm: str) -> list[dict[str, Any]]:
     """The windows in which an alarm changed, as metadata, latest last."""
+    return [each.metadata for each in _with(store, alarm)]
+
+
+def opened_in(store: LineageStore, alarm: str) -> WatchedWindow | None:
+    """The window in which an alarm was seen first; None if the lineage does not have it."""
+    found = next(iter(_with(store, alarm)), None)
+    return WatchedWindow(Path(found.uri), found.metadata, found.uri) if found else None
+
+
+def _with(store: LineageStore, alarm: str) -> list[StoredArtifact]:
     found = store.artifacts(type_name=WatchedWindow.__name__)
-    return [each.metadata for each in found if alarm in str(each.metadata.get("alarms", ""))]
+    return [each for each in found if alarm in str(each.metadata.get("alarms", ""))]
