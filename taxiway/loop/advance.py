@@ -37,7 +37,7 @@ class World(Protocol):
 
     @property
     def name(self) -> str:
-        """Where this process runs."""
+        """Who starts runs here."""
 
     def results(self, run_id: str) -> Results:
         """What a run has made."""
@@ -45,8 +45,11 @@ class World(Protocol):
     def serving(self, pushed: str) -> int | None:
         """The version that serves, beside the one that was pushed; None if there is none."""
 
-    def rolled_out(self, cycle: Cycle, settings: Settings, now: datetime) -> Rolled:
+    def rolled_out(self, cycle: Cycle, settings: Settings, answers: Sequence[Answer], now: datetime) -> Rolled:
         """Begins the rollout of a cycle's version, or carries it on."""
+
+    def close(self) -> None:
+        """Gives up the rollout, which another process may carry on."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,13 @@ class Rolled:
         state: rolling_out, promoted or rolled_back.
         reason: Why.
         facts: The rollout, as JSON.
-        by: Who decided it; empty for the loop.
+        by: Who decided it.
     """
 
     state: State
     reason: str
     facts: Mapping[str, Any] = field(default_factory=dict)
-    by: str = ""
+    by: str = LOOP
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def advance(cycle: Cycle, settings: Settings, world: World, answers: Sequence[An
         case State.JUDGED:
             return _approved(cycle, settings, answers, now)
         case _:
-            return _delivered(cycle, settings, world, now)
+            return _delivered(cycle, settings, world, answers, now)
 
 
 def _listed(parameters: Mapping[str, Any]) -> str:
@@ -125,7 +128,9 @@ def _retrained(cycle: Cycle, settings: Settings, world: World, now: datetime) ->
     if look.state == ENDED:
         failed = Step(Event(State.FAILED, look.reason, now, facts=facts))
         return failed if look.reason else _judged(settings, world.results(look.run), facts, world, now)
-    return None if is_known else Step(Event(State.RETRAINING, f"the run {look.run} goes on", now, facts=facts))
+    if is_known and facts.items() <= cycle.facts.items():
+        return None
+    return Step(Event(State.RETRAINING, f"the run {look.run} goes on", now, facts=facts))
 
 
 def _judged(settings: Settings, results: Results, facts: Mapping[str, Any], world: World, now: datetime) -> Step:
@@ -145,7 +150,7 @@ def _judged(settings: Settings, results: Results, facts: Mapping[str, Any], worl
 def _approved(cycle: Cycle, settings: Settings, answers: Sequence[Answer], now: datetime) -> Step | None:
     version = cycle.facts["version"]
     if not settings.approval:
-        return Step(_onward(settings, version, "", now, ""))
+        return Step(_onward(cycle, settings, "", now, ""))
     answer = next((each for each in answers if each.at == len(cycle.events)), None)
     if answer is None:
         return None
@@ -153,20 +158,28 @@ def _approved(cycle: Cycle, settings: Settings, answers: Sequence[Answer], now: 
         f"version {version} was {'approved' if answer.approves else 'rejected'}: {answer.reason or 'no reason given'}"
     )
     if answer.approves:
-        return Step(_onward(settings, version, said, now, answer.by))
+        return Step(_onward(cycle, settings, said, now, answer.by))
     return Step(Event(State.ROLLED_BACK, said, now, answer.by))
 
 
-def _onward(settings: Settings, version: int, reason: str, now: datetime, by: str) -> Event:
+def _onward(cycle: Cycle, settings: Settings, reason: str, now: datetime, by: str) -> Event:
     """To the rollout, or to the end if there is none: the pipeline has pushed the version to where servers look."""
-    if settings.delivery is None:
-        served = "servers load it from where it was pushed, as there is no delivery in the settings"
+    version, has_champion = cycle.facts["version"], cycle.facts.get("champion") is not None
+    if settings.delivery is None or not has_champion:
+        why = "there is no delivery in the settings" if settings.delivery is None else "no version served before"
+        served = f"servers load it from where it was pushed, as {why}"
         return Event(State.PROMOTED, f"{reason or f'version {version}'}; {served}", now, by or LOOP)
     return Event(State.ROLLING_OUT, reason or f"version {version} is rolled out", now, by or LOOP)
 
 
-def _delivered(cycle: Cycle, settings: Settings, world: World, now: datetime) -> Step | None:
-    rolled = world.rolled_out(cycle, settings, now)
-    if rolled.state == cycle.state and rolled.reason == cycle.reason:
+def _delivered(cycle: Cycle, settings: Settings, world: World, answers: Sequence[Answer], now: datetime) -> Step | None:
+    rolled = world.rolled_out(cycle, settings, answers, now)
+    if rolled.state == cycle.state and _news(rolled.facts) == _news(cycle.facts):
         return None
-    return Step(Event(rolled.state, rolled.reason, now, rolled.by or LOOP, rolled.facts))
+    return Step(Event(rolled.state, rolled.reason, now, rolled.by, rolled.facts))
+
+
+def _news(facts: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What of a rollout is worth a step of the cycle: not each look at its evidence."""
+    rollout = facts.get("rollout", {})
+    return rollout.get("state"), rollout.get("step")

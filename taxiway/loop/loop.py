@@ -8,11 +8,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from components.contract.artifacts import Artifact
 from components.contract.errors import TaxiwayError, UserError
 from components.monitoring.store import Store
 from taxiway.lineage.loop import cycles, ledger
 from taxiway.lineage.loop.cycle import Cycle, Event, State, Trigger
 from taxiway.lineage.loop.ledger import Ledger
+from taxiway.lineage.monitoring import windows
 from taxiway.loop import settings as all_settings
 from taxiway.loop.advance import Step, World, advance
 from taxiway.loop.decide import Ages, why_not
@@ -114,7 +116,21 @@ class Loop:
         trigger = next((each.begins for each in considered if each.begins), None)
         if trigger is None:
             return None
-        return cycles.begin(self.lineage, known.model, self._known(trigger), self.settings.given, known.cycles, now=now)
+        return cycles.begin(
+            self.lineage,
+            known.model,
+            self._known(trigger),
+            self.settings.given,
+            known.cycles,
+            now=now,
+            inputs=self._cause(trigger),
+        )
+
+    def _cause(self, trigger: Trigger) -> dict[str, Artifact]:
+        """The window in which the monitor raised the trigger's alarm."""
+        alarm = trigger.facts.get("alarm")
+        window = windows.opened_in(self.lineage, alarm) if alarm else None
+        return {"window": window} if window else {}
 
     def _known(self, trigger: Trigger) -> Trigger:
         """The trigger with the version that serves."""
@@ -133,7 +149,10 @@ class Loop:
             step = Step(Event(State.FAILED, error.what, now))
         if step is None:
             return None
-        after = cycles.add(self.lineage, cycle, step.event, outputs=step.outputs) if step.event else cycle
+        after: Cycle | None = cycle
+        if step.event:
+            inputs = self._cause(cycle.trigger) if step.outputs else {}
+            after = cycles.add(self.lineage, cycle, step.event, inputs=inputs, outputs=step.outputs)
         if after and step.start:
             self.world.runs(settings).start(after, settings, step.start)
             # It has nothing to say at once.

@@ -38,6 +38,10 @@ class Printer:
         """Another loop of the model runs on this machine."""
         self._line("another loop of this model runs here; this one waits", "yellow")
 
+    def listening(self, port: int) -> None:
+        """Prints where the webhook is."""
+        self._line(f"the webhook listens on port {port}", "dim")
+
     def ticked(self, ticked: Ticked) -> None:
         """Prints the steps that were taken, and what is new of the triggers."""
         if self._failure:
