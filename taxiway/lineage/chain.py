@@ -16,8 +16,8 @@ from components.execution.provenance import Record
 from components.execution.records import in_order
 from taxiway.lineage import rollbacks
 from taxiway.lineage.lookup import look_up
-from taxiway.lineage.monitoring import alarms
 from taxiway.lineage.loop import why
+from taxiway.lineage.monitoring import alarms
 
 if TYPE_CHECKING:
     from taxiway.lineage.loop.cycle import Cycle
