@@ -160,9 +160,12 @@ def history_command(
 ) -> None:
     """List the latest cycles; of a single one, all steps."""
     from taxiway.lineage.loop import history
+    from taxiway.lineage.store import LineageStore
     from taxiway.loop import printing
+    from taxiway.storage.home import Home
 
-    cycles = history(_store(), model)[:limit]
+    store = LineageStore.open_existing(Home.default().lineage)
+    cycles = history(store, model)[:limit] if store else []
     if json_output:
         print(json.dumps([printing.cycle_json(each) for each in cycles], indent=1))
     elif len(cycles) == 1:

@@ -106,8 +106,9 @@ class Running:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Waits until no other loop of the model runs on this machine."""
-        self.home.loop.mkdir(parents=True, exist_ok=True)
         model = all_settings.load(self.file).model
+        with _explained():
+            self.home.loop.mkdir(parents=True, exist_ok=True)
         with files.locked(self.home.loop / f"{model}.lock", on_wait=self.teller.waiting):
             yield
 
