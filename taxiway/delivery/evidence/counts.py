@@ -19,11 +19,13 @@ class Counts:
         answered: How many were answered without an error.
         failed: How many failed, other than by a client that has left.
         latencies: All requests by the bin of their latency.
+        seconds: The sum of their latencies.
     """
 
     answered: int = 0
     failed: int = 0
     latencies: Sequence[int] = (0,) * BINS
+    seconds: float = 0.0
 
     @property
     def requests(self) -> int:

@@ -31,6 +31,7 @@ class Totals:
         answered: Requests without an error.
         failed: Requests with one.
         latencies: Requests by latency: at most so many seconds, in the order of the bounds.
+        seconds: The sums of their latencies.
         weights: The targets' weights.
     """
 
@@ -38,6 +39,7 @@ class Totals:
     answered: dict[str, float] = field(default_factory=dict)
     failed: dict[str, float] = field(default_factory=dict)
     latencies: dict[str, list[float]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
     weights: dict[str, float] = field(default_factory=dict)
 
 
@@ -63,6 +65,10 @@ def _add(totals: Totals, name: str, labels: Mapping[str, str], value: float) -> 
             totals.weights[target] = value
         case "seconds_bucket":
             totals.latencies.setdefault(target, []).append(value)
+        case "seconds_sum":
+            totals.seconds[target] = value
+        case "shadow_seconds_sum":
+            totals.seconds[""] = value
         case "shadow_seconds_bucket":
             totals.latencies.setdefault("", []).append(value)
         case "requests_total" if labels["status"] not in _LEFT:
@@ -96,7 +102,8 @@ def _counts(before: Totals, after: Totals, target: str) -> Counts | None:
     bins = [round(this - last) for this, last in zip(below, [0.0, *below[:-1]], strict=True)]
     if min(answered, failed, *bins) < 0:
         return None
-    return Counts(round(answered), round(failed), bins)
+    seconds = after.seconds.get(target, 0.0) - before.seconds.get(target, 0.0)
+    return Counts(round(answered), round(failed), bins, seconds)
 
 
 class ProxyWitness:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from components.contract.errors import UserError, explained
 from components.experiments.numbers import Array
 from components.inference.columns import OUTPUT
-from components.monitoring.labels.columns import LABEL
+from components.monitoring.labels.columns import LABEL, outcomes
 from components.monitoring.labels.join import labels_of
 from components.monitoring.store import INFERENCE, Filter, Store
 from taxiway.delivery.evidence.counts import BINS, Counts, Second
@@ -57,10 +57,10 @@ class Rows:
         rows = self._read(start, end, _KNOWN)
         rows = rows.filter(pa.array([(each or 0) == 0 for each in rows["row"].to_pylist()], pa.bool_()))
         arms, status = self._arms(rows), np.asarray(rows["status"].to_pylist(), dtype=object)
-        bins = np.asarray(np.searchsorted(np.asarray(BUCKETS), _numbers(rows, "latency_ms") / 1000))
+        took = _numbers(rows, "latency_ms") / 1000
         at = _micros(rows) // 1_000_000
         return [
-            Second(*(_counted(status[at_once & (arms == arm)], bins[at_once & (arms == arm)]) for arm in (0, 1)))
+            Second(*(_counted(status[at_once & (arms == arm)], took[at_once & (arms == arm)]) for arm in (0, 1)))
             for at_once in (at == each for each in np.unique(at))
         ]
 
@@ -86,7 +86,7 @@ class Rows:
         rows = self._read(start, end, _KNOWN)
         labels, name = labels_of(self.store, start, end), LABEL + label
         if labels.num_rows and name not in labels.column_names:
-            known = [each.removeprefix(LABEL) for each in labels.column_names if each.startswith(LABEL)]
+            known = [each.removeprefix(LABEL) for each in outcomes(labels.column_names)]
             raise UserError(f"labels have no {label!r}", fix=f"use one of {', '.join(known)} in business.label")
         values = _joined(rows, labels, name, absent)
         arms, strata = self._arms(rows), _micros(rows) // _STRATUM
@@ -139,10 +139,10 @@ def _numbers(rows: pa.Table, name: str) -> Array:
     return np.asarray(rows[name].to_numpy(zero_copy_only=False), dtype=float)
 
 
-def _counted(status: Array, bins: Array) -> Counts:
-    counted = np.bincount(bins, minlength=BINS) if bins.size else np.zeros(BINS, int)
+def _counted(status: Array, took: Array) -> Counts:
+    bins = np.bincount(np.asarray(np.searchsorted(np.asarray(BUCKETS), took)), minlength=BINS)
     answered, left = int((status == "OK").sum()), int((status == _LEFT).sum())
-    return Counts(answered, len(status) - answered - left, counted.tolist())
+    return Counts(answered, len(status) - answered - left, bins.tolist(), float(took.sum()))
 
 
 def _single(value: object) -> object:

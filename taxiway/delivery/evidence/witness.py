@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ from components.contract.times import zoned
 from components.experiments.canary.mixes import Means, averaged
 from taxiway.delivery.advance import Evidence
 from taxiway.delivery.evidence import compared, outcomes, predictions
-from taxiway.delivery.evidence.compared import FRESH, Compared
+from taxiway.delivery.evidence.compared import FRESH, Bins, Compared
 from taxiway.delivery.evidence.counts import Counts, Second
 from taxiway.delivery.evidence.predictions import Predictions
 from taxiway.delivery.evidence.tables import Rows
@@ -99,19 +99,23 @@ def _tried(second: Second, settings: Delivery) -> Counts:
 
 
 def _errors(known: Compared, champion: Counts, tried: Counts, weight: float, settings: Delivery) -> Compared:
-    pair = [(each.answered, each.failed) for each in (champion, tried)]
-    return _compared(known, pair[0], pair[1], weight, settings)
+    pair = [Bins((each.answered, each.failed)) for each in (champion, tried)]
+    return _compared(known, pair, 0, weight, settings)
 
 
 def _latency(known: Compared, champion: Counts, tried: Counts, weight: float, settings: Delivery) -> Compared:
-    return _compared(known, champion.latencies, tried.latencies, weight, settings)
+    found = settings.guardrails.latency
+    shift = compared.bins_of(found.tolerance) if found else 0
+    pair = [Bins(each.latencies, each.seconds) for each in (champion, tried)]
+    return _compared(known, pair, shift, weight, settings)
 
 
-def _compared(known: Compared, champion: Any, tried: Any, weight: float, settings: Delivery) -> Compared:
+def _compared(known: Compared, pair: Sequence[Bins], shift: int, weight: float, settings: Delivery) -> Compared:
+    champion, tried = pair
     if settings.strategy != BLUE_GREEN:
-        return compared.compared(known, champion, tried)
+        return compared.compared(known, champion, tried, shift)
     if weight:
-        return compared.switched(known, tried, level_of_each(settings))
+        return compared.switched(known, tried, level_of_each(settings), shift)
     return compared.measured(known, champion)
 
 

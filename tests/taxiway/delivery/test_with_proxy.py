@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.delivery import versions
 from benchmarks.serving.servers import free_port
 from components.contract.errors import UserError
 from taxiway.delivery import deliver
@@ -46,7 +47,7 @@ def test_a_sound_version_is_promoted(setup: Setup, traffic: Traffic, tmp_path: P
     assert {10.0, 50.0, 100.0} <= set(seen)
     assert shares(setup.admin) == {"stable": 0.0, "canary": 100.0}  # no destination: labels are not ours
     assert [each.guardrail for each in ended.readings] == ["errors", "latency"]
-    assert keeper.load() == ended
+    assert keeper.require().to_json() == ended.to_json()
 
 
 def test_two_percent_of_failures_bring_the_champion_back_within_five_seconds(
@@ -81,8 +82,6 @@ def test_two_percent_of_failures_bring_the_champion_back_within_five_seconds(
 def test_a_slow_version_is_taken_back(setup: Setup, traffic: Traffic, tmp_path: Path) -> None:
     behaviour = {"ms": 10, "sigma": 0.3}
     setup.behave(**behaviour)
-    from benchmarks.delivery import versions
-
     versions.control(setup.server.grpc, versions={1: behaviour, 2: {"ms": 20, "sigma": 0.3}})
     traffic(setup.proxy, 150)
     session = deliver.started(Keeper(tmp_path / "taxi"), 1, 2, setup.settings(25, seconds=60))
@@ -124,8 +123,6 @@ def test_a_second_rollout_of_a_model_is_refused(setup: Setup, tmp_path: Path) ->
 
 
 def test_a_version_that_does_not_answer_gets_no_traffic(setup: Setup, tmp_path: Path) -> None:
-    from benchmarks.delivery import versions
-
     versions.control(setup.server.grpc, labels={"stable": 1})
     session = deliver.started(Keeper(tmp_path / "taxi"), 1, 2, setup.settings(20))
     waiting = session.tick(datetime.now(UTC))
@@ -156,3 +153,41 @@ def test_unknown_targets_are_refused_before_anything_begins(setup: Setup, tmp_pa
         deliver.started(keeper, 1, 2, setup.settings(20, challenger="dark"))
     assert keeper.load() is None
     assert RouteWeights((setup.admin,), "taxi", "stable", "canary").read() == 0
+
+
+def test_a_failing_shadow_gets_no_traffic(server: Running, traffic: Traffic, tmp_path: Path) -> None:
+    with proxy(tmp_path / "proxy", server, "--admin-port", 0, "--shadow", "canary") as started:
+        setup = Setup(server, started.grpc, f"http://{started.addresses[2]}")
+        setup.behave(fail=0.3)
+        traffic(setup.proxy, 150)
+        seen = list[float]()
+        given = setup.settings(0, 50, seconds=30, strategy="shadow")
+        session = deliver.started(
+            Keeper(tmp_path / "taxi"), 1, 2, given, told=lambda rollout: seen.append(shares(setup.admin)["canary"])
+        )
+        ended = session.run()
+        assert (ended.state, ended.step) == (ROLLED_BACK, 0)
+        assert ended.reason.startswith("errors: ") and set(seen) == {0.0}
+        setup.behave(fail=0.0)
+        sound = deliver.started(Keeper(tmp_path / "taxi"), 1, 2, {**given, "steps": setup.settings(0, 50)["steps"]})
+        assert sound.run().state == PROMOTED
+
+
+def test_blue_green_compares_with_what_was_before_the_switch(server: Running, traffic: Traffic, tmp_path: Path) -> None:
+    """Blue and green are two servers in earnest; one with two labels is enough to switch."""
+    with proxy(tmp_path / "proxy", server) as started:
+        setup = Setup(server, started.grpc, f"http://{started.addresses[2]}")
+        traffic(setup.proxy, 200)
+        given = setup.settings(strategy="blue-green")
+        steps = [{"weight": 0, "least_time": "3s", "least_requests": 300}, {"weight": 100, "least_time": "4s"}]
+        given["steps"] = [steps[0], {**steps[1], "least_requests": 300}]
+        sound = deliver.started(Keeper(tmp_path / "taxi"), 1, 2, given)
+        ended = sound.run()
+        assert ended.state == PROMOTED and shares(setup.admin)["canary"] == 100
+        RouteWeights((setup.admin,), "taxi", "stable", "canary").write(0)
+        setup.behave(fail=0.1)
+        given["steps"][1]["least_time"] = "30s"
+        failing = deliver.started(Keeper(tmp_path / "taxi"), 1, 2, given)
+        assert failing.run().state == ROLLED_BACK
+        assert shares(setup.admin) == {"stable": 100.0, "canary": 0.0}
+        setup.behave(fail=0.0)
