@@ -137,7 +137,7 @@ def trigger_command(
     start, end = (moment(text, option) if text else None for text, option in ((since, "--since"), (until, "--until")))
     name, now = model or _model(), datetime.now(UTC)
     asked = people.ask(_store(), name, by=by or _user(), reason=reason, now=now, start=start, end=end)
-    print(f"asked for a retraining of {name} ({asked.id}): {typed('taxiway loop')} does it")
+    print(f"asked for a retraining of {name} ({asked.id}): {typed('taxiway loop run')} does it")
 
 
 @loop_app.command("approve")

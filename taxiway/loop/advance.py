@@ -42,7 +42,7 @@ class World(Protocol):
     def results(self, run_id: str) -> Results:
         """What a run has made."""
 
-    def serving(self, pushed: str) -> int | None:
+    def serving(self, pushed: str, settings: Settings) -> int | None:
         """The version that serves, beside the one that was pushed; None if there is none."""
 
     def rolled_out(self, cycle: Cycle, settings: Settings, answers: Sequence[Answer], now: datetime) -> Rolled:
@@ -137,7 +137,7 @@ def _judged(settings: Settings, results: Results, facts: Mapping[str, Any], worl
     if results.version is None:
         reason = results.verdict or f"the run {facts['run']} has pushed no version"
         return Step(Event(State.NOTHING_PUSHED, reason, now, facts={**facts, "verdict": results.verdict}))
-    champion = world.serving(results.pushed)
+    champion = world.serving(results.pushed, settings)
     known = {"pushed": results.pushed, "version": results.version, "champion": champion, "verdict": results.verdict}
     if champion == results.version:
         reason = f"the run {facts['run']} gave version {champion} again, which serves already"

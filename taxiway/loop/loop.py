@@ -137,8 +137,8 @@ class Loop:
         """The trigger with the version that serves."""
         champion: Any = 0
         if place := self.settings.destination:
-            with suppress(TaxiwayError, OSError):
-                champion = self.world.serving(f"{place.rstrip('/')}/") or 0
+            with suppress(TaxiwayError, OSError, ImportError):
+                champion = self.world.serving(f"{place.rstrip('/')}/", self.settings) or 0
         return replace(trigger, facts={**trigger.facts, "champion": champion})
 
     def _stepped(self, cycle: Cycle, known: Ledger, now: datetime) -> Cycle | None:
