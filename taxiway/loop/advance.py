@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -42,7 +42,7 @@ class World(Protocol):
     def results(self, run_id: str) -> Results:
         """What a run has made."""
 
-    def serving(self, pushed: str) -> int | None:
+    def serving(self, pushed: str, settings: Settings) -> int | None:
         """The version that serves, beside the one that was pushed; None if there is none."""
 
     def rolled_out(self, cycle: Cycle, settings: Settings, answers: Sequence[Answer], now: datetime) -> Rolled:
@@ -106,7 +106,7 @@ def advance(cycle: Cycle, settings: Settings, world: World, answers: Sequence[An
         case State.RETRAINING:
             return _retrained(cycle, settings, world, now)
         case State.JUDGED:
-            return _approved(cycle, settings, answers, now)
+            return _approved(cycle, settings, world, answers, now)
         case _:
             return _delivered(cycle, settings, world, answers, now)
 
@@ -137,7 +137,7 @@ def _judged(settings: Settings, results: Results, facts: Mapping[str, Any], worl
     if results.version is None:
         reason = results.verdict or f"the run {facts['run']} has pushed no version"
         return Step(Event(State.NOTHING_PUSHED, reason, now, facts={**facts, "verdict": results.verdict}))
-    champion = world.serving(results.pushed)
+    champion = world.serving(results.pushed, settings)
     known = {"pushed": results.pushed, "version": results.version, "champion": champion, "verdict": results.verdict}
     if champion == results.version:
         reason = f"the run {facts['run']} gave version {champion} again, which serves already"
@@ -147,32 +147,40 @@ def _judged(settings: Settings, results: Results, facts: Mapping[str, Any], worl
     return Step(Event(State.JUDGED, reason, now, facts={**facts, **known}), results.artifacts)
 
 
-def _approved(cycle: Cycle, settings: Settings, answers: Sequence[Answer], now: datetime) -> Step | None:
+def _approved(cycle: Cycle, settings: Settings, world: World, answers: Sequence[Answer], now: datetime) -> Step | None:
     version = cycle.facts["version"]
     if not settings.approval:
-        return Step(_onward(cycle, settings, "", now, ""))
-    answer = next((each for each in answers if each.at == len(cycle.events)), None)
+        return _onward(cycle, settings, Event(State.JUDGED, f"version {version}", now), world)
+    answer = _latest(cycle, answers)
     if answer is None:
         return None
     said = (
         f"version {version} was {'approved' if answer.approves else 'rejected'}: {answer.reason or 'no reason given'}"
     )
     if answer.approves:
-        return Step(_onward(cycle, settings, said, now, answer.by))
+        return _onward(cycle, settings, Event(State.JUDGED, said, now, answer.by), world)
     return Step(Event(State.ROLLED_BACK, said, now, answer.by))
 
 
-def _onward(cycle: Cycle, settings: Settings, reason: str, now: datetime, by: str) -> Event:
+def _latest(cycle: Cycle, answers: Sequence[Answer]) -> Answer | None:
+    """What was said of a cycle where it is now."""
+    return next((each for each in reversed(answers) if each.at == len(cycle.events)), None)
+
+
+def _onward(cycle: Cycle, settings: Settings, event: Event, world: World) -> Step:
     """To the rollout, or to the end if there is none: the pipeline has pushed the version to where servers look."""
-    version, has_champion = cycle.facts["version"], cycle.facts.get("champion") is not None
-    if settings.delivery is None or not has_champion:
+    if settings.delivery is None or cycle.facts.get("champion") is None:
         why = "there is no delivery in the settings" if settings.delivery is None else "no version served before"
         served = f"servers load it from where it was pushed, as {why}"
-        return Event(State.PROMOTED, f"{reason or f'version {version}'}; {served}", now, by or LOOP)
-    return Event(State.ROLLING_OUT, reason or f"version {version} is rolled out", now, by or LOOP)
+        return Step(replace(event, state=State.PROMOTED, reason=f"{event.reason}; {served}"))
+    return Step(replace(event, state=State.ROLLING_OUT, facts={"driver": world.name, "needs": ""}))
 
 
 def _delivered(cycle: Cycle, settings: Settings, world: World, answers: Sequence[Answer], now: datetime) -> Step | None:
+    said = _latest(cycle, answers)
+    # A rollout is in the home that began it. If that is lost, a person can have it taken back by any other.
+    if cycle.facts.get("driver") != world.name and (said is None or said.approves):
+        return None
     rolled = world.rolled_out(cycle, settings, answers, now)
     if rolled.state == cycle.state and _news(rolled.facts) == _news(cycle.facts):
         return None

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.contract.artifacts import Artifact
@@ -129,15 +130,15 @@ class Loop:
     def _cause(self, trigger: Trigger) -> dict[str, Artifact]:
         """The window in which the monitor raised the trigger's alarm."""
         alarm = trigger.facts.get("alarm")
-        window = windows.opened_in(self.lineage, alarm) if alarm else None
-        return {"window": window} if window else {}
+        found = windows.of_alarm(self.lineage, alarm) if alarm else []
+        return {"window": Artifact(Path(found[0].uri), found[0].metadata, found[0].uri)} if found else {}
 
     def _known(self, trigger: Trigger) -> Trigger:
         """The trigger with the version that serves."""
         champion: Any = 0
         if place := self.settings.destination:
-            with suppress(TaxiwayError, OSError):
-                champion = self.world.serving(f"{place.rstrip('/')}/") or 0
+            with suppress(TaxiwayError, OSError, ImportError):
+                champion = self.world.serving(f"{place.rstrip('/')}/", self.settings) or 0
         return replace(trigger, facts={**trigger.facts, "champion": champion})
 
     def _stepped(self, cycle: Cycle, known: Ledger, now: datetime) -> Cycle | None:

@@ -19,10 +19,10 @@ from taxiway.lineage.loop import ledger
 from taxiway.lineage.loop.cycle import State, Trigger
 from taxiway.lineage.store import LineageStore
 from taxiway.loop import settings as all_settings
-from taxiway.loop import webhook
 from taxiway.loop.loop import Considered, Loop, Ticked
 from taxiway.loop.settings import Settings
 from taxiway.loop.telling import Telling
+from taxiway.loop.triggers import webhook
 from taxiway.loop.world import World
 from taxiway.storage.home import Home
 
@@ -106,8 +106,9 @@ class Running:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Waits until no other loop of the model runs on this machine."""
-        self.home.loop.mkdir(parents=True, exist_ok=True)
         model = all_settings.load(self.file).model
+        with _explained():
+            self.home.loop.mkdir(parents=True, exist_ok=True)
         with files.locked(self.home.loop / f"{model}.lock", on_wait=self.teller.waiting):
             yield
 

@@ -17,7 +17,7 @@ from components.contract.times import duration
 from taxiway.alerts import settings as alerts
 from taxiway.alerts.settings import Alerts
 from taxiway.delivery import settings as delivery
-from taxiway.loop.limits import Limits, checked_zone
+from taxiway.loop.triggers.limits import Limits, checked_zone
 from taxiway.loop.triggers.settings import TriggerSettings, all_parsed
 
 RUN, SUBMIT = "run", "submit"

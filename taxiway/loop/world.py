@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.contract.files import write
 from components.execution.pushed_models import open_destination, versions
-from taxiway.lineage.loop.cycle import Cycle
+from taxiway.lineage.loop.cycle import Cycle, State
+from taxiway.lineage.loop.cycles import history
 from taxiway.lineage.loop.ledger import Answer
 from taxiway.loop.advance import Rolled, Runs
 from taxiway.loop.rollouts import Rollouts
@@ -73,16 +75,21 @@ class World:
         """What a run has made."""
         return results.of(self.lineage, run_id)
 
-    def serving(self, pushed: str) -> int | None:
-        """The version that serves where a version was pushed: the stable one, else the latest of the others."""
+    def serving(self, pushed: str, settings: Settings) -> int | None:
+        """The version that serves where a version was pushed: the stable one, else the latest of the others.
+
+        A version that was taken back serves nowhere, although it may be the latest.
+        """
         place, _, number = pushed.rpartition("/")
         destination = open_destination(place)
-        file = labels.find(destination)
+        given = (settings.delivery or {}).get("config")
+        file = Path(given) if given else labels.find(destination)
         config = labels.load(file, destination) if file else None
         if config and labels.STABLE in config.labels:
             return config.labels[labels.STABLE]
-        others = (each.number for each in versions(destination) if each.name != number and each.is_whole())
-        return next(others, None)
+        back = {each.facts.get("pushed") for each in history(self.lineage, settings.model) if _is_back(each)}
+        others = [each for each in versions(destination) if each.name != number and each.is_whole()]
+        return next((each.number for each in others if f"{place}/{each.name}" not in back), None)
 
     def rolled_out(self, cycle: Cycle, settings: Settings, answers: Sequence[Answer], now: datetime) -> Rolled:
         """Begins the rollout of a cycle's version, or carries it on."""
@@ -91,3 +98,7 @@ class World:
     def close(self) -> None:
         """Gives up the rollout, which another process may carry on."""
         self._rollouts.close()
+
+
+def _is_back(cycle: Cycle) -> bool:
+    return cycle.state == State.ROLLED_BACK

@@ -13,15 +13,23 @@ if TYPE_CHECKING:
 
 
 def cycles_of(store: LineageStore | None, place: str) -> list[Cycle]:
-    """The cycles that a version came of, the latest last; one that is pushed again has several.
+    """The cycles that a version came of, or that an alarm triggered, the latest last.
 
     Args:
         store: The lineage store, if there is one.
-        place: The version's folder or URL.
+        place: The version's folder or URL, or the alarm's id.
     """
-    wanted = place_of(place)
     found = history(store) if store else []
-    return [each for each in reversed(found) if each.facts.get("pushed") and place_of(each.facts["pushed"]) == wanted]
+    return [each for each in reversed(found) if _has_pushed(each, place) or place in _alarms(each)]
+
+
+def _has_pushed(cycle: Cycle, place: str) -> bool:
+    pushed = cycle.facts.get("pushed")
+    return bool(pushed) and place_of(str(pushed)) == place_of(place)
+
+
+def _alarms(cycle: Cycle) -> list[str]:
+    return list(cycle.trigger.facts.get("alarms", ()))
 
 
 def lines(cycle: Cycle) -> list[str]:

@@ -114,9 +114,3 @@ def change_of(window: StoredArtifact, alarm: str) -> dict[str, str]:
     """What changed of an alarm in a window: `event`, `alarm` and `sentence`; empty if nothing did."""
     changes: list[dict[str, str]] = json.loads(window.metadata.get("alarms") or "[]")
     return next((each for each in changes if each["alarm"] == alarm), {})
-
-
-def opened_in(store: LineageStore, alarm: str) -> WatchedWindow | None:
-    """The window in which an alarm was seen first; None if the lineage does not have it."""
-    found = next(iter(of_alarm(store, alarm)), None)
-    return WatchedWindow(Path(found.uri), found.metadata, found.uri) if found else None

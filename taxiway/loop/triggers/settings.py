@@ -11,8 +11,8 @@ from components.contract.errors import UserError
 from components.contract.settings import named, nearest, typed
 from components.contract.times import duration
 from taxiway.alerts.secret import secret
-from taxiway.loop.limits import Limits
 from taxiway.loop.triggers import cron
+from taxiway.loop.triggers.limits import Limits
 
 HAND = "hand"
 """The name of what a person asks for."""

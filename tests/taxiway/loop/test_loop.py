@@ -16,7 +16,8 @@ import pytest
 
 from components.contract.errors import ServiceError
 from taxiway.lineage import chain, tree
-from taxiway.lineage.loop.cycle import State
+from taxiway.lineage.loop import cycles
+from taxiway.lineage.loop.cycle import Event, State
 from taxiway.lineage.store import LineageStore
 from taxiway.loop import people
 from taxiway.loop.loop import Ticked
@@ -221,3 +222,22 @@ def test_the_lineage_says_why_a_version_serves(drifted: Site) -> None:
     [document] = json.loads(chain.to_json(found))["cycles"]
     assert (document["id"], document["state"], document["facts"]["version"]) == (cycle.id, "promoted", 1)
     assert [step["by"] for step in document["steps"]] == ["the loop"] * 5
+
+
+def test_the_version_that_serves_is_the_stable_one_else_the_latest_that_was_not_taken_back(drifted: Site) -> None:
+    loop = drifted.loop()
+    for version in ("1", "2", "3"):
+        (drifted.served / version).mkdir()
+        (drifted.served / version / "saved_model.pb").touch()
+    world, settings, pushed = loop.world, loop.settings, f"{drifted.served}/3"
+    assert world.serving(pushed, settings) == 2
+    trigger = loop.dry(NOW)[0].begins
+    assert trigger
+    cycle = cycles.begin(loop.lineage, "taxi", trigger, settings.given, (), now=NOW)
+    assert cycle
+    cycles.add(loop.lineage, cycle, Event(State.ROLLED_BACK, "", NOW, facts={"pushed": f"{drifted.served}/2"}))
+    assert world.serving(pushed, settings) == 1
+    config = f'name: "taxi" base_path: "{drifted.served}" version_labels {{ key: "stable" value: 3 }}'
+    (drifted.served / "models.config").write_text(f"model_config_list {{ config {{ {config} }} }}")
+    assert world.serving(pushed, settings) == 3
+    assert loop._known(trigger).facts["champion"] == 3

@@ -35,7 +35,7 @@ def test_a_version_is_rolled_out_and_promoted(drifted: Site, setup: Setup, traff
     cycle = carried(loop, lambda cycle: cycle.is_over)
     assert (cycle.state, cycle.reason) == (State.PROMOTED, "every step was a success")
     rolling = [event.reason for event in cycle.events if event.state == State.ROLLING_OUT]
-    assert rolling[:2] == ["version 2 is rolled out", "step 1 of 2: 20 % of the traffic"]
+    assert rolling[:2] == ["version 2", "step 1 of 2: 20 % of the traffic"]
     assert (cycle.facts["champion"], cycle.facts["version"]) == (1, 2)
 
 
@@ -88,3 +88,19 @@ def test_a_rejected_version_gets_no_traffic(drifted: Site, setup: Setup) -> None
     cycle = carried(loop, lambda cycle: cycle.is_over)
     assert (cycle.state, cycle.reason) == (State.ROLLED_BACK, "version 2 was rejected: not now")
     assert not (drifted.home.rollouts / "taxi").exists()
+
+
+def test_a_rollout_whose_home_is_lost_is_taken_back_by_a_person(
+    drifted: Site,
+    setup: Setup,
+    traffic: Traffic,
+) -> None:
+    traffic(setup.proxy, 200)
+    first = delivered(drifted, setup)
+    rolling = carried(first, lambda cycle: cycle.facts.get("rollout", {}).get("state") == "running")
+    first.world.close()
+    second = drifted.loop(delivery=setup.settings(20))
+    second.world.__dict__["name"] = "another home"
+    assert second.tick(datetime.now(UTC)).taken == []
+    people.answer(second.lineage, rolling, approves=False, by="ana", reason="it is lost", now=datetime.now(UTC))
+    assert carried(second, lambda cycle: cycle.is_over).reason == "ana took it back: it is lost"

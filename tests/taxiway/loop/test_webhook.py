@@ -14,8 +14,8 @@ from taxiway.alerts.webhook import SIGNATURE, signature
 from taxiway.lineage.loop import ledger
 from taxiway.lineage.loop.cycle import Trigger
 from taxiway.lineage.store import LineageStore
-from taxiway.loop import webhook
 from taxiway.loop.settings import parsed
+from taxiway.loop.triggers import webhook
 from taxiway.network import http_client
 from tests.taxiway.loop.conftest import Site
 

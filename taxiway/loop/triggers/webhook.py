@@ -16,7 +16,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -74,7 +74,8 @@ def asked(body: bytes, id_: str, trigger: TriggerSettings, window: str, now: dat
         what = error.what if isinstance(error, UserError) else str(error)
         raise RefusedError(400, f"The body is not right: {what}") from error
     reason = " ".join(given.get("reason", "").split())[:_LONGEST] or "no reason given"
-    return people.request("webhook", id_, f"a webhook asked for it: {reason}", facts, now, trigger.name)
+    said = f"a webhook asked for it: {reason}"
+    return Trigger(name=trigger.name, kind=trigger.kind, id=id_, reason=said, time=now, facts=facts)
 
 
 def _is_text(value: object) -> bool:
@@ -98,19 +99,19 @@ def serving(trigger: TriggerSettings, window: str, put: Put) -> Iterator[int]:
     assert isinstance(what, WebhookTrigger)
     Secret(what.secret).read()
     loop = asyncio.new_event_loop()
-    runner = loop.run_until_complete(_started(loop, what, _handler(trigger, what, window, put)))
-    thread = threading.Thread(target=loop.run_forever, name="webhook", daemon=True)
-    thread.start()
-    try:
-        yield runner.addresses[0][1]
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.run_until_complete(runner.cleanup())
-        loop.close()
+    with closing(loop):
+        runner = loop.run_until_complete(_started(what, _handler(trigger, what, window, put)))
+        thread = threading.Thread(target=loop.run_forever, name="webhook", daemon=True)
+        thread.start()
+        try:
+            yield runner.addresses[0][1]
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.run_until_complete(runner.cleanup())
 
 
-async def _started(loop: asyncio.AbstractEventLoop, what: WebhookTrigger, handler: Any) -> Runner:
+async def _started(what: WebhookTrigger, handler: Any) -> Runner:
     app = web.Application()
     app.router.add_post(PATH, handler)
     runner = Runner(app)
