@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from components.contract.errors import TaxiwayError
+from components.contract.errors import TaxiwayError, explained
 from components.contract.times import zoned
 from components.experiments.canary.mixes import Means, averaged
 from taxiway.delivery.advance import Evidence
@@ -147,11 +148,22 @@ def _units(settings: Delivery) -> float:
 
 
 class DeliveryWitness:
-    """Gathers the evidence of a rollout."""
+    """Gathers the evidence of a rollout.
 
-    def __init__(self, settings: Delivery, seconds: Seconds | None, rows: Rows | None) -> None:
+    Args:
+        settings: The rollout's.
+        seconds: What tells errors and latency; None if the tables do.
+        rows: The tables; None if nothing is read from them.
+        in_background: Whether tables are read in a thread: a large one must not keep a failing version in service.
+    """
+
+    def __init__(
+        self, settings: Delivery, seconds: Seconds | None, rows: Rows | None, *, in_background: bool = False
+    ) -> None:
         self._settings, self._seconds, self._rows = settings, seconds, rows
+        self._thread = ThreadPoolExecutor(1) if in_background and rows else None
         self._looked: datetime | None = None
+        self._reading: tuple[Rollout, Future[Gathered]] | None = None
 
     def look(self, rollout: Rollout, now: datetime) -> tuple[Mapping[str, Any], Evidence]:
         """See `Witness`."""
@@ -172,10 +184,40 @@ class DeliveryWitness:
         return with_seconds(known, seconds, rollout, now, self._settings) if rollout.since else known
 
     def _from_tables(self, known: Gathered, rollout: Rollout, now: datetime) -> Gathered:
-        if not self._rows or not rollout.since or (self._looked and now - self._looked < EVERY):
+        if not self._rows or not rollout.since:
             return known
-        self._looked = now
-        return self._judged(self._read(known, self._rows, rollout, now), self._rows, rollout, now)
+        if self._reading is None:
+            if self._looked and now - self._looked < EVERY:
+                return known
+            self._looked = now
+            self._reading = rollout, self._begun(self._rows, known, rollout, now)
+        asked, reading = self._reading
+        if not reading.done():
+            return known
+        self._reading = None
+        found = reading.result()
+        if (asked.step, asked.since) != (rollout.step, rollout.since):
+            return known  # what was read is of the step before; it is read again
+        if self._settings.evidence == "tables":
+            return found
+        return replace(known, drift=found.drift, business=found.business, read=found.read, judged=found.judged)
+
+    def _begun(self, rows: Rows, known: Gathered, rollout: Rollout, now: datetime) -> Future[Gathered]:
+        """Reads the tables, in the thread if there is one."""
+
+        def read() -> Gathered:
+            fix = "check delivery.tables, and the store"
+            with explained(f"the tables at {rows.store.root} cannot be read", fix=fix):
+                return self._judged(self._read(known, rows, rollout, now), rows, rollout, now)
+
+        if self._thread:
+            return self._thread.submit(read)
+        done = Future[Gathered]()
+        try:
+            done.set_result(read())
+        except TaxiwayError as error:
+            done.set_exception(error)
+        return done
 
     def _read(self, known: Gathered, rows: Rows, rollout: Rollout, now: datetime) -> Gathered:
         start, end = zoned(known.read) if known.read else rollout.started, now - LAG
