@@ -88,8 +88,10 @@ def with_seconds(
 def _with_second(known: Gathered, second: Second, rollout: Rollout, now: datetime, settings: Delivery) -> Gathered:
     weight = settings.steps[rollout.step].weight
     tried = second.challenger if weight else _tried(second, settings)
-    found = replace(known, errors=_errors(known.errors, second.champion, tried, weight, settings))
-    if rollout.since and now - rollout.since >= settings.warm_up:
+    found = known
+    if settings.guardrails.errors:
+        found = replace(found, errors=_errors(known.errors, second.champion, tried, weight, settings))
+    if settings.guardrails.latency and rollout.since and now - rollout.since >= settings.warm_up:
         found = replace(found, latency=_latency(known.latency, second.champion, tried, weight, settings))
     count = (tried if weight or settings.strategy != BLUE_GREEN else second.champion).requests
     return replace(found, requests=known.requests + count, last=now.isoformat()) if count else found
