@@ -37,7 +37,7 @@ class Plan:
 
     level: float = 0.05
     units: float = 10_000
-    burn_in: int = 50
+    burn_in: int = 20
     side: str = TWO_SIDED
     margin: float = 0.0
 
@@ -127,23 +127,17 @@ def together(before: Sequence, now: Sequence) -> Sequence:
     )
 
 
-_LENT = 50.0
-"""Units with the variance of both arms that each arm is lent."""
-
-
 def _steadied(control: Arm, treatment: Arm) -> tuple[Arm, Arm]:
-    """The arms with a variance of at least what it is together with some units of both.
+    """The arms with at least the variance of both together.
 
-    A small arm of rare successes may have none at all, and so no variance; the other one knows better.
+    A small arm of rare or skewed values can look as if its units hardly differed, just when its mean is far off.
     """
-    both = control + treatment
-    return _lent(control, both), _lent(treatment, both)
+    least = np.asarray((control + treatment).variance)
+    return _at_least(control, least), _at_least(treatment, least)
 
 
-def _lent(arm: Arm, both: Arm) -> Arm:
-    free = np.maximum(np.asarray(arm.n) - 1, 0)
-    variance = (np.asarray(arm.squares) + _LENT * np.asarray(both.variance)) / (free + _LENT)
-    return replace(arm, squares=np.maximum(arm.squares, variance * free))
+def _at_least(arm: Arm, variance: Array) -> Arm:
+    return replace(arm, squares=np.maximum(arm.squares, variance * np.maximum(np.asarray(arm.n) - 1, 0)))
 
 
 def _weight(control: Arm, treatment: Arm, plan: Plan) -> Array:

@@ -21,6 +21,7 @@ from taxiway.cli.check import check_command
 from taxiway.cli.compile import compile_command
 from taxiway.cli.doctor import doctor_command
 from taxiway.cli.lineage import lineage_command, runs_command
+from taxiway.cli.loop import loop_app
 from taxiway.cli.monitoring.alarms import alarms_app
 from taxiway.cli.monitoring.inference import inference_app
 from taxiway.cli.monitoring.labels import labels_app
@@ -79,6 +80,7 @@ app.add_typer(labels_app, name="labels")
 app.command("rollback")(rollback_command)
 app.add_typer(alarms_app, name="alarms")
 app.add_typer(monitor_app, name="monitor")
+app.add_typer(loop_app, name="loop")
 
 
 def main() -> None:
