@@ -17,7 +17,7 @@ from taxiway.delivery.evidence.compared import FRESH, Bins, Compared
 from taxiway.delivery.evidence.counts import Counts, Second
 from taxiway.delivery.evidence.predictions import Predictions
 from taxiway.delivery.evidence.tables import Rows
-from taxiway.delivery.rollout import Reading, Rollout
+from taxiway.delivery.rollout import INCONCLUSIVE, SUCCESS, Reading, Rollout
 from taxiway.delivery.settings import BLUE_GREEN, Delivery
 
 LAG = timedelta(seconds=15)
@@ -128,7 +128,7 @@ def level_of_each(settings: Delivery) -> float:
     return settings.level / parts
 
 
-def readings(known: Gathered, settings: Delivery) -> list[Reading]:
+def readings(known: Gathered, settings: Delivery, rollout: Rollout) -> list[Reading]:
     """What each guardrail says."""
     guardrails, level = settings.guardrails, level_of_each(settings)
     found = list[Reading]()
@@ -137,10 +137,33 @@ def readings(known: Gathered, settings: Delivery) -> list[Reading]:
     if guardrails.latency:
         found.append(compared.latency(known.latency, guardrails.latency, level))
     if guardrails.drift:
-        found.append(predictions.reading(known.drift, guardrails.drift, level / len(settings.steps)))
+        is_last = settings.steps[rollout.step].weight == 100
+        of_step = predictions.in_step(known.drift, rollout.step, is_last=is_last)
+        read = predictions.reading(of_step, guardrails.drift, level / len(settings.steps))
+        found.append(_where_both_answer(read, settings, rollout))
     if guardrails.business:
-        found.append(outcomes.reading(known.business, guardrails.business, level, _units(settings)))
+        read = outcomes.reading(known.business, guardrails.business, level, _units(settings))
+        found.append(_where_both_answer(_due(read, known, settings, rollout), settings, rollout))
     return found
+
+
+def _where_both_answer(read: Reading, settings: Delivery, rollout: Rollout) -> Reading:
+    """The reading; before the challenger has requests, nothing is missing."""
+    if settings.steps[rollout.step].weight or read.verdict != INCONCLUSIVE:
+        return read
+    return replace(read, verdict=SUCCESS, sentence=f"{read.guardrail}: looked at once the challenger has requests")
+
+
+def _due(read: Reading, known: Gathered, settings: Delivery, rollout: Rollout) -> Reading:
+    """The reading; a success only once the outcomes of the step's least time are there."""
+    step = settings.steps[rollout.step]
+    if read.verdict != SUCCESS or step.weight in (0, 100) or rollout.since is None:
+        return read
+    until = rollout.since + step.least_time
+    if known.judged and zoned(known.judged) >= until:
+        return read
+    said = f"{read.sentence}; outcomes of requests until {until:%Y-%m-%d %H:%M:%S} UTC are waited for"
+    return replace(read, verdict=INCONCLUSIVE, sentence=said)
 
 
 def _units(settings: Delivery) -> float:
@@ -178,7 +201,7 @@ class DeliveryWitness:
         except TaxiwayError as error:
             trouble = str(error)
         last = zoned(known.last) if known.last else None
-        return asdict(known), Evidence(readings(known, self._settings), known.requests, last, trouble)
+        return asdict(known), Evidence(readings(known, self._settings, rollout), known.requests, last, trouble)
 
     def _from_proxies(self, known: Gathered, rollout: Rollout, now: datetime) -> Gathered:
         """Seconds before the step's weights are written belong to no step."""

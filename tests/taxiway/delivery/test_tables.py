@@ -48,7 +48,10 @@ def requests(first: float, last: float, *, version: int, n: int, **columns: Any)
 
 
 def settings(tmp_path: Path, **guardrails: Any) -> Delivery:
-    return parsed({"weights": KSERVE, "evidence": "tables", "tables": str(tmp_path), "guardrails": guardrails})
+    last = {"weight": 100, "least_time": "0s", "least_requests": 0}
+    steps = [{"weight": 50, "least_time": "30s"}, last]
+    given = {"weights": KSERVE, "evidence": "tables", "tables": str(tmp_path), "steps": steps}
+    return parsed({**given, "guardrails": guardrails})
 
 
 def looked(settings: Delivery, store: Store, *seconds: float) -> dict[str, Reading]:
@@ -190,6 +193,22 @@ def test_a_margin_has_to_be_shown(store: Store, tmp_path: Path) -> None:
     assert looked(shown, store, 200)["business"].verdict == SUCCESS
     narrow = settings(tmp_path, business={"label": "paid", "delay": "60s", "margin": 0.005})
     assert looked(narrow, store, 200)["business"].verdict == INCONCLUSIVE
+
+
+def test_a_step_waits_for_the_outcomes_of_its_least_time(store: Store, tmp_path: Path) -> None:
+    worse(store, 0.5, n=400)
+    given = settings(tmp_path, business={"label": "paid", "delay": "60s"})
+    early = looked(given, store, 89)["business"]
+    assert early.verdict == INCONCLUSIVE
+    assert early.sentence.endswith("; outcomes of requests until 2026-11-28 09:00:30 UTC are waited for")
+    assert looked(given, store, 90)["business"].verdict == SUCCESS
+
+
+def test_before_the_challenger_has_requests_nothing_is_missing(store: Store, tmp_path: Path) -> None:
+    off = {"errors": False, "latency": False}
+    given = {"weights": {"route": "http://127.0.0.1:1"}, "strategy": "shadow", "tables": str(tmp_path)}
+    shadow = parsed({**given, "guardrails": {**off, "drift": {}, "business": {"label": "paid"}}})
+    assert {each.verdict for each in looked(shadow, store, 700).values()} == {SUCCESS}
 
 
 def test_absent_outcomes_count_if_the_settings_say_so(store: Store, tmp_path: Path) -> None:
