@@ -23,7 +23,6 @@ SETTINGS = Delivery(
 )
 WORLDS = {
     "equal": World(),
-    "equal, 1 request a second fails": World(usual=0.0025),
     "3 points worse in the business metric": World(worse=0.03),
     "2 % of the requests fail": World(failing=0.02),
     "2 % fail from the 60th second on": World(failing=0.02, since=60),
