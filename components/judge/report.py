@@ -19,7 +19,8 @@ from components.reports.tables import Cell, Column, table
 
 Json = Mapping[str, Any]
 
-_NAMES = {"recent": "recent rows", "examples": "other rows", "together": "all together"}
+_NAMES = {"recent": "recent", "examples": "other", "together": "together"}
+_DIGITS = 4
 _KINDS: dict[str, Any] = {"better": "good", "worse": "bad", "undecided": "warn", "no_champion": "plain"}
 _SHOWN, _FEWEST = 12, 20
 """Slices in a picture, and their rows: smaller ones say nothing."""
@@ -46,7 +47,7 @@ def _body(found: Json) -> Iterator[Content]:
             [_dot(_NAMES[each["name"]], each) for each in compared],
             title=f"Gain in {found['rule']['metric']}, with its {_level(found)} interval",
             reference=0.0,
-            note="The challenger is better to the right of the line, the champion to the left.",
+            note="Recent rows, other rows, and all together. The challenger is better to the right of the line.",
         )
     yield _metrics(found["metrics"])
     yield from _slices(found)
@@ -70,8 +71,9 @@ def _facts(found: Json) -> Iterator[tuple[Content, Content]]:
 
 
 def _dot(label: str, gain: Json) -> Dot:
-    ends = None if gain["low"] is None else (gain["low"], gain["high"])
-    return Dot(label, gain["value"], ends, counted(int(gain["rows"]), "row"))
+    # Rounded, so that a label and its interval are on one line of a phone too.
+    ends = None if gain["low"] is None else (round(gain["low"], _DIGITS), round(gain["high"], _DIGITS))
+    return Dot(label, round(gain["value"], _DIGITS), ends, counted(int(gain["rows"]), "row"))
 
 
 def _metrics(metrics: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Content:
@@ -91,10 +93,10 @@ def _slices(found: Json) -> Iterator[Content]:
         large = [each for each in slices if each["rows"] >= _FEWEST]
         if part != "together" and large:
             shown = [_dot(each["name"], each) for each in large[:_SHOWN]]
-            few = f"The {_SHOWN} smallest of {len(slices)} gains. " if len(slices) > _SHOWN else ""
+            few = f"The {_SHOWN} smallest of {len(large)} gains. " if len(large) > _SHOWN else ""
             yield dots(
                 shown,
-                title=f"Gain by slice on {_NAMES[part]}, smallest first",
+                title=f"Gain by slice on {_NAMES[part]} rows, smallest first",
                 reference=0.0,
                 note=f"{few}The intervals hold for all slices together. Slices do not change the verdict.",
             )
