@@ -3,10 +3,10 @@
 import json
 from collections.abc import Iterator
 
-from components.contract.artifacts import Artifact, Examples
+from components.contract.artifacts import Artifact, Examples, split_names
 from components.reports.artifacts import Sections
 from components.reports.charts import bars
-from components.reports.figures import number, percent
+from components.reports.figures import moment, number, percent
 from components.reports.markup import Content
 from components.reports.page import Section
 from components.reports.parts import code, facts, stack, tiles
@@ -23,7 +23,8 @@ def _rows(examples: Artifact) -> Section | None:
     metadata = examples.metadata
     if "new_rows" not in metadata:
         return None  # other stages make examples too
-    splits = {name: int(count) for name, count in json.loads(metadata["new_rows"]).items()}
+    new = json.loads(metadata["new_rows"])
+    splits = {name: int(new[name]) for name in split_names(examples) if name in new}
     figures = [("Rows in the window", number(int(metadata["rows_requests"])), "")]
     figures += [(f"New in {name}", number(count), "") for name, count in splits.items()]
     left = [(words, float(metadata[name])) for name, words in _LEFT_OUT.items()]
@@ -35,7 +36,7 @@ def _facts(examples: Artifact) -> Iterator[tuple[Content, Content]]:
     data = records.own(examples).get("data") or {}
     yield "Tables", code(str(data.get("path", "")))
     yield "Versions", code(str(data.get("revision", "")))
-    yield "Window", " to ".join(map(str, data.get("window", [])))
+    yield "Window", " to ".join(moment(str(each)) for each in data.get("window", []))
     low, high = (records.figure(examples, name) for name in ("share_low", "share_high"))
     yield "Recorded share of requests", percent(low) if low == high else f"{percent(low)} to {percent(high)}"
 

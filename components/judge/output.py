@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.contract.artifacts import ModelBlessing, ModelComparison
 from components.contract.files import whole_folder
 from components.execution.provenance import VERDICT
-from components.judge.compare import Comparison
 from components.judge.verdict import Decision, Gain, Rule
+
+if TYPE_CHECKING:
+    from components.judge.compare import Comparison
 
 COMPARISON = "comparison.json"
 """The artifact's file."""

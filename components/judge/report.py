@@ -13,15 +13,17 @@ from components.reports.dots import Dot, dots
 from components.reports.figures import counted, number, percent
 from components.reports.markup import Content
 from components.reports.page import Section
-from components.reports.parts import badge, facts, heading, notice, stack
+from components.reports.parts import badge, facts, notice, stack
 from components.reports.readers.trying import Unreadable, tried
 from components.reports.tables import Cell, Column, table
 
 Json = Mapping[str, Any]
 
-_NAMES = {"recent": "recent rows", "examples": "other rows", "together": "all together"}
+_NAMES = {"recent": "recent", "examples": "other", "together": "together"}
+_DIGITS = 4
 _KINDS: dict[str, Any] = {"better": "good", "worse": "bad", "undecided": "warn", "no_champion": "plain"}
-_SHOWN = 12
+_SHOWN, _FEWEST = 12, 20
+"""Slices in a picture, and their rows: smaller ones say nothing."""
 
 
 def _comparison(comparison: Artifact) -> Section:
@@ -45,9 +47,8 @@ def _body(found: Json) -> Iterator[Content]:
             [_dot(_NAMES[each["name"]], each) for each in compared],
             title=f"Gain in {found['rule']['metric']}, with its {_level(found)} interval",
             reference=0.0,
-            note="The challenger is better to the right of the line, the champion to the left.",
+            note="Recent rows, other rows, and all together. The challenger is better to the right of the line.",
         )
-    yield heading("Metrics of both models")
     yield _metrics(found["metrics"])
     yield from _slices(found)
 
@@ -64,18 +65,19 @@ def _facts(found: Json) -> Iterator[tuple[Content, Content]]:
     rule = found["rule"]
     yield "Verdict", badge(found["verdict"].replace("_", " "), _KINDS[found["verdict"]])
     yield "Blessed", "yes" if found["blessed"] else "no"
-    yield "Better if", f"the gain on recent rows is surely above {number(rule['least_gain'])}"
+    yield "Better if", f"the interval on recent rows is above {number(rule['least_gain'])}"
     if any(each["name"] == "examples" for each in found["gains"]):
-        yield "Not worse if", f"the gain on other rows is surely at least {number(-rule['margin'])}"
+        yield "Not worse if", f"the interval on other rows is not below {number(-rule['margin'])}"
 
 
 def _dot(label: str, gain: Json) -> Dot:
-    ends = None if gain["low"] is None else (gain["low"], gain["high"])
-    return Dot(label, gain["value"], ends, counted(int(gain["rows"]), "row"))
+    # Rounded, so that a label and its interval are on one line of a phone too.
+    ends = None if gain["low"] is None else (round(gain["low"], _DIGITS), round(gain["high"], _DIGITS))
+    return Dot(label, round(gain["value"], _DIGITS), ends, counted(int(gain["rows"]), "row"))
 
 
 def _metrics(metrics: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Content:
-    parts = list(metrics)
+    parts = [name for name in metrics if name != "together"]
     columns: list[str | Column] = ["Metric"]
     columns += [Column(f"{_NAMES[part]}: {who}", True) for part in parts for who in ("challenger", "champion")]
     names = list(dict.fromkeys(name for each in metrics.values() for name in each))
@@ -88,12 +90,13 @@ def _metrics(metrics: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Conten
 
 def _slices(found: Json) -> Iterator[Content]:
     for part, slices in found["slices"].items():
-        if part in ("recent", "examples") and slices:
-            shown = [_dot(each["name"], each) for each in slices[:_SHOWN]]
-            few = f"The {_SHOWN} smallest of {len(slices)} gains. " if len(slices) > _SHOWN else ""
+        large = [each for each in slices if each["rows"] >= _FEWEST]
+        if part != "together" and large:
+            shown = [_dot(each["name"], each) for each in large[:_SHOWN]]
+            few = f"The {_SHOWN} smallest of {len(large)} gains. " if len(large) > _SHOWN else ""
             yield dots(
                 shown,
-                title=f"Gain by slice on {_NAMES[part]}, smallest first",
+                title=f"Gain by slice on {_NAMES[part]} rows, smallest first",
                 reference=0.0,
                 note=f"{few}The intervals hold for all slices together. Slices do not change the verdict.",
             )

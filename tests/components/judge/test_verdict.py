@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -86,3 +88,8 @@ def test_the_reason_has_the_values_and_the_interval() -> None:
 def test_wrong_settings_are_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         Rule("auc", **given)
+
+
+def test_a_report_of_a_comparison_needs_no_tensorflow() -> None:
+    program = "import sys, components.judge.report; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
