@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from components.contract.times import zoned
 from components.monitoring.alarms.alarm import Alarm
 from taxiway.lineage.loop.cycle import LOOP, OVER, Cycle, Event, State
 
@@ -52,7 +53,9 @@ def timeline(cycle: Cycle, alarms: Sequence[Alarm] = ()) -> list[Moment]:
         cycle: The cycle.
         alarms: The alarms that triggered it, the most important first, as they are now; none if others did.
     """
-    found = [*(_raised(alarms[:1], cycle)), *map(_step, cycle.events), *_closed(alarms)]
+    # The alarm says the same as the first step.
+    steps = cycle.events[1:] if alarms else cycle.events
+    found = [*(_raised(alarms, cycle)), *map(_step, steps), *_closed(alarms)]
     return sorted(found, key=lambda each: each.time)
 
 
@@ -62,16 +65,28 @@ def is_closed(cycle: Cycle, alarms: Sequence[Alarm]) -> bool:
 
 
 def _step(event: Event) -> Moment:
-    title = _TITLES[event.state]
-    if event.state == State.JUDGED and event.facts.get("needs"):
-        title = "waits for approval"
+    title = "waits for approval" if event.facts.get("needs") else _TITLES[event.state]
     by = "" if event.by == LOOP else event.by
-    return Moment(event.time, title, event.reason, by, event.state, event.facts)
+    return Moment(event.time, title, _words(event), by, event.state, event.facts)
+
+
+def _words(event: Event) -> str:
+    """The reason; of a retraining the window, as all parameters are a page of their own."""
+    given = event.facts.get("parameters", {})
+    if "window_start" not in given or "window_end" not in given:
+        return event.reason
+    first, last = zoned(given["window_start"]), zoned(given["window_end"])
+    until = f"{last:%H:%M:%S}" if last.date() == first.date() else f"{last:%Y-%m-%d %H:%M:%S}"
+    return f"{event.reason.partition(' with ')[0]} on the requests from {first:%Y-%m-%d %H:%M:%S} to {until} UTC"
 
 
 def _raised(alarms: Sequence[Alarm], cycle: Cycle) -> list[Moment]:
-    facts = {"alarm": alarms[0].alarm, "model": cycle.model} if alarms else {}
-    return [Moment(each.opened or each.since, RAISED, each.sentence, facts=facts) for each in alarms]
+    if not alarms:
+        return []
+    first, more = alarms[0], len(alarms) - 1
+    words = first.sentence + (f"; and {more} more alarm{'s' * (more > 1)}" if more else "")
+    facts = {"alarm": first.alarm, "model": cycle.model}
+    return [Moment(first.opened or first.since, RAISED, words, facts=facts)]
 
 
 def _closed(alarms: Sequence[Alarm]) -> list[Moment]:
@@ -79,7 +94,7 @@ def _closed(alarms: Sequence[Alarm]) -> list[Moment]:
     closed = [time for time in times if time]
     if not closed or len(closed) < len(times):
         return []
-    words = f"{alarms[0].column or 'all columns'} is as usual again, or the version answers no more"
+    words = f"version {alarms[0].version} answers no more, or {alarms[0].column or 'all'} is as it was"
     return [Moment(max(closed), CLOSED, words, facts={"alarm": alarms[0].alarm, "model": alarms[0].model})]
 
 
