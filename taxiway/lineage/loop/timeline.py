@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from components.contract.times import zoned
 from components.monitoring.alarms.alarm import Alarm
-from taxiway.lineage.loop.cycle import LOOP, OVER, Cycle, Event, State
+from taxiway.lineage.loop.cycle import LOOP, Cycle, Event, State
 
-RAISED, CLOSED = "alarm", "alarm closed"
+RAISED, CLOSED, ASKS, PAUSED = "alarm", "alarm closed", "waits for approval", "paused"
 
 _TITLES = {
     State.WAITING: "cycle begins",
@@ -55,8 +56,14 @@ def timeline(cycle: Cycle, alarms: Sequence[Alarm] = ()) -> list[Moment]:
     """
     # The alarm says the same as the first step.
     steps = cycle.events[1:] if alarms else cycle.events
-    found = [*(_raised(alarms, cycle)), *map(_step, steps), *_closed(alarms)]
+    found = [*_raised(alarms, cycle), *_distinct(map(_step, steps)), *_closed(alarms)]
     return sorted(found, key=lambda each: each.time)
+
+
+def _distinct(moments: Iterable[Moment]) -> Iterator[Moment]:
+    """Without those that say the same as the one before."""
+    for _, same in itertools.groupby(moments, key=lambda each: (each.title, each.words, each.by)):
+        yield next(same)
 
 
 def is_closed(cycle: Cycle, alarms: Sequence[Alarm]) -> bool:
@@ -65,9 +72,16 @@ def is_closed(cycle: Cycle, alarms: Sequence[Alarm]) -> bool:
 
 
 def _step(event: Event) -> Moment:
-    title = "waits for approval" if event.facts.get("needs") else _TITLES[event.state]
     by = "" if event.by == LOOP else event.by
-    return Moment(event.time, title, _words(event), by, event.state, event.facts)
+    return Moment(event.time, _title(event), _words(event), by, event.state, event.facts)
+
+
+def _title(event: Event) -> str:
+    if event.facts.get("needs"):
+        return PAUSED if event.facts.get("rollout", {}).get("verdict") == "inconclusive" else ASKS
+    if event.state == State.RETRAINING and "run" in event.facts:
+        return "run"
+    return _TITLES[event.state]
 
 
 def _words(event: Event) -> str:
@@ -96,8 +110,3 @@ def _closed(alarms: Sequence[Alarm]) -> list[Moment]:
         return []
     words = f"version {alarms[0].version} answers no more, or {alarms[0].column or 'all'} is as it was"
     return [Moment(max(closed), CLOSED, words, facts={"alarm": alarms[0].alarm, "model": alarms[0].model})]
-
-
-def is_end(moment: Moment) -> bool:
-    """Whether the cycle ended with it."""
-    return moment.state in OVER
