@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from typing import Self
 from components.contract.commands import typed
 from components.contract.errors import ServiceError
 from taxiway.loop.demo.ground import MODEL, Ground
-from taxiway.monitoring.demo import taxiway
+from taxiway.monitoring.demo import shown, taxiway
 from taxiway.network import http_client
 
 _SECONDS = 180.0
@@ -131,4 +132,4 @@ def _is_loaded(rest: str) -> bool:
 
 def by_hand(ground: Ground, *words: str) -> str:
     """A command as it is typed to the demo's loop."""
-    return f"TAXIWAY_HOME={ground.home.root} {typed(*words)}"
+    return f"TAXIWAY_HOME={shlex.quote(shown(ground.home.root))} {typed(*words)}"

@@ -84,7 +84,7 @@ class Story:
 
     def _tell(self, moments: Sequence[Moment]) -> None:
         for each in moments[self._told :]:
-            self._say(f"[bold]{each.title}[/]")
+            self._say(f"[bold]{each.title}[/]  [dim]{each.time:%H:%M:%S}[/]")
             say(self.console, Text(each.words))
         self._told = max(self._told, len(moments))
 
