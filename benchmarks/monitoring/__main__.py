@@ -16,13 +16,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks.monitoring import levels, peers, power, streams
+from benchmarks.tables import show
 
 PARTS = ("clean", "power", "streams", "peers")
 Figure = dict[str, Any]
@@ -37,7 +37,7 @@ def main() -> None:
         load = round(os.getloadavg()[0], 2)
         found = [{**figure, "load": load} for figure in _parts(given)[name]()]
         report += found
-        _print(console, found)
+        show(console, found)
         (peers.OUT / "report.json").write_text(json.dumps(report, indent=1, default=float))
 
 
@@ -57,16 +57,6 @@ def _parts(given: argparse.Namespace) -> dict[str, Callable[[], Iterator[Figure]
         "streams": lambda: streams.measured(max(windows // 50, 2), windows * 5),
         "peers": lambda: peers.measured(max(windows // 20, 3)),
     }
-
-
-def _print(console: Console, figures: Iterable[Figure]) -> None:
-    """Figures with the same keys share a table."""
-    tables: dict[tuple[str, ...], Table] = {}
-    for figure in figures:
-        table = tables.setdefault(tuple(figure), Table(*figure, box=None, pad_edge=False))
-        table.add_row(*("" if value is None else str(value) for value in figure.values()))
-    for table in tables.values():
-        console.print(table, "")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from benchmarks import environments
 from benchmarks.monitoring.populations import Population, taxi
 from components.monitoring.calibration.decide import decide
 from components.monitoring.profile.summarize import summarize
@@ -36,28 +36,7 @@ Figure = dict[str, Any]
 
 def python_of(peer: str) -> str | None:
     """The Python of a peer's environment, which is made if there is none; None if no Python is old enough for it."""
-    folder = OUT / f"{peer}-venv"
-    ready, wanted = folder / "ready", "\n".join(PACKAGES[peer])
-    if not (ready.is_file() and ready.read_text() == wanted):
-        base = _base(peer)
-        if base is None:
-            return None
-        shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run([base, "-m", "venv", str(folder)], check=True)
-        install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES[peer]]
-        subprocess.run([str(folder / "bin/python"), *install], check=True)
-        ready.write_text(wanted)
-    return str(folder / "bin/python")
-
-
-def _base(peer: str) -> str | None:
-    return next(filter(None, map(_working, _OLDER[peer])), None) if peer in _OLDER else sys.executable
-
-
-def _working(name: str) -> str | None:
-    """The path of a Python that runs: a version manager's shim may be there without one."""
-    path = shutil.which(name)
-    return path if path and subprocess.run([path, "-c", ""], capture_output=True).returncode == 0 else None
+    return environments.python_of(OUT / f"{peer}-venv", PACKAGES[peer], _OLDER.get(peer, ()))
 
 
 def run(peer: str, script: str, *arguments: str) -> bool:
