@@ -25,7 +25,7 @@ _AT_ONCE = 1000
 def measured(runs: int, workers: int) -> Iterator[Figure]:
     """The figures of CUPED by correlation, then those of A/A runs by method."""
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(partial(_cuped, runs=10 * runs), CORRELATIONS)
+        yield from pool.map(partial(_cuped, runs=20 * runs), CORRELATIONS)
         yield from pool.map(partial(_uniform, runs=runs), METHODS)
 
 

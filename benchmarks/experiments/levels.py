@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -66,15 +65,13 @@ def measured(runs: int, workers: int) -> Iterator[Figure]:
 
 
 def _of_metric(name: str, runs: int) -> list[Figure]:
-    begin = time.perf_counter()
     chance, metric = np.random.default_rng(len(name)), METRICS[name]
     found: dict[str, list[np.ndarray]] = {}
     for _ in range(-(-runs // _AT_ONCE)):
         pair = _looks(metric, chance)
         for method, rejected in _rejected(*pair).items():
             found.setdefault(method, []).append(_by_looks(rejected))
-    seconds = round(time.perf_counter() - begin, 1)
-    return [_figure(name, method, np.concatenate(each), seconds) for method, each in found.items()]
+    return [_figure(name, method, np.concatenate(each)) for method, each in found.items()]
 
 
 def _rejected(control: Arm, treatment: Arm) -> dict[str, np.ndarray]:
@@ -125,7 +122,6 @@ def _by_looks(rejected: np.ndarray) -> np.ndarray:
 
 
 def _of_rate(name: str, runs: int) -> Figure:
-    begin = time.perf_counter()
     rate, part = RATES[name]
     chance = np.random.default_rng(len(name))
     rates, rejected = Rates(), np.zeros((runs, UNITS), dtype=bool)
@@ -134,10 +130,9 @@ def _of_rate(name: str, runs: int) -> Figure:
         m = chance.binomial(10, treated, runs)
         rates = rates.after(chance.binomial(10 - m, rate), 10 - m, chance.binomial(m, rate), m)
         rejected[:, number] = look(rates).p_value <= 0.05
-    seconds = round(time.perf_counter() - begin, 1)
-    return _figure(name, "rates", _by_looks(rejected), seconds)
+    return _figure(name, "rates", _by_looks(rejected))
 
 
-def _figure(name: str, method: str, found: np.ndarray, seconds: float) -> Figure:
+def _figure(name: str, method: str, found: np.ndarray) -> Figure:
     shares = {f"{looks} looks": round(float(share), 4) for looks, share in zip(LOOKS, found.mean(0), strict=True)}
-    return {"part": "levels", "metric": name, "method": method, "runs": len(found), **shares, "seconds": seconds}
+    return {"part": "levels", "metric": name, "method": method, "runs": len(found), **shares}

@@ -37,8 +37,6 @@ def statsmodels(data: dict[str, np.ndarray], asked: dict[str, Any]) -> Iterator[
     yield "statsmodels: Welch's t", {"p_value": pair.ttest_ind(usevar="unequal")[1], "low": low, "high": high}
     x, n, y, m = asked["counts"]
     yield "statsmodels: z of two shares", {"p_value": proportion.proportions_ztest([y, x], [m, n])[1]}
-    ends = [_score(proportion, asked, end) for end in asked["score_ends"]]
-    yield "statsmodels: score test at the interval's ends", {"low": ends[0], "high": ends[1]}
     ranks = nonparametric.rank_compare_2indep(data["treatment"], data["control"], use_t=True)
     low, high = ranks.conf_int()
     yield "statsmodels: rank comparison", {"treatment": ranks.prob1, "low": low - 0.5, "high": high - 0.5}
@@ -50,12 +48,6 @@ def statsmodels(data: dict[str, np.ndarray], asked: dict[str, Any]) -> Iterator[
     yield "statsmodels: power of t", {"power": solver.power(**given)}
     shares = proportion.power_proportions_2indep(0.02, 0.1, 3000, ratio=1, alpha=0.05)
     yield "statsmodels: power of z", {"power": shares.power}
-
-
-def _score(proportion: Any, asked: dict[str, Any], difference: float) -> float:
-    x, n, y, m = asked["counts"]
-    found = proportion.test_proportions_2indep(y, m, x, n, value=difference, method="score", correction=False)
-    return found.pvalue
 
 
 def tea_tasting(data: dict[str, np.ndarray]) -> Iterator[Found]:
