@@ -32,7 +32,6 @@ def measured() -> Iterator[Figure]:
     except subprocess.CalledProcessError as error:
         yield {"part": "peers", "skipped": f"{' and '.join(PACKAGES)} cannot be installed here: {error}"}
         return
-    assert python
     data = _data()
     own = dict(_own(data))
     theirs = _theirs(python, data, own)

@@ -1,7 +1,7 @@
 """Windows under Evidently's defaults, in its own environment: `PYTHON evidently_windows.py FOLDER OUTPUT`.
 
-FOLDER has reference.csv, kinds.json (`number` or `category` by column) and windows as CSV files. Writes a list of
-objects with window, drifted (the number of columns) and seconds.
+FOLDER has folders of their own for references, each with reference.csv, kinds.json (`number` or `category` by column)
+and window_NUMBER_CHANGE.csv. Writes a list of objects with change, drifted (the number of columns) and seconds.
 """
 
 import json
@@ -20,19 +20,23 @@ def main() -> None:
 
     warnings.simplefilter("ignore")
     folder, output = Path(sys.argv[1]), Path(sys.argv[2])
-    kinds = json.loads((folder / "kinds.json").read_text())
-    categories = {name: str for name, kind in kinds.items() if kind == "category"}
-    definition = DataDefinition(
-        numerical_columns=[name for name in kinds if name not in categories], categorical_columns=list(categories)
-    )
-    reference = Dataset.from_pandas(pd.read_csv(folder / "reference.csv", dtype=categories), definition)
     found = []
-    for path in sorted(folder.glob("window_*.csv")):
-        window = pd.read_csv(path, dtype=categories)
-        begin = time.perf_counter()
-        result = Report([DataDriftPreset()]).run(Dataset.from_pandas(window, definition), reference).dict()
-        drifted = next(each["value"]["count"] for each in result["metrics"] if "DriftedColumns" in each["metric_name"])
-        found.append({"window": path.stem, "drifted": int(drifted), "seconds": time.perf_counter() - begin})
+    for own in sorted(path.parent for path in folder.glob("*/reference.csv")):
+        kinds = json.loads((own / "kinds.json").read_text())
+        categories = {name: str for name, kind in kinds.items() if kind == "category"}
+        definition = DataDefinition(
+            numerical_columns=[name for name in kinds if name not in categories], categorical_columns=list(categories)
+        )
+        reference = Dataset.from_pandas(pd.read_csv(own / "reference.csv", dtype=categories), definition)
+        for path in sorted(own.glob("window_*.csv")):
+            window = pd.read_csv(path, dtype=categories)
+            begin = time.perf_counter()
+            result = Report([DataDriftPreset()]).run(Dataset.from_pandas(window, definition), reference).dict()
+            seconds = time.perf_counter() - begin
+            drifted = next(
+                each["value"]["count"] for each in result["metrics"] if "DriftedColumns" in each["metric_name"]
+            )
+            found.append({"change": path.stem.split("_", 2)[2], "drifted": int(drifted), "seconds": seconds})
     output.write_text(json.dumps(found))
 
 

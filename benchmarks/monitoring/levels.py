@@ -1,61 +1,94 @@
-"""How often a window in which nothing has changed has a signal."""
+"""How often a window in which nothing has changed has a signal.
+
+Windows of several sizes have their training data in common, since what is known of these takes longer than a window.
+Large windows of one reference resemble each other: its own accidents are most of the difference. So the intervals count
+the windows as if they were fewer, by as much as the shares of the references vary more than those of independent
+windows would.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import lru_cache, partial
 from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 
 from benchmarks.monitoring import populations
+from benchmarks.monitoring.figures import interval
 from components.monitoring.calibration.decide import decide
 
 SIZES = (50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 50_000, 100_000)
 REFERENCE_ROWS = 10_000
-_FEW, _MANY = {"taxi": 5, "synthetic": 10}, 20
-"""Windows of one reference: few where its own accidents are most of the difference, so windows resemble each other."""
+_EACH = {"taxi": 4, "synthetic": 8}
+"""Windows of one reference and size."""
+_COUNTED = ("signal", "below_5_percent", "below_1_percent")
 Figure = dict[str, Any]
 
 
-def measured(windows: int, workers: int) -> Iterator[Figure]:
-    """A figure for each population and size."""
-    jobs = [(name, size) for name in ("taxi", "synthetic") for size in reversed(SIZES)]
+def measured(windows: int, workers: int, sizes: Sequence[int] = SIZES) -> Iterator[Figure]:
+    """A figure for each population and size; a line for every tenth reference."""
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(partial(_measured, windows=windows), jobs)
+        for data, each in _EACH.items():
+            begin, references = time.perf_counter(), -(-windows // each)
+            jobs = [
+                pool.submit(partial(found, data, number, min(each, windows), sizes)) for number in range(references)
+            ]
+            for done, _ in enumerate(as_completed(jobs), 1):
+                if done % 10 == 0:
+                    print(
+                        f"  {data}: {done} of {references} references, {time.perf_counter() - begin:.0f} s", flush=True
+                    )
+            yield from figures(data, sizes, np.stack([job.result() for job in jobs]))
 
 
-def _measured(job: tuple[str, int], windows: int) -> Figure:
-    name, size = job
-    begin = time.perf_counter()
-    chance = np.random.default_rng([size, len(name)])
-    population = populations.taxi() if name == "taxi" else populations.synthetic(chance)
-    each = _FEW[name] if size * 10 > REFERENCE_ROWS else _MANY
-    found = [found for _ in range(-(-windows // each)) for found in _signals(population, size, each, chance)]
-    loose, strict, signals = np.mean(found[:windows], axis=0)
-    return {
-        "part": "clean",
-        "data": name,
-        "rows": size,
-        "windows": windows,
-        "references": -(-windows // each),
-        "signal": round(float(signals), 4),
-        "below_5_percent": round(float(loose), 4),
-        "below_1_percent": round(float(strict), 4),
-        "seconds": round(time.perf_counter() - begin, 1),
-    }
+@lru_cache(maxsize=1)
+def _population(data: str) -> populations.Population:
+    """The same for all references, in every process."""
+    return populations.taxi() if data == "taxi" else populations.synthetic(np.random.default_rng(1))
 
 
-def _signals(
-    population: populations.Population, size: int, windows: int, chance: np.random.Generator
-) -> Iterator[tuple[bool, bool, bool]]:
-    """Whether windows have a p-value below each level, and a signal: its floors would hide a wrong level."""
+def found(data: str, number: int, windows: int, sizes: Sequence[int]) -> np.ndarray:
+    """What windows of each size show beside new training data: bool, (sizes, windows, `_COUNTED`)."""
+    chance = np.random.default_rng([number, len(data)])
+    population = _population(data)
     reference = population.reference(chance, REFERENCE_ROWS)
-    for _ in range(windows):
-        window = population.window(chance.integers(population.rows, size=size))
-        decisions = decide(reference, window)
-        least = min(each.p_adjusted for each in decisions)
-        yield least <= 0.05, least <= 0.01, any(each.signal for each in decisions)
+    outcomes = np.zeros((len(sizes), windows, len(_COUNTED)), dtype=bool)
+    for index, size in enumerate(sizes):
+        for window in range(windows):
+            decisions = decide(reference, population.window(chance.integers(population.rows, size=size)))
+            least = min(each.p_adjusted for each in decisions)
+            # The floors of signals would hide a wrong level.
+            outcomes[index, window] = any(each.signal for each in decisions), least <= 0.05, least <= 0.01
+    return outcomes
+
+
+def figures(data: str, sizes: Sequence[int], outcomes: np.ndarray) -> Iterator[Figure]:
+    """The shares of windows: (references, sizes, windows, `_COUNTED`)."""
+    references, _, windows, _ = outcomes.shape
+    for size, each in zip(sizes, outcomes.swapaxes(0, 1), strict=True):
+        shares = {name: _share(each[..., index]) for index, name in enumerate(_COUNTED)}
+        named = {"part": "clean", "data": data, "rows": size, "windows": references * windows, "references": references}
+        yield named | {key: value for name, share in shares.items() for key, value in _named(name, share)}
+
+
+def _named(name: str, share: tuple[float, str]) -> Iterator[tuple[str, float | str]]:
+    yield name, share[0]
+    yield f"{name}_interval", share[1]
+
+
+def _share(hits: np.ndarray) -> tuple[float, str]:
+    """The share of hits, (references, windows), and its interval."""
+    share = float(hits.mean())
+    alike = _alike(hits)
+    return round(share, 4), interval(hits.sum() / alike, hits.size / alike)
+
+
+def _alike(hits: np.ndarray) -> float:
+    """By how much the variance of the share is greater than if all windows were independent; at least 1."""
+    share, (references, windows) = hits.mean(), hits.shape
+    independent = share * (1 - share) / windows
+    return max(1.0, float(hits.mean(axis=1).var(ddof=1) / independent)) if independent > 0 and references > 1 else 1.0

@@ -18,19 +18,20 @@ def main() -> None:
     import nannyml
 
     folder, output = Path(sys.argv[1]), Path(sys.argv[2])
-    kinds = json.loads((folder / "kinds.json").read_text())
-    categories = {name: str for name, kind in kinds.items() if kind == "category"}
-    reference = _read(folder / "reference.csv", categories)
     found = []
-    for path in sorted(folder.glob("window_*.csv")):
-        window = _read(path, categories)
-        calculator = nannyml.UnivariateDriftCalculator(column_names=list(kinds), chunk_size=len(window))
-        calculator.fit(reference)
-        begin = time.perf_counter()
-        table = calculator.calculate(window).filter(period="analysis").to_df()
-        alerts = [column for column in table.columns if column[-1] == "alert"]
-        drifted = int(table[alerts].iloc[0].sum())
-        found.append({"window": path.stem, "drifted": drifted, "seconds": time.perf_counter() - begin})
+    for own in sorted(path.parent for path in folder.glob("*/reference.csv")):
+        kinds = json.loads((own / "kinds.json").read_text())
+        categories = {name: str for name, kind in kinds.items() if kind == "category"}
+        windows = {path: _read(path, categories) for path in sorted(own.glob("window_*.csv"))}
+        size = len(next(iter(windows.values())))
+        calculator = nannyml.UnivariateDriftCalculator(column_names=list(kinds), chunk_size=size)
+        calculator.fit(_read(own / "reference.csv", categories))
+        for path, window in windows.items():
+            begin = time.perf_counter()
+            table = calculator.calculate(window).filter(period="analysis").to_df()
+            alerts = [column for column in table.columns if column[-1] == "alert"]
+            drifted, seconds = int(table[alerts].iloc[0].sum()), time.perf_counter() - begin
+            found.append({"change": path.stem.split("_", 2)[2], "drifted": drifted, "seconds": seconds})
     output.write_text(json.dumps(found))
 
 

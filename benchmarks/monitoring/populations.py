@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,13 @@ class Population:
     columns: Mapping[str, tuple[Kind, np.ndarray]]
     bins: dict[str, Bins] = field(default_factory=dict)
     codes: dict[str, np.ndarray] = field(default_factory=dict)
+    """The bins of the different values of each column."""
+
+    @cached_property
+    def different(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """The different values of each column, and which of them each row has: found once for all training data."""
+        found = {name: np.unique(values, return_inverse=True) for name, (_, values) in self.columns.items()}
+        return {name: (values, places.astype(np.int32)) for name, (values, places) in found.items()}
 
     @property
     def rows(self) -> int:
@@ -37,15 +45,18 @@ class Population:
         """Training data of some rows."""
         for name, (kind, values) in self.columns.items():
             self.bins[name] = _bins(kind, values[chosen])
-            self.codes[name] = self.coded(name, values)
-        columns = {name: self.summary(name, self.codes[name][chosen]) for name in self.columns}
+            self.codes[name] = self.coded(name, self.different[name][0])
         sample = chance.permutation(chosen)[:_SAMPLE]
-        codes = np.stack([self.codes[name][sample] for name in self.columns], axis=1).astype(np.int32)
-        return Reference(1, "", columns, codes, np.full(len(sample), np.nan))
+        codes = np.stack([self.codes_of(name, sample) for name in self.columns], axis=1).astype(np.int32)
+        return Reference(1, "", self.window(chosen), codes, np.full(len(sample), np.nan))
 
     def window(self, chosen: np.ndarray) -> dict[str, Summary]:
         """The summaries of rows."""
-        return {name: self.summary(name, self.codes[name][chosen]) for name in self.columns}
+        return {name: self.summary(name, self.codes_of(name, chosen)) for name in self.columns}
+
+    def codes_of(self, name: str, chosen: np.ndarray) -> np.ndarray:
+        """The numbers of the bins of rows."""
+        return self.codes[name][self.different[name][1][chosen]]
 
     def changed(self, name: str, values: np.ndarray) -> Summary:
         """The summary of a column with other values."""

@@ -26,7 +26,7 @@ def _kinds(seed: int):
 
 
 def _rows(stream, count: int) -> np.ndarray:
-    return np.array([[*(float(value) for value in x.values()), float(y)] for x, y in islice(stream, count)])
+    return np.array([[*(float(value) for value in x.values()), float(y)] for x, y in islice(stream, count)], np.float32)
 
 
 def main() -> None:

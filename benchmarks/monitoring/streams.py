@@ -23,6 +23,7 @@ from components.monitoring.summaries import Summary
 ROWS = 1_000
 REFERENCE_ROWS = 10_000
 BEFORE, AFTER = 10, 30
+"""Windows before and after a change; those of river have more before it, since its false alarms are rare."""
 _TRAINED = 2_000
 """Rows on which a stream's model is trained, and which are not compared: on them it is better than on any others."""
 Key = tuple[str, str]
@@ -30,12 +31,12 @@ Figure = dict[str, Any]
 
 
 def measured(streams: int, windows: int) -> Iterator[Figure]:
-    """Figures of clean streams, of shifts, and of river's streams."""
+    """Figures of clean streams with so many windows together, of shifts, and of river's streams."""
     for rows in (ROWS, REFERENCE_ROWS):
         yield _clean(streams, windows, rows)
     for shift in (0.05, 0.1, 0.15, 0.3, 1.0):
         yield _shifted(streams, shift)
-    yield from _of_river(streams)
+    yield from _of_river(streams, max(windows // (5 * streams), BEFORE))
 
 
 def alarms(windows: Iterable[list[Decision]]) -> Iterator[list[Key]]:
@@ -60,13 +61,12 @@ def _clean(streams: int, windows: int, rows: int) -> Figure:
         drawn = (population.window(chance.integers(population.rows, size=rows)) for _ in range(windows // streams))
         count += sum(bool(opened) for opened in alarms(decide(reference, window) for window in drawn))
     return {
-        "part": "clean stream",
-        "data": "taxi",
+        "part": "streams",
+        "change": "none: taxi trips",
         "rows": rows,
-        "windows": windows,
-        "false_alarms": count,
-        "windows_between_false_alarms": windows / count if count else None,
-        "at_least": DEFAULTS.windows_between_false_alarms,
+        "streams": streams,
+        **_false(windows // streams * streams, count),
+        "wanted": DEFAULTS.windows_between_false_alarms,
     }
 
 
@@ -77,7 +77,7 @@ def _shifted(streams: int, shift: float) -> Figure:
     for _ in range(streams):
         reference = population.reference(chance, REFERENCE_ROWS)
         opened = list(alarms(decide(reference, each) for each in _moving(population, chance, shift)))
-        delays.append(_delay(opened, "number_1"))
+        delays.append(_delay(opened[BEFORE:], "number_1"))
         found = {column for keys in opened for column, _ in keys}
         right, wrong = right + ("number_1" in found), wrong + len(found - {"number_1"})
     name = f"one of 17 columns shifted by {shift:g} sd"
@@ -94,23 +94,32 @@ def _moving(population: Population, chance: np.random.Generator, shift: float) -
         yield window
 
 
-def _of_river(streams: int) -> Iterator[Figure]:
+def _of_river(streams: int, before: int) -> Iterator[Figure]:
     path = peers.OUT / "river.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    before, after = _TRAINED + REFERENCE_ROWS + ROWS * BEFORE, ROWS * AFTER
-    peers.run("river", "river_streams.py", str(before), str(after), str(streams), str(path))
+    rows = _TRAINED + REFERENCE_ROWS + ROWS * before
+    lack = peers.run("river", "river_streams.py", str(rows), str(ROWS * AFTER), str(streams), str(path))
+    if lack:
+        yield {"part": "streams", "system": "river", "skipped": lack}
+        return
     with np.load(path) as found:
         for name in found.files:
-            yield _of_kind(name, found[name])
+            yield _of_kind(name, found[name], before)
+    path.unlink()
 
 
-def _of_kind(name: str, rows: np.ndarray) -> Figure:
+def _of_kind(name: str, rows: np.ndarray, before: int) -> Figure:
     delays, false = [], 0
     for stream in rows:
         opened = list(alarms(_watched(stream)))
-        false += sum(bool(keys) for keys in opened[:BEFORE])
-        delays.append(_delay(opened))
-    return {**_delays(f"river: {name}", delays), "false_alarms": false}
+        false += sum(bool(keys) for keys in opened[:before])
+        delays.append(_delay(opened[before:]))
+    return {**_delays(f"river: {name}", delays), **_false(len(rows) * before, false)}
+
+
+def _false(windows: int, count: int) -> Figure:
+    """Windows without a change in which an alarm opened."""
+    between = round(windows / count) if count else f"more than {windows}"
+    return {"clean_windows": windows, "false_alarms": count, "windows_between_false_alarms": between}
 
 
 def _watched(stream: np.ndarray) -> Iterator[list[Decision]]:
@@ -134,9 +143,8 @@ def _predicted(stream: np.ndarray) -> Population:
 
 
 def _delay(opened: list[list[Key]], column: str | None = None) -> int | None:
-    """Windows from the change to the first alarm."""
-    after = (number for number, keys in enumerate(opened[BEFORE:]) if _has(keys, column))
-    found = next(after, None)
+    """Windows until the first alarm."""
+    found = next((number for number, keys in enumerate(opened) if _has(keys, column)), None)
     return None if found is None else found + 1
 
 
@@ -147,7 +155,7 @@ def _has(keys: list[Key], column: str | None) -> bool:
 def _delays(name: str, delays: list[int | None]) -> Figure:
     found = [delay for delay in delays if delay is not None]
     return {
-        "part": "stream",
+        "part": "streams",
         "change": name,
         "rows": ROWS,
         "streams": len(delays),

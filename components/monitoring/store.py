@@ -13,9 +13,11 @@ from typing import Any, Literal
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError
 
+from components.inference import stores
 from components.inference.commits import retried
+from components.inference.local_files import local_files
 from components.monitoring.tables import SCHEMAS
 
 INFERENCE, LABELS = "inference", "labels"
@@ -29,6 +31,34 @@ Read = Callable[[Filters], pa.Table]
 """Reads the rows of one version of a table."""
 
 _TIDY_EVERY = 25
+_CONFIGURATION: dict[str, str | None] = {"delta.setTransactionRetentionDuration": "interval 7 days"}
+
+
+class SupersededError(Exception):
+    """Another process has written the same rows from later data."""
+
+
+@dataclass(frozen=True)
+class Fence:
+    """Keeps a slower process from replacing what another has computed from later data.
+
+    Attributes:
+        key: What is written.
+        number: The version of the data that it is computed from.
+    """
+
+    key: str
+    number: int
+
+    def commit(self, table: DeltaTable) -> CommitProperties:
+        """The properties of a commit, of which Delta refuses the later if two have the same key.
+
+        Raises:
+            SupersededError: The table has rows from later data.
+        """
+        if (table.transaction_version(self.key) or 0) > self.number:
+            raise SupersededError(self.key)
+        return CommitProperties(app_transactions=[Transaction(self.key, self.number)])
 
 
 @dataclass(frozen=True)
@@ -46,11 +76,8 @@ class Store:
         return f"{self.root.rstrip('/')}/{name}"
 
     def open(self, name: str) -> DeltaTable | None:
-        """A table; None if it does not exist yet."""
-        try:
-            return DeltaTable(self.path(name))
-        except TableNotFoundError:
-            return None
+        """A table; None if it does not exist yet. Raises ServiceError if the store is away."""
+        return stores.opened(self.path(name))
 
     def version(self, name: str) -> int | None:
         """The newest version of a table; None if it does not exist yet."""
@@ -71,30 +98,40 @@ class Store:
             filters: Conditions on columns.
             columns: The columns to read; None for all.
             version: The table's version; None for the newest.
+
+        Raises:
+            ServiceError: The store is away.
         """
         table = self.open(name)
         if table is None:
             return SCHEMAS[name].empty_table() if name in SCHEMAS else pa.table({})
-        if version is not None:
-            table.load_as_version(version)
-        return _rows(table, name, filters, columns)
+        with stores.reached(self.path(name)):
+            if version is not None:
+                table.load_as_version(version)
+            return _rows(table, name, filters, columns)
 
-    def replace(self, name: str, rows: pa.Table, where: str) -> None:
+    def replace(self, name: str, rows: pa.Table, where: str, fence: Fence | None = None) -> None:
         """Replaces the rows that meet a condition by others, in one step; raises ServiceError as `append`.
 
         Args:
             name: The table.
             rows: The new rows; they must meet the condition as well.
             where: SQL, such as `window_start = '2026-01-01T00:00:00Z'`.
+            fence: What the rows are computed from, if others may compute the same from later data.
+
+        Raises:
+            SupersededError: The table has rows from later data; it stays as it is.
         """
         rows = rows.cast(SCHEMAS[name])
 
         def write() -> DeltaTable:
             table = self._there(name, rows.schema)
-            write_deltalake(table, rows, mode="overwrite", predicate=where)
+            commit = fence.commit(table) if fence else None
+            write_deltalake(table, rows, mode="overwrite", predicate=where, commit_properties=commit)
             return table
 
-        _tidy(retried(write))
+        with stores.reached(self.path(name)):
+            _tidy(retried(write))
 
     def revise(self, name: str, key: str, change: Callable[[Read], pa.Table]) -> None:
         """Replaces rows by others with the same keys, and adds those with new keys, in one step.
@@ -108,7 +145,7 @@ class Store:
                 called several times.
 
         Raises:
-            ServiceError: Others write to the table without a pause.
+            ServiceError: The store is away, or others write to the table without a pause.
         """
 
         def write() -> DeltaTable:
@@ -121,7 +158,8 @@ class Store:
                 write_deltalake(table, rows, mode="overwrite", predicate=where, commit_properties=alone)
             return table
 
-        _tidy(retried(write))
+        with stores.reached(self.path(name)):
+            _tidy(retried(write))
 
     def append(self, name: str, rows: pa.Table, *, new_columns: bool = False) -> None:
         """Appends rows, and creates the table if it does not exist.
@@ -132,15 +170,29 @@ class Store:
             new_columns: Whether columns that the table lacks are added to it.
 
         Raises:
-            ServiceError: Others write to the table without a pause.
+            ServiceError: The store is away, or others write to the table without a pause.
         """
         rows = rows.cast(SCHEMAS[name]) if name in SCHEMAS else rows
         mode: Literal["merge"] | None = "merge" if new_columns else None
-        retried(lambda: write_deltalake(self._there(name, rows.schema), rows, mode="append", schema_mode=mode))
+
+        def write() -> DeltaTable:
+            table = self._there(name, rows.schema)
+            write_deltalake(table, rows, mode="append", schema_mode=mode)
+            return table
+
+        with stores.reached(self.path(name)):
+            _tidy(retried(write))
 
     def _there(self, name: str, schema: pa.Schema) -> DeltaTable:
         """A table, created if it does not exist; of two that create it, the later finds the earlier one's."""
-        return self.open(name) or DeltaTable.create(self.path(name), schema=schema, mode="ignore")
+        place = self.path(name)
+        return self.open(name) or DeltaTable.create(
+            place,
+            schema=schema,
+            mode="ignore",
+            configuration=_CONFIGURATION,
+            storage_options=stores.options(place),
+        )
 
 
 def _tidy(table: DeltaTable) -> None:
@@ -159,5 +211,9 @@ def quoted(text: str) -> str:
 
 
 def _rows(table: DeltaTable, name: str, filters: Filters = (), columns: Sequence[str] | None = None) -> pa.Table:
-    found = table.to_pyarrow_table(filters=list(filters) or None, columns=list(columns) if columns else None)
+    found = table.to_pyarrow_table(
+        filters=list(filters) or None,
+        columns=list(columns) if columns else None,
+        filesystem=local_files(table),
+    )
     return found.cast(SCHEMAS[name]) if name in SCHEMAS and columns is None else found

@@ -24,8 +24,6 @@ LARGEST = 1000
 """Rows of the largest windows that are simulated: the tests of larger ones depend on each other in the same way."""
 _POPULATION = 1e12
 _BULK = 0.2
-_MARGIN = 1.3
-"""For the simulation's own error, and for what its windows lack, such as values that its rows do not have."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Family:
         tail = -np.expm1(np.log1p(-_BULK) * (np.minimum(p_value, edge) / edge) ** self.slope)
         bulk = (1 + np.searchsorted(self.least, p_value, side="right")) / (1 + len(self.least))
         least = np.where(p_value <= edge, tail, np.maximum(bulk, _BULK))
-        return np.minimum(1.0, _MARGIN * least + others * p_value)
+        return np.minimum(1.0, least + others * p_value)
 
 
 def family(codes: NDArray[np.int32], numbers: NDArray[np.bool_], rows: float, seed: int = 0) -> Family:

@@ -117,6 +117,19 @@ def test_missing_new_and_wrong_values_are_found(reference: Reference, window: di
     assert found["one", TYPES].effect_unit == SHARE
 
 
+def test_values_that_few_training_rows_have_not_seen_are_new_no_more_often_than_asked_for() -> None:
+    """Most of the values are in no training row, and how many are known varies by chance."""
+    chance, p_values = np.random.default_rng(1), []
+    many = Population({"many": ("category", chance.integers(4_000, size=20_000))})
+    for _ in range(300):
+        reference = many.reference(chance, 400)
+        window = many.window(chance.integers(many.rows, size=4_000))
+        # Without codes, nothing is simulated, which would take the time of this test.
+        found = _found(replace(reference, codes=reference.codes[:0]), window)
+        p_values.append(found["many", UNSEEN].p_value)
+    assert np.mean(np.array(p_values) <= 0.05) <= 0.07
+
+
 def test_a_share_that_moved_by_five_points_is_found(reference: Reference, window: dict[str, Summary]) -> None:
     counts = window["few"].counts + np.array([-50, 50, 0, 0])[: len(window["few"].counts)]
     decision = _found(reference, {**window, "few": replace(window["few"], counts=counts)})["few", VALUES]
