@@ -248,7 +248,8 @@ def _same(units: Units) -> Iterator[Check]:
             continue
         column = f"v{index}_0"
         rows = units.connection.execute(
-            f"SELECT {column} AS value FROM units WHERE ready AND {column} IS NOT NULL ORDER BY unit LIMIT {_SAME_UNITS}"
+            f"SELECT {column} AS value FROM units WHERE ready AND {column} IS NOT NULL "
+            f"ORDER BY unit LIMIT {_SAME_UNITS}"
         )
         values = np.asarray(rows.fetchnumpy()["value"], dtype=float)
         if values.size < 4 or values.min() == values.max():

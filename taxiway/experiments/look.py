@@ -9,16 +9,19 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from components.experiments.design import impact
 from components.monitoring.store import Store
 from taxiway.experiments import tables, words
 from taxiway.experiments.checks import Check, all_checks, least_mismatch, sample_ratio
-from taxiway.experiments.compare import Course, Found, all_found, courses
+from taxiway.experiments.compare import BETTER, Course, Found, all_found, courses
 from taxiway.experiments.data import units as data
 from taxiway.experiments.data.database import database
 from taxiway.experiments.data.units import Counts, Units
 from taxiway.experiments.decide import TITLES, Decision, decide
-from taxiway.experiments.settings import Experiment
+from taxiway.experiments.settings import MEAN, PROPORTION, Experiment
 from taxiway.experiments.slices import Sliced, all_slices
+
+_OF = 1000
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,7 @@ def lines(found: Look) -> Iterator[str]:
     experiment = found.experiment
     yield f"{experiment.name}: {TITLES[found.decision.kind]}"
     yield found.decision.sentence
+    yield from impacts(found)
     yield ""
     yield whom(found)
     for each in found.found:
@@ -177,5 +181,18 @@ def whom(found: Look) -> str:
 
 def kind_of_unit(experiment: Experiment) -> str:
     """What was assigned, in the plural."""
-    name = experiment.unit.partition(":")[2]
-    return f"values of {name}" if name else "requests"
+    name = experiment.unit.partition(":")[2].removesuffix("_id")
+    return f"{name}s" if name else "requests"
+
+
+def impacts(found: Look) -> list[str]:
+    """What shipping would bring, of the first goal of the arm to ship."""
+    if not found.decision.arm:
+        return []
+    mine = [each for each in found.found if each.arm == found.decision.arm and each.state == BETTER]
+    metric = words.metric_of(found.experiment, mine[0].metric)
+    if metric.computed not in (PROPORTION, MEAN):
+        return []
+    low, likely, high = (f"{each:+,.0f}" for each in impact(mine[0], _OF))
+    unit = metric.unit or metric.name
+    return [f"For every {_OF:,} {kind_of_unit(found.experiment)} that is {likely} {unit} ({low} to {high})."]

@@ -159,4 +159,5 @@ def lines(experiment: Experiment, traffic: Traffic, planned: list[Planned], powe
         )
         yield f"  the {experiment.units:,.0f} planned units find {words.change(each.metric, each.detectable)} or more"
         if each.metric.computed != RATIO and each.metric.margin is None:
-            yield f"  shipped to all, that would be {each.impact:+,.0f} {each.metric.unit or each.metric.name} in 30 days"
+            worth = f"{each.impact:+,.0f} {each.metric.unit or each.metric.name}"
+            yield f"  shipped to all, that would be {worth} in 30 days"

@@ -73,13 +73,13 @@ def over_time(units: Units, index: int) -> tuple[list[float], Table]:
         return [], Table([], [])
     width = max((high - low) / POINTS, 1e-6)
     place = f"least(floor((epoch(first) - {low!r}) / {width!r}), {POINTS - 1})::INT"
-    found = _table(units, index, f"lpad({place}::VARCHAR, 3, '0')")
+    found = _table(units, index, f"lpad({place}::VARCHAR, 3, '0')", [f"{each:03}" for each in range(POINTS)])
     waited = units.experiment.window.total_seconds()
     ends = [low + (int(group) + 1) * width + waited for group in found.groups]
     return ends, Table([_cumulative(each) for each in found.joints], found.groups)
 
 
-def _table(units: Units, index: int, group: str) -> Table:
+def _table(units: Units, index: int, group: str, named: Sequence[str] = ()) -> Table:
     names, own = columns(units, index), f"v{index}_0"
     k = len(names)
     where = f"ready AND {own} IS NOT NULL"
@@ -91,7 +91,7 @@ def _table(units: Units, index: int, group: str) -> Table:
     rows = units.connection.execute(
         f"SELECT arm, {group} AS part, count(*), {', '.join(sums)} FROM units WHERE {where} GROUP BY 1, 2 ORDER BY 2"
     ).fetchall()
-    groups = sorted({row[1] for row in rows})
+    groups = list(named) or sorted({row[1] for row in rows})
     return Table([_joint(rows, arm, groups, centres) for arm in range(len(units.experiment.arms))], groups)
 
 
