@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 
 from components.contract.commands import typed
 from components.contract.errors import UserError
+from taxiway.cli.monitoring.monitor import stopped
 from taxiway.cli.monitoring.tables import Model, Tables, folder
 
 if TYPE_CHECKING:
@@ -103,6 +105,42 @@ def report_command(
     experiment, store = _opened(file, tables)
     write(output, page(look(experiment, store, _moment(until), by="report")))
     print(f"wrote {output}")
+
+
+@experiments_app.command("bandit")
+def bandit_command(
+    file: File,
+    tables: Tables = "",
+    admin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL", help="The admin API of `taxiway route`; repeatable. Default: http://127.0.0.1:8602."
+        ),
+    ] = None,
+    policy: Annotated[str, typer.Option(help="thompson, ucb or epsilon-greedy.")] = "thompson",
+    floor: Annotated[float, typer.Option(help="The least share of each arm; above 0.")] = 0.05,
+    epsilon: Annotated[float, typer.Option(help="Of epsilon-greedy: the share that is spread over all arms.")] = 0.1,
+    every: Annotated[str, typer.Option(metavar="TIME", help="Do it again and again, such as every 5m.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the next weights.")] = False,
+) -> None:
+    """Move the proxy's weights to the arms with the best rewards so far; units count once their window is over."""
+    from components.contract.times import duration
+    from taxiway.experiments.bandits import bandit
+
+    experiment, store = _opened(file, tables)
+    given, urls = bandit.Policy(policy, floor, epsilon), admin or ["http://127.0.0.1:8602"]
+    if dry_run:
+        print(bandit.turn(experiment, store, given, datetime.now(UTC)).words)
+    elif every:
+        bandit.require(experiment, given)
+        step = functools.partial(bandit.step, experiment, store, given, urls)
+        bandit.run(lambda: step(datetime.now(UTC)), duration(every, "--every"), _told, stopped())
+    else:
+        print(bandit.step(experiment, store, given, urls, datetime.now(UTC)).words)
+
+
+def _told(words: str) -> None:
+    print(f"{datetime.now(UTC):%H:%M:%S} {words}", flush=True)
 
 
 @experiments_app.command("assign")

@@ -13,13 +13,11 @@ from components.experiments.compare.categories import chi_square
 from components.experiments.hashing import by_key
 from components.experiments.validity.mismatch import Mismatch, Stretch, mismatch
 from components.experiments.validity.same import same
+from taxiway.experiments.compare import Steps
 from taxiway.experiments.data import sums
 from taxiway.experiments.data.units import Units
-from taxiway.experiments.settings import LEFT_OUT, REQUEST, Experiment
+from taxiway.experiments.settings import LEFT_OUT, RATIO, REQUEST, Experiment
 from taxiway.experiments.slices import Sliced
-
-Steps = Sequence[tuple[float, dict[str, float]]]
-"""The seconds since 1970 from which on arms had these weights."""
 
 BELIEVED = 0.001
 """The p-value of a sample-ratio mismatch below which nothing is believed."""
@@ -57,9 +55,22 @@ def sample_ratio(units: Units, steps: Steps) -> Mismatch | None:
 
 
 def all_checks(
-    units: Units, steps: Steps, found: Mismatch | None, looks: Sequence[dict[str, Any]], sliced: Sequence[Sliced]
+    units: Units,
+    given: tuple[Steps, bool],
+    found: Mismatch | None,
+    looks: Sequence[dict[str, Any]],
+    sliced: Sequence[Sliced],
 ) -> list[Check]:
-    """Every check of a look, the worst first."""
+    """Every check of a look, the worst first.
+
+    Args:
+        units: The units.
+        given: The weights over time, and whether a bandit has set them.
+        found: The sample-ratio mismatch.
+        looks: All looks at the model's experiments so far.
+        sliced: The differences by slice.
+    """
+    steps, is_bandit = given
     experiment = units.experiment
     checks = [
         _ratio(found, looks, experiment),
@@ -71,6 +82,7 @@ def all_checks(
         *_assignment(units, len(steps) > 1),
         *_others(experiment, looks),
         *_changed(experiment, looks),
+        *_bandit(units, is_bandit),
         *_same(units),
         *_left_out(units),
     ]
@@ -237,6 +249,20 @@ def _changed(experiment: Experiment, looks: Sequence[dict[str, Any]]) -> Iterato
         yield Check("Settings", "warn", words)
     else:
         yield Check("Settings", "good", f"They are the same at every look ({digests[0]}).")
+
+
+def _bandit(units: Units, is_bandit: bool) -> Iterator[Check]:
+    if not is_bandit:
+        return
+    words = (
+        "A bandit moved the weights. Shares and means are weighted by one over the probability of the arm, and their "
+    )
+    words += "intervals hold for one look, after the bandit has ended."
+    yield Check("Bandit", "info", words)
+    if any(metric.computed == RATIO for metric in units.experiment.metrics):
+        yield Check(
+            "Bandit", "warn", "Ratios are not weighted: they are biased where traffic changed with the weights."
+        )
 
 
 def _same(units: Units) -> Iterator[Check]:

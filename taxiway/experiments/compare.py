@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,12 +10,16 @@ import numpy as np
 from components.contract.errors import TaxiwayError
 from components.experiments import bayes
 from components.experiments.arms import Arm
+from components.experiments.bandits import ipw
 from components.experiments.compare import means, proportions, ranks
 from components.experiments.compare.comparison import Comparison
 from components.experiments.sequential import Plan, sequence
 from taxiway.experiments.data import sums
 from taxiway.experiments.data.units import Units
-from taxiway.experiments.settings import BAYESIAN, PROPORTION, RANK, SEQUENTIAL, Experiment, Metric
+from taxiway.experiments.settings import BAYESIAN, PROPORTION, RANK, RATIO, SEQUENTIAL, Experiment, Metric
+
+Steps = Sequence[tuple[float, dict[str, float]]]
+"""The seconds since 1970 from which on arms had these weights."""
 
 BETTER, WORSE, HOLDS, BROKEN, UNDECIDED = "better", "worse", "holds", "broken", "undecided"
 """What is known of a difference: of a goal, or of a guardrail."""
@@ -74,8 +78,13 @@ class Course:
     high: list[float]
 
 
-def all_found(units: Units) -> list[Found]:
-    """Every metric of every treatment."""
+def all_found(units: Units, steps: Steps | None = None) -> list[Found]:
+    """Every metric of every treatment.
+
+    Args:
+        units: The units.
+        steps: The weights that a bandit has set: means and shares are then weighted by their inverse.
+    """
     experiment = units.experiment
     found = []
     for index, metric in enumerate(experiment.metrics):
@@ -84,6 +93,8 @@ def all_found(units: Units) -> list[Found]:
             pair = sums.pair(units, metric, arms[experiment.control], arms[name])
             if metric.computed == RANK:
                 found.append(_ranked(units, index, name, pair))
+            elif steps and metric.computed != RATIO:
+                found.append(_weighted(units, index, name, steps))
             else:
                 found.append(compared(experiment, metric, name, pair))
     return found
@@ -198,6 +209,43 @@ def _ranked(units: Units, index: int, name: str, pair: sums.Pair) -> Found:
         **given,  # type: ignore[arg-type]
     )
     return _judged(experiment, metric, whole)
+
+
+def _weighted(units: Units, index: int, name: str, steps: Steps) -> Found:
+    """After a bandit: each unit counts by one over the probability that it had of getting its arm."""
+    experiment, metric = units.experiment, units.experiment.metrics[index]
+    arms, given = list(experiment.arms), {"difference": np.nan, "low": -np.inf, "high": np.inf, "p_value": np.nan}
+    log = _log(units, index, steps)
+    means = [np.nan, np.nan]
+    try:
+        places = arms.index(experiment.control), arms.index(name)
+        means = [ipw.value(log, place).value for place in places]
+        found = ipw.difference(log, *places, level(experiment))
+        given = {"difference": found.value, "low": found.low, "high": found.high}
+        given["p_value"] = min(1.0, found.p_value * experiment.comparisons)
+    except TaxiwayError:  # an arm has no units, or had no chance
+        pass
+    whole = Found(
+        metric=metric.name,
+        arm=name,
+        control=means[0],
+        treatment=means[1],
+        relative=given["difference"] / abs(means[0]) if means[0] else np.nan,
+        n_control=int((log.arms == arms.index(experiment.control)).sum()),
+        n_treatment=int((log.arms == arms.index(name)).sum()),
+        **given,
+    )
+    return _judged(experiment, metric, whole)
+
+
+def _log(units: Units, index: int, steps: Steps) -> ipw.Log:
+    rows = units.connection.execute(
+        f"SELECT arm, {sums.stretch(units, steps)} AS step, v{index}_0 AS value FROM units "
+        f"WHERE ready AND v{index}_0 IS NOT NULL ORDER BY first"
+    ).fetchnumpy()
+    shares = np.array([[weights[arm] for arm in units.experiment.arms] for _, weights in steps])
+    shares = shares / shares.sum(-1, keepdims=True)
+    return ipw.Log(np.asarray(rows["arm"]), shares[np.asarray(rows["step"])], np.asarray(rows["value"], dtype=float))
 
 
 def _values(units: Units, index: int, arm: str) -> np.ndarray:

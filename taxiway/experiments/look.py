@@ -83,10 +83,11 @@ def look(experiment: Experiment, store: Store, until: datetime | None = None, *,
 def _looked(units: Units, store: Store, looks: list[dict[str, Any]], now: datetime) -> Look:
     experiment = units.experiment
     steps = steps_of(experiment, store)
+    is_bandit = bool(tables.steps(store, experiment.name))
     ratio = sample_ratio(units, steps)
     sliced = all_slices(units, steps)
-    checks = all_checks(units, steps, ratio, looks, sliced)
-    found = all_found(units)
+    checks = all_checks(units, (steps, is_bandit), ratio, looks, sliced)
+    found = all_found(units, steps if is_bandit else None)
     compared = _by_arm(units)
     return Look(
         experiment=experiment,
@@ -96,7 +97,7 @@ def _looked(units: Units, store: Store, looks: list[dict[str, Any]], now: dateti
         units=compared,
         decision=decide(experiment, found, checks, sum(compared.values())),
         found=found,
-        courses=courses(units),
+        courses=[] if is_bandit else courses(units),
         sliced=sliced,
         checks=checks,
         mismatch=least_mismatch(ratio, looks, experiment),
