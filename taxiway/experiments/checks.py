@@ -111,7 +111,7 @@ def least_mismatch(found: Mismatch | None, looks: Sequence[dict[str, Any]], expe
     """The least p-value of all looks with these settings: once found, a mismatch does not go away."""
     mine = [look for look in looks if look["settings"] == experiment.digest and look["experiment"] == experiment.name]
     before = [look["mismatch"] for look in mine if look["mismatch"] is not None]
-    return min([*before, found.p_value if found else 1.0])
+    return float(min([*before, found.p_value if found else 1.0]))
 
 
 def _mixed(units: Units, is_moved: bool) -> Iterator[Check]:

@@ -179,7 +179,7 @@ def _bayesian(experiment: Experiment, metric: Metric, pair: sums.Pair) -> Mappin
             "control": posterior(metric, pair.control, is_share),
             "treatment": posterior(metric, pair.treatment, is_share),
         }
-        found = bayes.difference(*arms.values(), level(experiment))
+        found = bayes.difference(arms["control"], arms["treatment"], level(experiment))
         standing = bayes.standings(arms, level(experiment), less_is_better=metric.sign < 0)
     except TaxiwayError:  # too few units: nothing is known
         return {}
@@ -188,11 +188,11 @@ def _bayesian(experiment: Experiment, metric: Metric, pair: sums.Pair) -> Mappin
 
 def _ranked(units: Units, index: int, name: str, pair: sums.Pair) -> Found:
     experiment, metric = units.experiment, units.experiment.metrics[index]
-    values = [_values(units, index, each) for each in (experiment.control, name)]
+    control, treatment = (_values(units, index, each) for each in (experiment.control, name))
     given = {"control": 0.5, "treatment": np.nan, "difference": np.nan, "low": -np.inf, "high": np.inf}
     given |= {"p_value": np.nan}
     try:
-        found = ranks.mann_whitney(*values, level(experiment))
+        found = ranks.mann_whitney(control, treatment, level(experiment))
         given |= {
             "treatment": float(found.treatment),
             "difference": float(found.difference),
@@ -204,8 +204,8 @@ def _ranked(units: Units, index: int, name: str, pair: sums.Pair) -> Found:
         metric=metric.name,
         arm=name,
         relative=np.nan,
-        n_control=len(values[0]),
-        n_treatment=len(values[1]),
+        n_control=len(control),
+        n_treatment=len(treatment),
         **given,  # type: ignore[arg-type]
     )
     return _judged(experiment, metric, whole)
@@ -233,7 +233,7 @@ def _weighted(units: Units, index: int, name: str, steps: Steps) -> Found:
         relative=given["difference"] / abs(means[0]) if means[0] else np.nan,
         n_control=int((log.arms == arms.index(experiment.control)).sum()),
         n_treatment=int((log.arms == arms.index(name)).sum()),
-        **given,
+        **given,  # type: ignore[arg-type]
     )
     return _judged(experiment, metric, whole)
 
@@ -253,7 +253,8 @@ def _values(units: Units, index: int, arm: str) -> np.ndarray:
     rows = units.connection.execute(
         f"SELECT {column} AS value FROM units WHERE ready AND arm = {number} AND {column} IS NOT NULL"
     )
-    return np.asarray(rows.fetchnumpy()["value"], dtype=float)
+    found: np.ndarray = np.asarray(rows.fetchnumpy()["value"], dtype=float)
+    return found
 
 
 def _judged(experiment: Experiment, metric: Metric, found: Found) -> Found:

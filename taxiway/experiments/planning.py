@@ -111,7 +111,8 @@ def _planned(experiment: Experiment, metric: Metric, arm: Arm, traffic: Traffic,
         ) from error
     down = metric.sign < 0
     detectable = design.least_detectable_effect(known, experiment.units * both / sum(shares), down=down)
-    effect = metric.sign * (metric.margin or metric.matters) if metric.margin or metric.matters else detectable
+    matters = metric.margin or metric.matters
+    effect = metric.sign * matters if matters else detectable
     needed = design.sample_size(known, effect)
     monthly = sum(traffic.per_day[-7:]) / max(len(traffic.per_day[-7:]), 1) * 30
     return Planned(

@@ -182,12 +182,11 @@ def at_all(table: Table) -> list[Joint]:
     return [Joint(0.0, np.zeros(k), np.zeros((k, k))) for _ in table.joints]
 
 
-def nth(pair_: Pair, index: int) -> Pair:
+def nth(found: Pair, index: int) -> Pair:
     """The arms after one stretch of time."""
-    return Pair(
-        *(
-            Arm(*(float(np.ravel(part)[index]) for part in (arm.n, arm.mean, arm.squares)))
-            for arm in (pair_.control, pair_.treatment)
-        ),
-        pair_.kept,
-    )
+    return Pair(_nth(found.control, index), _nth(found.treatment, index), found.kept)
+
+
+def _nth(arm: Arm, index: int) -> Arm:
+    n, mean, squares = (float(np.ravel(part)[index]) for part in (arm.n, arm.mean, arm.squares))
+    return Arm(n, mean, squares)

@@ -112,8 +112,7 @@ def build(
     shares = _shares(connection, experiment)
     is_weighted = any(low < high - 1e-9 for low, high in shares.values()) or len(set(shares.values())) > 1
     weight = "1 / e.kept" if is_weighted and experiment.unit != REQUEST else "1"
-    limit = f"least(e.time + {span(experiment.window)}, {instant(until)})"
-    _base(connection, experiment, sources, parts, (extra, weight, limit))
+    _base(connection, experiment, sources, parts, given=(extra, weight, instant(until)))
     joins = [_by_key(connection, source, index, experiment) for index, source in enumerate(sources) if source.is_by_key]
     if any(metric.covariate == BEFORE for metric in experiment.metrics):
         joins.append(_past(connection, experiment, columns, sources, parts))
@@ -214,8 +213,10 @@ def _shares(connection: duckdb.DuckDBPyConnection, experiment: Experiment) -> di
     return {names[arm]: (low, high) for arm, low, high in rows}
 
 
-def _joined(connection: duckdb.DuckDBPyConnection, sources: list[Source], table: str, limit: str) -> str:
-    """The rows with the outcomes of their requests beside them, as a FROM clause."""
+def _joined(
+    connection: duckdb.DuckDBPyConnection, sources: list[Source], table: str, limit: str, join: str = ""
+) -> str:
+    """The rows with the outcomes of their requests before a limit beside them, as a FROM clause."""
     found = f"{table} e"
     for index, source in enumerate(sources):
         if source.is_by_key:
@@ -223,7 +224,7 @@ def _joined(connection: duckdb.DuckDBPyConnection, sources: list[Source], table:
         sums = "".join(f", sum(s.{named(column)}) AS {named(column)}" for column in source.columns)
         connection.execute(
             f"CREATE OR REPLACE TABLE {table}_o{index} AS SELECT e.request, e.example, count(*)::DOUBLE AS n{sums} "
-            f"FROM {source.table} s JOIN {table} e ON e.request = s.joined_by AND e.example = s.example "
+            f"FROM {source.table} s JOIN {table} e ON e.request = s.joined_by AND e.example = s.example {join} "
             f"WHERE s.happened IS NULL OR s.happened < {limit} GROUP BY ALL"
         )
         found += (
@@ -271,12 +272,16 @@ def _base(
     parts: list[list[Value]],
     given: tuple[list[str], str, str],
 ) -> None:
-    extra, weight, limit = given
-    joined = _joined(connection, sources, "exposed", limit)
-    sums, joined = _sums(connection, experiment, parts, joined, weight)
+    extra, weight, until = given
+    join, limit = "", f"least(e.time + {span(experiment.window)}, {until})"
     if experiment.unit != REQUEST:
+        # A user's window begins with the first request, and nothing after it changes what the user counts.
         connection.execute("CREATE TABLE begun AS SELECT unit, min(time) AS began FROM exposed GROUP BY unit")
-        joined += f" JOIN begun b ON b.unit = e.unit AND e.time < b.began + {span(experiment.window)}"
+        limit = f"least(b.began + {span(experiment.window)}, {until})"
+        join = f"JOIN begun b ON b.unit = e.unit AND e.time < b.began + {span(experiment.window)}"
+    joined = _joined(connection, sources, "exposed", limit, join)
+    sums, joined = _sums(connection, experiment, parts, joined, weight)
+    joined = f"{joined} {join}"
     own = [
         "e.unit",
         "min(e.time) AS first",

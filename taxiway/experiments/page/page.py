@@ -83,7 +83,7 @@ def _tried(look: Look) -> Markup:
         ]
         for name, arm in experiment.arms.items()
     ]
-    columns = ["Arm", "Role", "Requests of", Column("Share", True), Column("Units compared", True)]
+    columns: list[str | Column] = ["Arm", "Role", "Requests of", Column("Share", True), Column("Units compared", True)]
     parts.append(table("The arms", columns, rows, is_sortable=False, hide_caption=True))
     parts.append(paragraph(_whom(look)))
     return stack(*parts)
@@ -118,7 +118,7 @@ def _meaning(experiment: Experiment) -> str:
 
 def _metrics(look: Look) -> Markup:
     experiment = look.experiment
-    columns = ["Metric", "Goal", "Arm", Column(experiment.control, True), Column("Treatment", True)]
+    columns: list[str | Column] = ["Metric", "Goal", "Arm", Column(experiment.control, True), Column("Treatment", True)]
     columns += [Column("Difference", True), Column("Interval", True), Column("Relative", True)]
     columns += [Column("Probability", True, "that the treatment is better")] if experiment.method == BAYESIAN else []
     columns += [Column("Expected loss", True, "of choosing it")] if experiment.method == BAYESIAN else []
@@ -190,7 +190,7 @@ def _looks(look: Look) -> Markup:
         Cell(f"{sum(look.units.values()):,}"),
         TITLES[look.decision.kind],
     ]
-    columns = ["Time, UTC", "By", Column("Units", True), "Decision", "Settings"]
+    columns: list[str | Column] = ["Time, UTC", "By", Column("Units", True), "Decision", "Settings"]
     return table("Looks", columns, [*rows, [*now, "as now"]], hide_caption=True)
 
 
