@@ -316,8 +316,8 @@ def _tell(console: Console, tables: Path, alarm: Alarm) -> None:
     for line in bars(alarms.picture(store, alarm.alarm)):
         say(console, line)
     console.print()
-    for line in estimated(store):
-        _say(console, Text(line))
+    for sentence in estimated(store):
+        say(console, Text(sentence))
     console.print()
     _lineage(console, alarm)
     console.print("[bold]6[/] more of it")

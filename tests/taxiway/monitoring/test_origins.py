@@ -1,4 +1,4 @@
-"""What a version was trained on, by the records of its lineage, and where that is: on this machine or in an object store."""
+"""What a version was trained on, by the records of its lineage, and where the data are found."""
 
 from __future__ import annotations
 
