@@ -316,6 +316,9 @@ def _tell(console: Console, tables: Path, alarm: Alarm) -> None:
     for line in bars(alarms.picture(store, alarm.alarm)):
         say(console, line)
     console.print()
+    for sentence in estimated(store):
+        say(console, Text(sentence))
+    console.print()
     _lineage(console, alarm)
     console.print("[bold]6[/] more of it")
     others = sum(each.is_on for each in alarms.read(store)) - 1
@@ -326,6 +329,19 @@ def _tell(console: Console, tables: Path, alarm: Alarm) -> None:
         ("lineage", typed("taxiway lineage", alarm.alarm)),
     ):
         say(console, Text.assemble((f"{words:<16}", "dim"), command))
+
+
+def estimated(store: Store) -> list[str]:
+    """How good the answers of the last window probably are; no label has come yet."""
+    where = [("slice", "=", ""), ("basis", "=", "estimate")]
+    found = [each for each in store.read("quality", where).to_pylist() if each["low"] is not None]
+    last = max((each["window_start"] for each in found), default=None)
+    return [
+        f"{each['metric']} is probably {each['value']:.3f} ({each['low']:.3f} to {each['high']:.3f}), without any label"
+        + (f"; it was {each['expected']:.3f} in the evaluation" if each["expected"] is not None else "")
+        for each in found
+        if each["window_start"] == last
+    ]
 
 
 def _lineage(console: Console, alarm: Alarm) -> None:

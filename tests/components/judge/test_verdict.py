@@ -61,12 +61,14 @@ def test_equal_models_are_undecided() -> None:
 
 
 def test_without_a_champion_the_model_is_blessed_and_the_verdict_says_so() -> None:
-    found = decide([gain("recent", None, champion=None), gain("examples", None, champion=None)], RULE)
+    found = decide([gain("recent", None, champion=None), gain("examples", None)], RULE, has_champion=False)
     assert (found.verdict, found.blessed, found.reason) == ("no_champion", True, "there is no champion to compare with")
 
 
 def test_a_metric_that_neither_model_has_is_undecided() -> None:
     found = decide([gain("recent", None, champion=None, challenger=None)], RULE)
+    assert (found.verdict, found.blessed) == ("undecided", False)
+    found = decide([gain("recent", None, champion=None)], RULE)
     assert (found.verdict, found.blessed) == ("undecided", False)
 
 
