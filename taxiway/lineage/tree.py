@@ -126,6 +126,7 @@ def _data(data: dict[str, Any]) -> str:
         data.get("dvc_hash") and f"DVC {data['dvc_hash']} in {data.get('dvc_file')}",
         data.get("commit") and f"commit {data['commit'][:_DIGITS]}",
         data.get("repo"),
+        data.get("window") and f"requests from {' to '.join(data['window'])}",
         None if data.get("versioned", True) else "not as versioned" if data.get("difference") else "not versioned",
     ]
     return ", ".join([data_name(data), *filter(None, facts)])
