@@ -182,6 +182,8 @@ def test_a_feature_of_another_type_once_loses_only_its_own_inputs(tmp_path: Path
         return {"examples": np.array([example.SerializeToString()], object)}
 
     class Fares(NamedTuple):
+        version: int = 1
+
         def read(self) -> dict[str, str]:
             return {"fare": "FLOAT"}
 
@@ -192,6 +194,7 @@ def test_a_feature_of_another_type_once_loses_only_its_own_inputs(tmp_path: Path
     recording.recorder.stop()
     found = rows(tmp_path).set_index("request_id")
     assert found.index[found["input_fare"].isna()].tolist() == ["7.0"]
+    assert (found["input_fare"].dropna() == 2.5).all()
     assert recording.count("left_out", what="unreadable") == 1
 
 
