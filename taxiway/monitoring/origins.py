@@ -78,7 +78,7 @@ def trained(of: Model, version: int, store: LineageStore | None, folder: Path) -
         raise UserError(f"the provenance of {pushed.url} names no examples", fix="push it by a pipeline that has them")
     artifacts = store.artifacts() if store else []
     data = _located(Examples, examples, artifacts, folder)
-    evaluation = next((each for each in records if each["parameters"].get("eval_config")), None)
+    evaluation = _evaluation(records)
     config = evaluation["parameters"]["eval_config"] if evaluation else {}
     return Trained(
         version=version,
@@ -107,10 +107,23 @@ def _pushed(of: Model, version: int) -> Version:
 
 
 def _raw(records: Sequence[Record]) -> Record | None:
-    """The examples as they came in: those that were made of no other examples."""
+    """The examples as they came in: those with data of their own that were made into no others with such data.
+
+    Examples of a window of requests may have those of the past as an input, and data of their own.
+    """
     found = [each for each in records if each["type"] == Examples.__name__]
+    brought = [each for each in found if each.get("data")]
+    used = {digest for each in brought for digest in each["inputs"].values()}
     digests = {each["digest"] for each in found}
-    return next((each for each in found if not digests & set(each["inputs"].values())), None)
+    last = (each for each in brought if each["digest"] not in used)
+    first = (each for each in found if not digests & set(each["inputs"].values()))
+    return next(last, None) or next(first, None)
+
+
+def _evaluation(records: Sequence[Record]) -> Record | None:
+    """The record of the evaluation, or else of another stage that has an EvalConfig."""
+    found = [each for each in records if each["parameters"].get("eval_config")]
+    return next((each for each in found if each["output"] == "evaluation"), next(iter(found), None))
 
 
 def _located(kind: type[Artifact], record: Record, artifacts: Sequence[StoredArtifact], folder: Path) -> Artifact:
