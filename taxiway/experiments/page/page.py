@@ -108,9 +108,7 @@ def _whom(look: Look) -> str:
 
 def _meaning(experiment: Experiment) -> str:
     if experiment.method == BAYESIAN:
-        return (
-            "The interval holds the true difference with the probability that is left after all comparisons share 5 %."
-        )
+        return f"All intervals hold their true differences with a probability of {1 - experiment.level:.0%} or more."
     level = f"{1 - experiment.level:.0%}"
     several = "all intervals together" if experiment.comparisons > 1 else "the interval"
     return f"The true difference is inside {several} with {level} confidence. An interval without 0 is a finding."
