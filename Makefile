@@ -3,7 +3,7 @@
 # Three test files in parallel, in the order of tests/conftest.py; the tests in a file share slow fixtures. One more than
 # two cores, because tests wait for processes and ports; each worker takes up to 2 GB of memory.
 WORKERS = -n 3 --dist loadfile --no-loadscope-reorder
-.PHONY: help setup run ui watch-demo test test-all test-faults test-cluster browser prometheus check lint types imports format bench bench-serving bench-ui bench-monitor bench-canary bench-experiments lock data shell golden \
+.PHONY: help setup run ui watch-demo loop-demo test test-all test-faults test-cluster browser prometheus check lint types imports format bench bench-serving bench-ui bench-monitor bench-canary bench-experiments lock data shell golden \
     docs-pages images sbom clean \
     kind-up kind-demo kind-down minikube-up minikube-demo minikube-down
 
@@ -25,6 +25,9 @@ ui: .venv/ready ## Show the runs in a browser; ARGS="--port 9000"
 
 watch-demo: data ## Serve the taxi model, replay trips, break a column, and see the alarm (two minutes)
 	@bin/python -m taxiway.monitoring.demo
+
+loop-demo: data ## The closed loop: a change, an alarm, a new model, a canary (four minutes); ARGS="--approve"
+	@bin/python -m taxiway.loop.demo $(ARGS)
 
 data: data/chicago_taxi/data.csv ## Get the Chicago taxi trips, as data.dvc describes them
 data/chicago_taxi/data.csv: | .venv/ready

@@ -137,7 +137,7 @@ def trigger_command(
     start, end = (moment(text, option) if text else None for text, option in ((since, "--since"), (until, "--until")))
     name, now = model or _model(), datetime.now(UTC)
     asked = people.ask(_store(), name, by=by or _user(), reason=reason, now=now, start=start, end=end)
-    print(f"asked for a retraining of {name} ({asked.id}): {typed('taxiway loop')} does it")
+    print(f"asked for a retraining of {name} ({asked.id}): {typed('taxiway loop run')} does it")
 
 
 @loop_app.command("approve")
@@ -160,9 +160,12 @@ def history_command(
 ) -> None:
     """List the latest cycles; of a single one, all steps."""
     from taxiway.lineage.loop import history
+    from taxiway.lineage.store import LineageStore
     from taxiway.loop import printing
+    from taxiway.storage.home import Home
 
-    cycles = history(_store(), model)[:limit]
+    store = LineageStore.open_existing(Home.default().lineage)
+    cycles = history(store, model)[:limit] if store else []
     if json_output:
         print(json.dumps([printing.cycle_json(each) for each in cycles], indent=1))
     elif len(cycles) == 1:

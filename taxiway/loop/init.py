@@ -12,7 +12,7 @@ def text(model: str, pipeline: str) -> str:
         pipeline=pipeline,
         check=typed("taxiway loop check"),
         dry=typed("taxiway loop run --dry-run"),
-        run=typed("taxiway loop"),
+        run=typed("taxiway loop run"),
     )
 
 
@@ -20,7 +20,7 @@ _TEXT = """\
 # The loop of {model}: retrains when something has changed, and delivers what is better.
 #   {check}          checks this file
 #   {dry}  says what would be done, and why not
-#   {run}                runs it
+#   {run}            runs it
 # Every line may be left out, but model and pipeline; the values are the defaults, but where it says otherwise.
 # docs/loop/triggers.md and docs/loop/settings.md explain each.
 

@@ -38,6 +38,10 @@ class Printer:
         """Another loop of the model runs on this machine."""
         self._line("another loop of this model runs here; this one waits", "yellow")
 
+    def listening(self, port: int) -> None:
+        """Prints where the webhook is."""
+        self._line(f"the webhook listens on port {port}", "dim")
+
     def ticked(self, ticked: Ticked) -> None:
         """Prints the steps that were taken, and what is new of the triggers."""
         if self._failure:
@@ -46,10 +50,16 @@ class Printer:
         for cycle in ticked.taken:
             self._console.print(_step(cycle, cycle.events[-1]))
         for each in ticked.considered:
-            if each.seen.found and each.why_not:
-                self._once(f"{each.seen.trigger.name}: {each.seen.says}: waits: {_kind(each.why_not)}", "yellow")
-            elif each.seen.is_trouble or each.seen.mark:
-                self._once(f"{each.seen.trigger.name}: {each.seen.says}", "red" if each.seen.is_trouble else "dim")
+            self._considered(each)
+
+    def _considered(self, each: Considered) -> None:
+        """Prints what is new of a trigger: it waits for another reason, cannot look, or looks for the first time."""
+        name, says = each.seen.trigger.name, each.seen.says
+        if each.seen.found and each.why_not:
+            reason = _kind(each.why_not)
+            self._once(f"{name} {each.seen.found.id} {reason}", f"{name}: {says}: waits: {reason}", "yellow")
+        elif each.seen.is_trouble or each.seen.mark:
+            self._once(f"{name} {says}", f"{name}: {says}", "red" if each.seen.is_trouble else "dim")
 
     def failed(self, error: str) -> None:
         """Prints why it cannot look, once until it can again."""
@@ -59,11 +69,12 @@ class Printer:
 
     def receiver(self, way: str, error: str) -> None:
         """Prints that a receiver was not told."""
-        self._once(f"{way} was not told: {error}", "red")
+        text = f"{way} was not told: {error}"
+        self._once(text, text, "red")
 
-    def _once(self, text: str, style: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
+    def _once(self, key: str, text: str, style: str) -> None:
+        if key not in self._told:
+            self._told.add(key)
             self._line(text, style)
 
     def _line(self, text: str, style: str) -> None:

@@ -46,6 +46,9 @@ def sections(watched: Watched) -> Iterator[Section]:
     yield Section(
         "lines", "Over time", lines.all_lines(watched), "Alarms are marked in colour, new versions by a line."
     )
+    if measured := differences.latest(watched):
+        words = "By labels; before these are there, estimated."
+        yield Section("quality", "Quality", measured, words)
     if apart := differences.tables(watched):
         words = "Metrics by labels, in the latest window that has them."
         yield Section("differences", "Differences", apart, words)

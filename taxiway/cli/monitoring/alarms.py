@@ -168,8 +168,8 @@ def _none(model: str, store: Store, hidden: list[Alarm]) -> str:
         counted = ", ".join(f"{count} {state}" for state, count in states.items())
         lines.append(f"  not shown: {counted}; see `{typed('taxiway alarms list', model, '--all', '--tables', root)}`")
     lines.append(
-        f"  if you expected one: `{typed('taxiway monitor', model, '--tables', root)}` computes the windows that are over, and "
-        "says what is not compared; floors, mutes and ignored columns are in its settings"
+        f"  if you expected one: `{typed('taxiway monitor', model, '--tables', root)}` computes the windows that are "
+        "over, and says what is not compared; floors, mutes and ignored columns are in its settings"
     )
     return "\n".join(lines)
 
