@@ -29,6 +29,10 @@ METADATA = {
     "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kubeflow"}},
     "podSelector": {"matchLabels": {"component": "metadata-grpc-server"}},
 }
+OWN_STORES = [
+    ({**METADATA, "podSelector": {"matchLabels": {"app": name}}}, port)
+    for name, port in (("seaweedfs", 8333), ("minio", 9000))
+]
 # S3 has no fixed addresses; the excluded ones are the cloud's metadata service, which gives out credentials.
 ANYWHERE = (
     {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.169.254/32"]}},
@@ -190,3 +194,4 @@ def _to_the_store(name: str, pod: Pod) -> Iterator[Connection]:
             if pod.workload == "Deployment/monitor":
                 assert settings["TAXIWAY_LINEAGE"] == "grpc://metadata-grpc-service.kubeflow:8080"
                 yield _connection(METADATA, 8080)
+                yield from (_connection(*each) for each in OWN_STORES)

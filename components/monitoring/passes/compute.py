@@ -138,7 +138,7 @@ def compute(
     store.replace("drift", pa.concat_tables([DRIFT.empty_table(), *drift]), where, fence)
     if quality is not None:
         store.replace("quality", quality, where, fence)
-    changes = update.update(store, window, facts, now, settings.alarms, fence)
+    changes = update.update(store, window, facts, now, settings.alarms, fence=fence)
     rows = sum(each.rows for each in found.traffic.values())
     store.replace("windows", _windows_row(window, rows, at, _reference(found, known), now), where, fence)
     signals = sum(each.signal for of_part in decisions.values() for each in of_part)
