@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FILE = Path("loop.yaml")
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="The settings; see `taxiway loop init`.")]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The settings; see `init`.")]
 OneModel = Annotated[str, typer.Argument(metavar="MODEL", help="The model; default: the one of loop.yaml.")]
 AnyModel = Annotated[str, typer.Argument(metavar="MODEL", help="The model; default: the only one that waits.")]
 By = Annotated[str, typer.Option(metavar="NAME", help="Who says so.", show_default="you")]
@@ -40,7 +40,7 @@ class _Group(TyperGroup):
 
 
 loop_app = typer.Typer(
-    cls=_Group, help="Retrain a model when something has changed, and deliver it: `taxiway loop` is `loop run`."
+    cls=_Group, help="Retrain a model when something has changed, and deliver it; without a command: `run`."
 )
 
 

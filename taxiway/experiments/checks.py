@@ -132,7 +132,7 @@ def _outcomes(units: Units) -> Iterator[Check]:
     for name, lost in units.counts.lost.items():
         total = next(_rows(units, source.table) for source in units.sources if source.outcome.name == name)
         words = f"{total - lost:,} of {total:,} rows of {name} have a request or key of the experiment."
-        yield Check(f"Outcomes: {name}", "warn" if total and lost > total / 2 else "good", words)
+        yield Check(f"Outcomes: {name}", "warn" if lost == total else "info" if lost > total / 2 else "good", words)
 
 
 def _rows(units: Units, table: str) -> int:

@@ -136,6 +136,9 @@ def _waiting(experiment: Experiment, by_arm: dict[str, list[Found]]) -> str:
     )
     if not open_:
         return "Metrics point in different directions: weigh them, or change the arm."
+    known = [each for rows in by_arm.values() for each in rows if each.state in (BETTER, WORSE, BROKEN)]
+    if known:
+        return f"{'; '.join(_reason(experiment, each) for each in known)}; but {listed}."
     if experiment.method == BAYESIAN:
         return f"No arm is probable enough to be better yet: {listed}."
     return f"Nothing can be told yet: {listed}."

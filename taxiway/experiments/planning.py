@@ -93,24 +93,9 @@ def _arm(found: units.Units, index: int) -> Arm:
 
 
 def _planned(experiment: Experiment, metric: Metric, arm: Arm, traffic: Traffic, power: float) -> Planned:
-    shares = list(experiment.shares.values())
-    treated = experiment.arms[experiment.treatments[0]].share
-    both = treated + experiment.arms[experiment.control].share
-    asked = {
-        "level": _level(experiment),
-        "power": power,
-        "treated": treated / both,
-        "comparisons": experiment.comparisons,
-    }
-    try:
-        known = design.of_arm(arm, is_share=metric.computed == PROPORTION, **asked)
-    except TaxiwayError as error:
-        raise UserError(
-            f"{metric.name} has {float(arm.n):,.0f} units that do not differ, so nothing can be planned",
-            fix="look further back with --days, or name another column",
-        ) from error
+    known, both = _known(experiment, metric, arm, power), _of_both(experiment)
     down = metric.sign < 0
-    detectable = design.least_detectable_effect(known, experiment.units * both / sum(shares), down=down)
+    detectable = design.least_detectable_effect(known, experiment.units * both, down=down)
     matters = metric.margin or metric.matters
     effect = metric.sign * matters if matters else detectable
     needed = design.sample_size(known, effect)
@@ -120,10 +105,33 @@ def _planned(experiment: Experiment, metric: Metric, arm: Arm, traffic: Traffic,
         float(arm.mean),
         effect,
         needed,
-        _days(needed, traffic, both / sum(shares)),
+        _days(needed, traffic, both),
         detectable,
         effect * monthly,
     )
+
+
+def _of_both(experiment: Experiment) -> float:
+    """The share of the control and one treatment among all arms."""
+    two = experiment.arms[experiment.control].share + experiment.arms[experiment.treatments[0]].share
+    return two / sum(experiment.shares.values())
+
+
+def _known(experiment: Experiment, metric: Metric, arm: Arm, power: float) -> design.Design:
+    control, treated = (experiment.arms[name].share for name in (experiment.control, experiment.treatments[0]))
+    asked = {
+        "level": _level(experiment),
+        "power": power,
+        "treated": treated / (control + treated),
+        "comparisons": experiment.comparisons,
+    }
+    try:
+        return design.of_arm(arm, is_share=metric.computed == PROPORTION, **asked)
+    except TaxiwayError as error:
+        raise UserError(
+            f"{metric.name} has {float(arm.n):,.0f} units that do not differ, so nothing can be planned",
+            fix="look further back with --days, or name another column",
+        ) from error
 
 
 def _level(experiment: Experiment) -> float:

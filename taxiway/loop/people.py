@@ -12,6 +12,7 @@ from components.contract.times import duration
 from taxiway.lineage.loop import ledger
 from taxiway.lineage.loop.cycle import Cycle, State, Trigger
 from taxiway.lineage.loop.ledger import Answer
+from taxiway.loop.triggers.seen import text_of
 from taxiway.loop.triggers.settings import HAND
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ def window(now: datetime, start: datetime | None, end: datetime | None, length: 
     first = start or last - (duration(length, "window") if length else _WEEK)
     if first >= last:
         raise UserError(f"the window ends at {last:%Y-%m-%d %H:%M}, before it begins", fix="give an earlier start")
-    times = {"window_start": first.isoformat(), "window_end": last.isoformat()}
-    return {**times, "given": [first.isoformat(), last.isoformat()]} if start or end else {**times, "given": []}
+    times = {"window_start": text_of(first), "window_end": text_of(last)}
+    return {**times, "given": list(times.values()) if start or end else []}
 
 
 def waiting(store: LineageStore, model: str = "") -> Cycle:

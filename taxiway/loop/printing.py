@@ -48,7 +48,7 @@ class Printer:
             self._line("the loop goes on", "green")
             self._failure = ""
         for cycle in ticked.taken:
-            self._console.print(_step(cycle, cycle.events[-1]))
+            self._console.print(_step(cycle.events[-1], f"  {cycle.id}"))
         for each in ticked.considered:
             self._considered(each)
 
@@ -86,8 +86,8 @@ def _kind(why_not: str) -> str:
     return why_not.rpartition(": ")[0] if why_not.endswith(" left") else why_not
 
 
-def _step(cycle: Cycle, event: Event) -> Text:
-    text = Text.assemble((f"{event.time.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z", "dim"), f"  {cycle.id}  ")
+def _step(event: Event, cycle: str = "") -> Text:
+    text = Text.assemble((_time(event.time), "dim"), f"{cycle}  ")
     text.append(str(event.state).replace("_", " "), _STYLES.get(event.state, "bold"))
     by = "" if event.by == LOOP else f" (by {event.by})"
     return text.append(f"  {event.reason}{by}")
@@ -141,7 +141,7 @@ def show_cycle(cycle: Cycle, console: Console) -> None:
     """Prints a cycle with its steps."""
     console.print(Text.assemble((cycle.id, "bold"), "  ", _state(cycle)), soft_wrap=True)
     for event in cycle.events:
-        console.print(Text("  ").append_text(_step(cycle, event)), soft_wrap=True)
+        console.print(Text("  ").append_text(_step(event)), soft_wrap=True)
 
 
 def _state(cycle: Cycle) -> Text:

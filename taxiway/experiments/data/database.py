@@ -1,4 +1,4 @@
-"""A DuckDB on disk, so that experiments with many units need little memory."""
+"""A DuckDB that puts what does not fit into memory on the disk."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _MEMORY = "1GB"
 
 @contextmanager
 def database() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database in UTC in a temporary folder, which goes with it."""
+    """A database in UTC; what does not fit into memory is in a temporary folder, which goes with it."""
     with tempfile.TemporaryDirectory(prefix="taxiway-experiment-") as folder:
         settings = {"autoinstall_known_extensions": "false", "memory_limit": _MEMORY, "temp_directory": folder}
-        with duckdb.connect(f"{folder}/units.duckdb", config=settings) as connection:  # type: ignore[arg-type]
+        with duckdb.connect(config=settings) as connection:  # type: ignore[arg-type]
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("SET preserve_insertion_order = false")
             yield connection

@@ -187,7 +187,7 @@ def _exposed(
     arm = f"coalesce({_arm(experiment)}, 0)" if everybody else _arm(experiment)
     connection.execute(
         f"CREATE TABLE {table} AS SELECT hash(request_id) AS request, row AS example, time, arm, hash(key) AS unit, "
-        f"key, kept, failed{rest} FROM (SELECT *, {arm} AS arm, {key} AS key, coalesce(share, 1) AS kept, "
+        f"key, kept, failed{rest} FROM (SELECT requests.*, {arm} AS arm, {key} AS key, coalesce(share, 1) AS kept, "
         f"coalesce(status, 'OK') <> 'OK' AS failed FROM requests {join} WHERE {during(*period)}) "
         f"WHERE {'arm' if table == 'exposed' else 'key'} IS NOT NULL"
     )

@@ -108,9 +108,7 @@ def _whom(look: Look) -> str:
 
 def _meaning(experiment: Experiment) -> str:
     if experiment.method == BAYESIAN:
-        return (
-            "The interval holds the true difference with the probability that is left after all comparisons share 5 %."
-        )
+        return f"All intervals hold their true differences with a probability of {1 - experiment.level:.0%} or more."
     level = f"{1 - experiment.level:.0%}"
     several = "all intervals together" if experiment.comparisons > 1 else "the interval"
     return f"The true difference is inside {several} with {level} confidence. An interval without 0 is a finding."
@@ -118,34 +116,46 @@ def _meaning(experiment: Experiment) -> str:
 
 def _metrics(look: Look) -> Markup:
     experiment = look.experiment
-    columns: list[str | Column] = ["Metric", "Goal", "Arm", Column(experiment.control, True), Column("Treatment", True)]
-    columns += [Column("Difference", True), Column("Interval", True), Column("Relative", True)]
+    columns: list[str | Column] = ["Metric", *(["Arm"] if _has_several(experiment) else []), "Verdict"]
+    columns += [Column("Difference", True), Column("Interval", True), Column(experiment.control, True)]
+    columns += [Column(_treatment(experiment), True), Column("Relative", True)]
     columns += [Column("Probability", True, "that the treatment is better")] if experiment.method == BAYESIAN else []
     columns += [Column("Expected loss", True, "of choosing it")] if experiment.method == BAYESIAN else []
-    listed = table("Metrics", [*columns, "Verdict"], [list(_row(look, each)) for each in look.found], hide_caption=True)
+    listed = table("Metrics", [*columns, "Goal"], [list(_row(look, each)) for each in look.found], hide_caption=True)
     return stack(listed, pictures.by_metric(look))
 
 
 def _row(look: Look, found: Found) -> Iterator[Cell | Content]:
     metric = words.metric_of(look.experiment, found.metric)
     yield found.metric
-    yield _goal(metric)
-    yield found.arm
-    yield Cell(words.value(metric, found.control), found.control)
-    yield Cell(words.value(metric, found.treatment), found.treatment)
+    if _has_several(look.experiment):
+        yield found.arm
+    yield badge(words.STATES[found.state], _STATES[found.state])
     yield Cell(words.change(metric, found.difference), found.difference)
     yield words.interval(metric, found)
+    yield Cell(words.value(metric, found.control), found.control)
+    yield Cell(words.value(metric, found.treatment), found.treatment)
     yield Cell(words.relative(found), found.relative)
     if look.experiment.method == BAYESIAN:
         yield Cell(f"{found.above:.1%}", found.above)
-        yield Cell(words.change(metric, found.loss), found.loss)
-    yield badge(words.STATES[found.state], _STATES[found.state])
+        scale = 100 if words.is_percent(metric) else 1
+        yield Cell(f"{scale * found.loss:.2g}{' points' if scale > 1 else ''}", found.loss)
+    yield _goal(metric)
+
+
+def _has_several(experiment: Experiment) -> bool:
+    return len(experiment.treatments) > 1
+
+
+def _treatment(experiment: Experiment) -> str:
+    return "Treatment" if _has_several(experiment) else experiment.treatments[0]
 
 
 def _goal(metric: Metric) -> str:
     if metric.margin is None:
         return "more is better" if metric.sign > 0 else "less is better"
-    return f"guardrail: up to {words.change(metric, -metric.sign * metric.margin)} is allowed"
+    bound = "at most" if metric.sign < 0 else "at least"
+    return f"guardrail: {bound} {words.change(metric, -metric.sign * metric.margin)}"
 
 
 def _narrowing(experiment: Experiment) -> str:

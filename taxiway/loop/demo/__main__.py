@@ -19,6 +19,7 @@ from rich.console import Console
 from components.contract.errors import ServiceError, UserError
 from taxiway.loop.demo import ending, servers
 from taxiway.loop.demo.ground import MODEL, Ground
+from taxiway.loop.demo.servers import Watched
 from taxiway.loop.demo.story import Story
 from taxiway.loop.demo.trips import PER_SECOND, Replay
 from taxiway.monitoring.demo import progress_line, shown
@@ -26,9 +27,21 @@ from taxiway.storage.home import Home
 
 
 def main() -> None:
-    """Runs the demo; exits with 1 if the model was not replaced, or the alarm did not close."""
-    asked, console = _arguments(), Console(highlight=False)
-    ground, began = Ground(Home.default().root / "loop-demo"), time.monotonic()
+    """Runs the demo; exits with 1 if the model was not replaced."""
+    asked = _arguments()
+    play(Console(highlight=False), Ground(Home.default().root / "loop-demo"), approve=asked.approve)
+
+
+def play(console: Console, ground: Ground, *, approve: str | None = None, watched: type[Watched] = Watched) -> None:
+    """Plays the whole story, and tells it.
+
+    Args:
+        console: Where it is told.
+        ground: The demo's folder.
+        approve: Who approves the version while it is tried: `hand`, `auto`, or None for nobody.
+        watched: What runs the monitor and the loop.
+    """
+    began = time.monotonic()
     ground.clear()
     console.print("[bold]0[/] the first model is trained on the trips of the past")
     first = ground.first_model()
@@ -37,20 +50,16 @@ def main() -> None:
         show("the servers start")
         server = stack.enter_context(servers.server(ground))
         proxy, admin = stack.enter_context(servers.proxy(ground, server))
-        ground.write_settings(admin, approval=asked.approve is not None)
+        ground.write_settings(admin, approval=approve is not None)
         console.print(f"[bold]1[/] version {first} serves behind a proxy; requests, outcomes and runs are in")
         console.print(f"  [cyan]{shown(ground.root)}[/]", soft_wrap=True)
         replay = Replay(proxy, MODEL, ground.store, ground.root)
         stack.callback(replay.stop)
         replay.start()
-        watched = {name: stack.enter_context(servers.process(ground, *command(ground))) for name, command in _WATCH}
         console.print(f"[bold]2[/] {PER_SECOND} real trips a second; the monitor and the loop watch them")
-        story = Story(console, ground, replay, watched, approve=asked.approve)
+        story = Story(console, ground, replay, stack.enter_context(watched(ground)), approve=approve)
         cycle, alarms = story.told(show)
     ending.tell(console, ground, cycle, alarms, time.monotonic() - began)
-
-
-_WATCH = (("monitor", servers.monitor), ("loop", servers.loop))
 
 
 def _arguments() -> argparse.Namespace:

@@ -21,7 +21,7 @@ from taxiway.storage.home import Home
 MODEL, WINDOW, LATE, PIPELINE = "chicago_taxi", 10, 3, "chicago_taxi_retrain"
 """The model; the length of a window, and how long after its end it is computed, in seconds; what the loop runs."""
 
-CANARY = {"weight": 10, "least_time": "20s", "least_requests": 100}
+CANARY = {"weight": 10, "least_time": "25s", "least_requests": 100}
 """The step in which the challenger is tried."""
 
 _KEPT = ("artifacts", "digests.db", "packages.json")
@@ -147,7 +147,7 @@ def _loop(ground: Ground, admin: str, approval: bool) -> dict[str, object]:
             "guardrails": {
                 "errors": {"tolerance": 0.01},
                 "latency": {"tolerance": 1.0},
-                "business": {"label": trips.RIGHT, "margin": 0.05, "delay": "10s"},
+                "business": {"label": trips.RIGHT, "margin": 0.05, "delay": "6s"},
             },
         },
     }

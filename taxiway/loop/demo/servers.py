@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from components.contract.commands import typed
 from components.contract.errors import ServiceError
 from taxiway.loop.demo.ground import MODEL, Ground
-from taxiway.monitoring.demo import taxiway
+from taxiway.monitoring.demo import shown, taxiway
 from taxiway.network import http_client
 
 _SECONDS = 180.0
@@ -47,18 +50,66 @@ def proxy(ground: Ground, backend: str) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def process(ground: Ground, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A `taxiway` command that ends with the block; what it says is in `<command>.log`."""
-    with (ground.root / f"{arguments[0]}.log").open("ab") as log:
-        started = subprocess.Popen(taxiway(*arguments), stdout=log, stderr=log, env=ground.variables)
+    """A `taxiway` command that ends with the block."""
+    started = start(ground, *arguments)
     try:
         yield started
     finally:
-        started.terminate()
-        try:
-            started.wait(30)
-        except subprocess.TimeoutExpired:
-            started.kill()
-            started.wait()
+        stop(started)
+
+
+def start(ground: Ground, *arguments: str) -> subprocess.Popen[bytes]:
+    """Starts a `taxiway` command; what it says is in `<command>.log`."""
+    with (ground.root / f"{arguments[0]}.log").open("ab") as log:
+        return subprocess.Popen(taxiway(*arguments), stdout=log, stderr=log, env=ground.variables)
+
+
+def stop(started: subprocess.Popen[bytes]) -> None:
+    """Ends a process."""
+    started.terminate()
+    try:
+        started.wait(30)
+    except subprocess.TimeoutExpired:
+        started.kill()
+        started.wait()
+
+
+@dataclass
+class Watched:
+    """The monitor and the loop, which must not end.
+
+    Attributes:
+        ground: The demo's folder.
+        processes: The processes, by name.
+    """
+
+    ground: Ground
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        for name in ("monitor", "loop"):
+            self.start(name)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in self.processes.values():
+            stop(each)
+
+    def start(self, name: str) -> None:
+        """Starts one of them."""
+        settings = self.ground.root / f"{name}.yaml"
+        words = {
+            "monitor": (MODEL, "--tables", str(self.ground.tables), "--settings", str(settings), "--every", "2s"),
+            "loop": ("run", str(settings), "--every", "1s"),
+        }
+        self.processes[name] = start(self.ground, name, *words[name])
+
+    def check(self) -> None:
+        """Raises ServiceError if one has ended."""
+        for name, each in self.processes.items():
+            if each.poll() is not None:
+                log = self.ground.root / f"{name}.log"
+                raise ServiceError(f"{name} has ended: {last_words(log)}", fix=f"see {log}")
 
 
 def _await(started: subprocess.Popen[bytes], is_up: Callable[[], bool], what: str, log: Path) -> None:
@@ -79,17 +130,6 @@ def _is_loaded(rest: str) -> bool:
     return answer.status == 200 and b"AVAILABLE" in answer.data
 
 
-def monitor(ground: Ground) -> Sequence[str]:
-    """The command that watches the model."""
-    settings = str(ground.root / "monitor.yaml")
-    return ("monitor", MODEL, "--tables", str(ground.tables), "--settings", settings, "--every", "2s")
-
-
-def loop(ground: Ground) -> Sequence[str]:
-    """The command that runs the loop."""
-    return ("loop", "run", str(ground.settings), "--every", "1s")
-
-
 def by_hand(ground: Ground, *words: str) -> str:
     """A command as it is typed to the demo's loop."""
-    return f"TAXIWAY_HOME={ground.home.root} {typed(*words)}"
+    return f"TAXIWAY_HOME={shlex.quote(shown(ground.home.root))} {typed(*words)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from rich.console import Console
@@ -18,6 +18,7 @@ from taxiway.lineage.loop.cycle import Cycle, State
 from taxiway.lineage.loop.timeline import Moment
 from taxiway.loop.demo import servers
 from taxiway.loop.demo.ground import MODEL, WINDOW, Ground
+from taxiway.loop.demo.servers import Watched
 from taxiway.loop.demo.trips import COLUMN, Replay
 from taxiway.monitoring.demo import say, taxiway
 
@@ -33,14 +34,14 @@ class Story:
         console: Where it is told.
         ground: The demo's folder.
         replay: The trips.
-        watched: The processes that must not end, by name.
+        watched: The monitor and the loop.
         approve: Who approves: `hand`, `auto`, or None for nobody.
     """
 
     console: Console
     ground: Ground
     replay: Replay
-    watched: Mapping[str, subprocess.Popen[bytes]]
+    watched: Watched
     approve: str | None = None
     _changes: float = field(default_factory=lambda: (time.time() // WINDOW + CLEAN + 1) * WINDOW)
     _told: int = 0
@@ -55,7 +56,7 @@ class Story:
         """
         lineage, end = self.ground.lineage(), time.monotonic() + _PATIENCE
         while time.monotonic() < end:
-            self._check()
+            self.watched.check()
             self._change()
             cycle = next(iter(ledger.read(lineage, MODEL).cycles), None)
             triggers = self._alarms(cycle) if cycle else []
@@ -76,12 +77,6 @@ class Story:
         found = {each.alarm: each for each in alarms.read(self.ground.store)}
         return [found[name] for name in wanted if name in found]
 
-    def _check(self) -> None:
-        for name, process in self.watched.items():
-            if process.poll() is not None:
-                log = self.ground.root / f"{name}.log"
-                raise ServiceError(f"{name} has ended: {servers.last_words(log)}", fix=f"see {log}")
-
     def _change(self) -> None:
         if not self.replay.is_changed and time.time() >= self._changes:
             self.replay.is_changed = True
@@ -89,7 +84,7 @@ class Story:
 
     def _tell(self, moments: Sequence[Moment]) -> None:
         for each in moments[self._told :]:
-            self._say(f"[bold]{each.title}[/]")
+            self._say(f"[bold]{each.title}[/]  [dim]{each.time:%H:%M:%S}[/]")
             say(self.console, Text(each.words))
         self._told = max(self._told, len(moments))
 

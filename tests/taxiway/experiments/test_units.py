@@ -15,6 +15,7 @@ from components.experiments import arms, joint, metrics
 from components.experiments.arms import Arm
 from components.experiments.compare import cuped
 from components.experiments.validity import sampling
+from components.monitoring.labels.add import add
 from components.monitoring.store import Store
 from taxiway.experiments.data import sums, units
 from taxiway.experiments.data.database import database
@@ -178,6 +179,30 @@ def test_ndcg_ranks_the_rows_of_each_request(tmp_path: Path) -> None:
         assert float(arm.mean) == pytest.approx(
             metrics.ndcg(lists[mine], gains[mine], scores[mine], 3).mean(), rel=1e-9
         )
+
+
+def test_keys_in_headers_come_from_a_source_of_their_own(world: World) -> None:
+    keys = world.root / "keys.parquet"
+    named = {"id": world.rows["request_id"], "rider": world.rows["input_user"]}
+    pq.write_table(pa.table(named), keys)
+    given = {"source": str(keys), "id": "id", "key": "rider"}
+    got, counts, _ = found(world, unit="header:x-rider", keys=given)
+    expected, others, _ = found(world)
+    assert counts.units == others.units
+    for one, other in zip(got, expected, strict=True):
+        close(one, other)
+
+
+def test_the_models_own_labels_are_a_source(tmp_path: Path) -> None:
+    world = write(tmp_path, requests=400)
+    truth = np.arange(400) % 2 * 1.0
+    rows = pa.table({"request_id": world.rows["request_id"], "paid": truth, "time": world.rows["time"]}).slice(0, 300)
+    add(Store(str(world.root / "taxi")), rows, time="time", labels=["paid"])
+    metric = {"name": "m", "kind": "mean", "column": "paid"}
+    source = {"source": "labels", "name": "labels"}
+    got, _, _ = found(world, unit="request", outcomes=[source], metrics=[metric])
+    for number, arm in enumerate(got):
+        close(arm, arms.of_values(truth[:300][world.arms[:300] == number]))
 
 
 def test_users_in_both_arms_count_for_their_first(tmp_path: Path) -> None:

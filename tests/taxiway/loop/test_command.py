@@ -67,7 +67,7 @@ def test_the_written_file_is_right(site: Site, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(UserError, match=r"loop.yaml exists"):
         called("init", "taxi")
     # The quick pipeline needs a destination.
-    with pytest.raises(UserError, match="the parameter 'destination' has no value"):
+    with pytest.raises(UserError, match="needs the parameter 'destination'"):
         called("check")
     site.file()
     assert "triggers  alarm" in called("check").output
