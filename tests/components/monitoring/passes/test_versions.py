@@ -11,7 +11,10 @@ import pytest
 
 from components.inference import table
 from components.monitoring.labels.add import add
+from components.reports.monitoring.columns import ranked
 from components.reports.monitoring.report import report
+from components.reports.monitoring.scope import Scope
+from components.reports.monitoring.watched import Watched as Shown
 from tests.components.monitoring.passes.watched import HOUR, START, Watched, columns, recorded, spread, trained
 from tests.components.reports.parsed import Page
 
@@ -70,6 +73,13 @@ def test_both_versions_are_measured_and_compared_on_the_same_requests(watched: W
         assert last[2, name]["difference_high"] < 0
     paired, apart = last[2, "version 1, same requests"], last[2, "version 1"]
     assert paired["difference"] == pytest.approx(apart["difference"])
+
+
+def test_a_column_is_listed_by_the_version_that_has_moved_most(watched: Watched) -> None:
+    [miles, company] = ranked(Shown.of(watched.store, "m", Scope()))
+    assert (miles.column, miles.signals, len(miles.effects)) == ("miles", 1.0, HOURS)
+    assert min(miles.effects) > 0.4
+    assert company.signals == 0
 
 
 def test_the_report_shows_both_versions_and_the_slice(watched: Watched) -> None:
