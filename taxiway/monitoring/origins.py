@@ -157,7 +157,9 @@ def _fetched(url: str, target: Path) -> Path:
     fix = "give this process the address and the keys of the artifacts' store (AWS_ENDPOINT_URL, ...)"
     try:
         with explained(f"{url} cannot be fetched", fix=fix):
-            _copy(fsspec.core.url_to_fs(url.replace("minio://", "s3://", 1)), partial, f"{url} cannot be fetched", fix)
+            # A listing from before may lack what has been pushed since, and hides that the store is away.
+            source = fsspec.core.url_to_fs(url.replace("minio://", "s3://", 1), skip_instance_cache=True)
+            _copy(source, partial, f"{url} cannot be fetched", fix)
         partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -33,7 +33,7 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_file_says_what_was_found(written: Path) -> None:
     text = written.read_text()
     for words in (
-        "company, miles",
+        "miles, company",
         "# outputs: label, score",
         "with numbers,\n# here score.",
         "so far: 15m, which has",

@@ -11,7 +11,10 @@ import pytest
 
 from components.inference import table
 from components.monitoring.labels.add import add
+from components.reports.monitoring.columns import ranked
 from components.reports.monitoring.report import report
+from components.reports.monitoring.scope import Scope
+from components.reports.monitoring.watched import Watched as Shown
 from tests.components.monitoring.passes.watched import HOUR, START, Watched, columns, recorded, spread, trained
 from tests.components.reports.parsed import Page
 
@@ -25,7 +28,7 @@ CONFIG = {
 
 def served(hour: int, version: int) -> pa.Table:
     """An hour's rows; the second version gets other miles of company b, and answers worse."""
-    random = np.random.default_rng(hour)
+    random = np.random.default_rng(1000 + hour)
     given = columns(ROWS, hour)
     miles = given["miles"].to_numpy()
     is_b = np.asarray(pc.equal(given["company"], "b"))
@@ -72,10 +75,17 @@ def test_both_versions_are_measured_and_compared_on_the_same_requests(watched: W
     assert paired["difference"] == pytest.approx(apart["difference"])
 
 
+def test_a_column_is_listed_by_the_version_that_has_moved_most(watched: Watched) -> None:
+    [miles, company] = ranked(Shown.of(watched.store, "m", Scope()))
+    assert (miles.column, miles.signals, len(miles.effects)) == ("miles", 1.0, HOURS)
+    assert min(miles.effects) > 0.4
+    assert company.signals == 0
+
+
 def test_the_report_shows_both_versions_and_the_slice(watched: Watched) -> None:
     page = Page(report(watched.store, "m"))
     assert page.wrong == []
     for words in ("Versions against each other", "Slices against all rows", "company:b", "version 1, same requests"):
         assert words in page.text, words
-    for version in (1, 2):
-        assert f"version {version}" in page.text
+    for words in ("version 1", "miles version 2, where company:b"):
+        assert words in page.text, words
