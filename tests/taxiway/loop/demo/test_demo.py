@@ -44,6 +44,7 @@ def test_a_tip_of_more_than_a_fifth_is_what_the_model_tells(probability: float, 
     assert trips.is_right(probability, {"tips": tips, "fare": "5"}) is right
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.slow
 def test_the_demo_ends_with_a_better_version_and_why_it_serves(project: Project) -> None:
     """With a person's approval, which the demo gives."""
@@ -73,6 +74,7 @@ def test_the_demo_ends_with_a_better_version_and_why_it_serves(project: Project)
     assert not (project.folder / "served").exists()
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.faults
 def test_killed_at_twenty_points_it_ends_promoted_after_one_retraining(
     project: Project, monkeypatch: pytest.MonkeyPatch
