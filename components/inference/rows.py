@@ -93,7 +93,7 @@ class Maker:
         try:
             batch = self._decoder.DecodeBatch(examples)
         except RuntimeError:
-            # After a tf.Example with a feature of another type, a decoder fails for ever.
+            # A decoder that has refused a tf.Example mixes what it has read of it into later batches.
             self._decoder = self._new_decoder()
             raise
         found = {field.name: batch.column(field.name) for field in batch.schema if not pa.types.is_null(field.type)}

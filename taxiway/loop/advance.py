@@ -190,4 +190,6 @@ def _delivered(cycle: Cycle, settings: Settings, world: World, answers: Sequence
 def _news(facts: Mapping[str, Any]) -> tuple[Any, ...]:
     """What of a rollout is worth a step of the cycle: not each look at its evidence."""
     rollout = facts.get("rollout", {})
-    return rollout.get("state"), rollout.get("step")
+    # What a pause waits for may change: first for evidence, then for a person.
+    pause = rollout.get("verdict") if facts.get("needs") else ""
+    return rollout.get("state"), rollout.get("step"), pause

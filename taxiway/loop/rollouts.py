@@ -12,7 +12,7 @@ from components.contract.errors import UserError
 from taxiway.delivery import deliver
 from taxiway.delivery.deliver import Session
 from taxiway.delivery.keeper import ABORT, APPROVE, Keeper
-from taxiway.delivery.rollout import PAUSED, PROMOTED, Rollout
+from taxiway.delivery.rollout import PAUSED, PROMOTED, RUNNING, Approval, Rollout
 from taxiway.lineage.loop.cycle import LOOP, Cycle, State
 from taxiway.lineage.loop.ledger import Answer
 from taxiway.loop.advance import Rolled
@@ -82,10 +82,12 @@ def _state(rollout: Rollout, is_done: bool) -> State:
 
 def _reason(rollout: Rollout, session: Session) -> str:
     """Where it is, in words that change only with its step and state."""
+    approval = _approval(rollout)
+    approved = f"; approved: {approval.reason or 'no reason given'}" if approval else ""
     if rollout.is_over:
-        return rollout.reason
+        return rollout.reason + approved
     steps = session.settings.steps
-    where = f"step {rollout.step + 1} of {len(steps)}: {steps[rollout.step].weight:g} % of the traffic"
+    where = f"step {rollout.step + 1} of {len(steps)}: {steps[rollout.step].weight:g} % of the traffic{approved}"
     return f"{where}, paused: {rollout.reason}" if rollout.state == PAUSED else where
 
 
@@ -105,7 +107,17 @@ def _facts(rollout: Rollout, session: Session) -> Mapping[str, Any]:
     return {"rollout": shown, "needs": "approval" if rollout.state == PAUSED else ""}
 
 
+def _approval(rollout: Rollout) -> Approval | None:
+    """A person's word that has led to where the rollout is."""
+    if rollout.state not in (RUNNING, PROMOTED):
+        return None
+    before = rollout.step if rollout.state == PROMOTED else rollout.step - 1
+    return next((each for each in reversed(rollout.approvals) if each.step == before), None)
+
+
 def _by(answers: Sequence[Answer], rollout: Rollout) -> str:
-    """The person who took it back, or the loop."""
+    """The person who let it go on or took it back, or the loop."""
+    if approval := _approval(rollout):
+        return approval.by
     last = answers[-1] if answers else None
     return last.by if last and not last.approves and rollout.is_over and last.by in rollout.reason else LOOP

@@ -86,34 +86,32 @@ def _table(units: Units, index: int, group: str, named: Sequence[str] = ()) -> T
     means = ", ".join(f"coalesce(avg({name}), 0)" for name in names)
     centres = [float(each) for each in one(units.connection, f"SELECT {means} FROM units WHERE {where}")]
     shifted = [f"({name} - {centre!r})" for name, centre in zip(names, centres, strict=True)]
-    sums = [f"sum({each})" for each in shifted]
+    sums = [f"sum({each})" for each in [*names, *shifted]]
     sums += [f"sum({shifted[i]} * {shifted[j]})" for i in range(k) for j in range(i, k)]
     rows = units.connection.execute(
         f"SELECT arm, {group} AS part, count(*), {', '.join(sums)} FROM units WHERE {where} GROUP BY 1, 2 ORDER BY 2"
     ).fetchall()
     groups = list(named) or sorted({row[1] for row in rows})
-    return Table([_joint(rows, arm, groups, centres) for arm in range(len(units.experiment.arms))], groups)
+    return Table([_joint(rows, arm, groups, k) for arm in range(len(units.experiment.arms))], groups)
 
 
-def _joint(rows: Sequence[tuple], arm: int, groups: Sequence[str], centres: Sequence[float]) -> Joint:
-    """An arm's sums about the centres, as means and products about the means: few digits are lost."""
-    k, place = len(centres), {group: index for index, group in enumerate(groups)}
-    n, sums, products = np.zeros(len(groups)), np.zeros((len(groups), k)), np.zeros((len(groups), k, k))
+def _joint(rows: Sequence[tuple], arm: int, groups: Sequence[str], k: int) -> Joint:
+    """An arm's sums, and its products about the centres as those about the means: few digits are lost."""
+    place = {group: index for index, group in enumerate(groups)}
+    n, totals, sums = np.zeros(len(groups)), np.zeros((len(groups), k)), np.zeros((len(groups), k))
+    products = np.zeros((len(groups), k, k))
     upper = [(i, j) for i in range(k) for j in range(i, k)]
     for row in rows:
         if row[0] == arm:
             at = place[row[1]]
-            n[at], sums[at] = row[2], row[3 : 3 + k]
-            for (i, j), value in zip(upper, row[3 + k :], strict=True):
+            n[at], totals[at], sums[at] = row[2], row[3 : 3 + k], row[3 + k : 3 + 2 * k]
+            for (i, j), value in zip(upper, row[3 + 2 * k :], strict=True):
                 products[at, i, j] = products[at, j, i] = value
-    return _of_centred(n, sums, products, np.asarray(centres))
+    return Joint(n, _means(totals, n), products - sums[:, :, None] * _means(sums, n)[:, None, :])
 
 
-def _of_centred(n: Array, sums: Array, products: Array, centres: Array) -> Joint:
-    shifts = np.divide(sums, n[:, None], out=np.zeros_like(sums), where=n[:, None] > 0)
-    left = products - sums[:, :, None] * shifts[:, None, :]
-    means = np.where(n[:, None] > 0, centres + shifts, 0.0)
-    return Joint(n, means, left)
+def _means(sums: Array, n: Array) -> Array:
+    return np.divide(sums, n[:, None], out=np.zeros_like(sums), where=n[:, None] > 0)
 
 
 def _cumulative(each: Joint) -> Joint:

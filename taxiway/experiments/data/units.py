@@ -184,17 +184,20 @@ def _exposed(
     if experiment.unit.startswith("header:"):
         join = "LEFT JOIN keys k ON k.joined_by = hash(request_id)"
     rest = "".join(f", {named(name)}" for name in sorted(columns.used))
+    # Request ids are long and many, and nobody looks at them again.
+    kept_key = "NULL::VARCHAR" if experiment.unit == REQUEST else "key"
     arm = f"coalesce({_arm(experiment)}, 0)" if everybody else _arm(experiment)
     connection.execute(
-        f"CREATE TABLE {table} AS SELECT hash(request_id) AS request, row AS example, time, arm, hash(key) AS unit, "
-        f"key, kept, failed{rest} FROM (SELECT requests.*, {arm} AS arm, {key} AS key, coalesce(share, 1) AS kept, "
+        f"CREATE TABLE {table} AS SELECT hash(request_id) AS request, row AS example, time, arm, "
+        f"CASE WHEN key IS NOT NULL THEN hash(key) END AS unit, {kept_key} AS key, kept, failed{rest} "
+        f"FROM (SELECT requests.*, {arm} AS arm, {key} AS key, coalesce(share, 1) AS kept, "
         f"coalesce(status, 'OK') <> 'OK' AS failed FROM requests {join} WHERE {during(*period)}) "
         f"WHERE {'arm' if table == 'exposed' else 'key'} IS NOT NULL"
     )
 
 
 def _counted(connection: duckdb.DuckDBPyConnection, experiment: Experiment, last: datetime) -> Counts:
-    rows, keyless = one(connection, "SELECT count(*), count(*) FILTER (key IS NULL) FROM exposed")
+    rows, keyless = one(connection, "SELECT count(*), count(*) FILTER (unit IS NULL) FROM exposed")
     everything = one(connection, f"SELECT count(*) FROM requests WHERE {during(experiment.start, last)}")[0]
     if not rows:
         raise DataError(
@@ -203,7 +206,8 @@ def _counted(connection: duckdb.DuckDBPyConnection, experiment: Experiment, last
         )
     if rows == keyless:
         raise DataError(f"no request has the key {experiment.unit!r}", fix="name another unit, such as request")
-    connection.execute("DELETE FROM exposed WHERE key IS NULL")
+    if keyless:
+        connection.execute("DELETE FROM exposed WHERE unit IS NULL")
     return Counts(rows, everything - rows, keyless)
 
 

@@ -73,7 +73,7 @@ def is_closed(cycle: Cycle, alarms: Sequence[Alarm]) -> bool:
 
 def _step(event: Event) -> Moment:
     by = "" if event.by == LOOP else event.by
-    return Moment(event.time, _title(event), _words(event), by, event.state, event.facts)
+    return Moment(event.time, _title(event), _words(event), by=by, state=event.state, facts=event.facts)
 
 
 def _title(event: Event) -> str:

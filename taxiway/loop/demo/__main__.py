@@ -63,7 +63,7 @@ def play(console: Console, ground: Ground, *, approve: str | None = None, watche
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make loop-demo", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="loop-demo", description=__doc__.partition("\n")[0])
     words = "a person approves the version while it is tried; `auto`: the demo does"
     parser.add_argument("--approve", nargs="?", const="hand", choices=("hand", "auto"), help=words)
     return parser.parse_args()

@@ -28,8 +28,10 @@ def tell(console: Console, ground: Ground, cycle: Cycle, alarms: Sequence[Alarm]
     place = shown(ground.served / str(cycle.facts["version"]))
     console.print(f"\n[bold]Why version {cycle.facts['version']} serves[/]")
     found = chain.trace(place, store=ground.lineage())
-    origins = tree.origins(found).items()
-    _listed(console, [("" if number else name, line) for name, lines in origins for number, line in enumerate(lines)])
+    # All steps of the cycle are above.
+    origins = {name: lines[:1] if name == "why" else lines for name, lines in tree.origins(found).items()}
+    pairs = [(name, number, line) for name, lines in origins.items() for number, line in enumerate(lines)]
+    _listed(console, [("" if number else name, line) for name, number, line in pairs])
     console.print("\n[bold]Where to look[/]")
     commands = {
         "pages": servers.by_hand(ground, "taxiway ui"),

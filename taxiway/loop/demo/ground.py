@@ -136,7 +136,7 @@ def _loop(ground: Ground, admin: str, approval: bool) -> dict[str, object]:
     return {
         "model": MODEL,
         "pipeline": PIPELINE,
-        "parameters": {**filled, **places, **past, "train_steps": 300, "margin": 0.05},
+        "parameters": {**filled, **places, **past, "train_steps": 300, "metric": "auc", "margin": 0.05},
         "tables": str(ground.tables),
         "triggers": [{"alarm": {"kinds": ["unseen"], "slices": False}}],
         "delivery": {

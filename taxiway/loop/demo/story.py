@@ -94,7 +94,8 @@ class Story:
 
     def _approve(self, cycle: Cycle) -> None:
         """Approves what waits, or says how to."""
-        if self.approve is None or not cycle.facts.get("needs") or self._asked == len(cycle.events):
+        is_asked = self.approve and timeline.timeline(cycle)[-1].title == timeline.ASKS
+        if not is_asked or self._asked == len(cycle.events):
             return
         self._asked = len(cycle.events)
         words = ("loop", "approve", MODEL, "--reason", "right more often")

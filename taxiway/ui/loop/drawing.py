@@ -107,8 +107,8 @@ def _weights(found: Rollout, delivery: Delivery | None) -> Markup | None:
     if share is None:
         return None
     parts = [
-        tag("div", tag("span", "champion"), tag("b", f"{100 - share:g} %"), code(str(found.champion))),
         tag("div", tag("span", "challenger"), tag("b", f"{share:g} %"), code(str(found.challenger))),
+        tag("div", tag("span", "champion"), tag("b", f"{100 - share:g} %"), code(str(found.champion))),
     ]
     bar = tag("progress", f"{share:g} %", value=f"{share:g}", max="100", aria_label="The challenger's share of traffic")
     return tag("div", tag("div", *parts, class_="sides"), bar, class_="shares")

@@ -38,7 +38,7 @@ def _document(each: Found) -> Json:
 def _sections(known: Sequence[Found]) -> list[Section]:
     if not known:
         words = paragraph("No model was trained again yet. Write the settings of a loop, and run it:")
-        commands = f"{typed('taxiway loop init MODEL')}\n{typed('taxiway loop')}"
+        commands = f"{typed('taxiway loop init MODEL')}\n{typed('taxiway loop run')}"
         return [Section("none", "No cycles", stack(words, block(commands)))]
     return [Section("models", "Models", _table(known))]
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from markupsafe import Markup
 
+from components.contract.commands import typed
 from components.reports.markup import Content, tag
 from components.reports.page import Section
 from components.reports.parts import notice, paragraph, stack
@@ -71,8 +72,8 @@ def _summary(cycle: Cycle) -> str:
 def _table(cycles: Sequence[Cycle]) -> Markup:
     columns = ["Cycle", "State", "Because", "Began", "Took"]
     shown = table("Earlier cycles", columns, [_row(each) for each in cycles[:100]], hide_caption=True)
-    rest = len(cycles) - 100
-    return stack(shown, paragraph(f"{rest} older ones: taxiway loop history", quiet=True) if rest > 0 else None)
+    rest, older = len(cycles) - 100, typed("taxiway loop history", cycles[0].model, "--limit", str(len(cycles) + 1))
+    return stack(shown, paragraph(f"{rest} older ones: {older}", quiet=True) if rest > 0 else None)
 
 
 def _row(cycle: Cycle) -> list[Cell | Content]:

@@ -86,8 +86,9 @@ def test_a_fixed_size_decides_at_its_end_only_and_always_the_same(world: Write) 
     assert early.decision.kind == "wait" and "planned units" in early.decision.sentence
     late, later = (looked(made, days=days, method="fixed", units=1000) for days in (3.5, 9))
     assert late.decision.kind == later.decision.kind == "ship"
-    assert repr(late.found) == repr(later.found)
-    each = late.found[0]
+    each, same = late.found[0], later.found[0]
+    assert (each.n_control, each.n_treatment) == (same.n_control, same.n_treatment)
+    assert (each.low, each.high) == pytest.approx((same.low, same.high), rel=1e-9)
     pair = [
         arms.of_counts(round(n * mean), n)
         for n, mean in ((each.n_control, each.control), (each.n_treatment, each.treatment))
@@ -122,11 +123,12 @@ def test_a_guardrail_that_is_broken_stops_a_better_arm(world: Write) -> None:
 
 
 def test_an_arm_without_units_is_waited_for(world: Write) -> None:
+    made = world(requests=300, users=100, shares=(1.0, 0.0))
     found = looked(
-        world(requests=300, users=100, shares=(1.0, 0.0)),
+        made,
         arms={"stable": {"target": "stable", "share": 1}, "canary": {"target": "canary", "share": 0}},
     )
-    assert found.decision.kind == "wait" and found.units == {"stable": 100, "canary": 0}
+    assert found.decision.kind == "wait" and found.units == {"stable": len(set(made.users)), "canary": 0}
     assert "nothing known yet" in found.decision.sentence
 
 

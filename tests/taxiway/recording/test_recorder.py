@@ -179,11 +179,15 @@ def test_a_feature_of_another_type_once_loses_only_its_own_inputs(tmp_path: Path
         example = example_pb2.Example()
         feature = example.features.feature["fare"]
         (feature.int64_list if isinstance(values[0], int) else feature.float_list).value.extend(values)
+        for name in ("company", "payment_type"):
+            example.features.feature[name].bytes_list.value.append(b"cash")
         return {"examples": np.array([example.SerializeToString()], object)}
 
     class Fares(NamedTuple):
+        version: int = 1
+
         def read(self) -> dict[str, str]:
-            return {"fare": "FLOAT"}
+            return {"company": "BYTES", "fare": "FLOAT", "payment_type": "BYTES"}
 
     recording = Recording(tmp_path)
     for number in range(20):
@@ -192,6 +196,7 @@ def test_a_feature_of_another_type_once_loses_only_its_own_inputs(tmp_path: Path
     recording.recorder.stop()
     found = rows(tmp_path).set_index("request_id")
     assert found.index[found["input_fare"].isna()].tolist() == ["7.0"]
+    assert (found["input_fare"].dropna() == 2.5).all()
     assert recording.count("left_out", what="unreadable") == 1
 
 

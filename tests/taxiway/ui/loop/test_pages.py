@@ -39,7 +39,7 @@ def test_models_are_listed_with_what_waits(client: Client) -> None:
 def test_the_time_line_leads_from_the_alarm_to_what_waits(client: Client) -> None:
     page = Page(client.html(f"/loop/{MODEL}"))
     assert page.wrong == []
-    line = page.text.partition("The latest cycle")[2]
+    line = page.text.rpartition("The latest cycle")[2]
     places = [line.index(word) for word in ("alarm", "retraining", "judged better", "rollout", "waits", "goes on")]
     assert places == sorted(places)
     links = [link["href"] for link in page.all("a")]
