@@ -41,7 +41,7 @@ Figure = dict[str, Any]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measures the parts, and prints and writes the figures."""
     given = _parser().parse_args(arguments)
-    console, report, failed = Console(), peers.OUT / "report.json", list[str]()
+    console, report, failed = _console(), peers.OUT / "report.json", list[str]()
     for name in given.parts:
         try:
             found = list(_with_circumstances(_parts(given)[name]()))
@@ -52,6 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         keep(report, name, found)
         _print(console, found)
     return 1 if failed else 0
+
+
+def _console() -> Console:
+    """In a file, tables are as wide as they have to be."""
+    console = Console()
+    return console if console.is_terminal else Console(width=180)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -90,7 +96,7 @@ def _parts(given: argparse.Namespace) -> dict[str, Callable[[], Iterator[Figure]
         "clean": lambda: levels.measured(windows, given.workers, given.sizes),
         "power": lambda: power.measured(max(windows // 4, 2), given.workers),
         "streams": lambda: streams.measured(max(windows // 50, 2), windows * 10),
-        "peers": lambda: peers.measured(max(windows // 10, 2), given.peers),
+        "peers": lambda: peers.measured(max(windows // 20, 2), given.peers),
         "speed": lambda: speed.measured(given.speed, given.beside),
     }
 

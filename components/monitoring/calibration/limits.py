@@ -17,6 +17,8 @@ QUANTILE = 0.95
 _WINDOWS = 400
 _FEWEST = 100
 _CELLS = 2_000_000
+_MANY = 25
+"""From so many expected values on, a count is as good as normal, which takes a tenth of the time to draw."""
 _KEPT = 100_000
 _FOUND: dict[tuple[int, int], tuple[Summary, dict[str, float]]] = {}
 
@@ -47,11 +49,32 @@ def _simulated(reference: Summary, n: int) -> dict[str, float]:
         return {}
     chance = np.random.default_rng(n)
     windows = int(np.clip(_CELLS / len(counts), _FEWEST, _WINDOWS))
-    then, now = (chance.multinomial(rows, counts / total, size=windows).astype(np.float64) for rows in (total, n))
+    then, now = (_drawn(chance, rows, counts / total, windows) for rows in (total, n))
     is_number = reference.bins.kind == "number"
     found = _of_numbers(reference, then, now) if is_number else of_categories(then, now)
     points = {name: float(np.quantile(values, QUANTILE)) for name, values in found.items()}
     return {name: point for name, point in points.items() if math.isfinite(point)}
+
+
+def _drawn(chance: np.random.Generator, rows: int, shares: Array, windows: int) -> Array:
+    """Multinomial counts: exact for rare values and for the sum of the others, among which these are normal."""
+    many = shares * rows >= _MANY
+    if not many.any():
+        return chance.multinomial(rows, shares, size=windows).astype(np.float64)
+    drawn = np.zeros((windows, len(shares)))
+    share = float(shares[~many].sum())
+    few = chance.binomial(rows, share, size=windows)
+    if share > 0:
+        drawn[:, ~many] = chance.multinomial(few, shares[~many] / share)
+    drawn[:, many] = _normal(chance, rows - few, shares[many] / shares[many].sum())
+    return drawn
+
+
+def _normal(chance: np.random.Generator, rows: NDArray[np.int64], shares: Array) -> Array:
+    """Counts with the means and covariances of multinomial ones, (windows, values)."""
+    noise = chance.standard_normal((len(rows), len(shares))) * np.sqrt(shares)
+    noise -= shares * noise.sum(-1, keepdims=True)
+    return np.asarray(np.maximum(rows[:, None] * shares + np.sqrt(rows)[:, None] * noise, 0.0))
 
 
 def _of_numbers(reference: Summary, then: Array, now: Array) -> dict[str, Array]:

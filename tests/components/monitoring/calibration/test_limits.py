@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from components.monitoring.calibration.limits import limits
+from components.monitoring.calibration.limits import _drawn, limits
 from components.monitoring.drift.measures import measures
 from components.monitoring.summaries import Bins, Summary
 
@@ -35,6 +35,17 @@ def test_measures_of_clean_windows_stay_under_their_limits(bins: Bins, rows: int
     assert len(above) == 4
     for name, values in above.items():
         assert 0.0 < np.mean(values) < 0.13, name
+
+
+def test_limits_are_those_of_multinomial_counts() -> None:
+    """Of rare and of frequent values, with some that are in neither."""
+    shares = np.concatenate([np.full(100, 0.0098), np.full(100, 0.0002), np.zeros(3)])
+    drawn = _drawn(np.random.default_rng(1), 5_000, shares, 20_000)
+    exact = np.random.default_rng(2).multinomial(5_000, shares, size=20_000)
+    assert np.allclose(drawn.sum(-1), 5_000)
+    assert np.allclose(drawn.mean(0), exact.mean(0), atol=0.5)
+    assert np.allclose(np.cov(drawn.T), np.cov(exact.T), atol=2.5)
+    assert np.allclose(np.quantile(drawn[:, 0], (0.01, 0.99)), np.quantile(exact[:, 0], (0.01, 0.99)), atol=2)
 
 
 def test_smaller_windows_have_higher_limits() -> None:
