@@ -9,6 +9,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from components.contract.artifacts import TYPES, Artifact
 from components.contract.signature import ports
 from components.execution import stages
 from components.execution.executor import execute
+from tests.object_store import ObjectStore
 
 StageRun = Callable[..., dict[str, Any]]
 
@@ -113,6 +115,15 @@ def aws(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     return boto3.resource("s3")
+
+
+@pytest.fixture
+def object_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
+    """An S3 API that can go away and come back; delta-rs and boto3 find it by AWS's own variables."""
+    with closing(ObjectStore()) as store:
+        for name, value in store.environment.items():
+            monkeypatch.setenv(name, value)
+        yield store
 
 
 @pytest.fixture(scope="session")

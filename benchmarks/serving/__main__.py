@@ -3,21 +3,23 @@
     python -m benchmarks.serving [--model FOLDER] [--seconds 10] [--soak-minutes 10] [--parts latency,soak,...]
 
 Prints tables and writes `benchmarks/out/serving.json`: a list of objects, one per system and load with part, system,
-clients, examples_a_request, requests_per_s, rows_per_s, p50_ms, p99_ms, failed, codes, peak_mb and load_cores (what the
-load itself took of the CPU), and one per limit with part, limit, measured, wanted, met. Parts:
+clients, examples_a_request, requests_per_s, rows_per_s, p50_ms, p99_ms, failed, codes, peak_mb, cpu_us (of the server,
+per request) and load_cores (what the load itself took of the CPU), and one per limit with part, limit, measured,
+wanted, met. Parts:
 
     latency      one client, one example: gRPC against `signature(**inputs)`
     throughput   64 clients, one example, batching: against a server with the same stubs and a constant response
-    recording    64 clients, one example, batching: with inference tables of every request, against without
+    recording    64 clients, one example, batching, gRPC and REST: with inference tables of all requests and of a tenth,
+                 against without; the loads alternate between the three servers ten times
     rows         256 examples per request: against `signature(**inputs)`
     kserve       64 clients and one, gRPC and REST: against a KServe Python model server in its own environment
     swaps        100 new versions, one every 3 s, at 50 requests/s
     soak         80 % of capacity, a new version every 30 s, malformed requests
     overload     twice the capacity of a slower model: what is answered, how quickly the rest is refused, recovery
 
-Batching is for many clients: batches of 16 with a timeout of 2 ms, which a single client would wait for. The first four
-parts take the median of three runs, alternating between the systems. The servers' output and the samples of the loads
-stay in `benchmarks/out/serving` until the next run. Recording starts a new server for each of its runs.
+Batching is for many clients: batches of 16 with a timeout of 2 ms, which a single client would wait for. Latency,
+throughput, rows and kserve take the median of three runs, alternating between the systems. The servers' output and the
+samples of the loads stay in `benchmarks/out/serving` until the next run.
 """
 
 from __future__ import annotations
@@ -49,6 +51,7 @@ from benchmarks.serving.bench import Bench, answers
 from benchmarks.serving.endurance import overload, soak, swaps
 from benchmarks.serving.figures import Figure, limit, median_run, tables
 from benchmarks.serving.load import PREDICT
+from benchmarks.serving.recording import recording
 from benchmarks.serving.servers import BLOCKS, SINGLES
 
 RUNS = 3
@@ -101,26 +104,6 @@ def throughput(bench: Bench) -> Iterator[Figure]:
     yield from found
     ours_per_s, constant_per_s = (_value(found, "requests_per_s", each["system"], MANY) for each in found)
     yield limit("requests/s, of the constant answer's", ours_per_s / constant_per_s, 0.6, at_least=True)
-
-
-def recording(bench: Bench) -> Iterator[Figure]:
-    """Many clients with one example each, with every request recorded, against without; each run has a new server."""
-
-    def measured(system: str, *options: str) -> list[Figure]:
-        with servers.taxiway(bench.models, bench.new("taxiway"), SINGLES, *options) as server:
-            found = bench.closed(system, server, "grpc", bench.single, MANY)
-            dropped = server.metric("taxiway_inference_dropped_total")
-        return [{**each, "dropped": dropped} for each in found]
-
-    tables = bench.new("tables")
-    found = _alternating(
-        lambda: measured("taxiway, batching"),
-        lambda: measured("taxiway, recording", "--inference-tables", str(tables), "--inference-share", "1"),
-    )
-    yield from found
-    without, with_tables = (_value(found, "requests_per_s", each["system"], MANY) for each in found)
-    yield limit("requests/s, of those without recording", with_tables / without, 0.9, at_least=True)
-    yield limit("dropped requests", max(each["dropped"] for each in found), 0, at_least=False)
 
 
 def _first_response(server: servers.Server, bench: Bench) -> Path:

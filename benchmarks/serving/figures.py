@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ _COLUMNS = {
     "p99_ms": ",.2f",
     "failed": ",.0f",
     "peak_mb": ",.0f",
+    "cpu_us": ",.0f",
     "load_cores": ",.2f",
 }
 
@@ -138,6 +140,12 @@ def median_run(runs: Sequence[Figure]) -> Figure:
     peaks = [run["peak_mb"] for run in runs if run.get("peak_mb") is not None]
     failed = sum(run["failed"] for run in runs)
     return {**chosen, "failed": failed, "peak_mb": max(peaks, default=None), "runs": len(runs)}
+
+
+def median_ratio(runs: Sequence[Figure], beside: Sequence[Figure]) -> float:
+    """The median of the ratios of requests per second, round by round: what both see of the machine cancels out."""
+    pairs = zip(runs, beside, strict=True)
+    return median(one["requests_per_s"] / other["requests_per_s"] for one, other in pairs)
 
 
 def growth(rss: Sequence[tuple[float, float]], window: float = 60) -> Figure:

@@ -44,6 +44,11 @@ class Server:
         """Its peak memory."""
         return _memory_mb(self.process.pid, "VmHWM")
 
+    def cpu_seconds(self) -> float:
+        """The CPU time that it has used."""
+        user, system = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
     def metric(self, name: str) -> float:
         """The sum of a Prometheus metric over its labels."""
         with urllib.request.urlopen(f"http://{self.rest}/metrics", timeout=10) as answer:

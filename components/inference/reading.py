@@ -14,8 +14,10 @@ from deltalake import DeltaTable
 from deltalake.fs import DeltaStorageHandler
 from pyarrow import fs
 
+from components.inference import stores
 from components.inference import table as tables
 from components.inference.columns import DATE
+from components.inference.local_files import local_files
 
 Range = tuple[datetime, datetime]
 """From a time up to but not including another."""
@@ -39,13 +41,17 @@ def changed(root: str, since: int | None) -> tuple[int, list[Range]]:
 
     Returns:
         The version, -1 if there is no table yet; and disjoint ranges, sorted by time.
+
+    Raises:
+        ServiceError: The store is away.
     """
     table = tables.opened(root)
     if table is None:
         return -1, []
     version = table.version()
     # A table that was made anew has versions of its own.
-    added = None if since is None or since > version else _added(root, since, version)
+    with stores.reached(tables.path(root)):
+        added = None if since is None or since > version else _added(root, since, version)
     return version, _joined(_current(table) if added is None else added)
 
 
@@ -69,7 +75,7 @@ def _added(root: str, since: int, version: int) -> list[Range] | None:
 
 
 def _files(root: str) -> Any:
-    return fs.PyFileSystem(DeltaStorageHandler(tables.path(root), tables.options(root)))
+    return fs.PyFileSystem(DeltaStorageHandler(tables.path(root), stores.options(root)))
 
 
 def _of_commit(actions: Sequence[Mapping[str, Any]]) -> list[Range]:
@@ -119,7 +125,7 @@ def batches(
     table = tables.opened(root, version)
     if table is None:
         return
-    dataset = table.to_pyarrow_dataset()
+    dataset = table.to_pyarrow_dataset(filesystem=local_files(table))
     kept = None if columns is None else [name for name in columns if name in dataset.schema.names]
     scanner = dataset.scanner(
         columns=kept,

@@ -19,8 +19,8 @@ from deltalake import (
     WriterProperties,
     write_deltalake,
 )
-from deltalake.exceptions import TableNotFoundError
 
+from components.inference import stores
 from components.inference.columns import DATE, REQUEST
 from components.inference.commits import retried
 from components.inference.conflicts import fitted
@@ -42,9 +42,6 @@ _CONFIGURATION: Mapping[str, str | None] = {
     "delta.setTransactionRetentionDuration": "interval 60 days",
     "delta.deletedFileRetentionDuration": f"interval {HOURS_KEPT} hours",
 }
-_PATIENCE = {"timeout": "30s", "connect_timeout": "5s", "max_retries": "3", "retry_timeout": "60s"}
-"""Of requests to an object store: a store that hangs is an error after a minute."""
-
 _WRITER = WriterProperties(compression="ZSTD", compression_level=1)
 _TARGET_BYTES = 128 << 20
 
@@ -66,17 +63,9 @@ def path(root: str) -> str:
     return f"{str(root).rstrip('/')}/{NAME}"
 
 
-def options(root: str) -> dict[str, str] | None:
-    """The options of the object store; the rest comes from the environment (AWS_ENDPOINT_URL, ...)."""
-    return dict(_PATIENCE) if "://" in str(root) else None
-
-
 def opened(root: str, version: int | None = None) -> DeltaTable | None:
-    """The table; None if it does not exist yet."""
-    try:
-        return DeltaTable(path(root), version=version, storage_options=options(root))
-    except TableNotFoundError:
-        return None
+    """The table; None if it does not exist yet. Raises ServiceError if the store is away."""
+    return stores.opened(path(root), version)
 
 
 def append(root: str, rows: pa.Table, once: Once | None = None) -> int | None:
@@ -95,13 +84,13 @@ def append(root: str, rows: pa.Table, once: Once | None = None) -> int | None:
         happened before.
 
     Raises:
-        ServiceError: Others change the table without a pause.
-        OSError: The store cannot be written.
+        ServiceError: The store cannot be written, or others change the table without a pause.
     """
     if not rows.num_rows:
         return 0
     rows = _dated(rows)
-    return retried(lambda: _append(root, rows, once))
+    with stores.reached(path(root)):
+        return retried(lambda: _append(root, rows, once))
 
 
 def _append(root: str, rows: pa.Table, once: Once | None) -> int | None:
@@ -117,7 +106,7 @@ def _append(root: str, rows: pa.Table, once: Once | None) -> int | None:
         schema_mode="merge",
         writer_properties=_WRITER,
         commit_properties=CommitProperties(app_transactions=[Transaction(once.writer, once.number)] if once else None),
-        storage_options=options(root),
+        storage_options=stores.options(root),
     )
     return left_out
 
@@ -129,7 +118,7 @@ def _created(root: str) -> DeltaTable:
         mode="ignore",
         partition_by=[DATE],
         configuration=_CONFIGURATION,
-        storage_options=options(root),
+        storage_options=stores.options(root),
     )
 
 
@@ -154,7 +143,15 @@ def compact(root: str) -> dict[str, Any]:
 
     Returns:
         `files_added`, `files_removed` (both of the table), and `files_deleted` (from the store).
+
+    Raises:
+        ServiceError: The store cannot be reached, or others change the table without a pause.
     """
+    with stores.reached(path(root)):
+        return _compacted(root)
+
+
+def _compacted(root: str) -> dict[str, Any]:
     table = opened(root)
     if table is None:
         return {"files_added": 0, "files_removed": 0, "files_deleted": 0}
@@ -190,11 +187,15 @@ def retain(root: str, days: int, today: date | None = None) -> int:
         root: The model's folder, or its URL.
         days: The days to keep.
         today: The current day in UTC; default: the clock's.
+
+    Raises:
+        ServiceError: The store cannot be reached, or others change the table without a pause.
     """
     if opened(root) is None:
         return 0
     first = (today or datetime.now(UTC).date()) - timedelta(days=days - 1)
-    return retried(lambda: _deleted(root, first))
+    with stores.reached(path(root)):
+        return retried(lambda: _deleted(root, first))
 
 
 def _deleted(root: str, first: date) -> int:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+DEVIATIONS, SHARE = "standard deviations", "share of rows"
+"""The units of effects."""
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -20,6 +23,8 @@ class Decision:
         importance: How far the column's change moves the model's answers, in their standard deviations.
         tests: The number of tests that were made together; with a part of the level, as if they were more.
         shared: The part of the variance that is the reference's: rows / (rows + reference rows).
+        floor: The least effect that counts, in its unit.
+        level: The greatest `p_adjusted` of a signal.
     """
 
     column: str
@@ -32,3 +37,5 @@ class Decision:
     importance: float
     tests: float = 1.0
     shared: float = 0.0
+    floor: float | None = None
+    level: float | None = None

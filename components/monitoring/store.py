@@ -13,9 +13,11 @@ from typing import Any, Literal
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError
 
+from components.inference import stores
 from components.inference.commits import retried
+from components.inference.local_files import local_files
 from components.monitoring.tables import SCHEMAS
 
 INFERENCE, LABELS = "inference", "labels"
@@ -46,11 +48,8 @@ class Store:
         return f"{self.root.rstrip('/')}/{name}"
 
     def open(self, name: str) -> DeltaTable | None:
-        """A table; None if it does not exist yet."""
-        try:
-            return DeltaTable(self.path(name))
-        except TableNotFoundError:
-            return None
+        """A table; None if it does not exist yet. Raises ServiceError if the store is away."""
+        return stores.opened(self.path(name))
 
     def version(self, name: str) -> int | None:
         """The newest version of a table; None if it does not exist yet."""
@@ -71,13 +70,17 @@ class Store:
             filters: Conditions on columns.
             columns: The columns to read; None for all.
             version: The table's version; None for the newest.
+
+        Raises:
+            ServiceError: The store is away.
         """
         table = self.open(name)
         if table is None:
             return SCHEMAS[name].empty_table() if name in SCHEMAS else pa.table({})
-        if version is not None:
-            table.load_as_version(version)
-        return _rows(table, name, filters, columns)
+        with stores.reached(self.path(name)):
+            if version is not None:
+                table.load_as_version(version)
+            return _rows(table, name, filters, columns)
 
     def replace(self, name: str, rows: pa.Table, where: str) -> None:
         """Replaces the rows that meet a condition by others, in one step; raises ServiceError as `append`.
@@ -94,7 +97,8 @@ class Store:
             write_deltalake(table, rows, mode="overwrite", predicate=where)
             return table
 
-        _tidy(retried(write))
+        with stores.reached(self.path(name)):
+            _tidy(retried(write))
 
     def revise(self, name: str, key: str, change: Callable[[Read], pa.Table]) -> None:
         """Replaces rows by others with the same keys, and adds those with new keys, in one step.
@@ -108,7 +112,7 @@ class Store:
                 called several times.
 
         Raises:
-            ServiceError: Others write to the table without a pause.
+            ServiceError: The store is away, or others write to the table without a pause.
         """
 
         def write() -> DeltaTable:
@@ -121,7 +125,8 @@ class Store:
                 write_deltalake(table, rows, mode="overwrite", predicate=where, commit_properties=alone)
             return table
 
-        _tidy(retried(write))
+        with stores.reached(self.path(name)):
+            _tidy(retried(write))
 
     def append(self, name: str, rows: pa.Table, *, new_columns: bool = False) -> None:
         """Appends rows, and creates the table if it does not exist.
@@ -132,15 +137,19 @@ class Store:
             new_columns: Whether columns that the table lacks are added to it.
 
         Raises:
-            ServiceError: Others write to the table without a pause.
+            ServiceError: The store is away, or others write to the table without a pause.
         """
         rows = rows.cast(SCHEMAS[name]) if name in SCHEMAS else rows
         mode: Literal["merge"] | None = "merge" if new_columns else None
-        retried(lambda: write_deltalake(self._there(name, rows.schema), rows, mode="append", schema_mode=mode))
+        with stores.reached(self.path(name)):
+            retried(lambda: write_deltalake(self._there(name, rows.schema), rows, mode="append", schema_mode=mode))
 
     def _there(self, name: str, schema: pa.Schema) -> DeltaTable:
         """A table, created if it does not exist; of two that create it, the later finds the earlier one's."""
-        return self.open(name) or DeltaTable.create(self.path(name), schema=schema, mode="ignore")
+        place = self.path(name)
+        return self.open(name) or DeltaTable.create(
+            place, schema=schema, mode="ignore", storage_options=stores.options(place)
+        )
 
 
 def _tidy(table: DeltaTable) -> None:
@@ -159,5 +168,9 @@ def quoted(text: str) -> str:
 
 
 def _rows(table: DeltaTable, name: str, filters: Filters = (), columns: Sequence[str] | None = None) -> pa.Table:
-    found = table.to_pyarrow_table(filters=list(filters) or None, columns=list(columns) if columns else None)
+    found = table.to_pyarrow_table(
+        filters=list(filters) or None,
+        columns=list(columns) if columns else None,
+        filesystem=local_files(table),
+    )
     return found.cast(SCHEMAS[name]) if name in SCHEMAS and columns is None else found

@@ -55,7 +55,7 @@ PROFILE = _schema(
     ("unseen_values", _COUNTS, "the most frequent of these"),
     ("shape_errors", pa.int64(), "rows with a number of values that training never had"),
     ("type_errors", pa.int64(), "rows with a value of another type than in training"),
-    ("histogram", _HISTOGRAM, "numbers by bin, at most 40 of equal width"),
+    ("histogram", _HISTOGRAM, "numbers by bin: at most 40 with about equally many values, or few values without width"),
     ("requests", pa.int64(), "of the model: requests, scaled by their share"),
     ("errors", pa.int64(), "of the model: requests that failed, scaled by their share"),
     ("latency_quantiles", pa.list_(pa.float64()), "of the model: quantiles of the latency in ms, as of `quantiles`"),
@@ -136,6 +136,9 @@ ALARMS = _schema(
     ("window", pa.string(), "the length of the windows that are counted"),
     ("rows", pa.int64(), "rows of the last window with the signal"),
     ("acknowledged", _TIME, "when it was acknowledged; null if it was not"),
+    ("floor", pa.float64(), "the least effect that counts, in its unit; null where there is none"),
+    ("level", pa.float64(), "the greatest `p_adjusted` of a signal"),
+    ("evidence_needed", pa.float64(), "the evidence from which it is open"),
 )
 """The alarms, one row each."""
 
@@ -151,6 +154,8 @@ SIGNALS = _schema(
     ("signal", pa.bool_(), "whether that is under the level and the effect above its floor"),
     ("effect", pa.float64(), "the size of the change"),
     ("effect_unit", pa.string(), "its unit"),
+    ("floor", pa.float64(), "the least effect that counts, in its unit; null where there is none"),
+    ("level", pa.float64(), "the greatest `p_adjusted` of a signal"),
     ("importance", pa.float64(), "how far the change moves the model's answers, in their deviations"),
     ("what", pa.string(), "what moved, and by how much"),
     ("picture", pa.string(), "both distributions as JSON"),

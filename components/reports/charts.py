@@ -17,6 +17,8 @@ COLOURS = 8
 """The palette's size; further series begin again."""
 _POINTS = 500
 """The most points of a line; a longer one is thinned."""
+_LETTER = 7.0
+"""The width of a letter of a label, about."""
 _DOTTED = 24
 """A line with at most so many points shows each, with its values."""
 
@@ -98,17 +100,28 @@ def histogram(
     title: str,
     frame: Frame = Frame(184, 72, left=8, right=8, top=6, bottom=18),
     has_caption: bool = False,
+    ticks: Sequence[tuple[float, str]] = (),
+    note: Content = None,
 ) -> Markup:
-    """Distributions over one axis, each as shares of its own total: the first one filled, the others as outlines."""
+    """Distributions over one axis, each as shares of its own total: the first one filled, the others as outlines.
+
+    Args:
+        distributions: The distributions.
+        title: What is shown.
+        frame: The size.
+        has_caption: Whether there is a caption and a legend.
+        ticks: Places on the axis with their labels; default: its ends.
+        note: A remark below the caption.
+    """
     shares = [Distribution(each.name, _shares(each.buckets)) for each in distributions]
     across = axes.extent(edge for each in shares for low, high, _ in each.buckets for edge in (low, high))
     heights = [_density(bucket, across) for each in shares for bucket in each.buckets]
     x, y = _scales(frame, across, (0.0, max(heights, default=1.0) or 1.0))
     drawn = [_steps(each, index, x, y, across) for index, each in enumerate(shares)]
     floor = tag("line", class_="axis", x1=frame.left, x2=frame.width - frame.right, y1=y.start, y2=y.start)
-    ends = _end_labels(frame, across)
+    ends = _tick_labels(frame, x, ticks) if ticks else _end_labels(frame, across)
     picture = _svg(title, frame, *drawn, floor, *ends)
-    return figure(title, picture, legend([(each.name, False) for each in shares])) if has_caption else picture
+    return figure(title, picture, legend([(each.name, False) for each in shares]), note) if has_caption else picture
 
 
 def bars(
@@ -297,6 +310,19 @@ def _axis_names(frame: Frame, x_label: str, y_label: str) -> Markup:
             tag("text", y_label, x=0, y=0, class_="label middle", transform=f"translate(13 {height:.0f}) rotate(-90)"),
         ]
     )
+
+
+def _tick_labels(frame: Frame, x: Scale, ticks: Sequence[tuple[float, str]]) -> list[Markup]:
+    """Labels below the axis; those that would touch the one before are left out."""
+    bottom, found, free = frame.height - frame.bottom, list[Markup](), 0.0
+    for value, label in ticks:
+        half = _LETTER * len(label) / 2
+        at = min(max(x.at(value), half), frame.width - half)
+        if at - half >= free:
+            found.append(tag("line", x1=x.at(value), x2=x.at(value), y1=bottom, y2=bottom + 4, class_="axis"))
+            found.append(tag("text", label, x=at, y=frame.height - 4, class_="tick middle"))
+            free = at + half + _LETTER
+    return found
 
 
 def _end_labels(frame: Frame, across: Range) -> list[Markup]:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from deltalake.exceptions import DeltaError
-
 from components.contract.errors import ServiceError
 from components.contract.files import locked
-from components.inference import table
+from components.inference import stores, table
 from components.monitoring.alarms import update
 from components.monitoring.alarms.alarm import Change
 from components.monitoring.passes.compute import Computed
@@ -92,7 +90,7 @@ class Monitor:
             UserError: The settings do not fit the data.
             ServiceError: A table or the lineage store does not answer.
         """
-        with _reached(self.store):
+        with stores.reached(self.store.root):
             return self._once(told, now or datetime.now(UTC))
 
     def _once(self, told: Callable[[Computed], object], now: datetime) -> Passed:
@@ -132,7 +130,7 @@ class Monitor:
 
     def _compact(self, now: datetime) -> None:
         if now - self._compacted >= _COMPACT_EVERY:
-            with _reached(self.store):
+            with stores.reached(self.store.root):
                 table.compact(self.store.root)
             self._compacted = now
 
@@ -159,13 +157,3 @@ class Monitor:
             settings=json.loads(json.dumps(asdict(self._settings.watched), default=str)),
         )
         windows.record(self._lineage, seen, versions, now)
-
-
-@contextmanager
-def _reached(store: Store) -> Iterator[None]:
-    """Raises what a store that is away raises as a ServiceError, after which the next pass may succeed."""
-    try:
-        yield
-    except (OSError, DeltaError) as error:
-        what = f"the tables {store.root} cannot be read or written: {str(error).splitlines()[0][:300]}"
-        raise ServiceError(what, fix="see that the store is there; no rows are lost meanwhile") from error

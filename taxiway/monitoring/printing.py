@@ -64,7 +64,7 @@ class Teller:
     def _failed(self, text: str) -> None:
         """Prints why passes fail, once until they succeed again."""
         if not self._failure:
-            self._timed(text, "red")
+            self._timed(f"{text}\n  the monitor tries again; no row is lost meanwhile", "red")
         self._failure = text
 
     def _timed(self, text: str, style: str) -> None:

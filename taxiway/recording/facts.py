@@ -12,6 +12,7 @@ from rich.console import Console
 
 from components.contract.commands import typed
 from components.inference import table as tables
+from components.inference.local_files import local_files
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def of(root: str) -> Facts:
     table = tables.opened(root)
     assert table is not None
     files = pa.table(table.get_add_actions(flatten=True)).to_pylist()
-    inferences = table.to_pyarrow_dataset()
+    inferences = table.to_pyarrow_dataset(filesystem=local_files(table))
     assert inferences is not None, "DuckDB finds it by its name"
     query = "SELECT version, count(*), min(time), max(time) FROM inferences GROUP BY version ORDER BY version"
     with duckdb.connect() as connection:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from components.contract.errors import UserError
+from components.experiments.hashing import by_key
 from taxiway.routing import targets
 from taxiway.routing.access_log import AccessLog
 from taxiway.routing.calls import Route
@@ -34,7 +35,7 @@ class Router:
             return self.untouched(model)
         key = read_key(known.sticky_key) if known.sticky_key else None
         weights = known.weights
-        name = targets.by_weight(weights, self._random) if key is None else targets.by_key(key, weights)
+        name = targets.by_weight(weights, self._random) if key is None else by_key(key, weights)
         shadow = _route(known, known.shadow) if known.shadow not in ("", name) else None
         return replace(_route(known, name), shadow=shadow)
 

@@ -14,6 +14,7 @@ from benchmarks.serving.figures import (
     inside,
     length,
     limit,
+    median_ratio,
     median_run,
     p99_by_second,
     percentile,
@@ -81,6 +82,12 @@ def test_median_run_keeps_every_failure_and_the_highest_peak() -> None:
         for rate, ms, failed, mb in [(30, 3, 1, 10), (10, 1, 0, 40), (20, 2, 2, 20)]
     ]
     assert median_run(runs) == {"requests_per_s": 20, "p50_ms": 2, "failed": 3, "peak_mb": 40, "runs": 3}
+
+
+def test_a_machine_that_slows_down_does_not_change_the_median_of_ratios() -> None:
+    runs, beside = [90.0, 45.0, 9.0], [100.0, 50.0, 12.0]
+    found = median_ratio(*([{"requests_per_s": rate} for rate in rates] for rates in (runs, beside)))
+    assert found == pytest.approx(0.9)
 
 
 def test_growth_compares_the_beginning_with_the_end() -> None:

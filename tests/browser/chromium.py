@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -75,7 +76,30 @@ def tab(running: Browser, *, width: int = 1280, height: int = 800, is_dark: bool
         context.close()
 
 
-def violations(page: Page) -> list[str]:
+def look(running: Browser, origin: str, paths: Sequence[str]) -> None:
+    """Looks at pages on a desk and on a phone, in light and in dark: each has no faults, and needs no other server."""
+    for width, is_dark in itertools.product((1280, 400), (False, True)):
+        with tab(running, width=width, is_dark=is_dark) as opened:
+            for path in paths:
+                opened.page.goto(origin + path)
+                assert faults(opened.page) == [], (path, width, is_dark)
+            assert opened.complaints == []
+            assert [address for address in opened.requests if not address.startswith(origin)] == []
+
+
+def faults(page: Page) -> list[str]:
+    """What is wrong with a page: it is wider than the window, words leave their box, or what axe-core finds."""
+    excess = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    wide = [f"the page is {excess} pixels wider than the window"] if excess > 0 else []
+    return [*wide, *page.evaluate(_LEAVING), *_violations(page)]
+
+
+_LEAVING = """[...document.querySelectorAll(".tiles li, .facts > div, .notice, .badge")]
+    .filter(box => box.scrollWidth > box.clientWidth + 1)
+    .map(box => "words leave their box: " + box.textContent.slice(0, 80))"""
+
+
+def _violations(page: Page) -> list[str]:
     """What axe-core finds that is serious or critical: the rule, and the first element that breaks it."""
     found = Axe().run(page).response["violations"]
     return [f"{each['id']}: {each['nodes'][0]['html']:.200}" for each in found if each["impact"] in _SERIOUS]

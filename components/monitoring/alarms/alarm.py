@@ -57,6 +57,9 @@ class Alarm:
     rows: int
     acknowledged: datetime | None
     picture: str | None = None
+    floor: float | None = None
+    level: float | None = None
+    evidence_needed: float | None = None
 
     @property
     def is_on(self) -> bool:

@@ -15,6 +15,7 @@ from components.monitoring.alarms.wording.sentences import sentence
 def made(model: str, found: Tracked, mutes: Iterable[Mute], now: datetime, settings: AlarmSettings) -> Alarm:
     """The alarm as it is now; the same as before if nothing has changed."""
     alarm = _with_signal(found.old or _new(model, found, now), found)
+    alarm = replace(alarm, evidence_needed=settings.windows_between_false_alarms)
     alarm = replace(alarm, state=_state(alarm, found, mutes, now, settings))
     if alarm.is_on and alarm.opened is None:
         alarm = replace(alarm, opened=now)
@@ -66,6 +67,8 @@ def _with_signal(alarm: Alarm, found: Tracked) -> Alarm:
         sentence=sentence(alarm.model, found.key, signal.what or "", episode.since, signal.importance),
         effect=signal.effect,
         effect_unit=signal.effect_unit,
+        floor=signal.floor,
+        level=signal.level,
         p_adjusted=signal.p_adjusted,
         importance=signal.importance,
         picture=signal.picture,

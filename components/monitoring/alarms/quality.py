@@ -50,6 +50,8 @@ def _signal(row: Mapping[str, Any], tests: int, settings: AlarmSettings) -> Sign
         signal=is_told,
         effect=effect,
         effect_unit="share of the metric before",
+        floor=settings.quality_floor,
+        level=settings.level,
     )
     return replace(signal, what=_what(row)) if is_told else signal
 

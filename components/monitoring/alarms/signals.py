@@ -42,6 +42,8 @@ class Signal:
     signal: bool = False
     effect: float | None = None
     effect_unit: str | None = None
+    floor: float | None = None
+    level: float | None = None
     importance: float | None = None
     what: str | None = None
     picture: str | None = None
@@ -90,6 +92,8 @@ def _of_decision(version: int | None, part_slice: str, part: Part, decision: Dec
         signal=bool(decision.signal),
         effect=float(decision.effect),
         effect_unit=decision.effect_unit,
+        floor=decision.floor,
+        level=decision.level,
         importance=None if decision.importance is None else float(decision.importance),
         what=sentences.what_moved(decision, *found) if decision.signal else None,
         picture=pictures.picture(decision.test, *found) if is_shown else None,  # type: ignore[arg-type]

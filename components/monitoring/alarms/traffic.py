@@ -19,6 +19,7 @@ from components.monitoring.alarms.settings import AlarmSettings
 from components.monitoring.alarms.signals import FAR, MODEL, WINDOW, Look, Signal
 from components.monitoring.alarms.wording import pictures
 from components.monitoring.alarms.wording.words import number, share
+from components.monitoring.profile.bars import BARS
 from components.monitoring.window import Window
 
 ERRORS, LATENCY, SILENCE = "errors", "latency", "silence"
@@ -69,7 +70,8 @@ def found(
 
 def _judged(signal: Signal, p: float, settings: AlarmSettings) -> Signal:
     floor = {ERRORS: settings.errors_floor, LATENCY: settings.latency_floor, SILENCE: 0.0}[signal.kind]
-    return replace(signal, p_adjusted=p, signal=p <= settings.level and (signal.effect or 0.0) >= floor)
+    is_told = p <= settings.level and (signal.effect or 0.0) >= floor
+    return replace(signal, p_adjusted=p, signal=is_told, floor=floor, level=settings.level)
 
 
 def _of_version(
@@ -181,7 +183,7 @@ def _latency_picture(now: NDArray[np.int64], before: NDArray[np.int64]) -> str:
     """At most 40 of the bins: those in which there are requests."""
     used = np.flatnonzero(now + before)
     first, last = int(used[0]), int(used[-1])
-    step = (last - first) // pictures.BINS + 1
+    step = (last - first) // BARS + 1
     cuts = list(range(first, last + 1, step))
     edges = [_edge(cut) for cut in cuts] + [_edge(cuts[-1] + step)]
     shares = [np.add.reduceat(each[first : last + 1], np.array(cuts) - first) / each.sum() for each in (before, now)]

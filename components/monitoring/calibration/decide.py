@@ -18,12 +18,11 @@ from components.monitoring.calibration.family import LARGEST, Family, family, va
 from components.monitoring.calibration.groups import WIDTH, Counts, Grouping, count, grouping
 from components.monitoring.calibration.settings import DEFAULTS, Settings
 from components.monitoring.calibration.statistics import Tested
-from components.monitoring.decision import Decision
+from components.monitoring.decision import DEVIATIONS, SHARE, Decision
 from components.monitoring.summaries import Reference, Summary
 
 Array: TypeAlias = NDArray[np.float64]
 VALUES, MISSING, UNSEEN, TYPES = "values", "missing", "unseen", "types"
-DEVIATIONS, SHARE = "standard deviations", "share of rows"
 
 
 class Calibration:
@@ -198,7 +197,8 @@ class _Test:
     outcome: Tested
     deviations: NDArray[np.bool_]
     """Where the effect is in standard deviations, not a share."""
-    matters: NDArray[np.bool_]
+    floor: Array
+    """The least effect that counts."""
     others: int = 0
     """The number of its tests that the simulation of the family does not have."""
 
@@ -214,14 +214,15 @@ def _tests(
 ) -> Iterator[_Test]:
     yield _values(numbers, now, then, settings)
     nowhere: NDArray[np.bool_] = np.zeros(len(numbers), dtype=bool)
+    floor = np.full(len(numbers), settings.share)
     missing = statistics.share(now.missing, now.rows, then.missing, then.rows)
-    yield _Test(MISSING, missing, nowhere, np.abs(missing.effect) >= settings.share)
+    yield _Test(MISSING, missing, nowhere, floor)
     wrong = statistics.share(now.wrong, now.rows, then.wrong, then.rows)
-    yield _Test(TYPES, wrong, nowhere, np.abs(wrong.effect) >= settings.share, int((then.wrong > 0).sum()))
+    yield _Test(TYPES, wrong, nowhere, floor, int((then.wrong > 0).sum()))
     unseen = _unseen(groupings, now, then, training=training)
     once = np.array([each.once > 0 for each in groupings.values()])
     unseen = Tested(unseen.effect, np.where(numbers, 1.0, unseen.p_value))
-    yield _Test(UNSEEN, unseen, nowhere, np.abs(unseen.effect) >= settings.share, int((once & ~numbers).sum()))
+    yield _Test(UNSEEN, unseen, nowhere, floor, int((once & ~numbers).sum()))
 
 
 def _unseen(groupings: Mapping[str, Grouping], now: Counts, then: Counts, *, training: bool) -> Tested:
@@ -244,7 +245,7 @@ def _values(numbers: NDArray[np.bool_], now: Counts, then: Counts, settings: Set
     """Numbers: their location, or the cumulative shares where only these differ enough; categories: all shares."""
     effect, p_value = np.zeros(len(numbers)), np.ones(len(numbers))
     deviations = numbers.copy()
-    matters: NDArray[np.bool_] = np.zeros(len(numbers), dtype=bool)
+    floor = np.full(len(numbers), settings.variation)
     for kind in (True, False):
         columns = np.flatnonzero(numbers == kind)
         window, reference = now.values[columns], then.values[columns]
@@ -252,14 +253,12 @@ def _values(numbers: NDArray[np.bool_], now: Counts, then: Counts, settings: Set
         if kind:
             shift = statistics.location(window, reference).effect
             ks = statistics.kolmogorov_smirnov(window, reference).effect
-            moved = np.abs(shift) >= settings.shift
-            deviations[columns] = moved | (ks < settings.ks)
+            deviations[columns] = (np.abs(shift) >= settings.shift) | (ks < settings.ks)
             effect[columns] = np.where(deviations[columns], shift, ks)
-            matters[columns] = moved | (ks >= settings.ks)
+            floor[columns] = np.where(deviations[columns], settings.shift, settings.ks)
         else:
             effect[columns] = statistics.chi_square(window, reference).effect
-            matters[columns] = effect[columns] >= settings.variation
-    return _Test(VALUES, Tested(effect, p_value), deviations, matters)
+    return _Test(VALUES, Tested(effect, p_value), deviations, floor)
 
 
 def _importance(moves: Array, now: Counts, then: Counts) -> Array:
@@ -287,6 +286,7 @@ class _Looked:
 
 def _decisions(test: _Test, looked: _Looked, settings: Settings) -> Iterator[Decision]:
     adjusted = np.minimum(1.0, looked.family.adjusted(test.outcome.p_value, looked.others) / looked.part)
+    matters = np.abs(test.outcome.effect) >= test.floor
     for index, name in enumerate(looked.names):
         yield Decision(
             column=name,
@@ -295,8 +295,10 @@ def _decisions(test: _Test, looked: _Looked, settings: Settings) -> Iterator[Dec
             effect_unit=DEVIATIONS if test.deviations[index] else SHARE,
             p_value=float(test.outcome.p_value[index]),
             p_adjusted=float(adjusted[index]),
-            signal=bool(adjusted[index] <= settings.level and test.matters[index]),
+            signal=bool(adjusted[index] <= settings.level and matters[index]),
             importance=float(looked.importance[index]),
             tests=looked.tests,
             shared=float(looked.shared[index]),
+            floor=float(test.floor[index]),
+            level=settings.level,
         )

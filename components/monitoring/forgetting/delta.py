@@ -18,6 +18,7 @@ from deltalake import CommitProperties, DeltaTable, QueryBuilder
 
 from components.contract import digests
 from components.contract.errors import explained
+from components.inference import stores
 from components.inference.commits import retried
 from components.upstream import delta
 
@@ -56,7 +57,7 @@ def delete(path: str, where: str, request: str) -> None:
         ServiceError: The store does not answer, or others write without a pause.
     """
     properties = CommitProperties(custom_metadata={MARK: request})
-    _retried(path, lambda: DeltaTable(path).delete(where, commit_properties=properties))
+    _retried(path, lambda: _table(path).delete(where, commit_properties=properties))
 
 
 def deleted(table: DeltaTable, request: str) -> int:
@@ -74,9 +75,9 @@ def digest(table: DeltaTable) -> str:
 def purge(path: str) -> None:
     """Removes what older versions of a table have and the newest has not. A second call does no harm."""
     with explained(f"{path} was not cleaned", fix="run it again: the rows are deleted, the old files are not yet"):
-        table = DeltaTable(path)
+        table = _table(path)
         _retried(path, lambda: table.vacuum(0, dry_run=False, enforce_retention_duration=False))
-        table = DeltaTable(path)
+        table = _table(path)
         table.create_checkpoint()
         _clean_log(table)
 
@@ -111,6 +112,10 @@ def _cleaned(line: bytes, alive: set[str]) -> bytes:
 def _query(table: DeltaTable, sql: str) -> list[list[Any]]:
     found = pa.table(QueryBuilder().register("t", table).execute(sql).read_all())
     return [list(row.values()) for row in found.to_pylist()]
+
+
+def _table(path: str) -> DeltaTable:
+    return DeltaTable(path, storage_options=stores.options(path))
 
 
 def _retried(path: str, change: Callable[[], Any]) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError
 
 from components.contract.errors import DataError, UserError
+from components.inference import stores
+from components.inference.local_files import local_files
 from components.monitoring.store import quoted
 
 _SQL = re.compile(r"\s*(select|with|from)\s", re.IGNORECASE)
@@ -36,6 +36,7 @@ def load(connection: duckdb.DuckDBPyConnection, source: str | Path | pa.Table, t
 
     Raises:
         UserError: The source is of no known kind, or cannot be read.
+        ServiceError: A Delta table's store is away.
         DataError: What is in it cannot be read.
     """
     try:
@@ -46,7 +47,7 @@ def load(connection: duckdb.DuckDBPyConnection, source: str | Path | pa.Table, t
         else:
             _load_files(connection, str(source), texts)
         return [str(row[0]) for row in connection.execute("DESCRIBE source").fetchall()]
-    except (duckdb.Error, DeltaError) as error:
+    except duckdb.Error as error:
         raise _explained(error, source) from error
 
 
@@ -56,11 +57,19 @@ def _load_files(connection: duckdb.DuckDBPyConnection, place: str, texts: list[s
     elif place.lower().endswith(_PARQUET):
         connection.execute(f"CREATE TEMP VIEW source AS FROM read_parquet({quoted(place)}, union_by_name = true)")
     elif "://" in place or Path(place, "_delta_log").is_dir():
-        connection.register("source", DeltaTable(place).to_pyarrow_table())
+        connection.register("source", _delta(place))
     elif not Path(place).exists():
         raise UserError(f"there is no {place}", fix=f"give {_KINDS}")
     else:
         raise UserError(f"{place} is neither CSV nor Parquet nor a Delta table", fix=f"give {_KINDS}")
+
+
+def _delta(place: str) -> pa.Table:
+    table = stores.opened(place)
+    if table is None:
+        raise UserError(f"there is no Delta table {place}", fix=f"give {_KINDS}")
+    with stores.reached(place):
+        return table.to_pyarrow_table(filesystem=local_files(table))
 
 
 def _load_csv(connection: duckdb.DuckDBPyConnection, place: str, texts: list[str]) -> None:

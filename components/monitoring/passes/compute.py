@@ -190,6 +190,8 @@ def _together(result: MultivariateResult, versions: int, settings: Settings) -> 
         importance=0.0,
         tests=tests,
         shared=result.rows / max(result.rows + result.reference_rows, 1),
+        floor=TOGETHER_FLOOR,
+        level=settings.level,
     )
 
 

@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 
 from components.monitoring.summaries import Summary
 
-BARS = 40
-"""The most bars of a histogram."""
+BINS = 40
+"""The most bins of a histogram."""
+
+_OUTER = 0.01
+"""The share of the values in its first and last bin."""
 
 
 def quantiles(summary: Summary, wanted: Sequence[float]) -> list[float]:
@@ -29,21 +32,33 @@ def quantiles(summary: Summary, wanted: Sequence[float]) -> list[float]:
     return [float(value) for value in found]
 
 
-def histogram(summary: Summary, bars: int = BARS, ends: tuple[float, float] | None = None) -> list[dict[str, float]]:
-    """Bars of equal width with the count of the values in each; none if there are no numbers.
+def histogram(summary: Summary, bins: int = BINS) -> list[dict[str, float]]:
+    """Bins with about equally many values, so that they are narrow where the values are; none without numbers.
+
+    The outer two have a hundredth of the values each. If there are few different values, each has a bin without width.
 
     Args:
         summary: A column of numbers.
-        bars: The number of bars.
-        ends: Where the first bar begins and the last one ends; default: the least and the greatest number.
+        bins: The most bins.
     """
     if summary.bins.kind != "number" or not summary.counts.sum():
         return []
-    low, high = ends or (summary.low, summary.high)
-    borders = np.linspace(low, high, bars + 1) if high > low else np.array([low, low])
+    ends, steps = _distribution(summary)
+    total = float(summary.counts.sum())
+    if is_discrete(summary) and len(ends) - 1 <= bins:
+        return _bins(ends[1:], ends[1:], np.diff(steps) * total)
+    inner = np.linspace(_OUTER, 1 - _OUTER, bins - 1)
+    borders = np.unique([summary.low, *np.interp(inner, steps, ends), summary.high])
     counts = np.diff(_below(summary, borders), prepend=0.0)
+    if counts[0] >= _OUTER * total:
+        # Many values are equal to the least one.
+        return _bins(np.concatenate([borders[:1], borders[:-1]]), borders, counts)
     counts[1] += counts[0]
-    rows = zip(borders[:-1], borders[1:], counts[1:], strict=True)
+    return _bins(borders[:-1], borders[1:], counts[1:])
+
+
+def _bins(lows: NDArray[np.float64], highs: NDArray[np.float64], counts: NDArray[np.float64]) -> list[dict[str, float]]:
+    rows = zip(lows, highs, counts, strict=True)
     return [{"low": float(low), "high": float(high), "count": float(count)} for low, high, count in rows]
 
 

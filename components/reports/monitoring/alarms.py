@@ -26,15 +26,20 @@ _COLUMNS = tuple(name for name in ALARMS.names if name != "picture")
 
 
 def read(store: Store, scope: Scope = EVERY, filters: Sequence[Filter] = ()) -> list[Alarm]:
-    """The alarms in a scope, the most urgent first, and the latest of the same state."""
+    """The alarms in a scope: by state, those that are on by how far they move the answers, others the latest first."""
     if store.open("alarms") is None:
         return []
     since: list[Filter] = [("last", ">", scope.since)] if scope.since else []
     until: list[Filter] = [("since", "<", scope.until)] if scope.until else []
     rows = store.read("alarms", [*filters, *since, *until], _COLUMNS).to_pylist()
     found = [alarm for row in rows if _concerns(alarm := Alarm(**row), scope)]
-    ranks = {state: rank for rank, state in enumerate(STATES)}
-    return sorted(found, key=lambda each: (ranks.get(each.state, 9), -each.since.timestamp(), -(each.importance or 0)))
+    return sorted(found, key=_rank)
+
+
+def _rank(alarm: Alarm) -> tuple[int, float, float]:
+    state = list(STATES).index(alarm.state) if alarm.state in STATES else len(STATES)
+    moved = 0.0 if alarm.state in ("closed", "muted") else abs(alarm.importance or 0.0)
+    return state, -moved, -alarm.since.timestamp()
 
 
 def _concerns(alarm: Alarm, scope: Scope) -> bool:

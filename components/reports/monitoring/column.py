@@ -122,5 +122,5 @@ def figures(profile: dict[str, object]) -> Iterator[tuple[str, str]]:
         if profile[name] is not None and rows:
             yield title, percent(int(str(profile[name])) / rows)
     for name, title in (("mean", "Mean"), ("deviation", "Deviation"), ("minimum", "Least"), ("maximum", "Greatest")):
-        if isinstance(profile[name], float):
+        if profile["kind"] == "number" and isinstance(profile[name], float):
             yield title, number(float(str(profile[name])))

@@ -80,6 +80,12 @@ class Windows:
         """The first start and the last end, in seconds."""
         return self.starts[0].timestamp(), max(self.ends[-1].timestamp(), self.starts[0].timestamp() + 1)
 
+    @property
+    def last_with_rows(self) -> datetime | None:
+        """The start of the latest window that has rows; of the latest one if none has."""
+        with_rows = [start for start, rows in zip(self.starts, self.rows, strict=True) if rows]
+        return next(reversed(with_rows or self.starts), None)
+
     def before(self, start: datetime) -> datetime | None:
         """The start of the window before one."""
         return max((each for each in self.starts if each < start), default=None)

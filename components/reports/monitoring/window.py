@@ -110,11 +110,16 @@ def _verdict(tested: Sequence[Mapping[str, Any]]) -> Content:
 
 def _pair(now: Profile, before: Profile | None) -> Iterator[Cell]:
     """Training and window, of mean, missing and new values."""
-    earlier = (before or {}).get("mean")
-    pair = f"{number(earlier)} → {number(now['mean'])}" if earlier is not None else number(now["mean"])
-    yield Cell(pair, "" if now["mean"] is None else now["mean"])
+    mean, earlier = (_mean(each) for each in (now, before))
+    pair = f"{number(earlier)} → {number(mean)}" if earlier is not None else number(mean)
+    yield Cell(pair, "" if mean is None else mean)
     yield Cell(percent(_part(now, "missing")), _part(now, "missing"))
     yield Cell(percent(_part(now, "unseen")), _part(now, "unseen"))
+
+
+def _mean(profile: Profile | None) -> float | None:
+    """The mean of numbers; that of a category's lengths tells people nothing."""
+    return profile["mean"] if profile and profile["kind"] == "number" else None
 
 
 def _part(profile: Profile, name: str) -> float:

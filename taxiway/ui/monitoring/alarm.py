@@ -13,9 +13,9 @@ from multidict import MultiDict
 from components.contract.errors import UserError
 from components.monitoring.alarms.alarm import Alarm
 from components.monitoring.store import Store
-from components.reports.figures import number
 from components.reports.markup import Content, tag
 from components.reports.monitoring import alarms, column, distributions, lines
+from components.reports.monitoring.grounds import grounds
 from components.reports.monitoring.scope import Scope
 from components.reports.monitoring.watched import Watched
 from components.reports.monitoring.wording import times
@@ -24,7 +24,6 @@ from components.reports.monitoring.wording.names import (
     KINDS,
     STATES,
     column_name,
-    effect,
     state_badge,
     version_name,
 )
@@ -126,15 +125,9 @@ def _muted(store: Store, alarm: Alarm) -> Markup | None:
 def _facts(alarm: Alarm) -> Iterator[tuple[Content, Content]]:
     yield "Version", version_name(alarm.version)
     yield "Slice", alarm.slice or "all rows"
-    yield "Effect", effect(alarm.effect, alarm.effect_unit)
     if alarm.importance is not None:
         yield "Moves the answers by", f"{alarm.importance:.2f} standard deviations"
-    if alarm.p_adjusted is not None:
-        words = "how probable it is if nothing has changed, for all that was looked at in this window together"
-        yield "Adjusted p", stack(number(alarm.p_adjusted, 3), tag("span", f" {words}", class_="quiet"))
-    if alarm.evidence is not None:
-        words = "without any change, it takes about so many windows to get as far"
-        yield "Evidence", stack(number(round(alarm.evidence)), tag("span", f" {words}", class_="quiet"))
+    yield from grounds(alarm)
     for title, when in (
         ("Since", alarm.since),
         ("Raised", alarm.opened),

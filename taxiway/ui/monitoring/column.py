@@ -24,7 +24,7 @@ def show(site: Site, asked: Asked) -> View:
     watched, query = found.watched(site, asked, of_column=name)
     _require(watched, name)
     chosen = asked.query.get("window", "")
-    start = found.moment(chosen) if chosen else next(reversed(watched.windows.starts), None)
+    start = found.moment(chosen) if chosen else watched.windows.last_with_rows
     model = address("monitoring", watched.model, **query.fields)
     return View(
         column_name(name),

@@ -110,10 +110,10 @@ def _all(query: Query, place: str) -> Markup | None:
 
 
 def _known(store: Store, windows: Windows) -> tuple[list[int], list[str]]:
-    """The versions of all time, and the slices of the last window."""
+    """The versions of all time, and the slices of the last window with rows."""
     if not windows.starts or store.open("profile") is None:
         return [], []
     answered = store.read("profile", [("column", "=", "")], ["version"])
-    last = store.read("profile", [("window_start", "=", windows.starts[-1])], ["slice"])
+    last = store.read("profile", [("window_start", "=", windows.last_with_rows)], ["slice"])
     versions = sorted(each for each in pc.unique(answered["version"]).to_pylist() if each is not None)
     return versions, sorted(each for each in pc.unique(last["slice"]).to_pylist() if each)

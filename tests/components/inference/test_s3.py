@@ -5,15 +5,11 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-import pytest
-
 from components.inference import reading, table
 from tests.components.inference.test_table import ALL, DAY, rows
 
 
-def test_several_writers_share_a_table_in_s3(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
+def test_several_writers_share_a_table_in_s3(aws: Any) -> None:
     aws.create_bucket(Bucket="inference-tables")
     root = "s3://inference-tables/watch/m"
 

@@ -37,7 +37,7 @@ def test_a_mail_has_text_html_and_pictures(tmp_path: Path) -> None:
     assert (mail["Subject"], mail["From"]) == ("taxi: 3 alarms", "taxiway@example.com")
     text, html = (mail.get_body([kind]) for kind in ("plain", "html"))
     assert text is not None and "`Prcard` is 4.6 % of rows, never seen in training" in text.get_content()
-    assert html is not None and "-&gt; 5.67 (+" in html.get_content()
+    assert html is not None and "-&gt; 5.25 (+" in html.get_content()
     pictures = [part for part in mail.walk() if part.get_content_type() == "image/png"]
     assert len(pictures) == 2
     for part in pictures:

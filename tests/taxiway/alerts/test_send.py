@@ -181,8 +181,8 @@ def test_slack(tmp_path: Path, hook: Receiver) -> None:
     assert first["text"] == "taxi: 3 alarms"
     texts = [block["text"]["text"] for block in first["blocks"][:-1]]
     assert texts[0] == "*taxi: 3 alarms*"
-    assert texts[2].startswith(":rotating_light: taxi version 1: trip_miles: mean 2.9")
-    assert "-&gt; 5.67" in texts[2]
+    assert texts[2].startswith(":rotating_light: taxi version 1: trip_miles: median 2.5")
+    assert "-&gt; 5.25" in texts[2]
     assert second["text"] == "over: taxi: 3 alarms"
 
 

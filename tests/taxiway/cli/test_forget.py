@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -121,28 +119,12 @@ def test_what_is_wrong_is_refused_with_a_fix(
         forget_command("taxi", str(root), **given)
 
 
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A boto3 resource for an S3 server in a process of its own: delta-rs holds the GIL while it waits."""
+@pytest.mark.usefixtures("object_store")
+def test_an_s3_store_forgets_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAXIWAY_HOME", str(tmp_path))
     import boto3
 
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    given = {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-    for name, value in {**given, "AWS_DEFAULT_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true"}.items():
-        monkeypatch.setenv(name, value)
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as server:
-        assert server.stderr
-        assert any("Running on" in line for line in server.stderr)
-        yield boto3.resource("s3")
-        server.terminate()
-
-
-def test_an_s3_store_forgets_too(s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TAXIWAY_HOME", str(tmp_path))
-    bucket = s3.create_bucket(Bucket="forget")
+    bucket = boto3.resource("s3").create_bucket(Bucket="forget")
     _append("s3://forget/tables", [WHO, "amy"])
     forget_command("taxi", "s3://forget/tables", key=[f"customer={WHO}"], yes=True)
     assert Store("s3://forget/tables/taxi").read(INFERENCE).column("input_customer").to_pylist() == ["amy"]

@@ -15,12 +15,14 @@ from rich.console import Console
 
 from components.contract.errors import ServiceError, UserError
 from components.inference import table
+from components.monitoring.passes.compute import Computed
 from taxiway.lineage.monitoring import windows
 from taxiway.lineage.store import LineageStore
 from taxiway.monitoring.monitor import Monitor, Passed
 from taxiway.monitoring.printing import Teller
 from taxiway.monitoring.settings import Settings, load
 from tests.components.monitoring.passes.watched import HOUR, START, recorded, spread
+from tests.object_store import ObjectStore
 
 
 @pytest.fixture
@@ -114,6 +116,43 @@ def test_a_store_that_is_away_is_told_once_and_loses_nothing(home: Path, tmp_pat
     assert text.count("cannot be read or written") == 1 and text.count("the monitor goes on") == 1
     rows = monitor.store.read("windows", [("rows", ">", 0)])["rows"].to_pylist()
     assert sorted(rows) == [20, 30]
+
+
+def test_an_object_store_that_is_away_for_hours_is_waited_for_and_each_row_counts_once(
+    home: Path, object_store: ObjectStore
+) -> None:
+    import boto3
+
+    boto3.resource("s3").create_bucket(Bucket="watch")
+    root, start = "s3://watch/taxi", datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - 5 * HOUR
+    table.append(root, recorded([*spread(start, 20), *spread(start + HOUR, 25)]))
+    console = Console(record=True, width=300)
+    teller, monitor, stopped = Teller(console), Monitor("taxi", "s3://watch", Settings(), None), threading.Event()
+    passes: list[Passed | ServiceError] = []
+
+    def told(computed: Computed) -> None:
+        teller.window(computed)
+        if not passes:
+            object_store.stop()
+
+    def passed(each: Passed | ServiceError) -> None:
+        teller.passed(each)
+        passes.append(each)
+        if len(passes) == 2:
+            # A server keeps its rows while the store is away.
+            object_store.start()
+            table.append(root, recorded([*spread(start + 2 * HOUR, 30), *spread(start + 3 * HOUR, 35)]))
+        if len(passes) == 3:
+            stopped.set()
+
+    monitor.every(timedelta(milliseconds=10), told, passed, stopped)
+    assert [isinstance(each, ServiceError) for each in passes] == [True, True, False]
+    text = console.export_text()
+    assert text.count("Connection refused") == 1 and text.count("the monitor goes on") == 1
+    found = {row["window_start"]: row["rows"] for row in monitor.store.read("windows", [("rows", ">", 0)]).to_pylist()}
+    assert found == {start + number * HOUR: rows for number, rows in enumerate((20, 25, 30, 35))}
+    where = [("column", "=", ""), ("rows", ">", 0)]
+    assert sorted(monitor.store.read("profile", where)["requests"].to_pylist()) == [20, 25, 30, 35]
 
 
 def seen(**changed: object) -> windows.Seen:

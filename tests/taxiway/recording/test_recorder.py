@@ -19,10 +19,11 @@ import pytest
 from deltalake import DeltaTable
 from prometheus_client import CollectorRegistry
 
-from components.inference import table
+from components.inference import stores
 from components.inference.requests import Content
 from taxiway.recording.recorder import Recorder
 from taxiway.recording.settings import Settings
+from tests.object_store import ObjectStore
 
 
 class Recording:
@@ -111,7 +112,6 @@ def test_a_store_that_hangs_stops_neither_requests_nor_the_server(
         silent.listen(64)
         for name, value in {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}",
-            "AWS_ALLOW_HTTP": "true",
             "AWS_ACCESS_KEY_ID": "a",
             "AWS_SECRET_ACCESS_KEY": "b",
             "AWS_REGION": "us-east-1",
@@ -131,41 +131,25 @@ def test_a_store_that_hangs_stops_neither_requests_nor_the_server(
 
 
 def test_an_object_store_that_goes_and_comes_back_gets_every_row_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import boto3
-    from moto.server import ThreadedMotoServer
 
-    def started(port: int) -> Any:
-        server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
-        server.start()
-        return server
-
-    store = started(0)
-    port = store.get_host_and_port()[1]
-    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true"}
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        **keys,
-    }.items():
-        monkeypatch.setenv(name, value)
     boto3.resource("s3").create_bucket(Bucket="comes-back")
-    monkeypatch.setattr(table, "_PATIENCE", {"timeout": "2s", "connect_timeout": "1s", "max_retries": "0"})
+    monkeypatch.setattr(stores, "_PATIENCE", {"timeout": "2s", "connect_timeout": "1s", "max_retries": "0"})
     recording = Recording("s3://comes-back/tables", seconds=0)
     recording.put(1.0)
     recording.until("recorded", 1)
-    store.stop()
+    object_store.stop()
     recording.put(2.0)
     recording.until_failed()
     recording.put(3.0)
-    store = started(port)
-    try:
-        recording.until("recorded", 3)
-        recording.recorder.stop()
-        found = DeltaTable("s3://comes-back/tables/m/inference").to_pandas()
-    finally:
-        store.stop()
+    object_store.start()
+    recording.until("recorded", 3)
+    recording.recorder.stop()
+    table = stores.opened("s3://comes-back/tables/m/inference")
+    assert table
+    found = table.to_pandas()
     assert sorted(found["request_id"]) == ["1.0", "2.0", "3.0"]
     assert recording.count("dropped", reason="store") == 0
 
@@ -206,6 +190,7 @@ from prometheus_client import CollectorRegistry
 from components.inference.requests import Content
 from taxiway.recording.recorder import Recorder
 from taxiway.recording.settings import Settings
+from tests.object_store import ObjectStore
 recorder = Recorder(Settings(tables=sys.argv[1], share=1.0, seconds=0), CollectorRegistry())
 number = 0
 while True:

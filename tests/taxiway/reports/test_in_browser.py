@@ -48,8 +48,7 @@ def test_a_report_in_a_browser(report_file: Path) -> None:
             for is_dark in (False, True):
                 page.set_viewport_size({"width": width, "height": 800})
                 page.emulate_media(color_scheme="dark" if is_dark else "light")
-                assert page.evaluate("document.documentElement.scrollWidth") <= width
-                assert chromium.violations(page) == []
+                assert chromium.faults(page) == []
         assert len(page.pdf()) > 10_000
         assert tab.complaints == []
         assert tab.requests == [report_file.as_uri()]
@@ -85,9 +84,8 @@ def test_what_stages_leave_is_at_home_in_a_browser(make: Callable[[Path], str], 
         for width, is_dark in ((1280, False), (420, True)):
             tab.page.set_viewport_size({"width": width, "height": 800})
             tab.page.emulate_media(color_scheme="dark" if is_dark else "light")
-            assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
             assert tab.page.evaluate("document.querySelector('main').clientWidth") > 0.9 * min(width, 1280)
-            assert chromium.violations(tab.page) == []
+            assert chromium.faults(tab.page) == []
         assert tab.complaints == []
         assert tab.requests == [file.as_uri()]
 

@@ -55,5 +55,5 @@ def test_a_run_is_canceled_by_a_click(client: Client) -> None:
         _start(page, client, text="canceled", pause="60")
         page.get_by_role("button", name="Cancel the run").click()
         expect(page.locator("#subtitle .badge")).to_contain_text("canceled", timeout=_SOON)
-        assert chromium.violations(page) == []
+        assert chromium.faults(page) == []
         assert tab.complaints == []

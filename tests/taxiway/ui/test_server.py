@@ -95,6 +95,20 @@ def test_a_killed_server_is_not_announced(home: Home) -> None:
     assert pages.origin_of(home) == ""
 
 
+def test_arrow_is_loaded_by_the_first_page_of_the_monitor(home: Home) -> None:
+    with _started(home, "--port", "0") as server:
+        assert server.stdout
+        url = server.stdout.readline().strip()
+        found = {}
+        with http_client.pool(None, 60) as pool:
+            for path in ("runs", "models", "monitoring"):
+                status = pool.request("GET", url + path).status
+                found[path] = status, "libarrow" in Path(f"/proc/{server.pid}/maps").read_text()
+        server.terminate()
+        assert server.communicate(timeout=60) == ("", "")
+    assert found == {"runs": (200, False), "models": (200, False), "monitoring": (200, True)}
+
+
 def test_client_certificates_let_in_and_keep_out(home: Home, tmp_path: Path) -> None:
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem"]
     command += ["-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]

@@ -1,7 +1,7 @@
 """The picture of an alarm: two distributions, small enough to keep with it and to send.
 
-{"kind": "numbers", "column": ..., "bins": [{"low", "high", "before", "now"}, ...]}: at most 40 bins of equal width; the
-first and the last also have all that lies beyond them.
+{"kind": "numbers", "column": ..., "bins": [{"low", "high", "before", "now"}, ...]}: at most 40 bins, of equal width or,
+if the axis is logarithmic, of equal width on that; the first and the last also have all that lies beyond them.
 {"kind": "values", "column": ..., "values": [{"value", "before", "now"}, ...], "rest": {"before", "now"}}: the 12 most
 frequent values; `is_new` if training never had one.
 {"kind": "shares", "column": ..., "label": ..., "before": ..., "now": ...}: one share.
@@ -15,14 +15,17 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from components.monitoring.alarms.wording.words import shortened
+from components.monitoring.profile.bars import Bin, borders
+from components.monitoring.profile.bars import shares as shares_of
+from components.monitoring.profile.quantiles import histogram
 from components.monitoring.summaries import Summary
 
-BINS, VALUES = 40, 12
-"""The most bins and values in a picture."""
+VALUES = 12
+"""The most values in a picture."""
+
+_FINE = 400
+"""The bins that bars are made of."""
 
 
 def picture(test: str, window: Summary, training: Summary) -> str:
@@ -65,45 +68,13 @@ def _rounded(content: Any) -> Any:
 
 
 def _numbers(window: Summary, training: Summary) -> str:
-    low, high = _range(window, training)
-    edges = np.linspace(low, high, BINS + 1)
-    before, now = (_spread(each, edges, low, high) for each in (training, window))
-    return bars(window.name, edges.tolist(), before.tolist(), now.tolist())
+    found = [_bins(each) for each in (training, window)]
+    edges = borders(found)
+    return bars(window.name, edges.tolist(), *(shares_of(each, edges) for each in found))
 
 
-def _range(window: Summary, training: Summary) -> tuple[float, float]:
-    """Where nearly all values of both lie: a single value far out would leave one bar."""
-    ends = [_ends(each) for each in (training, window) if each.counts.sum()]
-    low, high = min((each[0] for each in ends), default=0.0), max((each[1] for each in ends), default=1.0)
-    return (low, high) if high > low else (low - 0.5, low + 0.5)
-
-
-def _ends(summary: Summary) -> tuple[float, float]:
-    """The ends of the bins with the hundredth and the ninety-ninth part of the values."""
-    parts = np.cumsum(summary.counts) / summary.counts.sum()
-    lows, highs = _bounds(summary)
-    first, last = int(np.searchsorted(parts, 0.01)), min(int(np.searchsorted(parts, 0.99)), len(parts) - 1)
-    return float(lows[first]), float(highs[last])
-
-
-def _bounds(summary: Summary) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The lower and the upper end of each bin; outer bins end at the least and the greatest value."""
-    edges = summary.bins.edges
-    lows = np.concatenate([[min(summary.low, *edges[:1])], edges])
-    return lows, np.concatenate([edges, [max(summary.high, *edges[-1:])]])
-
-
-def _spread(summary: Summary, edges: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
-    """The shares by bins of equal width: a column's bin is spread evenly over those that it covers."""
-    lows, highs = _bounds(summary)
-    lows, highs = np.clip(lows, low, high), np.clip(highs, low, high)
-    steps = np.concatenate([[0], np.cumsum(summary.counts)]) / max(int(summary.counts.sum()), 1)
-    # A bin without width, such as one whose only value is its edge, is a step.
-    places = np.concatenate([lows[:1], highs]) + np.arange(len(highs) + 1) * (high - low) * 1e-12
-    below = np.interp(edges, places, steps)
-    below[0], below[-1] = 0.0, steps[-1]
-    found: NDArray[np.float64] = np.diff(below)
-    return found
+def _bins(summary: Summary) -> list[Bin]:
+    return [(each["low"], each["high"], each["count"]) for each in histogram(summary, _FINE)]
 
 
 def _values(window: Summary, training: Summary) -> str:

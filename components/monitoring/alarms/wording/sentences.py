@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from components.monitoring.alarms.alarm import Key
 from components.monitoring.alarms.wording.words import number, pair, share, shortened, time
-from components.monitoring.decision import Decision
+from components.monitoring.decision import DEVIATIONS, Decision
+from components.monitoring.profile.quantiles import quantiles
 from components.monitoring.summaries import Summary
 
 ALL = "*"
@@ -19,6 +20,9 @@ ALL = "*"
 
 _TESTS = {"values": "drift", "missing": "missing", "unseen": "unseen", "types": "types"}
 _OUTPUT = "output_"
+BY_RANK = " by rank"
+"""The effect of numbers is a shift of ranks on a normal scale: not that of the mean, which one value can move."""
+
 _CHANCE = 0.5
 """The AUC of a classifier that cannot tell rows apart."""
 
@@ -96,13 +100,25 @@ def _types(window: Summary, training: Summary) -> str:
 
 
 def _numbers(decision: Decision, window: Summary, training: Summary) -> str:
-    """The mean if it moved by a hundredth of a deviation, else where the distributions differ most."""
-    deviation = math.sqrt(training.variance)
-    shift = (window.mean - training.mean) / deviation if deviation else math.inf
-    if window.mean == training.mean or abs(shift) < 0.01:
-        return f"{_gap(window, training)}, at the same mean of {number(window.mean)}"
-    by = f"{shift:+.2f} standard deviations" if deviation else "it was always the same"
-    return f"mean {pair(training.mean, window.mean)} ({by})"
+    """The median or the mean, whichever moved as the effect says; else where the distributions differ most."""
+    if not window.counts.sum():
+        return "no row has a value"
+    if decision.effect_unit.startswith("share"):
+        return _gap(window, training)
+    by = _effect(decision) if training.variance else "it was always the same"
+    return f"{_centre(decision.effect, window, training) or _gap(window, training)} ({by})"
+
+
+def _centre(effect: float, window: Summary, training: Summary) -> str:
+    """The first of median and mean that moved in the direction of the effect; empty if neither did."""
+    now, before = (quantiles(each, [0.5]) for each in (window, training))
+    moved = {"median": (*before, *now), "mean": (training.mean, window.mean)}
+    found = (f"{name} {pair(*ends)}" for name, ends in moved.items() if len(ends) == 2 and _goes(effect, *ends))
+    return next(found, "")
+
+
+def _goes(effect: float, before: float, now: float) -> bool:
+    return (now - before) * effect > 0
 
 
 def _gap(window: Summary, training: Summary) -> str:
@@ -144,7 +160,7 @@ def _shares(summary: Summary) -> NDArray[np.float64]:
 def _effect(decision: Decision) -> str:
     if decision.effect_unit.startswith("share"):
         return f"{share(abs(decision.effect))} of rows"
-    return f"{decision.effect:+.2f} {decision.effect_unit}"
+    return f"{decision.effect:+.2f} {decision.effect_unit}{BY_RANK if decision.effect_unit == DEVIATIONS else ''}"
 
 
 def _part(count: int, rows: int) -> float:

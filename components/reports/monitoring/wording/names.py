@@ -7,6 +7,8 @@ import math
 from markupsafe import Markup
 
 from components.inference.columns import OUTPUT
+from components.monitoring.alarms.wording.sentences import BY_RANK
+from components.monitoring.decision import DEVIATIONS
 from components.monitoring.tables import MEASURES
 from components.reports.figures import NOTHING, percent, signed
 from components.reports.markup import join
@@ -64,7 +66,7 @@ def effect(value: float | None, unit: str | None) -> str:
         return NOTHING
     if unit and unit.startswith("share"):
         return f"{percent(abs(value))}{unit.removeprefix('share')}"
-    return f"{signed(round(value, 3))} {unit or ''}".strip()
+    return f"{signed(round(value, 3))} {unit or ''}{BY_RANK if unit == DEVIATIONS else ''}".strip()
 
 
 def version_name(version: int | None) -> str:
@@ -78,7 +80,7 @@ def short_effect(value: float | None, unit: str | None) -> str:
         return NOTHING
     if unit and unit.startswith("share"):
         return percent(abs(value))
-    return f"{signed(round(value, 2))}{' sd' if unit == 'standard deviations' else ''}"
+    return f"{signed(round(value, 2))}{' sd' if unit == DEVIATIONS else ''}"
 
 
 def listed(badges: list[Markup]) -> Markup:

@@ -41,5 +41,8 @@ def test_a_column_breaks_and_is_repaired(tmp_path: Path) -> None:
         told += [(number, each.event, each.alarm.column) for each in changes if each.alarm.opened]
     assert told == [(8, "opened", "trip_miles"), (13, "closed", "trip_miles")]
     [alarm] = [each for each in from_table(store.read("alarms")) if each.opened]
-    assert "trip_miles: mean 2.88 -> " in alarm.sentence
+    assert "trip_miles: median 2.5 -> 3.5 (" in alarm.sentence
     assert "standard deviations with it" in alarm.sentence
+    # The sentence has the effect that decided, and the alarm what the settings ask for.
+    assert f"({alarm.effect:+.2f} standard deviations by rank)" in alarm.sentence
+    assert (alarm.floor, alarm.level, alarm.evidence_needed) == (0.05, 0.05, 1000)

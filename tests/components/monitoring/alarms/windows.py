@@ -35,6 +35,8 @@ class Decided:
     importance: float | None = 0.3
     tests: float = 1.0
     shared: float = 0.0
+    floor: float | None = 0.05
+    level: float | None = 0.05
 
     @property
     def p_value(self) -> float:

@@ -76,9 +76,10 @@ class Watched:
     settings: Settings = field(default_factory=Settings)
     versions: dict[int, Trained] = field(default_factory=dict)
     asked: list[int] = field(default_factory=list)
+    root: str = ""
 
     def __post_init__(self) -> None:
-        self.store = Store(str(self.folder / "tables" / "m"))
+        self.store = Store(self.root or str(self.folder / "tables" / "m"))
         self.versions = self.versions or {1: trained(self.folder)}
         self.watch = self.restarted()
 

@@ -1,16 +1,19 @@
 """The report on a watched model, and what it is made of, from real tables."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from components.monitoring.profile.quantiles import histogram
 from components.monitoring.store import Store
 from components.reports.monitoring import alarms, column, columns, differences, distributions, window
 from components.reports.monitoring.report import report
 from components.reports.monitoring.scope import Scope
 from components.reports.monitoring.watched import Watched
+from tests.components.monitoring.profile.test_rows import _summary as summary
 from tests.components.reports.monitoring.watched import ALARM, COLUMN, HOUR, NEW, OLD, START, Size, fill
 from tests.components.reports.parsed import Page
 
@@ -103,6 +106,40 @@ def test_pictures_of_alarms_are_drawn_and_broken_ones_are_not(store: Store) -> N
     assert "50 %" in (distributions.of_alarm(json.dumps(shares)) or "")
     for broken in ("", "null", "[]", "{}", '{"kind": "numbers"}', '{"kind": "new", "column": "a"}'):
         assert distributions.of_alarm(broken) is None
+
+
+def test_a_skewed_column_in_another_unit_is_drawn_on_one_scale_with_what_lies_beyond() -> None:
+    random = np.random.default_rng(2)
+    training = random.lognormal(0, 1.5, 9000)
+    drawn = {"training": _profile(training, training), "window": _profile(training, random.lognormal(7, 1.5, 1000))}
+    text = str(distributions.beside(drawn, "miles"))
+    assert "logarithmic axis; the outer bars have the values beyond" in text
+    assert "1 % of training" in text and ">1,000</text>" in text and ">0.1</text>" in text
+    first, second = (each["d"] for each in Page(text).all("path"))
+    assert first.count("V") == second.count("V") == 41
+    # Many bars have a height of their own: neither is one bar beside an empty axis.
+    assert min(len({each.split("H")[0] for each in path.split("V")}) for path in (first, second)) > 15
+
+
+def _profile(training: np.ndarray, values: np.ndarray) -> dict[str, object]:
+    return {"kind": "number", "histogram": histogram(summary(training, values))}
+
+
+def test_the_latest_window_with_rows_is_shown_when_there_is_no_traffic(tmp_path: Path) -> None:
+    found = Store(str(tmp_path / "taxi"))
+    fill(found, Size(6))
+    last = START + 5 * HOUR
+    rows = [
+        {**row, "window_start": last + HOUR, "window_end": last + 2 * HOUR, "rows": 0} for row in _last(found, last)
+    ]
+    found.append("windows", type(found.read("windows")).from_pylist(rows, schema=found.read("windows").schema))
+    windows = Watched.of(found, "taxi", Scope()).windows
+    assert (windows.starts[-1], windows.last_with_rows) == (last + HOUR, last)
+
+
+def _last(store: Store, start: datetime) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = store.read("windows", [("window_start", "=", start)]).to_pylist()
+    return found
 
 
 def test_figures_that_are_missing_or_infinite_break_nothing(tmp_path: Path) -> None:

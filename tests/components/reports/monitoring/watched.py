@@ -204,8 +204,8 @@ def _alarms(size: Size) -> Iterator[dict[str, Any]]:
     since = START + HOUR * size.broken
     last = START + HOUR * size.windows
     words = (
-        f"taxi version 8: trip_miles: mean 2.9 -> 4.67 (+0.84 standard deviations), since {since:%Y-%m-%d %H:%M} UTC; "
-        "the model's answers move by 0.31 standard deviations with it"
+        "taxi version 8: trip_miles: mean 2.9 -> 4.67 (+0.84 standard deviations by rank), "
+        f"since {since:%Y-%m-%d %H:%M} UTC; the model's answers move by 0.31 standard deviations with it"
     )
     whole = {"model": MODEL, "version": NEW, "slice": "", "since": since, "last": last, "changed": last}
     yield {
@@ -213,6 +213,7 @@ def _alarms(size: Size) -> Iterator[dict[str, Any]]:
         **{"alarm": ALARM, "kind": "drift", "column": COLUMN, "state": "open", "sentence": words},
         **{"opened": since + HOUR, "effect": 0.84, "effect_unit": "standard deviations", "p_adjusted": 1e-10},
         **{"evidence": 8.1e7, "importance": 0.31, "picture": PICTURE},
+        **{"floor": 0.07, "level": 0.01, "evidence_needed": 5000.0},
     }
     answers = "taxi version 8: the model's answers (probabilities): mean 0.24 -> 0.27 (+0.26 standard deviations)"
     yield {

@@ -24,9 +24,7 @@ def test_the_pages_in_a_browser(tmp_path: Path) -> None:
         make_run(home, f"search-20260101-100000-{number:08x}", {}, {"rate": 10.0**-number}, known={"metrics": metrics})
     with served(home) as client, chromium.browser() as browser:
         _tick_and_compare(client, browser)
-        for width in (1280, 400):
-            for is_dark in (False, True):
-                _look(client, browser, width, is_dark=is_dark)
+        chromium.look(browser, client.origin, PATHS)
 
 
 def _tick_and_compare(client: Client, browser: Browser) -> None:
@@ -38,13 +36,3 @@ def _tick_and_compare(client: Client, browser: Browser) -> None:
         assert tab.page.locator("h1").inner_text() == "Two runs"
         assert tab.page.locator("#metrics td").first.inner_text() == "0.75"
         assert tab.complaints == []
-
-
-def _look(client: Client, browser: Browser, width: int, *, is_dark: bool) -> None:
-    with chromium.tab(browser, width=width, is_dark=is_dark) as tab:
-        for path in PATHS:
-            tab.page.goto(client.origin + path)
-            assert tab.page.evaluate("document.documentElement.scrollWidth") <= width, path
-            assert chromium.violations(tab.page) == [], path
-        assert tab.complaints == []
-        assert [address for address in tab.requests if not address.startswith(client.origin)] == []

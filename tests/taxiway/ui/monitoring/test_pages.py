@@ -123,6 +123,12 @@ def test_an_alarm_says_what_was_looked_at_and_what_can_be_done(client: Client, r
     page = Page(client.html(OPEN))
     for words in ("1.0e-10", "+0.84 standard deviations", "81,000,000", "not pushed from here", "training"):
         assert words in page.text, words
+    for words in (
+        "by rank counts from 0.07 sd on",
+        "at most 0.01 (level",
+        "opens at 5,000 (windows_between_false_alarms",
+    ):
+        assert words in page.text, words
     assert f"alarms ack taxi {ALARM} --tables {root}" in page.text
     assert client.json(OPEN)["picture"]["kind"] == "numbers"
     closed = Page(client.html("/monitoring/taxi/alarms/0d93aa6be412"))

@@ -21,7 +21,7 @@ PAYMENT = TRAINING["payment_type"]
 def test_the_mean_of_a_number_moves() -> None:
     window = replace(MILES, mean=5.1)
     assert what_moved(Decided("trip_miles", 0), window, replace(MILES, mean=2.9, variance=4.84)) == (
-        "trip_miles: mean 2.9 -> 5.1 (+1.00 standard deviations)"
+        "trip_miles: mean 2.9 -> 5.1 (+0.42 standard deviations by rank)"
     )
 
 
@@ -31,16 +31,34 @@ def test_means_that_round_to_the_same_get_more_digits() -> None:
 
 
 def test_a_constant_that_moves() -> None:
-    found = what_moved(Decided("x", 0), replace(MILES, mean=2.0), replace(MILES, mean=1.0, variance=0.0))
-    assert found == "x: mean 1 -> 2 (it was always the same)"
+    found = what_moved(Decided("x", 0), numbers("x", [2.0] * 9), numbers("x", [1.0] * 9))
+    assert found == "x: median 1 -> 2 (it was always the same)"
+
+
+def test_the_centre_that_moves_as_the_effect_says_is_told_with_that_effect_alone() -> None:
+    """One value far out pulls the mean the other way, and by more deviations than the values moved."""
+    before = numbers("x", [*[2.0, 4.0, 6.0] * 30, 19.5])
+    now = numbers("x", [*[4.0, 6.0, 8.0] * 30])
+    now = replace(now, mean=before.mean - 1)
+    found = what_moved(Decided("x", 0, effect=0.27), now, before)
+    assert found == "x: median 4 -> 6 (+0.27 standard deviations by rank)"
+    assert "median 6 -> 4 (-0.27 " in what_moved(Decided("x", 0, effect=-0.27), before, now)
+    # The median stands still, as that of a flag does.
+    flags = [numbers("x", [0.0] * zeros + [1.0] * (10 - zeros)) for zeros in (8, 6)]
+    assert what_moved(Decided("x", 0, effect=0.5), flags[1], flags[0]).startswith("x: mean 0.2 -> 0.4 (+0.50 ")
+
+
+def test_the_effect_of_a_changed_shape_is_the_difference_of_the_shares_in_the_sentence() -> None:
+    before, now = numbers("x", [9.0, 11.0] * 50), numbers("x", [9.0, 11.0] * 35 + [15.0] * 30)
+    shape = Decided("x", 0, effect=0.3, effect_unit="share of rows")
+    assert what_moved(shape, now, before) == "x: 30.0 % of values are above 11, was 0 %"
 
 
 def test_the_shape_of_a_number_changes_at_the_same_mean() -> None:
     before = numbers("x", [9.0, 11.0] * 50)
     now = numbers("x", [5.0, 15.0] * 50)
-    assert (
-        what_moved(Decided("x", 0), now, before) == "x: 50.0 % of values are above 11, was 0 %, at the same mean of 10"
-    )
+    found = what_moved(Decided("x", 0, effect=0.06), replace(now, mean=10.0), before)
+    assert found == "x: 50.0 % of values are above 11, was 0 % (+0.06 standard deviations by rank)"
 
 
 def test_the_share_of_a_category_moves() -> None:
@@ -85,7 +103,7 @@ def test_types_and_shapes() -> None:
 def test_answers_and_all_columns_together() -> None:
     now = replace(MILES, mean=5.1)
     found = what_moved(Decided("output_scores", 0), now, replace(MILES, mean=2.9, variance=4.84))
-    assert found == "the model's answers (scores): mean 2.9 -> 5.1 (+1.00 standard deviations)"
+    assert found == "the model's answers (scores): mean 2.9 -> 5.1 (+0.42 standard deviations by rank)"
     together = Decided("*", 0, "all columns together", effect=0.12, effect_unit="AUC above 0.5")
     assert what_moved(together, None, None) == (
         "the columns together differ from the training data: "
@@ -97,7 +115,7 @@ def test_a_column_without_any_value() -> None:
     empty = Summary("x", Bins("category"), rows=10, missing=10, counts=np.zeros(0, np.int64))
     assert "differ" in what_moved(Decided("x", 0), empty, empty)
     nothing = replace(MILES, counts=np.zeros_like(MILES.counts), mean=0.0)
-    assert "trip_miles: mean" in what_moved(Decided("trip_miles", 0), nothing, MILES)
+    assert what_moved(Decided("trip_miles", 0), nothing, MILES) == "trip_miles: no row has a value"
 
 
 def test_the_whole_sentence() -> None:

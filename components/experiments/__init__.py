@@ -1,0 +1,1 @@
+"""The statistics of online experiments and canaries; see docs/experiments/statistics.md."""

@@ -1,0 +1,1 @@
+"""Bandits: weights that follow the rewards, and honest estimates afterwards."""
