@@ -3,7 +3,7 @@
 # Three test files in parallel, in the order of tests/conftest.py; the tests in a file share slow fixtures. One more than
 # two cores, because tests wait for processes and ports; each worker takes up to 2 GB of memory.
 WORKERS = -n 3 --dist loadfile --no-loadscope-reorder
-.PHONY: help setup run ui watch-demo test test-all test-faults test-cluster browser prometheus check lint types imports format bench bench-serving bench-ui bench-monitor lock data shell golden \
+.PHONY: help setup run ui watch-demo test test-all test-faults test-cluster browser prometheus check lint types imports format bench bench-serving bench-ui bench-monitor bench-canary lock data shell golden \
     docs-pages images sbom clean \
     kind-up kind-demo kind-down minikube-up minikube-demo minikube-down
 
@@ -76,6 +76,9 @@ bench-ui: .venv/ready ## Measure reports, and taxiway ui with 1,000 runs beside 
 
 bench-monitor: .venv/ready ## Measure false alarms and power of the monitor beside Evidently and NannyML; ARGS="--windows 50"
 	@bin/python -m benchmarks.monitoring.__main__ $(ARGS)
+
+bench-canary: .venv/ready ## Measure how often canaries are judged rightly, and how soon they are back; ARGS="--runs 50 --real 2"
+	@bin/python -m benchmarks.delivery.__main__ $(ARGS)
 
 kind-up: .venv/ready ## Create a kind cluster with Kubeflow Pipelines, the images and TF Serving
 	@manifests/cluster kind up

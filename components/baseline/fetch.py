@@ -7,7 +7,7 @@ from pathlib import Path
 
 from components.contract.artifacts import Model
 from components.contract.digests import BESIDE, PROVENANCE_FILE, file_digests, files_digest
-from components.contract.errors import explained
+from components.contract.errors import UserError, explained
 from components.contract.files import whole_folder
 from components.execution import provenance
 from components.execution.pushed_models import (
@@ -38,10 +38,10 @@ def _is_baseline(version: Version, folder: Path, candidate: str) -> bool:
     return unstamped_digest(files) != candidate
 
 
-def _latest(url: str, folder: Path, candidate: str) -> Version | None:
+def _latest(url: str, folder: Path, candidate: str, wanted: int) -> Version | None:
     fix = "check the URL, the permissions and the network, and run again"
     with explained(f"the models pushed to {url} cannot be read", fix=fix):
-        whole = (version for version in versions(open_destination(url)) if version.is_whole())
+        whole = (each for each in versions(open_destination(url)) if each.is_whole() and wanted in (0, each.number))
         return next((version for version in whole if _is_baseline(version, folder, candidate)), None)
 
 
@@ -64,17 +64,29 @@ def _write_marker(folder: Path) -> None:
     (folder / _NO_BASELINE).write_text(_EXPLANATION)
 
 
-def fetch(candidate: Model, model: Model, destination: str) -> Version | None:
-    """Writes the latest pushed model that is not the candidate; returns its version, or None if there is none.
+def _require_wanted(version: Version | None, wanted: int, destination: str) -> None:
+    if wanted and version is None:
+        there = ", ".join(each.name for each in versions(open_destination(destination))) or "none"
+        raise UserError(
+            f"{destination} has no version {wanted} to compare with",
+            fix=f"its versions: {there}; 0 takes the latest",
+        )
+
+
+def fetch(candidate: Model, model: Model, destination: str, wanted: int = 0) -> Version | None:
+    """Writes the wanted version, or the latest that is not the candidate; returns it, or None if there is none.
 
     Raises:
         DataError: The candidate has no SavedModel.
-        UserError: No driver for the destination's URL is installed; or it, or a folder above it, is a file.
+        UserError: There is no such version; no driver for the destination's URL is installed; or it, or a folder above
+            it, is a file.
         ServiceError: The destination cannot be read.
     """
-    own = unstamped_digest(file_digests(serving_model(candidate)))
+    # A version that is named counts even if it is the candidate, which then is no better.
+    own = "" if wanted else unstamped_digest(file_digests(serving_model(candidate)))
     with whole_folder(model.path) as partial:
-        version = _latest(destination, partial / SERVING_FOLDER, own)
+        version = _latest(destination, partial / SERVING_FOLDER, own, wanted)
+        _require_wanted(version, wanted, destination)
         if version:
             _move_provenance(partial)
             model.metadata |= {"pushed_destination": version.url, "pushed_version": version.name}

@@ -170,6 +170,10 @@ class ModelEvaluation(Metrics):
     """TFMA's `eval_config.json`, `metrics-*.tfrecord`, `plots-*`, `validations.tfrecord`; `slices.json`."""
 
 
+class ModelComparison(Metrics):
+    """`comparison.json`: the metrics of a challenger and of the champion on the same rows, and the verdict."""
+
+
 class ModelMonitoring(Metrics):
     """`windows.json` and `alarms.json`, what a pass of the monitor found; `tables/`, the latest windows as Parquet."""
 
@@ -213,6 +217,7 @@ TYPES: dict[str, type[Artifact]] = {
         ModelRun,
         HyperParameters,
         ModelEvaluation,
+        ModelComparison,
         ModelBlessing,
         InfraBlessing,
         PushedModel,
@@ -238,6 +243,7 @@ class Role:
     - `Data`: files, or a path tracked by DVC; with it `Repository`, the Git repository that contains it, `Unversioned`,
       whether data without a version is accepted, and `Delimiter`, the character between the cells of a CSV line.
     - `File`: one file. `Destination`: where a stage writes outside of its artifacts.
+    - `Tables`: the folder or URL with the tables of served models; with it `TablesModel`, the model's name.
     - `Module`: Python source; the detail is the function that it must define.
     - `Operations`: see `components.user_code.custom_ops`. `EvalConfig`: see `components.user_code.eval_configs`.
     - `NewSplits`: settings by the name of the split that they create; of several, the one that is set counts.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ class Evaluation:
     def _write_directly(self, folder: Path) -> None:
         plan = direct.plan(self.config, self._models, self._schema)
         slicer = Slicer(self.config.slicing_specs)
-        sliced = direct.evaluate(plan, self._rows(slicer.columns), slicer)
+        sliced = direct.evaluate(plan, self.rows(slicer.columns), slicer)
         results.write(folder, sliced, self.config, self._locations)
 
     def _write_on_beam(self, folder: Path, beam_pipeline_args: list[str]) -> None:
@@ -113,13 +114,20 @@ class Evaluation:
         Returns a description of the labels and predictions.
         """
         try:
-            rows = next(self._rows(Slicer(self.config.slicing_specs).columns, batch_rows=100))
+            rows = next(self.rows(Slicer(self.config.slicing_specs).columns, batch_rows=100))
         except IndirectError as reason:
             return f" (there is {reason})"
         direct.try_on(rows, self.config, self._schema)
         return f" (the labels are {described(rows.labels)}; the predictions are {described(rows.predictions)})"
 
-    def _rows(self, slice_columns: set[str], batch_rows: int = _BATCH_ROWS) -> Iterator[Rows]:
+    def on(self, examples: Artifact, splits: list[str]) -> Evaluation:
+        """The same models and settings on other rows."""
+        other = copy.copy(self)
+        other._examples, other._splits = examples, require_splits(examples, splits)
+        return other
+
+    def rows(self, slice_columns: set[str], batch_rows: int = _BATCH_ROWS) -> Iterator[Rows]:
+        """The rows with what the models make of them; raises as `write`."""
         seen: set[str] = set()
         for rows in self._inference.rows(self._batches(batch_rows)):
             seen |= rows.column_names

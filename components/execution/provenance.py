@@ -8,7 +8,8 @@ file, the chain is in the metadata (`provenance_chain`). A record:
      "parameters": {...}, "code": {"commit": ..., "modified": bool, "modules": {parameter: {name, function, digest}}},
      "image": ..., "environment": see `components.execution.environment`, "data": data version or null,
      "inputs": {name: digest}, "created": ISO 8601,
-     "deterministic": 1, or 0 with "not_deterministic": reason, if the stage says so; "metrics": of an evaluation}
+     "deterministic": 1, or 0 with "not_deterministic": reason, if the stage says so; "metrics": of an evaluation;
+     "verdict": what the stage decided about a model, and why}
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ CREATED_PROPERTY = "provenance_created"
 # Metadata that say where an artifact came from, or are for runners, and not what it is; see also `locations`.
 _NOT_CONTENT = {"digest", "provenance", CHAIN_PROPERTY, SUMMARY, NEXT_STEP, ELSEWHERE, REUSED, "store_session_info"}
 _KEYS = {"digest", "type", "output", "stage", "parameters", "inputs", "created"}
-_DETERMINISM = ("deterministic", "not_deterministic")
+VERDICT = "verdict"
+"""Set by a stage that decides about a model: what it decided, and why, in a sentence."""
+_FACTS = ("deterministic", "not_deterministic", VERDICT)
 _COMPONENTS = Path(__file__).parents[1]
 _LONG = 1000  # characters; metadata is passed on command lines, where Linux limits an argument to 128 KiB
 
@@ -241,7 +244,7 @@ def _output_record(name: str, artifact: Artifact, made_by: Record, fetched: list
     data = json.loads(artifact.metadata.pop("data_version", "null"))
     sources = {"source": fetched[0]["digest"]} if fetched else {}
     inputs = {**made_by["inputs"], **sources}
-    facts = {key: artifact.metadata[key] for key in _DETERMINISM if key in artifact.metadata}
+    facts = {key: artifact.metadata[key] for key in _FACTS if key in artifact.metadata}
     if written := artifact.metadata.pop(CREATED_PROPERTY, ""):
         facts["created"] = written
     if isinstance(artifact, Metrics):

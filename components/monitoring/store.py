@@ -31,6 +31,34 @@ Read = Callable[[Filters], pa.Table]
 """Reads the rows of one version of a table."""
 
 _TIDY_EVERY = 25
+_CONFIGURATION: dict[str, str | None] = {"delta.setTransactionRetentionDuration": "interval 7 days"}
+
+
+class SupersededError(Exception):
+    """Another process has written the same rows from later data."""
+
+
+@dataclass(frozen=True)
+class Fence:
+    """Keeps a slower process from replacing what another has computed from later data.
+
+    Attributes:
+        key: What is written.
+        number: The version of the data that it is computed from.
+    """
+
+    key: str
+    number: int
+
+    def commit(self, table: DeltaTable) -> CommitProperties:
+        """The properties of a commit, of which Delta refuses the later if two have the same key.
+
+        Raises:
+            SupersededError: The table has rows from later data.
+        """
+        if (table.transaction_version(self.key) or 0) > self.number:
+            raise SupersededError(self.key)
+        return CommitProperties(app_transactions=[Transaction(self.key, self.number)])
 
 
 @dataclass(frozen=True)
@@ -82,19 +110,24 @@ class Store:
                 table.load_as_version(version)
             return _rows(table, name, filters, columns)
 
-    def replace(self, name: str, rows: pa.Table, where: str) -> None:
+    def replace(self, name: str, rows: pa.Table, where: str, fence: Fence | None = None) -> None:
         """Replaces the rows that meet a condition by others, in one step; raises ServiceError as `append`.
 
         Args:
             name: The table.
             rows: The new rows; they must meet the condition as well.
             where: SQL, such as `window_start = '2026-01-01T00:00:00Z'`.
+            fence: What the rows are computed from, if others may compute the same from later data.
+
+        Raises:
+            SupersededError: The table has rows from later data; it stays as it is.
         """
         rows = rows.cast(SCHEMAS[name])
 
         def write() -> DeltaTable:
             table = self._there(name, rows.schema)
-            write_deltalake(table, rows, mode="overwrite", predicate=where)
+            commit = fence.commit(table) if fence else None
+            write_deltalake(table, rows, mode="overwrite", predicate=where, commit_properties=commit)
             return table
 
         with stores.reached(self.path(name)):
@@ -141,14 +174,24 @@ class Store:
         """
         rows = rows.cast(SCHEMAS[name]) if name in SCHEMAS else rows
         mode: Literal["merge"] | None = "merge" if new_columns else None
+
+        def write() -> DeltaTable:
+            table = self._there(name, rows.schema)
+            write_deltalake(table, rows, mode="append", schema_mode=mode)
+            return table
+
         with stores.reached(self.path(name)):
-            retried(lambda: write_deltalake(self._there(name, rows.schema), rows, mode="append", schema_mode=mode))
+            _tidy(retried(write))
 
     def _there(self, name: str, schema: pa.Schema) -> DeltaTable:
         """A table, created if it does not exist; of two that create it, the later finds the earlier one's."""
         place = self.path(name)
         return self.open(name) or DeltaTable.create(
-            place, schema=schema, mode="ignore", storage_options=stores.options(place)
+            place,
+            schema=schema,
+            mode="ignore",
+            configuration=_CONFIGURATION,
+            storage_options=stores.options(place),
         )
 
 

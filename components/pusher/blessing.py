@@ -26,7 +26,9 @@ def refusal(blessing: Blessing) -> str:
     """Why a model was not blessed."""
     if isinstance(blessing, ModelBlessing):
         reasons = str(blessing.metadata.get("not_blessed", "")).splitlines()
-        return "the evaluator did not bless the model" + (f": {reasons[0]}" if reasons else "")
+        records = provenance.chain(blessing)
+        who = f"the {records[0]['stage'] if records else 'evaluator'}"
+        return f"{who} did not bless the model" + (f": {reasons[0]}" if reasons else "")
     report = blessing.path / "report.json"
     failure = json.loads(report.read_text()) if report.is_file() else {}
     why = f": {failure['step']}: {failure['message']}" if failure.get("step") else ""

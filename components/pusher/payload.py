@@ -70,6 +70,7 @@ def prepare(
     model: Model,
     *,
     blessing: ModelBlessing | None,
+    judge_blessing: ModelBlessing | None = None,
     infra_blessing: InfraBlessing | None,
     evaluation: ModelEvaluation | None,
     parameters: Mapping[str, Any],
@@ -80,7 +81,13 @@ def prepare(
         DataError: The model has no SavedModel, the stamped one is of another model, or a file cannot be read.
     """
     folder = model_to_push(model, infra_blessing)
-    given = {"model": model, "blessing": blessing, "infra_blessing": infra_blessing, "evaluation": evaluation}
+    given = {
+        "model": model,
+        "blessing": blessing,
+        "judge_blessing": judge_blessing,
+        "infra_blessing": infra_blessing,
+        "evaluation": evaluation,
+    }
     inputs = {name: artifact for name, artifact in given.items() if artifact}
     made_by = provenance.activity("pusher", parameters, {}, inputs)
     files = _readable(folder)

@@ -138,6 +138,7 @@ def push(
     model: Model,
     *,
     blessing: ModelBlessing | None,
+    judge_blessing: ModelBlessing | None = None,
     infra_blessing: InfraBlessing | None,
     evaluation: ModelEvaluation | None,
     pushed_model: PushedModel,
@@ -155,18 +156,18 @@ def push(
     """
     _require_number(version)
     destination = open_destination(destination_url)
-    for given in (blessing, infra_blessing):
-        if given is None:
-            continue
-        if not is_blessed(given):
-            _skip(pushed_model, refusal(given))
-            return
-        require_same_model(given, model)
+    given = [each for each in (blessing, judge_blessing, infra_blessing) if each is not None]
+    if refusals := [refusal(each) for each in given if not is_blessed(each)]:
+        _skip(pushed_model, "\n".join(refusals))
+        return
+    for each in given:
+        require_same_model(each, model)
     if blessing is None:
         print("there is no blessing: the model is pushed without evaluation", flush=True)
     payload = prepare(
         model,
         blessing=blessing,
+        judge_blessing=judge_blessing,
         infra_blessing=infra_blessing,
         evaluation=evaluation,
         parameters={"destination": destination_url, "version": version, "model_card": model_card},

@@ -26,6 +26,7 @@ def pusher(
     pushed_model: Output[PushedModel],
     destination: Destination,
     blessing: Input[ModelBlessing] | None = None,
+    judge_blessing: Input[ModelBlessing] | None = None,
     infra_blessing: Input[InfraBlessing] | None = None,
     evaluation: Input[ModelEvaluation] | None = None,
     version: int = 0,
@@ -46,6 +47,7 @@ def pusher(
         pushed_model: The SavedModel as pushed; `pushed`, `pushed_destination`, `pushed_version`, `pushed_digest`.
         destination: A folder or an fsspec URL (`s3://`, `gs://`).
         blessing: The evaluator's blessing; without one, the model is pushed unevaluated, and the lineage says so.
+        judge_blessing: The judge's blessing: whether the model is better than the one in use.
         infra_blessing: Infra_validator's blessing, which may include the stamped model.
         evaluation: The evaluator's evaluation, whose metrics by slice the model card has.
         version: The version number; default: the time in seconds, or the latest version plus one if that is higher.
@@ -57,6 +59,7 @@ def pusher(
     push(
         model,
         blessing=blessing,
+        judge_blessing=judge_blessing,
         infra_blessing=infra_blessing,
         evaluation=evaluation,
         pushed_model=pushed_model,

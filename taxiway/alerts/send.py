@@ -74,9 +74,22 @@ def send(
     now = now or datetime.now(UTC)
     alarms = from_table(store.read("alarms", [("state", "!=", CLOSED)]))
     closed = from_table(store.read("alarms", [("state", "=", CLOSED), ("closed", ">", now - outbox.KEEP)]))
-    told = _Told(store, model, [*alarms, *closed], now, sleep)
-    outcomes = [outcome for way in ways(settings) for outcome in told.by(way)]
+    outcomes = told(store, model, settings, [*alarms, *closed], now=now, sleep=sleep)
     return [*outcomes, *_kept(settings, alarms, now), *_shown(store, model, settings, alarms, metrics or Metrics())]
+
+
+def told(
+    store: Store,
+    model: str,
+    settings: Alerts,
+    alarms: Sequence[Alarm],
+    *,
+    now: datetime,
+    sleep: Callable[[float], object] = time.sleep,
+) -> list[Outcome]:
+    """Tells what has not been told yet of these alarms, or of what has their form; see `send`."""
+    telling = _Told(store, model, alarms, now, sleep)
+    return [outcome for way in ways(settings) for outcome in telling.by(way)]
 
 
 @dataclass(frozen=True)

@@ -259,6 +259,16 @@ def _place(parameter: Parameter, digests: DigestStore) -> str:
     return str(parameter.place or parameter.value)
 
 
+def _versions(parameter: Parameter, digests: DigestStore) -> Json:
+    """The versions of a model's tables: more requests or labels are other data."""
+    # By name: few tasks read tables, and their libraries take time.
+    from components.monitoring.store import INFERENCE, LABELS, Store
+
+    place = _place(parameter, digests).rstrip("/")
+    store = Store(f"{place}/{parameter.beside.get('TablesModel') or ''}")
+    return {"place": place, **{name: store.version(name) for name in (INFERENCE, LABELS)}}
+
+
 _MEANINGS = {
     "Data": Meaning(_check_data, _data_state, _data_paths, learn=_learn_columns),
     "File": Meaning(_check_file, _file_state, _own_path),
@@ -275,5 +285,6 @@ _MEANINGS = {
         _operation_paths,
     ),
     "Destination": Meaning(state=_place, paths=_own_path),
+    "Tables": Meaning(state=_versions, paths=_own_path),
     "EvalConfig": Meaning(_check_eval_config),
 }

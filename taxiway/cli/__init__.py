@@ -21,6 +21,7 @@ from taxiway.cli.check import check_command
 from taxiway.cli.compile import compile_command
 from taxiway.cli.doctor import doctor_command
 from taxiway.cli.lineage import lineage_command, runs_command
+from taxiway.cli.loop import loop_app
 from taxiway.cli.monitoring.alarms import alarms_app
 from taxiway.cli.monitoring.inference import inference_app
 from taxiway.cli.monitoring.labels import labels_app
@@ -29,6 +30,7 @@ from taxiway.cli.report import report_command
 from taxiway.cli.reproduce import reproduce_command
 from taxiway.cli.run import run_command
 from taxiway.cli.serving.predict import predict_command
+from taxiway.cli.serving.rollout import rollout_app
 from taxiway.cli.serving.route import route_command
 from taxiway.cli.serving.serve import ServeCommand, serve_command
 from taxiway.cli.serving.versions import rollback_command, versions_command
@@ -71,12 +73,14 @@ app.command("doctor")(doctor_command)
 app.command("serve", cls=ServeCommand)(serve_command)
 app.command("predict")(predict_command)
 app.command("route")(route_command)
+app.add_typer(rollout_app, name="rollout")
 app.add_typer(inference_app, name="inference")
 app.command("versions")(versions_command)
 app.add_typer(labels_app, name="labels")
 app.command("rollback")(rollback_command)
 app.add_typer(alarms_app, name="alarms")
 app.add_typer(monitor_app, name="monitor")
+app.add_typer(loop_app, name="loop")
 
 
 def main() -> None:

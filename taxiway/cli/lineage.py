@@ -10,10 +10,12 @@ from rich.console import Console
 
 
 def lineage_command(
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="A pushed version, an artifact's path, or a digest.")],
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="A pushed version, an artifact's path, a digest, or an alarm's id.")
+    ],
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Trace an artifact back to the data version and the commit that it was made from."""
+    """Trace an artifact, or an alarm, back to the data version and the commit that it was made from."""
     from taxiway.lineage import chain, tree
     from taxiway.lineage.store import LineageStore
     from taxiway.storage.home import Home

@@ -23,6 +23,9 @@ def run_command(
         Literal["local", "docker"],
         typer.Option(help="Run stages as processes, or in their images with Docker or Podman."),
     ] = "local",
+    run_id: Annotated[
+        str, typer.Option(metavar="ID", help="The run's id, which is used only once; default: a new one.")
+    ] = "",
     json_output: Annotated[bool, typer.Option("--json", help="Print the run's record, run.json.")] = False,
 ) -> None:
     """Run a pipeline on this machine: stages in parallel, cached by content."""
@@ -37,6 +40,7 @@ def run_command(
             jobs=jobs or None,
             launcher=_launcher(runner),
             command=command,
+            run_id=run_id,
             **parsed_parameters(param),
         )
     except RunFailedError as error:

@@ -38,14 +38,23 @@ class Submission:
     page: str
 
 
-def submit(host: Host, pipeline: Pipeline, parameters: Mapping[str, Any], experiment: str) -> Submission:
+def submit(
+    host: Host, pipeline: Pipeline, parameters: Mapping[str, Any], experiment: str, name: str = ""
+) -> Submission:
     """Uploads a pipeline, unless this version exists, and starts a run.
+
+    Args:
+        host: Kubeflow.
+        pipeline: The pipeline to run.
+        parameters: The pipeline's parameters.
+        experiment: The experiment of the run.
+        name: The run's name; a new one by default. Kubeflow takes a name twice: see `named`.
 
     Raises:
         UserError: A parameter is wrong, or Kubeflow rejects the pipeline or the run.
     """
     given, references = _prepared(host, pipeline, parameters, experiment)
-    name = _run_name(pipeline)
+    name = name or _run_name(pipeline)
     with host.explained("start a run"):
         run = host.client.run_pipeline(job_name=name, params=given, **references)
     return Submission(run.run_id, name, _page(host, run.run_id))
@@ -89,6 +98,16 @@ def cron_with_seconds(cron: str) -> str:
             fix="for every day at 3:00, write '0 3 * * *'",
         )
     return " ".join(["0", *fields] if len(fields) == 5 else fields)
+
+
+def named(host: Host, name: str) -> str:
+    """The id of the run with a name; empty if there is none."""
+    wanted = {"operation": "EQUALS", "key": "display_name", "stringValue": name}
+    with host.explained("list the runs"):
+        listed = host.client.list_runs(
+            filter=json.dumps({"predicates": [wanted]}), sort_by="created_at desc", namespace=host.namespace
+        )
+    return str(listed.runs[0].run_id) if listed.runs else ""
 
 
 def started(host: Host, run_id: str) -> tuple[Pipeline, Submission]:

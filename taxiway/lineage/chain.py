@@ -11,10 +11,12 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from components.contract.errors import UserError
 from components.execution.provenance import Record
 from components.execution.records import in_order
 from taxiway.lineage import rollbacks
 from taxiway.lineage.lookup import look_up
+from taxiway.lineage.monitoring import alarms
 
 if TYPE_CHECKING:
     from taxiway.lineage.rollbacks import Rollback
@@ -64,16 +66,28 @@ def trace(target: str, *, store: LineageStore | None = None) -> Chain:
     """Finds what an artifact was made from.
 
     Args:
-        target: A pushed version's folder or URL, an artifact's path or URI, or a digest (`sha256:...`; a unique prefix
-            of at least eight hex digits is enough).
+        target: A pushed version's folder or URL, an artifact's path or URI, a digest (`sha256:...`; a unique prefix
+            of at least eight hex digits is enough), or the id of an alarm.
         store: The lineage store; without one, the target's own files are read.
 
     Raises:
         UserError: The target is unknown; the error names the closest match.
     """
     # A pushed version's record lists its files, which only verification needs.
-    records = [{k: v for k, v in record.items() if k != "files"} for record in look_up(target, store)]
+    records = [{k: v for k, v in record.items() if k != "files"} for record in _records(target, store)]
     return Chain(target, in_order(records), rollbacks.all_of(store, target) if store else [])
+
+
+def _records(target: str, store: LineageStore | None) -> list[Record]:
+    found = alarms.look_up_alarm(target, store)
+    if found or store is None:
+        return found or look_up(target, store)
+    try:
+        return look_up(target, store)
+    except UserError as error:
+        if hint := alarms.hint(target, store):
+            raise UserError(f"{error.what}, and no alarm has this id", fix=hint) from error
+        raise
 
 
 def _distinct(values: Iterable[dict[str, Any]], but: str = "") -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ from components.contract.artifacts import Artifact
 from taxiway.lineage import messages
 from taxiway.lineage.connection import connect
 from taxiway.lineage.retries import DELAYS, retry
-from taxiway.lineage.stored import Run, StoredArtifact, StoredTask
+from taxiway.lineage.stored import Entry, Run, StoredArtifact, StoredTask
 
 _PIPELINE, _RUN, _NODE = "pipeline", "pipeline_run", "node"
 _RUNNING = "RUNNING"
@@ -176,6 +176,54 @@ class LineageStore:
         return [self._run(context) for context in self._run_contexts()[:limit]]
 
     @_retried
+    def artifacts_of(self, run_id: str) -> list[StoredArtifact]:
+        """The artifacts that a run used or made, latest last; none if the run is not known."""
+        run = self._store.get_context_by_type_and_name(_RUN, run_id)
+        found = self._store.get_artifacts_by_context(run.id) if run else []
+        return sorted(map(_stored, found), key=lambda artifact: artifact.id)
+
+    @_retried
+    def claim(
+        self,
+        kind: str,
+        name: str,
+        group: tuple[str, str],
+        facts: Mapping[str, Any],
+        *,
+        inputs: Mapping[str, Artifact] | None = None,
+        outputs: Mapping[str, Artifact] | None = None,
+    ) -> bool:
+        """Records an execution of a type, in a context (its type and name), under a name that only one can have.
+
+        Returns whether that is the caller, whom the fact `token` tells from others who want the name.
+        """
+        known = self._named(name)
+        if known is not None:
+            return bool(messages.plain(known.custom_properties).get("token") == facts["token"])
+        properties = messages.values({"stage": kind, **facts})
+        kind_id, state = self._type(pb.ExecutionType, kind), pb.Execution.COMPLETE
+        execution = pb.Execution(
+            type_id=kind_id, name=name, external_id=name, last_known_state=state, custom_properties=properties
+        )
+        used = self._artifacts_and_events(execution, inputs or {}, outputs or {})
+        self._put(execution, used, [self._context(*group)])
+        return True
+
+    @_retried
+    def groups(self, kind: str) -> list[str]:
+        """The names of the contexts of a type."""
+        if kind not in {each.name for each in self._store.get_context_types()}:
+            return []
+        return sorted(context.name for context in self._store.get_contexts_by_type(kind))
+
+    @_retried
+    def entries(self, group: tuple[str, str]) -> list[Entry]:
+        """What was claimed in a context, in the order of writing."""
+        context = self._store.get_context_by_type_and_name(*group)
+        found = self._store.get_executions_by_context(context.id) if context else []
+        return [_entry(execution) for execution in sorted(found, key=lambda execution: execution.id)]
+
+    @_retried
     def tasks(self, stage: str) -> list[StoredTask]:
         """The tasks of a stage, latest last."""
         found = self._store.get_executions_by_type(stage)
@@ -224,8 +272,11 @@ class LineageStore:
         return list(dict.fromkeys(first[artifact_id] for artifact_id in ids if artifact_id in first))
 
     def _execution(self, run_id: str, task: str) -> pb.Execution | None:
+        return self._named(_task_name(run_id, task))
+
+    def _named(self, name: str) -> pb.Execution | None:
         with contextlib.suppress(NotFoundError):
-            return self._store.get_executions_by_external_ids([_task_name(run_id, task)])[0]
+            return self._store.get_executions_by_external_ids([name])[0]
         return None
 
     def _type(self, kind: type, name: str) -> int:
@@ -388,6 +439,10 @@ def _stored_task(execution: pb.Execution) -> StoredTask:
         parameters=json.loads(messages.plain(execution.custom_properties).get("parameters", "{}")),
         started=datetime.fromtimestamp(execution.create_time_since_epoch / 1000, UTC),
     )
+
+
+def _entry(execution: pb.Execution) -> Entry:
+    return Entry(execution.name, messages.plain(execution.custom_properties))
 
 
 def _property(context: pb.Context, key: str, default: Any = "") -> Any:

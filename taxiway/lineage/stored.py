@@ -84,3 +84,16 @@ class StoredTask:
     state: str
     parameters: dict[str, Any]
     started: datetime
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An execution of which there is only one by its name.
+
+    Attributes:
+        name: Its name.
+        facts: Its properties.
+    """
+
+    name: str
+    facts: dict[str, Any]

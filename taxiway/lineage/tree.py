@@ -35,6 +35,7 @@ def show(chain: Chain, console: Console) -> None:
 def origins(chain: Chain) -> dict[str, list[str]]:
     """The data, the commit and the modules that the target comes from, as lines."""
     rows = {
+        "alarm": [f"{each['event']}: {each['sentence']}" for each in chain.records if each.get("alarm")],
         "data": [_data(data) for data in chain.data],
         "commit": [_commit(code) for code in chain.code],
         "modules": [_module(module) for module in chain.modules],
@@ -102,6 +103,8 @@ def _details(record: Record) -> Iterable[str]:
         yield f"{name}: {_short(digest)}"
     if "deterministic" in record:
         yield _determinism(record)
+    if record.get("verdict"):
+        yield str(record["verdict"])
     # Empty or false values were not set by the user.
     given = {name: value for name, value in record.get("parameters", {}).items() if value}
     if given:

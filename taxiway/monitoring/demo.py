@@ -322,14 +322,14 @@ def _tell(console: Console, tables: Path, alarm: Alarm) -> None:
         ("pages", typed("taxiway ui", "--tables", shown(tables))),
         (f"{others} more alarms", typed("taxiway alarms list", MODEL, "--tables", shown(tables))),
         ("report", shown(tables / "report.html")),
-        ("lineage", typed("taxiway lineage", f"{DESTINATION}/{alarm.version}")),
+        ("lineage", typed("taxiway lineage", alarm.alarm)),
     ):
         _say(console, Text.assemble((f"{words:<16}", "dim"), command))
 
 
 def _lineage(console: Console, alarm: Alarm) -> None:
     """From the alarm to the training data, the commit and the code."""
-    found = chain.trace(f"{DESTINATION}/{alarm.version}", store=LineageStore.open_existing(Home.default().lineage))
+    found = chain.trace(alarm.alarm, store=LineageStore.open_existing(Home.default().lineage))
     console.print(f"[bold]5[/] the alarm compares with the training data of version {alarm.version}")
     for name, lines in tree.origins(found).items():
         for place, line in enumerate(lines):

@@ -71,6 +71,10 @@ class KubernetesApi:
         """Creates an object, or posts a review, which the API answers but does not store."""
         return self._call("POST", path, {"Accept": "application/json", "Content-Type": "application/json"}, body)
 
+    def put(self, path: str, body: Json) -> Json:
+        """Replaces an object; the API answers 409 if it has changed since the body was read."""
+        return self._call("PUT", path, {"Accept": "application/json", "Content-Type": "application/json"}, body)
+
     def _call(self, method: str, path: str, headers: dict[str, str], body: Json | None) -> Json:
         from kubernetes.client.exceptions import ApiException
         from urllib3.exceptions import HTTPError

@@ -11,9 +11,15 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from taxiway.routing.calls import Call
+from taxiway.routing.request_fields import SPLIT
 
-_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+# Ten a decade, so that a version that is a quarter slower than another is in other buckets.
+_DECADE = (1, 1.25, 1.6, 2, 2.5, 3.15, 4, 5, 6.3, 8)
+BUCKETS = (0.0005, 0.0008, *(round(each * 10**power, 6) for power in (-3, -2, -1, 0) for each in _DECADE), 10, 30)
+"""The bounds of the latencies' histogram, in seconds."""
+
 _OTHER = "other"
+_SPLIT = (*SPLIT, *(method.lower() for method in SPLIT))
 
 
 class AccessLog:
@@ -26,9 +32,16 @@ class AccessLog:
         self._requests = Counter("taxiway_route_requests", "Requests by status.", labels, registry=self.registry)
         self._seconds = Histogram(
             "taxiway_route_seconds",
-            "Latency in seconds.",
+            "Latency in seconds of requests that are split.",
             ("model", "target"),
-            buckets=_BUCKETS,
+            buckets=BUCKETS,
+            registry=self.registry,
+        )
+        self._shadow_seconds = Histogram(
+            "taxiway_route_shadow_seconds",
+            "Latency of shadow requests in seconds.",
+            ("model", "target"),
+            buckets=BUCKETS,
             registry=self.registry,
         )
         self._shadows = Counter(
@@ -72,18 +85,20 @@ class AccessLog:
             answer=answer,
         )
         if event == "shadow":
-            self._count_shadow(call, same)
+            self._count_shadow(call, same, ms)
         else:
             self._count(call, status, ms)
 
-    def _count_shadow(self, call: Call, same: bool | None) -> None:
-        outcome = {True: "same", False: "different", None: "failed"}[same]
-        self._shadows.labels(self._model(call.model), outcome).inc()
+    def _count_shadow(self, call: Call, same: bool | None, ms: float) -> None:
+        model, outcome = self._model(call.model), {True: "same", False: "different", None: "failed"}[same]
+        self._shadows.labels(model, outcome).inc()
+        self._shadow_seconds.labels(model, call.route.target).observe(ms / 1000)
 
     def _count(self, call: Call, status: str, ms: float) -> None:
         model, route = self._model(call.model), call.route
         self._requests.labels(model, route.target, route.backend, call.protocol, call.method, status).inc()
-        self._seconds.labels(model, route.target).observe(ms / 1000)
+        if call.method in _SPLIT:
+            self._seconds.labels(model, route.target).observe(ms / 1000)
 
     def dropped(self, model: str) -> None:
         """Counts a shadow request that was dropped because the queue was full."""

@@ -117,14 +117,14 @@ async def _run(given: Settings, file: Path | None, started: Callable[[list[str]]
                 trust_env=False,
             )
         )
-        versions = Versions(backends, given) if recording else None
-        if versions:
+        versions = Versions(backends, given)
+        if recording:
             stack.callback(asyncio.create_task(versions.follow()).cancel)
         forwarder = rest_side.Forwarder(
             router, session, shadow, access_log, given, recording=recording, versions=versions
         )
         rest = rest_side.application(forwarder, router, access_log, given)
-        admin_port = await _web(stack, rest_side.admin(router), _LOOPBACK, given.admin_port, None)
+        admin_port = await _web(stack, rest_side.admin(router, access_log, versions), _LOOPBACK, given.admin_port, None)
         rest_port = await _web(stack, rest, given.host, given.rest_port, given.tls)
         port = await _grpc(stack, given, grpc_side.Forwarder(router, backends, shadow, access_log, recording))
         started([f"{given.host}:{port}", f"{given.host}:{rest_port}", f"{_LOOPBACK}:{admin_port}"])

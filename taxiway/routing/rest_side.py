@@ -270,6 +270,15 @@ async def _is_reachable(backend: Backend) -> bool:
     return True
 
 
+def _metrics(access_log: AccessLog) -> Any:
+    async def metrics(request: web.Request) -> web.Response:
+        return web.Response(
+            body=access_log.metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        )
+
+    return metrics
+
+
 def application(forwarder: Forwarder, router: Router, access_log: AccessLog, settings: Settings) -> web.Application:
     """The application for TF Serving's paths, `/healthz`, `/readyz` and `/metrics`."""
 
@@ -289,21 +298,16 @@ def application(forwarder: Forwarder, router: Router, access_log: AccessLog, set
                 return http_server.error(f"the backend {name} is unreachable", 503)
         return web.Response(text="ok\n")
 
-    async def metrics(request: web.Request) -> web.Response:
-        return web.Response(
-            body=access_log.metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
-        )
-
     app = web.Application(client_max_size=settings.max_megabytes << 20)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
-    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/metrics", _metrics(access_log))
     app.router.add_route("*", "/v1/{path:.*}", forwarder.handle)
     return app
 
 
-def admin(router: Router) -> web.Application:
-    """The application for `GET` and `PUT /weights`."""
+def admin(router: Router, access_log: AccessLog, versions: Versions) -> web.Application:
+    """The application for `GET` and `PUT /weights`, `/versions` and `/metrics`, which need no certificate here."""
 
     async def show(request: web.Request) -> web.Response:
         return web.json_response(router.weights())
@@ -317,7 +321,12 @@ def admin(router: Router) -> web.Application:
             return web.json_response({"error": f"the body is not JSON: {error}"}, status=400)
         return web.json_response(router.weights())
 
+    async def answering(request: web.Request) -> web.Response:
+        return web.json_response(await versions.by_target())
+
     app = web.Application(client_max_size=1 << 20)
+    app.router.add_get("/versions", answering)
     app.router.add_get("/weights", show)
     app.router.add_put("/weights", change)
+    app.router.add_get("/metrics", _metrics(access_log))
     return app

@@ -54,6 +54,7 @@ def run(
     observer: Observer | None = None,
     launcher: LauncherFactory = LocalLauncher,
     command: str = "",
+    run_id: str = "",
     **parameters: Any,
 ) -> Run:
     """Runs a pipeline on this machine.
@@ -66,6 +67,7 @@ def run(
         observer: Receives the run's events; default: a live table in a terminal, plain lines elsewhere.
         launcher: Makes the launcher that starts the containers.
         command: The command line that started the run, to show how to resume it.
+        run_id: The run's id, which no run may have had; a new one by default.
         parameters: The pipeline's parameters.
 
     Returns:
@@ -85,7 +87,7 @@ def run(
         values = spec.pipeline_parameters(compiled, parameters)
         refusals.require_none(compiled, values, has_images=started.has_images)
         started.prepare(known.images(compiled, values))
-        record = stack.enter_context(folders.opened(compiled.name, where))
+        record = stack.enter_context(folders.opened(compiled.name, where, run_id))
         record.command = command
         digests = stack.enter_context(contextlib.closing(DigestStore(where.digests)))
         context = Context(

@@ -4,6 +4,8 @@ artifacts/<pipeline>/<task>/<key>/   the complete outputs of a stage, with their
 stages/<pipeline>/<key>/             the outputs of a stage in a fused pod; see components/fused/stage_cache.py
 runs/<run>/                          run.json, pipeline.yaml, logs/<task>.log
 environments/<key>/                  packages that tasks install before they start; see taxiway/packages/environments.py
+loop/                                the locks of loops, and what their runs print
+loop/rollouts/<model>/               the rollout of a model's version; see taxiway/delivery/keeper.py
 work/                                unfinished outputs; never read
 lineage.db                           ML Metadata
 digests.db                           cached digests of files
@@ -47,6 +49,16 @@ class Home:
     def monitoring(self) -> Path:
         """The tables of watched models, one folder per model."""
         return self.root / "monitoring"
+
+    @property
+    def loop(self) -> Path:
+        """What loops keep on this machine: their locks, and what their runs print."""
+        return self.root / "loop"
+
+    @property
+    def rollouts(self) -> Path:
+        """One folder per model."""
+        return self.root / "loop" / "rollouts"
 
     @property
     def environments(self) -> Path:

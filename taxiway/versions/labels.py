@@ -50,7 +50,27 @@ class ModelLabels:
         """The file's text with a label moved to another version; everything else, including comments, is unchanged."""
         wanted = _parsed(self.text)
         self._model(wanted).version_labels[label] = version
-        return next((text for text in self._candidates(label, version) if _parsed(text) == wanted), _written(wanted))
+        found = self._candidates(label, version) if label in self.labels else self._additions(label, version)
+        return next((text for text in found if _is(text, wanted)), _written(wanted))
+
+    def without(self, label: str) -> str:
+        """The file's text without a label; everything else is unchanged."""
+        wanted = _parsed(self.text)
+        self._model(wanted).version_labels.pop(label, None)
+        return next((text for text in self._removals() if _is(text, wanted)), _written(wanted))
+
+    def _additions(self, label: str, version: int) -> Iterator[str]:
+        """The text with another label, in each place after a `{`."""
+        added = f' version_labels {{ key: "{label}" value: {version} }}'
+        for found in re.finditer(r"\{", self.text):
+            yield f"{self.text[: found.end()]}{added}{self.text[found.end() :]}"
+
+    def _removals(self) -> Iterator[str]:
+        """The text without one of its labels, for each of them, and unchanged."""
+        for found in re.finditer(r"[ \t]*version_labels\s*:?\s*\{[^{}]*\}[ \t,;]*\n?", self.text):
+            newline = "\n" if found[0].endswith("\n") and not self.text[: found.start()].endswith("\n") else ""
+            yield f"{self.text[: found.start()]}{newline}{self.text[found.end() :]}"
+        yield self.text
 
     def _candidates(self, label: str, version: int) -> Iterator[str]:
         """The text with one occurrence of the label's version replaced, for each occurrence."""
@@ -67,6 +87,15 @@ def _parsed(text: str) -> Any:
     from components.data.serving_stubs import model_server_config_pb2
 
     return text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+
+
+def _is(text: str, wanted: Any) -> bool:
+    from google.protobuf import text_format
+
+    try:
+        return bool(_parsed(text) == wanted)
+    except text_format.ParseError:
+        return False
 
 
 def _written(config: Any) -> str:

@@ -18,7 +18,7 @@ from components.monitoring.alarms.making import made
 from components.monitoring.alarms.settings import AlarmSettings
 from components.monitoring.alarms.signals import MODEL, WINDOW, Signal
 from components.monitoring.alarms.tracked import earliest, tracked
-from components.monitoring.store import Read, Store
+from components.monitoring.store import Fence, Read, Store
 from components.monitoring.tables import ALARMS
 from components.monitoring.window import Window
 
@@ -26,7 +26,12 @@ _DEFAULTS = AlarmSettings()
 
 
 def update(
-    store: Store, window: Window, facts: Facts, now: datetime, settings: AlarmSettings = _DEFAULTS
+    store: Store,
+    window: Window,
+    facts: Facts,
+    now: datetime,
+    settings: AlarmSettings = _DEFAULTS,
+    fence: Fence | None = None,
 ) -> list[Change]:
     """Brings the alarms up to date after a window was computed; returns what has changed, the most important first.
 
@@ -36,11 +41,13 @@ def update(
         facts: All that was found in it; what it had before is forgotten.
         now: The time.
         settings: When alarms are raised.
+        fence: What the window is computed from.
 
     Raises:
         ServiceError: Others write to the tables without a pause.
+        SupersededError: Another monitor computes the window from later rows or labels.
     """
-    store.replace("signals", signals.to_table(window, _found(store, window, facts, settings)), window.place)
+    store.replace("signals", signals.to_table(window, _found(store, window, facts, settings)), window.place, fence)
     return _refreshed(store, window.model, now, settings, [window.start])
 
 

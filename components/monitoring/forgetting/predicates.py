@@ -12,7 +12,7 @@ from components.inference.privacy.keys import Keys
 from components.monitoring.forgetting.keys import Key, candidates
 from components.monitoring.store import quoted
 
-_AGES = {"inference": "time", "labels": "time", "alarms": "last"}
+_AGES = {"inference": "time", "labels": "time", "alarms": "last", "passes": "time"}
 """The column that says how old a row is; other tables have windows."""
 _MOST = 500
 """Values in one condition."""

@@ -24,7 +24,7 @@ from components.monitoring.profile.traffic import Traffic as Counts
 from components.monitoring.profile.window import Counted, count
 from components.monitoring.quality import measure
 from components.monitoring.quality.facts import Settings as QualitySettings
-from components.monitoring.store import Store
+from components.monitoring.store import Fence, Store
 from components.monitoring.summaries import Summary
 from components.monitoring.tables import DRIFT, PREVIOUS, PROFILE, TRAINING, WINDOWS
 from components.monitoring.window import Window
@@ -35,6 +35,7 @@ Batches = Callable[[list[str] | None], Iterator[pa.RecordBatch]]
 TOGETHER_SHARE, TOGETHER_FLOOR = 0.1, 0.02
 """The share of the level that the measure over all columns has, and its least effect, as AUC above 0.5."""
 
+_LABELS_BITS = 24
 _PART_ROWS = 30
 """Of a slice or version with fewer rows nothing is said."""
 
@@ -64,10 +65,22 @@ class Computed:
 
 @dataclass(frozen=True)
 class At:
-    """The versions of the tables that a window is computed from."""
+    """The versions of the tables that a window is computed from.
+
+    Attributes:
+        table: The inference table's version.
+        labels: The labels' version; None if there are none.
+        id: The id of the inference table: one that is made anew has another.
+    """
 
     table: int
     labels: int | None
+    id: str = ""
+
+    def fence(self, window: Window) -> Fence:
+        """Lets a window be replaced only from the same or later versions."""
+        labels = 0 if self.labels is None else self.labels + 1
+        return Fence(f"{window.length} {window.start.isoformat()} {self.id}", (self.table << _LABELS_BITS) + labels)
 
 
 def counted(batches: Batches, known: Mapping[int, Known]) -> Counted:
@@ -106,7 +119,9 @@ def compute(
     Raises:
         UserError: The settings do not fit the data.
         ServiceError: Others write to the tables without a pause.
+        SupersededError: Another monitor computes the window from later rows or labels.
     """
+    fence = at.fence(window)
     found = counted(batches, known)
     parts = _parts(found, known, settings)
     together = {v: compare_rows(known[v].whole, rows) for v, rows in found.samples.items() if rows.num_rows}
@@ -116,13 +131,13 @@ def compute(
     quality = _quality(store, window, batches, known, settings=settings, at=at)
     facts = Facts(_facts(parts, known, decisions), requests, quality, _schemas(known, earlier))
     where = window.place
-    store.replace("profile", pa.concat_tables([PROFILE.empty_table(), *profile]), where)
-    store.replace("drift", pa.concat_tables([DRIFT.empty_table(), *drift]), where)
+    store.replace("profile", pa.concat_tables([PROFILE.empty_table(), *profile]), where, fence)
+    store.replace("drift", pa.concat_tables([DRIFT.empty_table(), *drift]), where, fence)
     if quality is not None:
-        store.replace("quality", quality, where)
-    changes = update.update(store, window, facts, now, settings.alarms)
+        store.replace("quality", quality, where, fence)
+    changes = update.update(store, window, facts, now, settings.alarms, fence)
     rows = sum(each.rows for each in found.traffic.values())
-    store.replace("windows", _windows_row(window, rows, at, _reference(found, known), now), where)
+    store.replace("windows", _windows_row(window, rows, at, _reference(found, known), now), where, fence)
     signals = sum(each.signal for of_part in decisions.values() for each in of_part)
     return Computed(
         window=window,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from components.monitoring.passes.traffic import COLUMNS, traffic
 from components.monitoring.passes.trained import Trained
 from components.monitoring.passes.windows import EPOCH, silent, touched, window
 from components.monitoring.reference import training
-from components.monitoring.store import INFERENCE, LABELS, Store
+from components.monitoring.store import INFERENCE, LABELS, Store, SupersededError, quoted
 from components.monitoring.summaries import Summary
 from components.monitoring.tables import PASSES
 from components.monitoring.window import Window
@@ -37,6 +37,9 @@ Find = Callable[[int], Trained]
 
 AHEAD = timedelta(minutes=5)
 """How far the clock of a server may run ahead of the monitor's; later windows wait."""
+
+_KEPT = timedelta(days=30)
+"""How long passes are kept; only the last ones are needed."""
 
 _TOGETHER = 100
 """Passes among the last that are looked at for some that ran at the same time."""
@@ -66,6 +69,7 @@ class Watch:
     _known: dict[int, Known] = field(default_factory=dict)
     _limited: dict[int, tuple[frozenset[str], Known]] = field(default_factory=dict)
     _first: dict[int, datetime] = field(default_factory=dict)
+    _superseded: set[datetime] = field(default_factory=set)
 
     def pass_over(self, now: datetime) -> Iterator[Computed]:
         """Computes what is new, window by window, and notes the pass when all are done.
@@ -80,12 +84,13 @@ class Watch:
         began = time.monotonic()
         # Who has pushed the missing data meanwhile need not restart the monitor.
         self.unknown.clear()
+        self._superseded.clear()
         last = self._last_pass()
         table, ranges = reading.changed(self.store.root, last["table_version"] if last else None)
         labels = self.store.version(LABELS)
         if table < 0:
             return
-        at = At(table, labels)
+        at = self._at(table, labels)
         starts = {*touched(ranges, self.settings.every), *(last["pending"] or [] if last else [])}
         starts |= self._labelled(last, at)
         due = [each for each in starts if self._is_over(each, now)]
@@ -94,9 +99,13 @@ class Watch:
         for computed in self._all(sorted({*due, *self._silent(due, now)}), at, now):
             done += 1
             yield computed
-        pending = sorted(starts - set(due))
+        pending = sorted((starts - set(due)) | self._superseded)
         if last is None or done or table != last["table_version"] or labels != last["labels_version"]:
             self._note(at, pending, done, time.monotonic() - began, now)
+
+    def _at(self, table: int, labels: int | None) -> At:
+        opened = self.store.open(INFERENCE)
+        return At(table, labels, str(opened.metadata().id) if opened else "")
 
     def compared(self, computed: Computed) -> list[Trained]:
         """The versions in a window that were compared with what they were trained on."""
@@ -168,18 +177,23 @@ class Watch:
             versions = {version: found for version in answered if (found := self._of(version, columns))}
             earlier = self._earlier(each, versions, columns)
             previous = before.counted if before and before.window.end == start else self._previous(each, at, versions)
-            before = compute(
-                self.store,
-                each,
-                batches,
-                versions,
-                requests=requests,
-                earlier=earlier,
-                previous=previous,
-                settings=self.settings,
-                at=at,
-                now=now,
-            )
+            try:
+                before = compute(
+                    self.store,
+                    each,
+                    batches,
+                    versions,
+                    requests=requests,
+                    earlier=earlier,
+                    previous=previous,
+                    settings=self.settings,
+                    at=at,
+                    now=now,
+                )
+            except SupersededError:
+                # The other may be killed before it is done.
+                self._superseded.add(start)
+                continue
             yield before
 
     def _batches(self, each: Window, at: At) -> Batches:
@@ -244,7 +258,10 @@ class Watch:
             "windows": done,
             "seconds": seconds,
         }
-        self.store.append("passes", pa.Table.from_pylist([row], PASSES))
+        old = (now - _KEPT).astimezone(UTC).isoformat()
+        own = f'"window" = {quoted(self.settings.window)}'
+        where = f"{own} AND (\"time\" < '{old}' OR \"time\" = '{now.astimezone(UTC).isoformat()}')"
+        self.store.replace("passes", pa.Table.from_pylist([row], PASSES), where)
 
 
 def _order(noted: Mapping[str, Any]) -> tuple[datetime, int, int]:

@@ -34,7 +34,7 @@ class _Slice:
 
 def influences(found: Evaluated) -> Spreads:
     """The influences on the metrics of every slice, where the metric is defined."""
-    classes = _classes(found.config)
+    classes = metric_classes(found.config)
     slices = dict(_slices(found))
     spreads: Spreads = {name: {} for name in slices}
     for metric, key in found.keys.items():
@@ -47,7 +47,7 @@ def influences(found: Evaluated) -> Spreads:
     return spreads
 
 
-def _classes(config: Any) -> dict[str, tuple[str, Mapping[str, Any]]]:
+def metric_classes(config: Any) -> dict[str, tuple[str, Mapping[str, Any]]]:
     """The class and the settings of a metric by its name."""
     from tensorflow_model_analysis.metrics import metric_specs
 
@@ -91,11 +91,12 @@ def _add(
         if value is None or made is None:
             continue
         by_formula = spread(made, weight[own.rows], own.units, own.places)
-        if by_formula is not None and _agree(by_formula, value):
+        if by_formula is not None and agrees(by_formula, value):
             spreads[name][metric] = by_formula
 
 
-def _agree(by_formula: Spread, value: float) -> bool:
+def agrees(by_formula: Spread, value: float) -> bool:
+    """Whether a formula gives what the evaluator gave."""
     return abs(by_formula.value - value) <= _CLOSE.get(by_formula.shape, 1e-4 * max(abs(value), 1e-3))
 
 
@@ -119,9 +120,9 @@ def _lacking(found: Evaluated, spreads: Spreads) -> Iterator[str]:
             yield metric
 
 
-def _only(config: Any, names: set[str]) -> Any:
+def only(config: Any, names: set[str]) -> Any:
     """The config with only some of its metrics."""
-    kept = {class_name for name, (class_name, _) in _classes(config).items() if name in names}
+    kept = {class_name for name, (class_name, _) in metric_classes(config).items() if name in names}
     changed = type(config)()
     changed.CopyFrom(config)
     for spec in changed.metrics_specs:
@@ -175,7 +176,7 @@ def _left_out(found: Evaluated, names: set[str]) -> Spreads:
     share = min(_MOST_ROWS / max(len(found.requests), 1), 1.0)
     slicer = _Parts(Slicer(found.config.slicing_specs), found.requests, share)
     values: dict[str, dict[str, list[float]]] = {}
-    for key, metrics in _defined(sliced(_only(found.config, names), found.rows, slicer)):
+    for key, metrics in _defined(sliced(only(found.config, names), found.rows, slicer)):
         own = values.setdefault(slice_text(key[:-1]), {})
         for metric, number in metrics.items():
             own.setdefault(metric_name(metric), []).append(number)

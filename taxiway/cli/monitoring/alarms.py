@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import getpass
 import json
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+from components.contract.commands import typed
 from components.contract.errors import UserError
 from taxiway.cli.monitoring.tables import Model, Tables, folder, root
 
@@ -35,15 +37,22 @@ def list_command(
     ] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the alarms that are open or acknowledged, the most important first."""
+    """List the alarms that are open or acknowledged, the most important first.
+
+    Exit status: 0, also if there is none; 3 with --check while one is open; 1 if the tables cannot be read; 2 if the
+    monitor has not watched the model.
+    """
     from components.monitoring.alarms.alarm import OPEN, by_importance, from_table
 
-    found = by_importance(from_table(_store(model, tables).read("alarms")))
+    store = _store(model, tables)
+    found = by_importance(from_table(store.read("alarms")))
     shown = found if all_alarms else [each for each in found if each.is_on]
     if json_output:
         print(json.dumps([_json(each) for each in shown], indent=1))
+    elif shown:
+        _show(shown)
     else:
-        _show(model, shown)
+        print(_none(model, store, found))
     if check and any(each.state == OPEN for each in found):
         raise typer.Exit(OPEN_ALARMS)
 
@@ -143,10 +152,32 @@ def _json(alarm: Alarm) -> dict[str, Any]:
     return as_json(alarm)
 
 
-def _show(model: str, alarms: list[Alarm]) -> None:
+def _show(alarms: list[Alarm]) -> None:
     console = Console()
-    if not alarms:
-        console.print(f"{model} has no such alarm", highlight=False)
     for each in alarms:
         state = each.state + (f" by {each.acknowledged_by}" if each.acknowledged_by else "")
         console.print(f"{each.alarm}  {state}  {each.sentence}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _none(model: str, store: Store, hidden: list[Alarm]) -> str:
+    """What was looked at, and what to do if an alarm was expected."""
+    tables = ["--tables", store.root.rpartition("/")[0]]
+    states = Counter(each.state for each in hidden)
+    lines = [f"no alarm of {model} is open: {_looked_at(store)}"]
+    if states:
+        counted = ", ".join(f"{count} {state}" for state, count in states.items())
+        lines.append(f"  not shown: {counted}; see `{typed('taxiway alarms list', model, '--all', *tables)}`")
+    lines.append(
+        f"  if you expected one: `{typed('taxiway monitor', model, *tables)}` computes the windows that are over, and "
+        "says what is not compared; floors, mutes and ignored columns are in its settings"
+    )
+    return "\n".join(lines)
+
+
+def _looked_at(store: Store) -> str:
+    found = store.read("windows", columns=["window_start", "window_end", "rows"]).to_pylist()
+    if not found:
+        return "no window was computed yet"
+    first, last = min(each["window_start"] for each in found), max(each["window_end"] for each in found)
+    rows = sum(each["rows"] for each in found)
+    return f"{len(found):,} windows with {rows:,} rows, {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"

@@ -18,6 +18,7 @@ from components.contract.digests import text_digest
 
 if TYPE_CHECKING:
     from taxiway.lineage.store import LineageStore
+    from taxiway.lineage.stored import StoredArtifact
 
 _STAGE = "watch"
 
@@ -98,7 +99,18 @@ def record(store: LineageStore, seen: Seen, versions: Sequence[Watched], now: da
     store.finish_run(run, "COMPLETE")
 
 
-def of_alarm(store: LineageStore, alarm: str) -> list[dict[str, Any]]:
-    """The windows in which an alarm changed, as metadata, latest last."""
-    found = store.artifacts(type_name=WatchedWindow.__name__)
-    return [each.metadata for each in found if alarm in str(each.metadata.get("alarms", ""))]
+def of_alarm(store: LineageStore, alarm: str) -> list[StoredArtifact]:
+    """The windows in which an alarm changed, latest last; of a window that was computed again, the last such time."""
+    found = {each.uri: each for each in recorded(store) if change_of(each, alarm)}
+    return sorted(found.values(), key=lambda each: str(each.metadata["window_start"]))
+
+
+def recorded(store: LineageStore) -> list[StoredArtifact]:
+    """All windows, each time that they were computed."""
+    return store.artifacts(type_name=WatchedWindow.__name__)
+
+
+def change_of(window: StoredArtifact, alarm: str) -> dict[str, str]:
+    """What changed of an alarm in a window: `event`, `alarm` and `sentence`; empty if nothing did."""
+    changes: list[dict[str, str]] = json.loads(window.metadata.get("alarms") or "[]")
+    return next((each for each in changes if each["alarm"] == alarm), {})

@@ -242,19 +242,39 @@ class Rest:
         target = _target(request)
         route, parts = self.matched(request.method, target)
         found_id = self._noted(request, route)
-        response = await self._answered(request, target, route, parts)
+        response: web.Response | None = None  # stays None if the client leaves
+        try:
+            response = await self._answered(request, target, route, parts)
+        finally:
+            if route and route.method == "POST":
+                self._finished(request, route, parts, seconds=time.perf_counter() - began, response=response)
         if self._cors and is_model_path(target):
             response.headers.update(self._cors)
-        if route and route.method == "POST":
-            # With gRPC codes, as in TF Serving. Only configured names, so that clients cannot add label values.
-            name = unquote(parts["name"])
-            known, code = name if name in self._models.by_name else "", _CODE_NAMES.get(response.status, "UNKNOWN")
-            self._models.metrics.request(known, route.action, "REST", code, time.perf_counter() - began)
-            if found_id:
-                response.headers[request_ids.KEY] = found_id
-            if known and _NOTE in request:
-                self._record(request[_NOTE], known, parts.get("label"), response)
+        if found_id:
+            response.headers[request_ids.KEY] = found_id
         return response
+
+    def _finished(
+        self,
+        request: web.Request,
+        route: Route,
+        parts: Mapping[str, str],
+        *,
+        seconds: float,
+        response: web.Response | None,
+    ) -> None:
+        """Counts a call of a model, and records it if it is sampled."""
+        # With gRPC codes, as in TF Serving.
+        code = _CODE.CANCELLED.name if response is None else _CODE_NAMES.get(response.status, "UNKNOWN")
+        # Only configured names, so that clients cannot add label values, or tables.
+        name = unquote(parts["name"])
+        known = name if name in self._models.by_name else ""
+        self._models.metrics.request(known, route.action, "REST", code, seconds)
+        if known and _NOTE in request:
+            note, label = request[_NOTE], parts.get("label")
+            note.model, note.status = known, code
+            note.label = unquote(label) if label else None
+            self._record(note, response)
 
     def _noted(self, request: web.Request, route: Route | None) -> str:
         """The request's id for the client, if it is sampled or was sent; a sampled request gets a note."""
@@ -268,10 +288,8 @@ class Rest:
             request[_NOTE] = self._recorder.begin(found, route.action.capitalize(), "REST")
         return found
 
-    def _record(self, note: Note, model: str, label: str | None, response: web.Response) -> None:
-        note.model, note.label = model, unquote(label) if label else None
-        note.status = _CODE_NAMES.get(response.status, "UNKNOWN")
-        if response.status >= 400 and isinstance(response.body, bytes):
+    def _record(self, note: Note, response: web.Response | None) -> None:
+        if response is not None and response.status >= 400 and isinstance(response.body, bytes):
             note.error = orjson.loads(response.body)["error"]
         assert self._recorder, "it has made the note"
         self._recorder.put(note)

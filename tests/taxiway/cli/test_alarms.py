@@ -7,12 +7,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
 from components.contract.errors import UserError
+from components.monitoring.tables import WINDOWS
 from taxiway import cli
 from tests.components.monitoring.alarms.windows import Watch
+from tests.components.monitoring.passes.watched import HOUR, START
 from tests.taxiway.alerts.receivers import two_alarms
 
 
@@ -41,6 +44,32 @@ def test_check_ends_with_three_while_an_alarm_is_open(watch: Watch) -> None:
         assert alarms(watch, "ack", "taxi", alarm.alarm, "--by", "ann").exit_code == 0
     assert alarms(watch, "list", "taxi", "--check").exit_code == 0
     assert "acknowledged by ann" in alarms(watch, "list", "taxi").stdout
+
+
+def test_no_alarm_says_what_was_looked_at_and_what_to_do(watch: Watch) -> None:
+    rows = [
+        {
+            "window_start": START + n * HOUR,
+            "window_end": START + (n + 1) * HOUR,
+            "window": "1h",
+            "model": "taxi",
+            "rows": 20,
+        }
+        for n in range(3)
+    ]
+    none = dict.fromkeys(WINDOWS.names)
+    watch.store.append("windows", pa.Table.from_pylist([{**none, **row} for row in rows], WINDOWS))
+    assert alarms(watch, "mute", "taxi", "--column", "*").exit_code == 0
+    found = alarms(watch, "list", "taxi", "--check")
+    assert found.exit_code == 0
+    first, hidden, fix = found.stdout.splitlines()
+    assert first == f"no alarm of taxi is open: 3 windows with 60 rows, {START:%Y-%m-%d %H:%M} to 2026-01-05 03:00 UTC"
+    assert (
+        hidden.startswith("  not shown: 3 muted; see `")
+        and f"alarms list taxi --all --tables {watch.folder}`" in hidden
+    )
+    assert f"monitor taxi --tables {watch.folder}`" in fix
+    assert json.loads(alarms(watch, "list", "taxi", "--json").stdout) == []
 
 
 def test_columns_are_muted_for_a_time(watch: Watch) -> None:

@@ -173,6 +173,9 @@ class Kubeflow:
         """The latest first, two per page, without their details."""
         assert query["sort_by"] == "created_at desc"
         start, known = int(query.get("page_token") or 0), list(reversed(self.runs.values()))
+        if query.get("filter"):
+            wanted = json.loads(query["filter"])["predicates"][0]["stringValue"]
+            known = [run for run in known if run["display_name"] == wanted]
         found = [{key: value for key, value in run.items() if key != "pipeline_spec"} for run in known]
         return {"runs": found[start : start + 2], "next_page_token": str(start + 2) if start + 2 < len(found) else ""}
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from components.contract.artifacts import Examples, Model
 from components.contract.errors import UserError
 from components.execution.records import siblings, sources
 from taxiway.lineage.chain import Chain, to_json, trace
+from taxiway.lineage.monitoring import windows
 from tests.taxiway.lineage.conftest import DATA, Flow, Task
 from tests.taxiway.lineage.test_tree import shown
 
@@ -258,3 +259,44 @@ def test_a_damaged_provenance_file_is_reported(tmp_path: Path, content):
     (tmp_path / "provenance.json").write_text(content)
     with pytest.raises(UserError, match=r"provenance\.json is damaged: "):
         trace(str(tmp_path))
+
+
+ALARM = "0123456789ab"
+
+
+def watched(flow: Flow, store: Any, rows: int, event: str, hour: int) -> None:
+    model, examples = flow.artifact("pushed_model"), flow.artifact("examples")
+    place = flow.folder.parent / "served" / "7"
+    version = windows.Watched(
+        7, str(place), model.metadata["digest"], str(examples.path), str(examples.metadata["digest"])
+    )
+    start = datetime(2026, 1, 5, hour, tzinfo=UTC)
+    changes = [{"event": event, "alarm": ALARM, "sentence": "miles moved"}] if event else []
+    seen = windows.Seen("trips", start, start + timedelta(hours=1), rows, 1, "/tables/trips", 3, changes, {})
+    windows.record(store, seen, [version], datetime.now(UTC))
+
+
+def test_an_alarm_leads_to_its_windows_the_model_the_data_and_the_code(flow, store, tmp_path):
+    flow.record(store, "r1")
+    watched(flow, store, 10, "suspected", 1)
+    watched(flow, store, 20, "opened", 2)
+    watched(flow, store, 21, "", 2)
+    chain = trace(ALARM, store=store)
+    found = [each for each in chain.records if each["stage"] == "watch"]
+    assert [(each["event"], each["parameters"]["rows"]) for each in found] == [("opened", 20), ("suspected", 10)]
+    of_version = trace(str(tmp_path / "served" / "7"), store=store)
+    assert (chain.data, chain.code, chain.modules) == (of_version.data, of_version.code, of_version.modules)
+    assert {record["stage"] for record in chain.records} == {"watch", *_stages(of_version)}
+    made = {record["stage"] for record in sources(chain.records[0], chain.records).values()}
+    assert made == {"pusher", "example_gen"}
+    assert json.loads(to_json(chain))["records"][0]["sentence"] == "miles moved"
+    text = shown(chain)
+    assert "opened: miles moved" in text and "training_data" in text and DATA["dvc_hash"] in text
+
+
+def test_an_alarm_that_is_unknown_is_told_with_the_command_that_lists_them(flow, store):
+    flow.record(store, "r1")
+    watched(flow, store, 20, "opened", 2)
+    with pytest.raises(UserError, match="no alarm has this id") as raised:
+        trace("ba9876543210", store=store)
+    assert raised.value.fix.endswith("alarms list trips --all --tables /tables` lists the alarms")

@@ -179,4 +179,4 @@ def test_a_window_leads_to_model_and_data_and_the_same_content_is_one_run(tmp_pa
     windows.record(store, seen(rows=11, alarms=[]), [version], now)
     assert len(store.runs()) == 2
     [found] = windows.of_alarm(store, "0123456789ab")
-    assert found["rows"] == 10
+    assert found.metadata["rows"] == 10

@@ -116,6 +116,26 @@ def test_a_request_that_is_not_recorded_gets_its_id_back_only_if_it_sent_one(sav
     assert found == [None, None, "mine", "mine"]
 
 
+def test_requests_whose_clients_left_are_recorded_as_cancelled(saved: Saved, tmp_path: Path) -> None:
+    with serving(tmp_path, saved, "slow") as running:
+        running.wait("slow", {3: "AVAILABLE"})
+        sent = server.request("slow", x=[[1.0]])
+        # The model is busy with the first ones meanwhile.
+        busy = [running.predictions.Predict.future(sent, timeout=60) for _ in range(8)]
+        left = running.predictions.Predict.future(sent, metadata=[("x-request-id", "left-1")])
+        time.sleep(0.05)
+        left.cancel()
+        url, named = f"{running.rest}/v1/models/slow:predict", {"x-request-id": "left-2"}
+        with pytest.raises(requests.ReadTimeout):
+            requests.post(url, json={"inputs": [[1.0]]}, headers=named, timeout=0.1)
+        assert {call.code() for call in busy} == {grpc.StatusCode.OK}
+        running.stop()
+    rows = recorded(tmp_path, "slow").set_index("request_id")
+    for name, protocol in (("left-1", "GRPC"), ("left-2", "REST")):
+        found = rows.loc[name, ["protocol", "status", "error", "version"]].tolist()
+        assert found == [protocol, "CANCELLED", None, 3] and np.isnan(rows["output_y"][name])
+
+
 def test_kill_9_of_a_server_keeps_what_was_written_and_the_next_one_goes_on(saved: Saved, tmp_path: Path) -> None:
     for number in (1, 2):
         folder = tmp_path / str(number)

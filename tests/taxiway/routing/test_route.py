@@ -7,6 +7,7 @@ import gzip
 import json
 import queue
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from http.client import HTTPConnection
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -396,6 +398,27 @@ def test_flags_health_and_metrics(one: Any) -> None:
     assert f"taxiway_route_requests_total{{{labels}}}" in metrics_text
     assert 'taxiway_route_weight{model="taxi",target="stable"} 1.0' in metrics_text
     assert 'taxiway_route_seconds_count{model="taxi",target="stable"}' in metrics_text
+
+
+def test_the_admin_api_tells_versions_and_metrics(route: Route, blue: Running, green: Running) -> None:
+    given = settings(blue, {"stable": 1, "canary": 0})
+    given["backends"]["green"] = {"grpc": green.addresses[0]}
+    given["backends"]["none"] = {"grpc": "127.0.0.1:1"}
+    targets = given["models"]["taxi"]["targets"]
+    targets |= {"new": {"backend": "green"}, "old": {"backend": "green", "label": "old"}, "down": {"backend": "none"}}
+    proxy = route(given)
+    found = http(f"{proxy.admin}/versions")[2]
+    assert found == {"taxi": {"stable": 1, "canary": 2, "new": 4, "old": None, "down": None}}
+    with proxy.service() as service:
+        service.version(predict_request())
+        metadata = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+        metadata.model_spec.name = "taxi"
+        service.GetModelMetadata(metadata, timeout=10)
+    metrics = http(f"{proxy.admin}/metrics")[2]
+    # Requests that are not split, such as metadata, would make the heaviest target look quick.
+    assert 'taxiway_route_seconds_count{model="taxi",target="stable"} 1.0' in metrics
+    bounds = [float(bound) for bound in re.findall(r'taxiway_route_seconds_bucket{le="([0-9.]+)"', metrics)]
+    assert max(high / low for low, high in pairwise(bounds[2:-1])) < 1.3
 
 
 def test_the_proxy_listens_on_loopback_and_ends_on_sigterm(route: Route, blue: Running) -> None:

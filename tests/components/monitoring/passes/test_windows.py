@@ -163,3 +163,17 @@ def test_inputs_of_few_or_no_rows(watched: Watched) -> None:
     [one] = watched.pass_over(START + 2 * HOUR)
     assert (one.rows, one.signals) == (1, 0)
     assert watched.profile("miles")["rows"] == 1
+
+
+def test_passes_are_compacted_and_the_old_ones_cut(watched: Watched) -> None:
+    watched.add(spread(START, 3))
+    at = watched.watch._at(1, None)
+    for number in range(30):
+        watched.watch._note(at, [], 0, 0.1, START + number * 2 * 24 * HOUR)
+    found = watched.store.read("passes")
+    assert found.num_rows == 16 and min(found["time"].to_pylist()) == START + 28 * 24 * HOUR
+    opened = watched.store.open("passes")
+    assert opened and len(opened.file_uris()) < 10
+    other = Watched(watched.folder, type(watched.settings)(window="1d"), watched.versions)
+    other.watch._note(at, [], 0, 0.1, START + 1000 * 24 * HOUR)
+    assert watched.store.read("passes", [("window", "=", "1h")]).num_rows == 16

@@ -1,0 +1,1 @@
+"""Examples from the recorded requests of a served model and their labels."""

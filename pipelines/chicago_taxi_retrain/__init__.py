@@ -1,0 +1,1 @@
+"""The taxi model trained again on what it meets in use."""

@@ -1,0 +1,1 @@
+"""What is known of both versions: errors and latency, predictions, outcomes."""

@@ -1,0 +1,1 @@
+"""Where the shares of the traffic are written: the proxy, KServe, or the Gateway API."""

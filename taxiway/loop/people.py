@@ -1,0 +1,98 @@
+"""What people ask of a loop: a retraining, and whether a version may serve. The lineage has it until the loop acts."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from components.contract.commands import typed
+from components.contract.errors import UserError
+from components.contract.times import duration
+from taxiway.lineage.loop import ledger
+from taxiway.lineage.loop.cycle import Cycle, State, Trigger
+from taxiway.lineage.loop.ledger import Answer
+from taxiway.loop.triggers.settings import HAND
+
+if TYPE_CHECKING:
+    from taxiway.lineage.store import LineageStore
+
+_WEEK = timedelta(days=7)
+
+
+def ask(
+    store: LineageStore,
+    model: str,
+    *,
+    by: str,
+    reason: str,
+    now: datetime,
+    start: datetime | None,
+    end: datetime | None,
+) -> Trigger:
+    """Asks for a retraining, whose cycle begins when no other is under way; cool-down and quiet hours do not count.
+
+    Args:
+        store: The lineage store.
+        model: The model.
+        by: Who asks.
+        reason: Why.
+        now: The time.
+        start: The start of the window to train on; by default a week before its end.
+        end: Its end; by default now.
+    """
+    said = f"{by} asked for it: {reason or 'no reason given'}"
+    found = request(HAND, secrets.token_hex(4), said, window(now, start, end), now)
+    ledger.put(store, model, ledger.REQUEST, found, key=found.id)
+    return found
+
+
+def request(kind: str, id_: str, reason: str, times: Mapping[str, Any], now: datetime, name: str = "") -> Trigger:
+    """What a person or a program asks for."""
+    return Trigger(name=name or kind, kind=kind, id=id_, reason=reason, time=now, facts=times)
+
+
+def window(now: datetime, start: datetime | None, end: datetime | None, length: str = "") -> dict[str, Any]:
+    """The window to train on, and whether it was given.
+
+    Raises:
+        UserError: It ends before it begins.
+    """
+    last = end or now
+    first = start or last - (duration(length, "window") if length else _WEEK)
+    if first >= last:
+        raise UserError(f"the window ends at {last:%Y-%m-%d %H:%M}, before it begins", fix="give an earlier start")
+    times = {"window_start": first.isoformat(), "window_end": last.isoformat()}
+    return {**times, "given": [first.isoformat(), last.isoformat()]} if start or end else {**times, "given": []}
+
+
+def waiting(store: LineageStore, model: str = "") -> Cycle:
+    """The cycle that waits for a person.
+
+    Args:
+        store: The lineage store.
+        model: The model; empty if only one model has such a cycle.
+
+    Raises:
+        UserError: There is none, or there are several.
+    """
+    models = [model] if model else store.groups(ledger.GROUP)
+    current = [cycle for each in models if (cycle := ledger.read(store, each).current)]
+    found = [each for each in current if each.state in (State.JUDGED, State.ROLLING_OUT)]
+    if len(found) > 1:
+        raise UserError(
+            f"cycles of several models wait: {', '.join(each.model for each in found)}", fix="name the model"
+        )
+    if not found:
+        state = f"; its cycle is {current[0].state}" if model and current else ""
+        raise UserError(
+            f"no version {f'of {model} ' if model else ''}waits for approval{state}", fix=typed("taxiway loop history")
+        )
+    return found[0]
+
+
+def answer(store: LineageStore, cycle: Cycle, *, approves: bool, by: str, reason: str, now: datetime) -> None:
+    """Says yes or no to a version: before its rollout, or at a step of it; the loop acts on it at its next look."""
+    said = Answer(cycle.id, len(cycle.events), approves, by, reason, now)
+    ledger.put(store, cycle.model, ledger.ANSWER, said)

@@ -1,0 +1,79 @@
+"""What cycles move and look at, as it is: runs, versions and rollouts."""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from components.execution.pushed_models import open_destination, versions
+from taxiway.lineage.loop.cycle import Cycle, State
+from taxiway.loop.advance import Rolled, Runs
+from taxiway.loop.runs import results
+from taxiway.loop.runs.local import LocalRuns
+from taxiway.loop.runs.results import Results
+from taxiway.loop.runs.submitted import SubmittedRuns
+from taxiway.loop.settings import SUBMIT, Settings
+from taxiway.storage.home import Home
+from taxiway.versions import labels
+
+if TYPE_CHECKING:
+    from taxiway.lineage.store import LineageStore
+
+_PATIENCE = 120.0
+"""Seconds in which a loop on another machine starts a run that it has announced."""
+
+
+@dataclass
+class World:
+    """The world of a model.
+
+    Attributes:
+        lineage: The lineage store, in which runs record what they make.
+        home: Where runs are kept.
+    """
+
+    lineage: LineageStore
+    home: Home
+    _local: LocalRuns = field(init=False)
+    _submitted: SubmittedRuns = field(init=False)
+    _missed: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._local, self._submitted = LocalRuns(self.home), SubmittedRuns(self.home)
+
+    def runs(self, settings: Settings) -> Runs:
+        """Where pipelines run."""
+        return self._submitted if settings.action == SUBMIT else self._local
+
+    @property
+    def name(self) -> str:
+        """This machine: only one loop of a model runs on it."""
+        return socket.gethostname()
+
+    def is_ours(self, starter: str, run: str) -> bool:
+        """Whether a run that is not there can be started: whoever was about to do so is dead, or has had its time."""
+        first = self._missed.setdefault(run, time.monotonic())
+        return starter == self.name or time.monotonic() - first > _PATIENCE
+
+    def results(self, run_id: str) -> Results:
+        """What a run has made."""
+        return results.of(self.lineage, run_id)
+
+    def serving(self, pushed: str) -> int | None:
+        """The version that serves where a version was pushed: the stable one, else the latest of the others."""
+        place, _, number = pushed.rpartition("/")
+        destination = open_destination(place)
+        file = labels.find(destination)
+        config = labels.load(file, destination) if file else None
+        if config and labels.STABLE in config.labels:
+            return config.labels[labels.STABLE]
+        others = (each.number for each in versions(destination) if each.name != number and each.is_whole())
+        return next(others, None)
+
+    def rolled_out(self, cycle: Cycle, settings: Settings, now: datetime) -> Rolled:
+        """Begins the rollout of a cycle's version, or carries it on."""
+        del settings, now
+        return Rolled(State.PROMOTED, f"version {cycle.facts['version']} serves")
