@@ -227,7 +227,10 @@ def _tests(
 
 
 def _unseen(groupings: Mapping[str, Grouping], now: Counts, then: Counts, *, training: bool) -> Tested:
-    """Values never seen, against how many are expected (Good-Turing): the values that training has once, of all."""
+    """Values never seen, against how many are expected (Good-Turing): the values that training has once, of all.
+
+    Fewer than expected are no change: they say that training has, by chance, many values once.
+    """
     if not training:
         return statistics.share(now.unseen, now.seen, then.unseen, then.seen)
     once = np.array([each.once for each in groupings.values()])
@@ -239,7 +242,7 @@ def _unseen(groupings: Mapping[str, Grouping], now: Counts, then: Counts, *, tra
     spread = 1 + 2 * (twice + 1) * ratio / ((once + 1) * again * (1 + ratio))
     found = statistics.share(now.unseen / spread, now.seen / spread, (once + 1) / spread, then.seen / spread)
     effect = now.unseen / np.maximum(now.seen, 1.0) - once / np.maximum(then.seen, 1.0)
-    return Tested(effect, found.p_value)
+    return Tested(effect, np.where(effect > 0, found.p_value, 1.0))
 
 
 def _values(numbers: NDArray[np.bool_], now: Counts, then: Counts, settings: Settings) -> _Test:

@@ -67,7 +67,7 @@ def _of_numbers(reference: Summary, total: int, n: int) -> dict[str, Array]:
     counts = reference.counts.astype(np.float64)
     at = np.rint(counts.cumsum() / total * _STEPS).astype(np.intp)
     then, now = _functions(_rounded(total), 0)[at], _functions(n, 1)[at]
-    ends = np.append(distances.groups(counts)[1:] - 1, len(at) - 1)
+    ends: NDArray[np.intp] = np.append(distances.groups(counts)[1:] - 1, len(at) - 1)
     p, q = (np.diff(each[ends], axis=0, prepend=0.0).T.astype(np.float64) for each in (then, now))
     apart = np.abs(np.subtract(then, now, out=then), out=then)
     widths = np.diff(scaled_places(reference, reference)).astype(np.float32)
@@ -84,7 +84,7 @@ def _functions(rows: int, seed: int) -> NDArray[np.float32]:
     """Distribution functions of samples of evenly distributed numbers, (steps, samples), from 0 to 1."""
     shares = np.full(_STEPS, 1 / _STEPS)
     counts = _drawn(np.random.default_rng([rows, seed]), rows, shares, _WINDOWS)
-    found = np.zeros((_STEPS + 1, _WINDOWS), np.float32)
+    found: NDArray[np.float32] = np.zeros((_STEPS + 1, _WINDOWS), np.float32)
     found[1:] = counts.cumsum(-1).T / rows
     return found
 
