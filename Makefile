@@ -3,7 +3,7 @@
 # Three test files in parallel, in the order of tests/conftest.py; the tests in a file share slow fixtures. One more than
 # two cores, because tests wait for processes and ports; each worker takes up to 2 GB of memory.
 WORKERS = -n 3 --dist loadfile --no-loadscope-reorder
-.PHONY: help setup run ui watch-demo test test-all test-faults test-cluster browser prometheus check lint types imports format bench bench-serving bench-ui bench-monitor bench-canary lock data shell golden \
+.PHONY: help setup run ui watch-demo loop-demo test test-all test-faults test-cluster browser prometheus check lint types imports format bench bench-serving bench-ui bench-monitor bench-canary bench-experiments lock data shell golden \
     docs-pages images sbom clean \
     kind-up kind-demo kind-down minikube-up minikube-demo minikube-down
 
@@ -25,6 +25,9 @@ ui: .venv/ready ## Show the runs in a browser; ARGS="--port 9000"
 
 watch-demo: data ## Serve the taxi model, replay trips, break a column, and see the alarm (two minutes)
 	@bin/python -m taxiway.monitoring.demo
+
+loop-demo: data ## The closed loop: a change, an alarm, a new model, a canary (four minutes); ARGS="--approve"
+	@bin/python -m taxiway.loop.demo $(ARGS)
 
 data: data/chicago_taxi/data.csv ## Get the Chicago taxi trips, as data.dvc describes them
 data/chicago_taxi/data.csv: | .venv/ready
@@ -79,6 +82,9 @@ bench-monitor: .venv/ready ## Measure false alarms and power of the monitor besi
 
 bench-canary: .venv/ready ## Measure how often canaries are judged rightly, and how soon they are back; ARGS="--runs 50 --real 2"
 	@bin/python -m benchmarks.delivery.__main__ $(ARGS)
+
+bench-experiments: .venv/ready ## Measure levels, power and regret of experiments beside theory and peers; ARGS="--runs 100"
+	@bin/python -m benchmarks.experiments.__main__ $(ARGS)
 
 kind-up: .venv/ready ## Create a kind cluster with Kubeflow Pipelines, the images and TF Serving
 	@manifests/cluster kind up

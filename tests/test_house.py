@@ -23,11 +23,11 @@ OURS = ("benchmarks.", "components.", "pipelines.", "taxiway.")
 OTHERS = {
     "_git",
     "_git_names",
-    "_taxiway",
     "fill_attributes",
     "info",
     "labels",
     "pack",
+    "taxiway",
     "trace_and_write_v2_saved_model",
 }
 """Calls of libraries, and of programs by their words."""

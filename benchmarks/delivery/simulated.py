@@ -111,16 +111,16 @@ class Traffic:
             known = replace(known, step=rollout.step, requests=0, last="")
         if rollout.since:
             known = witness.with_seconds(known, [self._drawn()], rollout, now, self.settings)
-            known = self._judged(known)
+            known = self._judged(known, now)
         last = now if known.last else None
-        return asdict(known), Evidence(witness.readings(known, self.settings), known.requests, last)
+        return asdict(known), Evidence(witness.readings(known, self.settings, rollout), known.requests, last)
 
-    def _judged(self, known: Any) -> Any:
+    def _judged(self, known: Any, now: datetime) -> Any:
         if self.second % STRATUM:
             return known
         champion, challenger = (np.concatenate(each) if each else np.zeros(0) for each in self._outcomes)
         self._outcomes = [[], []]
-        return replace(known, business=averaged(known.business, champion, challenger))
+        return replace(known, business=averaged(known.business, champion, challenger), judged=now.isoformat())
 
     def _drawn(self) -> Second:
         world, source = self.world, self.source

@@ -181,7 +181,7 @@ class ModelMonitoring(Metrics):
 
 
 class ModelBlessing(Artifact):
-    """An empty file, `BLESSED` or `NOT_BLESSED`."""
+    """A file, `BLESSED` or `NOT_BLESSED`: empty, or with the reason."""
 
     locations = frozenset({"current_model", "baseline_model"})
 

@@ -320,7 +320,7 @@ def encode_tf_examples(batch: pa.RecordBatch) -> list[bytes]:
 
     encoder = RecordBatchToExamplesEncoder()
     names = sorted(batch.schema.names, key=str.encode)
-    columns = [encoder.encode(pa.RecordBatch.from_arrays([_encodable(batch.column(n))], [n])) for n in names]
+    columns = [encoder.encode(encodable(batch.select([name]))) for name in names]
     bodies = (b"".join(map(_without_length, entries)) for entries in zip(*columns, strict=True))
     return [_FEATURES_TAG + _varint(len(body)) + body for body in bodies]
 
@@ -329,9 +329,12 @@ _FEATURES_TAG = b"\n"
 """Field 1 of tf.Example, length-delimited."""
 
 
-def _encodable(column: pa.Array) -> pa.Array:
-    # The encoder only accepts lists. It turns a null of any type into a feature without a kind.
-    return column.cast(pa.large_list(pa.int64())) if pa.types.is_null(column.type) else column
+def encodable(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch for tfx_bsl's encoder, which only accepts lists: columns without any value get a type."""
+    # The encoder turns a null of any type into a feature without a kind.
+    nulls = pa.large_list(pa.int64())
+    columns = [each.cast(nulls) if pa.types.is_null(each.type) else each for each in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 def _without_length(record: bytes) -> bytes:

@@ -19,7 +19,7 @@ from components.experiments.arms import Arm, require
 from components.experiments.numbers import Array, counted, share
 
 _TAIL = 1e-12
-_PANELS = 128
+_PANELS = 24
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
 _HALVINGS = 80
 

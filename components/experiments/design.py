@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtrit
 
 from components.contract.errors import UserError
 from components.experiments.arms import Arm, require
-from components.experiments.compare.comparison import Comparison
-from components.experiments.numbers import share
+from components.experiments.numbers import Numbers, share
 
 _LARGEST = 1e12
 
@@ -169,6 +169,22 @@ def days(units: float, traffic: float | Sequence[float], part: float = 1.0) -> i
     return len(daily) + math.ceil(left / (last * part))
 
 
-def impact(comparison: Comparison, units: float) -> tuple[float, float, float]:
+class Interval(Protocol):
+    """A difference with its interval, by whatever method."""
+
+    @property
+    def low(self) -> Numbers:
+        """The lower end."""
+
+    @property
+    def difference(self) -> Numbers:
+        """Treatment minus control."""
+
+    @property
+    def high(self) -> Numbers:
+        """The upper end."""
+
+
+def impact(comparison: Interval, units: float) -> tuple[float, float, float]:
     """What shipping the treatment to this many units, such as a month's, would add: low, likeliest, high."""
     return tuple(float(each) * units for each in (comparison.low, comparison.difference, comparison.high))  # type: ignore[return-value]

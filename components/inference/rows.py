@@ -43,10 +43,14 @@ class Maker:
     """
 
     def __init__(self, features: Mapping[str, str] | None = None) -> None:
+        self._schema = _schema(features) if features else None
+        self._decoder = self._new_decoder()
+        self._are_examples = bool(features)
+
+    def _new_decoder(self) -> Any:
         from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
-        self._decoder = ExamplesToRecordBatchDecoder(_schema(features) if features else None)
-        self._are_examples = bool(features)
+        return ExamplesToRecordBatchDecoder(self._schema)
 
     def make(self, requests: Sequence[Request]) -> Made:
         """The rows of requests, in no order."""
@@ -86,7 +90,12 @@ class Maker:
 
     def _features(self, tensors: Sequence[np.ndarray]) -> dict[str, pa.Array]:
         examples: list[bytes] = np.concatenate([tensor.reshape(-1) for tensor in tensors]).tolist()
-        batch = self._decoder.DecodeBatch(examples)
+        try:
+            batch = self._decoder.DecodeBatch(examples)
+        except RuntimeError:
+            # A decoder that has refused a tf.Example mixes what it has read of it into later batches.
+            self._decoder = self._new_decoder()
+            raise
         found = {field.name: batch.column(field.name) for field in batch.schema if not pa.types.is_null(field.type)}
         return {name: arrays.of_feature(column) for name, column in found.items()}
 

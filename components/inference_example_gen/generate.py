@@ -130,7 +130,7 @@ def _record(asked: Asked, found: Found, rows: pa.RecordBatch) -> dict[str, Any]:
         "versioned": True,
         "content": _digest(rows),
         "window": [asked.start.isoformat(), asked.end.isoformat()],
-        "tables": {"inference": found.inference_version, "labels": found.labels_version},
+        "pinned": {"inference_version": found.inference_version, "labels_version": found.labels_version},
     }
 
 

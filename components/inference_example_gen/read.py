@@ -177,7 +177,7 @@ def _wanted(asked: Asked, there: Sequence[str], known: Sequence[str] | None) -> 
     if outcomes and not wanted:
         raise UserError(
             f"no outcome of the labels is a feature of the schema: {', '.join(outcomes)}",
-            fix="add them by the name of the training data's column: taxiway labels add --label NAME=COLUMN",
+            fix="add them by the name of the training data's column, with --label NAME=COLUMN",
         )
     return [columns.LABEL + name for name in wanted]
 

@@ -16,7 +16,7 @@ from components.judge import gains
 from components.judge.gains import Metric, Models, Sliced, Values
 from components.judge.verdict import Gain, Rule
 from components.monitoring.quality.evaluate import slice_text, sliced
-from components.monitoring.quality.influences import metric_classes
+from components.monitoring.quality.influences import metric_classes, only
 from components.reports.readers import directions
 from components.user_code.eval_configs import near
 
@@ -46,11 +46,13 @@ class Comparison:
         gains: On recent rows first, then on the others, then on all together.
         values: The metrics of both models, by the name of the rows.
         slices: The gains by slice, the smallest first, by the name of the rows.
+        has_champion: Whether there is a champion.
     """
 
     gains: list[Gain]
     values: dict[str, Values]
     slices: dict[str, list[Gain]]
+    has_champion: bool
 
 
 def compare(
@@ -88,6 +90,7 @@ def compare(
         [gain for _, gain, _ in measured.values()],
         {name: values for name, (values, _, _) in measured.items()},
         {name: slices for name, (_, _, slices) in measured.items()},
+        evaluation.baseline is not None,
     )
 
 
@@ -112,20 +115,23 @@ def _require_deciding(metric: str, config: Any) -> None:
 
 
 def _measured(name: str, config: Any, rows: list[Rows], rule: Rule) -> tuple[Values, Gain, list[Gain]]:
-    slicer = Slicer(config.slicing_specs)
-    found = sliced(config, rows, slicer)
+    """All metrics over all rows, and the deciding one by slice: the area under a curve of many slices takes seconds."""
     models = _models(config)
-    values = {slice_text(key): _by_metric(metrics, models) for key, metrics in found.items()}
-    keys = _keys(found.get((), {}), models, rule.metric)
+    whole = sliced(config, rows, Slicer(()))[()]
+    values = {"": _by_metric(whole, models)}
+    keys = _keys(whole, models, rule.metric)
     if not keys:
         raise UserError(
-            f"the metric {rule.metric!r} is not computed over all rows",
-            fix="name one of " + ", ".join(sorted(values.get("", {}))) + ", and add {} to slicing_specs",
+            f"the metric {rule.metric!r} is not computed here", fix=f"name one of {', '.join(sorted(values['']))}"
         )
     metric = Metric(rule.metric, config, keys, *metric_classes(config)[keys.challenger.name])
+    slicer = Slicer(() if name == TOGETHER else config.slicing_specs)
+    if name != TOGETHER:
+        by_slice = sliced(only(config, {keys.challenger.name}), rows, slicer)
+        values = {slice_text(key): _by_metric(metrics, models) for key, metrics in by_slice.items()} | values
     own = Sliced(rows, [slicer.members(each) for each in rows], slicer.keys)
-    overall, by_slice = gains.of(metric, own, values, rule.level)
-    return values, replace(overall, name=name), by_slice
+    overall, slices = gains.of(metric, own, values, rule.level)
+    return values, replace(overall, name=name), slices
 
 
 def _models(config: Any) -> dict[str, str]:
@@ -135,20 +141,21 @@ def _models(config: Any) -> dict[str, str]:
     return {spec.name: "champion" if spec.is_baseline else "challenger" for spec in config.model_specs}
 
 
-def _plain(metrics: Mapping[Any, Any], models: Mapping[str, str]) -> Iterator[tuple[Any, str, float]]:
+def _of_models(metrics: Mapping[Any, Any], models: Mapping[str, str]) -> Iterator[tuple[Any, str, float | None]]:
+    """Metrics that are numbers, or None where they have no value."""
     for key, value in metrics.items():
-        is_metric = type(key).__name__ == "MetricKey" and not key.is_diff and key.model_name in models
-        if is_metric and (number := gains.number(value)) is not None:
-            yield key, models[key.model_name], number
+        if type(key).__name__ == "MetricKey" and not key.is_diff and key.model_name in models:
+            yield key, models[key.model_name], gains.number(value)
 
 
 def _by_metric(metrics: Mapping[Any, Any], models: Mapping[str, str]) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
-    for key, who, value in _plain(metrics, models):
-        found.setdefault(metric_name(key), {})[who] = value
+    for key, who, value in _of_models(metrics, models):
+        if value is not None:
+            found.setdefault(metric_name(key), {})[who] = value
     return found
 
 
 def _keys(metrics: Mapping[Any, Any], models: Mapping[str, str], metric: str) -> Models | None:
-    keys = {who: key for key, who, _ in _plain(metrics, models) if metric_name(key) == metric}
+    keys = {who: key for key, who, _ in _of_models(metrics, models) if metric_name(key) == metric}
     return Models(keys["challenger"], keys.get("champion")) if "challenger" in keys else None

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.contract.artifacts import ModelBlessing, ModelComparison
 from components.contract.files import whole_folder
 from components.execution.provenance import VERDICT
-from components.judge.compare import Comparison
 from components.judge.verdict import Decision, Gain, Rule
+
+if TYPE_CHECKING:
+    from components.judge.compare import Comparison
 
 COMPARISON = "comparison.json"
 """The artifact's file."""
@@ -20,17 +22,18 @@ def write(
     comparison: ModelComparison, blessing: ModelBlessing, found: Comparison, rule: Rule, decision: Decision
 ) -> None:
     """Writes both artifacts, and their metadata."""
-    print(f"judge: {decision.verdict}: {decision.reason}", flush=True)
+    said = f"{decision.verdict}: {decision.reason}"
+    print(f"judge: {said}", flush=True)
     with whole_folder(comparison.path) as folder, whole_folder(blessing.path) as marker:
         (folder / COMPARISON).write_text(json.dumps(_document(found, rule, decision), indent=1) + "\n")
-        (marker / ("BLESSED" if decision.blessed else "NOT_BLESSED")).touch()
+        # With the reason in it, the lineage can tell it from the evaluator's, which is empty.
+        (marker / ("BLESSED" if decision.blessed else "NOT_BLESSED")).write_text(f"{said}\n")
     comparison.metadata.update(_metrics(found.gains))
-    said = {VERDICT: f"{decision.verdict}: {decision.reason}"}
-    comparison.metadata.update(said)
-    blessing.metadata.update(blessed=int(decision.blessed), **said)
-    blessing.summarize("judge", f"{decision.verdict}: {decision.reason}")
+    comparison.metadata[VERDICT] = said
+    blessing.metadata.update({"blessed": int(decision.blessed), VERDICT: said})
+    blessing.summarize("judge", said)
     if not decision.blessed:
-        blessing.metadata["not_blessed"] = f"{decision.verdict}: {decision.reason}"
+        blessing.metadata["not_blessed"] = said
 
 
 def _document(found: Comparison, rule: Rule, decision: Decision) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def judge(
     if examples is not None:
         rows.append(Compared("examples", examples, splits))
     found = compare(model, champion, rows, schema, rule, eval_config=eval_config, custom_ops=custom_ops)
-    decision = decide(found.gains, rule)
+    decision = decide(found.gains, rule, has_champion=found.has_champion)
     output.write(comparison, blessing, found, rule, decision)
     return Judged(decision.blessed, decision.verdict)
 

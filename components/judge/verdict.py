@@ -77,9 +77,9 @@ class Decision:
         return self.verdict in (BETTER, NO_CHAMPION)
 
 
-def decide(gains: Sequence[Gain], rule: Rule) -> Decision:
+def decide(gains: Sequence[Gain], rule: Rule, *, has_champion: bool = True) -> Decision:
     """The verdict on the gains on recent rows, and on other rows if there are any."""
-    if all(each.champion is None and each.value is None for each in gains) and gains[0].challenger is not None:
+    if not has_champion:
         return Decision(NO_CHAMPION, "there is no champion to compare with")
     found = [_on_recent(gains[0], rule), *(_on_others(each, rule) for each in gains[1:] if each.name == "examples")]
     for verdict in (WORSE, UNDECIDED):

@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from datetime import UTC, datetime
+from typing import Any
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
+from pyarrow.parquet import filters_to_expression
 
 from components.inference import stores
 from components.inference.commits import retried
 from components.inference.local_files import local_files
+from components.inference.table import HOURS_KEPT
 from components.monitoring.tables import SCHEMAS
 
 INFERENCE, LABELS = "inference", "labels"
@@ -31,7 +34,10 @@ Read = Callable[[Filters], pa.Table]
 """Reads the rows of one version of a table."""
 
 _TIDY_EVERY = 25
-_CONFIGURATION: dict[str, str | None] = {"delta.setTransactionRetentionDuration": "interval 7 days"}
+_CONFIGURATION: dict[str, str | None] = {
+    "delta.setTransactionRetentionDuration": "interval 7 days",
+    "delta.deletedFileRetentionDuration": f"interval {HOURS_KEPT} hours",
+}
 
 
 class SupersededError(Exception):
@@ -127,7 +133,9 @@ class Store:
         def write() -> DeltaTable:
             table = self._there(name, rows.schema)
             commit = fence.commit(table) if fence else None
-            write_deltalake(table, rows, mode="overwrite", predicate=where, commit_properties=commit)
+            write_deltalake(
+                table, rows, mode="overwrite", predicate=where, schema_mode="merge", commit_properties=commit
+            )
             return table
 
         with stores.reached(self.path(name)):
@@ -155,29 +163,42 @@ class Store:
                 where = f"{key} in ({', '.join(map(quoted, rows[key].to_pylist()))})"
                 # Of two transactions of one application, Delta refuses the later.
                 alone = CommitProperties(app_transactions=[Transaction("revise", table.version() + 1)])
-                write_deltalake(table, rows, mode="overwrite", predicate=where, commit_properties=alone)
+                write_deltalake(
+                    table, rows, mode="overwrite", predicate=where, schema_mode="merge", commit_properties=alone
+                )
             return table
 
         with stores.reached(self.path(name)):
             _tidy(retried(write))
 
-    def append(self, name: str, rows: pa.Table, *, new_columns: bool = False) -> None:
-        """Appends rows, and creates the table if it does not exist.
+    def append(self, name: str, rows: pa.Table) -> None:
+        """Appends rows, and creates the table if it does not exist; adds columns that it lacks.
 
         Args:
             name: The table.
             rows: The rows.
-            new_columns: Whether columns that the table lacks are added to it.
 
         Raises:
             ServiceError: The store is away, or others write to the table without a pause.
         """
         rows = rows.cast(SCHEMAS[name]) if name in SCHEMAS else rows
-        mode: Literal["merge"] | None = "merge" if new_columns else None
 
         def write() -> DeltaTable:
             table = self._there(name, rows.schema)
-            write_deltalake(table, rows, mode="append", schema_mode=mode)
+            write_deltalake(table, rows, mode="append", schema_mode="merge")
+            return table
+
+        with stores.reached(self.path(name)):
+            _tidy(retried(write))
+
+    def cut(self, name: str, column: str, before: datetime) -> None:
+        """Deletes rows whose time in a column is earlier than another; raises ServiceError as `append`."""
+        if not self.read(name, [(column, "<", before)], [column]).num_rows:
+            return
+
+        def write() -> DeltaTable:
+            table = self._there(name, SCHEMAS[name])
+            table.delete(f"{column} < {quoted(before.astimezone(UTC).isoformat())}")
             return table
 
         with stores.reached(self.path(name)):
@@ -196,11 +217,16 @@ class Store:
 
 
 def _tidy(table: DeltaTable) -> None:
-    """Every now and then puts the small files of many windows together, or reading would take ever longer."""
+    """Every now and then puts the small files of many windows together, or reading would take ever longer.
+
+    Files that were replaced stay as long as those of the inference table, for readers that opened the table before.
+    """
     if table.version() % _TIDY_EVERY == 0:
         # Somebody else has done it, or writes at this moment: the next time will do.
         with suppress(CommitFailedError):
             table.optimize.compact()
+            # A table of an earlier build says a week.
+            table.vacuum(HOURS_KEPT, dry_run=False, enforce_retention_duration=False)
         table.create_checkpoint()
 
 
@@ -211,9 +237,11 @@ def quoted(text: str) -> str:
 
 
 def _rows(table: DeltaTable, name: str, filters: Filters = (), columns: Sequence[str] | None = None) -> pa.Table:
-    found = table.to_pyarrow_table(
-        filters=list(filters) or None,
-        columns=list(columns) if columns else None,
-        filesystem=local_files(table),
-    )
-    return found.cast(SCHEMAS[name]) if name in SCHEMAS and columns is None else found
+    """Rows of a table; of one that an earlier build wrote, columns that were added since are null."""
+    own = pa.schema(table.schema().to_arrow())
+    wanted = SCHEMAS.get(name, own)
+    missing = [each for each in wanted if each.name not in own.names]
+    rows = table.to_pyarrow_dataset(filesystem=local_files(table), schema=pa.schema([*own, *missing]))
+    kept = filters_to_expression(list(filters)) if filters else None
+    found = rows.to_table(columns=list(columns) if columns else wanted.names, filter=kept)
+    return found if columns else found.cast(wanted)

@@ -108,6 +108,13 @@ QUALITY = _schema(
     ("difference_low", pa.float64(), "lower end of the difference's 95 % interval"),
     ("difference_high", pa.float64(), "upper end of the difference's 95 % interval"),
     ("p_value", pa.float64(), "how probable a value this far from `expected` is if nothing has changed"),
+    (
+        "beyond",
+        pa.float64(),
+        "of an estimate: the share of rows with a value of `beyond_column` that is beyond all values it learned from",
+    ),
+    ("beyond_column", pa.string(), "of an estimate: the column with the most such rows; empty if none has any"),
+    ("trusted", pa.bool_(), "of an estimate: whether it is to be trusted, by `beyond`; null with labels"),
     ("computed", _TIME, "when the row was computed"),
 )
 """How good the answers were."""

@@ -20,6 +20,7 @@ from components.contract.errors import TaxiwayError
 from taxiway.cli.check import check_command
 from taxiway.cli.compile import compile_command
 from taxiway.cli.doctor import doctor_command
+from taxiway.cli.experiments import experiments_app
 from taxiway.cli.lineage import lineage_command, runs_command
 from taxiway.cli.loop import loop_app
 from taxiway.cli.monitoring.alarms import alarms_app
@@ -80,6 +81,7 @@ app.add_typer(labels_app, name="labels")
 app.command("rollback")(rollback_command)
 app.add_typer(alarms_app, name="alarms")
 app.add_typer(monitor_app, name="monitor")
+app.add_typer(experiments_app, name="experiment")
 app.add_typer(loop_app, name="loop")
 
 

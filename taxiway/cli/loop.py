@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FILE = Path("loop.yaml")
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="The settings; see `taxiway loop init`.")]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The settings; see `init`.")]
 OneModel = Annotated[str, typer.Argument(metavar="MODEL", help="The model; default: the one of loop.yaml.")]
 AnyModel = Annotated[str, typer.Argument(metavar="MODEL", help="The model; default: the only one that waits.")]
 By = Annotated[str, typer.Option(metavar="NAME", help="Who says so.", show_default="you")]
@@ -40,7 +40,7 @@ class _Group(TyperGroup):
 
 
 loop_app = typer.Typer(
-    cls=_Group, help="Retrain a model when something has changed, and deliver it: `taxiway loop` is `loop run`."
+    cls=_Group, help="Retrain a model when something has changed, and deliver it; without a command: `run`."
 )
 
 
@@ -137,7 +137,7 @@ def trigger_command(
     start, end = (moment(text, option) if text else None for text, option in ((since, "--since"), (until, "--until")))
     name, now = model or _model(), datetime.now(UTC)
     asked = people.ask(_store(), name, by=by or _user(), reason=reason, now=now, start=start, end=end)
-    print(f"asked for a retraining of {name} ({asked.id}): {typed('taxiway loop')} does it")
+    print(f"asked for a retraining of {name} ({asked.id}): {typed('taxiway loop run')} does it")
 
 
 @loop_app.command("approve")
@@ -160,9 +160,12 @@ def history_command(
 ) -> None:
     """List the latest cycles; of a single one, all steps."""
     from taxiway.lineage.loop import history
+    from taxiway.lineage.store import LineageStore
     from taxiway.loop import printing
+    from taxiway.storage.home import Home
 
-    cycles = history(_store(), model)[:limit]
+    store = LineageStore.open_existing(Home.default().lineage)
+    cycles = history(store, model)[:limit] if store else []
     if json_output:
         print(json.dumps([printing.cycle_json(each) for each in cycles], indent=1))
     elif len(cycles) == 1:

@@ -37,7 +37,7 @@ def places_of(settings: Delivery, rollout: Rollout) -> Places:
     proxies = ProxyWitness(settings.weights.route, rollout.model, *targets) if settings.evidence == "route" else None
     store = Store(f"{settings.tables.rstrip('/')}/{rollout.model}") if settings.tables else None
     rows = Rows(store, rollout.champion, rollout.challenger, targets) if store else None
-    witness = DeliveryWitness(settings, proxies, rows)
+    witness = DeliveryWitness(settings, proxies, rows, in_background=True)
     return Places(ways.of(settings, rollout.model), witness, labels_of(settings))
 
 

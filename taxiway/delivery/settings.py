@@ -326,6 +326,11 @@ def _check(settings: Delivery, where: str) -> None:
     guardrails = settings.guardrails
     if (guardrails.drift or guardrails.business or settings.evidence == "tables") and not settings.tables:
         raise UserError(f"{where}.tables is missing", fix="name the root of the inference tables")
+    if settings.strategy == BLUE_GREEN and (guardrails.drift or guardrails.business):
+        raise UserError(
+            f"{where}.guardrails has drift or business, but blue and green answer one after the other",
+            fix="leave them out, or use the strategy canary, which compares requests of the same time",
+        )
     if settings.weights.kserve:
         _check_kserve(settings.steps, f"{where}.steps")
     if settings.evidence == "route" and not settings.weights.route:

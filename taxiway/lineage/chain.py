@@ -16,9 +16,11 @@ from components.execution.provenance import Record
 from components.execution.records import in_order
 from taxiway.lineage import rollbacks
 from taxiway.lineage.lookup import look_up
+from taxiway.lineage.loop import why
 from taxiway.lineage.monitoring import alarms
 
 if TYPE_CHECKING:
+    from taxiway.lineage.loop.cycle import Cycle
     from taxiway.lineage.rollbacks import Rollback
     from taxiway.lineage.store import LineageStore
 
@@ -31,11 +33,13 @@ class Chain:
         target: The target as given by the user.
         records: See `components.execution.provenance`; the target's own first, each before its sources.
         rollbacks: Rollbacks from or to the target, latest last; known only to the store.
+        cycles: The cycles of the loop that the target came of, latest last; known only to the store.
     """
 
     target: str
     records: list[Record]
     rollbacks: list[Rollback] = field(default_factory=list)
+    cycles: list[Cycle] = field(default_factory=list)
 
     @property
     def data(self) -> list[dict[str, Any]]:
@@ -56,10 +60,11 @@ class Chain:
 
 
 def to_json(chain: Chain) -> str:
-    """The chain as JSON: `target`, `data`, `code`, `modules`, `records` and `rollbacks`."""
+    """The chain as JSON: `target`, `data`, `code`, `modules`, `records`, `rollbacks` and `cycles`."""
     names = ("target", "data", "code", "modules", "records")
     found = {name: getattr(chain, name) for name in names}
-    return json.dumps({**found, "rollbacks": [asdict(each) for each in chain.rollbacks]}, indent=1)
+    said = {"rollbacks": [asdict(each) for each in chain.rollbacks], "cycles": list(map(why.to_json, chain.cycles))}
+    return json.dumps({**found, **said}, indent=1)
 
 
 def trace(target: str, *, store: LineageStore | None = None) -> Chain:
@@ -75,7 +80,7 @@ def trace(target: str, *, store: LineageStore | None = None) -> Chain:
     """
     # A pushed version's record lists its files, which only verification needs.
     records = [{k: v for k, v in record.items() if k != "files"} for record in _records(target, store)]
-    return Chain(target, in_order(records), rollbacks.all_of(store, target) if store else [])
+    return Chain(target, in_order(records), rollbacks.all_of(store, target), why.cycles_of(store, target))
 
 
 def _records(target: str, store: LineageStore | None) -> list[Record]:

@@ -14,6 +14,7 @@ from rich.tree import Tree
 from components.execution.provenance import Record
 from components.execution.records import data_name, siblings, sources
 from taxiway.lineage.lookup import displayed
+from taxiway.lineage.loop import why
 
 if TYPE_CHECKING:
     from taxiway.lineage.chain import Chain
@@ -40,6 +41,7 @@ def origins(chain: Chain) -> dict[str, list[str]]:
         "commit": [_commit(code) for code in chain.code],
         "modules": [_module(module) for module in chain.modules],
         "rollback": [str(rollback) for rollback in chain.rollbacks],
+        "why": [line for cycle in chain.cycles for line in why.lines(cycle)],
         "images": sorted({record["image"] for record in chain.records if record.get("image")}),
     }
     return {name: lines for name, lines in rows.items() if lines}
@@ -124,6 +126,7 @@ def _data(data: dict[str, Any]) -> str:
         data.get("dvc_hash") and f"DVC {data['dvc_hash']} in {data.get('dvc_file')}",
         data.get("commit") and f"commit {data['commit'][:_DIGITS]}",
         data.get("repo"),
+        data.get("window") and f"requests from {' to '.join(data['window'])}",
         None if data.get("versioned", True) else "not as versioned" if data.get("difference") else "not versioned",
     ]
     return ", ".join([data_name(data), *filter(None, facts)])

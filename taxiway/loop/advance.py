@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -37,16 +37,19 @@ class World(Protocol):
 
     @property
     def name(self) -> str:
-        """Where this process runs."""
+        """Who starts runs here."""
 
     def results(self, run_id: str) -> Results:
         """What a run has made."""
 
-    def serving(self, pushed: str) -> int | None:
+    def serving(self, pushed: str, settings: Settings) -> int | None:
         """The version that serves, beside the one that was pushed; None if there is none."""
 
-    def rolled_out(self, cycle: Cycle, settings: Settings, now: datetime) -> Rolled:
+    def rolled_out(self, cycle: Cycle, settings: Settings, answers: Sequence[Answer], now: datetime) -> Rolled:
         """Begins the rollout of a cycle's version, or carries it on."""
+
+    def close(self) -> None:
+        """Gives up the rollout, which another process may carry on."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,13 @@ class Rolled:
         state: rolling_out, promoted or rolled_back.
         reason: Why.
         facts: The rollout, as JSON.
-        by: Who decided it; empty for the loop.
+        by: Who decided it.
     """
 
     state: State
     reason: str
     facts: Mapping[str, Any] = field(default_factory=dict)
-    by: str = ""
+    by: str = LOOP
 
 
 @dataclass(frozen=True)
@@ -103,9 +106,9 @@ def advance(cycle: Cycle, settings: Settings, world: World, answers: Sequence[An
         case State.RETRAINING:
             return _retrained(cycle, settings, world, now)
         case State.JUDGED:
-            return _approved(cycle, settings, answers, now)
+            return _approved(cycle, settings, world, answers, now)
         case _:
-            return _delivered(cycle, settings, world, now)
+            return _delivered(cycle, settings, world, answers, now)
 
 
 def _listed(parameters: Mapping[str, Any]) -> str:
@@ -125,14 +128,16 @@ def _retrained(cycle: Cycle, settings: Settings, world: World, now: datetime) ->
     if look.state == ENDED:
         failed = Step(Event(State.FAILED, look.reason, now, facts=facts))
         return failed if look.reason else _judged(settings, world.results(look.run), facts, world, now)
-    return None if is_known else Step(Event(State.RETRAINING, f"the run {look.run} goes on", now, facts=facts))
+    if is_known and facts.items() <= cycle.facts.items():
+        return None
+    return Step(Event(State.RETRAINING, f"the run {look.run} goes on", now, facts=facts))
 
 
 def _judged(settings: Settings, results: Results, facts: Mapping[str, Any], world: World, now: datetime) -> Step:
     if results.version is None:
         reason = results.verdict or f"the run {facts['run']} has pushed no version"
         return Step(Event(State.NOTHING_PUSHED, reason, now, facts={**facts, "verdict": results.verdict}))
-    champion = world.serving(results.pushed)
+    champion = world.serving(results.pushed, settings)
     known = {"pushed": results.pushed, "version": results.version, "champion": champion, "verdict": results.verdict}
     if champion == results.version:
         reason = f"the run {facts['run']} gave version {champion} again, which serves already"
@@ -142,31 +147,49 @@ def _judged(settings: Settings, results: Results, facts: Mapping[str, Any], worl
     return Step(Event(State.JUDGED, reason, now, facts={**facts, **known}), results.artifacts)
 
 
-def _approved(cycle: Cycle, settings: Settings, answers: Sequence[Answer], now: datetime) -> Step | None:
+def _approved(cycle: Cycle, settings: Settings, world: World, answers: Sequence[Answer], now: datetime) -> Step | None:
     version = cycle.facts["version"]
     if not settings.approval:
-        return Step(_onward(settings, version, "", now, ""))
-    answer = next((each for each in answers if each.at == len(cycle.events)), None)
+        return _onward(cycle, settings, Event(State.JUDGED, f"version {version}", now), world)
+    answer = _latest(cycle, answers)
     if answer is None:
         return None
     said = (
         f"version {version} was {'approved' if answer.approves else 'rejected'}: {answer.reason or 'no reason given'}"
     )
     if answer.approves:
-        return Step(_onward(settings, version, said, now, answer.by))
+        return _onward(cycle, settings, Event(State.JUDGED, said, now, answer.by), world)
     return Step(Event(State.ROLLED_BACK, said, now, answer.by))
 
 
-def _onward(settings: Settings, version: int, reason: str, now: datetime, by: str) -> Event:
+def _latest(cycle: Cycle, answers: Sequence[Answer]) -> Answer | None:
+    """What was said of a cycle where it is now."""
+    return next((each for each in reversed(answers) if each.at == len(cycle.events)), None)
+
+
+def _onward(cycle: Cycle, settings: Settings, event: Event, world: World) -> Step:
     """To the rollout, or to the end if there is none: the pipeline has pushed the version to where servers look."""
-    if settings.delivery is None:
-        served = "servers load it from where it was pushed, as there is no delivery in the settings"
-        return Event(State.PROMOTED, f"{reason or f'version {version}'}; {served}", now, by or LOOP)
-    return Event(State.ROLLING_OUT, reason or f"version {version} is rolled out", now, by or LOOP)
+    if settings.delivery is None or cycle.facts.get("champion") is None:
+        why = "there is no delivery in the settings" if settings.delivery is None else "no version served before"
+        served = f"servers load it from where it was pushed, as {why}"
+        return Step(replace(event, state=State.PROMOTED, reason=f"{event.reason}; {served}"))
+    return Step(replace(event, state=State.ROLLING_OUT, facts={"driver": world.name, "needs": ""}))
 
 
-def _delivered(cycle: Cycle, settings: Settings, world: World, now: datetime) -> Step | None:
-    rolled = world.rolled_out(cycle, settings, now)
-    if rolled.state == cycle.state and rolled.reason == cycle.reason:
+def _delivered(cycle: Cycle, settings: Settings, world: World, answers: Sequence[Answer], now: datetime) -> Step | None:
+    said = _latest(cycle, answers)
+    # A rollout is in the home that began it. If that is lost, a person can have it taken back by any other.
+    if cycle.facts.get("driver") != world.name and (said is None or said.approves):
         return None
-    return Step(Event(rolled.state, rolled.reason, now, rolled.by or LOOP, rolled.facts))
+    rolled = world.rolled_out(cycle, settings, answers, now)
+    if rolled.state == cycle.state and _news(rolled.facts) == _news(cycle.facts):
+        return None
+    return Step(Event(rolled.state, rolled.reason, now, rolled.by, rolled.facts))
+
+
+def _news(facts: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What of a rollout is worth a step of the cycle: not each look at its evidence."""
+    rollout = facts.get("rollout", {})
+    # What a pause waits for may change: first for evidence, then for a person.
+    pause = rollout.get("verdict") if facts.get("needs") else ""
+    return rollout.get("state"), rollout.get("step"), pause

@@ -29,4 +29,10 @@ def pipeline(settings: Settings) -> None:
                 f"the parameter {name} is {value}, which not all triggers have, and the pipeline has no default for it",
                 fix=f"give it a default in the pipeline, or use one of {', '.join(FACT + f for f in COMMON_FACTS)}",
             )
+    missing = [name for name, each in known.items() if name not in given and not each.is_optional]
+    if missing:
+        raise UserError(
+            f"the pipeline {settings.pipeline} needs the parameter {missing[0]!r}",
+            fix=f"add it: parameters: {{{missing[0]}: ...}}",
+        )
     spec.pipeline_parameters(compiled, given)

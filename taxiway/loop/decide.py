@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from components.contract.times import duration
 from taxiway.lineage.loop.cycle import Cycle
 from taxiway.lineage.loop.ledger import Ledger
-from taxiway.loop.limits import quiet, zone
 from taxiway.loop.settings import Settings
+from taxiway.loop.triggers.limits import quiet, zone
 from taxiway.loop.triggers.settings import HAND, TriggerSettings
 
 _DAY = timedelta(days=1)

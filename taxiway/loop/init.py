@@ -12,7 +12,9 @@ def text(model: str, pipeline: str) -> str:
         pipeline=pipeline,
         check=typed("taxiway loop check"),
         dry=typed("taxiway loop run --dry-run"),
-        run=typed("taxiway loop"),
+        run=typed("taxiway loop run"),
+        approve=typed("taxiway loop approve"),
+        trigger=typed("taxiway loop trigger"),
     )
 
 
@@ -20,7 +22,7 @@ _TEXT = """\
 # The loop of {model}: retrains when something has changed, and delivers what is better.
 #   {check}          checks this file
 #   {dry}  says what would be done, and why not
-#   {run}                runs it
+#   {run}            runs it
 # Every line may be left out, but model and pipeline; the values are the defaults, but where it says otherwise.
 # docs/loop/triggers.md and docs/loop/settings.md explain each.
 
@@ -58,10 +60,10 @@ budget_per_day: 4    # default: null
 # When no cycle begins: '22:00-06:00', 'sat-sun', 'mon-fri 08:00-18:00'; each trigger may have its own.
 quiet_hours: []
 
-# Whether a person has to approve a version before it is rolled out: `taxiway loop approve`.
+# Whether a person has to approve a version before it is rolled out: `{approve}`.
 approval: false
 
-# What starts a cycle. The default is nothing but `taxiway loop trigger`.
+# What starts a cycle. The default is nothing but `{trigger}`.
 triggers:
   # An alarm of the monitor.
   - alarm: {{kinds: [drift, quality, unseen], columns: [], slices: true, again: ""}}

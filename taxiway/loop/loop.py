@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.contract.artifacts import Artifact
 from components.contract.errors import TaxiwayError, UserError
 from components.monitoring.store import Store
 from taxiway.lineage.loop import cycles, ledger
 from taxiway.lineage.loop.cycle import Cycle, Event, State, Trigger
 from taxiway.lineage.loop.ledger import Ledger
+from taxiway.lineage.monitoring import windows
 from taxiway.loop import settings as all_settings
 from taxiway.loop.advance import Step, World, advance
 from taxiway.loop.decide import Ages, why_not
@@ -114,14 +117,28 @@ class Loop:
         trigger = next((each.begins for each in considered if each.begins), None)
         if trigger is None:
             return None
-        return cycles.begin(self.lineage, known.model, self._known(trigger), self.settings.given, known.cycles, now=now)
+        return cycles.begin(
+            self.lineage,
+            known.model,
+            self._known(trigger),
+            self.settings.given,
+            known.cycles,
+            now=now,
+            inputs=self._cause(trigger),
+        )
+
+    def _cause(self, trigger: Trigger) -> dict[str, Artifact]:
+        """The window in which the monitor raised the trigger's alarm."""
+        alarm = trigger.facts.get("alarm")
+        found = windows.of_alarm(self.lineage, alarm) if alarm else []
+        return {"window": Artifact(Path(found[0].uri), found[0].metadata, found[0].uri)} if found else {}
 
     def _known(self, trigger: Trigger) -> Trigger:
         """The trigger with the version that serves."""
         champion: Any = 0
         if place := self.settings.destination:
-            with suppress(TaxiwayError, OSError):
-                champion = self.world.serving(f"{place.rstrip('/')}/") or 0
+            with suppress(TaxiwayError, OSError, ImportError):
+                champion = self.world.serving(f"{place.rstrip('/')}/", self.settings) or 0
         return replace(trigger, facts={**trigger.facts, "champion": champion})
 
     def _stepped(self, cycle: Cycle, known: Ledger, now: datetime) -> Cycle | None:
@@ -133,7 +150,10 @@ class Loop:
             step = Step(Event(State.FAILED, error.what, now))
         if step is None:
             return None
-        after = cycles.add(self.lineage, cycle, step.event, outputs=step.outputs) if step.event else cycle
+        after: Cycle | None = cycle
+        if step.event:
+            inputs = self._cause(cycle.trigger) if step.outputs else {}
+            after = cycles.add(self.lineage, cycle, step.event, inputs=inputs, outputs=step.outputs)
         if after and step.start:
             self.world.runs(settings).start(after, settings, step.start)
             # It has nothing to say at once.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from components.contract.times import duration
 from taxiway.lineage.loop import ledger
 from taxiway.lineage.loop.cycle import Cycle, State, Trigger
 from taxiway.lineage.loop.ledger import Answer
+from taxiway.loop.triggers.seen import text_of
 from taxiway.loop.triggers.settings import HAND
 
 if TYPE_CHECKING:
@@ -43,14 +43,10 @@ def ask(
         end: Its end; by default now.
     """
     said = f"{by} asked for it: {reason or 'no reason given'}"
-    found = request(HAND, secrets.token_hex(4), said, window(now, start, end), now)
+    times = window(now, start, end)
+    found = Trigger(name=HAND, kind=HAND, id=secrets.token_hex(4), reason=said, time=now, facts=times)
     ledger.put(store, model, ledger.REQUEST, found, key=found.id)
     return found
-
-
-def request(kind: str, id_: str, reason: str, times: Mapping[str, Any], now: datetime, name: str = "") -> Trigger:
-    """What a person or a program asks for."""
-    return Trigger(name=name or kind, kind=kind, id=id_, reason=reason, time=now, facts=times)
 
 
 def window(now: datetime, start: datetime | None, end: datetime | None, length: str = "") -> dict[str, Any]:
@@ -63,8 +59,8 @@ def window(now: datetime, start: datetime | None, end: datetime | None, length: 
     first = start or last - (duration(length, "window") if length else _WEEK)
     if first >= last:
         raise UserError(f"the window ends at {last:%Y-%m-%d %H:%M}, before it begins", fix="give an earlier start")
-    times = {"window_start": first.isoformat(), "window_end": last.isoformat()}
-    return {**times, "given": [first.isoformat(), last.isoformat()]} if start or end else {**times, "given": []}
+    times = {"window_start": text_of(first), "window_end": text_of(last)}
+    return {**times, "given": list(times.values()) if start or end else []}
 
 
 def waiting(store: LineageStore, model: str = "") -> Cycle:
@@ -94,5 +90,5 @@ def waiting(store: LineageStore, model: str = "") -> Cycle:
 
 def answer(store: LineageStore, cycle: Cycle, *, approves: bool, by: str, reason: str, now: datetime) -> None:
     """Says yes or no to a version: before its rollout, or at a step of it; the loop acts on it at its next look."""
-    said = Answer(cycle.id, len(cycle.events), approves, by, reason, now)
+    said = Answer(cycle=cycle.id, at=len(cycle.events), approves=approves, by=by, reason=reason, time=now)
     ledger.put(store, cycle.model, ledger.ANSWER, said)

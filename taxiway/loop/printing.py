@@ -38,18 +38,28 @@ class Printer:
         """Another loop of the model runs on this machine."""
         self._line("another loop of this model runs here; this one waits", "yellow")
 
+    def listening(self, port: int) -> None:
+        """Prints where the webhook is."""
+        self._line(f"the webhook listens on port {port}", "dim")
+
     def ticked(self, ticked: Ticked) -> None:
         """Prints the steps that were taken, and what is new of the triggers."""
         if self._failure:
             self._line("the loop goes on", "green")
             self._failure = ""
         for cycle in ticked.taken:
-            self._console.print(_step(cycle, cycle.events[-1]))
+            self._console.print(_step(cycle.events[-1], f"  {cycle.id}"))
         for each in ticked.considered:
-            if each.seen.found and each.why_not:
-                self._once(f"{each.seen.trigger.name}: {each.seen.says}: waits: {_kind(each.why_not)}", "yellow")
-            elif each.seen.is_trouble or each.seen.mark:
-                self._once(f"{each.seen.trigger.name}: {each.seen.says}", "red" if each.seen.is_trouble else "dim")
+            self._considered(each)
+
+    def _considered(self, each: Considered) -> None:
+        """Prints what is new of a trigger: it waits for another reason, cannot look, or looks for the first time."""
+        name, says = each.seen.trigger.name, each.seen.says
+        if each.seen.found and each.why_not:
+            reason = _kind(each.why_not)
+            self._once(f"{name} {each.seen.found.id} {reason}", f"{name}: {says}: waits: {reason}", "yellow")
+        elif each.seen.is_trouble or each.seen.mark:
+            self._once(f"{name} {says}", f"{name}: {says}", "red" if each.seen.is_trouble else "dim")
 
     def failed(self, error: str) -> None:
         """Prints why it cannot look, once until it can again."""
@@ -59,11 +69,12 @@ class Printer:
 
     def receiver(self, way: str, error: str) -> None:
         """Prints that a receiver was not told."""
-        self._once(f"{way} was not told: {error}", "red")
+        text = f"{way} was not told: {error}"
+        self._once(text, text, "red")
 
-    def _once(self, text: str, style: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
+    def _once(self, key: str, text: str, style: str) -> None:
+        if key not in self._told:
+            self._told.add(key)
             self._line(text, style)
 
     def _line(self, text: str, style: str) -> None:
@@ -75,8 +86,8 @@ def _kind(why_not: str) -> str:
     return why_not.rpartition(": ")[0] if why_not.endswith(" left") else why_not
 
 
-def _step(cycle: Cycle, event: Event) -> Text:
-    text = Text.assemble((f"{event.time.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z", "dim"), f"  {cycle.id}  ")
+def _step(event: Event, cycle: str = "") -> Text:
+    text = Text.assemble((_time(event.time), "dim"), f"{cycle}  ")
     text.append(str(event.state).replace("_", " "), _STYLES.get(event.state, "bold"))
     by = "" if event.by == LOOP else f" (by {event.by})"
     return text.append(f"  {event.reason}{by}")
@@ -130,7 +141,7 @@ def show_cycle(cycle: Cycle, console: Console) -> None:
     """Prints a cycle with its steps."""
     console.print(Text.assemble((cycle.id, "bold"), "  ", _state(cycle)), soft_wrap=True)
     for event in cycle.events:
-        console.print(Text("  ").append_text(_step(cycle, event)), soft_wrap=True)
+        console.print(Text("  ").append_text(_step(event)), soft_wrap=True)
 
 
 def _state(cycle: Cycle) -> Text:

@@ -15,12 +15,14 @@ from deltalake.exceptions import DeltaError
 from components.contract import files
 from components.contract.errors import ServiceError, TaxiwayError, UserError
 from components.monitoring.store import Store
-from taxiway.lineage.loop.cycle import State
+from taxiway.lineage.loop import ledger
+from taxiway.lineage.loop.cycle import State, Trigger
 from taxiway.lineage.store import LineageStore
 from taxiway.loop import settings as all_settings
 from taxiway.loop.loop import Considered, Loop, Ticked
 from taxiway.loop.settings import Settings
 from taxiway.loop.telling import Telling
+from taxiway.loop.triggers import webhook
 from taxiway.loop.world import World
 from taxiway.storage.home import Home
 
@@ -36,6 +38,9 @@ class Teller(Protocol):
 
     def ticked(self, ticked: Ticked) -> None:
         """It has looked."""
+
+    def listening(self, port: int) -> None:
+        """Its webhook listens."""
 
     def failed(self, error: str) -> None:
         """It could not look."""
@@ -90,7 +95,7 @@ class Running:
 
     def every(self, pause: timedelta, stopped: threading.Event) -> None:
         """Looks again and again until it is stopped; what does not answer is tried again at the next time."""
-        with self.alone():
+        with self.alone(), self._listening():
             while not stopped.is_set():
                 try:
                     self.once(waits=False)
@@ -101,9 +106,28 @@ class Running:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Waits until no other loop of the model runs on this machine."""
-        self.home.loop.mkdir(parents=True, exist_ok=True)
         model = all_settings.load(self.file).model
+        with _explained():
+            self.home.loop.mkdir(parents=True, exist_ok=True)
         with files.locked(self.home.loop / f"{model}.lock", on_wait=self.teller.waiting):
+            yield
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Serves the webhook, if there is one in the settings."""
+        settings = all_settings.load(self.file)
+        trigger = next((each for each in settings.triggers if each.kind == "webhook"), None)
+        if trigger is None:
+            yield
+            return
+
+        def put(found: Trigger) -> bool:
+            # A store of its own: it runs in another thread.
+            lineage = LineageStore.open(self.home.lineage)
+            return ledger.put(lineage, settings.model, ledger.REQUEST, found, key=found.id)
+
+        with webhook.serving(trigger, settings.window, put) as port:
+            self.teller.listening(port)
             yield
 
     def _pause(self, pause: timedelta) -> timedelta:

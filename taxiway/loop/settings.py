@@ -16,7 +16,8 @@ from components.contract.settings import named, typed
 from components.contract.times import duration
 from taxiway.alerts import settings as alerts
 from taxiway.alerts.settings import Alerts
-from taxiway.loop.limits import Limits, checked_zone
+from taxiway.delivery import settings as delivery
+from taxiway.loop.triggers.limits import Limits, checked_zone
 from taxiway.loop.triggers.settings import TriggerSettings, all_parsed
 
 RUN, SUBMIT = "run", "submit"
@@ -150,20 +151,25 @@ def parsed(given: Any, where: str = "loop.yaml") -> Settings:
         raise UserError(f"{where} has no setting 'given'", fix="remove it")
     sections = {name: found.pop(name, None) for name in ("triggers", "kubeflow", "alerts", "delivery")}
     plain = typed(found, _Plain, where)
-    _check(plain, where)
+    _check(plain, sections["delivery"] is not None, where)
     limits = Limits(plain.cool_down, None, plain.quiet_hours)
     return Settings(
         **vars(plain),
         triggers=all_parsed(sections["triggers"], limits, f"{where}: triggers"),
         kubeflow=_kubeflow(sections["kubeflow"], plain.action, where),
         alerts=alerts.parsed(sections["alerts"], f"{where}: alerts"),
-        delivery=sections["delivery"],
+        delivery=_delivery(sections["delivery"], where),
         given=json.loads(json.dumps(given, default=str)),
     )
 
 
-def _check(plain: _Plain, where: str) -> None:
+def _check(plain: _Plain, has_delivery: bool, where: str) -> None:
     _check_choice(plain.action, (RUN, SUBMIT), f"{where}.action")
+    if plain.approval and not has_delivery:
+        raise UserError(
+            f"{where} asks for approval without delivery: servers would load a version before anyone says yes",
+            fix="add delivery: ..., or remove approval",
+        )
     for each in plain.tell:
         _check_choice(each, ENDS, f"{where}.tell")
     duration(plain.window, f"{where}.window")
@@ -188,3 +194,10 @@ def _kubeflow(given: Any, action: str, where: str) -> Kubeflow | None:
             raise UserError(f"{where} submits pipelines, but says not where to", fix="add kubeflow: {host: URL}")
         return None
     return typed(named(given, Kubeflow, f"{where}: kubeflow"), Kubeflow, f"{where}: kubeflow")
+
+
+def _delivery(given: Any, where: str) -> Mapping[str, Any] | None:
+    """The section as it is written, which is what a rollout keeps."""
+    if given is not None:
+        delivery.parsed(given, f"{where}: delivery")
+    return given  # type: ignore[no-any-return]

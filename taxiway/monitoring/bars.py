@@ -44,8 +44,8 @@ def _numbers(bins: Sequence[Mapping[str, float]], names: Mapping[str, str]) -> l
 
 
 def _block(value: float, most: float) -> str:
-    """A bar in an eighth of a line's height; what is there at all is seen."""
-    return _BLOCKS[max(round(8 * value / most), 1)] if value > 0 and most > 0 else " "
+    """A bar in eighths of a line's height; beside a large one, the root lets others be seen as well."""
+    return _BLOCKS[max(round(8 * (value / most) ** 0.5), 1)] if value > 0 and most > 0 else " "
 
 
 def _shares(label: str, each: Mapping[str, Any], names: Mapping[str, str]) -> list[Text]:

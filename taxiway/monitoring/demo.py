@@ -68,22 +68,23 @@ def _push(console: Console) -> None:
     """Runs the pipeline if no model was pushed yet."""
     if not DESTINATION.exists() or not versions(open_destination(str(DESTINATION))):
         console.print("[bold]0[/] no model was pushed yet: running the pipeline, once")
-        if subprocess.run(_taxiway("run", MODEL), check=False).returncode:
+        if subprocess.run(taxiway("run", MODEL), check=False).returncode:
             raise UserError("the pipeline has failed", fix="see its message above")
 
 
-def _taxiway(*arguments: str) -> list[str]:
+def taxiway(*arguments: str) -> list[str]:
+    """The command line of a command in a process of its own."""
     return [sys.executable, "-m", "taxiway", *arguments]
 
 
 def _watched(console: Console, tables: Path, folder: Path) -> Alarm | None:
     """Serves, replays and watches until there is an alarm; all of it ends with the function."""
     with ExitStack() as stack:
-        show = stack.enter_context(_progress(console))
+        show = stack.enter_context(progress_line(console))
         show("the model server starts")
         server = stack.enter_context(_server(tables, folder))
         console.print(f"[bold]1[/] {MODEL} is served at {server}; requests are recorded in")
-        _say(console, Text(shown(tables), "cyan"))
+        say(console, Text(shown(tables), "cyan"))
         replay = Replay(server, folder)
         stack.callback(replay.stop)
         monitor = stack.enter_context(_monitor(tables, folder))
@@ -92,7 +93,7 @@ def _watched(console: Console, tables: Path, folder: Path) -> Alarm | None:
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[Callable[[str], None]]:
+def progress_line(console: Console) -> Iterator[Callable[[str], None]]:
     """A line that says what is going on, in a terminal only."""
     if not console.is_terminal:
         yield lambda text: None
@@ -101,7 +102,7 @@ def _progress(console: Console) -> Iterator[Callable[[str], None]]:
         yield status.update
 
 
-def _say(console: Console, text: Text) -> None:
+def say(console: Console, text: Text) -> None:
     """An indented paragraph; piped, it is one line."""
     if console.is_terminal:
         console.print(Padding(text, (0, 0, 0, 2), expand=False))
@@ -115,7 +116,7 @@ def shown(path: Path) -> str:
 
 
 @contextmanager
-def _running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A process that ends with the block."""
     with log.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file)
@@ -136,8 +137,8 @@ def _server(tables: Path, folder: Path) -> Iterator[str]:
     addresses = folder / "addresses"
     options = ["--model-name", MODEL, "--port", "0", "--rest-port", "0", "--address-file", str(addresses)]
     recording = ["--inference-tables", str(tables), "--inference-share", "1"]
-    command = _taxiway("serve", str(DESTINATION), *options, *recording)
-    with _running(command, folder / "server.log") as process:
+    command = taxiway("serve", str(DESTINATION), *options, *recording)
+    with running(command, folder / "server.log") as process:
         yield _address(process, addresses)
 
 
@@ -161,8 +162,8 @@ def _is_loaded(rest: str) -> bool:
 @contextmanager
 def _monitor(tables: Path, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A monitor that looks for windows that are over every other second."""
-    command = _taxiway("monitor", MODEL, "--tables", str(tables), "--window", f"{WINDOW}s", "--every", "2s")
-    with _running(command, folder / "monitor.log") as process:
+    command = taxiway("monitor", MODEL, "--tables", str(tables), "--window", f"{WINDOW}s", "--every", "2s")
+    with running(command, folder / "monitor.log") as process:
         yield process
 
 
@@ -295,7 +296,7 @@ def _awaited(console: Console, watching: Watching, show: Callable[[str], None]) 
             is_broken = True
             console.print(f"[bold]3[/] [yellow]{COLUMN} is in kilometres from now on[/]")
         for start, rows in watching.new():
-            _say(console, Text(f"window {start:%H:%M:%S}  {rows:,} trips", "dim"))
+            say(console, Text(f"window {start:%H:%M:%S}  {rows:,} trips", "dim"))
         found = watching.alarms()
         if found and not found[0].slice:
             return found[0]
@@ -310,10 +311,13 @@ def _tell(console: Console, tables: Path, alarm: Alarm) -> None:
     store = Store(f"{tables}/{MODEL}")
     (tables / "report.html").write_text(report(store, MODEL))
     console.print(f"[bold]4[/] [bold red]{alarm.state}[/]")
-    _say(console, Text(alarm.sentence))
+    say(console, Text(alarm.sentence))
     console.print()
     for line in bars(alarms.picture(store, alarm.alarm)):
-        _say(console, line)
+        say(console, line)
+    console.print()
+    for sentence in estimated(store):
+        say(console, Text(sentence))
     console.print()
     _lineage(console, alarm)
     console.print("[bold]6[/] more of it")
@@ -324,7 +328,20 @@ def _tell(console: Console, tables: Path, alarm: Alarm) -> None:
         ("report", shown(tables / "report.html")),
         ("lineage", typed("taxiway lineage", alarm.alarm)),
     ):
-        _say(console, Text.assemble((f"{words:<16}", "dim"), command))
+        say(console, Text.assemble((f"{words:<16}", "dim"), command))
+
+
+def estimated(store: Store) -> list[str]:
+    """How good the answers of the last window probably are; no label has come yet."""
+    where = [("slice", "=", ""), ("basis", "=", "estimate")]
+    found = [each for each in store.read("quality", where).to_pylist() if each["low"] is not None]
+    last = max((each["window_start"] for each in found), default=None)
+    return [
+        f"{each['metric']} is probably {each['value']:.3f} ({each['low']:.3f} to {each['high']:.3f}), without any label"
+        + (f"; it was {each['expected']:.3f} in the evaluation" if each["expected"] is not None else "")
+        for each in found
+        if each["window_start"] == last
+    ]
 
 
 def _lineage(console: Console, alarm: Alarm) -> None:
@@ -333,7 +350,7 @@ def _lineage(console: Console, alarm: Alarm) -> None:
     console.print(f"[bold]5[/] the alarm compares with the training data of version {alarm.version}")
     for name, lines in tree.origins(found).items():
         for place, line in enumerate(lines):
-            _say(console, Text.assemble((f"{'' if place else name:<9}", "dim"), line))
+            say(console, Text.assemble((f"{'' if place else name:<9}", "dim"), line))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from components.contract.commands import typed
 from components.contract.errors import TaxiwayError
 from components.inference import reading
 from components.inference.columns import INPUT, OUTPUT
+from components.monitoring.passes.references import is_number
+from components.monitoring.passes.settings import Settings
 from components.monitoring.passes.trained import Trained
 from components.monitoring.passes.windows import EPOCH
 from components.monitoring.store import INFERENCE
@@ -41,10 +43,11 @@ def settings_file(monitor: Monitor) -> str:
         inputs=_wrapped(inputs) or "none yet: no request has been recorded",
         outputs=", ".join(outputs) or "none yet",
         labels=labels or "none is known from the EvalConfig",
+        default=Settings().window,
         window=window,
         why=why,
         slices=slices or "none",
-        score=outputs[0] if outputs else "",
+        score=_score(monitor) or "none yet",
     )
 
 
@@ -60,11 +63,19 @@ def _columns(monitor: Monitor) -> tuple[list[str], list[str]]:
     return inputs, [name.removeprefix(OUTPUT) for name in names if name.startswith(OUTPUT)]
 
 
+def _score(monitor: Monitor) -> str:
+    """The first output with numbers."""
+    table = monitor.store.open(INFERENCE)
+    fields = pa.schema(table.schema().to_arrow()) if table else pa.schema([])
+    named = (each for each in fields if each.name.startswith(OUTPUT) and is_number(each.type))
+    return next((each.name.removeprefix(OUTPUT) for each in named), "")
+
+
 def _wrapped(names: list[str]) -> str:
     lines, line = list[str](), ""
     for name in names:
         if len(line) + len(name) > 90:
-            lines.append(line)
+            lines.append(line.rstrip())
             line = ""
         line += f"{name}, "
     return "\n#   ".join([*lines, line]).rstrip(", ")
@@ -83,14 +94,14 @@ def _window(monitor: Monitor) -> tuple[str, str]:
     times = _times(monitor)
     rows = sum(map(len, times))
     if rows < 2:
-        return "1h", "the default: too few rows are recorded to say"
+        return "1h", "as too few rows are recorded to say more"
     first = min(pc.min(each).as_py() for each in times)
     last = max(pc.max(each).as_py() for each in times)
     per_second = rows / max((last - first) / timedelta(seconds=1), 1.0)
     for name, seconds in _LENGTHS:
         if per_second * seconds >= _WINDOW_ROWS:
-            return name, f"about {per_second * seconds:,.0f} rows a window, by the traffic so far"
-    return _LENGTHS[-1][0], "the longest: few rows come in"
+            return name, f"which has about {per_second * seconds:,.0f} rows"
+    return _LENGTHS[-1][0], "as few rows come in"
 
 
 def _trained(monitor: Monitor) -> Trained | None:
@@ -109,7 +120,7 @@ def _trained(monitor: Monitor) -> Trained | None:
 
 _TEXT = """\
 # Settings of the monitor of {model}: {use}
-# Every line may be left out; the values are the defaults, but where it says otherwise.
+# Every line may be left out: the values are the defaults.
 #
 # Found in the inference table:
 # inputs:
@@ -117,8 +128,8 @@ _TEXT = """\
 # outputs: {outputs}
 # label, by the EvalConfig: {labels}
 
-# The length of a window: 15m, 1h, 1d, ... Here: {why}.
-window: {window}
+# The length of a window: 15m, 1h, 1d, ... For the traffic so far: {window}, {why}.
+window: {default}
 
 # How long after its end a window is first computed; empty for a minute, or less if windows are shorter. Later rows
 # compute it again.
@@ -133,8 +144,9 @@ slices: true
 # Other slices instead, in the EvalConfig's form: [{{feature_keys: [trip_start_hour]}}]
 slicing_specs: []
 
-# The output that tells how far a change of a column moves the model's answers.
-score: {score!r}
+# The output that tells how far a change of a column moves the model's answers; empty for the first one with numbers,
+# here {score}.
+score: ""
 
 # The version that the others are compared with; null is the lowest in a window.
 champion: null

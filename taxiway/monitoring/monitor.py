@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from taxiway.lineage.store import LineageStore
 
 _COMPACT_EVERY = timedelta(hours=1)
+_KEPT = timedelta(days=90)
+"""How long it is kept what was told to whom, and mutes that are over."""
 
 
 @dataclass
@@ -106,6 +108,8 @@ class Monitor:
         found.changes += update.refresh(self.store, self.model.name, now, self._settings.watched.alarms)
         found.outcomes = send(self.store, self.model.name, self._settings.alerts, metrics=self.metrics, now=now)
         found.has_table = self.store.version("inference") is not None
+        self.store.cut("deliveries", "changed", now - _KEPT)
+        self.store.cut("mutes", "until", now - _KEPT)
         return found
 
     def every(

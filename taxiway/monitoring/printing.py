@@ -36,6 +36,8 @@ class Teller:
         if computed.signals:
             line.append(f"  {computed.signals} signal{'s' * (computed.signals != 1)}", "yellow")
         self._console.print(line)
+        for doubt in computed.doubts:
+            self._console.print(Text(f"  {doubt}", "yellow"))
         for change in _news(computed):
             self._change(change)
 

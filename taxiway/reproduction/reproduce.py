@@ -119,6 +119,8 @@ class _Plan:
     def _with_data(self, call: Call, here: Path) -> Call:
         names = {role: name for name, role in calls.roles(self._components[call.stage]).items()}
         data = next((record["data"] for record in call.outputs.values() if record.get("data")), None)
+        if "Tables" in names and data:
+            return calls.with_parameters(call, _pinned(data, call.parameters[names["Tables"]], names["Tables"]))
         if "Data" not in names or not data:
             return call
         try:
@@ -147,6 +149,12 @@ class _Plan:
             if artifact.digest == digest and path.exists() and tree_digest(path) == digest:
                 return artifact.uri
         return ""
+
+
+def _pinned(data: Record, tables: str, name: str) -> Json:
+    """The parameters with which a call reads the versions of the tables that it read then."""
+    place = tables if "://" in tables else str(Path(tables).absolute())
+    return {name: place, **data.get("pinned", {})}
 
 
 def _run(pipeline: Json, wanted: set[str], here: Path, folder: Path) -> dict[str, dict[str, Made]]:

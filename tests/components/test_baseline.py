@@ -26,9 +26,10 @@ def baseline(run_stage: Callable[..., dict[str, Any]], tmp_path: Path) -> Baseli
     """`baseline(candidate, destination)`: the stage's outputs; each call has its own folder."""
     count = iter(range(1000))
 
-    def run(candidate: Model, destination: Any) -> dict[str, Any]:
+    def run(candidate: Model, destination: Any, **parameters: Any) -> dict[str, Any]:
         folder = tmp_path / "baseline" / str(next(count))
-        return run_stage("baseline", {"candidate": candidate}, {"destination": str(destination)}, folder=folder)
+        given = {"destination": str(destination), **parameters}
+        return run_stage("baseline", {"candidate": candidate}, given, folder=folder)
 
     return run
 
@@ -75,6 +76,20 @@ def test_the_candidate_itself_is_skipped(baseline: Baseline, tmp_path: Path) -> 
     assert baseline(candidate, tmp_path / "served")["found"] is False
     push(older, tmp_path / "served", 7)
     assert baseline(candidate, tmp_path / "served")["version"] == "7"
+
+
+def test_the_champion_that_is_named_is_taken_even_if_it_is_the_candidate(baseline: Baseline, tmp_path: Path) -> None:
+    models = {version: make_model(tmp_path / str(version), version) for version in (7, 8)}
+    for version, model in models.items():
+        push(model, tmp_path / "served", version)
+    for candidate in (make_model(tmp_path / "candidate"), models[7]):
+        found = baseline(candidate, tmp_path / "served", champion=7)
+        assert (found["found"], found["version"]) == (True, "7")
+        assert content(found["model"]) == content(models[7])
+    with pytest.raises(UserError, match=r"served has no version 9 to compare with\n  fix: its versions: 8, 7; 0 takes"):
+        baseline(models[7], tmp_path / "served", champion=9)
+    with pytest.raises(UserError, match="its versions: none"):
+        baseline(models[7], tmp_path / "nothing", champion=9)
 
 
 def test_the_candidate_is_recognized_by_its_content(baseline: Baseline, tmp_path: Path) -> None:

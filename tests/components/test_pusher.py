@@ -48,8 +48,10 @@ def push(run_stage: Callable[..., dict[str, Any]], tmp_path: Path) -> Push:
         blessing: ModelBlessing | None = None,
         version: int = 0,
         infra_blessing: InfraBlessing | None = None,
+        judge_blessing: ModelBlessing | None = None,
     ) -> Any:
         given = {"model": model, "blessing": blessing, "infra_blessing": infra_blessing}
+        given["judge_blessing"] = judge_blessing
         inputs = {name: artifact for name, artifact in given.items() if artifact}
         parameters = {"destination": str(destination), "version": version}
         return run_stage("pusher", inputs, parameters, folder=tmp_path / "push" / str(next(count)))["pushed_model"]
@@ -158,6 +160,48 @@ def test_the_reason_of_a_missing_blessing_is_reported(push: Push, tmp_path: Path
     pushed = push(make_model(tmp_path / "model"), tmp_path / "served", blessing)
     message = "the evaluator did not bless the model: slice Overall: auc 0.5, outside value_threshold"
     assert pushed.metadata["not_pushed"] == message
+
+
+def make_judge_blessing(folder: Path, model: Model, verdict: str) -> ModelBlessing:
+    """A blessing as the judge writes it."""
+    blessed = verdict.startswith("better")
+    blessing = make_blessing(folder, blessed)
+    next(folder.glob("*BLESSED")).write_text(verdict)
+    blessing.metadata |= {"blessed": int(blessed), "verdict": verdict} | ({} if blessed else {"not_blessed": verdict})
+    inputs = {"model": model}
+    provenance.attach_all({"blessing": blessing}, provenance.activity("judge", {}, {}, inputs), inputs)
+    return blessing
+
+
+def test_a_model_that_the_judge_did_not_bless_is_not_pushed_and_all_reasons_are_recorded(
+    push: Push, tmp_path: Path
+) -> None:
+    model, blessing = make_history(tmp_path / "history")
+    judged = make_judge_blessing(tmp_path / "judged", model, "undecided: there are 9 recent rows")
+    pushed = push(model, tmp_path / "served", blessing, judge_blessing=judged)
+    reason = "the judge did not bless the model: undecided: there are 9 recent rows"
+    assert (pushed.metadata["pushed"], pushed.metadata["not_pushed"]) == (0, reason)
+    infra = make_infra_blessing(tmp_path / "infra", model, blessed=False)
+    pushed = push(model, tmp_path / "served", blessing, judge_blessing=judged, infra_blessing=infra)
+    assert pushed.metadata["not_pushed"].splitlines()[0] == reason
+    assert "infra_validator did not bless the model" in pushed.metadata["not_pushed"].splitlines()[1]
+    assert names(tmp_path / "served") == []
+
+
+def test_the_verdict_of_the_judge_is_in_the_lineage_and_in_the_model_card(push: Push, tmp_path: Path) -> None:
+    model, blessing = make_history(tmp_path / "history")
+    verdict = "better: on recent rows auc is 0.8, the champion's 0.7"
+    judged = make_judge_blessing(tmp_path / "judged", model, verdict)
+    pushed = push(model, tmp_path / "served", blessing, judge_blessing=judged)
+    folder = Path(pushed.metadata["pushed_destination"])
+    record, *older = json.loads((folder / "provenance.json").read_text())
+    assert record["inputs"]["judge_blessing"] == judged.metadata["digest"]
+    assert verdict in [each.get("verdict") for each in older]
+    card = json.loads((folder / "model_card.json").read_text())
+    assert f"Compared with the version in use: {verdict}." in card["model_details"]["documentation"]
+    other, _ = make_history(tmp_path / "other", seed=2)
+    with pytest.raises(UserError, match="the blessing is for the model"):
+        push(other, tmp_path / "served", judge_blessing=judged)
 
 
 # Infra_validator's blessing

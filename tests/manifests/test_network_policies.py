@@ -25,6 +25,14 @@ DNS = {
     "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
     "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
 }
+METADATA = {
+    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kubeflow"}},
+    "podSelector": {"matchLabels": {"component": "metadata-grpc-server"}},
+}
+OWN_STORES = [
+    ({**METADATA, "podSelector": {"matchLabels": {"app": name}}}, port)
+    for name, port in (("seaweedfs", 8333), ("minio", 9000))
+]
 # S3 has no fixed addresses; the excluded ones are the cloud's metadata service, which gives out credentials.
 ANYWHERE = (
     {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.169.254/32"]}},
@@ -183,3 +191,7 @@ def _to_the_store(name: str, pod: Pod) -> Iterator[Connection]:
             settings = one(build(name), "ConfigMap", source["configMapRef"]["name"])["data"]
             assert "AWS_ENDPOINT_URL" not in settings
             yield from (_connection(each, 443) for each in ANYWHERE)
+            if pod.workload == "Deployment/monitor":
+                assert settings["TAXIWAY_LINEAGE"] == "grpc://metadata-grpc-service.kubeflow:8080"
+                yield _connection(METADATA, 8080)
+                yield from (_connection(*each) for each in OWN_STORES)

@@ -83,13 +83,13 @@ def averaged(means: Means, champion: Array, challenger: Array) -> Means:
     middle = np.concatenate([theirs, own]).mean()
     lost = (theirs.size + own.size) / max(theirs.size + own.size - 1, 1)
     return Means(
-        means.n + own.size,
-        means.own + float(own.sum()),
-        means.theirs + float(theirs.mean()) * own.size,
-        means.spread + own.size**2 / theirs.size,
-        means.champion + theirs.size,
-        means.squares + float(((theirs - middle) ** 2).sum()) * lost,
-        means.own_squares + float(((own - middle) ** 2).sum()) * lost,
+        n=means.n + own.size,
+        own=means.own + float(own.sum()),
+        theirs=means.theirs + float(theirs.mean()) * own.size,
+        spread=means.spread + own.size**2 / theirs.size,
+        champion=means.champion + theirs.size,
+        squares=means.squares + float(((theirs - middle) ** 2).sum()) * lost,
+        own_squares=means.own_squares + float(((own - middle) ** 2).sum()) * lost,
     )
 
 

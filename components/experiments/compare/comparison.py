@@ -11,6 +11,8 @@ from components.contract.errors import DataError
 from components.experiments.arms import Arm
 from components.experiments.numbers import Array, Numbers, divided, plain
 
+_LARGEST = 50.0
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -99,6 +101,8 @@ def relative_interval(control: Arm, treatment: Arm, level: float, *, normal: boo
     usable = np.asarray(control.mean) * treatment.mean > 0
     scaled = [Arm(arm.n, 1.0, divided(arm.squares, np.asarray(arm.mean) ** 2)) for arm in (control, treatment)]
     error, free = welch(*scaled)
-    factor = np.exp(quantile(level, np.inf if normal else free) * error)
+    half = quantile(level, np.inf if normal else free) * error
+    # More than that is unbounded: the control's mean may well be 0.
+    factor = np.where(half < _LARGEST, np.exp(np.minimum(half, _LARGEST)), np.inf)
     ratio = np.where(usable, divided(treatment.mean, control.mean), np.nan)
     return ratio / factor - 1, ratio * factor - 1

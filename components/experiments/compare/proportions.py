@@ -65,7 +65,7 @@ def _interval(control: Arm, treatment: Arm, quantile: float) -> tuple[Array, Arr
 
 def _score(control: Arm, treatment: Arm, difference: Array) -> Array:
     """How far the found difference is from an assumed one, in standard errors under it."""
-    of_control = _restricted(control, treatment, difference)
+    of_control = restricted(control, treatment, difference)
     of_treatment = np.clip(of_control + difference, 0.0, 1.0)
     variance = of_control * (1 - of_control) / control.n + of_treatment * (1 - of_treatment) / treatment.n
     away = np.asarray(treatment.mean) - control.mean - difference
@@ -73,13 +73,13 @@ def _score(control: Arm, treatment: Arm, difference: Array) -> Array:
     return np.where(variance > 1e-300, divided(away, np.sqrt(np.maximum(variance, 0.0))), certain)
 
 
-def _restricted(control: Arm, treatment: Arm, difference: Array) -> Array:
+def restricted(control: Arm, treatment: Arm, difference: Array) -> Array:
     """The likeliest share of the control if the treatment's is larger by a difference: the root of a cubic.
 
     Miettinen and Nurminen, "Comparative analysis of two rates" (Statistics in Medicine 1985), in closed form.
     """
     of_control, of_treatment, hits = np.asarray(control.n), np.asarray(treatment.n), np.asarray(control.total)
-    n, all_hits = of_control + of_treatment, hits + treatment.total
+    n, all_hits = np.maximum(of_control + of_treatment, 1), hits + treatment.total
     second = ((of_treatment + 2 * of_control) * difference - n - all_hits) / (3 * n)
     first = ((of_control * difference - n - 2 * hits) * difference + all_hits) / n
     constant = hits * difference * (1 - difference) / n

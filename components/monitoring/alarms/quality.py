@@ -31,6 +31,8 @@ def found(rows: pa.Table | None, settings: AlarmSettings) -> list[Signal]:
 
 def _is_comparable(row: Mapping[str, Any]) -> bool:
     known = all(row[name] is not None for name in ("value", "expected"))
+    # An estimate beyond what it knows says nothing; the column has its own alarm.
+    known = known and row["trusted"] is not False
     count = row["labelled"] if row["basis"] == "labels" else row["rows"]
     return known and (count or 0) >= _LEAST_ROWS and not row["compared_with"] and not _NO_QUALITY.search(row["metric"])
 

@@ -90,7 +90,7 @@ def add(
         known = there.num_rows and digest in there["source"].unique().to_pylist()
         new, changed = (rows.slice(0, 0), 0) if known else _new(connection, rows, there)
     if new.num_rows:
-        store.append(LABELS, new, new_columns=True)
+        store.append(LABELS, new)
     return Added(
         rows=read,
         added=new.num_rows,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.dataset as ds
 
 from components.contract.errors import DataError, UserError
 from components.inference import stores
@@ -64,12 +65,12 @@ def _load_files(connection: duckdb.DuckDBPyConnection, place: str, texts: list[s
         raise UserError(f"{place} is neither CSV nor Parquet nor a Delta table", fix=f"give {_KINDS}")
 
 
-def _delta(place: str) -> pa.Table:
+def _delta(place: str) -> ds.Dataset:
     table = stores.opened(place)
     if table is None:
         raise UserError(f"there is no Delta table {place}", fix=f"give {_KINDS}")
     with stores.reached(place):
-        return table.to_pyarrow_table(filesystem=local_files(table))
+        return table.to_pyarrow_dataset(filesystem=local_files(table))
 
 
 def _load_csv(connection: duckdb.DuckDBPyConnection, place: str, texts: list[str]) -> None:

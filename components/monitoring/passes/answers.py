@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from components.data.examples import encodable
 from components.inference import arrays
 from components.inference.columns import OUTPUT
 
@@ -63,7 +64,7 @@ def _of_examples(signature: Any, argument: str) -> Callable[[pa.RecordBatch], di
     encoder = RecordBatchToExamplesEncoder()
 
     def call(batch: pa.RecordBatch) -> dict[str, np.ndarray]:
-        found = signature(**{argument: tf.constant(encoder.encode(batch))})
+        found = signature(**{argument: tf.constant(encoder.encode(encodable(batch)))})
         return {name: tensor.numpy() for name, tensor in found.items()}
 
     return call

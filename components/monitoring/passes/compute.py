@@ -23,6 +23,7 @@ from components.monitoring.profile import rows as profile_rows
 from components.monitoring.profile.traffic import Traffic as Counts
 from components.monitoring.profile.window import Counted, count
 from components.monitoring.quality import measure
+from components.monitoring.quality.doubts import doubts
 from components.monitoring.quality.facts import Settings as QualitySettings
 from components.monitoring.store import Fence, Store
 from components.monitoring.summaries import Summary
@@ -52,6 +53,7 @@ class Computed:
         table_version: The version of the inference table that it was computed from.
         versions: The versions that answered; those that cannot be compared are not among `counted`.
         counted: What was counted, which the next window is compared with.
+        doubts: Why estimates of the quality are not to be trusted.
     """
 
     window: Window
@@ -61,6 +63,7 @@ class Computed:
     table_version: int
     versions: list[int | None]
     counted: Mapping[tuple[int, str], Mapping[str, Summary]] = field(default_factory=dict)
+    doubts: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ def compute(
     store.replace("drift", pa.concat_tables([DRIFT.empty_table(), *drift]), where, fence)
     if quality is not None:
         store.replace("quality", quality, where, fence)
-    changes = update.update(store, window, facts, now, settings.alarms, fence)
+    changes = update.update(store, window, facts, now, settings.alarms, fence=fence)
     rows = sum(each.rows for each in found.traffic.values())
     store.replace("windows", _windows_row(window, rows, at, _reference(found, known), now), where, fence)
     signals = sum(each.signal for of_part in decisions.values() for each in of_part)
@@ -147,6 +150,7 @@ def compute(
         table_version=at.table,
         versions=sorted(found.traffic, key=repr),
         counted=found.summaries,
+        doubts=doubts(quality),
     )
 
 

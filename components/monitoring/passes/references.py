@@ -40,7 +40,7 @@ MOST_ROWS = 200_000
 MOST_SLICES, LEAST_ROWS = 20, 100
 """The largest slices are watched, if the training data have enough rows of them."""
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,9 @@ class Known:
         kept = {INPUT + name for name in self.trained.labels}
         wanted = columns - kept
         references = {name: _limited(each, wanted) for name, each in self.references.items()}
-        return replace(self, references=references)
+        calibrated = self.version.calibrated
+        limited = calibrated.limited({name.removeprefix(INPUT) for name in wanted}) if calibrated else None
+        return replace(self, references=references, version=replace(self.version, calibrated=limited))
 
 
 def _limited(reference: Reference, wanted: set[str]) -> Reference:
@@ -194,10 +196,11 @@ def _sampled(trained: Trained, split: str) -> Iterator[pa.RecordBatch]:
 def _score(rows: list[pa.RecordBatch]) -> str | None:
     """The first output with numbers."""
     fields = [field for batch in rows[:1] for field in batch.schema if is_output(field.name)]
-    return next((field.name for field in fields if _is_number(field.type)), None)
+    return next((field.name for field in fields if is_number(field.type)), None)
 
 
-def _is_number(kind: pa.DataType) -> bool:
+def is_number(kind: pa.DataType) -> bool:
+    """Whether a column has numbers, one or several a row."""
     kind = kind.value_type if pa.types.is_list(kind) else kind
     return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
 
@@ -208,18 +211,24 @@ def _calibrated(trained: Trained, config: Mapping[str, Any]) -> Calibrated | Non
         return None
     rows = gathered(_answered(trained, trained.eval_split))
     batches = [_as_served(trained, number, batch) for number, batch in enumerate(rows)]
-    labels = pa.concat_tables([_labels(trained, batch) for batch in batches], promote_options="permissive")
     try:
+        labels = _labels(trained, batches)
         return calibrate(_version(trained, config, None), batches, labels)
     except TaxiwayError as error:
         print(f"monitor: quality is not estimated before labels are there: {error}", flush=True)
         return None
 
 
-def _labels(trained: Trained, batch: pa.RecordBatch) -> pa.Table:
-    names = [name for name in sorted(trained.labels) if INPUT + name in batch.schema.names]
-    columns = {LABEL + name: batch[INPUT + name] for name in names}
-    return pa.table({"request_id": batch["request_id"], "row": batch["row"], **columns})
+def _labels(trained: Trained, batches: list[pa.RecordBatch]) -> pa.Table | None:
+    """The labels of the rows; None if preprocessing computes them from other columns, as the evaluator has them."""
+    names = [name for name in sorted(trained.labels) if all(INPUT + name in each.schema.names for each in batches)]
+    if len(names) < len(trained.labels):
+        return None
+    columns = ["request_id", "row", *(INPUT + name for name in names)]
+    table = pa.concat_tables(
+        [pa.table(each.select(columns).columns, columns) for each in batches], promote_options="permissive"
+    )
+    return table.rename_columns(["request_id", "row", *(LABEL + name for name in names)])
 
 
 def _as_served(trained: Trained, number: int, batch: pa.RecordBatch) -> pa.RecordBatch:

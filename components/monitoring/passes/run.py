@@ -94,6 +94,7 @@ class Watch:
         starts = {*touched(ranges, self.settings.every), *(last["pending"] or [] if last else [])}
         starts |= self._labelled(last, at)
         due = [each for each in starts if self._is_over(each, now)]
+        due += self._followers(set(touched(ranges, self.settings.every)) & set(due)) - set(due)
         self._first = self._first_windows() if due else {}
         done = 0
         for computed in self._all(sorted({*due, *self._silent(due, now)}), at, now):
@@ -138,6 +139,13 @@ class Watch:
         until = now - self.settings.lateness
         gaps = silent(min(starts), until, self.settings.every) if starts else []
         return [each for each in gaps if each not in set(known_starts)]
+
+    def _followers(self, changed: set[datetime]) -> set[datetime]:
+        """The windows that were compared with one that late rows have changed."""
+        own = [("window", "=", self.settings.window), ("rows", ">", 0)]
+        found = self.store.read("windows", own, ["window_start"]) if changed else None
+        after = {each + self.settings.every for each in changed}
+        return after & set(found["window_start"].to_pylist() if found else [])
 
     def _labelled(self, last: dict | None, at: At) -> set[datetime]:
         """The windows whose requests have new labels."""

@@ -209,4 +209,5 @@ def _estimate_row(
     row = _row(version, each.slice, each.metric, each.value, Interval(each.low, each.high))
     counts = {"rows": sizes.get(each.slice, 0), "labelled": labelled.get(each.slice, 0)}
     expected = _expected(version).get(each.slice, {}).get("metrics", {}).get(each.metric)
-    return row | counts | {"basis": BY_ESTIMATE, "expected": expected}
+    known = {"beyond": each.beyond.share, "beyond_column": each.beyond.column, "trusted": each.beyond.is_trusted}
+    return row | counts | known | {"basis": BY_ESTIMATE, "expected": expected}

@@ -9,7 +9,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from components.contract.artifacts import ModelEvaluation
-from components.execution.provenance import Record
+from components.execution.provenance import VERDICT, Record
+from components.execution.records import sources
 from components.pusher.card.settings import Settings
 
 SCHEMA_VERSION = "0.0.2"
@@ -78,6 +79,8 @@ def _lineage(records: Sequence[Record]) -> str:
     lines = [f"Content of the version: {push['digest']}."]
     lines += [f"Code: commit {', '.join(commits)}."] if commits else []
     lines += [f"Made by {'; '.join(modules)}."] if modules else []
+    if verdict := sources(push, records).get("judge_blessing", {}).get(VERDICT):
+        lines.append(f"Compared with the version in use: {verdict}.")
     return " ".join([*lines, "The whole lineage is in provenance.json beside this card."])
 
 
@@ -102,6 +105,7 @@ def _version(data: Mapping[str, Any]) -> str:
     names = {"revision": "revision", "DVC": "dvc_hash", "content": "content", "commit": "commit"}
     known = {name: data.get(key) for name, key in names.items()}
     words = [f"{name} {value}" for name, value in known.items() if value]
+    words += [f"requests from {' to '.join(data['window'])}"] if data.get("window") else []
     return ", ".join([*words, *([] if data.get("versioned", True) else ["not versioned"])])
 
 

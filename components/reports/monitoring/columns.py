@@ -70,7 +70,16 @@ def _split(rows: pa.Table) -> list[tuple[object, pa.Table]]:
     ]
 
 
+def _furthest(rows: pa.Table) -> pa.Table:
+    """Of several versions in a window, the row of the one that has moved most."""
+    starts, effects = seconds(rows), np.nan_to_num(np.abs(numbers(rows, "effect")))
+    signal = rows["signal"].fill_null(False).to_numpy(zero_copy_only=False)
+    order = np.lexsort((effects, signal, starts))
+    return rows.take(order[np.append(np.diff(starts[order]) > 0, True)])
+
+
 def _ranked(column: str, rows: pa.Table) -> Ranked:
+    rows = _furthest(rows)
     effects, signal = numbers(rows, "effect"), rows["signal"].fill_null(False).to_numpy(zero_copy_only=False)
     importance = np.abs(numbers(rows, "importance"))
     last = seconds(rows)[signal.astype(bool)]

@@ -19,6 +19,9 @@ from components.reports.monitoring.watched import Watched
 from components.reports.monitoring.wording.names import ALL, TITLES, column_name
 from components.reports.parts import paragraph, side_by_side
 
+_DOUBTED = 7
+"""The colour of what is not to be relied on."""
+
 _MEDIAN, _SLOW = QUANTILES.index(0.5), QUANTILES.index(0.99)
 
 
@@ -61,6 +64,7 @@ def _line(part: tuple[str, int, pa.Table], column: str) -> Line:
 
 def _quality(watched: Watched) -> Iterator[Markup]:
     columns = ["window_start", "version", "metric", "basis", "value", "low", "high", "expected", "compared_with"]
+    columns.append("trusted")
     rows = read(watched.store, "quality", watched.scope.filters(), columns)
     rows = rows.filter(pc.fill_null(pc.equal(rows["compared_with"], ""), True))
     for metric, found in by(rows, "metric").items():
@@ -76,11 +80,16 @@ def _measured(name: str, color: int, rows: pa.Table) -> Iterator[Line]:
     for basis, found in bases.items():
         is_estimate = basis == "estimate"
         late = set(seconds(bases["labels"])) if is_estimate and "labels" in bases else set()
-        kept = found.filter(pa.array([when not in late for when in seconds(found)]))
-        if kept.num_rows:
-            words = f"{name}, estimated" if is_estimate else name
-            ends = numbers(kept, "low"), numbers(kept, "high")
-            yield Line(words, seconds(kept), numbers(kept, "value"), *ends, color=color, is_dashed=is_estimate)
+        kept = found.filter(pa.array([when not in late for when in seconds(found)], pa.bool_()))
+        doubted = pc.fill_null(pc.equal(kept["trusted"], False), False)
+        words = f"{name}, estimated" if is_estimate else name
+        for part, called, tone in (
+            (kept.filter(pc.invert(doubted)), words, color),
+            (kept.filter(doubted), f"{words}, not to be trusted", _DOUBTED),
+        ):
+            if part.num_rows:
+                ends = numbers(part, "low"), numbers(part, "high")
+                yield Line(called, seconds(part), numbers(part, "value"), *ends, color=tone, is_dashed=is_estimate)
 
 
 def _expected(rows: pa.Table) -> Iterator[Line]:

@@ -15,7 +15,7 @@ from components.reports.monitoring import alarms, columns, differences, distribu
 from components.reports.monitoring.scope import Scope
 from components.reports.monitoring.watched import Watched
 from components.reports.monitoring.wording import times
-from components.reports.monitoring.wording.names import column_name, listed, state_badge
+from components.reports.monitoring.wording.names import column_name, listed, state_badge, version_name
 from components.reports.page import Section, render
 from components.reports.parts import badge, heading, notice, paragraph, stack, tiles
 
@@ -46,6 +46,9 @@ def sections(watched: Watched) -> Iterator[Section]:
     yield Section(
         "lines", "Over time", lines.all_lines(watched), "Alarms are marked in colour, new versions by a line."
     )
+    if measured := differences.latest(watched):
+        words = "By labels; before these are there, estimated."
+        yield Section("quality", "Quality", measured, words)
     if apart := differences.tables(watched):
         words = "Metrics by labels, in the latest window that has them."
         yield Section("differences", "Differences", apart, words)
@@ -88,6 +91,6 @@ def _pictures(watched: Watched) -> Markup | None:
 
 def _picture(watched: Watched, found: Alarm) -> Markup | None:
     picture = distributions.of_alarm(alarms.picture(watched.store, found.alarm))
-    return (
-        stack(heading(join([state_badge(found.state), column_name(found.column)], " ")), picture) if picture else None
-    )
+    where = f", where {found.slice}" if found.slice else ""
+    named = join([state_badge(found.state), column_name(found.column), f"{version_name(found.version)}{where}"], " ")
+    return stack(heading(named), picture) if picture else None

@@ -161,15 +161,15 @@ def _show(alarms: list[Alarm]) -> None:
 
 def _none(model: str, store: Store, hidden: list[Alarm]) -> str:
     """What was looked at, and what to do if an alarm was expected."""
-    tables = ["--tables", store.root.rpartition("/")[0]]
+    root = store.root.rpartition("/")[0]
     states = Counter(each.state for each in hidden)
     lines = [f"no alarm of {model} is open: {_looked_at(store)}"]
     if states:
         counted = ", ".join(f"{count} {state}" for state, count in states.items())
-        lines.append(f"  not shown: {counted}; see `{typed('taxiway alarms list', model, '--all', *tables)}`")
+        lines.append(f"  not shown: {counted}; see `{typed('taxiway alarms list', model, '--all', '--tables', root)}`")
     lines.append(
-        f"  if you expected one: `{typed('taxiway monitor', model, *tables)}` computes the windows that are over, and "
-        "says what is not compared; floors, mutes and ignored columns are in its settings"
+        f"  if you expected one: `{typed('taxiway monitor', model, '--tables', root)}` computes the windows that are "
+        "over, and says what is not compared; floors, mutes and ignored columns are in its settings"
     )
     return "\n".join(lines)
 

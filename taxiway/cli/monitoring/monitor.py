@@ -67,7 +67,7 @@ def run_command(
     monitor = _monitor(model, tables, settings, window)
     told = printing.Teller()
     if every:
-        monitor.every(duration(every, "--every"), told.window, told.passed, _stopped())
+        monitor.every(duration(every, "--every"), told.window, told.passed, stopped())
         return
     passed = monitor.once(told.window)
     told.passed(passed)
@@ -126,7 +126,7 @@ def _monitor(model: str, tables: str, settings: Path | None, window: str) -> Mon
     return Monitor(model, root(tables), load(settings).with_window(window), LineageStore.open_existing(home.lineage))
 
 
-def _stopped() -> threading.Event:
+def stopped() -> threading.Event:
     """Is set by Ctrl-C and SIGTERM: the pass that runs is finished."""
     stopped = threading.Event()
     for each in (signal.SIGINT, signal.SIGTERM):

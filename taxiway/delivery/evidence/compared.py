@@ -55,9 +55,8 @@ def begun(bins: int) -> Compared:
 
 def of_json(given: dict) -> Compared:
     """From the JSON of a rollout."""
-    bets, beyond = (Bets(**given[name]) for name in ("bets", "beyond"))
-    sums, seen = tuple(given["sums"]), tuple(given["seen"])
-    return Compared(bets, beyond, Mix(**given["mix"]), given["before"], sums, given["before_sum"], seen)
+    parts = {"bets": Bets(**given["bets"]), "beyond": Bets(**given["beyond"]), "mix": Mix(**given["mix"])}
+    return Compared(**{**given, **parts, "sums": tuple(given["sums"]), "seen": tuple(given["seen"])})
 
 
 class Bins(NamedTuple):

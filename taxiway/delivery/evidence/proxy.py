@@ -131,7 +131,7 @@ class ProxyWitness:
         return found
 
     def _text(self, url: str) -> str:
-        fix = "start taxiway route, or give its admin API in weights.route"
+        fix = "start the proxy, or give its admin API in weights.route"
         try:
             answer = self._pool.request("GET", f"{url}/metrics", redirect=False)
         except (HTTPError, OSError) as error:

@@ -9,7 +9,7 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 
-from components.contract.errors import UserError, explained
+from components.contract.errors import UserError
 from components.experiments.numbers import Array
 from components.inference.columns import OUTPUT
 from components.monitoring.labels.columns import LABEL, outcomes
@@ -98,12 +98,11 @@ class Rows:
     def _read(self, start: datetime, end: datetime, columns: list[str]) -> pa.Table:
         time: list[Filter] = [("date", ">=", start.date()), ("date", "<=", end.date())]
         time += [("time", ">=", start), ("time", "<", end)]
-        with explained(f"the tables at {self.store.root} cannot be read", fix="check delivery.tables and the store"):
-            table = self.store.open(INFERENCE)
-            if table is None:
-                return pa.table({name: pa.array([], _type(name)) for name in _KNOWN})
-            there = {field.name for field in table.schema().fields}
-            return self.store.read(INFERENCE, time, [name for name in columns if name in there])
+        table = self.store.open(INFERENCE)
+        if table is None:
+            return pa.table({name: pa.array([], _type(name)) for name in _KNOWN})
+        there = {field.name for field in table.schema().fields}
+        return self.store.read(INFERENCE, time, [name for name in columns if name in there])
 
     def _output(self, output: str) -> str | None:
         """The column of an output; None if there is none yet."""

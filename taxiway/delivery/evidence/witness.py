@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from components.contract.errors import TaxiwayError
+from components.contract.errors import TaxiwayError, explained
 from components.contract.times import zoned
 from components.experiments.canary.mixes import Means, averaged
 from taxiway.delivery.advance import Evidence
@@ -16,7 +17,7 @@ from taxiway.delivery.evidence.compared import FRESH, Bins, Compared
 from taxiway.delivery.evidence.counts import Counts, Second
 from taxiway.delivery.evidence.predictions import Predictions
 from taxiway.delivery.evidence.tables import Rows
-from taxiway.delivery.rollout import Reading, Rollout
+from taxiway.delivery.rollout import INCONCLUSIVE, SUCCESS, Reading, Rollout
 from taxiway.delivery.settings import BLUE_GREEN, Delivery
 
 LAG = timedelta(seconds=15)
@@ -87,8 +88,10 @@ def with_seconds(
 def _with_second(known: Gathered, second: Second, rollout: Rollout, now: datetime, settings: Delivery) -> Gathered:
     weight = settings.steps[rollout.step].weight
     tried = second.challenger if weight else _tried(second, settings)
-    found = replace(known, errors=_errors(known.errors, second.champion, tried, weight, settings))
-    if rollout.since and now - rollout.since >= settings.warm_up:
+    found = known
+    if settings.guardrails.errors:
+        found = replace(found, errors=_errors(known.errors, second.champion, tried, weight, settings))
+    if settings.guardrails.latency and rollout.since and now - rollout.since >= settings.warm_up:
         found = replace(found, latency=_latency(known.latency, second.champion, tried, weight, settings))
     count = (tried if weight or settings.strategy != BLUE_GREEN else second.champion).requests
     return replace(found, requests=known.requests + count, last=now.isoformat()) if count else found
@@ -125,7 +128,7 @@ def level_of_each(settings: Delivery) -> float:
     return settings.level / parts
 
 
-def readings(known: Gathered, settings: Delivery) -> list[Reading]:
+def readings(known: Gathered, settings: Delivery, rollout: Rollout) -> list[Reading]:
     """What each guardrail says."""
     guardrails, level = settings.guardrails, level_of_each(settings)
     found = list[Reading]()
@@ -134,10 +137,33 @@ def readings(known: Gathered, settings: Delivery) -> list[Reading]:
     if guardrails.latency:
         found.append(compared.latency(known.latency, guardrails.latency, level))
     if guardrails.drift:
-        found.append(predictions.reading(known.drift, guardrails.drift, level / len(settings.steps)))
+        is_last = settings.steps[rollout.step].weight == 100
+        of_step = predictions.in_step(known.drift, rollout.step, is_last=is_last)
+        read = predictions.reading(of_step, guardrails.drift, level / len(settings.steps))
+        found.append(_where_both_answer(read, settings, rollout))
     if guardrails.business:
-        found.append(outcomes.reading(known.business, guardrails.business, level, _units(settings)))
+        read = outcomes.reading(known.business, guardrails.business, level, _units(settings))
+        found.append(_where_both_answer(_due(read, known, settings, rollout), settings, rollout))
     return found
+
+
+def _where_both_answer(read: Reading, settings: Delivery, rollout: Rollout) -> Reading:
+    """The reading; before the challenger has requests, nothing is missing."""
+    if settings.steps[rollout.step].weight or read.verdict != INCONCLUSIVE:
+        return read
+    return replace(read, verdict=SUCCESS, sentence=f"{read.guardrail}: looked at once the challenger has requests")
+
+
+def _due(read: Reading, known: Gathered, settings: Delivery, rollout: Rollout) -> Reading:
+    """The reading; a success only once the outcomes of the step's least time are there."""
+    step = settings.steps[rollout.step]
+    if read.verdict != SUCCESS or step.weight in (0, 100) or rollout.since is None:
+        return read
+    until = rollout.since + step.least_time
+    if known.judged and zoned(known.judged) >= until:
+        return read
+    said = f"{read.sentence}; outcomes of requests until {until:%Y-%m-%d %H:%M:%S} UTC are waited for"
+    return replace(read, verdict=INCONCLUSIVE, sentence=said)
 
 
 def _units(settings: Delivery) -> float:
@@ -147,11 +173,22 @@ def _units(settings: Delivery) -> float:
 
 
 class DeliveryWitness:
-    """Gathers the evidence of a rollout."""
+    """Gathers the evidence of a rollout.
 
-    def __init__(self, settings: Delivery, seconds: Seconds | None, rows: Rows | None) -> None:
+    Args:
+        settings: The rollout's.
+        seconds: What tells errors and latency; None if the tables do.
+        rows: The tables; None if nothing is read from them.
+        in_background: Whether tables are read in a thread: a large one must not keep a failing version in service.
+    """
+
+    def __init__(
+        self, settings: Delivery, seconds: Seconds | None, rows: Rows | None, *, in_background: bool = False
+    ) -> None:
         self._settings, self._seconds, self._rows = settings, seconds, rows
+        self._thread = ThreadPoolExecutor(1) if in_background and rows else None
         self._looked: datetime | None = None
+        self._reading: tuple[Rollout, Future[Gathered]] | None = None
 
     def look(self, rollout: Rollout, now: datetime) -> tuple[Mapping[str, Any], Evidence]:
         """See `Witness`."""
@@ -164,7 +201,7 @@ class DeliveryWitness:
         except TaxiwayError as error:
             trouble = str(error)
         last = zoned(known.last) if known.last else None
-        return asdict(known), Evidence(readings(known, self._settings), known.requests, last, trouble)
+        return asdict(known), Evidence(readings(known, self._settings, rollout), known.requests, last, trouble)
 
     def _from_proxies(self, known: Gathered, rollout: Rollout, now: datetime) -> Gathered:
         """Seconds before the step's weights are written belong to no step."""
@@ -172,10 +209,40 @@ class DeliveryWitness:
         return with_seconds(known, seconds, rollout, now, self._settings) if rollout.since else known
 
     def _from_tables(self, known: Gathered, rollout: Rollout, now: datetime) -> Gathered:
-        if not self._rows or not rollout.since or (self._looked and now - self._looked < EVERY):
+        if not self._rows or not rollout.since:
             return known
-        self._looked = now
-        return self._judged(self._read(known, self._rows, rollout, now), self._rows, rollout, now)
+        if self._reading is None:
+            if self._looked and now - self._looked < EVERY:
+                return known
+            self._looked = now
+            self._reading = rollout, self._begun(self._rows, known, rollout, now)
+        asked, reading = self._reading
+        if not reading.done():
+            return known
+        self._reading = None
+        found = reading.result()
+        if (asked.step, asked.since) != (rollout.step, rollout.since):
+            return known  # what was read is of the step before; it is read again
+        if self._settings.evidence == "tables":
+            return found
+        return replace(known, drift=found.drift, business=found.business, read=found.read, judged=found.judged)
+
+    def _begun(self, rows: Rows, known: Gathered, rollout: Rollout, now: datetime) -> Future[Gathered]:
+        """Reads the tables, in the thread if there is one."""
+
+        def read() -> Gathered:
+            fix = "check delivery.tables, and the store"
+            with explained(f"the tables at {rows.store.root} cannot be read", fix=fix):
+                return self._judged(self._read(known, rows, rollout, now), rows, rollout, now)
+
+        if self._thread:
+            return self._thread.submit(read)
+        done = Future[Gathered]()
+        try:
+            done.set_result(read())
+        except TaxiwayError as error:
+            done.set_exception(error)
+        return done
 
     def _read(self, known: Gathered, rows: Rows, rollout: Rollout, now: datetime) -> Gathered:
         start, end = zoned(known.read) if known.read else rollout.started, now - LAG

@@ -12,7 +12,7 @@ from components.contract.errors import ServiceError, UserError
 from taxiway.network import http_client
 
 _SECONDS = 2.0
-_FIX = "start taxiway route, or give its admin API in weights.route"
+_FIX = "start the proxy, or give its admin API in weights.route"
 
 
 class RouteWeights:
@@ -76,7 +76,7 @@ class RouteWeights:
         except (HTTPError, OSError) as error:
             raise ServiceError(f"the proxy's admin API at {url} does not answer", fix=_FIX) from error
         except ValueError as error:
-            raise ServiceError(f"{url} is not the admin API of taxiway route", fix=_FIX) from error
+            raise ServiceError(f"{url} is not the admin API of a proxy", fix=_FIX) from error
         if answer.status != 200:
             said = found.get("error", answer.status) if isinstance(found, dict) else answer.status
             raise UserError(f"the proxy at {url} refuses weights: {said}", fix=str(found.get("fix", _FIX)))

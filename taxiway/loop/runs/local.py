@@ -5,15 +5,19 @@ A run that was killed is started again under the next id; the cache has what its
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.contract import files
 from components.contract.digests import text_digest
 from taxiway.lineage.loop.cycle import Cycle
 from taxiway.loop.runs.look import ENDED, MISSING, RUNNING, Look
@@ -22,7 +26,7 @@ from taxiway.loop.settings import Settings
 from taxiway.runs import folders
 from taxiway.storage.home import Home
 
-_ATTEMPTS = 20
+_ATTEMPTS, _LONGEST = 20, 500
 _ENDS = {"SUCCEEDED": "", "FAILED": "failed", "CANCELED": "was canceled"}
 
 
@@ -42,7 +46,6 @@ class LocalRuns:
     """
 
     home: Home
-    _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def look(self, cycle: Cycle, settings: Settings) -> Look:
         """What the cycle's run does."""
@@ -55,28 +58,29 @@ class LocalRuns:
 
     def _looked(self, name: str, attempt: str) -> Look | None:
         """What a run does; None if it was killed."""
-        child = self._children.get(name)
         # Whether it lives is asked before its record is read: the record is written before the end.
-        if (child and child.poll() is None) or folders.is_alive(self.home.runs / name):
+        if files.is_locked(self._output(name)) or folders.is_alive(self.home.runs / name):
             return Look(RUNNING, name)
         state, error = _recorded(self.home.runs / name / "run.json")
         if state in _ENDS:
             return Look(ENDED, name, f"the run {name} {_ENDS[state]}: {error}" if _ENDS[state] else "")
         if state:
             return None
-        if child:
-            return Look(ENDED, name, f"the run {name} was refused: {self._said(name)}")
+        if refusal := self._refusal(name):
+            return Look(ENDED, name, f"the run {name} was refused: {refusal}")
         return Look(MISSING, name, attempt)
 
     def start(self, cycle: Cycle, settings: Settings, name: str) -> None:
-        """Starts a run, of which there is only one, whoever else does the same."""
+        """Starts a run, unless somebody else just does. It holds a lock on its output for as long as it lives."""
         given = filled(settings.parameters, cycle.trigger)
         options = [word for parameter, value in given.items() for word in ("--param", f"{parameter}={_text(value)}")]
         command = [sys.executable, "-P", "-m", "taxiway", "run", settings.pipeline, *options, "--run-id", name]
         output = self._output(name)
         output.parent.mkdir(parents=True, exist_ok=True)
-        with output.open("wb") as file:
-            self._children[name] = subprocess.Popen(
+        with output.open("ab") as file, suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.truncate(0)
+            process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
@@ -85,13 +89,21 @@ class LocalRuns:
                 # Neither Ctrl-C at the loop's terminal nor the loop's end reaches it.
                 start_new_session=True,
             )
+            threading.Thread(target=process.wait, daemon=True).start()
 
     def _output(self, name: str) -> Path:
         return self.home.loop / f"{name}.log"
 
-    def _said(self, name: str) -> str:
-        lines = self._output(name).read_text(errors="replace").strip().splitlines()
-        return " ".join(line.strip() for line in lines[-3:]).removeprefix("error: ") or "it said nothing"
+    def _refusal(self, name: str) -> str:
+        """Why a run did not begin; empty if it was not tried, or was killed before it said so."""
+        try:
+            said = self._output(name).read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
+        _, error, text = said.rpartition("error: ")
+        if error:
+            return " ".join(text.split())[:_LONGEST]
+        return said.strip().splitlines()[-1][:_LONGEST] if "Traceback" in said else ""
 
 
 def _recorded(file: Path) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from components.contract.commands import typed
 from components.contract.digests import text_digest
 from components.contract.errors import UserError
 from taxiway.lineage.loop.ledger import Mark
@@ -76,7 +77,10 @@ def _tracked(file: Path) -> str:
         found = yaml.safe_load(file.read_text())
         outs = [str(each.get("md5") or each.get("etag") or each["hash"]) for each in found["outs"]]
     except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{file} cannot be read as a .dvc file: {error}", fix="name one that `dvc add` made") from error
+        raise UserError(
+            f"{file} cannot be read as a .dvc file: {error}",
+            fix=f"name one that `{typed('dvc add', file.with_suffix(''))}` made",
+        ) from error
     return outs[0] if len(outs) == 1 else text_digest(" ".join(outs))
 
 

@@ -10,9 +10,9 @@ from deltalake.exceptions import DeltaError
 from components.contract.errors import TaxiwayError
 from components.monitoring.store import Store
 from taxiway.lineage.loop.ledger import Ledger
-from taxiway.loop.limits import Limits, zone
 from taxiway.loop.settings import Settings
 from taxiway.loop.triggers import alarms, data, labels, quality, requests, schedule
+from taxiway.loop.triggers.limits import Limits, zone
 from taxiway.loop.triggers.seen import Seen, View
 from taxiway.loop.triggers.settings import (
     HAND,

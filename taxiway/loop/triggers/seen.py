@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from components.contract.times import duration
@@ -12,6 +12,11 @@ from components.monitoring.store import Store
 from taxiway.lineage.loop.cycle import Cycle, Trigger
 from taxiway.lineage.loop.ledger import Ledger, Mark
 from taxiway.loop.triggers.settings import TriggerSettings
+
+
+def text_of(time: datetime) -> str:
+    """A time as parameters of pipelines have it: in UTC, to the second."""
+    return time.astimezone(UTC).isoformat(timespec="seconds")
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,8 @@ class View:
         """What has happened: with the window to train on, up to an end, since a time or of a length."""
         length = self.trigger.window or ("" if since else self.window)
         start = since if since and not length else end - duration(length, "window")
-        times = {"window_start": start.isoformat(), "window_end": end.isoformat()}
-        known = {**facts, **({"since": since.isoformat()} if since else {}), **times}
+        times = {"window_start": text_of(start), "window_end": text_of(end)}
+        known = {**facts, **({"since": text_of(since)} if since else {}), **times}
         return Trigger(
             name=self.trigger.name, kind=self.trigger.kind, id=id_, reason=reason, time=self.now, facts=known
         )

@@ -11,8 +11,8 @@ from components.contract.errors import UserError
 from components.contract.settings import named, nearest, typed
 from components.contract.times import duration
 from taxiway.alerts.secret import secret
-from taxiway.loop.limits import Limits
 from taxiway.loop.triggers import cron
+from taxiway.loop.triggers.limits import Limits
 
 HAND = "hand"
 """The name of what a person asks for."""
@@ -171,8 +171,9 @@ def all_parsed(given: Any, default: Limits, where: str) -> tuple[TriggerSettings
 def _parsed(given: Any, default: Limits, where: str) -> TriggerSettings:
     kinds = [name for name in given if name in KINDS] if isinstance(given, dict) else []
     if len(kinds) != 1:
-        unknown = [name for name in given if name not in _names()] if isinstance(given, dict) else []
-        fix = nearest(unknown[0], [*KINDS, *_names()]) if unknown else f"give it one of {', '.join(KINDS)}"
+        known = [*KINDS, *_names()]
+        unknown = [name for name in given if name not in known] if isinstance(given, dict) else []
+        fix = nearest(unknown[0], known) if unknown else f"give it one of {', '.join(KINDS)}"
         raise UserError(f"{where} is {given!r}", fix=fix)
     [kind] = kinds
     common = typed(named({k: v for k, v in given.items() if k != kind}, _Common, where), _Common, where)

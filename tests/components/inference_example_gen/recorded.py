@@ -23,7 +23,7 @@ LABEL = "tips"
 
 def read_trips(file: Path) -> pa.Table:
     """Real trips in random order."""
-    found = pyarrow.csv.read_csv(file)
+    found = pyarrow.csv.read_csv(file, convert_options=pyarrow.csv.ConvertOptions(strings_can_be_null=True))
     return found.take(np.random.default_rng(0).permutation(found.num_rows))
 
 

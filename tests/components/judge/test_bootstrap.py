@@ -104,10 +104,9 @@ def test_the_area_under_the_curve_of_a_resample_is_that_of_its_rows() -> None:
     label, score = (random.random(60) < 0.4).astype(float), np.round(random.random(60), 1)
     [drawn] = bootstrap.resamples(60, 20)
     found = bootstrap.differences(Terms(label, score, "rank"), Terms(label, -score, "rank"), np.ones(60), count=20)
-    for counts, difference in zip(drawn.astype(int), found, strict=True):
-        own = np.repeat(np.arange(60), counts)
-        expected = value(Terms(label[own], score[own], "rank")) - value(Terms(label[own], -score[own], "rank"))
-        assert difference == pytest.approx(expected)
+    owns = [np.repeat(np.arange(60), counts) for counts in drawn.astype(int)]
+    expected = [np.subtract(*(value(Terms(label[o], s[o], "rank")) for s in (score, -score))) for o in owns]
+    assert found.tolist() == pytest.approx(expected)
 
 
 def test_a_metric_without_a_value_in_many_resamples_has_no_interval() -> None:

@@ -203,6 +203,13 @@ def test_a_metric_without_a_formula_gets_its_interval_from_the_evaluators_code(
     assert 0 < gain["low"] < gain["value"] < gain["high"] < 0.6
 
 
+def test_a_metric_that_a_model_does_not_have_decides_nothing(judge: Judge) -> None:
+    """The champion predicts no positive, so its precision is undefined."""
+    outputs = judge("right", "constant", "recent", metric="precision").outputs
+    assert (outputs["blessed"], outputs["verdict"]) == (False, "undecided")
+    assert "precision has no interval on recent rows" in outputs["blessing"].metadata["not_blessed"]
+
+
 def test_few_recent_rows_decide_nothing(judge: Judge) -> None:
     assert judge("right", "wrong", "few").outputs["verdict"] == "undecided"
     assert judge("right", "wrong", "few", least_rows=50).outputs["verdict"] == "better"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -59,12 +61,14 @@ def test_equal_models_are_undecided() -> None:
 
 
 def test_without_a_champion_the_model_is_blessed_and_the_verdict_says_so() -> None:
-    found = decide([gain("recent", None, champion=None), gain("examples", None, champion=None)], RULE)
+    found = decide([gain("recent", None, champion=None), gain("examples", None)], RULE, has_champion=False)
     assert (found.verdict, found.blessed, found.reason) == ("no_champion", True, "there is no champion to compare with")
 
 
 def test_a_metric_that_neither_model_has_is_undecided() -> None:
     found = decide([gain("recent", None, champion=None, challenger=None)], RULE)
+    assert (found.verdict, found.blessed) == ("undecided", False)
+    found = decide([gain("recent", None, champion=None)], RULE)
     assert (found.verdict, found.blessed) == ("undecided", False)
 
 
@@ -86,3 +90,8 @@ def test_the_reason_has_the_values_and_the_interval() -> None:
 def test_wrong_settings_are_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         Rule("auc", **given)
+
+
+def test_a_report_of_a_comparison_needs_no_tensorflow() -> None:
+    program = "import sys, components.judge.report; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -77,6 +77,12 @@ WRONG = {
         "guardrails": {"business": {"label": "a", "better": "up"}},
     },
     "delivery.tables is missing": {**ROUTE, "guardrails": {"drift": {}}},
+    "delivery.guardrails has drift or business, but blue": {
+        **ROUTE,
+        "strategy": "blue-green",
+        "tables": "tables",
+        "guardrails": {"drift": {}},
+    },
     "delivery.level is 5": {**ROUTE, "level": 5},
     "delivery.challenger is the champion's target": {**ROUTE, "challenger": "stable"},
     "delivery.evidence is route, without a proxy": {"weights": KSERVE["weights"]},

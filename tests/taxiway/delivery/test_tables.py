@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -47,7 +48,10 @@ def requests(first: float, last: float, *, version: int, n: int, **columns: Any)
 
 
 def settings(tmp_path: Path, **guardrails: Any) -> Delivery:
-    return parsed({"weights": KSERVE, "evidence": "tables", "tables": str(tmp_path), "guardrails": guardrails})
+    last = {"weight": 100, "least_time": "0s", "least_requests": 0}
+    steps = [{"weight": 50, "least_time": "30s"}, last]
+    given = {"weights": KSERVE, "evidence": "tables", "tables": str(tmp_path), "steps": steps}
+    return parsed({**given, "guardrails": guardrails})
 
 
 def looked(settings: Delivery, store: Store, *seconds: float) -> dict[str, Reading]:
@@ -118,9 +122,9 @@ def test_predictions_may_be_lists_and_strings(store: Store, tmp_path: Path) -> N
     """Of several numbers, which one is the largest counts."""
     given = settings(tmp_path, drift={"output": "scores"})
     table.append(
-        store.root, requests(0, 60, version=1, n=3000, output_scores=[[0.9, 0.1]] * 3000, output_name=["a"] * 3000)
+        store.root, requests(0, 60, version=1, n=600, output_scores=[[0.9, 0.1]] * 600, output_name=["a"] * 600)
     )
-    table.append(store.root, requests(0, 60, version=2, n=3000, output_scores=[[0.2, 0.8]] * 3000))
+    table.append(store.root, requests(0, 60, version=2, n=600, output_scores=[[0.2, 0.8]] * 600))
     assert looked(given, store, 100)["drift"].challenger == 1
     assert looked(settings(tmp_path, drift={"output": "name"}), store, 100)["drift"].verdict == INCONCLUSIVE
     witness = DeliveryWitness(settings(tmp_path, drift={}), None, Rows(store, 1, 2, ("stable", "canary")))
@@ -128,12 +132,40 @@ def test_predictions_may_be_lists_and_strings(store: Store, tmp_path: Path) -> N
     assert "drift.output is '', which is no output" in evidence.trouble
 
 
+def test_a_slow_table_keeps_nobody_waiting(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy's figures are looked at while the tables are read; what is read of an earlier step does not count."""
+    table.append(store.root, requests(0, 60, version=1, n=400, output_score=[1.0] * 400))
+    given, going, read = settings(tmp_path, drift={}), threading.Event(), Rows.predictions
+
+    def slow(*arguments: Any) -> Any:
+        assert going.wait(20)
+        return read(*arguments)
+
+    monkeypatch.setattr(Rows, "predictions", slow)
+    witness = DeliveryWitness(given, None, Rows(store, 1, 2, ("stable", "canary")), in_background=True)
+    rollout = placed(begun("taxi", 1, 2, START), START, given)
+    gathered, evidence = witness.look(rollout, at(100))
+    assert gathered["read"] == "" and evidence.readings[0].requests == (0, 0)
+    going.set()
+    while gathered["read"] == "":
+        gathered, evidence = witness.look(replace(rollout, gathered=gathered), at(101))
+    assert evidence.readings[0].requests == (400, 0)
+    witness._looked = None
+    going.clear()
+    witness.look(replace(rollout, gathered=gathered), at(120))
+    going.set()
+    later = replace(rollout, gathered=gathered, step=1, since=at(121))
+    for seconds in range(5):
+        gathered, _ = witness.look(replace(later, gathered=gathered), at(122 + seconds))
+    assert gathered["read"] == at(85).isoformat()
+
+
 def label(store: Store, rows: pa.Table, values: list[float], seconds: float) -> None:
     source = pa.table({"request_id": rows["request_id"], "paid": pa.array(values)})
     add(store, source, labels=["paid"], now=at(seconds))
 
 
-def worse(store: Store, good: float, n: int = 6000) -> None:
+def worse(store: Store, good: float, n: int = 3000) -> None:
     source = np.random.default_rng(2)
     for version, share in ((1, 0.5), (2, good)):
         rows = requests(0, 60, version=version, n=n)
@@ -147,7 +179,7 @@ def test_a_worse_business_metric(store: Store, tmp_path: Path) -> None:
     assert looked(given, store, 30)["business"].verdict == INCONCLUSIVE  # nothing is due yet
     found = looked(given, store, 100, 130, 200)["business"]
     assert found.verdict == FAILURE
-    assert found.requests == (6000, 6000)
+    assert found.requests == (3000, 3000)
     assert found.sentence.startswith("business: paid is 0.4")
     lower = settings(tmp_path, business={"label": "paid", "delay": "60s", "better": "lower"})
     assert looked(lower, store, 200)["business"].verdict == SUCCESS
@@ -161,6 +193,22 @@ def test_a_margin_has_to_be_shown(store: Store, tmp_path: Path) -> None:
     assert looked(shown, store, 200)["business"].verdict == SUCCESS
     narrow = settings(tmp_path, business={"label": "paid", "delay": "60s", "margin": 0.005})
     assert looked(narrow, store, 200)["business"].verdict == INCONCLUSIVE
+
+
+def test_a_step_waits_for_the_outcomes_of_its_least_time(store: Store, tmp_path: Path) -> None:
+    worse(store, 0.5, n=400)
+    given = settings(tmp_path, business={"label": "paid", "delay": "60s"})
+    early = looked(given, store, 89)["business"]
+    assert early.verdict == INCONCLUSIVE
+    assert early.sentence.endswith("; outcomes of requests until 2026-11-28 09:00:30 UTC are waited for")
+    assert looked(given, store, 90)["business"].verdict == SUCCESS
+
+
+def test_before_the_challenger_has_requests_nothing_is_missing(store: Store, tmp_path: Path) -> None:
+    off = {"errors": False, "latency": False}
+    given = {"weights": {"route": "http://127.0.0.1:1"}, "strategy": "shadow", "tables": str(tmp_path)}
+    shadow = parsed({**given, "guardrails": {**off, "drift": {}, "business": {"label": "paid"}}})
+    assert {each.verdict for each in looked(shadow, store, 700).values()} == {SUCCESS}
 
 
 def test_absent_outcomes_count_if_the_settings_say_so(store: Store, tmp_path: Path) -> None:

@@ -174,11 +174,14 @@ def test_a_failing_shadow_gets_no_traffic(server: Running, traffic: Traffic, tmp
 
 
 def test_blue_green_compares_with_what_was_before_the_switch(server: Running, traffic: Traffic, tmp_path: Path) -> None:
-    """Blue and green are two servers in earnest; one with two labels is enough to switch."""
+    """Blue and green are two servers in earnest; one with two labels is enough to switch.
+
+    Latencies before and after depend on what else the machine does.
+    """
     with proxy(tmp_path / "proxy", server) as started:
         setup = Setup(server, started.grpc, f"http://{started.addresses[2]}")
         traffic(setup.proxy, 200)
-        given = setup.settings(strategy="blue-green")
+        given = setup.settings(strategy="blue-green", guardrails={"latency": False})
         steps = [{"weight": 0, "least_time": "3s", "least_requests": 300}, {"weight": 100, "least_time": "4s"}]
         given["steps"] = [steps[0], {**steps[1], "least_requests": 300}]
         sound = deliver.started(Keeper(tmp_path / "taxi"), 1, 2, given)

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from components.monitoring.store import Store
+from taxiway import loading
 from taxiway.lineage.loop import history
 from taxiway.lineage.loop.cycle import Cycle
 from taxiway.lineage.store import LineageStore
@@ -21,8 +22,11 @@ from taxiway.loop.settings import parsed
 from taxiway.loop.world import World
 from taxiway.storage.home import Home
 from tests.components.monitoring.alarms.windows import STRONG, Watch
+from tests.taxiway.delivery.conftest import server as server
+from tests.taxiway.delivery.conftest import setup as setup
+from tests.taxiway.delivery.conftest import traffic as traffic
+from tests.taxiway.loop.quick import quick as pipeline
 
-PIPELINE = str(Path(__file__).with_name("quick.py"))
 NOW = datetime(2026, 1, 5, 2, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
@@ -32,6 +36,7 @@ class Site:
     """A folder with a model's tables, a home and a served folder."""
 
     folder: Path
+    pipeline: Path
     given: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -56,8 +61,9 @@ class Site:
 
     @property
     def pushes(self) -> list[str]:
-        file = self.folder / "served" / "pushes.txt"
-        return file.read_text().splitlines() if file.exists() else []
+        """What each version was trained on."""
+        files = sorted(self.served.glob("*/saved_model.pb"), key=lambda file: int(file.parent.name))
+        return [file.read_text().strip() for file in files]
 
     def settings(self, **changed: Any) -> dict[str, Any]:
         parameters = {
@@ -67,7 +73,7 @@ class Site:
         }
         given = {
             "model": "taxi",
-            "pipeline": PIPELINE,
+            "pipeline": str(self.pipeline),
             "tables": str(self.folder / "tables"),
             "triggers": [{"alarm": {}}],
             **self.given,
@@ -86,11 +92,19 @@ class Site:
         return Loop(parsed(self.settings(**changed)), lineage, Store(f"{self.folder}/tables/taxi"), world)
 
 
+@pytest.fixture(scope="session")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The quick pipeline, compiled: a run of it begins at once."""
+    file = tmp_path_factory.mktemp("compiled") / "quick.yaml"
+    loading.compile_to(pipeline, file)
+    return file
+
+
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+def site(tmp_path: Path, quick: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     monkeypatch.setenv("TAXIWAY_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("TAXIWAY_LINEAGE", raising=False)
-    found = Site(tmp_path)
+    found = Site(tmp_path, quick)
     found.served.mkdir(parents=True)
     return found
 

@@ -3,10 +3,11 @@
 from kfp import dsl
 
 JUDGE = r"""
+blessed=$(printf %s "$0" | sed "s/fail/1/")
 code=$(printf %s "$1" | sed 's/"/\"/g')
 printf '{"artifacts": {"blessing": {"artifacts": [{"name": "blessing", "uri": "%s", "type": {"schemaTitle":
 "system.Artifact"}, "metadata": {"tfx_type": "ModelBlessing", "blessed": %s, "verdict": "%s"}}]}}}' \
-  "$2" "$0" "$code" > "$3"
+  "$2" "$blessed" "$code" > "$3"
 sleep "$4"
 echo x > "$2"
 """
@@ -16,11 +17,15 @@ case "$1" in
 fail) echo "no space left on device" >&2; exit 1;;
 0) metadata='"pushed": 0';;
 *)
-  version=$(($(ls "$0" 2>/dev/null | sort -n | tail -n 1) + 1))
-  mkdir -p "$0/.$version"
-  echo "$2 $3" > "$0/.$version/saved_model.pb"
-  mv "$0/.$version" "$0/$version"
-  echo "$2 $3" >> "$0/../pushes.txt"
+  # As the pusher does: what is there is not pushed again.
+  version=$(grep -lsx "$2 $3" "$0"/*/saved_model.pb | sed 's|/saved_model.pb||; s|.*/||' | head -n 1)
+  if [ -z "$version" ]; then
+    version=$(($(ls "$0" 2>/dev/null | sort -n | tail -n 1) + 1))
+    rm -rf "$0/.$version"
+    mkdir -p "$0/.$version"
+    echo "$2 $3" > "$0/.$version/saved_model.pb"
+    mv "$0/.$version" "$0/$version"
+  fi
   metadata='"pushed": 1, "pushed_destination": "'$0'", "pushed_version": "'$version'", "digest": "sha256:'$version'"';;
 esac
 printf '{"artifacts": {"pushed": {"artifacts": [{"name": "pushed", "uri": "%s", "type": {"schemaTitle":

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry
 
 from components.inference import stores
 from components.inference.requests import Content
+from taxiway.recording.notes import Features
 from taxiway.recording.recorder import Recorder
 from taxiway.recording.settings import Settings
 from tests.object_store import ObjectStore
@@ -33,9 +34,9 @@ class Recording:
         self.registry = CollectorRegistry()
         self.recorder = Recorder(Settings(tables=str(tables), share=1.0, **settings), self.registry)
 
-    def put(self, number: float = 1.0, model: str = "m", **content: Any) -> None:
+    def put(self, number: float = 1.0, model: str = "m", features: Features | None = None, **content: Any) -> None:
         note = self.recorder.begin(str(number), "Predict", "GRPC")
-        note.model, note.size = model, 100
+        note.model, note.size, note.features = model, 100, features
         note.content = Content(**content) if content else Content({"x": np.array([number])}, {"y": np.array([number])})
         self.recorder.put(note)
 
@@ -168,6 +169,34 @@ def test_an_unparsable_example_loses_only_its_own_inputs(tmp_path: Path) -> None
     found = rows(tmp_path).set_index("request_id")
     assert len(found) == 20 and (found["input_fare"].dropna() == 2.5).all()
     assert found["input_fare"].isna().sum() == 1 and np.isnan(found["input_fare"]["7.0"])
+    assert recording.count("left_out", what="unreadable") == 1
+
+
+def test_a_feature_of_another_type_once_loses_only_its_own_inputs(tmp_path: Path) -> None:
+    from components.data.serving_stubs import example_pb2
+
+    def sent(*values: float) -> dict[str, np.ndarray]:
+        example = example_pb2.Example()
+        feature = example.features.feature["fare"]
+        (feature.int64_list if isinstance(values[0], int) else feature.float_list).value.extend(values)
+        for name in ("company", "payment_type"):
+            example.features.feature[name].bytes_list.value.append(b"cash")
+        return {"examples": np.array([example.SerializeToString()], object)}
+
+    class Fares(NamedTuple):
+        version: int = 1
+
+        def read(self) -> dict[str, str]:
+            return {"company": "BYTES", "fare": "FLOAT", "payment_type": "BYTES"}
+
+    recording = Recording(tmp_path)
+    for number in range(20):
+        inputs = sent(7) if number == 7 else sent(2.5)
+        recording.put(float(number), inputs=inputs, are_examples=True, features=Fares())
+    recording.recorder.stop()
+    found = rows(tmp_path).set_index("request_id")
+    assert found.index[found["input_fare"].isna()].tolist() == ["7.0"]
+    assert (found["input_fare"].dropna() == 2.5).all()
     assert recording.count("left_out", what="unreadable") == 1
 
 

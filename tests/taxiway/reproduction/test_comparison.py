@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from taxiway.reproduction.calls import Call, calls
 from taxiway.reproduction.comparison import Made, compare
+from taxiway.reproduction.reproduce import _pinned
 
 ENVIRONMENT = {"python": "3.13.1", "processor": "one", "packages": {"tensorflow": "2.21.0", "numpy": "2.4"}}
 
@@ -108,3 +110,11 @@ def test_a_modified_commit_and_a_lineage_without_packages_are_reported() -> None
         "the code was commit c with uncommitted changes",
         "the lineage does not contain the packages and the CPU that it was made with",
     ]
+
+
+def test_a_call_that_read_tables_reads_the_same_versions_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = {"path": "tables/taxi", "pinned": {"inference_version": 4, "labels_version": 2}}
+    expected = {"tables": str(tmp_path / "tables"), "inference_version": 4, "labels_version": 2}
+    assert _pinned(data, "tables", "tables") == expected
+    assert _pinned(data, "s3://bucket/tables", "tables")["tables"] == "s3://bucket/tables"

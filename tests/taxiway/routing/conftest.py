@@ -53,7 +53,8 @@ class Proxy:
         return f"http://{self.running.addresses[2]}"
 
     def lines(self, event: str = "request") -> list[dict[str, Any]]:
-        entries = [json.loads(line) for line in self.running.log.read_text().splitlines()]
+        # The last line may be half written.
+        entries = [json.loads(line) for line in self.running.log.read_text().rpartition("\n")[0].splitlines()]
         return [each for each in entries if each["event"] == event]
 
     def service(self) -> Any:

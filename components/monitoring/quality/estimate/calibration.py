@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from components.monitoring.quality.estimate.isotonic import Curve, fit
+from components.monitoring.quality.estimate.ranges import Ranges
 from components.monitoring.quality.terms import Numbers
 
 Kind = Literal["binary", "classes", "number"]
@@ -27,18 +29,27 @@ class Calibrated:
         labels: (rows,): 0 or 1, class numbers, or numbers.
         predictions: (rows, predictions).
         features: The inputs of the same rows, for numbers: how wrong a prediction is may depend on them.
+        ranges: The ranges of the columns of these rows, beyond which nothing is known.
     """
 
     kind: Kind
     labels: Numbers
     predictions: Numbers
     features: Mapping[str, NDArray] = field(default_factory=dict)
+    ranges: Ranges = field(default_factory=dict)
+
+    def limited(self, names: Collection[str]) -> Calibrated:
+        """Without the columns that have none of these names."""
+        features = {name: values for name, values in self.features.items() if name in names}
+        return replace(
+            self, features=features, ranges={name: ends for name, ends in self.ranges.items() if name in names}
+        )
 
     def resampled(self, random: np.random.Generator) -> Calibrated:
         """As many rows, drawn from these."""
         rows = random.integers(0, len(self.labels), len(self.labels))
         features = {name: values[rows] for name, values in self.features.items()}
-        return Calibrated(self.kind, self.labels[rows], self.predictions[rows], features)
+        return replace(self, labels=self.labels[rows], predictions=self.predictions[rows], features=features)
 
     def curves(self) -> list[Curve]:
         """The calibration of each class's score."""
@@ -53,7 +64,7 @@ class Calibrated:
         columns = {f"prediction_{i}": part for i, part in enumerate(self.predictions.T)}
         columns |= {"label": self.labels, **{f"feature_{name}": v for name, v in self.features.items()}}
         table = pa.table({name: pa.array(values) for name, values in columns.items()})
-        pq.write_table(table.replace_schema_metadata({"kind": self.kind}), path)
+        pq.write_table(table.replace_schema_metadata({"kind": self.kind, "ranges": json.dumps(self.ranges)}), path)
 
 
 def load(path: Path) -> Calibrated:
@@ -67,6 +78,7 @@ def load(path: Path) -> Calibrated:
         arrays["label"],
         np.stack([arrays[f"prediction_{i}"] for i in range(width)], axis=1),
         {name.removeprefix("feature_"): values for name, values in arrays.items() if name.startswith("feature_")},
+        {name: (low, high) for name, (low, high) in json.loads(table.schema.metadata[b"ranges"]).items()},
     )
 
 

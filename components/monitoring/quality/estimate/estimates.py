@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from components.monitoring.quality import slicing
 from components.monitoring.quality.estimate import classified, losses
 from components.monitoring.quality.estimate.calibration import Calibrated, probabilities
 from components.monitoring.quality.estimate.inputs import feature_arrays, prediction
+from components.monitoring.quality.estimate.ranges import Beyond, beyond, outside
 from components.monitoring.quality.facts import Version
 from components.monitoring.quality.terms import Numbers
 
@@ -64,6 +65,7 @@ class Estimated:
     value: float | None
     low: float | None
     high: float | None
+    beyond: Beyond = field(default_factory=Beyond)
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,12 @@ def estimates(version: Version, rows: pa.Table, level: float = 0.05) -> Iterator
     predicted = prediction(version.eval_config, rows)
     estimate = _numbers if known.kind == "number" else _classes
     features = feature_arrays(rows) if known.kind == "number" else {}
+    strange = outside(known.ranges, rows)
     for name, own in slicing.slices(version.eval_config, rows).items():
         kept = own[np.isfinite(predicted[own]).all(axis=1)]
         inner = {feature: values[kept] for feature, values in features.items()}
         for metric, value, spread in estimate(known, metrics, predicted[kept], inner):
-            yield _estimated(name, metric, value, spread, level)
+            yield replace(_estimated(name, metric, value, spread, level), beyond=beyond(strange, own))
 
 
 def _metrics(eval_config: Mapping[str, Any], known: Calibrated) -> Iterator[_Metric]:

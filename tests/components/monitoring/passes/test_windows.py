@@ -47,13 +47,16 @@ def test_a_window_is_computed_when_it_is_over(watched: Watched) -> None:
     assert watched.rows() == {START: 50, START + HOUR: 30}
 
 
-def test_late_rows_compute_their_own_window_again(watched: Watched) -> None:
+def test_late_rows_compute_their_own_window_again_and_the_one_that_is_compared_with_it(watched: Watched) -> None:
     watched.add([*spread(START, 50), *spread(START + HOUR, 30)])
     assert len(watched.pass_over(START + 3 * HOUR + MINUTE)) == 3
     watched.restarted()
     watched.add([START + HOUR - MINUTE, START + MINUTE])
-    [again] = watched.pass_over(START + 3 * HOUR + 2 * MINUTE)
+    again, after = watched.pass_over(START + 3 * HOUR + 2 * MINUTE)
     assert (again.window.start, again.rows) == (START, 52)
+    assert (after.window.start, after.rows) == (START + HOUR, 30)
+    where = [("against", "=", "previous"), ("column", "=", "miles"), ("window_start", "=", START + HOUR)]
+    assert set(watched.store.read("drift", where)["reference_rows"].to_pylist()) == {52}
     assert watched.rows() == {START: 52, START + HOUR: 30, START + 2 * HOUR: 0}
     assert watched.profile("miles")["rows"] == 52
     assert watched.pass_over(START + 3 * HOUR + 3 * MINUTE) == []
@@ -108,7 +111,7 @@ def test_a_table_that_is_compacted_between_windows_of_a_pass_is_read_as_it_was(w
         watched.add(spread(START, 7))
         table.compact(watched.store.root)
     assert found == [20, 20, 20]
-    [again] = watched.pass_over(START + 4 * HOUR)
+    again, _ = watched.pass_over(START + 4 * HOUR)
     assert (again.window.start, again.rows) == (START, 41)
 
 

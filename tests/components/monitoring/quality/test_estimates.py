@@ -15,6 +15,7 @@ from components.monitoring.quality.estimate import classified
 from components.monitoring.quality.estimate.calibration import Calibrated, load, probabilities
 from components.monitoring.quality.estimate.estimates import estimates
 from components.monitoring.quality.estimate.isotonic import fit
+from components.monitoring.quality.estimate.ranges import Beyond, beyond, outside, ranges
 from components.monitoring.quality.facts import Version
 from components.monitoring.quality.terms import Numbers, of
 
@@ -191,3 +192,56 @@ def test_terms_of_metrics_without_a_formula_are_none() -> None:
 def test_estimates_import_no_tensorflow() -> None:
     code = "import sys, components.monitoring.quality.measure; assert 'tensorflow' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_estimate_beyond_what_it_learned_from_says_so() -> None:
+    random = np.random.default_rng(8)
+    z, predicted, label = rows_of_regression(random, 3000)
+    inside, far = rows_of_regression(random, 1000), rows_of_regression(random, 1000)
+    rows = pa.table({"input_z": z, "output_y": predicted[:, 0]})
+    known = Calibrated("number", label, predicted, {"z": z}, ranges(rows))
+    asked = version(known, "MeanAbsoluteError")
+    [usual] = estimates(asked, table(inside[1], z=inside[0]))
+    assert usual.beyond.is_trusted and usual.beyond.share < 0.01
+    [strange] = estimates(asked, table(far[1], z=np.where(random.random(1000) < 0.2, far[0] * 1000, far[0])))
+    assert (strange.beyond.column, strange.beyond.is_trusted) == ("z", False)
+    assert strange.beyond.share == pytest.approx(0.2, abs=0.05)
+    [slow] = estimates(asked, table(far[1] * 100, z=far[0]))
+    assert (slow.beyond.column, slow.beyond.is_trusted) == ("output_y", False)
+    [limited] = estimates(version(known.limited(["output_y"]), "MeanAbsoluteError"), table(inside[1], z=far[0] * 1000))
+    assert limited.beyond.is_trusted
+
+
+def test_a_few_strange_rows_do_not_make_an_estimate_useless() -> None:
+    found = outside({"z": (0.0, 1.0)}, pa.table({"input_z": [0.5, 7.0, None, float("nan"), 0.1]}))
+    assert beyond(found, np.arange(5)) == Beyond("z", 0.2, True)
+    assert beyond({}, np.arange(5)) == Beyond()
+
+
+SHIFTED = {
+    ("sum", 0.5): (0.954, 0.926, 0.944),
+    ("sum", 1.0): (1.170, 1.068, 1.128),
+    ("product", 0.5): (0.878, 0.834, 0.862),
+    ("product", 1.0): (1.323, 1.115, 1.158),
+}
+"""The mean absolute error of a million rows, NannyML 0.13.1 (DLE), and what docs/monitoring/quality.md says of ours."""
+
+
+def shifted_rows(random: np.random.Generator, noise: str, count: int, shift: float) -> tuple[Numbers, ...]:
+    """Rows whose two inputs make them hard by themselves, or only together."""
+    x, z = random.normal(shift, 1, count), random.normal(shift, 1, count)
+    deviation = 0.3 + (0.5 * np.abs(x) + 0.5 * np.abs(z) if noise == "sum" else np.abs(x * z))
+    return x, z, 2 * x, 2 * x + deviation * random.normal(size=count)
+
+
+@pytest.mark.parametrize(("noise", "shift"), SHIFTED)
+def test_where_inputs_move_a_loss_is_estimated_no_worse_than_by_nannyml(noise: str, shift: float) -> None:
+    random = np.random.default_rng(20260102)
+    x, z, predicted, label = shifted_rows(random, noise, 5000, 0.0)
+    x2, z2, window, _ = shifted_rows(random, noise, 2000, shift)
+    known = Calibrated("number", label, predicted[:, None], {"x": x, "z": z})
+    [found] = estimates(version(known, "MeanAbsoluteError"), table(window[:, None], x=x2, z=z2))
+    truth, nannyml, documented = SHIFTED[noise, shift]
+    assert found.value == pytest.approx(documented, abs=0.001)
+    assert abs(documented - truth) <= abs(nannyml - truth)
+    assert (found.low <= truth <= found.high) is ((noise, shift) != ("product", 1.0))  # type: ignore[operator]

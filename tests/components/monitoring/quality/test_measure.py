@@ -18,7 +18,11 @@ from components.contract.errors import UserError
 from components.data.examples import SplitWriter, describe
 from components.monitoring.labels.add import add
 from components.monitoring.labels.join import labels_of
+from components.monitoring.passes.references import known
+from components.monitoring.passes.settings import Settings as WatchSettings
+from components.monitoring.passes.trained import Trained
 from components.monitoring.quality.calibrate import calibrate
+from components.monitoring.quality.doubts import doubts
 from components.monitoring.quality.facts import Settings, Version
 from components.monitoring.quality.measure import measure
 from components.monitoring.store import Store
@@ -99,25 +103,35 @@ def store(tmp_path: Path) -> Store:
 
 def evaluated(folder: Path, settings: dict[str, Any]) -> tuple[Path, list[dict[str, Any]]]:
     """What the stage `evaluator` gives for the same rows: `slices.json`, and where the model is."""
+    saved(folder)
+    examples = Examples(folder / "examples")
+    with SplitWriter(examples, "eval", "parquet") as writer:
+        writer.write(raw_rows())
+    describe(examples, ["eval"], "parquet")
+    run_stage_in(
+        "evaluator", folder, {"examples": examples, "model": Model(folder / "model")}, {"eval_config": settings}
+    )
+    return folder / "model/Format-Serving", json.loads((folder / "evaluation/slices.json").read_text())
+
+
+def saved(folder: Path) -> Path:
+    """Where the model is."""
     tf.saved_model.save(
         module := Logistic(),
         str(folder / "model/Format-Serving"),
         signatures={"serving_default": module.serve, "transform_features": module.transform},
     )
+    return folder / "model/Format-Serving"
+
+
+def raw_rows() -> pa.RecordBatch:
     rows = inputs()
     lists = {name: pa.array([[v] for v in values], pa.large_list(kind)) for name, kind, values in (
         ("x", pa.float32(), rows["x"].tolist()), ("tips", pa.float32(), rows["tips"].tolist()),
         ("hour", pa.int64(), rows["hour"].tolist()), ("city", pa.large_binary(), rows["city"]),
         ("label", pa.int64(), (rows["tips"] > 0).astype(int).tolist()),
     )}  # fmt: skip
-    examples = Examples(folder / "examples")
-    with SplitWriter(examples, "eval", "parquet") as writer:
-        writer.write(pa.RecordBatch.from_pydict(lists))
-    describe(examples, ["eval"], "parquet")
-    run_stage_in(
-        "evaluator", folder, {"examples": examples, "model": Model(folder / "model")}, {"eval_config": settings}
-    )
-    return folder / "model/Format-Serving", json.loads((folder / "evaluation/slices.json").read_text())
+    return pa.RecordBatch.from_pydict(lists)
 
 
 def by_slice(table: pa.Table, basis: str = "labels") -> dict[str, dict[str, dict[str, Any]]]:
@@ -199,17 +213,49 @@ def test_rows_that_were_recorded_with_a_smaller_share_weigh_more(store: Store) -
 def test_before_labels_the_quality_is_estimated(store: Store) -> None:
     version = Version(1, config())
     labels = labels_of(store, START, START + timedelta(hours=1))
-    known = calibrate(version, served().to_batches(), labels)
-    assert known is not None and known.kind == "binary"
+    calibrated = calibrate(version, served().to_batches(), labels)
+    assert calibrated is not None and calibrated.kind == "binary"
     new = served(prefix="new")
-    table = measure(store, WINDOW, new.to_batches(), [Version(1, config(), calibrated=known)])
+    table = measure(store, WINDOW, new.to_batches(), [Version(1, config(), calibrated=calibrated)])
     assert by_slice(table) == {}
     found = by_slice(table, "estimate")
     assert found.keys() == by_slice(measure(store, WINDOW, served().to_batches(), [version])).keys()
     assert found[""]["auc"]["low"] < found[""]["auc"]["value"] < found[""]["auc"]["high"]
     assert (found["hour:1"]["auc"]["labelled"], found[""]["auc"]["rows"]) == (0, ROWS)
-    off = measure(store, WINDOW, new.to_batches(), [Version(1, config(), calibrated=known)], Settings(estimate=False))
+    off = measure(
+        store, WINDOW, new.to_batches(), [Version(1, config(), calibrated=calibrated)], Settings(estimate=False)
+    )
     assert off.num_rows == 0
+
+
+def test_the_quality_is_estimated_for_a_label_that_preprocessing_computes(store: Store, tmp_path: Path) -> None:
+    """As in the taxi example: no column of the examples has the label's name."""
+    settings = config("label_xf")
+    settings["model_specs"][0]["preprocessing_function_names"] = ["transform_features"]
+    model, examples = saved(tmp_path), Examples(tmp_path / "examples")
+    with SplitWriter(examples, "eval", "parquet") as writer:
+        writer.write(raw_rows().drop_columns(["label"]))
+    describe(examples, ["eval"], "parquet")
+    trained = Trained(1, "sha256:1", examples, "eval", model=model, eval_config=settings, eval_split="eval")
+    for cached in (False, True):
+        found = known(trained, WatchSettings(), tmp_path / "cache")
+        assert found.version.calibrated is not None and found.version.calibrated.kind == "binary", cached
+        np.testing.assert_array_equal(found.version.calibrated.labels, inputs()["tips"] > 0)
+    limited = found.limited({"input_x", "input_hour", "input_city", "output_score"}).version
+    assert limited.calibrated is not None and limited.calibrated.ranges.keys() == {"x", "hour", "output_score"}
+    [row] = [
+        each
+        for each in measure(store, WINDOW, served(prefix="new").to_batches(), [limited]).to_pylist()
+        if each["metric"] == "binary_accuracy" and not each["slice"]
+    ]
+    assert (row["basis"], row["trusted"], row["beyond"]) == ("estimate", True, 0.0)
+    truth = ((inputs()["x"] > 0) == (inputs()["tips"] > 0)).mean()
+    assert row["low"] < truth < row["high"]
+    far = measure(store, WINDOW, served(input_x=inputs()["x"] * 1000, prefix="far").to_batches(), [limited])
+    assert doubts(far) == [
+        "version 1: the estimated quality is not to be trusted: 100% of the rows have a value of x beyond the range of "
+        "the calibration"
+    ]
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])

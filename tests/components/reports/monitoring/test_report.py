@@ -48,6 +48,16 @@ def test_differences_of_slices_and_versions_are_those_of_the_latest_window_with_
     assert differences.tables(Watched.of(store, "taxi", Scope(slice="payment_type:Unknown"))) is None
 
 
+def test_the_quality_of_the_last_window_is_a_table_and_says_which_estimates_not_to_trust(store: Store) -> None:
+    text = Page(report(store, "taxi")).text
+    assert "version 8, estimated, not to be trusted" in text
+    assert "37% of the rows have a value of trip_miles beyond the range of the calibration" in text
+    last = Page(str(differences.latest(Watched.of(store, "taxi", Scope())))).text
+    assert last.count("not to be trusted") == 1 + 2  # why, and both metrics
+    early = Page(str(differences.latest(Watched.of(store, "taxi", Scope(until=START + 20 * HOUR))))).text
+    assert "labels" in early and "0.93" in early and "not to be trusted" not in early
+
+
 def test_a_columns_page_has_the_distance_from_the_window_before(store: Store) -> None:
     text = str(column.measures(Watched.of(store, "taxi", Scope()), COLUMN))
     assert "from the window before" in text

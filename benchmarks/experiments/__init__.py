@@ -1,0 +1,1 @@
+"""The statistics of experiments, compared with theory and with those of their peers."""

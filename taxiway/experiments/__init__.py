@@ -1,0 +1,1 @@
+"""Experiments with a served model: which arm is better, by the inference table and the outcomes."""

@@ -1,0 +1,1 @@
+"""Bandits: weights of the proxy that follow the rewards."""

@@ -1,0 +1,1 @@
+"""`make loop-demo`: the whole loop with real trips, in fast motion."""
