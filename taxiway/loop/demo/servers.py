@@ -6,16 +6,17 @@ import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from components.contract.commands import typed
-from components.contract.errors import ServiceError
+from components.contract.errors import ServiceError, UserError
 from taxiway.loop.demo.ground import MODEL, Ground
 from taxiway.monitoring.demo import shown, taxiway
 from taxiway.network import http_client
+from taxiway.runs import cancel, folders
 
 _SECONDS = 180.0
 _ANY = ["--port", "0", "--rest-port", "0"]
@@ -94,6 +95,10 @@ class Watched:
     def __exit__(self, *_: object) -> None:
         for each in self.processes.values():
             stop(each)
+        # A run outlives the loop that has started it.
+        for run in folders.living(self.ground.home):
+            with suppress(UserError):  # it has ended meanwhile
+                cancel.request(run, self.ground.home)
 
     def start(self, name: str) -> None:
         """Starts one of them."""

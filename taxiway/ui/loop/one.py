@@ -72,7 +72,7 @@ def _summary(cycle: Cycle) -> str:
 def _table(cycles: Sequence[Cycle]) -> Markup:
     columns = ["Cycle", "State", "Because", "Began", "Took"]
     shown = table("Earlier cycles", columns, [_row(each) for each in cycles[:100]], hide_caption=True)
-    rest, older = len(cycles) - 100, typed("taxiway loop history", cycles[0].model, "--limit", str(len(cycles) + 1))
+    rest, older = len(cycles) - 100, typed("taxiway loop history", cycles[0].model)
     return stack(shown, paragraph(f"{rest} older ones: {older}", quiet=True) if rest > 0 else None)
 
 

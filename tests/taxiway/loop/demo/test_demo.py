@@ -62,7 +62,13 @@ def test_the_demo_ends_with_a_better_version_and_why_it_serves(project: Project)
     titles = re.findall(r"^  \d\d:\d\d:\d\d  (.*?)  ", line, re.MULTILINE)
     wanted = ["alarm", "retraining", "judged better", "rollout", "waits for approval", "promoted", "alarm closed"]
     assert list(dict.fromkeys(each for each in titles if each in wanted)) == wanted
-    for words in ("never seen in training", "better: on recent rows", "taxiway lineage ", "10 % of the traffic"):
+    for words in (
+        "never seen in training",
+        "approved: right more often (by ",
+        "better: on recent rows",
+        "taxiway lineage ",
+        "10 % of the traffic",
+    ):
         assert words in ended.stdout
     assert not (project.folder / "served").exists()
 

@@ -40,7 +40,7 @@ def test_the_time_line_leads_from_the_alarm_to_what_waits(client: Client) -> Non
     page = Page(client.html(f"/loop/{MODEL}"))
     assert page.wrong == []
     line = page.text.rpartition("The latest cycle")[2]
-    places = [line.index(word) for word in ("alarm", "retraining", "judged better", "rollout", "waits", "goes on")]
+    places = [line.index(word) for word in ("alarm", "the run", "judged better", "rollout", "waits", "goes on")]
     assert places == sorted(places)
     links = [link["href"] for link in page.all("a")]
     assert {f"/monitoring/{MODEL}/alarms/{ALARM}", f"/runs/{RUN}", f"/runs/{RUN}/report.html"} <= set(links)
