@@ -51,6 +51,7 @@ def test_limits_of_numbers_are_those_of_samples_that_are_drawn_one_by_one(rows: 
     then, now = (chance.multinomial(size, shares, size=4000).astype(float) for size in (20_000, rows))
     groups = distances.groups(reference.counts.astype(float))
     drawn = of_numbers(then, now, groups, scaled_places(reference, reference))
+    assert drawn
     for name, values in drawn.items():
         assert 0.02 < np.mean(values > found[name]) < 0.08, name
 
