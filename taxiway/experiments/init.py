@@ -55,7 +55,7 @@ def _text(model: str, there: list[str], arms: dict[str, list[tuple[object, int]]
         model=model,
         use=typed("taxiway experiment look", "experiment.yaml"),
         design=typed("taxiway experiment design", "experiment.yaml"),
-        adds=typed("taxiway labels add"),
+        adds=typed("taxiway labels add", model, "outcomes.csv"),
         found="; ".join(_said(name, found) for name, found in arms.items() if found) or "no arm yet",
         arms=listed,
         control=f"{prefix}{names[0]}",
