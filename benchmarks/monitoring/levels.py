@@ -23,19 +23,20 @@ from components.monitoring.calibration.decide import decide
 
 SIZES = (50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 50_000, 100_000)
 REFERENCE_ROWS = 10_000
-_EACH = {"taxi": 4, "synthetic": 8}
+_EACH = {"taxi": 2, "synthetic": 4}
 """Windows of one reference and size."""
 _COUNTED = ("signal", "below_5_percent", "below_1_percent")
 Figure = dict[str, Any]
 
 
-def measured(windows: int, workers: int, sizes: Sequence[int] = SIZES) -> Iterator[Figure]:
+def measured(windows: int, workers: int, sizes: Sequence[int] = SIZES, seed: int = 0) -> Iterator[Figure]:
     """A figure for each population and size; a line for every tenth reference."""
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for data, each in _EACH.items():
             begin, references = time.perf_counter(), -(-windows // each)
             jobs = [
-                pool.submit(partial(found, data, number, min(each, windows), sizes)) for number in range(references)
+                pool.submit(partial(found, data, number, min(each, windows), sizes, seed))
+                for number in range(references)
             ]
             for done, _ in enumerate(as_completed(jobs), 1):
                 if done % 10 == 0:
@@ -51,9 +52,9 @@ def _population(data: str) -> populations.Population:
     return populations.taxi() if data == "taxi" else populations.synthetic(np.random.default_rng(1))
 
 
-def found(data: str, number: int, windows: int, sizes: Sequence[int]) -> np.ndarray:
+def found(data: str, number: int, windows: int, sizes: Sequence[int], seed: int = 0) -> np.ndarray:
     """What windows of each size show beside new training data: bool, (sizes, windows, `_COUNTED`)."""
-    chance = np.random.default_rng([number, len(data)])
+    chance = np.random.default_rng([seed, number, len(data)])
     population = _population(data)
     reference = population.reference(chance, REFERENCE_ROWS)
     outcomes = np.zeros((len(sizes), windows, len(_COUNTED)), dtype=bool)

@@ -122,5 +122,5 @@ def _missing(population: Population, chosen: np.ndarray, chance: np.random.Gener
             name,
             MISSING_VALUES,
             population.changed(name, more),
-            (share, share + 0.05),
+            (share, share + 0.02),
         )

@@ -113,9 +113,7 @@ def bandit_command(
     tables: Tables = "",
     admin: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="URL", help="The admin API of `taxiway route`; repeatable. Default: http://127.0.0.1:8602."
-        ),
+        typer.Option(metavar="URL", help="The proxy's admin API; repeatable. Default: http://127.0.0.1:8602."),
     ] = None,
     policy: Annotated[str, typer.Option(help="thompson, ucb or epsilon-greedy.")] = "thompson",
     floor: Annotated[float, typer.Option(help="The least share of each arm; above 0.")] = 0.05,

@@ -54,6 +54,8 @@ def _text(model: str, there: list[str], arms: dict[str, list[tuple[object, int]]
     return _TEXT.format(
         model=model,
         use=typed("taxiway experiment look", "experiment.yaml"),
+        design=typed("taxiway experiment design", "experiment.yaml"),
+        adds=typed("taxiway labels add", model, "outcomes.csv"),
         found="; ".join(_said(name, found) for name, found in arms.items() if found) or "no arm yet",
         arms=listed,
         control=f"{prefix}{names[0]}",
@@ -109,7 +111,7 @@ start: {start}
 # of one user are not independent: if users notice the difference, assign users.
 unit: {unit}
 
-# Outcomes, from a CSV or Parquet file, a Delta table, SQL over files, or `labels`, which `taxiway labels add` fills;
+# Outcomes, from a CSV or Parquet file, a Delta table, SQL over files, or `labels`, which `{adds}` fills;
 # joined by request id (id:) or by the unit's key (key:), and counted within the window after a unit's first request.
 {outcomes}
 
@@ -123,7 +125,8 @@ metrics:
 # sequential: look as often as you like. fixed: once, at `units`. bayesian: probabilities and expected loss.
 method: sequential
 
-# The probability of any false finding, and the planned units of all arms together: run `taxiway experiment design`.
+# The probability of any false finding, and the planned units of all arms together: run
+# `{design}`.
 level: 0.05
 units: 10000
 

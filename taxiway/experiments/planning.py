@@ -102,12 +102,12 @@ def _planned(experiment: Experiment, metric: Metric, arm: Arm, traffic: Traffic,
     monthly = sum(traffic.per_day[-7:]) / max(len(traffic.per_day[-7:]), 1) * 30
     return Planned(
         metric,
-        float(arm.mean),
-        effect,
-        needed,
-        _days(needed, traffic, both),
-        detectable,
-        effect * monthly,
+        mean=float(arm.mean),
+        effect=effect,
+        units=needed,
+        days=_days(needed, traffic, both),
+        detectable=detectable,
+        impact=effect * monthly,
     )
 
 

@@ -84,11 +84,13 @@ def test_intervals() -> None:
 
 
 def test_power_stands_beside_the_best_that_is_possible(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(best, "of_share", lambda *given: 0.5)
+    monkeypatch.setattr(best, "of_share", lambda before, after, *others: round(after - before, 3))
     figures = {each["change"]: each for each in power._measured((17, 10_000), 2)}
     assert figures["unit: km for miles"]["best"] is None
     assert figures["shift of 0.15 sd"]["best"] == 0.94
     assert figures["a new category of 1 %"]["power"] == 1
+    assert figures["5 points more than 10%"]["best"] == 0.05
+    assert figures["2 % more missing than 1.0%"]["best"] == 0.02
     assert len(figures) == 13
     assert all(each["windows"] == 2 for each in figures.values())
 

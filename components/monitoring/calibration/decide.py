@@ -62,15 +62,16 @@ class Calibration:
 
     def family_of(self, rows: float, reference_rows: float) -> Family:
         """The family for windows of about this size."""
-        effective = rows * reference_rows / max(rows + reference_rows, 1.0)
-        return self.sample.family(_rounded(min(effective, LARGEST)))
+        return self.sample.family(_rounded(min(rows, LARGEST)), _rounded(min(reference_rows, LARGEST)))
 
 
 class Sample:
     """A sample of training rows, of which windows of each size are simulated once."""
 
     def __init__(self, codes: NDArray[np.int32], numbers: NDArray[np.bool_]) -> None:
-        self.family: Callable[[int], Family] = lru_cache(maxsize=64)(lambda size: family(codes, numbers, size))
+        self.family: Callable[[int, int], Family] = lru_cache(maxsize=64)(
+            lambda rows, reference_rows: family(codes, numbers, rows, reference_rows)
+        )
 
 
 _SAMPLES: WeakValueDictionary[bytes, Sample] = WeakValueDictionary()
@@ -92,8 +93,8 @@ def _digest(content: bytes) -> bytes:
 
 
 def _rounded(rows: float) -> int:
-    """A size that stands for those near it: five to each power of ten."""
-    return round(10 ** (math.floor(5 * math.log10(max(rows, 1.0)) + 0.5) / 5))
+    """A size that stands for those near it: three to each power of ten."""
+    return round(10 ** (math.floor(3 * math.log10(max(rows, 1.0)) + 0.5) / 3))
 
 
 _CALIBRATIONS: dict[int, Calibration] = {}
@@ -226,7 +227,10 @@ def _tests(
 
 
 def _unseen(groupings: Mapping[str, Grouping], now: Counts, then: Counts, *, training: bool) -> Tested:
-    """Values never seen, against how many are expected (Good-Turing): the values that training has once, of all."""
+    """Values never seen, against how many are expected (Good-Turing): the values that training has once, of all.
+
+    Fewer than expected are no change: they say that training has, by chance, many values once.
+    """
     if not training:
         return statistics.share(now.unseen, now.seen, then.unseen, then.seen)
     once = np.array([each.once for each in groupings.values()])
@@ -238,7 +242,7 @@ def _unseen(groupings: Mapping[str, Grouping], now: Counts, then: Counts, *, tra
     spread = 1 + 2 * (twice + 1) * ratio / ((once + 1) * again * (1 + ratio))
     found = statistics.share(now.unseen / spread, now.seen / spread, (once + 1) / spread, then.seen / spread)
     effect = now.unseen / np.maximum(now.seen, 1.0) - once / np.maximum(then.seen, 1.0)
-    return Tested(effect, found.p_value)
+    return Tested(effect, np.where(effect > 0, found.p_value, 1.0))
 
 
 def _values(numbers: NDArray[np.bool_], now: Counts, then: Counts, settings: Settings) -> _Test:

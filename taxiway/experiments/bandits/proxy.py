@@ -12,7 +12,7 @@ from components.contract.errors import ServiceError, UserError
 from taxiway.network import http_client
 
 _SECONDS = 2.0
-_FIX = "start taxiway route, or give its admin API with --admin"
+_FIX = "start the proxy, or give its admin API with --admin"
 
 
 def read(url: str, model: str) -> dict[str, float]:
@@ -54,7 +54,7 @@ def _asked(url: str, method: str, body: Any = None) -> Any:
     except (HTTPError, OSError) as error:
         raise ServiceError(f"the proxy's admin API at {url} does not answer", fix=_FIX) from error
     except ValueError as error:
-        raise ServiceError(f"{url} is not the admin API of taxiway route", fix=_FIX) from error
+        raise ServiceError(f"{url} is not the admin API of a proxy", fix=_FIX) from error
     if answer.status != 200:
         raise UserError(f"the proxy at {url} refuses the weights: {found.get('error', answer.status)}", fix=_FIX)
     return found

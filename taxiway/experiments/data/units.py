@@ -117,7 +117,7 @@ def build(
     if any(metric.covariate == BEFORE for metric in experiment.metrics):
         joins.append(_past(connection, experiment, columns, sources, parts))
     _finish(connection, experiment, parts, joins, until)
-    found = Units(connection, experiment, until, is_weighted, shares, sources, counts)
+    found = Units(connection, experiment, until, is_weighted=is_weighted, shares=shares, sources=sources, counts=counts)
     return _with_counts(found)
 
 

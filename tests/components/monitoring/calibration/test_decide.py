@@ -22,7 +22,7 @@ from components.monitoring.calibration.decide import (
     decide_all,
 )
 from components.monitoring.calibration.settings import Settings
-from components.monitoring.summaries import Reference, Summary
+from components.monitoring.summaries import Bins, Reference, Summary
 
 Found = dict[tuple[str, str], Decision]
 ROWS = 20_000
@@ -128,6 +128,17 @@ def test_values_that_few_training_rows_have_not_seen_are_new_no_more_often_than_
         found = _found(replace(reference, codes=reference.codes[:0]), window)
         p_values.append(found["many", UNSEEN].p_value)
     assert np.mean(np.array(p_values) <= 0.05) <= 0.07
+
+
+def test_fewer_new_values_than_expected_are_no_signal() -> None:
+    """Training has fifty values once, by chance more than there are others; a large window shows it."""
+    counts = np.append(np.full(10, 950), np.ones(50, dtype=int))
+    bins = Bins("category", values=tuple(str(number) for number in range(60)))
+    training = Summary("a", bins, 9_550, 0, counts)
+    reference = Reference(1, "", {"a": training}, np.empty((0, 1), np.int32), np.empty(0))
+    found = _found(reference, {"a": Summary("a", bins, 95_500, 0, counts * 10)})["a", UNSEEN]
+    assert found.effect == pytest.approx(-50 / 9_550)
+    assert (found.p_value, found.signal) == (1.0, False)
 
 
 def test_a_share_that_moved_by_five_points_is_found(reference: Reference, window: dict[str, Summary]) -> None:

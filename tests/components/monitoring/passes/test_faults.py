@@ -205,7 +205,7 @@ def test_a_slower_monitor_cannot_write_over_later_rows_and_computes_what_a_kille
     assert_once(watched)
 
 
-def die(*_: object) -> None:
+def die(*_: object, **__: object) -> None:
     raise InterruptedError
 
 
