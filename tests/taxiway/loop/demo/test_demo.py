@@ -45,10 +45,9 @@ def test_a_tip_of_more_than_a_fifth_is_what_the_model_tells(probability: float, 
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.slow
+@pytest.mark.faults
 def test_the_demo_ends_with_a_better_version_and_why_it_serves(project: Project) -> None:
     """With a person's approval, which the demo gives."""
-    began = time.monotonic()
     ended = subprocess.run(
         [sys.executable, "-m", "taxiway.loop.demo", "--approve", "auto"],
         cwd=project.folder,
@@ -58,7 +57,6 @@ def test_the_demo_ends_with_a_better_version_and_why_it_serves(project: Project)
         check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert time.monotonic() - began < 360
     line = ended.stdout.partition("The time line")[2]
     titles = re.findall(r"^  \d\d:\d\d:\d\d  (.*?)  ", line, re.MULTILINE)
     wanted = ["alarm", "retraining", "judged better", "rollout", "waits for approval", "promoted", "alarm closed"]
