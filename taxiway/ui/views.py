@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -138,6 +139,15 @@ Show = Callable[[Site, Asked], View]
 Act = Callable[[Site, Asked], str]
 Answer = Callable[[Site, Asked], Json]
 Handle = Callable[[Site, web.Request], Awaitable[web.StreamResponse]]
+
+
+def late(module: str, function: str) -> Callable[[Site, Asked], Any]:
+    """A function of a room, imported at its first call: some load Arrow, 60 MB that no other page needs."""
+
+    def called(site: Site, asked: Asked) -> Any:
+        return getattr(import_module(module), function)(site, asked)
+
+    return called
 
 
 @dataclass(frozen=True)

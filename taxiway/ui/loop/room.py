@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from taxiway.ui.loop import acting, cycle, models, one
-from taxiway.ui.views import Action, Page, Room
+from taxiway.ui.views import Action, Page, Room, late
 
 ROOM = Room(
     "Loop",
     "/loop",
     (
-        Page("/loop", models.show),
-        Page("/loop/{model}", one.show),
-        Page("/loop/{model}/cycles/{cycle}", cycle.show),
-        Action("/loop/{model}/approve", acting.approve),
-        Action("/loop/{model}/reject", acting.reject),
+        Page("/loop", late("taxiway.ui.loop.models", "show")),
+        Page("/loop/{model}", late("taxiway.ui.loop.one", "show")),
+        Page("/loop/{model}/cycles/{cycle}", late("taxiway.ui.loop.cycle", "show")),
+        Action("/loop/{model}/approve", late("taxiway.ui.loop.acting", "approve")),
+        Action("/loop/{model}/reject", late("taxiway.ui.loop.acting", "reject")),
     ),
 )

@@ -10,8 +10,8 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 from components.contract.artifacts import TYPES
 from taxiway.lineage.messages import artifact_type
 
-OURS = {"ModelMonitoring", "Report"}
-"""A type that TFX does not have."""
+OURS = {"ModelComparison", "ModelMonitoring", "Report"}
+"""Types that TFX does not have."""
 
 
 @pytest.fixture(scope="module")
