@@ -64,6 +64,7 @@ def test_a_model_that_is_better_on_recent_trips_is_pushed_and_its_lineage_says_w
     assert versions(project) == [champion, pushed]
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_better_enough_is_not_pushed_and_the_reason_is_recorded(
     project: Project, taxi_csv: Path
 ) -> None:
