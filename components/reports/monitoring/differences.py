@@ -41,7 +41,7 @@ def latest(watched: Watched) -> Markup | None:
     found = rows.filter(pc.equal(rows["window_start"], pc.max(rows["window_start"]))).to_pylist()
     ordered = sorted(found, key=lambda each: (each["metric"], each["version"], each["basis"]))
     columns: list[str | Column] = ["Metric", "Version", "Basis", Column("Value", True), Column("95 % interval", True)]
-    columns += [Column("In the evaluation", True), Column("Rows", True), Column("Labels", True), ""]
+    columns += [Column("In the evaluation", True), Column("Rows", True), Column("Labels", True), "Note"]
     words = paragraph(f"In the window that began at {times.short(found[0]['window_start'])} UTC.")
     return stack(words, *_doubts(ordered), table("Metrics", columns, [list(_metric(each)) for each in ordered]))
 
