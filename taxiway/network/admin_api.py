@@ -45,11 +45,10 @@ class AdminApi:
             UserError: One refuses.
         """
         failures = list[Exception]()
+        body = json.dumps({model: dict(each) for model, each in weights.items()}).encode()
         for url in urls:
             try:
-                self._ask(
-                    url, "PUT", "weights", json.dumps({model: dict(each) for model, each in weights.items()}).encode()
-                )
+                self._ask(url, "PUT", "weights", body)
             except (ServiceError, UserError) as error:
                 failures.append(error)
         if failures:
