@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.contract.errors import UserError
+from components.contract.errors import ServiceError, UserError
 from components.inference import reading
 from components.inference.privacy.privacy import Privacy
 from components.monitoring.labels.columns import keys
@@ -151,8 +152,7 @@ class Watch:
         """The windows whose requests have new labels."""
         if last is None or at.labels is None or at.labels == last["labels_version"]:
             return set()
-        # The clock of whoever adds labels may be behind.
-        fresh = self.store.read(LABELS, [("arrived", ">=", last["time"] - AHEAD)], version=at.labels)
+        fresh = self._new_labels(last, at.labels)
         every = self.settings.every
         found = set[datetime]()
         if keys(fresh.column_names) and fresh.num_rows:
@@ -167,6 +167,19 @@ class Watch:
                 times = batch.filter(pc.is_in(batch["request_id"], ids))["time"].to_pylist()
                 found |= {EPOCH + (each - EPOCH) // every * every for each in times}
         return found
+
+    def _new_labels(self, last: dict, version: int) -> pa.Table:
+        """The labels that the last pass did not have."""
+        # The clock of whoever adds labels may be behind.
+        recent = [("arrived", ">=", last["time"] - AHEAD)]
+        fresh = self.store.read(LABELS, recent, version=version)
+        if not fresh.num_rows or last["labels_version"] is None:
+            return fresh
+        # If the files of its version are gone, some windows are computed once more than they need be.
+        with suppress(ServiceError):
+            known = self.store.read(LABELS, recent, ["source"], version=last["labels_version"])
+            return fresh.filter(pc.invert(pc.is_in(fresh["source"], pc.unique(known["source"]))))
+        return fresh
 
     def _known_windows(self, first: datetime, end: datetime) -> Iterable[datetime]:
         where = [("window", "=", self.settings.window), ("window_start", "<=", end), ("window_end", ">", first)]
