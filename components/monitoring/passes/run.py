@@ -92,16 +92,16 @@ class Watch:
         if table < 0:
             return
         at = self._at(table, labels)
-        starts = {*touched(ranges, self.settings.every), *(last["pending"] or [] if last else [])}
-        starts |= self._labelled(last, at)
-        due = [each for each in starts if self._is_over(each, now)]
-        due += self._followers(set(touched(ranges, self.settings.every)) & set(due)) - set(due)
+        changed = set(touched(ranges, self.settings.every))
+        starts = changed | {*(last["pending"] or [] if last else [])} | self._labelled(last, at)
+        due = {each for each in starts if self._is_over(each, now)}
+        due |= self._followers(changed & due)
         self._first = self._first_windows() if due else {}
         done = 0
-        for computed in self._all(sorted({*due, *self._silent(due, now)}), at, now):
+        for computed in self._all(sorted(due | {*self._silent(due, now)}), at, now):
             done += 1
             yield computed
-        pending = sorted((starts - set(due)) | self._superseded)
+        pending = sorted((starts - due) | self._superseded)
         if last is None or done or table != last["table_version"] or labels != last["labels_version"]:
             self._note(at, pending, done, time.monotonic() - began, now)
 
@@ -131,7 +131,7 @@ class Watch:
     def _is_over(self, start: datetime, now: datetime) -> bool:
         return start + self.settings.every + self.settings.lateness <= now
 
-    def _silent(self, due: list[datetime], now: datetime) -> list[datetime]:
+    def _silent(self, due: set[datetime], now: datetime) -> list[datetime]:
         """Windows without any row since the last one: silence is something to be told as well."""
         columns = ["window_start", "window"]
         found = self.store.read("windows", [("window", "=", self.settings.window)], columns)
