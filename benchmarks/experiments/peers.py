@@ -29,7 +29,7 @@ def measured() -> Iterator[Figure]:
     """For each estimate of a peer, the largest difference of its numbers from ours; or that there are no peers here."""
     try:
         python = python_of(OUT / "peers-venv", PACKAGES)
-    except subprocess.CalledProcessError as error:
+    except RuntimeError as error:
         yield {"part": "peers", "skipped": f"{' and '.join(PACKAGES)} cannot be installed here: {error}"}
         return
     data = _data()

@@ -24,15 +24,15 @@ import platform
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks.monitoring import levels, peers, power, speed, streams
+from benchmarks.tables import show
 
 PARTS = ("clean", "power", "streams", "peers", "speed")
 Figure = dict[str, Any]
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             console.print(f"{name} failed: its last figures stay.\n{traceback.format_exc()}", markup=False)
             continue
         keep(report, name, found)
-        _print(console, found)
+        show(console, found)
     return 1 if failed else 0
 
 
@@ -133,16 +133,6 @@ def keep(report: Path, part: str, found: Sequence[Figure]) -> None:
     partial = report.with_suffix(".partial")
     partial.write_text(json.dumps(figures, indent=1, default=float))
     partial.replace(report)
-
-
-def _print(console: Console, figures: Iterable[Figure]) -> None:
-    """Figures with the same keys share a table."""
-    tables: dict[tuple[str, ...], Table] = {}
-    for figure in figures:
-        table = tables.setdefault(tuple(figure), Table(*figure, box=None, pad_edge=False))
-        table.add_row(*("" if value is None else str(value) for value in figure.values()))
-    for table in tables.values():
-        console.print(table, "")
 
 
 if __name__ == "__main__":

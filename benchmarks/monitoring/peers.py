@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from benchmarks import environments
 from benchmarks.monitoring.populations import Population, taxi
 from components.monitoring.calibration.decide import decide
 from components.monitoring.profile.summarize import summarize
@@ -41,41 +41,8 @@ Figure = dict[str, Any]
 
 
 def python_of(peer: str) -> str:
-    """The Python of a peer's environment, which is made if there is none.
-
-    Raises:
-        RuntimeError: If it cannot be made.
-    """
-    folder = OUT / f"{peer}-venv"
-    ready, wanted = folder / "ready", "\n".join(PACKAGES[peer])
-    if not (ready.is_file() and ready.read_text() == wanted and _working(str(folder / "bin/python"))):
-        base = _base(peer)
-        shutil.rmtree(folder, ignore_errors=True)
-        _checked([base, "-m", "venv", str(folder)])
-        _checked([str(folder / "bin/python"), "-m", "pip", "install", "--quiet", *PACKAGES[peer]])
-        ready.write_text(wanted)
-    return str(folder / "bin/python")
-
-
-def _base(peer: str) -> str:
-    names = _OLDER.get(peer, (sys.executable,))
-    found = next(filter(None, map(_working, names)), None)
-    if found is None:
-        raise RuntimeError(f"no {' or '.join(names)} on this machine")
-    return found
-
-
-def _working(name: str) -> str | None:
-    """The path of a Python that runs: a version manager's shim may be there without one."""
-    path = shutil.which(name)
-    return path if path and subprocess.run([path, "-c", ""], capture_output=True).returncode == 0 else None
-
-
-def _checked(command: list[str], environment: dict[str, str] | None = None) -> None:
-    done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, errors="replace")
-    if done.returncode:
-        last = done.stderr.strip().rpartition("\n")[2]
-        raise RuntimeError(f"{' '.join(command[:4])} ... ended with {done.returncode}: {last}")
+    """The Python of a peer's environment, which is made if there is none; raises RuntimeError if it cannot be made."""
+    return environments.python_of(OUT / f"{peer}-venv", PACKAGES[peer], _OLDER.get(peer, (sys.executable,)))
 
 
 def run(peer: str, script: str, *arguments: str) -> str | None:
@@ -84,7 +51,7 @@ def run(peer: str, script: str, *arguments: str) -> str | None:
     # They report their use to their makers otherwise.
     environment = {**kept, "NML_DISABLE_USAGE_LOGGING": "1", "DO_NOT_TRACK": "1"}
     try:
-        _checked([python_of(peer), str(Path(__file__).with_name(script)), *arguments], environment)
+        environments.run([python_of(peer), str(Path(__file__).with_name(script)), *arguments], environment)
     except (RuntimeError, OSError) as error:
         return str(error)
     return None

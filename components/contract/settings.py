@@ -50,6 +50,12 @@ def typed(found: Mapping[str, Any], kind: type[_Kind], where: str) -> _Kind:
     return kind(**found)
 
 
+def require_choice(value: Any, known: typing.Collection[Any], where: str) -> None:
+    """Raises UserError if a setting is none of the known values."""
+    if value not in known:
+        raise UserError(f"{where} is {value!r}", fix=f"use one of {', '.join(known)}")
+
+
 def nearest(name: Any, known: typing.Collection[str]) -> str:
     """The fix for an unknown name."""
     near = difflib.get_close_matches(str(name), known, n=1)

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from components.contract.errors import UserError
-from components.contract.settings import named, typed
+from components.contract.settings import named, require_choice, typed
 from components.contract.times import duration
 from taxiway.alerts.secret import is_secret, secret
 
@@ -142,7 +142,7 @@ def parsed(given: Any, where: str = "alerts") -> Alerts:
 def _webhook(given: Any, where: str) -> Webhook:
     found = typed(named(given, Webhook, where), Webhook, where)
     _check_url(found.url, f"{where}.url")
-    _check_choice(found.format, _FORMATS, f"{where}.format")
+    require_choice(found.format, _FORMATS, f"{where}.format")
     _check_secret(found.secret, f"{where}.secret")
     _check_events(found.on, f"{where}.on")
     return found
@@ -150,7 +150,7 @@ def _webhook(given: Any, where: str) -> Webhook:
 
 def _mail(given: Any, where: str) -> Mail:
     found = typed(named(given, Mail, where), Mail, where)
-    _check_choice(found.tls, _TLS, f"{where}.tls")
+    require_choice(found.tls, _TLS, f"{where}.tls")
     _check_secret(found.password, f"{where}.password")
     _check_events(found.on, f"{where}.on")
     for address in (found.sender, *found.to):
@@ -197,11 +197,6 @@ def _check_secret(text: str, where: str) -> None:
         secret(text, where)
 
 
-def _check_choice(value: str, known: tuple[str, ...], where: str) -> None:
-    if value not in known:
-        raise UserError(f"{where} is {value!r}", fix=f"use one of {', '.join(known)}")
-
-
 def _check_events(events: list[str], where: str) -> None:
     for each in events:
-        _check_choice(each, EVENTS, where)
+        require_choice(each, EVENTS, where)

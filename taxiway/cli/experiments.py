@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from components.contract.commands import typed
-from components.contract.errors import UserError
-from taxiway.cli.monitoring.monitor import stopped
 from taxiway.cli.monitoring.tables import Model, Tables, folder
+from taxiway.cli.options import require_new, stopped
 
 if TYPE_CHECKING:
     from components.monitoring.store import Store
@@ -40,8 +39,7 @@ def init_command(
     from components.monitoring.store import Store
     from taxiway.experiments import init
 
-    if output.exists():
-        raise UserError(f"{output} exists", fix="remove it, or name another file with -o")
+    require_new(output)
     write(output, init.settings_file(model, Store(folder(tables, model))))
     print(f"wrote {output}; then: {typed('taxiway experiment design', output)}")
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import getpass
 import json
-import signal
-import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +14,7 @@ from typer.core import TyperGroup
 
 from components.contract.commands import typed
 from components.contract.errors import UserError
+from taxiway.cli.options import require_new, stopped
 
 if TYPE_CHECKING:
     from taxiway.lineage.store import LineageStore
@@ -67,7 +66,7 @@ def run_command(
         with running.alone():
             running.once()
     else:
-        running.every(pause, _stopped())
+        running.every(pause, stopped())
 
 
 @loop_app.command("init")
@@ -80,8 +79,7 @@ def init_command(
     from components.contract.files import write
     from taxiway.loop import init
 
-    if output.exists():
-        raise UserError(f"{output} exists", fix="remove it, or name another file with -o")
+    require_new(output)
     write(output, init.text(model, pipeline or f"{model}_retrain"))
     print(f"wrote {output}; check it with: {typed('taxiway loop check', output)}")
 
@@ -204,11 +202,3 @@ def _user() -> str:
         return getpass.getuser()
     except OSError:  # a container's user may have no name
         return "unknown"
-
-
-def _stopped() -> threading.Event:
-    """Is set by Ctrl-C and SIGTERM: the look is finished, and runs go on."""
-    stopped = threading.Event()
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, lambda *_: stopped.set())
-    return stopped

@@ -1,7 +1,9 @@
-"""Arguments and options shared by several commands."""
+"""Arguments and options shared by several commands, and what goes with them."""
 
 from __future__ import annotations
 
+import signal
+import threading
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -85,3 +87,17 @@ def parsed_parameters(given: list[str]) -> dict[str, Any]:
             raise UserError(f"the parameter {name!r} is given twice")
         found[name] = value
     return found
+
+
+def require_new(output: Path) -> None:
+    """Raises UserError if a file that a command writes for people to change is there already."""
+    if output.exists():
+        raise UserError(f"{output} exists", fix="remove it, or name another file with -o")
+
+
+def stopped() -> threading.Event:
+    """Is set by Ctrl-C and SIGTERM: what has begun is finished."""
+    stopped = threading.Event()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda *_: stopped.set())
+    return stopped

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import yaml
-
 from components.contract.errors import UserError
-from components.contract.settings import named, nearest, typed
+from components.contract.settings import named, nearest, require_choice, typed
 from components.contract.times import duration
+from taxiway import yaml_files
 
 _Kind = TypeVar("_Kind")
 CANARY, BLUE_GREEN, SHADOW = "canary", "blue-green", "shadow"
@@ -198,7 +197,7 @@ def parsed(given: Any, where: str = "delivery") -> Delivery:
         UserError: A setting is unknown, missing or wrong; names it.
     """
     found = named(given, Delivery, where)
-    _choice(found.get("strategy", CANARY), STRATEGIES, f"{where}.strategy")
+    require_choice(found.get("strategy", CANARY), STRATEGIES, f"{where}.strategy")
     read = {
         **found,
         "weights": _weights(found["weights"], f"{where}.weights"),
@@ -216,14 +215,7 @@ def read(file: Path) -> Any:
     Raises:
         UserError: It cannot be read, is not YAML, or a setting is wrong.
     """
-    try:
-        given = yaml.safe_load(file.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{file} cannot be read: {error}", fix="give a loop.yaml, or a file with its delivery"
-        ) from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{file} is not YAML: {error}", fix="correct it") from error
+    given = yaml_files.read(file, fix="give a loop.yaml, or a file with its delivery")
     if isinstance(given, Mapping) and "delivery" in given:
         found, where = given["delivery"], f"{file}: delivery"
     else:
@@ -282,7 +274,7 @@ def _guardrail(kind: type, given: Any, where: str) -> Any:
     if found.tolerance < 0 or getattr(found, "margin", 0) < 0:
         raise UserError(f"{where} has a negative tolerance or margin", fix="use 0 or more")
     if isinstance(found, Business):
-        _choice(found.better, ("higher", "lower"), f"{where}.better")
+        require_choice(found.better, ("higher", "lower"), f"{where}.better")
     return found
 
 
@@ -312,13 +304,8 @@ def _check_steps(steps: tuple[Step, ...], strategy: str, where: str) -> None:
             raise UserError(f"{where}[{number}].least_requests is {step.least_requests}", fix="use 0 or more")
 
 
-def _choice(value: Any, known: tuple[str, ...], where: str) -> None:
-    if value not in known:
-        raise UserError(f"{where} is {value!r}", fix=f"use one of {', '.join(known)}")
-
-
 def _check(settings: Delivery, where: str) -> None:
-    _choice(settings.evidence, ("route", "tables"), f"{where}.evidence")
+    require_choice(settings.evidence, ("route", "tables"), f"{where}.evidence")
     if not 0 < settings.level < 1:
         raise UserError(f"{where}.level is {settings.level}", fix="use a number between 0 and 1, such as 0.05")
     if settings.champion == settings.challenger:

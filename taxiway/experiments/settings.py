@@ -10,13 +10,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from components.contract.commands import typed as command
 from components.contract.digests import text_digest
 from components.contract.errors import UserError
 from components.contract.settings import named, nearest, typed
 from components.contract.times import duration, moment
+from taxiway import yaml_files
 
 UP, DOWN = "up", "down"
 SEQUENTIAL, FIXED, BAYESIAN = "sequential", "fixed", "bayesian"
@@ -230,11 +229,7 @@ def load(file: Path) -> Experiment:
     Raises:
         UserError: The file cannot be read, or a setting is unknown, missing or wrong.
     """
-    try:
-        given = yaml.safe_load(file.read_text())
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} cannot be read: {error}", fix=_FIX) from error
-    return parsed(given, str(file))
+    return parsed(yaml_files.read(file, _FIX), str(file))
 
 
 def parsed(given: Any, where: str) -> Experiment:

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from components.contract.commands import typed as command
 from components.contract.errors import UserError
-from components.contract.settings import named, typed
+from components.contract.settings import named, require_choice, typed
 from components.contract.times import duration
+from taxiway import yaml_files
 from taxiway.alerts import settings as alerts
 from taxiway.alerts.settings import Alerts
 from taxiway.delivery import settings as delivery
@@ -66,13 +65,12 @@ class Kubeflow:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """All settings of a loop.
+class Plain:
+    """The settings that no section has a parser of its own for.
 
     Attributes:
         model: The model, by the name that servers know it by.
         pipeline: What is run: a folder in pipelines/, a Python file or a compiled YAML file.
-        triggers: What starts a cycle.
         action: `run` on this machine, or `submit` to Kubeflow.
         parameters: The pipeline's parameters; `trigger.window_start` and the like are filled from the trigger.
         tables: The folder or URL with the tables of all models; empty for .taxiway/monitoring.
@@ -83,39 +81,7 @@ class Settings:
         quiet_hours: The default of the triggers.
         approval: Whether a person has to approve a version before it is rolled out.
         tell: What is told of a cycle by the ways in `alerts`.
-        kubeflow: Where pipelines are submitted.
-        alerts: Where it is told, as in the monitor's settings.
-        delivery: How a version is rolled out; None to leave it where the pipeline pushed it.
-        given: The settings as they were written.
     """
-
-    model: str
-    pipeline: str
-    triggers: tuple[TriggerSettings, ...] = ()
-    action: str = RUN
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    tables: str = ""
-    window: str = "7d"
-    time_zone: str = "UTC"
-    cool_down: str = "1h"
-    budget_per_day: int | None = None
-    quiet_hours: list[str] = field(default_factory=list)
-    approval: bool = False
-    tell: list[str] = field(default_factory=lambda: list(ENDS))
-    kubeflow: Kubeflow | None = None
-    alerts: Alerts = field(default_factory=Alerts)
-    delivery: Mapping[str, Any] | None = None
-    given: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def destination(self) -> str:
-        """Where the pipeline pushes versions; empty if the settings do not say."""
-        return str((self.delivery or {}).get("destination") or self.parameters.get("destination") or "")
-
-
-@dataclass(frozen=True)
-class _Plain:
-    """The settings of which no section has a parser of its own."""
 
     model: str
     pipeline: str
@@ -131,17 +97,37 @@ class _Plain:
     tell: list[str] = field(default_factory=lambda: list(ENDS))
 
 
+@dataclass(frozen=True)
+class Settings(Plain):
+    """All settings of a loop.
+
+    Attributes:
+        triggers: What starts a cycle.
+        kubeflow: Where pipelines are submitted.
+        alerts: Where it is told, as in the monitor's settings.
+        delivery: How a version is rolled out; None to leave it where the pipeline pushed it.
+        given: The settings as they were written.
+    """
+
+    triggers: tuple[TriggerSettings, ...] = ()
+    kubeflow: Kubeflow | None = None
+    alerts: Alerts = field(default_factory=Alerts)
+    delivery: Mapping[str, Any] | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def destination(self) -> str:
+        """Where the pipeline pushes versions; empty if the settings do not say."""
+        return str((self.delivery or {}).get("destination") or self.parameters.get("destination") or "")
+
+
 def load(file: Path) -> Settings:
     """Reads a settings file.
 
     Raises:
         UserError: The file cannot be read, or a setting is unknown, missing or wrong.
     """
-    try:
-        given = yaml.safe_load(file.read_text())
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} cannot be read: {error}", fix=_FIX) from error
-    return parsed(given, str(file))
+    return parsed(yaml_files.read(file, _FIX), str(file))
 
 
 def parsed(given: Any, where: str = "loop.yaml") -> Settings:
@@ -150,7 +136,7 @@ def parsed(given: Any, where: str = "loop.yaml") -> Settings:
     if "given" in found:
         raise UserError(f"{where} has no setting 'given'", fix="remove it")
     sections = {name: found.pop(name, None) for name in ("triggers", "kubeflow", "alerts", "delivery")}
-    plain = typed(found, _Plain, where)
+    plain = typed(found, Plain, where)
     _check(plain, sections["delivery"] is not None, where)
     limits = Limits(plain.cool_down, None, plain.quiet_hours)
     return Settings(
@@ -163,15 +149,15 @@ def parsed(given: Any, where: str = "loop.yaml") -> Settings:
     )
 
 
-def _check(plain: _Plain, has_delivery: bool, where: str) -> None:
-    _check_choice(plain.action, (RUN, SUBMIT), f"{where}.action")
+def _check(plain: Plain, has_delivery: bool, where: str) -> None:
+    require_choice(plain.action, (RUN, SUBMIT), f"{where}.action")
     if plain.approval and not has_delivery:
         raise UserError(
             f"{where} asks for approval without delivery: servers would load a version before anyone says yes",
             fix="add delivery: ..., or remove approval",
         )
     for each in plain.tell:
-        _check_choice(each, ENDS, f"{where}.tell")
+        require_choice(each, ENDS, f"{where}.tell")
     duration(plain.window, f"{where}.window")
     checked_zone(plain.time_zone, f"{where}.time_zone")
     Limits(plain.cool_down, plain.budget_per_day, plain.quiet_hours).check(where)
@@ -181,11 +167,6 @@ def _check(plain: _Plain, has_delivery: bool, where: str) -> None:
                 f"{where}.parameters.{name} is {value!r}, which no trigger has",
                 fix=f"use one of {', '.join(FACT + each for each in FACTS)}",
             )
-
-
-def _check_choice(value: str, known: tuple[str, ...], where: str) -> None:
-    if value not in known:
-        raise UserError(f"{where} is {value!r}", fix=f"use one of {', '.join(known)}")
 
 
 def _kubeflow(given: Any, action: str, where: str) -> Kubeflow | None:

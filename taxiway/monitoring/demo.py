@@ -353,12 +353,16 @@ def _lineage(console: Console, alarm: Alarm) -> None:
             say(console, Text.assemble((f"{'' if place else name:<9}", "dim"), line))
 
 
-if __name__ == "__main__":
-    # What was started ends with it.
+def run(demo: Callable[[], None]) -> None:
+    """Runs a demo; what it has started ends with it."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     try:
-        main()
+        demo()
     except (UserError, ServiceError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit("stopped")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -6,14 +6,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from components.contract.commands import typed
 from components.contract.errors import UserError
 from components.inference.privacy.privacy import Privacy
 from components.inference.privacy.privacy import load as load_privacy
 from components.monitoring.passes.settings import Settings as Watched
 from components.monitoring.passes.settings import parsed
+from taxiway import yaml_files
 from taxiway.alerts import settings as alerts
 from taxiway.alerts.settings import Alerts
 
@@ -63,10 +62,7 @@ def load(file: Path | None) -> Settings:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        found = yaml.safe_load(file.read_text())
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} cannot be read: {error}", fix=_FIX) from error
+    found = yaml_files.read(file, _FIX)
     if found is not None and not isinstance(found, dict):
         raise UserError(f"{file} is not a map of settings", fix=_FIX)
     return found or {}

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from components.contract.errors import UserError
 from components.contract.settings import named, typed
+from taxiway import yaml_files
 from taxiway.network.tls import Tls, loadable
 from taxiway.recording import settings as recorder_settings
 
@@ -262,13 +261,7 @@ def parse(given: Any, where: str) -> Settings:
 
 def load(file: Path) -> Settings:
     """Settings from a route.yaml; raises as `parse`, and if the file cannot be read."""
-    try:
-        given = yaml.safe_load(file.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} cannot be read: {error}", fix="give a route.yaml with --config") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{file} is not YAML: {error}", fix="correct it") from error
-    return parse(given, str(file))
+    return parse(yaml_files.read(file, fix="give a route.yaml with --config"), str(file))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -137,11 +137,12 @@ def test_peers_that_cannot_be_installed_are_skipped(out: Path) -> None:
     assert not list(out.iterdir())
 
 
-def test_a_peer_that_needs_an_older_python_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_peer_that_needs_an_older_python_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
+    monkeypatch.setattr(peers, "OUT", tmp_path)
     monkeypatch.setitem(peers._OLDER, "nannyml", ("python0.1", "python0.2"))
     with pytest.raises(RuntimeError, match=r"no python0\.1 or python0\.2 on this machine"):
-        peers._base("nannyml")
+        peers.python_of("nannyml")
 
 
 def test_speed_without_evidently(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:

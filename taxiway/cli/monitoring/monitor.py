@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +12,7 @@ from typer.core import TyperGroup
 from components.contract.commands import typed
 from components.contract.errors import UserError
 from taxiway.cli.monitoring.tables import Tables, folder, root
+from taxiway.cli.options import require_new, stopped
 
 if TYPE_CHECKING:
     from taxiway.monitoring.monitor import Monitor
@@ -86,8 +85,7 @@ def init_command(
     """Write a settings file with what is found of a model: columns, label, slices, a length of windows."""
     from taxiway.monitoring import init
 
-    if output.exists():
-        raise UserError(f"{output} exists", fix="remove it, or name another file with -o")
+    require_new(output)
     monitor = _monitor(model, tables, None, "")
     output.write_text(init.settings_file(monitor))
     print(f"wrote {output}; use it with: {typed('taxiway monitor', model, '--settings', output)}")
@@ -124,11 +122,3 @@ def _monitor(model: str, tables: str, settings: Path | None, window: str) -> Mon
 
     home = Home.default()
     return Monitor(model, root(tables), load(settings).with_window(window), LineageStore.open_existing(home.lineage))
-
-
-def stopped() -> threading.Event:
-    """Is set by Ctrl-C and SIGTERM: the pass that runs is finished."""
-    stopped = threading.Event()
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, lambda *_: stopped.set())
-    return stopped

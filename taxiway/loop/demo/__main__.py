@@ -9,20 +9,17 @@ running.
 from __future__ import annotations
 
 import argparse
-import signal
-import sys
 import time
 from contextlib import ExitStack
 
 from rich.console import Console
 
-from components.contract.errors import ServiceError, UserError
 from taxiway.loop.demo import ending, servers
 from taxiway.loop.demo.ground import MODEL, Ground
 from taxiway.loop.demo.servers import Watched
 from taxiway.loop.demo.story import Story
 from taxiway.loop.demo.trips import PER_SECOND, Replay
-from taxiway.monitoring.demo import progress_line, shown
+from taxiway.monitoring.demo import progress_line, run, shown
 from taxiway.storage.home import Home
 
 
@@ -70,11 +67,4 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    # What was started ends with it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
-    try:
-        main()
-    except (UserError, ServiceError) as error:
-        sys.exit(str(error))
-    except KeyboardInterrupt:
-        sys.exit("stopped")
+    run(main)

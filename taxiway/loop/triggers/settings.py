@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from components.contract.errors import UserError
-from components.contract.settings import named, nearest, typed
+from components.contract.settings import named, nearest, require_choice, typed
 from components.contract.times import duration
 from taxiway.alerts.secret import secret
 from taxiway.loop.triggers import cron
@@ -213,8 +213,7 @@ def _mistakes(what: What, where: str) -> Iterator[tuple[str, str]]:
                 yield f"{where} has not one of below and above", "write below: 0.8, or above: 0.5 for a loss"
             if what.windows < 1:
                 yield f"{where}.windows is {what.windows}", "write a number of at least 1"
-            if what.basis not in ("labels", "estimate"):
-                yield f"{where}.basis is {what.basis!r}", "use one of labels, estimate"
+            require_choice(what.basis, ("labels", "estimate"), f"{where}.basis")
         case DataTrigger():
             given = [each.name for each in fields(what) if getattr(what, each.name)]
             if len(given) != 1:

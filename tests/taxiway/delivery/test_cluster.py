@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from taxiway.delivery.settings import HttpRoute, KServe, parsed
 from taxiway.delivery.weights import ways
 from taxiway.delivery.weights.http_route import HttpRouteWeights
 from taxiway.delivery.weights.kserve import KServeWeights
+from tests import loopback
 from tests.manifests.test_build import OBJECTS, SPECS, STRING
 from tests.taxiway.doctor.doctor_servers import write_kubeconfig
 
@@ -135,16 +135,8 @@ def serving() -> Iterator[Api]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             self._answer(*api.put(self.path, body))
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    api.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
+    with loopback.serving(Handler) as api.url:
         yield api
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @pytest.fixture

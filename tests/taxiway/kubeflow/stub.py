@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import yaml
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_service_pb2 as service
+
+from tests import loopback
 
 Json = dict[str, Any]
 Answer = tuple[int, bytes]
@@ -304,16 +305,8 @@ def serving(kubeflow: Kubeflow) -> Iterator[Kubeflow]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    kubeflow.url = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
+    with loopback.serving(Handler) as kubeflow.url:
         yield kubeflow
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def _error(status: int, code: int, message: str) -> Answer:

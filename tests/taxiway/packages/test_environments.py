@@ -9,7 +9,7 @@ import threading
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from taxiway.runner.call import State
 from taxiway.runs.progress import Observer
 from taxiway.runs.record import Run, RunFailedError
 from taxiway.storage.home import Home
+from tests import loopback
 from tests.components.engines import until
 
 
@@ -291,12 +292,8 @@ class _Index(BaseHTTPRequestHandler):
 @contextmanager
 def _index(wheel: Path) -> Iterator[tuple[type[_Index], str]]:
     handler = type("Handler", (_Index,), {"wheel": wheel, "requests": [], "may_answer": threading.Event()})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield handler, f"http://127.0.0.1:{server.server_port}/simple"
-        server.shutdown()
-        thread.join()
+    with loopback.serving(handler) as url:
+        yield handler, f"{url}/simple"
 
 
 def test_after_a_kill_and_concurrent_installations_there_is_one_complete_environment(

@@ -39,12 +39,6 @@ def _file(home: Home, task: str) -> Path:
     return found
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium.browser() as running:
-        yield running
-
-
 def _frame(tab: chromium.Tab, client: Client, task: str) -> FrameLocator:
     tab.page.goto(f"{client.origin}/runs/{RUN}/artifacts/{task}/page")
     return tab.page.frame_locator("iframe")

@@ -1,15 +1,15 @@
 """The pages on models: versions, who serves them, and rollbacks that nobody starts by accident."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from taxiway.lineage.store import LineageStore
 from taxiway.storage.home import Home
+from tests import loopback
 from tests.components.reports.parsed import HOSTILE, Page
 from tests.taxiway.ui.served import Client, served
 from tests.taxiway.versions.test_versions import CONFIG, push, state
@@ -137,15 +137,8 @@ def _model_server(body: str, status: int = 200) -> Iterator[str]:
         def log_message(self, *arguments: object) -> None:
             pass
 
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with loopback.serving(Handler) as url:
+        yield url.removeprefix("http://")
 
 
 STATUS = '{"model_version_status": [{"version": "7", "state": "AVAILABLE"}, {"version": "6", "state": "END"}]}'

@@ -21,12 +21,6 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         yield found
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium.browser() as running:
-        yield running
-
-
 def test_pages_fit_and_are_accessible(client: Client, browser: Browser) -> None:
     earlier = client.json(f"/loop/{MODEL}")["cycles"][1]["id"]
     chromium.look(
