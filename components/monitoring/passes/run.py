@@ -37,7 +37,7 @@ Find = Callable[[int], Trained]
 """Finds what a version was trained on; raises TaxiwayError if nobody knows."""
 
 AHEAD = timedelta(minutes=5)
-"""How far the clock of a server may run ahead of the monitor's; later windows wait."""
+"""How far the monitor's clock may run ahead of that of whoever adds labels."""
 
 _KEPT = timedelta(days=30)
 """How long passes are kept; only the last ones are needed."""
@@ -170,7 +170,6 @@ class Watch:
 
     def _new_labels(self, last: dict, version: int) -> pa.Table:
         """The labels that the last pass did not have."""
-        # The clock of whoever adds labels may be behind.
         recent = [("arrived", ">=", last["time"] - AHEAD)]
         fresh = self.store.read(LABELS, recent, version=version)
         if not fresh.num_rows or last["labels_version"] is None:
