@@ -138,8 +138,7 @@ class Store:
             )
             return table
 
-        with stores.reached(self.path(name)):
-            _tidy(retried(write))
+        self._written(name, write)
 
     def revise(self, name: str, key: str, change: Callable[[Read], pa.Table]) -> None:
         """Replaces rows by others with the same keys, and adds those with new keys, in one step.
@@ -156,20 +155,20 @@ class Store:
             ServiceError: The store is away, or others write to the table without a pause.
         """
 
-        def write() -> DeltaTable:
+        def write() -> DeltaTable | None:
             table = self._there(name, SCHEMAS[name])
             rows = change(lambda filters: _rows(table, name, filters)).cast(SCHEMAS[name])
-            if rows.num_rows:
-                where = f"{key} in ({', '.join(map(quoted, rows[key].to_pylist()))})"
-                # Of two transactions of one application, Delta refuses the later.
-                alone = CommitProperties(app_transactions=[Transaction("revise", table.version() + 1)])
-                write_deltalake(
-                    table, rows, mode="overwrite", predicate=where, schema_mode="merge", commit_properties=alone
-                )
+            if not rows.num_rows:
+                return None
+            where = f"{key} in ({', '.join(map(quoted, rows[key].to_pylist()))})"
+            # Of two transactions of one application, Delta refuses the later.
+            alone = CommitProperties(app_transactions=[Transaction("revise", table.version() + 1)])
+            write_deltalake(
+                table, rows, mode="overwrite", predicate=where, schema_mode="merge", commit_properties=alone
+            )
             return table
 
-        with stores.reached(self.path(name)):
-            _tidy(retried(write))
+        self._written(name, write)
 
     def append(self, name: str, rows: pa.Table) -> None:
         """Appends rows, and creates the table if it does not exist; adds columns that it lacks.
@@ -188,8 +187,7 @@ class Store:
             write_deltalake(table, rows, mode="append", schema_mode="merge")
             return table
 
-        with stores.reached(self.path(name)):
-            _tidy(retried(write))
+        self._written(name, write)
 
     def cut(self, name: str, column: str, before: datetime) -> None:
         """Deletes rows whose time in a column is earlier than another; raises ServiceError as `append`."""
@@ -201,8 +199,14 @@ class Store:
             table.delete(f"{column} < {quoted(before.astimezone(UTC).isoformat())}")
             return table
 
+        self._written(name, write)
+
+    def _written(self, name: str, write: Callable[[], DeltaTable | None]) -> None:
+        """Writes a table, again if others were faster, and tidies it; one that stayed as it was is left alone."""
         with stores.reached(self.path(name)):
-            _tidy(retried(write))
+            table = retried(write)
+            if table is not None:
+                _tidy(table)
 
     def _there(self, name: str, schema: pa.Schema) -> DeltaTable:
         """A table, created if it does not exist; of two that create it, the later finds the earlier one's."""

@@ -11,7 +11,7 @@ from components.contract.commands import typed
 from components.contract.errors import TaxiwayError
 from components.inference import reading
 from components.inference.columns import INPUT, OUTPUT
-from components.monitoring.passes.references import is_number
+from components.monitoring.passes.references import first_score
 from components.monitoring.passes.settings import Settings
 from components.monitoring.passes.trained import Trained
 from components.monitoring.passes.windows import EPOCH
@@ -30,7 +30,8 @@ def settings_file(monitor: Monitor) -> str:
     Raises:
         ServiceError: The tables cannot be read.
     """
-    inputs, outputs = _columns(monitor)
+    schema = _schema(monitor)
+    inputs, outputs = ([n.removeprefix(each) for n in schema.names if n.startswith(each)] for each in (INPUT, OUTPUT))
     window, why = _window(monitor)
     found = _trained(monitor)
     labels = ", ".join(sorted(found.labels)) if found else ""
@@ -47,7 +48,7 @@ def settings_file(monitor: Monitor) -> str:
         window=window,
         why=why,
         slices=slices or "none",
-        score=_score(monitor) or "none yet",
+        score=(first_score(schema) or "none yet").removeprefix(OUTPUT),
     )
 
 
@@ -56,19 +57,10 @@ def _keys(spec: dict) -> list[str]:
     return [*spec.get("feature_keys", spec.get("featureKeys", [])), *values]
 
 
-def _columns(monitor: Monitor) -> tuple[list[str], list[str]]:
+def _schema(monitor: Monitor) -> pa.Schema:
+    """The columns of the inference table; none if there is none yet."""
     table = monitor.store.open(INFERENCE)
-    names = [each.name for each in table.schema().fields] if table else []
-    inputs = [name.removeprefix(INPUT) for name in names if name.startswith(INPUT)]
-    return inputs, [name.removeprefix(OUTPUT) for name in names if name.startswith(OUTPUT)]
-
-
-def _score(monitor: Monitor) -> str:
-    """The first output with numbers."""
-    table = monitor.store.open(INFERENCE)
-    fields = pa.schema(table.schema().to_arrow()) if table else pa.schema([])
-    named = (each for each in fields if each.name.startswith(OUTPUT) and is_number(each.type))
-    return next((each.name.removeprefix(OUTPUT) for each in named), "")
+    return pa.schema(table.schema().to_arrow()) if table else pa.schema([])
 
 
 def _wrapped(names: list[str]) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from components.contract.artifacts import SLICES_FILE, Artifact, Examples, split_names
 from components.contract.commands import typed
 from components.contract.errors import TaxiwayError, UserError, explained
+from components.contract.files import whole_folder
 from components.execution.provenance import Record
 from components.execution.pushed_models import Version, open_destination
 from components.monitoring.passes.trained import Trained
@@ -152,7 +153,7 @@ def _fetched(url: str, target: Path) -> Path:
 
     if target.exists():
         return target
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
+    partial = _partial(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     fix = "give this process the address and the keys of the artifacts' store (AWS_ENDPOINT_URL, ...)"
     try:
@@ -185,8 +186,14 @@ def _model_folder(pushed: Version, folder: Path) -> Path:
         return Path(pushed.path)
     target = folder / f"{pushed.destination.url.rpartition('/')[2]}-{pushed.name}"
     if not target.exists():
-        pushed.fetch(target)
+        with whole_folder(target, _partial(target)) as partial:
+            pushed.fetch(partial)
     return target
+
+
+def _partial(target: Path) -> Path:
+    """Where this process makes a copy; others may make the same."""
+    return target.with_name(f"{target.name}.{os.getpid()}.partial")
 
 
 def _of_type(name: str, records: Sequence[Record], artifacts: Sequence[StoredArtifact], folder: Path) -> Iterator[Path]:

@@ -160,7 +160,7 @@ def _build(
             f"the training data {trained.examples.path} have no rows in the split {trained.split!r}",
             fix="run the pipeline again, which makes them anew",
         )
-    score = f"{OUTPUT}{settings.score}" if settings.score else _score(rows)
+    score = f"{OUTPUT}{settings.score}" if settings.score else first_score(rows[0].schema)
     whole = build(trained.version, trained.digest, rows, score, trained.categories)
     references = {"": whole, **_slices(whole, rows, slicer(config, INPUT))}
     with whole_folder(folder) as partial:
@@ -193,14 +193,12 @@ def _sampled(trained: Trained, split: str) -> Iterator[pa.RecordBatch]:
         yield batch if share >= 1 else batch.filter(pa.array(random.random(batch.num_rows) < share))
 
 
-def _score(rows: list[pa.RecordBatch]) -> str | None:
-    """The first output with numbers."""
-    fields = [field for batch in rows[:1] for field in batch.schema if is_output(field.name)]
-    return next((field.name for field in fields if is_number(field.type)), None)
+def first_score(schema: pa.Schema) -> str | None:
+    """The first output with numbers, one or several a row."""
+    return next((field.name for field in schema if is_output(field.name) and _is_number(field.type)), None)
 
 
-def is_number(kind: pa.DataType) -> bool:
-    """Whether a column has numbers, one or several a row."""
+def _is_number(kind: pa.DataType) -> bool:
     kind = kind.value_type if pa.types.is_list(kind) else kind
     return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.contract.errors import UserError
+from components.contract.errors import ServiceError, UserError
 from components.inference import reading
 from components.inference.privacy.privacy import Privacy
 from components.monitoring.labels.columns import keys
@@ -36,7 +37,7 @@ Find = Callable[[int], Trained]
 """Finds what a version was trained on; raises TaxiwayError if nobody knows."""
 
 AHEAD = timedelta(minutes=5)
-"""How far the clock of a server may run ahead of the monitor's; later windows wait."""
+"""How far the monitor's clock may run ahead of that of whoever adds labels."""
 
 _KEPT = timedelta(days=30)
 """How long passes are kept; only the last ones are needed."""
@@ -91,16 +92,16 @@ class Watch:
         if table < 0:
             return
         at = self._at(table, labels)
-        starts = {*touched(ranges, self.settings.every), *(last["pending"] or [] if last else [])}
-        starts |= self._labelled(last, at)
-        due = [each for each in starts if self._is_over(each, now)]
-        due += self._followers(set(touched(ranges, self.settings.every)) & set(due)) - set(due)
+        changed = set(touched(ranges, self.settings.every))
+        starts = changed | {*(last["pending"] or [] if last else [])} | self._labelled(last, at)
+        due = {each for each in starts if self._is_over(each, now)}
+        due |= self._followers(changed & due)
         self._first = self._first_windows() if due else {}
         done = 0
-        for computed in self._all(sorted({*due, *self._silent(due, now)}), at, now):
+        for computed in self._all(sorted(due | {*self._silent(due, now)}), at, now):
             done += 1
             yield computed
-        pending = sorted((starts - set(due)) | self._superseded)
+        pending = sorted((starts - due) | self._superseded)
         if last is None or done or table != last["table_version"] or labels != last["labels_version"]:
             self._note(at, pending, done, time.monotonic() - began, now)
 
@@ -130,7 +131,7 @@ class Watch:
     def _is_over(self, start: datetime, now: datetime) -> bool:
         return start + self.settings.every + self.settings.lateness <= now
 
-    def _silent(self, due: list[datetime], now: datetime) -> list[datetime]:
+    def _silent(self, due: set[datetime], now: datetime) -> list[datetime]:
         """Windows without any row since the last one: silence is something to be told as well."""
         columns = ["window_start", "window"]
         found = self.store.read("windows", [("window", "=", self.settings.window)], columns)
@@ -151,8 +152,7 @@ class Watch:
         """The windows whose requests have new labels."""
         if last is None or at.labels is None or at.labels == last["labels_version"]:
             return set()
-        # The clock of whoever adds labels may be behind.
-        fresh = self.store.read(LABELS, [("arrived", ">=", last["time"] - AHEAD)], version=at.labels)
+        fresh = self._new_labels(last, at.labels)
         every = self.settings.every
         found = set[datetime]()
         if keys(fresh.column_names) and fresh.num_rows:
@@ -167,6 +167,18 @@ class Watch:
                 times = batch.filter(pc.is_in(batch["request_id"], ids))["time"].to_pylist()
                 found |= {EPOCH + (each - EPOCH) // every * every for each in times}
         return found
+
+    def _new_labels(self, last: dict, version: int) -> pa.Table:
+        """The labels that the last pass did not have."""
+        recent = [("arrived", ">=", last["time"] - AHEAD)]
+        fresh = self.store.read(LABELS, recent, version=version)
+        if not fresh.num_rows or last["labels_version"] is None:
+            return fresh
+        # If the files of its version are gone, some windows are computed once more than they need be.
+        with suppress(ServiceError):
+            known = self.store.read(LABELS, recent, ["source"], version=last["labels_version"])
+            return fresh.filter(pc.invert(pc.is_in(fresh["source"], pc.unique(known["source"]))))
+        return fresh
 
     def _known_windows(self, first: datetime, end: datetime) -> Iterable[datetime]:
         where = [("window", "=", self.settings.window), ("window_start", "<=", end), ("window_end", ">", first)]

@@ -63,8 +63,8 @@ def _doubts(rows: Sequence[Mapping[str, Any]]) -> Iterator[Markup]:
     """Why estimates are not to be trusted, once for each version."""
     found = {row["version"]: row for row in rows if row["trusted"] is False}
     for version, row in found.items():
-        words = doubt(row["beyond_column"], row["beyond"])
-        yield notice(f"{version_name(version)}: {words}".capitalize(), "warn", "")
+        words = f"{version_name(version)}: {doubt(row['beyond_column'], row['beyond'])}"
+        yield notice(words[:1].upper() + words[1:], "warn", "")
 
 
 def tables(watched: Watched) -> Markup | None:

@@ -93,6 +93,18 @@ def test_a_reader_that_has_opened_a_table_keeps_its_files(tmp_path: Path, name: 
     assert opened.to_pyarrow_table().num_rows == 1
 
 
+@pytest.mark.parametrize("name", ["alarms"])
+def test_a_table_that_stays_as_it_is_is_not_tidied(tmp_path: Path, name: str) -> None:
+    store, checkpoint = Store(str(tmp_path)), tmp_path / name / "_delta_log/_last_checkpoint"
+    store.revise(name, "alarm", lambda _: SCHEMAS[name].empty_table())
+    assert store.version(name) == 0 and not checkpoint.exists()
+    for _ in range(25):
+        store.revise(name, "alarm", lambda _: rows(name, 1))
+    tidied = checkpoint.stat().st_mtime_ns
+    store.revise(name, "alarm", lambda _: SCHEMAS[name].empty_table())
+    assert store.version(name) == 25 and checkpoint.stat().st_mtime_ns == tidied
+
+
 @pytest.mark.parametrize("name", ["deliveries"])
 def test_rows_are_cut_by_age(tmp_path: Path, name: str) -> None:
     store = Store(str(tmp_path))

@@ -9,6 +9,7 @@ import pytest
 
 from components.contract.artifacts import Examples
 from components.contract.errors import ServiceError, UserError
+from components.execution.pushed_models import Version, open_destination
 from taxiway.lineage.stored import StoredArtifact
 from taxiway.monitoring import origins
 from tests.object_store import ObjectStore
@@ -45,6 +46,23 @@ def test_a_store_that_is_away_is_tried_again_and_not_a_version_without_data(
     object_store.stop()
     with pytest.raises(ServiceError, match="cannot be fetched"):
         origins._located(Examples, {"digest": DIGEST}, [stored("s3://pipelines/examples")], tmp_path)
+
+
+def test_a_model_whose_copy_was_cut_off_is_copied_again(aws: Any, tmp_path: Path) -> None:
+    bucket = aws.create_bucket(Bucket="models")
+    for name in ("saved_model.pb", "variables/variables.index"):
+        bucket.put_object(Key=f"taxi/1/{name}", Body=b"content")
+    pushed = Version(open_destination("s3://models/taxi"), "1")
+    # The copy fails here, after one file: a file cannot be a folder.
+    bucket.put_object(Key="taxi/1/saved_model.pb/inner", Body=b"in the way")
+    with pytest.raises(OSError, match=r"saved_model\.pb"):
+        origins._model_folder(pushed, tmp_path)
+    assert not any(tmp_path.iterdir())
+    bucket.Object("taxi/1/saved_model.pb/inner").delete()
+    pushed.destination.file_system.invalidate_cache()
+    found = origins._model_folder(pushed, tmp_path)
+    assert found == tmp_path / "taxi-1"
+    assert (found / "variables/variables.index").read_bytes() == b"content"
 
 
 def record(digest: str, kind: str, output: str, **more: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
 
 from components.inference import table
 from components.monitoring.labels import add as labels
@@ -138,6 +139,23 @@ def test_labels_compute_the_windows_of_their_requests_again(watched: Watched) ->
     assert watched.pass_over(START + 4 * HOUR) == []
     [window] = watched.store.read("windows", [("window_start", "=", START + 2 * HOUR)]).to_pylist()
     assert window["labels_version"] is not None
+
+
+def test_labels_compute_windows_again_once(watched: Watched) -> None:
+    rows = recorded([*spread(START, 10), *spread(START + 2 * HOUR, 10)])
+    table.append(watched.store.root, rows)
+    now = START + 4 * HOUR + MINUTE
+    watched.pass_over(now)
+    for request, hours in ((2, 0), (12, 2), (3, 0)):
+        late = pa.table({"request_id": rows["request_id"].slice(request, 1), "tips": [1.0]})
+        labels.add(watched.store, late, now=now)
+        assert [each.window.start for each in watched.pass_over(now)] == [START + hours * HOUR]
+        now += MINUTE
+    known = DeltaTable(watched.store.path("labels"))
+    known.optimize.compact()
+    known.vacuum(0, dry_run=False, enforce_retention_duration=False)
+    labels.add(watched.store, pa.table({"request_id": rows["request_id"].slice(13, 1), "tips": [1.0]}), now=now)
+    assert START + 2 * HOUR in {each.window.start for each in watched.pass_over(now)}
 
 
 def test_labels_by_keys_compute_the_windows_before_them(watched: Watched) -> None:

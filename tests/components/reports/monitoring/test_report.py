@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from components.monitoring.profile.quantiles import histogram
@@ -56,6 +57,15 @@ def test_the_quality_of_the_last_window_is_a_table_and_says_which_estimates_not_
     assert last.count("not to be trusted") == 1 + 2  # why, and both metrics
     early = Page(str(differences.latest(Watched.of(store, "taxi", Scope(until=START + 20 * HOUR))))).text
     assert "labels" in early and "0.93" in early and "not to be trusted" not in early
+
+
+def test_a_doubt_names_its_column_as_it_is_written(store: Store, tmp_path: Path) -> None:
+    other, rows = Store(str(tmp_path)), store.read("quality", [("trusted", "=", False)])
+    place = rows.column_names.index("beyond_column")
+    other.append("quality", rows.set_column(place, "beyond_column", pa.array(["TripMiles"] * rows.num_rows)))
+    other.append("windows", store.read("windows"))
+    text = Page(str(differences.latest(Watched.of(other, "taxi", Scope())))).text
+    assert "Version 8: the estimated quality is not to be trusted: 37% of the rows have a value of TripMiles" in text
 
 
 def test_a_columns_page_has_the_distance_from_the_window_before(store: Store) -> None:
